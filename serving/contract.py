@@ -1,0 +1,97 @@
+"""The names that serving, the controller, the Prometheus rules and the dashboards share.
+
+Every metric name, label, header and route is written here once; nothing else in the project types one again.
+Standard library only, so that whoever needs a name pays nothing for it.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+# --- routes of one replica -------------------------------------------------------------------------------------------
+PREDICT_ROUTE: Final = "/predict"
+TOKENIZE_ROUTE: Final = "/tokenize"  # token ids of given texts: how the controller probes golden texts
+INFO_ROUTE: Final = "/info"  # model, version, fingerprint, library versions
+HEALTH_ROUTE: Final = "/health"
+METRICS_ROUTE: Final = "/metrics"
+
+# --- routes of the controller that replicas and label sources use ----------------------------------------------------
+PREDICTIONS_ROUTE: Final = "/v1/predictions"
+LABELS_ROUTE: Final = "/v1/labels"
+LABEL_REQUESTS_ROUTE: Final = "/v1/label-requests"
+PREDICTIONS_SCHEMA: Final = "serin.predictions/v1"
+
+# --- headers ---------------------------------------------------------------------------------------------------------
+REQUEST_ID_HEADER: Final = "x-request-id"
+MODEL_VERSION_HEADER: Final = "x-serin-model-version"
+TRAFFIC_HEADER: Final = "x-serin-traffic"  # set by the gateway on mirrored requests, removed from what clients send
+SHADOW_HOST_SUFFIX: Final = "-shadow"  # what Envoy appends to the Host of a mirrored request
+
+
+class Traffic(StrEnum):
+    """Whose request it was: a user waits for ``live`` answers, nobody for ``shadow`` ones."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
+
+
+# --- metrics; each carries MODEL_LABEL and VERSION_LABEL --------------------------------------------------------------
+MODEL_LABEL: Final = "model"
+VERSION_LABEL: Final = "model_version"
+TRAFFIC_LABEL: Final = "traffic"
+CODE_LABEL: Final = "code"
+
+REQUESTS_METRIC: Final = "serin_requests_total"  # counter by traffic, HTTP status code
+DURATION_METRIC: Final = "serin_request_duration_seconds"  # histogram by traffic, whole request in the server
+TOKENS_METRIC: Final = "serin_request_tokens"  # histogram of tokens per text before truncation
+UNKNOWN_TOKENS_METRIC: Final = "serin_unknown_tokens_total"
+TRUNCATED_METRIC: Final = "serin_truncated_texts_total"
+BATCH_SIZE_METRIC: Final = "serin_batch_size"  # histogram of texts per engine call
+QUEUE_DEPTH_METRIC: Final = "serin_queue_depth"  # gauge: requests accepted and not yet answered
+COLD_REQUESTS_METRIC: Final = "serin_cold_requests_total"  # requests that came before warm-up was over
+CAPTURED_METRIC: Final = "serin_captured_predictions_total"
+CAPTURE_DROPPED_METRIC: Final = "serin_capture_dropped_total"  # by reason
+RESIDENT_MEMORY_METRIC: Final = "serin_resident_memory_bytes"  # gauge, all processes of the replica
+CPU_METRIC: Final = "serin_cpu_seconds_total"  # counter, all processes of the replica
+INFO_METRIC: Final = "serin_model_info"  # constant 1 with the fingerprint as a label
+
+LATENCY_EDGE_FIRST_MS: Final = 2.0
+LATENCY_EDGE_LAST_MS: Final = 12_000.0
+LATENCY_EDGE_RATIO: Final = 1.1
+
+
+def latency_edges_ms(objectives_ms: Iterable[float] = ()) -> tuple[float, ...]:
+    """Upper edges, in ms, of the latency histogram: a grid in ratio 1.1, and an edge exactly at every objective.
+
+    The constant ratio makes "at most 1.1 times slower" a comparison of two bucket counts, without interpolation;
+    the default client buckets would misplace a P95 by up to 49 %.
+
+    Raises:
+        ValueError: an objective is not a positive finite number.
+    """
+    objectives = tuple(objectives_ms)
+    for objective in objectives:
+        if not 0 < objective < float("inf"):
+            raise ValueError(f"latency objective must be a positive number of milliseconds, got {objective}")
+    grid = itertools.takewhile(
+        lambda edge: edge < LATENCY_EDGE_LAST_MS * LATENCY_EDGE_RATIO,
+        (round(LATENCY_EDGE_FIRST_MS * LATENCY_EDGE_RATIO**k, 4) for k in itertools.count()),
+    )
+    return tuple(sorted({*grid, *objectives}))
+
+
+def deployment_name(model: str, version: str) -> str:
+    """The name of a deployment: by version, never by role, so that promoting a version renames nothing."""
+    return f"{model}-v{version}"
+
+
+def is_sampled(request_id: str, ratio: float) -> bool:
+    """Whether the request belongs to the consistent sample of this ratio (0 to 1).
+
+    A function of the id alone: both versions, in any process, choose the same requests, so their answers pair up.
+    A smaller ratio's sample is contained in a larger one's.
+    """
+    digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) < ratio * 2**64
