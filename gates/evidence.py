@@ -1,0 +1,80 @@
+"""The evidence of one look: what happened in one window, to both versions alike.
+
+A look holds increments since the look before, as exact counts and as the labelled answers themselves, so that a gate's
+state stays small and a recorded look can be judged again to the same numbers. ``None`` means *not known* (the source
+could not be read, and ``faults`` says so); zero means *known to be none*.
+"""
+
+from dataclasses import dataclass, field
+
+from gates.verdict import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCounts:
+    """What one version did in the window, summed over its replicas.
+
+    ``latency_counts[i]`` counts the requests that took at most ``Look.latency_edges_ms[i]`` and longer than the edge
+    before; the last entry counts those above the last edge: ``len(edges) + 1`` entries. Only answered requests
+    (2xx) are timed; ``errors`` are answers with status 5xx, and are within ``requests``.
+    """
+
+    requests: int
+    errors: int
+    latency_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One version's answer to one request: predicted class, its probability, and the Brier score against the truth."""
+
+    label: str
+    confidence: float
+    brier: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPair:
+    """One mirrored request that both versions answered and whose true label is known."""
+
+    truth: str
+    stable: Answer
+    candidate: Answer
+    inclusion_probability: float = 1.0  # of the request being captured *and* labelled, as designed
+    directed: bool = False  # labelled because the two disagreed, not by chance
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """Live answers of one version whose true label arrived in the window, labelled by chance (never directed)."""
+
+    labelled: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A source that could not be read for this look: its name (metrics, labels, ...) and why, in one sentence."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All the evidence of one look at one release. See ``docs/evidence.md`` for the recorded form."""
+
+    sequence: int  # 1, 2, 3, ... within the release
+    window: Window
+    candidate_share: float  # of live traffic, as configured during the window; 0 in shadow
+    latency_edges_ms: tuple[float, ...] = ()
+    stable: ArmCounts | None = None  # live
+    candidate: ArmCounts | None = None  # live
+    shadow: ArmCounts | None = None  # the candidate's answers to mirrored requests
+    pairs: tuple[LabelledPair, ...] = ()
+    pairs_agreed: int = 0  # pairs completed in this window, labelled or not, with the same predicted class
+    pairs_disagreed: int = 0
+    stable_labels: LabelCounts | None = None
+    candidate_labels: LabelCounts | None = None
+    faults: tuple[Fault, ...] = field(default=())

@@ -1,0 +1,26 @@
+"""The four outcomes, and the one order in which they win over each other."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What a gate, or several together, say of a release.
+
+    A pass needs positive evidence. Missing, stale or unusable evidence is never a pass; a source that could not be
+    read is an ``ERROR``, which says something about us and nothing about the candidate.
+    """
+
+    PASS = "pass"  # noqa: S105 - an outcome, no password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+_PRECEDENCE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
+
+
+def combine(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome of several together: fail > error > inconclusive > pass; of nothing at all, inconclusive."""
+    found = set(outcomes)
+    return next((outcome for outcome in _PRECEDENCE if outcome in found), Outcome.INCONCLUSIVE)
