@@ -1,0 +1,65 @@
+"""The traffic table: which share of a model's requests each version serves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+HUNDRED_PCT = 100.0
+_ROUNDING_PCT = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Copies ``pct`` percent of requests to ``version``; nobody waits for the answers."""
+
+    version: str
+    pct: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.pct <= HUNDRED_PCT:
+            raise ValueError(f"mirror of version {self.version}: pct must be above 0 and at most 100, got {self.pct}")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person moved the traffic past the controller, which must take that up before it writes again."""
+
+    reason: str
+    by: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficTable:
+    """Weights by version, in percent, summing to 100; written whole, in one atomic step.
+
+    ``generation`` grows by one with each write, whoever writes. ``known_good`` is the version that a rollback goes to
+    without asking anybody; ``override`` marks a table that a person wrote past the controller.
+    """
+
+    model: str
+    weights_pct: Mapping[str, float]
+    mirror: Mirror | None = None
+    known_good: str | None = None
+    generation: int = 0
+    override: Override | None = None
+
+    def __post_init__(self) -> None:
+        wrong = {version: pct for version, pct in self.weights_pct.items() if not 0 < pct <= HUNDRED_PCT}
+        if wrong:
+            raise ValueError(f"weights_pct of {self.model}: each must be above 0 and at most 100, got {wrong}")
+        if abs(sum(self.weights_pct.values()) - HUNDRED_PCT) > _ROUNDING_PCT:
+            raise ValueError(f"weights_pct of {self.model} must sum to 100, got {dict(self.weights_pct)}")
+        object.__setattr__(self, "weights_pct", MappingProxyType(dict(sorted(self.weights_pct.items()))))
+
+    def share_of(self, version: str) -> float:
+        """The configured share, 0 to 1, of live requests that the version serves."""
+        return self.weights_pct.get(version, 0.0) / HUNDRED_PCT
+
+    def same_routing(self, other: "TrafficTable") -> bool:
+        """Whether both send requests to the same places, whatever their generation."""
+        return self.weights_pct == other.weights_pct and self.mirror == other.mirror
+
+    def next(self, **changes: object) -> "TrafficTable":
+        """The table that follows this one: the changes, and the generation one higher."""
+        return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,186 @@
+"""What the controller needs of the world, each as small as its use. Adapters implement these; only bootstrap binds them.
+
+Every method may raise ``TransientError`` (ask again later) or ``PermanentError`` (a person must act); nothing else of a
+vendor's gets through. Every writing method is safe to repeat.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from controller.core.traffic import TrafficTable
+from gates.evidence import ArmCounts, LabelCounts, LabelledPair
+from gates.suite import SuiteResult
+
+
+class Clock(Protocol):
+    def now_s(self) -> float:
+        """Unix seconds."""
+
+
+class Traffic(Protocol):
+    """The data plane's routing, held where a rollback can reach it with nothing else alive."""
+
+    def read(self, model: str) -> TrafficTable | None:
+        """The table as written, or None where the model has never been routed."""
+
+    def write(self, table: TrafficTable) -> None:
+        """Replace the model's table atomically.
+
+        Raises:
+            ConflictError: the stored generation is not ``table.generation - 1``: somebody wrote meanwhile.
+        """
+
+    def confirmed_generation(self, model: str) -> int | None:
+        """The generation that the data plane itself says it routes by; None where it does not know the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSpec:
+    """What to run: one version's verified package. Named ``intent-v7``, never by role."""
+
+    model: str
+    version: str
+    package_dir: Path
+    objectives_ms: tuple[float, ...] = ()  # an edge of the latency histogram at each
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """``ready``: it answers its health route. ``failed``: it was ready or starting and died, or did not start in time;
+    ``detail`` says how, with the end of its log."""
+
+    version: str
+    url: str | None
+    ready: bool
+    failed: bool = False
+    detail: str = ""
+
+
+class Deployments(Protocol):
+    def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
+        """Start the version unless it runs, and say how it is. Returns at once; readiness comes in later calls."""
+
+    def status(self, model: str) -> Mapping[str, DeploymentStatus]:
+        """Every deployment of the model, by version."""
+
+    def remove(self, model: str, version: str) -> None:
+        """Drain and end the deployment, if there is one. Never blocks for the drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version in the registry. ``source_id`` is the logged model behind it (``m-...``), which outlives renames;
+    a version number alone is no identity, because a recreated model starts again at 1."""
+
+    model: str
+    version: str
+    source_id: str
+    ready: bool  # the registry has finished taking it in
+
+
+class Registry(Protocol):
+    def models(self) -> Sequence[str]:
+        """Names of every registered model."""
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        """Alias -> version, all of the model's."""
+
+    def version(self, model: str, version: str) -> RegisteredVersion:
+        """Raises PermanentError where there is no such version or its source is not allowed."""
+
+    def fetch(self, version: RegisteredVersion, into: Path) -> Path:
+        """Download the version's package (data only; nothing of it is executed) and return its directory.
+
+        The files are not yet trusted: verify them against their manifest.
+        """
+
+    def move_alias(self, model: str, alias: str, version: str, *, expected: str | None) -> None:
+        """Point the alias at the version, having found it at ``expected`` (or at the version already).
+
+        Reads before and after the write, because the registry has no compare-and-swap.
+
+        Raises:
+            ConflictError: the alias stood, or stands afterwards, somewhere else; the message says where.
+        """
+
+    def drop_alias(self, model: str, alias: str, *, expected: str) -> None:
+        """Remove the alias if it points at ``expected``."""
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version; for people to read, never read back as truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterCursor:
+    """Where the last look stopped reading: series key -> value of its last raw sample."""
+
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCounts:
+    """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero."""
+
+    live: Mapping[str, ArmCounts]
+    shadow: Mapping[str, ArmCounts]
+    latency_edges_ms: tuple[float, ...]
+    cursor: CounterCursor
+
+
+class Metrics(Protocol):
+    def counts(
+        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
+    ) -> MetricCounts:
+        """What each version did between the cursor and ``at_s``, both from the same instant of the same source.
+
+        Without a cursor the counts are zero and the cursor is where things stand. Raw samples are differenced with
+        reset handling, per instance; never extrapolated.
+
+        Raises:
+            TransientError: not reachable, or a version's samples are missing, stale, partial or not finite: then
+                nothing is known of the window, and the same cursor must be used again.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCursor:
+    """How far the look before read: ids of the last rows taken."""
+
+    pair: int = 0
+    labelled_pair: int = 0
+    labelled_answer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleEvidence:
+    """What sampled predictions and labels added since a cursor."""
+
+    pairs: tuple[LabelledPair, ...]
+    pairs_agreed: int
+    pairs_disagreed: int
+    stable_labels: LabelCounts
+    candidate_labels: LabelCounts
+    cursor: SampleCursor
+
+
+class Samples(Protocol):
+    def latest(self) -> SampleCursor:
+        """Where things stand now: what a release that starts now has to begin from."""
+
+    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
+        """Pairs (stable's live answer, candidate's shadow answer, same request) and live labels added since."""
+
+
+class Replicas(Protocol):
+    """Questions asked of a running deployment directly, past the gateway."""
+
+    def token_ids(self, url: str, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """The ids that the running tokenizer gives the texts."""
+
+    def fingerprint(self, url: str) -> str:
+        """SHA-256 of the manifest that the running process verified at its start."""
+
+    def answer(self, url: str, cases: Path) -> tuple[SuiteResult, ...]:
+        """The deployment's answers to every case of a suite file."""
