@@ -5,10 +5,11 @@ vendor's gets through. Every writing method is safe to repeat.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from controller.core.command import Command, Freeze
 from controller.core.traffic import TrafficTable
 from gates.evidence import ArmCounts, LabelCounts, LabelledPair
 from gates.suite import SuiteResult
@@ -130,9 +131,7 @@ class MetricCounts:
 
 
 class Metrics(Protocol):
-    def counts(
-        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
-    ) -> MetricCounts:
+    def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         """What each version did between the cursor and ``at_s``, both from the same instant of the same source.
 
         Without a cursor the counts are zero and the cursor is where things stand. Raw samples are differenced with
@@ -184,3 +183,139 @@ class Replicas(Protocol):
 
     def answer(self, url: str, cases: Path) -> tuple[SuiteResult, ...]:
         """The deployment's answers to every case of a suite file."""
+
+
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of a release as the journal keeps it: a kind, a time, and a payload of JSON values."""
+
+    kind: str
+    at_s: float
+    payload: Json
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEntry:
+    """An entry with its place in the chain: ``hash`` covers the entry and ``previous_hash``."""
+
+    sequence: int  # 1, 2, 3, ... within the release
+    entry: Entry
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """A release as stored: its state after ``sequence`` entries, and what lists need to find it by."""
+
+    release_id: str
+    model: str
+    version: str
+    phase: str
+    active: bool  # not yet in a terminal phase
+    sequence: int
+    started_at_s: float
+    state: Json = field(repr=False)
+
+
+class Journal(Protocol):
+    """The record of what was decided. Entries and the state they lead to are committed in one transaction."""
+
+    def append(self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = ()) -> None:
+        """Append ``entries`` and store ``record``; ``record.sequence`` counts them in. ``taken_up`` are ids of commands
+        that these entries answer: they leave the inbox in the same transaction.
+
+        Raises:
+            ConflictError: the journal does not stand at ``record.sequence - len(entries)``: another writer.
+        """
+
+    def release(self, release_id: str) -> ReleaseRecord | None: ...
+
+    def releases(
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100
+    ) -> Sequence[ReleaseRecord]:
+        """Newest first."""
+
+    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
+        """In order, with the chain checked.
+
+        Raises:
+            PermanentError: the chain is broken; the message names the sequence number.
+        """
+
+
+class Inbox(Protocol):
+    """Commands that wait to be taken up, in the order they came."""
+
+    def put(self, command: Command) -> bool:
+        """Keep the command; False where one with this id was ever put in before."""
+
+    def waiting(self) -> Sequence[Command]: ...
+
+    def discard(self, command_id: str, outcome: str) -> None:
+        """Take a command out that no release answers, and keep why."""
+
+
+class Freezes(Protocol):
+    def freeze(self, freeze: Freeze) -> None: ...
+
+    def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
+        """False where there was nothing to lift."""
+
+    def in_force(self) -> Sequence[Freeze]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One sampled answer, as a replica reports it (``serving.contract.PREDICTIONS_ROUTE``)."""
+
+    request_id: str
+    model: str
+    version: str
+    traffic: str
+    at_s: float
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    inclusion_probability: float
+    text_digest: str
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The truth about one request, whenever it comes. ``directed``: given because the versions disagreed."""
+
+    request_id: str
+    label: str
+    at_s: float
+    source: str
+    directed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """A request whose truth would tell most: the two versions' answers, newest disagreements first."""
+
+    request_id: str
+    model: str
+    answers: Mapping[str, str]  # version -> predicted class
+    disagree: bool
+    text: str | None
+
+
+class SampleIntake(Protocol):
+    """The writing side of ``Samples``: what replicas and label sources send."""
+
+    def add_predictions(self, predictions: Sequence[Prediction]) -> int:
+        """Number of new ones; the same (request, version, traffic) again changes nothing."""
+
+    def add_labels(self, labels: Sequence[Label]) -> int:
+        """Number of new ones; the same label again changes nothing; a different one for the same request from the same
+        source raises UsageError naming the request, and none of the batch is taken."""
+
+    def label_requests(self, model: str, *, limit: int) -> Sequence[LabelRequest]:
+        """Requests answered by two versions and not yet labelled, disagreements first, then by chance."""

@@ -1,0 +1,34 @@
+"""What a person, a pipeline or a webhook may ask for. A command waits in the inbox until the loop has taken it up."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Ask(StrEnum):
+    START = "start"  # a release of ``version``
+    ABORT = "abort"  # the active release, whatever its phase: always wins
+    ROLLBACK = "rollback"  # to the known good version, from whatever is active or was promoted last
+    RESUME = "resume"  # a held release goes on, with a new deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``id`` makes it idempotent: the same id is taken up once, however often it is put in."""
+
+    id: str
+    ask: Ask
+    model: str
+    version: str | None
+    reason: str
+    by: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """No model change of ``model`` (``*``: of any) until it is lifted. A rollback is always allowed."""
+
+    model: str
+    reason: str
+    by: str
+    at_s: float
