@@ -1,0 +1,48 @@
+# One command each: `make demo` shows the whole path, `make test` proves it. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+STAMP := .venv/.serin-installed
+BENCHES := $(patsubst tests/bench/%.py,%,$(wildcard tests/bench/[a-z]*.py))
+RULES = $(shell find deploy -name '*.rules.yml')
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+DEMO ?=
+
+.PHONY: help setup demo test check format bench clean
+
+help:  ## List the commands
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP)  ## Install all that the demo and the tests need, into .venv (a second run does nothing)
+
+$(STAMP): pyproject.toml constraints.txt deploy/install/setup.sh deploy/install/common.sh
+	@deploy/install/setup.sh
+	@touch $@
+
+demo: setup  ## Watch real models promoted and rolled back on live traffic; DEMO="--json FILE" writes the outcomes
+	@$(PYTHON) -m suites.intents.demo $(DEMO)
+
+test: setup  ## Run every test; TESTS="tests/gates -k latency" runs some
+	@$(PYTHON) -m pytest $(TESTS)
+
+check: setup  ## Check format, lint, types, import rules and Prometheus rules
+	@ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
+	@ruff check --quiet .
+	@mypy --no-error-summary
+	@lint-imports --no-logo 2>&1 || exit 1
+	@if [ -n "$(RULES)" ]; then promtool check rules $(RULES); fi
+
+format: setup  ## Format the code and mend what the linter can mend
+	@ruff format --quiet . && ruff check --quiet --fix .
+
+bench: $(addprefix bench-,$(BENCHES))  ## Run every benchmark
+
+bench-%: setup  ## Run one benchmark: tests/bench/%.py
+	@$(PYTHON) -m tests.bench.$*
+
+clean:  ## Remove what the other commands made, .venv too
+	rm -rf .venv .serin build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Make .venv hold all that the demo and the tests need. Safe to run again; `make setup` runs it when it has to.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source deploy/install/common.sh
+
+VENV=.venv
+EXTRAS=serving,local,kubernetes,dev
+
+# The newest interpreter that works (a name on PATH may be a shim that does not), of those known to have every wheel.
+find_python() {
+    local name
+    for name in python3.13 python3.12 python3.11 python3; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    give_up "Python 3.11 or newer is needed, and none is on PATH" \
+        "on Debian 12 or newer, or Ubuntu 24.04 or newer: sudo apt-get install python3"
+}
+
+make_venv() {
+    local python
+    python=$(find_python)
+    say "creating $VENV with $("$python" --version) ($python)"
+    "$python" -m venv --clear --without-pip "$VENV"
+    if "$VENV/bin/python" -c 'import ensurepip' 2>/dev/null; then
+        "$VENV/bin/python" -m ensurepip --default-pip >/dev/null
+        return
+    fi
+    # Debian keeps pip out of its Python; its wheel is a package of its own.
+    local unpacked=$VENV/debian-pip
+    fetch_deb python3-pip-whl "$unpacked" ||
+        give_up "this Python comes without pip (no ensurepip)" "on Debian or Ubuntu: sudo apt-get install python3-venv"
+    "$VENV/bin/python" "$(echo "$unpacked"/usr/share/python-wheels/pip-*.whl)/pip" install --quiet pip
+    rm -rf "$unpacked"
+}
+
+install_python_packages() {
+    say "installing Python packages, versions of constraints.txt (a minute or two the first time)"
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --progress-bar on \
+        --constraint constraints.txt --editable ".[$EXTRAS]"
+}
+
+install_prometheus() {
+    local program
+    export PATH=$PWD/$VENV/bin:$PATH
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then return; fi
+    say "unpacking Debian's package prometheus into $VENV (no root needed, no service started)"
+    fetch_deb prometheus "$VENV/prometheus" ||
+        give_up "prometheus and promtool are not on PATH, and apt could not fetch them" \
+            "put both on PATH: on Debian or Ubuntu 'sudo apt-get install prometheus', elsewhere from prometheus.io/download"
+    for program in prometheus promtool; do
+        ln -sf "../prometheus/usr/bin/$program" "$VENV/bin/$program"
+    done
+    "$VENV/bin/prometheus" --version >/dev/null 2>&1 ||
+        give_up "the unpacked $VENV/bin/prometheus does not run here" "install Prometheus 2.40 or newer and put it on PATH"
+}
+
+"$VENV/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
+install_python_packages
+install_prometheus
+say "ready"
