@@ -1,1 +1,1 @@
-"""The gates: pure functions from evidence to verdicts. No I/O, no clock, no randomness; numpy, scipy, standard library."""
+"""The gates: pure functions from evidence to verdicts. No I/O, no clock, no randomness; numpy and scipy only."""

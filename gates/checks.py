@@ -1,0 +1,124 @@
+"""Is the evidence of a look usable? Bad evidence is an error that names the field; never a pass, never a crash."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
+
+LOOK = "look"  # a problem of the look itself concerns every gate
+METRICS = "metrics"
+LABELS = "labels"
+PREDICTIONS = "predictions"
+
+# Counters of one process are read one after another: a few requests may be in the histogram and not yet in the count.
+_COUNTER_SLACK = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A source whose evidence cannot be used at this look, and why, in words that name the field."""
+
+    source: str
+    reason: str
+
+
+def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tuple[Problem, ...]:
+    """All that is wrong with ``look``, given the sequence number and window end of the look accepted before it."""
+    found = [Problem(LOOK, reason) for reason in _order(look, last_sequence, last_end_s)]
+    found += [Problem(fault.source, f"{fault.source}: {fault.reason}") for fault in look.faults]
+    found += [Problem(METRICS, reason) for reason in _counts(look)]
+    found += [Problem(LABELS, reason) for reason in _labels(look)]
+    found += [Problem(PREDICTIONS, reason) for reason in _predictions(look)]
+    return tuple(found)
+
+
+def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator[str]:
+    if not _is_count(look.sequence):
+        yield f"sequence: {look.sequence!r} is not a whole number"
+    elif look.sequence == last_sequence:
+        yield f"sequence: look {look.sequence} was judged already"
+    elif look.sequence < last_sequence:
+        yield f"sequence: look {look.sequence} comes after look {last_sequence}"
+    if last_end_s is not None and look.window.start_s < last_end_s:
+        yield f"window: starts at {look.window.start_s:.3f} s, before the last one ended ({last_end_s:.3f} s)"
+    if not (_is_number(look.candidate_share) and 0 <= look.candidate_share <= 1):
+        yield f"candidate_share: {look.candidate_share!r} is not between 0 and 1"
+
+
+def _counts(look: Look) -> Iterator[str]:
+    edges = look.latency_edges_ms
+    if not all(_is_number(edge) and edge > 0 for edge in edges):
+        yield "latency_edges_ms: an edge is not a positive number"
+    elif any(low >= high for low, high in itertools.pairwise(edges)):
+        yield "latency_edges_ms: the edges do not increase"
+    arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow))
+    for name, arm in arms:
+        if arm is not None:
+            yield from _arm(name, arm, len(edges))
+
+
+def _arm(name: str, arm: ArmCounts, edges: int) -> Iterator[str]:
+    bad = [field for field in ("requests", "errors") if not _is_count(getattr(arm, field))]
+    if bad:
+        yield f"{name}.{bad[0]}: {getattr(arm, bad[0])!r} is not a count"
+        return
+    if arm.errors > arm.requests:
+        yield f"{name}.errors: {arm.errors} errors of {arm.requests} requests"
+    if not all(_is_count(count) for count in arm.latency_counts):
+        yield f"{name}.latency_counts: an entry is not a count"
+    elif len(arm.latency_counts) != edges + 1:
+        yield f"{name}.latency_counts: {len(arm.latency_counts)} entries for {edges} edges, expected {edges + 1}"
+    elif sum(arm.latency_counts) > _COUNTER_SLACK * arm.requests + 2:
+        yield f"{name}.latency_counts: {sum(arm.latency_counts)} timed answers of {arm.requests} requests"
+
+
+def _labels(look: Look) -> Iterator[str]:
+    arms = (("stable_labels", look.stable_labels), ("candidate_labels", look.candidate_labels))
+    for name, labels in arms:
+        if labels is not None:
+            yield from _label_counts(name, labels)
+    for place, pair in enumerate(look.pairs):
+        if not isinstance(pair.truth, str) or not pair.truth:
+            yield f"pairs[{place}].truth: {pair.truth!r} is not a class"
+
+
+def _label_counts(name: str, labels: LabelCounts) -> Iterator[str]:
+    if not (_is_count(labels.labelled) and _is_count(labels.wrong)):
+        yield f"{name}: {labels.labelled!r} labelled, {labels.wrong!r} wrong are not counts"
+    elif labels.wrong > labels.labelled:
+        yield f"{name}.wrong: {labels.wrong} wrong of {labels.labelled} labelled"
+
+
+def _predictions(look: Look) -> Iterator[str]:
+    for field in ("pairs_agreed", "pairs_disagreed"):
+        if not _is_count(getattr(look, field)):
+            yield f"{field}: {getattr(look, field)!r} is not a count"
+    for place, pair in enumerate(look.pairs):
+        yield from _pair(f"pairs[{place}]", pair)
+
+
+def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
+    yield from _answer(f"{name}.stable", pair.stable)
+    yield from _answer(f"{name}.candidate", pair.candidate)
+    probability = pair.inclusion_probability
+    if not (_is_number(probability) and 0 < probability <= 1):
+        yield f"{name}.inclusion_probability: {probability!r} is not in (0, 1]"
+    if pair.directed and pair.stable.label == pair.candidate.label:
+        yield f"{name}.directed: labelled for a disagreement, but both versions said {pair.stable.label!r}"
+
+
+def _answer(name: str, answer: Answer) -> Iterator[str]:
+    if not (_is_number(answer.confidence) and 0 <= answer.confidence <= 1):
+        yield f"{name}.confidence: {answer.confidence!r} is not between 0 and 1"
+    if not (_is_number(answer.brier) and 0 <= answer.brier <= 2):
+        yield f"{name}.brier: {answer.brier!r} is not between 0 and 2"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

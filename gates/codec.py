@@ -1,0 +1,47 @@
+"""Frozen dataclasses to JSON values and back, to the same floating-point numbers.
+
+Only what gate states are made of: ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested
+frozen dataclasses. Python writes the shortest text that reads back as the same float, so a restart changes nothing.
+"""
+
+import dataclasses
+import types
+import typing
+from functools import cache
+from typing import Any
+
+
+def encode(value: object) -> Any:
+    """``value`` as JSON: dataclasses as objects, tuples as arrays."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(expected: Any, document: Any) -> Any:
+    """The value of type ``expected`` that ``document`` stands for; raises ``ValueError`` where it does not fit."""
+    if dataclasses.is_dataclass(expected) and isinstance(expected, type):
+        hints = _hints(expected)
+        if not isinstance(document, dict) or set(document) != set(hints):
+            raise ValueError(f"{expected.__name__}: expected exactly the fields {sorted(hints)}")
+        return expected(**{name: decode(hint, document[name]) for name, hint in hints.items()})
+    origin = typing.get_origin(expected)
+    if origin is tuple:
+        if not isinstance(document, list):
+            raise ValueError(f"expected an array, found {type(document).__name__}")
+        return tuple(decode(typing.get_args(expected)[0], item) for item in document)
+    if origin in (types.UnionType, typing.Union):
+        inner = next(option for option in typing.get_args(expected) if option is not type(None))
+        return None if document is None else decode(inner, document)
+    if expected is float and isinstance(document, int) and not isinstance(document, bool):
+        return float(document)
+    if type(document) is not expected:
+        raise ValueError(f"expected {expected.__name__}, found {type(document).__name__}")
+    return document
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)

@@ -1,0 +1,17 @@
+"""The exact tests of a deadline that was fixed before the release started: one look, no sequence."""
+
+from scipy.special import betainc, betaincinv
+
+
+def upper_tail(successes: int, trials: int, probability: float) -> float:
+    """P(X >= successes) of a binomial: the one-sided p-value against "at most ``probability``"."""
+    if successes <= 0:
+        return 1.0
+    return float(betainc(successes, trials - successes + 1, probability))
+
+
+def share_bounds(successes: int, trials: int, alpha: float) -> tuple[float, float]:
+    """Clopper-Pearson: two one-sided bounds on a probability, each wrong with probability at most ``alpha / 2``."""
+    low = float(betaincinv(successes, trials - successes + 1, alpha / 2)) if successes > 0 else 0.0
+    high = float(betaincinv(successes + 1, trials - successes, 1 - alpha / 2)) if successes < trials else 1.0
+    return low, high

@@ -1,0 +1,53 @@
+"""What every online gate is: a pure step from (its state, one look) to (its next state, its verdict)."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from gates.evidence import Look
+from gates.outcome import Outcome
+from gates.verdict import Stage, Verdict
+
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The deadline that was fixed before the release started, as a gate sees it at one look.
+
+    With a deadline, half of a rollback level is kept for one exact test at the first look at or after it.
+    """
+
+    has_deadline: bool
+    due: bool  # this look is the one
+
+    def running_alpha(self, alpha: float) -> float:
+        """The share of ``alpha`` spent by watching at every look."""
+        return alpha / 2 if self.has_deadline else alpha
+
+    def deadline_alpha(self, alpha: float) -> float:
+        """The share of ``alpha`` spent at this look by the exact test; zero at all looks but one."""
+        return alpha / 2 if self.due else 0.0
+
+
+class Gate(Protocol[StateT]):
+    """One gate. ``sources`` names the evidence it reads: a fault of one of them makes it an error at that look."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def sources(self) -> frozenset[str]: ...
+
+    def start(self) -> StateT: ...
+
+    def look(self, state: StateT, look: Look, timing: Timing) -> tuple[StateT, Verdict]: ...
+
+
+def settle(*, failed: bool, passed: bool) -> Outcome:
+    """Harm found wins over safety shown; neither is inconclusive."""
+    if failed:
+        return Outcome.FAIL
+    return Outcome.PASS if passed else Outcome.INCONCLUSIVE

@@ -1,0 +1,33 @@
+"""Small numbers: sums in the log domain, and roots of monotone functions."""
+
+import math
+from collections.abc import Callable, Sequence
+
+
+def log_mean_exp(values: Sequence[float]) -> float:
+    """The log of the mean of ``exp(values)``, without overflow."""
+    top = max(values)
+    return top + math.log(math.fsum(math.exp(value - top) for value in values) / len(values))
+
+
+def boundary(accepts: Callable[[float], bool], inside: float, outside: float, *, steps: int = 40) -> float:
+    """Where ``accepts`` turns from true (at ``inside``) to false (towards ``outside``), erring to the outside.
+
+    The answer is ``outside`` itself where everything up to it is accepted.
+    """
+    if accepts(outside):
+        return outside
+    for _ in range(steps):
+        middle = (inside + outside) / 2
+        if accepts(middle):
+            inside = middle
+        else:
+            outside = middle
+    return outside
+
+
+def samples_to_settle(samples: int, log_e: float, log_threshold: float) -> int | None:
+    """About how many samples in all settle a test that has gathered ``log_e`` so far and goes on at this rate."""
+    if samples <= 0 or log_e <= 0:
+        return None
+    return max(samples + 1, math.ceil(samples * log_threshold / log_e))

@@ -1,0 +1,129 @@
+"""All gates of a release together: one pure step a look, one small state."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gates.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
+from gates.checks import LOOK, Problem, problems
+from gates.codec import decode, encode
+from gates.evidence import Look
+from gates.gate import Gate, Timing
+from gates.outcome import Outcome
+from gates.policy import GatePolicy
+from gates.verdict import Verdict
+
+_STATE_TYPES: dict[str, type] = {cls.__name__: cls for cls in (PairedAccuracyState,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A gate's failure, kept: evidence that comes later does not undo it."""
+
+    gate: str
+    sequence: int
+    reason: str
+    freezes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PanelState:
+    """What the panel remembers between looks; its size does not depend on the traffic that passed."""
+
+    deadline_s: float | None
+    gates: tuple[tuple[str, object], ...]  # (gate name, its state), in the order of the verdicts
+    sequence: int = 0
+    end_s: float | None = None
+    deadline_spent: bool = False
+    failures: tuple[Failure, ...] = ()
+
+
+class Panel:
+    """The gates that a policy configures.
+
+    ``look`` is pure: the same state and look give the same state and verdicts. Evidence that is unusable, or whose
+    source is in fault, makes an ``ERROR`` verdict of each gate that needs it and leaves that gate's state as it was.
+    """
+
+    def __init__(self, policy: GatePolicy) -> None:
+        self.policy = policy
+        self._gates: tuple[Gate[Any], ...] = tuple(_configured(policy))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(gate.name for gate in self._gates)
+
+    def start(self, *, deadline_s: float | None = None) -> PanelState:
+        """The state before the first look. ``deadline_s`` (unix time) is fixed now; it cannot be moved later."""
+        return PanelState(deadline_s=deadline_s, gates=tuple((gate.name, gate.start()) for gate in self._gates))
+
+    def look(self, state: PanelState, look: Look) -> tuple[PanelState, tuple[Verdict, ...]]:
+        """Judge one look: the next state, and one verdict per gate. Never raises for what the evidence holds."""
+        found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
+        accepted = not any(problem.source == LOOK for problem in found)
+        due = accepted and _due(state, look)
+        timing = Timing(has_deadline=state.deadline_s is not None, due=due)
+        failures = {failure.gate: failure for failure in state.failures}
+        before = dict(state.gates)
+        after: dict[str, object] = {}
+        verdicts: list[Verdict] = []
+        for gate in self._gates:
+            blocking = next((p for p in found if p.source == LOOK or p.source in gate.sources), None)
+            if blocking is not None:
+                after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
+            else:
+                after[gate.name], verdict = gate.look(before[gate.name], look, timing)
+            if verdict.outcome is Outcome.FAIL:
+                failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
+            verdicts.append(_latched(verdict, failures.get(gate.name)))
+        following = replace(
+            state,
+            gates=tuple(after.items()),
+            sequence=look.sequence if accepted else state.sequence,
+            end_s=look.window.end_s if accepted else state.end_s,
+            deadline_spent=state.deadline_spent or due,
+            failures=tuple(failures.values()),
+        )
+        return following, tuple(verdicts)
+
+
+def _configured(policy: GatePolicy) -> Iterable[Gate[Any]]:
+    shares = [part.alpha_share for part in (policy.accuracy_shadow,) if part is not None]
+    unit = policy.rollback_alpha / sum(shares) if shares else 0.0
+    if policy.accuracy_shadow is not None:
+        part = policy.accuracy_shadow
+        yield PairedAccuracyGate(part, part.alpha_share * unit, policy.promotion_alpha)
+
+
+def _due(state: PanelState, look: Look) -> bool:
+    return state.deadline_s is not None and not state.deadline_spent and look.window.end_s >= state.deadline_s
+
+
+def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:
+    reason = f"Could not judge this look: {problem.reason}."
+    return Verdict(gate.name, gate.stage, Outcome.ERROR, reason, window=look.window)
+
+
+def _latched(verdict: Verdict, failure: Failure | None) -> Verdict:
+    if failure is None or verdict.outcome is Outcome.FAIL:
+        return verdict
+    reason = f"Failed at look {failure.sequence}: {failure.reason}"
+    return replace(verdict, outcome=Outcome.FAIL, reason=reason, freezes=failure.freezes, advisory=False)
+
+
+def state_to_json(state: PanelState) -> dict[str, Any]:
+    """``state`` as JSON values; ``state_from_json`` gives back the same state, float for float."""
+    gates = {name: {"kind": type(inner).__name__, "state": encode(inner)} for name, inner in state.gates}
+    document: dict[str, Any] = encode(replace(state, gates=()))
+    return document | {"gates": gates}
+
+
+def state_from_json(document: dict[str, Any]) -> PanelState:
+    """The state that ``state_to_json`` wrote. Raises ``ValueError`` for anything else."""
+    outer: PanelState = decode(PanelState, document | {"gates": []})
+    gates = []
+    for name, entry in document["gates"].items():
+        if entry["kind"] not in _STATE_TYPES:
+            raise ValueError(f"gate {name}: unknown kind of state {entry['kind']!r}")
+        gates.append((name, decode(_STATE_TYPES[entry["kind"]], entry["state"])))
+    return replace(outer, gates=tuple(gates))

@@ -1,0 +1,139 @@
+"""What the gates promise, as data: levels, margins, guards, grids and minimum samples, with the defaults of the method.
+
+Levels. ``rollback_alpha`` is the chance that a release no worse than stable is rolled back, over its whole life and
+all its gates together. It is divided among the configured gates in proportion to ``alpha_share``; a gate left out
+leaves its share to the others. ``promotion_alpha`` is the chance that one gate passes a release beyond its margin;
+every required gate must pass, so it needs no division (intersection-union test).
+
+A gate set to ``None`` is not judged.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class PairedAccuracyPolicy:
+    """accuracy.shadow: both versions answered the same request (McNemar, sequential)."""
+
+    alpha_share: float = 3.0
+    guard_points: float = 0.5  # never roll back for a smaller loss, in points of accuracy
+    margin_points: float = 1.0  # promote only when a loss this large is excluded
+    pairs_min: int = 100
+    bets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAccuracyPolicy:
+    """accuracy.live: wrong labels of each version's own live answers.
+
+    By default not required for promotion: labels are late and few on a small canary, and the paired shadow gate holds
+    the tighter certificate. It can fail a release at any time.
+    """
+
+    alpha_share: float = 3.0
+    guard_points: float = 0.5
+    margin_points: float = 2.0
+    labels_min: int = 50  # of each version
+    required: bool = False
+    grid: tuple[float, ...] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPolicy:
+    """calibration.shadow: confidence against correctness, and the Brier score, candidate minus stable, on pairs."""
+
+    alpha_share: float = 2.0
+    tolerance_gap: float = 0.01  # a change of the gap within this is no harm
+    guard_gap: float = 0.02  # never roll back for a smaller change
+    margin_gap: float = 0.03  # promote only when a change this large is excluded
+    tolerance_brier: float = 0.0
+    guard_brier: float = 0.01
+    margin_brier: float = 0.03
+    pairs_min: int = 100
+    bets: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.95)  # of the largest bet that cannot lose everything
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowErrorsPolicy:
+    """errors.shadow: server errors on mirrored requests, against stable's live ones.
+
+    The ceiling certifies the first small exposure of users only; ``errors.live`` holds the full promise.
+    """
+
+    alpha_share: float = 0.5
+    guard_ratio: float = 1.5
+    margin_ratio: float = 3.0
+    error_ratio_max: float = 0.01
+    requests_min: int = 100
+    grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveErrorsPolicy:
+    """errors.live: server errors that users got; mirrored ones count as evidence for promotion too."""
+
+    alpha_share: float = 1.0
+    guard_ratio: float = 1.5
+    margin_ratio: float = 3.0
+    error_ratio_max: float = 0.001  # the absolute objective, certified when events are too few for a ratio
+    requests_min: int = 100  # live requests of the candidate
+    grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPolicy:
+    """latency.p95 and latency.p99: against stable by bucket counts, and absolute objectives (None: not judged)."""
+
+    p95_alpha_share: float = 2.0
+    p99_alpha_share: float = 1.0
+    p95_margin_ratio: float = 1.1
+    p99_margin_ratio: float = 1.25
+    p95_ms_max: float | None = 200.0
+    p99_ms_max: float | None = 500.0
+    guard_ratio: float = 1.15  # of slow requests, candidate over stable
+    requests_min: int = 200
+    stable_requests_min: int = 500  # seen before stable's percentile is fixed as the yardstick
+    grid: tuple[float, ...] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 4.5)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPolicy:
+    """budget.burn: how fast the candidate alone spends the service's error budget."""
+
+    alpha_share: float = 0.5
+    objective_ratio: float = 0.999  # of requests answered without server error
+    rollback_burn: float = 2.0
+    freeze_burn: float = 4.0
+    requests_min: int = 50
+    grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SuitePolicy:
+    """accuracy.suite and calibration.suite: labelled cases of our own, judged once."""
+
+    alpha: float = 0.01
+    accuracy_min: float = 0.80
+    margin_points: float = 1.0  # against the stable version on the same cases
+    calibration_gap_max: float = 0.05
+    margin_brier: float = 0.03
+    cases_min: int = 100
+    slice_accuracy_min: float = 0.0  # floor of every slice that has ``slice_cases_min`` cases
+    slice_cases_min: int = 20
+    slice_floors: tuple[tuple[str, float], ...] = ()  # (slice, its own floor)
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """All gates of one model."""
+
+    rollback_alpha: float = 0.01
+    promotion_alpha: float = 0.01
+    accuracy_shadow: PairedAccuracyPolicy | None = field(default_factory=PairedAccuracyPolicy)
+    accuracy_live: LiveAccuracyPolicy | None = field(default_factory=LiveAccuracyPolicy)
+    calibration_shadow: CalibrationPolicy | None = field(default_factory=CalibrationPolicy)
+    errors_shadow: ShadowErrorsPolicy | None = field(default_factory=ShadowErrorsPolicy)
+    errors_live: LiveErrorsPolicy | None = field(default_factory=LiveErrorsPolicy)
+    latency: LatencyPolicy | None = field(default_factory=LatencyPolicy)
+    budget: BudgetPolicy | None = field(default_factory=BudgetPolicy)
+    suite: SuitePolicy = field(default_factory=SuitePolicy)
