@@ -12,7 +12,6 @@ from typing import Protocol
 from controller.core.command import Command, Freeze
 from controller.core.traffic import TrafficTable
 from gates.evidence import ArmCounts, LabelCounts, LabelledPair
-from gates.suite import SuiteResult
 
 
 class Clock(Protocol):
@@ -173,16 +172,16 @@ class Samples(Protocol):
 
 
 class Replicas(Protocol):
-    """Questions asked of a running deployment directly, past the gateway."""
+    """Questions asked of a running deployment directly, past the gateway; none counts as live traffic."""
 
     def token_ids(self, url: str, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-        """The ids that the running tokenizer gives the texts."""
+        """The ids that the running tokenizer gives the texts, special tokens included."""
 
     def fingerprint(self, url: str) -> str:
         """SHA-256 of the manifest that the running process verified at its start."""
 
-    def answer(self, url: str, cases: Path) -> tuple[SuiteResult, ...]:
-        """The deployment's answers to every case of a suite file."""
+    def probabilities(self, url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]:
+        """The model's class probabilities, by label, for each text in order."""
 
 
 Json = Mapping[str, object]

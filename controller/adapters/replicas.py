@@ -1,0 +1,48 @@
+"""Questions to a running replica over HTTP."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from controller.errors import PermanentError, TransientError
+from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE, TRAFFIC_HEADER, Traffic
+
+_SOURCE = "deployments"
+
+
+class HttpReplicas:
+    """Implements the port ``Replicas``. Its requests are marked as shadow traffic: no user waits for them."""
+
+    def __init__(self, *, timeout_s: float = 30.0) -> None:
+        self._client = httpx.Client(
+            timeout=timeout_s, trust_env=False, headers={TRAFFIC_HEADER: Traffic.SHADOW.value}, follow_redirects=False
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def token_ids(self, url: str, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        answer = self._ask("POST", url + TOKENIZE_ROUTE, {"texts": list(texts)})
+        return tuple(tuple(int(token) for token in ids) for ids in answer["token_ids"])
+
+    def fingerprint(self, url: str) -> str:
+        return str(self._ask("GET", url + INFO_ROUTE)["fingerprint"])
+
+    def probabilities(self, url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]:
+        answer = self._ask("POST", url + PREDICT_ROUTE, {"texts": list(texts)})
+        return [prediction["probabilities"] for prediction in answer["predictions"]]
+
+    def _ask(self, method: str, url: str, body: object = None) -> Any:
+        try:
+            response = self._client.request(method, url, json=body)
+        except httpx.HTTPError as error:
+            raise TransientError(_SOURCE, f"{url} did not answer: {error}") from error
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise TransientError(_SOURCE, f"{url} answered {response.status_code}: {response.text[:200]}")
+        if response.is_error:
+            raise PermanentError(f"{url} refused the request with {response.status_code}: {response.text[:200]}")
+        try:
+            return response.json()
+        except ValueError as error:
+            raise PermanentError(f"{url} answered something that is not JSON: {response.text[:200]!r}") from error

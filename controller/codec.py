@@ -1,0 +1,59 @@
+"""Releases and events as JSON values, and back to the same values: what the journal stores."""
+
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from controller.core.events import Event
+from controller.core.release import Release
+from controller.errors import PermanentError
+from controller.ports import Entry, ReleaseRecord
+
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def entry_of(event: Event, at_s: float) -> Entry:
+    """The event as a journal entry: its kind, and its fields as JSON values."""
+    kind = type(event)
+    return Entry(kind=kind.__name__, at_s=at_s, payload=_adapter(kind).dump_python(event, mode="json"))
+
+
+def event_of(entry: Entry) -> Event:
+    """The event that the entry stands for. Raises PermanentError where this version of Serin cannot read it."""
+    if entry.kind not in _KINDS:
+        raise PermanentError(f"the journal holds an event of kind {entry.kind!r}, which this version does not know")
+    event: Event = _load(_KINDS[entry.kind], entry.payload)
+    return event
+
+
+def record_of(release: Release, sequence: int) -> ReleaseRecord:
+    """The release as the journal stores it beside its entries."""
+    return ReleaseRecord(
+        release_id=release.id,
+        model=release.model,
+        version=release.candidate.number,
+        phase=release.phase,
+        active=release.active,
+        sequence=sequence,
+        started_at_s=release.started_at_s,
+        state=_adapter(Release).dump_python(release, mode="json"),
+    )
+
+
+def release_of(record: ReleaseRecord) -> Release:
+    """The release as it was recorded. Raises PermanentError where this version of Serin cannot read it."""
+    release: Release = _load(Release, record.state)
+    return release
+
+
+def _load(kind: Any, document: Any) -> Any:
+    try:
+        return _adapter(kind).validate_python(document)
+    except ValidationError as error:
+        raise PermanentError(f"the journal holds a {kind.__name__} that cannot be read: {error}") from error

@@ -1,0 +1,125 @@
+"""Policy documents: YAML in, frozen values out. What is wrong is said with its line and the nearest known key."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from controller.core.policy import ReleasePolicy
+from controller.errors import UsageError
+
+API_VERSION = "serin/v1"
+KIND = "ReleasePolicy"
+_HEADER = {"apiVersion": API_VERSION, "kind": KIND}
+_ADAPTER: TypeAdapter[ReleasePolicy] = TypeAdapter(ReleasePolicy)
+
+
+def load_policy(path: Path) -> ReleasePolicy:
+    """The policy in a file.
+
+    Raises:
+        UsageError: it cannot be read or is no valid policy; says file, line, field and the way out.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    policy = parse_policy(text, name=str(path))
+    suites = tuple(str((path.parent / suite).resolve()) for suite in policy.suites)
+    return dataclasses.replace(policy, suites=suites)
+
+
+def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
+    """The policy in a YAML text. Raises UsageError as `load_policy` does."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(document, dict):
+        raise UsageError(f"{name}: expected a mapping that begins with apiVersion: {API_VERSION}")
+    for key, expected in _HEADER.items():
+        if document.pop(key, None) != expected:
+            raise UsageError(f"{name}: {key} must be {expected}")
+    for problem in _unknown_keys(node, ReleasePolicy, extra=tuple(_HEADER)):
+        raise UsageError(f"{name}, {problem}")
+    try:
+        policy = _ADAPTER.validate_python(document)
+    except ValidationError as error:
+        raise UsageError(f"{name}, {_first_problem(node, error)}") from error
+    _check(policy, name)
+    return policy
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy document, for editors."""
+    schema = _ADAPTER.json_schema()
+    schema["properties"] = {key: {"const": value} for key, value in _HEADER.items()} | schema["properties"]
+    schema["required"] = [*_HEADER, *schema.get("required", [])]
+    for definition in (schema, *schema.get("$defs", {}).values()):
+        if definition.get("type") == "object":
+            definition["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Serin release policy", **schema}
+
+
+def _check(policy: ReleasePolicy, name: str) -> None:
+    """What types alone do not say."""
+    if not policy.steps:
+        raise UsageError(f"{name}: steps must name at least one canary step")
+    weights = [step.weight_pct for step in policy.steps]
+    if any(not 0 < weight <= 100 for weight in weights) or weights != sorted(set(weights)):
+        raise UsageError(f"{name}: steps: weight_pct must grow from step to step, above 0 and up to 100, got {weights}")
+    if not 0 < policy.mirror_pct <= 100:
+        raise UsageError(f"{name}: mirror_pct must be above 0 and up to 100, got {policy.mirror_pct:g}")
+    for field in ("look_every_s", "deadline_s", "start_timeout_s"):
+        if not getattr(policy, field) > 0:
+            raise UsageError(f"{name}: {field} must be above 0, got {getattr(policy, field):g}")
+    if not policy.model.strip():
+        raise UsageError(f"{name}: model must be the registered model's name")
+
+
+def _unknown_keys(node: yaml.Node, kind: Any, *, extra: tuple[str, ...] = ()) -> Iterator[str]:
+    """Each key that the type does not have, as 'line N: ...'."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        kind = next(option for option in typing.get_args(kind) if option is not type(None))
+    if typing.get_origin(kind) is tuple and isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _unknown_keys(item, typing.get_args(kind)[0])
+    if not (isinstance(node, yaml.MappingNode) and dataclasses.is_dataclass(kind)):
+        return
+    hints = typing.get_type_hints(kind)
+    for key_node, value_node in node.value:
+        key = key_node.value
+        if key in hints:
+            yield from _unknown_keys(value_node, hints[key])
+        elif key not in extra:
+            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(hints))}"
+            yield f"line {key_node.start_mark.line + 1}: unknown key {key!r}; {hint}"
+
+
+def _first_problem(node: yaml.Node, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return f"line {_line_of(node, first['loc'])}: {field}: {first['msg']}"
+
+
+def _line_of(node: yaml.Node, path: tuple[int | str, ...]) -> int:
+    """The line of the deepest node on the path that is written in the document."""
+    line = node.start_mark.line + 1
+    for part in path:
+        below = None
+        if isinstance(node, yaml.MappingNode):
+            below = next((value for key, value in node.value if key.value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            below = node.value[part]
+        if below is None:
+            return line
+        node, line = below, below.start_mark.line + 1
+    return line

@@ -1,0 +1,146 @@
+"""What a release wants done. `plan` derives it from the state alone, so that a restarted controller asks for the same;
+every action is safe to repeat and is asked for at each step until the state moves on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from controller.core.release import OBSERVED, Phase, Purpose, Release, Version
+from controller.core.traffic import HUNDRED_PCT, Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Keep a verified replica of the version running."""
+
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the running candidate for its fingerprint and the golden token ids."""
+
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class RunSuites:
+    candidate: Version
+    baseline: Version | None
+    suites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Make the traffic table say this. ``takes_up_override``: a person's change may be replaced, it is recorded."""
+
+    weights_pct: dict[str, float]
+    mirror: Mirror | None
+    known_good: str | None
+    takes_up_override: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLook:
+    """Read what happened since the last look."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveChampion:
+    """Point the registry's alias at ``to``, expecting to find it at ``expected``."""
+
+    to: Version
+    expected: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeModel:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagVersion:
+    """Tell the registry's readers how the release ended."""
+
+    version: Version
+    tags: dict[str, str]
+
+
+Action = Serve | Probe | RunSuites | Route | TakeLook | MoveChampion | FreezeModel | TagVersion
+
+
+def plan(release: Release, now_s: float) -> tuple[Action, ...]:
+    """What the release wants done now, in order: capacity before traffic, traffic before names."""
+    return tuple(_plan(release, now_s))
+
+
+def _plan(release: Release, now_s: float) -> Iterator[Action]:
+    candidate, stable = release.candidate, release.stable
+    if not release.active:
+        return
+    if stable is not None and release.phase is not Phase.PENDING:
+        yield Serve(stable)
+    if release.phase not in (Phase.PENDING, Phase.ROLLING_BACK):
+        yield Serve(candidate)
+    match release.phase:
+        case Phase.PREFLIGHT:
+            yield Probe(candidate)
+        case Phase.SUITE:
+            yield RunSuites(candidate, stable, release.policy.suites)
+        case Phase.SHADOW | Phase.CANARY | Phase.PROBATION | Phase.HELD:
+            yield from _routes(release)
+            if release.phase in OBSERVED and release.routed and look_is_due(release, now_s):
+                yield TakeLook()
+        case Phase.PROMOTING:
+            yield from _routes(release)
+            if release.routed:
+                yield MoveChampion(candidate, stable)
+        case Phase.ROLLING_BACK:
+            yield from _leave(release)
+
+
+def _leave(release: Release) -> Iterator[Action]:
+    yield from _routes(release)
+    for verdict in release.verdicts.values():
+        if verdict.freezes and verdict.gate in release.blamed:
+            yield FreezeModel(verdict.reason)
+    if release.champion_moved and release.stable is not None and release.routed:
+        yield MoveChampion(release.stable, release.candidate)
+
+
+def look_is_due(release: Release, now_s: float) -> bool:
+    return release.looked_at_s is None or now_s - release.looked_at_s >= release.policy.look_every_s
+
+
+def route_of(release: Release) -> Route | None:
+    """The traffic table that the release's phase asks for; None while it has no say in the traffic."""
+    candidate, stable = release.candidate, release.stable
+    takes_up = release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
+    everything = {candidate.number: HUNDRED_PCT}
+    if release.phase in (Phase.PROMOTING, Phase.PROBATION):
+        fallback = None if release.purpose is Purpose.RESTORE else stable
+        return Route(everything, None, fallback.number if fallback else None, takes_up)
+    if stable is None:
+        return None
+    known_good = release.fallback.number if release.fallback else None
+    mirror = Mirror(candidate.number, release.policy.mirror_pct)
+    match release.phase:
+        case Phase.SHADOW:
+            return Route({stable.number: HUNDRED_PCT}, mirror, stable.number, takes_up)
+        case Phase.CANARY:
+            return Route(_split(stable, candidate, release.canary_step.weight_pct), mirror, stable.number, takes_up)
+        case Phase.ROLLING_BACK | Phase.HELD:
+            return Route({stable.number: HUNDRED_PCT}, None, known_good, takes_up)
+        case _:
+            return None
+
+
+def _split(stable: Version, candidate: Version, candidate_pct: float) -> dict[str, float]:
+    if candidate_pct >= HUNDRED_PCT:
+        return {candidate.number: HUNDRED_PCT}
+    return {stable.number: HUNDRED_PCT - candidate_pct, candidate.number: candidate_pct}
+
+
+def _routes(release: Release) -> Iterator[Route]:
+    route = route_of(release)
+    if route is not None:
+        yield route

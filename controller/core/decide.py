@@ -1,0 +1,347 @@
+"""The decision: from a release and the facts found, the events that follow. Pure, total, and the same at any replay.
+
+Order of precedence: a person's word, a route that a person moved, a newer candidate, something broken, and then what
+the phase itself makes of the facts. A failed gate takes a release back from any phase; only passes take it forward.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from controller.core.command import Ask, Command
+from controller.core.events import (
+    ChampionMoved,
+    CommandTaken,
+    Event,
+    FaultCleared,
+    FaultNoted,
+    Judged,
+    Leaving,
+    Looked,
+    PhaseEntered,
+    TrafficConfirmed,
+    Verified,
+    fold,
+)
+from controller.core.facts import (
+    AliasAt,
+    AliasSurprise,
+    Asked,
+    Broken,
+    Fact,
+    FrozenBy,
+    LookTaken,
+    NewerCandidate,
+    Overridden,
+    Probed,
+    Routed,
+    Serving,
+    SuitesRun,
+    Unreachable,
+)
+from controller.core.policy import OnDeadline
+from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release
+from gates.outcome import Outcome
+from gates.checks import LABELS, METRICS, PREDICTIONS
+from gates.panel import Panel, state_from_json, state_to_json
+from gates.verdict import Stage, Verdict
+
+FactT = TypeVar("FactT")
+BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
+BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
+
+
+def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    """The events that follow from the facts, in order; none where nothing changes."""
+    if not release.active:
+        return ()
+    noted = _note(release, facts)
+    after = fold(release, noted, now_s)
+    moved = _leave(after, facts) or _advance(after, facts, now_s)
+    return (*noted, *moved)
+
+
+# --- what is recorded whatever follows --------------------------------------------------------------------------------
+def _note(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    return tuple(event for fact in facts for event in _record(release, fact)) + _recoveries(release, facts)
+
+
+def _record(release: Release, fact: Fact) -> Iterator[Event]:
+    match fact:
+        case Asked(command):
+            yield CommandTaken(command.id, command.ask, command.reason, command.by)
+        case Probed(candidate, verdicts):
+            yield Verified(candidate)
+            yield Judged(verdicts)
+        case SuitesRun(verdicts):
+            yield Judged(verdicts)
+        case LookTaken(look, cursors):
+            yield from (FaultNoted(f.source, f.reason) for f in look.faults if release.faults.get(f.source) != f.reason)
+            panel = Panel(release.policy.gates)
+            before = state_from_json(release.panel) if release.panel else panel.start(deadline_s=release.deadline_at_s)
+            state, verdicts = panel.look(before, look)
+            yield Looked(look, verdicts, state_to_json(state), cursors)
+        case Routed(weights_pct, generation):
+            if not release.routed:
+                yield TrafficConfirmed(weights_pct, generation)
+        case AliasAt(version):
+            yield ChampionMoved(version)
+        case Broken(_, verdict):
+            if verdict is not None:
+                yield Judged((verdict,))
+        case Unreachable(source, reason):
+            if release.faults.get(source) != reason:
+                yield FaultNoted(source, reason)
+        case _:
+            return
+
+
+def _recoveries(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    """A source that was asked, as every source is at every step of these phases, and did not fail is back."""
+    still = {fact.source for fact in facts if isinstance(fact, Unreachable)}
+    asked = {source for fact in facts for source in _sources_answering(fact)}
+    return tuple(FaultCleared(source) for source in release.faults if source in asked - still)
+
+
+def _sources_answering(fact: Fact) -> tuple[str, ...]:
+    match fact:
+        case LookTaken(look, _):
+            return tuple({METRICS, LABELS, PREDICTIONS} - {fault.source for fault in look.faults})
+        case Routed():
+            return ("traffic",)
+        case AliasAt():
+            return ("registry",)
+        case Serving(ready=True):
+            return ("deployments", "registry")
+        case _:
+            return ()
+
+
+# --- back -------------------------------------------------------------------------------------------------------------
+def _leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    """Why the release has to go back, if it has to; a release that is going back already stays its course."""
+    for reason_to_leave in (_asked_to_leave, _superseded, _found_broken, _failed_gate, _lost_candidate):
+        events = reason_to_leave(release, facts)
+        if events:
+            return events
+    return ()
+
+
+def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    asked = _only(facts, Asked)
+    abort = next((f.command for f in asked if f.command.ask is Ask.ABORT), None)
+    back = next((f.command for f in asked if f.command.ask is Ask.ROLLBACK), None)
+    if abort is not None:
+        return _going(release, _leaving_by(release, Phase.ABORTED, abort))
+    if back is not None:
+        return _going(release, _leaving_by(release, Phase.ROLLED_BACK, back))
+    overridden = next(iter(_only(facts, Overridden)), None)
+    if overridden is not None and not _restores(release):
+        by, reason = overridden.override.by, overridden.override.reason
+        return _going(release, Leaving(Phase.ROLLED_BACK, f"Rolled back by {by}: {reason}", by=by))
+    return ()
+
+
+def _leaving_by(release: Release, ending: Phase, command: Command) -> Leaving:
+    verb = "Aborted" if ending is Phase.ABORTED else "Rolled back"
+    return Leaving(ending, f"{verb} by {command.by}: {command.reason}", by=command.by)
+
+
+def _going(release: Release, leaving: Leaving) -> tuple[Event, ...]:
+    """The event, unless the release is on its way to that very end. An abort still wins over any other end."""
+    if release.phase is Phase.ROLLING_BACK and (release.ending is leaving.ending or leaving.ending is not Phase.ABORTED):
+        return ()
+    return (leaving,)
+
+
+def _superseded(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    newer = next(iter(_only(facts, NewerCandidate)), None)
+    if newer is None or release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING):
+        return ()
+    if release.phase is Phase.PROBATION:
+        return (PhaseEntered(Phase.PROMOTED, f"Probation ended early: version {newer.version} is the next candidate."),)
+    return (Leaving(Phase.SUPERSEDED, f"Version {newer.version} became the candidate before this one was decided."),)
+
+
+def _found_broken(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    if release.phase is Phase.ROLLING_BACK:
+        return ()
+    broken = next(iter(_only(facts, Broken)), None)
+    if broken is not None:
+        blamed = (broken.verdict.gate,) if broken.verdict else ()
+        return (Leaving(_ending_of_failure(release), broken.reason, blamed),)
+    surprise = next(iter(_only(facts, AliasSurprise)), None)
+    if surprise is not None:
+        return (Leaving(Phase.HELD, f"The registry changed under this release: {surprise.message}"),)
+    return ()
+
+
+def _failed_gate(release: Release, _: Sequence[Fact]) -> tuple[Event, ...]:
+    if release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE:
+        return ()
+    failed = [v for v in release.verdicts.values() if v.outcome is Outcome.FAIL and not v.advisory]
+    if not failed:
+        return ()
+    reason = " ".join(v.reason for v in failed)
+    return (Leaving(_ending_of_failure(release), reason, tuple(v.gate for v in failed)),)
+
+
+def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    if release.phase in (Phase.ROLLING_BACK, Phase.HELD):
+        return ()
+    number = release.candidate.number
+    lost = next((f for f in _only(facts, Serving) if f.version == number and f.failed), None)
+    if lost is None:
+        return ()
+    reason = f"Version {number} cannot be kept running: {lost.detail or 'its replica failed'}"
+    verdict = Verdict("deployment", Stage.PREFLIGHT, Outcome.FAIL, reason)
+    return (Judged((verdict,)), Leaving(_ending_of_failure(release), reason, ("deployment",)))
+
+
+def _ending_of_failure(release: Release) -> Phase:
+    """Rejected, where it never got traffic, not even mirrored; otherwise rolled back."""
+    return Phase.ROLLED_BACK if release.phase in OBSERVED | EXPOSED else Phase.REJECTED
+
+
+def _restores(release: Release) -> bool:
+    """Whether a route that a person moved is just what this release carries out, or already undoes."""
+    return release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
+
+
+# --- forward ----------------------------------------------------------------------------------------------------------
+def _advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    return _PHASES[release.phase](release, facts, now_s)
+
+
+def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if release.purpose is Purpose.PROMOTE and _frozen(facts):
+        return ()
+    deadline_at_s = now_s + release.policy.start_timeout_s
+    return (PhaseEntered(Phase.PREFLIGHT, "Fetch, verify and start the candidate.", deadline_at_s),)
+
+
+def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    serving = {fact.version for fact in _only(facts, Serving) if fact.ready}
+    needed = {release.candidate.number} | ({release.stable.number} if release.stable else set())
+    if release.purpose is Purpose.RESTORE:
+        if release.candidate.number in serving:
+            return (PhaseEntered(Phase.PROMOTING, release.reason),)
+    elif needed <= serving and release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS:
+        return (PhaseEntered(Phase.SUITE, "The package is what was registered, and it runs."),)
+    if _past_deadline(release, now_s):
+        waiting = "; ".join(release.faults.values()) or "not every replica became ready"
+        return (Leaving(Phase.HELD, f"Not ready within {release.policy.start_timeout_s:g} s: {waiting}."),)
+    return ()
+
+
+def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if not release.policy.suites:
+        if release.stable is None:
+            return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
+        return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
+    if not _only(facts, SuitesRun):
+        return ()
+    outcome = release.outcome_of(Stage.PREFLIGHT, Stage.SUITE)
+    if outcome is not Outcome.PASS:
+        return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
+    if release.stable is None:
+        return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
+    return _enter_shadow(release, now_s, "The suites passed.")
+
+
+def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, ...]:
+    return (PhaseEntered(Phase.SHADOW, reason, now_s + release.policy.deadline_s),)
+
+
+def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if _frozen(facts) or release.outcome_of(*BEFORE_EXPOSURE) is not Outcome.PASS:
+        return _settle_by_deadline(release, now_s)
+    if not any(v.stage is Stage.SHADOW and not v.advisory for v in release.verdicts.values()):
+        return _settle_by_deadline(release, now_s)  # nothing was asked of shadow traffic yet: no evidence, no pass
+    return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
+
+
+def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    step = release.canary_step
+    served = now_s - release.phase_since_s >= step.min_s and release.step_requests >= step.min_requests
+    outcome = release.outcome_of(*BEFORE_PROMOTION)
+    if _frozen(facts) or release.faults or not served or outcome in (Outcome.ERROR, Outcome.FAIL):
+        return _settle_by_deadline(release, now_s)
+    if release.step + 1 < len(release.policy.steps):
+        following = release.policy.steps[release.step + 1]
+        reason = f"{release.step_requests} requests at {step.weight_pct:g} % without a gate failing."
+        return (PhaseEntered(Phase.CANARY, f"{reason} Next: {following.weight_pct:g} %.", step=release.step + 1),)
+    if outcome is Outcome.PASS:
+        return (PhaseEntered(Phase.PROMOTING, "Every required gate passed."),)
+    return _settle_by_deadline(release, now_s)
+
+
+def _promoting(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if not (release.routed and release.champion_moved):
+        return ()
+    if release.stable is None or release.purpose is Purpose.RESTORE:
+        return (PhaseEntered(Phase.PROMOTED, release.reason),)
+    return (PhaseEntered(Phase.PROBATION, release.reason, now_s + release.policy.probation_s),)
+
+
+def _probation(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if not _past_deadline(release, now_s):
+        return ()
+    return (PhaseEntered(Phase.PROMOTED, "Probation is over and nothing spoke against it."),)
+
+
+def _rolling_back(release: Release, _: Sequence[Fact], __: float) -> tuple[Event, ...]:
+    traffic_back = release.routed or release.stable is None
+    if not traffic_back or release.champion_moved:  # the registry is caught up before the release comes to rest
+        return ()
+    return (PhaseEntered(release.ending or Phase.ROLLED_BACK, release.reason),)
+
+
+def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    resume = next((f.command for f in _only(facts, Asked) if f.command.ask is Ask.RESUME), None)
+    if resume is None:
+        return ()
+    reason = f"Resumed by {resume.by}: {resume.reason}"
+    if release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS and release.stable is not None:
+        return _enter_shadow(release, now_s, reason)
+    return (PhaseEntered(Phase.PREFLIGHT, reason, now_s + release.policy.start_timeout_s),)
+
+
+def _settle_by_deadline(release: Release, now_s: float) -> tuple[Event, ...]:
+    """Nothing, until the deadline has passed; then what the policy says. Never a promotion."""
+    if not _past_deadline(release, now_s):
+        return ()
+    ending = Phase.HELD if release.policy.on_deadline is OnDeadline.HOLD else Phase.ROLLED_BACK
+    open_gates = _open_gates(release, BEFORE_PROMOTION)
+    return (Leaving(ending, f"Not proven by the deadline: {open_gates}"),)
+
+
+def _open_gates(release: Release, stages: Iterable[Stage]) -> str:
+    wanted = set(stages)
+    missing = [v for v in release.verdicts.values() if v.stage in wanted and v.outcome is not Outcome.PASS]
+    required = [f"{v.gate} is {v.outcome} ({v.reason})" for v in missing if not v.advisory]
+    return "; ".join(required or release.faults.values() or ["no evidence came"])
+
+
+_PHASES: dict[Phase, Callable[[Release, Sequence[Fact], float], tuple[Event, ...]]] = {
+    Phase.PENDING: _pending,
+    Phase.PREFLIGHT: _preflight,
+    Phase.SUITE: _suite,
+    Phase.SHADOW: _shadow,
+    Phase.CANARY: _canary,
+    Phase.PROMOTING: _promoting,
+    Phase.PROBATION: _probation,
+    Phase.ROLLING_BACK: _rolling_back,
+    Phase.HELD: _held,
+}
+
+
+def _past_deadline(release: Release, now_s: float) -> bool:
+    return release.deadline_at_s is not None and now_s >= release.deadline_at_s
+
+
+def _frozen(facts: Sequence[Fact]) -> bool:
+    return any(isinstance(fact, FrozenBy) for fact in facts)
+
+
+def _only(facts: Sequence[Fact], kind: type[FactT]) -> list[FactT]:
+    return [fact for fact in facts if isinstance(fact, kind)]

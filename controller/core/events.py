@@ -1,0 +1,218 @@
+"""What can happen to a release. The journal keeps these; `evolve` is the only way by which a release changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+from controller.core.policy import ReleasePolicy
+from controller.core.release import Cursors, Phase, Purpose, Release, Version
+from gates.evidence import Look
+from gates.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A release begins. Carries the whole policy: what it says later cannot change what was promised now."""
+
+    id: str
+    model: str
+    purpose: Purpose
+    candidate: Version
+    stable: Version | None
+    fallback: Version | None
+    policy: ReleasePolicy
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered:
+    phase: Phase
+    reason: str
+    deadline_at_s: float | None = None
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The package matched its manifest and the running replica gave the golden token ids; now it has an identity."""
+
+    candidate: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Verdicts that need no traffic: preflight and suites."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One look: the evidence, what the gates said of it, and where the next look goes on from."""
+
+    look: Look
+    verdicts: tuple[Verdict, ...]
+    panel: dict[str, Any]
+    cursors: Cursors
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficConfirmed:
+    """The data plane itself reports this phase's weights."""
+
+    weights_pct: dict[str, float]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionMoved:
+    """The registry's alias was moved and read back."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultNoted:
+    """A source stopped answering. Says something about us, nothing about the candidate."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCleared:
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The release goes back to the stable version; ``ending`` is the phase it will come to rest in."""
+
+    ending: Phase
+    reason: str
+    blamed: tuple[str, ...] = ()
+    by: str = "serin"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTaken:
+    """A person's or a pipeline's word was taken up; what follows from it are the events after this one."""
+
+    command_id: str
+    ask: str
+    reason: str
+    by: str
+
+
+Event = (
+    Started
+    | PhaseEntered
+    | Verified
+    | Judged
+    | Looked
+    | TrafficConfirmed
+    | ChampionMoved
+    | FaultNoted
+    | FaultCleared
+    | Leaving
+    | CommandTaken
+)
+
+
+def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # noqa: C901, PLR0911 - one branch an event
+    """The release after the event. Pure: folding a journal gives the same state on any machine, at any time.
+
+    Raises:
+        ValueError: the event cannot follow (a journal that does not begin with ``Started``, or begins twice).
+    """
+    if isinstance(event, Started):
+        if release is not None:
+            raise ValueError(f"release {release.id} was started already")
+        return _begin(event, at_s)
+    if release is None:
+        raise ValueError(f"a release begins with Started, not with {type(event).__name__}")
+    match event:
+        case PhaseEntered():
+            return _enter(release, event, at_s)
+        case Verified():
+            return replace(release, candidate=event.candidate)
+        case Judged():
+            return _with_verdicts(release, event.verdicts)
+        case Looked():
+            return _look(release, event, at_s)
+        case TrafficConfirmed():
+            return replace(release, routed=True)
+        case ChampionMoved():
+            return replace(release, champion_moved=event.version == release.candidate.number)
+        case FaultNoted():
+            return replace(release, faults={**release.faults, event.source: event.reason})
+        case FaultCleared():
+            return replace(release, faults={k: v for k, v in release.faults.items() if k != event.source})
+        case Leaving():
+            return replace(
+                release,
+                phase=Phase.ROLLING_BACK,
+                phase_since_s=at_s,
+                routed=False,
+                ending=event.ending,
+                reason=event.reason,
+                blamed=event.blamed,
+            )
+        case CommandTaken():
+            return release
+
+
+def fold(release: Release | None, events: Iterable[Event], at_s: float) -> Release:
+    """The release after all the events of one moment."""
+    after = reduce(lambda state, event: evolve(state, event, at_s), events, release)
+    if after is None:
+        raise ValueError("no events: there is no release")
+    return after
+
+
+def _begin(event: Started, at_s: float) -> Release:
+    return Release(
+        id=event.id,
+        model=event.model,
+        purpose=event.purpose,
+        candidate=event.candidate,
+        stable=event.stable,
+        fallback=event.fallback,
+        policy=event.policy,
+        started_at_s=at_s,
+        started_by=event.by,
+        phase_since_s=at_s,
+        reason=event.reason,
+    )
+
+
+def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
+    return replace(
+        release,
+        phase=event.phase,
+        phase_since_s=at_s,
+        deadline_at_s=event.deadline_at_s if event.deadline_at_s is not None else release.deadline_at_s,
+        step=event.step,
+        step_requests=0,
+        routed=False,
+        reason=event.reason,
+        ending=None,
+    )
+
+
+def _look(release: Release, event: Looked, at_s: float) -> Release:
+    served = event.look.candidate.requests if event.look.candidate is not None else 0
+    return replace(
+        _with_verdicts(release, event.verdicts),
+        panel=event.panel,
+        cursors=event.cursors,
+        looks=event.look.sequence,
+        looked_at_s=at_s,
+        step_requests=release.step_requests + served,
+    )
+
+
+def _with_verdicts(release: Release, verdicts: Iterable[Verdict]) -> Release:
+    return replace(release, verdicts={**release.verdicts, **{v.gate: v for v in verdicts}})

@@ -1,0 +1,115 @@
+"""What was found when the world was asked: the input of `decide`, made by whoever performed the actions."""
+
+from dataclasses import dataclass
+
+from controller.core.command import Command, Freeze
+from controller.core.release import Cursors, Version
+from controller.core.traffic import Override
+from gates.evidence import Look
+from gates.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How the replica of a version is. ``failed``: it died, or did not start in time."""
+
+    version: str
+    ready: bool
+    failed: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Preflight was judged on the running candidate, whose verified identity this is."""
+
+    candidate: Version
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SuitesRun:
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookTaken:
+    look: Look
+    cursors: Cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The data plane itself confirms the table that was asked for."""
+
+    weights_pct: dict[str, float]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overridden:
+    """A person moved the traffic past the controller."""
+
+    override: Override
+
+
+@dataclass(frozen=True, slots=True)
+class AliasAt:
+    """The registry's champion alias was moved, and read back, at the version."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSurprise:
+    """The alias was not where it had to be: somebody else moves it."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A source did not answer this time."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Something that asking again will not mend."""
+
+    reason: str
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class NewerCandidate:
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenBy:
+    freeze: Freeze
+
+
+Fact = (
+    Serving
+    | Probed
+    | SuitesRun
+    | LookTaken
+    | Routed
+    | Overridden
+    | AliasAt
+    | AliasSurprise
+    | Unreachable
+    | Broken
+    | Asked
+    | NewerCandidate
+    | FrozenBy
+)

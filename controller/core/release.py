@@ -1,0 +1,101 @@
+"""One release: where it stands and what it knows. Changed only by events (`controller.core.events`)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from controller.core.policy import ReleasePolicy, Step
+from gates.outcome import Outcome, combine
+from gates.verdict import Stage, Verdict
+
+
+class Phase(StrEnum):
+    """Where a release stands. Those in ``TERMINAL`` absorb; ``HELD`` waits for a person."""
+
+    PENDING = "pending"
+    PREFLIGHT = "preflight"
+    SUITE = "suite"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    PROMOTING = "promoting"
+    PROBATION = "probation"  # promoted; the former version is warm and late labels still count
+    PROMOTED = "promoted"
+    ROLLING_BACK = "rolling_back"  # on the way out, whatever for: `Release.ending` says to which phase
+    ROLLED_BACK = "rolled_back"
+    REJECTED = "rejected"  # never got traffic
+    HELD = "held"
+    SUPERSEDED = "superseded"
+    ABORTED = "aborted"
+
+
+TERMINAL = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.REJECTED, Phase.SUPERSEDED, Phase.ABORTED})
+OBSERVED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.PROBATION})  # evidence is gathered and judged
+EXPOSED = frozenset({Phase.CANARY, Phase.PROMOTING, Phase.PROBATION})  # users may get the candidate's answers
+
+
+class Purpose(StrEnum):
+    PROMOTE = "promote"  # a new version, which has to prove itself
+    RESTORE = "restore"  # a former version comes back by a person's word: no gates, no steps
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version and what identifies it: the registry's number alone does not, since it can be given again."""
+
+    number: str
+    source_id: str = ""  # the registry's logged model
+    fingerprint: str = ""  # SHA-256 of the manifest, once verified
+
+
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """How far the evidence has been read. Stored with the look it belongs to, so that a restart counts nothing twice."""
+
+    counters: dict[str, float] | None = None  # None: not yet read at all
+    counters_at_s: float = 0.0
+    pair: int = 0
+    labelled_pair: int = 0
+    labelled_answer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Everything that decides what happens next, and nothing that could be looked up elsewhere."""
+
+    id: str
+    model: str
+    purpose: Purpose
+    candidate: Version
+    stable: Version | None  # None: the model's first version, judged by absolute floors
+    fallback: Version | None  # what a rollback from `stable` would go to, while this release is not promoted
+    policy: ReleasePolicy
+    started_at_s: float
+    started_by: str
+    phase: Phase = Phase.PENDING
+    phase_since_s: float = 0.0
+    deadline_at_s: float | None = None
+    step: int = 0  # of policy.steps, while in CANARY
+    step_requests: int = 0  # the candidate's live requests since the step began
+    routed: bool = False  # the data plane confirmed this phase's traffic table
+    champion_moved: bool = False  # the registry's alias points at the candidate because of us
+    verdicts: dict[str, Verdict] = field(default_factory=dict)  # the latest of each gate
+    panel: dict[str, Any] | None = None  # the gates' state, as `gates.panel.state_to_json` writes it
+    looks: int = 0
+    looked_at_s: float | None = None
+    cursors: Cursors = field(default_factory=Cursors)
+    faults: dict[str, str] = field(default_factory=dict)  # source -> why it could not be read; while it lasts
+    ending: Phase | None = None  # where ROLLING_BACK leads
+    reason: str = ""  # why the release ended, or is ending, in one sentence
+    blamed: tuple[str, ...] = ()  # gates that failed
+
+    @property
+    def active(self) -> bool:
+        return self.phase not in TERMINAL
+
+    @property
+    def canary_step(self) -> Step:
+        return self.policy.steps[self.step]
+
+    def outcome_of(self, *stages: Stage) -> Outcome:
+        """The combined outcome of every gate of these stages that is not advisory."""
+        return combine(v.outcome for v in self.verdicts.values() if v.stage in stages and not v.advisory)

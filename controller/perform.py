@@ -1,0 +1,276 @@
+"""Carry out what a release wants done, and say what was found. One helper an action; each is safe to repeat."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller.core.actions import (
+    Action,
+    FreezeModel,
+    MoveChampion,
+    Probe,
+    Route,
+    RunSuites,
+    Serve,
+    TagVersion,
+    TakeLook,
+    route_of,
+)
+from controller.core.command import Freeze
+from controller.core.facts import (
+    AliasAt,
+    AliasSurprise,
+    Broken,
+    Fact,
+    LookTaken,
+    Overridden,
+    Probed,
+    Routed,
+    Serving,
+    SuitesRun,
+    Unreachable,
+)
+from controller.core.release import Cursors, Release, Version
+from controller.core.traffic import TrafficTable
+from controller.errors import ConflictError, PermanentError, TransientError
+from controller.packages import Package, PackageStore
+from controller.ports import (
+    Clock,
+    CounterCursor,
+    Deployments,
+    DeploymentSpec,
+    DeploymentStatus,
+    Freezes,
+    Metrics,
+    Registry,
+    Replicas,
+    SampleCursor,
+    Samples,
+    Traffic,
+)
+from controller.preflight import judge_replica, package_refused
+from gates.checks import LABELS, METRICS, PREDICTIONS
+from gates.evidence import ArmCounts, Fault, Look
+from gates.suite import judge_suite
+from gates.verdict import Window
+from serving.artifact import ArtifactError
+from suites.cases import SuiteError, load
+from suites.runner import run
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside that a release touches, each behind its port."""
+
+    clock: Clock
+    traffic: Traffic
+    deployments: Deployments
+    registry: Registry
+    replicas: Replicas
+    metrics: Metrics
+    samples: Samples
+    freezes: Freezes
+
+
+class Performer:
+    """Performs actions; what went wrong comes back as a fact too, never as an exception."""
+
+    def __init__(self, world: World, packages: PackageStore) -> None:
+        self._world = world
+        self._packages = packages
+        self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
+        self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
+            Serve: self._serve,
+            Probe: self._probe,
+            RunSuites: self._run_suites,
+            Route: self._route,
+            TakeLook: self._take_look,
+            MoveChampion: self._move_champion,
+            FreezeModel: self._freeze,
+            TagVersion: self._tag,
+        }
+
+    def perform(self, release: Release, action: Action) -> tuple[Fact, ...]:
+        """What was found by carrying out the action."""
+        try:
+            return tuple(self._performers[type(action)](release, action))
+        except TransientError as error:
+            return (Unreachable(error.source, str(error)),)
+        except ConflictError as error:
+            return (Unreachable("traffic", f"somebody else is writing: {error}"),)
+        except ArtifactError as error:
+            verdict = package_refused(error)
+            return (Broken(verdict.reason, verdict),)
+        except (PermanentError, SuiteError) as error:
+            return (Broken(str(error)),)
+
+    # --- capacity ------------------------------------------------------------------------------------------------
+    def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
+        status = self._ensure(release, action.version)
+        yield Serving(status.version, ready=status.ready, failed=status.failed, detail=status.detail)
+
+    def _ensure(self, release: Release, version: Version) -> DeploymentStatus:
+        package = self._package(release.model, version)
+        objectives_ms = release.policy.latency_objectives_ms
+        return self._world.deployments.ensure(
+            DeploymentSpec(release.model, version.number, package.directory, objectives_ms)
+        )
+
+    def _package(self, model: str, version: Version) -> Package:
+        key = (model, version.number, version.source_id)
+        if key not in self._verified:
+            self._verified[key] = self._packages.obtain(model, version)
+        return self._verified[key]
+
+    # --- judged without traffic ----------------------------------------------------------------------------------
+    def _probe(self, release: Release, action: Probe) -> Iterator[Fact]:
+        package = self._package(release.model, action.version)
+        url = self._url(release.model, action.version)
+        if url is None:
+            return
+        verdicts = judge_replica(
+            package.manifest,
+            package.version.fingerprint,
+            running=self._world.replicas.fingerprint(url),
+            token_ids=self._world.replicas.token_ids(url, [golden.text for golden in package.manifest.golden]),
+        )
+        yield Probed(package.version, verdicts)
+
+    def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
+        if not action.suites:
+            return
+        cases = [case for suite in action.suites for case in load(Path(suite))]
+        candidate = self._url(release.model, action.candidate)
+        baseline = self._url(release.model, action.baseline) if action.baseline else None
+        if candidate is None or (action.baseline is not None and baseline is None):
+            return
+        ask = self._world.replicas.probabilities
+        yield SuitesRun(
+            judge_suite(
+                run(cases, lambda texts: ask(candidate, texts)),
+                run(cases, lambda texts: ask(baseline, texts)) if baseline is not None else None,
+                release.policy.gates.suite,
+            )
+        )
+
+    def _url(self, model: str, version: Version) -> str | None:
+        status = self._world.deployments.status(model).get(version.number)
+        return status.url if status is not None and status.ready else None
+
+    # --- traffic and names ---------------------------------------------------------------------------------------
+    def _route(self, release: Release, action: Route) -> Iterator[Fact]:
+        traffic = self._world.traffic
+        found = traffic.read(release.model)
+        if found is not None and found.override is not None and not action.takes_up_override:
+            yield Overridden(found.override)
+            return
+        wanted = TrafficTable(
+            model=release.model,
+            weights_pct=action.weights_pct,
+            mirror=action.mirror,
+            known_good=action.known_good,
+            generation=found.generation if found is not None else 0,
+        )
+        if found != wanted:
+            wanted = wanted.next()
+            traffic.write(wanted)
+        if traffic.confirmed_generation(release.model) == wanted.generation:
+            yield Routed(dict(wanted.weights_pct), wanted.generation)
+
+    def _move_champion(self, release: Release, action: MoveChampion) -> Iterator[Fact]:
+        expected = action.expected.number if action.expected is not None else None
+        try:
+            self._world.registry.move_alias(release.model, CHAMPION, action.to.number, expected=expected)
+        except ConflictError as error:
+            yield AliasSurprise(str(error))
+            return
+        yield AliasAt(action.to.number)
+
+    def _tag(self, release: Release, action: TagVersion) -> Iterator[Fact]:
+        self._world.registry.tag(release.model, action.version.number, action.tags)
+        yield from ()
+
+    def _freeze(self, release: Release, action: FreezeModel) -> Iterator[Fact]:
+        in_force = {freeze.model for freeze in self._world.freezes.in_force()}
+        if release.model not in in_force:
+            freeze = Freeze(release.model, action.reason, f"serin, release {release.id}", self._world.clock.now_s())
+            self._world.freezes.freeze(freeze)
+        yield from ()
+
+    # --- evidence ------------------------------------------------------------------------------------------------
+    def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
+        now_s = self._world.clock.now_s()
+        route = route_of(release)
+        share = TrafficTable(release.model, route.weights_pct).share_of(release.candidate.number) if route else 0.0
+        window = Window(release.looked_at_s or release.phase_since_s, now_s)
+        look = Look(sequence=release.looks + 1, window=window, candidate_share=share)
+        builder = _LookBuilder(self._world, release, look)
+        yield LookTaken(*builder.build(now_s))
+
+
+class _LookBuilder:
+    """Gathers one look from its sources; one that does not answer becomes a fault of the look and keeps its cursor."""
+
+    def __init__(self, world: World, release: Release, look: Look) -> None:
+        if release.stable is None:
+            raise PermanentError(f"release {release.id} has no stable version to compare with")
+        self._world = world
+        self._model = release.model
+        self._stable = release.stable.number
+        self._candidate = release.candidate.number
+        self._cursors = release.cursors
+        self._fields: dict[str, Any] = {name: getattr(look, name) for name in ("sequence", "window", "candidate_share")}
+        self._faults: list[Fault] = []
+
+    def build(self, now_s: float) -> tuple[Look, Cursors]:
+        counters = self._read_metrics(now_s)
+        samples = self._read_samples()
+        cursors = Cursors(
+            counters=dict(counters.values) if counters is not None else self._cursors.counters,
+            counters_at_s=counters.at_s if counters is not None else self._cursors.counters_at_s,
+            pair=samples.pair,
+            labelled_pair=samples.labelled_pair,
+            labelled_answer=samples.labelled_answer,
+        )
+        return Look(**self._fields, faults=tuple(self._faults)), cursors
+
+    def _read_metrics(self, now_s: float) -> CounterCursor | None:
+        before = self._cursors
+        cursor = CounterCursor(before.counters, before.counters_at_s) if before.counters is not None else None
+        try:
+            counts = self._world.metrics.counts(self._model, (self._stable, self._candidate), cursor, at_s=now_s)
+        except TransientError as error:
+            self._faults.append(Fault(METRICS, str(error)))
+            return None
+        none = ArmCounts(0, 0, (0,) * (len(counts.latency_edges_ms) + 1))
+        self._fields |= {
+            "latency_edges_ms": counts.latency_edges_ms,
+            "stable": counts.live.get(self._stable, none),
+            "candidate": counts.live.get(self._candidate, none),
+            "shadow": counts.shadow.get(self._candidate, none),
+        }
+        return counts.cursor
+
+    def _read_samples(self) -> SampleCursor:
+        before = self._cursors
+        cursor = SampleCursor(before.pair, before.labelled_pair, before.labelled_answer)
+        try:
+            if before.counters is None and cursor == SampleCursor():
+                cursor = self._world.samples.latest()
+            found = self._world.samples.since(self._model, self._stable, self._candidate, cursor)
+        except TransientError as error:
+            self._faults += [Fault(LABELS, str(error)), Fault(PREDICTIONS, str(error))]
+            return cursor
+        self._fields |= {
+            "pairs": found.pairs,
+            "pairs_agreed": found.pairs_agreed,
+            "pairs_disagreed": found.pairs_disagreed,
+            "stable_labels": found.stable_labels,
+            "candidate_labels": found.candidate_labels,
+        }
+        return found.cursor
+
+

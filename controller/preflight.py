@@ -1,0 +1,49 @@
+"""Preflight: is the package what was registered, and does the running replica treat texts as it did then?"""
+
+from collections.abc import Sequence
+
+from gates.outcome import Outcome
+from gates.verdict import Stage, Verdict
+from serving.artifact import ArtifactError, Manifest
+
+PACKAGE_GATE = "preflight.package"
+IDENTITY_GATE = "preflight.identity"
+TOKENS_GATE = "preflight.tokens"
+
+
+def package_refused(error: ArtifactError) -> Verdict:
+    """The package's files are not what its manifest says, or of a kind that is never loaded."""
+    reason = f"The package is refused: {error}. Register the version again from its checkpoint."
+    return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason)
+
+
+def judge_replica(
+    manifest: Manifest, fingerprint: str, *, running: str, token_ids: Sequence[tuple[int, ...]]
+) -> tuple[Verdict, ...]:
+    """Verdicts on the running replica: same fingerprint, same token ids for every golden text."""
+    return (_package(manifest, fingerprint), _identity(fingerprint, running), _tokens(manifest, token_ids))
+
+
+def _package(manifest: Manifest, fingerprint: str) -> Verdict:
+    reason = f"All {len(manifest.files)} files match the manifest {fingerprint[:12]}."
+    return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.PASS, reason, samples=len(manifest.files))
+
+
+def _identity(fingerprint: str, running: str) -> Verdict:
+    if running == fingerprint:
+        return Verdict(IDENTITY_GATE, Stage.PREFLIGHT, Outcome.PASS, f"The replica runs manifest {running[:12]}.")
+    reason = f"The replica runs manifest {running[:12]}, registered is {fingerprint[:12]}: end it and start again."
+    return Verdict(IDENTITY_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason)
+
+
+def _tokens(manifest: Manifest, token_ids: Sequence[tuple[int, ...]]) -> Verdict:
+    golden = manifest.golden
+    differing = [g.text for g, ids in zip(golden, token_ids, strict=True) if g.token_ids != ids]
+    if differing:
+        reason = (
+            f"The running tokenizer gives other token ids for {len(differing)} of {len(golden)} golden texts, first "
+            f"for {differing[0][:40]!r}: its library or files differ from those the version was registered with."
+        )
+        return Verdict(TOKENS_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason, samples=len(golden))
+    reason = f"The running tokenizer gives the registered token ids for all {len(golden)} golden texts."
+    return Verdict(TOKENS_GATE, Stage.PREFLIGHT, Outcome.PASS, reason, samples=len(golden))
