@@ -1,0 +1,62 @@
+"""Files that other processes read while we write them: replaced whole, and by one writer at a time.
+
+Standard library only and quick to import: the on-call rollback stands on it.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.errors import TransientError
+
+_LOCK_WITHIN_S = 5.0
+_LOCK_POLL_S = 0.002
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace the file's content so that a reader, or a crash at any moment, sees the old text or the new, never a mix.
+
+    The temporary name is always the same, so that a crash leaves at most one stray file, which the next write takes
+    over; two writers at once therefore need a lock around this.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def locked(path: Path, *, source: str) -> Iterator[None]:
+    """Hold the lock file exclusively, against threads and processes alike. The kernel frees it when its holder dies.
+
+    Raises:
+        TransientError: somebody held it for five seconds; ``source`` names the port it belongs to.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline_s = time.monotonic() + _LOCK_WITHIN_S
+        while not _try_lock(file):
+            if time.monotonic() > deadline_s:
+                raise TransientError(source, f"{path} was locked by another process for {_LOCK_WITHIN_S:g} s")
+            time.sleep(_LOCK_POLL_S)
+        yield
+    finally:
+        os.close(file)
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

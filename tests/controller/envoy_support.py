@@ -1,0 +1,122 @@
+"""A real Envoy, and small servers behind it that tell what reached them."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+
+from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_bootstrap
+from controller.adapters.loopback import free_port, get
+
+
+def eventually(condition: Callable[[], object], *, within_s: float = 10.0, what: str) -> None:
+    """Poll until the condition holds; fail, saying what was waited for, when it does not in time."""
+    deadline_s = time.monotonic() + within_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited {within_s} s for: {what}"
+        pause.wait(0.01)
+
+
+@dataclass
+class Upstream:
+    """A replica's stand-in: answers with its version, and remembers the headers and paths of its requests."""
+
+    version: str
+    url: str = ""
+    requests: list[dict[str, str]] = field(default_factory=list)
+    hold: threading.Event | None = None  # answers wait for it
+
+    @property
+    def ids(self) -> list[str]:
+        return [request["x-request-id"] for request in self.requests]
+
+
+@contextmanager
+def upstream(version: str) -> Iterator[Upstream]:
+    state = Upstream(version)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one segment per answer: two would wait for each other's acknowledgement (40 ms)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            state.requests.append({":path": self.path, **{key.lower(): value for key, value in self.headers.items()}})
+            if state.hold is not None:
+                state.hold.wait(10)
+            body = json.dumps({"version": version}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@dataclass(frozen=True)
+class RunningEnvoy:
+    directory: Path
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def post(self, model: str = "intent", *, headers: dict[str, str] | None = None) -> httpx.Response:
+        return httpx.post(f"{self.url}/models/{model}/predict", json={"text": "hi"}, headers=headers, trust_env=False)
+
+    def ask(self, count: int, *, headers: dict[str, str] | None = None) -> list[str]:
+        """The versions that answered so many requests; every one of them must be answered."""
+        with httpx.Client(trust_env=False) as client:
+            answers = [
+                client.post(f"{self.url}/models/intent/predict", json={"text": "hi"}, headers=headers)
+                for _ in range(count)
+            ]
+        assert {answer.status_code for answer in answers} <= {200}
+        return [answer.json()["version"] for answer in answers]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@contextmanager
+def running_envoy(directory: Path) -> Iterator[RunningEnvoy]:
+    listen_port, admin_port = free_port(), free_port()
+    write_bootstrap(directory, listen_port, admin_port)
+    with (directory / "envoy.log").open("wb") as log:
+        process = subprocess.Popen(envoy_command(directory), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    envoy = RunningEnvoy(directory, f"http://127.0.0.1:{listen_port}", process)
+    try:
+        eventually(lambda: _is_ready(directory, process), within_s=20, what=f"Envoy in {directory}")
+        yield envoy
+    finally:
+        envoy.end()
+
+
+def _is_ready(directory: Path, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, (directory / "envoy.log").read_text()
+    try:
+        return get(ready_url(directory), timeout_s=1)[0] == 200
+    except OSError:
+        return False
