@@ -1,0 +1,117 @@
+"""Connections and transactions: the one place that knows the dialects and turns the database's errors into ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from controller.errors import PermanentError, TransientError, UsageError
+
+BUSY_TIMEOUT_MS: Final = 5_000
+_SYNC_OPTION: Final = "serin_synchronous"  # how a writing transaction reaches the disk; absent: it only reads
+IN_CLAUSE_MAX: Final = 500  # values in one IN (...): well below each database's limit on parameters
+
+
+class Database:
+    """An engine, and transactions on it.
+
+    On SQLite a writing transaction takes the write lock at its start, so that it never fails half-way for a reader
+    turned writer, and a reading one sees one snapshot.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def read(self, source: str) -> Iterator[Connection]:
+        """A transaction that only reads. ``source`` names the port in errors."""
+        with _our_errors(source), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, source: str) -> Iterator[Connection]:
+        """A transaction whose last moments may be lost with the machine's power (on SQLite), never half of it."""
+        with self._write(source, "NORMAL") as connection:
+            yield connection
+
+    @contextmanager
+    def write_durably(self, source: str) -> Iterator[Connection]:
+        """A transaction that is on the disk when it returns: what was decided must be known before it is done."""
+        with self._write(source, "FULL") as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self, source: str, synchronous: str) -> Iterator[Connection]:
+        with _our_errors(source), self.engine.connect() as connection:
+            connection.execution_options(**{_SYNC_OPTION: synchronous})
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def connect(url: str) -> Database:
+    """A database at an SQLAlchemy URL. Nothing is opened until the first transaction.
+
+    Raises:
+        UsageError: the URL cannot be read, or names a database that Serin does not know.
+    """
+    try:
+        parsed = make_url(url)
+        dialect = parsed.get_backend_name()
+        if dialect not in ("sqlite", "postgresql"):
+            raise UsageError(f"store: {dialect} is not supported; use sqlite:///FILE or postgresql://HOST/DATABASE")
+        if dialect == "sqlite" and parsed.database in (None, "", ":memory:"):
+            raise UsageError("store: a SQLite database must be a file, sqlite:///FILE")
+        engine = create_engine(parsed)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(f"store: {_first_line(error)}") from error
+    except ImportError as error:
+        raise UsageError(f"store: the driver of {parsed.drivername} is not installed ({error})") from error
+    if dialect == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return Database(engine)
+
+
+def insert_new(connection: Connection, table: Table) -> Insert:
+    """``INSERT``, leaving out rows that break a unique constraint: how repeating a write changes nothing."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are ours, not guessed by the driver
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    synchronous = connection.get_execution_options().get(_SYNC_OPTION)
+    if synchronous is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _our_errors(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise TransientError(source, f"the {source}'s database did not answer: {_first_line(error)}") from error
+    except DBAPIError as error:
+        raise PermanentError(f"the {source}'s database refused: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(cause).partition("\n")[0]

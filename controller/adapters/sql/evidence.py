@@ -1,0 +1,172 @@
+"""How evidence is formed as predictions and labels come in, in whatever order: set by set, in the writer's transaction.
+
+Three facts about one request make a labelled pair: stable's live answer, the candidate's shadow answer, the truth.
+Whichever comes last completes it. Every row is formed once, and only from what is new, so the cost of a batch does not
+depend on the past.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exists, func, select, update
+
+from controller.adapters.sql.database import insert_new
+from controller.adapters.sql.schema import labelled_answers, labelled_pairs, labels, pairs, predictions
+from controller.adapters.sql.scoring import brier
+from serving.contract import Traffic
+
+_LIVE = predictions.alias("live")
+_SHADOW = predictions.alias("shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Ids of the newest prediction, label and pair: what comes after them is new."""
+
+    prediction: int
+    label: int
+    pair: int
+
+
+def heads(connection: Connection) -> Heads:
+    newest = (
+        select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery() for table in (predictions, labels, pairs)
+    )
+    return Heads(*connection.execute(select(*newest)).one())
+
+
+def after_predictions(connection: Connection, before: Heads) -> None:
+    """Form what the predictions newer than ``before`` complete."""
+    for new in (_LIVE.c.id, _SHADOW.c.id):
+        formed = _pairs_newer(new, before.prediction)
+        connection.execute(insert_new(connection, pairs).from_select(_PAIR_COLUMNS, formed, include_defaults=False))
+    _form_labelled_pairs(connection, pairs.c.id, before.pair)
+    _form_labelled_answers(connection, _LIVE.c.id, before.prediction)
+
+
+def after_labels(connection: Connection, before: Heads) -> None:
+    """Form what the labels newer than ``before`` complete."""
+    new_requests = select(labels.c.request_id).where(labels.c.id > before.label)
+    connection.execute(update(pairs).where(pairs.c.request_id.in_(new_requests)).values(labelled=True))
+    _form_labelled_pairs(connection, labels.c.id, before.label)
+    _form_labelled_answers(connection, labels.c.id, before.label)
+
+
+_PAIR_COLUMNS = [
+    "model",
+    "live_version",
+    "shadow_version",
+    "request_id",
+    "live_id",
+    "shadow_id",
+    "text_digest",
+    "agreed",
+    "labelled",
+    "inclusion_probability",
+    "at_s",
+]
+
+
+def _newer(query: Select[Any], new: ColumnElement[int], head: int) -> Select[Any]:
+    """The rows formed with something newer than ``head``, in its order. SQLite plans a join by its order: to sort by
+    what is new makes it start there, and look up the rest by index, instead of reading all the past."""
+    return query.where(new > head).order_by(new)
+
+
+def _pairs_newer(new: ColumnElement[int], head: int) -> Select[Any]:
+    """Live and shadow answers of two versions to one request.
+
+    The texts' digests must be equal: a client that gives two requests one id makes no pair.
+    The samples of both versions are consistent, so the smaller one lies within the larger: a pair is included with the
+    smaller of the two probabilities.
+    """
+    live, shadow = _LIVE.c, _SHADOW.c
+    smaller = case(
+        (live.inclusion_probability < shadow.inclusion_probability, live.inclusion_probability),
+        else_=shadow.inclusion_probability,
+    )
+    query = (
+        select(
+            live.model,
+            live.version,
+            shadow.version,
+            live.request_id,
+            live.id,
+            shadow.id,
+            live.text_digest,
+            live.label == shadow.label,
+            exists().where(labels.c.request_id == live.request_id),
+            smaller,
+            case((live.at_s > shadow.at_s, live.at_s), else_=shadow.at_s),
+        )
+        .select_from(_LIVE)
+        .join(_SHADOW, and_(shadow.request_id == live.request_id, shadow.model == live.model))
+        .where(
+            live.traffic == Traffic.LIVE.value,
+            shadow.traffic == Traffic.SHADOW.value,
+            live.version != shadow.version,
+            live.text_digest == shadow.text_digest,
+        )
+    )
+    return _newer(query, new, head)
+
+
+def _form_labelled_pairs(connection: Connection, new: ColumnElement[int], head: int) -> None:
+    query = (
+        select(
+            pairs.c.id,
+            pairs.c.model,
+            pairs.c.live_version,
+            pairs.c.shadow_version,
+            pairs.c.inclusion_probability,
+            labels.c.label,
+            labels.c.directed,
+            labels.c.at_s,
+            _LIVE.c.label.label("live_label"),
+            _LIVE.c.confidence.label("live_confidence"),
+            _LIVE.c.probabilities.label("live_probabilities"),
+            _SHADOW.c.label.label("shadow_label"),
+            _SHADOW.c.confidence.label("shadow_confidence"),
+            _SHADOW.c.probabilities.label("shadow_probabilities"),
+        )
+        .select_from(pairs)
+        .join(labels, and_(labels.c.request_id == pairs.c.request_id, labels.c.is_truth))
+        .join(_LIVE, _LIVE.c.id == pairs.c.live_id)
+        .join(_SHADOW, _SHADOW.c.id == pairs.c.shadow_id)
+    )
+    rows = [_labelled_pair(row) for row in connection.execute(_newer(query, new, head))]
+    if rows:
+        connection.execute(insert_new(connection, labelled_pairs), rows)
+
+
+def _labelled_pair(row: Row[Any]) -> dict[str, object]:
+    return {
+        "pair_id": row.id,
+        "model": row.model,
+        "live_version": row.live_version,
+        "shadow_version": row.shadow_version,
+        "truth": row.label,
+        "directed": row.directed,
+        "live_label": row.live_label,
+        "live_confidence": row.live_confidence,
+        "live_brier": brier(json.loads(row.live_probabilities), row.label),
+        "shadow_label": row.shadow_label,
+        "shadow_confidence": row.shadow_confidence,
+        "shadow_brier": brier(json.loads(row.shadow_probabilities), row.label),
+        "inclusion_probability": row.inclusion_probability,
+        "at_s": row.at_s,
+    }
+
+
+def _form_labelled_answers(connection: Connection, new: ColumnElement[int], head: int) -> None:
+    live = _LIVE.c
+    formed = (
+        select(live.id, live.model, live.version, live.label == labels.c.label, labels.c.directed, labels.c.at_s)
+        .select_from(_LIVE)
+        .join(labels, and_(labels.c.request_id == live.request_id, labels.c.is_truth))
+        .where(live.traffic == Traffic.LIVE.value)
+    )
+    columns = ["prediction_id", "model", "version", "correct", "directed", "at_s"]
+    rows = _newer(formed, new, head)
+    connection.execute(insert_new(connection, labelled_answers).from_select(columns, rows, include_defaults=False))

@@ -1,0 +1,43 @@
+"""Freezes in force, and the history of those lifted: who froze what and why, and who lifted it and why."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+
+from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.schema import freezes
+from controller.core.command import Freeze
+
+_SOURCE = "freezes"
+
+
+class SqlFreezes:
+    """``controller.ports.Freezes`` on SQL. A freeze is told by its four values, so repeating one that was lifted since
+    does not bring it back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def freeze(self, freeze: Freeze) -> None:
+        row = {"model": freeze.model, "reason": freeze.reason, "by": freeze.by, "at_s": freeze.at_s}
+        with self._database.write_durably(_SOURCE) as connection:
+            connection.execute(insert_new(connection, freezes).values(row))
+
+    def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
+        """Lift every freeze in force of exactly this model (``*`` is one of its own)."""
+        with self._database.write_durably(_SOURCE) as connection:
+            lifted = connection.execute(
+                update(freezes)
+                .where(freezes.c.model == model, freezes.c.lifted_at_s.is_(None))
+                .values(lifted_at_s=at_s, lifted_by=by, lifted_reason=reason)
+            )
+            return lifted.rowcount > 0
+
+    def in_force(self) -> Sequence[Freeze]:
+        """Oldest first."""
+        query = select(freezes).where(freezes.c.lifted_at_s.is_(None)).order_by(freezes.c.id)
+        with self._database.read(_SOURCE) as connection:
+            return tuple(
+                Freeze(model=row.model, reason=row.reason, by=row.by, at_s=row.at_s)
+                for row in connection.execute(query)
+            )

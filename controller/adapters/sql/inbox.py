@@ -1,0 +1,56 @@
+"""The inbox: commands that wait, and what became of each one that ever came."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+
+from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.schema import commands
+from controller.core.command import Ask, Command
+
+_SOURCE = "inbox"
+
+
+class SqlInbox:
+    """``controller.ports.Inbox`` on SQL. The journal takes commands out in its own transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, command: Command) -> bool:
+        row = {
+            "command_id": command.id,
+            "ask": command.ask.value,
+            "model": command.model,
+            "version": command.version,
+            "reason": command.reason,
+            "by": command.by,
+            "at_s": command.at_s,
+            "waiting": True,
+        }
+        with self._database.write_durably(_SOURCE) as connection:
+            return connection.execute(insert_new(connection, commands).values(row)).rowcount == 1
+
+    def waiting(self) -> Sequence[Command]:
+        query = select(commands).where(commands.c.waiting.is_(True)).order_by(commands.c.id)
+        with self._database.read(_SOURCE) as connection:
+            return tuple(
+                Command(
+                    id=row.command_id,
+                    ask=Ask(row.ask),
+                    model=row.model,
+                    version=row.version,
+                    reason=row.reason,
+                    by=row.by,
+                    at_s=row.at_s,
+                )
+                for row in connection.execute(query)
+            )
+
+    def discard(self, command_id: str, outcome: str) -> None:
+        with self._database.write_durably(_SOURCE) as connection:
+            connection.execute(
+                update(commands)
+                .where(commands.c.command_id == command_id, commands.c.waiting.is_(True))
+                .values(waiting=False, outcome=outcome)
+            )

@@ -1,0 +1,279 @@
+"""Sampled predictions and labels: taken in by batches, read as evidence from a cursor on."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Row, Select, Table, case, delete, func, insert, select
+
+from controller.adapters.sql import evidence, schema
+from controller.adapters.sql.database import IN_CLAUSE_MAX, Database, insert_new
+from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
+from controller.errors import UsageError
+from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
+from gates.evidence import Answer, LabelCounts, LabelledPair
+
+_SOURCE = "labels"
+PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
+
+Item = TypeVar("Item")
+
+
+class SqlSamples:
+    """``controller.ports.Samples`` and ``SampleIntake`` on SQL.
+
+    The first label of a request is its truth; later ones of other sources are kept and change no evidence.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_predictions(self, predictions: Sequence[Prediction]) -> int:
+        if not predictions:
+            return 0
+        rows = [_prediction_row(prediction) for prediction in predictions]
+        with self._database.write(_SOURCE) as connection:
+            before = _locked_heads(connection)
+            connection.execute(insert_new(connection, schema.predictions), rows)
+            evidence.after_predictions(connection, before)
+            return _count_after(connection, schema.predictions, before.prediction)
+
+    def add_labels(self, labels: Sequence[Label]) -> int:
+        with self._database.write(_SOURCE) as connection:
+            before = _locked_heads(connection)
+            fresh = _fresh_labels(connection, labels)
+            if fresh:
+                connection.execute(insert(schema.labels), fresh)
+                evidence.after_labels(connection, before)
+            return len(fresh)
+
+    def latest(self) -> SampleCursor:
+        with self._database.read(_SOURCE) as connection:
+            return _latest(connection)
+
+    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
+        with self._database.read(_SOURCE) as connection:
+            upto = _later(cursor, _latest(connection))
+            agreed, disagreed = _pair_counts(connection, model, (stable, candidate), (cursor.pair, upto.pair))
+            span = (cursor.labelled_answer, upto.labelled_answer)
+            return SampleEvidence(
+                pairs=_labelled_pairs(
+                    connection, model, (stable, candidate), (cursor.labelled_pair, upto.labelled_pair)
+                ),
+                pairs_agreed=agreed,
+                pairs_disagreed=disagreed,
+                stable_labels=_label_counts(connection, model, stable, span),
+                candidate_labels=_label_counts(connection, model, candidate, span),
+                cursor=upto,
+            )
+
+    def label_requests(self, model: str, *, limit: int) -> Sequence[LabelRequest]:
+        """Of the two versions that were paired last: the disagreements, newest first, then the others in the order of
+        their texts' digests, which is as good as chance and the same at each call."""
+        with self._database.read(_SOURCE) as connection:
+            newest = connection.execute(
+                select(pairs.c.live_version, pairs.c.shadow_version)
+                .where(pairs.c.model == model)
+                .order_by(pairs.c.id.desc())
+                .limit(1)
+            ).one_or_none()
+            if newest is None:
+                return ()
+            unlabelled = _unlabelled(model, newest.live_version, newest.shadow_version)
+            disagreed = connection.execute(
+                unlabelled.where(~pairs.c.agreed).order_by(pairs.c.id.desc()).limit(limit)
+            ).all()
+            agreed = connection.execute(
+                unlabelled.where(pairs.c.agreed).order_by(pairs.c.text_digest).limit(limit - len(disagreed))
+            ).all()
+        return tuple(_label_request(row) for row in (*disagreed, *agreed))
+
+    def prune(self, before_s: float) -> int:
+        """Delete what is older than ``before_s`` and return the number of rows. Cursors stay good: ids only grow.
+
+        Evidence is never undone, but what nobody has read by then is gone: keep more than the longest release lasts.
+        """
+        return sum(
+            self._prune(table, before_s)
+            for table in (labelled_pairs, labelled_answers, pairs, schema.labels, schema.predictions)
+        )
+
+    def _prune(self, table: Table, before_s: float) -> int:
+        oldest = select(table.c.id).where(table.c.at_s < before_s).order_by(table.c.at_s).limit(PRUNE_ROWS)
+        total = 0
+        while True:
+            with self._database.write(_SOURCE) as connection:
+                deleted = connection.execute(delete(table).where(table.c.id.in_(oldest))).rowcount
+            total += deleted
+            if deleted < PRUNE_ROWS:
+                return total
+
+
+def _locked_heads(connection: Connection) -> evidence.Heads:
+    """Let one batch in at a time. Ids then become visible in their order, and a cursor never passes over a row that is
+    committed later (PostgreSQL would allow it; on SQLite the transaction itself is the lock)."""
+    connection.execute(select(schema.intake.c.id).with_for_update()).one()
+    return evidence.heads(connection)
+
+
+def _count_after(connection: Connection, table: Table, head: int) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(table.c.id > head)).scalar_one()
+
+
+def _prediction_row(prediction: Prediction) -> dict[str, object]:
+    return {
+        "request_id": prediction.request_id,
+        "model": prediction.model,
+        "version": prediction.version,
+        "traffic": str(prediction.traffic),
+        "at_s": prediction.at_s,
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "probabilities": json.dumps(dict(prediction.probabilities), separators=(",", ":"), allow_nan=False),
+        "inclusion_probability": prediction.inclusion_probability,
+        "text_digest": prediction.text_digest,
+        "text": prediction.text,
+    }
+
+
+def _fresh_labels(connection: Connection, batch: Sequence[Label]) -> list[dict[str, object]]:
+    """Rows for the labels not yet known.
+
+    Raises:
+        UsageError: one contradicts what its source said of the same request before, in the store or in this batch.
+    """
+    columns = schema.labels.c
+    said: dict[tuple[str, str], str] = {}
+    for some in _chunks(dict.fromkeys(label.request_id for label in batch)):
+        known = select(columns.request_id, columns.source, columns.label).where(columns.request_id.in_(some))
+        said.update({(row.request_id, row.source): row.label for row in connection.execute(known)})
+    decided = {request_id for request_id, _ in said}
+    fresh: list[dict[str, object]] = []
+    for label in batch:
+        before = said.get((label.request_id, label.source))
+        if before == label.label:
+            continue
+        if before is not None:
+            raise UsageError(
+                f"label of request {label.request_id}: {label.source} said {before!r} before and says "
+                f"{label.label!r} now; nothing of this batch was taken"
+            )
+        said[label.request_id, label.source] = label.label
+        fresh.append(_label_row(label, is_truth=label.request_id not in decided))
+        decided.add(label.request_id)
+    return fresh
+
+
+def _label_row(label: Label, *, is_truth: bool) -> dict[str, object]:
+    return {
+        "request_id": label.request_id,
+        "source": label.source,
+        "label": label.label,
+        "at_s": label.at_s,
+        "directed": label.directed,
+        "is_truth": is_truth,
+    }
+
+
+def _chunks(values: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(values)
+    while some := list(itertools.islice(rest, IN_CLAUSE_MAX)):
+        yield some
+
+
+def _latest(connection: Connection) -> SampleCursor:
+    newest = (
+        select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery()
+        for table in (pairs, labelled_pairs, labelled_answers)
+    )
+    return SampleCursor(*connection.execute(select(*newest)).one())
+
+
+def _later(one: SampleCursor, other: SampleCursor) -> SampleCursor:
+    """Never behind either: where everything was pruned, the newest id that is left says nothing."""
+    return SampleCursor(
+        max(one.pair, other.pair),
+        max(one.labelled_pair, other.labelled_pair),
+        max(one.labelled_answer, other.labelled_answer),
+    )
+
+
+def _within(query: Select[Any], table: Table, span: tuple[int, int]) -> Select[Any]:
+    after, upto = span
+    return query.where(table.c.id > after, table.c.id <= upto)
+
+
+def _pair_counts(
+    connection: Connection, model: str, versions: tuple[str, str], span: tuple[int, int]
+) -> tuple[int, int]:
+    columns = pairs.c
+    query = select(func.count(), func.coalesce(func.sum(case((columns.agreed, 1), else_=0)), 0)).where(
+        columns.model == model, columns.live_version == versions[0], columns.shadow_version == versions[1]
+    )
+    total, agreed = connection.execute(_within(query, pairs, span)).one()
+    return int(agreed), int(total) - int(agreed)
+
+
+def _labelled_pairs(
+    connection: Connection, model: str, versions: tuple[str, str], span: tuple[int, int]
+) -> tuple[LabelledPair, ...]:
+    columns = labelled_pairs.c
+    query = select(labelled_pairs).where(
+        columns.model == model, columns.live_version == versions[0], columns.shadow_version == versions[1]
+    )
+    rows = connection.execute(_within(query, labelled_pairs, span).order_by(columns.id))
+    return tuple(
+        LabelledPair(
+            truth=row.truth,
+            stable=Answer(row.live_label, row.live_confidence, row.live_brier),
+            candidate=Answer(row.shadow_label, row.shadow_confidence, row.shadow_brier),
+            inclusion_probability=row.inclusion_probability,
+            directed=row.directed,
+        )
+        for row in rows
+    )
+
+
+def _label_counts(connection: Connection, model: str, version: str, span: tuple[int, int]) -> LabelCounts:
+    columns = labelled_answers.c
+    query = select(func.count(), func.coalesce(func.sum(case((columns.correct, 0), else_=1)), 0)).where(
+        columns.model == model, columns.version == version, ~columns.directed
+    )
+    labelled, wrong = connection.execute(_within(query, labelled_answers, span)).one()
+    return LabelCounts(labelled=int(labelled), wrong=int(wrong))
+
+
+def _unlabelled(model: str, live_version: str, shadow_version: str) -> Select[Any]:
+    live, shadow = schema.predictions.alias("live"), schema.predictions.alias("shadow")
+    return (
+        select(
+            pairs.c.request_id,
+            pairs.c.model,
+            pairs.c.live_version,
+            pairs.c.shadow_version,
+            pairs.c.agreed,
+            live.c.label.label("live_label"),
+            shadow.c.label.label("shadow_label"),
+            func.coalesce(live.c.text, shadow.c.text).label("text"),
+        )
+        .select_from(pairs)
+        .join(live, live.c.id == pairs.c.live_id)
+        .join(shadow, shadow.c.id == pairs.c.shadow_id)
+        .where(
+            pairs.c.model == model,
+            pairs.c.live_version == live_version,
+            pairs.c.shadow_version == shadow_version,
+            ~pairs.c.labelled,
+        )
+    )
+
+
+def _label_request(row: Row[Any]) -> LabelRequest:
+    return LabelRequest(
+        request_id=row.request_id,
+        model=row.model,
+        answers={row.live_version: row.live_label, row.shadow_version: row.shadow_label},
+        disagree=not row.agreed,
+        text=row.text,
+    )

@@ -1,0 +1,219 @@
+"""The tables. ``migrations`` makes them; a test holds both to each other.
+
+Ids that serve as cursors are never used twice, also after rows were pruned (AUTOINCREMENT on SQLite).
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_REVISION: Final = "0001"  # the newest migration: what this code reads and writes
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+BIG_ID: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only a plain INTEGER key up by itself
+
+
+def _id() -> Column[int]:
+    return Column("id", BIG_ID, primary_key=True)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _number(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+# --- what was decided ------------------------------------------------------------------------------------------------
+releases = Table(
+    "releases",
+    metadata,
+    Column("release_id", Text, primary_key=True),
+    _text("model"),
+    _text("version"),
+    _text("phase"),
+    _flag("active"),
+    Column("sequence", Integer, nullable=False),
+    _number("started_at_s"),
+    _text("state"),  # canonical JSON
+    _text("head_hash"),  # hash of the last entry: a chain cut short is found too
+    Index(None, "model", "started_at_s"),
+    Index(None, "started_at_s"),
+)
+entries = Table(
+    "entries",
+    metadata,
+    Column("release_id", Text, ForeignKey("releases.release_id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _number("at_s"),
+    _text("payload"),  # canonical JSON
+    _text("previous_hash"),
+    _text("hash"),
+)
+commands = Table(
+    "commands",
+    metadata,
+    _id(),
+    _text("command_id"),
+    _text("ask"),
+    _text("model"),
+    Column("version", Text),
+    _text("reason"),
+    _text("by"),
+    _number("at_s"),
+    _flag("waiting"),
+    Column("release_id", Text, ForeignKey("releases.release_id")),  # the release whose entries answer it
+    Column("outcome", Text),  # why no release answers it
+    UniqueConstraint("command_id"),
+    Index(None, "waiting", "id"),
+    sqlite_autoincrement=True,
+)
+freezes = Table(
+    "freezes",
+    metadata,
+    _id(),
+    _text("model"),
+    _text("reason"),
+    _text("by"),
+    _number("at_s"),
+    Column("lifted_at_s", Double),  # null while in force; a lifted freeze stays, as history
+    Column("lifted_by", Text),
+    Column("lifted_reason", Text),
+    UniqueConstraint("model", "reason", "by", "at_s"),
+    sqlite_autoincrement=True,
+)
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", Text, primary_key=True),
+    _number("at_s"),
+    Index(None, "at_s"),
+)
+
+# --- what was seen ---------------------------------------------------------------------------------------------------
+intake = Table("intake", metadata, Column("id", Integer, primary_key=True, autoincrement=False))  # one row: the lock
+predictions = Table(
+    "predictions",
+    metadata,
+    _id(),
+    _text("request_id"),
+    _text("model"),
+    _text("version"),
+    _text("traffic"),
+    _number("at_s"),
+    _text("label"),
+    _number("confidence"),
+    _text("probabilities"),  # JSON object: class -> probability
+    _number("inclusion_probability"),
+    _text("text_digest"),
+    Column("text", Text),
+    UniqueConstraint("request_id", "model", "traffic", "version"),
+    Index(None, "at_s"),
+    sqlite_autoincrement=True,
+)
+labels = Table(
+    "labels",
+    metadata,
+    _id(),
+    _text("request_id"),
+    _text("source"),
+    _text("label"),
+    _number("at_s"),
+    _flag("directed"),
+    _flag("is_truth"),  # the first label of its request: the one that evidence is formed from
+    UniqueConstraint("request_id", "source"),
+    Index(None, "at_s"),
+    sqlite_autoincrement=True,
+)
+pairs = Table(
+    "pairs",
+    metadata,
+    _id(),
+    _text("model"),
+    _text("live_version"),
+    _text("shadow_version"),
+    _text("request_id"),
+    Column("live_id", BIG_ID, nullable=False),
+    Column("shadow_id", BIG_ID, nullable=False),
+    _text("text_digest"),
+    _flag("agreed"),
+    _flag("labelled"),
+    _number("inclusion_probability"),
+    _number("at_s"),
+    UniqueConstraint("request_id", "model", "live_version", "shadow_version"),
+    # Pairs of the same text are no independent evidence: the first one stands for all.
+    UniqueConstraint("model", "live_version", "shadow_version", "text_digest"),
+    Index(None, "model", "id", "live_version", "shadow_version", "agreed"),
+    Index(None, "at_s"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_pairs_to_label",
+    pairs.c.model,
+    pairs.c.id,
+    sqlite_where=~pairs.c.agreed & ~pairs.c.labelled,
+    postgresql_where=~pairs.c.agreed & ~pairs.c.labelled,
+)
+labelled_pairs = Table(
+    "labelled_pairs",
+    metadata,
+    _id(),
+    Column("pair_id", BIG_ID, nullable=False),
+    _text("model"),
+    _text("live_version"),
+    _text("shadow_version"),
+    _text("truth"),
+    _flag("directed"),
+    _text("live_label"),
+    _number("live_confidence"),
+    _number("live_brier"),
+    _text("shadow_label"),
+    _number("shadow_confidence"),
+    _number("shadow_brier"),
+    _number("inclusion_probability"),
+    _number("at_s"),
+    UniqueConstraint("pair_id"),
+    Index(None, "model", "id"),
+    Index(None, "at_s"),
+    sqlite_autoincrement=True,
+)
+labelled_answers = Table(
+    "labelled_answers",
+    metadata,
+    _id(),
+    Column("prediction_id", BIG_ID, nullable=False),
+    _text("model"),
+    _text("version"),
+    _flag("correct"),
+    _flag("directed"),
+    _number("at_s"),
+    UniqueConstraint("prediction_id"),
+    Index(None, "model", "id", "version", "directed", "correct"),
+    Index(None, "at_s"),
+    sqlite_autoincrement=True,
+)
