@@ -14,13 +14,13 @@ _KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
 def entry_of(event: Event, at_s: float) -> Entry:
     """The event as a journal entry: its kind, and its fields as JSON values."""
-    kind = type(event)
+    kind: type = type(event)
     return Entry(kind=kind.__name__, at_s=at_s, payload=_adapter(kind).dump_python(event, mode="json"))
 
 

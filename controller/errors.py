@@ -6,7 +6,7 @@ class SerinError(Exception):
 
 
 class TransientError(SerinError):
-    """A source did not answer, or not now. Asked again later; meanwhile it is error evidence, never a verdict on a model.
+    """A source did not answer, or not now. Asked again later; meanwhile it is error evidence and no verdict.
 
     ``source`` is the port's name in the reader's words: metrics, registry, labels, deployments, traffic.
     """

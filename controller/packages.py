@@ -35,8 +35,8 @@ class PackageStore:
             PermanentError: there is no such version, or its source is not allowed.
             ArtifactError: its files are not what the manifest says. The fetched copy is dropped.
         """
-        known = self._place(model, version.number, version.source_id) if version.source_id else None
-        directory = known if known is not None and known.is_dir() else self._fetch(model, version)
+        known = self._known(model, version)
+        directory = known if known is not None else self._fetch(model, version)
         try:
             manifest = verify(directory)
         except Exception:
@@ -48,6 +48,14 @@ class PackageStore:
     def identify(self, model: str, number: str) -> Version:
         """The version as the registry knows it now, not yet verified."""
         return Version(number, self._registry.version(model, number).source_id)
+
+    def _known(self, model: str, version: Version) -> Path | None:
+        """The package on local disk. A version known by its number alone is the one that was taken in last."""
+        if version.source_id:
+            place = self._place(model, version.number, version.source_id)
+            return place if place.is_dir() else None
+        taken_in = (self._directory / deployment_name(model, version.number)).glob("m-*[0-9a-f]")
+        return max(taken_in, key=lambda path: path.stat().st_mtime, default=None)
 
     def _fetch(self, model: str, version: Version) -> Path:
         registered = self._registry.version(model, version.number)

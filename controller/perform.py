@@ -13,7 +13,6 @@ from controller.core.actions import (
     Route,
     RunSuites,
     Serve,
-    TagVersion,
     TakeLook,
     route_of,
 )
@@ -50,6 +49,7 @@ from controller.ports import (
     Traffic,
 )
 from controller.preflight import judge_replica, package_refused
+from controller.watch import CHAMPION
 from gates.checks import LABELS, METRICS, PREDICTIONS
 from gates.evidence import ArmCounts, Fault, Look
 from gates.suite import judge_suite
@@ -57,8 +57,6 @@ from gates.verdict import Window
 from serving.artifact import ArtifactError
 from suites.cases import SuiteError, load
 from suites.runner import run
-
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,6 @@ class Performer:
             TakeLook: self._take_look,
             MoveChampion: self._move_champion,
             FreezeModel: self._freeze,
-            TagVersion: self._tag,
         }
 
     def perform(self, release: Release, action: Action) -> tuple[Fact, ...]:
@@ -189,10 +186,6 @@ class Performer:
             return
         yield AliasAt(action.to.number)
 
-    def _tag(self, release: Release, action: TagVersion) -> Iterator[Fact]:
-        self._world.registry.tag(release.model, action.version.number, action.tags)
-        yield from ()
-
     def _freeze(self, release: Release, action: FreezeModel) -> Iterator[Fact]:
         in_force = {freeze.model for freeze in self._world.freezes.in_force()}
         if release.model not in in_force:
@@ -272,5 +265,3 @@ class _LookBuilder:
             "candidate_labels": found.candidate_labels,
         }
         return found.cursor
-
-

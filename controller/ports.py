@@ -1,4 +1,4 @@
-"""What the controller needs of the world, each as small as its use. Adapters implement these; only bootstrap binds them.
+"""What the controller needs of the world, each as small as its use. Adapters implement these; bootstrap binds them.
 
 Every method may raise ``TransientError`` (ask again later) or ``PermanentError`` (a person must act); nothing else of a
 vendor's gets through. Every writing method is safe to repeat.
@@ -114,9 +114,10 @@ class Registry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CounterCursor:
-    """Where the last look stopped reading: series key -> value of its last raw sample."""
+    """Where the last look stopped reading: series key -> value of its last raw sample, and when that was."""
 
     values: Mapping[str, float]
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,15 +57,7 @@ class FreezeModel:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TagVersion:
-    """Tell the registry's readers how the release ended."""
-
-    version: Version
-    tags: dict[str, str]
-
-
-Action = Serve | Probe | RunSuites | Route | TakeLook | MoveChampion | FreezeModel | TagVersion
+Action = Serve | Probe | RunSuites | Route | TakeLook | MoveChampion | FreezeModel
 
 
 def plan(release: Release, now_s: float) -> tuple[Action, ...]:

@@ -40,8 +40,8 @@ from controller.core.facts import (
 )
 from controller.core.policy import OnDeadline
 from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release
-from gates.outcome import Outcome
 from gates.checks import LABELS, METRICS, PREDICTIONS
+from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.verdict import Stage, Verdict
 
@@ -131,9 +131,9 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     abort = next((f.command for f in asked if f.command.ask is Ask.ABORT), None)
     back = next((f.command for f in asked if f.command.ask is Ask.ROLLBACK), None)
     if abort is not None:
-        return _going(release, _leaving_by(release, Phase.ABORTED, abort))
+        return _going(release, _leaving_by(Phase.ABORTED, abort))
     if back is not None:
-        return _going(release, _leaving_by(release, Phase.ROLLED_BACK, back))
+        return _going(release, _leaving_by(Phase.ROLLED_BACK, back))
     overridden = next(iter(_only(facts, Overridden)), None)
     if overridden is not None and not _restores(release):
         by, reason = overridden.override.by, overridden.override.reason
@@ -141,14 +141,16 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     return ()
 
 
-def _leaving_by(release: Release, ending: Phase, command: Command) -> Leaving:
+def _leaving_by(ending: Phase, command: Command) -> Leaving:
     verb = "Aborted" if ending is Phase.ABORTED else "Rolled back"
     return Leaving(ending, f"{verb} by {command.by}: {command.reason}", by=command.by)
 
 
 def _going(release: Release, leaving: Leaving) -> tuple[Event, ...]:
     """The event, unless the release is on its way to that very end. An abort still wins over any other end."""
-    if release.phase is Phase.ROLLING_BACK and (release.ending is leaving.ending or leaving.ending is not Phase.ABORTED):
+    if release.phase is Phase.ROLLING_BACK and (
+        release.ending is leaving.ending or leaving.ending is not Phase.ABORTED
+    ):
         return ()
     return (leaving,)
 

@@ -60,7 +60,7 @@ class Cursors:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Everything that decides what happens next, and nothing that could be looked up elsewhere."""
+    """Everything that decides what happens next."""
 
     id: str
     model: str
