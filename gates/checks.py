@@ -53,6 +53,11 @@ def _counts(look: Look) -> Iterator[str]:
         yield "latency_edges_ms: an edge is not a positive number"
     elif any(low >= high for low, high in itertools.pairwise(edges)):
         yield "latency_edges_ms: the edges do not increase"
+    if not any(fault.source == METRICS for fault in look.faults):
+        if look.candidate_share > 0 and look.candidate is None:
+            yield f"candidate: no counts, though it served {look.candidate_share:.0%} of the traffic"
+        if 0 < look.candidate_share < 1 and look.stable is None:
+            yield "stable: no counts to compare with"
     arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow))
     for name, arm in arms:
         if arm is not None:

@@ -1,11 +1,12 @@
 """What every online gate is: a pure step from (its state, one look) to (its next state, its verdict)."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from gates.evidence import Look
 from gates.outcome import Outcome
-from gates.verdict import Stage, Verdict
+from gates.verdict import Interval, Stage, Verdict
 
 StateT = TypeVar("StateT")
 
@@ -43,7 +44,7 @@ class Gate(Protocol[StateT]):
 
     def start(self) -> StateT: ...
 
-    def look(self, state: StateT, look: Look, timing: Timing) -> tuple[StateT, Verdict]: ...
+    def look(self, state: StateT, look: Look, timing: Timing, /) -> tuple[StateT, Verdict]: ...
 
 
 def settle(*, failed: bool, passed: bool) -> Outcome:
@@ -51,3 +52,8 @@ def settle(*, failed: bool, passed: bool) -> Outcome:
     if failed:
         return Outcome.FAIL
     return Outcome.PASS if passed else Outcome.INCONCLUSIVE
+
+
+def bounds(low: float, high: float, alpha: float) -> Interval | None:
+    """A confidence sequence as a verdict shows it: only once both of its ends are known."""
+    return Interval(low, high, 1 - alpha) if math.isfinite(low) and math.isfinite(high) else None

@@ -1,19 +1,35 @@
 """All gates of a release together: one pure step a look, one small state."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from gates.accuracy_live import LiveAccuracyGate, LiveAccuracyState
 from gates.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
+from gates.budget import BudgetGate, BudgetState
+from gates.calibration_shadow import CalibrationGate, CalibrationState
 from gates.checks import LOOK, Problem, problems
 from gates.codec import decode, encode
+from gates.errors import ErrorsGate, ErrorsState
 from gates.evidence import Look
 from gates.gate import Gate, Timing
+from gates.latency import LatencyGate, LatencyState, Percentile
 from gates.outcome import Outcome
-from gates.policy import GatePolicy
-from gates.verdict import Verdict
+from gates.policy import GatePolicy, LatencyPolicy
+from gates.verdict import Stage, Verdict
 
-_STATE_TYPES: dict[str, type] = {cls.__name__: cls for cls in (PairedAccuracyState,)}
+_STATE_TYPES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        PairedAccuracyState,
+        LiveAccuracyState,
+        CalibrationState,
+        ErrorsState,
+        LatencyState,
+        BudgetState,
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +103,50 @@ class Panel:
         return following, tuple(verdicts)
 
 
-def _configured(policy: GatePolicy) -> Iterable[Gate[Any]]:
-    shares = [part.alpha_share for part in (policy.accuracy_shadow,) if part is not None]
-    unit = policy.rollback_alpha / sum(shares) if shares else 0.0
+def _configured(policy: GatePolicy) -> list[Gate[Any]]:
+    """The gates in the order of the verdicts, each with its part of the rollback level."""
+    makers = list(_makers(policy))
+    total = sum(share for share, _ in makers)
+    return [make(policy.rollback_alpha * share / total, policy.promotion_alpha) for share, make in makers]
+
+
+def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float], Gate[Any]]]]:
+    """(alpha share, what makes the gate from its rollback level and the promotion level) of each configured gate."""
     if policy.accuracy_shadow is not None:
-        part = policy.accuracy_shadow
-        yield PairedAccuracyGate(part, part.alpha_share * unit, policy.promotion_alpha)
+        yield policy.accuracy_shadow.alpha_share, partial(PairedAccuracyGate, policy.accuracy_shadow)
+    if policy.calibration_shadow is not None:
+        yield policy.calibration_shadow.alpha_share, partial(CalibrationGate, policy.calibration_shadow)
+    if policy.errors_shadow is not None:
+        yield policy.errors_shadow.alpha_share, partial(ErrorsGate, policy.errors_shadow, Stage.SHADOW)
+    if policy.accuracy_live is not None:
+        yield policy.accuracy_live.alpha_share, partial(LiveAccuracyGate, policy.accuracy_live)
+    if policy.latency is not None:
+        for share, percentile in _percentiles(policy.latency):
+            yield share, partial(LatencyGate, percentile)
+    if policy.errors_live is not None:
+        yield policy.errors_live.alpha_share, partial(ErrorsGate, policy.errors_live, Stage.LIVE)
+    if policy.budget is not None:
+        yield policy.budget.alpha_share, partial(BudgetGate, policy.budget)
+
+
+def _percentiles(policy: LatencyPolicy) -> Iterator[tuple[float, Percentile]]:
+    asked = (
+        (0.95, policy.p95_alpha_share, policy.p95_margin_ratio, policy.p95_ms_max),
+        (0.99, policy.p99_alpha_share, policy.p99_margin_ratio, policy.p99_ms_max),
+    )
+    for quantile, share, margin_ratio, ms_max in asked:
+        yield (
+            share,
+            Percentile(
+                quantile=quantile,
+                margin_ratio=margin_ratio,
+                ms_max=ms_max,
+                guard_ratio=policy.guard_ratio,
+                requests_min=policy.requests_min,
+                stable_requests_min=policy.stable_requests_min,
+                grid=policy.grid,
+            ),
+        )
 
 
 def _due(state: PanelState, look: Look) -> bool:

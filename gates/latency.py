@@ -1,0 +1,268 @@
+"""latency.p95 and latency.p99: is the candidate slower, by bucket counts and without interpolation?
+
+The yardstick tau is stable's own percentile, taken to the edge of its bucket. It is fixed once, from requests of the
+stable version that were seen before the look in which it is first used, so the tests that follow stay valid.
+
+* Harm: the candidate exceeds tau more often than stable does (F1, ratio at most 1).
+* Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
+  is, its percentile is less than ``margin`` times as high.
+* Objective: the share of the candidate's answers above it is less than 5 % (1 %).
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field, replace
+
+from gates.checks import METRICS
+from gates.evidence import ArmCounts, Look
+from gates.gate import Timing, bounds, settle
+from gates.numerics import samples_to_settle
+from gates.outcome import Outcome
+from gates.ratio import Arms, RatioBounds, RatioState, RatioTest
+from gates.share import ShareState, above, below
+from gates.verdict import Stage, Verdict
+from gates.wording import more, of, times
+
+_FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
+_SLACK = 1 + 1e-9  # edges in ratio 1.1 are 1.1 times each other only to rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """What one latency gate asks: which percentile, how much slower it may be, and its absolute objective."""
+
+    quantile: float
+    margin_ratio: float
+    ms_max: float | None
+    guard_ratio: float
+    requests_min: int
+    stable_requests_min: int
+    grid: tuple[float, ...]
+
+    @property
+    def tail(self) -> float:
+        """The share of requests that may be slower."""
+        return 1 - self.quantile
+
+    @property
+    def label(self) -> str:
+        return f"p{100 * self.quantile:.10g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """Stable's percentile edge, and the edge that the candidate's percentile must stay below."""
+
+    stable_ms: float
+    candidate_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyState:
+    harm: RatioState
+    margin: RatioState
+    edges_ms: tuple[float, ...] = ()  # of ``stable_counts``; both empty once the yardstick is fixed
+    stable_counts: tuple[int, ...] = ()
+    yardstick: Yardstick | None = None
+    bounds: RatioBounds = field(default_factory=RatioBounds)
+    objective_harm: ShareState = field(default_factory=ShareState)
+    objective_safe: ShareState = field(default_factory=ShareState)
+    objective_stable: ShareState = field(default_factory=ShareState)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyGate:
+    asked: Percentile
+    alpha: float
+    promotion_alpha: float
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({METRICS})
+
+    @property
+    def name(self) -> str:
+        return f"latency.{self.asked.label}"
+
+    @property
+    def _harm(self) -> RatioTest:
+        return RatioTest(1.0, self.asked.grid)
+
+    @property
+    def _margin(self) -> RatioTest:
+        return RatioTest(1.0, _FASTER)
+
+    def start(self) -> LatencyState:
+        return LatencyState(self._harm.start(), self._margin.start())
+
+    def look(self, state: LatencyState, look: Look, timing: Timing) -> tuple[LatencyState, Verdict]:
+        state = self._fix_yardstick(state)
+        yardstick = state.yardstick
+        if yardstick is not None and not {yardstick.stable_ms, yardstick.candidate_ms} <= set(look.latency_edges_ms):
+            reason = "latency_edges_ms: the bucket edges changed during the release; a new release can be judged."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        if yardstick is None:
+            state = _gather(state, look)
+        elif look.stable is not None and look.candidate is not None:
+            state = self._compare(state, yardstick, look.stable, look.candidate, look.latency_edges_ms)
+        if look.candidate is not None:
+            state = self._against_objective(state, look.stable, look.candidate, look.latency_edges_ms)
+        return state, self._verdict(state, look, timing)
+
+    def _fix_yardstick(self, state: LatencyState) -> LatencyState:
+        """From what stable did in earlier looks, as soon as that is enough."""
+        total = sum(state.stable_counts)
+        if state.yardstick is not None or total < self.asked.stable_requests_min:
+            return state
+        seen = 0
+        for edge, count in zip(state.edges_ms, state.stable_counts, strict=False):
+            seen += count
+            if seen >= self.asked.quantile * total:
+                limit = edge * self.asked.margin_ratio * _SLACK
+                later = state.edges_ms[bisect_right(state.edges_ms, limit) - 1]
+                return replace(state, yardstick=Yardstick(edge, later), edges_ms=(), stable_counts=())
+        return state  # stable's percentile lies beyond the last edge; ``_reason`` says so
+
+    def _compare(
+        self,
+        state: LatencyState,
+        yardstick: Yardstick,
+        stable: ArmCounts,
+        candidate: ArmCounts,
+        edges: tuple[float, ...],
+    ) -> LatencyState:
+        def arms(candidate_ms: float) -> Arms:
+            slow, timed = _above(candidate, edges, candidate_ms)
+            return Arms(slow, timed, *_above(stable, edges, yardstick.stable_ms))
+
+        same, later = arms(yardstick.stable_ms), arms(yardstick.candidate_ms)
+        return replace(
+            state,
+            harm=self._harm.add(state.harm, same),
+            margin=self._margin.add(state.margin, later),
+            bounds=state.bounds.add(same),
+        )
+
+    def _against_objective(
+        self, state: LatencyState, stable: ArmCounts | None, candidate: ArmCounts, edges: tuple[float, ...]
+    ) -> LatencyState:
+        """Where no edge lies exactly at the objective, the nearest one on the cautious side of each question."""
+        objective = self.asked.ms_max
+        if objective is None or not edges:
+            return state
+        tail = self.asked.tail
+        over = edges[min(bisect_left(edges, objective / _SLACK), len(edges) - 1)]
+        under = edges[max(bisect_right(edges, objective * _SLACK) - 1, 0)]
+        state = replace(
+            state,
+            objective_harm=above(tail, self.asked.grid).add(state.objective_harm, *_above(candidate, edges, over)),
+            objective_safe=below(tail).add(state.objective_safe, *_above(candidate, edges, under)),
+        )
+        if stable is None:
+            return state
+        seen = above(tail, self.asked.grid).add(state.objective_stable, *_above(stable, edges, over))
+        return replace(state, objective_stable=seen)
+
+    def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
+        asked, ratio = self.asked, state.harm.estimate()
+        samples = state.harm.arms.candidate_total
+        slower, over = self._slower(state, timing), self._over_objective(state, timing)
+        enough = samples >= asked.requests_min
+        passed = enough and self._within_margin(state) and self._within_objective(state)
+        outcome = settle(failed=enough and (slower or over), passed=passed)
+        low, high = state.bounds.interval(self.promotion_alpha)
+        needed = max(self._needed(state) or 0, asked.requests_min) if outcome is Outcome.INCONCLUSIVE else None
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, needed, slower=slower),
+            value=ratio,
+            unit="times as many slow requests",
+            interval=bounds(low, high, self.promotion_alpha),
+            threshold=asked.guard_ratio,
+            samples=samples,
+            samples_needed=needed,
+            window=look.window,
+        )
+
+    def _slower(self, state: LatencyState, timing: Timing) -> bool:
+        alpha, ratio = self._rollback_alpha, state.harm.estimate()
+        fired = state.harm.peak >= math.log(1 / timing.running_alpha(alpha)) or (
+            state.harm.equal_rates_p_value() <= timing.deadline_alpha(alpha)
+        )
+        return fired and ratio is not None and ratio >= self.asked.guard_ratio
+
+    def _over_objective(self, state: LatencyState, timing: Timing) -> bool:
+        """Missed by the candidate and not by stable too: a slow neighbour is not the candidate's fault."""
+        if self.asked.ms_max is None:
+            return False
+        alpha, tail, seen = self._rollback_alpha, self.asked.tail, state.objective_harm
+        fired = seen.peak >= math.log(1 / timing.running_alpha(alpha)) or (
+            seen.p_value(tail) <= timing.deadline_alpha(alpha)
+        )
+        return fired and seen.share >= self.asked.guard_ratio * max(tail, state.objective_stable.share)
+
+    @property
+    def _rollback_alpha(self) -> float:
+        return self.alpha if self.asked.ms_max is None else self.alpha / 2
+
+    def _within_margin(self, state: LatencyState) -> bool:
+        ratio = state.margin.estimate()
+        return state.margin.peak >= math.log(1 / self.promotion_alpha) and ratio is not None and ratio < 1
+
+    def _within_objective(self, state: LatencyState) -> bool:
+        seen = state.objective_safe
+        certified = seen.peak >= math.log(1 / self.promotion_alpha) and seen.share < self.asked.tail
+        return self.asked.ms_max is None or certified
+
+    def _needed(self, state: LatencyState) -> int | None:
+        threshold = math.log(1 / self.promotion_alpha) + math.log(len(_FASTER))
+        return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
+
+    def _reason(self, outcome: Outcome, state: LatencyState, needed: int | None, *, slower: bool) -> str:
+        label, arms, yardstick = self.asked.label.upper(), state.harm.arms, state.yardstick
+        if yardstick is None:
+            return self._why_no_yardstick(state)
+        if not arms.candidate_total:
+            return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
+        slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
+        slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
+        seen = f"over stable's {label} of {yardstick.stable_ms:.4g} ms {slow}"
+        if outcome is Outcome.FAIL:
+            return self._why_failed(state, seen, slower=slower)
+        margin = f"{self.asked.margin_ratio:g} times"
+        if outcome is Outcome.PASS:
+            return f"{label} holds, within {margin} stable's{self._objective_words()}: {seen}."
+        if yardstick.candidate_ms <= yardstick.stable_ms:
+            return f"{label} cannot be certified, no bucket edge lies within {margin} stable's: {seen}."
+        return f"{label} not settled yet: {seen}; {more(needed, arms.candidate_total, 'requests')}."
+
+    def _why_failed(self, state: LatencyState, seen: str, *, slower: bool) -> str:
+        label, missed = self.asked.label.upper(), state.objective_harm
+        if slower:
+            return f"{label} got worse, {times(state.harm.estimate() or math.inf)} as many slow answers: {seen}."
+        slow = of(missed.events, missed.total, "requests")
+        return f"{label} misses its objective of {self.asked.ms_max:g} ms, which stable meets: slower in {slow}."
+
+    def _why_no_yardstick(self, state: LatencyState) -> str:
+        label, total, needed = self.asked.label.upper(), sum(state.stable_counts), self.asked.stable_requests_min
+        if total >= needed:
+            return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {state.edges_ms[-1]:g} ms."
+        return f"No live traffic to compare yet: {total:,} of {needed:,} requests that fix stable's {label} were seen."
+
+    def _objective_words(self) -> str:
+        return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
+
+
+def _gather(state: LatencyState, look: Look) -> LatencyState:
+    if look.stable is None or not look.latency_edges_ms:
+        return state
+    if state.edges_ms != look.latency_edges_ms:  # other edges: what was gathered cannot be added to
+        return replace(state, edges_ms=look.latency_edges_ms, stable_counts=look.stable.latency_counts)
+    counts = tuple(map(int.__add__, state.stable_counts, look.stable.latency_counts))
+    return replace(state, stable_counts=counts)
+
+
+def _above(arm: ArmCounts, edges: tuple[float, ...], edge_ms: float) -> tuple[int, int]:
+    """Requests slower than ``edge_ms``, which is one of ``edges``, and all that were timed."""
+    first = bisect_left(edges, edge_ms) + 1
+    return sum(arm.latency_counts[first:]), sum(arm.latency_counts)

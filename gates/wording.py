@@ -1,0 +1,29 @@
+"""Numbers as a tired person reads them."""
+
+import math
+
+
+def pct(share: float) -> str:
+    """A share as a percentage with two significant digits: ``0.0012`` is ``0.12 %``."""
+    value = 100 * share
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} %"
+    digits = max(0, min(4, 1 - math.floor(math.log10(abs(value)))))
+    return f"{value:.{digits}f} %"
+
+
+def times(ratio: float) -> str:
+    """A ratio: ``2.1 times``."""
+    return f"{ratio:.2g} times" if math.isfinite(ratio) else "many times"
+
+
+def of(events: int, total: int, what: str) -> str:
+    """A count with its base: ``3 of 1,204 requests (0.25 %)``."""
+    return f"{events:,} of {total:,} {what} ({pct(events / total)})" if total else f"no {what}"
+
+
+def more(needed: int | None, samples: int, what: str) -> str:
+    """What would settle a gate: ``about 1,200 more labels at this rate would``."""
+    if needed is None:
+        return f"more {what} are needed"
+    return f"about {max(needed - samples, 1):,} more {what} at this rate would settle it"
