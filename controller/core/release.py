@@ -49,7 +49,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """How far the evidence has been read. Stored with the look it belongs to, so that a restart counts nothing twice."""
+    """How far the evidence has been read. Stored with its look, so that a restart counts nothing twice."""
 
     counters: dict[str, float] | None = None  # None: not yet read at all
     counters_at_s: float = 0.0
