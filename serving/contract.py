@@ -42,6 +42,7 @@ MODEL_LABEL: Final = "model"
 VERSION_LABEL: Final = "model_version"
 TRAFFIC_LABEL: Final = "traffic"
 CODE_LABEL: Final = "code"
+REASON_LABEL: Final = "reason"
 
 REQUESTS_METRIC: Final = "serin_requests_total"  # counter by traffic, HTTP status code
 DURATION_METRIC: Final = "serin_request_duration_seconds"  # histogram by traffic, whole request in the server

@@ -1,0 +1,193 @@
+"""``python -m serving``: one replica of one version.
+
+Prints one line with its address once it listens; ``/health`` answers 200 once it is warm. SIGTERM or Ctrl-C drains.
+Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the artifact was refused.
+"""
+
+import argparse
+import contextlib
+import ipaddress
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from serving.artifact import ArtifactError, read_manifest, verify
+from serving.settings import Batching, CaptureSettings, Limits, Settings
+
+EXIT_REFUSED: Final = 3
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(prog="python -m serving", description="Serve one version of a text classifier.")
+    flags.add_argument("--artifact", type=Path, required=True, help="directory of the packaged version")
+    flags.add_argument("--model", required=True, help="name of the registered model")
+    flags.add_argument("--version", required=True, help="its version")
+    flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    flags.add_argument("--allow-open", action="store_true", help="permit an address that other machines can reach")
+    flags.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
+    flags.add_argument("--port-file", type=Path, help="file to write the port to once the replica listens")
+    flags.add_argument("--threads", type=int, default=1, help="threads of the engine (default: %(default)s)")
+    flags.add_argument(
+        "--objective-ms", type=float, action="append", default=[], help="latency objective; repeat for several"
+    )
+    _add_limits(flags)
+    _add_capture(flags)
+    return flags
+
+
+def _add_limits(flags: argparse.ArgumentParser) -> None:
+    batching, limits = Batching(), Limits()
+    group = flags.add_argument_group("batches and limits")
+    group.add_argument(
+        "--max-batch-size", type=int, default=batching.texts_max, help="texts of one engine call (default: %(default)s)"
+    )
+    group.add_argument(
+        "--batch-timeout-ms",
+        type=float,
+        default=batching.wait_ms,
+        help="how long a request may wait for company while the engine is free (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-text-chars", type=int, default=limits.text_chars_max, help="longer texts get 422 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-texts", type=int, default=limits.texts_max, help="texts of one request (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-body-bytes", type=int, default=limits.body_bytes_max, help="longer bodies get 413 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--queue-limit",
+        type=int,
+        default=limits.queue_requests_max,
+        help="requests that may wait; more get 503 at once (default: %(default)s)",
+    )
+    group.add_argument(
+        "--answer-timeout-s", type=float, default=limits.answer_timeout_s, help="then 504 (default: %(default)s)"
+    )
+
+
+def _add_capture(flags: argparse.ArgumentParser) -> None:
+    group = flags.add_argument_group("sampled predictions")
+    group.add_argument("--capture-url", help="base URL of the controller; without it nothing is sent")
+    group.add_argument(
+        "--capture-ratio", type=float, default=1.0, help="share of request ids to send (default: %(default)s)"
+    )
+    group.add_argument(
+        "--digest-key-file",
+        type=Path,
+        help="key of the text digests, the same for all versions (default: the model's name, which keeps no secret)",
+    )
+    group.add_argument(
+        "--capture-text",
+        action="store_true",
+        help="send the texts too, which a label source needs to show them; without it texts never leave",
+    )
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """The flags as settings.
+
+    Raises:
+        ValueError: a value out of range, with the flag's name.
+    """
+    for name in ("threads", "max_batch_size", "max_text_chars", "max_texts", "max_body_bytes", "queue_limit"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+    if not 0 <= arguments.capture_ratio <= 1:
+        raise ValueError("--capture-ratio must be between 0 and 1")
+    if arguments.batch_timeout_ms < 0 or arguments.answer_timeout_s <= 0:
+        raise ValueError("--batch-timeout-ms and --answer-timeout-s must not be negative")
+    if not (arguments.allow_open or is_loopback(arguments.host)):
+        raise ValueError(f"--host {arguments.host} can be reached by other machines; --allow-open permits it")
+    return Settings(
+        artifact=arguments.artifact,
+        model=arguments.model,
+        version=arguments.version,
+        objectives_ms=tuple(arguments.objective_ms),
+        threads=arguments.threads,
+        limits=Limits(
+            body_bytes_max=arguments.max_body_bytes,
+            text_chars_max=arguments.max_text_chars,
+            texts_max=arguments.max_texts,
+            queue_requests_max=arguments.queue_limit,
+            answer_timeout_s=arguments.answer_timeout_s,
+        ),
+        batching=Batching(arguments.max_batch_size, arguments.batch_timeout_ms),
+        capture=CaptureSettings(
+            url=arguments.capture_url,
+            ratio=arguments.capture_ratio,
+            digest_key=_digest_key(arguments.digest_key_file, arguments.model),
+            with_text=arguments.capture_text,
+        ),
+    )
+
+
+def _digest_key(file: Path | None, model: str) -> bytes:
+    key = file.read_bytes().strip() if file is not None else model.encode()
+    if not key:
+        raise ValueError("--digest-key-file is empty")
+    return key[:64]  # the longest key that BLAKE2b takes
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket: from here on connections wait instead of being refused."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=1024)
+    listener.setblocking(False)
+    return listener
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    flags = parser()
+    arguments = flags.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = settings_from(arguments)
+        listener = listen(arguments.host, arguments.port)
+    except (ValueError, OSError) as error:
+        flags.error(str(error))
+    try:
+        manifest = verify(settings.artifact)
+        _, fingerprint = read_manifest(settings.artifact)
+    except (ArtifactError, OSError) as error:
+        print(f"artifact refused: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    port = listener.getsockname()[1]
+    print(f"{settings.model} version {settings.version} on http://{arguments.host}:{port}", flush=True)
+    if arguments.port_file is not None:
+        write_port(arguments.port_file, port)
+    metrics = Path(tempfile.mkdtemp(prefix="serin-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, by the next line
+    from serving.life import run
+
+    try:
+        return run(settings, manifest, fingerprint, listener, metrics)
+    finally:
+        shutil.rmtree(metrics, ignore_errors=True)
+
+
+def write_port(path: Path, port: int) -> None:
+    """Whole or not at all: who waits for the file never reads half a number."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(f"{port}\n")
+    with contextlib.ExitStack() as stack:
+        stack.callback(Path(file.name).unlink, missing_ok=True)
+        Path(file.name).replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

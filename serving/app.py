@@ -1,0 +1,134 @@
+"""The HTTP process: LitServe's application with the routes, limits and counts of the serving contract."""
+
+import asyncio
+import functools
+import importlib.metadata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, HTTPException, Request
+from litserve import LitServer
+from litserve.utils import LitAPIStatus, WorkerSetupStatus
+from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from serving.artifact import TOKENIZER_FILE, Manifest
+from serving.calls import Identity, read_body
+from serving.capture import Capture
+from serving.classifier import TextClassifier
+from serving.contract import HEALTH_ROUTE, INFO_ROUTE, METRICS_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
+from serving.edge import Edge
+from serving.front import Front
+from serving.metrics import ApiMetrics, ReplicaCollector, exposition
+from serving.schema import ApiError, parse_texts
+from serving.settings import Settings
+from serving.tokenizer import Tokenizer
+
+LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
+
+
+class ReplicaServer(LitServer):
+    """LitServe's application, request handlers and health page for one version.
+
+    Its launcher and queues are not used: ``serving.life`` starts the processes, ``serving.link`` joins them.
+    """
+
+    def __init__(self, settings: Settings, manifest: Manifest, fingerprint: str) -> None:
+        self.classifier = TextClassifier(settings)
+        super().__init__(
+            self.classifier,
+            accelerator="cpu",
+            devices=1,
+            timeout=settings.limits.answer_timeout_s,
+            healthcheck_path=HEALTH_ROUTE,
+            info_path="/litserve",  # LitServe's own page; INFO_ROUTE is the contract's
+        )
+        self.settings = settings
+        self.manifest = manifest
+        self.fingerprint = fingerprint
+        self.identity = Identity(settings.model, settings.version, manifest.labels)
+        # LitServe's page asks this and TextClassifier.health; the workers' state is known to the latter alone.
+        self.workers_setup_status = {PREDICT_ROUTE: WorkerSetupStatus.READY}
+
+    def _register_middleware(self) -> None:
+        """None: answers are small, and LitServe's compression would buffer each of them."""
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG002  (FastAPI passes it)
+        """Nothing of LitServe's: outcomes arrive by the link, not in a queue that must be read."""
+        yield
+
+    def reply(self, uid: str, reply: Response | HTTPException) -> None:
+        """Wake the handler that waits for ``uid`` with its response, or with the error it is to raise."""
+        item = self.response_buffer[uid]
+        failed = isinstance(reply, HTTPException)
+        item.response = (reply, LitAPIStatus.ERROR if failed else LitAPIStatus.OK)
+        item.event.set()
+
+
+def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, supervisor_pid: int) -> tuple[Front, ASGIApp]:
+    """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
+    identity = server.identity
+    front = Front(server.settings, identity, metrics, capture, server.reply)
+    server.classifier.is_ready = lambda: front.dispatcher.ready
+    server.litapi_request_queues[PREDICT_ROUTE] = front
+    app: FastAPI = server.app
+    app.state.front = front
+    collector = ReplicaCollector(identity.model, identity.version, server.fingerprint, supervisor_pid)
+    _add_routes(app, server, collector)
+    _add_error_pages(app)
+    return front, Edge(app, identity.version, metrics.answered)
+
+
+def _add_routes(app: FastAPI, server: ReplicaServer, collector: ReplicaCollector) -> None:
+    settings, identity, manifest = server.settings, server.identity, server.manifest
+    tokenizer = functools.cache(lambda: Tokenizer(settings.artifact / TOKENIZER_FILE, manifest.max_tokens))
+    own = {"model": identity.model, "model_version": identity.version}
+    about = {
+        **own,
+        "fingerprint": server.fingerprint,
+        "labels": list(identity.labels),
+        "max_tokens": manifest.max_tokens,
+        "library_versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+    async def info(_: Request) -> Response:
+        return JSONResponse(about)
+
+    async def metrics(_: Request) -> Response:
+        text = await asyncio.to_thread(exposition, [collector])
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def tokenize(request: Request) -> Response:
+        texts, _ = parse_texts(await read_body(request, settings.limits.body_bytes_max), settings.limits)
+        tokenized = await asyncio.to_thread(lambda: tokenizer().tokenize(texts))
+        return JSONResponse({**own, "token_ids": [text.ids for text in tokenized]})
+
+    app.add_route(INFO_ROUTE, info, methods=["GET"])
+    app.add_route(METRICS_ROUTE, metrics, methods=["GET"])
+    app.add_route(TOKENIZE_ROUTE, tokenize, methods=["POST"])
+
+
+def _add_error_pages(app: FastAPI) -> None:
+    """Every error, wherever it arises, is ``{"error": {"code", "message", …}}``."""
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)  # noqa: S101  (registered for this type)
+        return error.response()
+
+    async def http_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, AnyHTTPException)  # noqa: S101  (registered for this type)
+        detail: Any = error.detail
+        if not isinstance(detail, dict):
+            detail = {"code": HTTPStatus(error.status_code).name.lower(), "message": str(detail)}
+        return JSONResponse({"error": detail}, status_code=error.status_code, headers=error.headers)
+
+    async def crashed(_: Request, __: Exception) -> Response:
+        return JSONResponse({"error": {"code": "internal_error", "message": "internal error"}}, status_code=500)
+
+    app.add_exception_handler(ApiError, refused)
+    app.add_exception_handler(AnyHTTPException, http_error)
+    app.add_exception_handler(Exception, crashed)

@@ -1,0 +1,180 @@
+"""Sampled predictions on their way to the controller: a bounded queue that no request ever waits for.
+
+What does not fit or cannot be delivered is dropped and counted. One background thread sends batches over one kept
+connection; it sleeps while there is nothing to send.
+"""
+
+import hashlib
+import http.client
+import json
+import logging
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum, StrEnum, auto
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic, is_sampled
+from serving.settings import CaptureSettings
+
+_log = logging.getLogger(__name__)
+
+QUEUE_PREDICTIONS_MAX: Final = 10_000
+BATCH_PREDICTIONS_MAX: Final = 500
+_BATCH_WAIT_S: Final = 0.25
+_BACKOFFS_S: Final = (0.25, 0.5, 1.0)  # one attempt more than waits
+_TIMEOUT_S: Final = 2.0
+
+
+class DropReason(StrEnum):
+    """Why a sampled prediction never reached the controller."""
+
+    FULL = "full"  # the queue had no place: the controller is slower than the traffic
+    UNDELIVERABLE = "undeliverable"  # every attempt failed, or the controller refused the batch
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedPrediction:
+    """One sampled prediction. The text itself is there only if the operator asked for it."""
+
+    request_id: str
+    model: str
+    model_version: str
+    traffic: Traffic
+    at_s: float
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    inclusion_probability: float
+    text_digest: str
+    tokens: int
+    text: str | None = None
+
+
+class CaptureCounts(Protocol):
+    """Who counts what was delivered and what was given up."""
+
+    def captured(self, predictions: int) -> None: ...
+
+    def dropped(self, predictions: int, reason: DropReason) -> None: ...
+
+
+def text_digest(text: str, key: bytes) -> str:
+    """A keyed digest: equal texts are recognised, and without the key no guess can be tried against it."""
+    return hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest()
+
+
+def encode_batch(batch: Sequence[CapturedPrediction]) -> bytes:
+    """The body of one delivery; ``text`` is left out where it was not asked for."""
+    predictions = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in batch]
+    return json.dumps({"schema": PREDICTIONS_SCHEMA, "predictions": predictions}).encode()
+
+
+class Capture:
+    """The queue and its sender. The request path calls ``wants`` and ``offer``, which never block and never raise."""
+
+    def __init__(
+        self, settings: CaptureSettings, counts: CaptureCounts, *, queue_max: int = QUEUE_PREDICTIONS_MAX
+    ) -> None:
+        self._ratio = settings.ratio
+        self._counts = counts
+        self._queue: queue.Queue[CapturedPrediction | None] = queue.Queue(queue_max)
+        self._stopping = threading.Event()
+        self._receiver = _Receiver(settings.url) if settings.url else None
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    def wants(self, request_id: str) -> bool:
+        return self._receiver is not None and is_sampled(request_id, self._ratio)
+
+    def offer(self, prediction: CapturedPrediction) -> None:
+        """Take a prediction along, or drop and count it."""
+        try:
+            self._queue.put_nowait(prediction)
+        except queue.Full:
+            self._counts.dropped(1, DropReason.FULL)
+
+    def start(self) -> None:
+        if self._receiver is not None:
+            self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Send what is queued within ``timeout_s``, without waiting between attempts."""
+        if not self._thread.is_alive():
+            return
+        self._stopping.set()
+        try:
+            self._queue.put_nowait(None)  # wakes a sender that waits for its first prediction
+        except queue.Full:
+            _log.debug("the capture queue is full: its sender is awake")
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not (self._stopping.is_set() and self._queue.empty()):
+            first = self._queue.get()
+            batch = [] if first is None else [first]
+            self._fill(batch)
+            if len(batch) < BATCH_PREDICTIONS_MAX:
+                self._stopping.wait(_BATCH_WAIT_S)
+                self._fill(batch)
+            if batch:
+                self._send(batch)
+
+    def _fill(self, batch: list[CapturedPrediction]) -> None:
+        while len(batch) < BATCH_PREDICTIONS_MAX:
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if entry is not None:
+                batch.append(entry)
+
+    def _send(self, batch: Sequence[CapturedPrediction]) -> None:
+        if self._deliver(encode_batch(batch)):
+            self._counts.captured(len(batch))
+        else:
+            self._counts.dropped(len(batch), DropReason.UNDELIVERABLE)
+
+    def _deliver(self, body: bytes) -> bool:
+        assert self._receiver is not None  # noqa: S101  (the thread runs only with one)
+        for backoff_s in (*_BACKOFFS_S, None):
+            reply = self._receiver.post(body)
+            if reply is not _Reply.TRY_AGAIN:
+                return reply is _Reply.TAKEN
+            if backoff_s is not None:
+                self._stopping.wait(backoff_s)
+        return False
+
+
+class _Reply(Enum):
+    TAKEN = auto()
+    REFUSED = auto()
+    TRY_AGAIN = auto()
+
+
+class _Receiver:
+    """The controller's end: one connection, kept while it works."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise ValueError(f"capture URL must start with http:// or https:// and name a host, got {url!r}")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        self._path = parts.path.rstrip("/") + PREDICTIONS_ROUTE
+
+    def post(self, body: bytes) -> _Reply:
+        try:
+            self._connection.request("POST", self._path, body, {"content-type": "application/json"})
+            response = self._connection.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()  # the next request opens a new one
+            _log.warning("captured predictions could not be delivered: %s", error)
+            return _Reply.TRY_AGAIN
+        if response.status < 300:
+            return _Reply.TAKEN
+        _log.warning("the receiver of captured predictions answered %d", response.status)
+        overloaded = response.status >= 500 or response.status == http.HTTPStatus.TOO_MANY_REQUESTS
+        return _Reply.TRY_AGAIN if overloaded else _Reply.REFUSED

@@ -1,0 +1,156 @@
+"""From a trained checkpoint to the package of a version (see ``serving.artifact``)."""
+
+import importlib.metadata
+import json
+import shutil
+import struct
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from serving.artifact import (
+    CONFIG_FILE,
+    GOLDEN_TEXTS_MIN,
+    GRAPH_FILE,
+    MANIFEST_FILE,
+    REQUIRED_FILES,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    ArtifactError,
+    GoldenText,
+    Manifest,
+    config_labels,
+    file_record,
+    verify,
+)
+
+# One text for each way in which tokenizers differ: casing, accents, digits, punctuation, scripts, emoji, white space.
+GOLDEN_TEXTS: Final = (
+    "Where is my order?",
+    "WHERE IS MY ORDER",
+    "i want to cancel my subscription, please",
+    "Café, naïve façade; Ångström and Škoda",
+    "Cafe\u0301 with a combining accent",
+    "My card 4111-1111 was charged $12.50 twice on 2026-11-23 at 09:41",
+    "e-mail me@example.org or see https://example.org/help?id=42&x=%20y",
+    "don't, won't, it's — “quoted” ‘text’ … and (brackets) [more] {even more}",
+    "tabs\tand\nline\r\nbreaks  and   runs of spaces",
+    "  leading and trailing  ",
+    "🙂👍🏽 it works 👩‍👩‍👧‍👦",
+    "我想取消我的订单",
+    "注文をキャンセルしたい",
+    "주문을 취소하고 싶어요",
+    "Где мой заказ?",
+    "أين طلبي؟",
+    "मेरा ऑर्डर कहाँ है",
+    "supercalifragilisticexpialidocious antidisestablishmentarianism",
+    "ﬁnance ½ ² № Ⅳ ＦＵＬＬＷＩＤＴＨ zero\u200bwidth",
+    "a long message that has to be cut at some point " * 60,
+)
+_LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers")
+_SAFETENSORS_HEADER_BYTES_MAX: Final = 100 * 2**20  # the format's own limit
+
+
+def build_package(checkpoint_dir: Path, out_dir: Path, *, golden_texts: Sequence[str] | None = None) -> Manifest:
+    """Write the package of a checkpoint to ``out_dir``, which must not exist yet; it appears whole or not at all.
+
+    The checkpoint has ``model.safetensors``, ``config.json``, ``tokenizer.json`` and, unless torch is installed to
+    export one, ``model.onnx``. Other files of it are left behind.
+
+    Raises:
+        ArtifactError: the checkpoint lacks a file or one of them cannot be served.
+        ValueError: fewer than 20 golden texts were given.
+        FileExistsError: ``out_dir`` exists.
+    """
+    texts = GOLDEN_TEXTS if golden_texts is None else tuple(golden_texts)
+    if len(texts) < GOLDEN_TEXTS_MIN:
+        raise ValueError(f"at least {GOLDEN_TEXTS_MIN} golden texts are needed, got {len(texts)}")
+    if out_dir.exists():
+        raise FileExistsError(out_dir)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as temporary:
+        package = Path(temporary) / "package"
+        package.mkdir()
+        _collect(checkpoint_dir, package, texts)
+        manifest = _describe(package, texts)
+        (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+        verify(package)
+        package.rename(out_dir)
+    return manifest
+
+
+def check_safetensors(path: Path) -> None:
+    """Read the header of a safetensors file: 8 bytes of length, then JSON that places every tensor inside the file.
+
+    Raises:
+        ArtifactError: the file is something else.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        if not 2 <= length <= min(size - 8, _SAFETENSORS_HEADER_BYTES_MAX):
+            raise ArtifactError(path.name, "is not a safetensors file (its header has an impossible length)")
+        header = file.read(length)
+    try:
+        tensors = json.loads(header)
+        ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ArtifactError(path.name, f"is not a safetensors file ({error})") from error
+    if not ends or max(ends) != size - 8 - length:
+        raise ArtifactError(path.name, "is not a whole safetensors file (its tensors do not fill it)")
+
+
+def _collect(checkpoint_dir: Path, package: Path, texts: Sequence[str]) -> None:
+    for name in REQUIRED_FILES:
+        if (checkpoint_dir / name).is_file():
+            shutil.copyfile(checkpoint_dir / name, package / name)
+        elif name != GRAPH_FILE:
+            raise ArtifactError(name, f"is missing in the checkpoint {checkpoint_dir}")
+    check_safetensors(package / WEIGHTS_FILE)
+    if not (package / GRAPH_FILE).exists():
+        from serving.export import export_onnx
+
+        export_onnx(package, package / GRAPH_FILE, sample_texts=texts)
+
+
+def _describe(package: Path, texts: Sequence[str]) -> Manifest:
+    from serving.engine import Engine
+
+    config_bytes = (package / CONFIG_FILE).read_bytes()
+    manifest = Manifest(
+        labels=config_labels(config_bytes),
+        max_tokens=_max_tokens(json.loads(config_bytes), package / TOKENIZER_FILE),
+        files={name: file_record(package / name) for name in REQUIRED_FILES},
+        library_versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        golden=(),
+        created_by=f"serin {_own_version()}",
+    )
+    engine = Engine(package, manifest)
+    engine.predict(texts[:1])  # a graph that fails, or has another number of outputs, is refused here
+    golden = [GoldenText(text, done.ids) for text, done in zip(texts, engine.tokenizer.tokenize(texts), strict=True)]
+    return Manifest(
+        labels=manifest.labels,
+        max_tokens=manifest.max_tokens,
+        files=manifest.files,
+        library_versions=manifest.library_versions,
+        golden=tuple(golden),
+        created_by=manifest.created_by,
+    )
+
+
+def _max_tokens(config: dict[str, Any], tokenizer_file: Path) -> int:
+    """What the model has positions for, or less if the tokenizer was saved with a lower limit."""
+    positions = config.get("max_position_embeddings")
+    if type(positions) is not int or positions < 3:
+        raise ArtifactError(CONFIG_FILE, "max_position_embeddings must be a whole number of at least 3")
+    truncation = json.loads(tokenizer_file.read_bytes()).get("truncation") or {}
+    return min(positions, truncation.get("max_length", positions))
+
+
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version("serin")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"

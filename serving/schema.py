@@ -1,0 +1,96 @@
+"""What may come in over HTTP, and the errors that say why something may not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from starlette.responses import JSONResponse
+
+from serving.settings import Limits
+
+Text = Annotated[str, StringConstraints(strict=True)]
+
+
+class PredictBody(BaseModel):
+    """``{"text": "…"}`` for one answer, ``{"texts": ["…", …]}`` for a list of them; exactly one of the two."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    text: Text | None = Field(default=None, description="one text")
+    texts: list[Text] | None = Field(default=None, description="several texts, answered in their order")
+
+
+class ApiError(Exception):
+    """A request that is refused: an HTTP status, a code for programs, a message for people, the field if one is to blame."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        error = {"code": self.code, "message": str(self)}
+        if self.field is not None:
+            error["field"] = self.field
+        return JSONResponse({"error": error}, status_code=self.status, headers=self.headers)
+
+
+_BODY_CODES: Final = {
+    "json_invalid": (400, "invalid_json"),
+    "extra_forbidden": (422, "unknown_field"),
+    "string_type": (422, "wrong_type"),
+    "list_type": (422, "wrong_type"),
+    "model_type": (422, "wrong_type"),
+    "model_attributes_type": (422, "wrong_type"),
+}
+
+
+def parse_texts(body: bytes, limits: Limits) -> tuple[tuple[str, ...], bool]:
+    """The texts of a body and whether they came as a list.
+
+    Raises:
+        ApiError: 400 for broken JSON, 422 for anything else that the model must not see.
+    """
+    try:
+        parsed = PredictBody.model_validate_json(body)
+    except ValidationError as error:
+        raise _body_error(error.errors(include_url=False, include_input=False)[0]) from None
+    if parsed.text is not None and parsed.texts is not None:
+        raise ApiError(422, "ambiguous", "give either text or texts, not both", field="texts")
+    if parsed.text is not None:
+        return (_checked(parsed.text, "text", limits),), False
+    if parsed.texts is None:
+        raise ApiError(422, "missing_text", "give text (one string) or texts (a list of strings)", field="text")
+    return _checked_list(parsed.texts, limits), True
+
+
+def _checked_list(texts: Sequence[str], limits: Limits) -> tuple[str, ...]:
+    if not texts:
+        raise ApiError(422, "empty_text", "texts must hold at least one text", field="texts")
+    if len(texts) > limits.texts_max:
+        raise ApiError(422, "too_many_texts", f"at most {limits.texts_max} texts, got {len(texts)}", field="texts")
+    return tuple(_checked(text, f"texts[{index}]", limits) for index, text in enumerate(texts))
+
+
+def _checked(text: str, field: str, limits: Limits) -> str:
+    if not text.strip():
+        raise ApiError(422, "empty_text", "the text is empty", field=field)
+    if len(text) > limits.text_chars_max:
+        message = f"at most {limits.text_chars_max} characters, got {len(text)}"
+        raise ApiError(422, "text_too_long", message, field=field)
+    return text
+
+
+def _body_error(detail: Any) -> ApiError:
+    status, code = _BODY_CODES.get(detail["type"], (422, "invalid_body"))
+    path = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in detail["loc"])
+    return ApiError(status, code, detail["msg"], field=path or None)

@@ -1,0 +1,51 @@
+"""What a replica is told at its start; nothing reads configuration anywhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may ask for, and how many may wait."""
+
+    body_bytes_max: int = 2**20
+    text_chars_max: int = 20_000
+    texts_max: int = 256
+    queue_requests_max: int = 512
+    answer_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Texts of one engine call, and how long a request may wait for company once the engine is free.
+
+    A wait of zero still fills batches under load: what arrives during one call makes the next.
+    """
+
+    texts_max: int = 16
+    wait_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSettings:
+    """Where sampled predictions go; without ``url`` none leave. Texts leave only with ``with_text``."""
+
+    url: str | None = None
+    ratio: float = 1.0
+    digest_key: bytes = b""
+    with_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One replica: which version, and how it is served."""
+
+    artifact: Path
+    model: str
+    version: str
+    objectives_ms: tuple[float, ...] = ()
+    threads: int = 1
+    limits: Limits = Limits()
+    batching: Batching = Batching()
+    capture: CaptureSettings = CaptureSettings()
+    drain_s: float = 20.0
