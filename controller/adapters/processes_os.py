@@ -1,0 +1,153 @@
+"""Processes of this machine: started in a group of their own, known by more than a pid, and ended whole."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from controller.errors import PermanentError
+
+_CREATE_TIME_TOLERANCE_S = 1.0  # the system's clock may be set between two readings
+_POLL_S = 0.02
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # opened here: between fork and exec it is too late
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process and no later one that got the same pid. It leads the process group of the same number."""
+
+    pid: int
+    create_time_s: float
+
+
+def start_process(
+    command: Sequence[str],
+    log_file: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    ends_with_us: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start the command as the leader of its own session, appending what it says to the log file.
+
+    ``ends_with_us``: the kernel sends it SIGTERM when the thread that called this ends, however it ends (Linux only).
+
+    Raises:
+        PermanentError: it cannot be started at all.
+    """
+    with log_file.open("ab") as log:
+        try:
+            return subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=_end_with_parent if ends_with_us and _LIBC else None,  # noqa: PLW1509 - one system call
+            )
+        except OSError as error:
+            raise PermanentError(f"cannot start {command[0]}: {error}") from error
+
+
+def _end_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def identity_of(pid: int) -> ProcessIdentity | None:
+    """None where no process has the pid."""
+    try:
+        return ProcessIdentity(pid, psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def runs(identity: ProcessIdentity) -> bool:
+    """Whether this very process is there, and more of it than an entry waiting for its parent (a zombie)."""
+    try:
+        process = psutil.Process(identity.pid)
+        return _is_same(process, identity) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def group_runs(identity: ProcessIdentity) -> bool:
+    """Whether the process, or anything that it left behind in its group, runs."""
+    return runs(identity) or any(_is_running_member(pid, identity) for pid in _others(identity))
+
+
+def signal_group(identity: ProcessIdentity, signal_number: int) -> None:
+    """Signal the process and all of its group; nothing where they are gone."""
+    # While a group has members the kernel gives its number to nobody else. So only a stranger with that very pid
+    # tells that the group has ended, and then nobody is signalled.
+    try:
+        if _is_same(psutil.Process(identity.pid), identity):
+            os.killpg(identity.pid, signal_number)
+    except psutil.NoSuchProcess:
+        _kill_left_behind(identity, signal_number)
+    except ProcessLookupError:
+        return  # it ended meanwhile
+
+
+def end_groups(
+    identities: Sequence[ProcessIdentity], *, grace_s: float, reap: Sequence[subprocess.Popen[bytes]]
+) -> None:
+    """SIGTERM all of them at once, wait for at most ``grace_s``, SIGKILL who is left. Our own children are reaped."""
+    for identity in identities:
+        signal_group(identity, signal.SIGTERM)
+    left = _wait_for_end(identities, grace_s, reap)
+    for identity in left:
+        signal_group(identity, signal.SIGKILL)
+    _wait_for_end(left, grace_s, reap)
+
+
+def _wait_for_end(
+    identities: Sequence[ProcessIdentity], within_s: float, reap: Sequence[subprocess.Popen[bytes]]
+) -> list[ProcessIdentity]:
+    pause = threading.Event()
+    deadline_s = time.monotonic() + within_s
+    while True:
+        for child in reap:
+            child.poll()
+        left = [identity for identity in identities if group_runs(identity)]
+        if not left or time.monotonic() > deadline_s:
+            return left
+        pause.wait(_POLL_S)
+
+
+def _is_same(process: psutil.Process, identity: ProcessIdentity) -> bool:
+    return bool(abs(process.create_time() - identity.create_time_s) <= _CREATE_TIME_TOLERANCE_S)
+
+
+def _others(identity: ProcessIdentity) -> list[int]:
+    """Every pid but the leader's; none where a stranger has that one, for then the group has ended."""
+    pids: list[int] = psutil.pids()
+    now = identity_of(identity.pid)
+    if now is not None and abs(now.create_time_s - identity.create_time_s) > _CREATE_TIME_TOLERANCE_S:
+        return []
+    return [pid for pid in pids if pid != identity.pid]
+
+
+def _is_running_member(pid: int, identity: ProcessIdentity) -> bool:
+    try:
+        return os.getpgid(pid) == identity.pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+
+
+def _kill_left_behind(identity: ProcessIdentity, signal_number: int) -> None:
+    try:
+        os.killpg(identity.pid, signal_number)
+    except ProcessLookupError:
+        return  # nothing was left
