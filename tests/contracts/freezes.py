@@ -1,0 +1,42 @@
+"""What every keeper of freezes must do."""
+
+from controller.core.command import Freeze
+from controller.ports import Freezes
+
+INTENT = Freeze("intent", "error budget is spent", "the burn gate", 10.0)
+EVERYTHING = Freeze("*", "holidays", "ada", 20.0)
+
+
+class FreezesContract:
+    def test_a_freeze_holds_until_it_is_lifted(self, freezes: Freezes) -> None:
+        """Frozen models are listed, oldest first; lifting one leaves the others."""
+        freezes.freeze(INTENT)
+        freezes.freeze(EVERYTHING)
+        assert list(freezes.in_force()) == [INTENT, EVERYTHING]
+        assert freezes.lift("intent", reason="budget is back", by="bob", at_s=30.0)
+        assert list(freezes.in_force()) == [EVERYTHING]
+
+    def test_lifting_nothing_says_so(self, freezes: Freezes) -> None:
+        """``*`` is a freeze of its own: lifting a model's does not lift it, nor the other way round."""
+        assert not freezes.lift("intent", reason="why not", by="bob", at_s=30.0)
+        freezes.freeze(EVERYTHING)
+        assert not freezes.lift("intent", reason="why not", by="bob", at_s=30.0)
+        assert list(freezes.in_force()) == [EVERYTHING]
+
+    def test_repeating_a_freeze_changes_nothing(self, freezes: Freezes) -> None:
+        """Also after it was lifted: an action repeated after a crash does not undo what a person did since."""
+        freezes.freeze(INTENT)
+        freezes.freeze(INTENT)
+        assert list(freezes.in_force()) == [INTENT]
+        freezes.lift("intent", reason="budget is back", by="bob", at_s=30.0)
+        freezes.freeze(INTENT)
+        assert list(freezes.in_force()) == []
+
+    def test_every_reason_is_kept_and_one_lift_ends_them_all(self, freezes: Freezes) -> None:
+        """A person who lifts a model's freeze means the model, not one of the reasons."""
+        again = Freeze("intent", "a person looks into it", "ada", 11.0)
+        freezes.freeze(INTENT)
+        freezes.freeze(again)
+        assert list(freezes.in_force()) == [INTENT, again]
+        assert freezes.lift("intent", reason="understood", by="ada", at_s=40.0)
+        assert list(freezes.in_force()) == []

@@ -1,0 +1,32 @@
+"""What every inbox must do."""
+
+from controller.core.command import Ask, Command
+from controller.ports import Inbox
+
+START = Command("c1", Ask.START, "intent", "7", "a better model", "ada", 1795432308.25)
+ABORT = Command("c2", Ask.ABORT, "intent", None, "wrong data", "bob", 1.0)
+
+
+class InboxContract:
+    def test_commands_wait_in_the_order_they_came(self, inbox: Inbox) -> None:
+        """Whatever their times say: clocks of several senders do not agree."""
+        assert inbox.put(START)
+        assert inbox.put(ABORT)
+        assert list(inbox.waiting()) == [START, ABORT]
+
+    def test_the_same_id_is_taken_once_for_ever(self, inbox: Inbox) -> None:
+        """A sender that tries again, or a webhook that repeats itself, starts nothing twice, even after the answer."""
+        assert inbox.put(START)
+        assert not inbox.put(START)
+        inbox.discard("c1", "no such version")
+        assert not inbox.put(START)
+        assert list(inbox.waiting()) == []
+
+    def test_discarding_again_or_what_never_came_changes_nothing(self, inbox: Inbox) -> None:
+        """Every writing method is safe to repeat."""
+        inbox.put(START)
+        inbox.put(ABORT)
+        inbox.discard("c1", "no such version")
+        inbox.discard("c1", "another reason")
+        inbox.discard("never", "came")
+        assert list(inbox.waiting()) == [ABORT]

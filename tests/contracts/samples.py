@@ -1,0 +1,233 @@
+"""What every store of samples must do, both as ``Samples`` and as ``SampleIntake``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import pytest
+
+from controller.errors import UsageError
+from controller.ports import Label, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
+from gates.evidence import LabelCounts
+
+START = SampleCursor()
+
+
+class SampleStore(Samples, SampleIntake, Protocol):
+    """Both sides of one store."""
+
+
+def prediction(request: str, version: str, traffic: str, label: str = "refund", **changes: object) -> Prediction:
+    """An answer with confidence 0.75; texts of two requests differ unless ``text_digest`` says otherwise."""
+    other = "refund" if label != "refund" else "invoice"
+    values: dict[str, object] = {
+        "request_id": request,
+        "model": "intent",
+        "version": version,
+        "traffic": traffic,
+        "at_s": 50.0,
+        "label": label,
+        "confidence": 0.75,
+        "probabilities": {label: 0.75, other: 0.25},
+        "inclusion_probability": 1.0,
+        "text_digest": f"digest of {request}",
+    }
+    return Prediction(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def live(request: str, label: str = "refund", **changes: object) -> Prediction:
+    return prediction(request, str(changes.pop("version", "6")), "live", label, **changes)
+
+
+def shadow(request: str, label: str = "refund", **changes: object) -> Prediction:
+    return prediction(request, str(changes.pop("version", "7")), "shadow", label, **changes)
+
+
+def truth(request: str, label: str = "refund", **changes: object) -> Label:
+    values: dict[str, object] = {"request_id": request, "label": label, "at_s": 60.0, "source": "people"}
+    return Label(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def evidence(samples: Samples, cursor: SampleCursor = START) -> SampleEvidence:
+    return samples.since("intent", "6", "7", cursor)
+
+
+def requests(samples: SampleIntake, limit: int = 10) -> Sequence[str]:
+    return [one.request_id for one in samples.label_requests("intent", limit=limit)]
+
+
+class SamplesContract:
+    def test_two_answers_to_one_request_make_a_pair(self, samples: SampleStore) -> None:
+        """Stable's live answer and the candidate's shadow answer, whichever comes first."""
+        assert samples.add_predictions([live("a"), live("b"), shadow("a")]) == 3
+        assert samples.add_predictions([shadow("b", "invoice")]) == 1
+        found = evidence(samples)
+        assert (found.pairs_agreed, found.pairs_disagreed, found.pairs) == (1, 1, ())
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            shadow("b"),
+            live("a", version="7"),
+            shadow("a", version="6"),
+            shadow("a", model="tone"),
+            shadow("a", text_digest="of another text"),
+        ],
+        ids=["request", "traffic", "version", "model", "text"],
+    )
+    def test_what_is_no_pair(self, samples: SampleStore, other: Prediction) -> None:
+        """Another request, two live answers, one version, another model, or one id given to two texts."""
+        samples.add_predictions([live("a"), other])
+        found = evidence(samples)
+        assert (found.pairs_agreed, found.pairs_disagreed) == (0, 0)
+
+    def test_evidence_is_kept_by_model_and_versions(self, samples: SampleStore) -> None:
+        """A look at one release never reads what belongs to another."""
+        samples.add_predictions([live("a"), shadow("a"), shadow("a", version="8")])
+        samples.add_predictions([live("a", model="tone"), shadow("a", model="tone")])
+        samples.add_labels([truth("a")])
+        assert (evidence(samples).pairs_agreed, len(evidence(samples).pairs)) == (1, 1)
+        assert samples.since("intent", "6", "8", START).pairs_agreed == 1
+        assert samples.since("intent", "7", "6", START).pairs_agreed == 0
+        assert evidence(samples).stable_labels == LabelCounts(labelled=1, wrong=0)
+
+    @pytest.mark.parametrize("order", ["LSt", "LtS", "SLt", "StL", "tLS", "tSL"])
+    def test_a_label_finds_its_pair_whichever_comes_last(self, samples: SampleStore, order: str) -> None:
+        """Labels come before, between and long after the predictions they belong to."""
+        for step in order:
+            if step == "t":
+                samples.add_labels([truth("a", "invoice", directed=True)])
+            else:
+                samples.add_predictions([live("a") if step == "L" else shadow("a", "invoice")])
+        (pair,) = evidence(samples).pairs
+        assert (pair.truth, pair.directed) == ("invoice", True)
+        assert (pair.stable.label, pair.candidate.label) == ("refund", "invoice")
+        assert evidence(samples).pairs_disagreed == 1
+
+    def test_an_answer_is_scored_against_the_truth(self, samples: SampleStore) -> None:
+        """Brier's multiclass score, 0 to 2, also where the model has no class for the truth."""
+        thirds: Mapping[str, float] = {"refund": 0.5, "invoice": 0.25, "other": 0.25}
+        sure = {"refund": 1.0, "invoice": 0.0}
+        samples.add_predictions([live("a", confidence=0.5, probabilities=thirds), shadow("a", probabilities=sure)])
+        samples.add_predictions([live("b", probabilities=thirds), shadow("b", probabilities=sure)])
+        samples.add_labels([truth("a", "invoice"), truth("b", "nobody knew")])
+        first, second = evidence(samples).pairs
+        assert first.stable.confidence == 0.5
+        assert first.stable.brier == pytest.approx(0.25 + 0.5625 + 0.0625)
+        assert first.candidate.brier == 2.0
+        assert second.stable.brier == pytest.approx(0.25 + 0.0625 + 0.0625 + 1)
+
+    def test_live_labels_are_counted_for_each_version(self, samples: SampleStore) -> None:
+        """Wrong labels among labelled live answers; a shadow answer is nobody's."""
+        samples.add_predictions([live("a"), live("b"), live("c", version="7"), shadow("d")])
+        samples.add_labels([truth("a"), truth("b", "invoice"), truth("c"), truth("d"), truth("e")])
+        found = evidence(samples)
+        assert found.stable_labels == LabelCounts(labelled=2, wrong=1)
+        assert found.candidate_labels == LabelCounts(labelled=1, wrong=0)
+
+    def test_directed_labels_never_count_as_chosen_by_chance(self, samples: SampleStore) -> None:
+        """They were asked for where the versions disagree: as a sample of live traffic they would be biased."""
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        samples.add_labels([truth("a", directed=True)])
+        assert evidence(samples).stable_labels == LabelCounts(labelled=0, wrong=0)
+        assert [pair.directed for pair in evidence(samples).pairs] == [True]
+
+    def test_one_text_counts_once(self, samples: SampleStore) -> None:
+        """Duplicate texts make pairs dependent: the first pair stands for all, with its label and without."""
+        for request in ("a", "b", "c"):
+            samples.add_predictions([live(request, text_digest="same"), shadow(request, text_digest="same")])
+        samples.add_labels([truth("a"), truth("b")])
+        assert (evidence(samples).pairs_agreed, len(evidence(samples).pairs)) == (1, 1)
+        samples.add_predictions([live("d", text_digest="same"), shadow("d", text_digest="same", version="8")])
+        assert samples.since("intent", "6", "8", START).pairs_agreed == 1
+
+    def test_the_smaller_inclusion_probability_is_the_pairs(self, samples: SampleStore) -> None:
+        """Consistent samples lie within each other, so the pair is as rare as its rarer half."""
+        samples.add_predictions([live("a", inclusion_probability=0.5), shadow("a", inclusion_probability=0.125)])
+        samples.add_labels([truth("a")])
+        assert evidence(samples).pairs[0].inclusion_probability == 0.125
+
+    def test_the_same_again_changes_nothing(self, samples: SampleStore) -> None:
+        """Replicas and label sources may send a batch twice, whole, in part, or twice within itself."""
+        batch = [live("a"), shadow("a")]
+        assert samples.add_predictions([*batch, *batch]) == 2
+        assert samples.add_predictions([*batch, live("b")]) == 1
+        assert samples.add_labels([truth("a"), truth("a")]) == 1
+        assert samples.add_labels([truth("a"), truth("b")]) == 1
+        found = evidence(samples)
+        assert (found.pairs_agreed, len(found.pairs)) == (1, 1)
+        assert found.stable_labels == LabelCounts(labelled=2, wrong=0)
+
+    def test_nothing_sent_is_nothing_new(self, samples: SampleStore) -> None:
+        """An empty batch is no error."""
+        assert samples.add_predictions([]) == 0
+        assert samples.add_labels([]) == 0
+
+    @pytest.mark.parametrize("before", [[truth("a")], []], ids=["stored", "in the batch"])
+    def test_a_source_that_contradicts_itself_is_refused(self, samples: SampleStore, before: list[Label]) -> None:
+        """The request is named, and none of the batch is taken."""
+        samples.add_predictions([live("a"), live("b")])
+        samples.add_labels(before)
+        with pytest.raises(UsageError, match="request a"):
+            samples.add_labels([truth("b"), truth("a"), truth("a", "invoice")])
+        assert evidence(samples).stable_labels == LabelCounts(labelled=len(before), wrong=0)
+        assert samples.add_labels([truth("b")]) == 1
+
+    def test_the_first_source_says_the_truth(self, samples: SampleStore) -> None:
+        """A second source that sees it otherwise is kept, and changes no evidence: none is ever counted twice."""
+        samples.add_labels([truth("a")])
+        assert samples.add_labels([truth("a", "invoice", source="a second look")]) == 1
+        samples.add_predictions([live("a"), shadow("a")])
+        assert [pair.truth for pair in evidence(samples).pairs] == ["refund"]
+        assert evidence(samples).stable_labels == LabelCounts(labelled=1, wrong=0)
+
+    def test_a_cursor_reads_each_thing_once(self, samples: SampleStore) -> None:
+        """Looks follow each other without a gap and without an overlap, also when labels come late."""
+        samples.add_predictions([live("a"), shadow("a"), live("b"), shadow("b", "invoice")])
+        first = evidence(samples)
+        assert (first.pairs_agreed, first.pairs_disagreed, len(first.pairs)) == (1, 1, 0)
+        samples.add_labels([truth("b")])
+        second = evidence(samples, first.cursor)
+        assert (second.pairs_agreed, second.pairs_disagreed, len(second.pairs)) == (0, 0, 1)
+        assert second.stable_labels == LabelCounts(labelled=1, wrong=0)
+        third = evidence(samples, second.cursor)
+        assert (third.pairs, third.stable_labels, third.cursor) == ((), LabelCounts(0, 0), second.cursor)
+        assert evidence(samples, first.cursor) == second
+
+    def test_a_release_that_starts_now_begins_where_things_stand(self, samples: SampleStore) -> None:
+        """What happened before a release is no evidence for it; a label that comes during it is."""
+        samples.add_predictions([live("a"), shadow("a")])
+        start = samples.latest()
+        assert evidence(samples, start).pairs_agreed == 0
+        samples.add_labels([truth("a")])
+        assert len(evidence(samples, start).pairs) == 1
+
+    def test_disagreements_are_asked_about_first(self, samples: SampleStore) -> None:
+        """Newest disagreements, then the others in an order that has nothing to do with them; never a labelled one."""
+        for number, label in enumerate(["refund", "invoice", "refund", "invoice", "invoice"]):
+            request = f"r{number}"
+            digest = f"digest {9 - number}"
+            samples.add_predictions([live(request, text_digest=digest), shadow(request, label, text_digest=digest)])
+        samples.add_labels([truth("r3")])
+        assert requests(samples) == ["r4", "r1", "r2", "r0"]
+        assert requests(samples, limit=1) == ["r4"]
+        assert requests(samples, limit=3) == ["r4", "r1", "r2"]
+        first = samples.label_requests("intent", limit=1)[0]
+        assert (first.answers, first.disagree, first.text) == ({"6": "refund", "7": "invoice"}, True, None)
+        assert list(samples.label_requests("tone", limit=5)) == []
+
+    def test_a_request_carries_its_text_where_one_was_kept(self, samples: SampleStore) -> None:
+        """Without the text a person needs the request id to find it; with it, the task is complete."""
+        samples.add_predictions([live("a"), shadow("a", text="where is my money")])
+        assert samples.label_requests("intent", limit=1)[0].text == "where is my money"
+
+    def test_only_the_versions_that_are_compared_now_are_asked_about(self, samples: SampleStore) -> None:
+        """Labels for a release that is over help nobody."""
+        samples.add_predictions([live("old"), shadow("old", "invoice")])
+        samples.add_predictions([live("new", version="7"), shadow("new", version="8")])
+        assert requests(samples) == ["new"]
+
+    def test_a_label_that_came_first_is_not_asked_for(self, samples: SampleStore) -> None:
+        """A pair that completes after its label is labelled from the start."""
+        samples.add_labels([truth("a")])
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        assert requests(samples) == []

@@ -1,0 +1,84 @@
+"""The SQL store and the fakes in memory keep the same contracts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.sql import Store, open_store
+from controller.ports import Freezes, Inbox, Journal
+from tests.contracts.freezes import FreezesContract
+from tests.contracts.inbox import InboxContract
+from tests.contracts.journal import JournalContract
+from tests.contracts.samples import SamplesContract, SampleStore
+from tests.fakes.freezes import FakeFreezes
+from tests.fakes.inbox import FakeInbox
+from tests.fakes.journal import FakeJournal
+from tests.fakes.samples import FakeSamples
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    yield opened
+    opened.close()
+
+
+class _OnSql:
+    @pytest.fixture
+    def journal(self, store: Store) -> Journal:
+        return store.journal
+
+    @pytest.fixture
+    def inbox(self, store: Store) -> Inbox:
+        return store.inbox
+
+    @pytest.fixture
+    def freezes(self, store: Store) -> Freezes:
+        return store.freezes
+
+    @pytest.fixture
+    def samples(self, store: Store) -> SampleStore:
+        return store.samples
+
+
+class _InMemory:
+    @pytest.fixture
+    def inbox(self) -> FakeInbox:
+        return FakeInbox()
+
+    @pytest.fixture
+    def journal(self, inbox: FakeInbox) -> Journal:
+        return FakeJournal(inbox)
+
+    @pytest.fixture
+    def freezes(self) -> Freezes:
+        return FakeFreezes()
+
+    @pytest.fixture
+    def samples(self) -> SampleStore:
+        return FakeSamples()
+
+
+class TestSqlJournal(_OnSql, JournalContract): ...
+
+
+class TestFakeJournal(_InMemory, JournalContract): ...
+
+
+class TestSqlInbox(_OnSql, InboxContract): ...
+
+
+class TestFakeInbox(_InMemory, InboxContract): ...
+
+
+class TestSqlFreezes(_OnSql, FreezesContract): ...
+
+
+class TestFakeFreezes(_InMemory, FreezesContract): ...
+
+
+class TestSqlSamples(_OnSql, SamplesContract): ...
+
+
+class TestFakeSamples(_InMemory, SamplesContract): ...

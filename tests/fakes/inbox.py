@@ -1,0 +1,33 @@
+"""An inbox in memory."""
+
+from collections.abc import Sequence
+
+from controller.core.command import Command
+from controller.errors import ConflictError
+
+
+class FakeInbox:
+    def __init__(self) -> None:
+        self._commands: dict[str, Command] = {}
+        self.answered: dict[str, str] = {}  # command id -> what became of it
+
+    def put(self, command: Command) -> bool:
+        if command.id in self._commands:
+            return False
+        self._commands[command.id] = command
+        return True
+
+    def waiting(self) -> Sequence[Command]:
+        return tuple(command for command in self._commands.values() if command.id not in self.answered)
+
+    def discard(self, command_id: str, outcome: str) -> None:
+        if command_id in self._commands:
+            self.answered.setdefault(command_id, outcome)
+
+    def take_up(self, command_ids: Sequence[str]) -> None:
+        """All of them or none: what the journal does in its transaction."""
+        ids = set(command_ids)
+        for command_id in ids:
+            if command_id not in self._commands or command_id in self.answered:
+                raise ConflictError(f"command {command_id} does not wait in the inbox")
+        self.answered.update(dict.fromkeys(ids, "taken up"))

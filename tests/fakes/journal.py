@@ -1,0 +1,43 @@
+"""A journal in memory, beside the inbox it takes commands out of."""
+
+from collections.abc import Sequence
+
+from controller.adapters.sql import chain
+from controller.errors import ConflictError
+from controller.ports import Entry, RecordedEntry, ReleaseRecord
+from tests.fakes.inbox import FakeInbox
+
+
+class FakeJournal:
+    def __init__(self, inbox: FakeInbox | None = None) -> None:
+        self._inbox = inbox or FakeInbox()
+        self._records: dict[str, ReleaseRecord] = {}
+        self._entries: dict[str, list[RecordedEntry]] = {}
+
+    def append(self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = ()) -> None:
+        kept = self._entries.get(record.release_id, [])
+        after = record.sequence - len(entries)
+        if len(kept) != after:
+            raise ConflictError(f"journal of release {record.release_id} stands at {len(kept)}, not at {after}")
+        head = kept[-1].hash if kept else chain.GENESIS_HASH
+        recorded = chain.extend(record.release_id, after, head, entries)
+        chain.canonical_json(record.state)
+        self._inbox.take_up(taken_up)
+        self._entries[record.release_id] = [*kept, *recorded]
+        self._records[record.release_id] = record
+
+    def release(self, release_id: str) -> ReleaseRecord | None:
+        return self._records.get(release_id)
+
+    def releases(
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100
+    ) -> Sequence[ReleaseRecord]:
+        found = [
+            record
+            for record in self._records.values()
+            if model in (None, record.model) and active in (None, record.active)
+        ]
+        return sorted(found, key=lambda record: (record.started_at_s, record.release_id), reverse=True)[:limit]
+
+    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
+        return tuple(self._entries.get(release_id, ()))
