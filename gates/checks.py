@@ -43,13 +43,13 @@ def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator
         yield f"sequence: look {look.sequence} comes after look {last_sequence}"
     if last_end_s is not None and look.window.start_s < last_end_s:
         yield f"window: starts at {look.window.start_s:.3f} s, before the last one ended ({last_end_s:.3f} s)"
-    if not (_is_number(look.candidate_share) and 0 <= look.candidate_share <= 1):
+    if not (is_number(look.candidate_share) and 0 <= look.candidate_share <= 1):
         yield f"candidate_share: {look.candidate_share!r} is not between 0 and 1"
 
 
 def _counts(look: Look) -> Iterator[str]:
     edges = look.latency_edges_ms
-    if not all(_is_number(edge) and edge > 0 for edge in edges):
+    if not all(is_number(edge) and edge > 0 for edge in edges):
         yield "latency_edges_ms: an edge is not a positive number"
     elif any(low >= high for low, high in itertools.pairwise(edges)):
         yield "latency_edges_ms: the edges do not increase"
@@ -108,16 +108,16 @@ def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
     yield from _answer(f"{name}.stable", pair.stable)
     yield from _answer(f"{name}.candidate", pair.candidate)
     probability = pair.inclusion_probability
-    if not (_is_number(probability) and 0 < probability <= 1):
+    if not (is_number(probability) and 0 < probability <= 1):
         yield f"{name}.inclusion_probability: {probability!r} is not in (0, 1]"
     if pair.directed and pair.stable.label == pair.candidate.label:
         yield f"{name}.directed: labelled for a disagreement, but both versions said {pair.stable.label!r}"
 
 
 def _answer(name: str, answer: Answer) -> Iterator[str]:
-    if not (_is_number(answer.confidence) and 0 <= answer.confidence <= 1):
+    if not (is_number(answer.confidence) and 0 <= answer.confidence <= 1):
         yield f"{name}.confidence: {answer.confidence!r} is not between 0 and 1"
-    if not (_is_number(answer.brier) and 0 <= answer.brier <= 2):
+    if not (is_number(answer.brier) and 0 <= answer.brier <= 2):
         yield f"{name}.brier: {answer.brier!r} is not between 0 and 2"
 
 
@@ -125,5 +125,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """A finite number, and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

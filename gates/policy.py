@@ -114,13 +114,15 @@ class SuitePolicy:
 
     alpha: float = 0.01
     accuracy_min: float = 0.80
-    margin_points: float = 1.0  # against the stable version on the same cases
-    calibration_gap_max: float = 0.05
-    margin_brier: float = 0.03
+    margin_points: float | None = None  # against stable; None: a proven loss fails, but none need be excluded
+    guard_points: float = 0.5  # never fail for a smaller loss against stable
+    calibration_gap_max: float = 0.05  # debiased L2 calibration error
+    guard_brier: float = 0.01  # never fail for a smaller rise of the Brier score against stable
     cases_min: int = 100
-    slice_accuracy_min: float = 0.0  # floor of every slice that has ``slice_cases_min`` cases
+    class_labels_min: int = 500  # classes with as many labels are judged on their own
     slice_cases_min: int = 20
-    slice_floors: tuple[tuple[str, float], ...] = ()  # (slice, its own floor)
+    slice_accuracy_min: float | None = None  # floor of every slice with enough cases
+    slice_floors: tuple[tuple[str, float], ...] = ()  # (slice, its own floor), however few its cases
 
 
 @dataclass(frozen=True, slots=True)
