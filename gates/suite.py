@@ -48,7 +48,7 @@ class SuiteResult:
 def judge_suite(
     results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None, policy: GatePolicy
 ) -> tuple[Verdict, ...]:
-    """A verdict for accuracy and one for calibration. ``baseline``: stable's answers to the same cases, by ``case_id``."""
+    """A verdict for accuracy, one for calibration. ``baseline``: what stable answered to the same cases."""
     problem = next(_problems(results, baseline), None)
     if problem is not None:
         reason = f"Could not judge the suite: {problem}."
