@@ -96,12 +96,23 @@ def _load_model(checkpoint_dir: Path) -> Any:
         if not (checkpoint_dir / name).is_file():
             raise ExportError(f"{checkpoint_dir / name} is missing")
     try:
-        model = DistilBertForSequenceClassification.from_pretrained(
-            checkpoint_dir, use_safetensors=True, local_files_only=True, attn_implementation="eager"
+        model, loaded = DistilBertForSequenceClassification.from_pretrained(
+            checkpoint_dir,
+            use_safetensors=True,
+            local_files_only=True,
+            attn_implementation="eager",
+            return_dict=False,  # tensors out, as the exporter wants them
+            output_loading_info=True,
         )
     # Whatever a broken file makes the library raise, it is this checkpoint that cannot be read.
     except Exception as error:
         raise ExportError(f"cannot load a DistilBERT classifier from {checkpoint_dir}: {error}") from error
+    # The library fills what a checkpoint lacks with random weights and only warns.
+    absent = sorted(loaded["missing_keys"])
+    if absent:
+        raise ExportError(
+            f"{checkpoint_dir} is no DistilBERT classifier: {len(absent)} weights are missing, {absent[0]} among them"
+        )
     return model.eval()
 
 
@@ -122,22 +133,12 @@ def _write_graph(model: Any, path: Path) -> None:
     """
     import torch
 
-    class Logits(torch.nn.Module):
-        """The model with tensors in and out, as an exporter wants it."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-
     input_ids = torch.ones((2, 8), dtype=torch.int64)
     attention_mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
     free = {0: "batch", 1: "tokens"}
     with _tracing_warnings_hidden():
         torch.onnx.export(
-            Logits().eval(),
+            model,
             (input_ids, attention_mask),
             str(path),
             input_names=["input_ids", "attention_mask"],
@@ -168,11 +169,9 @@ def _max_difference(model: Any, graph: Path, samples: Sequence[list[int]]) -> fl
     for batch in (*alone, *together):
         input_ids, attention_mask = _padded(batch)
         with torch.no_grad():
-            expected = model(
-                input_ids=torch.from_numpy(input_ids), attention_mask=torch.from_numpy(attention_mask)
-            ).logits.numpy()
+            (expected,) = model(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
         (found,) = session.run(["logits"], {"input_ids": input_ids, "attention_mask": attention_mask})
-        difference = np.abs(_softmax(expected) - _softmax(found)).max()
+        difference = np.abs(_softmax(expected.numpy()) - _softmax(found)).max()
         largest = float(np.maximum(largest, difference))  # unlike max(), keeps a NaN
     return largest
 

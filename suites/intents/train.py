@@ -4,7 +4,11 @@
     python -m suites.intents.train all --out DIR     DIR/v1 ... DIR/v5
 
 Needs the extra `serin[export]` (torch, transformers). Each checkpoint folder holds config.json, model.safetensors,
-tokenizer.json and model.onnx.
+tokenizer.json and model.onnx. All versions share one tokenizer, learnt by
+
+    python -m suites.intents.train tokenizer --out suites/intents
+
+and committed, because learning is not repeatable: the trainer of `tokenizers` breaks ties in an order of its own.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from serving.export import export_onnx
 from suites.intents.generator import LABELS, Example, calibration, held_out, train
 from suites.intents.recipes import RECIPES, VERSIONS, Recipe
 
+TOKENIZER: Final = Path(__file__).resolve().parent / "tokenizer.json"
 SEED: Final = 1
 BATCH_TEXTS: Final = 64
 WARM_UP_RATIO: Final = 0.1
@@ -75,8 +80,7 @@ class Workshop:
         self._say = say
         self._trained: dict[str, Model] = {}
         self._texts = train()
-        base = RECIPES["base"]
-        self.tokenizer = new_tokenizer([e.text for e in _chosen(base, self._texts)])
+        self.tokenizer = Tokenizer.from_file(str(TOKENIZER))
 
     def model(self, name: str) -> Model:
         """The trained (and, where the recipe says so, calibrated) model of a recipe."""
@@ -191,18 +195,24 @@ def _padded(ids: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m suites.intents.train", description=__doc__)
-    parser.add_argument("version", choices=(*VERSIONS, "all"))
+    parser = argparse.ArgumentParser(
+        prog="python -m suites.intents.train", description="Trains the demo's checkpoints."
+    )
+    parser.add_argument("what", choices=(*VERSIONS, "all", "tokenizer"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint (of all: its parent)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
+    if arguments.what == "tokenizer":
+        texts = [e.text for e in _chosen(RECIPES["base"], train())]
+        new_tokenizer(texts).save(str(arguments.out / "tokenizer.json"))
+        return
     workshop = Workshop(say=print)
-    if arguments.version == "all":
+    if arguments.what == "all":
         for version in VERSIONS:
             workshop.save(version, arguments.out / version)
     else:
-        workshop.save(arguments.version, arguments.out)
+        workshop.save(arguments.what, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""The committed checkpoints are what their results say, measured as they are served: without torch."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from suites.intents.evaluate import CHECKPOINTS, RESULTS, Measured, measure, probabilities
+from suites.intents.generator import LABELS, Example, held_out
+from suites.intents.recipes import RECIPES, VERSIONS
+
+TEXTS = ("where is my order 48213", "HI, I WANT MY MONEY BACK for the tent. Thanks", "tent")
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    return held_out()
+
+
+@pytest.fixture(scope="module")
+def measured(examples: list[Example]) -> dict[str, Measured]:
+    """v5 is left out: its padding makes it slow, and `test_v5_...` shows that its answers are v1's."""
+    texts = [e.text for e in examples]
+    versions = [v for v in VERSIONS if v != "v5"]
+    return measure(examples, {v: probabilities(CHECKPOINTS / v, texts) for v in versions})
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, float]]:
+    results: dict[str, dict[str, float]] = json.loads(RESULTS.read_text())
+    return results
+
+
+def test_figures_are_the_recorded_ones(measured: dict[str, Measured], recorded: dict[str, dict[str, float]]) -> None:
+    """Accuracy, confidence gap, Brier score and agreement with v1 are those of results.json."""
+    for version, found in measured.items():
+        assert asdict(found) == pytest.approx(recorded[version], abs=1e-3), version
+
+
+def test_v1_is_good_and_calibrated(measured: dict[str, Measured]) -> None:
+    """About as accurate as the data allow without the newest wordings; confidence means what it says."""
+    assert 0.89 <= measured["v1"].accuracy <= 0.93
+    assert abs(measured["v1"].confidence_gap) <= 0.015
+
+
+def test_v2_is_better(measured: dict[str, Measured]) -> None:
+    """Two points or more above v1, calibrated, and of the same mind on most texts."""
+    assert measured["v2"].accuracy >= measured["v1"].accuracy + 0.02
+    assert abs(measured["v2"].confidence_gap) <= 0.015
+    assert measured["v2"].discordance <= 0.06
+
+
+def test_v3_is_less_accurate_only(measured: dict[str, Measured]) -> None:
+    """Two to four points below v1, and calibrated: only an accuracy gate can blame it."""
+    assert 0.02 <= measured["v3"].mean_difference <= 0.04
+    assert abs(measured["v3"].confidence_gap) <= 0.015
+
+
+def test_v4_is_overconfident_only(measured: dict[str, Measured]) -> None:
+    """As accurate as v1 on nearly the same texts, but surer by six points: only a calibration gate can blame it."""
+    assert abs(measured["v4"].mean_difference) <= 0.005
+    assert measured["v4"].discordance <= 0.04
+    assert measured["v4"].confidence_gap >= measured["v1"].confidence_gap + 0.06
+
+
+def test_v5_is_v1_with_fixed_padding(examples: list[Example]) -> None:
+    """The weights and answers are v1's; every text costs 256 tokens."""
+    for name in ("config.json", "model.safetensors", "model.onnx"):
+        assert (CHECKPOINTS / "v5" / name).read_bytes() == (CHECKPOINTS / "v1" / name).read_bytes()
+    texts = [e.text for e in examples[:60]]
+    padded, plain = (probabilities(CHECKPOINTS / version, texts) for version in ("v5", "v1"))
+    assert padded == pytest.approx(plain, abs=1e-5)
+    tokenizer = Tokenizer.from_file(str(CHECKPOINTS / "v5" / "tokenizer.json"))
+    assert {len(tokenizer.encode(text).ids) for text in TEXTS} == {256}
+
+
+@pytest.mark.parametrize("version", [v for v in VERSIONS if RECIPES[v].pad_to is None])
+def test_tokenizers_do_not_pad_or_truncate(version: str) -> None:
+    """Padding belongs to the batch: all versions but v5 give a text's own tokens."""
+    tokenizer = Tokenizer.from_file(str(CHECKPOINTS / version / "tokenizer.json"))
+    assert tokenizer.padding is None
+    assert tokenizer.truncation is None
+    assert tokenizer.token_to_id("[PAD]") == 0
+    assert tokenizer.encode("Refund").ids == tokenizer.encode("refund").ids
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_checkpoints_are_small_distilberts_with_named_labels(version: str) -> None:
+    """The four files of a checkpoint, about 1 MB of weights, the labels' names in config.json."""
+    folder = CHECKPOINTS / version
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert set(files) == {"config.json", "model.safetensors", "tokenizer.json", "model.onnx"}
+    assert files["model.safetensors"] < 1.1e6
+    assert files["model.onnx"] < 1.2e6
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["DistilBertForSequenceClassification"]
+    assert [config["id2label"][str(i)] for i in range(len(LABELS))] == list(LABELS)
+    assert config["label2id"] == {label: i for i, label in enumerate(LABELS)}
+
+
+def test_data_card_shows_the_recorded_table(recorded: dict[str, dict[str, float]]) -> None:
+    """Figures in the data card are those of results.json, to the digits shown."""
+    card = (Path(RESULTS).parent / "README.md").read_text(encoding="utf-8")
+    for version, figures in recorded.items():
+        assert f"| {version} | {figures['accuracy']:.2%} | {figures['confidence_gap']:+.4f} |" in card
