@@ -1,0 +1,53 @@
+"""``python -m controller --home DIR``: the controller process; `serin up` starts it and starts it again if it ends."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from controller.bootstrap.controller import Controller, build, serve_api
+from controller.errors import SerinError
+from controller.settings import Home
+
+log = logging.getLogger("controller")
+
+
+def main() -> int:
+    flags = argparse.ArgumentParser(prog="python -m controller", description="Run the controller of one home.")
+    flags.add_argument("--home", type=Path, required=True, help="folder that `serin up` made")
+    home = Home(flags.parse_args().home.resolve())
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stopping, waking = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: (stopping.set(), waking.set()))
+    try:
+        controller = build(home)
+    except SerinError as error:
+        log.error("%s", error)  # noqa: TRY400 - a sentence for a person, no traceback
+        return 1
+    try:
+        run(controller, stopping, waking)
+    finally:
+        controller.close()
+    return 0
+
+
+def run(controller: Controller, stopping: threading.Event, waking: threading.Event) -> None:
+    """Serve the API and go round until ``stopping`` is set. Deployments and routes are left as they are."""
+
+    def wake() -> None:
+        controller.watch.hint()
+        waking.set()
+
+    with serve_api(controller, wake=wake):
+        while not stopping.is_set():
+            controller.reconciler.tick()
+            waking.wait(controller.settings.tick_s)
+            waking.clear()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""The real clock."""
+
+import time
+
+
+class SystemClock:
+    """Implements the port ``Clock``."""
+
+    def now_s(self) -> float:
+        return time.time()

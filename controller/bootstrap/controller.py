@@ -1,0 +1,83 @@
+"""The controller of an installation, with its local data plane."""
+
+from dataclasses import dataclass
+
+from controller.adapters.clock import SystemClock
+from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy_routes import RouteOptions
+from controller.adapters.mlflow_registry import MlflowRegistry
+from controller.adapters.processes import Gateway, LocalProcesses, serving_command
+from controller.adapters.prometheus import PrometheusMetrics
+from controller.adapters.prometheus_server import TargetFiles
+from controller.adapters.replicas import HttpReplicas
+from controller.adapters.sql.store import Store
+from controller.bootstrap.stores import policies_of, store_of
+from controller.packages import PackageStore
+from controller.perform import World
+from controller.reconcile import Reconciler
+from controller.settings import Home, Settings
+from controller.watch import RegistryWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """What one controller process runs."""
+
+    reconciler: Reconciler
+    watch: RegistryWatch
+    store: Store
+    replicas: HttpReplicas
+    settings: Settings
+
+    def close(self) -> None:
+        self.replicas.close()
+        self.store.close()
+
+
+def build(home: Home) -> Controller:
+    """The controller of an installation, with its local data plane. Opens the store; starts nothing."""
+    settings = home.load()
+    clock = SystemClock()
+    store = store_of(home, settings)
+    registry = MlflowRegistry(settings.registry)
+    packages = PackageStore(registry, home.packages)
+    traffic = EnvoyTraffic(home.envoy, RouteOptions(sticky_header=settings.sticky_header))
+    replicas = HttpReplicas()
+    world = World(
+        clock=clock,
+        traffic=traffic,
+        deployments=_deployments(home, settings, traffic, clock),
+        registry=registry,
+        replicas=replicas,
+        metrics=PrometheusMetrics(settings.prometheus, scrape_interval_s=settings.scrape_interval_s),
+        samples=store.samples,
+        freezes=store.freezes,
+    )
+    watch = RegistryWatch(registry, packages, clock)
+    reconciler = Reconciler(world, packages, store.journal, store.inbox, policies_of(home), watch)
+    return Controller(reconciler, watch, store, replicas, settings)
+
+
+def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: SystemClock) -> LocalProcesses:
+    targets = TargetFiles(home.targets)
+    extra = [
+        *("--capture-url", settings.api),
+        *("--capture-ratio", f"{settings.capture_ratio:g}"),
+        *("--threads", str(settings.replica_threads)),
+        *(["--capture-text"] if settings.capture_text else []),
+    ]
+
+    def announce(model: str, version: str, url: str) -> None:
+        traffic.set_endpoint(model, version, url)
+        targets.set(model, version, url)
+
+    def withdraw(model: str, version: str) -> None:
+        traffic.drop_endpoint(model, version)
+        targets.drop(model, version)
+
+    return LocalProcesses(
+        home.deployments,
+        lambda spec, port_file: serving_command(spec, port_file, extra),
+        Gateway(announce, withdraw),
+        clock,
+    )

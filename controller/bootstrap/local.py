@@ -1,0 +1,79 @@
+"""What `serin up` runs on one machine, and how it is ended."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_bootstrap
+from controller.adapters.loopback import free_port
+from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
+from controller.adapters.processes import end_recorded
+from controller.adapters.prometheus_server import prometheus_command, prometheus_config, prometheus_ready_url
+from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers
+from controller.settings import Home, Settings
+from serving.contract import HEALTH_ROUTE
+
+__all__ = ["end_everything", "free_port", "run_everything"]
+
+
+def run_everything(
+    home: Home, settings: Settings, *, tell: Callable[[str], None], stopping: threading.Event, up: Callable[[], None]
+) -> None:
+    """Start everything, call ``up``, keep it running until ``stopping`` is set, and end everything.
+
+    Raises:
+        UsageError: it runs already in this home.
+        PermanentError: a process could not be started, or cannot be kept running.
+    """
+    with Supervisor(home.path, _local_processes(home, settings), progress=tell, stopping=stopping) as supervisor:
+        end_recorded(home.deployments)  # of a run that was killed; the controller starts what is needed anew
+        try:
+            if supervisor.start():
+                up()
+                supervisor.run()
+        finally:
+            supervisor.stop()
+            end_recorded(home.deployments)
+
+
+def end_everything(home: Home) -> list[str]:
+    """End what an earlier run left behind; returns the names."""
+    return [*end_leftovers(home.path), *end_recorded(home.deployments)]
+
+
+def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
+    """What `serin up` keeps running on this machine, in the order of its start."""
+    home.logs.mkdir(parents=True, exist_ok=True)
+    home.policies.mkdir(parents=True, exist_ok=True)
+    prometheus_config(home.prometheus, home.targets, scrape_interval_s=settings.scrape_interval_s)
+    write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port)
+    specs = []
+    if settings.registry_url is None:
+        command, env = mlflow_server_command(home.mlflow, "127.0.0.1", settings.mlflow_port)
+        specs.append(_process(home, "mlflow", command, mlflow_ready_url(settings.mlflow_port), env=env))
+    return [
+        *specs,
+        _process(
+            home,
+            "prometheus",
+            prometheus_command(home.prometheus, settings.prometheus_port),
+            prometheus_ready_url(settings.prometheus_port),
+        ),
+        _process(home, "envoy", envoy_command(home.envoy), ready_url(home.envoy)),
+        _process(
+            home,
+            "controller",
+            [sys.executable, "-m", "controller", "--home", str(home.path)],
+            settings.api + HEALTH_ROUTE,
+        ),
+    ]
+
+
+def _process(
+    home: Home, name: str, command: list[str], ready: str, *, env: Mapping[str, str] | None = None
+) -> ProcessSpec:
+    own = None if env is None else {**os.environ, **env}
+    log_file: Path = home.logs / f"{name}.log"
+    return ProcessSpec(name=name, command=command, ready=ready, log_file=log_file, env=own)

@@ -1,0 +1,52 @@
+"""What commands read and write without a running controller: the store, the routes, the registry's client, policies."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from controller.adapters.envoy_routes import read_routes
+from controller.adapters.sql.store import Store, open_store
+from controller.config import load_policy
+from controller.core.policy import ReleasePolicy
+from controller.core.traffic import TrafficTable
+from controller.errors import UsageError
+from controller.settings import Home, Settings
+
+
+def open_home(home: Home) -> Store:
+    """The store of an installation. Raises UsageError where none is."""
+    return store_of(home, home.load())
+
+
+def store_of(home: Home, settings: Settings) -> Store:
+    return open_store(home.database_url(settings))
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[Store]:
+    """The store of an installation, closed afterwards."""
+    store = open_home(home)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def traffic_tables(home: Home) -> Mapping[str, TrafficTable]:
+    """Every model's table, as the route file has it."""
+    routes = read_routes(home.envoy)
+    return {model: table for model in routes.models if (table := routes.table(model)) is not None}
+
+
+def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
+    """Every policy of the home, by model.
+
+    Raises:
+        UsageError: a policy is invalid, or two are for the same model.
+    """
+    policies: dict[str, ReleasePolicy] = {}
+    for path in sorted(home.policies.glob("*.yaml")):
+        policy = load_policy(path)
+        if policy.model in policies:
+            raise UsageError(f"{path}: there is another policy for model {policy.model!r} in {home.policies}")
+        policies[policy.model] = policy
+    return policies

@@ -1,0 +1,101 @@
+"""`serin up` and `serin down`: the whole path on this machine."""
+
+import dataclasses
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.settings import Home, Settings
+
+_PORTS = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")
+
+
+def register(app: typer.Typer) -> None:
+    for function in (up, down):
+        app.command()(function)
+
+
+def up(  # noqa: PLR0913 - each is an option of the command line
+    policy: Annotated[
+        list[Path] | None, typer.Option("--policy", help="Policy file; repeat for several models.")
+    ] = None,
+    registry: Annotated[str | None, typer.Option(help="URL of an MLflow server; without it one is run here.")] = None,
+    gateway_port: Annotated[int | None, typer.Option(help="Where clients send their requests.")] = None,
+    free_ports: Annotated[bool, typer.Option("--free-ports", help="Choose free ports for everything.")] = False,
+    capture_text: Annotated[
+        bool, typer.Option("--capture-text", help="Keep sampled texts, so that label requests can show them.")
+    ] = False,
+    sticky_header: Annotated[str | None, typer.Option(help="Requests with one value of it keep their version.")] = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Envoy, the controller, and the model versions.
+
+    Example: serin up --policy policy.yaml
+    """
+    from controller.bootstrap.local import run_everything
+    from controller.bootstrap.stores import policies_of
+
+    place = home_at(home)
+    settings = dataclasses.replace(
+        _settings(place, free_ports=free_ports),
+        registry_url=registry,
+        capture_text=capture_text,
+        sticky_header=sticky_header,
+    )
+    if gateway_port is not None:
+        settings = dataclasses.replace(settings, gateway_port=gateway_port)
+    for path in policy or []:
+        _take_in(place, path)
+    place.save(settings)
+    models = ", ".join(policies_of(place)) or "none yet: give --policy FILE"
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+
+    def is_up() -> None:
+        _tell(f"up. Models: {models}. Ctrl-C ends it.")
+        _tell(f"predict at {settings.gateway}/models/MODEL/predict; registry at {settings.registry}")
+
+    run_everything(place, settings, tell=_tell, stopping=stopping, up=is_up)
+    _tell("down. Nothing is left running.")
+
+
+def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+    """End what an earlier `serin up` left running, whatever became of it."""
+    from controller.bootstrap.local import end_everything
+
+    ended = end_everything(home_at(home))
+    typer.echo(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
+
+
+def _settings(place: Home, *, free_ports: bool) -> Settings:
+    if not free_ports:
+        return place.load() if (place.path / "settings.json").exists() else Settings()
+    from controller.bootstrap.local import free_port
+
+    return dataclasses.replace(Settings(), **{name: free_port() for name in _PORTS})
+
+
+def _take_in(place: Home, path: Path) -> None:
+    """Keep a checked copy of the policy in the home; its suites are named by absolute path there."""
+    import yaml
+
+    from controller.config import load_policy
+
+    policy = load_policy(path)
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if policy.suites:
+        document["suites"] = list(policy.suites)
+    place.policies.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    (place.policies / f"{policy.model}.yaml").write_text(text, encoding="utf-8")
+
+
+def _tell(line: str) -> None:
+    print(f"serin: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""Options that several commands share, and who is asking."""
+
+import getpass
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.core.command import Ask, Command
+from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
+
+HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="Folder of the installation.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal and the report.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who asks; you, unless told otherwise.", show_default=False)]
+DEFAULT_HOME_OPTION = DEFAULT_HOME
+
+
+def home_at(path: Path) -> Home:
+    return Home(path.resolve())
+
+
+def asker() -> str:
+    """The person at the keyboard, for records; not an identity that anything is allowed by."""
+    try:
+        return os.environ.get("SERIN_BY") or getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def command(ask: Ask, model: str, *, reason: str, by: str, version: str | None = None) -> Command:
+    return Command(uuid.uuid4().hex, ask, model, version, reason, by or asker(), time.time())

@@ -1,0 +1,118 @@
+"""Where this installation keeps its things and listens. Written by `serin up`, read by every other command."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.errors import UsageError
+
+HOME_VARIABLE = "SERIN_HOME"
+DEFAULT_HOME = Path(".serin")
+_FILE = "settings.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Ports are on loopback. ``registry_url`` None: Serin runs an MLflow of its own on ``mlflow_port``."""
+
+    gateway_port: int = 8080
+    api_port: int = 8081
+    envoy_admin_port: int = 9901
+    prometheus_port: int = 9090
+    mlflow_port: int = 5000
+    registry_url: str | None = None
+    database_url: str | None = None
+    sticky_header: str | None = None
+    capture_ratio: float = 1.0
+    capture_text: bool = False
+    replica_threads: int = 1
+    tick_s: float = 0.25
+    scrape_interval_s: float = 1.0
+
+    @property
+    def registry(self) -> str:
+        return self.registry_url or f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def gateway(self) -> str:
+        return f"http://127.0.0.1:{self.gateway_port}"
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def prometheus(self) -> str:
+        return f"http://127.0.0.1:{self.prometheus_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds everything of one installation."""
+
+    path: Path
+
+    @property
+    def policies(self) -> Path:
+        return self.path / "policies"
+
+    @property
+    def packages(self) -> Path:
+        return self.path / "packages"
+
+    @property
+    def envoy(self) -> Path:
+        return self.path / "envoy"
+
+    @property
+    def routes(self) -> Path:
+        return self.envoy / "routes.json"
+
+    @property
+    def prometheus(self) -> Path:
+        return self.path / "prometheus"
+
+    @property
+    def targets(self) -> Path:
+        return self.prometheus / "targets"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.path / "mlflow"
+
+    @property
+    def deployments(self) -> Path:
+        return self.path / "deployments"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def reports(self) -> Path:
+        return self.path / "reports"
+
+    def database_url(self, settings: Settings) -> str:
+        return settings.database_url or f"sqlite:///{self.path / 'serin.db'}"
+
+    def save(self, settings: Settings) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dataclasses.asdict(settings), indent=2)
+        (self.path / _FILE).write_text(text + "\n", encoding="utf-8")
+
+    def load(self) -> Settings:
+        """The settings of this home.
+
+        Raises:
+            UsageError: there is no installation here, or its settings are damaged.
+        """
+        file = self.path / _FILE
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            return Settings(**document)
+        except FileNotFoundError as error:
+            hint = f"start one with `serin up`, or name its folder with --home or {HOME_VARIABLE}"
+            raise UsageError(f"{self.path}: no Serin lives here; {hint}") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{file}: cannot be read: {error}") from error
