@@ -149,7 +149,7 @@ class Performer:
             judge_suite(
                 run(cases, lambda texts: ask(candidate, texts)),
                 run(cases, lambda texts: ask(baseline, texts)) if baseline is not None else None,
-                release.policy.gates.suite,
+                release.policy.gates,
             )
         )
 

@@ -35,6 +35,7 @@ def _result(case: Case, probabilities: Mapping[str, float]) -> SuiteResult:
         truth=case.label,
         label=label,
         confidence=probabilities[label],
-        probabilities=tuple(sorted(probabilities.items())),
+        probabilities=tuple(probabilities.values()),
+        classes=tuple(probabilities),
         slices=case.slices,
     )

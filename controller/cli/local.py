@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         app.command()(function)
 
 
-def up(  # noqa: PLR0913 - each is an option of the command line
+def up(
     policy: Annotated[
         list[Path] | None, typer.Option("--policy", help="Policy file; repeat for several models.")
     ] = None,

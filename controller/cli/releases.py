@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 @release_app.command()
-def start(  # noqa: PLR0913 - each is an option of the command line
+def start(
     model: ModelArgument,
     version: Annotated[str, typer.Argument(help="The version in the registry.")],
     reason: ReasonOption = "started by hand",

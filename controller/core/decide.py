@@ -191,7 +191,9 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     if release.phase in (Phase.ROLLING_BACK, Phase.HELD):
         return ()
     number = release.candidate.number
-    lost = next((f for f in _only(facts, Serving) if f.version == number and f.failed), None)
+    exposed = release.phase in EXPOSED and release.stable is not None and release.purpose is Purpose.PROMOTE
+    serving = [fact for fact in _only(facts, Serving) if fact.version == number]
+    lost = next((fact for fact in serving if fact.failed or (exposed and not fact.ready)), None)
     if lost is None:
         return ()
     reason = f"Version {number} cannot be kept running: {lost.detail or 'its replica failed'}"
