@@ -1,0 +1,209 @@
+"""The session that Prometheus is read through: one deadline for all of it, a bounded answer, and no quiet half-truths.
+
+``prometheus-api-client`` alone retries, follows redirects and proxies, waits as long as bytes drip in, and drops
+``warnings``. It takes a ``requests.Session``; this one answers whole and checked, or raises ``TransientError``.
+"""
+
+import http.client
+import io
+import json
+import socket
+import ssl
+import time
+from typing import Any, Final, cast
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+from controller.errors import TransientError
+
+SOURCE: Final = "metrics"
+_CHUNK_BYTES: Final = 256 * 1024
+_QUOTED_CHARACTERS: Final = 200
+
+
+class PrometheusSession(requests.Session):
+    """A session whose every request ends within ``deadline_s`` (name look-up aside), by an answer or an error."""
+
+    def __init__(self, *, deadline_s: float, answer_bytes_max: int) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._adapter = _BoundedAdapter(deadline_s, answer_bytes_max)
+
+    def get_adapter(self, url: str | bytes) -> BaseAdapter:  # noqa: ARG002 - one for every address
+        """Ours, although the client mounts one of its own on the session that it is given."""
+        return self._adapter
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request to Prometheus' HTTP API.
+
+        Raises:
+            TransientError: no answer in time, or one that is not a complete, successful result without warnings.
+        """
+        return _checked(super().request(*args, **{**kwargs, "allow_redirects": False}))
+
+
+class _Answer(requests.Response):
+    """A response whose JSON was read once, when it was checked."""
+
+    envelope: dict[str, Any]
+
+    def json(self, **_kwargs: Any) -> dict[str, Any]:
+        return self.envelope
+
+
+def _checked(response: requests.Response) -> requests.Response:
+    answer = cast("_Answer", response)
+    try:
+        envelope = json.loads(answer.content)
+    except ValueError:
+        raise _unusable(
+            f"status {answer.status_code} with something other than JSON: {_quote(answer.content)}"
+        ) from None
+    if not isinstance(envelope, dict):
+        raise _unusable(f"status {answer.status_code} with JSON that is no object")
+    if answer.status_code != 200 or envelope.get("status") != "success":
+        said = f"{envelope.get('errorType', 'error')}: {envelope.get('error', _quote(answer.content))}"
+        raise _unusable(f"status {answer.status_code}, {said}")
+    if envelope.get("warnings"):
+        raise _unusable(f"a result with warnings: {envelope['warnings']}")
+    if envelope.get("isPartial"):
+        raise _unusable("a partial result")
+    data = envelope.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("result"), list):
+        raise _unusable("a success without a result")
+    answer.envelope = envelope
+    return answer
+
+
+def _unusable(what: str) -> TransientError:
+    return TransientError(SOURCE, f"Prometheus answered {what}")
+
+
+def _quote(content: bytes) -> str:
+    return repr(content[:_QUOTED_CHARACTERS].decode(errors="replace"))
+
+
+class _BoundedAdapter(BaseAdapter):
+    """One connection per request: a look asks once, and a connection that is never kept can never be stale."""
+
+    def __init__(self, deadline_s: float, answer_bytes_max: int) -> None:
+        super().__init__()
+        self._deadline_s = deadline_s
+        self._answer_bytes_max = answer_bytes_max
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: ARG002, FBT001, FBT002 - the base class's signature
+        timeout: Any = None,  # noqa: ARG002
+        verify: bool | str = True,  # noqa: FBT001, FBT002
+        cert: Any = None,  # noqa: ARG002
+        proxies: Any = None,  # noqa: ARG002
+    ) -> requests.Response:
+        """Send, and read the whole answer.
+
+        Raises:
+            TransientError: it could not be had within the deadline and the size limit.
+        """
+        url = urlsplit(str(request.url))
+        place = f"{url.scheme}://{url.netloc}"
+        clock = _Deadline(time.monotonic() + self._deadline_s)
+        try:
+            return self._exchange(request, _connect(url, clock, verify if isinstance(verify, str) else None))
+        except TimeoutError as error:
+            raise TransientError(SOURCE, f"Prometheus at {place} gave no answer in {self._deadline_s:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise TransientError(SOURCE, f"Prometheus at {place} is not reachable: {error!r}") from error
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _exchange(self, request: requests.PreparedRequest, connection: http.client.HTTPConnection) -> requests.Response:
+        try:
+            headers = {**request.headers, "Accept-Encoding": "identity", "Connection": "close"}
+            body = cast("bytes | str | None", request.body)
+            connection.request(str(request.method), request.path_url, body=body, headers=headers)
+            reply = connection.getresponse()
+            if 300 <= reply.status < 400:
+                raise _unusable(f"a redirect ({reply.status}), which is never followed: give the final address")
+            answer = _Answer()
+            answer.status_code, answer.reason, answer.url = reply.status, reply.reason, str(request.url)
+            answer.headers.update(reply.getheaders())
+            answer.request = request
+            answer.raw = io.BytesIO(self._read(reply))
+            return answer
+        finally:
+            connection.close()
+
+    def _read(self, reply: http.client.HTTPResponse) -> bytes:
+        content = bytearray()
+        while chunk := reply.read1(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > self._answer_bytes_max:
+                raise _unusable(f"more than {self._answer_bytes_max} bytes")
+        if reply.length:  # announced and not sent: read1 does not mind
+            raise http.client.IncompleteRead(bytes(content[:0]), reply.length)
+        return bytes(content)
+
+
+class _Deadline:
+    def __init__(self, at_s: float) -> None:
+        self._at_s = at_s  # monotonic
+
+    def left_s(self) -> float:
+        """Seconds that remain.
+
+        Raises:
+            TimeoutError: none do.
+        """
+        left = self._at_s - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+def _connect(url: SplitResult, clock: _Deadline, ca_file: str | None) -> http.client.HTTPConnection:
+    host, timeout_s = str(url.hostname), clock.left_s()
+    connection: http.client.HTTPConnection
+    if url.scheme == "https":
+        trust = ssl.create_default_context(cafile=ca_file)
+        connection = http.client.HTTPSConnection(host, url.port, timeout=timeout_s, context=trust)
+    else:
+        connection = http.client.HTTPConnection(host, url.port, timeout=timeout_s)
+    connection.connect()
+    connection.sock = cast("socket.socket", _TimedSocket(connection.sock, clock))
+    return connection
+
+
+class _TimedSocket:
+    """What ``http.client`` uses of a socket, each wait cut to what the deadline leaves: a time-out of the socket's own
+    starts again with every byte that drips in."""
+
+    def __init__(self, inner: socket.socket, clock: _Deadline) -> None:
+        self._inner = inner
+        self._clock = clock
+
+    def sendall(self, data: bytes) -> None:
+        self._inner.settimeout(self._clock.left_s())
+        self._inner.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._inner, self._clock), _CHUNK_BYTES)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, inner: socket.socket, clock: _Deadline) -> None:
+        self._inner = inner
+        self._clock = clock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._inner.settimeout(self._clock.left_s())
+        return self._inner.recv_into(buffer)

@@ -1,0 +1,95 @@
+"""A Prometheus of Serin's own: its configuration in a directory of ours, its targets by file discovery."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from controller.adapters.files import replace_file
+from controller.errors import PermanentError
+from serving.contract import METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL, deployment_name
+
+CONFIG_FILE: Final = "prometheus.json"
+STORAGE_DIRECTORY: Final = "storage"
+RETENTION_TIME: Final = "7d"
+RETENTION_SIZE: Final = "1GB"
+
+
+def prometheus_config(directory: Path, targets_dir: Path, *, scrape_interval_s: float = 1.0) -> Path:
+    """Write the configuration (JSON, which YAML contains) and return its path.
+
+    A target's own ``model`` and ``model_version`` labels win over those of discovery (``honor_labels``); discovery
+    gives them all the same, so that ``up`` carries them. All samples of a scrape bear its time (no timestamps of the
+    target's), which is what lets counters of one process be compared as one snapshot.
+    """
+    interval = f"{round(scrape_interval_s * 1000)}ms"
+    targets_dir.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    scrape = {
+        "job_name": "serin",
+        "honor_labels": True,
+        "honor_timestamps": False,
+        "metrics_path": METRICS_ROUTE,
+        "follow_redirects": False,
+        "file_sd_configs": [{"files": [str(targets_dir.resolve() / "*.json")], "refresh_interval": "5s"}],
+    }
+    document = {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "scrape_configs": [scrape],
+    }
+    replace_file(directory / CONFIG_FILE, json.dumps(document, indent=1))
+    return directory / CONFIG_FILE
+
+
+def prometheus_command(directory: Path, port: int) -> list[str]:
+    """The command that runs Prometheus, on loopback only, from what ``prometheus_config`` wrote.
+
+    Raises:
+        PermanentError: there is no Prometheus on this machine.
+    """
+    beside = Path(sys.executable).with_name("prometheus")
+    program = str(beside) if beside.exists() else shutil.which("prometheus")
+    if program is None:
+        raise PermanentError(
+            "there is no Prometheus here: on Debian or Ubuntu `make setup` brings it, elsewhere put it on PATH"
+        )
+    return [
+        program,
+        f"--config.file={directory / CONFIG_FILE}",
+        f"--storage.tsdb.path={directory / STORAGE_DIRECTORY}",
+        f"--storage.tsdb.retention.time={RETENTION_TIME}",
+        f"--storage.tsdb.retention.size={RETENTION_SIZE}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    ]
+
+
+def prometheus_ready_url(port: int) -> str:
+    """Answers 200 once Prometheus has read its storage and can be queried."""
+    return f"http://127.0.0.1:{port}/-/ready"
+
+
+class TargetFiles:
+    """One file per deployment in the directory that Prometheus watches; each written whole."""
+
+    def __init__(self, targets_dir: Path) -> None:
+        self._directory = targets_dir
+
+    def set(self, model: str, version: str, url: str) -> None:
+        """Have the deployment at ``url`` scraped. Writing what is there already changes nothing."""
+        name = deployment_name(model, version)
+        labels = {"instance": name, MODEL_LABEL: model, VERSION_LABEL: version}
+        text = json.dumps([{"targets": [urlsplit(url).netloc], "labels": labels}])
+        path = self._path(name)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            replace_file(path, text)
+
+    def drop(self, model: str, version: str) -> None:
+        """Stop scraping the deployment, if it was scraped."""
+        self._path(deployment_name(model, version)).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}.json"
