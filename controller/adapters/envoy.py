@@ -84,14 +84,18 @@ class EnvoyTraffic:
         name = cluster_name(model, version)
         if name not in read_clusters(self._directory):
             return
+        self._check_unrouted(model, version)
         if version in routed_versions(live_table(self._directory, model)):
             raise TransientError("traffic", f"Envoy still routes {model} requests to version {version}")
         with locked(self._directory / LOCK_FILE, source="traffic"):
-            if version in routed_versions(self.read(model)):
-                raise PermanentError(f"version {version} of {model} still gets traffic: move that away first")
+            self._check_unrouted(model, version)
             clusters = read_clusters(self._directory)
             clusters.pop(name, None)
             write_clusters(self._directory, clusters)
+
+    def _check_unrouted(self, model: str, version: str) -> None:
+        if version in routed_versions(self.read(model)):
+            raise PermanentError(f"version {version} of {model} still gets traffic: move that away first")
 
     @staticmethod
     def _is_next(table: TrafficTable, stored: TrafficTable | None) -> bool:

@@ -28,7 +28,7 @@ def read_clusters(directory: Path) -> dict[str, Address]:
         return {cluster["name"]: address_of(cluster) for cluster in clusters}
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise PermanentError(
             f"{path} is not a readable list of deployments ({type(error).__name__}: {error}) and is left as it is. "
             "Envoy goes on with what it read last. Move the file away: running deployments are entered again."

@@ -119,7 +119,7 @@ def read_routes(directory: Path) -> RouteDocument:
         return RouteDocument.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return EMPTY_DOCUMENT
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise PermanentError(
             f"{path} is not a readable traffic table ({type(error).__name__}: {error}) and is left as it is. "
             "Envoy goes on routing by what it read last. Repair the file, or move it away to begin without routes."

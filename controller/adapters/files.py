@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.errors import TransientError
+from controller.errors import PermanentError, TransientError
 
 _LOCK_WITHIN_S = 5.0
 _LOCK_POLL_S = 0.002
@@ -21,14 +21,24 @@ def replace_file(path: Path, text: str) -> None:
 
     The temporary name is always the same, so that a crash leaves at most one stray file, which the next write takes
     over; two writers at once therefore need a lock around this.
+
+    Raises:
+        PermanentError: it cannot be written (rights, a full disk); the old text stands.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise PermanentError(f"cannot write {path}: {error}") from error
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

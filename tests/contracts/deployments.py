@@ -1,0 +1,92 @@
+"""What every ``Deployments`` does. Subclass, and give the fixture ``deployments``."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
+
+
+def spec(version: str, model: str = "intent") -> DeploymentSpec:
+    return DeploymentSpec(model, version, Path("package"), objectives_ms=(120.0,))
+
+
+def settled(
+    deployments: Deployments, wanted: DeploymentSpec, done: Callable[[DeploymentStatus], bool]
+) -> DeploymentStatus:
+    """Ensure the deployment again and again, as the loop does, until it is as wanted; at most 20 seconds."""
+    deadline_s, pause = time.monotonic() + 20, threading.Event()
+    while not done(status := deployments.ensure(wanted)):
+        assert time.monotonic() < deadline_s, f"still {status}"
+        pause.wait(0.02)
+    return status
+
+
+def gone(deployments: Deployments, model: str, version: str) -> bool:
+    """Whether a removed deployment disappears from the list, within 20 seconds."""
+    deadline_s, pause = time.monotonic() + 20, threading.Event()
+    while version in deployments.status(model):
+        if time.monotonic() > deadline_s:
+            return False
+        pause.wait(0.02)
+    return True
+
+
+class DeploymentsContract:
+    """The fixture ``deployments`` can run any version but ``broken``, which dies at its start saying ``no weights``."""
+
+    def test_a_version_starts_and_becomes_ready_later(self, deployments: Deployments) -> None:
+        """Starting never blocks the loop; readiness is seen at a later look, with the address to reach it at."""
+        first = deployments.ensure(spec("6"))
+        assert (first.ready, first.failed) == (False, False)
+        ready = settled(deployments, spec("6"), lambda status: status.ready)
+        assert ready.url is not None
+        assert ready.version == "6"
+
+    def test_ensuring_again_starts_nothing_new(self, deployments: Deployments) -> None:
+        """The same deployment goes on, at the same address."""
+        ready = settled(deployments, spec("6"), lambda status: status.ready)
+        assert deployments.ensure(spec("6")) == ready
+
+    def test_versions_run_beside_each_other(self, deployments: Deployments) -> None:
+        """Deployments are addressed by version, never by role; another model's are not listed."""
+        six = settled(deployments, spec("6"), lambda status: status.ready)
+        seven = settled(deployments, spec("7"), lambda status: status.ready)
+        settled(deployments, spec("7", model="topic"), lambda status: status.ready)
+        assert deployments.status("intent") == {"6": six, "7": seven}
+        assert six.url != seven.url
+
+    def test_a_model_without_deployments_has_none(self, deployments: Deployments) -> None:
+        """Nothing deployed is an empty answer, not an error."""
+        assert deployments.status("intent") == {}
+
+    def test_a_version_that_cannot_run_is_reported_with_its_reason(self, deployments: Deployments) -> None:
+        """``failed`` comes with what the replica said last: no one has to go and find its log."""
+        failed = settled(deployments, spec("broken"), lambda status: status.failed)
+        assert not failed.ready
+        assert "no weights" in failed.detail
+        assert deployments.status("intent")["broken"].failed
+
+    def test_a_removed_version_goes(self, deployments: Deployments) -> None:
+        """It is ended and leaves the list; the others stay."""
+        settled(deployments, spec("6"), lambda status: status.ready)
+        settled(deployments, spec("7"), lambda status: status.ready)
+        deployments.remove("intent", "7")
+        assert gone(deployments, "intent", "7")
+        assert deployments.status("intent")["6"].ready
+
+    def test_removing_is_safe_to_repeat(self, deployments: Deployments) -> None:
+        """Twice, or where there never was one: nothing happens."""
+        deployments.remove("intent", "6")
+        deployments.ensure(spec("6"))
+        deployments.remove("intent", "6")
+        deployments.remove("intent", "6")
+        assert gone(deployments, "intent", "6")
+
+    def test_a_removed_version_can_come_back(self, deployments: Deployments) -> None:
+        """A failed version that was removed and is wanted again is started anew."""
+        settled(deployments, spec("broken"), lambda status: status.failed)
+        deployments.remove("intent", "broken")
+        assert gone(deployments, "intent", "broken")
+        assert not deployments.ensure(spec("broken")).failed

@@ -1,0 +1,311 @@
+"""The route file as the traffic table, and the rollback that needs nothing but files."""
+
+import itertools
+import json
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy_bootstrap import write_bootstrap
+from controller.adapters.envoy_clusters import CLUSTERS_FILE, read_clusters
+from controller.adapters.envoy_routes import (
+    EMPTY_DOCUMENT,
+    ROUTES_FILE,
+    RouteDocument,
+    RouteOptions,
+    read_routes,
+    rollback_route,
+    write_routes,
+)
+from controller.adapters.loopback import free_port
+from controller.core.traffic import Mirror, Override, TrafficTable
+from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+
+CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
+
+
+@pytest.fixture
+def running() -> Iterator[dict[str, int]]:
+    """Something that accepts connections for version 6, 7 and 8: version -> port."""
+    with ExitStack() as stack:
+        ports = {}
+        for version in "678":
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            ports[version] = server.getsockname()[1]
+        yield ports
+
+
+@pytest.fixture
+def home(tmp_path: Path, running: dict[str, int]) -> Path:
+    """Envoy's directory after Envoy and the controller have died: files, and replicas that still run."""
+    write_bootstrap(tmp_path, free_port(), free_port())
+    traffic = EnvoyTraffic(tmp_path)
+    for version in "67":
+        traffic.set_endpoint("intent", version, f"http://127.0.0.1:{running[version]}")
+    write_routes(tmp_path, EMPTY_DOCUMENT.with_table(CANARY, RouteOptions(sticky_header="x-user", timeout_s=7.5)))
+    return tmp_path
+
+
+def rollback(home: Path, *, to: str | None = None, reason: str = "P99 doubled") -> TrafficTable:
+    return rollback_route(home / ROUTES_FILE, "intent", reason, "ada", 1_795_432_308.5, to).table
+
+
+def stored(home: Path) -> TrafficTable:
+    table = read_routes(home).table("intent")
+    assert table is not None
+    return table
+
+
+class TestTheFile:
+    @given(
+        hundredths=st.lists(st.integers(1, 9_999), max_size=3, unique=True),
+        mirror_pct=st.none() | st.integers(1, 1_000_000).map(lambda units: units / 10_000),
+        known_good=st.none() | st.just("1"),
+        sticky=st.none() | st.just("x-user"),
+    )
+    def test_every_table_survives_the_file(
+        self, hundredths: list[int], mirror_pct: float | None, known_good: str | None, sticky: str | None
+    ) -> None:
+        """Shares down to 0.01 % come back as the same floating-point numbers, beside the options of the route."""
+        cuts = [0, *sorted(hundredths), 10_000]
+        shares = [after - before for before, after in itertools.pairwise(cuts)]
+        table = TrafficTable(
+            "a-model-v1",
+            {str(version): units / 100 for version, units in enumerate(shares, start=1)},
+            mirror=None if mirror_pct is None else Mirror("2", mirror_pct),
+            known_good=known_good,
+            generation=41,
+            override=Override("why", "who", 1.25),
+        )
+        options = RouteOptions(sticky_header=sticky, timeout_s=2.5)
+        document = RouteDocument.parse(EMPTY_DOCUMENT.with_table(table, options).text())
+        assert document.table("a-model-v1") == table
+        assert document.options("a-model-v1") == options
+
+    def test_weights_are_exact_or_refused(self) -> None:
+        """A share that Envoy would round is refused by name, not rounded in silence."""
+        table = TrafficTable("intent", {"7": 1 / 3, "6": 100 - 1 / 3}, known_good="6", generation=1)
+        with pytest.raises(PermanentError, match=r"version 7.*finer than 0\.01 %"):
+            EMPTY_DOCUMENT.with_table(table, RouteOptions())
+
+    @pytest.mark.parametrize(("model", "version"), [("a/b", "1"), ("", "1"), ("../x", "1"), ("a", "1-v2"), ("a", "")])
+    def test_a_name_that_is_no_part_of_a_url_is_refused(self, model: str, version: str) -> None:
+        """Names become paths and cluster names; one that could be read in two ways never gets there."""
+        with pytest.raises(PermanentError, match="use letters, digits"):
+            EMPTY_DOCUMENT.with_table(TrafficTable(model, {version: 100.0}, generation=1), RouteOptions())
+
+    @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"version_info": "1", "resources": []}', "half"])
+    def test_a_damaged_file_is_named_and_never_overwritten(self, home: Path, damage: str) -> None:
+        """Reading, writing and rolling back all refuse, say which file it is, and leave it for a person to look at."""
+        file = home / ROUTES_FILE
+        text = file.read_text()
+        damaged = text[: len(text) // 2] if damage == "half" else damage
+        file.write_text(damaged)
+        for refused in (
+            lambda: EnvoyTraffic(home).read("intent"),
+            lambda: EnvoyTraffic(home).write(CANARY.next(mirror=None)),
+            lambda: rollback(home),
+        ):
+            with pytest.raises(PermanentError, match=r"routes\.json is not a readable traffic table"):
+                refused()
+        assert file.read_text() == damaged
+
+    def test_a_table_that_sums_to_something_else_is_damage(self, home: Path) -> None:
+        """A hand edit that serves 90 + 20 is found at the next reading."""
+        file = home / ROUTES_FILE
+        document = json.loads(file.read_text())
+        document["resources"][0]["virtual_hosts"][0]["routes"][0]["route"]["weighted_clusters"]["clusters"][0][
+            "weight"
+        ] = 2000
+        file.write_text(json.dumps(document))
+        with pytest.raises(PermanentError, match="must sum to 100"):
+            EnvoyTraffic(home).read("intent")
+
+    def test_a_crash_before_the_rename_leaves_the_old_table(self, home: Path) -> None:
+        """The writer dies with the new file half in place; the old table stands, and the next write works."""
+        crash = """
+            import os, sys
+            from pathlib import Path
+            from controller.adapters.envoy import EnvoyTraffic
+            Path.replace = lambda *_: os._exit(9)
+            traffic = EnvoyTraffic(Path(sys.argv[1]))
+            traffic.write(traffic.read("intent").next(weights_pct={"7": 100.0}))
+        """
+        died = subprocess.run([sys.executable, "-c", textwrap.dedent(crash), str(home)], check=False, timeout=60)
+        assert died.returncode == 9
+        assert (home / f".{ROUTES_FILE}.tmp").exists()
+        assert stored(home) == CANARY
+        EnvoyTraffic(home).write(CANARY.next(mirror=None))
+        assert stored(home).mirror is None
+        assert not (home / f".{ROUTES_FILE}.tmp").exists()
+
+    def test_of_two_writers_one_is_told(self, home: Path) -> None:
+        """Both have read generation n and write n + 1 at once: exactly one wins, every time."""
+        for generation in range(1, 11):
+            table, start, outcomes = stored(home), threading.Barrier(2), []
+
+            def write(
+                by: str, table: TrafficTable = table, start: threading.Barrier = start, outcomes: list[str] = outcomes
+            ) -> None:
+                start.wait()
+                try:
+                    EnvoyTraffic(home).write(table.next(override=Override("race", by, 0.0)))
+                except ConflictError:
+                    outcomes.append("told")
+                else:
+                    outcomes.append(by)
+
+            threads = [threading.Thread(target=write, args=(by,)) for by in ("ada", "ben")]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            override = stored(home).override
+            assert override is not None
+            assert sorted(outcomes) == sorted([override.by, "told"])
+            assert stored(home).generation == generation + 1
+
+
+class TestWithoutEnvoy:
+    def test_versions_already_routed_can_be_reweighted(self, home: Path) -> None:
+        """Going back to the version that serves most needs no answer from Envoy's admin interface."""
+        EnvoyTraffic(home).write(CANARY.next(weights_pct={"6": 100.0}, mirror=None))
+        assert dict(stored(home).weights_pct) == {"6": 100.0}
+
+    def test_a_newcomer_waits_for_envoy(self, home: Path, running: dict[str, int]) -> None:
+        """A version is routed to for the first time only when Envoy says that it knows the way."""
+        traffic = EnvoyTraffic(home)
+        traffic.set_endpoint("intent", "8", f"http://127.0.0.1:{running['8']}")
+        with pytest.raises(TransientError, match="does not answer"):
+            traffic.write(CANARY.next(weights_pct={"6": 90.0, "8": 10.0}))
+        assert stored(home) == CANARY
+
+    def test_an_endpoint_in_use_stays(self, home: Path) -> None:
+        """Neither a live version nor a mirrored one loses its address; who asks is told why."""
+        with pytest.raises(PermanentError, match="version 7 of intent still gets traffic"):
+            EnvoyTraffic(home).drop_endpoint("intent", "7")
+        EnvoyTraffic(home).write(CANARY.next(weights_pct={"6": 100.0}))
+        with pytest.raises(PermanentError, match="version 7 of intent still gets traffic"):
+            EnvoyTraffic(home).drop_endpoint("intent", "7")
+        assert set(read_clusters(home)) == {"intent-v6", "intent-v7"}
+
+    def test_asking_whether_a_generation_is_live_is_transient(self, home: Path) -> None:
+        """No answer is neither yes nor no."""
+        with pytest.raises(TransientError):
+            EnvoyTraffic(home).confirmed_generation("intent")
+
+    @pytest.mark.parametrize("url", ["http://localhost:80", "https://127.0.0.1:80", "http://127.0.0.1", "nonsense"])
+    def test_an_endpoint_is_an_address(self, home: Path, url: str) -> None:
+        """Envoy resolves no names for us; what is no address is refused."""
+        with pytest.raises(PermanentError, match="an address like"):
+            EnvoyTraffic(home).set_endpoint("intent", "9", url)
+
+    def test_a_restart_keeps_routes_and_endpoints(self, home: Path) -> None:
+        """Writing the bootstrap file again, for other ports, forgets nothing."""
+        write_bootstrap(home, free_port(), free_port())
+        assert stored(home) == CANARY
+        assert set(read_clusters(home)) == {"intent-v6", "intent-v7"}
+
+    def test_a_damaged_endpoint_file_is_named_and_left(self, home: Path) -> None:
+        """As with the routes: nobody guesses where replicas are."""
+        (home / CLUSTERS_FILE).write_text("{")
+        with pytest.raises(PermanentError, match=r"clusters\.json is not a readable list"):
+            EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
+        with pytest.raises(PermanentError, match=r"clusters\.json is not a readable list"):
+            rollback(home)
+        assert (home / CLUSTERS_FILE).read_text() == "{"
+
+
+class TestRollback:
+    def test_goes_to_the_known_good_version_with_nothing_else_alive(self, home: Path) -> None:
+        """All traffic to version 6, no mirror, and the file says who did it and why; Envoy is dead and so not asked."""
+        result = rollback_route(home / ROUTES_FILE, "intent", "P99 doubled", "ada", 1_795_432_308.5)
+        assert stored(home) == result.table
+        assert dict(result.table.weights_pct) == {"6": 100.0}
+        assert (result.table.mirror, result.table.generation, result.table.known_good) == (None, 2, "6")
+        assert result.table.override == Override("P99 doubled", "ada", 1_795_432_308.5)
+        assert not result.confirmed
+
+    def test_keeps_the_options_of_the_route(self, home: Path) -> None:
+        """Stickiness and time-out stay as the controller had set them."""
+        rollback(home)
+        assert read_routes(home).options("intent") == RouteOptions(sticky_header="x-user", timeout_s=7.5)
+
+    def test_is_safe_to_repeat_and_records_each_time(self, home: Path) -> None:
+        """The second call routes the same and says who asked last."""
+        rollback(home, reason="first")
+        table = rollback(home, reason="second")
+        assert dict(table.weights_pct) == {"6": 100.0}
+        assert table.generation == 3
+        assert table.override == Override("second", "ada", 1_795_432_308.5)
+
+    def test_goes_to_a_version_that_is_named(self, home: Path) -> None:
+        """Any version that runs; what is known to be good does not change by that."""
+        table = rollback(home, to="7")
+        assert (dict(table.weights_pct), table.known_good) == ({"7": 100.0}, "6")
+
+    def test_the_controller_finds_out_before_it_writes(self, home: Path) -> None:
+        """Its next write, made from what it had read before, is a conflict."""
+        rollback(home)
+        with pytest.raises(ConflictError):
+            EnvoyTraffic(home).write(CANARY.next(weights_pct={"6": 50.0, "7": 50.0}))
+
+    def test_leaves_other_models_alone(self, home: Path) -> None:
+        """Rolling back one model moves nobody else's traffic."""
+        topic = TrafficTable("topic", {"1": 100.0}, generation=5)
+        write_routes(home, read_routes(home).with_table(topic, RouteOptions()))
+        rollback(home)
+        assert read_routes(home).table("topic") == topic
+
+    def test_says_so_where_nothing_is_known_to_be_good(self, home: Path) -> None:
+        """The way out is named, with the versions that run."""
+        write_routes(
+            home, EMPTY_DOCUMENT.with_table(TrafficTable("intent", {"7": 100.0}, generation=1), RouteOptions())
+        )
+        with pytest.raises(UsageError, match=r"no known good version yet.*--to; running: 6, 7"):
+            rollback(home)
+
+    @pytest.mark.parametrize("version", ["5", "dead"])
+    def test_never_goes_to_a_version_that_does_not_run(self, home: Path, version: str) -> None:
+        """Neither one that nobody started nor one whose port is closed; the traffic stays where it is."""
+        EnvoyTraffic(home).set_endpoint("intent", "dead", f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(UsageError, match=rf"version {version} of intent is not running.*\(6, 7\)"):
+            rollback(home, to=version)
+        assert stored(home) == CANARY
+
+    def test_names_the_models_there_are(self, home: Path) -> None:
+        """A misspelt model is told apart from one without routes."""
+        with pytest.raises(UsageError, match="no model 'intnet' is routed here; there is: intent"):
+            rollback_route(home / ROUTES_FILE, "intnet", "typo", "ada", 0.0)
+
+    def test_in_the_wrong_directory_writes_nothing(self, tmp_path: Path) -> None:
+        """No route file, no rollback, no new file."""
+        empty = tmp_path / "elsewhere"
+        empty.mkdir()
+        with pytest.raises(UsageError, match="nothing is routed here"):
+            rollback_route(empty / ROUTES_FILE, "intent", "why", "ada", 0.0)
+        assert not list(empty.iterdir())
+
+    def test_a_file_that_cannot_be_written_leaves_the_table(self, home: Path) -> None:
+        """The error says which file, and the old table stands."""
+        (home / f".{ROUTES_FILE}.tmp").mkdir()  # writing to this name fails, for root too
+        with pytest.raises(PermanentError, match=r"cannot write .*routes\.json"):
+            rollback(home)
+        assert stored(home) == CANARY
+
+    def test_its_module_starts_quickly(self) -> None:
+        """On call, milliseconds count: nothing heavy is imported, not even an HTTP client."""
+        heavy = ["asyncio", "http.client", "httpx", "numpy", "psutil", "pydantic", "sqlalchemy", "ssl", "subprocess"]
+        code = f"import sys, controller.adapters.envoy_routes; print([m for m in {heavy} if m in sys.modules])"
+        found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+        assert found.stdout.strip() == "[]"

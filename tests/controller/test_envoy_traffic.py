@@ -1,0 +1,334 @@
+"""The data plane as users meet it: a real Envoy with stand-ins of replicas behind it. And the contract of its fake."""
+
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy_clusters import read_clusters
+from controller.adapters.envoy_routes import ROUTES_FILE, RouteOptions, rollback_route
+from controller.adapters.loopback import free_port
+from controller.core.traffic import Mirror, TrafficTable
+from controller.errors import PermanentError, TransientError
+from controller.ports import Traffic
+from tests.contracts.traffic import TrafficContract, confirmed
+from tests.controller.envoy_support import RunningEnvoy, Upstream, eventually, running_envoy, upstream
+from tests.fakes.traffic import MemoryTraffic
+
+STABLE = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)
+
+
+@dataclass(frozen=True)
+class World:
+    envoy: RunningEnvoy
+    v6: Upstream
+    v7: Upstream
+    traffic: EnvoyTraffic
+
+    def route(self, table: TrafficTable) -> None:
+        """Write the table, and wait until Envoy says that it routes by it."""
+        self.traffic.write(table)
+        assert confirmed(self.traffic, table.model, table.generation)
+        eventually(lambda: set(self.envoy.ask(2)) <= set(table.weights_pct), what="every worker thread to follow")
+        for seen in (self.v6.requests, self.v7.requests):
+            seen.clear()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        v6, v7 = (stack.enter_context(upstream(version)) for version in "67")
+        envoy = stack.enter_context(running_envoy(tmp_path))
+        traffic = EnvoyTraffic(tmp_path)
+        traffic.set_endpoint("intent", "6", v6.url)
+        traffic.set_endpoint("intent", "7", v7.url)
+        yield World(envoy, v6, v7, traffic)
+
+
+class TestMemoryTraffic(TrafficContract):
+    @pytest.fixture
+    def traffic(self) -> Traffic:
+        return MemoryTraffic(running={("intent", "6"), ("intent", "7"), ("topic", "1")})
+
+
+@pytest.mark.integration
+class TestEnvoyTraffic(TrafficContract):
+    @pytest.fixture
+    def traffic(self, tmp_path: Path) -> Iterator[Traffic]:
+        with running_envoy(tmp_path):
+            traffic = EnvoyTraffic(tmp_path)
+            for model, version in (("intent", "6"), ("intent", "7"), ("topic", "1")):
+                traffic.set_endpoint(model, version, f"http://127.0.0.1:{free_port()}")
+            yield traffic
+
+
+@pytest.mark.integration
+class TestWeights:
+    def test_all_or_nothing_is_exact(self, world: World) -> None:
+        """100:0 serves exactly 100:0, not 50:50 (seldon 4067), and so does the other way round."""
+        world.route(STABLE)
+        assert Counter(world.envoy.ask(200)) == {"6": 200}
+        world.route(STABLE.next(weights_pct={"7": 100.0}))
+        assert Counter(world.envoy.ask(200)) == {"7": 200}
+
+    @pytest.mark.parametrize(("pct", "low", "high"), [(50.0, 205, 295), (2.5, 1, 30)])
+    def test_a_share_is_the_share_that_is_served(self, world: World, pct: float, low: int, high: int) -> None:
+        """Of 500 requests the version serves its share, within four standard deviations (chance 1 in 10,000)."""
+        world.route(replace(STABLE, weights_pct={"6": 100 - pct, "7": pct}))
+        assert low <= Counter(world.envoy.ask(500))["7"] <= high
+
+    def test_an_edit_replaces(self, world: World) -> None:
+        """After 50:50 became 100, the other version gets nothing at all (seldon 5181)."""
+        world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}))
+        world.route(STABLE.next())
+        assert Counter(world.envoy.ask(200)) == {"6": 200}
+
+    def test_a_model_nobody_routed_is_not_found(self, world: World) -> None:
+        """404, not some other model's answer; so is any other path."""
+        world.route(STABLE)
+        assert world.envoy.post("topic").status_code == 404
+        assert httpx.get(f"{world.envoy.url}/metrics", trust_env=False).status_code == 404
+
+    def test_routes_outlive_envoy(self, world: World, tmp_path: Path) -> None:
+        """A restarted Envoy serves by the files alone, whoever else is down."""
+        world.route(replace(STABLE, weights_pct={"7": 100.0}))
+        world.envoy.end()
+        with running_envoy(tmp_path) as again:
+            assert Counter(again.ask(20)) == {"7": 20}
+
+
+@pytest.mark.integration
+class TestMirror:
+    def test_a_copy_carries_the_same_request_id_and_says_what_it_is(self, world: World) -> None:
+        """Both versions see one request under one id, so their answers pair up; only the copy is marked as shadow."""
+        world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
+        assert Counter(world.envoy.ask(50)) == {"6": 50}
+        eventually(lambda: len(world.v7.requests) == 50, what="50 copies")
+        assert sorted(world.v7.ids) == sorted(world.v6.ids)
+        assert {request["x-serin-traffic"] for request in world.v7.requests} == {"shadow"}
+        assert not any("x-serin-traffic" in request for request in world.v6.requests)
+        assert {request[":path"] for request in world.v7.requests} == {"/predict"}
+
+    def test_a_percentage_is_mirrored(self, world: World) -> None:
+        """30 % of 400 requests, within four standard deviations."""
+        world.route(replace(STABLE, mirror=Mirror("7", 30.0)))
+        world.envoy.ask(400)
+        assert 83 <= len(world.v7.requests) <= 157
+
+    def test_nobody_waits_for_a_copy(self, world: World) -> None:
+        """A candidate that never answers costs users nothing."""
+        world.v7.hold = threading.Event()
+        world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
+        assert Counter(world.envoy.ask(20)) == {"6": 20}
+        world.v7.hold.set()
+
+    def test_a_dead_mirror_costs_nothing(self, world: World) -> None:
+        """Copies to a closed port are dropped; the users' requests are answered."""
+        world.traffic.set_endpoint("intent", "7", f"http://127.0.0.1:{free_port()}")
+        world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
+        assert Counter(world.envoy.ask(50)) == {"6": 50}
+
+    def test_the_mirror_does_not_follow_the_weights(self, world: World) -> None:
+        """Whether a request is copied does not depend on who serves it: both draws look independent."""
+        world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}, mirror=Mirror("7", 50.0)))
+        world.envoy.ask(400)
+        shadow = {request["x-request-id"] for request in world.v7.requests if "x-serin-traffic" in request}
+        served_by_6 = set(world.v6.ids)
+        assert 0.35 < len(shadow & served_by_6) / len(served_by_6) < 0.65
+
+
+@pytest.mark.integration
+class TestHeaders:
+    def test_a_request_id_is_kept_or_made(self, world: World) -> None:
+        """To the last character, in the answer as well; labels come back under it."""
+        world.route(STABLE)
+        kept = world.envoy.post(headers={"x-request-id": "order-4711"})
+        assert kept.headers["x-request-id"] == world.v6.ids[0] == "order-4711"
+        made = world.envoy.post()
+        assert made.headers["x-request-id"] == world.v6.ids[1]
+        assert len(made.headers["x-request-id"]) == 36
+
+    def test_a_client_cannot_pass_for_shadow_traffic(self, world: World) -> None:
+        """A header that would take a request out of the live figures is removed at the gateway."""
+        world.route(STABLE)
+        assert world.envoy.post(headers={"X-Serin-Traffic": "shadow"}).status_code == 200
+        assert "x-serin-traffic" not in world.v6.requests[0]
+
+    def test_a_client_cannot_change_timeouts_or_retries(self, world: World) -> None:
+        """Envoy's own request headers are for internal callers, and nobody is one."""
+        world.route(STABLE)
+        world.v6.hold = threading.Event()
+        release = threading.Timer(0.3, world.v6.hold.set)
+        release.start()
+        answer = world.envoy.post(headers={"x-envoy-upstream-rq-timeout-ms": "1", "x-envoy-retry-on": "5xx"})
+        release.join()
+        assert answer.status_code == 200
+        assert len(world.v6.requests) == 1
+
+    def test_a_request_that_reached_a_replica_is_never_sent_twice(self, world: World) -> None:
+        """A late answer is a time-out for the user, and one computation, counted once."""
+        world = replace(world, traffic=EnvoyTraffic(world.envoy.directory, RouteOptions(timeout_s=0.2)))
+        world.route(STABLE)
+        world.v6.hold = threading.Event()
+        assert world.envoy.post().status_code == 504
+        world.v6.hold.set()
+        assert len(world.v6.requests) == 1
+
+
+@pytest.mark.integration
+class TestSticky:
+    def test_the_same_value_keeps_its_version_while_the_canary_grows(self, world: World, tmp_path: Path) -> None:
+        """Stickiness survives weighted routing (argo 2726, 3904): a user who met the canary stays with it."""
+        world = replace(world, traffic=EnvoyTraffic(tmp_path, RouteOptions(sticky_header="x-user")))
+        users = [f"user-{number}" for number in range(150)]
+        canary: set[str] = set()
+        for generation, pct in enumerate((10.0, 30.0, 60.0), start=1):
+            world.route(replace(STABLE, weights_pct={"6": 100 - pct, "7": pct}, generation=generation))
+            versions = {user: set(world.envoy.ask(2, headers={"x-user": user})) for user in users}
+            assert all(len(seen) == 1 for seen in versions.values())
+            now = {user for user, seen in versions.items() if seen == {"7"}}
+            assert canary < now
+            assert abs(len(now) / len(users) - pct / 100) < 0.16
+            canary = now
+
+    def test_without_the_header_requests_are_shared_by_chance(self, world: World, tmp_path: Path) -> None:
+        """A caller who sends no value is not glued to one version."""
+        world = replace(world, traffic=EnvoyTraffic(tmp_path, RouteOptions(sticky_header="x-user")))
+        world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}))
+        assert 60 <= Counter(world.envoy.ask(200))["7"] <= 140
+
+
+@pytest.mark.integration
+class TestEndpoints:
+    def test_an_endpoint_leaves_when_nothing_is_sent_there(self, world: World) -> None:
+        """After the traffic has moved, and no earlier."""
+        world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}))
+        with pytest.raises(PermanentError, match="still gets traffic"):
+            world.traffic.drop_endpoint("intent", "7")
+        world.route(STABLE.next())
+        world.traffic.drop_endpoint("intent", "7")
+        world.traffic.drop_endpoint("intent", "7")
+        assert set(read_clusters(world.envoy.directory)) == {"intent-v6"}
+        with pytest.raises(PermanentError, match="version 7 of intent has no endpoint"):
+            world.traffic.write(STABLE.next().next(weights_pct={"7": 100.0}))
+
+    def test_a_request_under_way_is_answered_though_its_endpoint_leaves(self, world: World) -> None:
+        """Draining: who was being served is served."""
+        world.route(replace(STABLE, weights_pct={"7": 100.0}))
+        world.v7.hold = threading.Event()
+        answers: list[httpx.Response] = []
+        waiting = threading.Thread(target=lambda: answers.append(world.envoy.post()))
+        waiting.start()
+        eventually(lambda: world.v7.requests, what="the request to be under way")
+        world.traffic.write(STABLE.next())
+        assert confirmed(world.traffic, "intent", 2)
+        world.traffic.drop_endpoint("intent", "7")
+        eventually(lambda: world.envoy.ask(1) == ["6"], what="new requests to go to version 6")
+        world.v7.hold.set()
+        waiting.join(10)
+        assert [answer.status_code for answer in answers] == [200]
+
+    def test_a_restarted_replica_is_found_at_its_new_address(self, world: World) -> None:
+        """The same version at another port: no write of the table is needed."""
+        world.route(STABLE)
+        with upstream("6 again") as again:
+            world.traffic.set_endpoint("intent", "6", again.url)
+            eventually(lambda: world.envoy.ask(1) == ["6 again"], what="the new address to be used")
+
+    def test_envoy_away_is_transient_for_a_newcomer(self, world: World) -> None:
+        """Nothing is written that nobody confirmed."""
+        world.route(STABLE)
+        world.envoy.end()
+        with pytest.raises(TransientError):
+            world.traffic.write(STABLE.next(weights_pct={"7": 100.0}))
+        assert world.traffic.read("intent") == STABLE
+
+
+class Load:
+    """Four callers that ask without a pause, each over its own connection, and note every answer."""
+
+    def __init__(self, envoy: RunningEnvoy) -> None:
+        self._url = f"{envoy.url}/models/intent/predict"
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(4)]
+        self.answers: list[tuple[float, str]] = []  # (when it came, version)
+        self.lost: list[str] = []
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        eventually(lambda: len(self.answers) > 50, what="the load to flow")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _call(self) -> None:
+        with httpx.Client(trust_env=False, timeout=5) as client:
+            while not self._stop.is_set():
+                try:
+                    answer = client.post(self._url, json={"text": "hi"})
+                except httpx.HTTPError as error:
+                    self.lost.append(repr(error))
+                    continue
+                if answer.status_code == 200:
+                    self.answers.append((time.monotonic(), answer.json()["version"]))
+                else:
+                    self.lost.append(f"{answer.status_code}: {answer.text}")
+
+
+@pytest.mark.integration
+class TestUnderLoad:
+    def test_moving_traffic_loses_no_request(self, world: World) -> None:
+        """Twenty moves to and fro, each time with the endpoint of the idle version taken away and put back."""
+        world.route(STABLE)
+        table, urls = STABLE, {"6": world.v6.url, "7": world.v7.url}
+        with Load(world.envoy) as load:
+            for turn in range(20):
+                target, idle = ("7", "6") if turn % 2 == 0 else ("6", "7")
+                world.traffic.set_endpoint("intent", target, urls[target])
+                table = table.next(weights_pct={target: 100.0})
+                world.traffic.write(table)
+                assert confirmed(world.traffic, "intent", table.generation)
+                world.traffic.drop_endpoint("intent", idle)
+        assert load.lost == []
+        assert {version for _, version in load.answers} == {"6", "7"}
+
+    def test_a_rollback_is_quick_and_loses_no_request(
+        self, world: World, record_property: Callable[[str, object], None]
+    ) -> None:
+        """From the call to the last answer of the bad version, with requests under way: far below 250 ms."""
+        world.route(replace(STABLE, weights_pct={"7": 100.0}))
+        last_bad_ms, first_good_ms, call_ms = [], [], []
+        generation = 1
+        with Load(world.envoy) as load:
+            for _ in range(5):
+                called_s = time.monotonic()
+                result = rollback_route(world.envoy.directory / ROUTES_FILE, "intent", "bad", "ada", 0.0)
+                assert result.confirmed
+                seen = len(load.answers)
+                eventually(lambda seen=seen: len(load.answers) > seen + 40, what="answers after the rollback")
+                after = [(at_s, version) for at_s, version in load.answers if at_s > called_s]
+                last_bad_ms.append(max([at_s - called_s for at_s, v in after if v == "7"], default=0.0) * 1000)
+                first_good_ms.append(min(at_s - called_s for at_s, v in after if v == "6") * 1000)
+                call_ms.append(result.elapsed_ms)
+                assert {version for _, version in after[-10:]} == {"6"}
+                generation = result.table.generation + 1
+                world.traffic.write(result.table.next(weights_pct={"7": 100.0}, override=None))
+                assert confirmed(world.traffic, "intent", generation)
+                eventually(lambda: load.answers[-1][1] == "7", what="the load to be back on version 7")
+        assert load.lost == []
+        for name, values in (("call", call_ms), ("first good answer", first_good_ms), ("last bad", last_bad_ms)):
+            record_property(f"{name}, median ms", round(statistics.median(values), 1))
+            print(f"{name}: median {statistics.median(values):.1f} ms, maximum {max(values):.1f} ms")
+        assert statistics.median(last_bad_ms) < 250

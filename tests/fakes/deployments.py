@@ -1,0 +1,59 @@
+"""Deployments in memory. Pass the contract of tests/contracts/deployments.py."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from controller.errors import SerinError
+from controller.ports import DeploymentSpec, DeploymentStatus
+
+
+class MemoryDeployments:
+    """Implements ``Deployments``. A version is ready at the look after the one that started it.
+
+    ``broken``: version -> how it fails instead. ``outage``: raised by every call while it is set.
+    ``started``: every start, in order.
+    """
+
+    def __init__(self, *, broken: Mapping[str, str] | None = None) -> None:
+        self.broken = dict(broken or {})
+        self.outage: SerinError | None = None
+        self.started: list[DeploymentSpec] = []
+        self._statuses: dict[tuple[str, str], DeploymentStatus] = {}
+
+    def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
+        self._check_reachable()
+        key = (spec.model, spec.version)
+        if key in self._statuses:
+            return self._looked_at(key)
+        self.started.append(spec)
+        self._statuses[key] = DeploymentStatus(spec.version, None, ready=False, detail="it is starting")
+        return self._statuses[key]
+
+    def status(self, model: str) -> Mapping[str, DeploymentStatus]:
+        self._check_reachable()
+        return {key[1]: self._looked_at(key) for key in sorted(self._statuses) if key[0] == model}
+
+    def remove(self, model: str, version: str) -> None:
+        self._check_reachable()
+        self._statuses.pop((model, version), None)
+
+    def kill(self, model: str, version: str, detail: str = "killed by the test") -> None:
+        """The version dies and stays dead."""
+        status = self._statuses[(model, version)]
+        self._statuses[(model, version)] = replace(status, url=None, ready=False, failed=True, detail=detail)
+
+    def _looked_at(self, key: tuple[str, str]) -> DeploymentStatus:
+        model, version = key
+        status = self._statuses[key]
+        if status.failed:
+            return status
+        if version in self.broken:
+            status = replace(status, failed=True, detail=self.broken[version])
+        else:
+            status = DeploymentStatus(version, f"http://{model}-v{version}.test", ready=True)
+        self._statuses[key] = status
+        return status
+
+    def _check_reachable(self) -> None:
+        if self.outage is not None:
+            raise self.outage
