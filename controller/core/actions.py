@@ -69,7 +69,7 @@ def _plan(release: Release, now_s: float) -> Iterator[Action]:
     candidate, stable = release.candidate, release.stable
     if not release.active:
         return
-    if stable is not None and release.phase is not Phase.PENDING:
+    if stable is not None:
         yield Serve(stable)
     if release.phase not in (Phase.PENDING, Phase.ROLLING_BACK):
         yield Serve(candidate)
@@ -100,7 +100,10 @@ def _leave(release: Release) -> Iterator[Action]:
 
 
 def look_is_due(release: Release, now_s: float) -> bool:
-    return release.looked_at_s is None or now_s - release.looked_at_s >= release.policy.look_every_s
+    """At each interval, and once more at the deadline, where the gates have a test kept for that very look."""
+    if release.looked_at_s is None or now_s - release.looked_at_s >= release.policy.look_every_s:
+        return True
+    return release.deadline_at_s is not None and release.looked_at_s < release.deadline_at_s <= now_s
 
 
 def route_of(release: Release) -> Route | None:
@@ -111,7 +114,7 @@ def route_of(release: Release) -> Route | None:
     if release.phase in (Phase.PROMOTING, Phase.PROBATION):
         fallback = None if release.purpose is Purpose.RESTORE else stable
         return Route(everything, None, fallback.number if fallback else None, takes_up)
-    if stable is None:
+    if stable is None or (release.phase is Phase.HELD and release.purpose is Purpose.RESTORE):
         return None
     known_good = release.fallback.number if release.fallback else None
     mirror = Mirror(candidate.number, release.policy.mirror_pct)

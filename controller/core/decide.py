@@ -86,7 +86,7 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
         case AliasAt(version):
             yield ChampionMoved(version)
         case Broken(_, verdict):
-            if verdict is not None:
+            if verdict is not None and release.verdicts.get(verdict.gate) != verdict:
                 yield Judged((verdict,))
         case Unreachable(source, reason):
             if release.faults.get(source) != reason:
@@ -132,7 +132,7 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     back = next((f.command for f in asked if f.command.ask is Ask.ROLLBACK), None)
     if abort is not None:
         return _going(release, _leaving_by(Phase.ABORTED, abort))
-    if back is not None:
+    if back is not None and release.purpose is not Purpose.RESTORE:  # a way back is what a restoring release is already
         return _going(release, _leaving_by(Phase.ROLLED_BACK, back))
     overridden = next(iter(_only(facts, Overridden)), None)
     if overridden is not None and not _restores(release):
@@ -147,18 +147,18 @@ def _leaving_by(ending: Phase, command: Command) -> Leaving:
 
 
 def _going(release: Release, leaving: Leaving) -> tuple[Event, ...]:
-    """The event, unless the release is on its way to that very end. An abort still wins over any other end."""
-    if release.phase is Phase.ROLLING_BACK and (
-        release.ending is leaving.ending or leaving.ending is not Phase.ABORTED
-    ):
-        return ()
-    return (leaving,)
+    """The event, unless the release is on its way out already. An abort wins over any other end, and a person's word
+    over waiting for it."""
+    if release.phase is not Phase.ROLLING_BACK:
+        return (leaving,)
+    overrules = leaving.ending is Phase.ABORTED or release.ending is Phase.HELD
+    return (leaving,) if overrules and leaving.ending is not release.ending else ()
 
 
 def _superseded(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     newer = next(iter(_only(facts, NewerCandidate)), None)
-    if newer is None or release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING):
-        return ()
+    if newer is None or release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING) or release.purpose is Purpose.RESTORE:
+        return ()  # the last two end by themselves, and to leave a way back would bring back what a person left
     if release.phase is Phase.PROBATION:
         return (PhaseEntered(Phase.PROMOTED, f"Probation ended early: version {newer.version} is the next candidate."),)
     return (Leaving(Phase.SUPERSEDED, f"Version {newer.version} became the candidate before this one was decided."),)
@@ -168,6 +168,8 @@ def _found_broken(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     if release.phase is Phase.ROLLING_BACK:
         return ()
     broken = next(iter(_only(facts, Broken)), None)
+    if release.purpose is Purpose.RESTORE:
+        return _hold_in_place(release, broken.reason) if broken is not None else ()
     if broken is not None:
         blamed = (broken.verdict.gate,) if broken.verdict else ()
         return (Leaving(_ending_of_failure(release), broken.reason, blamed),)
@@ -175,6 +177,11 @@ def _found_broken(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     if surprise is not None:
         return (Leaving(Phase.HELD, f"The registry changed under this release: {surprise.message}"),)
     return ()
+
+
+def _hold_in_place(release: Release, reason: str) -> tuple[Event, ...]:
+    """A way back that cannot be gone is held with the traffic as a person left it."""
+    return () if release.phase is Phase.HELD else (PhaseEntered(Phase.HELD, reason),)
 
 
 def _failed_gate(release: Release, _: Sequence[Fact]) -> tuple[Event, ...]:
@@ -233,17 +240,19 @@ def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
         return (PhaseEntered(Phase.SUITE, "The package is what was registered, and it runs."),)
     if _past_deadline(release, now_s):
         waiting = "; ".join(release.faults.values()) or "not every replica became ready"
-        return (Leaving(Phase.HELD, f"Not ready within {release.policy.start_timeout_s:g} s: {waiting}."),)
+        reason = f"Not ready within {release.policy.start_timeout_s:g} s: {waiting}."
+        return _hold_in_place(release, reason) if release.purpose is Purpose.RESTORE else (Leaving(Phase.HELD, reason),)
     return ()
 
 
 def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     if not release.policy.suites:
-        if release.stable is None:
-            return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
-        return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
+        return _without_suites(release, now_s)
     if not _only(facts, SuitesRun):
-        return ()
+        if not _past_deadline(release, now_s):
+            return ()
+        why = "; ".join(release.faults.values()) or "a replica was not ready"
+        return (Leaving(Phase.HELD, f"The suites were not run in time: {why}."),)
     outcome = release.outcome_of(Stage.PREFLIGHT, Stage.SUITE)
     if outcome is not Outcome.PASS:
         return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
@@ -252,12 +261,19 @@ def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
     return _enter_shadow(release, now_s, "The suites passed.")
 
 
+def _without_suites(release: Release, now_s: float) -> tuple[Event, ...]:
+    if release.stable is None:
+        return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
+    return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
+
+
 def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, ...]:
     return (PhaseEntered(Phase.SHADOW, reason, now_s + release.policy.deadline_s),)
 
 
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    if _frozen(facts) or release.outcome_of(*BEFORE_EXPOSURE) is not Outcome.PASS:
+    late = _past_deadline(release, now_s)
+    if late or _frozen(facts) or release.outcome_of(*BEFORE_EXPOSURE) is not Outcome.PASS:
         return _settle_by_deadline(release, now_s)
     if not any(v.stage is Stage.SHADOW and not v.advisory for v in release.verdicts.values()):
         return _settle_by_deadline(release, now_s)  # nothing was asked of shadow traffic yet: no evidence, no pass
@@ -270,21 +286,35 @@ def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
     outcome = release.outcome_of(*BEFORE_PROMOTION)
     if _frozen(facts) or release.faults or not served or outcome in (Outcome.ERROR, Outcome.FAIL):
         return _settle_by_deadline(release, now_s)
-    if release.step + 1 < len(release.policy.steps):
-        following = release.policy.steps[release.step + 1]
-        reason = f"{release.step_requests} requests at {step.weight_pct:g} % without a gate failing."
-        return (PhaseEntered(Phase.CANARY, f"{reason} Next: {following.weight_pct:g} %.", step=release.step + 1),)
-    if outcome is Outcome.PASS:
-        return (PhaseEntered(Phase.PROMOTING, "Every required gate passed."),)
-    return _settle_by_deadline(release, now_s)
+    if release.step + 1 == len(release.policy.steps):
+        if outcome is Outcome.PASS:
+            return (PhaseEntered(Phase.PROMOTING, "Every required gate passed."),)
+        return _settle_by_deadline(release, now_s)
+    if _past_deadline(release, now_s):  # no further exposure of what is not proven by now
+        return _settle_by_deadline(release, now_s)
+    following = release.policy.steps[release.step + 1]
+    reason = f"{release.step_requests} requests at {step.weight_pct:g} % without a gate failing."
+    return (PhaseEntered(Phase.CANARY, f"{reason} Next: {following.weight_pct:g} %.", step=release.step + 1),)
 
 
-def _promoting(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+def _promoting(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     if not (release.routed and release.champion_moved):
-        return ()
+        return _not_promoted_yet(release, facts, now_s)
     if release.stable is None or release.purpose is Purpose.RESTORE:
         return (PhaseEntered(Phase.PROMOTED, release.reason),)
     return (PhaseEntered(Phase.PROBATION, release.reason, now_s + release.policy.probation_s),)
+
+
+def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if release.purpose is Purpose.RESTORE:  # the traffic is what a person asked for; a name does not undo it
+        surprise = next(iter(_only(facts, AliasSurprise)), None)
+        if surprise is None or not release.routed:
+            return ()
+        return (PhaseEntered(Phase.PROMOTED, f"{release.reason} The registry is left as found: {surprise.message}"),)
+    if not _past_deadline(release, now_s):
+        return ()
+    waiting = "; ".join(release.faults.values()) or "the traffic was not confirmed"
+    return (Leaving(Phase.HELD, f"Proven, but not promoted by the deadline: {waiting}."),)
 
 
 def _probation(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -293,11 +323,18 @@ def _probation(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event
     return (PhaseEntered(Phase.PROMOTED, "Probation is over and nothing spoke against it."),)
 
 
-def _rolling_back(release: Release, _: Sequence[Fact], __: float) -> tuple[Event, ...]:
-    traffic_back = release.routed or release.stable is None
-    if not traffic_back or release.champion_moved:  # the registry is caught up before the release comes to rest
+def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Event, ...]:
+    ending = release.ending or Phase.ROLLED_BACK
+    if release.stable is None:
+        return (PhaseEntered(ending, release.reason),)
+    if not release.routed:
         return ()
-    return (PhaseEntered(release.ending or Phase.ROLLED_BACK, release.reason),)
+    if not release.champion_moved:  # the registry is caught up before the release comes to rest
+        return (PhaseEntered(ending, release.reason),)
+    surprise = next(iter(_only(facts, AliasSurprise)), None)
+    if surprise is None:
+        return ()
+    return (PhaseEntered(ending, f"{release.reason} The registry is left as found: {surprise.message}"),)
 
 
 def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -305,7 +342,8 @@ def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event,
     if resume is None:
         return ()
     reason = f"Resumed by {resume.by}: {resume.reason}"
-    if release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS and release.stable is not None:
+    proven = release.outcome_of(Stage.PREFLIGHT, Stage.SUITE) is Outcome.PASS
+    if proven and release.stable is not None and release.purpose is Purpose.PROMOTE:
         return _enter_shadow(release, now_s, reason)
     return (PhaseEntered(Phase.PREFLIGHT, reason, now_s + release.policy.start_timeout_s),)
 

@@ -151,15 +151,7 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
         case FaultCleared():
             return replace(release, faults={k: v for k, v in release.faults.items() if k != event.source})
         case Leaving():
-            return replace(
-                release,
-                phase=Phase.ROLLING_BACK,
-                phase_since_s=at_s,
-                routed=False,
-                ending=event.ending,
-                reason=event.reason,
-                blamed=event.blamed,
-            )
+            return _leave(release, event, at_s)
         case CommandTaken():
             return release
 
@@ -199,6 +191,21 @@ def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
         routed=False,
         reason=event.reason,
         ending=None,
+    )
+
+
+def _leave(release: Release, event: Leaving, at_s: float) -> Release:
+    """A promotion that was on its way may have moved the alias without a record of it: that counts as moved."""
+    promoting = release.phase is Phase.PROMOTING and release.routed
+    return replace(
+        release,
+        phase=Phase.ROLLING_BACK,
+        phase_since_s=at_s,
+        routed=False,
+        champion_moved=release.champion_moved or promoting,
+        ending=event.ending,
+        reason=event.reason,
+        blamed=event.blamed,
     )
 
 
