@@ -1,96 +1,147 @@
-"""accuracy.shadow: did the candidate answer more requests wrongly than the stable version, on the same requests?"""
+"""accuracy.shadow: did the candidate answer more requests wrongly than the stable version, on the same requests?
+
+One gate for all requests, and one for each slice of the policy.
+"""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from gates.betting import Trinomial, log_capitals, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
+from gates.betting import log_capitals, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LabelledPair, Look
 from gates.exact import upper_tail
 from gates.gate import Timing, settle
 from gates.numerics import samples_to_settle
 from gates.outcome import Outcome
+from gates.pairing import Losses
 from gates.policy import PairedAccuracyPolicy
+from gates.share import ShareState, below
 from gates.verdict import Interval, Stage, Verdict
+from gates.wording import more, pct
+
+_AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
 
 
 @dataclass(frozen=True, slots=True)
 class PairedAccuracyState:
-    """``losses`` counts pairs by D: +1 stable right and candidate wrong, -1 the reverse, 0 neither or both."""
+    """Peaks are the highest log evidence of a loss above 0, and of a loss below the margin, so far."""
 
-    losses: Trinomial = field(default_factory=Trinomial)
+    losses: Losses = field(default_factory=Losses)
+    disagreement: ShareState = field(default_factory=ShareState)  # among all pairs, labelled or not
+    labels: int = 0
     peak_harm: float = 0.0
     peak_safe: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PairedAccuracyGate:
-    """F2 on D: fails on E[D] > 0 with an effect of at least the guard, passes on E[D] < margin."""
+    """F2 on D: fails on E[D] > 0 with an effect of at least the guard, passes on E[D] < margin.
+
+    As |E[D]| is at most the share of disagreements, few disagreements certify without any label: the evidence against
+    "the margin or more" is the weighted mean of both.
+    """
 
     policy: PairedAccuracyPolicy
     alpha: float
     promotion_alpha: float
-    name: str = "accuracy.shadow"
+    slice: str | None = None
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+
+    @property
+    def name(self) -> str:
+        return "accuracy.shadow" if self.slice is None else f"accuracy.shadow[{self.slice}]"
+
+    @property
+    def _margin(self) -> float:
+        return self.policy.margin_points / 100
 
     def start(self) -> PairedAccuracyState:
         return PairedAccuracyState()
 
     def look(self, state: PairedAccuracyState, look: Look, timing: Timing) -> tuple[PairedAccuracyState, Verdict]:
-        losses = _add(state.losses, look.pairs)
-        margin, bets = self.policy.margin_points / 100, self.policy.bets
-        following = replace(
-            state,
+        pairs, agreed, disagreed = self._of_slice(look)
+        losses = state.losses.add(pairs, agreed, disagreed)
+        if not losses.counted and any(pair.directed for pair in pairs):
+            reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
+        by_labels = log_e_mean_at_least(losses.counts, self._margin, self.policy.bets)
+        by_agreement = disagreement.peak + math.log(_AGREEMENT_WEIGHT)
+        safe = float(max(by_labels + math.log1p(-_AGREEMENT_WEIGHT), by_agreement))
+        harm = log_e_mean_at_most(losses.counts, 0.0, self.policy.bets)
+        state = PairedAccuracyState(
             losses=losses,
-            peak_harm=max(state.peak_harm, log_e_mean_at_most(losses, 0.0, bets)),
-            peak_safe=max(state.peak_safe, log_e_mean_at_least(losses, margin, bets)),
+            disagreement=disagreement,
+            labels=state.labels + len(pairs),
+            peak_harm=max(state.peak_harm, harm),
+            peak_safe=max(state.peak_safe, safe),
         )
-        return following, self._verdict(following, look, timing)
+        return state, self._verdict(state, look, timing)
+
+    def _of_slice(self, look: Look) -> tuple[list[LabelledPair], int, int]:
+        if self.slice is None:
+            return list(look.pairs), look.pairs_agreed, look.pairs_disagreed
+        pairs = [pair for pair in look.pairs if self.slice in pair.slices]
+        counts = [part for part in look.slice_pairs if part.slice == self.slice]
+        return pairs, sum(part.agreed for part in counts), sum(part.disagreed for part in counts)
 
     def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
-        losses, policy = state.losses, self.policy
-        points = 100 * losses.mean
-        enough = losses.total >= policy.pairs_min
+        policy, counts = self.policy, state.losses.counts
+        points = 100 * counts.mean
         fired = state.peak_harm >= math.log(1 / timing.running_alpha(self.alpha)) or (
-            upper_tail(losses.plus, losses.plus + losses.minus, 0.5) <= timing.deadline_alpha(self.alpha)
+            upper_tail(counts.plus, counts.plus + counts.minus, 0.5) <= timing.deadline_alpha(self.alpha)
         )
-        threshold = math.log(1 / self.promotion_alpha)
+        certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and points < policy.margin_points
         outcome = settle(
-            failed=enough and fired and points >= policy.guard_points,
-            passed=enough and state.peak_safe >= threshold and points < policy.margin_points,
+            failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
+            passed=max(counts.total, state.disagreement.total) >= policy.pairs_min and certified,
         )
-        low, high = mean_bounds(losses, policy.bets, self.promotion_alpha)
-        best = max(log_capitals(losses.mirrored, -policy.margin_points / 100, policy.bets))
-        needed = samples_to_settle(losses.total, best, threshold + math.log(len(policy.bets)))
+        needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
         return Verdict(
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, points),
-            value=points if losses.total else None,
-            unit="points",
-            interval=Interval(100 * low, 100 * high, 1 - self.promotion_alpha),
+            self._reason(outcome, state, points, needed),
+            value=points if counts.total else None,
+            unit="points lost",
+            interval=self._interval(state),
             threshold=policy.margin_points,
-            samples=losses.total,
-            samples_needed=needed if outcome is Outcome.INCONCLUSIVE else None,
+            samples=state.labels,
+            samples_needed=needed,
             window=look.window,
+            advisory=not policy.required and outcome is not Outcome.FAIL,
         )
 
-    def _reason(self, outcome: Outcome, state: PairedAccuracyState, points: float) -> str:
-        losses = state.losses
-        if not losses.total:
-            return "No labelled pair of answers yet: labels of mirrored requests are needed."
-        seen = f"{losses.plus} answers got worse and {losses.minus} better in {losses.total} labelled pairs"
+    def _interval(self, state: PairedAccuracyState) -> Interval:
+        """From the labels, and never wider than the share of disagreements: each has half of the level."""
+        alpha = self.promotion_alpha
+        low, high = mean_bounds(state.losses.counts, self.policy.bets, alpha / 2)
+        widest = state.disagreement.interval(alpha / 2)[1] if state.disagreement.total else 1.0
+        return Interval(100 * max(low, -widest), 100 * min(high, widest), 1 - alpha)
+
+    def _needed(self, state: PairedAccuracyState) -> int | None:
+        """Labels, at the rate at which evidence for a pass grew so far."""
+        bets = self.policy.bets
+        best = max(log_capitals(state.losses.counts.mirrored, -self._margin, bets))
+        return samples_to_settle(state.labels, best, math.log(len(bets) / self.promotion_alpha))
+
+    def _reason(self, outcome: Outcome, state: PairedAccuracyState, points: float, needed: int | None) -> str:
+        counts, labels = state.losses.counts, state.labels
+        differ = state.disagreement
+        apart = f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
+        if not labels:
+            if outcome is Outcome.PASS:
+                return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
+            return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
+        seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
+        seen += f", {apart}" if apart else ""
         if outcome is Outcome.FAIL:
             return f"Accuracy fell by {points:.1f} points: {seen}."
         if outcome is Outcome.PASS:
-            return f"Accuracy holds: a loss of {self.policy.margin_points:g} points is excluded; {seen}."
-        return f"Accuracy change {-points:+.1f} points, not settled yet: {seen}; more labels would tell."
+            return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
+        return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {more(needed, labels, 'labels')}."
 
-
-def _add(losses: Trinomial, pairs: tuple[LabelledPair, ...]) -> Trinomial:
-    plus = sum(pair.stable.label == pair.truth != pair.candidate.label for pair in pairs)
-    minus = sum(pair.candidate.label == pair.truth != pair.stable.label for pair in pairs)
-    zero = len(pairs) - plus - minus
-    return Trinomial(losses.plus + plus, losses.minus + minus, losses.zero + zero)
+    @property
+    def _loss(self) -> str:
+        return f"{self.policy.margin_points:g} point" + ("" if self.policy.margin_points == 1 else "s")

@@ -100,6 +100,9 @@ def _predictions(look: Look) -> Iterator[str]:
     for field in ("pairs_agreed", "pairs_disagreed"):
         if not _is_count(getattr(look, field)):
             yield f"{field}: {getattr(look, field)!r} is not a count"
+    for part in look.slice_pairs:
+        if not (_is_count(part.agreed) and _is_count(part.disagreed)):
+            yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
     for place, pair in enumerate(look.pairs):
         yield from _pair(f"pairs[{place}]", pair)
 

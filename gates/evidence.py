@@ -46,6 +46,15 @@ class LabelledPair:
 
 
 @dataclass(frozen=True, slots=True)
+class SlicePairs:
+    """Pairs of one slice that were completed in the window, labelled or not, by whether the versions agreed."""
+
+    slice: str
+    agreed: int
+    disagreed: int
+
+
+@dataclass(frozen=True, slots=True)
 class LabelCounts:
     """Live answers of one version whose true label arrived in the window, labelled by chance (never directed)."""
 
@@ -75,6 +84,7 @@ class Look:
     pairs: tuple[LabelledPair, ...] = ()
     pairs_agreed: int = 0  # pairs completed in this window, labelled or not, with the same predicted class
     pairs_disagreed: int = 0
+    slice_pairs: tuple[SlicePairs, ...] = ()
     stable_labels: LabelCounts | None = None
     candidate_labels: LabelCounts | None = None
     faults: tuple[Fault, ...] = field(default=())

@@ -15,19 +15,20 @@ StateT = TypeVar("StateT")
 class Timing:
     """The deadline that was fixed before the release started, as a gate sees it at one look.
 
-    With a deadline, half of a rollback level is kept for one exact test at the first look at or after it.
+    ``deadline_fraction`` of a rollback level is kept for one exact test at the first look at or after the deadline
+    (zero where there is none), the rest is spent by watching.
     """
 
-    has_deadline: bool
+    deadline_fraction: float
     due: bool  # this look is the one
 
     def running_alpha(self, alpha: float) -> float:
-        """The share of ``alpha`` spent by watching at every look."""
-        return alpha / 2 if self.has_deadline else alpha
+        """The part of ``alpha`` spent by watching at every look."""
+        return alpha * (1 - self.deadline_fraction)
 
     def deadline_alpha(self, alpha: float) -> float:
-        """The share of ``alpha`` spent at this look by the exact test; zero at all looks but one."""
-        return alpha / 2 if self.due else 0.0
+        """The part of ``alpha`` spent at this look by the exact test; zero at all looks but one."""
+        return alpha * self.deadline_fraction if self.due else 0.0
 
 
 class Gate(Protocol[StateT]):

@@ -185,7 +185,7 @@ class LatencyGate:
         )
 
     def _slower(self, state: LatencyState, timing: Timing) -> bool:
-        alpha, ratio = self._rollback_alpha, state.harm.estimate()
+        alpha, ratio = self.alpha * (1 - self._objective_share), state.harm.estimate()
         fired = state.harm.peak >= math.log(1 / timing.running_alpha(alpha)) or (
             state.harm.equal_rates_p_value() <= timing.deadline_alpha(alpha)
         )
@@ -195,15 +195,16 @@ class LatencyGate:
         """Missed by the candidate and not by stable too: a slow neighbour is not the candidate's fault."""
         if self.asked.ms_max is None:
             return False
-        alpha, tail, seen = self._rollback_alpha, self.asked.tail, state.objective_harm
+        alpha, tail, seen = self.alpha * self._objective_share, self.asked.tail, state.objective_harm
         fired = seen.peak >= math.log(1 / timing.running_alpha(alpha)) or (
             seen.p_value(tail) <= timing.deadline_alpha(alpha)
         )
         return fired and seen.share >= self.asked.guard_ratio * max(tail, state.objective_stable.share)
 
     @property
-    def _rollback_alpha(self) -> float:
-        return self.alpha if self.asked.ms_max is None else self.alpha / 2
+    def _objective_share(self) -> float:
+        """Of the rollback level: the comparison with stable is the sharper question and has the larger part."""
+        return 0.0 if self.asked.ms_max is None else 0.2
 
     def _within_margin(self, state: LatencyState) -> bool:
         ratio = state.margin.estimate()

@@ -78,7 +78,7 @@ class Panel:
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
         due = accepted and _due(state, look)
-        timing = Timing(has_deadline=state.deadline_s is not None, due=due)
+        timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
         failures = {failure.gate: failure for failure in state.failures}
         before = dict(state.gates)
         after: dict[str, object] = {}
@@ -114,6 +114,8 @@ def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float]
     """(alpha share, what makes the gate from its rollback level and the promotion level) of each configured gate."""
     if policy.accuracy_shadow is not None:
         yield policy.accuracy_shadow.alpha_share, partial(PairedAccuracyGate, policy.accuracy_shadow)
+    for part in policy.slices:
+        yield part.accuracy.alpha_share, partial(PairedAccuracyGate, part.accuracy, slice=part.name)
     if policy.calibration_shadow is not None:
         yield policy.calibration_shadow.alpha_share, partial(CalibrationGate, policy.calibration_shadow)
     if policy.errors_shadow is not None:

@@ -15,11 +15,25 @@ from dataclasses import dataclass, field
 class PairedAccuracyPolicy:
     """accuracy.shadow: both versions answered the same request (McNemar, sequential)."""
 
-    alpha_share: float = 3.0
+    alpha_share: float = 5.0
     guard_points: float = 0.5  # never roll back for a smaller loss, in points of accuracy
     margin_points: float = 1.0  # promote only when a loss this large is excluded
     pairs_min: int = 100
-    bets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
+    required: bool = True
+    bets: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.7)
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePolicy:
+    """accuracy.shadow[name]: the same question about a part of the requests.
+
+    A slice is small, so by default promotion does not wait for its certificate; it can fail a release.
+    """
+
+    name: str
+    accuracy: PairedAccuracyPolicy = PairedAccuracyPolicy(
+        alpha_share=0.5, guard_points=2.0, margin_points=3.0, required=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,7 @@ class LiveAccuracyPolicy:
     the tighter certificate. It can fail a release at any time.
     """
 
-    alpha_share: float = 3.0
+    alpha_share: float = 0.25
     guard_points: float = 0.5
     margin_points: float = 2.0
     labels_min: int = 50  # of each version
@@ -42,7 +56,7 @@ class LiveAccuracyPolicy:
 class CalibrationPolicy:
     """calibration.shadow: confidence against correctness, and the Brier score, candidate minus stable, on pairs."""
 
-    alpha_share: float = 2.0
+    alpha_share: float = 1.0
     tolerance_gap: float = 0.01  # a change of the gap within this is no harm
     guard_gap: float = 0.02  # never roll back for a smaller change
     margin_gap: float = 0.03  # promote only when a change this large is excluded
@@ -60,7 +74,7 @@ class ShadowErrorsPolicy:
     The ceiling certifies the first small exposure of users only; ``errors.live`` holds the full promise.
     """
 
-    alpha_share: float = 0.5
+    alpha_share: float = 0.2
     guard_ratio: float = 1.5
     margin_ratio: float = 3.0
     error_ratio_max: float = 0.01
@@ -72,7 +86,7 @@ class ShadowErrorsPolicy:
 class LiveErrorsPolicy:
     """errors.live: server errors that users got; mirrored ones count as evidence for promotion too."""
 
-    alpha_share: float = 1.0
+    alpha_share: float = 0.5
     guard_ratio: float = 1.5
     margin_ratio: float = 3.0
     error_ratio_max: float = 0.001  # the absolute objective, certified when events are too few for a ratio
@@ -85,7 +99,7 @@ class LatencyPolicy:
     """latency.p95 and latency.p99: against stable by bucket counts, and absolute objectives (None: not judged)."""
 
     p95_alpha_share: float = 2.0
-    p99_alpha_share: float = 1.0
+    p99_alpha_share: float = 0.75
     p95_margin_ratio: float = 1.1
     p99_margin_ratio: float = 1.25
     p95_ms_max: float | None = 200.0
@@ -100,7 +114,7 @@ class LatencyPolicy:
 class BudgetPolicy:
     """budget.burn: how fast the candidate alone spends the service's error budget."""
 
-    alpha_share: float = 0.5
+    alpha_share: float = 0.3
     objective_ratio: float = 0.999  # of requests answered without server error
     rollback_burn: float = 2.0
     freeze_burn: float = 4.0
@@ -131,7 +145,9 @@ class GatePolicy:
 
     rollback_alpha: float = 0.01
     promotion_alpha: float = 0.01
+    deadline_fraction: float = 0.1  # of each rollback level, kept for one exact test at the deadline
     accuracy_shadow: PairedAccuracyPolicy | None = field(default_factory=PairedAccuracyPolicy)
+    slices: tuple[SlicePolicy, ...] = ()
     accuracy_live: LiveAccuracyPolicy | None = field(default_factory=LiveAccuracyPolicy)
     calibration_shadow: CalibrationPolicy | None = field(default_factory=CalibrationPolicy)
     errors_shadow: ShadowErrorsPolicy | None = field(default_factory=ShadowErrorsPolicy)
