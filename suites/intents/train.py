@@ -17,7 +17,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -36,8 +36,8 @@ MAX_TOKENS: Final = 256
 UNKNOWN: Final = "[UNK]"
 SPECIAL_TOKENS: Final = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")  # in BERT's order: [PAD] must be 0
 
-Model = DistilBertForSequenceClassification
-Encoded = list[list[int]]
+Model: TypeAlias = DistilBertForSequenceClassification
+Encoded: TypeAlias = list[list[int]]
 
 
 def new_tokenizer(texts: Sequence[str]) -> Tokenizer:
@@ -144,9 +144,9 @@ class Workshop:
         logits = logits_of(model, self.tokenizer, [e.text for e in examples])
         target = torch.tensor([LABELS.index(e.label) for e in examples])
         accuracy = (logits.argmax(-1) == target).double().mean().item()
-        low, high = 0.1, 10.0
+        low, high, temperature = 0.1, 10.0, 1.0
         for _ in range(60):
-            temperature = (low * high) ** 0.5
+            temperature = math.sqrt(low * high)
             confidence = (logits.double() / temperature).softmax(-1).amax(-1).mean().item()
             low, high = (temperature, high) if confidence > accuracy else (low, temperature)
         with torch.no_grad():
@@ -155,17 +155,17 @@ class Workshop:
         return temperature
 
 
-@torch.no_grad()
 def logits_of(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
     """Logits, float32 [texts, labels], in the order of `texts`."""
     model.eval()
     ids = [e.ids for e in tokenizer.encode_batch(list(texts))]
     out = torch.empty(len(ids), len(LABELS))
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    for start in range(0, len(order), 256):
-        batch = order[start : start + 256]
-        input_ids, attention_mask = _padded([ids[i] for i in batch])
-        out[batch] = model(input_ids=input_ids, attention_mask=attention_mask).logits
+    with torch.no_grad():
+        for start in range(0, len(order), 256):
+            batch = order[start : start + 256]
+            input_ids, attention_mask = _padded([ids[i] for i in batch])
+            out[batch] = model(input_ids=input_ids, attention_mask=attention_mask).logits
     return out
 
 

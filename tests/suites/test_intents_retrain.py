@@ -1,11 +1,14 @@
 """Anyone with torch can make the committed checkpoints again."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from suites.intents.evaluate import CHECKPOINTS, RESULTS
+from suites.intents.evaluate import CHECKPOINTS, RESULTS, probabilities
 from suites.intents.generator import LABELS, held_out
+from suites.intents.recipes import VERSIONS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -31,3 +34,14 @@ def test_the_shared_tokenizer_is_the_committed_one() -> None:
     from suites.intents.train import TOKENIZER
 
     assert TOKENIZER.read_bytes() == (CHECKPOINTS / "v1" / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_committed_graphs_are_exports_of_the_committed_weights(version: str, tmp_path: Path) -> None:
+    """What is served is what was trained: exporting the safetensors again gives the graph's probabilities."""
+    from serving.export import export_onnx
+
+    texts = [e.text for e in held_out(40)]
+    export_onnx(CHECKPOINTS / version, tmp_path / "model.onnx", sample_texts=texts)
+    shutil.copy(CHECKPOINTS / version / "tokenizer.json", tmp_path)
+    assert probabilities(tmp_path, texts) == pytest.approx(probabilities(CHECKPOINTS / version, texts), abs=1e-5)

@@ -1,0 +1,142 @@
+"""A bounded, steady load: held-out texts to the gateway, and their true labels to the controller some seconds later.
+
+    python -m suites.intents.demo.load --gateway URL --api URL --rate-per-s 60 --label-delay-s 4 --for-s 300
+
+Stops by itself after ``--for-s`` seconds; on SIGTERM at once. The last line on standard output is a JSON summary.
+"""
+
+import argparse
+import asyncio
+import collections
+import itertools
+import json
+import signal
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from suites.intents.generator import Example, held_out
+
+TEXTS: Final = 20_000
+IN_FLIGHT_MAX: Final = 64
+LABEL_BATCH_S: Final = 0.5
+REQUEST_ID_HEADER: Final = "x-request-id"
+VERSION_HEADER: Final = "x-serin-model-version"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened so far."""
+
+    sent: int = 0
+    failed: int = 0
+    skipped: int = 0  # not sent, because too many were in flight
+    labelled: int = 0
+    by_version: collections.Counter[str] = field(default_factory=collections.Counter)
+
+
+class Load:
+    """Sends requests at a constant rate whatever the answers take, and labels late."""
+
+    def __init__(self, gateway: str, api: str, *, rate_per_s: float, label_delay_s: float) -> None:
+        self._predict = f"{gateway}/models/intent/predict"
+        self._labels = f"{api}/v1/labels"
+        self._rate_per_s = rate_per_s
+        self._label_delay_s = label_delay_s
+        self._waiting: collections.deque[tuple[float, str, str]] = collections.deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self.tally = Tally()
+
+    async def run(self, for_s: float, stopping: asyncio.Event) -> None:
+        limits = httpx.Limits(max_connections=IN_FLIGHT_MAX, max_keepalive_connections=IN_FLIGHT_MAX)
+        async with httpx.AsyncClient(timeout=10, trust_env=False, limits=limits) as client:
+            labels = asyncio.create_task(self._send_labels(client))
+            await self._send_requests(client, for_s, stopping)
+            await asyncio.gather(*self._in_flight)
+            labels.cancel()
+            await asyncio.gather(labels, return_exceptions=True)
+
+    async def _send_requests(self, client: httpx.AsyncClient, for_s: float, stopping: asyncio.Event) -> None:
+        examples = itertools.cycle(held_out(TEXTS))
+        start_s = time.monotonic()
+        for number in range(int(for_s * self._rate_per_s)):
+            wait_s = start_s + number / self._rate_per_s - time.monotonic()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            if stopping.is_set():
+                return
+            if len(self._in_flight) >= IN_FLIGHT_MAX:
+                self.tally.skipped += 1
+                continue
+            task = asyncio.create_task(self._ask(client, next(examples)))
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+
+    async def _ask(self, client: httpx.AsyncClient, example: Example) -> None:
+        request_id = str(uuid.uuid4())
+        self.tally.sent += 1
+        try:
+            answer = await client.post(
+                self._predict, json={"text": example.text}, headers={REQUEST_ID_HEADER: request_id}
+            )
+        except httpx.HTTPError:
+            self.tally.failed += 1
+            return
+        if answer.is_error:
+            self.tally.failed += 1
+            return
+        self.tally.by_version[answer.headers.get(VERSION_HEADER, "?")] += 1
+        self._waiting.append((time.monotonic() + self._label_delay_s, request_id, example.label))
+
+    async def _send_labels(self, client: httpx.AsyncClient) -> None:
+        while True:
+            await asyncio.sleep(LABEL_BATCH_S)
+            due: list[dict[str, str]] = []
+            while self._waiting and self._waiting[0][0] <= time.monotonic():
+                _, request_id, label = self._waiting.popleft()
+                due.append({"request_id": request_id, "label": label, "source": "demo"})
+            if not due:
+                continue
+            try:
+                answer = await client.post(self._labels, json={"labels": due})
+            except httpx.HTTPError:
+                continue  # the controller is away; these labels are lost, as some always are
+            self.tally.labelled += len(due) if answer.is_success else 0
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--gateway", required=True)
+    flags.add_argument("--api", required=True)
+    flags.add_argument("--rate-per-s", type=float, default=60.0)
+    flags.add_argument("--label-delay-s", type=float, default=4.0)
+    flags.add_argument("--for-s", type=float, default=300.0)
+    chosen = flags.parse_args()
+    load = Load(chosen.gateway, chosen.api, rate_per_s=chosen.rate_per_s, label_delay_s=chosen.label_delay_s)
+    asyncio.run(_until_stopped(load, chosen.for_s))
+    tally = load.tally
+    print(
+        json.dumps(
+            {
+                "sent": tally.sent,
+                "failed": tally.failed,
+                "skipped": tally.skipped,
+                "labelled": tally.labelled,
+                "by_version": dict(sorted(tally.by_version.items())),
+            }
+        )
+    )
+
+
+async def _until_stopped(load: Load, for_s: float) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await load.run(for_s, stopping)
+
+
+if __name__ == "__main__":
+    main()
