@@ -27,6 +27,7 @@ class Settings:
     capture_ratio: float = 1.0
     capture_text: bool = False
     replica_threads: int = 1
+    webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
     scrape_interval_s: float = 1.0
 

@@ -1,5 +1,7 @@
 """The controller of an installation, with its local data plane."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from controller.adapters.clock import SystemClock
@@ -11,6 +13,8 @@ from controller.adapters.prometheus import PrometheusMetrics
 from controller.adapters.prometheus_server import TargetFiles
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.store import Store
+from controller.api.app import ApiPorts, create_app
+from controller.api.server import serve
 from controller.bootstrap.stores import policies_of, store_of
 from controller.packages import PackageStore
 from controller.perform import World
@@ -32,6 +36,23 @@ class Controller:
     def close(self) -> None:
         self.replicas.close()
         self.store.close()
+
+
+def serve_api(controller: Controller, *, wake: Callable[[], None]) -> AbstractContextManager[str]:
+    """The HTTP interface, served while the block lasts. ``wake`` is called when somebody changed something."""
+    store, settings = controller.store, controller.settings
+    ports = ApiPorts(
+        samples=store.samples,
+        journal=store.journal,
+        inbox=store.inbox,
+        freezes=store.freezes,
+        deliveries=store.deliveries,
+        clock=SystemClock(),
+        wake=wake,
+    )
+    secret = settings.webhook_secret
+    app = create_app(ports, webhook_secret=secret.encode() if secret else None)
+    return serve(app, "127.0.0.1", settings.api_port)
 
 
 def build(home: Home) -> Controller:

@@ -20,7 +20,8 @@ import httpx
 
 from suites.intents.generator import Example, held_out
 
-TEXTS: Final = 20_000
+TEXTS: Final = 30_000
+SUITE_TEXTS: Final = 600  # the first held-out texts are the suite file
 IN_FLIGHT_MAX: Final = 64
 LABEL_BATCH_S: Final = 0.5
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -60,7 +61,7 @@ class Load:
             await asyncio.gather(labels, return_exceptions=True)
 
     async def _send_requests(self, client: httpx.AsyncClient, for_s: float, stopping: asyncio.Event) -> None:
-        examples = itertools.cycle(held_out(TEXTS))
+        examples = itertools.cycle(held_out(SUITE_TEXTS + TEXTS)[SUITE_TEXTS:])
         start_s = time.monotonic()
         for number in range(int(for_s * self._rate_per_s)):
             wait_s = start_s + number / self._rate_per_s - time.monotonic()

@@ -1,0 +1,109 @@
+"""An installation of Serin of its own, used as a person would use it: by its command and its HTTP interface."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+UP_WITHIN_S: Final = 90.0
+DOWN_WITHIN_S: Final = 45.0
+SERIN: Final = str(Path(sys.executable).with_name("serin"))
+
+
+class DemoError(Exception):
+    """The demonstration could not go on; says why in one line."""
+
+
+class Installation:
+    """`serin up` in a folder, and what it answers."""
+
+    def __init__(self, home: Path, settings: Mapping[str, Any], client: httpx.Client) -> None:
+        self.home = home
+        self.gateway = f"http://127.0.0.1:{settings['gateway_port']}"
+        self.api = f"http://127.0.0.1:{settings['api_port']}"
+        self._client = client
+
+    def serin(self, *arguments: str) -> str:
+        """Run a command; its output. Raises DemoError where it fails."""
+        command = [SERIN, *arguments, "--home", str(self.home)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode != 0:
+            raise DemoError(f"`serin {' '.join(arguments)}` exited with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def releases(self) -> Sequence[Mapping[str, Any]]:
+        """Newest first."""
+        answer = self._get("/v1/releases?model=intent")
+        return list(answer["releases"]) if answer else []
+
+    def release(self, release_id: str) -> Mapping[str, Any] | None:
+        return self._get(f"/v1/releases/{release_id}")
+
+    def serving_version(self) -> str | None:
+        """The version that answers a user now."""
+        with suppress(httpx.HTTPError):
+            answer = self._client.post(f"{self.gateway}/models/intent/predict", json={"text": "where is my order"})
+            if answer.is_success:
+                return str(answer.json()["model_version"])
+        return None
+
+    def _get(self, path: str) -> Mapping[str, Any] | None:
+        with suppress(httpx.HTTPError):
+            answer = self._client.get(self.api + path)
+            if answer.is_success:
+                found: Mapping[str, Any] = answer.json()
+                return found
+        return None
+
+
+@contextmanager
+def installation(home: Path, policy: Path, tell: Callable[[str], None]) -> Iterator[Installation]:
+    """A fresh installation that is up; down, with nothing left running, when the block ends."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    command = [SERIN, "up", "--home", str(home), "--free-ports", "--capture-text", "--policy", str(policy)]
+    log = home / "up.log"
+    with log.open("wb") as output, httpx.Client(timeout=5, trust_env=False) as client:
+        # A session of its own: Ctrl-C comes to us alone, and we end it in order.
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            _await_up(process, log, tell)
+            yield Installation(home, json.loads((home / "settings.json").read_text()), client)
+        finally:
+            tell("ending everything")
+            _end(process, home)
+
+
+def _await_up(process: subprocess.Popen[bytes], log: Path, tell: Callable[[str], None]) -> None:
+    deadline_s, told = time.monotonic() + UP_WITHIN_S, 0
+    while time.monotonic() < deadline_s:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines[told:]:
+            tell(line.removeprefix("serin: "))
+        told = len(lines)
+        if any("up. Models" in line for line in lines):
+            return
+        if process.poll() is not None:
+            raise DemoError(f"`serin up` ended with {process.returncode}; its log: {log}")
+        time.sleep(0.1)
+    raise DemoError(f"`serin up` was not ready within {UP_WITHIN_S:g} s; its log: {log}")
+
+
+def _end(process: subprocess.Popen[bytes], home: Path) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(DOWN_WITHIN_S)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    # Ends what a killed supervisor left; finds nothing where all went well.
+    subprocess.run([SERIN, "down", "--home", str(home)], capture_output=True, check=False, timeout=DOWN_WITHIN_S)

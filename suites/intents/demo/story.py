@@ -1,0 +1,38 @@
+"""What the demonstration shows: the versions in their order, what each is, and what must become of it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One version. ``blamed``: how the name of the gate that stops it has to begin."""
+
+    version: str
+    checkpoint: str
+    what: str
+    expected: str
+    blamed: str = ""
+
+
+ACTS: Final = (
+    Act("1", "v1", "a good model, the first", "promoted"),
+    Act("2", "v2", "better: trained on more", "promoted"),
+    Act("3", "v3", "lost part of its training set", "rolled_back", "accuracy"),
+    Act("4", "v4", "as accurate, too sure of itself", "rolled_back", "calibration"),
+    Act("5", "v5", "right answers, padded to 256 tokens", "rolled_back", "latency"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a version, for people and, as JSON, for machines."""
+
+    version: str
+    expected: str
+    outcome: str
+    blamed_gate: str | None
+    seconds: float
+    reason: str
+    as_expected: bool
+    report: str | None = None
