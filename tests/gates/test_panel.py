@@ -1,0 +1,225 @@
+"""The panel: what it answers in each phase, what it remembers, and what it makes of faults."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gates.evidence import Answer, ArmCounts, Fault, LabelledPair
+from gates.outcome import Outcome, combine
+from gates.panel import Panel, state_from_json, state_to_json
+from gates.policy import GatePolicy, SlicePolicy
+from gates.verdict import Stage, Window
+from tests.gates.support import World, look, run
+
+PANEL = Panel(GatePolicy())
+METRIC_GATES = {"errors.shadow", "errors.live", "latency.p95", "latency.p99", "budget.burn"}
+
+
+def blamed(history):
+    """Gates that failed, in the order of their first failure."""
+    return list(
+        dict.fromkeys(gate for verdicts in history for gate, v in verdicts.items() if v.outcome is Outcome.FAIL)
+    )
+
+
+def required(verdicts, *stages):
+    return combine(v.outcome for v in verdicts.values() if v.stage in stages and not v.advisory)
+
+
+def test_an_equal_candidate_passes_shadow_then_live_and_never_fails():
+    _, history = run(
+        PANEL, PANEL.start(deadline_s=7200.0), World(shadow_looks=60, share=0.2, label_share=0.2), 120, seed=1
+    )
+    assert blamed(history) == []
+    assert required(history[59], Stage.SHADOW) is Outcome.PASS
+    assert required(history[-1], Stage.SHADOW, Stage.LIVE) is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("world", "gate"),
+    [
+        (World(worse=0.07, better=0.03), "accuracy.shadow"),
+        (World(overconfidence=0.09), "calibration.shadow"),
+        (World(error_factor=10), "errors.shadow"),
+        (World(slow=1.3, shadow_looks=5), "latency.p95"),
+        (World(error=0.01, error_factor=5, shadow_looks=1), "errors.live"),
+    ],
+)
+def test_each_fault_is_blamed_on_its_gate(world, gate):
+    """And never promoted: the gates of its stage together never pass before."""
+    _, history = run(PANEL, PANEL.start(deadline_s=7200.0), world, 60, seed=2)
+    assert gate in blamed(history)
+    assert all(verdicts[gate].outcome is not Outcome.PASS for verdicts in history)
+
+
+def test_live_gates_wait_while_there_is_only_mirrored_traffic():
+    _, history = run(PANEL, PANEL.start(), World(), 5, seed=3)
+    live = [verdict for verdict in history[-1].values() if verdict.stage is Stage.LIVE]
+    assert len(live) == 5
+    assert {verdict.outcome for verdict in live} == {Outcome.INCONCLUSIVE}
+    assert all(verdict.reason.startswith("No l") for verdict in live)
+
+
+def test_every_gate_speaks_at_every_look_with_reason_and_window():
+    _, history = run(PANEL, PANEL.start(), World(), 3, seed=3)
+    for verdicts in history:
+        assert tuple(verdicts) == PANEL.names
+        assert all(v.reason.endswith(".") and v.window is not None for v in verdicts.values())
+
+
+def test_restart_in_the_middle_changes_nothing():
+    """Through JSON and back at every look: the same states, the same verdicts, float for float."""
+    rng_a, rng_b = np.random.default_rng(5), np.random.default_rng(5)
+    straight = restarted = PANEL.start(deadline_s=1800.0)
+    for sequence in range(1, 41):
+        restarted = state_from_json(json.loads(json.dumps(state_to_json(restarted), allow_nan=False)))
+        straight, expected = PANEL.look(straight, look(rng_a, sequence, World(shadow_looks=10)))
+        restarted, found = PANEL.look(restarted, look(rng_b, sequence, World(shadow_looks=10)))
+        assert found == expected
+        assert restarted == straight
+
+
+def test_state_does_not_grow_with_traffic():
+    small, _ = run(PANEL, PANEL.start(), World(shadow_looks=10), 20, seed=6)
+    large, _ = run(PANEL, small, World(shadow_looks=10), 0, seed=6)
+    for sequence in range(21, 61):
+        large, _ = PANEL.look(large, look(np.random.default_rng(sequence), sequence, World(shadow_looks=10)))
+    assert len(json.dumps(state_to_json(large))) < 1.1 * len(json.dumps(state_to_json(small)))
+
+
+def test_a_state_of_another_shape_is_refused():
+    document = state_to_json(PANEL.start())
+    document["gates"]["accuracy.shadow"]["state"]["peak_harm"] = "0"
+    with pytest.raises(ValueError, match="expected float"):
+        state_from_json(document)
+    document["gates"]["accuracy.shadow"]["kind"] = "Unknown"
+    with pytest.raises(ValueError, match="unknown kind"):
+        state_from_json(document)
+
+
+def test_a_source_in_fault_makes_errors_of_its_gates_only_and_leaves_their_state():
+    before, _ = run(PANEL, PANEL.start(), World(shadow_looks=2), 10, seed=7)
+    broken = replace(
+        look(np.random.default_rng(8), 11, World(shadow_looks=2)),
+        faults=(Fault("metrics", "Prometheus did not answer within 2 s"),),
+    )
+    after, verdicts = PANEL.look(before, broken)
+    for verdict in verdicts:
+        assert (verdict.outcome is Outcome.ERROR) == (verdict.gate in METRIC_GATES)
+        if verdict.gate in METRIC_GATES:
+            assert "Prometheus did not answer" in verdict.reason
+            assert dict(after.gates)[verdict.gate] == dict(before.gates)[verdict.gate]
+
+
+def test_a_pass_is_not_reported_while_its_source_is_in_fault_and_is_afterwards():
+    world = World(shadow_looks=20)
+    state, history = run(PANEL, PANEL.start(), world, 20, seed=9)
+    assert history[-1]["errors.shadow"].outcome is Outcome.PASS
+    rng = np.random.default_rng(1)
+    fault = replace(look(rng, 21, world), faults=(Fault("metrics", "away"),))
+    state, verdicts = PANEL.look(state, fault)
+    assert combine(v.outcome for v in verdicts if v.gate == "errors.shadow") is Outcome.ERROR
+    _, verdicts = PANEL.look(state, look(rng, 22, world))
+    assert next(v for v in verdicts if v.gate == "errors.shadow").outcome is Outcome.PASS
+
+
+def test_a_failure_stays_whatever_comes_later():
+    """Also while its source is in fault, and when the evidence turns good again."""
+    bad, good = World(error_factor=30, shadow_looks=99), World(error=0.0, shadow_looks=99)
+    state, history = run(PANEL, PANEL.start(), bad, 10, seed=10)
+    assert history[-1]["errors.shadow"].outcome is Outcome.FAIL
+    rng = np.random.default_rng(2)
+    for sequence in range(11, 60):
+        state, verdicts = PANEL.look(state, look(rng, sequence, good))
+    assert next(v for v in verdicts if v.gate == "errors.shadow").outcome is Outcome.FAIL
+    fault = replace(look(rng, 60, good), faults=(Fault("metrics", "away"),))
+    _, verdicts = PANEL.look(state, fault)
+    found = next(v for v in verdicts if v.gate == "errors.shadow")
+    assert found.outcome is Outcome.FAIL
+    assert "Failed at look" in found.reason
+
+
+def test_burning_the_budget_four_times_too_fast_freezes_and_stays_frozen():
+    state = PANEL.start()
+    base = look(np.random.default_rng(0), 1, World(shadow_looks=0))
+    burning = ArmCounts(1000, 12, base.candidate.latency_counts)
+    state, verdicts = PANEL.look(state, replace(base, candidate=burning))
+    assert next(v for v in verdicts if v.gate == "budget.burn").freezes
+    _, verdicts = PANEL.look(state, look(np.random.default_rng(1), 2, World(shadow_looks=0, error=0)))
+    assert next(v for v in verdicts if v.gate == "budget.burn").freezes
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"sequence": 3}, "sequence"),
+        ({"sequence": 2}, "sequence"),
+        ({"sequence": True}, "sequence"),
+        ({"window": Window(60.0, 240.0)}, "window"),
+        ({"candidate_share": float("nan")}, "candidate_share"),
+        ({"candidate_share": 1.5}, "candidate_share"),
+    ],
+)
+def test_a_look_out_of_order_is_an_error_of_every_gate_and_forgets_nothing(change, field):
+    state, _ = run(PANEL, PANEL.start(), World(), 3, seed=11)
+    after, verdicts = PANEL.look(state, replace(look(np.random.default_rng(0), 4, World()), **change))
+    assert after == state
+    assert all(v.outcome is Outcome.ERROR and f"{field}:" in v.reason for v in verdicts)
+
+
+def test_live_counts_that_are_missing_are_an_error_not_silence():
+    """The candidate serves users and nothing is known of it: lessons, argo 1466 and flagger 1035."""
+    state, _ = run(PANEL, PANEL.start(), World(shadow_looks=2), 4, seed=12)
+    _, verdicts = PANEL.look(state, replace(look(np.random.default_rng(0), 5, World(shadow_looks=2)), candidate=None))
+    assert {v.gate for v in verdicts if v.outcome is Outcome.ERROR} == METRIC_GATES
+
+
+def test_a_window_of_no_traffic_holds():
+    """Zero requests are neither a failure nor a success."""
+    empty = ArmCounts(0, 0, (0,) * 93)
+    state = PANEL.start()
+    for sequence in range(1, 5):
+        quiet = replace(
+            look(np.random.default_rng(0), sequence, World(shadow_looks=0)),
+            stable=empty,
+            candidate=empty,
+            shadow=empty,
+            pairs=(),
+            stable_labels=None,
+            candidate_labels=None,
+        )
+        state, verdicts = PANEL.look(state, quiet)
+        assert {v.outcome for v in verdicts} == {Outcome.INCONCLUSIVE}
+
+
+def test_a_gate_that_is_not_configured_is_left_out_and_leaves_its_level_to_the_others():
+    policy = GatePolicy(accuracy_live=None, latency=None, slices=(SlicePolicy("de"),))
+    panel = Panel(policy)
+    assert panel.names == (
+        "accuracy.shadow",
+        "accuracy.shadow[de]",
+        "calibration.shadow",
+        "errors.shadow",
+        "errors.live",
+        "budget.burn",
+    )
+    assert sum(gate.alpha for gate in panel._gates) == pytest.approx(policy.rollback_alpha)
+    assert sum(gate.alpha for gate in PANEL._gates) == pytest.approx(policy.rollback_alpha)
+
+
+def test_the_deadline_test_runs_once_at_a_deadline_that_was_fixed_before():
+    """A loss too small for the watching part is found by the exact test, at that look and no other."""
+    panel = Panel(GatePolicy(deadline_fraction=0.9))
+    right, wrong = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
+    minute = (LabelledPair("yes", right, wrong),) * 3 + (LabelledPair("yes", wrong, right),) * 2
+    minute += (LabelledPair("yes", right, right),) * 95
+    watched, timed, failed = panel.start(), panel.start(deadline_s=40 * 60.0), []
+    for sequence in range(1, 45):
+        seen = replace(look(np.random.default_rng(sequence), sequence, World()), pairs=minute)
+        watched, without = panel.look(watched, seen)
+        timed, verdicts = panel.look(timed, seen)
+        assert without[0].outcome is Outcome.INCONCLUSIVE
+        failed.append(verdicts[0].outcome is Outcome.FAIL)
+    assert failed.index(True) == 39
