@@ -1,1 +1,1 @@
-"""The LitServe application that serves one version of a text classifier. Imports nothing of Serin's outside this folder."""
+"""The LitServe application that serves one version of a text classifier; imports nothing of ours outside it."""

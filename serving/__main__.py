@@ -5,7 +5,6 @@ Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the arti
 """
 
 import argparse
-import contextlib
 import ipaddress
 import logging
 import os
@@ -146,9 +145,7 @@ def is_loopback(host: str) -> bool:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket: from here on connections wait instead of being refused."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=1024)
-    listener.setblocking(False)
-    return listener
+    return socket.create_server((host, port), family=family, backlog=1024)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -182,11 +179,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write_port(path: Path, port: int) -> None:
     """Whole or not at all: who waits for the file never reads half a number."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(f"{port}\n")
-    with contextlib.ExitStack() as stack:
-        stack.callback(Path(file.name).unlink, missing_ok=True)
-        Path(file.name).replace(path)
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    whole.write_text(f"{port}\n")
+    whole.replace(path)
 
 
 if __name__ == "__main__":

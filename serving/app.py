@@ -30,7 +30,7 @@ from serving.tokenizer import Tokenizer
 LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
 
 
-class ReplicaServer(LitServer):
+class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
     """LitServe's application, request handlers and health page for one version.
 
     Its launcher and queues are not used: ``serving.life`` starts the processes, ``serving.link`` joins them.

@@ -143,8 +143,8 @@ def config_labels(config_bytes: bytes) -> tuple[str, ...]:
     names = config.get("id2label")
     if not isinstance(names, dict) or len(names) < 2:
         raise ArtifactError(CONFIG_FILE, "id2label must name two or more labels")
-    labels = tuple(names.get(str(index)) for index in range(len(names)))
-    if not all(isinstance(label, str) and label for label in labels) or len(set(labels)) != len(labels):
+    labels = tuple(str(names.get(str(index)) or "") for index in range(len(names)))
+    if not all(labels) or len(set(labels)) != len(labels):
         raise ArtifactError(CONFIG_FILE, f"id2label must give a name of its own to each of 0 to {len(names) - 1}")
     return labels
 
@@ -157,7 +157,9 @@ def file_record(path: Path) -> FileRecord:
 
 def _check_names(directory: Path, expected: set[str]) -> None:
     found = set()
-    for entry in os.scandir(directory):
+    with os.scandir(directory) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    for entry in entries:
         found.add(entry.name)
         if entry.is_symlink() or not entry.is_file(follow_symlinks=False):
             raise ArtifactError(entry.name, "is not a plain file (links and folders are refused)")

@@ -120,6 +120,8 @@ class Capture:
                 self._fill(batch)
             if batch:
                 self._send(batch)
+        if self._receiver is not None:
+            self._receiver.close()
 
     def _fill(self, batch: list[CapturedPrediction]) -> None:
         while len(batch) < BATCH_PREDICTIONS_MAX:
@@ -163,6 +165,9 @@ class _Receiver:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
         self._path = parts.path.rstrip("/") + PREDICTIONS_ROUTE
+
+    def close(self) -> None:
+        self._connection.close()
 
     def post(self, body: bytes) -> _Reply:
         try:

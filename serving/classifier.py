@@ -27,7 +27,7 @@ async def _admit(request: Request) -> Call:
     return call
 
 
-class TextClassifier(LitAPI):
+class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     """Texts in, rows out.
 
     LitServe reads the annotation of ``decode_request``: as a dependency it runs in the HTTP process, so that a bad
@@ -75,7 +75,7 @@ class TextClassifier(LitAPI):
         return output
 
 
-class BatchLoop(LitLoop):
+class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
     """Waits without polling, then works batch by batch: what arrives during one engine call makes the next."""
 
     def __init__(self, batching: Batching) -> None:
@@ -113,9 +113,7 @@ def take(waiting: deque[Job], texts_max: int) -> list[Job]:
     return batch
 
 
-def answer_jobs(
-    jobs: Sequence[Job], predict: Callable[[Sequence[str]], list[Row]], texts_max: int
-) -> list[Outcome]:
+def answer_jobs(jobs: Sequence[Job], predict: Callable[[Sequence[str]], list[Row]], texts_max: int) -> list[Outcome]:
     """Outcomes of the jobs. One that fails does not fail the others: a failed batch is tried again job by job."""
     now_s = time.monotonic()
     live = [job for job in jobs if job.expires_at_s > now_s]
@@ -129,7 +127,7 @@ def _answer_live(
     texts = [text for job in jobs for text in job.texts]
     try:
         rows = iter([row for at in range(0, len(texts), texts_max) for row in predict(texts[at : at + texts_max])])
-    except Exception:  # whatever the engine raises is this batch's failure, not the worker's
+    except Exception:  # noqa: BLE001  (whatever the engine raises is this batch's failure, not the worker's)
         if len(jobs) > 1:
             return [outcome for job in jobs for outcome in _answer_live([job], predict, texts_max)]
         _log.exception("the engine failed")  # its message names shapes and operators, never texts

@@ -1,4 +1,4 @@
-"""The outermost layer of the HTTP process: names each request, marks each response, counts each prediction request once."""
+"""The outermost layer of the HTTP process: names requests, marks responses, counts each prediction request once."""
 
 import re
 import time

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import HTTPException, Request
-
 from starlette.responses import Response
 
 from serving.calls import Call, Identity, answer, captured, read_call

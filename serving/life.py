@@ -138,9 +138,7 @@ def _end_within(process: BaseProcess, timeout_s: float) -> None:
         process.join()
 
 
-def serve_http(
-    server: ReplicaServer, listener: socket.socket, control: socket.socket, supervisor_pid: int
-) -> None:
+def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.socket, supervisor_pid: int) -> None:
     """The HTTP process: serves until the control socket's other end is closed, then drains."""
     settings, identity = server.settings, server.identity
     metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms)
@@ -151,6 +149,7 @@ def serve_http(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
@@ -169,7 +168,7 @@ def serve_http(
 
 async def _follow(control: socket.socket, front: Front, http: uvicorn.Server) -> None:
     """Take in each new worker's socket; when the supervisor closes the control socket, or dies, stop."""
-    control.setblocking(False)
+    control.settimeout(0)
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(control, readable.set)
@@ -186,4 +185,8 @@ async def _follow(control: socket.socket, front: Front, http: uvicorn.Server) ->
 
 def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket, metrics: Path) -> int:
     """Serve one verified version on a listening socket; returns the exit status."""
+    library = logging.getLogger("litserve")  # writes to standard output by a handler of its own unless told not to
+    library.handlers.clear()
+    library.propagate = True
+    library.setLevel(logging.WARNING)
     return Supervisor(ReplicaServer(settings, manifest, fingerprint), listener, metrics).run()

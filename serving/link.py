@@ -36,7 +36,7 @@ class Job:
 class Row(NamedTuple):
     """One text's class probabilities in label order, and what the tokenizer did to it."""
 
-    probabilities: tuple[float, ...]
+    probabilities: Sequence[float]
     tokens: int
     unknown_tokens: int
     truncated: bool
@@ -121,6 +121,7 @@ class _ApiEnd(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self.ready = False
         self.outstanding: set[str] = set()
+        self._unsent: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -132,13 +133,20 @@ class _ApiEnd(asyncio.Protocol):
             else:
                 self._dispatcher.answered(self, map(_outcome, message))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio passes it)
         self._dispatcher.lost(self)
 
     def send(self, job: Job) -> None:
-        assert self._transport is not None  # noqa: S101  (only a joined worker is sent anything)
+        """Jobs of one turn of the event loop leave in one write, which wakes the worker once."""
         self.outstanding.add(job.uid)
-        self._transport.write(frame((job.uid, job.texts, job.expires_at_s)))
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(frame((job.uid, job.texts, job.expires_at_s)))
+
+    def _flush(self) -> None:
+        assert self._transport is not None  # noqa: S101  (only a joined worker is sent anything)
+        self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
 
 class Dispatcher:
@@ -159,7 +167,7 @@ class Dispatcher:
         return len(self._waiting) + sum(len(worker.outstanding) for worker in self._workers)
 
     async def add_worker(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
+        connection.settimeout(0)
         loop = asyncio.get_running_loop()
         _, worker = await loop.create_connection(lambda: _ApiEnd(self), sock=connection)
         self._workers.append(worker)

@@ -34,7 +34,7 @@ GOLDEN_TEXTS: Final = (
     "Cafe\u0301 with a combining accent",
     "My card 4111-1111 was charged $12.50 twice on 2026-11-23 at 09:41",
     "e-mail me@example.org or see https://example.org/help?id=42&x=%20y",
-    "don't, won't, it's — “quoted” ‘text’ … and (brackets) [more] {even more}",
+    "don't, won't, it's — “quoted” «text» … and (brackets) [more] {even more}",
     "tabs\tand\nline\r\nbreaks  and   runs of spaces",
     "  leading and trailing  ",
     "🙂👍🏽 it works 👩‍👩‍👧‍👦",
@@ -45,7 +45,7 @@ GOLDEN_TEXTS: Final = (
     "أين طلبي؟",
     "मेरा ऑर्डर कहाँ है",
     "supercalifragilisticexpialidocious antidisestablishmentarianism",
-    "ﬁnance ½ ² № Ⅳ ＦＵＬＬＷＩＤＴＨ zero\u200bwidth",
+    "ﬁnance ½ ² № Ⅳ \uff26\uff35\uff2c\uff2c zero\u200bwidth",
     "a long message that has to be cut at some point " * 60,
 )
 _LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers")
@@ -146,7 +146,7 @@ def _max_tokens(config: dict[str, Any], tokenizer_file: Path) -> int:
     if type(positions) is not int or positions < 3:
         raise ArtifactError(CONFIG_FILE, "max_position_embeddings must be a whole number of at least 3")
     truncation = json.loads(tokenizer_file.read_bytes()).get("truncation") or {}
-    return min(positions, truncation.get("max_length", positions))
+    return min(positions, int(truncation.get("max_length", positions)))
 
 
 def _own_version() -> str:

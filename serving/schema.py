@@ -20,7 +20,7 @@ class PredictBody(BaseModel):
 
 
 class ApiError(Exception):
-    """A request that is refused: an HTTP status, a code for programs, a message for people, the field if one is to blame."""
+    """A refused request: an HTTP status, a code for programs, a message for people, the field if one is to blame."""
 
     def __init__(
         self,

@@ -1,0 +1,24 @@
+"""What serving may pull in."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def imported_by(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_serving_needs_no_torch_and_no_mlflow() -> None:
+    loaded = imported_by("import serving.life, serving.engine, serving.packaging")
+    assert not loaded & {"torch", "transformers", "onnx", "mlflow", "pandas", "scipy", "controller", "gates", "suites"}
+
+
+@pytest.mark.parametrize("module", ["serving.contract", "serving.artifact", "serving.settings"])
+def test_what_others_import_is_standard_library_only(module: str) -> None:
+    """The controller reads packages and names without paying for a server."""
+    third_party = imported_by(f"import {module}") - set(sys.stdlib_module_names) - imported_by("pass")
+    assert third_party == {"serving"}

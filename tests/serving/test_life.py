@@ -1,0 +1,208 @@
+"""The life of a replica: it refuses what it must not serve, ends whole, and loses nothing on the way."""
+
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from serving.artifact import MANIFEST_FILE, file_record
+from serving.contract import (
+    CAPTURED_METRIC,
+    COLD_REQUESTS_METRIC,
+    PREDICT_ROUTE,
+    PREDICTIONS_SCHEMA,
+    QUEUE_DEPTH_METRIC,
+    REQUEST_ID_HEADER,
+    REQUESTS_METRIC,
+)
+from tests.serving.replica import REPOSITORY, Replica, replica, until
+from tests.serving.test_capture import Receiver, receiver  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.integration
+
+
+def serve(*flags: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end; for starts that are refused."""
+    command = [sys.executable, "-m", "serving", "--model", "intent", "--version", "1", "--port", "0", *flags]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+
+
+def predict(running: Replica, texts: int = 1) -> httpx.Response:
+    body = {"texts": ["where is my order " * 20] * texts}
+    return httpx.post(running.url + PREDICT_ROUTE, json=body, trust_env=False, timeout=30)
+
+
+def all_gone(family: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+
+
+def test_a_tampered_artifact_is_refused_by_name(package: Path) -> None:
+    with (package / "tokenizer.json").open("ab") as file:
+        file.write(b" ")
+    done = serve("--artifact", str(package))
+    assert done.returncode == 3
+    assert "artifact refused: tokenizer.json: has" in done.stderr
+
+
+def test_a_graph_that_cannot_run_ends_the_replica(package: Path) -> None:
+    """The manifest may be right about a broken graph: the replica must end, not stay unhealthy for ever."""
+    (package / "model.onnx").write_bytes(b"no graph")
+    manifest = json.loads((package / MANIFEST_FILE).read_bytes())
+    record = file_record(package / "model.onnx")
+    manifest["files"]["model.onnx"] = {"sha256": record.sha256, "size_bytes": record.size_bytes}
+    (package / MANIFEST_FILE).write_text(json.dumps(manifest))
+    done = serve("--artifact", str(package))
+    assert done.returncode == 1
+    assert "model.onnx: is not a graph" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--host", "0.0.0.0"], "--allow-open"),  # noqa: S104
+        (["--host", "example.org"], "--allow-open"),
+        (["--capture-ratio", "1.5"], "--capture-ratio"),
+        (["--max-batch-size", "0"], "--max-batch-size"),
+        (["--threads", "0"], "--threads"),
+    ],
+)
+def test_a_wrong_flag_is_a_usage_error(built_package: Path, flags: list[str], words: str) -> None:
+    """Without authentication a replica is reachable from this machine only, unless it is told otherwise."""
+    done = serve("--artifact", str(built_package), *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_sigterm_drains_and_leaves_no_process(built_package: Path) -> None:
+    """Requests that were accepted are answered; afterwards nothing is left, the metrics directory included."""
+    with replica(built_package) as running, ThreadPoolExecutor(8) as pool:
+        family = running.family()
+        assert len(family) == 3
+        family[2].suspend()
+        answers = [pool.submit(predict, running) for _ in range(8)]
+        until(lambda: running.total(QUEUE_DEPTH_METRIC) == 8, "requests are in flight")
+        running.process.terminate()
+        until(lambda: not running.is_healthy(), "no new request is taken")
+        family[2].resume()
+        assert [answer.result().status_code for answer in answers] == [200] * 8
+        assert running.process.wait(timeout=20) == 0
+        assert all_gone(family)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_drains_too(built_package: Path, number: signal.Signals) -> None:
+    """Ctrl-C reaches every process of a terminal's foreground group at once."""
+    with replica(built_package) as running, ThreadPoolExecutor(1) as pool:
+        family = running.family()
+        family[2].suspend()
+        answer = pool.submit(predict, running)
+        until(lambda: running.total(QUEUE_DEPTH_METRIC) == 1, "a request is in flight")
+        for process in family:
+            process.send_signal(number)
+        family[2].resume()
+        assert answer.result().status_code == 200
+        assert running.process.wait(timeout=20) == 0
+        assert all_gone(family)
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["supervisor", "http process"])
+def test_no_process_outlives_the_replica_even_after_kill_9(built_package: Path, victim: int) -> None:
+    with replica(built_package) as running:
+        family = running.family()
+        family[victim].kill()
+        until(lambda: all_gone(family), "every process has ended")
+        assert running.process.wait(timeout=10) != 0
+
+
+def test_a_killed_worker_is_replaced(built_package: Path) -> None:
+    with replica(built_package) as running:
+        worker = running.family()[2]
+        worker.kill()
+        until(lambda: not running.is_healthy() or len(running.family()) == 3, "the loss is seen")
+        until(lambda: running.is_healthy() and running.family()[-1].pid != worker.pid, "a new worker is ready")
+        assert predict(running).status_code == 200
+
+
+def test_the_requests_of_a_killed_worker_are_answered_with_an_error(built_package: Path) -> None:
+    with replica(built_package) as running, ThreadPoolExecutor(4) as pool:
+        worker = running.family()[2]
+        worker.suspend()
+        answers = [pool.submit(predict, running) for _ in range(4)]
+        until(lambda: running.total(QUEUE_DEPTH_METRIC) == 4, "requests are with the worker")
+        worker.kill()
+        assert [answer.result().status_code for answer in answers] == [500] * 4
+        assert answers[0].result().json()["error"]["code"] == "inference_failed"
+        until(running.is_healthy, "a new worker is ready")
+        assert running.total(REQUESTS_METRIC, code="500") == 4
+
+
+def test_too_many_waiting_requests_are_refused_at_once(built_package: Path) -> None:
+    with replica(built_package, "--queue-limit", "2") as running, ThreadPoolExecutor(2) as pool:
+        worker = running.family()[2]
+        worker.suspend()
+        answers = [pool.submit(predict, running) for _ in range(2)]
+        until(lambda: running.total(QUEUE_DEPTH_METRIC) == 2, "the queue is full")
+        refused = predict(running)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        worker.resume()
+        assert [answer.result().status_code for answer in answers] == [200, 200]
+
+
+def test_a_request_that_waits_too_long_gets_504(built_package: Path) -> None:
+    with replica(built_package, "--answer-timeout-s", "0.3") as running:
+        worker = running.family()[2]
+        worker.suspend()
+        late = predict(running)
+        worker.resume()
+        assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
+        assert predict(running).status_code == 200
+
+
+def test_requests_before_the_warm_up_wait_and_are_counted(built_package: Path) -> None:
+    with replica(built_package) as running:
+        worker = running.family()[2]
+        worker.kill()
+        until(lambda: not running.is_healthy(), "no worker is ready")
+        assert predict(running).status_code == 200
+        assert running.total(COLD_REQUESTS_METRIC) == 1
+
+
+def test_sampled_predictions_reach_the_controller(built_package: Path, receiver: Receiver) -> None:  # noqa: F811
+    with replica(built_package, "--capture-url", receiver.url) as running:
+        httpx.post(
+            running.url + PREDICT_ROUTE, json={"text": "refund"}, headers={REQUEST_ID_HEADER: "one"}, trust_env=False
+        )
+        httpx.post(
+            running.url + PREDICT_ROUTE,
+            json={"texts": ["refund", "where is my order"]},
+            headers={REQUEST_ID_HEADER: "many", "host": "intent-shadow"},
+            trust_env=False,
+        )
+        until(lambda: running.total(CAPTURED_METRIC) == 3, "three predictions are delivered")
+        captured = {entry["request_id"]: entry for body in receiver.bodies for entry in body["predictions"]}
+        assert {body["schema"] for body in receiver.bodies} == {PREDICTIONS_SCHEMA}
+    assert captured.keys() == {"one", "many/0", "many/1"}
+    assert captured["one"]["traffic"] == "live"
+    assert captured["many/0"]["traffic"] == "shadow"
+    assert captured["one"]["text_digest"] == captured["many/0"]["text_digest"] != captured["many/1"]["text_digest"]
+    assert captured["one"]["confidence"] == max(captured["one"]["probabilities"].values())
+    assert not any("text" in entry for entry in captured.values())
+
+
+def test_texts_leave_only_when_asked_for(built_package: Path, receiver: Receiver) -> None:  # noqa: F811
+    with replica(built_package, "--capture-url", receiver.url, "--capture-text") as running:
+        predict(running)
+        until(lambda: receiver.bodies, "the prediction is delivered")
+    assert receiver.bodies[0]["predictions"][0]["text"].startswith("where is my order")
+
+
+def test_a_controller_that_is_away_fails_no_request(built_package: Path) -> None:
+    with replica(built_package, "--capture-url", "http://127.0.0.1:9") as running:
+        assert {predict(running).status_code for _ in range(20)} == {200}

@@ -1,0 +1,93 @@
+"""A checkpoint becomes a package that describes itself, or is refused by the file that is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serving.artifact import TOKENIZER_FILE, ArtifactError, verify
+from serving.packaging import GOLDEN_TEXTS, build_package
+from serving.tokenizer import Tokenizer
+
+
+def test_the_package_holds_exactly_the_five_files(checkpoint: Path, tmp_path: Path) -> None:
+    """Whatever else lies in a checkpoint (optimizer states, scripts) is left behind."""
+    (checkpoint / "optimizer.bin").write_bytes(b"state")
+    build_package(checkpoint, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"config.json", "manifest.json", "model.onnx", "model.safetensors", "tokenizer.json"}
+
+
+def test_the_golden_texts_are_tokenised_by_the_packages_own_tokenizer(built_package: Path) -> None:
+    manifest = verify(built_package)
+    tokenizer = Tokenizer(built_package / TOKENIZER_FILE, manifest.max_tokens)
+    again = tokenizer.tokenize([golden.text for golden in manifest.golden])
+    assert [golden.token_ids for golden in manifest.golden] == [text.ids for text in again]
+    assert any(text.truncated for text in again)
+
+
+def test_two_builds_of_one_checkpoint_have_the_same_fingerprint(checkpoint: Path, tmp_path: Path) -> None:
+    first, second = (build_package(checkpoint, tmp_path / name).to_bytes() for name in ("one", "two"))
+    assert first == second
+
+
+def test_own_golden_texts_are_taken(checkpoint: Path, tmp_path: Path) -> None:
+    own = [f"order {number}" for number in range(25)]
+    manifest = build_package(checkpoint, tmp_path / "out", golden_texts=own)
+    assert [golden.text for golden in manifest.golden] == own
+
+
+def test_too_few_golden_texts_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 20"):
+        build_package(checkpoint, tmp_path / "out", golden_texts=GOLDEN_TEXTS[:19])
+
+
+def test_a_lower_limit_of_the_tokenizer_is_kept(checkpoint: Path, tmp_path: Path) -> None:
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_bytes())
+    tokenizer["truncation"] = {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0}
+    (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert build_package(checkpoint, tmp_path / "out").max_tokens == 16
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_missing_file_is_named_and_nothing_is_left(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    (checkpoint / name).unlink()
+    out = tmp_path / "out" / "package"
+    with pytest.raises(ArtifactError, match="is missing in the checkpoint") as refusal:
+        build_package(checkpoint, out)
+    assert refusal.value.file == name
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80\x04\x95pickle.....", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])
+def test_weights_that_are_no_safetensors_are_refused(checkpoint: Path, tmp_path: Path, damage: bytes) -> None:
+    (checkpoint / "model.safetensors").write_bytes(damage)
+    with pytest.raises(ArtifactError, match="safetensors file"):
+        build_package(checkpoint, tmp_path / "out")
+
+
+def test_cut_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    data = (checkpoint / "model.safetensors").read_bytes()
+    (checkpoint / "model.safetensors").write_bytes(data[:-4])
+    with pytest.raises(ArtifactError, match="not a whole safetensors file"):
+        build_package(checkpoint, tmp_path / "out")
+
+
+def test_a_graph_with_another_number_of_classes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_bytes())
+    config["id2label"]["3"] = "a class too many"
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match=r"model\.onnx: has 3 outputs for 4 labels"):
+        build_package(checkpoint, tmp_path / "out")
+
+
+def test_a_graph_that_does_not_load_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "model.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ArtifactError, match=r"model\.onnx: is not a graph"):
+        build_package(checkpoint, tmp_path / "out")
+
+
+def test_an_existing_package_is_never_overwritten(checkpoint: Path, tmp_path: Path) -> None:
+    build_package(checkpoint, tmp_path / "out")
+    with pytest.raises(FileExistsError):
+        build_package(checkpoint, tmp_path / "out")

@@ -1,0 +1,204 @@
+"""One real replica: what it answers, refuses and counts."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.artifact import read_manifest
+from serving.contract import (
+    BATCH_SIZE_METRIC,
+    COLD_REQUESTS_METRIC,
+    CPU_METRIC,
+    DURATION_METRIC,
+    INFO_METRIC,
+    INFO_ROUTE,
+    MODEL_LABEL,
+    MODEL_VERSION_HEADER,
+    PREDICT_ROUTE,
+    QUEUE_DEPTH_METRIC,
+    REQUEST_ID_HEADER,
+    REQUESTS_METRIC,
+    RESIDENT_MEMORY_METRIC,
+    TOKENIZE_ROUTE,
+    TOKENS_METRIC,
+    TRAFFIC_HEADER,
+    TRUNCATED_METRIC,
+    UNKNOWN_TOKENS_METRIC,
+    VERSION_LABEL,
+)
+from serving.engine import Engine
+from tests.serving.replica import Replica, replica
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def running(built_package: Path) -> Iterator[Replica]:
+    with replica(
+        built_package, "--objective-ms", "200", "--max-text-chars", "500", "--max-texts", "8", version="7"
+    ) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def client(running: Replica) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=20) as it:
+        yield it
+
+
+def test_one_text_gets_one_answer(client: httpx.Client, built_package: Path) -> None:
+    answer = client.post(PREDICT_ROUTE, json={"text": "where is my order"}, headers={REQUEST_ID_HEADER: "r-1"})
+    engine = Engine(built_package, read_manifest(built_package)[0])
+    (row,) = engine.predict(["where is my order"])
+    body = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers[REQUEST_ID_HEADER] == "r-1"
+    assert answer.headers[MODEL_VERSION_HEADER] == "7"
+    assert body.keys() == {"label", "probabilities", "truncated", "model", "model_version", "request_id"}
+    assert (body["model"], body["model_version"], body["request_id"]) == ("intent", "7", "r-1")
+    assert list(body["probabilities"].values()) == pytest.approx(list(row.probabilities), abs=1e-6)
+    assert body["label"] == max(body["probabilities"], key=body["probabilities"].get)
+    assert body["truncated"] is False
+
+
+def test_many_texts_get_their_answers_in_their_order(client: httpx.Client) -> None:
+    texts = ["refund", "where is my order", "cancel it please " * 25]
+    body = client.post(PREDICT_ROUTE, json={"texts": texts}).json()
+    alone = [client.post(PREDICT_ROUTE, json={"text": text}).json() for text in texts]
+    assert [entry["truncated"] for entry in body["predictions"]] == [False, False, True]
+    for together, single in zip(body["predictions"], alone, strict=True):
+        assert together["probabilities"] == pytest.approx(single["probabilities"], abs=1e-5)
+
+
+def test_a_request_without_an_id_gets_one(client: httpx.Client) -> None:
+    answer = client.post(PREDICT_ROUTE, json={"text": "refund"})
+    assert answer.json()["request_id"] == answer.headers[REQUEST_ID_HEADER] != ""
+
+
+BAD_BODIES: list[tuple[bytes, int, str]] = [
+    (b"", 400, "invalid_json"),
+    (b"{", 400, "invalid_json"),
+    (b"{}", 422, "missing_text"),
+    (b'{"text": 5}', 422, "wrong_type"),
+    (b'{"text": " "}', 422, "empty_text"),
+    (b'{"text": "' + b"a" * 501 + b'"}', 422, "text_too_long"),
+    (json.dumps({"texts": ["a"] * 9}).encode(), 422, "too_many_texts"),
+    (b'{"text": "' + b"a" * 10_000_000 + b'"}', 413, "body_too_large"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code"), BAD_BODIES, ids=[f"{case[2]}-{case[1]}" for case in BAD_BODIES])
+def test_bad_input_gets_a_reason_and_never_reaches_the_model(
+    running: Replica, client: httpx.Client, body: bytes, status: int, code: str
+) -> None:
+    before = running.total(f"{BATCH_SIZE_METRIC}_count")
+    answer = client.post(PREDICT_ROUTE, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert error["message"]
+    assert answer.headers[MODEL_VERSION_HEADER] == "7"
+    assert running.total(f"{BATCH_SIZE_METRIC}_count") == before
+
+
+def test_a_long_body_without_a_declared_length_is_refused_too(client: httpx.Client) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(200):
+            yield b"a" * 50_000
+
+    assert client.post(PREDICT_ROUTE, content=chunks()).status_code == 413
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", PREDICT_ROUTE, 405), ("GET", "/nowhere", 404)])
+def test_every_error_has_the_same_form(client: httpx.Client, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json()["error"].keys() == {"code", "message"}
+
+
+def test_the_replica_tells_what_it_runs(client: httpx.Client, built_package: Path) -> None:
+    manifest, digest = read_manifest(built_package)
+    body = client.get(INFO_ROUTE).json()
+    assert (body["model"], body["model_version"], body["fingerprint"]) == ("intent", "7", digest)
+    assert tuple(body["labels"]) == manifest.labels
+    assert body["library_versions"].keys() >= {"onnxruntime", "tokenizers"}
+
+
+def test_the_running_tokenizer_can_be_probed_with_the_golden_texts(client: httpx.Client, package: Path) -> None:
+    """An upgraded library may give silently other token ids from identical files: the running replica is asked."""
+    golden = read_manifest(package)[0].golden
+    short = [entry for entry in golden if len(entry.text) <= 500]
+    for at in range(0, len(short), 8):
+        part = short[at : at + 8]
+        body = client.post(TOKENIZE_ROUTE, json={"texts": [entry.text for entry in part]}).json()
+        assert [tuple(ids) for ids in body["token_ids"]] == [entry.token_ids for entry in part]
+
+
+def test_counts_are_exact_under_concurrency(running: Replica) -> None:
+    """Every request once, by traffic and code, whichever process answered it."""
+    before = running.samples()
+    sent = [("live", 200)] * 150 + [("shadow", 200)] * 100 + [("live", 422)] * 30 + [("shadow", 400)] * 20
+
+    def send(case: tuple[str, int]) -> int:
+        traffic, code = case
+        bodies = {200: b'{"texts": ["refund", "where is zzz"]}', 422: b"{}", 400: b"{"}
+        headers = {"host": "intent-shadow"} if traffic == "shadow" else {}
+        return client.post(PREDICT_ROUTE, content=bodies[code], headers=headers).status_code
+
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=20) as client, ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(send, sent)) == [code for _, code in sent]
+    after = running.samples()
+
+    def grown(name: str, **labels: str) -> float:
+        def total(samples: Any) -> float:
+            wanted = frozenset(labels.items())
+            return sum(value for (found, carried), value in samples.items() if found == name and carried >= wanted)
+
+        return total(after) - total(before)
+
+    for (traffic, code), count in Counter(sent).items():
+        assert grown(REQUESTS_METRIC, traffic=traffic, code=str(code)) == count
+    assert grown(REQUESTS_METRIC) == len(sent)
+    assert grown(f"{DURATION_METRIC}_count", traffic="live") == 150, "refusals do not flatter the latency"
+    assert grown(f"{DURATION_METRIC}_count", traffic="shadow") == 100
+    assert grown(f"{TOKENS_METRIC}_count") == 2 * 250
+    assert grown(UNKNOWN_TOKENS_METRIC) == 250
+    assert grown(f"{BATCH_SIZE_METRIC}_sum") == 2 * 250
+
+
+def test_the_traffic_header_marks_shadow_requests(running: Replica, client: httpx.Client) -> None:
+    before = running.total(REQUESTS_METRIC, traffic="shadow")
+    client.post(PREDICT_ROUTE, json={"text": "refund"}, headers={TRAFFIC_HEADER: "shadow"})
+    assert running.total(REQUESTS_METRIC, traffic="shadow") == before + 1
+
+
+def test_truncated_texts_are_counted(running: Replica, client: httpx.Client) -> None:
+    before = running.total(TRUNCATED_METRIC)
+    client.post(PREDICT_ROUTE, json={"text": "please " * 70})
+    assert running.total(TRUNCATED_METRIC) == before + 1
+
+
+def test_every_sample_carries_model_and_version(running: Replica) -> None:
+    for name, labels in running.samples():
+        carried = dict(labels)
+        assert (carried.get(MODEL_LABEL), carried.get(VERSION_LABEL)) == ("intent", "7"), name
+
+
+def test_there_is_a_bucket_edge_exactly_at_the_objective(running: Replica) -> None:
+    """So "share above 200 ms" is a count, not an interpolation."""
+    edges = {dict(labels)["le"] for name, labels in running.samples() if name == f"{DURATION_METRIC}_bucket"}
+    assert "0.2" in edges
+
+
+def test_the_replica_reports_its_own_resources(running: Replica) -> None:
+    assert 20e6 < running.total(RESIDENT_MEMORY_METRIC) < 1e9
+    assert running.total(CPU_METRIC) > 0
+    assert running.total(QUEUE_DEPTH_METRIC) == 0
+    assert running.total(COLD_REQUESTS_METRIC) == 0
+    assert running.total(INFO_METRIC) == 1
