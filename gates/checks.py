@@ -27,6 +27,8 @@ class Problem:
 def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tuple[Problem, ...]:
     """All that is wrong with ``look``, given the sequence number and window end of the look accepted before it."""
     found = [Problem(LOOK, reason) for reason in _order(look, last_sequence, last_end_s)]
+    if found:
+        return tuple(found)
     found += [Problem(fault.source, f"{fault.source}: {fault.reason}") for fault in look.faults]
     found += [Problem(METRICS, reason) for reason in _counts(look)]
     found += [Problem(LABELS, reason) for reason in _labels(look)]
