@@ -72,7 +72,7 @@ class JournalContract:
         assert found.entry.at_s == at_s
         stored = journal.release("r1")
         assert stored is not None
-        assert (stored.started_at_s, stored.state) == (at_s, payload)
+        assert (stored.started_at_s, stored.state) == (at_s, {"values": values})
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, {1, 2}, object()])
     def test_what_is_no_json_is_refused_and_leaves_nothing(self, journal: Journal, value: object) -> None:

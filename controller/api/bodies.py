@@ -1,0 +1,177 @@
+"""The bodies that the interface reads: parsed by pydantic here, plain values from here on."""
+
+import difflib
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Final, Literal, Self, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from controller.api.errors import ApiError
+from controller.ports import Label, Prediction
+from serving.contract import Traffic
+
+BATCH_MAX: Final = 20_000
+ROUNDING: Final = 0.01  # how far probabilities may be rounded on their way here
+
+_NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in a text
+Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=_NO_NUL)]
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=_NO_NUL)]
+Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+UnixSeconds = Annotated[float, Field(gt=0)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+class PredictionBody(Body):
+    """One sampled answer, as ``serving.capture`` sends it."""
+
+    request_id: Name
+    model: Name
+    model_version: Name
+    traffic: Traffic
+    at_s: UnixSeconds
+    label: Name
+    confidence: Ratio
+    probabilities: Annotated[dict[Name, Ratio], Field(min_length=1)]
+    inclusion_probability: Annotated[float, Field(gt=0, le=1)]
+    text_digest: Name
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    text: Text | None = None
+
+    @model_validator(mode="after")
+    def _probabilities_fit(self) -> Self:
+        of_label = self.probabilities.get(self.label)
+        if of_label is None:
+            raise ValueError("probabilities must name the label's class")
+        if abs(of_label - self.confidence) > ROUNDING:
+            raise ValueError(f"confidence {self.confidence} is not the label's probability {of_label}")
+        total = sum(self.probabilities.values())
+        if abs(total - 1) > ROUNDING:
+            raise ValueError(f"probabilities must sum to 1, they sum to {total:g}")
+        return self
+
+    def prediction(self) -> Prediction:
+        return Prediction(
+            request_id=self.request_id,
+            model=self.model,
+            version=self.model_version,
+            traffic=self.traffic,
+            at_s=self.at_s,
+            label=self.label,
+            confidence=self.confidence,
+            probabilities=self.probabilities,
+            inclusion_probability=self.inclusion_probability,
+            text_digest=self.text_digest,
+            text=self.text,
+        )
+
+
+class PredictionsBody(Body):
+    schema_: Annotated[Literal["serin.predictions/v1"], Field(alias="schema")]
+    predictions: Annotated[list[PredictionBody], Field(max_length=BATCH_MAX)]
+
+
+class LabelBody(Body):
+    """The truth about one request. ``directed``: given because the versions disagreed, not by chance."""
+
+    request_id: Name
+    label: Name
+    at_s: UnixSeconds | None = None  # when it was given; now
+    source: Name = "api"
+    directed: bool = False
+
+    def to_label(self, now_s: float) -> Label:
+        return Label(
+            request_id=self.request_id,
+            label=self.label,
+            at_s=now_s if self.at_s is None else self.at_s,
+            source=self.source,
+            directed=self.directed,
+        )
+
+
+class LabelsBody(Body):
+    labels: Annotated[list[LabelBody], Field(max_length=BATCH_MAX)]
+
+
+class ReasonBody(Body):
+    """Who asks, and why: on record with whatever follows. ``id`` makes a repeated request the same request."""
+
+    reason: Sentence
+    by: Sentence
+    id: Name | None = None
+
+
+class ReleaseBody(ReasonBody):
+    model: Name
+    version: Name
+
+
+class FreezeBody(Body):
+    model: Name  # or "*" for every model
+    reason: Sentence
+    by: Sentence
+
+
+def parse(kind: type[AnyBody], body: bytes) -> AnyBody:
+    """Parse a JSON body.
+
+    Raises:
+        ApiError: it is not JSON (400), or not of this shape (422): the first fault, with the field.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(kind, error) from error
+
+
+def parse_lines(kind: type[AnyBody], body: bytes) -> Iterator[AnyBody]:
+    """Parse a body of JSON lines; blank lines are left out.
+
+    Raises:
+        ApiError: as ``parse``, and the field names the line.
+    """
+    for number, line in enumerate(body.split(b"\n"), start=1):
+        if line.strip():
+            try:
+                yield kind.model_validate_json(line)
+            except ValidationError as error:
+                raise _refusal(kind, error, within=f"line {number}") from error
+
+
+def _refusal(kind: type[Body], error: ValidationError, *, within: str = "") -> ApiError:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    first = faults[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    field = " ".join(part for part in (within, path) if part)
+    if first["type"] == "json_invalid":
+        return ApiError(HTTPStatus.BAD_REQUEST, "json", f"{field or 'body'}: {first['msg']}", field=field or None)
+    more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    message = f"{field or 'body'}: {_fault(kind, first)}{more}"
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field=field or None)
+
+
+def _fault(kind: type[Body], fault: ErrorDetails) -> str:
+    if fault["type"] != "extra_forbidden":
+        return fault["msg"].removeprefix("Value error, ")
+    nearest = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_keys(kind)), n=1)
+    return f"unknown key; did you mean {nearest[0]}?" if nearest else "unknown key"
+
+
+def _keys(kind: type[BaseModel]) -> set[str]:
+    """Every key of a body and of the bodies in its lists."""
+    keys: set[str] = set()
+    for name, field in kind.model_fields.items():
+        keys.add(field.alias or name)
+        for inner in get_args(field.annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                keys |= _keys(inner)
+    return keys

@@ -1,0 +1,69 @@
+"""Every error of the interface is one JSON object with one sentence: ``{"error": {"code", "message", "field"?}}``."""
+
+import logging
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
+
+from controller.errors import ConflictError, PermanentError, SerinError, TransientError, UsageError
+
+_log = logging.getLogger(__name__)
+
+
+class ApiError(SerinError):
+    """An answer other than success. ``code`` is for programs, the message for people; ``field`` says where."""
+
+    def __init__(self, status: HTTPStatus, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+
+
+def handlers() -> dict[type[Exception], ExceptionHandler]:
+    return {
+        SerinError: _serin_error,
+        HTTPException: _http_error,
+        Exception: _unexpected,
+    }
+
+
+def _serin_error(_request: Request, error: Exception) -> Response:
+    match error:
+        case ApiError():
+            return _response(error.status, error.code, str(error), field=error.field)
+        case ConflictError():
+            return _response(HTTPStatus.CONFLICT, "conflict", str(error))
+        case UsageError():
+            return _response(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error))
+        case TransientError():
+            response = _response(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", str(error), field=error.source)
+            response.headers["retry-after"] = "1"
+            return response
+        case PermanentError() | _:
+            _log.error("a request failed: %s", error)
+            return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", str(error))
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it for nothing else
+    status = HTTPStatus(error.status_code)
+    message = f"{request.method} {request.url.path}: {status.phrase.lower()}"
+    response = _response(status, status.name.lower(), message)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _unexpected(_request: Request, _error: Exception) -> Response:
+    # Starlette raises the error again after this answer, so that the server logs it with its traceback.
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the controller failed; its log says how")
+
+
+def _response(status: HTTPStatus, code: str, message: str, *, field: str | None = None) -> Response:
+    error = {"code": code, "message": " ".join(message.split())}
+    if field is not None:
+        error["field"] = field
+    return JSONResponse({"error": error}, status_code=status)

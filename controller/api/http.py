@@ -1,0 +1,134 @@
+"""From a request to a handler's plain arguments and back: body limits, content types, access, the thread pool."""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from controller.api.errors import ApiError
+from controller.ports import Json
+
+BODY_BYTES_MAX: Final = 16 * 2**20
+JSON_TYPE: Final = "application/json"
+JSON_LINES_TYPE: Final = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler needs of a request. Header names are in lower case."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    body: Json
+    status: HTTPStatus = HTTPStatus.OK
+
+
+Handler = Callable[[Call], Reply]
+Guard = Callable[[Mapping[str, str]], None]  # raises ApiError where the request's headers do not allow it
+
+
+def no_guard(_headers: Mapping[str, str]) -> None:
+    """Let everybody in: behind a loopback address."""
+
+
+class BearerToken:
+    """Let in who sends the token. Only its digest is kept, and the comparison takes the same time for any guess."""
+
+    def __init__(self, token: str) -> None:
+        self._digest = hashlib.sha256(token.encode()).digest()
+
+    def __call__(self, headers: Mapping[str, str]) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        sent = hashlib.sha256(token.strip().encode()).digest()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent, self._digest):
+            raise ApiError(
+                HTTPStatus.UNAUTHORIZED, "unauthorized", "send the controller's token: Authorization: Bearer …"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One route. A body is read only of the content types named, so that no web page's form can write here."""
+
+    method: str
+    path: str
+    handler: Handler
+    guard: Guard = no_guard
+    content_types: tuple[str, ...] = field(default=())
+
+    def route(self) -> Route:
+        return Route(self.path, self._answer(), methods=[self.method])
+
+    def _answer(self) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            self.guard(headers)
+            content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+            body = b""
+            if self.content_types:
+                if content_type not in self.content_types:
+                    raise ApiError(
+                        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                        "content_type",
+                        f"send the body as {' or '.join(self.content_types)}, not as {content_type or 'nothing named'}",
+                    )
+                body = await _limited_body(request)
+            call = Call(request.path_params, dict(request.query_params), headers, content_type, body)
+            reply = await run_in_threadpool(self.handler, call)
+            return JSONResponse(reply.body, status_code=reply.status)
+
+        return answer
+
+
+async def _limited_body(request: Request) -> bytes:
+    """The body, read no further than the limit; a length announced beyond it is refused unread."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > BODY_BYTES_MAX:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return bytes(parts)
+
+
+def limit_of(call: Call, *, default: int, most: int) -> int:
+    """The query's ``limit``.
+
+    Raises:
+        ApiError: it is no number from 1 to ``most``.
+    """
+    given = call.query.get("limit", str(default))
+    if not (given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= most):
+        raise ApiError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"limit: must be a number from 1 to {most}", field="limit"
+        )
+    return int(given)
+
+
+def query_text(call: Call, name: str) -> str:
+    """A query parameter that must be there.
+
+    Raises:
+        ApiError: it is missing or blank.
+    """
+    value = call.query.get(name, "").strip()
+    if not value:
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"{name}: missing in the query", field=name)
+    return value

@@ -1,0 +1,132 @@
+"""Routes of people and pipelines: look at releases, start, abort, roll back, resume; freeze and unfreeze."""
+
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
+from controller.api.errors import ApiError
+from controller.api.http import Call, Reply, limit_of, query_text
+from controller.core.command import Ask, Command, Freeze
+from controller.ports import Clock, Freezes, Inbox, Journal, ReleaseRecord
+
+RELEASES_MAX: Final = 1_000
+
+
+class ReleaseRoutes:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def list(self, call: Call) -> Reply:
+        """Newest first, without their states."""
+        limit = limit_of(call, default=100, most=RELEASES_MAX)
+        found = self._journal.releases(model=call.query.get("model"), limit=limit)
+        return Reply({"releases": [_summary(record) for record in found]})
+
+    def one(self, call: Call) -> Reply:
+        record = self._found(call)
+        return Reply({**_summary(record), "state": record.state})
+
+    def entries(self, call: Call) -> Reply:
+        """The release's journal, with its chain checked."""
+        record = self._found(call)
+        return Reply(
+            {
+                "release_id": record.release_id,
+                "entries": [
+                    {
+                        "sequence": one.sequence,
+                        "kind": one.entry.kind,
+                        "at_s": one.entry.at_s,
+                        "payload": one.entry.payload,
+                        "previous_hash": one.previous_hash,
+                        "hash": one.hash,
+                    }
+                    for one in self._journal.entries(record.release_id)
+                ],
+            }
+        )
+
+    def _found(self, call: Call) -> ReleaseRecord:
+        release_id = call.path["release_id"]
+        record = self._journal.release(release_id)
+        if record is None:
+            raise ApiError(HTTPStatus.NOT_FOUND, "not_found", f"there is no release {release_id}")
+        return record
+
+
+class CommandRoutes:
+    """Commands are put into the inbox and answered at once; what came of them stands in the journal."""
+
+    def __init__(self, inbox: Inbox, clock: Clock, wake: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._wake = wake
+
+    def start(self, call: Call) -> Reply:
+        body = parse(ReleaseBody, call.body)
+        return self._put(Ask.START, body, body.model, body.version)
+
+    def abort(self, call: Call) -> Reply:
+        return self._put(Ask.ABORT, parse(ReasonBody, call.body), call.path["model"])
+
+    def rollback(self, call: Call) -> Reply:
+        return self._put(Ask.ROLLBACK, parse(ReasonBody, call.body), call.path["model"])
+
+    def resume(self, call: Call) -> Reply:
+        return self._put(Ask.RESUME, parse(ReasonBody, call.body), call.path["model"])
+
+    def _put(self, ask: Ask, body: ReasonBody, model: str, version: str | None = None) -> Reply:
+        command = Command(
+            id=body.id or uuid.uuid4().hex,
+            ask=ask,
+            model=model,
+            version=version,
+            reason=body.reason,
+            by=body.by,
+            at_s=self._clock.now_s(),
+        )
+        new = self._inbox.put(command)
+        self._wake()
+        return Reply({"command": command.id, "new": new}, HTTPStatus.ACCEPTED)
+
+
+class FreezeRoutes:
+    def __init__(self, freezes: Freezes, clock: Clock, wake: Callable[[], None]) -> None:
+        self._freezes = freezes
+        self._clock = clock
+        self._wake = wake
+
+    def list(self, _call: Call) -> Reply:
+        return Reply({"freezes": [_freeze(freeze) for freeze in self._freezes.in_force()]})
+
+    def freeze(self, call: Call) -> Reply:
+        body = parse(FreezeBody, call.body)
+        freeze = Freeze(body.model, body.reason, body.by, self._clock.now_s())
+        self._freezes.freeze(freeze)
+        self._wake()
+        return Reply(_freeze(freeze), HTTPStatus.CREATED)
+
+    def lift(self, call: Call) -> Reply:
+        """Who and why stand in the query: many clients send no body with DELETE."""
+        model, reason, by = call.path["model"], query_text(call, "reason"), query_text(call, "by")
+        lifted = self._freezes.lift(model, reason=reason, by=by, at_s=self._clock.now_s())
+        self._wake()
+        return Reply({"model": model, "lifted": lifted})
+
+
+def _summary(record: ReleaseRecord) -> dict[str, object]:
+    return {
+        "release_id": record.release_id,
+        "model": record.model,
+        "version": record.version,
+        "phase": record.phase,
+        "active": record.active,
+        "sequence": record.sequence,
+        "started_at_s": record.started_at_s,
+    }
+
+
+def _freeze(freeze: Freeze) -> dict[str, object]:
+    return {"model": freeze.model, "reason": freeze.reason, "by": freeze.by, "at_s": freeze.at_s}

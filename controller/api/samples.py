@@ -1,0 +1,56 @@
+"""Routes of replicas and label sources: predictions and labels in, questions out."""
+
+from http import HTTPStatus
+from typing import Final
+
+from controller.api.bodies import LabelBody, LabelsBody, PredictionsBody, parse, parse_lines
+from controller.api.errors import ApiError
+from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
+from controller.errors import UsageError
+from controller.ports import Clock, SampleIntake
+
+LABEL_REQUESTS_MAX: Final = 1_000
+
+
+class SampleRoutes:
+    def __init__(self, samples: SampleIntake, clock: Clock) -> None:
+        self._samples = samples
+        self._clock = clock
+
+    def predictions(self, call: Call) -> Reply:
+        """Take a batch of predictions; sending it again changes nothing."""
+        batch = [body.prediction() for body in parse(PredictionsBody, call.body).predictions]
+        return Reply({"received": len(batch), "new": self._samples.add_predictions(batch)})
+
+    def labels(self, call: Call) -> Reply:
+        """Take a batch of labels, whole or, where one contradicts what is known, not at all."""
+        if call.content_type == JSON_LINES_TYPE:
+            bodies = list(parse_lines(LabelBody, call.body))
+        else:
+            bodies = parse(LabelsBody, call.body).labels
+        now_s = self._clock.now_s()
+        try:
+            new = self._samples.add_labels([body.to_label(now_s) for body in bodies])
+        except UsageError as error:
+            raise ApiError(HTTPStatus.CONFLICT, "contradiction", str(error)) from error
+        return Reply({"received": len(bodies), "new": new})
+
+    def label_requests(self, call: Call) -> Reply:
+        """Hand out the requests whose truth would tell most. Labels for those that disagree must be sent back as
+        ``directed``, the others must not."""
+        limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
+        found = self._samples.label_requests(query_text(call, "model"), limit=limit)
+        return Reply(
+            {
+                "label_requests": [
+                    {
+                        "request_id": one.request_id,
+                        "model": one.model,
+                        "answers": dict(one.answers),
+                        "disagree": one.disagree,
+                        "text": one.text,
+                    }
+                    for one in found
+                ]
+            }
+        )

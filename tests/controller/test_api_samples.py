@@ -1,0 +1,197 @@
+"""Replicas and label sources: what the interface takes, and what it says to what it does not."""
+
+import json
+
+import pytest
+
+from controller.api.http import BODY_BYTES_MAX
+from controller.ports import SampleCursor
+from gates.evidence import LabelCounts
+from serving.capture import CapturedPrediction, encode_batch
+from serving.contract import LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
+from tests.controller.api_support import Client, World, error_of
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    return world.client()
+
+
+def captured(request: str, version: str, traffic: Traffic, label: str = "refund") -> CapturedPrediction:
+    return CapturedPrediction(
+        request_id=request,
+        model="intent",
+        model_version=version,
+        traffic=traffic,
+        at_s=1_795_432_000.5,
+        label=label,
+        confidence=0.75,
+        probabilities={label: 0.75, "other": 0.25},
+        inclusion_probability=0.5,
+        text_digest=f"digest of {request}",
+        tokens=9,
+    )
+
+
+def body(**changes: object) -> dict[str, object]:
+    one = json.loads(encode_batch([captured("a", "6", Traffic.LIVE)]))["predictions"][0]
+    return {"schema": PREDICTIONS_SCHEMA, "predictions": [{**one, **changes}]}
+
+
+def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> None:
+    """The very bytes of serving's capture, then a late label, make a labelled pair."""
+    batch = encode_batch([captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")])
+    headers = {"content-type": "application/json"}
+    first = client.request("POST", PREDICTIONS_ROUTE, content=batch, headers=headers)
+    assert (first.status_code, first.json()) == (200, {"received": 2, "new": 2})
+    again = client.request("POST", PREDICTIONS_ROUTE, content=batch, headers=headers)
+    assert again.json() == {"received": 2, "new": 0}
+
+    assert client.post(LABELS_ROUTE, {"labels": [{"request_id": "a", "label": "invoice"}]}).json()["new"] == 1
+    found = world.samples.since("intent", "6", "7", SampleCursor())
+    assert (found.pairs[0].truth, found.pairs[0].stable.label) == ("invoice", "refund")
+    assert found.pairs[0].inclusion_probability == 0.5
+    assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"confidence": 1.5}, "predictions[0].confidence"),
+        ({"confidence": float("nan")}, "predictions[0].confidence"),
+        ({"confidence": "0.75"}, "predictions[0].confidence"),
+        ({"confidence": 0.5}, "predictions[0]"),
+        ({"probabilities": {"refund": 0.75}}, "predictions[0]"),
+        ({"probabilities": {"other": 1.0}}, "predictions[0]"),
+        ({"probabilities": {"refund": 0.75, "other": float("inf")}}, "predictions[0].probabilities.other"),
+        ({"probabilities": {}}, "predictions[0].probabilities"),
+        ({"inclusion_probability": 0}, "predictions[0].inclusion_probability"),
+        ({"traffic": "dark"}, "predictions[0].traffic"),
+        ({"at_s": -1}, "predictions[0].at_s"),
+        ({"request_id": ""}, "predictions[0].request_id"),
+        ({"text_digest": None}, "predictions[0].text_digest"),
+        ({"tokens": -1}, "predictions[0].tokens"),
+    ],
+)
+def test_a_wrong_prediction_is_refused_by_field(
+    world: World, client: Client, changes: dict[str, object], field: str
+) -> None:
+    """What cannot be right never becomes evidence, and the answer says which field it is."""
+    text = json.dumps(body(**changes))
+    response = client.request("POST", PREDICTIONS_ROUTE, content=text, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    error = error_of(response)
+    assert error["field"] == field
+    assert field in error["message"]
+    assert world.samples.latest() == SampleCursor()
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(client: Client) -> None:
+    """A misspelt key is a mistake to point at, never a value to lose."""
+    error = error_of(client.post(PREDICTIONS_ROUTE, body(confidense=0.75)))
+    assert error["message"] == "predictions[0].confidense: unknown key; did you mean confidence?"
+    assert "did you mean" not in error_of(client.post(PREDICTIONS_ROUTE, body(qqqq=1)))["message"]
+
+
+def test_another_schema_is_refused(client: Client) -> None:
+    """A replica of another generation is told so instead of being misread."""
+    response = client.post(PREDICTIONS_ROUTE, {"schema": "serin.predictions/v2", "predictions": []})
+    assert (response.status_code, error_of(response)["field"]) == (422, "schema")
+
+
+def test_labels_come_as_json_lines_too(world: World, client: Client) -> None:
+    """A JSONL file is sent as it is; blank lines are nothing, times and sources are the sender's or ours."""
+    lines = b'{"request_id": "a", "label": "x"}\n\n{"request_id": "b", "label": "y", "source": "crm", "at_s": 5}\r\n'
+    response = client.request("POST", LABELS_ROUTE, content=lines, headers={"content-type": "application/x-ndjson"})
+    assert response.json() == {"received": 2, "new": 2}
+    kept = {label.request_id: label for label in world.samples._labels.values()}
+    assert (kept["a"].source, kept["a"].at_s) == ("api", world.clock.at_s)
+    assert (kept["b"].source, kept["b"].at_s) == ("crm", 5.0)
+
+
+def test_a_wrong_line_is_named(world: World, client: Client) -> None:
+    """The line's number stands in the answer, and no line of the file is taken."""
+    for lines, status in ((b'{"request_id":"a","label":"x"}\n{"request_id":"b"}', 422), (b"\n{nonsense", 400)):
+        response = client.request("POST", LABELS_ROUTE, content=lines, headers={"content-type": "application/x-ndjson"})
+        assert response.status_code == status
+        assert error_of(response)["field"].startswith("line 2")
+    assert world.samples._labels == {}
+
+
+def test_a_contradiction_is_a_conflict_that_names_the_request(client: Client) -> None:
+    """The same label again is fine; another one for the same request is not, and the batch stays out."""
+    label = {"request_id": "req-17", "label": "refund"}
+    assert client.post(LABELS_ROUTE, {"labels": [label]}).json()["new"] == 1
+    assert client.post(LABELS_ROUTE, {"labels": [label]}).json()["new"] == 0
+    response = client.post(LABELS_ROUTE, {"labels": [{**label, "label": "invoice"}]})
+    assert response.status_code == 409
+    assert error_of(response)["code"] == "contradiction"
+    assert "req-17" in error_of(response)["message"]
+
+
+def test_disagreements_are_handed_out(world: World, client: Client) -> None:
+    """A labeller gets what tells most, and whether to send it back as directed."""
+    batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")]
+    headers = {"content-type": "application/json"}
+    client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers)
+    assert client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json() == {
+        "label_requests": [
+            {
+                "request_id": "a",
+                "model": "intent",
+                "answers": {"6": "refund", "7": "invoice"},
+                "disagree": True,
+                "text": None,
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"model": " "}, *({"model": "m", "limit": bad} for bad in ("0", "x", "1e3", "-1", "9" * 99))]
+)
+def test_a_wrong_question_is_refused(client: Client, query: dict[str, str]) -> None:
+    """Which parameter is wrong stands in the answer."""
+    response = client.get(LABEL_REQUESTS_ROUTE, params=query)
+    assert response.status_code == 422
+    assert error_of(response)["field"] == ("limit" if "limit" in query else "model")
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
+def test_what_a_web_page_could_send_by_itself_is_refused(client: Client, content_type: str | None) -> None:
+    """A form, or a script of another site, can send only such types without asking: none of them writes here."""
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = client.request("POST", LABELS_ROUTE, content=b'{"labels": []}', headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (415, "content_type")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"\xff", b'{"labels": 1}', b'{"labels": [{}]}', b"[" * 9_999]
+)
+def test_a_body_that_is_none_is_refused(client: Client, content: bytes) -> None:
+    """Broken JSON, another shape, no UTF-8, deep nesting: a reason each, never a failure of ours."""
+    response = client.request("POST", LABELS_ROUTE, content=content, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    error_of(response)
+
+
+def test_a_body_beyond_the_limit_is_refused(client: Client) -> None:
+    """Whether its length is announced or not."""
+
+    async def chunks():  # type: ignore[no-untyped-def]
+        for _ in range(BODY_BYTES_MAX // 2**20 + 1):
+            yield b" " * 2**20
+
+    headers = {"content-type": "application/json"}
+    announced = client.request("POST", LABELS_ROUTE, content=b" " * (BODY_BYTES_MAX + 1), headers=headers)
+    streamed = client.request("POST", LABELS_ROUTE, content=chunks(), headers=headers)
+    for response in (announced, streamed):
+        assert response.status_code == 413
+        error_of(response)

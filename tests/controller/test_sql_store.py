@@ -1,0 +1,409 @@
+"""The SQL store as a database: tampering, crashes, upgrades, outages, retention, plans that never read the past."""
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql, sqlite
+
+from controller.adapters.sql import Store, open_store, schema
+from controller.adapters.sql import database as sql_database
+from controller.adapters.sql.upgrade import alembic_config
+from controller.errors import PermanentError, TransientError, UsageError
+from controller.ports import Entry, Label, Prediction, SampleCursor
+from tests.contracts.freezes import INTENT
+from tests.contracts.inbox import START
+from tests.contracts.journal import entry, record
+from tests.contracts.samples import evidence, live, shadow, truth
+from tests.fakes.samples import FakeSamples
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+def execute(store: Store, statement: str) -> None:
+    """Do something to the database that no code of ours does."""
+    with store.database.engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+# --- the chain -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("tampering", "sequence"),
+    [
+        ('UPDATE entries SET payload = \'{"number":2,"value":0.3}\' WHERE sequence = 2', 2),
+        ("UPDATE entries SET at_s = at_s + 1e-6 WHERE sequence = 1", 1),
+        ("UPDATE entries SET kind = 'other' WHERE sequence = 3", 3),
+        ("UPDATE entries SET hash = previous_hash WHERE sequence = 2", 2),
+        ("DELETE FROM entries WHERE sequence = 1", 1),
+        ("DELETE FROM entries WHERE sequence = 2", 2),
+        ("DELETE FROM entries WHERE sequence = 3", 3),
+        ("UPDATE releases SET head_hash = 'x'", 4),
+        ("UPDATE entries SET sequence = CASE sequence WHEN 2 THEN 9 ELSE sequence END", 2),
+        (
+            "INSERT INTO entries SELECT release_id, 4, kind, at_s, payload, hash, hash FROM entries WHERE sequence = 3",
+            4,
+        ),
+    ],
+)
+def test_tampering_is_found_where_it_happened(store: Store, tampering: str, sequence: int) -> None:
+    """Changed, removed, moved, added, cut short: the message names the first sequence number that does not fit."""
+    store.journal.append(record(3), [entry(1), entry(2), entry(3)])
+    execute(store, tampering)
+    with pytest.raises(PermanentError, match=rf"r1: the chain is broken at sequence {sequence}\b"):
+        store.journal.entries("r1")
+
+
+# --- crashes ---------------------------------------------------------------------------------------------------------
+def test_a_failing_transaction_leaves_neither_entry_nor_state_nor_answer(store: Store) -> None:
+    """All of an append or nothing of it, also when the very last statement fails."""
+    store.inbox.put(START)
+    store.journal.append(record(1), [entry(1)])
+    execute(
+        store,
+        "CREATE TRIGGER full BEFORE UPDATE ON commands BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    )
+    with pytest.raises(PermanentError, match="the disk is full"):
+        store.journal.append(record(2, phase="canary"), [entry(2)], taken_up=["c1"])
+    assert store.journal.release("r1") == record(1)
+    assert [one.entry for one in store.journal.entries("r1")] == [entry(1)]
+    assert list(store.inbox.waiting()) == [START]
+
+
+KILLED_BEFORE_COMMIT = """
+import os, sys
+from sqlalchemy import event
+from controller.adapters.sql import open_store
+from controller.ports import Entry, ReleaseRecord
+
+store = open_store(sys.argv[1])
+event.listen(store.database.engine, "commit", lambda connection: os._exit(9))
+after = ReleaseRecord("r1", "intent", "7", "canary", True, 2, 1.0, {})
+store.journal.append(after, [Entry("x", 1.0, {})], taken_up=["c1"])
+"""
+
+
+def test_a_controller_killed_before_the_commit_has_decided_nothing(store: Store, url: str) -> None:
+    """The process dies with everything written and nothing committed: the next one finds the state before."""
+    store.inbox.put(START)
+    store.journal.append(record(1), [entry(1)])
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_COMMIT, url], check=False, timeout=60)
+    assert killed.returncode == 9
+    assert store.journal.release("r1") == record(1)
+    assert list(store.inbox.waiting()) == [START]
+    store.journal.append(record(2), [entry(2)], taken_up=["c1"])
+    assert len(store.journal.entries("r1")) == 2
+
+
+def test_decisions_are_on_the_disk_when_they_return(store: Store) -> None:
+    """Journal, inbox and freezes survive a power cut; samples may lose their last moments for speed."""
+    seen: list[int] = []
+
+    def look(connection: sa.Connection) -> None:
+        seen.append(int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one()))
+
+    sa.event.listen(store.database.engine, "commit", look)
+    store.journal.append(record(1), [entry(1)])
+    store.inbox.put(START)
+    store.freezes.freeze(INTENT)
+    assert seen == [2, 2, 2]
+    store.samples.add_predictions([live("a")])
+    store.journal.append(record(2), [entry(2)])
+    assert seen[3:] == [1, 2]
+
+
+# --- several users ---------------------------------------------------------------------------------------------------
+def test_a_locked_database_is_an_outage(store: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an answer about anything: asked again later, it works."""
+    monkeypatch.setattr(sql_database, "BUSY_TIMEOUT_MS", 20)
+    hasty = open_store(url)
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TransientError, match="locked") as refused:
+            hasty.journal.append(record(1), [entry(1)])
+        assert refused.value.source == "journal"
+        assert hasty.journal.release("r1") is None  # readers are not kept out
+        other.execute("ROLLBACK")
+    hasty.journal.append(record(1), [entry(1)])
+    hasty.close()
+
+
+def test_two_writers_of_one_release_never_both_win(store: Store) -> None:
+    """Whatever the interleaving, each sequence number is written once and the chain holds."""
+    wins: list[int] = []
+
+    def write() -> None:
+        for sequence in range(1, 21):
+            with contextlib.suppress(Exception):
+                store.journal.append(record(sequence), [entry(sequence)])
+                wins.append(sequence)
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(wins) == list(range(1, len(wins) + 1))
+    assert len(store.journal.entries("r1")) == len(wins)
+
+
+# --- schema ----------------------------------------------------------------------------------------------------------
+def test_an_open_store_is_found_again(url: str) -> None:
+    """Opening twice changes nothing, and needs no Alembic."""
+    first = open_store(url)
+    first.journal.append(record(1), [entry(1)])
+    first.close()
+    code = (
+        "import sys; from controller.adapters.sql import open_store; store = open_store(sys.argv[1]); "
+        "assert store.journal.release('r1') is not None; assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, url], check=True, timeout=60)
+
+
+def test_the_migrations_make_the_schema(store: Store) -> None:
+    """Tables are described twice, for today's code and step by step: both say the same."""
+    with store.database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == schema.SCHEMA_REVISION
+
+
+def test_a_newer_schema_is_refused(url: str) -> None:
+    """An old release never writes into what a newer one made."""
+    store = open_store(url)
+    execute(store, "UPDATE alembic_version SET version_num = '9999'")
+    store.close()
+    with pytest.raises(PermanentError, match="schema 9999 is newer than this release"):
+        open_store(url)
+
+
+def test_opening_at_once_makes_the_schema_once(url: str) -> None:
+    """The controller and a command of the same moment may both find an empty database."""
+    failures: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            open_store(url).close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the test's result
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "mysql://localhost/x", "oracle://x"]
+)
+def test_what_is_no_store_is_refused(url: str) -> None:
+    """With the way out in the message."""
+    with pytest.raises(UsageError, match="store"):
+        open_store(url)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """Asking again would not help."""
+    (tmp_path / "store.db").write_text("this is a letter, not a database\n" * 200)
+    with pytest.raises(PermanentError, match="not a database"):
+        open_store(f"sqlite:///{tmp_path}/store.db")
+
+
+def test_every_statement_compiles_for_postgresql(store: Store) -> None:
+    """No statement of ours is SQLite's alone (running them there is a later test)."""
+    postgres = SimpleNamespace(dialect=postgresql.dialect())
+    compiled: list[str] = []
+
+    def compile_it(_connection: object, statement: sa.ClauseElement, *_rest: object) -> None:
+        statements = [statement]
+        if isinstance(statement, sqlite.Insert):  # made for the dialect: the part that differs, and what it inserts
+            statements = [sql_database.insert_new(postgres, statement.table)]  # type: ignore[arg-type]
+            statements += [statement.select] if statement.select is not None else []
+        compiled.extend(str(one.compile(dialect=postgres.dialect)) for one in statements)
+
+    sa.event.listen(store.database.engine, "before_execute", compile_it)
+    use_everything(store)
+    assert sum("ON CONFLICT DO NOTHING" in text for text in compiled) > 5
+    assert any("FOR UPDATE" in text for text in compiled)
+    assert len(compiled) > 25
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+def use_everything(store: Store) -> None:
+    store.inbox.put(START)
+    store.inbox.waiting()
+    store.journal.append(record(1), [entry(1)], taken_up=["c1"])
+    store.inbox.discard("c1", "why")
+    store.journal.releases(model="intent", active=True)
+    store.journal.entries("r1")
+    store.freezes.freeze(INTENT)
+    store.freezes.in_force()
+    store.freezes.lift("intent", reason="r", by="b", at_s=1.0)
+    store.deliveries.is_new("d", at_s=1.0, forget_before_s=0.0)
+    use_samples(store)
+    store.samples.prune(0.0)
+
+
+def use_samples(store: Store) -> None:
+    store.samples.add_predictions([live("a"), shadow("a"), live("b")])
+    store.samples.add_predictions([shadow("b", "invoice")])
+    store.samples.add_labels([truth("a")])
+    evidence(store.samples)
+    store.samples.label_requests("intent", limit=5)
+
+
+def test_no_statement_reads_the_past(store: Store) -> None:
+    """Every table is entered by an index or by its newest ids, so a batch costs the same on the first day and after a
+    year. Only the lock, a table of one row, is read whole."""
+    many = range(2_000)
+    store.samples.add_predictions([p for i in many for p in (live(f"p{i}"), shadow(f"p{i}"))])
+    store.samples.add_labels([truth(f"p{i}") for i in many if i % 10 == 0])
+    statements: list[tuple[str, object]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: list[object], _ctx: object, many: bool) -> None:
+        if statement.startswith(("SELECT", "INSERT", "UPDATE")):
+            statements.append((statement, parameters[0] if many else parameters))
+
+    sa.event.listen(store.database.engine, "before_cursor_execute", note)
+    use_samples(store)
+    sa.event.remove(store.database.engine, "before_cursor_execute", note)
+    assert len(statements) > 15
+    scans = set()
+    with store.database.engine.connect() as connection:
+        for statement, parameters in statements:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type]
+            scans |= {row.detail for row in plan if row.detail.startswith("SCAN")}
+    assert scans <= {"SCAN intake", "SCAN CONSTANT ROW"}
+
+
+def test_pruning_deletes_the_old_and_keeps_cursors_good(store: Store) -> None:
+    """A release that is under way misses nothing that comes after, even where nothing at all was left."""
+    store.samples.add_predictions([live("old", at_s=10.0), shadow("old", at_s=11.0)])
+    store.samples.add_labels([truth("old", at_s=12.0)])
+    cursor = evidence(store.samples).cursor
+    assert store.samples.prune(10.0) == 0
+    assert store.samples.prune(1_000.0) == 6
+    assert evidence(store.samples, cursor).cursor == cursor
+    store.samples.add_predictions([live("new"), shadow("new")])
+    store.samples.add_labels([truth("new"), truth("old")])
+    found = evidence(store.samples, cursor)
+    assert (found.pairs_agreed, len(found.pairs), found.stable_labels.labelled) == (1, 1, 1)
+
+
+def test_pruning_takes_the_old_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In small transactions, however much there is."""
+    monkeypatch.setattr("controller.adapters.sql.samples.PRUNE_ROWS", 3)
+    for number in range(10):
+        times = {"at_s": float(number + 1)}
+        store.samples.add_predictions([live(f"{number}", **times), shadow(f"{number}", **times)])
+    assert store.samples.prune(8.0) == 3 * 7
+    assert evidence(store.samples).pairs_agreed == 3
+    assert {one.request_id for one in store.samples.label_requests("intent", limit=20)} == {"7", "8", "9"}
+
+
+EVENTS: list[Prediction | Label] = [
+    *(live(request, label) for request, label in zip("abcd", ("x", "y", "x", "y"), strict=True)),
+    *(shadow(request, "x", inclusion_probability=0.5) for request in "abce"),
+    shadow("a", "y", version="8"),
+    live("b", "x", version="7"),
+    *(truth(request, "x", directed=request == "b") for request in "abdef"),
+]
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+    store = open_store(f"sqlite:///{path}")
+    execute(store, "PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    return path.read_bytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_the_order_of_arrival_changes_no_evidence(
+    data: st.DataObject, empty_database: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Batched, repeated and shuffled in any way, the same facts give the same evidence, in SQL as in memory; and what
+    is read in pieces along the way is the whole, each thing once."""
+    path = tmp_path_factory.mktemp("order") / "store.db"
+    path.write_bytes(empty_database)
+    store, memory, expected = open_store(f"sqlite:///{path}"), FakeSamples(), FakeSamples()
+    add(expected, EVENTS)
+    cursor, agreed, disagreed, labelled, pairs = SampleCursor(), 0, 0, 0, []
+    repeats = data.draw(st.lists(st.sampled_from(EVENTS), max_size=4))
+    rest = data.draw(st.permutations(EVENTS + repeats))
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        add(store.samples, rest[:size])
+        add(memory, rest[:size])
+        rest = rest[size:]
+        step = evidence(store.samples, cursor)
+        cursor, agreed, disagreed = step.cursor, agreed + step.pairs_agreed, disagreed + step.pairs_disagreed
+        labelled += step.stable_labels.labelled
+        pairs += step.pairs
+    for versions in (("6", "7"), ("6", "8"), ("7", "8")):
+        found = [one.since("intent", *versions, SampleCursor()) for one in (store.samples, memory, expected)]
+        facts = [(one.pairs_agreed, one.pairs_disagreed, sorted(map(repr, one.pairs))) for one in found]
+        assert facts[0] == facts[1] == facts[2]
+        assert found[0].stable_labels == found[2].stable_labels
+        assert found[0].candidate_labels == found[2].candidate_labels
+    whole = evidence(store.samples)
+    assert (agreed, disagreed, labelled) == (whole.pairs_agreed, whole.pairs_disagreed, whole.stable_labels.labelled)
+    assert sorted(map(repr, pairs)) == sorted(map(repr, whole.pairs))
+    store.close()
+
+
+def add(samples: FakeSamples, events: list[Prediction | Label]) -> None:
+    samples.add_predictions([one for one in events if isinstance(one, Prediction)])
+    samples.add_labels([one for one in events if isinstance(one, Label)])
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
+def test_the_history_of_freezes_is_kept(store: Store) -> None:
+    """Who froze it and why, and who lifted it and why."""
+    store.freezes.freeze(INTENT)
+    store.freezes.lift("intent", reason="budget is back", by="bob", at_s=30.0)
+    with store.database.engine.connect() as connection:
+        (row,) = connection.execute(sa.select(schema.freezes)).all()
+    assert (row.model, row.reason, row.by, row.at_s) == ("intent", INTENT.reason, INTENT.by, INTENT.at_s)
+    assert (row.lifted_reason, row.lifted_by, row.lifted_at_s) == ("budget is back", "bob", 30.0)
+
+
+def test_what_became_of_a_command_is_kept(store: Store) -> None:
+    """Answered by a release, or discarded with a reason."""
+    store.inbox.put(START)
+    store.journal.append(record(1), [Entry("asked", 1.0, {})], taken_up=["c1"])
+    store.inbox.discard("c1", "too late: it was taken up")
+    with store.database.engine.connect() as connection:
+        (row,) = connection.execute(sa.select(schema.commands)).all()
+    assert (row.waiting, row.release_id, row.outcome) == (False, "r1", None)
+
+
+def test_a_delivery_is_new_once_and_then_forgotten(store: Store) -> None:
+    """The memory of deliveries does not grow for ever."""
+    assert store.deliveries.is_new("d1", at_s=100.0, forget_before_s=0.0)
+    assert not store.deliveries.is_new("d1", at_s=200.0, forget_before_s=100.0)
+    assert store.deliveries.is_new("d1", at_s=700.0, forget_before_s=101.0)
