@@ -133,8 +133,7 @@ class LocalProcesses:
 
     def _observed(self, record: Record) -> Record | None:
         """The record after a look at the process; None where it was being ended and is gone."""
-        if (child := self._children.get(record.name)) is not None:
-            child.poll()  # reaps it
+        self._reap(record.name)  # a dead child that nobody asks for stays in the table of processes
         if record.ending_since_s is not None:
             return self._seen_through(record, record.ending_since_s)
         if record.failure:
@@ -170,11 +169,17 @@ class LocalProcesses:
                 signal_group(record.identity, signal.SIGKILL)
             return record
         self._records.forget(record.name)
+        self._reap(record.name)
         for memory in (self._children, self._announced, self._misses):
             memory.pop(record.name, None)
         return None
 
+    def _reap(self, name: str) -> None:
+        if (child := self._children.get(name)) is not None:
+            child.poll()
+
     def _exit(self, record: Record) -> str:
+        self._reap(record.name)
         child = self._children.get(record.name)
         if child is None or child.pid != record.pid or child.returncode is None:
             return "while no controller watched"

@@ -111,8 +111,8 @@ class TestMirror:
         """Both versions see one request under one id, so their answers pair up; only the copy is marked as shadow."""
         world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
         assert Counter(world.envoy.ask(50)) == {"6": 50}
-        eventually(lambda: len(world.v7.requests) == 50, what="50 copies")
-        assert sorted(world.v7.ids) == sorted(world.v6.ids)
+        eventually(lambda: set(world.v7.ids) >= set(world.v6.ids), what="a copy of each request")
+        assert all(count == 1 for count in Counter(world.v7.ids).values())
         assert {request["x-serin-traffic"] for request in world.v7.requests} == {"shadow"}
         assert not any("x-serin-traffic" in request for request in world.v6.requests)
         assert {request[":path"] for request in world.v7.requests} == {"/predict"}

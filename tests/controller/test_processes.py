@@ -1,0 +1,372 @@
+"""Deployments as local processes: kept, taken up again, ended whole; and the contract of their fake."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from controller.adapters.loopback import accepts_connections, get
+from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
+from controller.errors import PermanentError
+from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
+from tests.contracts.deployments import DeploymentsContract, gone, settled, spec
+from tests.controller.envoy_support import eventually
+from tests.fakes.deployments import MemoryDeployments
+
+STUB = Path(__file__).with_name("replica_stub.py")
+BEHAVIOURS = {"broken", "silent", "stubborn", "parent"}
+
+
+PATIENCE = Patience(restarts_max=2, restart_window_s=600, backoff_s=10, start_within_s=30, end_within_s=5)
+
+
+def stub_command(deployment: DeploymentSpec, port_file: Path) -> list[str]:
+    """A version named after a behaviour behaves so."""
+    behaviour = deployment.version if deployment.version in BEHAVIOURS else ""
+    return [sys.executable, str(STUB), "--port-file", str(port_file), "--behaviour", behaviour]
+
+
+@dataclass
+class FakeClock:
+    at_s: float = 1_795_432_308.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+@dataclass
+class World:
+    """One machine: its deployments folder, its clock, and what the gateway was told."""
+
+    directory: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    announced: list[tuple[str, str, str]] = field(default_factory=list)
+    withdrawn: list[tuple[str, str]] = field(default_factory=list)
+    in_use: set[str] = field(default_factory=set)
+    patience: Patience = PATIENCE
+    controllers: list[LocalProcesses] = field(default_factory=list)
+
+    def controller(self) -> LocalProcesses:
+        """A controller as it starts: it knows what the folder says, and no more."""
+        gateway = Gateway(announce=lambda *told: self.announced.append(told), withdraw=self._withdraw)
+        self.controllers.append(LocalProcesses(self.directory, stub_command, gateway, self.clock, self.patience))
+        return self.controllers[-1]
+
+    def ready(self, deployments: LocalProcesses, version: str = "6") -> DeploymentStatus:
+        return settled(deployments, spec(version), lambda status: status.ready)
+
+    def pid(self, version: str = "6") -> int:
+        return int(json.loads((self.directory / f"intent-v{version}.json").read_text())["pid"])
+
+    def _withdraw(self, model: str, version: str) -> None:
+        if version in self.in_use:
+            raise PermanentError(f"version {version} of {model} still gets traffic")
+        self.withdrawn.append((model, version))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "deployments")
+    yield world
+    end_recorded(world.directory, grace_s=0.2)
+    for controller in world.controllers:
+        for child in controller._children.values():
+            child.wait(5)
+
+
+class TestMemoryDeployments(DeploymentsContract):
+    @pytest.fixture
+    def deployments(self) -> Deployments:
+        return MemoryDeployments(broken={"broken": "no weights"})
+
+
+@pytest.mark.integration
+class TestLocalProcesses(DeploymentsContract):
+    @pytest.fixture
+    def deployments(self, world: World) -> Deployments:
+        world.patience = Patience(restarts_max=1, backoff_s=0.0)
+        return world.controller()
+
+
+class TestReadiness:
+    def test_the_gateway_hears_of_a_version_once_it_answers(self, world: World) -> None:
+        """Once, with the address; no earlier, for a request sent there would fail."""
+        deployments = world.controller()
+        deployments.ensure(spec("6"))
+        assert world.announced == []
+        status = world.ready(deployments)
+        deployments.ensure(spec("6"))
+        deployments.status("intent")
+        assert world.announced == [("intent", "6", status.url)]
+        assert status.url is not None
+        assert get(f"{status.url}/health", timeout_s=5)[0] == 200
+
+    def test_a_gateway_that_refuses_is_asked_again(self, world: World) -> None:
+        """Not ready before the gateway has taken it, and no announcement is lost."""
+        deployments, refusals = world.controller(), [PermanentError("the cluster file is damaged")]
+
+        def announce(*told: str) -> None:
+            if refusals:
+                raise refusals.pop()
+            world.announced.append(told)  # type: ignore[arg-type]
+
+        deployments._gateway = Gateway(announce, lambda *_: None)
+        with pytest.raises(PermanentError, match="damaged"):
+            world.ready(deployments)
+        assert world.ready(deployments).ready
+        assert len(world.announced) == 1
+
+    def test_one_that_never_answers_fails_after_its_time(self, world: World) -> None:
+        """Silence is no readiness. It is killed, and the status says how long was waited."""
+        world.patience = Patience(restarts_max=0, start_within_s=30)
+        deployments = world.controller()
+        deployments.ensure(spec("silent"))
+        pid = world.pid("silent")
+        assert not deployments.ensure(spec("silent")).failed
+        world.clock.at_s += 31
+        status = deployments.ensure(spec("silent"))
+        assert status.failed
+        assert "did not answer /health within 30 s" in status.detail
+        eventually(lambda: not _runs(pid), what="the silent process to be gone")
+
+    def test_a_busy_replica_may_miss_a_check(self, world: World) -> None:
+        """One late answer is no outage; three in a row are, and the first answer ends it."""
+        deployments = world.controller()
+        world.ready(deployments)
+        os.kill(world.pid(), signal.SIGSTOP)
+        assert [deployments.ensure(spec("6")).ready for _ in range(3)] == [True, True, False]
+        assert not deployments.status("intent")["6"].failed
+        os.kill(world.pid(), signal.SIGCONT)
+        assert world.ready(deployments).ready
+
+    def test_a_program_that_does_not_exist_is_permanent(self, world: World) -> None:
+        """Asking again would not help."""
+        gateway = Gateway(lambda *_: None, lambda *_: None)
+        deployments = LocalProcesses(world.directory, lambda *_: ["/no/such/program"], gateway, world.clock)
+        with pytest.raises(PermanentError, match="cannot start /no/such/program"):
+            deployments.ensure(spec("6"))
+
+    def test_a_name_that_would_be_a_path_is_refused(self, world: World) -> None:
+        """No model name writes outside the folder."""
+        with pytest.raises(PermanentError, match="cannot name a deployment"):
+            world.controller().ensure(spec("6", model="../../etc/x"))
+
+
+class TestDeath:
+    def test_a_death_is_seen_and_ends_in_a_new_start(self, world: World) -> None:
+        """After the backoff, at a new address that the gateway hears of; the detail tells how it died meanwhile."""
+        deployments = world.controller()
+        first = world.ready(deployments)
+        os.kill(world.pid(), signal.SIGKILL)
+        eventually(lambda: not deployments.ensure(spec("6")).ready, what="the death to be seen")
+        waiting = deployments.ensure(spec("6"))
+        assert not waiting.failed
+        assert "by SIGKILL" in waiting.detail
+        world.clock.at_s += 10
+        again = world.ready(deployments)
+        assert again.url != first.url
+        assert [url for _, _, url in world.announced] == [first.url, again.url]
+
+    def test_pauses_double_and_then_it_has_failed(self, world: World) -> None:
+        """Two restarts are allowed here: after 10 s, after 20 s, then it stays down and says what it said last."""
+        deployments = world.controller()
+        starts = []
+        for pause_s in (0, 10, 20):
+            world.clock.at_s += pause_s - 0.5
+            before = deployments.ensure(spec("broken"))
+            starts.append(before.detail)
+            world.clock.at_s += 0.5
+            deployments.ensure(spec("broken"))
+            eventually(lambda: "no weights" in deployments.ensure(spec("broken")).detail, what="the death to be seen")
+        status = deployments.ensure(spec("broken"))
+        assert status.failed
+        assert "start 3 of 3" in status.detail
+        assert "exit code 1" in status.detail
+        world.clock.at_s += 500
+        assert deployments.ensure(spec("broken")).failed
+
+    def test_an_old_death_does_not_count(self, world: World) -> None:
+        """When the window has passed, what serves users is tried again, for nobody can remove it from under them."""
+        deployments = world.controller()
+        settled_failed = self._fail(world, deployments)
+        assert settled_failed.failed
+        world.clock.at_s += 601 + 10
+        deployments.ensure(spec("broken"))
+        assert "start 1 of 3" in self._dead(deployments).detail
+
+    def test_looking_starts_nothing(self, world: World) -> None:
+        """Only ``ensure`` says that it is wanted; ``status`` reports."""
+        deployments = world.controller()
+        world.ready(deployments)
+        os.kill(world.pid(), signal.SIGKILL)
+        eventually(lambda: not deployments.status("intent")["6"].ready, what="the death to be seen")
+        pid = world.pid()
+        world.clock.at_s += 60
+        deployments.status("intent")
+        assert world.pid() == pid
+
+    def test_what_a_dead_replica_left_behind_is_killed(self, world: World) -> None:
+        """Workers that outlive their parent hold memory and cores; the whole group goes."""
+        deployments = world.controller()
+        world.ready(deployments, "parent")
+        (worker,) = psutil.Process(world.pid("parent")).children()
+        os.kill(world.pid("parent"), signal.SIGKILL)
+        eventually(lambda: not deployments.ensure(spec("parent")).ready, what="the death to be seen")
+        eventually(lambda: not _runs(worker.pid), what="the worker to be gone")
+
+    def _fail(self, world: World, deployments: LocalProcesses) -> DeploymentStatus:
+        status = self._dead(deployments)
+        while not status.failed:
+            world.clock.at_s += 20
+            status = self._dead(deployments)
+        return status
+
+    def _dead(self, deployments: LocalProcesses) -> DeploymentStatus:
+        return settled(deployments, spec("broken"), lambda status: "no weights" in status.detail)
+
+
+class TestControllerRestart:
+    def test_a_new_controller_takes_up_what_runs(self, world: World) -> None:
+        """The same process goes on; the gateway is told again, for it may have been restarted too."""
+        before = world.controller()
+        status, pid = world.ready(before), world.pid()
+        after = world.controller()
+        assert world.ready(after) == status
+        assert world.pid() == pid
+        assert world.announced == [("intent", "6", status.url)] * 2
+
+    def test_a_death_while_nobody_watched_is_seen(self, world: World) -> None:
+        """The record alone does not make a process alive."""
+        before = world.controller()
+        world.ready(before)
+        os.kill(world.pid(), signal.SIGKILL)
+        eventually(lambda: not _runs(world.pid()), what="the replica to be dead")
+        status = world.controller().ensure(spec("6"))
+        assert not status.ready
+        assert "while no controller watched" in status.detail
+
+    def test_a_stranger_with_the_same_pid_is_left_alone(self, world: World) -> None:
+        """A pid is reused after a reboot: the record's process is dead, and the stranger is never signalled."""
+        world.controller().ensure(spec("6"))
+        end_recorded(world.directory / "nowhere")
+        path = world.directory / "intent-v6.json"
+        record = json.loads(path.read_text())
+        os.killpg(record["pid"], signal.SIGKILL)
+        path.write_text(json.dumps({**record, "pid": os.getpid(), "create_time_s": record["create_time_s"] - 10_000}))
+        deployments = world.controller()
+        assert "ended while no controller watched" in deployments.ensure(spec("6")).detail
+        deployments.remove("intent", "6")
+        assert gone(deployments, "intent", "6")
+
+    def test_a_removal_that_was_begun_is_seen_through(self, world: World) -> None:
+        """The next controller goes on where the last one was killed."""
+        before = world.controller()
+        world.ready(before, "stubborn")
+        before.remove("intent", "stubborn")
+        after = world.controller()
+        assert after.status("intent")["stubborn"].detail == "it is being ended"
+        world.clock.at_s += 6
+        assert gone(after, "intent", "stubborn")
+
+    def test_a_damaged_record_is_named(self, world: World) -> None:
+        """Nobody guesses which process it was."""
+        world.directory.mkdir()
+        (world.directory / "intent-v6.json").write_text('{"model": "intent"')
+        with pytest.raises(PermanentError, match=r"intent-v6\.json is not a readable record"):
+            world.controller().ensure(spec("6"))
+        (world.directory / "intent-v6.json").unlink()
+
+
+class TestRemoval:
+    def test_the_gateway_lets_go_first(self, world: World) -> None:
+        """While it still sends requests there, nothing is ended."""
+        deployments = world.controller()
+        world.ready(deployments)
+        world.in_use.add("6")
+        with pytest.raises(PermanentError, match="still gets traffic"):
+            deployments.remove("intent", "6")
+        assert deployments.status("intent")["6"].ready
+        world.in_use.clear()
+        deployments.remove("intent", "6")
+        assert world.withdrawn == [("intent", "6")]
+        assert gone(deployments, "intent", "6")
+
+    def test_its_processes_and_port_are_gone_at_the_end(self, world: World) -> None:
+        """Parent and workers; only the log stays, for it may be all that tells why."""
+        deployments = world.controller()
+        status = world.ready(deployments, "parent")
+        pid = world.pid("parent")
+        members = [pid, *(child.pid for child in psutil.Process(pid).children())]
+        deployments.remove("intent", "parent")
+        assert gone(deployments, "intent", "parent")
+        assert not any(map(_runs, members))
+        assert status.url is not None
+        assert not accepts_connections("127.0.0.1", int(status.url.rpartition(":")[2]), timeout_s=1)
+        assert [path.name for path in world.directory.iterdir()] == ["intent-vparent.log"]
+
+    def test_a_drain_is_waited_for_and_not_for_ever(self, world: World) -> None:
+        """SIGKILL comes after the grace period, at whichever call comes next; no call waits for it."""
+        deployments = world.controller()
+        world.ready(deployments, "stubborn")
+        deployments.remove("intent", "stubborn")
+        world.clock.at_s += 4.9
+        deployments.remove("intent", "stubborn")
+        assert _runs(world.pid("stubborn"))
+        assert not deployments.ensure(spec("stubborn")).ready
+        world.clock.at_s += 0.2
+        assert gone(deployments, "intent", "stubborn")
+
+    def test_when_everything_stops_all_are_ended(self, world: World) -> None:
+        """`serin down` needs no controller: the folder says what runs, whoever started it."""
+        deployments = world.controller()
+        for version in ("6", "parent", "stubborn"):
+            world.ready(deployments, version)
+        pids = [world.pid(version) for version in ("6", "parent", "stubborn")]
+        assert end_recorded(world.directory, grace_s=0.3) == ["intent-v6", "intent-vparent", "intent-vstubborn"]
+        assert not any(map(_runs, pids))
+        assert deployments.status("intent") == {}
+
+    def test_threads_may_ask_while_the_loop_works(self, world: World) -> None:
+        """The page reads statuses while the loop starts deployments: one start each, no exception."""
+        deployments = world.controller()
+        problems: list[BaseException] = []
+
+        def look() -> None:
+            try:
+                for _ in range(20):
+                    deployments.status("intent")
+                    deployments.ensure(spec("6"))
+            except BaseException as error:  # noqa: BLE001 - handed to the test
+                problems.append(error)
+
+        threads = [threading.Thread(target=look) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert problems == []
+        assert world.ready(deployments).ready
+        assert "serving" in (world.directory / "intent-v6.log").read_text().split()
+        assert (world.directory / "intent-v6.log").read_text().count("serving") == 1
+
+
+def test_the_serving_command_says_all_that_a_replica_needs(tmp_path: Path) -> None:
+    """Package, names, port file, an edge for each objective, and what the configuration adds."""
+    deployment = DeploymentSpec("intent", "7", tmp_path, objectives_ms=(120.0, 250.5))
+    command = serving_command(deployment, tmp_path / "port", ["--capture-url", "http://127.0.0.1:9"])
+    assert command[:3] == [sys.executable, "-m", "serving"]
+    assert " ".join(command[3:]) == (
+        f"--artifact {tmp_path} --model intent --version 7 --port 0 --port-file {tmp_path}/port "
+        "--objective-ms 120 --objective-ms 250.5 --capture-url http://127.0.0.1:9"
+    )
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
