@@ -1,0 +1,90 @@
+"""From the journal to the report's data, in one pass. No verdict is computed here: the recorded ones are shown."""
+
+from collections.abc import Sequence
+
+from controller.codec import event_of, release_of
+from controller.core.events import Looked
+from controller.core.release import Phase, Purpose, Release
+from controller.errors import PermanentError
+from controller.ports import RecordedEntry, ReleaseRecord
+from controller.report.data import SCHEMA, Chain, Conclusion, Facts, ReportData
+from controller.report.history import History
+from controller.report.tallies import EvidenceTally, LatencyTally, ReliabilityTally, TraceTally, reliability
+from controller.report.words import PHASE_WORDS, listed
+from gates.verdict import Stage
+
+
+def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> ReportData:
+    """The report of a release as it stood at ``record``; entries that came later are left out.
+
+    Raises:
+        PermanentError: there are fewer entries than the record counts, or this version of Serin cannot read one.
+    """
+    if len(entries) < record.sequence:
+        message = f"release {record.release_id}: {len(entries)} journal entries of {record.sequence} were given"
+        raise PermanentError(message)
+    release = release_of(record)
+    counted = entries[: record.sequence]
+    history, evidence, latency = History(release.policy), EvidenceTally(), LatencyTally()
+    labelled, traces = ReliabilityTally(), TraceTally()
+    for recorded in counted:
+        event = event_of(recorded.entry)
+        history.add(recorded.sequence, recorded.entry.at_s, event)
+        if isinstance(event, Looked):
+            evidence.add(event.look)
+            latency.add(event.look)
+            labelled.add(event.look.pairs)
+            traces.add(event.look.window.end_s, event.verdicts)
+    as_of_s = counted[-1].entry.at_s if counted else release.started_at_s
+    return ReportData(
+        schema=SCHEMA,
+        conclusion=_conclusion(release),
+        facts=_facts(release, as_of_s, history.decided_at_s),
+        policy=release.policy,
+        gates=tuple(sorted(release.verdicts.values(), key=lambda verdict: _ORDER.index(verdict.stage))),
+        phases=tuple(history.phases),
+        traffic=tuple(history.traffic),
+        decisions=tuple(history.decisions),
+        faults=tuple(history.faults),
+        traces=traces.result(),
+        reliability_stable=reliability(labelled.stable),
+        reliability_candidate=reliability(labelled.candidate),
+        latency=latency.result(_objectives_ms(release)),
+        evidence=evidence.result(),
+        chain=Chain(len(counted), counted[-1].hash if counted else ""),
+    )
+
+
+_ORDER = tuple(Stage)
+
+
+def _conclusion(release: Release) -> Conclusion:
+    what = PHASE_WORDS[release.phase]
+    if release.purpose is Purpose.RESTORE and release.phase in (Phase.PROMOTED, Phase.PROMOTING):
+        what = "was restored" if release.phase is Phase.PROMOTED else "is being restored"
+    because = ""
+    if release.blamed:
+        because = f" because {listed(release.blamed)} failed"
+    headline = f"Version {release.candidate.number} of {release.model} {what}{because}."
+    return Conclusion(release.phase, headline, release.reason, release.blamed)
+
+
+def _facts(release: Release, as_of_s: float, decided_at_s: float | None) -> Facts:
+    return Facts(
+        release_id=release.id,
+        model=release.model,
+        purpose=release.purpose,
+        candidate=release.candidate,
+        stable=release.stable,
+        started_by=release.started_by,
+        started_at_s=release.started_at_s,
+        as_of_s=as_of_s,
+        decided_at_s=decided_at_s,
+    )
+
+
+def _objectives_ms(release: Release) -> tuple[float, ...]:
+    """Of the service and of its latency gates, each once."""
+    gates = release.policy.gates.latency
+    own = (gates.p95_ms_max, gates.p99_ms_max) if gates is not None else ()
+    return tuple(sorted({*release.policy.latency_objectives_ms, *(ms for ms in own if ms is not None)}))

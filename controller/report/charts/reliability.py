@@ -1,0 +1,58 @@
+"""The reliability diagram of one version: how often it was right where it was this sure, and on how many answers."""
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from controller.report.data import Reliability, ReliabilityBin
+from controller.report.drawing import Scale, element, line, picture, text
+from controller.report.words import compact
+
+WIDTH, HEIGHT = 452.0, 400.0
+_LEFT, _RIGHT = 44.0, 444.0
+_TOP, _BOTTOM = 10.0, 270.0
+_COUNTS_TOP, _COUNTS_BOTTOM = 306.0, 350.0
+_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def reliability_diagram(found: Reliability, arm: str, title: str) -> Markup:
+    """``arm``: stable or candidate, which chooses the colour."""
+    x, y = Scale(0, 1, _LEFT, _RIGHT), Scale(0, 1, _BOTTOM, _TOP)
+    contents = [*_axes(x, y)]
+    for part in found.bins:
+        contents += _bin(part, arm, x, y, most=max(other.count for other in found.bins))
+    return picture(WIDTH, HEIGHT, title, contents)
+
+
+def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
+    for tick in _TICKS:
+        yield line((_LEFT, y(tick)), (_RIGHT, y(tick)), "grid")
+        yield text(f"{100 * tick:.0f} %", _LEFT - 7, y(tick) + 4, class_="tick", anchor="end")
+        yield text(f"{100 * tick:.0f} %", x(tick), _COUNTS_BOTTOM + 17, class_="tick", anchor="middle")
+    yield line((x(0), y(0)), (x(1), y(1)), "diagonal")
+    yield text("answers", _LEFT - 7, _COUNTS_BOTTOM, class_="tick", anchor="end")
+    yield line((_LEFT, _COUNTS_BOTTOM), (_RIGHT, _COUNTS_BOTTOM), "axis")
+    yield text("confidence", (_LEFT + _RIGHT) / 2, HEIGHT - 8, class_="tick", anchor="middle")
+    yield text("share right", _LEFT + 8, _TOP + 12, class_="tick")
+
+
+def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> Iterator[Markup]:
+    """A dot whose area grows with its count, a line to where it should be, and a bar for the count."""
+    at, share = x(part.confidence), part.count / most
+    note = f"{part.count:,} answers, {part.confidence:.1%} sure on average, {part.accuracy:.1%} right"
+    yield line((at, y(part.accuracy)), (at, y(part.confidence)), f"miss {arm}")
+    dot = element("title", note)
+    yield element("circle", dot, cx=at, cy=y(part.accuracy), r=2.5 + 5 * share**0.5, class_=f"dot {arm}")
+    height = max(share * (_COUNTS_BOTTOM - _COUNTS_TOP), 1.0)
+    left = x(part.low) + 3
+    yield element(
+        "rect",
+        element("title", note),
+        x=left,
+        y=_COUNTS_BOTTOM - height,
+        width=x(part.high) - x(part.low) - 6,
+        height=height,
+        class_=f"count {arm}",
+    )
+    middle = (x(part.low) + x(part.high)) / 2
+    yield text(compact(part.count), middle, _COUNTS_BOTTOM - height - 5, class_="tick", anchor="middle")

@@ -1,0 +1,96 @@
+"""What happened when: phases, traffic, decisions and faults, collected event by event."""
+
+from dataclasses import dataclass, field, replace
+
+from controller.core.events import (
+    ChampionMoved,
+    CommandTaken,
+    Event,
+    FaultCleared,
+    FaultNoted,
+    Leaving,
+    PhaseEntered,
+    Started,
+    TrafficConfirmed,
+    Verified,
+)
+from controller.core.policy import ReleasePolicy
+from controller.core.release import TERMINAL, Phase, Purpose
+from controller.report.data import Decision, FaultSpan, PhaseSpan, TrafficShare
+from controller.report.words import phase_title
+
+
+@dataclass(slots=True)
+class History:
+    """Fed with every event in order; holds what the time line shows."""
+
+    policy: ReleasePolicy
+    phases: list[PhaseSpan] = field(default_factory=list)
+    traffic: list[TrafficShare] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    faults: list[FaultSpan] = field(default_factory=list)
+    decided_at_s: float | None = None
+
+    def add(self, sequence: int, at_s: float, event: Event) -> None:
+        decision = self._decision(sequence, at_s, event)
+        if decision is not None:
+            self.decisions.append(decision)
+        match event:
+            case Started():
+                self._enter(at_s, Phase.PENDING, phase_title(Phase.PENDING), event.reason)
+            case PhaseEntered():
+                self._enter(at_s, event.phase, self._title(event), event.reason)
+            case Leaving():
+                self._enter(at_s, Phase.ROLLING_BACK, phase_title(Phase.ROLLING_BACK), event.reason)
+            case TrafficConfirmed():
+                self.traffic.append(TrafficShare(at_s, dict(sorted(event.weights_pct.items()))))
+            case FaultNoted():
+                self._close_fault(event.source, at_s)
+                self.faults.append(FaultSpan(event.source, event.reason, at_s, None))
+            case FaultCleared():
+                self._close_fault(event.source, at_s)
+
+    def _enter(self, at_s: float, phase: Phase, title: str, reason: str) -> None:
+        if self.phases:
+            self.phases[-1] = replace(self.phases[-1], end_s=at_s)
+        self.phases.append(PhaseSpan(phase, title, at_s, at_s if phase in TERMINAL else None, reason))
+        if phase in (Phase.PROMOTING, Phase.ROLLING_BACK):
+            self.decided_at_s = at_s
+
+    def _title(self, event: PhaseEntered) -> str:
+        if event.phase is Phase.CANARY and event.step < len(self.policy.steps):
+            return phase_title(event.phase, self.policy.steps[event.step].weight_pct)
+        return phase_title(event.phase)
+
+    def _close_fault(self, source: str, at_s: float) -> None:
+        for place in range(len(self.faults) - 1, -1, -1):
+            fault = self.faults[place]
+            if fault.source == source:
+                if fault.end_s is None:
+                    self.faults[place] = replace(fault, end_s=at_s)
+                return
+
+    def _decision(self, sequence: int, at_s: float, event: Event) -> Decision | None:
+        match event:
+            case Started():
+                title = "Restore asked for" if event.purpose is Purpose.RESTORE else "Release started"
+                return Decision(sequence, at_s, title, event.reason, event.by)
+            case Verified():
+                reason = f"The running candidate is manifest {event.candidate.fingerprint[:12] or 'unknown'}."
+                return Decision(sequence, at_s, "Identity verified", reason)
+            case PhaseEntered():
+                return Decision(sequence, at_s, self._title(event), event.reason)
+            case Leaving():
+                by = "" if event.by == "serin" else event.by
+                title = f"Going back, to {event.ending.value.replace('_', ' ')}"
+                return Decision(sequence, at_s, title, event.reason, by, event.blamed)
+            case CommandTaken():
+                return Decision(sequence, at_s, f"Asked to {event.ask}", event.reason, event.by)
+            case TrafficConfirmed():
+                weights = ", ".join(f"version {name}: {pct:g} %" for name, pct in sorted(event.weights_pct.items()))
+                return Decision(sequence, at_s, "Traffic confirmed", f"The data plane reports {weights}.")
+            case ChampionMoved():
+                reason = f"The registry's alias champion points at version {event.version}."
+                return Decision(sequence, at_s, "Alias moved", reason)
+            case _:
+                return None

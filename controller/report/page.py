@@ -1,0 +1,119 @@
+"""The report as one file that needs nothing else: no script, no network, no fonts; and as JSON."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter
+
+from controller.core.policy import OnDeadline, ReleasePolicy
+from controller.core.release import TERMINAL, Phase
+from controller.report.charts.latency import latency_chart
+from controller.report.charts.reliability import reliability_diagram
+from controller.report.charts.timeline import timeline
+from controller.report.charts.traces import traces
+from controller.report.data import Conclusion, ReportData
+from controller.report.words import SYMBOLS, duration, figure, is_signed, utc
+from gates.verdict import Stage, Verdict
+
+_STAGES = {
+    Stage.PREFLIGHT: "Before any traffic: the package and its replica",
+    Stage.SUITE: "Labelled cases of our own",
+    Stage.SHADOW: "Answers to mirrored requests, for which nobody waits",
+    Stage.LIVE: "Answers that users got",
+}
+_TONES = {
+    Phase.PROMOTED: ("pass", "✓"),
+    Phase.PROBATION: ("pass", "✓"),
+    Phase.ROLLING_BACK: ("fail", "✕"),
+    Phase.ROLLED_BACK: ("fail", "✕"),
+    Phase.REJECTED: ("fail", "✕"),
+    Phase.HELD: ("inconclusive", "…"),
+    Phase.SUPERSEDED: ("neutral", "→"),
+    Phase.ABORTED: ("neutral", "■"),
+}
+
+
+def render_json(report: ReportData) -> str:
+    """The report as JSON (``serin.report/v1``): the same journal gives the same bytes. Not finite is null."""
+    return _adapter().dump_json(report, indent=2).decode() + "\n"
+
+
+def render_html(report: ReportData) -> str:
+    """The report as one self-contained HTML page. Everything taken from the journal is escaped."""
+    stable = report.facts.stable
+    names = {
+        "stable": f"Version {stable.number}, stable" if stable else "No stable version",
+        "candidate": f"Version {report.facts.candidate.number}, candidate",
+    }
+    latency = report.latency
+    return _environment().get_template("report.html").render(
+        report=report,
+        tone=_tone(report.conclusion),
+        policy=tuple(_policy(report.policy)),
+        stages=tuple(_staged(report.gates)),
+        names=names,
+        timeline=timeline(report),
+        traces=traces(report),
+        reliability=tuple(
+            (arm, names[arm], found, reliability_diagram(found, arm, f"Reliability of {names[arm]}"))
+            for arm, found in (("stable", report.reliability_stable), ("candidate", report.reliability_candidate))
+        ),
+        latency=latency and latency_chart(latency, *_short(report)),
+        settled=report.conclusion.phase in TERMINAL,
+    )
+
+
+def _tone(conclusion: Conclusion) -> tuple[str, str]:
+    return _TONES.get(conclusion.phase, ("active", "●"))
+
+
+def _short(report: ReportData) -> tuple[str, str]:
+    stable = report.facts.stable
+    return f"Version {stable.number}" if stable else "Stable", f"Version {report.facts.candidate.number}"
+
+
+def _staged(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, list[Verdict]]]:
+    for stage, title in _STAGES.items():
+        found = [verdict for verdict in verdicts if verdict.stage is stage]
+        if found:
+            yield title, found
+
+
+def _policy(policy: ReleasePolicy) -> Iterator[tuple[str, str]]:
+    """What was promised when the release began, in a few words a line."""
+    mirrored = f"{policy.mirror_pct:g} % of live requests mirrored"
+    steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
+    yield "Traffic", f"{mirrored}; canary {steps}"
+    end = "hold for a person" if policy.on_deadline is OnDeadline.HOLD else "roll back"
+    yield "Deadline", f"{duration(policy.deadline_s)} after shadow begins, then {end}"
+    yield "Looks", f"every {duration(policy.look_every_s)}; probation {duration(policy.probation_s)}"
+    gates = policy.gates
+    yield (
+        "May be wrong",
+        f"rolls a good version back in at most {100 * gates.rollback_alpha:g} % of releases; "
+        f"passes one beyond a margin in at most {100 * gates.promotion_alpha:g} %",
+    )
+    if policy.suites:
+        yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)
+
+
+@cache
+def _adapter() -> TypeAdapter[ReportData]:
+    return TypeAdapter(ReportData)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("controller.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = {"duration": duration, "figure": figure, "utc": utc}
+    environment.filters.update(filters)
+    environment.globals.update(SYMBOLS=SYMBOLS, is_signed=is_signed)
+    return environment

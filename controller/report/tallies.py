@@ -1,0 +1,251 @@
+"""What thousands of looks add up to. Each tally takes one look at a time and keeps sums only."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from controller.report.data import (
+    ArmEvidence,
+    Evidence,
+    Latency,
+    LatencyArm,
+    Reliability,
+    ReliabilityBin,
+    Trace,
+    TracePoint,
+)
+from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
+from gates.outcome import combine
+from gates.verdict import Verdict
+
+BINS = 10
+POINTS_MAX = 160  # of a trace: as many as a chart can show
+PERCENTILES = {"P50": 0.50, "P95": 0.95, "P99": 0.99}
+
+
+# --- reliability ------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class _Bin:
+    count: int = 0
+    weight: float = 0.0
+    confidence: float = 0.0
+    correct: float = 0.0
+
+
+@dataclass(slots=True)
+class ReliabilityTally:
+    """Directed labels are left out: they were asked for where the versions disagree, which says nothing of one alone.
+
+    Each answer weighs one over its inclusion probability (Hajek), so that a sample that was not uniform misleads no one.
+    """
+
+    stable: list[_Bin] = field(default_factory=lambda: [_Bin() for _ in range(BINS)])
+    candidate: list[_Bin] = field(default_factory=lambda: [_Bin() for _ in range(BINS)])
+
+    def add(self, pairs: Iterable[LabelledPair]) -> None:
+        for pair in pairs:
+            if pair.directed or not 0 < pair.inclusion_probability <= 1:
+                continue
+            _count(self.stable, pair.stable, pair)
+            _count(self.candidate, pair.candidate, pair)
+
+
+def _count(bins: list[_Bin], answer: Answer, pair: LabelledPair) -> None:
+    if not 0 <= answer.confidence <= 1:
+        return  # the gates called this evidence an error; a diagram has no place for it
+    place = bins[min(int(answer.confidence * BINS), BINS - 1)]
+    weight = 1 / pair.inclusion_probability
+    place.count += 1
+    place.weight += weight
+    place.confidence += weight * answer.confidence
+    place.correct += weight * (answer.label == pair.truth)
+
+
+def reliability(bins: Sequence[_Bin]) -> Reliability:
+    weight = math.fsum(part.weight for part in bins)
+    shown = tuple(
+        ReliabilityBin(i / BINS, (i + 1) / BINS, part.count, part.confidence / part.weight, part.correct / part.weight)
+        for i, part in enumerate(bins)
+        if part.count
+    )
+    if not weight:
+        return Reliability(0, None, None, None, ())
+    return Reliability(
+        count=sum(part.count for part in bins),
+        confidence=math.fsum(part.confidence for part in bins) / weight,
+        accuracy=math.fsum(part.correct for part in bins) / weight,
+        calibration_error=math.fsum(abs(part.confidence - part.correct) for part in bins) / weight,
+        bins=shown,
+    )
+
+
+# --- latency ----------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class LatencyTally:
+    """Live: looks in which both versions served users. Mirrored: looks in which the candidate served none of them."""
+
+    edges_ms: tuple[float, ...] = ()
+    stable_live: list[int] = field(default_factory=list)
+    candidate_live: list[int] = field(default_factory=list)
+    stable_before: list[int] = field(default_factory=list)
+    candidate_mirrored: list[int] = field(default_factory=list)
+    looks_left_out: int = 0
+
+    def add(self, look: Look) -> None:
+        if look.stable is None or not look.latency_edges_ms:
+            return
+        if not self.edges_ms:
+            self._begin(look.latency_edges_ms)
+        if 0 < look.candidate_share < 1:
+            self._sum(look, ((self.stable_live, look.stable), (self.candidate_live, look.candidate)))
+        elif look.candidate_share == 0:
+            self._sum(look, ((self.stable_before, look.stable), (self.candidate_mirrored, look.shadow)))
+
+    def _begin(self, edges_ms: tuple[float, ...]) -> None:
+        self.edges_ms = edges_ms
+        for counts in (self.stable_live, self.candidate_live, self.stable_before, self.candidate_mirrored):
+            counts.extend([0] * (len(edges_ms) + 1))
+
+    def _sum(self, look: Look, pairs: tuple[tuple[list[int], ArmCounts | None], ...]) -> None:
+        expected = len(self.edges_ms) + 1
+        if look.latency_edges_ms != self.edges_ms or any(
+            arm is not None and len(arm.latency_counts) != expected for _, arm in pairs
+        ):
+            self.looks_left_out += 1
+            return
+        for counts, arm in pairs:
+            if arm is not None:
+                counts[:] = map(int.__add__, counts, arm.latency_counts)
+
+    def result(self, objectives_ms: tuple[float, ...]) -> Latency | None:
+        """None where nothing was timed."""
+        mirrored = not sum(self.candidate_live)
+        stable = self.stable_before if mirrored else self.stable_live
+        candidate = self.candidate_mirrored if mirrored else self.candidate_live
+        if not (sum(stable) or sum(candidate)):
+            return None
+        return Latency(
+            edges_ms=self.edges_ms,
+            objectives_ms=objectives_ms,
+            mirrored=mirrored,
+            stable=_latency_arm(stable, self.edges_ms),
+            candidate=_latency_arm(candidate, self.edges_ms),
+            looks_left_out=self.looks_left_out,
+        )
+
+
+def _latency_arm(counts: Sequence[int], edges_ms: Sequence[float]) -> LatencyArm:
+    return LatencyArm(tuple(counts), {name: _edge_at(counts, edges_ms, q) for name, q in PERCENTILES.items()})
+
+
+def _edge_at(counts: Sequence[int], edges_ms: Sequence[float], quantile: float) -> float | None:
+    """The bucket edge that at least this share of the answers kept within; None beyond the last or of nothing."""
+    needed, seen = quantile * sum(counts), 0
+    if not needed:
+        return None
+    for edge, count in zip(edges_ms, counts, strict=False):
+        seen += count
+        if seen >= needed:
+            return edge
+    return None
+
+
+# --- gates over time --------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class TraceTally:
+    points: defaultdict[str, list[TracePoint]] = field(default_factory=lambda: defaultdict(list))
+    last: dict[str, Verdict] = field(default_factory=dict)
+
+    def add(self, at_s: float, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            interval = verdict.interval
+            low, high = (interval.low, interval.high) if interval is not None else (None, None)
+            self.points[verdict.gate].append(TracePoint(at_s, verdict.outcome, verdict.value, low, high))
+            if verdict.value is not None:  # an error verdict knows neither unit nor threshold
+                self.last[verdict.gate] = verdict
+
+    def result(self) -> tuple[Trace, ...]:
+        """A trace of every gate that ever had a value."""
+        return tuple(
+            Trace(gate, self.last[gate].unit, self.last[gate].threshold, _thinned(points))
+            for gate, points in self.points.items()
+            if gate in self.last
+        )
+
+
+def _thinned(points: Sequence[TracePoint]) -> tuple[TracePoint, ...]:
+    """At most ``POINTS_MAX``, each standing for equally many looks."""
+    size = math.ceil(len(points) / POINTS_MAX)
+    groups = (points[start : start + size] for start in range(0, len(points), size))
+    return tuple(
+        TracePoint(
+            group[-1].at_s,
+            combine(point.outcome for point in group),
+            group[-1].value,
+            group[-1].low,
+            group[-1].high,
+        )
+        for group in groups
+    )
+
+
+# --- sums -------------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class EvidenceTally:
+    looks: int = 0
+    first_s: float | None = None
+    last_s: float | None = None
+    sums: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, look: Look) -> None:
+        self.looks += 1
+        self.first_s = look.window.start_s if self.first_s is None else self.first_s
+        self.last_s = look.window.end_s
+        self.faults.update({fault.source for fault in look.faults})
+        directed = sum(pair.directed for pair in look.pairs)
+        self.sums["agreed"] += look.pairs_agreed
+        self.sums["disagreed"] += look.pairs_disagreed
+        self.sums["directed"] += directed
+        self.sums["by_chance"] += len(look.pairs) - directed
+        self._requests("stable_live", look.stable)
+        self._requests("candidate_live", look.candidate)
+        self._requests("candidate_mirrored", look.shadow)
+        self._labels("stable", look.stable_labels)
+        self._labels("candidate", look.candidate_labels)
+
+    def _requests(self, name: str, arm: ArmCounts | None) -> None:
+        if arm is not None:
+            self.sums[f"{name}_requests"] += arm.requests
+            self.sums[f"{name}_errors"] += arm.errors
+
+    def _labels(self, name: str, labels: LabelCounts | None) -> None:
+        if labels is not None:
+            self.sums[f"{name}_labelled"] += labels.labelled
+            self.sums[f"{name}_wrong"] += labels.wrong
+
+    def result(self) -> Evidence:
+        return Evidence(
+            looks=self.looks,
+            first_s=self.first_s,
+            last_s=self.last_s,
+            pairs_agreed=self.sums["agreed"],
+            pairs_disagreed=self.sums["disagreed"],
+            pairs_labelled_by_chance=self.sums["by_chance"],
+            pairs_labelled_directed=self.sums["directed"],
+            stable=self._arm("stable"),
+            candidate=self._arm("candidate"),
+            looks_with_fault=dict(sorted(self.faults.items())),
+        )
+
+    def _arm(self, name: str) -> ArmEvidence:
+        sums = self.sums
+        return ArmEvidence(
+            live_requests=sums[f"{name}_live_requests"],
+            live_errors=sums[f"{name}_live_errors"],
+            mirrored_requests=sums[f"{name}_mirrored_requests"],
+            mirrored_errors=sums[f"{name}_mirrored_errors"],
+            labelled=sums[f"{name}_labelled"],
+            wrong=sums[f"{name}_wrong"],
+        )

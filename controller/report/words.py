@@ -1,0 +1,101 @@
+"""Numbers, times and outcomes as people read them: the report, the status table and the CI step say them alike."""
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from controller.core.release import Phase
+from gates.outcome import Outcome
+
+SYMBOLS = {Outcome.PASS: "✓", Outcome.FAIL: "✕", Outcome.INCONCLUSIVE: "…", Outcome.ERROR: "!"}
+
+PHASE_WORDS = {
+    Phase.PENDING: "waits for its turn",
+    Phase.PREFLIGHT: "is in preflight",
+    Phase.SUITE: "is being asked the suites",
+    Phase.SHADOW: "answers mirrored traffic",
+    Phase.CANARY: "serves a canary share",
+    Phase.PROMOTING: "is being promoted",
+    Phase.PROBATION: "was promoted and is on probation",
+    Phase.PROMOTED: "was promoted",
+    Phase.ROLLING_BACK: "is going back",
+    Phase.ROLLED_BACK: "was rolled back",
+    Phase.REJECTED: "was rejected before it got traffic",
+    Phase.HELD: "is held until a person decides",
+    Phase.SUPERSEDED: "was superseded by a newer version",
+    Phase.ABORTED: "was aborted",
+}
+
+_UNITS_S = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+
+
+def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
+    """``Canary 5 %`` for a step, else the phase's name."""
+    name = phase.value.replace("_", " ").capitalize()
+    return name if weight_pct is None else f"{name} {weight_pct:g} %"
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 5 min``, ``2 d``."""
+    if seconds < 0:
+        return f"−{duration(-seconds)}"
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for (name, size), (below, below_size) in zip(_UNITS_S, (*_UNITS_S[1:], ("s", 1.0)), strict=True):
+        if whole >= size:
+            first, rest = divmod(whole, size)
+            second = round(rest / below_size)
+            if second * below_size == size:
+                first, second = first + 1, 0
+            return f"{first:.0f} {name}" + (f" {second} {below}" if second else "")
+    return f"{whole} s"
+
+
+def utc(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def figure(value: float | None, *, signed: bool = False) -> str:
+    """Three significant digits, thousands grouped, a real minus sign; a dash where there is nothing."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
+    size = abs(value)
+    if size >= 1000 or size == 0:
+        return f"{sign}{size:,.0f}"
+    digits = max(0, min(4, 2 - math.floor(math.log10(size))))
+    return f"{sign}{size:.{digits}f}"
+
+
+def is_signed(unit: str) -> bool:
+    """Whether the unit is one of a difference, where the sign carries the news."""
+    return unit in {"points", "confidence gap"}
+
+
+def compact(count: int) -> str:
+    """``940``, ``1.2k``, ``34k``, ``5.1M``: a count where there is little room."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:.1f}".removesuffix(".0") + letter if count < 10 * size else f"{count // size}{letter}"
+    return str(count)
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *most, last = list(names) or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def shortened(text: str, width: int) -> str:
+    """The text on one line of at most ``width`` characters, cut at a word."""
+    flat = " ".join(text.split())
+    if len(flat) <= width:
+        return flat
+    cut = flat[: max(width - 1, 1)]
+    at_word = cut.rsplit(" ", 1)[0] if " " in cut[width // 2 :] else cut
+    return at_word.rstrip(" ,;:") + "…"
