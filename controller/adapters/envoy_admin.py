@@ -14,7 +14,7 @@ _ANSWER_WITHIN_S = 0.5
 
 
 class EnvoyAdmin:
-    """Reads only. Every method raises TransientError where Envoy does not answer."""
+    """Reads only. Every method raises TransientError where nobody answers, PermanentError where somebody else does."""
 
     def __init__(self, host: str, port: int) -> None:
         self.url = f"http://{host}:{port}"
@@ -54,5 +54,10 @@ class EnvoyAdmin:
             raise TransientError(
                 "traffic", f"Envoy's admin interface at {self.url} does not answer: {error}"
             ) from error
-        # Envoy 1.40 answers 404 while it has none of the resource.
-        return list(json.loads(body).get("configs", ())) if status == 200 else []
+        try:
+            if status == 200:
+                return list(json.loads(body).get("configs", ()))  # of none, Envoy says {}
+            answer = f"status {status}"
+        except (ValueError, AttributeError) as error:
+            answer = repr(error)
+        raise PermanentError(f"what answers at {self.url} is not Envoy's admin interface: {answer}")

@@ -323,6 +323,8 @@ def _confirm(directory: Path, table: TrafficTable) -> bool:
 def live_table(directory: Path, model: str) -> TrafficTable | None:
     """The model's table as the running Envoy has it; None where Envoy does not know the model.
 
+    Its worker threads follow within a millisecond or so.
+
     Raises:
         TransientError: Envoy does not answer.
         PermanentError: it answers with something that is not ours.

@@ -51,8 +51,12 @@ def locked(path: Path, *, source: str) -> Iterator[None]:
 
     Raises:
         TransientError: somebody held it for five seconds; ``source`` names the port it belongs to.
+        PermanentError: it cannot be opened.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PermanentError(f"cannot lock {path}: {error}") from error
     try:
         deadline_s = time.monotonic() + _LOCK_WITHIN_S
         while not _try_lock(file):

@@ -30,6 +30,7 @@ from controller.adapters.envoy_routes import (
 from controller.adapters.loopback import free_port
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from tests.controller.envoy_support import upstream
 
 CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
 
@@ -203,6 +204,16 @@ class TestWithoutEnvoy:
         """No answer is neither yes nor no."""
         with pytest.raises(TransientError):
             EnvoyTraffic(home).confirmed_generation("intent")
+
+    def test_another_program_on_the_admin_port_is_no_envoy(self, home: Path) -> None:
+        """What it answers is never taken for a confirmation; a rollback is written all the same."""
+        with upstream("6") as stranger:
+            write_bootstrap(home, free_port(), int(stranger.url.rpartition(":")[2]))
+            with pytest.raises(PermanentError, match="is not Envoy's admin interface: status 501"):
+                EnvoyTraffic(home).confirmed_generation("intent")
+            result = rollback_route(home / ROUTES_FILE, "intent", "why", "ada", 0.0)
+        assert not result.confirmed
+        assert stored(home) == result.table
 
     @pytest.mark.parametrize("url", ["http://localhost:80", "https://127.0.0.1:80", "http://127.0.0.1", "nonsense"])
     def test_an_endpoint_is_an_address(self, home: Path, url: str) -> None:

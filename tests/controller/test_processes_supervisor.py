@@ -140,7 +140,7 @@ class TestRun:
         spec = replace(once, restart=False, ready=lambda: "done for" in once.log_file.read_text())
         with home.supervisor(spec) as supervisor:
             supervisor.start()
-            with pytest.raises(PermanentError, match="once ended with code 1: (?s:.*)done for"):
+            with pytest.raises(PermanentError, match=r"once ended with code 1: (?s:.*)done for"):
                 supervisor.run()
 
 
@@ -164,7 +164,6 @@ class TestEnd:
 
     def test_what_a_killed_supervisor_left_is_ended_by_the_next(self, home: Home) -> None:
         """SIGKILL leaves no time to clean up: the record tells the next one, or `serin down`, what to end."""
-        port = free_port()
         killed = """
             import os, signal, sys, threading
             from pathlib import Path

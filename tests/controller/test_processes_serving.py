@@ -1,0 +1,104 @@
+"""Deployments, gateway and the real server together, wired as the composition root wires them."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.loopback import get
+from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
+from controller.core.traffic import Mirror, TrafficTable
+from controller.errors import PermanentError
+from controller.ports import DeploymentSpec, DeploymentStatus
+from serving.contract import METRICS_ROUTE, MODEL_VERSION_HEADER, REQUESTS_METRIC
+from serving.packaging import build_package
+from tests.contracts.deployments import gone, settled
+from tests.contracts.traffic import confirmed
+from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy
+
+CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"
+
+
+class SystemClock:
+    def now_s(self) -> float:
+        return time.time()
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("packages") / "tiny"
+    build_package(CHECKPOINT, directory)
+    return directory
+
+
+@pytest.fixture
+def envoy(tmp_path: Path) -> Iterator[RunningEnvoy]:
+    with running_envoy(tmp_path / "envoy-files") as envoy:
+        yield envoy
+
+
+@pytest.fixture
+def traffic(envoy: RunningEnvoy) -> EnvoyTraffic:
+    return EnvoyTraffic(envoy.directory)
+
+
+@pytest.fixture
+def deployments(tmp_path: Path, traffic: EnvoyTraffic) -> Iterator[LocalProcesses]:
+    gateway = Gateway(announce=traffic.set_endpoint, withdraw=traffic.drop_endpoint)
+    patience = Patience(backoff_s=0.1)
+    deployments = LocalProcesses(tmp_path / "deployments", serving_command, gateway, SystemClock(), patience)
+    yield deployments
+    end_recorded(tmp_path / "deployments", grace_s=10)
+    for child in deployments._children.values():
+        child.wait(5)
+
+
+@pytest.mark.integration
+def test_a_version_is_served_mirrored_restarted_and_removed(
+    envoy: RunningEnvoy, traffic: EnvoyTraffic, deployments: LocalProcesses, package: Path, tmp_path: Path
+) -> None:
+    """The life of a canary on one machine: users are answered by version 6 throughout, and 7 leaves no process."""
+    specs = {version: DeploymentSpec("intent", version, package, objectives_ms=(120.0,)) for version in "67"}
+    ready: Callable[[DeploymentStatus], bool] = lambda status: status.ready  # noqa: E731
+    settled(deployments, specs["6"], ready)
+    first = settled(deployments, specs["7"], ready)
+
+    table = TrafficTable("intent", {"6": 100.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
+    traffic.write(table)
+    assert confirmed(traffic, "intent", 1)
+    assert {_served_by(envoy.post()) for _ in range(20)} == {"6"}
+    eventually(lambda: _requests(first, "shadow") >= 20, what="the server itself to count the copies as shadow traffic")
+    assert _requests(first, "live") == 0
+
+    with pytest.raises(PermanentError, match="version 7 of intent still gets traffic"):
+        deployments.remove("intent", "7")
+
+    (pid,) = re.findall(r'"pid": (\d+)', (tmp_path / "deployments" / "intent-v7.json").read_text())
+    os.killpg(int(pid), signal.SIGKILL)
+    eventually(lambda: not deployments.ensure(specs["7"]).ready, what="the death to be seen")
+    second = settled(deployments, specs["7"], ready)
+    assert second.url != first.url
+    traffic.write(table := table.next(weights_pct={"7": 100.0}, mirror=None))
+    eventually(lambda: _served_by(envoy.post()) == "7", what="the restarted replica to serve")
+
+    traffic.write(table.next(weights_pct={"6": 100.0}))
+    assert confirmed(traffic, "intent", 3)
+    deployments.remove("intent", "7")
+    assert gone(deployments, "intent", "7")
+    assert {_served_by(envoy.post()) for _ in range(20)} == {"6"}
+
+
+def _served_by(answer: httpx.Response) -> str:
+    return answer.headers.get(MODEL_VERSION_HEADER, f"nobody: {answer.status_code} {answer.text}")
+
+
+def _requests(status: DeploymentStatus, traffic: str) -> float:
+    _, body = get(f"{status.url}{METRICS_ROUTE}", timeout_s=5)
+    lines = [line for line in body.decode().splitlines() if line.startswith(REQUESTS_METRIC)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if f'traffic="{traffic}"' in line)
