@@ -1,7 +1,8 @@
 """The decision: from a release and the facts found, the events that follow. Pure, total, and the same at any replay.
 
-Order of precedence: a person's word, a route that a person moved, a newer candidate, something broken, and then what
-the phase itself makes of the facts. A failed gate takes a release back from any phase; only passes take it forward.
+Order of precedence: a person's word, a route that a person moved, something broken, failed or lost, a newer candidate,
+and then what the phase itself makes of the facts. A failed gate takes a release back from any phase; only passes take
+it forward.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,7 +120,7 @@ def _sources_answering(fact: Fact) -> tuple[str, ...]:
 # --- back -------------------------------------------------------------------------------------------------------------
 def _leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     """Why the release has to go back, if it has to; a release that is going back already stays its course."""
-    for reason_to_leave in (_asked_to_leave, _superseded, _found_broken, _failed_gate, _lost_candidate):
+    for reason_to_leave in (_asked_to_leave, _found_broken, _failed_gate, _lost_candidate, _superseded):
         events = reason_to_leave(release, facts)
         if events:
             return events
@@ -210,7 +211,8 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
 
 def _ending_of_failure(release: Release) -> Phase:
     """Rejected, where it never got traffic, not even mirrored; otherwise rolled back."""
-    return Phase.ROLLED_BACK if release.phase in OBSERVED | EXPOSED else Phase.REJECTED
+    had_traffic = release.phase in OBSERVED | EXPOSED or release.looks > 0
+    return Phase.ROLLED_BACK if had_traffic else Phase.REJECTED
 
 
 def _restores(release: Release) -> bool:

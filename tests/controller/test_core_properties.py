@@ -1,0 +1,321 @@
+"""The invariants of a release, whatever the world answers and whoever asks for what.
+
+A story is played from the start: at each step the release's own plan is performed by a world that may answer anything
+at all, people and pipelines may ask for anything, time passes, and the decision is recorded as the controller would.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import hypothesis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.codec import entry_of, event_of, record_of, release_of
+from controller.core.actions import Action, MoveChampion, Probe, Route, RunSuites, Serve, TakeLook, plan, route_of
+from controller.core.command import Ask
+from controller.core.decide import BEFORE_PROMOTION, decide
+from controller.core.events import Event, Leaving, PhaseEntered, evolve, fold
+from controller.core.facts import (
+    AliasAt,
+    AliasSurprise,
+    Asked,
+    Broken,
+    Fact,
+    FrozenBy,
+    LookTaken,
+    NewerCandidate,
+    Overridden,
+    Probed,
+    Routed,
+    Serving,
+    SuitesRun,
+    Unreachable,
+)
+from controller.core.policy import OnDeadline
+from controller.core.release import TERMINAL, Cursors, Phase, Purpose, Release
+from controller.core.traffic import Override
+from gates.outcome import Outcome
+from gates.verdict import Stage, Window
+from tests.controller.releases import (
+    CANDIDATE,
+    FREEZE,
+    NOW_S,
+    POLICY,
+    STABLE,
+    after,
+    command,
+    look,
+    release_in,
+    started,
+    verdict,
+)
+
+VERIFIED = replace(CANDIDATE, fingerprint="f" * 64)
+WORSE = {
+    Outcome.PASS: (Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL),
+    Outcome.INCONCLUSIVE: (Outcome.ERROR, Outcome.FAIL),
+    Outcome.ERROR: (Outcome.FAIL,),
+    Outcome.FAIL: (),
+}
+mostly_passing = st.sampled_from([Outcome.PASS] * 6 + [Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL])
+lucky = st.integers(0, 9).map(bool)  # nine times of ten
+
+
+def verdicts(*stages: Stage):
+    """Up to four verdicts on gates of these stages, with any outcomes."""
+    one = st.builds(
+        lambda stage, number, outcome, advisory: verdict(f"{stage}.{number}", outcome, stage, advisory=advisory),
+        st.sampled_from(stages),
+        st.integers(0, 1),
+        mostly_passing,
+        st.booleans(),
+    )
+    return st.lists(one, min_size=1, max_size=4).map(tuple)
+
+
+UNREACHABLE = st.sampled_from(["registry", "traffic", "deployments"]).map(lambda port: Unreachable(port, "is away"))
+WORDS = st.sampled_from(
+    [
+        *(Asked(command(ask)) for ask in (Ask.ABORT, Ask.ROLLBACK, Ask.RESUME)),
+        NewerCandidate("8"),
+        FrozenBy(FREEZE),
+        Overridden(Override("pager", "bo", NOW_S)),
+        Broken("no such version"),
+    ]
+)
+
+
+@dataclass
+class Story:
+    """A release and everything that was recorded of it."""
+
+    release: Release
+    now_s: float = NOW_S
+    events: list[tuple[float, Event]] = field(default_factory=list)
+
+    def record(self, events) -> None:
+        self.events += [(self.now_s, event) for event in events]
+        self.release = fold(self.release, events, self.now_s)
+
+
+def calm_answers(release: Release, action: Action) -> list[Fact]:  # noqa: PLR0911 - one branch an action
+    """What a world in which everything is well answers to the action."""
+    match action:
+        case Serve(version):
+            return [Serving(version.number, ready=True)]
+        case Probe():
+            return [Probed(VERIFIED, (verdict("preflight.0", stage=Stage.PREFLIGHT),))]
+        case RunSuites():
+            return [SuitesRun((verdict("suite.0", stage=Stage.SUITE),))]
+        case Route(weights_pct):
+            return [Routed(weights_pct, 1)]
+        case MoveChampion(to):
+            return [AliasAt(to.number)]
+        case TakeLook():
+            passing = (verdict("shadow.0"), verdict("live.0", stage=Stage.LIVE))
+            return [look_taken(release, requests=20_000), SuitesRun(passing)]
+    return []
+
+
+def rough_answers(draw, release: Release, action: Action) -> list[Fact]:  # noqa: PLR0911 - one branch an action
+    """What a world that keeps to the ports, and to nothing else, may answer to the action."""
+    if not draw(lucky):
+        return [draw(UNREACHABLE)]
+    match action:
+        case Serve(version):
+            return [Serving(version.number, ready=draw(lucky), failed=not draw(lucky))]
+        case Probe():
+            return [Probed(VERIFIED, draw(verdicts(Stage.PREFLIGHT)))]
+        case RunSuites():
+            return [SuitesRun(draw(verdicts(Stage.SUITE)))]
+        case MoveChampion() if not draw(lucky):
+            return [AliasSurprise("the alias is somewhere else")]
+        case TakeLook():
+            requests = draw(st.integers(0, 400))
+            return [look_taken(release, requests), SuitesRun(draw(verdicts(Stage.SHADOW, Stage.LIVE)))]
+    return calm_answers(release, action)
+
+
+def look_taken(release: Release, requests: int) -> LookTaken:
+    window = Window(NOW_S + release.looks, NOW_S + release.looks + 1)
+    return LookTaken(replace(look(release.looks + 1, requests=requests), window=window), Cursors())
+
+
+@st.composite
+def stories(draw):
+    """A release played from its start: all is well for a while, then anything may happen, then all is well again."""
+    stable = draw(st.sampled_from([STABLE, STABLE, None]))
+    purpose = draw(st.sampled_from([Purpose.PROMOTE, Purpose.PROMOTE, Purpose.RESTORE]))
+    policy = replace(POLICY, on_deadline=draw(st.sampled_from(list(OnDeadline))))
+    first = started(stable=stable, purpose=purpose, policy=policy)
+    story = Story(evolve(None, first, NOW_S), events=[(NOW_S, first)])
+    stay_calm(story, steps=draw(st.integers(0, 12)))
+    for _ in range(draw(st.integers(0, 8))):
+        facts = draw(st.lists(WORDS, max_size=1))
+        for action in plan(story.release, story.now_s):
+            facts += rough_answers(draw, story.release, action)
+        story.record(decide(story.release, facts, story.now_s))
+        story.now_s += draw(st.sampled_from([1.0, 70.0, 70.0, 200.0, 4_000.0]))
+    stay_calm(story, steps=draw(st.integers(0, 3)))
+    return story
+
+
+def stay_calm(story: Story, *, steps: int) -> None:
+    for _ in range(steps):
+        facts = [fact for action in plan(story.release, story.now_s) for fact in calm_answers(story.release, action)]
+        story.record(decide(story.release, facts, story.now_s))
+        story.now_s += 70
+
+
+def replayed(story):
+    """The states that the story went through, each with the event that led out of it."""
+    state = None
+    for at_s, event in story.events:
+        yield state, event
+        state = evolve(state, event, at_s)
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_no_promotion_without_a_pass_of_every_required_gate(story):
+    for state, event in replayed(story):
+        promoted = isinstance(event, PhaseEntered) and event.phase is Phase.PROMOTING
+        if promoted and state.purpose is Purpose.PROMOTE:
+            assert state.outcome_of(*BEFORE_PROMOTION) is Outcome.PASS
+            judged = {one.stage for one in state.verdicts.values() if not one.advisory}
+            assert judged >= ({Stage.SUITE} if state.stable is None else {Stage.SUITE, Stage.SHADOW})
+            assert not state.faults or state.stable is None
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_a_release_rests_exactly_once_and_for_good(story):
+    rests = [event for _, event in story.events if isinstance(event, PhaseEntered) and event.phase in TERMINAL]
+    assert len(rests) == (not story.release.active)
+    if rests:
+        assert story.events[-1][1] is rests[0]
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_the_journal_replays_to_the_same_state(story):
+    """Also through JSON, as the journal stores it."""
+    state = None
+    for at_s, event in story.events:
+        state = evolve(state, event_of(entry_of(event, at_s)), at_s)
+    assert state == story.release
+    assert release_of(record_of(story.release, len(story.events))) == story.release
+
+
+@given(stories(), st.lists(WORDS, max_size=3))
+@settings(max_examples=100, deadline=None)
+def test_abort_always_wins(story, others):
+    if story.release.active:
+        release = after(story.release, *others, Asked(command(Ask.ABORT, by="the person")), at_s=story.now_s)
+        assert Phase.ABORTED in (release.phase, release.ending)
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_traffic_goes_only_to_versions_that_are_kept_running(story):
+    """Everything the route names is served by the same plan, so a crash between the two leaves nobody unanswered."""
+    for state, _ in replayed(story):
+        route = route_of(state) if state is not None and state.active else None
+        if route is not None:
+            served = {action.version.number for action in plan(state, NOW_S) if isinstance(action, Serve)}
+            named = {*route.weights_pct, *([route.mirror.version] if route.mirror else [])}
+            assert named <= served
+            assert math.isclose(sum(route.weights_pct.values()), 100)
+
+
+@given(stories(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_worse_verdict_never_takes_a_release_further(story, data):
+    """More errors never make an outcome better, and never advance what would not have advanced without them."""
+    release = story.release
+    if not (release.active and release.verdicts):
+        return
+    gate = data.draw(st.sampled_from(sorted(release.verdicts)))
+    before = release.verdicts[gate]
+    if not WORSE[before.outcome]:
+        return
+    worse = replace(before, outcome=data.draw(st.sampled_from(WORSE[before.outcome])))
+    worsened = replace(release, verdicts=release.verdicts | {gate: worse})
+    facts = [Serving("6", ready=True), Serving("7", ready=True)]
+    assert advances(decide(worsened, facts, story.now_s)) <= advances(decide(release, facts, story.now_s))
+
+
+def advances(events):
+    """The phases ahead that the events enter."""
+    ahead = {Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.PROBATION, Phase.PROMOTED}
+    return {(e.phase, e.step) for e in events if isinstance(e, PhaseEntered) and e.phase in ahead}
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_a_freeze_stops_exposure_and_nothing_else(story):
+    release = story.release
+    if release.purpose is Purpose.RESTORE:
+        return
+    facts = [Serving("6", ready=True), Serving("7", ready=True)]
+    free, frozen = (decide(release, [*facts, *more], story.now_s) for more in ([], [FrozenBy(FREEZE)]))
+    assert not advances(frozen) & {(Phase.CANARY, 0), (Phase.CANARY, 1)}
+    left_free, left_frozen = ([e for e in events if isinstance(e, Leaving)] for events in (free, frozen))
+    assert left_free == left_frozen or advances(free)
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_a_failed_gate_is_never_left_in_the_way_of_users(story):
+    """From whatever phase: what failed goes back, and never comes to be promoted."""
+    for state, event in replayed(story):
+        failed = state is not None and state.purpose is Purpose.PROMOTE and state.outcome_of(*Stage) is Outcome.FAIL
+        if failed and isinstance(event, PhaseEntered):
+            assert event.phase in TERMINAL - {Phase.PROMOTED} | {Phase.HELD}
+
+
+@given(stories())
+@settings(max_examples=100, deadline=None)
+def test_every_release_settles_by_its_deadline_when_nothing_answers_any_more(story):
+    """It rests, waits for a person, or is on its way back and waits for nothing but the world's confirmation."""
+    release, now_s = story.release, story.now_s
+    for _ in range(8):
+        now_s += 10_000
+        release = after(release, *(Unreachable(port, "is away") for port in ("traffic", "registry")), at_s=now_s)
+    restoring = release.purpose is Purpose.RESTORE and release.phase is Phase.PROMOTING
+    assert restoring or release.phase in TERMINAL | {Phase.HELD, Phase.ROLLING_BACK}
+
+
+@given(stories(), st.sampled_from([Ask.ABORT, Ask.ROLLBACK]))
+@settings(max_examples=100, deadline=None)
+def test_a_way_back_never_needs_more_than_the_data_plane(story, ask):
+    """With traffic confirmed and the alias readable, one more decision brings the release to rest."""
+    release = after(story.release, Asked(command(ask)), at_s=story.now_s)
+    if release.phase is not Phase.ROLLING_BACK:
+        return
+    facts = [Routed({"6": 100.0}, 5)]
+    for _ in range(2):
+        asked = [action for action in plan(release, story.now_s) if isinstance(action, MoveChampion)]
+        release = after(release, *facts, *(AliasAt(action.to.number) for action in asked), at_s=story.now_s)
+    assert release.phase in TERMINAL | {Phase.HELD}
+
+
+def test_the_stories_reach_every_phase():
+    """A property says nothing about what no story reaches."""
+    seen: set[Phase] = set()
+
+    def all_seen(story: Story) -> bool:
+        seen.update(state.phase for state, _ in replayed(story) if state is not None)
+        seen.add(story.release.phase)
+        return seen == set(Phase)
+
+    once = settings(max_examples=3_000, database=None, derandomize=True, phases=[hypothesis.Phase.generate])
+    assert hypothesis.find(stories(), all_seen, settings=once)
+
+
+@given(st.sampled_from(sorted(set(Phase) - TERMINAL)))
+def test_deciding_twice_on_the_same_facts_gives_the_same_events(phase):
+    release = release_in(phase, routed=True, step_requests=500)
+    facts = [Routed({"6": 100.0}, 1), LookTaken(look(1), Cursors())]
+    assert decide(release, facts, NOW_S + 100) == decide(release, facts, NOW_S + 100)

@@ -1,0 +1,302 @@
+"""What takes a release forward: passes, and nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from controller.core.command import Ask
+from controller.core.decide import decide
+from controller.core.events import CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered
+from controller.core.facts import AliasAt, Asked, FrozenBy, LookTaken, Probed, Routed, Serving, SuitesRun, Unreachable
+from controller.core.policy import OnDeadline
+from controller.core.release import Cursors, Phase, Purpose
+from gates.checks import LABELS, METRICS
+from gates.evidence import Fault
+from gates.outcome import Outcome
+from gates.verdict import Stage
+from tests.controller.releases import (
+    CANDIDATE,
+    FREEZE,
+    NOW_S,
+    POLICY,
+    after,
+    command,
+    look,
+    of_kind,
+    passes,
+    release_in,
+    verdict,
+)
+
+READY = (Serving("6", ready=True), Serving("7", ready=True))
+PROBED = Probed(CANDIDATE, (verdict("preflight.package", stage=Stage.PREFLIGHT),))
+ROUTED = Routed({"6": 95.0, "7": 5.0}, 3)
+
+
+def test_a_release_starts_with_preflight_and_a_deadline_for_it():
+    release = after(release_in(Phase.PENDING, deadline_at_s=None, verdicts={}), at_s=NOW_S)
+    assert (release.phase, release.deadline_at_s) == (Phase.PREFLIGHT, NOW_S + 300)
+
+
+def test_suites_begin_once_both_versions_serve_and_the_candidate_is_what_was_registered():
+    assert after(release_in(Phase.PREFLIGHT, verdicts={}), *READY, PROBED).phase is Phase.SUITE
+
+
+@pytest.mark.parametrize("facts", [READY, (READY[1], PROBED), (READY[0], PROBED), ()])
+def test_preflight_waits_for_what_is_missing(facts):
+    """Neither a candidate that was not probed nor a stable version that is not ready goes on."""
+    assert after(release_in(Phase.PREFLIGHT, verdicts={}), *facts).phase is Phase.PREFLIGHT
+
+
+def test_the_probe_gives_the_candidate_its_verified_identity():
+    verified = replace(CANDIDATE, fingerprint="f" * 64)
+    assert after(release_in(Phase.PREFLIGHT), *READY, Probed(verified, PROBED.verdicts)).candidate == verified
+
+
+def test_passed_suites_lead_to_shadow_with_the_policys_deadline():
+    release = after(release_in(Phase.SUITE), SuitesRun((verdict("accuracy.suite", stage=Stage.SUITE),)), at_s=NOW_S)
+    assert (release.phase, release.deadline_at_s) == (Phase.SHADOW, NOW_S + POLICY.deadline_s)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.ERROR])
+def test_suites_that_settle_nothing_hold_the_release(outcome):
+    """Labelled cases are judged once: asking the same ones again tells nothing new."""
+    release = after(release_in(Phase.SUITE), SuitesRun((verdict("accuracy.suite", outcome, Stage.SUITE),)))
+    assert (release.phase, release.ending) == (Phase.ROLLING_BACK, Phase.HELD)
+    assert f"accuracy.suite is {outcome}" in release.reason
+
+
+def test_without_suites_a_later_version_is_judged_on_traffic_alone():
+    release = release_in(Phase.SUITE, policy=replace(POLICY, suites=()))
+    assert after(release).phase is Phase.SHADOW
+
+
+def test_the_first_version_is_promoted_by_the_floors_of_the_suites_alone():
+    """There is nothing to shadow: no stable version, no traffic to compare."""
+    suites = SuitesRun((verdict("accuracy.suite", stage=Stage.SUITE),))
+    assert after(release_in(Phase.SUITE, stable=None), suites).phase is Phase.PROMOTING
+
+
+def test_a_first_version_without_suites_is_held():
+    """Nothing at all speaks for it."""
+    release = after(release_in(Phase.SUITE, stable=None, policy=replace(POLICY, suites=())))
+    assert (release.phase, release.ending) == (Phase.ROLLING_BACK, Phase.HELD)
+
+
+def test_a_promoted_first_version_has_no_probation():
+    """There is no version it could be rolled back to."""
+    release = release_in(Phase.PROMOTING, stable=None, routed=True)
+    assert after(release, AliasAt("7")).phase is Phase.PROMOTED
+
+
+def test_users_are_exposed_once_every_shadow_gate_passed():
+    assert after(release_in(Phase.SHADOW), ROUTED).phase is Phase.CANARY
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.ERROR])
+def test_an_open_shadow_gate_exposes_nobody(outcome):
+    verdicts = passes() | {"calibration.shadow": verdict("calibration.shadow", outcome)}
+    assert after(release_in(Phase.SHADOW, verdicts=verdicts)).phase is Phase.SHADOW
+
+
+def test_no_verdict_on_shadow_traffic_exposes_nobody():
+    """Nothing at all is inconclusive, however well the suites went."""
+    verdicts = {name: one for name, one in passes().items() if one.stage is not Stage.SHADOW}
+    assert after(release_in(Phase.SHADOW, verdicts=verdicts)).phase is Phase.SHADOW
+
+
+def test_an_advisory_gate_neither_blocks_nor_speaks_for_a_release():
+    advisory = verdict("accuracy.shadow", advisory=True)
+    only_advisory = passes() | {"accuracy.shadow": advisory}
+    assert after(release_in(Phase.SHADOW, verdicts=only_advisory)).phase is Phase.SHADOW
+    beside = passes() | {"drift": verdict("drift", Outcome.FAIL, advisory=True)}
+    assert after(release_in(Phase.SHADOW, verdicts=beside)).phase is Phase.CANARY
+
+
+@pytest.mark.parametrize(("seconds", "requests", "step"), [(59, 500, 0), (300, 99, 0), (60, 100, 1)])
+def test_a_step_lasts_for_its_time_and_its_requests(seconds, requests, step):
+    release = release_in(Phase.CANARY, step_requests=requests, phase_since_s=NOW_S)
+    assert after(release, at_s=NOW_S + seconds).step == step
+
+
+def canary(**changes):
+    """In the last step, which has served its time."""
+    return release_in(Phase.CANARY, **({"step": 1, "step_requests": 500, "routed": True} | changes))
+
+
+def test_the_last_step_promotes_once_every_required_gate_passed():
+    assert after(canary()).phase is Phase.PROMOTING
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.ERROR])
+@pytest.mark.parametrize("gate", sorted(passes()))
+def test_no_promotion_while_any_required_gate_has_not_passed(gate, outcome):
+    open_gate = replace(passes()[gate], outcome=outcome)
+    assert after(canary(verdicts=passes() | {gate: open_gate})).phase is Phase.CANARY
+
+
+def test_a_step_that_served_its_time_exposes_more_while_gates_are_still_open():
+    """A step limits exposure, it decides nothing."""
+    verdicts = passes() | {"errors.live": verdict("errors.live", Outcome.INCONCLUSIVE, Stage.LIVE)}
+    release = after(canary(step=0, verdicts=verdicts))
+    assert (release.phase, release.step, release.step_requests) == (Phase.CANARY, 1, 0)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_no_step_while_a_source_is_away(step):
+    """Without its source a gate would not see what more exposure does."""
+    release = after(canary(step=step, faults={METRICS: "connection refused"}))
+    assert (release.phase, release.step) == (Phase.CANARY, step)
+
+
+def test_promotion_ends_when_the_route_and_the_registry_both_say_so():
+    """For 30 s after promotion traffic went to the old version (argo 1826): the route is confirmed first."""
+    release = release_in(Phase.PROMOTING)
+    assert after(release, AliasAt("7")).phase is Phase.PROMOTING
+    release = after(release, Routed({"7": 100.0}, 4))
+    assert (release.phase, release.routed) == (Phase.PROMOTING, True)
+    assert after(release, AliasAt("7")).phase is Phase.PROBATION
+
+
+def test_probation_lasts_as_long_as_the_policy_says_and_then_nothing_is_left_to_do():
+    release = after(release_in(Phase.PROMOTING, routed=True), AliasAt("7"), at_s=NOW_S)
+    assert (release.phase, release.deadline_at_s) == (Phase.PROBATION, NOW_S + POLICY.probation_s)
+    assert after(release, at_s=NOW_S + POLICY.probation_s - 1).phase is Phase.PROBATION
+    assert after(release, at_s=NOW_S + POLICY.probation_s).phase is Phase.PROMOTED
+
+
+@pytest.mark.parametrize(
+    ("release", "stays"),
+    [
+        (release_in(Phase.PENDING), Phase.PENDING),
+        (release_in(Phase.SHADOW), Phase.SHADOW),
+        (release_in(Phase.CANARY, step_requests=500), Phase.CANARY),
+        (canary(), Phase.CANARY),
+    ],
+)
+def test_a_freeze_lets_nobody_be_exposed_to_more(release, stays):
+    frozen = after(release, FrozenBy(FREEZE), at_s=NOW_S + 100)
+    assert (frozen.phase, frozen.step) == (stays, release.step)
+
+
+def test_a_freeze_never_stops_a_rollback():
+    failing = passes() | {"errors.live": verdict("errors.live", Outcome.FAIL, Stage.LIVE)}
+    for release in (release_in(Phase.SHADOW, verdicts=failing), canary(verdicts=failing)):
+        assert after(release, FrozenBy(FREEZE)).phase is Phase.ROLLING_BACK
+    gone_back = after(release_in(Phase.ROLLING_BACK, ending=Phase.ROLLED_BACK), FrozenBy(FREEZE), ROUTED)
+    assert gone_back.phase is Phase.ROLLED_BACK
+    restoring = release_in(Phase.PENDING, purpose=Purpose.RESTORE)
+    assert after(restoring, FrozenBy(FREEZE)).phase is Phase.PREFLIGHT
+
+
+# --- deadlines --------------------------------------------------------------------------------------------------------
+OPEN = passes() | {"errors.live": verdict("errors.live", Outcome.INCONCLUSIVE, Stage.LIVE)}
+
+
+@pytest.mark.parametrize(
+    ("on_deadline", "ending"), [(OnDeadline.HOLD, Phase.HELD), (OnDeadline.ROLL_BACK, Phase.ROLLED_BACK)]
+)
+@pytest.mark.parametrize(
+    "release",
+    [
+        release_in(Phase.SHADOW, verdicts={}),
+        release_in(Phase.CANARY, verdicts=OPEN, step_requests=500),
+        canary(verdicts=OPEN),
+        canary(step_requests=0),
+    ],
+)
+def test_what_is_not_proven_by_the_deadline_goes_back_and_ends_as_the_policy_says(release, on_deadline, ending):
+    """An inconclusive analysis was promoted at the end of a timed pause (argo 3873): only a pass advances."""
+    release = replace(release, policy=replace(release.policy, on_deadline=on_deadline))
+    release = after(release, at_s=NOW_S + 3_600)
+    assert (release.phase, release.ending) == (Phase.ROLLING_BACK, ending)
+    assert release.reason.startswith("Not proven by the deadline:")
+
+
+def test_the_reason_at_the_deadline_names_the_open_gates_and_what_they_say():
+    release = after(canary(verdicts=OPEN), at_s=NOW_S + 3_600)
+    assert "errors.live is inconclusive (errors.live says inconclusive)" in release.reason
+    assert "accuracy.shadow" not in release.reason
+
+
+def test_a_canary_past_its_deadline_takes_no_further_step():
+    release = after(release_in(Phase.CANARY, verdicts=OPEN, step_requests=500), at_s=NOW_S + 4_000)
+    assert release.phase is Phase.ROLLING_BACK
+
+
+@pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.SUITE, Phase.PROMOTING])
+def test_no_phase_waits_for_ever(phase):
+    """Every release settles by its deadline, whichever part of the world never answers; the reason says which."""
+    release = after(release_in(phase), Unreachable("registry", "MLflow is away"), at_s=NOW_S + 3_600)
+    assert (release.phase, release.ending) == (Phase.ROLLING_BACK, Phase.HELD)
+    assert "MLflow is away" in release.reason
+
+
+# --- a person's word --------------------------------------------------------------------------------------------------
+RESUME = Asked(command(Ask.RESUME))
+
+
+def test_a_held_release_resumes_in_shadow_with_a_new_deadline():
+    release = after(release_in(Phase.HELD), RESUME, at_s=NOW_S + 9_000)
+    assert (release.phase, release.deadline_at_s) == (Phase.SHADOW, NOW_S + 9_000 + POLICY.deadline_s)
+    assert release.reason == "Resumed by ana: I say so"
+
+
+@pytest.mark.parametrize("stage", [Stage.PREFLIGHT, Stage.SUITE])
+def test_a_held_release_that_was_not_through_before_resumes_from_preflight(stage):
+    """Suites that could not be judged are run again; a pass is never assumed."""
+    verdicts = passes() | {"open": verdict("open", Outcome.ERROR, stage)}
+    assert after(release_in(Phase.HELD, verdicts=verdicts), RESUME).phase is Phase.PREFLIGHT
+
+
+def test_a_held_first_version_resumes_from_preflight():
+    assert after(release_in(Phase.HELD, stable=None), RESUME).phase is Phase.PREFLIGHT
+
+
+def test_resume_changes_nothing_in_a_release_that_is_not_held():
+    release = release_in(Phase.SHADOW, verdicts={})
+    events = decide(release, [RESUME], NOW_S)
+    assert events == (CommandTaken(RESUME.command.id, Ask.RESUME, "I say so", "ana"),)
+
+
+def test_a_held_release_waits_for_a_person_however_long():
+    release = release_in(Phase.HELD)
+    events = decide(release, [*READY, ROUTED], NOW_S + 10_000_000)
+    assert not of_kind(events, PhaseEntered)
+    assert not of_kind(events, Leaving)
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+def test_a_fault_is_noted_once_while_it_lasts_and_cleared_when_its_source_answers():
+    away = Unreachable("registry", "MLflow is away")
+    release = release_in(Phase.PREFLIGHT, verdicts={})
+    assert of_kind(decide(release, [away], NOW_S), FaultNoted) == [FaultNoted("registry", "MLflow is away")]
+    release = after(release, away)
+    assert decide(release, [away], NOW_S) == ()
+    assert decide(release, [*READY, away], NOW_S) == ()
+    assert of_kind(decide(release, READY, NOW_S), FaultCleared) == [FaultCleared("registry")]
+    assert after(release, *READY).faults == {}
+
+
+def test_a_source_that_fails_a_look_is_a_fault_until_a_look_without_it():
+    release = release_in(Phase.CANARY, routed=True)
+    faulty = replace(look(1), stable=None, candidate=None, faults=(Fault(METRICS, "connection refused"),))
+    release = after(release, LookTaken(faulty, Cursors()))
+    assert release.faults == {METRICS: "connection refused"}
+    again = replace(faulty, sequence=2, window=replace(faulty.window, start_s=NOW_S, end_s=NOW_S + 10))
+    assert not of_kind(decide(release, [LookTaken(again, Cursors())], NOW_S), FaultNoted)
+    release = after(release, LookTaken(look(3, at_s=NOW_S + 20), Cursors()))
+    assert release.faults == {}
+
+
+def test_a_look_counts_the_steps_requests_and_moves_the_cursors():
+    cursors = Cursors({"series": 4.0}, NOW_S, pair=2, labelled_pair=1, labelled_answer=5)
+    release = release_in(Phase.CANARY, step_requests=50, routed=True)
+    release = after(release, LookTaken(look(1, requests=30), cursors), at_s=NOW_S)
+    assert (release.step_requests, release.looks, release.looked_at_s, release.cursors) == (80, 1, NOW_S, cursors)
+
+
+def test_labels_that_are_away_do_not_clear_what_else_is_away():
+    release = release_in(Phase.SHADOW, faults={LABELS: "x", METRICS: "y"}, routed=True)
+    faulty = replace(look(1), faults=(Fault(LABELS, "x"),))
+    assert after(release, LookTaken(faulty, Cursors())).faults == {LABELS: "x"}
