@@ -63,9 +63,7 @@ class LiveAccuracyGate:
         policy, arms = self.policy, state.harm.arms
         enough = min(arms.candidate_total, arms.stable_total) >= policy.labels_min
         points = _points(arms)
-        fired = state.harm.peak >= math.log(1 / timing.running_alpha(self.alpha)) or (
-            state.harm.equal_rates_p_value() <= timing.deadline_alpha(self.alpha)
-        )
+        fired = timing.fires(self.alpha, state.harm.peak, state.harm.equal_rates_p_value)
         threshold = math.log(1 / self.promotion_alpha)
         outcome = settle(
             failed=enough and fired and points is not None and points >= policy.guard_points,

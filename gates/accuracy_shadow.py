@@ -89,8 +89,8 @@ class PairedAccuracyGate:
     def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
         policy, counts = self.policy, state.losses.counts
         points = 100 * counts.mean
-        fired = state.peak_harm >= math.log(1 / timing.running_alpha(self.alpha)) or (
-            upper_tail(counts.plus, counts.plus + counts.minus, 0.5) <= timing.deadline_alpha(self.alpha)
+        fired = timing.fires(
+            self.alpha, state.peak_harm, lambda: upper_tail(counts.plus, counts.plus + counts.minus, 0.5)
         )
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and points < policy.margin_points
         outcome = settle(

@@ -53,9 +53,7 @@ class BudgetGate:
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
         policy, harm = self.policy, state.harm
         burn = harm.share / self._allowed
-        fired = harm.peak >= math.log(1 / timing.running_alpha(self.alpha)) or (
-            harm.p_value(self._allowed) <= timing.deadline_alpha(self.alpha)
-        )
+        fired = timing.fires(self.alpha, harm.peak, lambda: harm.p_value(self._allowed))
         certified = state.safe.peak >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
         enough = harm.total >= policy.requests_min
         outcome = settle(failed=enough and fired and burn >= policy.rollback_burn, passed=enough and certified)

@@ -120,6 +120,12 @@ def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
 
 
 def _answer(name: str, answer: Answer) -> Iterator[str]:
+    if (
+        type(answer.confidence) is type(answer.brier) is float
+        and 0 <= answer.confidence <= 1
+        and 0 <= answer.brier <= 2
+    ):
+        return  # nearly always; the rest of the function finds the words
     if not (is_number(answer.confidence) and 0 <= answer.confidence <= 1):
         yield f"{name}.confidence: {answer.confidence!r} is not between 0 and 1"
     if not (is_number(answer.brier) and 0 <= answer.brier <= 2):

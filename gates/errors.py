@@ -89,9 +89,7 @@ class ErrorsGate:
 
     def _verdict(self, state: ErrorsState, look: Look, timing: Timing) -> Verdict:
         policy, ratio = self.policy, state.harm.estimate()
-        fired = state.harm.peak >= math.log(1 / timing.running_alpha(self.alpha)) or (
-            state.harm.equal_rates_p_value() <= timing.deadline_alpha(self.alpha)
-        )
+        fired = timing.fires(self.alpha, state.harm.peak, state.harm.equal_rates_p_value)
         enough = state.requests >= policy.requests_min
         certificate = self._certificate(state) if enough else None
         outcome = settle(

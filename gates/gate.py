@@ -1,6 +1,7 @@
 """What every online gate is: a pure step from (its state, one look) to (its next state, its verdict)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -22,13 +23,11 @@ class Timing:
     deadline_fraction: float
     due: bool  # this look is the one
 
-    def running_alpha(self, alpha: float) -> float:
-        """The part of ``alpha`` spent by watching at every look."""
-        return alpha * (1 - self.deadline_fraction)
-
-    def deadline_alpha(self, alpha: float) -> float:
-        """The part of ``alpha`` spent at this look by the exact test; zero at all looks but one."""
-        return alpha * self.deadline_fraction if self.due else 0.0
+    def fires(self, alpha: float, peak_log_e: float, p_value: Callable[[], float]) -> bool:
+        """Is the null rejected at ``alpha``: by the highest evidence so far, or by the exact test at the deadline?"""
+        if peak_log_e >= -math.log(alpha * (1 - self.deadline_fraction)):
+            return True
+        return self.due and p_value() <= alpha * self.deadline_fraction
 
 
 class Gate(Protocol[StateT]):

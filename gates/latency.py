@@ -186,9 +186,7 @@ class LatencyGate:
 
     def _slower(self, state: LatencyState, timing: Timing) -> bool:
         alpha, ratio = self.alpha * (1 - self._objective_share), state.harm.estimate()
-        fired = state.harm.peak >= math.log(1 / timing.running_alpha(alpha)) or (
-            state.harm.equal_rates_p_value() <= timing.deadline_alpha(alpha)
-        )
+        fired = timing.fires(alpha, state.harm.peak, state.harm.equal_rates_p_value)
         return fired and ratio is not None and ratio >= self.asked.guard_ratio
 
     def _over_objective(self, state: LatencyState, timing: Timing) -> bool:
@@ -196,9 +194,7 @@ class LatencyGate:
         if self.asked.ms_max is None:
             return False
         alpha, tail, seen = self.alpha * self._objective_share, self.asked.tail, state.objective_harm
-        fired = seen.peak >= math.log(1 / timing.running_alpha(alpha)) or (
-            seen.p_value(tail) <= timing.deadline_alpha(alpha)
-        )
+        fired = timing.fires(alpha, seen.peak, lambda: seen.p_value(tail))
         return fired and seen.share >= self.asked.guard_ratio * max(tail, state.objective_stable.share)
 
     @property

@@ -10,7 +10,7 @@ def log_mean_exp(values: Sequence[float]) -> float:
     return top + math.log(math.fsum(math.exp(value - top) for value in values) / len(values))
 
 
-def boundary(accepts: Callable[[float], bool], inside: float, outside: float, *, steps: int = 40) -> float:
+def boundary(accepts: Callable[[float], bool], inside: float, outside: float, *, steps: int = 24) -> float:
     """Where ``accepts`` turns from true (at ``inside``) to false (towards ``outside``), erring to the outside.
 
     The answer is ``outside`` itself where everything up to it is accepted.
