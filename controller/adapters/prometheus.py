@@ -1,8 +1,8 @@
 """What each version did, read from Prometheus: exact counts from raw samples, or an error, never a guess.
 
-One instant query a look, at one explicit time, for the raw samples of the counters and of ``up``. The targets have to
-carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them; in a cluster, relabelling from the pod),
-with ``honor_labels`` on, so that ``up`` tells whose samples may be trusted.
+Two instant queries a look, both at one explicit time, for raw samples of the counters and of ``up``. The targets have
+to carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them; in a cluster, relabelling from the
+pod), with ``honor_labels`` on, so that ``up`` tells whose samples may be trusted.
 """
 
 import itertools
@@ -10,20 +10,22 @@ import json
 import math
 import re
 from collections import Counter as Counts
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from controller.adapters.prometheus_counters import (
     BUCKET_METRIC,
-    NOTHING,
     UP_METRIC,
     Counter,
+    Life,
     Matrix,
     Target,
+    Targets,
+    add_buckets,
     increments,
     read_targets,
 )
-from controller.adapters.prometheus_cursor import buckets, mark, read_marks, write_marks
+from controller.adapters.prometheus_cursor import Mark, buckets, mark, read_marks, write_marks
 from controller.adapters.prometheus_http import SOURCE, PrometheusSession
 from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
@@ -65,21 +67,19 @@ class PrometheusMetrics:
             TransientError: also where the histograms of two processes have different edges, or an answer holds a
                 series that is not one of those asked for.
         """
-        targets = read_targets(self._samples(model, versions, cursor, at_s))
-        for version in versions:
-            self._require_fresh(version, targets, at_s)
         marks = {} if cursor is None else read_marks(cursor.values)
+        targets = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
+        lives = {target.key: _lives(target, marks.get(target.key)) for target in targets.values()}
+        self._read_buckets(model, versions, targets, lives, at_s)
         gained: dict[str, dict[Counter, float]] = {version: {} for version in versions}
-        for target in targets:
-            left = marks.get(target.key)
-            unread = target.since(left.scraped_s if left is not None else -math.inf)
-            if not unread:
+        for target in targets.values():
+            if not (seen := lives[target.key]):
                 continue
             if cursor is not None:
-                base = left.base(unread[0]) if left is not None else NOTHING
-                _add(gained[target.version], increments(base, unread))
-            marks[target.key] = mark(target.last_success_s, unread[-1])
-        edges = _edges(targets)
+                left, first = marks.get(target.key), target.snapshots[seen[0].end_s]
+                _add(gained[target.version], increments(target, left.base(first) if left else {}, seen))
+            marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
+        edges = _edges(targets.values())
         return MetricCounts(
             live={version: _arm(gained[version], Traffic.LIVE, edges) for version in versions},
             shadow={version: _arm(gained[version], Traffic.SHADOW, edges) for version in versions},
@@ -87,29 +87,54 @@ class PrometheusMetrics:
             cursor=CounterCursor(write_marks(marks), at_s),
         )
 
-    def _samples(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, at_s: float) -> Matrix:
-        metrics = "|".join((UP_METRIC, REQUESTS_METRIC, BUCKET_METRIC))
+    def _targets(self, model: str, versions: Sequence[str], since_s: float, at_s: float) -> Targets:
+        """The targets with their request counters, read back for ``since_s`` and a little more."""
+        lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
+        targets = read_targets(self._samples(model, versions, (UP_METRIC, REQUESTS_METRIC), lookback_s, at_s))
+        for version in versions:
+            self._require_fresh(version, [target for target in targets.values() if target.version == version], at_s)
+        return targets
+
+    def _read_buckets(
+        self, model: str, versions: Sequence[str], targets: Targets, lives: Mapping[str, Sequence[Life]], at_s: float
+    ) -> None:
+        """Complete the snapshots that the lives end at; where nothing was unread, the last ones, for their edges."""
+        needed = {
+            target.key: {life.end_s for life in lives[target.key]} or set(list(target.snapshots)[-1:])
+            for target in targets.values()
+        }
+        lookback_s = at_s - min(at_s for times in needed.values() for at_s in times)
+        add_buckets(targets, self._samples(model, versions, (BUCKET_METRIC,), lookback_s, at_s), needed)
+
+    def _samples(
+        self, model: str, versions: Sequence[str], metrics: Sequence[str], lookback_s: float, at_s: float
+    ) -> Matrix:
         wanted = json.dumps("|".join(re.escape(version) for version in versions))
-        since_s = at_s if cursor is None else cursor.at_s
-        lookback_s = min(max(at_s - since_s, 0.0), self._lookback_s_max) + self._stale_after_s
+        names = "|".join(metrics)
         query = (
-            f'{{__name__=~"{metrics}",{MODEL_LABEL}={json.dumps(model)},{VERSION_LABEL}=~{wanted}}}'
-            f"[{math.ceil(lookback_s * 1000)}ms]"
+            f'{{__name__=~"{names}",{MODEL_LABEL}={json.dumps(model)},{VERSION_LABEL}=~{wanted}}}'
+            f"[{math.ceil(lookback_s * 1000) + 1}ms]"
         )
         return cast("Matrix", self._client.custom_query(query, params={"time": f"{at_s:.3f}"}))
 
     def _require_fresh(self, version: str, targets: Sequence[Target], at_s: float) -> None:
         """Every process that is being scraped has to answer, and one has to have answered lately."""
-        of_version = [target for target in targets if target.version == version]
-        if not of_version:
+        if not targets:
             raise TransientError(SOURCE, f"version {version} has no samples: nothing of it is being scraped")
-        recent = [target for target in of_version if at_s - target.last_scrape_s <= self._stale_after_s]
+        recent = [target for target in targets if at_s - target.last_scrape_s <= self._stale_after_s]
         if not recent:
-            age_s = at_s - max(target.last_scrape_s for target in of_version)
+            age_s = at_s - max(target.last_scrape_s for target in targets)
             raise TransientError(SOURCE, f"version {version}: its last sample is {age_s:.1f} s old")
         for target in recent:
             if not target.answers:
                 raise TransientError(SOURCE, f"version {version} does not answer scrapes: up is 0 for {target.key}")
+
+
+def _lives(target: Target, left: Mark | None) -> list[Life]:
+    """What is unread of the target; one that was never read before began at zero."""
+    if left is None:
+        return target.lives({}, -math.inf)
+    return target.lives(left.requests(), left.scraped_s)
 
 
 def _add(total: dict[Counter, float], more: Mapping[Counter, float]) -> None:
@@ -117,7 +142,7 @@ def _add(total: dict[Counter, float], more: Mapping[Counter, float]) -> None:
         total[counter] = total.get(counter, 0.0) + value
 
 
-def _edges(targets: Sequence[Target]) -> tuple[str, ...]:
+def _edges(targets: Iterable[Target]) -> tuple[str, ...]:
     """The edges that all histograms have, ``+Inf`` last; none where nothing was timed yet."""
     found: set[tuple[str, ...]] = set()
     for shape in {frozenset(snapshot) for target in targets for snapshot in target.snapshots.values()}:

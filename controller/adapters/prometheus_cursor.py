@@ -21,9 +21,13 @@ class Mark:
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
 
+    def requests(self) -> dict[Counter, float]:
+        """The request counters at the mark."""
+        return {counter: value for counter, value in self.steps.items() if counter.metric != BUCKET_METRIC}
+
     def base(self, known: Snapshot) -> Snapshot:
         """The counters at the mark, with all buckets that ``known`` has."""
-        counters = {counter: value for counter, value in self.steps.items() if counter.metric != BUCKET_METRIC}
+        counters = self.requests()
         reached = dict.fromkeys({counter.traffic for counter in known}, 0.0)
         for bucket in buckets(known):
             reached[bucket.traffic] = counters[bucket] = self.steps.get(bucket, reached[bucket.traffic])

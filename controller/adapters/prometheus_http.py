@@ -10,6 +10,8 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -111,7 +113,8 @@ class _BoundedAdapter(BaseAdapter):
         place = f"{url.scheme}://{url.netloc}"
         clock = _Deadline(time.monotonic() + self._deadline_s)
         try:
-            return self._exchange(request, _connect(url, clock, verify if isinstance(verify, str) else None))
+            with _connection(url, clock, verify if isinstance(verify, str) else None) as connection:
+                return self._exchange(request, connection)
         except TimeoutError as error:
             raise TransientError(SOURCE, f"Prometheus at {place} gave no answer in {self._deadline_s:g} s") from error
         except (OSError, http.client.HTTPException) as error:
@@ -121,21 +124,18 @@ class _BoundedAdapter(BaseAdapter):
         """Nothing is kept open."""
 
     def _exchange(self, request: requests.PreparedRequest, connection: http.client.HTTPConnection) -> requests.Response:
-        try:
-            headers = {**request.headers, "Accept-Encoding": "identity", "Connection": "close"}
-            body = cast("bytes | str | None", request.body)
-            connection.request(str(request.method), request.path_url, body=body, headers=headers)
-            reply = connection.getresponse()
-            if 300 <= reply.status < 400:
-                raise _unusable(f"a redirect ({reply.status}), which is never followed: give the final address")
-            answer = _Answer()
-            answer.status_code, answer.reason, answer.url = reply.status, reply.reason, str(request.url)
-            answer.headers.update(reply.getheaders())
-            answer.request = request
-            answer.raw = io.BytesIO(self._read(reply))
-            return answer
-        finally:
-            connection.close()
+        headers = {**request.headers, "Accept-Encoding": "identity", "Connection": "close"}
+        body = cast("bytes | str | None", request.body)
+        connection.request(str(request.method), request.path_url, body=body, headers=headers)
+        reply = connection.getresponse()
+        if 300 <= reply.status < 400:
+            raise _unusable(f"a redirect ({reply.status}), which is never followed: give the final address")
+        answer = _Answer()
+        answer.status_code, answer.reason, answer.url = reply.status, reply.reason, str(request.url)
+        answer.headers.update(reply.getheaders())
+        answer.request = request
+        answer.raw = io.BytesIO(self._read(reply))
+        return answer
 
     def _read(self, reply: http.client.HTTPResponse) -> bytes:
         content = bytearray()
@@ -164,7 +164,8 @@ class _Deadline:
         return left
 
 
-def _connect(url: SplitResult, clock: _Deadline, ca_file: str | None) -> http.client.HTTPConnection:
+@contextmanager
+def _connection(url: SplitResult, clock: _Deadline, ca_file: str | None) -> Iterator[http.client.HTTPConnection]:
     host, timeout_s = str(url.hostname), clock.left_s()
     connection: http.client.HTTPConnection
     if url.scheme == "https":
@@ -173,8 +174,12 @@ def _connect(url: SplitResult, clock: _Deadline, ca_file: str | None) -> http.cl
     else:
         connection = http.client.HTTPConnection(host, url.port, timeout=timeout_s)
     connection.connect()
-    connection.sock = cast("socket.socket", _TimedSocket(connection.sock, clock))
-    return connection
+    inner = connection.sock
+    connection.sock = cast("socket.socket", _TimedSocket(inner, clock))
+    try:
+        yield connection
+    finally:
+        inner.close()
 
 
 class _TimedSocket:
@@ -193,7 +198,7 @@ class _TimedSocket:
         return io.BufferedReader(_TimedReader(self._inner, self._clock), _CHUNK_BYTES)
 
     def close(self) -> None:
-        self._inner.close()
+        """The connection lets go of its socket before the answer is read; ``_connection`` closes it."""
 
 
 class _TimedReader(io.RawIOBase):

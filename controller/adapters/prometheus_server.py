@@ -15,6 +15,7 @@ CONFIG_FILE: Final = "prometheus.json"
 STORAGE_DIRECTORY: Final = "storage"
 RETENTION_TIME: Final = "7d"
 RETENTION_SIZE: Final = "1GB"
+DISCOVERED_WITHIN: Final = "500ms"  # by default a new target waits up to 5 s for its first scrape
 
 
 def prometheus_config(directory: Path, targets_dir: Path, *, scrape_interval_s: float = 1.0) -> Path:
@@ -63,6 +64,7 @@ def prometheus_command(directory: Path, port: int) -> list[str]:
         f"--storage.tsdb.retention.size={RETENTION_SIZE}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=warn",
+        f"--scrape.discovery-reload-interval={DISCOVERED_WITHIN}",
     ]
 
 

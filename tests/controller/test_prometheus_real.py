@@ -1,0 +1,148 @@
+"""A real Prometheus scrapes processes whose counters we control, and the adapter keeps the contract of ``Metrics``."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.prometheus_server import TargetFiles, prometheus_config
+from gates.evidence import ArmCounts
+from tests.contracts.metrics import EDGES_MS, MetricsContract, MetricsWorld
+from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, ScrapedWorld, eventually, exporter
+from tests.fakes.metrics import FakeMetrics
+
+WORLDS = 12  # each test takes a model of its own; all are discovered at once, which takes seconds
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[ScrapedWorld]]:
+    with ExitStack() as running:
+        server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
+        running.callback(server.stop)
+        prepared = []
+        for model in (f"model{number}" for number in range(WORLDS)):
+            exporters = [running.enter_context(exporter(model, version)) for version in ("6", "7")]
+            for one in exporters:
+                server.targets.set(model, one.version, one.url)
+            prepared.append(ScrapedWorld(server, exporters))
+        server.start()
+        yield iter(prepared)
+
+
+@pytest.mark.integration
+class TestPrometheus(MetricsContract):
+    @pytest.fixture
+    def world(self, worlds: Iterator[ScrapedWorld]) -> ScrapedWorld:
+        return next(worlds)
+
+    def test_a_process_that_stops_answering_is_an_error_until_it_answers_again(self, world: ScrapedWorld) -> None:
+        """An outage is not zero traffic; afterwards the same cursor gives the whole count."""
+        world.serve("7", latencies_ms=[20.0])
+        start = world.look(None).cursor
+        process = world.exporters["7"]
+        working, process.page = process.page, lambda: "this is no exposition format {"  # type: ignore[method-assign]
+        eventually(lambda: "version 7 does not answer" in world.look_error(start), what="a look that says so")
+        assert world.look_error(start, ("6",)) == ""
+        process.page = working  # type: ignore[method-assign]
+        world.serve("7", latencies_ms=[20.0] * 4)
+        assert world.look(start).live["7"] == ArmCounts(4, 0, (0, 4, 0, 0))
+
+
+class TestFake(MetricsContract):
+    @pytest.fixture
+    def world(self) -> MetricsWorld:
+        return _FakeWorld()
+
+
+class _FakeWorld:
+    def __init__(self) -> None:
+        self._metrics = FakeMetrics(EDGES_MS)
+        self._metrics.unscraped.add("8")
+        self._times = itertools.count(1000)
+
+    def serve(self, version, **served):  # type: ignore[no-untyped-def]
+        self._metrics.serve("intent", version, **served)
+
+    def restart(self, version: str) -> None:
+        """Nothing is kept in processes here."""
+
+    def look(self, cursor, versions=("6", "7")):  # type: ignore[no-untyped-def]
+        return self._metrics.counts("intent", versions, cursor, at_s=float(next(self._times)))
+
+
+@pytest.mark.integration
+def test_prometheus_stopped_in_the_middle_loses_no_count(tmp_path: Path) -> None:
+    """While it is away a look is an error; when it is back the old cursor counts all that came meanwhile."""
+    with ExitStack() as running:
+        server = PrometheusServer(tmp_path)
+        running.callback(server.stop)
+        exporters = [running.enter_context(exporter("intent", version)) for version in ("6", "7")]
+        for one in exporters:
+            server.targets.set("intent", one.version, one.url)
+        world = ScrapedWorld(server, exporters)
+        server.start()
+        world.serve("7", latencies_ms=[20.0] * 3)
+        start = world.look(None).cursor
+        world.serve("7", latencies_ms=[20.0] * 2)
+        server.stop()
+        assert "not reachable" in world.look_error(start)
+        world.serve("7", latencies_ms=[20.0] * 5)
+        server.start()
+        assert world.look(start).live["7"] == ArmCounts(7, 0, (0, 7, 0, 0))
+
+
+@pytest.mark.integration
+def test_a_deployment_is_scraped_soon_after_its_file_appears_and_ages_after_it_is_gone(tmp_path: Path) -> None:
+    """Discovery by file; a version that left is told by the age of its last sample, then as not being scraped."""
+    with ExitStack() as running:
+        server = PrometheusServer(tmp_path)
+        running.callback(server.stop)
+        server.start()
+        process = running.enter_context(exporter("intent", "7"))
+        world = ScrapedWorld(server, [process])
+        server.targets.set("intent", "7", process.url)
+        world.settle()
+        assert world.look_error(None, ("7",)) == ""
+        server.targets.drop("intent", "7")
+        eventually(lambda: "s old" in (said := world.look_error(None, ("7",))) or "no samples" in said, what="its age")
+
+
+def test_the_configuration_is_one_that_prometheus_accepts(tmp_path: Path) -> None:
+    """promtool reads what we write, and finds the target files."""
+    TargetFiles(tmp_path / "targets").set("intent", "7", "http://127.0.0.1:8007")
+    path = prometheus_config(tmp_path, tmp_path / "targets", scrape_interval_s=SCRAPE_INTERVAL_S)
+    promtool = shutil.which("promtool") or "promtool"
+    checked = subprocess.run([promtool, "check", "config", str(path)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_target_file_tells_prometheus_where_and_whose_it_is(tmp_path: Path) -> None:
+    """One file per deployment, named by version and never by role."""
+    targets = TargetFiles(tmp_path)
+    targets.set("intent", "7", "http://127.0.0.1:8007")
+    [document] = json.loads((tmp_path / "intent-v7.json").read_text())
+    assert document["targets"] == ["127.0.0.1:8007"]
+    assert document["labels"] == {"instance": "intent-v7", "model": "intent", "model_version": "7"}
+    targets.drop("intent", "7")
+    targets.drop("intent", "7")
+    assert list(tmp_path.glob("*.json")) == []
+
+
+@pytest.mark.integration
+def test_a_look_takes_milliseconds(worlds: Iterator[ScrapedWorld]) -> None:
+    """One query; the median of twenty looks stays far below a look's budget even on a busy machine."""
+    world = next(worlds)
+    world.serve("6", latencies_ms=[20.0] * 5)
+    start = world.look(None).cursor
+    times_ms = []
+    for _ in range(20):
+        began_s = time.perf_counter()
+        assert world.look_error(start) == ""
+        times_ms.append((time.perf_counter() - began_s) * 1000)
+    assert sorted(times_ms)[10] < 50, times_ms

@@ -1,0 +1,361 @@
+"""What the adapter makes of answers that Prometheus, or something in front of it, may send; each over a real socket."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from controller.adapters.loopback import free_port
+from controller.adapters.prometheus import PrometheusMetrics
+from controller.errors import TransientError
+from controller.ports import CounterCursor, MetricCounts
+from gates.evidence import ArmCounts
+from serving.contract import DURATION_METRIC, REQUESTS_METRIC
+from tests.controller.prometheus_support import http_server
+
+NOW_S = 1_800_000_000.0
+BUCKET = f"{DURATION_METRIC}_bucket"
+Samples = Sequence[tuple[float, str]]
+Reply = Callable[[BaseHTTPRequestHandler], None]
+
+
+def target(version: str = "7", **more: str) -> dict[str, str]:
+    return {
+        "instance": f"intent-v{version}",
+        "job": "serin",
+        "model": "intent",
+        "model_version": version,
+        **more,
+    }
+
+
+def series(name: str, values: Mapping[float, object], **labels: str) -> dict[str, Any]:
+    """One series; sample times are seconds before now."""
+    at = sorted((NOW_S - ago_s, str(value)) for ago_s, value in values.items())
+    return {"metric": {"__name__": name, **(labels or target())}, "values": [list(pair) for pair in at]}
+
+
+def up(values: Mapping[float, object], version: str = "7", **more: str) -> dict[str, Any]:
+    return series("up", values, **target(version, **more))
+
+
+def requests(values: Mapping[float, object], code: str = "200", traffic: str = "live", **more: str) -> dict[str, Any]:
+    return series(REQUESTS_METRIC, values, **target(**{"traffic": traffic, "code": code, **more}))
+
+
+def buckets(by_edge: Mapping[str, Mapping[float, object]], version: str = "7", **more: str) -> list[dict[str, Any]]:
+    return [
+        series(BUCKET, values, **target(version, **{"traffic": "live", "le": edge, **more}))
+        for edge, values in by_edge.items()
+    ]
+
+
+class Prometheus:
+    """Answers queries from a list of series, or by a ``reply`` of the test's."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.series: list[dict[str, Any]] = []
+        self.envelope: dict[str, Any] = {"status": "success"}
+        self.reply: Reply | None = None
+        self.queries: list[dict[str, str]] = []
+
+    def body(self, query: str) -> bytes:
+        """Series whose name stands in the query; all times, as the adapter has to know by itself what it read."""
+        found = [one for one in self.series if f'"{one["metric"]["__name__"]}' in query.replace("|", '"')]
+        return json.dumps({"data": {"resultType": "matrix", "result": found}, **self.envelope}).encode()
+
+
+@pytest.fixture
+def prometheus() -> Iterator[Prometheus]:
+    server = Prometheus()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+            server.queries.append(asked)
+            if server.reply is not None:
+                server.reply(self)
+                return
+            send(self, 200, server.body(asked["query"]))
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with http_server(Handler) as server.url:
+        yield server
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def look(prometheus: Prometheus, cursor: CounterCursor | None = None, versions: Sequence[str] = ("7",)) -> MetricCounts:
+    metrics = PrometheusMetrics(prometheus.url, scrape_interval_s=1.0, deadline_s=0.5, answer_bytes_max=100_000)
+    return metrics.counts("intent", versions, cursor, at_s=NOW_S)
+
+
+def refused(prometheus: Prometheus, cursor: CounterCursor | None = None, versions: Sequence[str] = ("7",)) -> str:
+    with pytest.raises(TransientError) as caught:
+        look(prometheus, cursor, versions)
+    assert caught.value.source == "metrics"
+    return str(caught.value)
+
+
+# --- the transport ----------------------------------------------------------------------------------------------------
+
+
+def test_a_web_page_is_no_answer(prometheus: Prometheus) -> None:
+    """A log-in page or a proxy's error page, although its status is 200."""
+    prometheus.reply = lambda handler: send(handler, 200, b"<html>please log in</html>")
+    assert "other than JSON: '<html>please log in</html>'" in refused(prometheus)
+
+
+def test_an_error_body_is_an_error_whatever_the_status(prometheus: Prometheus) -> None:
+    """The envelope's own status counts, and its words reach the reader."""
+    prometheus.envelope = {"status": "error", "errorType": "execution", "error": "too many samples"}
+    assert "execution: too many samples" in refused(prometheus)
+    prometheus.reply = lambda handler: send(handler, 503, b'{"status":"error","error":"shutting down"}')
+    assert "503, error: shutting down" in refused(prometheus)
+
+
+@pytest.mark.parametrize("doubt", [{"warnings": ["one store did not answer"]}, {"isPartial": True}])
+def test_a_result_with_doubts_is_no_evidence(prometheus: Prometheus, doubt: dict[str, Any]) -> None:
+    """Partial data looks like fewer requests and fewer errors."""
+    prometheus.envelope = {"status": "success", **doubt}
+    assert "warnings" in refused(prometheus) or "partial" in refused(prometheus)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"status":"success"}', b'{"status":"success","data":{"result":7}}', b""]
+)
+def test_a_success_without_a_result_is_no_answer(prometheus: Prometheus, body: bytes) -> None:
+    """Whatever its shape, it never crashes the look."""
+    prometheus.reply = lambda handler: send(handler, 200, body)
+    assert "Prometheus answered" in refused(prometheus)
+
+
+def test_redirects_are_not_followed(prometheus: Prometheus) -> None:
+    """Where metrics are read is what the operator configured, nothing else."""
+    prometheus.reply = lambda handler: send(handler, 302, b"", Location=prometheus.url + "/elsewhere")
+    assert "a redirect (302)" in refused(prometheus)
+    assert len(prometheus.queries) == 1
+
+
+def test_a_proxy_in_the_environment_is_not_used(prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables meant for other programs send no metrics query elsewhere."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    prometheus.series = [up({1: 1})]
+    assert look(prometheus).live["7"].requests == 0
+
+
+@pytest.mark.parametrize("pause_within", ["headers", "body"])
+def test_an_answer_that_drips_in_ends_at_the_deadline(prometheus: Prometheus, pause_within: str) -> None:
+    """Every byte would begin a socket's time-out anew; the deadline is for the whole answer."""
+    with ExitStack() as stack:
+        over = threading.Event()
+        stack.callback(over.set)
+
+        def drip(handler: BaseHTTPRequestHandler) -> None:
+            if pause_within == "body":
+                handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not over.wait(0.02):
+                try:
+                    handler.wfile.write(b"H")
+                except OSError:
+                    return
+
+        prometheus.reply = drip
+        began_s = time.monotonic()
+        assert "no answer in 0.5 s" in refused(prometheus)
+        assert time.monotonic() - began_s < 2
+
+
+def test_an_answer_without_end_is_cut_off(prometheus: Prometheus) -> None:
+    """A query that matches the world does not fill the controller's memory."""
+    prometheus.reply = lambda handler: send(handler, 200, b"[" * 1_000_000)
+    assert "more than 100000 bytes" in refused(prometheus)
+
+
+def test_an_answer_cut_short_is_no_answer(prometheus: Prometheus) -> None:
+    """Fewer bytes than announced."""
+    prometheus.reply = lambda handler: send(handler, 200, b"{}", **{"Content-Length": "10"})
+    assert "not reachable: IncompleteRead" in refused(prometheus)
+
+
+def test_nobody_listening_is_told_at_once(prometheus: Prometheus) -> None:
+    """No retries: the next look is the retry."""
+    prometheus.url = f"http://127.0.0.1:{free_port()}"
+    began_s = time.monotonic()
+    assert "not reachable" in refused(prometheus)
+    assert time.monotonic() - began_s < 0.5
+
+
+# --- which samples count ----------------------------------------------------------------------------------------------
+
+
+def test_both_queries_of_a_look_ask_for_the_same_explicit_time(prometheus: Prometheus) -> None:
+    """One instant for all evidence; two queries, no more."""
+    prometheus.series = [up({1: 1})]
+    look(prometheus)
+    assert [query["time"] for query in prometheus.queries] == [f"{NOW_S:.3f}"] * 2
+
+
+def test_a_version_not_scraped_is_told_by_name(prometheus: Prometheus) -> None:
+    """No data is neither zero traffic nor health."""
+    prometheus.series = [up({1: 1})]
+    assert "version 8 has no samples" in refused(prometheus, versions=("7", "8"))
+
+
+def test_stale_samples_are_told_with_their_age(prometheus: Prometheus) -> None:
+    """A killed process's last counts keep answering: three missed scrapes are too many."""
+    prometheus.series = [up({5: 1, 4: 1})]
+    assert "version 7: its last sample is 4.0 s old" in refused(prometheus)
+
+
+def test_a_process_that_does_not_answer_spoils_the_window(prometheus: Prometheus) -> None:
+    """One of two replicas is missing: their sum would be partial."""
+    prometheus.series = [up({1: 1}, instance="a"), up({2: 1, 1: 0}, instance="b")]
+    assert "up is 0 for instance=b" in refused(prometheus)
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1", "2.5"])
+def test_what_no_counter_can_be_is_refused(prometheus: Prometheus, value: str) -> None:
+    """NaN compares as false with every threshold, so it must not get that far."""
+    prometheus.series = [up({1: 1}), requests({1: value})]
+    assert f"is {value}, which no count" in refused(prometheus)
+
+
+def test_a_second_series_where_one_is_expected_is_refused(prometheus: Prometheus) -> None:
+    """An unknown label splits a counter, and a sum over it may count twice."""
+    prometheus.series = [up({1: 1}), requests({1: 5}), requests({1: 5}, route="/predict")]
+    assert "belongs to no scraped target" in refused(prometheus)
+
+
+def test_a_process_scraped_by_two_jobs_is_refused(prometheus: Prometheus) -> None:
+    """It would count twice."""
+    prometheus.series = [up({1: 1}), up({1: 1}, job="other")]
+    assert "ambiguous" in refused(prometheus)
+
+
+def test_histograms_with_different_edges_are_refused(prometheus: Prometheus) -> None:
+    """Their counts cannot be compared bucket by bucket; the edges that differ are named."""
+    prometheus.series = [
+        up({1: 1}),
+        up({1: 1}, "6"),
+        *buckets({"0.1": {1: 1}, "+Inf": {1: 1}}),
+        *buckets({"0.1": {1: 1}, "0.2": {1: 1}, "+Inf": {1: 1}}, "6"),
+    ]
+    assert "differ in their edges (s): 0.2" in refused(prometheus, versions=("6", "7"))
+
+
+def test_a_histogram_that_contradicts_itself_is_refused(prometheus: Prometheus) -> None:
+    """A larger edge never holds fewer requests."""
+    start = started(prometheus, up({10: 1}))
+    prometheus.series = [up({1: 1, 0: 1}), *buckets({"0.1": {0: 5}, "+Inf": {0: 4}})]
+    assert "contradict" in refused(prometheus, start)
+
+
+# --- exact increments -------------------------------------------------------------------------------------------------
+
+
+def started(prometheus: Prometheus, *at_first: dict[str, Any]) -> CounterCursor:
+    """The cursor of a look 10 s ago."""
+    prometheus.series = list(at_first)
+    metrics = PrometheusMetrics(prometheus.url, scrape_interval_s=1.0)
+    return metrics.counts("intent", ("7",), None, at_s=NOW_S - 10).cursor
+
+
+def test_a_reset_is_found_between_two_scrapes_even_if_overtaken_since(prometheus: Prometheus) -> None:
+    """5 before the cursor, 8 before the restart, 9 after it: 3 + 9, although 9 > 5."""
+    start = started(prometheus, up({10: 1}), requests({10: 5}))
+    prometheus.series = [up(dict.fromkeys(range(11), 1)), requests({10: 5, 9: 8, 8: 1, 4: 7, 0: 9})]
+    for gap in (7, 6, 5, 3, 2, 1):
+        prometheus.series[1]["values"].append([NOW_S - gap, "1" if gap > 4 else "7"])
+    prometheus.series[1]["values"].sort()
+    assert look(prometheus, start).live["7"].requests == 12
+
+
+def test_a_restart_resets_every_counter_of_the_process(prometheus: Prometheus) -> None:
+    """One counter fell, so the other began at zero too, although it is above its old value."""
+    start = started(prometheus, up({10: 1}), requests({10: 50}), requests({10: 1}, code="500"))
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 50, 0: 3}), requests({10: 1, 0: 2}, code="500")]
+    assert look(prometheus, start).live["7"] == ArmCounts(5, 2, (0,))
+
+
+def test_a_counter_that_is_gone_means_a_restart(prometheus: Prometheus) -> None:
+    """A new process has not met a 500 yet."""
+    start = started(prometheus, up({10: 1}), requests({10: 2}), requests({10: 1}, code="500"))
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 2, 0: 4})]
+    assert look(prometheus, start).live["7"] == ArmCounts(4, 0, (0,))
+
+
+def test_a_replica_that_came_counts_from_zero_and_one_that_went_keeps_its_counts(prometheus: Prometheus) -> None:
+    """Replaced in the middle of the window: 6 gained by the old one before it went, 4 by the new."""
+    start = started(prometheus, up({10: 1}, instance="old"), requests({10: 20}, instance="old"))
+    prometheus.series = [
+        up({10: 1, 7: 1}, instance="old"),
+        requests({10: 20, 7: 26}, instance="old"),
+        up({2: 1, 0: 1}, instance="new"),
+        requests({2: 3, 0: 4}, instance="new"),
+    ]
+    counts = look(prometheus, start)
+    assert counts.live["7"].requests == 10
+    assert look(prometheus, counts.cursor).live["7"].requests == 0
+
+
+def test_buckets_follow_the_lives_that_the_request_counters_tell(prometheus: Prometheus) -> None:
+    """Histogram counts of both lives add up, each request in its own bucket."""
+    start = started(
+        prometheus, up({10: 1}), requests({10: 5}), *buckets({"0.1": {10: 4}, "0.2": {10: 5}, "+Inf": {10: 5}})
+    )
+    prometheus.series = [
+        up({10: 1, 5: 1, 0: 1}),
+        requests({10: 5, 5: 8, 0: 3}),
+        *buckets({"0.1": {10: 4, 5: 5, 0: 0}, "0.2": {10: 5, 5: 7, 0: 2}, "+Inf": {10: 5, 5: 8, 0: 3}}),
+    ]
+    counts = look(prometheus, start)
+    assert counts.latency_edges_ms == (100.0, 200.0)
+    assert counts.live["7"] == ArmCounts(6, 0, (1, 3, 2))
+
+
+def test_a_sample_that_arrived_late_is_counted_once(prometheus: Prometheus) -> None:
+    """A scrape that began before a look and was stored after it belongs to the next look, restart or not."""
+    start = started(prometheus, up({11: 1}), requests({11: 5}))
+    prometheus.series = [up({11: 1, 10.5: 1, 0: 1}), requests({11: 5, 10.5: 9, 0: 2})]
+    assert look(prometheus, start).live["7"].requests == 6
+
+
+def test_a_histogram_that_fell_alone_is_refused(prometheus: Prometheus) -> None:
+    """No restart explains it, so nothing is known of the window."""
+    start = started(prometheus, up({10: 1}), requests({10: 5}), *buckets({"+Inf": {10: 5}}))
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 5, 0: 6}), *buckets({"+Inf": {10: 5, 0: 4}})]
+    assert "fell by 1 without a restart" in refused(prometheus, start)
+
+
+def test_a_cursor_keeps_the_steps_of_a_histogram_only(prometheus: Prometheus) -> None:
+    """Every look is recorded, so a cursor does not repeat 92 buckets where three differ."""
+    edges = {f"{number / 100:g}": {10: 2 if number < 50 else 7} for number in range(1, 92)}
+    start = started(prometheus, up({10: 1}), requests({10: 7}), *buckets({**edges, "+Inf": {10: 8}}))
+    assert len(start.values) == 5  # the scrape's time, the requests, and the steps at 0.01, 0.5 and +Inf
+
+
+def test_a_quote_in_a_name_does_not_leave_the_query(prometheus: Prometheus) -> None:
+    """Names are data."""
+    prometheus.series = []
+    metrics = PrometheusMetrics(prometheus.url, scrape_interval_s=1.0)
+    with pytest.raises(TransientError):
+        metrics.counts('a"} or up{x="', ('7"}',), None, at_s=NOW_S)
+    assert r'model="a\"} or up{x=\""' in prometheus.queries[0]["query"]
+    assert r'model_version=~"7\"\\}"' in prometheus.queries[0]["query"]
