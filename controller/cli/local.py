@@ -12,9 +12,6 @@ import typer
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.settings import Home, Settings
 
-_PORTS = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")
-
-
 def register(app: typer.Typer) -> None:
     for function in (up, down):
         app.command()(function)
@@ -79,7 +76,13 @@ def _settings(place: Home, *, free_ports: bool) -> Settings:
         return place.load() if (place.path / "settings.json").exists() else Settings()
     from controller.bootstrap.local import free_port
 
-    return dataclasses.replace(Settings(), **{name: free_port() for name in _PORTS})
+    return Settings(
+        gateway_port=free_port(),
+        api_port=free_port(),
+        envoy_admin_port=free_port(),
+        prometheus_port=free_port(),
+        mlflow_port=free_port(),
+    )
 
 
 def _take_in(place: Home, path: Path) -> None:

@@ -37,7 +37,7 @@ def start(
     Example: serin release start intent 7 --wait-s 7200
     """
     from controller.bootstrap.stores import open_home
-    from controller.status import exit_code
+    from controller.status import exit_code, is_settled
 
     store = open_home(home_at(home))
     asked = command(Ask.START, model, version=version, reason=reason, by=by)
@@ -46,7 +46,7 @@ def start(
     deadline_s = time.monotonic() + wait_s
     while time.monotonic() < deadline_s:
         found = [r for r in store.journal.releases(model=model) if r.version == version]
-        if found and found[0].started_at_s >= asked.at_s and (not found[0].active or found[0].phase == "held"):
+        if found and found[0].started_at_s >= asked.at_s and is_settled(found[0]):
             typer.echo(f"{found[0].release_id}: {found[0].phase}. {found[0].state['reason']}")
             raise typer.Exit(exit_code(found[0]))
         time.sleep(_WAIT_POLL_S)
@@ -93,7 +93,7 @@ def status(
 
     Example: serin status --watch
     """
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from controller.bootstrap.stores import open_home, traffic_tables
     from controller.status import status_table
@@ -102,7 +102,7 @@ def status(
     place = home_at(home)
     store = open_home(place)
 
-    def fetch() -> object:
+    def fetch() -> RenderableType:
         records = store.journal.releases(model=model, limit=50)
         return status_table(records, now_s=time.time(), traffic=traffic_tables(place))
 
