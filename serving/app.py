@@ -80,6 +80,9 @@ def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, supervis
     collector = ReplicaCollector(identity.model, identity.version, server.fingerprint, supervisor_pid)
     _add_routes(app, server, collector)
     _add_error_pages(app)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", None) != PREDICT_ROUTE)  # matched in order
+    # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
+    getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
     return front, Edge(app, identity.version, metrics.answered)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.capture import CapturedPrediction, text_digest
@@ -46,19 +46,21 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     """The body, read no further than its limit.
 
     Raises:
-        ApiError: 413, as soon as the declared or the received length is over the limit.
+        ApiError: 413, as soon as the declared or the received length is over the limit; 400 if the client goes away.
     """
     refusal = ApiError(413, "body_too_large", f"a body may have at most {bytes_max} bytes")
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > bytes_max:
         raise refusal
-    chunks, received = [], 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > bytes_max:
-            raise refusal
-        chunks.append(chunk)
-    return b"".join(chunks)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > bytes_max:
+                raise refusal
+    except ClientDisconnect:  # no fault of the version, so it must not count as one
+        raise ApiError(400, "client_disconnected", "the client went away before its body had arrived") from None
+    return bytes(body)
 
 
 async def read_call(request: Request, limits: Limits) -> Call:

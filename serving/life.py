@@ -172,15 +172,17 @@ async def _follow(control: socket.socket, front: Front, http: uvicorn.Server) ->
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(control, readable.set)
-    while True:
-        await readable.wait()
-        readable.clear()
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        if not message:
-            break
-        await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]))
-    loop.remove_reader(control)
-    http.should_exit = True
+    try:
+        while True:
+            await readable.wait()
+            readable.clear()
+            message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if not message:
+                return
+            await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]))
+    finally:
+        loop.remove_reader(control)
+        http.should_exit = True
 
 
 def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket, metrics: Path) -> int:

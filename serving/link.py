@@ -125,6 +125,7 @@ class _ApiEnd(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
+        self._dispatcher.connected(self)
 
     def data_received(self, data: bytes) -> None:
         for message in self._frames.feed(data):
@@ -169,8 +170,7 @@ class Dispatcher:
     async def add_worker(self, connection: socket.socket) -> None:
         connection.settimeout(0)
         loop = asyncio.get_running_loop()
-        _, worker = await loop.create_connection(lambda: _ApiEnd(self), sock=connection)
-        self._workers.append(worker)
+        await loop.create_connection(lambda: _ApiEnd(self), sock=connection)
 
     def submit(self, job: Job) -> None:
         ready = [worker for worker in self._workers if worker.ready]
@@ -178,6 +178,9 @@ class Dispatcher:
             min(ready, key=lambda worker: len(worker.outstanding)).send(job)
         else:
             self._waiting.append(job)
+
+    def connected(self, worker: _ApiEnd) -> None:
+        self._workers.append(worker)
 
     def joined(self, worker: _ApiEnd) -> None:
         worker.ready = True

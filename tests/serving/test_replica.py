@@ -1,6 +1,7 @@
 """One real replica: what it answers, refuses and counts."""
 
 import json
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from serving.contract import (
     VERSION_LABEL,
 )
 from serving.engine import Engine
-from tests.serving.replica import Replica, replica
+from tests.serving.replica import Replica, replica, until
 
 pytestmark = pytest.mark.integration
 
@@ -115,6 +116,15 @@ def test_a_long_body_without_a_declared_length_is_refused_too(client: httpx.Clie
     assert client.post(PREDICT_ROUTE, content=chunks()).status_code == 413
 
 
+def test_a_client_that_goes_away_is_not_counted_as_a_failure_of_the_version(running: Replica) -> None:
+    abandoned, failed = (running.total(REQUESTS_METRIC, code=code) for code in ("400", "500"))
+    address = httpx.URL(running.url)
+    with socket.create_connection((address.host, address.port or 80)) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+    until(lambda: running.total(REQUESTS_METRIC, code="400") == abandoned + 1, "the abandoned request is counted")
+    assert running.total(REQUESTS_METRIC, code="500") == failed
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", PREDICT_ROUTE, 405), ("GET", "/nowhere", 404)])
 def test_every_error_has_the_same_form(client: httpx.Client, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)
@@ -149,9 +159,9 @@ def test_counts_are_exact_under_concurrency(running: Replica) -> None:
         traffic, code = case
         bodies = {200: b'{"texts": ["refund", "where is zzz"]}', 422: b"{}", 400: b"{"}
         headers = {"host": "intent-shadow"} if traffic == "shadow" else {}
-        return client.post(PREDICT_ROUTE, content=bodies[code], headers=headers).status_code
+        return pooled.post(PREDICT_ROUTE, content=bodies[code], headers=headers).status_code
 
-    with httpx.Client(base_url=running.url, trust_env=False, timeout=20) as client, ThreadPoolExecutor(16) as pool:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=20) as pooled, ThreadPoolExecutor(16) as pool:
         assert list(pool.map(send, sent)) == [code for _, code in sent]
     after = running.samples()
 
