@@ -32,8 +32,8 @@ class ApiPorts:
 def create_app(ports: ApiPorts, *, token: str | None = None, webhook_secret: bytes | None = None) -> Starlette:
     """The interface on these ports.
 
-    With a ``token``, every route that writes, or hands out texts, asks for it. Without a ``webhook_secret`` there is no webhook route, since
-    nothing could be believed that comes by it; its signature stands in for the token.
+    With a ``token``, every route that writes, or hands out texts, asks for it. Without a ``webhook_secret`` there is no
+    webhook route, since nothing could be believed that comes by it; a hook's signature stands in for the token.
     """
     guard: Guard = no_guard if token is None else BearerToken(token)
     endpoints = [*_reading(ports), *_guarded(ports, guard)]

@@ -1,6 +1,6 @@
 """Connections and transactions: the one place that knows the dialects and turns the database's errors into ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -84,6 +84,13 @@ def insert_new(connection: Connection, table: Table) -> Insert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    """Whether the row was new. Asked by RETURNING, because drivers count the rows of an INSERT each in its own way."""
+    key = next(iter(table.primary_key))
+    inserted = insert_new(connection, table).values(row).returning(key)
+    return connection.execute(inserted).first() is not None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import delete
 
-from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import deliveries
 
 _SOURCE = "deliveries"
@@ -18,5 +18,4 @@ class SqlDeliveries:
         """Remember the delivery; False where it was seen since ``forget_before_s``. Older ones are forgotten."""
         with self._database.write(_SOURCE) as connection:
             connection.execute(delete(deliveries).where(deliveries.c.at_s < forget_before_s))
-            statement = insert_new(connection, deliveries).values(delivery_id=delivery_id, at_s=at_s)
-            return connection.execute(statement).rowcount == 1
+            return insert_if_new(connection, deliveries, {"delivery_id": delivery_id, "at_s": at_s})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select, update
 
-from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import freezes
 from controller.core.command import Freeze
 
@@ -21,7 +21,7 @@ class SqlFreezes:
     def freeze(self, freeze: Freeze) -> None:
         row = {"model": freeze.model, "reason": freeze.reason, "by": freeze.by, "at_s": freeze.at_s}
         with self._database.write_durably(_SOURCE) as connection:
-            connection.execute(insert_new(connection, freezes).values(row))
+            insert_if_new(connection, freezes, row)
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
         """Lift every freeze in force of exactly this model (``*`` is one of its own)."""

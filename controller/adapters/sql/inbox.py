@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select, update
 
-from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import commands
 from controller.core.command import Ask, Command
 
@@ -29,7 +29,7 @@ class SqlInbox:
             "waiting": True,
         }
         with self._database.write_durably(_SOURCE) as connection:
-            return connection.execute(insert_new(connection, commands).values(row)).rowcount == 1
+            return insert_if_new(connection, commands, row)
 
     def waiting(self) -> Sequence[Command]:
         query = select(commands).where(commands.c.waiting.is_(True)).order_by(commands.c.id)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from controller.adapters.sql import chain, schema
-from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.database import Database, insert_if_new
 from controller.errors import ConflictError
 from controller.ports import Entry, RecordedEntry, ReleaseRecord
 
@@ -89,12 +89,9 @@ def _store_state(connection: Connection, record: ReleaseRecord, after: int, head
         "head_hash": head_hash,
     }
     releases = schema.releases
-    changed = connection.execute(
-        update(releases).where(releases.c.release_id == record.release_id, releases.c.sequence == after).values(row)
-    ).rowcount
-    if not changed and after == 0:
-        changed = connection.execute(insert_new(connection, releases).values(row)).rowcount
-    if not changed:
+    as_read = (releases.c.release_id == record.release_id, releases.c.sequence == after)
+    stored = connection.execute(update(releases).where(*as_read).values(row)).rowcount == 1
+    if not stored and not (after == 0 and insert_if_new(connection, releases, row)):
         raise ConflictError(f"journal of release {record.release_id} no longer stands at {after}: another writer")
 
 
