@@ -49,7 +49,8 @@ class PhaseSpan:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One thing that was decided or done, and why. ``by`` is empty where Serin did it by itself."""
+    """One thing that was decided or done, and why. ``by`` is empty where Serin did it by itself; ``routine``: it only
+    confirms what was decided before."""
 
     sequence: int
     at_s: float
@@ -57,6 +58,7 @@ class Decision:
     reason: str
     by: str = ""
     blamed: tuple[str, ...] = ()
+    routine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

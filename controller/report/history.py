@@ -75,9 +75,6 @@ class History:
             case Started():
                 title = "Restore asked for" if event.purpose is Purpose.RESTORE else "Release started"
                 return Decision(sequence, at_s, title, event.reason, event.by)
-            case Verified():
-                reason = f"The running candidate is manifest {event.candidate.fingerprint[:12] or 'unknown'}."
-                return Decision(sequence, at_s, "Identity verified", reason)
             case PhaseEntered():
                 return Decision(sequence, at_s, self._title(event), event.reason)
             case Leaving():
@@ -86,11 +83,21 @@ class History:
                 return Decision(sequence, at_s, title, event.reason, by, event.blamed)
             case CommandTaken():
                 return Decision(sequence, at_s, f"Asked to {event.ask}", event.reason, event.by)
-            case TrafficConfirmed():
-                weights = ", ".join(f"version {name}: {pct:g} %" for name, pct in sorted(event.weights_pct.items()))
-                return Decision(sequence, at_s, "Traffic confirmed", f"The data plane reports {weights}.")
-            case ChampionMoved():
-                reason = f"The registry's alias champion points at version {event.version}."
-                return Decision(sequence, at_s, "Alias moved", reason)
             case _:
-                return None
+                return _confirmation(sequence, at_s, event)
+
+
+def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
+    """What the world reports of something that was decided before."""
+    match event:
+        case Verified():
+            fingerprint = event.candidate.fingerprint[:12] or "unknown"
+            title, reason = "Identity verified", f"The running candidate is manifest {fingerprint}."
+        case TrafficConfirmed():
+            weights = ", ".join(f"version {name}: {pct:g} %" for name, pct in sorted(event.weights_pct.items()))
+            title, reason = "Traffic confirmed", f"The data plane reports {weights}."
+        case ChampionMoved():
+            title, reason = "Alias moved", f"The registry's alias champion points at version {event.version}."
+        case _:
+            return None
+    return Decision(sequence, at_s, title, reason, routine=True)

@@ -14,7 +14,7 @@ from controller.report.charts.reliability import reliability_diagram
 from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
-from controller.report.words import SYMBOLS, duration, figure, is_signed, utc
+from controller.report.words import SYMBOLS, duration, exact, figure, is_signed, utc
 from gates.verdict import Stage, Verdict
 
 _STAGES = {
@@ -48,20 +48,24 @@ def render_html(report: ReportData) -> str:
         "candidate": f"Version {report.facts.candidate.number}, candidate",
     }
     latency = report.latency
-    return _environment().get_template("report.html").render(
-        report=report,
-        tone=_tone(report.conclusion),
-        policy=tuple(_policy(report.policy)),
-        stages=tuple(_staged(report.gates)),
-        names=names,
-        timeline=timeline(report),
-        traces=traces(report),
-        reliability=tuple(
-            (arm, names[arm], found, reliability_diagram(found, arm, f"Reliability of {names[arm]}"))
-            for arm, found in (("stable", report.reliability_stable), ("candidate", report.reliability_candidate))
-        ),
-        latency=latency and latency_chart(latency, *_short(report)),
-        settled=report.conclusion.phase in TERMINAL,
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            tone=_tone(report.conclusion),
+            policy=tuple(_policy(report.policy)),
+            stages=tuple(_staged(report.gates)),
+            names=names,
+            timeline=timeline(report),
+            traces=traces(report),
+            reliability=tuple(
+                (arm, names[arm], found, reliability_diagram(found, arm, f"Reliability of {names[arm]}"))
+                for arm, found in (("stable", report.reliability_stable), ("candidate", report.reliability_candidate))
+            ),
+            latency=latency and latency_chart(latency, *_short(report)),
+            settled=report.conclusion.phase in TERMINAL,
+        )
     )
 
 
@@ -90,11 +94,8 @@ def _policy(policy: ReleasePolicy) -> Iterator[tuple[str, str]]:
     yield "Deadline", f"{duration(policy.deadline_s)} after shadow begins, then {end}"
     yield "Looks", f"every {duration(policy.look_every_s)}; probation {duration(policy.probation_s)}"
     gates = policy.gates
-    yield (
-        "May be wrong",
-        f"rolls a good version back in at most {100 * gates.rollback_alpha:g} % of releases; "
-        f"passes one beyond a margin in at most {100 * gates.promotion_alpha:g} %",
-    )
+    wrongly = f"rolls a good version back in at most {100 * gates.rollback_alpha:g} % of releases"
+    yield "May be wrong", f"{wrongly}; passes one beyond a margin in at most {100 * gates.promotion_alpha:g} %"
     if policy.suites:
         yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)
 
@@ -113,7 +114,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Any] = {"duration": duration, "figure": figure, "utc": utc}
+    filters: dict[str, Any] = {"duration": duration, "exact": exact, "figure": figure, "utc": utc}
     environment.filters.update(filters)
     environment.globals.update(SYMBOLS=SYMBOLS, is_signed=is_signed)
     return environment

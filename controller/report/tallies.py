@@ -37,7 +37,7 @@ class _Bin:
 class ReliabilityTally:
     """Directed labels are left out: they were asked for where the versions disagree, which says nothing of one alone.
 
-    Each answer weighs one over its inclusion probability (Hajek), so that a sample that was not uniform misleads no one.
+    Each answer weighs one over its inclusion probability (Hajek), so that no uneven sample misleads.
     """
 
     stable: list[_Bin] = field(default_factory=lambda: [_Bin() for _ in range(BINS)])

@@ -38,7 +38,7 @@ class TimeScale:
         return 1.0
 
     def ticks(self, count: int) -> Iterator[float]:
-        """Round times since the start, as unix seconds, in the parts that are to scale; about ``count`` on a whole axis."""
+        """Unix seconds at round times since the start, where the axis is to scale; about ``count`` of them."""
         if not self.pieces:
             return
         origin = self.pieces[0].start_s

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from controller.core.release import Phase
 from gates.outcome import Outcome
 
+_MINUS, _NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 SYMBOLS = {Outcome.PASS: "✓", Outcome.FAIL: "✕", Outcome.INCONCLUSIVE: "…", Outcome.ERROR: "!"}
 
 PHASE_WORDS = {
@@ -38,7 +39,7 @@ def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
 def duration(seconds: float) -> str:
     """Two units at most: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 5 min``, ``2 d``."""
     if seconds < 0:
-        return f"−{duration(-seconds)}"
+        return _MINUS + duration(-seconds)
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
@@ -59,12 +60,12 @@ def utc(at_s: float) -> str:
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:
-    """Three significant digits, thousands grouped, a real minus sign; a dash where there is nothing."""
+    """A measured value: three significant digits, thousands grouped, a real minus sign; a dash where there is none."""
     if value is None or math.isnan(value):
-        return "–"
+        return _NOTHING
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    sign = _MINUS if value < 0 else "+" if signed and value > 0 else ""
     size = abs(value)
     if size >= 1000 or size == 0:
         return f"{sign}{size:,.0f}"
@@ -72,16 +73,23 @@ def figure(value: float | None, *, signed: bool = False) -> str:
     return f"{sign}{size:.{digits}f}"
 
 
+def exact(value: float | None) -> str:
+    """A number that somebody set, as it was set: ``0.8``, ``1.15``, ``1,000``."""
+    return _NOTHING if value is None else f"{value:,.10g}".replace("-", _MINUS)
+
+
 def is_signed(unit: str) -> bool:
     """Whether the unit is one of a difference, where the sign carries the news."""
-    return unit in {"points", "confidence gap"}
+    return unit.startswith("points") or unit.endswith("gap")
 
 
 def compact(count: int) -> str:
     """``940``, ``1.2k``, ``34k``, ``5.1M``: a count where there is little room."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if count >= size:
-            return f"{count / size:.1f}".removesuffix(".0") + letter if count < 10 * size else f"{count // size}{letter}"
+            return (
+                f"{count / size:.1f}".removesuffix(".0") + letter if count < 10 * size else f"{count // size}{letter}"
+            )
     return str(count)
 
 

@@ -158,9 +158,7 @@ def suite_verdicts() -> tuple[Verdict, ...]:
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
-def look(
-    scene: Scene, sequence: int, since_s: float, at_s: float, share: float, rng: np.random.Generator
-) -> Look:
+def look(scene: Scene, sequence: int, since_s: float, at_s: float, share: float, rng: np.random.Generator) -> Look:
     window = Window(since_s, at_s)
     if sequence in scene.faulty_looks:
         fault = Fault("metrics", "http://127.0.0.1:9090 did not answer within 2 s")
@@ -204,7 +202,9 @@ def _pairs(scene: Scene, rng: np.random.Generator, count: int) -> tuple[Labelled
     found = []
     for confidence, (right, only, _) in zip(sure, chance, strict=True):
         stable_right = bool(right < confidence)
-        candidate_right = bool(only >= scene.worse) if stable_right else bool(only < scene.better / (1 - scene.accuracy))
+        candidate_right = (
+            bool(only >= scene.worse) if stable_right else bool(only < scene.better / (1 - scene.accuracy))
+        )
         claimed = float(confidence + scene.overconfidence * (1 - confidence))
         found.append(
             LabelledPair(

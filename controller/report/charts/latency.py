@@ -92,7 +92,9 @@ def _percentiles(arm: LatencyArm, name: str, label: str, x: Scale) -> Iterator[M
     """A line from the first to the last percentile, with a mark at each."""
     y = _STRIPS[name]
     yield text(label, 0, y + 4, class_="row")
-    known = [(which, edge) for which, edge in arm.percentiles_ms.items() if edge is not None and x.low <= edge <= x.high]
+    known = [
+        (which, edge) for which, edge in arm.percentiles_ms.items() if edge is not None and x.low <= edge <= x.high
+    ]
     if not known:
         return
     yield line((x(known[0][1]), y), (x(known[-1][1]), y), f"curve {name}")

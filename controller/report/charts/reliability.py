@@ -1,5 +1,6 @@
 """The reliability diagram of one version: how often it was right where it was this sure, and on how many answers."""
 
+import math
 from collections.abc import Iterator
 
 from markupsafe import Markup
@@ -37,10 +38,11 @@ def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
 
 
 def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> Iterator[Markup]:
-    """A dot whose area grows with its count, a line to where it should be, and a bar for the count."""
+    """A dot whose area grows with its count, its interval, and a bar for the count."""
     at, share = x(part.confidence), part.count / most
     note = f"{part.count:,} answers, {part.confidence:.1%} sure on average, {part.accuracy:.1%} right"
-    yield line((at, y(part.accuracy)), (at, y(part.confidence)), f"miss {arm}")
+    low, high = _wilson(part.accuracy, part.count)
+    yield line((at, y(low)), (at, y(high)), f"whisker {arm}")
     dot = element("title", note)
     yield element("circle", dot, cx=at, cy=y(part.accuracy), r=2.5 + 5 * share**0.5, class_=f"dot {arm}")
     height = max(share * (_COUNTS_BOTTOM - _COUNTS_TOP), 1.0)
@@ -56,3 +58,11 @@ def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> It
     )
     middle = (x(part.low) + x(part.high)) / 2
     yield text(compact(part.count), middle, _COUNTS_BOTTOM - height - 5, class_="tick", anchor="middle")
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of one share at one time (E. B. Wilson 1927): an aid to the eye, no gate reads it."""
+    z2 = 1.96**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * count)) / count) / (1 + z2 / count)
+    return max(middle - half, 0.0), min(middle + half, 1.0)

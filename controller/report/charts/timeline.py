@@ -63,9 +63,7 @@ def _row(report: ReportData, span: PhaseSpan, scale: TimeScale, y: float) -> Ite
     note = element("title", f"{span.title}, {length}: {span.reason}")
     yield text(span.title, 0, y + _ROW / 2 + 4, class_="row")
     tone = _TONES.get(span.phase, "active")
-    yield element(
-        "rect", note, x=x, y=y + (_ROW - _BAR) / 2, width=width, height=_BAR, rx=3.0, class_=f"bar {tone}"
-    )
+    yield element("rect", note, x=x, y=y + (_ROW - _BAR) / 2, width=width, height=_BAR, rx=3.0, class_=f"bar {tone}")
     if any(piece.shortened and piece.start_s == span.start_s for piece in scale.pieces) and width > 16:
         yield _break(x + width / 2, y + _ROW / 2)
     lasting = " so far" if span.end_s is None else ""

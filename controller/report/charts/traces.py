@@ -2,15 +2,16 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from markupsafe import Markup
 
 from controller.report.data import ReportData, Trace, TracePoint
 from controller.report.drawing import Point, Scale, element, line, path, picture, round_ticks, text
 from controller.report.timescale import TimeScale, time_scale
-from controller.report.words import figure
+from controller.report.words import duration, exact
 
-WIDTH, HEIGHT = 308.0, 142.0
+WIDTH, HEIGHT = 308.0, 152.0
 _LEFT, _RIGHT = 42.0, 302.0
 _TOP, _BOTTOM = 8.0, 112.0
 _STRIP_TOP, _STRIP = 120.0, 6.0
@@ -18,14 +19,16 @@ XOf = Callable[[TracePoint], float]
 
 
 def traces(report: ReportData) -> tuple[tuple[Trace, Markup], ...]:
-    """Each gate's trace with its picture. All share the release's time axis, less the ends where nothing was looked at."""
+    """Each gate's trace with its picture, from its first value on."""
     scale = time_scale(report.phases, report.facts.as_of_s)
-    return tuple((trace, _picture(trace, scale)) for trace in report.traces)
+    return tuple((trace, _picture(trace, scale, report.facts.started_at_s)) for trace in report.traces)
 
 
-def _picture(trace: Trace, scale: TimeScale) -> Markup:
-    first, last = scale(trace.points[0].at_s), scale(trace.points[-1].at_s)
-    across = Scale(first, last, _LEFT, _RIGHT)
+def _picture(trace: Trace, scale: TimeScale, started_at_s: float) -> Markup:
+    known = next(place for place, point in enumerate(trace.points) if point.value is not None)
+    trace = replace(trace, points=trace.points[known:])
+    first_s, last_s = trace.points[0].at_s, trace.points[-1].at_s
+    across = Scale(scale(first_s), scale(last_s), _LEFT, _RIGHT)
     low, high = _range(trace)
     y = Scale(low, high, _BOTTOM, _TOP)
 
@@ -34,6 +37,9 @@ def _picture(trace: Trace, scale: TimeScale) -> Markup:
 
     contents = [*_axes(y), *_band(trace, x_of=x, y=y), *_threshold(trace, y), *_curve(trace, x_of=x, y=y)]
     contents += _strip([(x(point), point) for point in trace.points])
+    contents.append(text(duration(first_s - started_at_s), _LEFT, HEIGHT - 10, class_="tick"))
+    if last_s > first_s:
+        contents.append(text(duration(last_s - started_at_s), _RIGHT, HEIGHT - 10, class_="tick", anchor="end"))
     return picture(WIDTH, HEIGHT, f"{trace.gate} over time, in {trace.unit}", contents)
 
 
@@ -52,7 +58,7 @@ def _range(trace: Trace) -> tuple[float, float]:
 def _axes(y: Scale) -> Iterator[Markup]:
     for tick in round_ticks(y.low, y.high, 4):
         yield line((_LEFT, y(tick)), (_RIGHT, y(tick)), "grid")
-        yield text(figure(tick), _LEFT - 6, y(tick) + 4, class_="tick", anchor="end")
+        yield text(exact(tick), _LEFT - 6, y(tick) + 4, class_="tick", anchor="end")
 
 
 def _inside(value: float) -> float:

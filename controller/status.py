@@ -1,0 +1,313 @@
+"""The live table of `serin status`: where each model's release stands, and what every gate still needs."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from controller.codec import release_of
+from controller.core.release import TERMINAL, Phase, Purpose, Release
+from controller.core.traffic import TrafficTable
+from controller.errors import TransientError
+from controller.ports import DeploymentStatus, ReleaseRecord
+from controller.report.words import SYMBOLS, duration, exact, figure, is_signed, phase_title, shortened
+from gates.outcome import Outcome
+from gates.verdict import Verdict
+
+EXIT_PASS: Final = 0
+EXIT_FAIL: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INCONCLUSIVE: Final = 3
+EXIT_ERROR: Final = 4
+EXIT_TIMEOUT: Final = 5
+
+_EXITS = {
+    Phase.PROMOTED: EXIT_PASS,
+    Phase.PROBATION: EXIT_PASS,  # promoted; a late rollback makes it a failure
+    Phase.ROLLING_BACK: EXIT_FAIL,
+    Phase.ROLLED_BACK: EXIT_FAIL,
+    Phase.REJECTED: EXIT_FAIL,
+    Phase.HELD: EXIT_INCONCLUSIVE,
+    Phase.SUPERSEDED: EXIT_INCONCLUSIVE,
+    Phase.ABORTED: EXIT_INCONCLUSIVE,
+}
+_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow", Outcome.ERROR: "magenta"}
+_PHASE_STYLES = {
+    Phase.PROMOTED: "green",
+    Phase.PROBATION: "green",
+    Phase.ROLLING_BACK: "bold red",
+    Phase.ROLLED_BACK: "bold red",
+    Phase.REJECTED: "bold red",
+    Phase.HELD: "yellow",
+}
+_WIDE = 110  # columns: below, a gate's sentence stands beneath its numbers
+_DECIDED = frozenset({Phase.PROBATION, Phase.HELD}) | TERMINAL
+
+
+def exit_code(record: ReleaseRecord) -> int:
+    """0 promoted; 1 rolled back or rejected, or on the way to it; 3 held, superseded, aborted, or still going on.
+
+    A release that is going back already answers by where it is going. One that could not be judged is 4: it is held
+    or going on with a source that does not answer.
+    """
+    release = release_of(record)
+    phase = release.ending if release.phase is Phase.ROLLING_BACK and release.ending else release.phase
+    code = _EXITS.get(phase, EXIT_INCONCLUSIVE)
+    if code == EXIT_INCONCLUSIVE and phase not in TERMINAL and _unjudged(release):
+        return EXIT_ERROR
+    return code
+
+
+def is_settled(record: ReleaseRecord) -> bool:
+    """Whether waiting for the release is over: it was decided, or waits for a person."""
+    return Phase(record.phase) in _DECIDED
+
+
+def _unjudged(release: Release) -> bool:
+    errors = any(v.outcome is Outcome.ERROR and not v.advisory for v in release.verdicts.values())
+    return bool(release.faults) or errors
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+def status_table(
+    records: Sequence[ReleaseRecord],
+    *,
+    now_s: float,
+    traffic: Mapping[str, TrafficTable],
+    deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None,
+) -> RenderableType:
+    """One block a release; models that have traffic and no release are named with their weights.
+
+    ``traffic`` and ``deployments`` are by model. Fits any width; colour only repeats what words and symbols say.
+    """
+    blocks: list[RenderableType] = []
+    for record in records:
+        release = release_of(record)
+        running = (deployments or {}).get(release.model, {})
+        blocks.append(_Block(release, traffic.get(release.model), running, now_s))
+    blocks.extend(
+        Text.assemble((model, "bold"), "  no release  ", _weights(traffic[model], None))
+        for model in sorted(traffic.keys() - {record.model for record in records})
+    )
+    if not blocks:
+        return Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")
+    return Group(*blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One release. Rich asks it to draw itself, and tells the width then."""
+
+    release: Release
+    table: TrafficTable | None
+    running: Mapping[str, DeploymentStatus]
+    now_s: float
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
+        width = options.max_width
+        parts: list[RenderableType] = [_heading(self.release), self._facts(width)]
+        if self.release.verdicts:
+            parts.append(Padding(Group(*_gates(self.release, width)), (1, 0, 0, 2)))
+        return (*parts, Text())
+
+    def _facts(self, width: int) -> RenderableType:
+        facts = [("versions", _versions(self.release)), ("traffic", _weights(self.table, self.release))]
+        facts.append(("phase", _phase(self.release, self.now_s)))
+        facts += [("replica", _replica(status)) for status in self.running.values() if not status.ready]
+        facts += [(f"no {source}", Text(reason, "magenta")) for source, reason in sorted(self.release.faults.items())]
+        facts.append(("last", Text(shortened(self.release.reason, 2 * (width - 14)))))
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column()
+        for name, value in facts:
+            grid.add_row(name, value)
+        return Padding(grid, (0, 0, 0, 2))
+
+
+def _heading(release: Release) -> Text:
+    weight = release.canary_step.weight_pct if release.phase is Phase.CANARY else None
+    title = phase_title(release.phase, weight)
+    if release.phase is Phase.CANARY:
+        title += f", step {release.step + 1} of {len(release.policy.steps)}"
+    verb = "restore" if release.purpose is Purpose.RESTORE else "release"
+    return Text.assemble(
+        (release.model, "bold"),
+        f"  {verb} of version ",
+        (release.candidate.number, "bold"),
+        "  ",
+        (title, _PHASE_STYLES.get(release.phase, "bold blue")),
+    )
+
+
+def _versions(release: Release) -> Text:
+    champion = f"version {release.stable.number}" if release.stable else "none yet"
+    if release.champion_moved:
+        champion = f"version {release.candidate.number} (was {release.stable.number if release.stable else 'none'})"
+    return Text(f"champion {champion}, candidate version {release.candidate.number}")
+
+
+def _weights(table: TrafficTable | None, release: Release | None) -> Text:
+    if table is None:
+        return Text("not routed yet", "dim")
+    shares = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
+    mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
+    moving = "  (not confirmed yet)" if release is not None and release.active and not release.routed else ""
+    by_hand = f"  set by {table.override.by}: {table.override.reason}" if table.override else ""
+    return Text.assemble(shares + mirrored, (moving, "dim"), (by_hand, "yellow"))
+
+
+def _phase(release: Release, now_s: float) -> Text:
+    words = f"for {duration(now_s - release.phase_since_s)}"
+    if release.phase in TERMINAL:
+        return Text(f"settled {duration(now_s - release.phase_since_s)} ago")
+    if release.deadline_at_s is None or release.phase in (Phase.ROLLING_BACK, Phase.HELD):
+        return Text(words)
+    left_s = release.deadline_at_s - now_s
+    end = "ends" if release.phase is Phase.PROBATION else "deadline"
+    left = f"{end} in {duration(left_s)}" if left_s >= 0 else f"{end} passed {duration(-left_s)} ago"
+    return Text.assemble(words, ", ", (left, "" if left_s > 300 else "yellow"))
+
+
+def _replica(status: DeploymentStatus) -> Text:
+    state = "failed" if status.failed else "not ready"
+    detail = f": {status.detail}" if status.detail else ""
+    return Text(f"version {status.version} {state}{detail}", "bold red" if status.failed else "yellow")
+
+
+def _gates(release: Release, width: int) -> list[Text]:
+    """One line a gate with its sentence at the end, or, where the terminal is narrow, on a line of its own."""
+    header = tuple(Text(name, "dim") for name in ("gate", "outcome", "value", "limit", "samples"))
+    verdicts = list(release.verdicts.values())
+    rows = [header, *(_cells(verdict) for verdict in verdicts)]
+    sizes = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    lines = [_line(cells, sizes) for cells in rows]
+    wide = width >= _WIDE
+    room = width - 2 - (sum(sizes) + 2 * len(sizes) if wide else 2)
+    drawn = [lines[0]]
+    for line, verdict in zip(lines[1:], verdicts, strict=True):
+        sentence = Text(shortened(_sentence(verdict), room), "" if wide else "dim")
+        drawn += [Text.assemble(line, sentence)] if wide else [line, Text.assemble("  ", sentence)]
+    return drawn
+
+
+def _cells(verdict: Verdict) -> tuple[Text, ...]:
+    value = figure(verdict.value, signed=is_signed(verdict.unit))
+    return Text(verdict.gate), _outcome(verdict), Text(value), Text(exact(verdict.threshold)), Text(_samples(verdict))
+
+
+def _line(cells: tuple[Text, ...], sizes: Sequence[int]) -> Text:
+    """The first two columns to the left, the numbers to the right, two spaces after each."""
+    line = Text()
+    for place, (cell, size) in enumerate(zip(cells, sizes, strict=True)):
+        space = " " * (size - cell.cell_len)
+        line.append_text(Text.assemble(cell, space, "  ") if place < 2 else Text.assemble(space, cell, "  "))
+    return line
+
+
+def _outcome(verdict: Verdict) -> Text:
+    return Text(f"{SYMBOLS[verdict.outcome]} {verdict.outcome}", _STYLES[verdict.outcome])
+
+
+def _sentence(verdict: Verdict) -> str:
+    return f"(advisory) {verdict.reason}" if verdict.advisory else verdict.reason
+
+
+def _samples(verdict: Verdict) -> str:
+    needed = f" of {verdict.samples_needed:,}" if verdict.samples_needed else ""
+    return f"{verdict.samples:,}{needed}"
+
+
+# --- watching ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that one drawing of the table needs, read at one time."""
+
+    records: Sequence[ReleaseRecord]
+    now_s: float
+    traffic: Mapping[str, TrafficTable]
+    deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None
+
+    @property
+    def table(self) -> RenderableType:
+        return status_table(self.records, now_s=self.now_s, traffic=self.traffic, deployments=self.deployments)
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the releases': failed, could not be judged, inconclusive, passed. Of none: inconclusive."""
+        codes = {exit_code(record) for record in self.records}
+        return next(
+            (code for code in (EXIT_FAIL, EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_PASS) if code in codes), EXIT_INCONCLUSIVE
+        )
+
+    @property
+    def settled(self) -> bool:
+        return bool(self.records) and all(is_settled(record) for record in self.records)
+
+
+def never(_: Snapshot) -> bool:
+    """Watch until interrupted."""
+    return False
+
+
+def watch(
+    fetch: Callable[[], Snapshot],
+    console: Console,
+    *,
+    refresh_s: float = 1.0,
+    until: Callable[[Snapshot], bool] = never,
+    timeout_s: float = math.inf,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Draw the table again and again until ``until`` says so, and return the exit code of what was seen last.
+
+    A source that does not answer for a moment ends nothing: the last table stays, with a line that says so. Where the
+    output is no terminal, the table is printed whenever a release entered another phase. After ``timeout_s``: 5.
+    """
+    screen = _Screen(console)
+    with screen.live:
+        seen: Snapshot | None = None
+        waited_s = 0.0
+        while True:
+            try:
+                seen = fetch()
+            except TransientError as error:
+                screen.show(seen, f"{error.source} does not answer: {error}")
+            else:
+                screen.show(seen, "")
+                if until(seen):
+                    return seen.exit_code
+            if waited_s >= timeout_s:
+                return EXIT_TIMEOUT
+            sleep(refresh_s)
+            waited_s += refresh_s
+
+
+class _Screen:
+    """Where the table is drawn: over itself on a terminal, anew at each change of phase elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._printed: tuple[object, ...] | None = None
+        self.live: AbstractContextManager[object] = nullcontext()
+        if console.is_terminal:
+            self._live = Live(console=console, auto_refresh=False)
+            self.live = self._live
+
+    def show(self, seen: Snapshot | None, trouble: str) -> None:
+        parts = [seen.table] if seen is not None else []
+        table = Group(*parts, Text(trouble, "magenta"))
+        if self._console.is_terminal:
+            self._live.update(table, refresh=True)
+            return
+        state = (trouble, *((r.release_id, r.phase, r.state.get("step")) for r in seen.records)) if seen else (trouble,)
+        if state != self._printed:
+            self._console.print(table)
+            self._printed = state
