@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
+from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look, Profile
 
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
@@ -107,6 +107,28 @@ def _predictions(look: Look) -> Iterator[str]:
             yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
     for place, pair in enumerate(look.pairs):
         yield from _pair(f"pairs[{place}]", pair)
+    profiles = (("stable_profile", look.stable_profile), ("candidate_profile", look.candidate_profile))
+    for name, profile in profiles:
+        if profile is not None:
+            yield from _profile(name, profile, look)
+    sizes = {len(profile.confidence_counts) for _, profile in profiles if profile is not None}
+    if len(sizes - {0}) > 1:
+        yield "candidate_profile.confidence_counts: other bins than stable's"
+
+
+def _profile(name: str, profile: Profile, look: Look) -> Iterator[str]:
+    bins = (("token_counts", len(look.token_edges) + 1), ("class_counts", len(look.classes)))
+    for field, length in bins:
+        if getattr(profile, field) and len(getattr(profile, field)) != length:
+            yield f"{name}.{field}: {len(getattr(profile, field))} entries, expected {length}"
+    for field in ("token_counts", "class_counts", "confidence_counts"):
+        if not all(_is_count(count) for count in getattr(profile, field)):
+            yield f"{name}.{field}: an entry is not a count"
+    totals = (profile.tokens, profile.unknown_tokens, profile.truncated, profile.requests)
+    if not all(_is_count(total) for total in totals):
+        yield f"{name}: tokens, unknown_tokens, truncated, requests {totals} are not counts"
+    elif profile.unknown_tokens > profile.tokens or profile.truncated > profile.requests:
+        yield f"{name}: unknown_tokens or truncated exceed what they are part of"
 
 
 def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
@@ -133,6 +155,8 @@ def _answer(name: str, answer: Answer) -> Iterator[str]:
 
 
 def _is_count(value: object) -> bool:
+    if type(value) is int:
+        return value >= 0
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

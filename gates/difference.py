@@ -56,7 +56,7 @@ class DifferenceTest:
     def _projection(self, arms: Arms, candidate: float, stable: float) -> float:
         """The candidate's probability at the point of H0 nearest to the guess; stable's is ``margin`` below it."""
         low, high = max(candidate, self.margin), stable + self.margin
-        for _ in range(60):
+        for _ in range(40):
             middle = (low + high) / 2
             other = middle - self.margin
             slope = arms.candidate_total * (middle - candidate) / (middle * (1 - middle))

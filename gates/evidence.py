@@ -5,7 +5,7 @@ state stays small and a recorded look can be judged again to the same numbers. `
 could not be read, and ``faults`` says so); zero means *known to be none*.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gates.verdict import Window
 
@@ -63,6 +63,38 @@ class LabelCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What one version's live requests and answers looked like in the window: sums and counts, no texts.
+
+    ``token_counts`` are by ``Look.token_edges`` (one entry more than edges), ``confidence_counts`` in equal bins over
+    [0, 1], ``class_counts`` in the order of ``Look.classes``. An empty tuple is *not measured*.
+    """
+
+    token_counts: tuple[int, ...] = ()
+    class_counts: tuple[int, ...] = ()
+    confidence_counts: tuple[int, ...] = ()
+    tokens: int = 0
+    unknown_tokens: int = 0
+    truncated: int = 0  # requests cut to the longest length the model takes
+    requests: int = 0
+    tokenizer: str = ""  # fingerprint of the one that ran
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one version used in the window, the worst of its replicas; ``None`` is *not measured*."""
+
+    memory_ratio: float | None = None  # resident memory, of the limit
+    cpu_ratio: float | None = None  # of the cores given
+    gpu_ratio: float | None = None
+    queue_depth: float | None = None
+    cold_starts: int | None = None  # requests that met a replica still warming up
+    restarts: int | None = None  # since the release started
+    requests_per_busy_s: float | None = None  # answers per second of computing, one replica
+    cost: float | None = None  # of the window, in the currency of the policy
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A source that could not be read for this look: its name (metrics, labels, ...) and why, in one sentence."""
 
@@ -87,4 +119,11 @@ class Look:
     slice_pairs: tuple[SlicePairs, ...] = ()
     stable_labels: LabelCounts | None = None
     candidate_labels: LabelCounts | None = None
-    faults: tuple[Fault, ...] = field(default=())
+    faults: tuple[Fault, ...] = ()
+    token_edges: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    stable_profile: Profile | None = None
+    candidate_profile: Profile | None = None
+    stable_resources: Resources | None = None
+    candidate_resources: Resources | None = None
+    tokenizer_pinned: str = ""  # fingerprint that the artifact's manifest names

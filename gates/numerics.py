@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 def log_mean_exp(values: Sequence[float]) -> float:
     """The log of the mean of ``exp(values)``, without overflow."""
     top = max(values)
-    return top + math.log(math.fsum(math.exp(value - top) for value in values) / len(values))
+    return top + math.log(sum([math.exp(value - top) for value in values]) / len(values))
 
 
 def boundary(accepts: Callable[[float], bool], inside: float, outside: float, *, steps: int = 24) -> float:

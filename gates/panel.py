@@ -7,16 +7,21 @@ from typing import Any
 
 from gates.accuracy_live import LiveAccuracyGate, LiveAccuracyState
 from gates.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
+from gates.agreement import AgreementGate
 from gates.budget import BudgetGate, BudgetState
 from gates.calibration_shadow import CalibrationGate, CalibrationState
 from gates.checks import LOOK, Problem, problems
 from gates.codec import decode, encode
 from gates.errors import ErrorsGate, ErrorsState
 from gates.evidence import Look
+from gates.experiment import RealisedShare, ShareGate, inputs_gate, prediction_gates
 from gates.gate import Gate, Timing
+from gates.homogeneity import HomogeneityState
 from gates.latency import LatencyGate, LatencyState, Percentile
+from gates.limits import LimitState, TokenizerGate, TokenizerState, limit_gates
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, LatencyPolicy
+from gates.share import ShareState
 from gates.verdict import Stage, Verdict
 
 _STATE_TYPES: dict[str, type] = {
@@ -28,6 +33,11 @@ _STATE_TYPES: dict[str, type] = {
         ErrorsState,
         LatencyState,
         BudgetState,
+        RealisedShare,
+        HomogeneityState,
+        ShareState,
+        LimitState,
+        TokenizerState,
     )
 }
 
@@ -89,7 +99,7 @@ class Panel:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
                 after[gate.name], verdict = gate.look(before[gate.name], look, timing)
-            if verdict.outcome is Outcome.FAIL:
+            if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
             verdicts.append(_latched(verdict, failures.get(gate.name)))
         following = replace(
@@ -104,10 +114,11 @@ class Panel:
 
 
 def _configured(policy: GatePolicy) -> list[Gate[Any]]:
-    """The gates in the order of the verdicts, each with its part of the rollback level."""
+    """The gates in the order of the verdicts, those that can roll back each with its part of the level."""
     makers = list(_makers(policy))
     total = sum(share for share, _ in makers)
-    return [make(policy.rollback_alpha * share / total, policy.promotion_alpha) for share, make in makers]
+    judging = [make(policy.rollback_alpha * share / total, policy.promotion_alpha) for share, make in makers]
+    return [*judging, *_watching(policy)]
 
 
 def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float], Gate[Any]]]]:
@@ -129,6 +140,19 @@ def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float]
         yield policy.errors_live.alpha_share, partial(ErrorsGate, policy.errors_live, Stage.LIVE)
     if policy.budget is not None:
         yield policy.budget.alpha_share, partial(BudgetGate, policy.budget)
+
+
+def _watching(policy: GatePolicy) -> Iterator[Gate[Any]]:
+    """The gates that hold a release or warn, and never claim that the candidate is worse by a test."""
+    if policy.experiment is not None:
+        yield ShareGate(policy.experiment)
+        yield inputs_gate(policy.experiment)
+    if policy.drift is not None:
+        yield AgreementGate(policy.drift)
+        yield from prediction_gates(policy.drift)
+    if policy.limits is not None:
+        yield TokenizerGate()
+        yield from limit_gates(policy.limits)
 
 
 def _percentiles(policy: LatencyPolicy) -> Iterator[tuple[float, Percentile]]:

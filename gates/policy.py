@@ -123,6 +123,42 @@ class BudgetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentPolicy:
+    """experiment.ratio, experiment.inputs: is the comparison itself sound? A broken one holds the release."""
+
+    alpha: float = 0.001  # of each: it says something of us, so it takes nothing from the rollback level
+    share_guard_ratio: float = 1.5  # realised over configured share, or the reverse
+    inputs_guard: float = 0.05  # total variation distance between the versions' inputs
+    samples_min: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """drift.classes, drift.confidence (between the versions), agreement.shadow: warnings that ask for labels."""
+
+    alpha: float = 0.001
+    guard: float = 0.05  # total variation distance
+    samples_min: int = 200
+    disagreement_max: float = 0.1  # of mirrored requests
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicy:
+    """Limits on what the candidate uses, as warnings; ``None`` switches one off."""
+
+    memory_ratio_max: float | None = 0.9
+    cpu_ratio_max: float | None = 0.7
+    gpu_ratio_max: float | None = 0.9
+    queue_depth_max: float | None = 5.0
+    cold_start_ratio_max: float | None = 0.01
+    restarts_max: float | None = 0.0  # since the release started
+    unknown_token_ratio_max: float | None = 0.05
+    truncated_ratio_max: float | None = 0.01
+    throughput_ratio_min: float | None = 0.8  # answers per second of computing, candidate over stable
+    cost_per_1000_max: float | None = None  # set by the business
+
+
+@dataclass(frozen=True, slots=True)
 class SuitePolicy:
     """accuracy.suite and calibration.suite: labelled cases of our own, judged once."""
 
@@ -154,4 +190,7 @@ class GatePolicy:
     errors_live: LiveErrorsPolicy | None = field(default_factory=LiveErrorsPolicy)
     latency: LatencyPolicy | None = field(default_factory=LatencyPolicy)
     budget: BudgetPolicy | None = field(default_factory=BudgetPolicy)
+    experiment: ExperimentPolicy | None = field(default_factory=ExperimentPolicy)
+    drift: DriftPolicy | None = field(default_factory=DriftPolicy)
+    limits: LimitPolicy | None = field(default_factory=LimitPolicy)
     suite: SuitePolicy = field(default_factory=SuitePolicy)

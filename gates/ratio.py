@@ -27,6 +27,15 @@ class Arms:
         """Only a window in which both versions were asked says anything about their ratio."""
         return self.candidate_total > 0 and self.stable_total > 0
 
+    @property
+    def share(self) -> float:
+        """The candidate's share of the requests."""
+        return self.candidate_total / (self.candidate_total + self.stable_total)
+
+    @property
+    def events(self) -> int:
+        return self.candidate_events + self.stable_events
+
     def __add__(self, other: "Arms") -> "Arms":
         return Arms(
             self.candidate_events + other.candidate_events,
@@ -53,7 +62,7 @@ class RatioState:
 
     @property
     def events(self) -> int:
-        return self.arms.candidate_events + self.arms.stable_events
+        return self.arms.events
 
     def estimate(self) -> float | None:
         """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
@@ -85,25 +94,25 @@ class RatioTest:
         return RatioState(log_e=(0.0,) * len(self.alternatives))
 
     def add(self, state: RatioState, arms: Arms) -> RatioState:
-        if not arms.comparable:
-            return state
-        steps = _log_likelihoods(self.alternatives, arms)
-        (base,) = _log_likelihoods((self.null,), arms)
+        """One window, at its realised share."""
+        return self.add_at(state, arms, arms.share) if arms.comparable else state
+
+    def add_at(self, state: RatioState, arms: Arms, share: float) -> RatioState:
+        """One window at a share that is known otherwise, strictly between 0 and 1."""
+        steps = _log_likelihoods(self.alternatives, arms, share)
+        (base,) = _log_likelihoods((self.null,), arms, share)
         log_e = tuple(before + step - base for before, step in zip(state.log_e, steps, strict=True))
-        share = arms.candidate_total / (arms.candidate_total + arms.stable_total)
-        events = arms.candidate_events + arms.stable_events
         return RatioState(
             log_e=log_e,
             peak=max(state.peak, log_mean_exp(log_e)),
             arms=state.arms + arms,
-            expected=state.expected + events * share,
+            expected=state.expected + arms.events * share,
         )
 
 
-def _log_likelihoods(ratios: Sequence[float], arms: Arms) -> list[float]:
+def _log_likelihoods(ratios: Sequence[float], arms: Arms, share: float) -> list[float]:
     """Of each ratio, up to a term that does not depend on it."""
-    share = arms.candidate_total / (arms.candidate_total + arms.stable_total)
-    events = arms.candidate_events + arms.stable_events
+    events = arms.events
     return [arms.candidate_events * math.log(ratio) - events * math.log1p((ratio - 1) * share) for ratio in ratios]
 
 
@@ -124,7 +133,7 @@ class RatioBounds:
     def add(self, arms: Arms) -> "RatioBounds":
         if not arms.comparable:
             return self
-        steps = _log_likelihoods(_GRID, arms)
+        steps = _log_likelihoods(_GRID, arms, arms.share)
         return RatioBounds(tuple(map(float.__add__, self.log_likelihoods, steps)))
 
     def interval(self, alpha: float) -> tuple[float, float]:

@@ -6,10 +6,12 @@ import numpy as np
 
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
 from gates.panel import Panel, PanelState
+from gates.policy import GatePolicy
 from gates.verdict import Verdict, Window
 
 EDGES_MS = tuple(2.0 * 1.1**step for step in range(92))
 LOOK_S = 60.0
+JUDGING = GatePolicy(experiment=None, drift=None, limits=None)  # only the gates that can roll back
 
 
 @dataclass(frozen=True)

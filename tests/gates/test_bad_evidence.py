@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look, SlicePairs
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_to_json
-from gates.policy import GatePolicy
 from gates.verdict import Stage, Window
-from tests.gates.support import EDGES_MS, World, arm, look, run
+from tests.gates.support import EDGES_MS, JUDGING, World, arm, look, run
 
-PANEL = Panel(GatePolicy())
+PANEL = Panel(JUDGING)
 STATE, _ = run(PANEL, PANEL.start(), World(shadow_looks=5), 10, seed=0)
 GOOD = look(np.random.default_rng(1), 11, World(shadow_looks=5))
 PAIR = GOOD.pairs[0]

@@ -11,9 +11,9 @@ from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, SlicePolicy
 from gates.verdict import Stage, Window
-from tests.gates.support import World, look, run
+from tests.gates.support import JUDGING, World, look, run
 
-PANEL = Panel(GatePolicy())
+PANEL = Panel(JUDGING)
 METRIC_GATES = {"errors.shadow", "errors.live", "latency.p95", "latency.p99", "budget.burn"}
 
 
@@ -195,7 +195,7 @@ def test_a_window_of_no_traffic_holds():
 
 
 def test_a_gate_that_is_not_configured_is_left_out_and_leaves_its_level_to_the_others():
-    policy = GatePolicy(accuracy_live=None, latency=None, slices=(SlicePolicy("de"),))
+    policy = replace(JUDGING, accuracy_live=None, latency=None, slices=(SlicePolicy("de"),))
     panel = Panel(policy)
     assert panel.names == (
         "accuracy.shadow",
