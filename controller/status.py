@@ -18,7 +18,7 @@ from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
 from controller.ports import DeploymentStatus, ReleaseRecord
-from controller.report.words import SYMBOLS, duration, exact, figure, is_signed, phase_title, shortened
+from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, phase_title, shortened
 from gates.outcome import Outcome
 from gates.verdict import Verdict
 
@@ -76,6 +76,12 @@ def _unjudged(release: Release) -> bool:
     return bool(release.faults) or errors
 
 
+def current(records: Sequence[ReleaseRecord]) -> tuple[ReleaseRecord, ...]:
+    """Of each model the release in progress, or else the one that started last."""
+    by_rank = sorted(records, key=lambda record: (record.active, record.started_at_s))
+    return tuple(sorted({record.model: record for record in by_rank}.values(), key=lambda record: record.model))
+
+
 # --- the table --------------------------------------------------------------------------------------------------------
 def status_table(
     records: Sequence[ReleaseRecord],
@@ -84,12 +90,12 @@ def status_table(
     traffic: Mapping[str, TrafficTable],
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None,
 ) -> RenderableType:
-    """One block a release; models that have traffic and no release are named with their weights.
+    """One block a model, of its release in progress or else its newest; a model without one shows its weights.
 
     ``traffic`` and ``deployments`` are by model. Fits any width; colour only repeats what words and symbols say.
     """
     blocks: list[RenderableType] = []
-    for record in records:
+    for record in current(records):
         release = release_of(record)
         running = (deployments or {}).get(release.model, {})
         blocks.append(_Block(release, traffic.get(release.model), running, now_s))
@@ -185,7 +191,8 @@ def _replica(status: DeploymentStatus) -> Text:
 def _gates(release: Release, width: int) -> list[Text]:
     """One line a gate with its sentence at the end, or, where the terminal is narrow, on a line of its own."""
     header = tuple(Text(name, "dim") for name in ("gate", "outcome", "value", "limit", "samples"))
-    verdicts = list(release.verdicts.values())
+    idle = [verdict for verdict in release.verdicts.values() if is_idle(verdict)]
+    verdicts = [verdict for verdict in release.verdicts.values() if not is_idle(verdict)]
     rows = [header, *(_cells(verdict) for verdict in verdicts)]
     sizes = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     lines = [_line(cells, sizes) for cells in rows]
@@ -195,6 +202,9 @@ def _gates(release: Release, width: int) -> list[Text]:
     for line, verdict in zip(lines[1:], verdicts, strict=True):
         sentence = Text(shortened(_sentence(verdict), room), "" if wide else "dim")
         drawn += [Text.assemble(line, sentence)] if wide else [line, Text.assemble("  ", sentence)]
+    if idle:
+        names = f"{len(idle)} advisory gates without data: {', '.join(verdict.gate for verdict in idle)}"
+        drawn.append(Text(shortened(names, width - 2), "dim"))
     return drawn
 
 
@@ -242,14 +252,14 @@ class Snapshot:
     @property
     def exit_code(self) -> int:
         """The worst of the releases': failed, could not be judged, inconclusive, passed. Of none: inconclusive."""
-        codes = {exit_code(record) for record in self.records}
+        codes = {exit_code(record) for record in current(self.records)}
         return next(
             (code for code in (EXIT_FAIL, EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_PASS) if code in codes), EXIT_INCONCLUSIVE
         )
 
     @property
     def settled(self) -> bool:
-        return bool(self.records) and all(is_settled(record) for record in self.records)
+        return bool(self.records) and all(is_settled(record) for record in current(self.records))
 
 
 def never(_: Snapshot) -> bool:

@@ -14,7 +14,7 @@ from controller.report.charts.reliability import reliability_diagram
 from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
-from controller.report.words import SYMBOLS, duration, exact, figure, is_signed, utc
+from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, utc
 from gates.verdict import Stage, Verdict
 
 _STAGES = {
@@ -56,6 +56,7 @@ def render_html(report: ReportData) -> str:
             tone=_tone(report.conclusion),
             policy=tuple(_policy(report.policy)),
             stages=tuple(_staged(report.gates)),
+            idle=[verdict for verdict in report.gates if is_idle(verdict)],
             names=names,
             timeline=timeline(report),
             traces=traces(report),
@@ -79,10 +80,11 @@ def _short(report: ReportData) -> tuple[str, str]:
 
 
 def _staged(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, list[Verdict]]]:
+    """By stage, what decides first; advisory gates that had nothing to judge are listed apart."""
     for stage, title in _STAGES.items():
-        found = [verdict for verdict in verdicts if verdict.stage is stage]
+        found = [verdict for verdict in verdicts if verdict.stage is stage and not is_idle(verdict)]
         if found:
-            yield title, found
+            yield title, sorted(found, key=lambda verdict: verdict.advisory)
 
 
 def _policy(policy: ReleasePolicy) -> Iterator[tuple[str, str]]:

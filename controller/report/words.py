@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from controller.core.release import Phase
 from gates.outcome import Outcome
+from gates.verdict import Verdict
 
 _MINUS, _NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 SYMBOLS = {Outcome.PASS: "✓", Outcome.FAIL: "✕", Outcome.INCONCLUSIVE: "…", Outcome.ERROR: "!"}
@@ -81,6 +82,11 @@ def exact(value: float | None) -> str:
 def is_signed(unit: str) -> bool:
     """Whether the unit is one of a difference, where the sign carries the news."""
     return unit.startswith("points") or unit.endswith("gap")
+
+
+def is_idle(verdict: Verdict) -> bool:
+    """An advisory gate that was given nothing to judge: it takes little room."""
+    return verdict.advisory and verdict.outcome is Outcome.INCONCLUSIVE and not verdict.samples
 
 
 def compact(count: int) -> str:
