@@ -19,7 +19,7 @@ from gates.share import ShareState, below
 from gates.verdict import Stage, Verdict
 from gates.wording import more, of, pct, times
 
-_SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
+SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ErrorsGate:
     @property
     def _safe(self) -> RatioTest:
         margin = self.policy.margin_ratio
-        return RatioTest(margin, tuple(margin * factor for factor in _SAFER))
+        return RatioTest(margin, tuple(margin * factor for factor in SAFER))
 
     def start(self) -> ErrorsState:
         return ErrorsState(self._harm.start(), self._safe.start())

@@ -23,7 +23,7 @@ from gates.share import ShareState, above, below
 from gates.verdict import Stage, Verdict
 from gates.wording import more, of, times
 
-_FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
+FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
 _SLACK = 1 + 1e-9  # edges in ratio 1.1 are 1.1 times each other only to rounding
 
 
@@ -88,7 +88,7 @@ class LatencyGate:
 
     @property
     def _margin(self) -> RatioTest:
-        return RatioTest(1.0, _FASTER)
+        return RatioTest(1.0, FASTER)
 
     def start(self) -> LatencyState:
         return LatencyState(self._harm.start(), self._margin.start())
@@ -212,7 +212,7 @@ class LatencyGate:
         return self.asked.ms_max is None or certified
 
     def _needed(self, state: LatencyState) -> int | None:
-        threshold = math.log(1 / self.promotion_alpha) + math.log(len(_FASTER))
+        threshold = math.log(1 / self.promotion_alpha) + math.log(len(FASTER))
         return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
 
     def _reason(self, outcome: Outcome, state: LatencyState, needed: int | None, *, slower: bool) -> str:

@@ -115,9 +115,8 @@ class Panel:
 
 def _configured(policy: GatePolicy) -> list[Gate[Any]]:
     """The gates in the order of the verdicts, those that can roll back each with its part of the level."""
-    makers = list(_makers(policy))
-    total = sum(share for share, _ in makers)
-    judging = [make(policy.rollback_alpha * share / total, policy.promotion_alpha) for share, make in makers]
+    unit = policy.rollback_alpha / (policy.alpha_shares or 1.0)
+    judging = [make(share * unit, policy.promotion_alpha) for share, make in _makers(policy)]
     return [*judging, *_watching(policy)]
 
 

@@ -194,3 +194,13 @@ class GatePolicy:
     drift: DriftPolicy | None = field(default_factory=DriftPolicy)
     limits: LimitPolicy | None = field(default_factory=LimitPolicy)
     suite: SuitePolicy = field(default_factory=SuitePolicy)
+
+    @property
+    def alpha_shares(self) -> float:
+        """The sum of the shares of all configured gates: a gate's level is its part of it."""
+        parts = (self.accuracy_shadow, self.calibration_shadow, self.errors_shadow, self.accuracy_live)
+        shares = [part.alpha_share for part in (*parts, self.errors_live, self.budget) if part is not None]
+        shares += [part.accuracy.alpha_share for part in self.slices]
+        if self.latency is not None:
+            shares += [self.latency.p95_alpha_share, self.latency.p99_alpha_share]
+        return sum(shares)
