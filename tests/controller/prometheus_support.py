@@ -1,4 +1,4 @@
-"""A real Prometheus with processes of ours to scrape, and the wire-level stand-in for its faults."""
+"""A real Prometheus, as `serin up` starts it, with processes of ours to scrape."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -25,6 +25,7 @@ from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
 from serving.contract import DURATION_METRIC, REQUESTS_METRIC, Traffic
 from tests.contracts.metrics import EDGES_MS
+from tests.controller.http_support import http_server
 
 SCRAPE_INTERVAL_S = 0.5
 WITHIN_S = 30.0
@@ -36,21 +37,6 @@ def eventually(condition: Callable[[], object], *, what: str, within_s: float = 
     while not condition():
         assert time.monotonic() < deadline_s, f"waited {within_s} s for: {what}"
         pause.wait(0.02)
-
-
-@contextmanager
-def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The base address of a server on loopback that answers by ``handler``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @dataclass

@@ -17,7 +17,7 @@ from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
 from gates.evidence import ArmCounts
 from serving.contract import DURATION_METRIC, REQUESTS_METRIC
-from tests.controller.prometheus_support import http_server
+from tests.controller.http_support import http_server
 
 NOW_S = 1_800_000_000.0
 BUCKET = f"{DURATION_METRIC}_bucket"

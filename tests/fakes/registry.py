@@ -1,0 +1,80 @@
+"""A registry in memory. ``aliases_of[model]`` may be written by a test that plays another user of the registry."""
+
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from controller.errors import ConflictError, PermanentError, TransientError
+from controller.ports import RegisteredVersion
+
+
+class FakeRegistry:
+    """``away`` is the reason why it does not answer; ``tags_of`` is what people would read."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, list[RegisteredVersion]] = {}
+        self._packages: dict[str, Path] = {}
+        self.aliases_of: dict[str, dict[str, str]] = {}
+        self.tags_of: dict[tuple[str, str], dict[str, str]] = {}
+        self.away: str | None = None
+
+    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+        """The next version, served from where ``package_dir`` is."""
+        self._require_here()
+        versions = self._versions.setdefault(model, [])
+        added = RegisteredVersion(model, str(len(versions) + 1), f"m-{uuid.uuid4().hex}", ready=True)
+        versions.append(added)
+        self._packages[added.source_id] = package_dir
+        self.aliases_of.setdefault(model, {})
+        self.tags_of[model, added.version] = dict(tags)
+        return added
+
+    def set_ready(self, model: str, version: str, ready: bool) -> None:
+        """Whether the version's registration is finished."""
+        self._versions[model][int(version) - 1] = replace(self.version(model, version), ready=ready)
+
+    def models(self) -> Sequence[str]:
+        self._require_here()
+        return list(self._versions)
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        self._require_here()
+        if model not in self._versions:
+            raise PermanentError(f"there is no model {model!r}")
+        return dict(self.aliases_of[model])
+
+    def version(self, model: str, version: str) -> RegisteredVersion:
+        self._require_here()
+        for known in self._versions.get(model, []):
+            if known.version == version:
+                return known
+        raise PermanentError(f"there is no {model} version {version}")
+
+    def fetch(self, version: RegisteredVersion, into: Path) -> Path:
+        self._require_here()
+        return Path(shutil.copytree(self._packages[version.source_id], into))
+
+    def move_alias(self, model: str, alias: str, version: str, *, expected: str | None) -> None:
+        found = self.aliases(model).get(alias)
+        if found == version:
+            return
+        if found != expected:
+            names = {None: "no version"}
+            places = [names.get(place, f"version {place}") for place in (expected, found)]
+            raise ConflictError(f"alias {alias!r} of {model}: expected at {places[0]}, found at {places[1]}")
+        self.version(model, version)
+        self.aliases_of[model][alias] = version
+
+    def drop_alias(self, model: str, alias: str, *, expected: str) -> None:
+        if self.aliases(model).get(alias) == expected:
+            del self.aliases_of[model][alias]
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        self.version(model, version)
+        self.tags_of[model, version] |= tags
+
+    def _require_here(self) -> None:
+        if self.away is not None:
+            raise TransientError("registry", self.away)
