@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.core.release import Version
-from controller.errors import TransientError
+from controller.errors import PermanentError, TransientError
 from controller.ports import Registry
 from serving.artifact import Manifest, read_manifest, verify
 from serving.contract import deployment_name
@@ -31,10 +31,17 @@ class PackageStore:
         """The version's package, fetched once and verified every time.
 
         Raises:
-            TransientError: the registry did not answer, or has not finished taking the version in.
-            PermanentError: there is no such version, or its source is not allowed.
+            TransientError: the registry did not answer, or has not finished taking the version in; or the disk failed.
+            PermanentError: there is no such version, its source is not allowed, or the number was given to another
+                model since the version was identified.
             ArtifactError: its files are not what the manifest says. The fetched copy is dropped.
         """
+        try:
+            return self._obtain(model, version)
+        except OSError as error:
+            raise TransientError("packages", f"the package of {model} version {version.number}: {error}") from error
+
+    def _obtain(self, model: str, version: Version) -> Package:
         known = self._known(model, version)
         directory = known if known is not None else self._fetch(model, version)
         try:
@@ -59,6 +66,9 @@ class PackageStore:
 
     def _fetch(self, model: str, version: Version) -> Path:
         registered = self._registry.version(model, version.number)
+        if version.source_id and registered.source_id != version.source_id:
+            was, now = version.source_id, registered.source_id
+            raise PermanentError(f"{model} version {version.number} was {was} and is {now} now: it was registered anew")
         if not registered.ready:
             raise TransientError("registry", f"{model} version {version.number} is still being registered")
         place = self._place(model, version.number, registered.source_id)

@@ -1,5 +1,6 @@
 """Carry out what a release wants done, and say what was found. One helper an action; each is safe to repeat."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from controller.core.facts import (
     SuitesRun,
     Unreachable,
 )
+from controller.core.policy import ReleasePolicy
 from controller.core.release import Cursors, Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError
@@ -57,6 +59,18 @@ from gates.verdict import Window
 from serving.artifact import ArtifactError
 from suites.cases import SuiteError, load
 from suites.runner import run
+
+log = logging.getLogger(__name__)
+
+_SOURCES: Mapping[type[Action], str] = {  # what is in question where an action fails in a way that nobody foresaw
+    Serve: "deployments",
+    Probe: "deployments",
+    RunSuites: "deployments",
+    Route: "traffic",
+    TakeLook: METRICS,
+    MoveChampion: "registry",
+    FreezeModel: "freezes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +117,20 @@ class Performer:
             return (Broken(verdict.reason, verdict),)
         except (PermanentError, SuiteError) as error:
             return (Broken(str(error)),)
+        except Exception as error:  # a defect must not keep a deadline or a person's word from being decided
+            log.exception("release %s: %s failed", release.id, type(action).__name__)
+            return (Unreachable(_SOURCES[type(action)], f"{type(error).__name__}: {error}"),)
 
     # --- capacity ------------------------------------------------------------------------------------------------
     def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
-        status = self._ensure(release, action.version)
+        status = self.keep_running(release.policy, action.version)
         yield Serving(status.version, ready=status.ready, failed=status.failed, detail=status.detail)
 
-    def _ensure(self, release: Release, version: Version) -> DeploymentStatus:
-        package = self._package(release.model, version)
-        objectives_ms = release.policy.latency_objectives_ms
-        return self._world.deployments.ensure(
-            DeploymentSpec(release.model, version.number, package.directory, objectives_ms)
-        )
+    def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
+        """Start the version unless it runs. Raises as the ports and `PackageStore.obtain` do."""
+        package = self._package(policy.model, version)
+        spec = DeploymentSpec(policy.model, version.number, package.directory, policy.latency_objectives_ms)
+        return self._world.deployments.ensure(spec)
 
     def _package(self, model: str, version: Version) -> Package:
         key = (model, version.number, version.source_id)
@@ -181,7 +197,7 @@ class Performer:
         expected = action.expected.number if action.expected is not None else None
         try:
             self._world.registry.move_alias(release.model, CHAMPION, action.to.number, expected=expected)
-        except ConflictError as error:
+        except (ConflictError, PermanentError) as error:
             yield AliasSurprise(str(error))
             return
         yield AliasAt(action.to.number)

@@ -5,8 +5,9 @@ asks for the same things and goes on.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from controller.codec import entry_of, record_of, release_of
 from controller.core.actions import plan
@@ -20,8 +21,9 @@ from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import ConflictError, PermanentError, SerinError, TransientError
 from controller.packages import PackageStore
 from controller.perform import Performer, World
-from controller.ports import DeploymentSpec, Inbox, Journal
+from controller.ports import Inbox, Journal
 from controller.watch import CANDIDATE, CHAMPION, RegistryWatch
+from serving.artifact import ArtifactError
 
 log = logging.getLogger(__name__)
 
@@ -69,16 +71,20 @@ class Reconciler:
                 self._inbox.discard(command.id, f"no policy for model {command.model!r}")
         for model, policy in self._policies.items():
             asked = [command for command in commands if command.model == model]
-            try:
-                self._model(policy, asked)
-            except ConflictError:
-                self._standing.pop(model, None)  # somebody wrote: read again next time
-                log.warning("model %s: the journal changed under this controller", model, exc_info=True)
-            except SerinError as error:
-                log.warning("model %s: %s", model, error)
-            except Exception:  # one model's defect must not keep the others from being rolled back
-                log.exception("model %s: this round failed", model)
+            self._guarded(model, partial(self._model, policy, asked))
+            self._guarded(model, partial(self._upkeep, policy))
         self._tell_registry()
+
+    def _guarded(self, model: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ConflictError:
+            self._standing.pop(model, None)  # somebody wrote: read again next time
+            log.warning("model %s: the journal changed under this controller", model, exc_info=True)
+        except SerinError as error:
+            log.warning("model %s: %s", model, error)
+        except Exception:  # one model's defect must not keep the others from being rolled back
+            log.exception("model %s: this round failed", model)
 
     # --- one model -----------------------------------------------------------------------------------------------
     def _model(self, policy: ReleasePolicy, asked: Sequence[Command]) -> None:
@@ -88,7 +94,6 @@ class Reconciler:
             standing = self._begin(policy, asked)
         if standing is not None:
             self._drive(standing, facts)
-        self._upkeep(policy)
 
     def _active(self, model: str) -> _Standing | None:
         if model not in self._standing:
@@ -146,16 +151,40 @@ class Reconciler:
                 facts.append(Asked(command))
             elif command.version == release.candidate.number and release.phase is not Phase.ROLLING_BACK:
                 self._inbox.discard(command.id, f"release {release.id} of version {command.version} is in progress")
-            elif command.version is not None:
-                facts.append(NewerCandidate(command.version))
+            elif self._can_follow(release, command):
+                facts.append(NewerCandidate(command.version or ""))
         wanted = self._wanted_candidate(policy.model)
         if wanted is not None and wanted.number != release.candidate.number:
             facts.append(NewerCandidate(wanted.number))
         return facts
 
+    def _can_follow(self, release: Release, command: Command) -> bool:
+        """Whether the version that is asked for can be released next: no release is left for one that cannot."""
+        stable = release.stable.number if release.stable is not None else None
+        if command.version == stable and release.phase not in (Phase.PROMOTING, Phase.PROBATION):
+            self._inbox.discard(command.id, f"version {stable} is the stable version already")
+            return False
+        try:
+            return self._identified(release.model, command) is not None
+        except TransientError as error:
+            log.debug("command %s waits: %s", command.id, error)
+            return False
+
+    def _identified(self, model: str, command: Command) -> Version | None:
+        """The version that is asked for; None, and the command discarded, where there is none to be released."""
+        try:
+            return self._packages.identify(model, command.version or "")
+        except PermanentError as error:
+            self._inbox.discard(command.id, str(error))
+            return None
+
     def _wanted_candidate(self, model: str) -> Version | None:
         """The version under the alias ``candidate``, if no release has been started for it yet."""
-        version = self._watch.candidate(model)
+        try:
+            version = self._watch.candidate(model)
+        except PermanentError as error:  # whatever the alias points at, the release in progress goes on
+            log.warning("model %s: the candidate is refused: %s", model, error)
+            return None
         return None if version is None or version in self._released_versions(model) else version
 
     def _released_versions(self, model: str) -> set[Version]:
@@ -189,10 +218,8 @@ class Reconciler:
         if table is not None and table.weights_pct.get(number) == HUNDRED_PCT:
             self._inbox.discard(command.id, f"version {number} serves all traffic already")
             return None
-        try:
-            version = self._packages.identify(policy.model, number)
-        except PermanentError as error:
-            self._inbox.discard(command.id, str(error))
+        version = self._identified(policy.model, command)
+        if version is None:
             return None
         return self._start(policy, version, table, command.by, command.reason, command)
 
@@ -208,7 +235,6 @@ class Reconciler:
         restores = not candidate.source_id  # a way back: known by its number, from the traffic table
         stable = self._stable(policy.model, table, besides=candidate if restores else None)
         fallback = table.known_good if table is not None and not restores else None
-        self._released_versions(policy.model).add(_identity(candidate))
         now_s = self._world.clock.now_s()
         started = Started(
             id=self._new_id(policy.model, candidate.number),
@@ -224,7 +250,10 @@ class Reconciler:
         events: list[Event] = [started]
         if command is not None:
             events.append(CommandTaken(command.id, command.ask, command.reason, command.by))
-        return self._append(fold(None, events, now_s), 0, events, now_s)
+        released = self._released_versions(policy.model)
+        standing = self._append(fold(None, events, now_s), 0, events, now_s)
+        released.add(_identity(candidate))
+        return standing
 
     def _stable(self, model: str, table: TrafficTable | None, *, besides: Version | None) -> Version | None:
         """What serves now: by the traffic table, or else by the registry's champion."""
@@ -259,14 +288,18 @@ class Reconciler:
         if standing is not None:
             release = standing.release
             needed |= {v.number for v in (release.candidate, release.stable, release.fallback) if v is not None}
-        else:
-            for number in sorted(needed):
-                package = self._packages.obtain(model, Version(number))
-                spec = DeploymentSpec(model, number, package.directory, policy.latency_objectives_ms)
-                self._world.deployments.ensure(spec)
+        elif table is not None:
+            for number in sorted(needed, key=table.share_of, reverse=True):
+                self._keep_running(policy, number)
         for number in self._world.deployments.status(model):
             if number not in needed:
                 self._world.deployments.remove(model, number)
+
+    def _keep_running(self, policy: ReleasePolicy, number: str) -> None:
+        try:
+            self._performer.keep_running(policy, Version(number))
+        except (SerinError, ArtifactError) as error:  # the others are kept running all the same
+            log.warning("model %s: version %s cannot be kept running: %s", policy.model, number, error)
 
     def _tell_registry(self) -> None:
         """Tags for people to read, and the candidate alias of what was promoted; tried again while it is away."""

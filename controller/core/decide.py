@@ -112,7 +112,7 @@ def _sources_answering(fact: Fact) -> tuple[str, ...]:
         case AliasAt():
             return ("registry",)
         case Serving(ready=True):
-            return ("deployments", "registry")
+            return ("deployments", "packages", "registry")
         case _:
             return ()
 
