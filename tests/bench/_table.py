@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parents[2] / "build" / "bench"
+_WIDTH = 120  # where no terminal has one: in a log
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def report(name: str, rows: Sequence[Bar], *, results: Path = RESULTS) -> int:
     results.mkdir(parents=True, exist_ok=True)
     file = results / f"{name}.json"
     file.write_text(json.dumps([_entry(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(_table(name, rows))
     short = [row.what for row in rows if row.holds is False]
     console.print(f"{file}" + (f"\n[red]falls short:[/red] {'; '.join(short)}" if short else ""), highlight=False)
