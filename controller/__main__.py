@@ -21,8 +21,13 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stopping, waking = threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        waking.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: (stopping.set(), waking.set()))
+        signal.signal(number, stop)
     try:
         controller = build(home)
     except SerinError as error:

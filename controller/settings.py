@@ -97,6 +97,9 @@ class Home:
     def database_url(self, settings: Settings) -> str:
         return settings.database_url or f"sqlite:///{self.path / 'serin.db'}"
 
+    def exists(self) -> bool:
+        return (self.path / _FILE).exists()
+
     def save(self, settings: Settings) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(settings), indent=2)

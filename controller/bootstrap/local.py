@@ -15,6 +15,8 @@ from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftover
 from controller.settings import Home, Settings
 from serving.contract import HEALTH_ROUTE
 
+LOOPBACK = "127.0.0.1"
+
 __all__ = ["end_everything", "free_port", "run_everything"]
 
 
@@ -51,8 +53,8 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port)
     specs = []
     if settings.registry_url is None:
-        command, env = mlflow_server_command(home.mlflow, "127.0.0.1", settings.mlflow_port)
-        specs.append(_process(home, "mlflow", command, mlflow_ready_url(settings.mlflow_port), env=env))
+        command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port)
+        specs.append(_process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env))
     return [
         *specs,
         _process(

@@ -28,7 +28,7 @@ def register_checkpoint(
             manifest = build_package(checkpoint, package)
         except (ArtifactError, ExportError) as error:
             raise UsageError(f"{checkpoint} cannot become a version: {error}") from error
-        version = registry.register(package, model)
+        version = registry.register(package, model, tags={})
     if candidate:
         found = registry.aliases(model).get(CANDIDATE)
         registry.move_alias(model, CANDIDATE, version.version, expected=found)

@@ -12,6 +12,7 @@ import typer
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.settings import Home, Settings
 
+
 def register(app: typer.Typer) -> None:
     for function in (up, down):
         app.command()(function)
@@ -73,7 +74,7 @@ def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
 
 def _settings(place: Home, *, free_ports: bool) -> Settings:
     if not free_ports:
-        return place.load() if (place.path / "settings.json").exists() else Settings()
+        return place.load() if place.exists() else Settings()
     from controller.bootstrap.local import free_port
 
     return Settings(

@@ -11,7 +11,45 @@ from controller.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(labels)
+    for function in (gate, labels):
+        app.command()(function)
+
+
+def gate(
+    model: Annotated[
+        str, typer.Option("--model", help="models:/NAME/VERSION, models:/NAME@ALIAS, or a package folder.")
+    ],
+    suite: Annotated[list[Path], typer.Option("--suite", help="File of labelled cases; repeat for several.")],
+    baseline: Annotated[str | None, typer.Option(help="What to compare with, named like the model.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file; its gates' limits are used.")] = None,
+    registry: Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Judge a version on labelled cases, as a step of a pipeline.
+
+    Exit code: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge. Only a pass is green.
+
+    Example: serin gate --model models:/intent/7 --baseline models:/intent@champion --suite cases.jsonl --junit gate.xml
+    """
+    from controller.bootstrap.gate import judge
+    from controller.config import load_policy
+    from controller.gatestep import Question, write_json, write_junit, write_summary
+    from gates.policy import GatePolicy
+
+    place = home_at(home)
+    url = registry or (place.load().registry if place.exists() else None)
+    gates = load_policy(policy).gates if policy is not None else GatePolicy()
+    result = judge(Question(model, tuple(suite), baseline, gates), url)
+    for path, write in ((junit, write_junit), (summary, write_summary), (json, write_json)):
+        if path is not None:
+            write(result, path)
+    for verdict in result.verdicts:
+        typer.echo(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
+    typer.echo(result.sentence)
+    raise typer.Exit(result.exit_code)
 
 
 def labels(

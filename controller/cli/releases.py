@@ -93,24 +93,23 @@ def status(
 
     Example: serin status --watch
     """
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
     from controller.bootstrap.stores import open_home, traffic_tables
-    from controller.status import status_table
+    from controller.status import Snapshot
     from controller.status import watch as watch_table
 
     place = home_at(home)
     store = open_home(place)
 
-    def fetch() -> RenderableType:
-        records = store.journal.releases(model=model, limit=50)
-        return status_table(records, now_s=time.time(), traffic=traffic_tables(place))
+    def fetch() -> Snapshot:
+        return Snapshot(store.journal.releases(model=model, limit=50), time.time(), traffic_tables(place))
 
     console = Console()
     if watch:
         watch_table(fetch, console)
     else:
-        console.print(fetch())
+        console.print(fetch().table)
 
 
 def report(
