@@ -1,7 +1,7 @@
 """Load from a process of its own: keep-alive connections, each with at most one request under way.
 
 A connection sends its next request when the last one was answered or, with ``interval_s``, at its next moment after
-that, so many seconds apart. It speaks just enough HTTP/1.1 (answers with a Content-Length) to cost less than what it measures. Times are
+that. It speaks just enough HTTP/1.1 (answers with a Content-Length) to cost less than what it measures. Times are
 ``time.monotonic()``, which all processes of a machine share.
 """
 
