@@ -159,7 +159,6 @@ class LocalProcesses:
 
     def _failed(self, record: Record, what: str) -> Record:
         signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
-        self._announced.pop(record.name, None)
         failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
         return self._records.save(replace(record, failed_at_s=self._clock.now_s(), failure=failure))
 

@@ -1,5 +1,6 @@
 """Processes of this machine: started in a group of their own, known by more than a pid, and ended whole."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -76,28 +77,21 @@ def identity_of(pid: int) -> ProcessIdentity | None:
 def runs(identity: ProcessIdentity) -> bool:
     """Whether this very process is there, and more of it than an entry waiting for its parent (a zombie)."""
     try:
-        process = psutil.Process(identity.pid)
-        return _is_same(process, identity) and process.status() != psutil.STATUS_ZOMBIE
+        return _is_same(identity_of(identity.pid), identity) and not _is_zombie(identity.pid)
     except psutil.NoSuchProcess:
         return False
 
 
 def group_runs(identity: ProcessIdentity) -> bool:
     """Whether the process, or anything that it left behind in its group, runs."""
-    return runs(identity) or any(_is_running_member(pid, identity) for pid in _others(identity))
+    return _group_may_exist(identity) and any(_is_running_member(pid, identity) for pid in psutil.pids())
 
 
 def signal_group(identity: ProcessIdentity, signal_number: int) -> None:
     """Signal the process and all of its group; nothing where they are gone."""
-    # While a group has members the kernel gives its number to nobody else. So only a stranger with that very pid
-    # tells that the group has ended, and then nobody is signalled.
-    try:
-        if _is_same(psutil.Process(identity.pid), identity):
+    if _group_may_exist(identity):
+        with contextlib.suppress(ProcessLookupError):  # all of it has ended
             os.killpg(identity.pid, signal_number)
-    except psutil.NoSuchProcess:
-        _kill_left_behind(identity, signal_number)
-    except ProcessLookupError:
-        return  # it ended meanwhile
 
 
 def end_groups(
@@ -126,28 +120,22 @@ def _wait_for_end(
         pause.wait(_POLL_S)
 
 
-def _is_same(process: psutil.Process, identity: ProcessIdentity) -> bool:
-    return bool(abs(process.create_time() - identity.create_time_s) <= _CREATE_TIME_TOLERANCE_S)
+def _is_same(found: ProcessIdentity | None, identity: ProcessIdentity) -> bool:
+    return found is not None and abs(found.create_time_s - identity.create_time_s) <= _CREATE_TIME_TOLERANCE_S
 
 
-def _others(identity: ProcessIdentity) -> list[int]:
-    """Every pid but the leader's; none where a stranger has that one, for then the group has ended."""
-    pids: list[int] = psutil.pids()
-    now = identity_of(identity.pid)
-    if now is not None and abs(now.create_time_s - identity.create_time_s) > _CREATE_TIME_TOLERANCE_S:
-        return []
-    return [pid for pid in pids if pid != identity.pid]
+def _group_may_exist(identity: ProcessIdentity) -> bool:
+    """While a group has members the kernel gives its number to no new process: a stranger there tells of its end."""
+    leader = identity_of(identity.pid)
+    return leader is None or _is_same(leader, identity)
+
+
+def _is_zombie(pid: int) -> bool:
+    return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def _is_running_member(pid: int, identity: ProcessIdentity) -> bool:
     try:
-        return os.getpgid(pid) == identity.pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return os.getpgid(pid) == identity.pid and not _is_zombie(pid)
     except (ProcessLookupError, psutil.NoSuchProcess):
         return False
-
-
-def _kill_left_behind(identity: ProcessIdentity, signal_number: int) -> None:
-    try:
-        os.killpg(identity.pid, signal_number)
-    except ProcessLookupError:
-        return  # nothing was left

@@ -96,7 +96,9 @@ class Records:
         return int(text) if text.endswith("\n") and text.strip().isdigit() else None
 
     def log_tail(self, record: Record, *, bytes_max: int = 1500) -> str:
-        """The end of what this start said."""
+        """The end of what this start said; nothing where the log was cleared away."""
+        if not self.log_file(record.name).exists():
+            return ""
         with self.log_file(record.name).open("rb") as log:
             end = log.seek(0, 2)
             log.seek(max(record.log_offset, end - bytes_max))

@@ -34,6 +34,8 @@ class Upstream:
     url: str = ""
     requests: list[dict[str, str]] = field(default_factory=list)
     hold: threading.Event | None = None  # answers wait for it
+    status: int = 200
+    connections: int = 0  # open ones
 
     @property
     def ids(self) -> list[str]:
@@ -57,13 +59,21 @@ def upstream(version: str) -> Iterator[Upstream]:
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # one segment per answer: two would wait for each other's acknowledgement (40 ms)
 
+        def setup(self) -> None:
+            super().setup()
+            state.connections += 1
+
+        def finish(self) -> None:
+            state.connections -= 1
+            super().finish()
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             state.requests.append({":path": self.path, **{key.lower(): value for key, value in self.headers.items()}})
             if state.hold is not None:
                 state.hold.wait(10)
             body = json.dumps({"version": version}).encode()
-            self.send_response(200)
+            self.send_response(state.status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

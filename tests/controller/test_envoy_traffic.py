@@ -1,5 +1,6 @@
 """The data plane as users meet it: a real Envoy with stand-ins of replicas behind it. And the contract of its fake."""
 
+import signal
 import statistics
 import threading
 import time
@@ -150,10 +151,11 @@ class TestHeaders:
     def test_a_request_id_is_kept_or_made(self, world: World) -> None:
         """To the last character, in the answer as well; labels come back under it."""
         world.route(STABLE)
-        kept = world.envoy.post(headers={"x-request-id": "order-4711"})
-        assert kept.headers["x-request-id"] == world.v6.ids[0] == "order-4711"
+        for number, request_id in enumerate(("order-4711", "0a1b2c3d-4e5f-9a6b-8c7d-9e8f0a1b2c3d")):
+            kept = world.envoy.post(headers={"x-request-id": request_id})
+            assert kept.headers["x-request-id"] == world.v6.ids[number] == request_id
         made = world.envoy.post()
-        assert made.headers["x-request-id"] == world.v6.ids[1]
+        assert made.headers["x-request-id"] == world.v6.ids[2]
         assert len(made.headers["x-request-id"]) == 36
 
     def test_a_client_cannot_pass_for_shadow_traffic(self, world: World) -> None:
@@ -181,6 +183,20 @@ class TestHeaders:
         assert world.envoy.post().status_code == 504
         world.v6.hold.set()
         assert len(world.v6.requests) == 1
+
+    def test_an_error_of_a_replica_is_the_answer(self, world: World) -> None:
+        """It reaches the user and the error rate as it is; a retry would hide it and double the load."""
+        world.route(STABLE)
+        world.v6.status = 503
+        assert world.envoy.post().status_code == 503
+        assert len(world.v6.requests) == 1
+
+    def test_idle_connections_are_let_go_before_the_server_closes_them(self, world: World) -> None:
+        """uvicorn closes them after 5 s; a request sent into that moment would be lost."""
+        world.route(STABLE)
+        began_s = time.monotonic()
+        eventually(lambda: world.v6.connections == 0, what="Envoy to close idle connections")
+        assert time.monotonic() - began_s < 4.9
 
 
 @pytest.mark.integration
@@ -242,6 +258,31 @@ class TestEndpoints:
         with upstream("6 again") as again:
             world.traffic.set_endpoint("intent", "6", again.url)
             eventually(lambda: world.envoy.ask(1) == ["6 again"], what="the new address to be used")
+
+    def test_an_endpoint_that_envoy_may_still_use_stays(self, world: World) -> None:
+        """The table has moved on, but Envoy has not said so: taking the address away could lose requests."""
+        world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}))
+        world.envoy.process.send_signal(signal.SIGSTOP)
+        world.traffic.write(STABLE.next())
+        with pytest.raises(TransientError, match="does not answer"):
+            world.traffic.drop_endpoint("intent", "7")
+        assert "intent-v7" in read_clusters(world.envoy.directory)
+        world.envoy.process.send_signal(signal.SIGCONT)
+        assert confirmed(world.traffic, "intent", 2)
+        world.traffic.drop_endpoint("intent", "7")
+
+    def test_an_endpoint_that_leaves_during_a_write_is_missed(self, world: World) -> None:
+        """Confirmed a moment ago, gone when the lock is held: nothing is routed there."""
+
+        class SlowWriter(EnvoyTraffic):
+            def _await_clusters(self, model: str, versions: list[str]) -> None:
+                super()._await_clusters(model, versions)
+                world.traffic.drop_endpoint(model, "7")
+
+        world.route(STABLE)
+        with pytest.raises(PermanentError, match="version 7 of intent has no endpoint"):
+            SlowWriter(world.envoy.directory).write(STABLE.next(weights_pct={"7": 100.0}))
+        assert world.traffic.read("intent") == STABLE
 
     def test_envoy_away_is_transient_for_a_newcomer(self, world: World) -> None:
         """Nothing is written that nobody confirmed."""

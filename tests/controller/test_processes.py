@@ -189,6 +189,7 @@ class TestDeath:
         assert status.failed
         assert "start 3 of 3" in status.detail
         assert "exit code 1" in status.detail
+        assert status.detail.count("no weights") == 1  # what this start said, and not those before
         world.clock.at_s += 500
         assert deployments.ensure(spec("broken")).failed
 
@@ -253,17 +254,19 @@ class TestControllerRestart:
         assert "while no controller watched" in status.detail
 
     def test_a_stranger_with_the_same_pid_is_left_alone(self, world: World) -> None:
-        """A pid is reused after a reboot: the record's process is dead, and the stranger is never signalled."""
-        world.controller().ensure(spec("6"))
-        end_recorded(world.directory / "nowhere")
+        """A pid is reused after a reboot: the record's process counts as dead; the stranger is never signalled."""
+        before = world.controller()
+        world.ready(before, "parent")  # the stranger, with a group of its own
         path = world.directory / "intent-v6.json"
-        record = json.loads(path.read_text())
-        os.killpg(record["pid"], signal.SIGKILL)
-        path.write_text(json.dumps({**record, "pid": os.getpid(), "create_time_s": record["create_time_s"] - 10_000}))
+        stranger = json.loads((world.directory / "intent-vparent.json").read_text())
+        path.write_text(
+            json.dumps({**stranger, "version": "6", "create_time_s": stranger["create_time_s"] - 10_000, "port": None})
+        )
         deployments = world.controller()
         assert "ended while no controller watched" in deployments.ensure(spec("6")).detail
         deployments.remove("intent", "6")
         assert gone(deployments, "intent", "6")
+        assert _runs(stranger["pid"])
 
     def test_a_removal_that_was_begun_is_seen_through(self, world: World) -> None:
         """The next controller goes on where the last one was killed."""
