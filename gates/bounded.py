@@ -51,36 +51,42 @@ class MeanBounds:
     """A confidence sequence for the mean of values in [-span, span]: predictable plug-in empirical Bernstein.
 
     (Same source, theorem 2, for values moved to [0, 1].) The step size of a look depends on earlier looks only.
-    ``total`` and ``squares`` are of the moved values.
+    ``total`` and ``squares`` are of the moved values, each times its weight; ``weight`` is the sum of the weights.
+    With weights the mean is a ratio estimate (see ``weighted.hajek``) and the interval, which is then computed as if
+    every value counted its weight, is a guide and no promise.
     """
 
     count: int = 0
+    weight: float = 0.0
     total: float = 0.0
     squares: float = 0.0
     step_sum: float = 0.0
     step_total: float = 0.0
     spread: float = 0.0
 
-    def add(self, values: Values, span: float, alpha: float) -> "MeanBounds":
+    def add(self, values: Values, weights: Values, span: float, alpha: float) -> "MeanBounds":
         if not len(values):
             return self
         unit = (values / span + 1) / 2
-        mean = (0.5 + self.total) / (self.count + 1)
-        variance = (0.25 + max(self.squares - self.total**2 / max(self.count, 1), 0.0)) / (self.count + 1)
-        seen = self.count + len(values)
+        before = max(self.weight, 1e-12)
+        mean = (0.5 + self.total) / (self.weight + 1)
+        variance = (0.25 + max(self.squares - self.total**2 / before, 0.0)) / (self.weight + 1)
+        added = float(weights.sum())
+        seen = self.weight + added
         step = min(math.sqrt(2 * math.log(2 / alpha) / (variance * seen * math.log(1 + seen))), 0.5)
         return MeanBounds(
-            count=seen,
-            total=self.total + float(unit.sum()),
-            squares=self.squares + float((unit**2).sum()),
-            step_sum=self.step_sum + step * len(values),
-            step_total=self.step_total + step * float(unit.sum()),
-            spread=self.spread - (math.log1p(-step) + step) * float(((unit - mean) ** 2).sum()),
+            count=self.count + len(values),
+            weight=seen,
+            total=self.total + float((weights * unit).sum()),
+            squares=self.squares + float((weights * unit**2).sum()),
+            step_sum=self.step_sum + step * added,
+            step_total=self.step_total + step * float((weights * unit).sum()),
+            spread=self.spread - (math.log1p(-step) + step) * float((weights * (unit - mean) ** 2).sum()),
         )
 
     def mean(self, span: float) -> float:
-        """The plain mean of the values."""
-        return span * (2 * self.total / self.count - 1) if self.count else 0.0
+        """The weighted mean of the values."""
+        return span * (2 * self.total / self.weight - 1) if self.count else 0.0
 
     def interval(self, span: float, alpha: float) -> tuple[float, float]:
         """Bounds on the mean that hold at every look at once with probability ``1 - alpha``."""

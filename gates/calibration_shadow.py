@@ -68,6 +68,9 @@ class CalibrationGate:
 
     def look(self, state: CalibrationState, look: Look, _timing: Timing) -> tuple[CalibrationState, Verdict]:
         pairs = [pair for pair in look.pairs if not pair.directed]
+        problem = self._problem(pairs)
+        if problem is not None:
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, f"{problem}.", window=look.window)
         state = self._add(state, pairs) if pairs else state
         return state, self._verdict(state, look)
 
@@ -87,13 +90,24 @@ class CalibrationGate:
             safe_change=_both(safe, state.safe_change, change, weights),
             safe_own=_both(safe_own, state.safe_own, own, weights),
             safe_brier=self._test(-policy.margin_brier).add(state.safe_brier, -brier, weights),
-            change=state.change.add(change, _CHANGE_SPAN, self.promotion_alpha),
-            own=state.own.add(own, _GAP_SPAN, self.promotion_alpha),
-            brier=state.brier.add(brier, _CHANGE_SPAN, self.promotion_alpha),
+            change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
+            own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
+            brier=state.brier.add(brier, weights, _CHANGE_SPAN, self.promotion_alpha),
         )
 
     def _weights(self, pairs: list[LabelledPair]) -> Values:
-        return np.ones(len(pairs))
+        """Bets in inverse proportion to the chance of being labelled test the mean over all pairs."""
+        least = self.policy.inclusion_probability_min
+        if least is None:
+            return np.ones(len(pairs))
+        return np.array([least / pair.inclusion_probability for pair in pairs])
+
+    def _problem(self, pairs: list[LabelledPair]) -> str | None:
+        least = self.policy.inclusion_probability_min
+        below = [] if least is None else [p for p in pairs if p.inclusion_probability < least]
+        if not below:
+            return None
+        return f"inclusion_probability: {below[0].inclusion_probability:g} is below the design's smallest, {least:g}"
 
     def _verdict(self, state: CalibrationState, look: Look) -> Verdict:
         policy = self.policy

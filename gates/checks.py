@@ -14,6 +14,7 @@ PREDICTIONS = "predictions"
 
 # Counters of one process are read one after another: a few requests may be in the histogram and not yet in the count.
 _COUNTER_SLACK = 1.01
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +143,15 @@ def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
 
 
 def _answer(name: str, answer: Answer) -> Iterator[str]:
-    if (
-        type(answer.confidence) is type(answer.brier) is float
-        and 0 <= answer.confidence <= 1
-        and 0 <= answer.brier <= 2
-    ):
-        return  # nearly always; the rest of the function finds the words
-    if not (is_number(answer.confidence) and 0 <= answer.confidence <= 1):
+    if not is_within(answer.confidence, 1.0):
         yield f"{name}.confidence: {answer.confidence!r} is not between 0 and 1"
-    if not (is_number(answer.brier) and 0 <= answer.brier <= 2):
+    if not is_within(answer.brier, 2.0):
         yield f"{name}.brier: {answer.brier!r} is not between 0 and 2"
+
+
+def is_within(value: object, high: float) -> bool:
+    """A number between 0 and ``high``, but for what single precision rounds."""
+    return isinstance(value, float | int) and not isinstance(value, bool) and -_ROUNDING <= value <= high + _ROUNDING
 
 
 def _is_count(value: object) -> bool:

@@ -64,6 +64,9 @@ class CalibrationPolicy:
     guard_brier: float = 0.01
     margin_brier: float = 0.03
     pairs_min: int = 100
+    # The smallest inclusion probability of the sampling design, where it is not uniform at any one time: pairs then
+    # count in inverse proportion to theirs. None: uniform.
+    inclusion_probability_min: float | None = None
     bets: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.95)  # of the largest bet that cannot lose everything
 
 

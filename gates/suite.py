@@ -14,12 +14,12 @@ from scipy.special import ndtri
 
 from gates.betting import Trinomial, mean_bounds
 from gates.calibration import CalibrationError, Floats, debiased_l2, expected_calibration_error, temperature
-from gates.checks import is_number
+from gates.checks import is_number, is_within
 from gates.exact import share_bounds, upper_tail
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, PairedAccuracyPolicy, SuitePolicy
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import of
+from gates.weighted import Estimate, hajek
 
 _BETS = PairedAccuracyPolicy().bets
 
@@ -39,6 +39,7 @@ class SuiteResult:
     probabilities: tuple[float, ...] = ()
     classes: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
+    inclusion_probability: float = 1.0  # of the case being in the suite, where it was sampled unevenly
 
     @property
     def correct(self) -> bool:
@@ -77,10 +78,8 @@ def _worst(findings: Sequence[_Finding]) -> _Finding:
 def _accuracy(
     results: Sequence[SuiteResult], pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
 ) -> Verdict:
-    right = sum(result.correct for result in results)
-    low, high = share_bounds(right, len(results), 2 * policy.alpha)
-    findings = [_floor("accuracy", right, len(results), policy.accuracy_min, policy.alpha)]
-    findings += _slices(results, policy)
+    estimate = _estimate(results, policy.alpha)
+    findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy)]
     if pairs:
         findings.append(_against_stable(pairs, policy))
     if len(results) < policy.cases_min:
@@ -91,24 +90,31 @@ def _accuracy(
         Stage.SUITE,
         worst.outcome,
         f"Suite: {worst.reason}.",
-        value=right / len(results),
+        value=estimate.mean,
         unit="accuracy",
-        interval=Interval(low, high, 1 - 2 * policy.alpha),
+        interval=Interval(estimate.low, estimate.high, 1 - 2 * policy.alpha),
         threshold=policy.accuracy_min,
         samples=len(results),
         samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
     )
 
 
-def _floor(what: str, right: int, cases: int, floor: float, alpha: float) -> _Finding:
-    """Exact one-sided bounds against a floor: proven above passes, proven below fails."""
-    low, high = share_bounds(right, cases, 2 * alpha)
-    seen = f"{what} {of(right, cases, 'cases')} right, at least {100 * low:.1f} % for sure"
-    if high < floor:
-        return _Finding(
-            Outcome.FAIL, f"{what} {of(right, cases, 'cases')} right is below the floor of {100 * floor:g} %"
-        )
-    if low < floor:
+def _estimate(results: Sequence[SuiteResult], alpha: float) -> Estimate:
+    """Accuracy between two one-sided bounds at ``alpha``: exact, or weighted where cases were sampled unevenly."""
+    probabilities = np.array([result.inclusion_probability for result in results])
+    if probabilities.min() < probabilities.max():
+        return hajek(np.array([float(result.correct) for result in results]), probabilities, 2 * alpha)
+    right = sum(result.correct for result in results)
+    return Estimate(right / len(results), *share_bounds(right, len(results), 2 * alpha))
+
+
+def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> _Finding:
+    """Proven above the floor passes, proven below fails."""
+    seen = f"{what} {100 * estimate.mean:.1f} % of {cases:,} cases"
+    if estimate.high < floor:
+        return _Finding(Outcome.FAIL, f"{seen} is below the floor of {100 * floor:g} %")
+    seen += f", at least {100 * estimate.low:.1f} % for sure"
+    if estimate.low < floor:
         reason = f"{seen}; the floor of {100 * floor:g} % is not proven, more cases would tell"
         return _Finding(Outcome.INCONCLUSIVE, reason)
     return _Finding(Outcome.PASS, f"{seen}, above the floor of {100 * floor:g} %")
@@ -134,9 +140,9 @@ def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Fi
     for name, floor in judged.items():
         if floor is None:
             continue
-        right, cases = sum(result.correct for result in members[name]), len(members[name])
-        finding = _floor(f"slice {name}", right, cases, floor, policy.alpha / len(judged))
-        looks_fine = finding.outcome is Outcome.INCONCLUSIVE and right >= floor * cases
+        estimate = _estimate(members[name], policy.alpha / len(judged))
+        finding = _floor(f"slice {name}", estimate, len(members[name]), floor)
+        looks_fine = finding.outcome is Outcome.INCONCLUSIVE and estimate.mean >= floor
         yield _Finding(Outcome.PASS, finding.reason) if looks_fine else finding
 
 
@@ -260,11 +266,13 @@ def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | 
 
 
 def _case_problems(result: SuiteResult) -> Iterator[str]:
-    if not (is_number(result.confidence) and 0 <= result.confidence <= 1):
+    if not is_within(result.confidence, 1.0):
         yield f"confidence: {result.confidence!r} is not between 0 and 1"
+    if not (is_number(result.inclusion_probability) and 0 < result.inclusion_probability <= 1):
+        yield f"inclusion_probability: {result.inclusion_probability!r} is not in (0, 1]"
     if len(result.probabilities) != len(result.classes):
         yield f"probabilities: {len(result.probabilities)} for {len(result.classes)} classes"
-    if not all(is_number(value) and 0 <= value <= 1 for value in result.probabilities):
+    if not all(is_within(value, 1.0) for value in result.probabilities):
         yield "probabilities: one is not between 0 and 1"
     elif result.probabilities and abs(sum(result.probabilities) - 1) > 0.01:
         yield f"probabilities: they sum to {sum(result.probabilities):.4f}"

@@ -43,7 +43,7 @@ def test_bounds_cover_the_mean_at_every_look():
     for _ in range(300):
         bounds, outside = MeanBounds(), False
         for _ in range(60):
-            bounds = bounds.add(rng.choice([-0.4, 0.0, 0.6], 20, p=[0.3, 0.5, 0.2]), 1.0, 0.01)
+            bounds = bounds.add(rng.choice([-0.4, 0.0, 0.6], 20, p=[0.3, 0.5, 0.2]), np.ones(20), 1.0, 0.01)
             low, high = bounds.interval(1.0, 0.01)
             outside |= not low <= 0.0 <= high
         missed += outside

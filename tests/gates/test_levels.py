@@ -58,7 +58,8 @@ def gap_at_the_tolerance(rng):
     test = MeanTest(0.01, 2.0, CalibrationPolicy().bets)
     state = test.start()
     for _ in range(60):
-        values = rng.choice([-0.9, 0.0, 0.9], 60, p=[0.04, 0.96 - 0.04 - 0.1 / 9, 0.04 + 0.1 / 9])
+        chance = rng.random(60)
+        values = 0.9 * (chance < 0.04 + 0.1 / 9) - 0.9 * (chance > 0.96)
         state = test.add(state, values, np.ones(60))
     return state.peak
 

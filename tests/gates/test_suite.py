@@ -1,0 +1,188 @@
+"""Suites: floors, slices, the comparison with stable, calibration, and bad results."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gates.outcome import Outcome
+from gates.policy import GatePolicy, SuitePolicy
+from gates.suite import SuiteResult, judge_suite
+
+CLASSES = ("refund", "cancel", "other")
+POLICY = GatePolicy()
+
+
+def results(count, *, signal=5.0, sharpness=1.0, seed=0, slices=("all",)):
+    """Three classes with true probabilities; ``sharpness`` above 1 makes the answers overconfident."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(count, 3)) * signal
+    true = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    said = np.exp(logits * sharpness) / np.exp(logits * sharpness).sum(axis=1, keepdims=True)
+    found = []
+    for place in range(count):
+        truth = CLASSES[rng.choice(3, p=true[place])]
+        label = int(said[place].argmax())
+        answer = float(said[place][label]), tuple(float(p) for p in said[place])
+        found.append(SuiteResult(str(place), truth, CLASSES[label], *answer, CLASSES, slices))
+    return found
+
+
+def flipped(cases, count):
+    """The same answers, with the first ``count`` right ones made wrong."""
+    left, changed = count, []
+    for case in cases:
+        if left and case.correct:
+            other = CLASSES[(CLASSES.index(case.label) + 1) % 3]
+            left -= 1
+            changed.append(replace(case, label=other))
+        else:
+            changed.append(case)
+    return changed
+
+
+def judge(cases, baseline=None, **suite):
+    accuracy, calibration = judge_suite(cases, baseline, GatePolicy(suite=SuitePolicy(**suite)))
+    return accuracy, calibration
+
+
+def test_a_good_first_version_passes_on_absolute_floors_alone():
+    accuracy, calibration = judge(results(2000))
+    assert accuracy.outcome is Outcome.PASS
+    assert calibration.outcome is Outcome.PASS
+    assert "above the floor of 80 %" in accuracy.reason
+
+
+def test_a_version_below_the_floor_fails():
+    accuracy, _ = judge(results(2000, signal=1.5))
+    assert accuracy.outcome is Outcome.FAIL
+
+
+def test_a_floor_that_a_small_suite_cannot_prove_is_inconclusive():
+    """A pass needs positive evidence: 27 right of 30 do not prove 80 %, and 30 cases are too few anyway."""
+    accuracy, calibration = judge(results(30))
+    assert accuracy.outcome is Outcome.INCONCLUSIVE
+    assert calibration.outcome is Outcome.INCONCLUSIVE
+    assert accuracy.samples_needed == 100
+
+
+def test_a_loss_against_stable_fails_above_every_floor():
+    cases = results(2000)
+    accuracy, _ = judge(flipped(cases, 40), cases)
+    assert accuracy.outcome is Outcome.FAIL
+    assert "40 answers got worse and 0 better" in accuracy.reason
+
+
+def test_a_margin_must_be_excluded_where_one_is_set():
+    cases = results(2000)
+    assert judge(cases, cases, margin_points=1.0)[0].outcome is Outcome.PASS
+    few = results(200)
+    assert judge(few, few, accuracy_min=0.5, margin_points=1.0)[0].outcome is Outcome.INCONCLUSIVE
+
+
+def test_an_average_does_not_hide_a_slice_that_always_fails():
+    """Lessons, promptfoo 5847: slices have floors of their own."""
+    cases = [replace(case, slices=("late",)) if place % 50 == 0 else case for place, case in enumerate(results(2000))]
+    cases = [replace(c, label="none") if c.slices == ("late",) else c for c in cases]
+    assert judge(cases)[0].outcome is Outcome.PASS
+    accuracy, _ = judge(cases, slice_floors=(("late", 0.5),))
+    assert accuracy.outcome is Outcome.FAIL
+    assert "slice late" in accuracy.reason
+
+
+def test_a_slice_with_a_floor_and_no_case_holds():
+    accuracy, _ = judge(results(2000), slice_floors=(("missing", 0.5),))
+    assert accuracy.outcome is Outcome.INCONCLUSIVE
+
+
+def test_one_failing_case_does_not_fail_a_suite():
+    """Lessons, promptfoo 1441."""
+    cases = results(2000)
+    assert judge(flipped(cases, 1), cases)[0].outcome is Outcome.PASS
+
+
+def test_overconfidence_fails_and_the_remedy_is_named():
+    """Logits three times too large: the temperature that would help is about 3."""
+    _, calibration = judge(results(4000, sharpness=3.0))
+    assert calibration.outcome is Outcome.FAIL
+    remedy = float(calibration.reason.split("dividing the logits by ")[1].split()[0])
+    assert remedy == pytest.approx(3.0, rel=0.1)
+
+
+def test_a_calibrated_model_is_not_failed_by_the_bias_of_plain_ece():
+    """At 200 cases plain ECE is large for a perfect model; the debiased error's interval holds zero."""
+    for seed in range(20):
+        _, calibration = judge(results(200, seed=seed))
+        assert calibration.outcome is not Outcome.FAIL
+        assert calibration.interval.low == 0.0
+
+
+def test_worse_probabilities_at_equal_labels_fail_by_the_brier_score():
+    cases = results(4000)
+    blurred = [
+        replace(c, confidence=max(p), probabilities=p)
+        for c in cases
+        for p in [tuple(0.6 * value + 0.4 / 3 for value in c.probabilities)]
+    ]
+    _, calibration = judge(blurred, cases, calibration_gap_max=0.9)
+    assert calibration.outcome is Outcome.FAIL
+    assert "Brier" in calibration.reason
+
+
+def test_a_frequent_class_is_judged_on_its_own():
+    """One class's probability is inflated where it does not win: the top label's calibration cannot see it."""
+    cases = []
+    for case in results(4000, signal=1.5):
+        said = np.array(case.probabilities)
+        if case.label == "other":
+            said += said[1] * np.array([1.0, -1.0, 0.0])  # all of the runner-up's probability goes to refund
+        cases.append(replace(case, probabilities=tuple(float(p) for p in said)))
+    _, top_only = judge(cases, class_labels_min=10**6, calibration_gap_max=0.05)
+    _, each = judge(cases, calibration_gap_max=0.05)
+    assert top_only.outcome is Outcome.PASS
+    assert each.outcome is Outcome.FAIL
+    assert "class" in each.reason
+
+
+def test_unevenly_sampled_cases_count_in_inverse_proportion():
+    """Hard cases were drawn ten times as often: the weighted accuracy is that of the population."""
+    easy = [replace(c, label=c.truth, inclusion_probability=0.05) for c in results(500, seed=1)]
+    hard = [replace(c, case_id=f"h{c.case_id}", label="none", inclusion_probability=0.5) for c in results(500, seed=2)]
+    accuracy, _ = judge([*easy, *hard], accuracy_min=0.8)
+    assert accuracy.value == pytest.approx(10 / 11)
+    assert accuracy.outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("spoil", "field"),
+    [
+        (lambda case: replace(case, confidence=math.nan), "confidence"),
+        (lambda case: replace(case, confidence=1.2), "confidence"),
+        (lambda case: replace(case, probabilities=(0.5, 0.5)), "probabilities"),
+        (lambda case: replace(case, probabilities=(0.9, 0.9, 0.1)), "probabilities"),
+        (lambda case: replace(case, case_id="1"), "appears twice"),
+        (lambda case: replace(case, inclusion_probability=0.0), "inclusion_probability"),
+    ],
+)
+def test_bad_results_are_an_error_that_names_the_field(spoil, field):
+    cases = results(200)
+    verdicts = judge_suite([spoil(cases[0]), *cases[1:]], None, POLICY)
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.ERROR}
+    assert all(field in verdict.reason for verdict in verdicts)
+
+
+def test_a_baseline_of_other_cases_or_other_truths_is_an_error():
+    cases = results(200)
+    others = [replace(case, case_id=f"x{case.case_id}") for case in cases]
+    relabelled = [replace(cases[0], truth="none"), *cases[1:]]
+    for baseline in (others, relabelled):
+        assert judge_suite(cases, baseline, POLICY)[0].outcome is Outcome.ERROR
+
+
+def test_no_case_at_all_is_an_error():
+    assert judge_suite([], None, POLICY)[0].outcome is Outcome.ERROR
+
+
+def test_the_same_answers_give_the_same_verdicts():
+    assert judge_suite(results(500), None, POLICY) == judge_suite(results(500), None, POLICY)
