@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -158,9 +159,12 @@ class ScrapedWorld:
         now_s = time.time()
         for version in self.exporters:
             eventually(
-                lambda v=version: self._server.last_success_s(self._model, v) > now_s,
+                partial(self._scraped_since, version, now_s),
                 what=f"a new scrape of {self._model} version {version}",
             )
+
+    def _scraped_since(self, version: str, time_s: float) -> bool:
+        return self._server.last_success_s(self._model, version) > time_s
 
     def look(self, cursor: CounterCursor | None, versions: Sequence[str] = ("6", "7")) -> MetricCounts:
         self.settle()

@@ -346,7 +346,9 @@ def test_a_histogram_that_fell_alone_is_refused(prometheus: Prometheus) -> None:
 
 def test_a_cursor_keeps_the_steps_of_a_histogram_only(prometheus: Prometheus) -> None:
     """Every look is recorded, so a cursor does not repeat 92 buckets where three differ."""
-    edges = {f"{number / 100:g}": {10: 2 if number < 50 else 7} for number in range(1, 92)}
+    edges: dict[str, dict[float, object]] = {
+        f"{number / 100:g}": {10: 2 if number < 50 else 7} for number in range(1, 92)
+    }
     start = started(prometheus, up({10: 1}), requests({10: 7}), *buckets({**edges, "+Inf": {10: 8}}))
     assert len(start.values) == 5  # the scrape's time, the requests, and the steps at 0.01, 0.5 and +Inf
 

@@ -61,8 +61,7 @@ class FakeRegistry:
         if found == version:
             return
         if found != expected:
-            names = {None: "no version"}
-            places = [names.get(place, f"version {place}") for place in (expected, found)]
+            places = ["no version" if place is None else f"version {place}" for place in (expected, found)]
             raise ConflictError(f"alias {alias!r} of {model}: expected at {places[0]}, found at {places[1]}")
         self.version(model, version)
         self.aliases_of[model][alias] = version
