@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,14 @@ class Bar:
         low = -math.inf if self.at_least is None else self.at_least
         high = math.inf if self.at_most is None else self.at_most
         return low <= self.value <= high
+
+
+def machine() -> list[Bar]:
+    """What figures of time depend on; ask before the benchmark adds its own share."""
+    return [
+        Bar("cores of this machine", len(os.sched_getaffinity(0)), ""),
+        Bar("load average of this machine before", os.getloadavg()[0], ""),
+    ]
 
 
 def report(name: str, rows: Sequence[Bar], *, results: Path = RESULTS) -> int:

@@ -29,7 +29,7 @@ from serving.packaging import build_package
 from serving.settings import Batching
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
-from tests.bench._table import Bar, report
+from tests.bench._table import Bar, machine, report
 from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy
 from tests.serving.replica import REPOSITORY, Replica, replica
 
@@ -70,13 +70,14 @@ LATENCIES: Final = tuple(Figure(f"P{pct}", "ms", attrgetter(f"p{pct}_ms")) for p
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Everything measured once: speeds by what was measured, and processor time a text at saturation by process."""
+    """Everything measured once: speeds by what was measured, processor time a text by what spent it."""
 
     speeds: Mapping[str, Speed]
     cpu_ms: Mapping[str, float]
 
 
 def main() -> int:
+    about = machine()
     texts = [example.text for example in held_out(5600)[600:]]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         package = Path(folder) / "package"
@@ -90,7 +91,7 @@ def main() -> int:
         manifest, _ = read_manifest(package)
         bench = Bench(Engine(package, manifest), served, envoy, texts)
         rounds = [bench.round() for _ in range(ROUNDS)]
-    return report("path", _rows(rounds))
+    return report("path", [*_rows(rounds), *about])
 
 
 class Bench:
@@ -107,19 +108,22 @@ class Bench:
         self._processes = {"HTTP process": http, "worker": worker, "Envoy": psutil.Process(envoy.process.pid)}
 
     def round(self) -> Round:
-        speeds = {ONE: self._bare([[text] for text in self._texts]), BATCHES: self._bare(self._batches)}
-        cpu_ms = {}
+        speeds, cpu_ms = {}, {}
+        for name, batches in ((ONE, [[text] for text in self._texts]), (BATCHES, self._batches)):
+            speeds[name], cpu_ms[name] = self._bare(batches)
+        spent: dict[str, dict[str, float]] = {}
         for connections, target in itertools.product(CONNECTIONS, (ENVOY, DIRECT)):
             name = _at(target, connections)
-            speeds[name], cpu_ms[name] = self._served(target, Stream(connections, self._texts))
+            speeds[name], spent[name] = self._served(target, Stream(connections, self._texts))
         interval_s = 2 * CONNECTIONS[-1] / speeds[SATURATED].per_s
         speeds[HALF], _ = self._served(ENVOY, Stream(CONNECTIONS[-1], self._texts, interval_s))
-        return Round(speeds, cpu_ms[SATURATED])
+        parts = {f"{SATURATED}: {process}": spent_ms for process, spent_ms in spent[SATURATED].items()}
+        return Round(speeds, cpu_ms | parts)
 
-    def _bare(self, batches: Sequence[Sequence[str]]) -> Speed:
+    def _bare(self, batches: Sequence[Sequence[str]]) -> tuple[Speed, float]:
         """Batch after batch; sorted ones are visited from all over the line, so that every length is seen."""
         took_ms, texts = [], 0
-        began_s = time.perf_counter()
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
         for at in itertools.cycle(np.random.default_rng(1).permutation(len(batches))):
             before_s = time.perf_counter()
             if before_s > began_s + SECONDS:
@@ -127,7 +131,8 @@ class Bench:
             self._engine.predict(batches[at])
             took_ms.append((time.perf_counter() - before_s) * 1000)
             texts += len(batches[at])
-        return Speed(texts / (time.perf_counter() - began_s), *_percentiles(took_ms))
+        speed = Speed(texts / (time.perf_counter() - began_s), *_percentiles(took_ms))
+        return speed, (time.process_time() - began_cpu_s) * 1000 / texts
 
     def _served(self, target: str, stream: Stream) -> tuple[Speed, dict[str, float]]:
         before = {process: _cpu_s(about) for process, about in self._processes.items()}
@@ -173,7 +178,7 @@ def _rows(rounds: Sequence[Round]) -> list[Bar]:
             for figure in (THROUGHPUT, *LATENCIES)
         ),
         *(
-            _median(f"processor time a text, {SATURATED}: {part}", "ms", [one.cpu_ms[part] for one in rounds])
+            _median(f"processor time a text, {part}", "ms", [one.cpu_ms[part] for one in rounds])
             for part in rounds[0].cpu_ms
         ),
     ]  # fmt: skip

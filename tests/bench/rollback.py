@@ -25,7 +25,7 @@ from controller.settings import Home
 from serving.packaging import build_package
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
-from tests.bench._table import Bar, report
+from tests.bench._table import Bar, machine, report
 from tests.controller.envoy_support import eventually, running_envoy
 from tests.serving.replica import REPOSITORY, replica
 
@@ -64,6 +64,7 @@ class Found:
 
 
 def main() -> int:
+    about = machine()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         home = Home(Path(folder))
         for version in (GOOD, BAD):
@@ -80,7 +81,7 @@ def main() -> int:
         commanded = [_round(home, traffic, _command) for _ in range(ROUNDS)]
         answers = running.stop().answers
     found = [[_found(answers, around) for around in rounds] for rounds in (switched, commanded)]
-    return report("rollback", _rows(answers, *found))
+    return report("rollback", [*_rows(answers, *found), *about])
 
 
 def _plan(url: str) -> Plan:
