@@ -1,0 +1,279 @@
+"""Each gate that can roll back, on evidence made by hand: what it asks, what it must not fall for."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gates.accuracy_shadow import PairedAccuracyGate
+from gates.calibration_shadow import CalibrationGate
+from gates.errors import ErrorsGate
+from gates.evidence import Answer, ArmCounts, LabelledPair, Look, SlicePairs
+from gates.gate import Timing
+from gates.latency import LatencyGate, Percentile
+from gates.outcome import Outcome
+from gates.policy import CalibrationPolicy, LatencyPolicy, LiveErrorsPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy
+from gates.verdict import Stage, Window
+from tests.gates.support import EDGES_MS, latencies
+
+WATCHING = Timing(0.0, due=False)
+LEVELS = {"alpha": 0.002, "promotion_alpha": 0.01}
+RIGHT, WRONG = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
+BOTH_RIGHT, LOST, WON = (
+    LabelledPair("yes", RIGHT, RIGHT),
+    LabelledPair("yes", RIGHT, WRONG),
+    LabelledPair("yes", WRONG, RIGHT),
+)
+
+
+def minute(sequence=1, **fields):
+    return Look(sequence, Window(60.0 * (sequence - 1), 60.0 * sequence), **{"candidate_share": 0.5, **fields})
+
+
+def after(gate, looks):
+    state = gate.start()
+    for seen in looks:
+        state, verdict = gate.look(state, seen, WATCHING)
+    return state, verdict
+
+
+def plain(requests, errors=0):
+    return ArmCounts(requests, errors, (requests - errors,) + (0,) * len(EDGES_MS))
+
+
+class TestAccuracy:
+    gate = PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS)
+
+    def test_labels_of_disagreements_alone_find_a_loss_with_few_labels(self):
+        """Two points lost with 7 % discordant: 64 % of the labelled disagreements are losses (default level)."""
+        gate = replace(self.gate, alpha=0.0045)
+        looks = [
+            minute(i, pairs=(replace(LOST, directed=True),) * 9 + (replace(WON, directed=True),) * 5,
+                   pairs_agreed=186, pairs_disagreed=14)
+            for i in range(1, 13)
+        ]  # fmt: skip
+        state, verdict = after(gate, looks)
+        assert verdict.outcome is Outcome.FAIL
+        assert verdict.value == pytest.approx(2.0, abs=0.01)
+        assert state.labels <= 170
+
+    def test_agreeing_pairs_wait_for_their_share_of_labels(self):
+        """A thousand pairs whose disagreements are not labelled yet certify nothing."""
+        waiting = minute(pairs_agreed=930, pairs_disagreed=70)
+        state, verdict = after(self.gate, [waiting])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert state.losses.counts.total == 0
+        half = minute(2, pairs=(LOST,) * 17 + (WON,) * 18)
+        state, _ = self.gate.look(state, half, WATCHING)
+        assert state.losses.counts.total == 500
+
+    def test_labels_by_chance_and_labels_by_direction_estimate_the_same(self):
+        by_chance = minute(pairs=(LOST,) * 5 + (WON,) * 2 + (BOTH_RIGHT,) * 93)
+        directed = minute(
+            pairs=(replace(LOST, directed=True),) * 5 + (replace(WON, directed=True),) * 2,
+            pairs_agreed=93, pairs_disagreed=7,
+        )  # fmt: skip
+        assert after(self.gate, [by_chance])[0].losses.counts == after(self.gate, [directed])[0].losses.counts
+
+    def test_directed_labels_without_the_number_of_agreements_are_an_error(self):
+        state, verdict = after(self.gate, [minute(pairs=(replace(LOST, directed=True),))])
+        assert verdict.outcome is Outcome.ERROR
+        assert "pairs_agreed" in verdict.reason
+        assert state == self.gate.start()
+
+    def test_versions_that_hardly_ever_differ_pass_without_a_label(self):
+        """The loss cannot exceed the share of disagreements."""
+        _, verdict = after(self.gate, [minute(pairs_agreed=1998, pairs_disagreed=2)])
+        assert verdict.outcome is Outcome.PASS
+        assert "without a label" in verdict.reason
+        assert verdict.interval.high < 1.0
+
+    def test_endless_data_never_rolls_back_a_trifle(self):
+        """A loss of 0.2 points, proven beyond doubt, is below the guard."""
+        looks = [minute(i, pairs=(LOST,) * 8 + (WON,) * 6 + (BOTH_RIGHT,) * 986) for i in range(1, 200)]
+        state, verdict = after(self.gate, looks)
+        assert state.peak_harm > math.log(1 / LEVELS["alpha"])
+        assert verdict.outcome is Outcome.PASS
+
+    def test_a_slice_is_judged_on_its_own_pairs_and_promotion_does_not_wait_for_it(self):
+        gate = PairedAccuracyGate(replace(PairedAccuracyPolicy(), required=False), **LEVELS, slice="de")
+        pairs = (
+            (replace(LOST, slices=("de",)),) * 30 + (BOTH_RIGHT,) * 400 + (replace(BOTH_RIGHT, slices=("de",)),) * 80
+        )
+        state, verdict = after(gate, [minute(pairs=pairs)])
+        assert state.losses.counts.total == 110
+        assert (verdict.gate, verdict.outcome, verdict.advisory) == ("accuracy.shadow[de]", Outcome.FAIL, False)
+        counted = minute(slice_pairs=(SlicePairs("de", 10, 2), SlicePairs("fr", 5, 5)))
+        state, verdict = after(gate, [counted])
+        assert (state.losses.agreed_waiting, state.losses.disagreed_waiting) == (10, 2)
+        assert verdict.advisory
+
+
+class TestCalibration:
+    gate = CalibrationGate(CalibrationPolicy(), **LEVELS)
+
+    @staticmethod
+    def looks(stable_confidence, candidate_confidence, accuracy=0.9, count=30):
+        """Equal labels; each version as sure as told."""
+        rng = np.random.default_rng(0)
+        for sequence in range(1, count + 1):
+            pairs = []
+            for right in rng.random(100) < accuracy:
+                label = "yes" if right else "no"
+                answers = [Answer(label, c, 2 * (right - c) ** 2) for c in (stable_confidence, candidate_confidence)]
+                pairs.append(LabelledPair("yes", *answers))
+            yield minute(sequence, pairs=tuple(pairs))
+
+    def test_overconfidence_at_equal_accuracy_fails(self):
+        _, verdict = after(self.gate, self.looks(0.9, 0.98))
+        assert verdict.outcome is Outcome.FAIL
+        assert "overconfident" in verdict.reason
+
+    def test_underconfidence_fails_too(self):
+        _, verdict = after(self.gate, self.looks(0.9, 0.8))
+        assert verdict.outcome is Outcome.FAIL
+        assert "underconfident" in verdict.reason
+
+    def test_a_candidate_that_mends_stable_is_not_rolled_back_but_passes(self):
+        """The gap changes by eight points, towards zero."""
+        _, verdict = after(self.gate, self.looks(0.98, 0.9))
+        assert verdict.outcome is Outcome.PASS
+
+    def test_labels_asked_for_by_disagreement_say_nothing_of_calibration(self):
+        pairs = (replace(LOST, directed=True),) * 200
+        state, verdict = after(self.gate, [minute(pairs=pairs)])
+        assert state == self.gate.start()
+        assert "by chance" in verdict.reason
+
+    def test_uneven_sampling_is_weighted_back(self):
+        """Confident mistakes were labelled ten times as often as the rest; unweighted they look like overconfidence."""
+        gate = CalibrationGate(CalibrationPolicy(inclusion_probability_min=0.05), **LEVELS)
+        stable = Answer("yes", 0.9, 0.02)
+        mistakes = (LabelledPair("yes", stable, Answer("no", 0.9, 1.62), inclusion_probability=0.5),)
+        better = (LabelledPair("yes", Answer("no", 0.9, 1.62), stable, inclusion_probability=0.05),)
+        state, verdict = after(gate, [minute(i, pairs=mistakes * 100 + better * 10) for i in range(1, 10)])
+        assert verdict.value == pytest.approx(0.0, abs=1e-9)
+        assert verdict.outcome is not Outcome.FAIL
+        _, verdict = gate.look(state, minute(10, pairs=(replace(LOST, inclusion_probability=0.01),)), WATCHING)
+        assert verdict.outcome is Outcome.ERROR
+
+
+class TestErrors:
+    live = ErrorsGate(LiveErrorsPolicy(), Stage.LIVE, **LEVELS)
+    shadow = ErrorsGate(ShadowErrorsPolicy(), Stage.SHADOW, **LEVELS)
+
+    def test_no_errors_at_all_certify_the_ceiling_and_the_sentence_says_so(self):
+        _, verdict = after(self.live, [minute(stable=plain(8000), candidate=plain(8000))])
+        assert verdict.outcome is Outcome.PASS
+        assert "an error ratio of 0.10 % or more is excluded" in verdict.reason
+
+    def test_a_service_above_the_ceiling_is_certified_by_the_ratio(self):
+        _, verdict = after(self.live, [minute(stable=plain(8000, 160), candidate=plain(2000, 40))])
+        assert verdict.outcome is Outcome.PASS
+        assert "a ratio to stable of 3 or more is excluded" in verdict.reason
+
+    def test_mirrored_traffic_is_evidence_for_the_certificate_but_live_traffic_must_come(self):
+        shadow = minute(candidate_share=0.0, stable=plain(20_000, 20), shadow=plain(20_000, 20))
+        state, verdict = after(self.live, [shadow] * 3)
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "No live traffic yet" in verdict.reason
+        _, verdict = self.live.look(state, minute(4, stable=plain(1000, 1), candidate=plain(150)), WATCHING)
+        assert verdict.outcome is Outcome.PASS
+        assert "live and mirrored requests" in verdict.reason
+
+    def test_errors_on_mirrored_traffic_fail_before_any_user_sees_one(self):
+        _, verdict = after(self.shadow, [minute(candidate_share=0.0, stable=plain(5000, 5), shadow=plain(5000, 40))])
+        assert verdict.outcome is Outcome.FAIL
+
+    def test_an_incident_shared_by_both_versions_blames_nobody(self):
+        _, verdict = after(self.live, [minute(stable=plain(2000, 600), candidate=plain(1000, 300))])
+        assert verdict.outcome is not Outcome.FAIL
+
+    def test_few_requests_hold_however_clean(self):
+        """A guard for few requests that passes is none: lessons, suna 3403."""
+        _, verdict = after(self.shadow, [minute(candidate_share=0.0, stable=plain(90), shadow=plain(90))])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def percentile(**changes):
+    policy = LatencyPolicy()
+    fields = {
+        "quantile": 0.95,
+        "margin_ratio": 1.1,
+        "ms_max": None,
+        "guard_ratio": policy.guard_ratio,
+        "requests_min": 200,
+        "stable_requests_min": 500,
+        "grid": policy.grid,
+    }
+    return LatencyGate(Percentile(**{**fields, **changes}), **LEVELS)
+
+
+class TestLatency:
+    @staticmethod
+    def looks(slow, count=40, stable_slow=1.0, edges=EDGES_MS):
+        rng = np.random.default_rng(2)
+        for sequence in range(1, count + 1):
+            arms = [ArmCounts(n, 0, latencies(rng, n, s)) for n, s in ((1000, stable_slow), (200, slow))]
+            yield minute(sequence, candidate_share=0.17, latency_edges_ms=edges, stable=arms[0], candidate=arms[1])
+
+    def test_the_yardstick_is_fixed_before_the_look_that_uses_it(self):
+        gate = percentile()
+        looks = list(self.looks(1.0, 3))
+        state, _ = gate.look(gate.start(), looks[0], WATCHING)
+        assert state.yardstick is None
+        assert state.harm.arms.events == 0
+        state, _ = gate.look(state, looks[1], WATCHING)
+        fixed = state.yardstick
+        assert fixed.stable_ms == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
+        assert fixed.candidate_ms == pytest.approx(1.1 * fixed.stable_ms)
+        assert state.stable_counts == ()
+        state, _ = gate.look(state, looks[2], WATCHING)
+        assert state.yardstick == fixed
+
+    def test_twenty_percent_slower_fails(self):
+        _, verdict = after(percentile(), self.looks(1.2))
+        assert verdict.outcome is Outcome.FAIL
+        assert "P95 got worse" in verdict.reason
+
+    def test_equal_latency_passes(self):
+        _, verdict = after(percentile(), self.looks(1.0))
+        assert verdict.outcome is Outcome.PASS
+
+    def test_ten_percent_slower_is_never_certified(self):
+        _, verdict = after(percentile(), self.looks(1.1))
+        assert verdict.outcome is not Outcome.PASS
+
+    def test_an_objective_that_is_missed_by_the_candidate_alone_fails(self):
+        """Slower beyond the objective, though the comparison with stable has not fired."""
+        gate = percentile(ms_max=60.0, grid=(1.01,), guard_ratio=1.15)
+        looks = [replace(look, latency_edges_ms=EDGES_MS) for look in self.looks(1.0, 40, stable_slow=0.6)]
+        _, verdict = after(gate, looks)
+        assert verdict.outcome is Outcome.FAIL
+
+    def test_a_noisy_neighbour_that_slows_both_is_not_the_candidates_fault(self):
+        """Failure mode F7: both versions miss the objective alike; nothing fails, and nothing passes."""
+        _, verdict = after(percentile(ms_max=60.0), self.looks(1.5, 40, stable_slow=1.5))
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+
+    def test_an_objective_is_part_of_the_certificate(self):
+        _, verdict = after(percentile(ms_max=200.0), self.looks(1.0))
+        assert verdict.outcome is Outcome.PASS
+        assert "objective of 200 ms" in verdict.reason
+
+    def test_everything_above_the_top_bucket_is_no_pass(self):
+        """A quantile read from the top finite bound would call any latency fine (facts: histogram_quantile)."""
+        top = ArmCounts(1000, 0, (0,) * len(EDGES_MS) + (1000,))
+        looks = [minute(i, latency_edges_ms=EDGES_MS, stable=top, candidate=top) for i in range(1, 6)]
+        _, verdict = after(percentile(), looks)
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "beyond the last bucket edge" in verdict.reason
+
+    def test_coarse_buckets_cannot_certify_a_fine_margin_and_the_sentence_says_so(self):
+        edges = (10.0, 50.0, 100.0, 500.0)
+        arm = ArmCounts(1000, 0, (100, 700, 180, 20, 0))
+        looks = [minute(i, latency_edges_ms=edges, stable=arm, candidate=arm) for i in range(1, 10)]
+        _, verdict = after(percentile(), looks)
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "no bucket edge" in verdict.reason

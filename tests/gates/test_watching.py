@@ -1,0 +1,182 @@
+"""What holds a release or warns: experiment checks, drift, agreement, limits, the tokenizer."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import multinomial
+
+from gates.evidence import ArmCounts, Profile, Resources
+from gates.homogeneity import HomogeneityState
+from gates.outcome import Outcome, combine
+from gates.panel import Panel, state_from_json, state_to_json
+from gates.policy import GatePolicy, LimitPolicy
+from tests.gates.support import World, look
+
+NOTHING = GatePolicy(
+    accuracy_shadow=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, errors_live=None,
+    latency=None, budget=None,
+)  # fmt: skip
+PANEL = Panel(NOTHING)
+CLASSES = ("refund", "cancel", "other")
+
+
+def judged(changes, looks=20, panel=PANEL, share=0.05):
+    """The last verdicts by gate after equal looks with ``changes(rng)``, through JSON at every look."""
+    rng, state = np.random.default_rng(3), panel.start()
+    for sequence in range(1, looks + 1):
+        seen = replace(look(rng, sequence, World(shadow_looks=0)), classes=CLASSES, token_edges=(8, 16), pairs=())
+        state, verdicts = panel.look(state_from_json(state_to_json(state)), replace(seen, **changes(rng)))
+    return {verdict.gate: verdict for verdict in verdicts}
+
+
+def counts(rng, total, chances):
+    return tuple(int(n) for n in rng.multinomial(total, chances))
+
+
+def profiles(stable, candidate, field):
+    return lambda rng: {
+        "stable_profile": Profile(**{field: counts(rng, 1000, stable)}),
+        "candidate_profile": Profile(**{field: counts(rng, 60, candidate)}),
+    }
+
+
+EVEN, SHIFTED = (0.5, 0.3, 0.2), (0.3, 0.4, 0.3)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (1, 5)])
+def test_evidence_of_a_difference_is_at_most_one_when_there_is_none(sizes):
+    """Exact enumeration of the second look, for any common distribution and a first look that misled."""
+    first = HomogeneityState().add((3, 0, 1), (1, 9, 2))
+    for chances in ((0.2, 0.5, 0.3), (0.9, 0.05, 0.05), (1 / 3, 1 / 3, 1 / 3)):
+        total = 0.0
+        outcomes = [[o for o in itertools.product(range(n + 1), repeat=3) if sum(o) == n] for n in sizes]
+        for x, y in itertools.product(*outcomes):
+            chance = multinomial.pmf(x, sizes[0], chances) * multinomial.pmf(y, sizes[1], chances)
+            total += chance * math.exp(first.add(x, y).log_e - first.log_e)
+        assert total <= 1 + 1e-12
+
+
+def test_equal_versions_raise_no_alarm():
+    verdicts = judged(profiles(EVEN, EVEN, "class_counts"))
+    assert verdicts["drift.classes"].outcome is Outcome.PASS
+    assert verdicts["experiment.ratio"].outcome is Outcome.PASS
+
+
+def test_other_inputs_hold_the_release_and_blame_the_experiment():
+    verdict = judged(profiles(EVEN, SHIFTED, "token_counts"))["experiment.inputs"]
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert not verdict.advisory
+    assert "experiment is broken" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("gate", "field"), [("drift.classes", "class_counts"), ("drift.confidence", "confidence_counts")]
+)
+def test_other_predictions_warn_and_ask_for_labels(gate, field):
+    verdict = judged(profiles(EVEN, SHIFTED, field))[gate]
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.advisory
+    assert "label" in verdict.reason
+
+
+def test_traffic_not_divided_as_configured_holds():
+    """5 % configured, 10 % realised."""
+
+    def double(rng):
+        arms = [ArmCounts(n, 0, (n,) + (0,) * 92) for n in (1080, 120)]
+        return {"stable": arms[0], "candidate": arms[1]}
+
+    verdict = judged(double)["experiment.ratio"]
+    assert (verdict.outcome, verdict.advisory) == (Outcome.INCONCLUSIVE, False)
+    assert "10 % of the requests" in verdict.reason
+
+
+def test_the_window_in_which_a_share_changes_is_not_held_against_the_routing():
+    rng, state = np.random.default_rng(1), PANEL.start()
+    for sequence in range(1, 41):
+        share = 0.01 if sequence % 2 else 0.5
+        arms = [ArmCounts(n, 0, (n,) + (0,) * 92) for n in (900, 300)]
+        seen = replace(look(rng, sequence, World()), candidate_share=share, stable=arms[0], candidate=arms[1])
+        state, verdicts = PANEL.look(state, seen)
+    assert next(v for v in verdicts if v.gate == "experiment.ratio").advisory
+
+
+def test_agreement_is_reported_and_never_blocks():
+    often = judged(lambda _: {"pairs_agreed": 80, "pairs_disagreed": 20})["agreement.shadow"]
+    rarely = judged(lambda _: {"pairs_agreed": 99, "pairs_disagreed": 1})["agreement.shadow"]
+    assert (often.outcome, often.advisory) == (Outcome.INCONCLUSIVE, True)
+    assert rarely.outcome is Outcome.PASS
+
+
+USED = Resources(memory_ratio=0.5, cpu_ratio=0.5, queue_depth=2.0, cold_starts=0, restarts=0, requests_per_busy_s=90.0)
+
+
+@pytest.mark.parametrize(
+    ("used", "gate"),
+    [
+        (replace(USED, memory_ratio=0.97), "resources.memory"),
+        (replace(USED, cpu_ratio=0.9), "resources.cpu"),
+        (replace(USED, gpu_ratio=0.99), "resources.gpu"),
+        (replace(USED, queue_depth=30.0), "resources.queue"),
+        (replace(USED, cold_starts=30), "resources.cold_starts"),
+        (replace(USED, restarts=2), "resources.restarts"),
+        (replace(USED, requests_per_busy_s=50.0), "throughput"),
+        (replace(USED, cost=4.0), "cost.per_1000"),
+    ],
+)
+def test_each_seed_measure_has_a_limit_that_warns(used, gate):
+    """Shown as a failure, recorded, and without a say: combine over the required verdicts is not a failure."""
+    panel = Panel(replace(NOTHING, limits=LimitPolicy(cost_per_1000_max=10.0)))
+    fine = judged(lambda _: {"candidate_resources": USED, "stable_resources": USED}, panel=panel)
+    over = judged(lambda _: {"candidate_resources": used, "stable_resources": USED}, panel=panel)
+    assert fine[gate].outcome in (Outcome.PASS, Outcome.INCONCLUSIVE)
+    assert over[gate].outcome is Outcome.FAIL
+    assert combine(v.outcome for v in over.values() if not v.advisory) is not Outcome.FAIL
+
+
+def test_a_warning_ends_when_its_cause_does():
+    """Unlike a failure it is not kept."""
+    calls = itertools.count()
+    verdicts = judged(lambda _: {"candidate_resources": replace(USED, cpu_ratio=0.9 if next(calls) < 19 else 0.4)})
+    assert verdicts["resources.cpu"].outcome is Outcome.PASS
+
+
+def test_unknown_tokens_and_truncation_are_watched():
+    profile = Profile(tokens=1000, unknown_tokens=200, truncated=5, requests=100)
+    verdicts = judged(lambda _: {"candidate_profile": profile})
+    assert verdicts["tokenization.unknown"].outcome is Outcome.FAIL
+    assert verdicts["tokenization.truncated"].outcome is Outcome.FAIL
+
+
+def test_a_tokenizer_other_than_the_pinned_one_fails_the_release():
+    """Lessons, mteb 5377: silently other token ids."""
+    same = judged(lambda _: {"candidate_profile": Profile(tokenizer="ab12"), "tokenizer_pinned": "ab12"})
+    other = judged(lambda _: {"candidate_profile": Profile(tokenizer="cd34"), "tokenizer_pinned": "ab12"})
+    assert same["tokenization.fingerprint"].outcome is Outcome.PASS
+    assert (other["tokenization.fingerprint"].outcome, other["tokenization.fingerprint"].advisory) == (
+        Outcome.FAIL,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"candidate_profile": Profile(class_counts=(1, 2))}, "candidate_profile.class_counts"),
+        ({"candidate_profile": Profile(token_counts=(1, -2, 0))}, "candidate_profile.token_counts"),
+        ({"candidate_profile": Profile(tokens=1, unknown_tokens=2)}, "candidate_profile"),
+        (
+            {"stable_profile": Profile(confidence_counts=(1,)), "candidate_profile": Profile(confidence_counts=(1, 2))},
+            "candidate_profile.confidence_counts",
+        ),
+        ({"candidate_resources": Resources(cpu_ratio=math.nan)}, "resources.cpu"),
+        ({"candidate_resources": Resources(queue_depth=-1.0)}, "resources.queue"),
+    ],
+)
+def test_bad_profiles_and_resources_are_errors_that_name_the_field(change, field):
+    errors = [v.reason for v in judged(lambda _: change, looks=1).values() if v.outcome is Outcome.ERROR]
+    assert errors
+    assert all(field in reason for reason in errors)
