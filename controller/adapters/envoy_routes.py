@@ -34,6 +34,7 @@ _MIRROR_PER_PCT = 10_000
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9._]+")
 
+_COPY_TO_HEADER = "x-serin-copy-to"  # between Envoy's weights and its mirror: which cluster gets the copy
 _CONFIRM_WITHIN_S = 1.0
 _CONFIRM_POLL_S = 0.005
 _CONNECT_WITHIN_S = 0.5
@@ -157,15 +158,7 @@ def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
     # The known good version comes last. Sticky requests are placed by hash on one line from 0 to 100 %, filled in this
     # order, so a growing canary keeps the requests that it has and takes new ones at its end.
     versions = sorted(table.weights_pct, key=lambda version: (version == table.known_good, version))
-    weighted: dict[str, Any] = {
-        "clusters": [
-            {
-                "name": cluster_name(table.model, version),
-                "weight": _units(table.weights_pct[version], _WEIGHTS_PER_PCT, f"weight of version {version}"),
-            }
-            for version in versions
-        ]
-    }
+    weighted: dict[str, Any] = {"clusters": [_encode_share(table, version) for version in versions]}
     action: dict[str, Any] = {
         "weighted_clusters": weighted,
         "prefix_rewrite": PREDICT_ROUTE,
@@ -177,7 +170,7 @@ def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
         weighted["use_hash_policy"] = True
         action["hash_policy"] = [{"header": {"header_name": options.sticky_header}}]
     if table.mirror is not None:
-        action["request_mirror_policies"] = [_encode_mirror(table.model, table.mirror)]
+        action["request_mirror_policies"] = [_encode_mirror(table.mirror)]
     override = table.override
     return {
         "name": table.model,
@@ -188,6 +181,7 @@ def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
                 _METADATA: {
                     "generation": table.generation,
                     "known_good": table.known_good,
+                    "mirror": table.mirror and table.mirror.version,
                     "override": override and {"reason": override.reason, "by": override.by, "at_s": override.at_s},
                 }
             }
@@ -195,14 +189,26 @@ def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
     }
 
 
-def _encode_mirror(model: str, mirror: Mirror) -> dict[str, Any]:
+def _encode_share(table: TrafficTable, version: str) -> dict[str, Any]:
+    """One version's weight, and where the copies of what it serves go: the header is set or removed for each request,
+    so that a client cannot choose."""
+    weight = _units(table.weights_pct[version], _WEIGHTS_PER_PCT, f"weight of version {version}")
+    share: dict[str, Any] = {"name": cluster_name(table.model, version), "weight": weight}
+    twin = table.copied_to(version)
+    if twin is None:
+        return {**share, "request_headers_to_remove": [_COPY_TO_HEADER]}
+    copy_to = {"key": _COPY_TO_HEADER, "value": cluster_name(table.model, twin)}
+    return {**share, "request_headers_to_add": [{"header": copy_to, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
+
+
+def _encode_mirror(mirror: Mirror) -> dict[str, Any]:
     numerator = _units(mirror.pct, _MIRROR_PER_PCT, f"mirror to version {mirror.version}")
     marked = {
         "header": {"key": TRAFFIC_HEADER, "value": Traffic.SHADOW.value},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
     return {
-        "cluster": cluster_name(model, mirror.version),
+        "cluster_header": _COPY_TO_HEADER,
         "runtime_fraction": {"default_value": {"numerator": numerator, "denominator": "MILLION"}},
         "request_headers_mutations": [{"append": marked}],
     }
@@ -223,7 +229,7 @@ def _decode(model: str, route: Mapping[str, Any]) -> TrafficTable:
     mirror = None
     for policy in action.get("request_mirror_policies", ()):
         numerator = policy["runtime_fraction"]["default_value"]["numerator"]
-        mirror = Mirror(policy["cluster"].removeprefix(prefix), numerator / _MIRROR_PER_PCT)
+        mirror = Mirror(stored["mirror"], numerator / _MIRROR_PER_PCT)
     override = stored["override"]
     return TrafficTable(
         model=model,

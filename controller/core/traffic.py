@@ -10,7 +10,12 @@ _ROUNDING_PCT = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Copies ``pct`` percent of requests to ``version``; nobody waits for the answers."""
+    """Copies ``pct`` percent of what the others serve to ``version``, and as much of what it serves back to the version
+    with the largest weight besides; nobody waits for the answers.
+
+    Both ways, so that at 100 % each version carries the whole load at every step: their latencies can be compared, and
+    a candidate is promoted to no load that it has not carried before.
+    """
 
     version: str
     pct: float
@@ -56,9 +61,14 @@ class TrafficTable:
         """The configured share, 0 to 1, of live requests that the version serves."""
         return self.weights_pct.get(version, 0.0) / HUNDRED_PCT
 
-    def same_routing(self, other: "TrafficTable") -> bool:
-        """Whether both send requests to the same places, whatever their generation."""
-        return self.weights_pct == other.weights_pct and self.mirror == other.mirror
+    def copied_to(self, version: str) -> str | None:
+        """Which version gets the copies of what ``version`` serves; None where nobody does."""
+        if self.mirror is None:
+            return None
+        if version != self.mirror.version:
+            return self.mirror.version
+        others = [other for other in self.weights_pct if other != version]
+        return max(others, key=lambda other: self.weights_pct[other], default=None)
 
     def next(self, **changes: object) -> "TrafficTable":
         """The table that follows this one: the changes, and the generation one higher."""

@@ -142,8 +142,26 @@ class TestMirror:
         world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}, mirror=Mirror("7", 50.0)))
         world.envoy.ask(400)
         shadow = {request["x-request-id"] for request in world.v7.requests if "x-serin-traffic" in request}
-        served_by_6 = set(world.v6.ids)
+        served_by_6 = {request["x-request-id"] for request in world.v6.requests if "x-serin-traffic" not in request}
         assert 0.35 < len(shadow & served_by_6) / len(served_by_6) < 0.65
+
+
+    def test_copies_go_both_ways(self, world: World) -> None:
+        """Whoever serves a request, the other gets its copy: each version carries every request once, at every step."""
+        world.route(replace(STABLE, weights_pct={"6": 70.0, "7": 30.0}, mirror=Mirror("7", 100.0)))
+        world.envoy.ask(200)
+        eventually(lambda: len(world.v6.ids) == len(world.v7.ids) == 200, what="each request at both versions")
+        assert set(world.v6.ids) == set(world.v7.ids)
+        live = [sum("x-serin-traffic" not in request for request in v.requests) for v in (world.v6, world.v7)]
+        assert sum(live) == 200
+        assert 30 <= live[1] <= 90
+
+    def test_a_client_cannot_choose_who_gets_a_copy(self, world: World) -> None:
+        """The header by which Envoy hands the copy on is its own: what a client sends in it changes nothing."""
+        world.route(replace(STABLE, weights_pct={"7": 100.0}, mirror=Mirror("7", 100.0)))
+        world.envoy.ask(20, headers={"x-serin-copy-to": "intent-v6"})
+        assert len(world.v7.requests) == 20
+        assert not world.v6.requests
 
 
 @pytest.mark.integration
