@@ -203,7 +203,7 @@ def _gates(release: Release, width: int) -> list[Text]:
         sentence = Text(shortened(_sentence(verdict), room), "" if wide else "dim")
         drawn += [Text.assemble(line, sentence)] if wide else [line, Text.assemble("  ", sentence)]
     if idle:
-        names = f"{len(idle)} advisory gates without data: {', '.join(verdict.gate for verdict in idle)}"
+        names = f"advisory, without data: {', '.join(verdict.gate for verdict in idle)}"
         drawn.append(Text(shortened(names, width - 2), "dim"))
     return drawn
 

@@ -34,7 +34,7 @@ class TimeScale:
         for piece in self.pieces:
             if at_s <= piece.end_s:
                 share = (at_s - piece.start_s) / (piece.end_s - piece.start_s)
-                return piece.start + share * (piece.end - piece.start)
+                return min(piece.start + share * (piece.end - piece.start), 1.0)
         return 1.0
 
     def ticks(self, count: int) -> Iterator[float]:

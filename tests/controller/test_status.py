@@ -1,0 +1,226 @@
+"""The status table and its exit codes."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from controller.codec import record_of
+from controller.core.release import Phase
+from controller.core.traffic import Mirror, Override, TrafficTable
+from controller.errors import TransientError
+from controller.ports import DeploymentStatus, ReleaseRecord
+from controller.status import Snapshot, current, exit_code, is_settled, never, status_table, watch
+from gates.outcome import Outcome
+from gates.verdict import Stage, Verdict
+from tests.controller import releases
+
+NOW_S = releases.NOW_S + 100
+TABLE = TrafficTable("intent", {"6": 95.0, "7": 5.0}, Mirror("7", 100.0))
+LONG = "Latency is not settled yet: the candidate took longer in 19 of 327 requests; about 1,200 more would settle it."
+VERDICT = Verdict(
+    "latency.p95", Stage.LIVE, Outcome.INCONCLUSIVE, LONG, value=1.24, unit="times", threshold=1.15, samples=327,
+    samples_needed=1_527,
+)  # fmt: skip
+
+
+def record(phase: Phase, **changes: object) -> ReleaseRecord:
+    return record_of(releases.release_in(phase, **changes), 1)  # type: ignore[arg-type]
+
+
+def drawn(*records: ReleaseRecord, width: int = 140, **options: object) -> str:
+    console = Console(width=width, file=io.StringIO(), **options)  # type: ignore[arg-type]
+    console.print(status_table(records, now_s=NOW_S, traffic={"intent": TABLE}))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+# --- exit codes -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("phase", "code"),
+    [
+        (Phase.PROMOTED, 0),
+        (Phase.PROBATION, 0),
+        (Phase.ROLLED_BACK, 1),
+        (Phase.REJECTED, 1),
+        (Phase.HELD, 3),
+        (Phase.SUPERSEDED, 3),
+        (Phase.ABORTED, 3),
+    ],
+)
+def test_exit_codes_of_settled_releases(phase: Phase, code: int) -> None:
+    assert exit_code(record(phase)) == code
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING]
+)
+def test_a_release_in_progress_is_never_a_success(phase: Phase) -> None:
+    """argo 1225: a passing blip in the middle must not end a pipeline with 0, even when every gate passes just now."""
+    assert exit_code(record(phase)) == 3
+
+
+@pytest.mark.parametrize(("ending", "code"), [(Phase.ROLLED_BACK, 1), (Phase.HELD, 3), (Phase.ABORTED, 3)])
+def test_on_the_way_back_the_end_is_already_known(ending: Phase, code: int) -> None:
+    assert exit_code(record(Phase.ROLLING_BACK, ending=ending)) == code
+
+
+def test_a_release_that_could_not_be_judged_is_an_error() -> None:
+    """Held because a source was away is 4, not 3: the pipeline's reader looks at us, not at the model."""
+    assert exit_code(record(Phase.HELD, faults={"metrics": "did not answer"})) == 4
+    broken = {"errors.live": releases.verdict("errors.live", Outcome.ERROR, Stage.LIVE)}
+    assert exit_code(record(Phase.HELD, verdicts=broken)) == 4
+    advisory = {"throughput": releases.verdict("throughput", Outcome.ERROR, Stage.LIVE, advisory=True)}
+    assert exit_code(record(Phase.HELD, verdicts=advisory)) == 3
+    assert exit_code(record(Phase.ROLLED_BACK, faults={"registry": "did not answer"})) == 1
+
+
+def test_waiting_ends_when_a_person_must_decide_but_not_in_the_middle() -> None:
+    """argo 1389: waiting on a paused release must come back."""
+    assert all(is_settled(record(phase)) for phase in (Phase.HELD, Phase.PROBATION, Phase.PROMOTED, Phase.ABORTED))
+    assert not any(is_settled(record(phase)) for phase in (Phase.SHADOW, Phase.CANARY, Phase.ROLLING_BACK))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+def test_the_table_says_where_a_canary_stands() -> None:
+    text = drawn(record(Phase.CANARY, step=1, phase_since_s=NOW_S - 75, routed=True, reason="5 % went well."))
+    for words in (
+        "intent", "version 7", "Canary 50 %, step 2 of 2", "champion version 6", "for 1 min 15 s",
+        "deadline in 58 min 20 s", "version 6 95 %, version 7 5 %; 100 % mirrored to version 7", "5 % went well.",
+    ):  # fmt: skip
+        assert words in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 109, 110, 140, 200])
+def test_every_gate_fits_every_width(width: int) -> None:
+    """Numbers stay whole and aligned; only the sentence is shortened."""
+    text = drawn(record(Phase.CANARY, verdicts={"latency.p95": VERDICT}), width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    (line,) = [line for line in text.splitlines() if "latency.p95" in line]
+    assert "… inconclusive" in line
+    assert ["1.24", "1.15", "327 of 1,527"] == [part for part in ("1.24", "1.15", "327 of 1,527") if part in line]
+    assert "Latency is not settled yet: the" in text
+
+
+def test_without_colour_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR is respected, and each outcome is told by a word and a symbol."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    verdicts = {name: releases.verdict(name, Outcome(name), Stage.LIVE) for name in Outcome}
+    text = drawn(record(Phase.CANARY, verdicts=verdicts), force_terminal=True)
+    assert "\x1b[3" not in text
+    for words in ("✓ pass", "✕ fail", "… inconclusive", "! error"):
+        assert words in text
+
+
+def test_markup_in_names_is_shown_as_it_is() -> None:
+    hostile = replace(VERDICT, reason="[bold red]not markup[/bold red] [/]")
+    text = drawn(record(Phase.CANARY, verdicts={"latency.p95": hostile}, reason="[link=file:///]click[/link]"))
+    assert "[bold red]not markup[/bold red] [/]" in text
+    assert "[link=file:///]click[/link]" in text
+
+
+def test_advisory_gates_without_data_share_a_line() -> None:
+    idle = Verdict("throughput", Stage.LIVE, Outcome.INCONCLUSIVE, "Not measured.", advisory=True)
+    text = drawn(record(Phase.CANARY, verdicts={"throughput": idle, "latency.p95": VERDICT}))
+    assert "advisory, without data: throughput" in text
+    assert "Not measured." not in text
+
+
+def test_faults_replicas_and_overrides_are_named() -> None:
+    """What stands in the way is on the screen, not only in a log."""
+    console = Console(width=140, file=io.StringIO())
+    table = replace(TABLE, override=Override("incident 42", "ana", NOW_S))
+    status = DeploymentStatus("7", None, ready=False, failed=True, detail="killed by signal 9")
+    release = record(Phase.CANARY, faults={"metrics": "did not answer within 2 s"})
+    console.print(
+        status_table([release], now_s=NOW_S, traffic={"intent": table}, deployments={"intent": {"7": status}})
+    )
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    for words in ("no metrics", "did not answer within 2 s", "killed by signal 9", "set by ana: incident 42"):
+        assert words in text
+
+
+def test_a_model_without_a_release_and_nothing_at_all() -> None:
+    assert "no release" in drawn()
+    console = Console(width=80, file=io.StringIO())
+    console.print(status_table([], now_s=NOW_S, traffic={}))
+    assert isinstance(console.file, io.StringIO)
+    assert "No release yet" in console.file.getvalue()
+
+
+def test_of_each_model_the_release_in_progress_is_shown() -> None:
+    old, new = record(Phase.ROLLED_BACK), replace(record(Phase.CANARY), release_id="newer", started_at_s=NOW_S)
+    topic = replace(record(Phase.PROMOTED), model="topic", started_at_s=1.0)
+    assert [found.release_id for found in current([topic, new, old])] == ["newer", topic.release_id]
+    assert current([replace(old, started_at_s=NOW_S + 5), new])[0].release_id == "newer"
+
+
+# --- watching ---------------------------------------------------------------------------------------------------------
+def snapshots(*phases: Phase) -> Iterator[Snapshot]:
+    for phase in phases:
+        yield Snapshot([record(phase)], NOW_S, {"intent": TABLE})
+
+
+def plain() -> Console:
+    return Console(width=120, file=io.StringIO())
+
+
+def test_watching_ends_with_the_exit_code_of_the_end() -> None:
+    seen = snapshots(Phase.SHADOW, Phase.CANARY, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
+    pauses: list[float] = []
+    code = watch(lambda: next(seen), plain(), refresh_s=2.0, until=lambda s: s.settled, sleep=pauses.append)
+    assert code == 1
+    assert pauses == [2.0, 2.0, 2.0]
+
+
+def test_watching_gives_up_with_a_code_of_its_own() -> None:
+    canary = next(snapshots(Phase.CANARY))
+    code = watch(lambda: canary, plain(), until=lambda s: s.settled, timeout_s=3, sleep=lambda _: None)
+    assert code == 5
+
+
+def test_a_moments_silence_does_not_end_the_watch() -> None:
+    """The last table stays on the screen, with a line that says what does not answer."""
+    seen: list[Snapshot | TransientError] = [
+        *snapshots(Phase.CANARY), TransientError("journal", "database is locked"), *snapshots(Phase.PROMOTED),
+    ]  # fmt: skip
+
+    def fetch() -> Snapshot:
+        found = seen.pop(0)
+        if isinstance(found, TransientError):
+            raise found
+        return found
+
+    console = plain()
+    assert watch(fetch, console, until=lambda s: s.settled, sleep=lambda _: None) == 0
+    assert isinstance(console.file, io.StringIO)
+    assert "journal does not answer: database is locked" in console.file.getvalue()
+
+
+def test_where_there_is_no_terminal_only_changes_are_printed() -> None:
+    """A CI log shows each phase once, however long it lasts."""
+    seen = snapshots(*[Phase.SHADOW] * 50, *[Phase.CANARY] * 50, Phase.PROMOTED)
+    console = plain()
+    watch(lambda: next(seen), console, until=lambda s: s.settled, sleep=lambda _: None)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("release of version") == 3
+
+
+def test_on_a_terminal_the_table_is_drawn_over_itself_and_the_screen_given_back() -> None:
+    console = Console(width=120, file=io.StringIO(), force_terminal=True)
+    seen = snapshots(Phase.CANARY, Phase.HELD)
+    assert watch(lambda: next(seen), console, until=lambda s: s.settled, sleep=lambda _: None) == 3
+    assert isinstance(console.file, io.StringIO)
+    written = console.file.getvalue()
+    assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor, hidden and shown again
+
+
+def test_the_worst_of_several_models_counts() -> None:
+    both = Snapshot(
+        [record(Phase.PROMOTED), replace(record(Phase.ROLLED_BACK), model="topic")], NOW_S, {"intent": TABLE}
+    )
+    assert (both.exit_code, both.settled) == (1, True)
+    assert (Snapshot([], NOW_S, {}).exit_code, Snapshot([], NOW_S, {}).settled, never(both)) == (3, False, False)
