@@ -37,6 +37,7 @@ from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError
 from controller.packages import Package, PackageStore
 from controller.ports import (
+    CHAMPION,
     Clock,
     CounterCursor,
     Deployments,
@@ -51,7 +52,6 @@ from controller.ports import (
     Traffic,
 )
 from controller.preflight import judge_replica, package_refused
-from controller.watch import CHAMPION
 from gates.checks import LABELS, METRICS, PREDICTIONS
 from gates.evidence import ArmCounts, Fault, Look
 from gates.suite import judge_suite

@@ -80,6 +80,12 @@ class RegisteredVersion:
     ready: bool  # the registry has finished taking it in
 
 
+CANDIDATE = "candidate"
+"""The alias that asks for a release of the version it points at."""
+CHAMPION = "champion"
+"""The alias that tells which version serves."""
+
+
 class Registry(Protocol):
     def models(self) -> Sequence[str]:
         """Names of every registered model."""

@@ -22,7 +22,7 @@ from controller.errors import ConflictError, PermanentError, SerinError, Transie
 from controller.packages import PackageStore
 from controller.perform import Performer, World
 from controller.ports import Inbox, Journal
-from controller.watch import CANDIDATE, CHAMPION, RegistryWatch
+from controller.watch import RegistryWatch
 from serving.artifact import ArtifactError
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from controller.adapters.mlflow_registry import MlflowRegistry
 from controller.errors import UsageError
-from controller.ports import RegisteredVersion
-from controller.watch import CANDIDATE
+from controller.ports import CANDIDATE, RegisteredVersion
 from serving.artifact import ArtifactError, Manifest
 from serving.export import ExportError
 from serving.packaging import build_package
