@@ -10,12 +10,14 @@ from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_
 from controller.adapters.loopback import free_port
 from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
 from controller.adapters.processes import end_recorded
+from controller.adapters.processes_os import end_groups
 from controller.adapters.prometheus_server import prometheus_command, prometheus_config, prometheus_ready_url
-from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers
+from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers, running_supervisor
 from controller.settings import Home, Settings
 from serving.contract import HEALTH_ROUTE
 
 LOOPBACK = "127.0.0.1"
+_END_WITHIN_S = 60.0  # it drains what it runs
 
 __all__ = ["end_everything", "free_port", "run_everything"]
 
@@ -41,7 +43,11 @@ def run_everything(
 
 
 def end_everything(home: Home) -> list[str]:
-    """End what an earlier run left behind; returns the names."""
+    """End what runs here, in order, or what an earlier run left behind; returns the names."""
+    supervisor = running_supervisor(home.path)
+    if supervisor is not None:
+        end_groups([supervisor], grace_s=_END_WITHIN_S, reap=())
+        return ["serin up", *end_recorded(home.deployments)]
     return [*end_leftovers(home.path), *end_recorded(home.deployments)]
 
 
