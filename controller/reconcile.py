@@ -21,7 +21,7 @@ from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import ConflictError, PermanentError, SerinError, TransientError
 from controller.packages import PackageStore
 from controller.perform import Performer, World
-from controller.ports import Inbox, Journal
+from controller.ports import CANDIDATE, CHAMPION, Inbox, Journal
 from controller.watch import RegistryWatch
 from serving.artifact import ArtifactError
 

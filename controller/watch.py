@@ -5,6 +5,7 @@ from controller.errors import TransientError
 from controller.packages import PackageStore
 from controller.ports import CANDIDATE, CHAMPION, Clock, Registry
 
+
 class RegistryWatch:
     """What the alias ``candidate`` points at, asked at most every ``poll_s``, and less often while nobody answers."""
 
