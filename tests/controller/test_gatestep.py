@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from controller.adapters.replicas import HttpReplicas
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.gatestep import GateResult, Question, World, run_gate, summary, write_json, write_junit, write_summary
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
 from gates.verdict import Stage, Verdict
 from serving.artifact import ArtifactError
+from serving.packaging import build_package
+from suites.cases import load
+from tests.serving.replica import REPOSITORY, replica
 
 CASES = 400
 POLICY = GatePolicy(suite=SuitePolicy(accuracy_min=0.8, calibration_gap_max=0.15))
@@ -138,9 +142,7 @@ def test_a_bad_model_fails_and_the_worst_slice_comes_first(ask: Callable[..., Ga
     assert len(found.wrong) == 10
 
 
-def test_a_loss_against_the_baseline_fails_above_the_floor(
-    ask: Callable[..., GateResult], models: Models
-) -> None:
+def test_a_loss_against_the_baseline_fails_above_the_floor(ask: Callable[..., GateResult], models: Models) -> None:
     """One after the other, on the same cases: two replicas never run at once."""
     found = ask("models:/intent/4", baseline="models:/intent/6")
     assert found.exit_code == 1
@@ -202,12 +204,38 @@ def test_a_suite_that_cannot_be_used_is_the_callers_mistake(models: Models, tmp_
     """Exit code 2: the file, the line and the field are named."""
     with pytest.raises(UsageError, match="suite is needed"):
         run_gate(Question("models:/intent/7", ()), models.world)
-    with pytest.raises(UsageError, match="missing.jsonl"):
+    with pytest.raises(UsageError, match=r"missing\.jsonl"):
         run_gate(Question("models:/intent/7", (tmp_path / "missing.jsonl",)), models.world)
     odd = tmp_path / "odd.jsonl"
     odd.write_text(json.dumps({"id": "1", "text": "1 refund", "label": "unheard_of"}))
     with pytest.raises(UsageError, match="unheard_of"):
         run_gate(Question("models:/intent/7", (odd,)), models.world)
+
+
+@pytest.mark.integration
+def test_a_real_replica_of_a_committed_checkpoint_is_judged(tmp_path: Path) -> None:
+    """The whole step with nothing in memory: a package, `python -m serving`, HTTP, the committed suite."""
+    checkpoints = REPOSITORY / "suites" / "intents"
+    build_package(checkpoints / "checkpoints" / "v1", tmp_path / "v1")
+    asked: list[str] = []
+
+    @contextmanager
+    def serve(package: Path) -> Iterator[str]:
+        with replica(package) as running:
+            asked.append(running.url)
+            yield running.url
+
+    def obtain(uri: str) -> Path:
+        raise PermanentError(f"no registry for {uri}")
+
+    replicas = HttpReplicas()
+    question = Question(str(tmp_path / "v1"), (checkpoints / "suite.jsonl",))
+    found = run_gate(question, World(obtain, serve, replicas))
+    replicas.close()
+    accuracy = found.verdicts[0]
+    assert (accuracy.gate, accuracy.outcome) == ("accuracy.suite", Outcome.PASS), found.sentence
+    assert accuracy.samples == len(load(checkpoints / "suite.jsonl"))
+    assert len(asked) == 1
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The report's data: read from the journal alone, and from nothing else."""
 
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -60,7 +61,7 @@ def test_phases_follow_each_other_without_a_gap(promoted: Journal) -> None:
         "Pending", "Preflight", "Suite", "Shadow", "Canary 5 %", "Canary 25 %", "Canary 50 %",
         "Promoting", "Probation", "Promoted",
     ]  # fmt: skip
-    assert all(before.end_s == after.start_s for before, after in zip(phases, phases[1:], strict=False))
+    assert all(before.end_s == after.start_s for before, after in itertools.pairwise(phases))
 
 
 def test_evidence_adds_up_to_what_the_looks_hold(promoted: Journal) -> None:
@@ -218,7 +219,7 @@ def test_missing_entries_are_refused(slow: Journal) -> None:
 
 
 def test_thousands_of_looks_take_seconds_and_stay_small() -> None:
-    """A release of hours, looked at every few seconds, is one pass: about 1.2 s; the bound leaves room for a busy host."""
+    """A release of hours is one pass: about 1.2 s for 5,000 looks; the bound leaves room for a busy host."""
     journal = support.play(replace(support.SLOW, stop_after_s=472))
     last = next(entry for entry in reversed(journal.entries) if entry.entry.kind == "Looked")
     journal.entries += [
@@ -256,4 +257,6 @@ def _timed(sequence: int, *, share: float, stable: int, candidate: int | None) -
 
     window = Window(START_S + 10 * sequence, START_S + 10 * sequence + 10)
     served = arm(candidate) if candidate is not None else None
-    return Look(sequence, window, share, EDGES_MS, stable=arm(stable), candidate=served, stable_labels=LabelCounts(1, 0))
+    return Look(
+        sequence, window, share, EDGES_MS, stable=arm(stable), candidate=served, stable_labels=LabelCounts(1, 0)
+    )

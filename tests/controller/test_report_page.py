@@ -21,8 +21,7 @@ from tests.controller.report_support import START_S, Journal, started
 
 HOSTILE = "</style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 SCENES = {
-    name: getattr(support, name)
-    for name in ("PROMOTED", "LESS_ACCURATE", "OVERCONFIDENT", "SLOW", "WITHOUT_METRICS")
+    name: getattr(support, name) for name in ("PROMOTED", "LESS_ACCURATE", "OVERCONFIDENT", "SLOW", "WITHOUT_METRICS")
 }
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -115,7 +114,9 @@ def test_hostile_names_and_reasons_stay_text() -> None:
     """Model names, people, gates and reasons come from outside; none of them may become markup."""
     journal = Journal()
     verdict = Verdict(HOSTILE, Stage.LIVE, Outcome.FAIL, HOSTILE, value=1.0, unit=HOSTILE, samples=3)
-    hostile = replace(started(), model=HOSTILE, by=HOSTILE, reason=HOSTILE, stable=replace(support.STABLE, number=HOSTILE))
+    hostile = replace(
+        started(), model=HOSTILE, by=HOSTILE, reason=HOSTILE, stable=replace(support.STABLE, number=HOSTILE)
+    )
     journal.write(
         [
             replace(hostile, candidate=replace(support.CANDIDATE, number=HOSTILE, fingerprint=HOSTILE)),
