@@ -47,6 +47,10 @@ class LiveAccuracyGate:
         margin = self.policy.margin_points / 100
         return DifferenceTest(margin, tuple(margin * guess for guess in _GUESSES))
 
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
     def start(self) -> LiveAccuracyState:
         return LiveAccuracyState(self._harm.start(), self._safe.start())
 
@@ -85,7 +89,7 @@ class LiveAccuracyGate:
             samples=arms.candidate_total,
             samples_needed=needed if outcome is Outcome.INCONCLUSIVE else None,
             window=look.window,
-            advisory=not policy.required and outcome is not Outcome.FAIL,
+            advisory=not self.required and outcome is not Outcome.FAIL,
         )
 
     def _reason(self, outcome: Outcome, arms: Arms, points: float | None, needed: int | None) -> str:

@@ -56,6 +56,10 @@ class PairedAccuracyGate:
     def _margin(self) -> float:
         return self.policy.margin_points / 100
 
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
     def start(self) -> PairedAccuracyState:
         return PairedAccuracyState()
 
@@ -110,7 +114,7 @@ class PairedAccuracyGate:
             samples=state.labels,
             samples_needed=needed,
             window=look.window,
-            advisory=not policy.required and outcome is not Outcome.FAIL,
+            advisory=not self.required and outcome is not Outcome.FAIL,
         )
 
     def _interval(self, state: PairedAccuracyState) -> Interval:

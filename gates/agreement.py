@@ -22,6 +22,7 @@ class AgreementGate:
     name: str = "agreement.shadow"
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({PREDICTIONS})
+    required: bool = False
 
     def start(self) -> ShareState:
         return ShareState()

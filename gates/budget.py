@@ -32,6 +32,7 @@ class BudgetGate:
     name: str = "budget.burn"
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({METRICS})
+    required: bool = False
 
     @property
     def _allowed(self) -> float:

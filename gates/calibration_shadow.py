@@ -60,6 +60,7 @@ class CalibrationGate:
     name: str = "calibration.shadow"
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+    required: bool = True
 
     def start(self) -> CalibrationState:
         fresh = self._test(0.0).start()

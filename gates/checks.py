@@ -74,6 +74,8 @@ def _arm(name: str, arm: ArmCounts, edges: int) -> Iterator[str]:
         return
     if arm.errors > arm.requests:
         yield f"{name}.errors: {arm.errors} errors of {arm.requests} requests"
+    if arm.error_clusters is not None and not (_is_count(arm.error_clusters) and arm.error_clusters <= arm.errors):
+        yield f"{name}.error_clusters: {arm.error_clusters!r} of {arm.errors} errors"
     if not all(_is_count(count) for count in arm.latency_counts):
         yield f"{name}.latency_counts: an entry is not a count"
     elif len(arm.latency_counts) != edges + 1:

@@ -42,6 +42,7 @@ class ErrorsGate:
     alpha: float
     promotion_alpha: float
     sources: frozenset[str] = frozenset({METRICS})
+    required: bool = True
 
     @property
     def name(self) -> str:
@@ -62,14 +63,16 @@ class ErrorsGate:
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         own = look.candidate if self.stage is Stage.LIVE else look.shadow
         seen = [arm for arm in (look.shadow, own if self.stage is Stage.LIVE else None) if arm is not None]
-        certifying = _arms(seen, look.stable)
-        harmful = _arms([own] if own is not None else [], look.stable)
+        compared = [arm for arm in (*seen, look.stable) if arm is not None]
+        if self.policy.count_clusters and any(arm.error_clusters is None for arm in compared):
+            reason = "error_clusters: not counted, though the policy compares errors by cluster."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        certifying, harmful = self._arms(seen, look.stable), self._arms([own] if own else [], look.stable)
+        errors = sum(arm.errors for arm in seen)
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful),
             ratio=self._safe.add(state.ratio, certifying),
-            share=below(self.policy.error_ratio_max).add(
-                state.share, certifying.candidate_events, certifying.candidate_total
-            ),
+            share=below(self.policy.error_ratio_max).add(state.share, errors, certifying.candidate_total),
             bounds=state.bounds.add(harmful),
             requests=state.requests + harmful.candidate_total,
         )
@@ -79,6 +82,19 @@ class ErrorsGate:
             what = "No live traffic yet" if self.stage is Stage.LIVE else "No mirrored request yet"
             return following, self._waiting(look, following, what)
         return following, self._verdict(following, look, timing)
+
+    def _arms(self, candidates: list[ArmCounts], stable: ArmCounts | None) -> Arms:
+        """What is compared: errors, or where they come in bursts the sessions that had any."""
+
+        def events(arm: ArmCounts) -> int:
+            return arm.errors if arm.error_clusters is None or not self.policy.count_clusters else arm.error_clusters
+
+        return Arms(
+            candidate_events=sum(events(arm) for arm in candidates),
+            candidate_total=sum(arm.requests for arm in candidates),
+            stable_events=events(stable) if stable else 0,
+            stable_total=stable.requests if stable else 0,
+        )
 
     def _waiting(self, look: Look, state: ErrorsState, what: str) -> Verdict:
         reason = f"{what}: the error rate can be judged once the candidate answers requests."
@@ -143,12 +159,3 @@ class ErrorsGate:
             mirrored = "" if all_own else f", by {state.share.total:,} live and mirrored requests"
             return f"Server errors hold: {certificate}{mirrored}; {seen}."
         return f"Server errors not settled yet: {seen}; {more(needed, state.share.total, 'requests')}."
-
-
-def _arms(candidates: list[ArmCounts], stable: ArmCounts | None) -> Arms:
-    return Arms(
-        candidate_events=sum(arm.errors for arm in candidates),
-        candidate_total=sum(arm.requests for arm in candidates),
-        stable_events=stable.errors if stable else 0,
-        stable_total=stable.requests if stable else 0,
-    )

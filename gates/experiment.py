@@ -37,6 +37,7 @@ class ShareGate:
     name: str = "experiment.ratio"
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({METRICS})
+    required: bool = False
 
     def start(self) -> RealisedShare:
         return RealisedShare(_RATIOS.start())
@@ -94,6 +95,7 @@ class DistanceGate:
     holds: bool  # what to do when not: hold the release, or only warn
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({PREDICTIONS})
+    required: bool = False
 
     def start(self) -> HomogeneityState:
         return HomogeneityState()

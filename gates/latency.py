@@ -77,6 +77,7 @@ class LatencyGate:
     promotion_alpha: float
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({METRICS})
+    required: bool = True
 
     @property
     def name(self) -> str:

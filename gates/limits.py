@@ -44,6 +44,7 @@ class LimitGate:
     at_least: bool = False
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({METRICS})
+    required: bool = False
 
     def start(self) -> LimitState:
         return LimitState()
@@ -92,6 +93,7 @@ class TokenizerGate:
     name: str = "tokenization.fingerprint"
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({PREDICTIONS})
+    required: bool = False
 
     def start(self) -> TokenizerState:
         return TokenizerState()

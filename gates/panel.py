@@ -84,13 +84,18 @@ class Panel:
         return PanelState(deadline_s=deadline_s, gates=tuple((gate.name, gate.start()) for gate in self._gates))
 
     def look(self, state: PanelState, look: Look) -> tuple[PanelState, tuple[Verdict, ...]]:
-        """Judge one look: the next state, and one verdict per gate. Never raises for what the evidence holds."""
+        """Judge one look: the next state, and one verdict per gate. Never raises for what the evidence holds.
+
+        Raises ``ValueError`` for a state that another policy started.
+        """
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
         due = accepted and _due(state, look)
         timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
         failures = {failure.gate: failure for failure in state.failures}
         before = dict(state.gates)
+        if tuple(before) != self.names:
+            raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
         after: dict[str, object] = {}
         verdicts: list[Verdict] = []
         for gate in self._gates:
@@ -180,7 +185,7 @@ def _due(state: PanelState, look: Look) -> bool:
 
 def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:
     reason = f"Could not judge this look: {problem.reason}."
-    return Verdict(gate.name, gate.stage, Outcome.ERROR, reason, window=look.window)
+    return Verdict(gate.name, gate.stage, Outcome.ERROR, reason, window=look.window, advisory=not gate.required)
 
 
 def _latched(verdict: Verdict, failure: Failure | None) -> Verdict:

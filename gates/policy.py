@@ -82,6 +82,7 @@ class ShadowErrorsPolicy:
     margin_ratio: float = 3.0
     error_ratio_max: float = 0.01
     requests_min: int = 100
+    count_clusters: bool = False  # compare ``error_clusters``: errors that come in bursts are not independent
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
 
 
@@ -94,6 +95,7 @@ class LiveErrorsPolicy:
     margin_ratio: float = 3.0
     error_ratio_max: float = 0.001  # the absolute objective, certified when events are too few for a ratio
     requests_min: int = 100  # live requests of the candidate
+    count_clusters: bool = False
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
 
 

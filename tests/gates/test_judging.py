@@ -38,6 +38,15 @@ def after(gate, looks):
     return state, verdict
 
 
+def any_failure(gate, looks):
+    state = gate.start()
+    for seen in looks:
+        state, verdict = gate.look(state, seen, WATCHING)
+        if verdict.outcome is Outcome.FAIL:
+            return True
+    return False
+
+
 def plain(requests, errors=0):
     return ArmCounts(requests, errors, (requests - errors,) + (0,) * len(EDGES_MS))
 
@@ -189,6 +198,30 @@ class TestErrors:
     def test_an_incident_shared_by_both_versions_blames_nobody(self):
         _, verdict = after(self.live, [minute(stable=plain(2000, 600), candidate=plain(1000, 300))])
         assert verdict.outcome is not Outcome.FAIL
+
+    @pytest.mark.parametrize(("count_clusters", "most", "least"), [(True, 0.02, 0.0), (False, 1.0, 0.05)])
+    def test_errors_in_bursts_are_counted_by_cluster(self, count_clusters, most, least):
+        """Bursts of five at equal rates: by request good candidates are rolled back, by cluster they are not."""
+        rng = np.random.default_rng(3)
+        gate = ErrorsGate(LiveErrorsPolicy(count_clusters=count_clusters), Stage.LIVE, **LEVELS)
+        failed = 0
+        for _ in range(150):
+            looks = []
+            for sequence in range(1, 31):
+                arms = []
+                for requests in (5000, 1500):
+                    clusters = int(rng.poisson(requests * 0.002 / 5))
+                    errors = clusters + int(rng.poisson(4 * clusters))
+                    arms.append(replace(plain(requests, errors), error_clusters=clusters))
+                looks.append(minute(sequence, stable=arms[0], candidate=arms[1]))
+            failed += any_failure(gate, looks)
+        assert least <= failed / 150 <= most
+
+    def test_clusters_that_are_not_counted_are_an_error_where_the_policy_needs_them(self):
+        gate = ErrorsGate(LiveErrorsPolicy(count_clusters=True), Stage.LIVE, **LEVELS)
+        _, verdict = after(gate, [minute(stable=plain(1000, 1), candidate=plain(1000, 1))])
+        assert verdict.outcome is Outcome.ERROR
+        assert "error_clusters" in verdict.reason
 
     def test_few_requests_hold_however_clean(self):
         """A guard for few requests that passes is none: lessons, suna 3403."""

@@ -223,3 +223,19 @@ def test_the_deadline_test_runs_once_at_a_deadline_that_was_fixed_before():
         assert without[0].outcome is Outcome.INCONCLUSIVE
         failed.append(verdicts[0].outcome is Outcome.FAIL)
     assert failed.index(True) == 39
+
+
+def test_a_state_of_another_policy_is_refused():
+    other = Panel(replace(JUDGING, latency=None)).start()
+    with pytest.raises(ValueError, match="the state is of the gates"):
+        PANEL.look(other, look(np.random.default_rng(0), 1, World()))
+
+
+def test_labels_in_fault_do_not_block_where_promotion_waits_for_no_label():
+    """accuracy.live is not required by default: its error is advisory."""
+    panel = Panel(replace(JUDGING, accuracy_shadow=None, calibration_shadow=None))
+    seen = replace(look(np.random.default_rng(0), 1, World()), faults=(Fault("labels", "away"),))
+    _, verdicts = panel.look(panel.start(), seen)
+    live = next(v for v in verdicts if v.gate == "accuracy.live")
+    assert (live.outcome, live.advisory) == (Outcome.ERROR, True)
+    assert combine(v.outcome for v in verdicts if not v.advisory) is not Outcome.ERROR
