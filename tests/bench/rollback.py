@@ -187,7 +187,7 @@ def _times(
     """All from the moment the rollback was asked for; the bars are on medians, for the machine may be shared."""
     moments = {
         "route file written": ([f.written_ms for f in found], None),
-        "confirmed by Envoy": ([f.confirmed_ms for f in found], switch_ms_max),
+        "told that Envoy confirms": ([f.confirmed_ms for f in found], switch_ms_max),
         "last request sent to the rolled-back version": ([f.last_request_ms for f in found], last_request_ms_max),
         "last answer of the rolled-back version": ([f.last_answer_ms for f in found], None),
     }
