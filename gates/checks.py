@@ -109,7 +109,8 @@ def _predictions(look: Look) -> Iterator[str]:
         if not (_is_count(part.agreed) and _is_count(part.disagreed)):
             yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
     for place, pair in enumerate(look.pairs):
-        yield from _pair(f"pairs[{place}]", pair)
+        if not _is_usable(pair):
+            yield from _pair(f"pairs[{place}]", pair)
     profiles = (("stable_profile", look.stable_profile), ("candidate_profile", look.candidate_profile))
     for name, profile in profiles:
         if profile is not None:
@@ -132,6 +133,21 @@ def _profile(name: str, profile: Profile, look: Look) -> Iterator[str]:
         yield f"{name}: tokens, unknown_tokens, truncated, requests {totals} are not counts"
     elif profile.unknown_tokens > profile.tokens or profile.truncated > profile.requests:
         yield f"{name}: unknown_tokens or truncated exceed what they are part of"
+
+
+def _is_usable(pair: LabelledPair) -> bool:
+    """Nearly every pair is; ``_pair`` finds the words for the others."""
+    stable, candidate = pair.stable, pair.candidate
+    numbers = (stable.confidence, candidate.confidence, pair.inclusion_probability, stable.brier, candidate.brier)
+    return (
+        all(type(number) is float for number in numbers)
+        and 0 <= numbers[0] <= 1
+        and 0 <= numbers[1] <= 1
+        and 0 < numbers[2] <= 1
+        and 0 <= numbers[3] <= 2
+        and 0 <= numbers[4] <= 2
+        and not pair.directed
+    )
 
 
 def _pair(name: str, pair: LabelledPair) -> Iterator[str]:

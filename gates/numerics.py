@@ -10,20 +10,26 @@ def log_mean_exp(values: Sequence[float]) -> float:
     return top + math.log(sum([math.exp(value - top) for value in values]) / len(values))
 
 
-def boundary(accepts: Callable[[float], bool], inside: float, outside: float, *, steps: int = 24) -> float:
+def boundary(
+    accepts: Callable[[float], bool], inside: float, outside: float, step: float, *, halvings: int = 8
+) -> float:
     """Where ``accepts`` turns from true (at ``inside``) to false (towards ``outside``), erring to the outside.
 
-    The answer is ``outside`` itself where everything up to it is accepted.
+    ``step`` is a guess of the distance: it is doubled until it goes far enough, and the last stretch is then halved
+    ``halvings`` times. The answer is ``outside`` itself where everything up to it is accepted.
     """
-    if accepts(outside):
-        return outside
-    for _ in range(steps):
-        middle = (inside + outside) / 2
+    away = 1 if outside > inside else -1
+    while accepts(reached := inside + away * min(step, abs(outside - inside))):
+        if reached == outside or step >= abs(outside - inside):
+            return outside
+        inside, step = reached, 2 * step
+    for _ in range(halvings):
+        middle = (inside + reached) / 2
         if accepts(middle):
             inside = middle
         else:
-            outside = middle
-    return outside
+            reached = middle
+    return reached
 
 
 def samples_to_settle(samples: int, log_e: float, log_threshold: float) -> int | None:

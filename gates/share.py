@@ -36,7 +36,8 @@ class ShareState:
         def kept(share: float) -> bool:
             return mixture - _log_likelihood(share, wins, losses) < -math.log(alpha)
 
-        return boundary(kept, self.share, 0.0), boundary(kept, self.share, 1.0)
+        step = 3 * math.sqrt(wins + 1) / max(self.total, 1)
+        return boundary(kept, self.share, 0.0, step), boundary(kept, self.share, 1.0, step)
 
 
 @dataclass(frozen=True, slots=True)
