@@ -65,26 +65,37 @@ class Reconciler:
 
     def tick(self) -> None:
         """One round over every model. What goes wrong with one model is logged and does not stop the others."""
-        commands = self._inbox.waiting()
-        for command in commands:
-            if command.model not in self._policies:
-                self._inbox.discard(command.id, f"no policy for model {command.model!r}")
+        commands = self._waiting()
         for model, policy in self._policies.items():
             asked = [command for command in commands if command.model == model]
             self._guarded(model, partial(self._model, policy, asked))
             self._guarded(model, partial(self._upkeep, policy))
         self._tell_registry()
 
+    def _waiting(self) -> Sequence[Command]:
+        """Commands for models that have a policy; none while the inbox does not answer, which stops no rollback."""
+        try:
+            commands = self._inbox.waiting()
+            for command in commands:
+                if command.model not in self._policies:
+                    self._inbox.discard(command.id, f"no policy for model {command.model!r}")
+        except TransientError as error:
+            log.warning("commands wait: %s", error)
+            return ()
+        return commands
+
     def _guarded(self, model: str, work: Callable[[], None]) -> None:
         try:
             work()
         except ConflictError:
-            self._standing.pop(model, None)  # somebody wrote: read again next time
             log.warning("model %s: the journal changed under this controller", model, exc_info=True)
         except SerinError as error:
             log.warning("model %s: %s", model, error)
         except Exception:  # one model's defect must not keep the others from being rolled back
             log.exception("model %s: this round failed", model)
+        else:
+            return
+        self._standing.pop(model, None)  # somebody wrote, or it is not known whether we did: read again next time
 
     # --- one model -----------------------------------------------------------------------------------------------
     def _model(self, policy: ReleasePolicy, asked: Sequence[Command]) -> None:
@@ -250,10 +261,8 @@ class Reconciler:
         events: list[Event] = [started]
         if command is not None:
             events.append(CommandTaken(command.id, command.ask, command.reason, command.by))
-        released = self._released_versions(policy.model)
-        standing = self._append(fold(None, events, now_s), 0, events, now_s)
-        released.add(_identity(candidate))
-        return standing
+        self._released.pop(policy.model, None)  # read again: the journal knows, also where its answer is lost
+        return self._append(fold(None, events, now_s), 0, events, now_s)
 
     def _stable(self, model: str, table: TrafficTable | None, *, besides: Version | None) -> Version | None:
         """What serves now: by the traffic table, or else by the registry's champion."""

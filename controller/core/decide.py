@@ -47,6 +47,7 @@ from gates.panel import Panel, state_from_json, state_to_json
 from gates.verdict import Stage, Verdict
 
 FactT = TypeVar("FactT")
+_SPOKEN_FOR = {METRICS, LABELS, PREDICTIONS, "traffic", "registry", "deployments", "packages"}
 BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
 BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
 
@@ -97,10 +98,11 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
 
 
 def _recoveries(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """A source that was asked, as every source is at every step of these phases, and did not fail is back."""
+    """A source that answered is back; so is one that no fact can speak for, once it is not said to be away again."""
     still = {fact.source for fact in facts if isinstance(fact, Unreachable)}
-    asked = {source for fact in facts for source in _sources_answering(fact)}
-    return tuple(FaultCleared(source) for source in release.faults if source in asked - still)
+    answered = {source for fact in facts for source in _sources_answering(fact)}
+    back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
+    return tuple(FaultCleared(source) for source in back if source not in still)
 
 
 def _sources_answering(fact: Fact) -> tuple[str, ...]:
@@ -229,7 +231,9 @@ def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Eve
     if release.purpose is Purpose.PROMOTE and _frozen(facts):
         return ()
     deadline_at_s = now_s + release.policy.start_timeout_s
-    return (PhaseEntered(Phase.PREFLIGHT, "Fetch, verify and start the candidate.", deadline_at_s),)
+    restores = release.purpose is Purpose.RESTORE  # a person's reason is kept to the end
+    reason = release.reason if restores else "Fetch, verify and start the candidate."
+    return (PhaseEntered(Phase.PREFLIGHT, reason, deadline_at_s),)
 
 
 def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:

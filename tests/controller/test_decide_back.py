@@ -231,10 +231,11 @@ def restoring(phase, **changes):
 
 def test_a_way_back_skips_gates_and_steps():
     """Undo replays all steps (argo 2168, 574, 2939)."""
-    release = after(restoring(Phase.PREFLIGHT), Serving("7", ready=True))
+    release = after(restoring(Phase.PENDING, reason="pager"))
+    release = after(release, Serving("7", ready=True))
     assert release.phase is Phase.PROMOTING
     release = after(release, Routed({"7": 100.0}, 2), AliasAt("7"))
-    assert release.phase is Phase.PROMOTED
+    assert (release.phase, release.reason) == (Phase.PROMOTED, "pager")
 
 
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.PREFLIGHT, Phase.PROMOTING, Phase.HELD])

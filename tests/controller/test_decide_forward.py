@@ -278,6 +278,13 @@ def test_a_fault_is_noted_once_while_it_lasts_and_cleared_when_its_source_answer
     assert after(release, *READY).faults == {}
 
 
+def test_a_fault_of_a_source_that_nothing_speaks_for_does_not_stay_for_ever():
+    release = after(release_in(Phase.SHADOW, verdicts={}), Unreachable("freezes", "locked"))
+    assert release.faults == {"freezes": "locked"}
+    assert after(release, Unreachable("freezes", "locked")).faults == {"freezes": "locked"}
+    assert after(release, ROUTED).faults == {}
+
+
 def test_a_source_that_fails_a_look_is_a_fault_until_a_look_without_it():
     release = release_in(Phase.CANARY, routed=True)
     faulty = replace(look(1), stable=None, candidate=None, faults=(Fault(METRICS, "connection refused"),))
