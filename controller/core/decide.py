@@ -163,7 +163,8 @@ def _superseded(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     if newer is None or release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING) or release.purpose is Purpose.RESTORE:
         return ()  # the last two end by themselves, and to leave a way back would bring back what a person left
     if release.phase is Phase.PROBATION:
-        return (PhaseEntered(Phase.PROMOTED, f"Probation ended early: version {newer.version} is the next candidate."),)
+        reason = f"{release.reason} Probation ended early: version {newer.version} is the next candidate."
+        return (PhaseEntered(Phase.PROMOTED, reason),)
     return (Leaving(Phase.SUPERSEDED, f"Version {newer.version} became the candidate before this one was decided."),)
 
 
@@ -326,7 +327,7 @@ def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> 
 def _probation(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     if not _past_deadline(release, now_s):
         return ()
-    return (PhaseEntered(Phase.PROMOTED, "Probation is over and nothing spoke against it."),)
+    return (PhaseEntered(Phase.PROMOTED, f"{release.reason} Probation is over and nothing spoke against it."),)
 
 
 def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Event, ...]:
