@@ -1,5 +1,6 @@
 """Releases and events as JSON values, and back to the same values: what the journal stores."""
 
+import math
 from functools import cache
 from typing import Any, get_args
 
@@ -20,8 +21,7 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 def entry_of(event: Event, at_s: float) -> Entry:
     """The event as a journal entry: its kind, and its fields as JSON values."""
-    kind: type = type(event)
-    return Entry(kind=kind.__name__, at_s=at_s, payload=_adapter(kind).dump_python(event, mode="json"))
+    return Entry(kind=type(event).__name__, at_s=at_s, payload=_dump(event))
 
 
 def event_of(entry: Entry) -> Event:
@@ -42,7 +42,7 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
         active=release.active,
         sequence=sequence,
         started_at_s=release.started_at_s,
-        state=_adapter(Release).dump_python(release, mode="json"),
+        state=_dump(release),
     )
 
 
@@ -50,6 +50,22 @@ def release_of(record: ReleaseRecord) -> Release:
     """The release as it was recorded. Raises PermanentError where this version of Serin cannot read it."""
     release: Release = _load(Release, record.state)
     return release
+
+
+def _dump(value: Any) -> Any:
+    kind: type = type(value)
+    return _strict(_adapter(kind).dump_python(value, mode="json"))
+
+
+def _strict(document: Any) -> Any:
+    """JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
+    if isinstance(document, dict):
+        return {key: _strict(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_strict(value) for value in document]
+    if isinstance(document, float) and not math.isfinite(document):
+        return str(document)
+    return document
 
 
 def _load(kind: Any, document: Any) -> Any:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import json
+import math
 import types
 import typing
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from controller.errors import UsageError
 API_VERSION = "serin/v1"
 KIND = "ReleasePolicy"
 _HEADER = {"apiVersion": API_VERSION, "kind": KIND}
+_NUMBER_TAGS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _ADAPTER: TypeAdapter[ReleasePolicy] = TypeAdapter(ReleasePolicy)
 
 
@@ -47,10 +50,10 @@ def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
     for key, expected in _HEADER.items():
         if document.pop(key, None) != expected:
             raise UsageError(f"{name}: {key} must be {expected}")
-    for problem in _unknown_keys(node, ReleasePolicy, extra=tuple(_HEADER)):
+    for problem in (*_slips(node), *_unknown_keys(node, ReleasePolicy, extra=tuple(_HEADER))):
         raise UsageError(f"{name}, {problem}")
-    try:
-        policy = _ADAPTER.validate_python(document)
+    try:  # as strict JSON: neither a quoted number nor a boolean is a number, and a list is a tuple
+        policy = _ADAPTER.validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         raise UsageError(f"{name}, {_first_problem(node, error)}") from error
     _check(policy, name)
@@ -65,7 +68,7 @@ def json_schema() -> dict[str, Any]:
     for definition in (schema, *schema.get("$defs", {}).values()):
         if definition.get("type") == "object":
             definition["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Serin release policy", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Serin release policy"}
 
 
 def _check(policy: ReleasePolicy, name: str) -> None:
@@ -82,6 +85,28 @@ def _check(policy: ReleasePolicy, name: str) -> None:
             raise UsageError(f"{name}: {field} must be above 0, got {getattr(policy, field):g}")
     if not policy.model.strip():
         raise UsageError(f"{name}: model must be the registered model's name")
+    for field in ("rollback_alpha", "promotion_alpha"):
+        if not 0 < getattr(policy.gates, field) < 1:
+            raise UsageError(f"{name}: gates.{field} must be between 0 and 1, got {getattr(policy.gates, field):g}")
+
+
+def _slips(node: yaml.Node) -> Iterator[str]:
+    """What YAML allows and no policy means, as 'line N: ...': a key written twice, a negative or endless number."""
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBER_TAGS:
+        value = float(yaml.safe_load(node.value))
+        if not (math.isfinite(value) and value >= 0):
+            yield f"line {line}: {node.value} is not a number from 0 up"
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _slips(item)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            if key_node.value in seen:
+                yield f"line {key_node.start_mark.line + 1}: {key_node.value!r} is written twice"
+            seen.add(key_node.value)
+            yield from _slips(value_node)
 
 
 def _unknown_keys(node: yaml.Node, kind: Any, *, extra: tuple[str, ...] = ()) -> Iterator[str]:

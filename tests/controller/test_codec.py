@@ -1,0 +1,145 @@
+"""What the journal stores reads back as the same value, on any machine, at any time."""
+
+import json
+import math
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from controller.codec import entry_of, event_of, record_of, release_of
+from controller.core.events import (
+    ChampionMoved,
+    CommandTaken,
+    Event,
+    FaultCleared,
+    FaultNoted,
+    Judged,
+    Leaving,
+    Looked,
+    PhaseEntered,
+    Started,
+    TrafficConfirmed,
+    Verified,
+)
+from controller.core.policy import OnDeadline
+from controller.core.release import Cursors, Phase, Purpose, Version
+from controller.errors import PermanentError
+from controller.ports import Entry
+from gates.evidence import Answer, Fault, LabelCounts, LabelledPair
+from gates.outcome import Outcome
+from gates.panel import Panel, state_from_json, state_to_json
+from gates.policy import GatePolicy
+from gates.verdict import Interval, Stage, Verdict, Window
+from tests.controller.releases import CANDIDATE, NOW_S, POLICY, STABLE, look, passes, release_in
+
+JUDGED = Verdict(
+    "latency.p95",
+    Stage.LIVE,
+    Outcome.FAIL,
+    "P95 got worse – 1.4× as many slow answers.",
+    value=1 / 3,
+    unit="times",
+    interval=Interval(0.1, 0.7, 0.99),
+    threshold=1.15,
+    samples=1_000,
+    samples_needed=250,
+    window=Window(NOW_S, NOW_S + 10),
+    freezes=True,
+)
+PAIR = LabelledPair("refund", Answer("refund", 0.9, 0.02), Answer("track", 0.8, 1.3), 0.2, True, ("short",))
+LOOK = replace(
+    look(3, errors=2),
+    pairs=(PAIR,),
+    pairs_agreed=7,
+    pairs_disagreed=1,
+    stable_labels=LabelCounts(10, 1),
+    faults=(Fault("metrics", "away"),),
+)
+PANEL = state_to_json(Panel(GatePolicy()).start(deadline_s=NOW_S + 3_600))
+CURSORS = Cursors({"a{b='c'}": 17.0}, NOW_S, 3, 2, 1)
+POLICY_OF_ALL = replace(POLICY, on_deadline=OnDeadline.ROLL_BACK, gates=GatePolicy(latency=None))
+EVENTS = [
+    Started(
+        "intent-v7-1", "intent", Purpose.PROMOTE, CANDIDATE, STABLE, Version("5"), POLICY_OF_ALL, "ana", "new data"
+    ),
+    Started("intent-v7-1", "intent", Purpose.RESTORE, CANDIDATE, None, None, POLICY, "ana", "first"),
+    PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed.", NOW_S, step=2),
+    Verified(CANDIDATE),
+    Judged((JUDGED, *passes().values())),
+    Looked(LOOK, (JUDGED,), PANEL, CURSORS),
+    TrafficConfirmed({"6": 95.0, "7": 5.0}, 12),
+    ChampionMoved("7"),
+    FaultNoted("metrics", "connection refused"),
+    FaultCleared("metrics"),
+    Leaving(Phase.ROLLED_BACK, "P95 got worse.", ("latency.p95",), "serin"),
+    CommandTaken("c-1", "abort", "wrong checkpoint", "ana"),
+]
+
+
+def stored(document):
+    """Through the text that a database keeps."""
+    return json.loads(json.dumps(document, allow_nan=False))
+
+
+def test_every_kind_of_event_is_tried_here():
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_reads_back_as_itself(event):
+    entry = entry_of(event, NOW_S)
+    assert (entry.kind, entry.at_s) == (type(event).__name__, NOW_S)
+    assert event_of(replace(entry, payload=stored(entry.payload))) == event
+
+
+def test_a_release_with_everything_reads_back_as_itself():
+    release = release_in(
+        Phase.ROLLING_BACK,
+        policy=POLICY_OF_ALL,
+        verdicts={"latency.p95": JUDGED},
+        panel=PANEL,
+        cursors=CURSORS,
+        faults={"metrics": "away"},
+        ending=Phase.ABORTED,
+        blamed=("latency.p95",),
+        looked_at_s=NOW_S + 1 / 3,
+    )
+    record = record_of(release, 12)
+    assert (record.version, record.phase, record.active, record.sequence) == ("7", "rolling_back", True, 12)
+    assert release_of(replace(record, state=stored(record.state))) == release
+
+
+def test_the_gates_go_on_from_the_journal_to_the_same_floating_point_values():
+    panel = Panel(GatePolicy())
+    state, _ = panel.look(panel.start(deadline_s=NOW_S + 3_600), look(1, errors=3))
+    looked = event_of(entry_of(Looked(look(1, errors=3), (), stored(state_to_json(state)), CURSORS), NOW_S))
+    following = look(2, errors=1, at_s=NOW_S + 10)
+    assert panel.look(state_from_json(looked.panel), following) == panel.look(state, following)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_evidence_that_is_no_number_is_recorded_as_what_it_is(value):
+    """It is the gates' to judge: a journal that refused it would stop the release from being decided at all."""
+    bad = replace(PAIR, candidate=Answer("track", value, value))
+    entry = entry_of(Looked(replace(LOOK, pairs=(bad,)), (replace(JUDGED, value=value),), PANEL, CURSORS), NOW_S)
+    read = event_of(replace(entry, payload=stored(entry.payload)))
+    assert str(read.look.pairs[0].candidate.confidence) == str(value)
+    assert str(read.verdicts[0].value) == str(value)
+
+
+def test_an_event_of_a_later_version_is_refused_by_its_kind():
+    with pytest.raises(PermanentError, match="kind 'Teleported', which this version does not know"):
+        event_of(Entry("Teleported", NOW_S, {}))
+
+
+@pytest.mark.parametrize("payload", [{}, {"phase": "limbo", "reason": "x"}, {"phase": "canary"}])
+def test_an_event_that_cannot_be_read_is_refused(payload):
+    with pytest.raises(PermanentError, match="PhaseEntered that cannot be read"):
+        event_of(Entry("PhaseEntered", NOW_S, payload))
+
+
+def test_a_state_that_cannot_be_read_is_refused():
+    record = record_of(release_in(Phase.SHADOW), 3)
+    with pytest.raises(PermanentError, match="Release that cannot be read"):
+        release_of(replace(record, state={**record.state, "phase": "limbo"}))

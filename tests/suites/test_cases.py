@@ -1,0 +1,73 @@
+"""The file format of a suite: one labelled case a line, and what is said of a line that is none."""
+
+import pytest
+
+from suites.cases import Case, SuiteError, load
+
+GOOD_LINE = '{"id": "1", "text": "where is my parcel", "label": "track"}'
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Writes the lines as a suite file."""
+
+    def write(*lines):
+        path = tmp_path / "smoke.jsonl"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_cases_are_read_in_order_with_their_slices(suite):
+    path = suite(GOOD_LINE, '{"id": "2", "text": "Geld zurück", "label": "refund", "slices": ["german", "short"]}')
+    assert load(path) == (
+        Case("1", "where is my parcel", "track"),
+        Case("2", "Geld zurück", "refund", ("german", "short")),
+    )
+
+
+def test_empty_lines_are_passed_over(suite):
+    assert len(load(suite("", GOOD_LINE, "   ", ""))) == 1
+
+
+@pytest.mark.parametrize("lines", [[], ["", "  "]])
+def test_a_suite_without_a_case_is_refused(suite, lines):
+    """Nothing judged is no pass."""
+    with pytest.raises(SuiteError, match="holds no case; write one JSON object a line with id, text, label"):
+        load(suite(*lines))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SuiteError, match=r"none\.jsonl: cannot be read"):
+        load(tmp_path / "none.jsonl")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "latin.jsonl").write_bytes(b'{"id": "1", "text": "zur\xfcck", "label": "refund"}')
+    with pytest.raises(SuiteError, match=r"latin\.jsonl: cannot be read"):
+        load(tmp_path / "latin.jsonl")
+
+
+def test_two_cases_with_one_id_are_refused(suite):
+    with pytest.raises(SuiteError, match="two cases have the id '1'"):
+        load(suite(GOOD_LINE, GOOD_LINE))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not JSON"),
+        ('["1", "text", "label"]', "expected an object with id, text, label"),
+        ('{"id": "1", "text": "x"}', "label must be a text that is not empty"),
+        ('{"id": "1", "text": " ", "label": "a"}', "text must be a text that is not empty"),
+        ('{"id": 1, "text": "x", "label": "a"}', "id must be a text that is not empty"),
+        ('{"id": "1", "text": "x", "label": "a", "lable": "b"}', "unknown field 'lable'; a case has id, label, slices"),
+        ('{"id": "1", "text": "x", "label": "a", "slices": "short"}', "slices must be a list of names"),
+        ('{"id": "1", "text": "x", "label": "a", "slices": [1]}', "slices must be a list of names"),
+    ],
+)
+def test_a_line_that_is_no_case_is_refused_with_file_line_and_field(suite, line, said):
+    with pytest.raises(SuiteError, match=r"smoke\.jsonl, line 2: ") as refused:
+        load(suite('{"id": "0", "text": "x", "label": "a"}', line))
+    assert said in str(refused.value)

@@ -1,0 +1,50 @@
+"""A suite asked of a model: every case once, in order, and the answer as the gates judge it."""
+
+import pytest
+
+from suites.cases import Case, SuiteError
+from suites.runner import BATCH_CASES, run
+
+CASES = tuple(Case(f"c{n}", f"text {n}", "track" if n % 2 else "refund", ("odd",) if n % 2 else ()) for n in range(100))
+
+
+class Model:
+    """Says ``track`` to everything, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, texts):
+        self.asked.append(list(texts))
+        return [{"refund": 0.2, "track": 0.7, "cancel": 0.1} for _ in texts]
+
+
+def test_every_case_is_asked_once_in_order_and_in_batches():
+    model = Model()
+    results = run(CASES, model)
+    assert [text for batch in model.asked for text in batch] == [case.text for case in CASES]
+    assert [len(batch) for batch in model.asked] == [BATCH_CASES] * 3 + [100 - 3 * BATCH_CASES]
+    assert [result.case_id for result in results] == [case.id for case in CASES]
+
+
+def test_a_result_holds_what_the_gates_judge():
+    result = run(CASES[1:2], Model())[0]
+    assert (result.truth, result.label, result.confidence, result.correct) == ("track", "track", 0.7, True)
+    assert dict(zip(result.classes, result.probabilities, strict=True)) == {"refund": 0.2, "track": 0.7, "cancel": 0.1}
+    assert result.slices == ("odd",)
+    assert not run(CASES[0:1], Model())[0].correct
+
+
+def test_a_label_that_the_model_does_not_know_is_refused_by_the_cases_id():
+    """It could never be right, and would read as a bad model."""
+    with pytest.raises(SuiteError, match="case 'x': the model knows no label 'Track'; it knows cancel, refund, track"):
+        run([Case("x", "text", "Track")], Model())
+
+
+def test_a_model_that_answers_too_few_texts_is_not_believed():
+    with pytest.raises(ValueError, match="zip"):
+        run(CASES[:2], lambda texts: [{"track": 1.0, "refund": 0.0}])
+
+
+def test_no_cases_are_no_results():
+    assert run((), Model()) == ()
