@@ -15,12 +15,15 @@ def run(cases: Sequence[Case], predict: Predict) -> tuple[SuiteResult, ...]:
     """The model's answer to every case, in order.
 
     Raises:
-        SuiteError: a case's label is none that the model knows, so that it could never be right.
+        SuiteError: a case's label is none that the model knows, so that it could never be right; or the model
+            answered another number of texts than it was asked.
     """
     results: list[SuiteResult] = []
     for start in range(0, len(cases), BATCH_CASES):
         part = cases[start : start + BATCH_CASES]
         answers = predict([case.text for case in part])
+        if len(answers) != len(part):
+            raise SuiteError(f"asked about {len(part)} texts, the model answered {len(answers)}")
         results.extend(_result(case, answer) for case, answer in zip(part, answers, strict=True))
     return tuple(results)
 

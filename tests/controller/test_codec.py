@@ -37,7 +37,7 @@ JUDGED = Verdict(
     "latency.p95",
     Stage.LIVE,
     Outcome.FAIL,
-    "P95 got worse – 1.4× as many slow answers.",
+    "P95 got worse: 1.4 times as many slow answers.",
     value=1 / 3,
     unit="times",
     interval=Interval(0.1, 0.7, 0.99),
@@ -73,7 +73,7 @@ EVENTS = [
     FaultNoted("metrics", "connection refused"),
     FaultCleared("metrics"),
     Leaving(Phase.ROLLED_BACK, "P95 got worse.", ("latency.p95",), "serin"),
-    CommandTaken("c-1", "abort", "wrong checkpoint", "ana"),
+    CommandTaken("c-1", "abort", "falscher Prüfpunkt", "ana"),
 ]
 
 
