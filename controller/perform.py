@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ class Performer:
     def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
         """Start the version unless it runs. Raises as the ports and `PackageStore.obtain` do."""
         package = self._package(policy.model, version)
-        spec = DeploymentSpec(policy.model, version.number, package.directory, policy.latency_objectives_ms)
+        spec = DeploymentSpec(policy.model, version.number, package.directory, policy.objectives_ms)
         return self._world.deployments.ensure(spec)
 
     def _package(self, model: str, version: Version) -> Package:
@@ -235,15 +235,19 @@ class _LookBuilder:
         self._faults: list[Fault] = []
 
     def build(self, now_s: float) -> tuple[Look, Cursors]:
+        cursors = self._cursors
         counters = self._read_metrics(now_s)
+        if counters is not None:
+            cursors = replace(cursors, counters=dict(counters.values), counters_at_s=counters.at_s)
         samples = self._read_samples()
-        cursors = Cursors(
-            counters=dict(counters.values) if counters is not None else self._cursors.counters,
-            counters_at_s=counters.at_s if counters is not None else self._cursors.counters_at_s,
-            pair=samples.pair,
-            labelled_pair=samples.labelled_pair,
-            labelled_answer=samples.labelled_answer,
-        )
+        if samples is not None:
+            cursors = replace(
+                cursors,
+                first_pair=samples.first_pair,
+                pair=samples.pair,
+                labelled_pair=samples.labelled_pair,
+                labelled_answer=samples.labelled_answer,
+            )
         return Look(**self._fields, faults=tuple(self._faults)), cursors
 
     def _read_metrics(self, now_s: float) -> CounterCursor | None:
@@ -263,16 +267,17 @@ class _LookBuilder:
         }
         return counts.cursor
 
-    def _read_samples(self) -> SampleCursor:
+    def _read_samples(self) -> SampleCursor | None:
         before = self._cursors
-        cursor = SampleCursor(before.pair, before.labelled_pair, before.labelled_answer)
         try:
-            if before.counters is None and cursor == SampleCursor():
+            if before.first_pair is None:
                 cursor = self._world.samples.latest()
+            else:
+                cursor = SampleCursor(before.pair, before.labelled_pair, before.labelled_answer, before.first_pair)
             found = self._world.samples.since(self._model, self._stable, self._candidate, cursor)
         except TransientError as error:
             self._faults += [Fault(LABELS, str(error)), Fault(PREDICTIONS, str(error))]
-            return cursor
+            return None
         self._fields |= {
             "pairs": found.pairs,
             "pairs_agreed": found.pairs_agreed,

@@ -39,5 +39,11 @@ class ReleasePolicy:
     deadline_s: float = 7_200.0  # from shadow to promotion
     on_deadline: OnDeadline = OnDeadline.HOLD
     probation_s: float = 86_400.0  # after promotion: late labels still count, the former version is warm
-    latency_objectives_ms: tuple[float, ...] = (200.0, 500.0)  # an edge of the latency histogram at each
     gates: GatePolicy = field(default_factory=GatePolicy)
+
+    @property
+    def objectives_ms(self) -> tuple[float, ...]:
+        """The absolute latency objectives; replicas put an edge of their histogram exactly at each."""
+        latency = self.gates.latency
+        limits_ms = (latency.p95_ms_max, latency.p99_ms_max) if latency is not None else ()
+        return tuple(sorted({limit_ms for limit_ms in limits_ms if limit_ms is not None}))

@@ -49,7 +49,7 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
         traces=traces.result(),
         reliability_stable=reliability(labelled.stable),
         reliability_candidate=reliability(labelled.candidate),
-        latency=latency.result(_objectives_ms(release)),
+        latency=latency.result(release.policy.objectives_ms),
         evidence=evidence.result(),
         chain=Chain(len(counted), counted[-1].hash if counted else ""),
     )
@@ -81,10 +81,3 @@ def _facts(release: Release, as_of_s: float, decided_at_s: float | None) -> Fact
         as_of_s=as_of_s,
         decided_at_s=decided_at_s,
     )
-
-
-def _objectives_ms(release: Release) -> tuple[float, ...]:
-    """Of the service and of its latency gates, each once."""
-    gates = release.policy.gates.latency
-    own = (gates.p95_ms_max, gates.p99_ms_max) if gates is not None else ()
-    return tuple(sorted({*release.policy.latency_objectives_ms, *(ms for ms in own if ms is not None)}))
