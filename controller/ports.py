@@ -151,11 +151,15 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SampleCursor:
-    """How far the look before read: ids of the last rows taken."""
+    """How far the look before read: ids of the last rows taken.
+
+    ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once.
+    """
 
     pair: int = 0
     labelled_pair: int = 0
     labelled_answer: int = 0
+    first_pair: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,11 @@ class Samples(Protocol):
         """Where things stand now: what a release that starts now has to begin from."""
 
     def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
-        """Pairs (stable's live answer, candidate's shadow answer, same request) and live labels added since."""
+        """Pairs and live labels added since.
+
+        A pair is a live and a shadow answer of the two versions to one request; which of them was live makes no
+        difference. Of several pairs with the same text, the first one of the release stands for all.
+        """
 
 
 class Replicas(Protocol):
@@ -288,6 +296,7 @@ class Prediction:
     probabilities: Mapping[str, float]
     inclusion_probability: float
     text_digest: str
+    tokens: int | None = None  # of the text before truncation; not every replica says
     text: str | None = None
 
 
@@ -323,5 +332,8 @@ class SampleIntake(Protocol):
         """Number of new ones; the same label again changes nothing; a different one for the same request from the same
         source raises UsageError naming the request, and none of the batch is taken."""
 
-    def label_requests(self, model: str, *, limit: int) -> Sequence[LabelRequest]:
-        """Requests answered by two versions and not yet labelled, disagreements first, then by chance."""
+    def label_requests(
+        self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
+    ) -> Sequence[LabelRequest]:
+        """Of the release that compares the two since ``first_pair``: requests whose label would be evidence and is not
+        known, disagreements first, newest first, then others by chance."""

@@ -56,7 +56,7 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _guarded(ports: ApiPorts, guard: Guard) -> list[Endpoint]:
-    samples = SampleRoutes(ports.samples, ports.clock)
+    samples = SampleRoutes(ports.samples, ports.journal, ports.clock)
     commands = CommandRoutes(ports.inbox, ports.clock, ports.wake)
     freezes = FreezeRoutes(ports.freezes, ports.clock, ports.wake)
 

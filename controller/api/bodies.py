@@ -13,6 +13,7 @@ from controller.ports import Label, Prediction
 from serving.contract import Traffic
 
 BATCH_MAX: Final = 20_000
+TOKENS_MAX: Final = 2**31 - 1  # what a store keeps in an integer
 ROUNDING: Final = 0.01  # how far probabilities may be rounded on their way here
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in a text
@@ -43,7 +44,7 @@ class PredictionBody(Body):
     probabilities: Annotated[dict[Name, Ratio], Field(min_length=1)]
     inclusion_probability: Annotated[float, Field(gt=0, le=1)]
     text_digest: Name
-    tokens: Annotated[int, Field(ge=0)] | None = None
+    tokens: Annotated[int, Field(ge=0, le=TOKENS_MAX)] | None = None
     text: Text | None = None
 
     @model_validator(mode="after")
@@ -70,6 +71,7 @@ class PredictionBody(Body):
             probabilities=self.probabilities,
             inclusion_probability=self.inclusion_probability,
             text_digest=self.text_digest,
+            tokens=self.tokens,
             text=self.text,
         )
 

@@ -1,20 +1,24 @@
 """Routes of replicas and label sources: predictions and labels in, questions out."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
 from controller.api.bodies import LabelBody, LabelsBody, PredictionsBody, parse, parse_lines
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
+from controller.codec import release_of
+from controller.core.release import Release
 from controller.errors import UsageError
-from controller.ports import Clock, SampleIntake
+from controller.ports import Clock, Journal, LabelRequest, SampleIntake
 
 LABEL_REQUESTS_MAX: Final = 1_000
 
 
 class SampleRoutes:
-    def __init__(self, samples: SampleIntake, clock: Clock) -> None:
+    def __init__(self, samples: SampleIntake, journal: Journal, clock: Clock) -> None:
         self._samples = samples
+        self._journal = journal
         self._clock = clock
 
     def predictions(self, call: Call) -> Reply:
@@ -36,21 +40,27 @@ class SampleRoutes:
         return Reply({"received": len(bodies), "new": new})
 
     def label_requests(self, call: Call) -> Reply:
-        """Hand out the requests whose truth would tell most. Labels for those that disagree must be sent back as
-        ``directed``, the others must not."""
+        """Hand out the requests whose truth would tell most to the release under way; none where none is, since their
+        labels would help nobody. Labels for those that disagree must be sent back as ``directed``, the others must
+        not."""
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
-        found = self._samples.label_requests(query_text(call, "model"), limit=limit)
-        return Reply(
-            {
-                "label_requests": [
-                    {
-                        "request_id": one.request_id,
-                        "model": one.model,
-                        "answers": dict(one.answers),
-                        "disagree": one.disagree,
-                        "text": one.text,
-                    }
-                    for one in found
-                ]
-            }
-        )
+        records = self._journal.releases(model=query_text(call, "model"), active=True)
+        found = [one for record in records for one in self._label_requests(release_of(record), limit)]
+        return Reply({"label_requests": [_label_request(one) for one in found[:limit]]})
+
+    def _label_requests(self, release: Release, limit: int) -> Sequence[LabelRequest]:
+        first_pair = release.cursors.first_pair
+        if release.stable is None or first_pair is None:
+            return ()
+        versions = release.stable.number, release.candidate.number
+        return self._samples.label_requests(release.model, *versions, first_pair=first_pair, limit=limit)
+
+
+def _label_request(one: LabelRequest) -> dict[str, object]:
+    return {
+        "request_id": one.request_id,
+        "model": one.model,
+        "answers": dict(one.answers),
+        "disagree": one.disagree,
+        "text": one.text,
+    }

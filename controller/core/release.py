@@ -53,6 +53,7 @@ class Cursors:
 
     counters: dict[str, float] | None = None  # None: not yet read at all
     counters_at_s: float = 0.0
+    first_pair: int | None = None  # the newest pair before the release; None: samples are not yet read at all
     pair: int = 0
     labelled_pair: int = 0
     labelled_answer: int = 0

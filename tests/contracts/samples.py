@@ -6,7 +6,7 @@ from typing import Protocol
 import pytest
 
 from controller.errors import UsageError
-from controller.ports import Label, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
+from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
 from gates.evidence import LabelCounts
 
 START = SampleCursor()
@@ -52,16 +52,41 @@ def evidence(samples: Samples, cursor: SampleCursor = START) -> SampleEvidence:
 
 
 def requests(samples: SampleIntake, limit: int = 10) -> Sequence[str]:
-    return [one.request_id for one in samples.label_requests("intent", limit=limit)]
+    return [one.request_id for one in asked(samples, limit)]
+
+
+def asked(samples: SampleIntake, limit: int = 10, *, first_pair: int = 0) -> Sequence[LabelRequest]:
+    return samples.label_requests("intent", "6", "7", first_pair=first_pair, limit=limit)
 
 
 class SamplesContract:
     def test_two_answers_to_one_request_make_a_pair(self, samples: SampleStore) -> None:
-        """Stable's live answer and the candidate's shadow answer, whichever comes first."""
+        """A live answer and a shadow answer, whichever comes first."""
         assert samples.add_predictions([live("a"), live("b"), shadow("a")]) == 3
         assert samples.add_predictions([shadow("b", "invoice")]) == 1
         found = evidence(samples)
         assert (found.pairs_agreed, found.pairs_disagreed, found.pairs) == (1, 1, ())
+
+    def test_it_makes_no_difference_who_was_live(self, samples: SampleStore) -> None:
+        """During a canary each version gets copies of what the other serves: both kinds are the same evidence, told as
+        stable and candidate."""
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        samples.add_predictions([live("b", "invoice", version="7"), shadow("b", version="6")])
+        samples.add_labels([truth("a"), truth("b")])
+        found = evidence(samples)
+        assert (found.pairs_agreed, found.pairs_disagreed) == (0, 2)
+        assert [(pair.stable.label, pair.candidate.label) for pair in found.pairs] == [("refund", "invoice")] * 2
+        turned = samples.since("intent", "7", "6", START)
+        assert [(pair.stable.label, pair.candidate.label) for pair in turned.pairs] == [("invoice", "refund")] * 2
+
+    def test_one_request_makes_one_pair(self, samples: SampleStore) -> None:
+        """Sent again under its id, a request may be served by the other version, and copied the other way."""
+        again = [live("a", version="7"), shadow("a", version="6")]
+        samples.add_predictions([live("a"), shadow("a"), *again])
+        samples.add_labels([truth("a")])
+        found = evidence(samples)
+        assert (found.pairs_agreed, found.pairs_disagreed, len(found.pairs)) == (1, 0, 1)
+        assert found.stable_labels == found.candidate_labels == LabelCounts(labelled=1, wrong=0)
 
     @pytest.mark.parametrize(
         "other",
@@ -87,7 +112,7 @@ class SamplesContract:
         samples.add_labels([truth("a")])
         assert (evidence(samples).pairs_agreed, len(evidence(samples).pairs)) == (1, 1)
         assert samples.since("intent", "6", "8", START).pairs_agreed == 1
-        assert samples.since("intent", "7", "6", START).pairs_agreed == 0
+        assert samples.since("intent", "7", "8", START).pairs_agreed == 0
         assert evidence(samples).stable_labels == LabelCounts(labelled=1, wrong=0)
 
     @pytest.mark.parametrize("order", ["LSt", "LtS", "SLt", "StL", "tLS", "tSL"])
@@ -137,8 +162,35 @@ class SamplesContract:
             samples.add_predictions([live(request, text_digest="same"), shadow(request, text_digest="same")])
         samples.add_labels([truth("a"), truth("b")])
         assert (evidence(samples).pairs_agreed, len(evidence(samples).pairs)) == (1, 1)
+        assert requests(samples) == []
         samples.add_predictions([live("d", text_digest="same"), shadow("d", text_digest="same", version="8")])
         assert samples.since("intent", "6", "8", START).pairs_agreed == 1
+
+    def test_one_text_counts_once_whoever_was_live(self, samples: SampleStore) -> None:
+        """A user repeats a text and is served by the other version: it is still one text."""
+        samples.add_predictions([live("a", text_digest="same"), shadow("a", text_digest="same")])
+        first = evidence(samples)
+        again = {"text_digest": "same"}
+        samples.add_predictions([live("b", version="7", **again), shadow("b", version="6", **again)])
+        samples.add_labels([truth("a"), truth("b")])
+        second = evidence(samples, first.cursor)
+        assert (first.pairs_agreed, second.pairs_agreed, len(second.pairs)) == (1, 0, 1)
+
+    def test_a_text_counts_again_in_the_next_release(self, samples: SampleStore) -> None:
+        """A second attempt of the same two versions gets its evidence from the same traffic, and only its own: the
+        labels of the first attempt's pairs come too late, since nothing of what agreed beside them counts."""
+        same = {"text_digest": "same"}
+        samples.add_predictions([live("a", **same), shadow("a", "invoice", **same)])
+        start = samples.latest()
+        assert evidence(samples, start).pairs_disagreed == 0
+        for request in ("b", "c"):
+            samples.add_predictions([live(request, **same), shadow(request, "invoice", **same)])
+        asked_about = [one.request_id for one in asked(samples, first_pair=start.first_pair)]
+        samples.add_labels([truth(request, directed=True) for request in "abc"])
+        found = evidence(samples, start)
+        assert (asked_about, found.pairs_disagreed, len(found.pairs)) == (["b"], 1, 1)
+        assert found.cursor.first_pair == start.first_pair
+        assert evidence(samples, found.cursor).pairs == ()
 
     def test_the_smaller_inclusion_probability_is_the_pairs(self, samples: SampleStore) -> None:
         """Consistent samples lie within each other, so the pair is as rare as its rarer half."""
@@ -194,12 +246,15 @@ class SamplesContract:
         assert evidence(samples, first.cursor) == second
 
     def test_a_release_that_starts_now_begins_where_things_stand(self, samples: SampleStore) -> None:
-        """What happened before a release is no evidence for it; a label that comes during it is."""
+        """What happened before a release is no evidence for it."""
         samples.add_predictions([live("a"), shadow("a")])
-        start = samples.latest()
-        assert evidence(samples, start).pairs_agreed == 0
         samples.add_labels([truth("a")])
-        assert len(evidence(samples, start).pairs) == 1
+        start = samples.latest()
+        samples.add_predictions([live("b"), shadow("b")])
+        samples.add_labels([truth("b", "invoice")])
+        found = evidence(samples, start)
+        assert (found.pairs_agreed, [pair.truth for pair in found.pairs]) == (1, ["invoice"])
+        assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
 
     def test_disagreements_are_asked_about_first(self, samples: SampleStore) -> None:
         """Newest disagreements, then the others in an order that has nothing to do with them; never a labelled one."""
@@ -211,20 +266,30 @@ class SamplesContract:
         assert requests(samples) == ["r4", "r1", "r2", "r0"]
         assert requests(samples, limit=1) == ["r4"]
         assert requests(samples, limit=3) == ["r4", "r1", "r2"]
-        first = samples.label_requests("intent", limit=1)[0]
+        first = asked(samples, 1)[0]
         assert (first.answers, first.disagree, first.text) == ({"6": "refund", "7": "invoice"}, True, None)
-        assert list(samples.label_requests("tone", limit=5)) == []
+        assert list(samples.label_requests("tone", "6", "7", first_pair=0, limit=5)) == []
 
     def test_a_request_carries_its_text_where_one_was_kept(self, samples: SampleStore) -> None:
         """Without the text a person needs the request id to find it; with it, the task is complete."""
         samples.add_predictions([live("a"), shadow("a", text="where is my money")])
-        assert samples.label_requests("intent", limit=1)[0].text == "where is my money"
+        assert asked(samples)[0].text == "where is my money"
+
+    def test_what_the_candidate_served_is_asked_about_too(self, samples: SampleStore) -> None:
+        """The newest disagreement first, whoever was live."""
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        samples.add_predictions([live("b", version="7"), shadow("b", "invoice", version="6")])
+        assert [(one.request_id, one.answers) for one in asked(samples)] == [
+            ("b", {"6": "invoice", "7": "refund"}),
+            ("a", {"6": "refund", "7": "invoice"}),
+        ]
 
     def test_only_the_versions_that_are_compared_now_are_asked_about(self, samples: SampleStore) -> None:
-        """Labels for a release that is over help nobody."""
-        samples.add_predictions([live("old"), shadow("old", "invoice")])
-        samples.add_predictions([live("new", version="7"), shadow("new", version="8")])
-        assert requests(samples) == ["new"]
+        """Labels for another release help nobody."""
+        samples.add_predictions([live("old", version="5"), shadow("old", "invoice", version="6")])
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_predictions([live("new", version="7"), shadow("new", "invoice", version="8")])
+        assert requests(samples) == ["a"]
 
     def test_a_label_that_came_first_is_not_asked_for(self, samples: SampleStore) -> None:
         """A pair that completes after its label is labelled from the start."""

@@ -5,11 +5,14 @@ import json
 import pytest
 
 from controller.api.http import BODY_BYTES_MAX
-from controller.ports import SampleCursor
+from controller.codec import record_of
+from controller.core.release import Cursors, Phase
+from controller.ports import Entry, SampleCursor
 from gates.evidence import LabelCounts
 from serving.capture import CapturedPrediction, encode_batch
 from serving.contract import LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
 from tests.controller.api_support import Client, World, error_of
+from tests.controller.releases import release_in
 
 
 @pytest.fixture
@@ -57,6 +60,7 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
     assert (found.pairs[0].truth, found.pairs[0].stable.label) == ("invoice", "refund")
     assert found.pairs[0].inclusion_probability == 0.5
     assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
+    assert {one.tokens for one in world.samples._predictions.values()} == {9}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,7 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
         ({"request_id": ""}, "predictions[0].request_id"),
         ({"text_digest": None}, "predictions[0].text_digest"),
         ({"tokens": -1}, "predictions[0].tokens"),
+        ({"tokens": 2**40}, "predictions[0].tokens"),
     ],
 )
 def test_a_wrong_prediction_is_refused_by_field(
@@ -135,7 +140,8 @@ def test_a_contradiction_is_a_conflict_that_names_the_request(client: Client) ->
 
 
 def test_disagreements_are_handed_out(world: World, client: Client) -> None:
-    """A labeller gets what tells most, and whether to send it back as directed."""
+    """A labeller gets what tells most to the release under way, and whether to send it back as directed."""
+    under_way(world, Cursors(first_pair=0))
     batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")]
     headers = {"content-type": "application/json"}
     client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers)
@@ -150,6 +156,23 @@ def test_disagreements_are_handed_out(world: World, client: Client) -> None:
             }
         ]
     }
+
+
+@pytest.mark.parametrize("cursors", [None, Cursors()], ids=["no release", "not yet observed"])
+def test_no_label_is_asked_for_that_would_help_nobody(world: World, client: Client, cursors: Cursors | None) -> None:
+    """Where no release is judged on samples, there is nothing to label."""
+    if cursors is not None:
+        under_way(world, cursors)
+    batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")]
+    headers = {"content-type": "application/json"}
+    client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers)
+    assert client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json() == {"label_requests": []}
+
+
+def under_way(world: World, cursors: Cursors) -> None:
+    """A release of version 7 beside 6 that has read samples so far."""
+    release = release_in(Phase.SHADOW, cursors=cursors)
+    world.journal.append(record_of(release, 1), [Entry("Started", 1.0, {})])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from controller.ports import Entry, Label, Prediction, SampleCursor
 from tests.contracts.freezes import INTENT
 from tests.contracts.inbox import START
 from tests.contracts.journal import entry, record
-from tests.contracts.samples import evidence, live, shadow, truth
+from tests.contracts.samples import asked, evidence, live, shadow, truth
 from tests.fakes.samples import FakeSamples
 
 
@@ -271,12 +271,12 @@ def use_samples(store: Store) -> None:
     store.samples.add_predictions([shadow("b", "invoice")])
     store.samples.add_labels([truth("a")])
     evidence(store.samples)
-    store.samples.label_requests("intent", limit=5)
+    asked(store.samples)
 
 
 def test_no_statement_reads_the_past(store: Store) -> None:
     """Every table is entered by an index or by its newest ids, so a batch costs the same on the first day and after a
-    year. Only the lock, a table of one row, is read whole."""
+    year. Only the lock, a table of one row, and what label requests are chosen from are read whole."""
     many = range(2_000)
     store.samples.add_predictions([p for i in many for p in (live(f"p{i}"), shadow(f"p{i}"))])
     store.samples.add_labels([truth(f"p{i}") for i in many if i % 10 == 0])
@@ -295,7 +295,7 @@ def test_no_statement_reads_the_past(store: Store) -> None:
         for statement, parameters in statements:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type]
             scans |= {row.detail for row in plan if row.detail.startswith("SCAN")}
-    assert scans <= {"SCAN intake", "SCAN CONSTANT ROW"}
+    assert scans <= {"SCAN intake", "SCAN CONSTANT ROW", "SCAN newest"}
 
 
 def test_pruning_deletes_the_old_and_keeps_cursors_good(store: Store) -> None:
@@ -320,7 +320,14 @@ def test_pruning_takes_the_old_only(store: Store, monkeypatch: pytest.MonkeyPatc
         store.samples.add_predictions([live(f"{number}", **times), shadow(f"{number}", **times)])
     assert store.samples.prune(8.0) == 3 * 7
     assert evidence(store.samples).pairs_agreed == 3
-    assert {one.request_id for one in store.samples.label_requests("intent", limit=20)} == {"7", "8", "9"}
+    assert {one.request_id for one in asked(store.samples)} == {"7", "8", "9"}
+
+
+def test_the_length_of_a_text_is_kept(store: Store) -> None:
+    """In tokens, where the replica says it."""
+    store.samples.add_predictions([live("a", tokens=17), live("b")])
+    with store.database.engine.connect() as connection:
+        assert connection.execute(sa.select(schema.predictions.c.tokens)).scalars().all() == [17, None]
 
 
 EVENTS: list[Prediction | Label] = [
@@ -328,7 +335,12 @@ EVENTS: list[Prediction | Label] = [
     *(shadow(request, "x", inclusion_probability=0.5) for request in "abce"),
     shadow("a", "y", version="8"),
     live("b", "x", version="7"),
-    *(truth(request, "x", directed=request == "b") for request in "abdef"),
+    # What the candidate served, copied to stable: a text that comes twice, and one that was seen the other way round.
+    *(live(request, "x", version="7", text_digest="g") for request in "gh"),
+    *(shadow(request, "y", version="6", text_digest="g") for request in "gh"),
+    live("i", "x", version="7", text_digest="digest of c", inclusion_probability=0.5),
+    shadow("i", "x", version="6", text_digest="digest of c"),
+    *(truth(request, "x", directed=request == "b") for request in "abdefgh"),
 ]
 
 
@@ -364,7 +376,7 @@ def test_the_order_of_arrival_changes_no_evidence(
         cursor, agreed, disagreed = step.cursor, agreed + step.pairs_agreed, disagreed + step.pairs_disagreed
         labelled += step.stable_labels.labelled
         pairs += step.pairs
-    for versions in (("6", "7"), ("6", "8"), ("7", "8")):
+    for versions in (("6", "7"), ("7", "6"), ("6", "8"), ("7", "8")):
         found = [one.since("intent", *versions, SampleCursor()) for one in (store.samples, memory, expected)]
         facts = [(one.pairs_agreed, one.pairs_disagreed, sorted(map(repr, one.pairs))) for one in found]
         assert facts[0] == facts[1] == facts[2]

@@ -1,10 +1,11 @@
-"""Samples in memory: the plainest reading of the ports, recomputed from everything at each write.
+"""Samples in memory: the plainest reading of the ports, recomputed from everything at each write. A pair's id is its
+place in the list, from 1.
 
 Only the order in which evidence was completed is kept; everything else follows from the predictions and labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from controller.errors import UsageError
@@ -15,6 +16,14 @@ from gates.evidence import Answer, LabelCounts, LabelledPair
 class _Couple(NamedTuple):
     live: Prediction
     shadow: Prediction
+
+    @property
+    def versions(self) -> set[str]:
+        return {self.live.version, self.shadow.version}
+
+    @property
+    def agrees(self) -> bool:
+        return self.live.label == self.shadow.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +64,43 @@ class FakeSamples:
         return new
 
     def latest(self) -> SampleCursor:
-        return SampleCursor(len(self._pairs), len(self._labelled_pairs), len(self._labelled_answers))
+        newest = len(self._pairs)
+        return SampleCursor(newest, len(self._labelled_pairs), len(self._labelled_answers), first_pair=newest)
 
     def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
-        def wanted(pair: _Couple) -> bool:
-            return (pair.live.model, pair.live.version, pair.shadow.version) == (model, stable, candidate)
-
-        pairs = [pair for pair in self._pairs[cursor.pair :] if wanted(pair)]
-        agreed = sum(pair.live.label == pair.shadow.label for pair in pairs)
+        standing = self._standing(model, {stable, candidate}, cursor.first_pair)
+        new = [pair for number, pair in standing.items() if number > cursor.pair]
+        agreed = sum(pair.agrees for pair in new)
         return SampleEvidence(
             pairs=tuple(
-                _labelled(pair, truth) for pair, truth in self._labelled_pairs[cursor.labelled_pair :] if wanted(pair)
+                _labelled(pair, truth, stable)
+                for pair, truth in self._labelled_pairs[cursor.labelled_pair :]
+                if pair in standing.values()
             ),
             pairs_agreed=agreed,
-            pairs_disagreed=len(pairs) - agreed,
+            pairs_disagreed=len(new) - agreed,
             stable_labels=self._label_counts(model, stable, cursor),
             candidate_labels=self._label_counts(model, candidate, cursor),
-            cursor=self.latest(),
+            cursor=replace(self.latest(), first_pair=cursor.first_pair),
         )
 
-    def label_requests(self, model: str, *, limit: int) -> Sequence[LabelRequest]:
-        of_model = [pair for pair in self._pairs if pair.live.model == model]
-        if not of_model:
-            return ()
-        newest = of_model[-1]
-        versions = (newest.live.version, newest.shadow.version)
-        unlabelled = [
-            pair
-            for pair in of_model
-            if (pair.live.version, pair.shadow.version) == versions and pair.live.request_id not in self._truths
-        ]
-        disagreed = [pair for pair in reversed(unlabelled) if pair.live.label != pair.shadow.label]
-        agreed = [pair for pair in unlabelled if pair.live.label == pair.shadow.label]
+    def label_requests(
+        self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
+    ) -> Sequence[LabelRequest]:
+        standing = self._standing(model, {stable, candidate}, first_pair).values()
+        unlabelled = [pair for pair in standing if pair.live.request_id not in self._truths]
+        disagreed = [pair for pair in reversed(unlabelled) if not pair.agrees]
+        agreed = [pair for pair in unlabelled if pair.agrees]
         ordered = [*disagreed, *sorted(agreed, key=lambda pair: pair.live.text_digest)]
         return tuple(_request(pair) for pair in ordered[:limit])
+
+    def _standing(self, model: str, versions: set[str], first_pair: int) -> dict[int, _Couple]:
+        """The pairs of a release, by id: of those with the same text the first one."""
+        first: dict[str, int] = {}
+        for number, pair in enumerate(self._pairs[first_pair:], start=first_pair + 1):
+            if pair.live.model == model and pair.versions == versions:
+                first.setdefault(pair.live.text_digest, number)
+        return {number: self._pairs[number - 1] for number in first.values()}
 
     def _label_counts(self, model: str, version: str, cursor: SampleCursor) -> LabelCounts:
         answers = [
@@ -119,18 +131,18 @@ class FakeSamples:
     def _pair(self, pair: _Couple) -> None:
         live, shadow = pair
         same = (live.request_id, live.model, live.text_digest) == (shadow.request_id, shadow.model, shadow.text_digest)
-        if not same or live.version == shadow.version:
-            return
-        texts = {(one.live.model, one.live.version, one.shadow.version, one.live.text_digest) for one in self._pairs}
-        if (live.model, live.version, shadow.version, live.text_digest) not in texts:
+        if same and live.version != shadow.version and pair not in self._pairs:
             self._pairs.append(pair)
 
 
-def _labelled(pair: _Couple, truth: Label) -> LabelledPair:
+def _labelled(pair: _Couple, truth: Label, stable: str) -> LabelledPair:
+    by_version = {one.version: _answer(one, truth.label) for one in pair}
+    answer_of_stable = by_version.pop(stable)
+    (answer_of_candidate,) = by_version.values()
     return LabelledPair(
         truth=truth.label,
-        stable=_answer(pair.live, truth.label),
-        candidate=_answer(pair.shadow, truth.label),
+        stable=answer_of_stable,
+        candidate=answer_of_candidate,
         inclusion_probability=min(one.inclusion_probability for one in pair),
         directed=truth.directed,
     )

@@ -1,8 +1,8 @@
 """How evidence is formed as predictions and labels come in, in whatever order: set by set, in the writer's transaction.
 
-Three facts about one request make a labelled pair: stable's live answer, the candidate's shadow answer, the truth.
+Three facts about one request make a labelled pair: one version's live answer, another's shadow answer, the truth.
 Whichever comes last completes it. Every row is formed once, and only from what is new, so the cost of a batch does not
-depend on the past.
+depend on the past. Pairs of the same text are all kept: which one counts depends on the release that reads them.
 """
 
 import json
@@ -119,6 +119,7 @@ def _form_labelled_pairs(connection: Connection, new: ColumnElement[int], head: 
             pairs.c.model,
             pairs.c.live_version,
             pairs.c.shadow_version,
+            pairs.c.text_digest,
             pairs.c.inclusion_probability,
             labels.c.label,
             labels.c.directed,
@@ -146,6 +147,7 @@ def _labelled_pair(row: Row[Any]) -> dict[str, object]:
         "model": row.model,
         "live_version": row.live_version,
         "shadow_version": row.shadow_version,
+        "text_digest": row.text_digest,
         "truth": row.label,
         "directed": row.directed,
         "live_label": row.live_label,

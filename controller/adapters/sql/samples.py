@@ -3,9 +3,24 @@
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, case, delete, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+)
 
 from controller.adapters.sql import evidence, schema
 from controller.adapters.sql.database import IN_CLAUSE_MAX, Database, insert_new
@@ -17,7 +32,38 @@ from gates.evidence import Answer, LabelCounts, LabelledPair
 _SOURCE = "labels"
 PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
 
+CHOSEN_FROM: Final = 1_000  # agreeing pairs that label requests are chosen from
+
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Of a release: the two versions, and the newest pair before it."""
+
+    model: str
+    stable: str
+    candidate: str
+    first_pair: int
+
+    def has(self, table: Table, pair_id: ColumnElement[int]) -> ColumnElement[bool]:
+        """Whether a row of pairs, labelled or not, is evidence for the release: a pair of its own, whichever version
+        was live, and the first with this text. Pairs of the same text depend on each other."""
+        earlier = pairs.alias("earlier")
+        seen = exists().where(
+            earlier.c.text_digest == table.c.text_digest,
+            self._compares(earlier),
+            earlier.c.id > self.first_pair,
+            earlier.c.id < pair_id,
+        )
+        return and_(self._compares(table), pair_id > self.first_pair, ~seen)
+
+    def _compares(self, table: FromClause) -> ColumnElement[bool]:
+        versions = (self.stable, self.candidate)  # of a pair they are never the same
+        columns = table.c
+        return and_(
+            columns.model == self.model, columns.live_version.in_(versions), columns.shadow_version.in_(versions)
+        )
 
 
 class SqlSamples:
@@ -55,12 +101,11 @@ class SqlSamples:
     def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
         with self._database.read(_SOURCE) as connection:
             upto = _later(cursor, _latest(connection))
-            agreed, disagreed = _pair_counts(connection, model, (stable, candidate), (cursor.pair, upto.pair))
+            release = _Comparison(model, stable, candidate, cursor.first_pair)
+            agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
             span = (cursor.labelled_answer, upto.labelled_answer)
             return SampleEvidence(
-                pairs=_labelled_pairs(
-                    connection, model, (stable, candidate), (cursor.labelled_pair, upto.labelled_pair)
-                ),
+                pairs=_labelled_pairs(connection, release, (cursor.labelled_pair, upto.labelled_pair)),
                 pairs_agreed=agreed,
                 pairs_disagreed=disagreed,
                 stable_labels=_label_counts(connection, model, stable, span),
@@ -68,25 +113,16 @@ class SqlSamples:
                 cursor=upto,
             )
 
-    def label_requests(self, model: str, *, limit: int) -> Sequence[LabelRequest]:
-        """Of the two versions that were paired last: the disagreements, newest first, then the others in the order of
-        their texts' digests, which is as good as chance and the same at each call."""
+    def label_requests(
+        self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
+    ) -> Sequence[LabelRequest]:
+        """The others are, of the newest ``CHOSEN_FROM``, those whose texts' digests come first: as good as chance."""
+        release = _Comparison(model, stable, candidate, first_pair)
         with self._database.read(_SOURCE) as connection:
-            newest = connection.execute(
-                select(pairs.c.live_version, pairs.c.shadow_version)
-                .where(pairs.c.model == model)
-                .order_by(pairs.c.id.desc())
-                .limit(1)
-            ).one_or_none()
-            if newest is None:
-                return ()
-            unlabelled = _unlabelled(model, newest.live_version, newest.shadow_version)
-            disagreed = connection.execute(
-                unlabelled.where(~pairs.c.agreed).order_by(pairs.c.id.desc()).limit(limit)
-            ).all()
-            agreed = connection.execute(
-                unlabelled.where(pairs.c.agreed).order_by(pairs.c.text_digest).limit(limit - len(disagreed))
-            ).all()
+            disagreed = connection.execute(_unlabelled(release, agreed=False).limit(limit)).all()
+            newest = _unlabelled(release, agreed=True).limit(CHOSEN_FROM).subquery("newest")
+            others = select(newest).order_by(newest.c.text_digest).limit(limit - len(disagreed))
+            agreed = connection.execute(others).all()
         return tuple(_label_request(row) for row in (*disagreed, *agreed))
 
     def prune(self, before_s: float) -> int:
@@ -133,6 +169,7 @@ def _prediction_row(prediction: Prediction) -> dict[str, object]:
         "probabilities": json.dumps(dict(prediction.probabilities), separators=(",", ":"), allow_nan=False),
         "inclusion_probability": prediction.inclusion_probability,
         "text_digest": prediction.text_digest,
+        "tokens": prediction.tokens,
         "text": prediction.text,
     }
 
@@ -187,15 +224,17 @@ def _latest(connection: Connection) -> SampleCursor:
         select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery()
         for table in (pairs, labelled_pairs, labelled_answers)
     )
-    return SampleCursor(*connection.execute(select(*newest)).one())
+    pair, labelled_pair, labelled_answer = connection.execute(select(*newest)).one()
+    return SampleCursor(pair, labelled_pair, labelled_answer, first_pair=pair)
 
 
-def _later(one: SampleCursor, other: SampleCursor) -> SampleCursor:
+def _later(cursor: SampleCursor, latest: SampleCursor) -> SampleCursor:
     """Never behind either: where everything was pruned, the newest id that is left says nothing."""
-    return SampleCursor(
-        max(one.pair, other.pair),
-        max(one.labelled_pair, other.labelled_pair),
-        max(one.labelled_answer, other.labelled_answer),
+    return replace(
+        cursor,
+        pair=max(cursor.pair, latest.pair),
+        labelled_pair=max(cursor.labelled_pair, latest.labelled_pair),
+        labelled_answer=max(cursor.labelled_answer, latest.labelled_answer),
     )
 
 
@@ -204,34 +243,30 @@ def _within(query: Select[Any], table: Table, span: tuple[int, int]) -> Select[A
     return query.where(table.c.id > after, table.c.id <= upto)
 
 
-def _pair_counts(
-    connection: Connection, model: str, versions: tuple[str, str], span: tuple[int, int]
-) -> tuple[int, int]:
-    columns = pairs.c
-    query = select(func.count(), func.coalesce(func.sum(case((columns.agreed, 1), else_=0)), 0)).where(
-        columns.model == model, columns.live_version == versions[0], columns.shadow_version == versions[1]
+def _pair_counts(connection: Connection, release: _Comparison, span: tuple[int, int]) -> tuple[int, int]:
+    query = select(func.count(), func.coalesce(func.sum(case((pairs.c.agreed, 1), else_=0)), 0)).where(
+        release.has(pairs, pairs.c.id)
     )
     total, agreed = connection.execute(_within(query, pairs, span)).one()
     return int(agreed), int(total) - int(agreed)
 
 
-def _labelled_pairs(
-    connection: Connection, model: str, versions: tuple[str, str], span: tuple[int, int]
-) -> tuple[LabelledPair, ...]:
-    columns = labelled_pairs.c
-    query = select(labelled_pairs).where(
-        columns.model == model, columns.live_version == versions[0], columns.shadow_version == versions[1]
-    )
-    rows = connection.execute(_within(query, labelled_pairs, span).order_by(columns.id))
-    return tuple(
-        LabelledPair(
-            truth=row.truth,
-            stable=Answer(row.live_label, row.live_confidence, row.live_brier),
-            candidate=Answer(row.shadow_label, row.shadow_confidence, row.shadow_brier),
-            inclusion_probability=row.inclusion_probability,
-            directed=row.directed,
-        )
-        for row in rows
+def _labelled_pairs(connection: Connection, release: _Comparison, span: tuple[int, int]) -> tuple[LabelledPair, ...]:
+    query = select(labelled_pairs).where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
+    rows = connection.execute(_within(query, labelled_pairs, span).order_by(labelled_pairs.c.id))
+    return tuple(_labelled_pair(row, release.stable) for row in rows)
+
+
+def _labelled_pair(row: Row[Any], stable: str) -> LabelledPair:
+    live = Answer(row.live_label, row.live_confidence, row.live_brier)
+    shadow = Answer(row.shadow_label, row.shadow_confidence, row.shadow_brier)
+    stable_was_live = row.live_version == stable
+    return LabelledPair(
+        truth=row.truth,
+        stable=live if stable_was_live else shadow,
+        candidate=shadow if stable_was_live else live,
+        inclusion_probability=row.inclusion_probability,
+        directed=row.directed,
     )
 
 
@@ -244,7 +279,8 @@ def _label_counts(connection: Connection, model: str, version: str, span: tuple[
     return LabelCounts(labelled=int(labelled), wrong=int(wrong))
 
 
-def _unlabelled(model: str, live_version: str, shadow_version: str) -> Select[Any]:
+def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:
+    """Newest first."""
     live, shadow = schema.predictions.alias("live"), schema.predictions.alias("shadow")
     return (
         select(
@@ -252,6 +288,7 @@ def _unlabelled(model: str, live_version: str, shadow_version: str) -> Select[An
             pairs.c.model,
             pairs.c.live_version,
             pairs.c.shadow_version,
+            pairs.c.text_digest,
             pairs.c.agreed,
             live.c.label.label("live_label"),
             shadow.c.label.label("shadow_label"),
@@ -260,12 +297,8 @@ def _unlabelled(model: str, live_version: str, shadow_version: str) -> Select[An
         .select_from(pairs)
         .join(live, live.c.id == pairs.c.live_id)
         .join(shadow, shadow.c.id == pairs.c.shadow_id)
-        .where(
-            pairs.c.model == model,
-            pairs.c.live_version == live_version,
-            pairs.c.shadow_version == shadow_version,
-            ~pairs.c.labelled,
-        )
+        .where(release.has(pairs, pairs.c.id), pairs.c.agreed if agreed else ~pairs.c.agreed, ~pairs.c.labelled)
+        .order_by(pairs.c.id.desc())
     )
 
 

@@ -131,6 +131,7 @@ predictions = Table(
     _text("probabilities"),  # JSON object: class -> probability
     _number("inclusion_probability"),
     _text("text_digest"),
+    Column("tokens", Integer),
     Column("text", Text),
     UniqueConstraint("request_id", "model", "traffic", "version"),
     Index(None, "at_s"),
@@ -166,18 +167,17 @@ pairs = Table(
     _number("inclusion_probability"),
     _number("at_s"),
     UniqueConstraint("request_id", "model", "live_version", "shadow_version"),
-    # Pairs of the same text are no independent evidence: the first one stands for all.
-    UniqueConstraint("model", "live_version", "shadow_version", "text_digest"),
-    Index(None, "model", "id", "live_version", "shadow_version", "agreed"),
+    Index(None, "text_digest", "model", "id"),  # whether a text was seen before
     Index(None, "at_s"),
     sqlite_autoincrement=True,
 )
 Index(
     "ix_pairs_to_label",
     pairs.c.model,
+    pairs.c.agreed,
     pairs.c.id,
-    sqlite_where=~pairs.c.agreed & ~pairs.c.labelled,
-    postgresql_where=~pairs.c.agreed & ~pairs.c.labelled,
+    sqlite_where=~pairs.c.labelled,
+    postgresql_where=~pairs.c.labelled,
 )
 labelled_pairs = Table(
     "labelled_pairs",
@@ -187,6 +187,7 @@ labelled_pairs = Table(
     _text("model"),
     _text("live_version"),
     _text("shadow_version"),
+    _text("text_digest"),
     _text("truth"),
     _flag("directed"),
     _text("live_label"),

@@ -118,6 +118,7 @@ def _captured() -> None:
         *_texts("probabilities"),
         *_numbers("inclusion_probability"),
         *_texts("text_digest"),
+        sa.Column("tokens", sa.Integer),
         sa.Column("text", sa.Text),
         _unique("predictions", "request_id", "model", "traffic", "version"),
         sqlite_autoincrement=True,
@@ -143,17 +144,16 @@ def _captured() -> None:
         *_flags("agreed", "labelled"),
         *_numbers("inclusion_probability", "at_s"),
         _unique("pairs", "request_id", "model", "live_version", "shadow_version"),
-        _unique("pairs", "model", "live_version", "shadow_version", "text_digest"),
         sqlite_autoincrement=True,
     )
-    _index("pairs", "model", "id", "live_version", "shadow_version", "agreed")
+    _index("pairs", "text_digest", "model", "id")
     _index("pairs", "at_s")
     op.create_index(
         "ix_pairs_to_label",
         "pairs",
-        ["model", "id"],
-        sqlite_where=sa.text("agreed = 0 AND labelled = 0"),
-        postgresql_where=sa.text("NOT agreed AND NOT labelled"),
+        ["model", "agreed", "id"],
+        sqlite_where=sa.text("labelled = 0"),
+        postgresql_where=sa.text("NOT labelled"),
     )
 
 
@@ -162,7 +162,7 @@ def _labelled() -> None:
         "labelled_pairs",
         _id(),
         sa.Column("pair_id", _BIG_ID, nullable=False),
-        *_texts("model", "live_version", "shadow_version", "truth"),
+        *_texts("model", "live_version", "shadow_version", "text_digest", "truth"),
         *_flags("directed"),
         *_texts("live_label"),
         *_numbers("live_confidence", "live_brier"),
