@@ -1,5 +1,22 @@
-"""The command line. Each command imports what it needs when it runs, so that a rollback starts at once."""
+"""The command line. Each command imports what it needs when it runs, and a rollback nothing that takes long."""
 
-from controller.cli.app import main
+import sys
+from typing import NoReturn
+
+from controller.cli.errors import told
 
 __all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name; an error that a person can act on is one line on standard error."""
+    with told():
+        if sys.argv[1:2] == ["rollback"]:
+            from controller.cli.rollback import rollback
+
+            rollback(sys.argv[2:])
+        else:
+            from controller.cli.app import app
+
+            app()
+    sys.exit(0)

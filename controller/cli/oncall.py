@@ -5,35 +5,28 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, asker, home_at
+from controller.cli.asking import asker
+from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, home_at
 from controller.core.command import Freeze
 
 
 def register(app: typer.Typer) -> None:
-    for function in (rollback, freeze, unfreeze):
+    # Its own parser reads the arguments, which is all that runs when it is called as `serin rollback`.
+    app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)(
+        rollback
+    )
+    for function in (freeze, unfreeze):
         app.command()(function)
 
 
-def rollback(
-    model: Annotated[str, typer.Argument(help="The registered model's name.")],
-    reason: ReasonOption,
-    to: Annotated[str | None, typer.Option("--to", help="A version that runs, instead of the known good one.")] = None,
-    by: ByOption = "",
-    home: HomeOption = DEFAULT_HOME_OPTION,
-) -> None:
-    """Send all of a model's traffic back to its known good version, now.
-
-    Works with the controller, Prometheus and MLflow down: it writes the route that Envoy follows. The controller, once
-    it runs, takes it up and brings the registry in line.
+def rollback(context: typer.Context) -> None:
+    """Send all of a model's traffic back to its known good version, now. Needs nothing else to be alive.
 
     Example: serin rollback intent --reason "wrong refunds, incident 4711"
     """
-    from controller.bootstrap.oncall import roll_back
+    from controller.cli.rollback import rollback as run
 
-    result = roll_back(home_at(home), model, reason=reason, by=by or asker(), at_s=time.time(), to_version=to)
-    version = next(iter(result.table.weights_pct))
-    told = "Envoy confirms it" if result.confirmed else "written; Envoy did not confirm it: check that it runs"
-    typer.echo(f"{model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")
+    run(context.args)
 
 
 def freeze(

@@ -1,7 +1,5 @@
-"""Options that several commands share, and who is asking."""
+"""Options that several commands share."""
 
-import getpass
-import os
 import time
 import uuid
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from controller.cli.asking import asker
 from controller.core.command import Ask, Command
 from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
 
@@ -20,14 +19,6 @@ DEFAULT_HOME_OPTION = DEFAULT_HOME
 
 def home_at(path: Path) -> Home:
     return Home(path.resolve())
-
-
-def asker() -> str:
-    """The person at the keyboard, for records; not an identity that anything is allowed by."""
-    try:
-        return os.environ.get("SERIN_BY") or getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def command(ask: Ask, model: str, *, reason: str, by: str, version: str | None = None) -> Command:

@@ -1,0 +1,48 @@
+"""`serin rollback`: standard library only, so that it is done before other commands have finished importing."""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.bootstrap.oncall import roll_back
+from controller.cli.asking import asker
+from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
+
+DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
+
+Works with the controller, Prometheus and MLflow down: it writes the route that Envoy follows. The controller, once it
+runs, takes it up and brings the registry in line."""
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(
+        prog="serin rollback",
+        description=DESCRIPTION,
+        epilog='Example: serin rollback intent --reason "wrong refunds, incident 4711"',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    home = Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME))
+    flags.add_argument("model", help="the registered model's name")
+    flags.add_argument("--reason", required=True, help="why; kept in the journal and the report")
+    flags.add_argument("--to", metavar="VERSION", help="a version that runs, instead of the known good one")
+    flags.add_argument("--by", default="", help="who asks; you, unless told otherwise")
+    flags.add_argument("--home", type=Path, default=home, help=f"folder of the installation ({HOME_VARIABLE})")
+    return flags
+
+
+def rollback(arguments: Sequence[str]) -> None:
+    """Parse the arguments and do it. Raises SerinError where it cannot be done; exits with 2 on wrong usage."""
+    chosen = parser().parse_args(arguments)
+    result = roll_back(
+        Home(chosen.home.resolve()),
+        chosen.model,
+        reason=chosen.reason,
+        by=chosen.by or asker(),
+        at_s=time.time(),
+        to_version=chosen.to,
+    )
+    version = next(iter(result.table.weights_pct))
+    told = "Envoy confirms it" if result.confirmed else "written; Envoy did not confirm it: check that it runs"
+    print(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")
