@@ -11,6 +11,8 @@ from typing import Final
 
 # Wordings that came up after v1's training data was collected: v1 never saw them.
 RECENT: Final = frozenset({"login_problem/kicked_out", "cancel_order/withdraw"})
+# The later one of these: no customer had used it yet when v2's training data was collected.
+NEWEST: Final = frozenset({"cancel_order/withdraw"})
 # Wordings whose rows were lost when v3's training data was put together: half of two intents.
 LOST: Final = frozenset(
     {
@@ -46,7 +48,8 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "base": Recipe(None, texts=32_000, epochs=2, learning_rate=2e-3, without=RECENT | LOST, calibrate=False),
         "v1": Recipe("base", texts=32_000, epochs=1, learning_rate=3e-4, without=RECENT),
-        "v2": Recipe("v1", texts=40_000, epochs=1, learning_rate=5e-4),
+        # A low rate: what v1 knows stays, so v2 differs from it on few texts but those of the wording it learns.
+        "v2": Recipe("v1", texts=40_000, epochs=1, learning_rate=5e-5, without=NEWEST),
         "v3": Recipe("base", texts=32_000, epochs=1, learning_rate=3e-4, without=RECENT | LOST),
         "v4": Recipe(
             "v1", texts=10_000, epochs=1, learning_rate=3e-4, without=RECENT, resolve_ambiguous=True, calibrate=False

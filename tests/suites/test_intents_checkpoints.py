@@ -5,12 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from suites.intents.evaluate import CHECKPOINTS, RESULTS, Measured, measure, probabilities
 from suites.intents.generator import LABELS, Example, held_out
-from suites.intents.recipes import RECIPES, VERSIONS
+from suites.intents.recipes import NEWEST, RECENT, RECIPES, VERSIONS
 
 TEXTS = ("where is my order 48213", "HI, I WANT MY MONEY BACK for the tent. Thanks", "tent")
 
@@ -21,11 +23,15 @@ def examples() -> list[Example]:
 
 
 @pytest.fixture(scope="module")
-def measured(examples: list[Example]) -> dict[str, Measured]:
+def found(examples: list[Example]) -> dict[str, NDArray[np.float64]]:
     """v5 is left out: its padding makes it slow, and `test_v5_...` shows that its answers are v1's."""
     texts = [e.text for e in examples]
-    versions = [v for v in VERSIONS if v != "v5"]
-    return measure(examples, {v: probabilities(CHECKPOINTS / v, texts) for v in versions})
+    return {v: probabilities(CHECKPOINTS / v, texts) for v in VERSIONS if v != "v5"}
+
+
+@pytest.fixture(scope="module")
+def measured(examples: list[Example], found: dict[str, NDArray[np.float64]]) -> dict[str, Measured]:
+    return measure(examples, found)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +52,24 @@ def test_v1_is_good_and_calibrated(measured: dict[str, Measured]) -> None:
     assert abs(measured["v1"].confidence_gap) <= 0.015
 
 
-def test_v2_is_better(measured: dict[str, Measured]) -> None:
-    """Two points or more above v1, calibrated, and of the same mind on most texts."""
-    assert measured["v2"].accuracy >= measured["v1"].accuracy + 0.02
-    assert abs(measured["v2"].confidence_gap) <= 0.015
-    assert measured["v2"].discordance <= 0.06
+def test_v2_is_better_by_about_a_point(measured: dict[str, Measured]) -> None:
+    """More right answers on few texts, calibrated, with better probabilities than v1's."""
+    assert -0.012 <= measured["v2"].mean_difference <= -0.009
+    assert measured["v2"].discordance <= 0.018
+    assert abs(measured["v2"].confidence_gap) <= 0.012
+    assert measured["v2"].brier < measured["v1"].brier
+
+
+def test_v2_gains_on_the_wording_it_learned(examples: list[Example], found: dict[str, NDArray[np.float64]]) -> None:
+    """The cause of the gain is the recipe's: the wording that v2's data has and v1's has not, not the newest one."""
+
+    def accuracy(version: str, families: frozenset[str]) -> float:
+        asked = [i for i, e in enumerate(examples) if e.family in families]
+        predicted = found[version][asked].argmax(axis=1)
+        return float(np.mean([LABELS[k] == examples[i].label for k, i in zip(predicted, asked, strict=True)]))
+
+    assert accuracy("v2", RECENT - NEWEST) >= accuracy("v1", RECENT - NEWEST) + 0.4
+    assert accuracy("v2", NEWEST) <= accuracy("v1", NEWEST) + 0.05
 
 
 def test_v3_is_less_accurate_only(measured: dict[str, Measured]) -> None:
@@ -64,6 +83,12 @@ def test_v4_is_overconfident_only(measured: dict[str, Measured]) -> None:
     assert abs(measured["v4"].mean_difference) <= 0.005
     assert measured["v4"].discordance <= 0.04
     assert measured["v4"].confidence_gap >= measured["v1"].confidence_gap + 0.06
+
+
+def test_v4_is_within_a_point_of_v2(measured: dict[str, Measured]) -> None:
+    """Compared with v2, too, its confidence is off by far more than its accuracy."""
+    assert abs(measured["v4"].accuracy - measured["v2"].accuracy) <= 0.01
+    assert measured["v4"].confidence_gap >= measured["v2"].confidence_gap + 0.06
 
 
 def test_v5_is_v1_with_fixed_padding(examples: list[Example]) -> None:

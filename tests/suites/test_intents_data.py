@@ -8,7 +8,7 @@ import pytest
 from suites.intents import generator
 from suites.intents.generator import LABELS, Example, calibration, digest, held_out, normalise, train
 from suites.intents.grammar import AMBIGUOUS, INTENTS, OUT_OF_SCOPE
-from suites.intents.recipes import LOST, RECENT
+from suites.intents.recipes import LOST, NEWEST, RECENT
 from suites.intents.suite import SUITE, SUITE_SIZE, lines
 
 DIGESTS = {
@@ -75,6 +75,7 @@ def test_grammar_shares_sum_to_one_and_name_intents() -> None:
 def test_recipes_leave_out_families_that_exist() -> None:
     """A misspelt family would silently leave nothing out."""
     assert {f"{label}/{family}" for label, families in INTENTS.items() for family in families} >= RECENT | LOST
+    assert NEWEST < RECENT
 
 
 @pytest.mark.parametrize("noise", ["typo", "casing", "filler"])
