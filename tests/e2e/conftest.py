@@ -1,0 +1,100 @@
+"""Installations in which every process is the real one: MLflow, Prometheus, Envoy, the controller, LitServe."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from suites.intents.demo.installation import Installation, installation
+
+CHECKPOINTS = Path(__file__).parents[2] / "suites/intents/checkpoints"
+DEMO_POLICY = Path(__file__).parents[2] / "suites/intents/demo/policy.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An installation under test, and what a test does to it and asks of it."""
+
+    serin: Installation
+
+    def register(self, checkpoint: str) -> None:
+        path = str(CHECKPOINTS / checkpoint)
+        self.serin.serin("register", path, "--model", "intent", "--candidate")
+
+    def release(self, version: str) -> Mapping[str, Any]:
+        """The newest release of the version, with its state."""
+        found = next(r for r in self.serin.releases() if r["version"] == version)
+        release = self.serin.release(found["release_id"])
+        assert release is not None
+        return release
+
+    def phase(self, version: str) -> str | None:
+        return next((r["phase"] for r in self.serin.releases() if r["version"] == version), None)
+
+    def entries(self, release_id: str) -> list[Mapping[str, Any]]:
+        """The release's journal, its chain checked by the controller that answers."""
+        import httpx
+
+        answer = httpx.get(f"{self.serin.api}/v1/releases/{release_id}/entries", timeout=10, trust_env=False)
+        answer.raise_for_status()
+        return list(answer.json()["entries"])
+
+    def pid(self, name: str) -> int:
+        """The process that `serin up` runs under this name."""
+        recorded = json.loads((self.serin.home / "processes.json").read_text())
+        return int(recorded[name]["pid"])
+
+    def signal(self, name: str, number: int) -> None:
+        os.kill(self.pid(name), number)
+
+    @contextmanager
+    def load(self, *, rate_per_s: float = 50.0, for_s: float = 180.0) -> Iterator[dict[str, Any]]:
+        """Steady, bounded traffic with late labels while the block lasts; its summary is filled in at the end."""
+        flags = ["--gateway", self.serin.gateway, "--api", self.serin.api, "--rate-per-s", f"{rate_per_s:g}"]
+        flags += ["--label-delay-s", "2", "--for-s", f"{for_s:g}"]
+        command = [sys.executable, "-m", "suites.intents.demo.load", *flags]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        summary: dict[str, Any] = {}
+        try:
+            yield summary
+        finally:
+            process.terminate()
+            output, _ = process.communicate(timeout=60)
+            summary.update(json.loads(output.splitlines()[-1]))
+
+
+def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
+    """Poll until the condition holds and return what it gave; fail with what was waited for when it does not."""
+    deadline_s, pause = time.monotonic() + within_s, threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s, f"waited {within_s:g} s for: {what}"
+        pause.wait(0.1)
+    return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """An installation with v1 in production. Afterwards nothing of it may be left running."""
+    home = tmp_path / "home"
+    with installation(home, DEMO_POLICY, lambda _: None) as serin:
+        place = Site(serin)
+        place.register("v1")
+        eventually(lambda: place.phase("1") == "promoted", within_s=60, what="version 1 in production")
+        yield place
+    left = [p.info["pid"] for p in psutil.process_iter(["pid", "cmdline"]) if str(home) in " ".join(p.info["cmdline"] or [])]
+    assert not left, f"still running: {left}"
+
+
+def resume(site: Site, name: str) -> None:
+    site.signal(name, signal.SIGCONT)
