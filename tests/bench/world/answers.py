@@ -95,7 +95,7 @@ def _confidences(
 
 
 def _sharpen(confidence: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
-    odds = (confidence / (1 - confidence)) ** sharpness
+    odds: NDArray[np.float64] = (confidence / (1 - confidence)) ** sharpness
     return odds / (1 + odds)
 
 

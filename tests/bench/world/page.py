@@ -23,8 +23,10 @@ of them wrongly; latency is log-normal around 40 ms, and a load that both versio
 candidate serves 5 % and answers a copy of what stable serves. 10 % of the requests get a label, ten minutes late. The
 versions differ on 7 % of the requests: an equal candidate loses and wins 3.5 % each. "Default steps" means shadow
 first, then 1, 5, 20 and 50 % by the default policy, with half as many labels by chance and the other half where the
-versions disagree. An equal candidate is watched for the whole two hours even after its promotion, so that no late
-alarm is missed. Standard errors (s.e.) are those of the simulation.
+versions disagree; such a release ends with its promotion, with a failure, or after two hours. At 5 %, an equal
+candidate is watched for the whole two hours even after it could have been promoted, so that no late alarm is missed.
+Standard errors (s.e.) are those of the simulation; bounds are the least mean that any e-process of the same level can
+reach.
 """
 
 _RIVALS = """## The same evidence, judged by other rules

@@ -31,7 +31,8 @@ def _column(seen: Sequence[Both], arm: str, field: str) -> Series:
 
 def _ratio(above: Series, below: Series) -> Series:
     """Not a number where nothing was counted."""
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    unknown: Series = np.full(len(above), np.nan)
+    return np.divide(above, below, out=unknown, where=below > 0)
 
 
 def _rates(seen: Sequence[Both], arm: str) -> tuple[Series, Series, Series]:

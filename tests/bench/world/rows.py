@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -171,8 +172,8 @@ def _told(results: Results) -> list[Bar]:
 def alpha_of(gate: str) -> float:
     """The rollback level of one gate of the default policy, as spent by watching."""
     policy = GatePolicy()
-    (judging,) = (judging for judging in Panel(policy)._gates if judging.name == gate)
-    return float(judging.alpha)  # type: ignore[attr-defined] * (1 - policy.deadline_fraction)
+    judging: Any = next(judging for judging in Panel(policy)._gates if judging.name == gate)
+    return float(judging.alpha) * (1 - policy.deadline_fraction)
 
 
 def paired_bound(candidate: Candidate, alpha: float | None = None) -> float:

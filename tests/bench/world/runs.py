@@ -7,7 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,61 +36,52 @@ class Played:
 
 def played(work: Sequence[tuple[Scenario, int]], *, processes: int) -> dict[str, list[Played]]:
     """Play each scenario so many times (rounded up to whole chunks of 50); by the scenario's name."""
-    folder = RESULTS / "gates-runs" / _digest()
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {scenario.name: folder / f"{_slug(scenario)}.jsonl" for scenario, _ in work}
+    kept = RESULTS / "gates-runs" / _digest()
+    files = {
+        scenario.name: [_file(kept, scenario, chunk) for chunk in range(-(-runs // CHUNK))] for scenario, runs in work
+    }
     missing = [
-        (scenario, chunk)
-        for scenario, runs in work
-        for chunk in range(-(-runs // CHUNK))
-        if chunk not in _chunks(files[scenario.name])
+        (scenario, chunk, file)
+        for scenario, _ in work
+        for chunk, file in enumerate(files[scenario.name])
+        if not file.exists()
     ]
     with multiprocessing.Pool(processes, maxtasksperchild=50) as pool:
-        for done, (name, chunk, line) in enumerate(pool.imap_unordered(_play_chunk, missing), start=1):
-            with files[name].open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-            print(f"{done} of {len(missing)} chunks: {name} {chunk}", flush=True)
-    return {
-        scenario.name: [
-            one
-            for chunk, rows in sorted(_chunks(files[scenario.name]).items())
-            if chunk < -(-runs // CHUNK)
-            for one in _read(rows)
-        ]
-        for scenario, runs in work
-    }
+        for done, name in enumerate(pool.imap_unordered(_play_chunk, missing), start=1):
+            print(f"{done} of {len(missing)}: {name}", flush=True)
+    return {name: [one for file in chunks for one in read_chunk(file)] for name, chunks in files.items()}
 
 
-def _play_chunk(task: tuple[Scenario, int]) -> tuple[str, int, str]:
-    scenario, chunk = task
+def _play_chunk(task: tuple[Scenario, int, Path]) -> str:
+    scenario, chunk, file = task
     rng = np.random.default_rng([SEED, zlib.crc32(scenario.name.encode()), chunk])
     rows = []
     for _ in range(CHUNK):
         ended, seen = play(scenario, rng)
-        rivals = {name: rule(seen) for name, rule in RULES.items()} if len(seen) == scenario.looks else {}
-        rows.append({"ended": asdict(ended), "rivals": rivals})
-    return scenario.name, chunk, json.dumps({"chunk": chunk, "rows": rows}, separators=(",", ":"))
+        rows.append(Played(ended, {name: rule(seen) for name, rule in RULES.items()} if seen else {}))
+    write_chunk(file, rows)
+    return scenario.name
 
 
-def _chunks(file: Path) -> dict[int, list[dict[str, Any]]]:
-    """Complete lines only: the last one may have been cut off."""
-    if not file.exists():
-        return {}
-    found = {}
-    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("}\n"):
-            entry = json.loads(line)
-            found[entry["chunk"]] = entry["rows"]
-    return found
+def write_chunk(file: Path, rows: Sequence[Played]) -> None:
+    """At once or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    unfinished.write_text(json.dumps([asdict(row) for row in rows], separators=(",", ":")), encoding="utf-8")
+    unfinished.replace(file)
 
 
-def _read(rows: Sequence[dict[str, Any]]) -> Iterator[Played]:
-    for row in rows:
-        yield Played(Ended(**row["ended"]), {name: tuple(found) for name, found in row["rivals"].items()})
+def read_chunk(file: Path) -> list[Played]:
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return [Played(_ended(row["ended"]), {name: tuple(of) for name, of in row["rivals"].items()}) for row in rows]
 
 
-def _slug(scenario: Scenario) -> str:
-    return hashlib.sha256(scenario.name.encode()).hexdigest()[:12]
+def _ended(row: dict[str, Any]) -> Ended:
+    return Ended(**row | {"blamed": tuple(row["blamed"]), "waited": tuple(row["waited"])})
+
+
+def _file(kept: Path, scenario: Scenario, chunk: int) -> Path:
+    return kept / hashlib.sha256(scenario.name.encode()).hexdigest()[:12] / f"{chunk}.json"
 
 
 def _digest() -> str:
