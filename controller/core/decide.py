@@ -260,8 +260,7 @@ def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
             return ()
         why = "; ".join(release.faults.values()) or "a replica was not ready"
         return (Leaving(Phase.HELD, f"The suites were not run in time: {why}."),)
-    outcome = release.outcome_of(Stage.PREFLIGHT, Stage.SUITE)
-    if outcome is not Outcome.PASS:
+    if not all(release.outcome_of(stage) is Outcome.PASS for stage in (Stage.PREFLIGHT, Stage.SUITE)):
         return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
     if release.stable is None:
         return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
@@ -279,11 +278,10 @@ def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, .
 
 
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    late = _past_deadline(release, now_s)
-    if late or _frozen(facts) or release.outcome_of(*BEFORE_EXPOSURE) is not Outcome.PASS:
+    passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
+    shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
+    if not (passed and shadowed) or _frozen(facts) or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
-    if not any(v.stage is Stage.SHADOW and not v.advisory for v in release.verdicts.values()):
-        return _settle_by_deadline(release, now_s)  # nothing was asked of shadow traffic yet: no evidence, no pass
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
 
 

@@ -51,6 +51,7 @@ from tests.controller.releases import (
     verdict,
 )
 
+PLAYED = settings(max_examples=100, deadline=None, derandomize=True)  # the same stories at each run
 VERIFIED = replace(CANDIDATE, fingerprint="f" * 64)
 WORSE = {
     Outcome.PASS: (Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL),
@@ -177,7 +178,7 @@ def replayed(story):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_no_promotion_without_a_pass_of_every_required_gate(story):
     for state, event in replayed(story):
         promoted = isinstance(event, PhaseEntered) and event.phase is Phase.PROMOTING
@@ -189,7 +190,7 @@ def test_no_promotion_without_a_pass_of_every_required_gate(story):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_a_release_rests_exactly_once_and_for_good(story):
     rests = [event for _, event in story.events if isinstance(event, PhaseEntered) and event.phase in TERMINAL]
     assert len(rests) == (not story.release.active)
@@ -198,7 +199,7 @@ def test_a_release_rests_exactly_once_and_for_good(story):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_the_journal_replays_to_the_same_state(story):
     """Also through JSON, as the journal stores it."""
     state = None
@@ -209,7 +210,7 @@ def test_the_journal_replays_to_the_same_state(story):
 
 
 @given(stories(), st.lists(WORDS, max_size=3))
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_abort_always_wins(story, others):
     if story.release.active:
         release = after(story.release, *others, Asked(command(Ask.ABORT, by="the person")), at_s=story.now_s)
@@ -217,7 +218,7 @@ def test_abort_always_wins(story, others):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_traffic_goes_only_to_versions_that_are_kept_running(story):
     """Everything the route names is served by the same plan, so a crash between the two leaves nobody unanswered."""
     for state, _ in replayed(story):
@@ -230,7 +231,7 @@ def test_traffic_goes_only_to_versions_that_are_kept_running(story):
 
 
 @given(stories(), st.data())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_a_worse_verdict_never_takes_a_release_further(story, data):
     """More errors never make an outcome better, and never advance what would not have advanced without them."""
     release = story.release
@@ -253,7 +254,7 @@ def advances(events):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_a_freeze_stops_exposure_and_nothing_else(story):
     release = story.release
     if release.purpose is Purpose.RESTORE:
@@ -266,7 +267,7 @@ def test_a_freeze_stops_exposure_and_nothing_else(story):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_a_failed_gate_is_never_left_in_the_way_of_users(story):
     """From whatever phase: what failed goes back, and never comes to be promoted."""
     for state, event in replayed(story):
@@ -276,7 +277,7 @@ def test_a_failed_gate_is_never_left_in_the_way_of_users(story):
 
 
 @given(stories())
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_every_release_settles_by_its_deadline_when_nothing_answers_any_more(story):
     """It rests, waits for a person, or is on its way back and waits for nothing but the world's confirmation."""
     release, now_s = story.release, story.now_s
@@ -288,7 +289,7 @@ def test_every_release_settles_by_its_deadline_when_nothing_answers_any_more(sto
 
 
 @given(stories(), st.sampled_from([Ask.ABORT, Ask.ROLLBACK]))
-@settings(max_examples=100, deadline=None)
+@PLAYED
 def test_a_way_back_never_needs_more_than_the_data_plane(story, ask):
     """With traffic confirmed and the alias readable, one more decision brings the release to rest."""
     release = after(story.release, Asked(command(ask)), at_s=story.now_s)
@@ -315,6 +316,7 @@ def test_the_stories_reach_every_phase():
 
 
 @given(st.sampled_from(sorted(set(Phase) - TERMINAL)))
+@PLAYED
 def test_deciding_twice_on_the_same_facts_gives_the_same_events(phase):
     release = release_in(phase, routed=True, step_requests=500)
     facts = [Routed({"6": 100.0}, 1), LookTaken(look(1), Cursors())]

@@ -83,6 +83,13 @@ def test_a_first_version_without_suites_is_held():
     assert (release.phase, release.ending) == (Phase.ROLLING_BACK, Phase.HELD)
 
 
+def test_a_first_version_with_advisory_suite_verdicts_alone_is_held():
+    """The package is sound, and nothing that counts spoke for the model."""
+    verdicts = {"preflight.package": passes()["preflight.package"]}
+    advisory = SuitesRun((verdict("accuracy.suite", stage=Stage.SUITE, advisory=True),))
+    assert after(release_in(Phase.SUITE, stable=None, verdicts=verdicts), advisory).ending is Phase.HELD
+
+
 def test_a_promoted_first_version_has_no_probation():
     """There is no version it could be rolled back to."""
     release = release_in(Phase.PROMOTING, stable=None, routed=True)
@@ -217,6 +224,11 @@ def test_the_reason_at_the_deadline_names_the_open_gates_and_what_they_say():
     release = after(canary(verdicts=OPEN), at_s=NOW_S + 3_600)
     assert "errors.live is inconclusive (errors.live says inconclusive)" in release.reason
     assert "accuracy.shadow" not in release.reason
+
+
+def test_what_passes_in_shadow_only_at_its_deadline_exposes_nobody_any_more():
+    """There is no time left in which the canary could be judged."""
+    assert after(release_in(Phase.SHADOW), at_s=NOW_S + 3_600).phase is Phase.ROLLING_BACK
 
 
 def test_a_canary_past_its_deadline_takes_no_further_step():
