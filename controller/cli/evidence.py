@@ -1,0 +1,227 @@
+"""Recorded evidence: take it out of the journal, judge it again, and try a policy on it before it decides anything."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.errors import UsageError
+
+if TYPE_CHECKING:
+    from controller.evidence import RecordedLook
+
+PolicyOption = Annotated[Path, typer.Option("--policy", help="The policy file.")]
+EvidenceOption = Annotated[
+    Path, typer.Option("--evidence", help="Recorded evidence, JSON Lines; `-` reads standard input.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def register(app: typer.Typer) -> None:
+    for function in (evidence, judge, backtest, plan):
+        app.command()(function)
+
+
+def _print_schema(asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
+    if asked:
+        from controller.evidence import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+        raise typer.Exit
+
+
+def evidence(
+    release: Annotated[str, typer.Argument(help="Id of the release, as `serin release list` shows it.")],
+    schema: Annotated[  # noqa: ARG001 - its callback answers
+        bool,
+        typer.Option("--schema", is_eager=True, callback=_print_schema, help="Print the format's JSON Schema and end."),
+    ] = False,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Print the evidence of a release from its journal, one look a line (docs/evidence.md says what is in it).
+
+    Example: serin evidence intent-v7-1 > intent-v7-1.jsonl
+    """
+    from controller.evidence import line_of
+
+    for recorded in _recorded_of(release, home):
+        typer.echo(line_of(recorded))
+
+
+def judge(
+    policy: PolicyOption,
+    evidence: EvidenceOption,
+    as_json: JsonFlag = False,
+    deadline_s: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline-s",
+            min=0,
+            help="Seconds from the first look's start to the gates' deadline; else as recorded, else the policy's.",
+        ),
+    ] = None,
+) -> None:
+    """Judge recorded evidence again, look by look, by the very gates of a release; `--json` prints JSON Lines.
+
+    Suites are not traffic and not judged here. Advisory verdicts stand in parentheses and do not count.
+    Exit code, after the last look: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge.
+
+    Example: serin judge --policy policy.yaml --evidence intent-v7-1.jsonl | tail -n 25
+    """
+    from controller import judge as judging
+    from controller.config import load_policy
+    from controller.evidence import read_evidence
+    from controller.gatestep import EXIT_CODES
+
+    last = None
+    for last in judging.judge(load_policy(policy), read_evidence(evidence), deadline_s=deadline_s):
+        typer.echo(judging.as_json(last) if as_json else judging.as_text(last))
+    outcome, sentence = judging.conclusion(last)
+    typer.echo(sentence, err=as_json)
+    raise typer.Exit(EXIT_CODES[outcome])
+
+
+def backtest(
+    policy: PolicyOption,
+    evidence: EvidenceOption,
+    runs: Annotated[int, typer.Option(min=1, help="Simulated releases of each candidate.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")] = 1,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core that may be used.")] = 0,
+    accuracy_points: Annotated[
+        list[float] | None, typer.Option(min=0, max=100, help="Points of accuracy lost; repeat. [default: 1, 2, 5]")
+    ] = None,
+    latency_pct: Annotated[
+        list[float] | None, typer.Option(min=0, help="Percent of latency added; repeat. [default: 10, 20]")
+    ] = None,
+    error_times: Annotated[
+        list[float] | None, typer.Option(min=1, help="Times the rate of server errors; repeat. [default: 3, 5]")
+    ] = None,
+    confidence_gap: Annotated[
+        list[float] | None, typer.Option(min=0, max=1, help="Confidence added; repeat. [default: 0.05]")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Try a policy on a service's own recorded traffic: false alarms, misses, and the time to decide.
+
+    The evidence is resampled as releases of an equal candidate and of candidates with a regression of known size.
+    Evidence of several releases may stand in one file; the more, the better. Progress goes to standard error.
+
+    Example: serin backtest --policy policy.yaml --evidence intent.jsonl --runs 500 --accuracy-points 1.5
+    """
+    from rich.console import Console
+
+    from controller.backtest import Plays, Sizes, as_document, service_of
+    from controller.backtest import backtest as play_all
+    from controller.cli.evidence_tables import backtest_table
+    from controller.config import load_policy
+    from controller.evidence import read_evidence
+
+    asked = {
+        "accuracy_points": accuracy_points,
+        "latency_pct": latency_pct,
+        "error_times": error_times,
+        "confidence_gap": confidence_gap,
+    }
+    sizes = Sizes(**{name: tuple(values) for name, values in asked.items() if values})
+    loaded = load_policy(policy)
+    service = service_of(loaded, read_evidence(evidence))
+    plays = Plays(runs, seed, jobs or len(os.sched_getaffinity(0)), sizes)
+    with _progress(runs * sizes.scenarios) as advance:
+        found = play_all(loaded, service, plays, advance)
+    if as_json:
+        typer.echo(json.dumps(as_document(found), ensure_ascii=False, indent=2))
+    else:
+        Console().print(backtest_table(found, service, loaded))
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("releases"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda ended: bar.advance(task, ended)
+
+
+def plan(
+    policy: PolicyOption,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="Take what is not given from recorded evidence (JSON Lines).")
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option("--release", help="Take what is not given from a release in the journal.")
+    ] = None,
+    requests_per_s: Annotated[
+        float | None, typer.Option("--requests-per-s", min=0.001, help="Live requests a second, of all versions.")
+    ] = None,
+    label_rate: Annotated[
+        float | None, typer.Option("--label-rate", min=0, max=1, help="Share of mirrored requests labelled by chance.")
+    ] = None,
+    directed_rate: Annotated[
+        float | None, typer.Option("--directed-rate", min=0, max=1, help="Share of disagreements labelled as such.")
+    ] = None,
+    label_delay_s: Annotated[
+        float | None, typer.Option("--label-delay-s", min=0, help="Seconds from an answer to its label.")
+    ] = None,
+    discordance: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of requests that the versions answer differently.")
+    ] = None,
+    base_error: Annotated[
+        float | None, typer.Option("--base-error", min=0, max=0.5, help="Server errors of stable, as a share.")
+    ] = None,
+    as_json: JsonFlag = False,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Forecast a release: how long each step and gate will need, which cannot settle in time, and what would help.
+
+    What you do not give comes from recorded evidence, where it is named, and else from usual values; the plan says
+    which. A plan decides nothing.
+
+    Example: serin plan --policy policy.yaml --requests-per-s 20 --label-rate 0.05 --directed-rate 0.7
+    """
+    from rich.console import Console
+
+    from controller.backtest import service_of
+    from controller.cli.evidence_tables import plan_table
+    from controller.config import load_policy
+    from controller.evidence import read_evidence
+    from controller.planning import as_document, forecast, traffic_known
+
+    if evidence is not None and release is not None:
+        raise UsageError("--evidence and --release: name one of them")
+    loaded = load_policy(policy)
+    recorded = read_evidence(evidence) if evidence else _recorded_of(release, home) if release else None
+    given = {
+        "requests_per_s": requests_per_s,
+        "label_ratio": label_rate,
+        "directed_ratio": directed_rate,
+        "label_delay_s": label_delay_s,
+        "disagreement_ratio": discordance,
+        "error_ratio": base_error,
+    }
+    traffic, known = traffic_known(loaded, given, service_of(loaded, recorded) if recorded is not None else None)
+    found = forecast(loaded, traffic, known)
+    if as_json:
+        typer.echo(json.dumps(as_document(found), ensure_ascii=False, indent=2))
+    else:
+        Console().print(plan_table(found))
+
+
+def _recorded_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
+    """The looks of a release from the journal of the installation."""
+    from controller.bootstrap.stores import opened
+    from controller.evidence import looks_of
+
+    with opened(home_at(home)) as store:
+        if store.journal.release(release) is None:
+            known = ", ".join(record.release_id for record in store.journal.releases(limit=5)) or "none yet"
+            raise UsageError(f"there is no release {release!r}; the latest are: {known}")
+        return tuple(looks_of(store.journal.entries(release)))

@@ -1,0 +1,205 @@
+"""The tables of `serin backtest` and `serin plan`, for people at a terminal of 80 columns or more."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from controller.backtest import Backtest, Found, Rate
+from controller.core.policy import ReleasePolicy
+from controller.planning import Known, ReleasePlan, Remedy, StepPlan
+from controller.report.words import duration, figure
+from gates.backtest_service import Service
+from gates.planner import GatePlan
+from gates.wording import pct
+
+_NEVER = "not in time"
+
+
+def _table(*columns: str) -> Table:
+    """The first column is text, the others are numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    return table
+
+
+def _section(title: str, *parts: RenderableType) -> RenderableType:
+    return Group(Text(title, style="bold underline"), *parts, Text())
+
+
+# --- backtest ---------------------------------------------------------------------------------------------------------
+def backtest_table(found: Backtest, service: Service, policy: ReleasePolicy) -> RenderableType:
+    """What was found, scenario by scenario, and the two rates that matter in words."""
+    table = _table("candidate", "promoted", "rolled back", "not proven", "median", "90 %", "blamed")
+    table.columns[-1].justify = "left"
+    for row in found.found:
+        if not row.scenario.skipped:
+            table.add_row(row.scenario.name, *_shares(row), *_times(row), _blamed(row))
+    return Group(
+        _section(f"{policy.model}: {_seen(service)}", Text(_played(found, policy))),
+        table,
+        Text(),
+        *(Text(line) for line in _notes(found, policy)),
+    )
+
+
+def _seen(service: Service) -> str:
+    pairs = len(service.pairing.chance_pairs) + len(service.pairing.directed_pairs)
+    releases = f"{service.releases} release" + ("s" if service.releases != 1 else "")
+    left_out = f" ({service.left_out} left out)" if service.left_out else ""
+    return (
+        f"{service.looks} looks{left_out} at {releases}, {duration(service.seconds)}, "
+        f"{service.stable_requests:,} requests of stable, {pairs:,} labelled pairs"
+    )
+
+
+def _played(found: Backtest, policy: ReleasePolicy) -> str:
+    return (
+        f"{found.runs} releases each, seed {found.seed}, a look every {duration(found.look_s)}, "
+        f"deadline {duration(policy.deadline_s)}"
+    )
+
+
+def _shares(row: Found) -> Iterator[str]:
+    for rate in (row.promoted, row.rolled_back, row.not_proven):
+        yield _percent(rate.share)
+
+
+def _times(row: Found) -> tuple[str, str]:
+    times = row.seconds_to_decide
+    return (figure(None), figure(None)) if times is None else (duration(times[1]), duration(times[2]))
+
+
+def _blamed(row: Found) -> str:
+    return ", ".join(f"{gate} {count}" for gate, count in row.blamed)
+
+
+def _notes(found: Backtest, policy: ReleasePolicy) -> Iterator[str]:
+    for row in found.found:
+        if row.scenario.name == "equal":
+            allowed = f"the policy allows {pct(policy.gates.rollback_alpha)}"
+            yield f"False alarms: {_rate(row.rolled_back)} equal candidates rolled back; {allowed}."
+        elif row.scenario.harmful and not row.scenario.skipped:
+            yield f"Missed, {row.scenario.name}: {_rate(row.promoted)} promoted."
+    for row in found.found:
+        if row.scenario.skipped:
+            yield f"Not played, {row.scenario.name}: {row.scenario.skipped}."
+        elif row.scenario.tolerated:
+            yield f"No miss if promoted, {row.scenario.name}: {row.scenario.tolerated}."
+
+
+def _rate(rate: Rate) -> str:
+    interval = f"{_percent(rate.level)} interval {_percent(rate.low)} to {_percent(rate.high)}"
+    return f"{rate.hits:,} of {rate.runs:,} ({interval})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+# --- plan -------------------------------------------------------------------------------------------------------------
+def plan_table(found: ReleasePlan) -> RenderableType:
+    """Traffic, steps, gates, ends, and what would help."""
+    parts = [
+        _section(f"{found.model}: the traffic this plan is for", _traffic(found)),
+        _section("Steps", _steps(found), Text(_promoted(found))),
+        _section("Gates", _gates(found)),
+        _section("How a release ends", _ends(found)),
+    ]
+    if found.troubles:
+        parts.append(_section("What would help", *_troubles(found)))
+    return Group(*parts)
+
+
+def _traffic(found: ReleasePlan) -> RenderableType:
+    table = _table("", "", "")
+    table.show_header = False
+    table.columns[2].justify = "left"
+    for known in found.traffic:
+        table.add_row(_TRAFFIC_WORDS[known.name], _amount(known), known.source)
+    return table
+
+
+_TRAFFIC_WORDS = {
+    "requests_per_s": "live requests",
+    "mirror_ratio": "mirrored to the candidate",
+    "label_ratio": "labelled by chance",
+    "directed_ratio": "disagreements labelled because they are",
+    "label_delay_s": "a label comes after",
+    "disagreement_ratio": "the versions disagree on",
+    "error_ratio": "server errors of stable",
+    "latency_spread": "spread of latency (of its logarithm)",
+    "gap_spread": "spread of the confidence gap's change",
+}
+
+
+def _amount(known: Known) -> str:
+    if known.name == "requests_per_s":
+        return f"{known.value:.3g} a second"
+    if known.name.endswith("_s"):
+        return duration(known.value)
+    return pct(known.value) if known.name.endswith("ratio") else f"{known.value:.2g}"
+
+
+def _steps(found: ReleasePlan) -> RenderableType:
+    table = _table("step", "share", "lasts", "until")
+    table.columns[3].justify = "left"
+    for step in found.steps:
+        table.add_row(step.name, _share(step), _when(step.seconds), step.until)
+    return table
+
+
+def _share(step: StepPlan) -> str:
+    return f"{100 * step.share:g} %" if step.share else "mirrored"
+
+
+def _promoted(found: ReleasePlan) -> str:
+    deadline = f"the deadline is {duration(found.deadline_s)} after the start"
+    if found.promoted_s is None:
+        return f"A candidate that changes nothing is not expected to be promoted in time; {deadline}."
+    return f"A candidate that changes nothing is promoted after about {duration(found.promoted_s)}; {deadline}."
+
+
+def _gates(found: ReleasePlan) -> RenderableType:
+    table = _table("gate", "no change: passes after", "chance in time", "at its margin: fails after", "chance in time")
+    for gate in found.gates:
+        table.add_row(gate.gate, *_forecast(gate))
+    return table
+
+
+def _forecast(gate: GatePlan) -> tuple[str, str, str, str]:
+    return _when(gate.pass_s), _chance(gate.pass_chance), _when(gate.fail_s), _chance(gate.fail_chance)
+
+
+def _ends(found: ReleasePlan) -> RenderableType:
+    table = _table("candidate", "promoted", "rolled back", "not proven")
+    for ends in found.ends:
+        table.add_row(ends.candidate, *map(_chance, (ends.promoted, ends.rolled_back, ends.not_proven)))
+    return table
+
+
+def _troubles(found: ReleasePlan) -> Iterator[RenderableType]:
+    gates = {gate.gate: gate for gate in found.gates}
+    for trouble in found.troubles:
+        chance = _chance(gates[trouble.gate].pass_chance)
+        yield Text(f"{trouble.gate} passes an equal candidate by the deadline with a chance of {chance}. Instead:")
+        lines = [_remedy(remedy) for remedy in trouble.remedies]
+        yield Padding(Text("\n".join(lines or ["nothing that was tried is enough on this traffic"])), (0, 0, 0, 2))
+
+
+def _remedy(remedy: Remedy) -> str:
+    return f"• {remedy.change}: after {duration(remedy.pass_s)}, {_chance(remedy.pass_chance)}"
+
+
+def _when(seconds: float | None) -> str:
+    return _NEVER if seconds is None else duration(seconds)
+
+
+def _chance(chance: float) -> str:
+    """A forecast says nothing about what is rarer than one in a hundred."""
+    if chance > 0.99:
+        return "> 99 %"
+    return "< 1 %" if chance < 0.01 else f"{100 * chance:.0f} %"

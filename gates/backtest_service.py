@@ -1,0 +1,251 @@
+"""What recorded looks tell of a service as such: its traffic, its stable version, and how its answers get labelled.
+
+Nothing of the candidates that were recorded is taken for good or bad: of the live and mirrored traffic only what the
+stable version did counts, and a pair is kept together with its mirror image.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gates.checks import METRICS, problems
+from gates.evidence import ArmCounts, LabelCounts, LabelledPair, Look
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Some consecutive looks added up: what both versions were asked, and how the stable one did."""
+
+    seconds: float
+    requests: int  # of both versions, live
+    stable_requests: int
+    errors: int
+    clusters: int | None  # of errors, where they were counted
+    latency_counts: tuple[int, ...]
+
+    def __add__(self, other: "Moment") -> "Moment":
+        clusters = None if self.clusters is None or other.clusters is None else self.clusters + other.clusters
+        return Moment(
+            self.seconds + other.seconds,
+            self.requests + other.requests,
+            self.stable_requests + other.stable_requests,
+            self.errors + other.errors,
+            clusters,
+            tuple(map(int.__add__, self.latency_counts, other.latency_counts)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRate:
+    """One slice's share of the pairs, and its share of disagreements."""
+
+    name: str
+    share: float
+    disagreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """How mirrored requests become labelled pairs.
+
+    ``counted``: the evidence tells how many pairs were completed; if not, every mirrored request is taken for one.
+    """
+
+    counted: bool
+    per_request: float  # completed pairs, of all live requests
+    disagreement: float  # of the completed pairs
+    labelled: float  # of the completed pairs, by chance
+    directed: float  # of the disagreeing pairs, because they disagree
+    chance_pairs: tuple[LabelledPair, ...]
+    directed_pairs: tuple[LabelledPair, ...]
+    slices: tuple[SliceRate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as its evidence shows it. ``left_out`` counts the looks that could not be used."""
+
+    releases: int
+    looks: int
+    left_out: int
+    moments: tuple[Moment, ...]
+    edges_ms: tuple[float, ...]
+    mirrored: float  # of stable's live requests
+    pairing: Pairing
+    label_delay_s: float
+    live_labelled: float  # of the live answers
+    live_wrong: float  # of the labelled ones, stable's
+
+    @property
+    def seconds(self) -> float:
+        return sum(moment.seconds for moment in self.moments)
+
+    @property
+    def requests(self) -> int:
+        return sum(moment.requests for moment in self.moments)
+
+    @property
+    def stable_requests(self) -> int:
+        return sum(moment.stable_requests for moment in self.moments)
+
+    @property
+    def errors(self) -> int:
+        return sum(moment.errors for moment in self.moments)
+
+    @property
+    def latency_counts(self) -> tuple[int, ...]:
+        return tuple(map(sum, zip(*(moment.latency_counts for moment in self.moments), strict=True)))
+
+
+def observe(releases: Sequence[Sequence[Look]], *, moment_s: float = 0.0) -> Service:
+    """The service behind the looks of some releases; looks are added up until they last ``moment_s``.
+
+    Raises:
+        ValueError: no look shows live traffic of a stable version.
+    """
+    usable = [[look for look in looks if _is_usable(look)] for looks in releases]
+    edges = Counter(look.latency_edges_ms for looks in usable for look in looks).most_common(1)
+    if not edges:
+        raise ValueError("no look tells what the stable version did on live traffic")
+    edges_ms = edges[0][0]
+    usable = [[look for look in looks if look.latency_edges_ms == edges_ms] for looks in usable]
+    moments = tuple(moment for looks in releases for moment in _moments(looks, edges_ms, moment_s))
+    requests = sum(moment.requests for moment in moments)
+    if not requests:
+        raise ValueError("no look shows a request to the stable version")
+    kept = [look for looks in usable for look in looks]
+    delay_s = _label_delay_s(usable)
+    labels = _sum_labels(look.stable_labels for look in kept)
+    return Service(
+        releases=len(releases),
+        looks=len(kept),
+        left_out=sum(map(len, releases)) - len(kept),
+        moments=moments,
+        edges_ms=edges_ms,
+        mirrored=_mirrored(kept),
+        pairing=_pairing(usable, delay_s, requests),
+        label_delay_s=delay_s,
+        live_labelled=min(_ratio(labels.labelled, sum(moment.stable_requests for moment in moments)), 1.0),
+        live_wrong=_ratio(labels.wrong, labels.labelled),
+    )
+
+
+def _is_usable(look: Look) -> bool:
+    """Not where a source failed or a value is wrong, nor where the candidate had all of the traffic."""
+    if look.stable is None or look.window.length_s <= 0 or look.candidate_share >= 1:
+        return False
+    return not problems(look, last_sequence=look.sequence - 1, last_end_s=None)
+
+
+def _moments(looks: Iterable[Look], edges_ms: tuple[float, ...], least_s: float) -> Iterator[Moment]:
+    """Usable looks in a row, added up until they last ``least_s``; what is left over stands for itself.
+
+    Counts are increments since the metrics were last read: those of a look whose metrics did not answer come with the
+    next one, which then lasts as long as both.
+    """
+    gathered: Moment | None = None
+    since_s: float | None = None
+    for look in looks:
+        if any(fault.source == METRICS for fault in look.faults):
+            continue
+        start_s, since_s = look.window.start_s if since_s is None else since_s, look.window.end_s
+        if look.stable is None or not _is_usable(look) or look.latency_edges_ms != edges_ms:
+            if gathered is not None:
+                yield gathered
+            gathered = None
+            continue
+        moment = _moment(look, look.stable, max(since_s - start_s, look.window.length_s))
+        gathered = moment if gathered is None else gathered + moment
+        if gathered.seconds >= least_s:
+            yield gathered
+            gathered = None
+    if gathered is not None:
+        yield gathered
+
+
+def _moment(look: Look, stable: ArmCounts, seconds: float) -> Moment:
+    live = look.candidate.requests if look.candidate is not None else 0
+    return Moment(
+        seconds,
+        stable.requests + live,
+        stable.requests,
+        stable.errors,
+        stable.error_clusters,
+        stable.latency_counts,
+    )
+
+
+def _mirrored(looks: Sequence[Look]) -> float:
+    seen = [(look.shadow.requests, look.stable.requests) for look in looks if look.shadow and look.stable]
+    return min(_ratio(sum(shadow for shadow, _ in seen), sum(stable for _, stable in seen)), 1.0)
+
+
+def _label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
+    """From the first answers to the first labels of answers, the median over the releases."""
+    delays = []
+    for looks in releases:
+        labelled = [look.window.end_s for look in looks if look.pairs or _sum_labels([look.stable_labels]).labelled]
+        if labelled:
+            delays.append(max(labelled[0] - looks[0].window.end_s, 0.0))
+    return statistics.median(delays) if delays else 0.0
+
+
+def _pairing(releases: Sequence[Sequence[Look]], delay_s: float, requests: int) -> Pairing:
+    looks = [look for looks in releases for look in looks]
+    pairs = [pair for look in looks for pair in look.pairs]
+    chance = tuple(pair for pair in pairs if not pair.directed)
+    directed = tuple(pair for pair in pairs if pair.directed)
+    agreed, disagreed = sum(look.pairs_agreed for look in looks), sum(look.pairs_disagreed for look in looks)
+    counted = agreed + disagreed > 0
+    if not counted:
+        disagreed = round(_ratio(sum(map(_differ, chance)), len(chance)) * _shadow_requests(looks))
+        agreed = _shadow_requests(looks) - disagreed
+    completed = agreed + disagreed
+    # Of the answers of the last minutes the labels were still to come: they are no measure of how many get one.
+    due = [look for looks in releases for look in looks if look.window.end_s <= looks[-1].window.end_s - delay_s]
+    due_share = _ratio(sum(map(_completed, due)), sum(map(_completed, looks)))
+    return Pairing(
+        counted=counted,
+        per_request=min(_ratio(completed, requests), 1.0),
+        disagreement=_ratio(disagreed, completed),
+        labelled=min(_ratio(len(chance), completed * due_share), 1.0),
+        directed=min(_ratio(len(directed), disagreed * due_share), 1.0),
+        chance_pairs=chance,
+        directed_pairs=directed,
+        slices=tuple(_slices(looks, completed)),
+    )
+
+
+def _completed(look: Look) -> int:
+    counted = look.pairs_agreed + look.pairs_disagreed
+    return counted or (look.shadow.requests if look.shadow else 0)
+
+
+def _shadow_requests(looks: Sequence[Look]) -> int:
+    return sum(look.shadow.requests for look in looks if look.shadow)
+
+
+def _slices(looks: Sequence[Look], completed: int) -> Iterator[SliceRate]:
+    agreed: Counter[str] = Counter()
+    disagreed: Counter[str] = Counter()
+    for look in looks:
+        for part in look.slice_pairs:
+            agreed[part.slice] += part.agreed
+            disagreed[part.slice] += part.disagreed
+    for name in sorted(agreed.keys() | disagreed.keys()):
+        total = agreed[name] + disagreed[name]
+        yield SliceRate(name, min(_ratio(total, completed), 1.0), _ratio(disagreed[name], total))
+
+
+def _differ(pair: LabelledPair) -> bool:
+    return pair.stable.label != pair.candidate.label
+
+
+def _sum_labels(found: Iterable[LabelCounts | None]) -> LabelCounts:
+    known = [labels for labels in found if labels is not None]
+    return LabelCounts(sum(labels.labelled for labels in known), sum(labels.wrong for labels in known))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
