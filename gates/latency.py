@@ -1,7 +1,9 @@
 """latency.p95 and latency.p99: is the candidate slower, by bucket counts and without interpolation?
 
-The yardstick tau is stable's own percentile, taken to the edge of its bucket. It is fixed once, from requests of the
-stable version that were seen before the look in which it is first used, so the tests that follow stay valid.
+The yardstick tau is stable's own percentile, taken to the edge of its bucket. At each look it is the one of stable's most
+recent requests *before* that look. Chosen from the past, it may move with the load and the tests stay valid: each look
+multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once would
+starve the tests of slow requests, or drown them, as soon as the load is another than it was then.
 
 * Harm: the candidate exceeds tau more often than stable does (F1, ratio at most 1).
 * Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
@@ -37,6 +39,7 @@ class Percentile:
     guard_ratio: float
     requests_min: int
     stable_requests_min: int
+    stable_requests_memory: int
     grid: tuple[float, ...]
 
     @property
@@ -61,9 +64,9 @@ class Yardstick:
 class LatencyState:
     harm: RatioState
     margin: RatioState
-    edges_ms: tuple[float, ...] = ()  # of ``stable_counts``; both empty once the yardstick is fixed
-    stable_counts: tuple[int, ...] = ()
-    yardstick: Yardstick | None = None
+    edges_ms: tuple[float, ...] = ()  # of ``stable_counts``
+    stable_counts: tuple[float, ...] = ()  # stable's recent requests, older ones fading
+    yardstick: Yardstick | None = None  # of the last look
     bounds: RatioBounds = field(default_factory=RatioBounds)
     objective_harm: ShareState = field(default_factory=ShareState)
     objective_safe: ShareState = field(default_factory=ShareState)
@@ -95,32 +98,31 @@ class LatencyGate:
         return LatencyState(self._harm.start(), self._margin.start())
 
     def look(self, state: LatencyState, look: Look, timing: Timing) -> tuple[LatencyState, Verdict]:
-        state = self._fix_yardstick(state)
-        yardstick = state.yardstick
-        if yardstick is not None and not {yardstick.stable_ms, yardstick.candidate_ms} <= set(look.latency_edges_ms):
+        if state.edges_ms and look.latency_edges_ms and state.edges_ms != look.latency_edges_ms:
             reason = "latency_edges_ms: the bucket edges changed during the release; a new release can be judged."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
-        if yardstick is None:
-            state = _gather(state, look)
-        elif look.stable is not None and look.candidate is not None:
+        yardstick = self._yardstick(state)
+        state = replace(state, yardstick=yardstick or state.yardstick)
+        if yardstick is not None and look.stable is not None and look.candidate is not None:
             state = self._compare(state, yardstick, look.stable, look.candidate, look.latency_edges_ms)
+        state = _remember(state, look, self.asked.stable_requests_memory)
         if look.candidate is not None:
             state = self._against_objective(state, look.stable, look.candidate, look.latency_edges_ms)
         return state, self._verdict(state, look, timing)
 
-    def _fix_yardstick(self, state: LatencyState) -> LatencyState:
-        """From what stable did in earlier looks, as soon as that is enough."""
+    def _yardstick(self, state: LatencyState) -> Yardstick | None:
+        """From what stable did in earlier looks, as soon as that is enough; None where it lies beyond the last edge."""
         total = sum(state.stable_counts)
-        if state.yardstick is not None or total < self.asked.stable_requests_min:
-            return state
-        seen = 0
+        if total < self.asked.stable_requests_min:
+            return None
+        seen = 0.0
         for edge, count in zip(state.edges_ms, state.stable_counts, strict=False):
             seen += count
             if seen >= self.asked.quantile * total:
                 limit = edge * self.asked.margin_ratio * _SLACK
                 later = state.edges_ms[bisect_right(state.edges_ms, limit) - 1]
-                return replace(state, yardstick=Yardstick(edge, later), edges_ms=(), stable_counts=())
-        return state  # stable's percentile lies beyond the last edge; ``_reason`` says so
+                return Yardstick(edge, later)
+        return None
 
     def _compare(
         self,
@@ -224,7 +226,7 @@ class LatencyGate:
             return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
         slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
-        seen = f"over stable's {label} of {yardstick.stable_ms:.4g} ms {slow}"
+        seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late, {slow}"
         if outcome is Outcome.FAIL:
             return self._why_failed(state, seen, slower=slower)
         margin = f"{self.asked.margin_ratio:g} times"
@@ -242,22 +244,26 @@ class LatencyGate:
         return f"{label} misses its objective of {self.asked.ms_max:g} ms, which stable meets: slower in {slow}."
 
     def _why_no_yardstick(self, state: LatencyState) -> str:
-        label, total, needed = self.asked.label.upper(), sum(state.stable_counts), self.asked.stable_requests_min
-        if total >= needed:
+        label, total, needed = self.asked.label.upper(), int(sum(state.stable_counts)), self.asked.stable_requests_min
+        if total >= needed and self._yardstick(state) is None:
             return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {state.edges_ms[-1]:g} ms."
-        return f"No live traffic to compare yet: {total:,} of {needed:,} requests that fix stable's {label} were seen."
+        return f"No live traffic to compare yet: {total:,} requests of stable seen, {label} needs {needed:,} to compare with."
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
 
 
-def _gather(state: LatencyState, look: Look) -> LatencyState:
+def _remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState:
+    """Stable's requests of this look added to its recent ones, which together never weigh more than ``requests_max``."""
     if look.stable is None or not look.latency_edges_ms:
         return state
-    if state.edges_ms != look.latency_edges_ms:  # other edges: what was gathered cannot be added to
-        return replace(state, edges_ms=look.latency_edges_ms, stable_counts=look.stable.latency_counts)
-    counts = tuple(map(int.__add__, state.stable_counts, look.stable.latency_counts))
-    return replace(state, stable_counts=counts)
+    if not state.edges_ms:
+        return replace(
+            state, edges_ms=look.latency_edges_ms, stable_counts=tuple(map(float, look.stable.latency_counts))
+        )
+    counts = [before + now for before, now in zip(state.stable_counts, look.stable.latency_counts, strict=True)]
+    fading = min(1.0, requests_max / max(sum(counts), 1.0))
+    return replace(state, stable_counts=tuple(fading * count for count in counts))
 
 
 def _above(arm: ArmCounts, edges: tuple[float, ...], edge_ms: float) -> tuple[int, int]:

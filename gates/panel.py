@@ -174,6 +174,7 @@ def _percentiles(policy: LatencyPolicy) -> Iterator[tuple[float, Percentile]]:
                 guard_ratio=policy.guard_ratio,
                 requests_min=policy.requests_min,
                 stable_requests_min=policy.stable_requests_min,
+                stable_requests_memory=policy.stable_requests_memory,
                 grid=policy.grid,
             ),
         )

@@ -111,7 +111,8 @@ class LatencyPolicy:
     p99_ms_max: float | None = 500.0
     guard_ratio: float = 1.15  # of slow requests, candidate over stable
     requests_min: int = 200
-    stable_requests_min: int = 500  # seen before stable's percentile is fixed as the yardstick
+    stable_requests_min: int = 500  # seen before stable's percentile serves as the yardstick
+    stable_requests_memory: int = 5_000  # the yardstick is the percentile of about so many requests before a look
     grid: tuple[float, ...] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 4.5)
 
 

@@ -238,6 +238,7 @@ def percentile(**changes):
         "guard_ratio": policy.guard_ratio,
         "requests_min": 200,
         "stable_requests_min": 500,
+        "stable_requests_memory": 5_000,
         "grid": policy.grid,
     }
     return LatencyGate(Percentile(**{**fields, **changes}), **LEVELS)
@@ -251,19 +252,30 @@ class TestLatency:
             arms = [ArmCounts(n, 0, latencies(rng, n, s)) for n, s in ((1000, stable_slow), (200, slow))]
             yield minute(sequence, candidate_share=0.17, latency_edges_ms=edges, stable=arms[0], candidate=arms[1])
 
-    def test_the_yardstick_is_fixed_before_the_look_that_uses_it(self):
+    def test_the_yardstick_comes_from_the_looks_before(self):
+        """What is seen in a look never chooses the yardstick that it is judged by."""
         gate = percentile()
         looks = list(self.looks(1.0, 3))
         state, _ = gate.look(gate.start(), looks[0], WATCHING)
         assert state.yardstick is None
         assert state.harm.arms.events == 0
         state, _ = gate.look(state, looks[1], WATCHING)
-        fixed = state.yardstick
-        assert fixed.stable_ms == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
-        assert fixed.candidate_ms == pytest.approx(1.1 * fixed.stable_ms)
-        assert state.stable_counts == ()
-        state, _ = gate.look(state, looks[2], WATCHING)
-        assert state.yardstick == fixed
+        first = state.yardstick
+        assert first.stable_ms == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
+        assert first.candidate_ms == pytest.approx(1.1 * first.stable_ms)
+        slower = next(self.looks(3.0, 1, stable_slow=3.0))
+        state, _ = gate.look(state, replace(slower, sequence=3, window=looks[2].window), WATCHING)
+        assert state.yardstick == first
+
+    @pytest.mark.parametrize("later", [0.3, 3.0])
+    def test_the_yardstick_follows_the_load(self, later):
+        """A start under another load neither starves the comparison of slow requests nor drowns it."""
+        gate = percentile()
+        start = [replace(look, candidate=None, candidate_share=0.0) for look in self.looks(1.0, 10)]
+        rest = [replace(look, sequence=look.sequence + 10) for look in self.looks(later, 60, stable_slow=later)]
+        state, verdict = after(gate, [*start, *rest])
+        assert verdict.outcome is Outcome.PASS
+        assert state.harm.arms.stable_events / state.harm.arms.stable_total == pytest.approx(0.05, abs=0.03)
 
     def test_twenty_percent_slower_fails(self):
         _, verdict = after(percentile(), self.looks(1.2))
