@@ -116,9 +116,14 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             text_chars_max=arguments.max_text_chars,
             texts_max=arguments.max_texts,
             queue_requests_max=arguments.queue_limit,
+            objective_ms=max(arguments.objective_ms, default=None),
             answer_timeout_s=arguments.answer_timeout_s,
         ),
-        batching=Batching(arguments.max_batch_size, arguments.batch_timeout_ms),
+        batching=Batching(
+            arguments.max_batch_size,
+            arguments.batch_timeout_ms,
+            min(arguments.objective_ms, default=Batching().objective_ms),
+        ),
         capture=CaptureSettings(
             url=arguments.capture_url,
             ratio=arguments.capture_ratio,

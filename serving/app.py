@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from litserve import LitServer
-from litserve.utils import LitAPIStatus, WorkerSetupStatus
+from litserve.utils import WorkerSetupStatus
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
@@ -20,7 +20,7 @@ from serving.calls import Identity, read_body
 from serving.capture import Capture
 from serving.classifier import TextClassifier
 from serving.contract import HEALTH_ROUTE, INFO_ROUTE, METRICS_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
-from serving.edge import Edge
+from serving.edge import INTERNAL_ERROR, Edge
 from serving.front import Front
 from serving.metrics import ApiMetrics, ReplicaCollector, exposition
 from serving.schema import ApiError, parse_texts
@@ -31,9 +31,10 @@ LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
 
 
 class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
-    """LitServe's application, request handlers and health page for one version.
+    """LitServe's application and health page for one version.
 
-    Its launcher and queues are not used: ``serving.life`` starts the processes, ``serving.link`` joins them.
+    Its launcher and queues are not used: ``serving.life`` starts the processes, ``serving.link`` joins them. Nor is its
+    request handler: ``serving.edge`` answers what is posted to the prediction route before LitServe's routes are asked.
     """
 
     def __init__(self, settings: Settings, manifest: Manifest, fingerprint: str) -> None:
@@ -61,29 +62,19 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
         """Nothing of LitServe's: outcomes arrive by the link, not in a queue that must be read."""
         yield
 
-    def reply(self, uid: str, reply: Response | HTTPException) -> None:
-        """Wake the handler that waits for ``uid`` with its response, or with the error it is to raise."""
-        item = self.response_buffer[uid]
-        failed = isinstance(reply, HTTPException)
-        item.response = (reply, LitAPIStatus.ERROR if failed else LitAPIStatus.OK)
-        item.event.set()
-
 
 def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, supervisor_pid: int) -> tuple[Front, ASGIApp]:
     """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
     identity = server.identity
-    front = Front(server.settings, identity, metrics, capture, server.reply)
+    front = Front(server.settings, identity, server.manifest.max_tokens, metrics, capture)
     server.classifier.is_ready = lambda: front.dispatcher.ready
-    server.litapi_request_queues[PREDICT_ROUTE] = front
     app: FastAPI = server.app
-    app.state.front = front
     collector = ReplicaCollector(identity.model, identity.version, server.fingerprint, supervisor_pid)
     _add_routes(app, server, collector)
     _add_error_pages(app)
-    app.router.routes.sort(key=lambda route: getattr(route, "path", None) != PREDICT_ROUTE)  # matched in order
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
-    return front, Edge(app, identity.version, metrics.answered)
+    return front, Edge(app, identity.version, front.predict, metrics.answered)
 
 
 def _add_routes(app: FastAPI, server: ReplicaServer, collector: ReplicaCollector) -> None:
@@ -106,7 +97,8 @@ def _add_routes(app: FastAPI, server: ReplicaServer, collector: ReplicaCollector
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def tokenize(request: Request) -> Response:
-        texts, _ = parse_texts(await read_body(request, settings.limits.body_bytes_max), settings.limits)
+        body = await read_body(request.headers.raw, request.receive, settings.limits.body_bytes_max)
+        texts, _ = parse_texts(body, settings.limits)
         tokenized = await asyncio.to_thread(lambda: tokenizer().tokenize(texts))
         return JSONResponse({**own, "token_ids": [text.ids for text in tokenized]})
 
@@ -120,7 +112,7 @@ def _add_error_pages(app: FastAPI) -> None:
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)  # noqa: S101  (registered for this type)
-        return error.response()
+        return JSONResponse(error.document, status_code=error.status, headers=error.headers)
 
     async def http_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, AnyHTTPException)  # noqa: S101  (registered for this type)
@@ -130,7 +122,7 @@ def _add_error_pages(app: FastAPI) -> None:
         return JSONResponse({"error": detail}, status_code=error.status_code, headers=error.headers)
 
     async def crashed(_: Request, __: Exception) -> Response:
-        return JSONResponse({"error": {"code": "internal_error", "message": "internal error"}}, status_code=500)
+        return Response(INTERNAL_ERROR, status_code=500, media_type="application/json")
 
     app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(AnyHTTPException, http_error)

@@ -1,19 +1,19 @@
-"""A prediction request as the HTTP process holds it, and the answer it gets."""
+"""A prediction request as the HTTP process holds it, and what leaves for the controller about it."""
 
 import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.types import Receive
 
 from serving.capture import CapturedPrediction, text_digest
 from serving.contract import Traffic
-from serving.link import Outcome, Row
-from serving.schema import ApiError, parse_texts
-from serving.settings import CaptureSettings, Limits
+from serving.link import Outcome
+from serving.schema import ApiError
+from serving.settings import CaptureSettings
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +42,26 @@ class Identity:
     labels: tuple[str, ...]
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, bytes_max: int) -> bytes:
     """The body, read no further than its limit.
 
     Raises:
         ApiError: 413, as soon as the declared or the received length is over the limit; 400 if the client goes away.
     """
     refusal = ApiError(413, "body_too_large", f"a body may have at most {bytes_max} bytes")
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > bytes_max:
-        raise refusal
+    for name, value in headers:
+        if name == b"content-length" and (not value.isdigit() or int(value) > bytes_max):
+            raise refusal
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                raise refusal
-    except ClientDisconnect:  # no fault of the version, so it must not count as one
-        raise ApiError(400, "client_disconnected", "the client went away before its body had arrived") from None
-    return bytes(body)
-
-
-async def read_call(request: Request, limits: Limits) -> Call:
-    """The request's texts, checked before any of them can reach the model.
-
-    Raises:
-        ApiError: what is wrong with them.
-    """
-    texts, many = parse_texts(await read_body(request, limits.body_bytes_max), limits)
-    return Call(request.state.caller, texts, many)
-
-
-def answer(call: Call, outcome: Outcome, identity: Identity) -> Response:
-    """The response to a call whose texts were all classified."""
-    predictions = [_prediction(row, identity.labels) for row in outcome.rows]
-    body: dict[str, Any] = {"predictions": predictions} if call.many else predictions[0]
-    body["model"] = identity.model
-    body["model_version"] = identity.version
-    body["request_id"] = call.caller.request_id
-    return Response(json.dumps(body, ensure_ascii=False).encode(), media_type="application/json")
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":  # no fault of the version, so it must not count as one
+            raise ApiError(400, "client_disconnected", "the client went away before its body had arrived")
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise refusal
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def captured(
@@ -88,8 +69,8 @@ def captured(
 ) -> Iterator[CapturedPrediction]:
     """What leaves for the controller about a call: one entry for each text, ``<request id>/<index>`` for lists."""
     for index, (text, row) in enumerate(zip(call.texts, outcome.rows, strict=True)):
-        probabilities = dict(zip(identity.labels, row.probabilities, strict=True))
-        label = max(probabilities, key=probabilities.__getitem__)
+        prediction = json.loads(row[0])
+        label, probabilities = prediction["label"], prediction["probabilities"]
         yield CapturedPrediction(
             request_id=f"{call.caller.request_id}/{index}" if call.many else call.caller.request_id,
             model=identity.model,
@@ -101,12 +82,6 @@ def captured(
             probabilities=probabilities,
             inclusion_probability=settings.ratio,
             text_digest=text_digest(text, settings.digest_key),
-            tokens=row.tokens,
+            tokens=row[1],
             text=text if settings.with_text else None,
         )
-
-
-def _prediction(row: Row, labels: Sequence[str]) -> dict[str, Any]:
-    probabilities = dict(zip(labels, row.probabilities, strict=True))
-    label = max(probabilities, key=probabilities.__getitem__)
-    return {"label": label, "probabilities": probabilities, "truncated": row.truncated}

@@ -2,46 +2,39 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
-from fastapi import Depends, Request
 from litserve import LitAPI
 from litserve.loops import LitLoop
-from starlette.responses import Response
 
 from serving.artifact import read_manifest
-from serving.calls import Call
+from serving.batching import Batcher, Pace, Piece
 from serving.contract import PREDICT_ROUTE
-from serving.link import Job, LinkClosedError, Outcome, Row, WorkerEnd
-from serving.settings import Batching, Settings
+from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
+from serving.settings import Settings
+from serving.tokenizer import TokenizedText
 
 _log = logging.getLogger(__name__)
 
 _WARM_UP_TOKENS: Final = (8, 16, 32, 64, 128)
-
-
-async def _admit(request: Request) -> Call:
-    call: Call = await request.app.state.front.admit(request)
-    return call
+_CALL_RATIO: Final = 0.25
+"""What one engine call may take of the latency objective: a text that comes just after a call began waits for its end,
+for a call before its own perhaps, and for its own."""
 
 
 class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
-    """Texts in, rows out.
-
-    LitServe reads the annotation of ``decode_request``: as a dependency it runs in the HTTP process, so that a bad
-    request is refused there and never reaches a worker.
-    """
+    """Texts in, rows out. Its ``setup`` and loop run in the worker, ``health`` in the HTTP process."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
             max_batch_size=settings.batching.texts_max,
             batch_timeout=settings.batching.wait_ms / 1000,
             api_path=PREDICT_ROUTE,
-            loop=BatchLoop(settings.batching),
+            loop=BatchLoop(settings),
         )
         self._settings = settings
+        self.pace = Pace()
         self.is_ready: Callable[[], bool] = lambda: False
 
     def health(self) -> bool:
@@ -50,86 +43,149 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
 
     def setup(self, device: str) -> None:
         """Load and warm the engine; called once, in the worker. ``device`` is LitServe's; the engine runs on CPU."""
+        from serving.answers import Answers
         from serving.engine import Engine
         from serving.metrics import WorkerMetrics
 
         settings = self._settings
         manifest, _ = read_manifest(settings.artifact)
         self._engine = Engine(settings.artifact, manifest, threads=settings.threads)
+        self._answers = Answers(manifest.labels)
         self._metrics = WorkerMetrics(settings.model, settings.version)
-        for batch_size in {1, settings.batching.texts_max}:
-            self._engine.warm_up(_WARM_UP_TOKENS, batch_size)
+        for texts in (1, settings.batching.texts_max):
+            for tokens in _WARM_UP_TOKENS:
+                self.pace.observe(tokens * texts, self._engine.warm_up(tokens, texts))
         _log.debug("engine ready on %s", device)
 
-    async def authorize(self) -> None:
-        """Who may call. A coroutine, since LitServe would run a plain function in a thread for each request."""
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        return self._engine.tokenizer.tokenize(texts)
 
-    def decode_request(self, request: Annotated[Call, Depends(_admit)]) -> tuple[str, ...]:
-        return request.texts
-
-    def predict(self, texts: Sequence[str]) -> list[Row]:
-        self._metrics.batch(len(texts))
-        return self._engine.predict(texts)
-
-    def encode_response(self, output: Response) -> Response:
-        return output
+    def predict(self, batch: Sequence[TokenizedText]) -> list[Row]:
+        began_s = time.perf_counter()
+        probabilities = self._engine.probabilities(batch)
+        area = len(batch) * self._engine.width(max(len(text.ids) for text in batch))
+        self.pace.observe(area, time.perf_counter() - began_s)
+        self._metrics.batch(len(batch))
+        cut = [text.truncated for text in batch]
+        return [
+            (prediction, text.tokens, text.unknown, text.truncated)
+            for prediction, text in zip(self._answers.write(probabilities, cut), batch, strict=True)
+        ]
 
 
 class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
-    """Waits without polling, then works batch by batch: what arrives during one engine call makes the next."""
+    """Takes what has arrived, runs the texts that belong together as one engine call, and sends back what is whole."""
 
-    def __init__(self, batching: Batching) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._batching = batching
+        self._texts_max = settings.batching.texts_max
+        self._wait_s = settings.batching.wait_ms / 1000
+        self._call_s_max = _CALL_RATIO * settings.batching.objective_ms / 1000
 
     def __call__(self, lit_api: TextClassifier, device: str, worker_id: int, request_queue: WorkerEnd, *_: Any) -> None:
-        waiting: deque[Job] = deque()
+        work = Work(Batcher(lit_api.pace, self._texts_max, self._call_s_max), lit_api.tokenize, lit_api.predict)
         try:
             request_queue.send_ready()
+            sent_s = time.monotonic()
             while True:
-                waiting += request_queue.receive(0.0 if waiting else None)
-                self._wait_for_company(waiting, request_queue)
-                batch = take(waiting, self._batching.texts_max)
-                request_queue.send(answer_jobs(batch, lit_api.predict, self._batching.texts_max))
+                if not work.waiting:
+                    work.take_in(request_queue.receive(None))
+                    sent_s = time.monotonic()  # it was idle until now
+                work.take_in(request_queue.receive(0.0))
+                self._wait_for_company(work, request_queue)
+                if outcomes := work.run():
+                    now_s = time.monotonic()
+                    request_queue.send(outcomes, now_s - sent_s)
+                    sent_s = now_s
         except LinkClosedError:
             _log.debug("worker %d on %s ends: the HTTP process has gone", worker_id, device)
 
-    def _wait_for_company(self, waiting: deque[Job], end: WorkerEnd) -> None:
-        deadline_s = time.monotonic() + self._batching.wait_ms / 1000
-        while sum(len(job.texts) for job in waiting) < self._batching.texts_max:
-            remaining_s = deadline_s - time.monotonic()
-            if remaining_s <= 0:
+    def _wait_for_company(self, work: "Work", end: WorkerEnd) -> None:
+        """At most the wait that was asked for, and never longer than an engine call may take."""
+        deadline_s = time.monotonic() + min(self._wait_s, self._call_s_max)
+        while not work.is_full and (remaining_s := deadline_s - time.monotonic()) > 0:
+            work.take_in(end.receive(remaining_s))
+
+
+class Work:
+    """The jobs of a worker from their arrival to their outcome."""
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        tokenize: Callable[[Sequence[str]], list[TokenizedText]],
+        predict: Callable[[Sequence[TokenizedText]], list[Row]],
+    ) -> None:
+        self._batcher = batcher
+        self._tokenize = tokenize
+        self._predict = predict
+        self._rows: dict[int, list[Row | None]] = {}
+        self._done: list[Outcome] = []
+
+    @property
+    def waiting(self) -> int:
+        return len(self._batcher)
+
+    @property
+    def is_full(self) -> bool:
+        return self._batcher.is_full
+
+    def take_in(self, inbox: Inbox) -> None:
+        if inbox.jobs:
+            self._add(inbox.jobs, time.monotonic())
+        for uid in inbox.cancelled:
+            self._rows.pop(uid, None)
+            self._batcher.cancel(uid)
+
+    def run(self) -> list[Outcome]:
+        """One engine call, if anything waits; the outcomes of the jobs that it completed."""
+        if self.waiting:
+            self._done += self._answered(self._batcher.take())
+        done, self._done = self._done, []
+        return done
+
+    def _add(self, jobs: Sequence[Job], now_s: float) -> None:
+        try:
+            texts = iter(self._tokenize([text for job in jobs for text in job.texts]))
+        except Exception:  # noqa: BLE001  (as in _answered)
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._add([job], now_s)
                 return
-            waiting += end.receive(remaining_s)
+            _log.exception("the tokenizer failed")
+            self._done.append(Outcome(jobs[0].uid, error="the tokenizer failed"))
+            return
+        for job in jobs:
+            self._rows[job.uid] = [None] * len(job.texts)
+            self._batcher.add(job.uid, [next(texts) for _ in job.texts], now_s)
 
+    def _answered(self, pieces: Sequence[Piece]) -> Iterator[Outcome]:
+        """One that fails does not fail the others: a failed batch is tried again text by text."""
+        try:
+            rows = self._predict([piece.text for piece in pieces])
+        except Exception:  # noqa: BLE001  (whatever the engine raises is this batch's failure, not the worker's)
+            if len(pieces) > 1:
+                for piece in pieces:
+                    yield from self._answered([piece])
+                return
+            _log.exception("the engine failed")  # its message names shapes and operators, never texts
+            yield from self._failed(pieces[0])
+            return
+        for piece, row in zip(pieces, rows, strict=True):
+            yield from self._completed(piece, row)
 
-def take(waiting: deque[Job], texts_max: int) -> list[Job]:
-    """The oldest jobs that fit one engine call together; at least one, however many texts it has."""
-    batch = [waiting.popleft()]
-    texts = len(batch[0].texts)
-    while waiting and texts + len(waiting[0].texts) <= texts_max:
-        batch.append(waiting.popleft())
-        texts += len(batch[-1].texts)
-    return batch
+    def _completed(self, piece: Piece, row: Row) -> Iterator[Outcome]:
+        task = piece.task
+        if (rows := self._rows.get(task.uid)) is None:
+            return  # another text of the job has failed, or nobody waits for it any more
+        rows[piece.index] = row
+        task.texts -= 1
+        if not task.texts:
+            del self._rows[task.uid]
+            self._batcher.finish(task)
+            yield Outcome(task.uid, [row for row in rows if row is not None])
 
-
-def answer_jobs(jobs: Sequence[Job], predict: Callable[[Sequence[str]], list[Row]], texts_max: int) -> list[Outcome]:
-    """Outcomes of the jobs. One that fails does not fail the others: a failed batch is tried again job by job."""
-    now_s = time.monotonic()
-    live = [job for job in jobs if job.expires_at_s > now_s]
-    expired = [Outcome(job.uid, error="nobody waited for it any more") for job in jobs if job.expires_at_s <= now_s]
-    return [*expired, *_answer_live(live, predict, texts_max)]
-
-
-def _answer_live(
-    jobs: Sequence[Job], predict: Callable[[Sequence[str]], list[Row]], texts_max: int
-) -> Iterable[Outcome]:
-    texts = [text for job in jobs for text in job.texts]
-    try:
-        rows = iter([row for at in range(0, len(texts), texts_max) for row in predict(texts[at : at + texts_max])])
-    except Exception:  # noqa: BLE001  (whatever the engine raises is this batch's failure, not the worker's)
-        if len(jobs) > 1:
-            return [outcome for job in jobs for outcome in _answer_live([job], predict, texts_max)]
-        _log.exception("the engine failed")  # its message names shapes and operators, never texts
-        return [Outcome(job.uid, error="the engine failed") for job in jobs]
-    return [Outcome(job.uid, tuple(next(rows) for _ in job.texts)) for job in jobs]
+    def _failed(self, piece: Piece) -> Iterator[Outcome]:
+        if self._rows.pop(piece.task.uid, None) is not None:
+            self._batcher.cancel(piece.task.uid)
+            yield Outcome(piece.task.uid, error="the engine failed")

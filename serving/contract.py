@@ -43,6 +43,7 @@ VERSION_LABEL: Final = "model_version"
 TRAFFIC_LABEL: Final = "traffic"
 CODE_LABEL: Final = "code"
 REASON_LABEL: Final = "reason"
+CLIENT_GONE_CODE: Final = 499  # nobody was left to answer: no error of the version, but its time is in the histogram
 
 REQUESTS_METRIC: Final = "serin_requests_total"  # counter by traffic, HTTP status code
 DURATION_METRIC: Final = "serin_request_duration_seconds"  # histogram by traffic, whole request in the server

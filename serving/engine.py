@@ -1,9 +1,11 @@
 """ONNX Runtime: padded batches of token ids in, class probabilities out."""
 
 import os
+import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only copies and adds here: no thread pool for that
 
@@ -12,10 +14,18 @@ import numpy.typing as npt
 import onnxruntime
 
 from serving.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError, Manifest
-from serving.link import Row
 from serving.tokenizer import TokenizedText, Tokenizer
 
 _GRAPH_INPUTS: Final = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+
+class Prediction(NamedTuple):
+    """One text's class probabilities in label order, and what the tokenizer did to it."""
+
+    probabilities: Sequence[float]
+    tokens: int
+    unknown_tokens: int
+    truncated: bool
 
 
 class Engine:
@@ -31,36 +41,47 @@ class Engine:
             raise ArtifactError(graph, f"has {outputs[0].shape[-1]} outputs for {len(manifest.labels)} labels")
         self._output = outputs[0].name
 
-    def predict(self, texts: Sequence[str]) -> list[Row]:
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One batch of texts, answered in their order.
 
         Raises:
             FloatingPointError: the model gave a value that is not finite.
         """
         batch = self.tokenizer.tokenize(texts)
+        return [
+            Prediction(tuple(row), text.tokens, text.unknown, text.truncated)
+            for row, text in zip(np.round(self.probabilities(batch), 7).tolist(), batch, strict=True)
+        ]
+
+    def probabilities(self, batch: Sequence[TokenizedText]) -> npt.NDArray[np.float64]:
+        """Class probabilities [texts, labels] of one batch, whose texts share a width.
+
+        Raises:
+            FloatingPointError: the model gave a value that is not finite.
+        """
         probabilities = softmax(self._logits(batch))
         if not np.isfinite(probabilities).all():
             raise FloatingPointError("the model's output is not finite")
-        return [
-            Row(tuple(row), text.tokens, text.unknown, text.truncated)
-            for row, text in zip(np.round(probabilities, 7).tolist(), batch, strict=True)
-        ]
+        return probabilities
 
-    def warm_up(self, lengths_tokens: Sequence[int], batch_size: int) -> None:
-        """Run batches of several widths once, so that no user's request pays for first allocations."""
-        for length in lengths_tokens:
-            ids = (0,) * min(length, self._max_tokens)
-            self._logits([TokenizedText(ids, len(ids), 0)] * batch_size)
+    def width(self, longest_tokens: int) -> int:
+        """How wide a batch becomes whose longest text has so many tokens."""
+        return min(self.tokenizer.padding.width(longest_tokens), self._max_tokens)
+
+    def warm_up(self, tokens: int, texts: int) -> float:
+        """Run a batch of blank texts; returns how long it took, in s."""
+        began_s = time.perf_counter()
+        ids = (self.tokenizer.padding.token_id,) * min(tokens, self._max_tokens)
+        self.probabilities([TokenizedText(ids, len(ids), 0)] * texts)
+        return time.perf_counter() - began_s
 
     def _logits(self, batch: Sequence[TokenizedText]) -> npt.NDArray[np.float32]:
-        padding = self.tokenizer.padding
-        width = min(padding.width(max(len(text.ids) for text in batch)), self._max_tokens)
-        ids = np.full((len(batch), width), padding.token_id, dtype=np.int64)
-        mask = np.zeros((len(batch), width), dtype=np.int64)
-        for row, text in enumerate(batch):
-            ids[row, : len(text.ids)] = text.ids
-            mask[row, : len(text.ids)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask}
+        lengths = np.fromiter((len(text.ids) for text in batch), dtype=np.int64, count=len(batch))
+        width = self.width(int(lengths.max()))
+        mask = np.arange(width) < lengths[:, np.newaxis]
+        ids = np.full(mask.shape, self.tokenizer.padding.token_id, dtype=np.int64)
+        ids[mask] = np.fromiter(chain.from_iterable(text.ids for text in batch), dtype=np.int64)
+        feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros_like(ids)
         logits: npt.NDArray[np.float32] = self._session.run([self._output], feed)[0]

@@ -1,84 +1,143 @@
-"""Between LitServe's request handlers and the workers: admits, sends out, and turns outcomes into responses."""
+"""The prediction route: admits requests, sends them to the workers, and turns outcomes into answers."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
 
-from fastapi import HTTPException, Request
-from starlette.responses import Response
+from starlette.types import Receive
 
-from serving.calls import Call, Identity, answer, captured, read_call
+from serving.admission import Admission
+from serving.calls import Call, Caller, Headers, Identity, captured, read_body
 from serving.capture import Capture
 from serving.link import Dispatcher, Job, Outcome
 from serving.metrics import ApiMetrics
-from serving.schema import ApiError
+from serving.schema import ApiError, parse_texts
 from serving.settings import Settings
 
-Reply = Callable[[str, Response | HTTPException], None]
+_SWEEP_S: Final = 0.05
+"""How often requests under way are looked after: whether their client has gone, whether their time is over. Most are
+answered before the first look, which is why none of this costs them anything."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request whose outcome is awaited."""
+
+    call: Call
+    cost: int
+    outcome: "asyncio.Future[Outcome | None]"  # None: the client has gone
+    receive: Receive
+    since_s: float
+    watcher: "asyncio.Task[None] | None" = field(default=None)
 
 
 class Front:
-    """One for the HTTP process. To LitServe it is the request queue (``put``); ``reply(uid, …)`` wakes its handler."""
+    """One for the HTTP process."""
 
     def __init__(
-        self, settings: Settings, identity: Identity, metrics: ApiMetrics, capture: Capture, reply: Reply
+        self, settings: Settings, identity: Identity, max_tokens: int, metrics: ApiMetrics, capture: Capture
     ) -> None:
-        self.dispatcher = Dispatcher(self._deliver)
+        self.admission = Admission(settings.limits, max_tokens)
+        self.dispatcher = Dispatcher(self._deliver, self.admission.observe)
         self._settings = settings
         self._identity = identity
         self._metrics = metrics
         self._capture = capture
-        self._reply = reply
-        self._open: dict[str, tuple[Call, asyncio.TimerHandle]] = {}
+        self._uids: Iterator[int] = itertools.count()
+        self._open: dict[int, _Open] = {}
+        self._sweeping = False
+        self._tail = b', "model": %b, "model_version": %b, "request_id": ' % (
+            json.dumps(identity.model, ensure_ascii=False).encode(),
+            json.dumps(identity.version, ensure_ascii=False).encode(),
+        )
 
-    async def admit(self, request: Request) -> Call:
-        """A valid call for which there is room.
+    async def predict(self, caller: Caller, headers: Headers, receive: Receive) -> bytes | None:
+        """The body of the answer, or None where nobody waits for it any more.
 
         Raises:
-            ApiError: 503 when too many wait already, or what is wrong with the request.
+            ApiError: the request cannot be answered.
         """
-        if len(self._open) >= self._settings.limits.queue_requests_max:
-            raise ApiError(503, "overloaded", "too many requests are waiting", headers={"retry-after": "1"})
-        return await read_call(request, self._settings.limits)
+        self.admission.check()
+        limits = self._settings.limits
+        texts, many = parse_texts(await read_body(headers, receive, limits.body_bytes_max), limits)
+        call = Call(caller, texts, many)
+        outcome = await self._submitted(call, receive)
+        if outcome is None:
+            return None
+        if outcome.error is not None:
+            raise ApiError(500, "inference_failed", outcome.error)
+        self._note(call, outcome)
+        return self._body(call, outcome)
 
-    def put(self, item: tuple[int | None, str, float, Call]) -> None:
-        """Take LitServe's (consumer, uid, monotonic time in s, payload)."""
-        _, uid, submitted_s, call = item
-        timeout_s = self._settings.limits.answer_timeout_s
-        timer = asyncio.get_running_loop().call_later(timeout_s, self._expire, uid)
-        self._open[uid] = (call, timer)
+    def _submitted(self, call: Call, receive: Receive) -> "asyncio.Future[Outcome | None]":
+        loop = asyncio.get_running_loop()
+        uid = next(self._uids)
+        cost = self.admission.cost(call.texts)
+        future: asyncio.Future[Outcome | None] = loop.create_future()
+        self._open[uid] = _Open(call, cost, future, receive, loop.time())
+        self.admission.enter(cost)
         self._metrics.depth(len(self._open))
+        if not self._sweeping:
+            self._sweeping = True
+            loop.call_later(_SWEEP_S, self._sweep)
         if not self.dispatcher.ready:
             self._metrics.cold()
-        self.dispatcher.submit(Job(uid, call.texts, submitted_s + timeout_s))
+        self.dispatcher.submit(Job(uid, call.texts, cost))
+        return future
 
     def _deliver(self, outcome: Outcome) -> None:
-        if (call := self._close(outcome.uid)) is None:
-            return  # it had timed out, and was answered so
-        if outcome.error is not None:
-            self._reply(outcome.uid, _failure(500, "inference_failed", outcome.error))
+        entry = self._close(outcome.uid)
+        if entry is not None and not entry.outcome.done():  # else it was given up, and answered so
+            entry.outcome.set_result(outcome)
+
+    def _close(self, uid: int) -> _Open | None:
+        entry = self._open.pop(uid, None)
+        if entry is not None:
+            self.admission.leave(entry.cost)
+            self._metrics.depth(len(self._open))
+        return entry
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for uid, entry in list(self._open.items()):
+            if now_s - entry.since_s > self._settings.limits.answer_timeout_s:
+                self._give_up(uid, ApiError(504, "timeout", "the model did not answer in time"))
+            elif entry.watcher is None and now_s - entry.since_s >= _SWEEP_S:
+                entry.watcher = loop.create_task(self._watch(uid, entry.receive))
+        self._sweeping = bool(self._open)
+        if self._sweeping:
+            loop.call_later(_SWEEP_S, self._sweep)
+
+    async def _watch(self, uid: int, receive: Receive) -> None:
+        """The body is read, so all that can come is the end: of the connection, or of the response."""
+        await receive()
+        self._give_up(uid, None)
+
+    def _give_up(self, uid: int, error: ApiError | None) -> None:
+        """Free the request's place, and let nobody compute it if it has not been computed yet."""
+        if (entry := self._close(uid)) is None:
             return
-        for row in outcome.rows:
-            self._metrics.text(call.caller.traffic, row.tokens, row.unknown_tokens, truncated=row.truncated)
+        self.dispatcher.cancel(uid)
+        if entry.outcome.done():
+            return
+        if error is None:
+            entry.outcome.set_result(None)
+        else:
+            entry.outcome.set_exception(error)
+
+    def _note(self, call: Call, outcome: Outcome) -> None:
+        for _, tokens, unknown, truncated in outcome.rows:
+            self._metrics.text(call.caller.traffic, tokens, unknown, truncated=truncated)
         if self._capture.wants(call.caller.request_id):
             for prediction in captured(call, outcome, self._identity, self._settings.capture):
                 self._capture.offer(prediction)
-        self._reply(outcome.uid, answer(call, outcome, self._identity))
 
-    def _expire(self, uid: str) -> None:
-        if self._close(uid) is not None:
-            self._reply(uid, _failure(504, "timeout", "the model did not answer in time"))
-
-    def _close(self, uid: str) -> Call | None:
-        entry = self._open.pop(uid, None)
-        if entry is None:
-            return None
-        call, timer = entry
-        timer.cancel()
-        self._metrics.depth(len(self._open))
-        return call
-
-
-def _failure(status: int, code: str, message: str) -> HTTPException:
-    detail: Any = {"code": code, "message": message}
-    return HTTPException(status, detail)
+    def _body(self, call: Call, outcome: Outcome) -> bytes:
+        """The workers' JSON objects, put into the answer as they are."""
+        predictions = [row[0] for row in outcome.rows]
+        head = b'{"predictions": [%b]' % b", ".join(predictions) if call.many else predictions[0][:-1]
+        return b"%b%b%b}" % (head, self._tail, json.dumps(call.caller.request_id).encode())

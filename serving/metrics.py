@@ -4,11 +4,12 @@ prometheus_client looks for the directory of the mode once, at its first import:
 imports anything that leads here.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -17,6 +18,7 @@ from serving.contract import (
     BATCH_SIZE_METRIC,
     CAPTURE_DROPPED_METRIC,
     CAPTURED_METRIC,
+    CLIENT_GONE_CODE,
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
     CPU_METRIC,
@@ -41,10 +43,17 @@ _BATCH_EDGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 _CODES_FROM_START: Final = (200, 422, 500, 503)  # series that exist before their first event miss no increment
 
 
+def _own_values() -> None:
+    """Let the values of this process, which never forks again, be without a question for its id at every increment."""
+    pid = os.getpid()
+    values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
+
+
 class ApiMetrics:
     """What the HTTP process sees. One instance, made in that process."""
 
     def __init__(self, model: str, version: str, objectives_ms: Iterable[float]) -> None:
+        _own_values()
         registry = CollectorRegistry()  # in multiprocess mode the values live in files, not in a registry
         names = (MODEL_LABEL, VERSION_LABEL)
         self._own = (model, version)
@@ -54,7 +63,7 @@ class ApiMetrics:
         )
         self._seconds = Histogram(
             DURATION_METRIC,
-            "Time in the server of requests that were answered with a prediction.",
+            "Time in the server of requests that were answered with a prediction, or given up by their client.",
             (*names, TRAFFIC_LABEL),
             buckets=edges_s,
             registry=registry,
@@ -100,12 +109,15 @@ class ApiMetrics:
         self._depth_own = self._depth.labels(*own)
 
     def answered(self, traffic: Traffic, code: int, duration_s: float) -> None:
-        """Count a request once. Refusals and failures are quick and would flatter the latency: successes only."""
+        """Count a request once. Refusals and failures are quick and would flatter the latency: not timed.
+
+        Requests whose client went away while it waited are: to leave those out would flatter it too.
+        """
         key = (traffic, code)
         if key not in self._by_code:
             self._by_code[key] = self._requests.labels(*self._own, traffic, str(code))
         self._by_code[key].inc()
-        if code < 400:
+        if code < 400 or code == CLIENT_GONE_CODE:
             self._seconds_of[traffic].observe(duration_s)
 
     def text(self, traffic: Traffic, tokens: int, unknown: int, *, truncated: bool) -> None:
@@ -132,6 +144,7 @@ class WorkerMetrics:
     """What an inference worker sees. One instance, made in that process."""
 
     def __init__(self, model: str, version: str) -> None:
+        _own_values()
         histogram = Histogram(
             BATCH_SIZE_METRIC,
             "Texts of one engine call.",

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from starlette.responses import JSONResponse
 
 from serving.settings import Limits
 
@@ -37,11 +36,13 @@ class ApiError(Exception):
         self.field = field
         self.headers = dict(headers or {})
 
-    def response(self) -> JSONResponse:
+    @property
+    def document(self) -> dict[str, dict[str, str]]:
+        """What the client reads."""
         error = {"code": self.code, "message": str(self)}
         if self.field is not None:
             error["field"] = self.field
-        return JSONResponse({"error": error}, status_code=self.status, headers=self.headers)
+        return {"error": error}
 
 
 _BODY_CODES: Final = {

@@ -6,12 +6,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may ask for, and how many may wait."""
+    """What a request may ask for, and how many may wait.
+
+    With ``objective_ms`` a request is refused at once when those before it would keep it waiting beyond that.
+    """
 
     body_bytes_max: int = 2**20
     text_chars_max: int = 20_000
     texts_max: int = 256
     queue_requests_max: int = 512
+    objective_ms: float | None = None
     answer_timeout_s: float = 30.0
 
 
@@ -19,11 +23,13 @@ class Limits:
 class Batching:
     """Texts of one engine call, and how long a request may wait for company once the engine is free.
 
-    A wait of zero still fills batches under load: what arrives during one call makes the next.
+    A wait of zero still fills batches under load: what arrives during one call makes the next. The latency objective
+    bounds how long one call may take, and so how many texts share it.
     """
 
     texts_max: int = 16
     wait_ms: float = 0.0
+    objective_ms: float = 200.0
 
 
 @dataclass(frozen=True, slots=True)

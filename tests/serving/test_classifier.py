@@ -1,15 +1,11 @@
-"""How waiting jobs become engine calls, and how one that fails leaves the others alone."""
+"""What a worker makes of its jobs, and how one that fails leaves the others alone."""
 
-import math
-from collections import deque
 from collections.abc import Sequence
 
-from serving.classifier import answer_jobs, take
-from serving.link import Job, Row
-
-
-def job(uid: str, *texts: str, expires_at_s: float = math.inf) -> Job:
-    return Job(uid, texts or (uid,), expires_at_s)
+from serving.batching import Batcher, Pace
+from serving.classifier import Work
+from serving.link import Inbox, Job, Outcome, Row
+from serving.tokenizer import TokenizedText
 
 
 class Engine:
@@ -18,39 +14,73 @@ class Engine:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def predict(self, texts: Sequence[str]) -> list[Row]:
-        self.calls.append(len(texts))
-        if "poison" in texts:
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        if "untokenizable" in texts:
             raise RuntimeError("no")
-        return [Row((1.0,), len(text), 0, False) for text in texts]
+        return [TokenizedText(tuple(map(ord, text)), len(text), 0) for text in texts]
+
+    def predict(self, batch: Sequence[TokenizedText]) -> list[Row]:
+        self.calls.append(len(batch))
+        if tuple(map(ord, "poison")) in [text.ids for text in batch]:
+            raise RuntimeError("no")
+        return [(b"{}", text.tokens, 0, False) for text in batch]
 
 
-def test_a_batch_takes_the_oldest_that_fit() -> None:
-    waiting = deque([job("a"), job("b", "1", "2"), job("c"), job("d")])
-    assert [taken.uid for taken in take(waiting, 4)] == ["a", "b", "c"]
-    assert [left.uid for left in waiting] == ["d"]
-
-
-def test_a_job_larger_than_a_batch_goes_alone_and_in_pieces() -> None:
-    waiting = deque([job("a", *"12345"), job("b")])
+def work(texts_max: int = 8) -> tuple[Work, Engine]:
     engine = Engine()
-    (outcome,) = answer_jobs(take(waiting, 2), engine.predict, 2)
-    assert len(outcome.rows) == 5
-    assert engine.calls == [2, 2, 1]
+    return Work(Batcher(Pace(), texts_max, 1.0), engine.tokenize, engine.predict), engine
+
+
+def finished(doing: Work) -> dict[int, Outcome]:
+    outcomes = []
+    while doing.waiting:
+        outcomes += doing.run()
+    return {outcome.uid: outcome for outcome in [*outcomes, *doing.run()]}
+
+
+def lengths(outcome: Outcome) -> list[int]:
+    return [row[1] for row in outcome.rows]
 
 
 def test_each_job_gets_its_own_rows_in_its_own_order() -> None:
-    outcomes = answer_jobs([job("a", "x"), job("b", "xx", "xxx")], Engine().predict, 8)
-    assert {outcome.uid: [row.tokens for row in outcome.rows] for outcome in outcomes} == {"a": [1], "b": [2, 3]}
+    doing, _ = work()
+    doing.take_in(Inbox([Job(1, ("x",)), Job(2, ("xxxxxx", "x" * 90, "xx"))]))
+    outcomes = finished(doing)
+    assert {uid: lengths(outcome) for uid, outcome in outcomes.items()} == {1: [1], 2: [6, 90, 2]}
+
+
+def test_a_job_larger_than_a_call_goes_in_pieces() -> None:
+    doing, engine = work(texts_max=2)
+    doing.take_in(Inbox([Job(1, tuple("12345"))]))
+    assert len(finished(doing)[1].rows) == 5
+    assert engine.calls == [2, 2, 1]
 
 
 def test_a_job_that_fails_does_not_fail_its_company() -> None:
-    outcomes = answer_jobs([job("a"), job("bad", "poison"), job("c")], Engine().predict, 8)
-    assert {outcome.uid: outcome.error for outcome in outcomes} == {"a": None, "bad": "the engine failed", "c": None}
+    doing, _ = work()
+    doing.take_in(Inbox([Job(1, ("a",)), Job(2, ("fine", "poison", "fine")), Job(3, ("c",))]))
+    outcomes = finished(doing)
+    assert {uid: outcome.error for uid, outcome in outcomes.items()} == {1: None, 2: "the engine failed", 3: None}
+
+
+def test_a_text_that_cannot_be_tokenized_fails_its_own_job() -> None:
+    doing, _ = work()
+    doing.take_in(Inbox([Job(1, ("a",)), Job(2, ("untokenizable",))]))
+    outcomes = finished(doing)
+    assert {uid: outcome.error for uid, outcome in outcomes.items()} == {1: None, 2: "the tokenizer failed"}
 
 
 def test_a_job_that_nobody_waits_for_is_not_computed() -> None:
-    engine = Engine()
-    outcomes = answer_jobs([job("late", expires_at_s=0.0), job("a")], engine.predict, 8)
+    doing, engine = work()
+    doing.take_in(Inbox([Job(1, ("gone",)), Job(2, ("a",))], cancelled=[1]))
+    assert finished(doing).keys() == {2}
     assert engine.calls == [1]
-    assert {outcome.uid for outcome in outcomes if outcome.error} == {"late"}
+
+
+def test_a_job_that_is_cancelled_in_the_middle_has_no_outcome() -> None:
+    doing, engine = work(texts_max=1)
+    doing.take_in(Inbox([Job(1, ("a", "b", "c"))]))
+    doing.run()
+    doing.take_in(Inbox(cancelled=[1]))
+    assert finished(doing) == {}
+    assert engine.calls == [1]

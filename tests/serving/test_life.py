@@ -13,8 +13,11 @@ import pytest
 
 from serving.artifact import MANIFEST_FILE, file_record
 from serving.contract import (
+    BATCH_SIZE_METRIC,
     CAPTURED_METRIC,
+    CLIENT_GONE_CODE,
     COLD_REQUESTS_METRIC,
+    DURATION_METRIC,
     PREDICT_ROUTE,
     PREDICTIONS_SCHEMA,
     QUEUE_DEPTH_METRIC,
@@ -162,6 +165,26 @@ def test_a_request_that_waits_too_long_gets_504(built_package: Path) -> None:
         worker.resume()
         assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
         assert predict(running).status_code == 200
+
+
+def test_a_client_that_goes_away_frees_its_place_and_is_not_computed(built_package: Path) -> None:
+    """Nobody reads the answer, so nobody waits behind it; it is no error of the version, but its wait counts."""
+    with replica(built_package) as running, ThreadPoolExecutor(1) as pool:
+        worker = running.family()[2]
+        answered = pool.submit(predict, running).result()
+        assert answered.status_code == 200
+        computed = running.total(f"{BATCH_SIZE_METRIC}_sum")
+        worker.suspend()
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(running.url + PREDICT_ROUTE, json={"text": "refund"}, trust_env=False, timeout=0.2)
+        until(lambda: running.total(QUEUE_DEPTH_METRIC) == 0, "their places are free")
+        worker.resume()
+        assert predict(running).status_code == 200
+        assert running.total(REQUESTS_METRIC, code=str(CLIENT_GONE_CODE)) == 3
+        assert running.total(REQUESTS_METRIC, code="500") == 0
+        assert running.total(f"{DURATION_METRIC}_count", traffic="live") == 5
+        assert running.total(f"{BATCH_SIZE_METRIC}_sum") == computed + 1
 
 
 def test_requests_before_the_warm_up_wait_and_are_counted(built_package: Path) -> None:

@@ -1,18 +1,19 @@
 """The way between the HTTP process and its workers loses nothing and sees an end at once."""
 
 import asyncio
-import math
 import socket
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from serving.link import Dispatcher, FrameBuffer, Job, LinkClosedError, Outcome, Row, WorkerEnd, frame
+from serving.link import Dispatcher, FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
+
+ROW = (b'{"label": "a"}', 3, 1, True)
 
 
-def job(uid: str) -> Job:
-    return Job(uid, (f"text of {uid}",), math.inf)
+def job(uid: int, cost: int = 1) -> Job:
+    return Job(uid, (f"text of {uid}",), cost)
 
 
 async def reach(condition: Callable[[], object]) -> None:
@@ -22,7 +23,7 @@ async def reach(condition: Callable[[], object]) -> None:
 
 
 def test_frames_survive_any_cut() -> None:
-    messages = [{"a": "é" * 50}, [], "ready"]
+    messages = [("é" * 50, 7, b"\xff"), [], "ready"]
     data = b"".join(frame(message) for message in messages)
     for size in (1, 3, 7, len(data)):
         buffer = FrameBuffer()
@@ -33,8 +34,15 @@ def test_frames_survive_any_cut() -> None:
 def test_a_worker_takes_everything_that_has_arrived() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(frame(("1", ("a",), 9.5)) + frame(("2", ("b", "c"), 9.5)))
-        assert WorkerEnd(theirs).receive(None) == [Job("1", ("a",), 9.5), Job("2", ("b", "c"), 9.5)]
+        ours.sendall(frame(([(1, ("a",))], [])) + frame(([(2, ("b", "c"))], [7])))
+        assert WorkerEnd(theirs).receive(None) == Inbox([Job(1, ("a",)), Job(2, ("b", "c"))], [7])
+
+
+def test_a_worker_that_may_not_wait_does_not() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert WorkerEnd(theirs).receive(0.0) == Inbox()
+        assert WorkerEnd(theirs).receive(0.001) == Inbox()
 
 
 def test_a_worker_that_nobody_can_reach_ends() -> None:
@@ -48,7 +56,7 @@ def test_jobs_wait_for_the_first_worker_and_come_back_answered() -> None:
     async def scenario() -> list[Outcome]:
         outcomes: list[Outcome] = []
         dispatcher = Dispatcher(outcomes.append)
-        dispatcher.submit(job("early"))
+        dispatcher.submit(job(1))
         assert not dispatcher.ready
         ours, theirs = socket.socketpair()
         await dispatcher.add_worker(ours)
@@ -60,15 +68,15 @@ def test_jobs_wait_for_the_first_worker_and_come_back_answered() -> None:
         return outcomes
 
     (outcome,) = asyncio.run(scenario())
-    assert outcome == Outcome("early", (Row([0.25, 0.75], 3, 1, True),))
+    assert outcome == Outcome(1, [ROW])
 
 
 def echo(connection: socket.socket, answers: int) -> None:
     with connection:
         end = WorkerEnd(connection)
         end.send_ready()
-        for done in end.receive(None)[:answers]:
-            end.send([Outcome(done.uid, (Row((0.25, 0.75), 3, 1, True),))])
+        for done in end.receive(None).jobs[:answers]:
+            end.send([Outcome(done.uid, [ROW])], 0.5)
 
 
 def test_a_worker_that_ends_has_its_requests_answered_with_an_error() -> None:
@@ -81,14 +89,14 @@ def test_a_worker_that_ends_has_its_requests_answered_with_an_error() -> None:
         await dispatcher.add_worker(ours)
         WorkerEnd(theirs).send_ready()
         await reach(lambda: dispatcher.ready)
-        dispatcher.submit(job("lost"))
+        dispatcher.submit(job(5))
         theirs.close()
         await reach(lambda: outcomes)
         assert not dispatcher.ready
         return outcomes
 
     (outcome,) = asyncio.run(scenario())
-    assert outcome.uid == "lost"
+    assert outcome.uid == 5
     assert outcome.error
 
 
@@ -103,12 +111,85 @@ def test_work_is_spread_over_the_workers() -> None:
             ends[-1].send_ready()
         await reach(lambda: len([worker for worker in dispatcher._workers if worker.ready]) == 2)
         for number in range(6):
-            dispatcher.submit(job(str(number)))
-        await asyncio.sleep(0)
-        counts = [len(end.receive(5)) for end in ends]
+            dispatcher.submit(job(number))
+        counts = [len(await asyncio.to_thread(gathered, end, 3)) for end in ends]
         for end in ends:
             end._socket.close()
         await reach(lambda: not dispatcher.ready)
         return counts
 
     assert asyncio.run(scenario()) == [3, 3]
+
+
+def gathered(end: WorkerEnd, jobs: int) -> list[Job]:
+    """The first so many jobs that arrive."""
+    found: list[Job] = []
+    while len(found) < jobs:
+        found += end.receive(None).jobs
+    return found
+
+
+def test_an_idle_worker_is_sent_a_job_at_once_and_a_busy_one_many_together() -> None:
+    """Each write is a system call of the process that small models wait for."""
+
+    async def scenario() -> list[list[int]]:
+        dispatcher = Dispatcher(lambda _: None)
+        ours, theirs = socket.socketpair()
+        await dispatcher.add_worker(ours)
+        end = WorkerEnd(theirs)
+        end.send_ready()
+        await reach(lambda: dispatcher.ready)
+        dispatcher.submit(job(0))
+        first = await asyncio.to_thread(end.receive, None)
+        for number in (1, 2, 3):
+            dispatcher.submit(job(number))
+            await asyncio.sleep(0)
+        rest = await asyncio.to_thread(end.receive, None)
+        theirs.close()
+        await reach(lambda: not dispatcher.ready)
+        return [[done.uid for done in inbox.jobs] for inbox in (first, rest)]
+
+    assert asyncio.run(scenario()) == [[0], [1, 2, 3]]
+
+
+def test_a_cancelled_job_is_not_sent_and_one_that_was_sent_is_called_back() -> None:
+    async def scenario() -> tuple[Inbox, Inbox, list[Outcome]]:
+        outcomes: list[Outcome] = []
+        dispatcher = Dispatcher(outcomes.append)
+        dispatcher.submit(job(0))
+        dispatcher.submit(job(1))
+        dispatcher.cancel(1)
+        ours, theirs = socket.socketpair()
+        await dispatcher.add_worker(ours)
+        end = WorkerEnd(theirs)
+        end.send_ready()
+        first = await asyncio.to_thread(end.receive, None)
+        dispatcher.submit(job(2))
+        dispatcher.cancel(2)
+        dispatcher.cancel(0)
+        second = await asyncio.to_thread(end.receive, None)
+        assert dispatcher.depth == 0
+        theirs.close()
+        await reach(lambda: not dispatcher.ready)
+        return first, second, outcomes
+
+    first, second, outcomes = asyncio.run(scenario())
+    assert [done.uid for done in first.jobs] == [0]
+    assert second == Inbox([], [0])
+    assert outcomes == [], "who cancelled knows it"
+
+
+def test_the_pace_is_told_with_the_cost_of_what_was_answered() -> None:
+    async def scenario() -> list[tuple[float, int]]:
+        seen: list[tuple[float, int]] = []
+        dispatcher = Dispatcher(lambda _: None, lambda busy_s, cost: seen.append((busy_s, cost)))
+        dispatcher.submit(job(1, cost=40))
+        ours, theirs = socket.socketpair()
+        await dispatcher.add_worker(ours)
+        thread = threading.Thread(target=echo, args=(theirs, 1))
+        thread.start()
+        await reach(lambda: seen)
+        await asyncio.to_thread(thread.join)
+        return seen
+
+    assert asyncio.run(scenario()) == [(0.5, 40)]

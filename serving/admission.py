@@ -1,0 +1,67 @@
+"""Who may wait: a bounded queue, bounded in time too where there is a latency objective.
+
+The time a request would wait is what waits before it, in estimated tokens, times the pace at which the workers have
+been answering. A queue that is bounded by count alone makes everyone late under overload; here those who are accepted
+are answered in time, and the rest know at once.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from serving.schema import ApiError
+from serving.settings import Limits
+
+_CHARS_PER_TOKEN: Final = 4
+_TOKENS_OF_A_TEXT: Final = 16  # its share of a call, special tokens included
+_DECAY: Final = 0.95
+_OBJECTIVE_RATIO: Final = 0.6
+"""How much of the objective the expected wait may fill: the rest is for texts that are longer than they look, and for
+calls that take longer than the last ones did."""
+
+
+class Admission:
+    """Counts what waits. ``enter`` and ``leave`` go together."""
+
+    def __init__(self, limits: Limits, max_tokens: int) -> None:
+        self._limits = limits
+        self._max_tokens = max_tokens
+        self._busy_s = 0.0
+        self._done_tokens = 0.0
+        self.requests = 0
+        self.tokens = 0
+
+    def cost(self, texts: Sequence[str]) -> int:
+        """Estimated tokens."""
+        return sum(min(self._max_tokens, len(text) // _CHARS_PER_TOKEN) + _TOKENS_OF_A_TEXT for text in texts)
+
+    @property
+    def wait_s(self) -> float:
+        """How long a request that enters now will probably wait for those before it."""
+        return self.tokens * self._busy_s / self._done_tokens if self._done_tokens else 0.0
+
+    def check(self) -> None:
+        """Refuse before anything is read.
+
+        Raises:
+            ApiError: 503 with Retry-After.
+        """
+        objective_ms = self._limits.objective_ms
+        wait_s = self.wait_s
+        late = objective_ms is not None and wait_s * 1000 > _OBJECTIVE_RATIO * objective_ms
+        if late or self.requests >= self._limits.queue_requests_max:
+            retry_s = max(1, math.ceil(wait_s))
+            raise ApiError(503, "overloaded", "too many requests are waiting", headers={"retry-after": str(retry_s)})
+
+    def enter(self, cost: int) -> None:
+        self.requests += 1
+        self.tokens += cost
+
+    def leave(self, cost: int) -> None:
+        self.requests -= 1
+        self.tokens -= cost
+
+    def observe(self, busy_s: float, tokens: int) -> None:
+        """A worker answered requests of this cost after this much work."""
+        self._busy_s = self._busy_s * _DECAY + busy_s
+        self._done_tokens = self._done_tokens * _DECAY + tokens
