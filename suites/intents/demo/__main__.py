@@ -23,10 +23,10 @@ from suites.intents.demo.story import ACTS, Act, Result
 
 HERE: Final = Path(__file__).resolve().parent
 HOME: Final = Path("build/demo")
-RATE_PER_S: Final = 60.0
+RATE_PER_S: Final = 80.0
 LABEL_DELAY_S: Final = 4.0
 LOAD_FOR_S: Final = 420.0
-RELEASE_WITHIN_S: Final = 150.0
+RELEASE_WITHIN_S: Final = 180.0
 POLL_S: Final = 0.25
 PROMOTED: Final = {"probation", "promoted"}
 SETTLED: Final = {*PROMOTED, "rolled_back", "rejected", "held", "aborted", "superseded"}
