@@ -51,7 +51,7 @@ def _judged(policy: ReleasePolicy, looks: Sequence[RecordedLook], deadline_s: fl
     if not looks:
         return
     panel = Panel(policy.gates)
-    state = panel.start(deadline_s=_deadline(policy, looks[0], deadline_s))
+    state = panel.start(deadline_s=deadline_of(policy, looks[0], deadline_s))
     for recorded in looks:
         look = recorded.look
         state, verdicts = panel.look(state, look)
@@ -59,7 +59,8 @@ def _judged(policy: ReleasePolicy, looks: Sequence[RecordedLook], deadline_s: fl
         yield Judgement(recorded.release, look.sequence, look.window, look.candidate_share, outcome, verdicts)
 
 
-def _deadline(policy: ReleasePolicy, first: RecordedLook, asked_s: float | None) -> float:
+def deadline_of(policy: ReleasePolicy, first: RecordedLook, asked_s: float | None) -> float:
+    """Unix time of the gates' deadline, from the first look; ``asked_s`` counts from the start of its window."""
     if asked_s is None and first.deadline_s is not None:
         return first.deadline_s
     return first.look.window.start_s + (policy.deadline_s if asked_s is None else asked_s)

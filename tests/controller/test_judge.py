@@ -1,0 +1,152 @@
+"""`serin judge`: the verdicts of a release, again, from a file."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from controller.cli.app import app
+from controller.codec import event_of
+from controller.core.events import Looked
+from controller.core.policy import ReleasePolicy
+from controller.errors import UsageError
+from controller.evidence import RecordedLook
+from controller.judge import as_json, as_text, conclusion, deadline_of, judge
+from gates.evidence import Look
+from gates.outcome import Outcome
+from gates.policy import GatePolicy
+from gates.verdict import Verdict, Window
+from tests.controller import report_support as support
+from tests.controller.evidence_support import recorded, write_evidence, write_policy
+from tests.controller.report_support import POLICY, Journal, Scene
+from tests.controller.test_evidence_format import ANY_LOOK
+
+SCENES = {
+    "promoted": dataclasses.replace(support.PROMOTED, stop_after_s=700.0),
+    "less accurate": support.LESS_ACCURATE,
+    "slow": support.SLOW,
+    "without metrics": support.WITHOUT_METRICS,
+    "aborted": Scene(abort_at_s=200.0),
+}
+WATCHES_ONLY = GatePolicy(
+    accuracy_shadow=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, errors_live=None,
+    latency=None, budget=None,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def journals() -> dict[str, Journal]:
+    return {name: support.play(scene) for name, scene in SCENES.items()}
+
+
+def verdicts_recorded(journal: Journal) -> list[tuple[Verdict, ...]]:
+    events = [event_of(entry.entry) for entry in journal.entries]
+    return [event.verdicts for event in events if isinstance(event, Looked)]
+
+
+def invoke(policy: ReleasePolicy, looks: Sequence[RecordedLook], folder: Path, *options: str) -> Result:
+    file, document = write_evidence(folder / "evidence.jsonl", looks), write_policy(folder / "policy.yaml", policy)
+    return CliRunner().invoke(app, ["judge", "--policy", str(document), "--evidence", str(file), *options])
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_recorded_release_is_judged_to_exactly_its_recorded_verdicts(name: str, journals: dict[str, Journal]) -> None:
+    """Every verdict of every look, to the last digit, whatever became of the release: the very same gates judge."""
+    journal = journals[name]
+    assert journal.release is not None
+    found = [judgement.verdicts for judgement in judge(journal.release.policy, recorded(journal))]
+    assert found == verdicts_recorded(journal)
+    assert found
+
+
+def test_reading_a_file_twice_gives_the_same_bytes(journals: dict[str, Journal], tmp_path: Path) -> None:
+    for options in ((), ("--json",)):
+        first, second = (invoke(POLICY, recorded(journals["aborted"]), tmp_path, *options) for _ in range(2))
+        assert first.stdout_bytes == second.stdout_bytes
+        assert first.stdout_bytes
+
+
+def test_json_is_one_object_a_look(journals: dict[str, Journal], tmp_path: Path) -> None:
+    looks = recorded(journals["slow"])
+    rows = [json.loads(row) for row in invoke(POLICY, looks, tmp_path, "--json").stdout.splitlines()]
+    assert [row["sequence"] for row in rows] == [line.look.sequence for line in looks]
+    assert {row["schema"] for row in rows} == {"serin.judgement/v1"}
+    assert rows[-1]["outcome"] == "fail"
+    assert {v["gate"] for v in rows[-1]["verdicts"] if v["outcome"] == "fail"} >= {"latency.p95"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("promoted", 0, "pass, every required gate passed."),
+        ("slow", 1, "fail, failed by latency.p95"),
+        ("aborted", 3, "inconclusive, not settled: "),
+        ("without metrics", 4, "error, could not be judged by "),
+    ],
+)
+def test_the_exit_code_is_the_outcome_after_the_last_look(
+    name: str, code: int, said: str, journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """0 pass, 1 fail, 3 inconclusive, 4 could not judge: a pipeline goes on only where everything passed."""
+    result = invoke(POLICY if name != "without metrics" else SCENES[name].policy, recorded(journals[name]), tmp_path)
+    assert (result.exit_code, said in result.stdout.splitlines()[-1]) == (code, True)
+
+
+def test_no_look_is_no_pass(tmp_path: Path) -> None:
+    """Nothing measured is its own state (argo 1329: nothing measured, then terminated, was success)."""
+    result = invoke(POLICY, (), tmp_path)
+    assert result.exit_code == 3
+    assert result.stdout == "No look: nothing was judged.\n"
+
+
+def test_a_policy_without_gates_on_traffic_is_no_pass() -> None:
+    look = RecordedLook(Look(1, Window(0, 10), 0.0))
+    policy = ReleasePolicy("intent", gates=WATCHES_ONLY)
+    outcome, _ = conclusion(list(judge(policy, (look,)))[-1])
+    assert outcome is Outcome.INCONCLUSIVE
+
+
+def test_the_looks_of_two_releases_are_not_judged_as_one(journals: dict[str, Journal]) -> None:
+    looks = [*recorded(journals["slow"]), RecordedLook(Look(1, Window(0, 1), 0.0), "intent-v8-1")]
+    with pytest.raises(UsageError, match="2 releases, intent-v7-1 and intent-v8-1: judge one at a time"):
+        judge(POLICY, looks)
+
+
+def test_a_look_that_overlaps_the_one_before_is_an_error_and_not_a_pass(journals: dict[str, Journal]) -> None:
+    """Evidence of the right shape may still be impossible: it is judged to an error that names the field."""
+    looks = list(recorded(journals["promoted"]))
+    twice = list(judge(POLICY, [*looks, looks[-1]]))[-1]
+    assert twice.outcome is Outcome.ERROR
+    assert any("sequence" in verdict.reason for verdict in twice.verdicts)
+
+
+def test_the_deadline_is_as_asked_else_as_recorded_else_the_policys() -> None:
+    """The gates keep a part of their level for one test at the deadline; which look that is, is fixed beforehand."""
+    first = RecordedLook(Look(1, Window(100.0, 110.0), 0.0), "r", deadline_s=500.0)
+    assert deadline_of(POLICY, first, 60.0) == 160.0
+    assert deadline_of(POLICY, first, None) == 500.0
+    assert deadline_of(POLICY, dataclasses.replace(first, deadline_s=None), None) == 100.0 + POLICY.deadline_s
+
+
+@given(st.lists(ANY_LOOK, min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_look_holds_it_is_judged_and_told(looks: list[RecordedLook]) -> None:
+    """Never a crash, and never a sentence missing."""
+    one_release = [dataclasses.replace(line, release="r") for line in looks]
+    for judgement in judge(POLICY, one_release):
+        assert json.loads(as_json(judgement))["outcome"] == judgement.outcome
+        assert len(as_text(judgement)) > 100
+
+
+def test_a_damaged_file_is_one_line_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n")
+    (tmp_path / "bad.jsonl").write_text('{"schema": "serin.evidence/v1"}\n')
+    arguments = ["judge", "--policy", str(tmp_path / "policy.yaml"), "--evidence", str(tmp_path / "bad.jsonl")]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).endswith("bad.jsonl, line 1: sequence: is missing")

@@ -1,0 +1,205 @@
+"""`serin plan`: what a release will need, said before it starts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from controller.backtest import service_of
+from controller.cli.app import app
+from controller.core.policy import ReleasePolicy, Step
+from controller.errors import UsageError
+from controller.planning import LIKELY, ReleasePlan, as_document, forecast, traffic_known
+from gates.planner import Traffic
+from gates.policy import PairedAccuracyPolicy
+from tests.controller import report_support as support
+from tests.controller.evidence_support import recorded, write_evidence, write_policy
+
+POLICY = ReleasePolicy("intent")
+TRAFFIC = Traffic(requests_per_s=20.0, steps=())
+DIRECTED = replace(TRAFFIC, directed_ratio=0.7)
+QUIET = replace(TRAFFIC, requests_per_s=0.1)
+
+
+@pytest.fixture(scope="module")
+def busy() -> ReleasePlan:
+    return forecast(POLICY, DIRECTED)
+
+
+def remedies(plan: ReleasePlan, gate: str) -> dict[str, float]:
+    return {r.change: r.pass_chance for trouble in plan.troubles if trouble.gate == gate for r in trouble.remedies}
+
+
+# --- steps and ends ---------------------------------------------------------------------------------------------------
+def test_steps_follow_each_other_as_a_release_goes(busy: ReleasePlan) -> None:
+    """Shadow until its gates passed, each step its least time and requests, the last until all gates passed."""
+    shadow, *canary = busy.steps
+    assert shadow.seconds == max(gate.pass_s or 0 for gate in busy.gates if gate.stage == "shadow")
+    assert [step.share for step in canary] == [0.01, 0.05, 0.2, 0.5]
+    assert canary[0].seconds == pytest.approx(100 / (20 * 0.01))
+    assert canary[2].seconds == 60.0
+    assert "latency.p95 passes last" in canary[3].until
+    assert busy.promoted_s == pytest.approx(sum(step.seconds or 0 for step in busy.steps))
+
+
+def test_chances_of_the_ends_add_up(busy: ReleasePlan) -> None:
+    """Under "no change", and as bad as the margin of each gate."""
+    assert len(busy.ends) == 1 + len(busy.gates)
+    for ends in busy.ends:
+        assert ends.promoted + ends.rolled_back + ends.not_proven == pytest.approx(1)
+        assert min(ends.promoted, ends.rolled_back, ends.not_proven) >= -1e-12
+    assert busy.ends[0].promoted > LIKELY
+    assert busy.ends[0].rolled_back <= POLICY.gates.rollback_alpha
+
+
+def test_a_candidate_at_the_margin_is_hardly_ever_promoted(busy: ReleasePlan) -> None:
+    """That is a promise of the gates, whatever the traffic."""
+    for ends in (*busy.ends[1:], *forecast(POLICY, QUIET).ends[1:]):
+        assert ends.promoted <= POLICY.gates.promotion_alpha
+
+
+def test_errors_at_the_margin_may_meet_the_absolute_objective() -> None:
+    """Three times next to nothing is next to nothing: the objective certifies it, and the plan says so."""
+    (ends,) = [
+        e
+        for e in forecast(POLICY, replace(DIRECTED, error_ratio=1e-5)).ends
+        if e.candidate.startswith("at errors.live")
+    ]
+    assert ends.promoted > LIKELY
+    assert "within its objective" in ends.candidate
+
+
+def test_a_release_that_cannot_be_proven_in_time_is_not_called_promoted() -> None:
+    plan = forecast(POLICY, QUIET)
+    assert plan.promoted_s is None
+    assert plan.ends[0].promoted < 0.01
+    assert plan.steps[0].seconds is None
+    assert "not by the deadline: accuracy.shadow" in plan.steps[0].until
+    assert {step.until for step in plan.steps[1:]} == {"not reached"}
+
+
+def test_steps_alone_may_take_longer_than_the_deadline() -> None:
+    slow = replace(POLICY, steps=(Step(5.0, min_s=6_000), Step(50.0, min_s=6_000)))
+    plan = forecast(slow, DIRECTED)
+    assert plan.promoted_s is None
+    assert plan.ends[0].promoted == 0.0
+
+
+def test_an_accuracy_gate_that_is_not_required_holds_nothing_up() -> None:
+    lenient = replace(POLICY.gates, accuracy_shadow=PairedAccuracyPolicy(required=False))
+    few = replace(TRAFFIC, label_ratio=0.02, gap_spread=0.05)
+    assert forecast(POLICY, few).promoted_s is None
+    plan = forecast(replace(POLICY, gates=lenient), few)
+    assert plan.promoted_s is not None
+    assert "accuracy.shadow" not in {trouble.gate for trouble in plan.troubles}
+
+
+# --- what would help --------------------------------------------------------------------------------------------------
+def test_labels_of_the_disagreements_are_what_accuracy_needs() -> None:
+    """Half the labels by chance cannot settle accuracy in two hours; a quarter of the disagreements can."""
+    plan = forecast(POLICY, replace(TRAFFIC, label_ratio=0.05))
+    assert remedies(plan, "accuracy.shadow")["label 25 % of the disagreements"] >= LIKELY
+
+
+def test_every_gate_that_cannot_settle_is_told() -> None:
+    plan = forecast(POLICY, QUIET)
+    open_gates = {gate.gate for gate in plan.gates if gate.pass_s is None}
+    assert {"accuracy.shadow", "latency.p95", "errors.live"} <= open_gates
+    assert open_gates <= {trouble.gate for trouble in plan.troubles}
+
+
+def test_what_is_said_to_help_helps() -> None:
+    """Each remedy is the smallest of its kind that was tried; taking it makes the gate settle."""
+    few = replace(TRAFFIC, label_ratio=0.05)
+    before = forecast(POLICY, few)
+    found = remedies(before, "accuracy.shadow")
+    (margin,) = [change for change in found if "margin_points" in change]
+    value = float(margin.split(": ")[1].split(" ")[0])
+    wider = replace(POLICY.gates, accuracy_shadow=PairedAccuracyPolicy(margin_points=value))
+    after = forecast(replace(POLICY, gates=wider), few)
+    (gate,) = [gate for gate in after.gates if gate.gate == "accuracy.shadow"]
+    assert gate.pass_chance == found[margin] >= LIKELY
+
+
+def test_a_small_mirror_is_enlarged() -> None:
+    plan = forecast(replace(POLICY, mirror_pct=5.0), replace(DIRECTED, mirror_ratio=0.05))
+    assert any(change.startswith("mirror_pct: ") for change in remedies(plan, "accuracy.shadow"))
+
+
+def test_a_small_last_step_is_enlarged() -> None:
+    plan = forecast(replace(POLICY, steps=(Step(1.0),)), DIRECTED)
+    assert any(change.startswith("steps: one more, at ") for change in remedies(plan, "latency.p95"))
+
+
+def test_where_everything_settles_nothing_is_advised(busy: ReleasePlan) -> None:
+    assert busy.troubles == ()
+
+
+# --- what is known of the traffic -------------------------------------------------------------------------------------
+def test_given_wins_over_observed_over_assumed() -> None:
+    """And the plan says which number comes from where."""
+    service = service_of(support.POLICY, recorded(support.play(replace(support.PROMOTED, stop_after_s=150.0))))
+    traffic, known = traffic_known(POLICY, {"label_ratio": 0.5, "requests_per_s": None}, service)
+    sources = {number.name: number.source for number in known}
+    assert (sources["label_ratio"], traffic.label_ratio) == ("given", 0.5)
+    assert (sources["mirror_ratio"], traffic.mirror_ratio) == ("policy", 1.0)
+    assert sources["requests_per_s"] == sources["disagreement_ratio"] == sources["latency_spread"] == "observed"
+    assert {number.source for number in traffic_known(POLICY, {"requests_per_s": 1.0}, None)[1]} == {
+        "given", "policy", "assumed",
+    }  # fmt: skip
+
+
+def test_what_is_observed_is_what_was_played() -> None:
+    """Sixty requests a second, a quarter labelled at once, one in twenty answered differently, a spread of 0.42."""
+    service = service_of(support.POLICY, recorded(support.play(replace(support.PROMOTED, stop_after_s=300.0))))
+    traffic, _ = traffic_known(POLICY, {}, service)
+    assert traffic.requests_per_s == pytest.approx(60, rel=0.03)
+    assert traffic.label_ratio == pytest.approx(0.25, abs=0.01)
+    assert traffic.disagreement_ratio == pytest.approx(0.05, abs=0.005)
+    assert traffic.latency_spread == pytest.approx(0.42, abs=0.01)
+    assert traffic.label_delay_s == 0
+
+
+def test_without_requests_there_is_no_plan() -> None:
+    with pytest.raises(UsageError, match="Say --requests-per-s, or name recorded evidence"):
+        traffic_known(POLICY, {}, None)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+def invoke(folder: Path, *options: str, policy: ReleasePolicy = POLICY) -> Result:
+    file = write_policy(folder / "policy.yaml", policy)
+    return CliRunner().invoke(app, ["plan", "--policy", str(file), *options], env={"COLUMNS": "100"})
+
+
+def test_the_command_tells_a_person(tmp_path: Path) -> None:
+    """Traffic with its sources, steps, gates, ends, and what would help, on a hundred columns."""
+    result = invoke(tmp_path, "--requests-per-s", "20", "--label-rate", "0.02")
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    for words in ("20 a second  given", "as bad as latency.p95's margin", "not in time", "What would help",
+                  "• label 25 % of the disagreements: after "):  # fmt: skip
+        assert words in result.stdout
+
+
+def test_the_command_takes_what_is_not_given_from_evidence(tmp_path: Path) -> None:
+    looks = recorded(support.play(replace(support.PROMOTED, stop_after_s=100.0)))
+    file = write_evidence(tmp_path / "evidence.jsonl", looks)
+    result = invoke(tmp_path, "--evidence", str(file), "--discordance", "0.5", "--json")
+    document = json.loads(result.stdout)
+    known = {number["name"]: (number["source"], number["value"]) for number in document["traffic"]}
+    assert document["schema"] == "serin.plan/v1"
+    assert known["disagreement_ratio"] == ("given", 0.5)
+    assert known["requests_per_s"][0] == "observed"
+
+
+def test_evidence_and_a_release_at_once_is_a_usage_error(tmp_path: Path) -> None:
+    result = invoke(tmp_path, "--evidence", "a.jsonl", "--release", "intent-v7-1")
+    assert isinstance(result.exception, UsageError)
+
+
+def test_json_holds_the_whole_plan(busy: ReleasePlan) -> None:
+    document = json.loads(json.dumps(as_document(busy)))
+    assert [gate["gate"] for gate in document["gates"]] == [gate.gate for gate in busy.gates]
+    assert document["ends"][0]["candidate"] == "no change"
