@@ -13,11 +13,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from serving.artifact import ArtifactError, read_manifest, verify
-from serving.settings import Batching, CaptureSettings, Limits, Settings
+from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings
 
 EXIT_REFUSED: Final = 3
 
@@ -25,13 +26,19 @@ EXIT_REFUSED: Final = 3
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(prog="python -m serving", description="Serve one version of a text classifier.")
     flags.add_argument("--artifact", type=Path, required=True, help="directory of the packaged version")
-    flags.add_argument("--model", required=True, help="name of the registered model")
-    flags.add_argument("--version", required=True, help="its version")
+    flags.add_argument("--model", help="name of the registered model")
+    flags.add_argument("--version", help="its version")
+    flags.add_argument("--check", action="store_true", help="verify the artifact, run its golden texts, serve nothing")
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     flags.add_argument("--allow-open", action="store_true", help="permit an address that other machines can reach")
     flags.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
     flags.add_argument("--port-file", type=Path, help="file to write the port to once the replica listens")
-    flags.add_argument("--threads", type=int, default=1, help="threads of the engine (default: %(default)s)")
+    flags.add_argument(
+        "--threads", type=int, help="threads of the engine (default: the cores it may use; 1 for a small model)"
+    )
+    flags.add_argument(
+        "--provider", type=Provider, choices=list(Provider), default=Provider.CPU, help="runs it (default: %(default)s)"
+    )
     flags.add_argument(
         "--objective-ms", type=float, action="append", default=[], help="latency objective; repeat for several"
     )
@@ -96,8 +103,10 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     Raises:
         ValueError: a value out of range, with the flag's name.
     """
+    if not (arguments.model and arguments.version):
+        raise ValueError("--model and --version are needed to serve")
     for name in ("threads", "max_batch_size", "max_text_chars", "max_texts", "max_body_bytes", "queue_limit"):
-        if getattr(arguments, name) < 1:
+        if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
     if not 0 <= arguments.capture_ratio <= 1:
         raise ValueError("--capture-ratio must be between 0 and 1")
@@ -111,6 +120,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         version=arguments.version,
         objectives_ms=tuple(arguments.objective_ms),
         threads=arguments.threads,
+        provider=arguments.provider,
         limits=Limits(
             body_bytes_max=arguments.max_body_bytes,
             text_chars_max=arguments.max_text_chars,
@@ -157,29 +167,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser()
     arguments = flags.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if arguments.check:
+        return check(arguments)
     try:
         settings = settings_from(arguments)
         listener = listen(arguments.host, arguments.port)
     except (ValueError, OSError) as error:
         flags.error(str(error))
-    try:
-        manifest = verify(settings.artifact)
-        _, fingerprint = read_manifest(settings.artifact)
-    except (ArtifactError, OSError) as error:
-        print(f"artifact refused: {error}", file=sys.stderr)
-        return EXIT_REFUSED
-    port = listener.getsockname()[1]
-    print(f"{settings.model} version {settings.version} on http://{arguments.host}:{port}", flush=True)
-    if arguments.port_file is not None:
-        write_port(arguments.port_file, port)
     metrics = Path(tempfile.mkdtemp(prefix="serin-metrics-"))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, by the next line
-    from serving.life import run
-
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, by serving.life
     try:
+        with ThreadPoolExecutor(1) as pool:  # files are digested while modules load; the thread ends before any fork
+            verified = pool.submit(lambda: (verify(settings.artifact), read_manifest(settings.artifact)[1]))
+            from serving.life import run
+        try:
+            manifest, fingerprint = verified.result()
+        except (ArtifactError, OSError) as error:
+            return refuse(error)
+        port = listener.getsockname()[1]
+        print(f"{settings.model} version {settings.version} on http://{arguments.host}:{port}", flush=True)
+        if arguments.port_file is not None:
+            write_port(arguments.port_file, port)
         return run(settings, manifest, fingerprint, listener, metrics)
     finally:
         shutil.rmtree(metrics, ignore_errors=True)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from serving.check import check as checked
+    from serving.engine import ProviderError
+
+    try:
+        sound = checked(arguments.artifact, threads=arguments.threads, provider=arguments.provider)
+    except (ArtifactError, ProviderError, OSError) as error:
+        return refuse(error)
+    manifest = sound.manifest
+    print(
+        f"artifact is sound: {len(manifest.labels)} labels, {manifest.variant}, texts to {manifest.max_tokens} tokens, "
+        f"{len(manifest.golden)} golden texts as packaged, fingerprint {sound.fingerprint}"
+    )
+    return 0
+
+
+def refuse(error: Exception) -> int:
+    print(f"artifact refused: {error}", file=sys.stderr)
+    return EXIT_REFUSED
 
 
 def write_port(path: Path, port: int) -> None:

@@ -1,8 +1,9 @@
 """The package of a model version: which files it holds, and how anyone proves that they are the registered ones.
 
-A package is a flat directory of ``model.safetensors``, ``config.json``, ``tokenizer.json``, ``model.onnx`` and
-``manifest.json``. The manifest lists every other file with its SHA-256, so the digest of the manifest's own bytes
-names the whole version. Nothing here loads a model; standard library only, since the controller checks packages too.
+A package is a flat directory of ``model.safetensors``, ``config.json``, ``tokenizer.json``, ``model.onnx`` (with its
+weights in ``model.onnx.data``) and ``manifest.json``. The manifest lists every other file with its SHA-256, so the
+digest of the manifest's own bytes names the whole version. Nothing here loads a model; standard library only, since
+the controller checks packages too.
 """
 
 import hashlib
@@ -10,7 +11,9 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -20,8 +23,9 @@ WEIGHTS_FILE: Final = "model.safetensors"
 CONFIG_FILE: Final = "config.json"
 TOKENIZER_FILE: Final = "tokenizer.json"
 GRAPH_FILE: Final = "model.onnx"
+GRAPH_WEIGHTS_FILE: Final = "model.onnx.data"  # plain numbers, which the graph points into
 REQUIRED_FILES: Final = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE, GRAPH_FILE)
-ALLOWED_SUFFIXES: Final = (".safetensors", ".onnx", ".json")  # nothing that runs code when it is loaded
+ALLOWED_SUFFIXES: Final = (".safetensors", ".onnx", ".onnx.data", ".json")  # nothing that runs code when it is loaded
 GOLDEN_TEXTS_MIN: Final = 20
 
 _MANIFEST_BYTES_MAX: Final = 4 * 2**20
@@ -29,6 +33,13 @@ _CONFIG_BYTES_MAX: Final = 1 * 2**20
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 _T = TypeVar("_T")
+
+
+class Variant(StrEnum):
+    """How the weights of a version are stored and multiplied. Each variant is a version of its own, gated as such."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
 
 
 class ArtifactError(Exception):
@@ -66,6 +77,7 @@ class Manifest:
     library_versions: Mapping[str, str]
     golden: tuple[GoldenText, ...]
     created_by: str
+    variant: Variant = Variant.FP32
     schema: str = MANIFEST_SCHEMA
 
     @classmethod
@@ -86,6 +98,7 @@ class Manifest:
             library_versions=fields.text_mapping("library_versions"),
             golden=_parse_golden(fields.sequence("golden")),
             created_by=fields.text("created_by"),
+            variant=_parse_variant(document.get("variant", Variant.FP32)),
         )
         if unknown := sorted(document.keys() - asdict(manifest).keys()):
             raise ArtifactError(MANIFEST_FILE, f"unknown field {unknown[0]!r}")
@@ -120,8 +133,10 @@ def verify(directory: Path) -> Manifest:
     manifest, _ = read_manifest(directory)
     expected = {MANIFEST_FILE, *manifest.files}
     _check_names(directory, expected)
-    for name, record in sorted(manifest.files.items()):
-        _check_file(directory, name, record)
+    files = sorted(manifest.files.items())
+    with ThreadPoolExecutor(len(files)) as pool:  # digests are taken outside the interpreter's lock
+        for done in [pool.submit(_check_file, directory, name, record) for name, record in files]:
+            done.result()
     labels = config_labels(_read_regular(directory, CONFIG_FILE, _CONFIG_BYTES_MAX))
     if labels != manifest.labels:
         raise ArtifactError(CONFIG_FILE, "id2label and the manifest's labels differ")
@@ -214,6 +229,13 @@ def _unique_keys(file: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) != len(pairs):
         raise ArtifactError(file, "repeats a key")
     return document
+
+
+def _parse_variant(variant: Any) -> Variant:
+    try:
+        return Variant(variant)
+    except ValueError:
+        raise ArtifactError(MANIFEST_FILE, f"variant must be one of {_listed(list(Variant))}") from None
 
 
 def _parse_files(files: dict[str, Any]) -> dict[str, FileRecord]:

@@ -18,6 +18,7 @@ from serving.tokenizer import TokenizedText
 _log = logging.getLogger(__name__)
 
 _WARM_UP_TOKENS: Final = (8, 16, 32, 64, 128)
+_WARM_UP_S: Final = 0.25
 _CALL_RATIO: Final = 0.25
 """What one engine call may take of the latency objective: a text that comes just after a call began waits for its end,
 for a call before its own perhaps, and for its own."""
@@ -49,13 +50,19 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
 
         settings = self._settings
         manifest, _ = read_manifest(settings.artifact)
-        self._engine = Engine(settings.artifact, manifest, threads=settings.threads)
+        self._engine = Engine(settings.artifact, manifest, threads=settings.threads, provider=settings.provider)
         self._answers = Answers(manifest.labels)
         self._metrics = WorkerMetrics(settings.model, settings.version)
-        for texts in (1, settings.batching.texts_max):
-            for tokens in _WARM_UP_TOKENS:
-                self.pace.observe(tokens * texts, self._engine.warm_up(tokens, texts))
+        self._warm_up(settings.batching.texts_max)
         _log.debug("engine ready on %s", device)
+
+    def _warm_up(self, texts_max: int) -> None:
+        """Every length alone and together, as long as that is quick: the first calls touch all weights anyway."""
+        began_s = time.perf_counter()
+        for tokens, texts in ((tokens, texts) for texts in (1, texts_max) for tokens in _WARM_UP_TOKENS):
+            if time.perf_counter() - began_s + tokens * texts * self.pace.token_s > _WARM_UP_S:
+                continue
+            self.pace.observe(tokens * texts, self._engine.warm_up(tokens, texts))
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._engine.tokenizer.tokenize(texts)

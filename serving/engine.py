@@ -14,9 +14,19 @@ import numpy.typing as npt
 import onnxruntime
 
 from serving.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError, Manifest
+from serving.cores import engine_threads, usable_cores
+from serving.settings import Provider
 from serving.tokenizer import TokenizedText, Tokenizer
 
+_PROVIDERS: Final = {
+    Provider.CPU: ("CPUExecutionProvider",),
+    Provider.CUDA: ("CUDAExecutionProvider", "CPUExecutionProvider"),  # the latter for what the former lacks
+}
 _GRAPH_INPUTS: Final = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+
+class ProviderError(Exception):
+    """What should run the graph is not on this machine."""
 
 
 class Prediction(NamedTuple):
@@ -31,14 +41,19 @@ class Prediction(NamedTuple):
 class Engine:
     """A version ready to answer: its tokenizer and its graph."""
 
-    def __init__(self, directory: Path, manifest: Manifest, *, threads: int = 1, graph: str = GRAPH_FILE) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, *, threads: int | None = 1, provider: Provider = Provider.CPU
+    ) -> None:
         self.tokenizer = Tokenizer(directory / TOKENIZER_FILE, manifest.max_tokens)
         self._max_tokens = manifest.max_tokens
-        self._session = _session(directory / graph, threads)
-        self._inputs = graph_inputs(self._session, graph)
+        if threads is None:
+            sizes = (record.size_bytes for name, record in manifest.files.items() if name.startswith(GRAPH_FILE))
+            threads = engine_threads(sum(sizes), usable_cores())
+        self._session = _session(directory / GRAPH_FILE, threads, provider)
+        self._inputs = graph_inputs(self._session)
         outputs = self._session.get_outputs()
         if outputs[0].shape[-1] not in (len(manifest.labels), None) and isinstance(outputs[0].shape[-1], int):
-            raise ArtifactError(graph, f"has {outputs[0].shape[-1]} outputs for {len(manifest.labels)} labels")
+            raise ArtifactError(GRAPH_FILE, f"has {outputs[0].shape[-1]} outputs for {len(manifest.labels)} labels")
         self._output = outputs[0].name
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -96,7 +111,7 @@ def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return normalised
 
 
-def graph_inputs(session: Any, graph: str) -> frozenset[str]:
+def graph_inputs(session: Any) -> frozenset[str]:
     """The names of a graph's inputs.
 
     Raises:
@@ -104,19 +119,26 @@ def graph_inputs(session: Any, graph: str) -> frozenset[str]:
     """
     names = frozenset(entry.name for entry in session.get_inputs())
     if not {"input_ids", "attention_mask"} <= names <= _GRAPH_INPUTS:
-        raise ArtifactError(graph, f"has inputs {', '.join(sorted(names))}; expected input_ids and attention_mask")
+        raise ArtifactError(GRAPH_FILE, f"has inputs {', '.join(sorted(names))}; expected input_ids and attention_mask")
     return names
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path, threads: int, provider: Provider) -> Any:
+    providers = list(_PROVIDERS[provider])
+    if absent := sorted({*providers} - {*onnxruntime.get_available_providers()}):
+        raise ProviderError(
+            f"ONNX Runtime has no {absent[0]} here; for CUDA, onnxruntime-gpu takes onnxruntime's place"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Packaging has optimised the graph; to look for more would cost a start its time.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_mem_pattern = False  # batches differ in shape: a plan for each would only grow memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle replicas share cores with others
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises many kinds, all meaning "this graph cannot be run"
         raise ArtifactError(path.name, f"is not a graph that ONNX Runtime loads ({error})") from error

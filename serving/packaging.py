@@ -1,5 +1,6 @@
 """From a trained checkpoint to the package of a version (see ``serving.artifact``)."""
 
+import dataclasses
 import importlib.metadata
 import json
 import shutil
@@ -13,6 +14,7 @@ from serving.artifact import (
     CONFIG_FILE,
     GOLDEN_TEXTS_MIN,
     GRAPH_FILE,
+    GRAPH_WEIGHTS_FILE,
     MANIFEST_FILE,
     REQUIRED_FILES,
     TOKENIZER_FILE,
@@ -20,6 +22,7 @@ from serving.artifact import (
     ArtifactError,
     GoldenText,
     Manifest,
+    Variant,
     config_labels,
     file_record,
     verify,
@@ -52,15 +55,20 @@ _LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers")
 _SAFETENSORS_HEADER_BYTES_MAX: Final = 100 * 2**20  # the format's own limit
 
 
-def build_package(checkpoint_dir: Path, out_dir: Path, *, golden_texts: Sequence[str] | None = None) -> Manifest:
+def build_package(
+    checkpoint_dir: Path, out_dir: Path, *, golden_texts: Sequence[str] | None = None, variant: str = "fp32"
+) -> Manifest:
     """Write the package of a checkpoint to ``out_dir``, which must not exist yet; it appears whole or not at all.
+
+    Variants are ``fp32`` and ``int8``; what becomes of the answers by quantising is for the gates to judge.
 
     The checkpoint has ``model.safetensors``, ``config.json``, ``tokenizer.json`` and, unless torch is installed to
     export one, ``model.onnx``. Other files of it are left behind.
 
     Raises:
         ArtifactError: the checkpoint lacks a file or one of them cannot be served.
-        ValueError: fewer than 20 golden texts were given.
+        ExportError: the variant cannot be made here (int8 needs the package ``onnx``), or not of this graph.
+        ValueError: fewer than 20 golden texts were given, or there is no such variant.
         FileExistsError: ``out_dir`` exists.
     """
     texts = GOLDEN_TEXTS if golden_texts is None else tuple(golden_texts)
@@ -68,12 +76,13 @@ def build_package(checkpoint_dir: Path, out_dir: Path, *, golden_texts: Sequence
         raise ValueError(f"at least {GOLDEN_TEXTS_MIN} golden texts are needed, got {len(texts)}")
     if out_dir.exists():
         raise FileExistsError(out_dir)
+    kind = Variant(variant)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as temporary:
         package = Path(temporary) / "package"
         package.mkdir()
-        _collect(checkpoint_dir, package, texts)
-        manifest = _describe(package, texts)
+        _collect(checkpoint_dir, package)
+        manifest = _describe(package, _write_graph(checkpoint_dir, package, texts, kind), texts, kind)
         (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         verify(package)
         package.rename(out_dir)
@@ -102,42 +111,50 @@ def check_safetensors(path: Path) -> None:
         raise ArtifactError(path.name, "is not a whole safetensors file (its tensors do not fill it)")
 
 
-def _collect(checkpoint_dir: Path, package: Path, texts: Sequence[str]) -> None:
-    for name in REQUIRED_FILES:
-        if (checkpoint_dir / name).is_file():
-            shutil.copyfile(checkpoint_dir / name, package / name)
-        elif name != GRAPH_FILE:
+def _collect(checkpoint_dir: Path, package: Path) -> None:
+    for name in (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE):
+        if not (checkpoint_dir / name).is_file():
             raise ArtifactError(name, f"is missing in the checkpoint {checkpoint_dir}")
+        shutil.copyfile(checkpoint_dir / name, package / name)
     check_safetensors(package / WEIGHTS_FILE)
-    if not (package / GRAPH_FILE).exists():
+
+
+def _write_graph(checkpoint_dir: Path, package: Path, texts: Sequence[str], variant: Variant) -> Path:
+    """Write the graph that is served; returns the one it was made from."""
+    from serving.graphs import prepare
+
+    source = checkpoint_dir / GRAPH_FILE
+    if not source.is_file():
         from serving.export import export_onnx
 
-        export_onnx(package, package / GRAPH_FILE, sample_texts=texts)
+        source = package.parent / GRAPH_FILE
+        export_onnx(package, source, sample_texts=texts)
+    prepare(source, package, variant)
+    return source
 
 
-def _describe(package: Path, texts: Sequence[str]) -> Manifest:
+def _describe(package: Path, source: Path, texts: Sequence[str], variant: Variant) -> Manifest:
     from serving.engine import Engine
+    from serving.graphs import TOLERANCE, compare
 
     config_bytes = (package / CONFIG_FILE).read_bytes()
     manifest = Manifest(
         labels=config_labels(config_bytes),
         max_tokens=_max_tokens(json.loads(config_bytes), package / TOKENIZER_FILE),
-        files={name: file_record(package / name) for name in REQUIRED_FILES},
+        files={name: file_record(package / name) for name in (*REQUIRED_FILES, GRAPH_WEIGHTS_FILE)},
         library_versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
         golden=(),
         created_by=f"serin {_own_version()}",
+        variant=variant,
     )
     engine = Engine(package, manifest)
     engine.predict(texts[:1])  # a graph that fails, or has another number of outputs, is refused here
-    golden = [GoldenText(text, done.ids) for text, done in zip(texts, engine.tokenizer.tokenize(texts), strict=True)]
-    return Manifest(
-        labels=manifest.labels,
-        max_tokens=manifest.max_tokens,
-        files=manifest.files,
-        library_versions=manifest.library_versions,
-        golden=tuple(golden),
-        created_by=manifest.created_by,
-    )
+    tokenized = engine.tokenizer.tokenize(texts)
+    difference = compare(source, package / GRAPH_FILE, tokenized) if variant is Variant.FP32 else 0.0
+    if not difference <= TOLERANCE:  # in this form a NaN is refused too
+        raise ArtifactError(GRAPH_FILE, f"answers otherwise once it is optimised (by {difference:.1e})")
+    golden = (GoldenText(text, done.ids) for text, done in zip(texts, tokenized, strict=True))
+    return dataclasses.replace(manifest, golden=tuple(golden))
 
 
 def _max_tokens(config: dict[str, Any], tokenizer_file: Path) -> int:

@@ -1,7 +1,15 @@
 """What a replica is told at its start; nothing reads configuration anywhere else."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+
+
+class Provider(StrEnum):
+    """What runs the graph."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,14 @@ class CaptureSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One replica: which version, and how it is served."""
+    """One replica: which version, and how it is served. Without ``threads`` the engine gets what its size is worth."""
 
     artifact: Path
     model: str
     version: str
     objectives_ms: tuple[float, ...] = ()
-    threads: int = 1
+    threads: int | None = None
+    provider: Provider = Provider.CPU
     limits: Limits = Limits()
     batching: Batching = Batching()
     capture: CaptureSettings = CaptureSettings()

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import onnxruntime
 import psutil
 import pytest
 
-from serving.artifact import MANIFEST_FILE, file_record
+from serving.artifact import MANIFEST_FILE, ArtifactError, file_record
+from serving.check import check
 from serving.contract import (
     BATCH_SIZE_METRIC,
     CAPTURED_METRIC,
@@ -24,6 +26,8 @@ from serving.contract import (
     REQUEST_ID_HEADER,
     REQUESTS_METRIC,
 )
+from serving.engine import ProviderError
+from serving.settings import Provider
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 from tests.serving.test_capture import Receiver, receiver  # noqa: F401  (a fixture)
 
@@ -63,6 +67,29 @@ def test_a_graph_that_cannot_run_ends_the_replica(package: Path) -> None:
     done = serve("--artifact", str(package))
     assert done.returncode == 1
     assert "model.onnx: is not a graph" in done.stderr
+
+
+def test_a_sound_artifact_is_told_apart_without_serving_it(built_package: Path) -> None:
+    command = [sys.executable, "-m", "serving", "--check", "--artifact", str(built_package)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "artifact is sound: 3 labels, fp32, texts to 64 tokens, 20 golden texts as packaged" in done.stdout
+
+
+def test_a_tokenizer_that_splits_otherwise_than_when_packaged_is_found_without_serving_it(package: Path) -> None:
+    """Identical weights, upgraded library, silently other token ids: that a digest cannot see."""
+    manifest = json.loads((package / MANIFEST_FILE).read_bytes())
+    manifest["golden"][3]["token_ids"] = [1, 2, 3]
+    (package / MANIFEST_FILE).write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: gives other token ids for golden text 3"):
+        check(package)
+
+
+def test_where_cuda_is_not_it_is_said(built_package: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has it")
+    with pytest.raises(ProviderError, match="no CUDAExecutionProvider here"):
+        check(built_package, provider=Provider.CUDA)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +221,31 @@ def test_requests_before_the_warm_up_wait_and_are_counted(built_package: Path) -
         until(lambda: not running.is_healthy(), "no worker is ready")
         assert predict(running).status_code == 200
         assert running.total(COLD_REQUESTS_METRIC) == 1
+
+
+def test_overload_is_refused_at_once_and_the_accepted_are_in_time(built_package: Path) -> None:
+    """Where there is an objective, a queue that nobody would get through in time takes nobody in."""
+    with replica(built_package, "--objective-ms", "100") as running, ThreadPoolExecutor(1) as pool:
+        for _ in range(20):
+            predict(running, texts=64)
+        worker = running.family()[2]
+        worker.suspend()
+        first = pool.submit(predict, running, 256)
+        until(lambda: running.total(QUEUE_DEPTH_METRIC) == 1, "a large request waits")
+        with ThreadPoolExecutor(20) as crowd:
+            statuses = [answer.result().status_code for answer in [crowd.submit(refused, running) for _ in range(20)]]
+        worker.resume()
+        assert first.result().status_code == 200
+    assert 503 in statuses
+
+
+def refused(running: Replica) -> httpx.Response:
+    """What a crowd of large requests gets while the worker does nothing; those that wait are let go."""
+    body = {"texts": ["where is my order " * 20] * 256}
+    try:
+        return httpx.post(running.url + PREDICT_ROUTE, json=body, trust_env=False, timeout=1)
+    except httpx.ReadTimeout:
+        return httpx.Response(CLIENT_GONE_CODE)
 
 
 def test_sampled_predictions_reach_the_controller(built_package: Path, receiver: Receiver) -> None:  # noqa: F811

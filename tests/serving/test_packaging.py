@@ -1,21 +1,27 @@
 """A checkpoint becomes a package that describes itself, or is refused by the file that is wrong."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from serving.artifact import TOKENIZER_FILE, ArtifactError, verify
+from serving import graphs
+from serving.artifact import TOKENIZER_FILE, ArtifactError, Variant, read_manifest, verify
+from serving.engine import Engine
+from serving.export import ExportError
 from serving.packaging import GOLDEN_TEXTS, build_package
 from serving.tokenizer import Tokenizer
 
 
-def test_the_package_holds_exactly_the_five_files(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_package_holds_exactly_its_files(checkpoint: Path, tmp_path: Path) -> None:
     """Whatever else lies in a checkpoint (optimizer states, scripts) is left behind."""
     (checkpoint / "optimizer.bin").write_bytes(b"state")
     build_package(checkpoint, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"config.json", "manifest.json", "model.onnx", "model.safetensors", "tokenizer.json"}
+    files = {"config.json", "model.onnx", "model.onnx.data", "model.safetensors", "tokenizer.json"}
+    assert names == files | {"manifest.json"}
 
 
 def test_the_golden_texts_are_tokenised_by_the_packages_own_tokenizer(built_package: Path) -> None:
@@ -91,3 +97,64 @@ def test_an_existing_package_is_never_overwritten(checkpoint: Path, tmp_path: Pa
     build_package(checkpoint, tmp_path / "out")
     with pytest.raises(FileExistsError):
         build_package(checkpoint, tmp_path / "out")
+
+
+def test_the_graph_is_stored_optimised(built_package: Path, checkpoint: Path) -> None:
+    """Fused once, at registration, not at each start; the weights lie beside it, to be mapped and shared."""
+    original, stored = (sum(operators(directory).values()) for directory in (checkpoint, built_package))
+    assert stored < original
+    assert (built_package / "model.onnx.data").stat().st_size > (built_package / "model.onnx").stat().st_size / 2
+
+
+def operators(directory: Path) -> Counter[bytes]:
+    """How often each kind of node stands in a graph, read off the protobuf's op_type strings."""
+    data = (directory / "model.onnx").read_bytes()
+    kinds = (b"MatMul", b"Add", b"Div", b"Erf", b"Mul", b"Transpose", b"Reshape", b"Softmax", b"Cast")
+    return Counter({kind: data.count(b"\x22" + bytes([len(kind)]) + kind) for kind in kinds})
+
+
+def test_an_optimised_graph_that_answers_otherwise_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "TOLERANCE", -1.0)
+    with pytest.raises(ArtifactError, match=r"model\.onnx: answers otherwise once it is optimised"):
+        build_package(checkpoint, tmp_path / "out")
+
+
+def test_an_unknown_variant_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="int3"):
+        build_package(checkpoint, tmp_path / "out", variant="int3")
+
+
+def test_without_onnx_the_way_to_int8_is_named(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "find_spec", lambda _: None)
+    with pytest.raises(ExportError, match=r"serin\[export\]"):
+        build_package(checkpoint, tmp_path / "out", variant="int8")
+    assert list(tmp_path.glob("out*")) == []
+
+
+@pytest.fixture
+def quantised(checkpoint: Path, tmp_path: Path) -> Path:
+    pytest.importorskip("onnx")
+    build_package(checkpoint, tmp_path / "int8", variant="int8")
+    return tmp_path / "int8"
+
+
+def test_int8_is_a_version_of_its_own(quantised: Path, built_package: Path) -> None:
+    """Another graph, so another fingerprint: whatever judged the one says nothing of the other."""
+    manifest, fingerprint = read_manifest(quantised)
+    assert manifest.variant is Variant.INT8
+    assert fingerprint != read_manifest(built_package)[1]
+    assert manifest.golden == read_manifest(built_package)[0].golden
+    assert b"MatMulInteger" in (quantised / "model.onnx").read_bytes()
+
+
+def test_int8_answers_nearly_as_fp32_does(quantised: Path, built_package: Path) -> None:
+    answers = [
+        [row.probabilities for row in Engine(package, read_manifest(package)[0]).predict(GOLDEN_TEXTS)]
+        for package in (quantised, built_package)
+    ]
+    difference = np.abs(np.subtract(*answers)).max()
+    assert 0 < difference < 0.05
