@@ -49,7 +49,8 @@ def main() -> int:
         console.print(f"the demonstration could not go on: {error}", style="red", markup=False)
         return 1
     console.print(result_table(results))
-    console.print(f"Users' requests: {load['sent']:,} sent, {load['failed']} failed. By version: {load['by_version']}")
+    console.print(f"Users' requests: {load['sent']:,} sent, {load['failed']} failed {load['failures'] or ''}")
+    console.print(f"Answered by version: {load['by_version']}")
     for result in results:
         if result.report:
             console.print(f"report of v{result.version}: {result.report}", markup=False, soft_wrap=True)
@@ -145,7 +146,11 @@ def _load(serin: Installation) -> Iterator[dict[str, Any]]:
     finally:
         process.terminate()
         output, _ = process.communicate(timeout=30)
-        summary.update(json.loads(output.splitlines()[-1]) if output.strip() else {"sent": 0, "failed": 0})
+        summary.update(
+            json.loads(output.splitlines()[-1])
+            if output.strip()
+            else {"sent": 0, "failed": 0, "failures": {}, "by_version": {}}
+        )
 
 
 def _with_report(serin: Installation, result: Result) -> Result:

@@ -33,7 +33,7 @@ class Tally:
     """What happened so far."""
 
     sent: int = 0
-    failed: int = 0
+    failures: collections.Counter[str] = field(default_factory=collections.Counter)  # by status or kind of error
     skipped: int = 0  # not sent, because too many were in flight
     labelled: int = 0
     by_version: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -83,11 +83,11 @@ class Load:
             answer = await client.post(
                 self._predict, json={"text": example.text}, headers={REQUEST_ID_HEADER: request_id}
             )
-        except httpx.HTTPError:
-            self.tally.failed += 1
+        except httpx.HTTPError as error:
+            self.tally.failures[type(error).__name__] += 1
             return
         if answer.is_error:
-            self.tally.failed += 1
+            self.tally.failures[f"{answer.status_code} {answer.text[:80]}"] += 1
             return
         self.tally.by_version[answer.headers.get(VERSION_HEADER, "?")] += 1
         self._waiting.append((time.monotonic() + self._label_delay_s, request_id, example.label))
@@ -123,7 +123,8 @@ def main() -> None:
         json.dumps(
             {
                 "sent": tally.sent,
-                "failed": tally.failed,
+                "failed": tally.failures.total(),
+                "failures": dict(tally.failures),
                 "skipped": tally.skipped,
                 "labelled": tally.labelled,
                 "by_version": dict(sorted(tally.by_version.items())),
