@@ -26,7 +26,7 @@ from gates.verdict import Window
 from tests.bench.world.answers import Pool, Skill, pool
 
 ALPHA = 0.2
-RELEASES, LOOKS, LOOK_S = 300, 20, 60.0
+RELEASES, LOOKS, LOOK_S = 200, 20, 60.0
 EDGES_MS = tuple(20 * 1.1**step for step in range(30))
 NOTHING = GatePolicy(
     rollback_alpha=ALPHA,

@@ -91,7 +91,8 @@ def _confidences(
     """Of a perfectly calibrated version: a beta law with the accuracy as its mean, given whether it was right."""
     ranks = ndtr(_COUPLING * common + np.sqrt(1 - _COUPLING**2) * rng.standard_normal(len(common)))
     a, b = _CONCENTRATION * accuracy, _CONCENTRATION * (1 - accuracy)
-    return np.clip(np.where(right, beta.ppf(ranks, a + 1, b), beta.ppf(ranks, a, b + 1)), 1e-6, 1 - 1e-6)
+    drawn: NDArray[np.float64] = np.where(right, beta.ppf(ranks, a + 1, b), beta.ppf(ranks, a, b + 1))
+    return drawn.clip(1e-6, 1 - 1e-6)
 
 
 def _sharpen(confidence: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
