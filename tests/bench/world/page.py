@@ -54,7 +54,7 @@ rule that rolls back nearly every release finds every bad one, and soon.
 _REPRODUCE = """
 ## Again
 
-`make bench-gates` plays all of it: some two hours on two cores. It goes on where it was interrupted, for results are kept
+`make bench-gates` plays all of it: some two hours on two cores. It goes on where it was interrupted: results are kept
 in `build/bench/gates-runs` as long as neither gates nor world change. `python -m tests.bench.gates --runs 400` gives a
 first impression and leaves this page alone. Seeds are fixed. The figures as data: `build/bench/gates.json`.
 """
