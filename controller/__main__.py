@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from controller.bootstrap.controller import Controller, build, serve_api
+from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
 from controller.errors import SerinError
 from controller.settings import Home
 
@@ -47,7 +47,7 @@ def run(controller: Controller, stopping: threading.Event, waking: threading.Eve
         controller.watch.hint()
         waking.set()
 
-    with serve_api(controller, wake=wake):
+    with serve_api(controller, wake=wake), keep_tidy(controller):
         while not stopping.is_set():
             controller.reconciler.tick()
             waking.wait(controller.settings.tick_s)

@@ -62,6 +62,7 @@ class Reconciler:
         self._standing: dict[str, _Standing] = {}
         self._released: dict[str, set[Version]] = {}  # by number and source, what has had its release
         self._untold: list[Release] = []  # ended releases of which the registry has not been told
+        self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
 
     def tick(self) -> None:
         """One round over every model. What goes wrong with one model is logged and does not stop the others."""
@@ -312,7 +313,7 @@ class Reconciler:
 
     def _tell_registry(self) -> None:
         """Tags for people to read, and the candidate alias of what was promoted; tried again while it is away."""
-        waiting, self._untold = self._untold, []
+        waiting, self._untold = [*self._untold, *self._perhaps_untold()], []
         for release in waiting:
             try:
                 self._tell(release)
@@ -321,6 +322,18 @@ class Reconciler:
                 self._untold.append(release)
             except (PermanentError, ConflictError) as error:
                 log.warning("registry not told of %s: %s", release.id, error)
+
+    def _perhaps_untold(self) -> list[Release]:
+        """Each model's newest ended release, once after a start: the controller before may have died untold."""
+        found: list[Release] = []
+        for model in self._policies.keys() - self._recalled:
+            try:
+                found += [release_of(record) for record in self._journal.releases(model=model, active=False, limit=1)]
+            except SerinError as error:
+                log.warning("model %s: the newest ended release cannot be read: %s", model, error)
+            else:
+                self._recalled.add(model)
+        return found
 
     def _tell(self, release: Release) -> None:
         number = release.candidate.number

@@ -29,6 +29,7 @@ class Settings:
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
+    samples_kept_days: float = 90.0  # sampled answers and labels; the journal is kept for good
     scrape_interval_s: float = 1.0
 
     @property

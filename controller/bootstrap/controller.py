@@ -20,6 +20,7 @@ from controller.packages import PackageStore
 from controller.perform import World
 from controller.reconcile import Reconciler
 from controller.settings import Home, Settings
+from controller.upkeep import check_kept, daily_pruning
 from controller.watch import RegistryWatch
 
 
@@ -36,6 +37,11 @@ class Controller:
     def close(self) -> None:
         self.replicas.close()
         self.store.close()
+
+
+def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
+    """What is done once a day beside the releases, while the block lasts."""
+    return daily_pruning(controller.store.samples, SystemClock(), kept_days=controller.settings.samples_kept_days)
 
 
 def serve_api(controller: Controller, *, wake: Callable[[], None]) -> AbstractContextManager[str]:
@@ -58,6 +64,8 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> AbstractCo
 def build(home: Home) -> Controller:
     """The controller of an installation, with its local data plane. Opens the store; starts nothing."""
     settings = home.load()
+    policies = policies_of(home)
+    check_kept(settings.samples_kept_days, policies.values())
     clock = SystemClock()
     store = store_of(home, settings)
     registry = MlflowRegistry(settings.registry)
@@ -75,7 +83,7 @@ def build(home: Home) -> Controller:
         freezes=store.freezes,
     )
     watch = RegistryWatch(registry, packages, clock)
-    reconciler = Reconciler(world, packages, store.journal, store.inbox, policies_of(home), watch)
+    reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch)
     return Controller(reconciler, watch, store, replicas, settings)
 
 

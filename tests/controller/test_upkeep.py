@@ -1,0 +1,44 @@
+"""Old samples go; what a release may still need stays."""
+
+import pytest
+
+from controller.core.policy import ReleasePolicy
+from controller.errors import TransientError, UsageError
+from controller.upkeep import DAY_S, check_kept, daily_pruning, prune_once
+from tests.fakes.clock import FakeClock
+
+
+class Samples:
+    def __init__(self, *, away: bool = False) -> None:
+        self.away = away
+        self.before_s: list[float] = []
+
+    def prune(self, before_s: float) -> int:
+        if self.away:
+            raise TransientError("samples", "the database is locked")
+        self.before_s.append(before_s)
+        return 3
+
+
+def test_samples_older_than_so_many_days_go_once_a_day() -> None:
+    clock, samples = FakeClock(), Samples()
+    assert prune_once(samples, clock, kept_days=90) == DAY_S
+    assert samples.before_s == [clock.now_s() - 90 * DAY_S]
+
+
+def test_a_store_that_is_away_is_asked_again_within_the_hour() -> None:
+    assert prune_once(Samples(away=True), FakeClock(), kept_days=90) == 3_600
+
+
+def test_samples_must_outlive_a_release() -> None:
+    """Late labels of a release in probation still look for their predictions."""
+    check_kept(2, [ReleasePolicy("intent")])
+    with pytest.raises(UsageError, match=r"release of intent may last 1\.1 days"):
+        check_kept(1, [ReleasePolicy("intent")])
+
+
+def test_the_thread_ends_with_its_block() -> None:
+    samples = Samples()
+    with daily_pruning(samples, FakeClock(), kept_days=90):
+        pass
+    assert samples.before_s == []
