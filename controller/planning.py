@@ -153,12 +153,14 @@ def _latency_spread(service: Service) -> float:
 def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
     """The plan of one release under this policy and traffic (whose steps are filled in here)."""
     gates, shadow_s = _gates(policy, traffic)
-    settled = [gate.pass_s for gate in gates if _is_required(policy.gates, gate)]
+    required = [gate for gate in gates if _is_required(policy.gates, gate)]
+    settled = [gate.pass_s for gate in required]
     promoted_s = None
     if all(seconds is not None for seconds in settled):
         least = shadow_s + sum(_least_seconds(step, traffic) for step in policy.steps)
         promoted_s = max([least, *(seconds for seconds in settled if seconds is not None)])
-    late = promoted_s is not None and promoted_s > policy.deadline_s
+    never = not any(gate.stage is Stage.SHADOW for gate in required)
+    late = never or (promoted_s is not None and promoted_s > policy.deadline_s)
     return ReleasePlan(
         model=policy.model,
         deadline_s=policy.deadline_s,
@@ -177,7 +179,7 @@ def _gates(policy: ReleasePolicy, traffic: Traffic) -> tuple[tuple[GatePlan, ...
     shadow = [gate for gate in alone.gates if gate.stage is Stage.SHADOW]
     waited_for = [gate for gate in shadow if _is_required(policy.gates, gate)]
     lasts = [gate.pass_s if gate.pass_s is not None else policy.deadline_s for gate in waited_for]
-    shadow_s = max(lasts, default=0.0)
+    shadow_s = max(lasts, default=policy.deadline_s)  # with nothing to pass, a release does not leave it
     steps = [PlannedStep(0.0, shadow_s)]
     left = policy.deadline_s - shadow_s
     for step in policy.steps:
@@ -202,8 +204,9 @@ def _least_seconds(step: Step, traffic: Traffic) -> float:
 
 def _steps(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...], shadow_s: float) -> Iterator[StepPlan]:
     open_gates = [gate for gate in gates if gate.stage is Stage.SHADOW and _is_required(policy.gates, gate)]
-    never = [gate.gate for gate in open_gates if gate.pass_s is None]
-    yield StepPlan("shadow", 0.0, None if never else shadow_s, _until(open_gates) or "no gate judges shadow traffic")
+    never = not open_gates or any(gate.pass_s is None for gate in open_gates)
+    nothing = "never: no required gate judges shadow traffic"
+    yield StepPlan("shadow", 0.0, None if never else shadow_s, _until(open_gates) or nothing)
     at_s = math.inf if never else shadow_s
     for place, step in enumerate(policy.steps, start=1):
         seconds, until = _least_seconds(step, traffic), _why_so_long(step, traffic)

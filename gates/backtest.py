@@ -74,9 +74,7 @@ class Simulation:
             raise ValueError(reason)
         self._service = service
         self._injection = injection
-        self._chance, flipped = _chance_pool(service.pairing, injection)
-        self._directed = _directed_pool(service.pairing, injection)
-        self._lost = _lost_pool(flipped, self._directed)
+        self._pools = _pools(service.pairing, injection)
         self._later = _later(service.edges_ms, injection.latency_ratio)
 
     def look(
@@ -111,25 +109,26 @@ class Simulation:
             )
         if late:
             return look
+        by_chance = int(rng.binomial(disagreed, pairing.labelled)) if self._pools.agreeing else 0
+        asked_for = int(rng.binomial(disagreed - by_chance, _of_the_rest(pairing.directed, pairing.labelled)))
+        agreeing = int(rng.binomial(completed - disagreed, pairing.labelled))
+        pairs = (
+            *_draw(rng, self._pools.agreeing, agreeing),
+            *self._disagreeing(rng, by_chance),
+            *(replace(pair, directed=True) for pair in self._disagreeing(rng, asked_for)),
+        )
         return replace(
             look,
-            pairs=(*self._by_chance(rng, completed), *self._asked_for(rng, disagreed)),
+            pairs=pairs,
             stable_labels=self._live_labels(rng, look.stable, 0.0),
             candidate_labels=self._live_labels(rng, look.candidate, worse),
         )
 
-    def _by_chance(self, rng: np.random.Generator, completed: int) -> list[LabelledPair]:
-        count = int(rng.binomial(completed, self._service.pairing.labelled)) if self._chance else 0
-        return _draw(rng, self._chance, count)
-
-    def _asked_for(self, rng: np.random.Generator, disagreed: int) -> list[LabelledPair]:
-        """Of the disagreements, so many more are losses as the candidate is worse."""
-        pairing, worse = self._service.pairing, self._injection.accuracy_points / 100
-        if not pairing.directed or not disagreed:
-            return []
-        count = int(rng.binomial(disagreed, pairing.directed))
-        lost = int(rng.binomial(count, worse / (pairing.disagreement + worse))) if worse else 0
-        return [*_draw(rng, self._lost, lost), *_draw(rng, self._directed, count - lost)]
+    def _disagreeing(self, rng: np.random.Generator, count: int) -> list[LabelledPair]:
+        """So many more of the disagreements are losses as the candidate is worse."""
+        disagreement, worse = self._service.pairing.disagreement, self._injection.accuracy_points / 100
+        lost = int(rng.binomial(count, worse / (disagreement + worse))) if worse else 0
+        return [*_draw(rng, self._pools.lost, lost), *_draw(rng, self._pools.differing, count - lost)]
 
     def _live_labels(self, rng: np.random.Generator, arm: ArmCounts | None, worse: float) -> LabelCounts | None:
         if arm is None or not self._service.live_labelled:
@@ -183,6 +182,11 @@ def _later(edges_ms: Sequence[float], ratio: float) -> Callable[[Shares], Shares
     return moved
 
 
+def _of_the_rest(part: float, taken: float) -> float:
+    """A share of all, as a share of what another share leaves."""
+    return min(part / (1 - taken), 1.0) if taken < 1 else 0.0
+
+
 def _slice(rng: np.random.Generator, part: SliceRate, completed: int, worse: float) -> SlicePairs:
     pairs = int(rng.binomial(completed, part.share))
     disagreed = int(rng.binomial(pairs, min(part.disagreement + worse, 1.0)))
@@ -199,34 +203,37 @@ def _mirrored(pairs: Sequence[LabelledPair]) -> list[LabelledPair]:
     return [*pairs, *(replace(pair, stable=pair.candidate, candidate=pair.stable) for pair in pairs)]
 
 
-def _chance_pool(pairing: Pairing, injection: Injection) -> tuple[tuple[LabelledPair, ...], tuple[LabelledPair, ...]]:
-    """All pairs labelled by chance, with the regression in them; and those that were made wrong for it."""
-    pool = _mirrored(pairing.chance_pairs)
-    both_right = [place for place, pair in enumerate(pool) if pair.stable.label == pair.candidate.label == pair.truth]
-    wanted = min(round(injection.accuracy_points / 100 * len(pool)), len(both_right))
-    wrong = [pair.candidate for pair in pool if pair.candidate.label != pair.truth]
-    flipped = [both_right[place] for place in np.linspace(0, len(both_right) - 1, wanted).astype(int).tolist()]
-    for turn, place in enumerate(flipped):
-        answer = wrong[turn % len(wrong)] if wrong else _two_class_miss(pool[place].candidate)
-        pool[place] = replace(pool[place], candidate=replace(answer, label=_ANOTHER_CLASS))
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """Labelled pairs to draw from: the versions predict the same, or not, or only the candidate was made wrong."""
+
+    agreeing: tuple[LabelledPair, ...]
+    differing: tuple[LabelledPair, ...]
+    lost: tuple[LabelledPair, ...]
+
+
+def _pools(pairing: Pairing, injection: Injection) -> _Pools:
+    """How often each is drawn is told by the counts of all pairs, labelled or not: a pool only tells what they are."""
+    chance = _mirrored(pairing.chance_pairs)
+    agreeing = [pair for pair in chance if not _differ(pair)]
+    differing = [pair for pair in chance if _differ(pair)]
+    differing = differing or [replace(pair, directed=False) for pair in _mirrored(pairing.directed_pairs)]
+    both_right = [pair for pair in agreeing if pair.truth == pair.candidate.label]
+    wrong = [pair.candidate for pair in chance if pair.candidate.label != pair.truth]
+    lost = [_made_wrong(pair, wrong[turn % len(wrong)] if wrong else None) for turn, pair in enumerate(both_right)]
+    lost = lost or [pair for pair in differing if pair.stable.label == pair.truth]
     surer = _surer(pairing, injection)
-    made = tuple(surer(pair) for pair in pool)
-    return made, tuple(made[place] for place in flipped)
+    return _Pools(*(tuple(surer(pair) for pair in pool) for pool in (agreeing, differing, lost)))
 
 
-def _directed_pool(pairing: Pairing, injection: Injection) -> tuple[LabelledPair, ...]:
-    """All labelled disagreements, as labels that were asked for."""
-    differing = [pair for pair in pairing.chance_pairs if pair.stable.label != pair.candidate.label]
-    surer = _surer(pairing, injection)
-    pool = _mirrored([*differing, *pairing.directed_pairs])
-    return tuple(surer(replace(pair, directed=True)) for pair in pool)
+def _made_wrong(pair: LabelledPair, example: Answer | None) -> LabelledPair:
+    """The candidate answers as surely as it did elsewhere when it was wrong; or, if it never was, as surely as here."""
+    wrong = example or replace(pair.candidate, brier=2 * pair.candidate.confidence**2)
+    return replace(pair, candidate=replace(wrong, label=_ANOTHER_CLASS))
 
 
-def _lost_pool(flipped: Sequence[LabelledPair], directed: Sequence[LabelledPair]) -> tuple[LabelledPair, ...]:
-    """Answers that only the stable version gets right."""
-    if flipped:
-        return tuple(replace(pair, directed=True) for pair in flipped)
-    return tuple(pair for pair in directed if pair.stable.label == pair.truth)
+def _differ(pair: LabelledPair) -> bool:
+    return pair.stable.label != pair.candidate.label
 
 
 def _surer(pairing: Pairing, injection: Injection) -> Callable[[LabelledPair], LabelledPair]:
@@ -247,10 +254,6 @@ def _raised(answer: Answer, part: float, *, right: bool) -> Answer:
         truth = min(1 - missed, 1 - answer.confidence) * (1 - part)
         brier = confidence**2 + (1 - truth) ** 2
     return Answer(answer.label, confidence, min(brier, 2.0))
-
-
-def _two_class_miss(answer: Answer) -> Answer:
-    return replace(answer, brier=2 * answer.confidence**2)
 
 
 def _mean_confidence(pairs: Sequence[LabelledPair]) -> float:

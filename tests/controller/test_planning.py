@@ -96,6 +96,15 @@ def test_an_accuracy_gate_that_is_not_required_holds_nothing_up() -> None:
     assert "accuracy.shadow" not in {trouble.gate for trouble in plan.troubles}
 
 
+def test_a_policy_that_asks_nothing_of_shadow_never_leaves_it() -> None:
+    """No evidence is no pass: the plan says so before a release waits for its deadline in vain."""
+    gates = replace(POLICY.gates, accuracy_shadow=None, calibration_shadow=None, errors_shadow=None)
+    plan = forecast(replace(POLICY, gates=gates), DIRECTED)
+    assert plan.steps[0].until == "never: no required gate judges shadow traffic"
+    assert plan.promoted_s is None
+    assert plan.ends[0].promoted == 0.0
+
+
 # --- what would help --------------------------------------------------------------------------------------------------
 def test_labels_of_the_disagreements_are_what_accuracy_needs() -> None:
     """Half the labels by chance cannot settle accuracy in two hours; a quarter of the disagreements can."""
