@@ -8,8 +8,10 @@ from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
 from gates.panel import Panel, PanelState
 from gates.policy import GatePolicy
 from gates.verdict import Verdict, Window
+from serving.contract import latency_edges_ms
 
-EDGES_MS = tuple(2.0 * 1.1**step for step in range(92))
+EDGES_MS = latency_edges_ms((200.0, 500.0))  # the objectives of the default policy
+NONE_TIMED = (0,) * (len(EDGES_MS) + 1)
 LOOK_S = 60.0
 JUDGING = GatePolicy(experiment=None, drift=None, limits=None)  # only the gates that can roll back
 

@@ -12,7 +12,7 @@ from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, 
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_to_json
 from gates.verdict import Stage, Window
-from tests.gates.support import EDGES_MS, JUDGING, World, arm, look, run
+from tests.gates.support import EDGES_MS, JUDGING, NONE_TIMED, World, arm, look, run
 
 PANEL = Panel(JUDGING)
 STATE, _ = run(PANEL, PANEL.start(), World(shadow_looks=5), 10, seed=0)
@@ -69,7 +69,7 @@ numbers = st.one_of(st.integers(-5, 400), st.floats(), st.booleans(), st.none())
 counts = st.one_of(st.integers(0, 300), numbers)
 arms = st.one_of(
     st.none(),
-    st.builds(ArmCounts, counts, counts, st.one_of(st.just((3,) * 93), st.lists(counts, max_size=95).map(tuple))),
+    st.builds(ArmCounts, counts, counts, st.one_of(st.just((3,) * len(NONE_TIMED)), st.lists(counts, max_size=99).map(tuple))),
 )
 answers = st.builds(Answer, st.sampled_from(["yes", "no", ""]), st.one_of(st.floats(0, 1), numbers), numbers)
 labelled = st.builds(LabelledPair, st.sampled_from(["yes", "no", ""]), answers, answers, numbers, st.booleans())
@@ -127,9 +127,9 @@ def test_more_errors_never_make_a_verdict_better(seed, extra, error):
         seen = replace(look(rng, sequence, World(shadow_looks=0)), candidate=arm(rng, 400, error), pairs=())
         spoilt = replace(seen.candidate, errors=seen.candidate.errors + more)
         better, first = PANEL.look(
-            better, replace(seen, candidate=replace(spoilt, errors=seen.candidate.errors, latency_counts=(0,) * 93))
+            better, replace(seen, candidate=replace(spoilt, errors=seen.candidate.errors, latency_counts=NONE_TIMED))
         )
-        worse, second = PANEL.look(worse, replace(seen, candidate=replace(spoilt, latency_counts=(0,) * 93)))
+        worse, second = PANEL.look(worse, replace(seen, candidate=replace(spoilt, latency_counts=NONE_TIMED)))
         for a, b in zip(first, second, strict=True):
             if a.gate in ("errors.live", "budget.burn"):
                 assert BADNESS[b.outcome] >= BADNESS[a.outcome]

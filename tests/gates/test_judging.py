@@ -15,6 +15,7 @@ from gates.latency import LatencyGate, Percentile
 from gates.outcome import Outcome
 from gates.policy import CalibrationPolicy, LatencyPolicy, LiveErrorsPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy
 from gates.verdict import Stage, Window
+from serving.contract import latency_edges_ms
 from tests.gates.support import EDGES_MS, latencies
 
 WATCHING = Timing(0.0, due=False)
@@ -262,7 +263,7 @@ class TestLatency:
         state, _ = gate.look(state, looks[1], WATCHING)
         first = state.yardstick
         assert first.stable_ms == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
-        assert first.candidate_ms == pytest.approx(1.1 * first.stable_ms)
+        assert first.candidate_ms == pytest.approx(1.1 * first.stable_ms, rel=1e-4)
         slower = next(self.looks(3.0, 1, stable_slow=3.0))
         state, _ = gate.look(state, replace(slower, sequence=3, window=looks[2].window), WATCHING)
         assert state.yardstick == first
@@ -276,6 +277,17 @@ class TestLatency:
         state, verdict = after(gate, [*start, *rest])
         assert verdict.outcome is Outcome.PASS
         assert state.harm.arms.stable_events / state.harm.arms.stable_total == pytest.approx(0.05, abs=0.03)
+
+    @pytest.mark.parametrize("objectives_ms", [(), (200.0, 500.0), (90.5185, 90.6)])
+    def test_from_every_edge_of_the_contract_the_margin_reaches_a_later_one(self, objectives_ms):
+        """Edges are rounded: 90.5185 ms times 1.1 is less than the next edge, 99.5704 ms, and could not be certified."""
+        gate, edges = percentile(), latency_edges_ms(objectives_ms)
+        for place, edge in enumerate(edges[:-1]):
+            all_here = ArmCounts(600, 0, (0,) * place + (600,) + (0,) * (len(edges) - place))
+            looks = [minute(i, latency_edges_ms=edges, stable=all_here, candidate=all_here) for i in (1, 2)]
+            state, _ = after(gate, looks)
+            assert state.yardstick.stable_ms == edge
+            assert 1.0 < state.yardstick.candidate_ms / edge < 1.1001
 
     def test_twenty_percent_slower_fails(self):
         _, verdict = after(percentile(), self.looks(1.2))

@@ -11,7 +11,7 @@ from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, SlicePolicy
 from gates.verdict import Stage, Window
-from tests.gates.support import JUDGING, World, look, run
+from tests.gates.support import JUDGING, NONE_TIMED, World, look, run
 
 PANEL = Panel(JUDGING)
 METRIC_GATES = {"errors.shadow", "errors.live", "latency.p95", "latency.p99", "budget.burn"}
@@ -178,7 +178,7 @@ def test_live_counts_that_are_missing_are_an_error_not_silence():
 
 def test_a_window_of_no_traffic_holds():
     """Zero requests are neither a failure nor a success."""
-    empty = ArmCounts(0, 0, (0,) * 93)
+    empty = ArmCounts(0, 0, NONE_TIMED)
     state = PANEL.start()
     for sequence in range(1, 5):
         quiet = replace(

@@ -13,7 +13,7 @@ from gates.homogeneity import HomogeneityState
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, LimitPolicy
-from tests.gates.support import World, look
+from tests.gates.support import NONE_TIMED, World, look
 
 NOTHING = GatePolicy(
     accuracy_shadow=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, errors_live=None,
@@ -86,7 +86,7 @@ def test_traffic_not_divided_as_configured_holds():
     """5 % configured, 10 % realised."""
 
     def double(rng):
-        arms = [ArmCounts(n, 0, (n,) + (0,) * 92) for n in (1080, 120)]
+        arms = [ArmCounts(n, 0, (n, *NONE_TIMED[1:])) for n in (1080, 120)]
         return {"stable": arms[0], "candidate": arms[1]}
 
     verdict = judged(double)["experiment.ratio"]
@@ -98,7 +98,7 @@ def test_the_window_in_which_a_share_changes_is_not_held_against_the_routing():
     rng, state = np.random.default_rng(1), PANEL.start()
     for sequence in range(1, 41):
         share = 0.01 if sequence % 2 else 0.5
-        arms = [ArmCounts(n, 0, (n,) + (0,) * 92) for n in (900, 300)]
+        arms = [ArmCounts(n, 0, (n, *NONE_TIMED[1:])) for n in (900, 300)]
         seen = replace(look(rng, sequence, World()), candidate_share=share, stable=arms[0], candidate=arms[1])
         state, verdicts = PANEL.look(state, seen)
     assert next(v for v in verdicts if v.gate == "experiment.ratio").advisory
