@@ -1,9 +1,14 @@
 """latency.p95 and latency.p99: is the candidate slower, by bucket counts and without interpolation?
 
-The yardstick tau is stable's own percentile, taken to the edge of its bucket. At each look it is the one of stable's most
-recent requests *before* that look. Chosen from the past, it may move with the load and the tests stay valid: each look
-multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once would
-starve the tests of slow requests, or drown them, as soon as the load is another than it was then.
+The yardstick tau is stable's own percentile, taken to the edge of its bucket. At each look it is the one of stable's
+most recent requests *before* that look. Chosen from the past, it may move with the load and the e-processes stay valid:
+each look multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once
+would starve the tests of slow requests, or drown them, as soon as the load is another than it was then.
+
+An exact test of the totals at the deadline has no such leave: how many of stable's requests were slow in one look
+moves the yardstick, and with it the number of slow requests of the next, so the candidate's are no binomial given all
+of them. The comparison with stable therefore spends its whole level by watching. The objective's edge never moves: its
+exact test stays.
 
 * Harm: the candidate exceeds tau more often than stable does (F1, ratio at most 1).
 * Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
@@ -169,7 +174,7 @@ class LatencyGate:
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()
         samples = state.harm.arms.candidate_total
-        slower, over = self._slower(state, timing), self._over_objective(state, timing)
+        slower, over = self._slower(state), self._over_objective(state, timing)
         enough = samples >= asked.requests_min
         passed = enough and self._within_margin(state) and self._within_objective(state)
         outcome = settle(failed=enough and (slower or over), passed=passed)
@@ -189,10 +194,9 @@ class LatencyGate:
             window=look.window,
         )
 
-    def _slower(self, state: LatencyState, timing: Timing) -> bool:
+    def _slower(self, state: LatencyState) -> bool:
         alpha, ratio = self.alpha * (1 - self._objective_share), state.harm.estimate()
-        fired = timing.fires(alpha, state.harm.peak, state.harm.equal_rates_p_value)
-        return fired and ratio is not None and ratio >= self.asked.guard_ratio
+        return state.harm.peak >= math.log(1 / alpha) and ratio is not None and ratio >= self.asked.guard_ratio
 
     def _over_objective(self, state: LatencyState, timing: Timing) -> bool:
         """Missed by the candidate and not by stable too: a slow neighbour is not the candidate's fault."""
@@ -247,16 +251,19 @@ class LatencyGate:
 
     def _why_no_yardstick(self, state: LatencyState) -> str:
         label, total, needed = self.asked.label.upper(), int(sum(state.stable_counts)), self.asked.stable_requests_min
-        if total >= needed and self._yardstick(state) is None:
+        if total < needed:
+            seen = f"{total:,} of the {needed:,} requests of stable seen that make its yardstick"
+            return f"No live comparison of {label} yet: {seen}."
+        if self._yardstick(state) is None:
             return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {state.edges_ms[-1]:g} ms."
-        return f"No live traffic to compare yet: {total:,} requests of stable seen, {label} needs {needed:,} to compare with."
+        return f"No live comparison of {label} yet: its yardstick, of {total:,} requests of stable, serves from now on."
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
 
 
 def _remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState:
-    """Stable's requests of this look added to its recent ones, which together never weigh more than ``requests_max``."""
+    """Stable's requests of this look added to its recent ones, which never weigh more than ``requests_max``."""
     if look.stable is None or not look.latency_edges_ms:
         return state
     if not state.edges_ms:

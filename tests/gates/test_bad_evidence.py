@@ -69,7 +69,9 @@ numbers = st.one_of(st.integers(-5, 400), st.floats(), st.booleans(), st.none())
 counts = st.one_of(st.integers(0, 300), numbers)
 arms = st.one_of(
     st.none(),
-    st.builds(ArmCounts, counts, counts, st.one_of(st.just((3,) * len(NONE_TIMED)), st.lists(counts, max_size=99).map(tuple))),
+    st.builds(
+        ArmCounts, counts, counts, st.one_of(st.just((3,) * len(NONE_TIMED)), st.lists(counts, max_size=99).map(tuple))
+    ),
 )
 answers = st.builds(Answer, st.sampled_from(["yes", "no", ""]), st.one_of(st.floats(0, 1), numbers), numbers)
 labelled = st.builds(LabelledPair, st.sampled_from(["yes", "no", ""]), answers, answers, numbers, st.booleans())

@@ -16,7 +16,7 @@ from gates.outcome import Outcome
 from gates.policy import CalibrationPolicy, LatencyPolicy, LiveErrorsPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy
 from gates.verdict import Stage, Window
 from serving.contract import latency_edges_ms
-from tests.gates.support import EDGES_MS, latencies
+from tests.gates.support import EDGES_MS, NONE_TIMED, latencies
 
 WATCHING = Timing(0.0, due=False)
 LEVELS = {"alpha": 0.002, "promotion_alpha": 0.01}
@@ -257,16 +257,34 @@ class TestLatency:
         """What is seen in a look never chooses the yardstick that it is judged by."""
         gate = percentile()
         looks = list(self.looks(1.0, 3))
-        state, _ = gate.look(gate.start(), looks[0], WATCHING)
+        state, verdict = gate.look(gate.start(), looks[0], WATCHING)
         assert state.yardstick is None
         assert state.harm.arms.events == 0
-        state, _ = gate.look(state, looks[1], WATCHING)
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "of 1,000 requests of stable, serves from now on" in verdict.reason
+        state, verdict = gate.look(state, looks[1], WATCHING)
+        assert "not settled yet: over stable's P95" in verdict.reason
         first = state.yardstick
         assert first.stable_ms == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
         assert first.candidate_ms == pytest.approx(1.1 * first.stable_ms, rel=1e-4)
         slower = next(self.looks(3.0, 1, stable_slow=3.0))
         state, _ = gate.look(state, replace(slower, sequence=3, window=looks[2].window), WATCHING)
         assert state.yardstick == first
+
+    def test_too_few_requests_of_stable_make_no_yardstick_and_the_sentence_says_so(self):
+        few = ArmCounts(300, 0, (300, *NONE_TIMED[1:]))
+        _, verdict = after(percentile(), [minute(latency_edges_ms=EDGES_MS, stable=few, candidate=few)])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "300 of the 500 requests of stable" in verdict.reason
+
+    def test_the_deadline_brings_no_test_of_totals_that_moved_the_yardstick(self):
+        """Given all totals the candidate's slow requests are no binomial: the comparison is by watching alone."""
+        gate = percentile(grid=(1.01,), guard_ratio=1.0)
+        state, verdict = after(gate, self.looks(1.15, 12))
+        assert state.harm.equal_rates_p_value() < 1e-4
+        due = replace(next(self.looks(1.15, 1)), sequence=13, window=Window(720.0, 780.0))
+        _, verdict = gate.look(state, due, Timing(0.5, due=True))
+        assert verdict.outcome is Outcome.INCONCLUSIVE
 
     @pytest.mark.parametrize("later", [0.3, 3.0])
     def test_the_yardstick_follows_the_load(self, later):
@@ -280,7 +298,7 @@ class TestLatency:
 
     @pytest.mark.parametrize("objectives_ms", [(), (200.0, 500.0), (90.5185, 90.6)])
     def test_from_every_edge_of_the_contract_the_margin_reaches_a_later_one(self, objectives_ms):
-        """Edges are rounded: 90.5185 ms times 1.1 is less than the next edge, 99.5704 ms, and could not be certified."""
+        """Edges are rounded: 90.5185 ms times 1.1 is below the next edge, 99.5704 ms, and was never certified."""
         gate, edges = percentile(), latency_edges_ms(objectives_ms)
         for place, edge in enumerate(edges[:-1]):
             all_here = ArmCounts(600, 0, (0,) * place + (600,) + (0,) * (len(edges) - place))
