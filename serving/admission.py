@@ -15,7 +15,7 @@ from serving.settings import Limits
 _CHARS_PER_TOKEN: Final = 4
 _TOKENS_OF_A_TEXT: Final = 16  # its share of a call, special tokens included
 _DECAY: Final = 0.95
-_OBJECTIVE_RATIO: Final = 0.6
+_OBJECTIVE_RATIO: Final = 0.5
 """How much of the objective the expected wait may fill: the rest is for texts that are longer than they look, and for
 calls that take longer than the last ones did."""
 

@@ -1,9 +1,9 @@
 """Which waiting texts share the next engine call: texts of like length, soon, and none behind a long one for long.
 
 A job's texts are scheduled one by one, so that a long list is not a wall for those who come after it. The next call is
-built around the text that is due first; a text is due at its arrival plus a few times what it costs, lists adding up.
-So a short text overtakes long ones that came shortly before it, and a long one is overtaken for a bounded time only.
-Nobody waits for company while the engine is free unless told to: what arrives during one call makes the next.
+built around the text that is due first; a text is due at its arrival plus what it costs, lists adding up. So a short
+text overtakes long ones that came shortly before it, and a long one is overtaken for a bounded time only. Nobody waits
+for company while the engine is free unless told to: what arrives during one call makes the next.
 """
 
 import bisect
@@ -15,8 +15,9 @@ from typing import Final
 
 from serving.tokenizer import TokenizedText
 
-PATIENCE_RATIO: Final = 2.0
-"""A text may be overtaken by cheaper ones that arrive within so many times its own cost."""
+PATIENCE_RATIO: Final = 1.0
+"""A text may be overtaken by cheaper ones that arrive within so many times its own cost; more, and the long texts are
+the ones that miss the objective under overload."""
 CALL_COST_TOKENS: Final = 16
 """What an engine call costs beyond its tokens, in tokens: 7 to 20 for models of 2 to 6 layers. Less padding than that
 is cheaper than a call more."""
