@@ -143,7 +143,8 @@ def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float]
     if policy.errors_live is not None:
         yield policy.errors_live.alpha_share, partial(ErrorsGate, policy.errors_live, Stage.LIVE)
     if policy.budget is not None:
-        yield policy.budget.alpha_share, partial(BudgetGate, policy.budget)
+        by_cluster = policy.errors_live is not None and policy.errors_live.count_clusters
+        yield policy.budget.alpha_share, partial(BudgetGate, policy.budget, count_clusters=by_cluster)
 
 
 def _watching(policy: GatePolicy) -> Iterator[Gate[Any]]:

@@ -118,12 +118,16 @@ class LatencyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BudgetPolicy:
-    """budget.burn: how fast the candidate alone spends the service's error budget."""
+    """budget.burn: how fast the candidate spends the service's error budget.
+
+    Errors are counted by cluster where ``errors_live`` counts them so: both look at the same requests.
+    """
 
     alpha_share: float = 0.3
     objective_ratio: float = 0.999  # of requests answered without server error
     rollback_burn: float = 2.0
     freeze_burn: float = 4.0
+    guard_ratio: float = 1.5  # of the error ratios, candidate over stable: a burn that both share blames nobody
     requests_min: int = 50
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 

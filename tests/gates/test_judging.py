@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 
 from gates.accuracy_shadow import PairedAccuracyGate
+from gates.budget import BudgetGate
 from gates.calibration_shadow import CalibrationGate
 from gates.errors import ErrorsGate
 from gates.evidence import Answer, ArmCounts, LabelledPair, Look, SlicePairs
 from gates.gate import Timing
 from gates.latency import LatencyGate, Percentile
 from gates.outcome import Outcome
-from gates.policy import CalibrationPolicy, LatencyPolicy, LiveErrorsPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy
+from gates.policy import (
+    BudgetPolicy,
+    CalibrationPolicy,
+    LatencyPolicy,
+    LiveErrorsPolicy,
+    PairedAccuracyPolicy,
+    ShadowErrorsPolicy,
+)
 from gates.verdict import Stage, Window
 from serving.contract import latency_edges_ms
 from tests.gates.support import EDGES_MS, NONE_TIMED, latencies
@@ -228,6 +236,71 @@ class TestErrors:
         """A guard for few requests that passes is none: lessons, suna 3403."""
         _, verdict = after(self.shadow, [minute(candidate_share=0.0, stable=plain(90), shadow=plain(90))])
         assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+class TestBudget:
+    gate = BudgetGate(BudgetPolicy(), **LEVELS)
+
+    def test_a_candidate_that_burns_alone_fails_and_freezes(self):
+        looks = [minute(i, stable=plain(1000, 1), candidate=plain(1000, 10)) for i in range(1, 4)]
+        _, verdict = after(self.gate, looks)
+        assert (verdict.outcome, verdict.freezes, verdict.advisory) == (Outcome.FAIL, True, False)
+        assert verdict.value == pytest.approx(10.0)
+        assert "stable 3 of 3,000 requests" in verdict.reason
+
+    @pytest.mark.parametrize("share", [0.05, 0.5])
+    def test_an_incident_of_the_whole_service_blames_nobody(self, share):
+        """Ten minutes in which both versions fail one request in twenty: held, not rolled back, nothing frozen."""
+        rng = np.random.default_rng(4)
+        for _ in range(60):
+            looks = []
+            for sequence in range(1, 31):
+                error = 0.05 if 10 < sequence <= 20 else 0.001
+                requests = int(rng.binomial(1200, share))
+                arms = [plain(n, int(rng.binomial(n, error))) for n in (1200 - requests, requests)]
+                looks.append(minute(sequence, stable=arms[0], candidate=arms[1]))
+            assert not any_failure(self.gate, looks)
+            _, verdict = after(self.gate, looks)
+            assert verdict.outcome is Outcome.INCONCLUSIVE
+            assert verdict.reason.startswith("Both versions burn") or "not settled" in verdict.reason
+        assert "an incident of the service, not of this version" in verdict.reason
+
+    def test_a_candidate_that_is_the_worse_one_in_an_incident_fails(self):
+        looks = [minute(i, stable=plain(1000, 20), candidate=plain(300, 30)) for i in range(1, 6)]
+        _, verdict = after(self.gate, looks)
+        assert verdict.outcome is Outcome.FAIL
+
+    def test_burning_a_little_faster_than_a_stable_that_burns_is_below_the_guard(self):
+        looks = [minute(i, stable=plain(10_000, 100), candidate=plain(10_000, 140)) for i in range(1, 30)]
+        state, verdict = after(self.gate, looks)
+        assert state.ratio.peak > math.log(1 / LEVELS["alpha"])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+
+    def test_after_a_promotion_nobody_is_left_to_compare_with_and_the_objective_alone_decides(self):
+        """And what both burnt together before does not count against the version that is alone now."""
+        incident = [minute(i, stable=plain(1000, 50), candidate=plain(1000, 50)) for i in range(1, 6)]
+        calm = [minute(i, candidate_share=1.0, candidate=plain(1000, 1)) for i in range(6, 20)]
+        burning = [minute(i, candidate_share=1.0, stable=plain(0), candidate=plain(1000, 10)) for i in range(20, 25)]
+        _, verdict = after(self.gate, [*incident, *calm])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        _, verdict = after(self.gate, [*incident, *calm, *burning])
+        assert verdict.outcome is Outcome.FAIL
+        assert "stable" not in verdict.reason
+
+    @pytest.mark.parametrize(("count_clusters", "outcome"), [(True, Outcome.INCONCLUSIVE), (False, Outcome.FAIL)])
+    def test_one_session_with_many_errors_is_one_event_where_they_are_counted_so(self, count_clusters, outcome):
+        gate = replace(self.gate, count_clusters=count_clusters)
+        burst = minute(
+            stable=replace(plain(20_000, 20), error_clusters=12), candidate=replace(plain(1000, 30), error_clusters=2)
+        )
+        _, verdict = after(gate, [burst])
+        assert verdict.outcome is outcome
+        assert verdict.value == pytest.approx(30.0)
+
+    def test_clean_traffic_is_certified_and_few_requests_are_not(self):
+        clean = minute(stable=plain(8000, 2), candidate=plain(8000, 2))
+        assert after(self.gate, [clean])[1].outcome is Outcome.PASS
+        assert after(self.gate, [minute(stable=plain(40), candidate=plain(40, 40))])[1].outcome is Outcome.INCONCLUSIVE
 
 
 def percentile(**changes):

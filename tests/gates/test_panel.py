@@ -9,7 +9,7 @@ import pytest
 from gates.evidence import Answer, ArmCounts, Fault, LabelledPair
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
-from gates.policy import GatePolicy, SlicePolicy
+from gates.policy import GatePolicy, LiveErrorsPolicy, SlicePolicy
 from gates.verdict import Stage, Window
 from tests.gates.support import JUDGING, NONE_TIMED, World, look, run
 
@@ -144,11 +144,19 @@ def test_a_failure_stays_whatever_comes_later():
 def test_burning_the_budget_four_times_too_fast_freezes_and_stays_frozen():
     state = PANEL.start()
     base = look(np.random.default_rng(0), 1, World(shadow_looks=0))
-    burning = ArmCounts(1000, 12, base.candidate.latency_counts)
+    burning = ArmCounts(1000, 30, base.candidate.latency_counts)
     state, verdicts = PANEL.look(state, replace(base, candidate=burning))
     assert next(v for v in verdicts if v.gate == "budget.burn").freezes
     _, verdicts = PANEL.look(state, look(np.random.default_rng(1), 2, World(shadow_looks=0, error=0)))
     assert next(v for v in verdicts if v.gate == "budget.burn").freezes
+
+
+def test_where_errors_are_counted_by_cluster_the_budget_counts_them_so_too():
+    panel = Panel(replace(JUDGING, errors_live=LiveErrorsPolicy(count_clusters=True)))
+    _, verdicts = panel.look(panel.start(), look(np.random.default_rng(0), 1, World(shadow_looks=0)))
+    burn = next(v for v in verdicts if v.gate == "budget.burn")
+    assert (burn.outcome, burn.advisory) == (Outcome.ERROR, True)
+    assert "error_clusters" in burn.reason
 
 
 @pytest.mark.parametrize(
