@@ -59,9 +59,10 @@ def debiased_l2(
 
     ``confidence``, ``correct``: one entry a case, the latter 0 or 1; at least two cases. The interval is the spread of
     the resampled squares around their own mean, moved to the estimate: resampling by itself adds the very bias that
-    the estimate removes. The draws are seeded by the number of cases alone, so the same answers give the same interval.
+    the estimate removes. The draws are seeded by the number of cases alone, so the same answers give the same interval,
+    in whatever order they come.
     """
-    order = np.argsort(confidence, kind="stable")
+    order = np.lexsort((correct, confidence))
     sorted_confidence, sorted_correct = confidence[order], correct[order]
     square = _debiased_square(sorted_confidence, sorted_correct, bins)
     draw = np.random.Generator(np.random.PCG64(len(order)))
@@ -72,15 +73,29 @@ def debiased_l2(
 
 
 def _debiased_square(confidence: Floats, correct: Floats, bins: int) -> float:
-    """Of cases sorted by confidence. Bins hold equal counts; from each squared distance goes its variance."""
+    """Of cases sorted by confidence. Bins hold about equal counts; from each squared distance goes its variance."""
     cases = len(confidence)
-    parts = max(min(bins, cases // 2), 1)
-    starts = np.arange(parts) * cases // parts
+    starts = _starts(confidence, bins)
     sizes = np.diff(np.append(starts, cases))
     accuracy = np.add.reduceat(correct, starts) / sizes
     distance = np.add.reduceat(confidence, starts) / sizes - accuracy
     noise = accuracy * (1 - accuracy) / np.maximum(sizes - 1, 1)
     return float((sizes / cases * (distance**2 - noise)).sum())
+
+
+def _starts(confidence: Floats, bins: int) -> list[int]:
+    """Where the bins begin: at equal counts, moved down to where a confidence first occurs.
+
+    Cases of one confidence stay together: divided, they would be told apart by the order they happen to be in. A bin
+    holds two cases at least, for one alone has no variance to take away.
+    """
+    cases = len(confidence)
+    wanted = np.searchsorted(confidence, confidence[np.arange(1, bins) * cases // bins])
+    starts = [0]
+    for start in wanted.tolist():
+        if start - starts[-1] >= 2 and cases - start >= 2:
+            starts.append(start)
+    return starts
 
 
 def _root(square: float) -> float:
