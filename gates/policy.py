@@ -5,10 +5,22 @@ all its gates together. It is divided among the configured gates in proportion t
 leaves its share to the others. ``promotion_alpha`` is the chance that one gate passes a release beyond its margin;
 every required gate must pass, so it needs no division (intersection-union test).
 
-A gate set to ``None`` is not judged.
+A gate set to ``None`` is not judged. A value that no gate could work with is a ``ValueError`` that names its field.
 """
 
+import math
 from dataclasses import dataclass, field
+
+
+def _require(policy: object, *fields: str, above: float = 0.0, below: float = math.inf) -> None:
+    """Each of ``fields`` (or every entry of it, and at least one) lies strictly between the bounds, or is None."""
+    for name in fields:
+        value = getattr(policy, name)
+        entries = value if isinstance(value, tuple) else (value,)
+        if value is None or (entries and all(above < entry < below for entry in entries)):
+            continue
+        asked = f"above {above:g}" + (f" and below {below:g}" if math.isfinite(below) else "")
+        raise ValueError(f"{name} must be {asked}, got {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,11 @@ class PairedAccuracyPolicy:
     pairs_min: int = 100
     required: bool = True
     bets: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.7)
+
+    def __post_init__(self) -> None:
+        _require(self, "alpha_share")
+        _require(self, "margin_points", below=100.0)
+        _require(self, "bets", below=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,11 @@ class LiveAccuracyPolicy:
     required: bool = False
     grid: tuple[float, ...] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0)
 
+    def __post_init__(self) -> None:
+        _require(self, "alpha_share")
+        _require(self, "margin_points", below=100.0)
+        _require(self, "grid", above=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPolicy:
@@ -69,6 +91,10 @@ class CalibrationPolicy:
     inclusion_probability_min: float | None = None
     bets: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.95)  # of the largest bet that cannot lose everything
 
+    def __post_init__(self) -> None:
+        _require(self, "alpha_share")
+        _require(self, "margin_gap", "margin_brier", "inclusion_probability_min", "bets", below=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class ShadowErrorsPolicy:
@@ -85,6 +111,11 @@ class ShadowErrorsPolicy:
     count_clusters: bool = False  # compare ``error_clusters``: errors that come in bursts are not independent
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
 
+    def __post_init__(self) -> None:
+        _require(self, "alpha_share", "margin_ratio")
+        _require(self, "error_ratio_max", below=1.0)
+        _require(self, "grid", above=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveErrorsPolicy:
@@ -97,6 +128,11 @@ class LiveErrorsPolicy:
     requests_min: int = 100  # live requests of the candidate
     count_clusters: bool = False
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
+
+    def __post_init__(self) -> None:
+        _require(self, "alpha_share", "margin_ratio")
+        _require(self, "error_ratio_max", below=1.0)
+        _require(self, "grid", above=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +151,11 @@ class LatencyPolicy:
     stable_requests_memory: int = 5_000  # the yardstick is the percentile of about so many requests before a look
     grid: tuple[float, ...] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 4.5)
 
+    def __post_init__(self) -> None:
+        _require(self, "p95_alpha_share", "p99_alpha_share", "p95_margin_ratio", "p99_margin_ratio")
+        _require(self, "p95_ms_max", "p99_ms_max", "stable_requests_min", "stable_requests_memory")
+        _require(self, "grid", above=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetPolicy:
@@ -131,6 +172,11 @@ class BudgetPolicy:
     requests_min: int = 50
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
+    def __post_init__(self) -> None:
+        _require(self, "alpha_share", "rollback_burn")
+        _require(self, "objective_ratio", below=1.0)
+        _require(self, "grid", above=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPolicy:
@@ -141,6 +187,9 @@ class ExperimentPolicy:
     inputs_guard: float = 0.05  # total variation distance between the versions' inputs
     samples_min: int = 200
 
+    def __post_init__(self) -> None:
+        _require(self, "alpha", below=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
@@ -150,6 +199,9 @@ class DriftPolicy:
     guard: float = 0.05  # total variation distance
     samples_min: int = 200
     disagreement_max: float = 0.1  # of mirrored requests
+
+    def __post_init__(self) -> None:
+        _require(self, "alpha", "disagreement_max", below=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +236,9 @@ class SuitePolicy:
     slice_accuracy_min: float | None = None  # floor of every slice with enough cases
     slice_floors: tuple[tuple[str, float], ...] = ()  # (slice, its own floor), however few its cases
 
+    def __post_init__(self) -> None:
+        _require(self, "alpha", below=0.5)
+
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
@@ -204,6 +259,10 @@ class GatePolicy:
     drift: DriftPolicy | None = field(default_factory=DriftPolicy)
     limits: LimitPolicy | None = field(default_factory=LimitPolicy)
     suite: SuitePolicy = field(default_factory=SuitePolicy)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.deadline_fraction < 1:
+            raise ValueError(f"deadline_fraction must be from 0 to below 1, got {self.deadline_fraction}")
 
     @property
     def alpha_shares(self) -> float:

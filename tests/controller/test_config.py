@@ -34,7 +34,7 @@ steps:
 on_deadline: roll_back
 gates:
   rollback_alpha: 0.005
-  accuracy_shadow: {bets: [0.1, 1]}
+  budget: {grid: [1.5, 2]}
   latency: null
   errors_live: {margin_ratio: 2}
   suite:
@@ -43,7 +43,7 @@ gates:
     )
     assert policy.steps == (Step(5.0, 30.0, 10), Step(100.0))
     assert (policy.mirror_pct, policy.on_deadline) == (50.0, OnDeadline.ROLL_BACK)
-    assert policy.gates.accuracy_shadow.bets == (0.1, 1.0)
+    assert policy.gates.budget.grid == (1.5, 2.0)
     assert (policy.gates.rollback_alpha, policy.gates.latency) == (0.005, None)
     assert policy.gates.errors_live.margin_ratio == 2.0
     assert policy.gates.suite.slice_floors == (("short", 0.7),)

@@ -1,0 +1,62 @@
+"""A policy that no gate could work with is refused where it is made, by the name of the field."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from controller.config import parse_policy
+from controller.errors import UsageError
+from gates.policy import (
+    BudgetPolicy,
+    CalibrationPolicy,
+    DriftPolicy,
+    ExperimentPolicy,
+    GatePolicy,
+    LatencyPolicy,
+    LiveAccuracyPolicy,
+    LiveErrorsPolicy,
+    PairedAccuracyPolicy,
+    ShadowErrorsPolicy,
+    SuitePolicy,
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "field", "value"),
+    [
+        (LatencyPolicy(), "p99_alpha_share", 0.0),
+        (LatencyPolicy(), "p95_alpha_share", -1.0),
+        (LatencyPolicy(), "p95_ms_max", 0.0),
+        (LatencyPolicy(), "stable_requests_min", 0),
+        (LatencyPolicy(), "p95_margin_ratio", math.nan),
+        (PairedAccuracyPolicy(), "margin_points", 0.0),
+        (PairedAccuracyPolicy(), "bets", ()),
+        (PairedAccuracyPolicy(), "bets", (0.5, 1.0)),
+        (LiveAccuracyPolicy(), "grid", (1.0,)),
+        (CalibrationPolicy(), "alpha_share", 0.0),
+        (CalibrationPolicy(), "inclusion_probability_min", 0.0),
+        (ShadowErrorsPolicy(), "error_ratio_max", 0.0),
+        (LiveErrorsPolicy(), "margin_ratio", 0.0),
+        (BudgetPolicy(), "objective_ratio", 1.0),
+        (BudgetPolicy(), "grid", (1.5, 0.5)),
+        (ExperimentPolicy(), "alpha", 0.0),
+        (DriftPolicy(), "disagreement_max", 0.0),
+        (SuitePolicy(), "alpha", 0.5),
+        (GatePolicy(), "deadline_fraction", 1.0),
+    ],
+)
+def test_a_value_that_no_gate_could_work_with_is_refused_by_name(policy, field, value):
+    with pytest.raises(ValueError, match=f"{field} must be "):
+        replace(policy, **{field: value})
+
+
+def test_none_switches_an_objective_off_and_is_no_wrong_number():
+    assert LatencyPolicy(p95_ms_max=None, p99_ms_max=None).p95_ms_max is None
+    assert CalibrationPolicy(inclusion_probability_min=None).inclusion_probability_min is None
+
+
+def test_in_a_policy_file_it_is_a_usage_error_with_its_line():
+    text = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: m\ngates:\n  latency:\n    p99_alpha_share: 0\n"
+    with pytest.raises(UsageError, match=r"line 6: gates\.latency: .*p99_alpha_share must be above 0, got 0"):
+        parse_policy(text)
