@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import pytest
 from suites.intents.demo.installation import Installation, installation
 
 CHECKPOINTS = Path(__file__).parents[2] / "suites/intents/checkpoints"
-DEMO_POLICY = Path(__file__).parents[2] / "suites/intents/demo/policy.yaml"
+POLICY = Path(__file__).with_name("policy.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +86,12 @@ def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> A
 def site(tmp_path: Path) -> Iterator[Site]:
     """An installation with v1 in production. Afterwards nothing of it may be left running."""
     home = tmp_path / "home"
-    with installation(home, DEMO_POLICY, lambda _: None) as serin:
+    with installation(home, POLICY, lambda _: None) as serin:
         place = Site(serin)
         place.register("v1")
         eventually(lambda: place.phase("1") == "promoted", within_s=60, what="version 1 in production")
         yield place
-    left = [p.info["pid"] for p in psutil.process_iter(["pid", "cmdline"]) if str(home) in " ".join(p.info["cmdline"] or [])]
+    left = [
+        p.info["pid"] for p in psutil.process_iter(["pid", "cmdline"]) if str(home) in " ".join(p.info["cmdline"] or [])
+    ]
     assert not left, f"still running: {left}"
-
-
-def resume(site: Site, name: str) -> None:
-    site.signal(name, signal.SIGCONT)

@@ -1,0 +1,37 @@
+"""Real models on the real path: registered, judged, promoted or rolled back, reported."""
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Site, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+def test_a_better_model_is_promoted_and_a_worse_one_is_not(site: Site) -> None:
+    """v2 goes to production through shadow and canary; v3 is stopped by accuracy before a user sees it."""
+    with site.load() as load:
+        site.register("v2")
+        eventually(lambda: site.phase("2") == "probation", within_s=150, what="version 2 promoted")
+        site.register("v3")
+        eventually(lambda: site.phase("3") == "rolled_back", within_s=120, what="version 3 rolled back")
+    assert (load["failed"], load["failures"]) == (0, {})
+    assert set(load["by_version"]) == {"1", "2"}
+    assert site.serin.serving_version() == "2"
+    blamed = site.release("3")["state"]["blamed"]
+    assert "accuracy.shadow" in blamed or "calibration.shadow" in blamed  # lost answers cost probabilities too
+    phases = [e["payload"]["phase"] for e in site.entries("intent-v2-1") if e["kind"] == "PhaseEntered"]
+    assert phases[:6] == ["preflight", "suite", "shadow", "canary", "canary", "promoting"]
+    _people_can_read_it(site)
+
+
+def _people_can_read_it(site: Site) -> None:
+    page, document = site.serin.serin("report", "intent-v3-1").splitlines()
+    with open(page, encoding="utf-8") as file:
+        assert "was rolled back" in file.read()
+    with open(document, encoding="utf-8") as file:
+        assert json.load(file)["schema"] == "serin.report/v1"
+    assert "release of version 3" in site.serin.serin("status")
+    assert "rolled_back" in site.serin.serin("release", "list")
+    site.serin.serin("freeze", "intent", "--reason", "end of the test")
