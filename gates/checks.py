@@ -1,7 +1,7 @@
 """Is the evidence of a look usable? Bad evidence is an error that names the field; never a pass, never a crash."""
 
-import itertools
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +25,9 @@ class Problem:
     reason: str
 
 
+Odd = list[tuple[int, LabelledPair]]  # pairs that need a closer look, with their places
+
+
 def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tuple[Problem, ...]:
     """All that is wrong with ``look``, given the sequence number and window end of the look accepted before it."""
     found = [Problem(LOOK, reason) for reason in _order(look, last_sequence, last_end_s)]
@@ -32,8 +35,9 @@ def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tup
         return tuple(found)
     found += [Problem(fault.source, f"{fault.source}: {fault.reason}") for fault in look.faults]
     found += [Problem(METRICS, reason) for reason in _counts(look)]
-    found += [Problem(LABELS, reason) for reason in _labels(look)]
-    found += [Problem(PREDICTIONS, reason) for reason in _predictions(look)]
+    odd = _odd(look.pairs)
+    found += [Problem(LABELS, reason) for reason in _labels(look, odd)]
+    found += [Problem(PREDICTIONS, reason) for reason in _predictions(look, odd)]
     return tuple(found)
 
 
@@ -52,10 +56,11 @@ def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator
 
 def _counts(look: Look) -> Iterator[str]:
     edges = look.latency_edges_ms
-    if not all(is_number(edge) and edge > 0 for edge in edges):
-        yield "latency_edges_ms: an edge is not a positive number"
-    elif any(low >= high for low, high in itertools.pairwise(edges)):
-        yield "latency_edges_ms: the edges do not increase"
+    if not _are_increasing(edges):
+        what = "the edges do not increase"
+        if not all(is_number(edge) and edge > 0 for edge in edges):
+            what = "an edge is not a positive number"
+        yield f"latency_edges_ms: {what}"
     if not any(fault.source == METRICS for fault in look.faults):
         if look.candidate_share > 0 and look.candidate is None:
             yield f"candidate: no counts, though it served {look.candidate_share:.0%} of the traffic"
@@ -76,7 +81,7 @@ def _arm(name: str, arm: ArmCounts, edges: int) -> Iterator[str]:
         yield f"{name}.errors: {arm.errors} errors of {arm.requests} requests"
     if arm.error_clusters is not None and not (_is_count(arm.error_clusters) and arm.error_clusters <= arm.errors):
         yield f"{name}.error_clusters: {arm.error_clusters!r} of {arm.errors} errors"
-    if not all(_is_count(count) for count in arm.latency_counts):
+    if not _are_counts(arm.latency_counts):
         yield f"{name}.latency_counts: an entry is not a count"
     elif len(arm.latency_counts) != edges + 1:
         yield f"{name}.latency_counts: {len(arm.latency_counts)} entries for {edges} edges, expected {edges + 1}"
@@ -84,12 +89,12 @@ def _arm(name: str, arm: ArmCounts, edges: int) -> Iterator[str]:
         yield f"{name}.latency_counts: {sum(arm.latency_counts)} timed answers of {arm.requests} requests"
 
 
-def _labels(look: Look) -> Iterator[str]:
+def _labels(look: Look, odd: Odd) -> Iterator[str]:
     arms = (("stable_labels", look.stable_labels), ("candidate_labels", look.candidate_labels))
     for name, labels in arms:
         if labels is not None:
             yield from _label_counts(name, labels)
-    for place, pair in enumerate(look.pairs):
+    for place, pair in odd:
         if not isinstance(pair.truth, str) or not pair.truth:
             yield f"pairs[{place}].truth: {pair.truth!r} is not a class"
 
@@ -101,16 +106,15 @@ def _label_counts(name: str, labels: LabelCounts) -> Iterator[str]:
         yield f"{name}.wrong: {labels.wrong} wrong of {labels.labelled} labelled"
 
 
-def _predictions(look: Look) -> Iterator[str]:
+def _predictions(look: Look, odd: Odd) -> Iterator[str]:
     for field in ("pairs_agreed", "pairs_disagreed"):
         if not _is_count(getattr(look, field)):
             yield f"{field}: {getattr(look, field)!r} is not a count"
     for part in look.slice_pairs:
         if not (_is_count(part.agreed) and _is_count(part.disagreed)):
             yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
-    for place, pair in enumerate(look.pairs):
-        if not _is_usable(pair):
-            yield from _pair(f"pairs[{place}]", pair)
+    for place, pair in odd:
+        yield from _pair(f"pairs[{place}]", pair)
     profiles = (("stable_profile", look.stable_profile), ("candidate_profile", look.candidate_profile))
     for name, profile in profiles:
         if profile is not None:
@@ -126,7 +130,7 @@ def _profile(name: str, profile: Profile, look: Look) -> Iterator[str]:
         if getattr(profile, field) and len(getattr(profile, field)) != length:
             yield f"{name}.{field}: {len(getattr(profile, field))} entries, expected {length}"
     for field in ("token_counts", "class_counts", "confidence_counts"):
-        if not all(_is_count(count) for count in getattr(profile, field)):
+        if not _are_counts(getattr(profile, field)):
             yield f"{name}.{field}: an entry is not a count"
     totals = (profile.tokens, profile.unknown_tokens, profile.truncated, profile.requests)
     if not all(_is_count(total) for total in totals):
@@ -135,19 +139,31 @@ def _profile(name: str, profile: Profile, look: Look) -> Iterator[str]:
         yield f"{name}: unknown_tokens or truncated exceed what they are part of"
 
 
-def _is_usable(pair: LabelledPair) -> bool:
-    """Nearly every pair is; ``_pair`` finds the words for the others."""
-    stable, candidate = pair.stable, pair.candidate
-    numbers = (stable.confidence, candidate.confidence, pair.inclusion_probability, stable.brier, candidate.brier)
-    return (
-        all(type(number) is float for number in numbers)
-        and 0 <= numbers[0] <= 1
-        and 0 <= numbers[1] <= 1
-        and 0 < numbers[2] <= 1
-        and 0 <= numbers[3] <= 2
-        and 0 <= numbers[4] <= 2
-        and not pair.directed
-    )
+def _odd(pairs: tuple[LabelledPair, ...]) -> Odd:
+    """The pairs that are not plainly usable: next to none. ``_pair`` and ``_labels`` find out what is wrong, if it is.
+
+    Written out, for it reads every number of every pair at every look.
+    """
+    found = []
+    for place, pair in enumerate(pairs):
+        stable, candidate, chance = pair.stable, pair.candidate, pair.inclusion_probability
+        if not (
+            type(stable.confidence) is float
+            and type(candidate.confidence) is float
+            and type(stable.brier) is float
+            and type(candidate.brier) is float
+            and type(chance) is float
+            and 0.0 <= stable.confidence <= 1.0
+            and 0.0 <= candidate.confidence <= 1.0
+            and 0.0 <= stable.brier <= 2.0
+            and 0.0 <= candidate.brier <= 2.0
+            and 0.0 < chance <= 1.0
+            and type(pair.truth) is str
+            and pair.truth
+            and not (pair.directed and stable.label == candidate.label)
+        ):
+            found.append((place, pair))
+    return found
 
 
 def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
@@ -170,6 +186,20 @@ def _answer(name: str, answer: Answer) -> Iterator[str]:
 def is_within(value: object, high: float) -> bool:
     """A number between 0 and ``high``, but for what single precision rounds."""
     return isinstance(value, float | int) and not isinstance(value, bool) and -_ROUNDING <= value <= high + _ROUNDING
+
+
+def _are_increasing(edges: tuple[float, ...]) -> bool:
+    """Positive finite numbers, each above the one before."""
+    if not edges:
+        return True
+    numbers = set(map(type, edges)) == {float} or all(map(is_number, edges))
+    return numbers and edges[0] > 0 and edges[-1] < math.inf and all(map(operator.lt, edges, edges[1:]))
+
+
+def _are_counts(values: tuple[int, ...]) -> bool:
+    if set(map(type, values)) == {int}:
+        return min(values) >= 0
+    return all(map(_is_count, values))
 
 
 def _is_count(value: object) -> bool:

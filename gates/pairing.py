@@ -28,9 +28,10 @@ class Losses:
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
-        plus = sum(pair.stable.label == pair.truth != pair.candidate.label for pair in pairs)
-        minus = sum(pair.candidate.label == pair.truth != pair.stable.label for pair in pairs)
-        resolved = sum(pair.stable.label != pair.candidate.label for pair in pairs)
+        apart = [pair for pair in pairs if pair.stable.label != pair.candidate.label]
+        resolved = len(apart)
+        plus = sum(pair.stable.label == pair.truth for pair in apart)
+        minus = sum(pair.candidate.label == pair.truth for pair in apart)
         counted = self.counted or agreed + disagreed > 0
         agreed_waiting, disagreed_waiting = self.agreed_waiting + agreed, self.disagreed_waiting + disagreed
         settled = len(pairs) - resolved
