@@ -4,6 +4,7 @@ The general form of F2, for confidence gaps and Brier scores: one float per bet 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,29 @@ class MeanTest:
         return BetState(log_capital=(0.0,) * len(self.bets))
 
     def add(self, state: BetState, values: Values, weights: Values) -> BetState:
-        if not len(values):
-            return state
-        sizes = np.array(self.bets) / (self.span + self.null)
-        steps = np.log1p(np.outer((values - self.null) * weights, sizes)).sum(axis=0)
-        capital = tuple(before + float(step) for before, step in zip(state.log_capital, steps, strict=True))
-        return BetState(capital, max(state.peak, log_mean_exp(capital)))
+        return add_all([(self, state, values)], weights)[0]
+
+
+_RUN = 32  # so many factors, each at least 1 - bet and at most 2, are multiplied before a logarithm is taken
+
+
+def add_all(questions: Sequence[tuple[MeanTest, BetState, Values]], weights: Values) -> list[BetState]:
+    """One look's values (one entry per weight) added to the states of several tests with the same bets, in one go."""
+    if not len(weights):
+        return [state for _, state, _ in questions]
+    tests = [test for test, _, _ in questions]
+    nulls = np.array([[test.null] for test in tests])
+    sizes = np.array(tests[0].bets) / np.array([[test.span + test.null] for test in tests])
+    runs = -(-len(weights) // _RUN)
+    surplus = np.zeros((len(tests), runs * _RUN))
+    surplus[:, : len(weights)] = (np.stack([values for _, _, values in questions]) - nulls) * weights
+    factors = surplus.reshape(len(tests), 1, runs, _RUN) * sizes[:, :, np.newaxis, np.newaxis] + 1
+    steps = np.log(factors.prod(axis=3)).sum(axis=2).tolist()
+    found = []
+    for (_, state, _), gained in zip(questions, steps, strict=True):
+        capital = tuple(map(float.__add__, state.log_capital, gained))
+        found.append(BetState(capital, max(state.peak, log_mean_exp(capital))))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +85,23 @@ class MeanBounds:
     def add(self, values: Values, weights: Values, span: float, alpha: float) -> "MeanBounds":
         if not len(values):
             return self
-        unit = (values / span + 1) / 2
+        unit = values * (0.5 / span) + 0.5
+        weighted = weights * unit
+        added, total, squares = float(weights.sum()), float(weighted.sum()), float(weighted @ unit)
         before = max(self.weight, 1e-12)
         mean = (0.5 + self.total) / (self.weight + 1)
         variance = (0.25 + max(self.squares - self.total**2 / before, 0.0)) / (self.weight + 1)
-        added = float(weights.sum())
+        around = max(squares - 2 * mean * total + mean**2 * added, 0.0)  # the sum of squared distances from the mean
         seen = self.weight + added
         step = min(math.sqrt(2 * math.log(2 / alpha) / (variance * seen * math.log(1 + seen))), 0.5)
         return MeanBounds(
             count=self.count + len(values),
             weight=seen,
-            total=self.total + float((weights * unit).sum()),
-            squares=self.squares + float((weights * unit**2).sum()),
+            total=self.total + total,
+            squares=self.squares + squares,
             step_sum=self.step_sum + step * added,
-            step_total=self.step_total + step * float((weights * unit).sum()),
-            spread=self.spread - (math.log1p(-step) + step) * float((weights * (unit - mean) ** 2).sum()),
+            step_total=self.step_total + step * total,
+            spread=self.spread - (math.log1p(-step) + step) * around,
         )
 
     def mean(self, span: float) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gates.bounded import BetState, MeanBounds, MeanTest, Values
+from gates.bounded import BetState, MeanBounds, MeanTest, Values, add_all
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import Answer, LabelledPair, Look
 from gates.gate import Timing, settle
@@ -85,12 +85,22 @@ class CalibrationGate:
         brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
         harmful, brier_harmful = self._test(policy.tolerance_gap), self._test(policy.tolerance_brier)
         safe, safe_own = self._test(-policy.margin_gap), self._test(-policy.margin_gap, _GAP_SPAN)
+        found = add_all(
+            [
+                *_both(harmful, state.harm_gap, change),
+                *_both(safe, state.safe_change, change),
+                *_both(safe_own, state.safe_own, own),
+                (brier_harmful, state.harm_brier, brier),
+                (self._test(-policy.margin_brier), state.safe_brier, -brier),
+            ],
+            weights,
+        )
         return CalibrationState(
-            harm_gap=_both(harmful, state.harm_gap, change, weights),
-            harm_brier=brier_harmful.add(state.harm_brier, brier, weights),
-            safe_change=_both(safe, state.safe_change, change, weights),
-            safe_own=_both(safe_own, state.safe_own, own, weights),
-            safe_brier=self._test(-policy.margin_brier).add(state.safe_brier, -brier, weights),
+            harm_gap=Sides(*found[0:2]),
+            safe_change=Sides(*found[2:4]),
+            safe_own=Sides(*found[4:6]),
+            harm_brier=found[6],
+            safe_brier=found[7],
             change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
             own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
             brier=state.brier.add(brier, weights, _CHANGE_SPAN, self.promotion_alpha),
@@ -187,6 +197,6 @@ def _gap(answer: Answer, truth: str) -> float:
     return answer.confidence - (answer.label == truth)
 
 
-def _both(test: MeanTest, sides: Sides, values: Values, weights: Values) -> Sides:
+def _both(test: MeanTest, sides: Sides, values: Values) -> list[tuple[MeanTest, BetState, Values]]:
     """Against a mean above ``test.null`` (or, for the certificate, below its mirror image), on either side."""
-    return Sides(test.add(sides.high, values, weights), test.add(sides.low, -values, weights))
+    return [(test, sides.high, values), (test, sides.low, -values)]
