@@ -64,7 +64,7 @@ def mean_bounds(counts: Trinomial, bets: Sequence[float], alpha: float) -> tuple
     """Bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
     threshold = math.log(2 / alpha)
     edge = 1 - 1e-9
-    inside, step = counts.mean * edge, 3 * math.sqrt(counts.plus + counts.minus + 1) / max(counts.total, 1)
-    high = boundary(lambda m: log_e_mean_at_least(counts, m, bets) < threshold, inside, edge, step)
-    low = boundary(lambda m: log_e_mean_at_most(counts, m, bets) < threshold, inside, -edge, step)
+    inside, step = counts.mean * edge, 5 * math.sqrt(counts.plus + counts.minus + 1) / max(counts.total, 1)
+    high = boundary(lambda m: log_e_mean_at_least(counts, m, bets) - threshold, inside, edge, step)
+    low = boundary(lambda m: log_e_mean_at_most(counts, m, bets) - threshold, inside, -edge, step)
     return low, high

@@ -11,6 +11,8 @@ convex set. The guess may depend on the past, so stable's probability is guessed
 import math
 from dataclasses import dataclass
 
+from scipy.optimize import brentq
+
 from gates.numerics import log_mean_exp
 from gates.ratio import NO_ARMS, Arms
 
@@ -55,14 +57,14 @@ class DifferenceTest:
 
     def _projection(self, arms: Arms, candidate: float, stable: float) -> float:
         """The candidate's probability at the point of H0 nearest to the guess; stable's is ``margin`` below it."""
-        low, high = max(candidate, self.margin), stable + self.margin
-        for _ in range(40):
-            middle = (low + high) / 2
-            other = middle - self.margin
-            slope = arms.candidate_total * (middle - candidate) / (middle * (1 - middle))
-            slope += arms.stable_total * (other - stable) / (other * (1 - other)) if other > 0 else -math.inf
-            low, high = (middle, high) if slope < 0 else (low, middle)
-        return high
+        margin, own, others = self.margin, arms.candidate_total, arms.stable_total
+
+        def slope(p: float) -> float:
+            """Of the divergence, times stable's variance, which has a pole where stable's probability is 0."""
+            q = p - margin
+            return own * (p - candidate) * q * (1 - q) / (p * (1 - p)) + others * (q - stable)
+
+        return float(brentq(slope, max(candidate, margin), stable + margin, xtol=1e-14, rtol=1e-13))
 
 
 def _clip(value: float, low: float, high: float) -> float:

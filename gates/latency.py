@@ -17,8 +17,10 @@ exact test stays.
 """
 
 import math
+import operator
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from gates.checks import METRICS
 from gates.evidence import ArmCounts, Look
@@ -119,17 +121,15 @@ class LatencyGate:
 
     def _yardstick(self, state: LatencyState) -> Yardstick | None:
         """From what stable did in earlier looks, as soon as that is enough; None where it lies beyond the last edge."""
-        total = sum(state.stable_counts)
-        if total < self.asked.stable_requests_min:
+        reached = list(accumulate(state.stable_counts))
+        if not reached or reached[-1] < self.asked.stable_requests_min:
             return None
-        seen = 0.0
-        for edge, count in zip(state.edges_ms, state.stable_counts, strict=False):
-            seen += count
-            if seen >= self.asked.quantile * total:
-                limit = edge * self.asked.margin_ratio * _SLACK
-                later = state.edges_ms[bisect_right(state.edges_ms, limit) - 1]
-                return Yardstick(edge, later)
-        return None
+        place = bisect_left(reached, self.asked.quantile * reached[-1])
+        if place == len(state.edges_ms):
+            return None
+        edge = state.edges_ms[place]
+        limit = edge * self.asked.margin_ratio * _SLACK
+        return Yardstick(edge, state.edges_ms[bisect_right(state.edges_ms, limit) - 1])
 
     def _compare(
         self,
@@ -270,9 +270,9 @@ def _remember(state: LatencyState, look: Look, requests_max: int) -> LatencyStat
         return replace(
             state, edges_ms=look.latency_edges_ms, stable_counts=tuple(map(float, look.stable.latency_counts))
         )
-    counts = [before + now for before, now in zip(state.stable_counts, look.stable.latency_counts, strict=True)]
-    fading = min(1.0, requests_max / max(sum(counts), 1.0))
-    return replace(state, stable_counts=tuple(fading * count for count in counts))
+    counts = tuple(map(operator.add, state.stable_counts, look.stable.latency_counts))
+    fading = requests_max / max(sum(counts), 1.0)
+    return replace(state, stable_counts=counts if fading >= 1 else tuple([fading * count for count in counts]))
 
 
 def _above(arm: ArmCounts, edges: tuple[float, ...], edge_ms: float) -> tuple[int, int]:

@@ -11,24 +11,28 @@ def log_mean_exp(values: Sequence[float]) -> float:
 
 
 def boundary(
-    accepts: Callable[[float], bool], inside: float, outside: float, step: float, *, halvings: int = 8
+    excess: Callable[[float], float], inside: float, outside: float, step: float, *, tolerance: float = 0.01
 ) -> float:
-    """Where ``accepts`` turns from true (at ``inside``) to false (towards ``outside``), erring to the outside.
+    """Where ``excess`` turns from negative (at ``inside``) to positive (towards ``outside``), erring to the outside.
 
-    ``step`` is a guess of the distance: it is doubled until it goes far enough, and the last stretch is then halved
-    ``halvings`` times. The answer is ``outside`` itself where everything up to it is accepted.
+    ``step`` is a guess of the distance: it is doubled until it goes far enough. The rest is false position (Illinois),
+    until the answer is known to a hundredth of its distance. It is ``outside`` itself where ``excess`` is negative
+    everywhere up to it.
     """
+    start, below, length = inside, excess(inside), abs(outside - inside)
     away = 1 if outside > inside else -1
-    while accepts(reached := inside + away * min(step, abs(outside - inside))):
-        if reached == outside or step >= abs(outside - inside):
+    while (over := excess(reached := start + away * min(step, length))) < 0:
+        if step >= length:
             return outside
-        inside, step = reached, 2 * step
-    for _ in range(halvings):
-        middle = (inside + reached) / 2
-        if accepts(middle):
-            inside = middle
+        inside, below, step = reached, over, 2 * step
+    while abs(reached - inside) > tolerance * abs(reached - start):
+        part = min(max(below / (below - over), 0.1), 0.9)  # over may be infinite
+        middle = inside + part * (reached - inside)
+        value = excess(middle)
+        if value < 0:
+            inside, below, over = middle, value, over / 2
         else:
-            reached = middle
+            reached, over, below = middle, value, below / 2
     return reached
 
 

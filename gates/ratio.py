@@ -6,8 +6,8 @@ that both versions share cancels, and so do ramps, because ``rho`` is the realis
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gates.exact import upper_tail
 from gates.numerics import log_mean_exp
@@ -99,6 +99,8 @@ class RatioTest:
 
     def add_at(self, state: RatioState, arms: Arms, share: float) -> RatioState:
         """One window at a share that is known otherwise, strictly between 0 and 1."""
+        if not arms.events:
+            return RatioState(state.log_e, state.peak, state.arms + arms, state.expected)
         steps = _log_likelihoods(self.alternatives, arms, share)
         (base,) = _log_likelihoods((self.null,), arms, share)
         log_e = tuple(before + step - base for before, step in zip(state.log_e, steps, strict=True))
@@ -110,10 +112,16 @@ class RatioTest:
         )
 
 
-def _log_likelihoods(ratios: Sequence[float], arms: Arms, share: float) -> list[float]:
+def _log_likelihoods(ratios: tuple[float, ...], arms: Arms, share: float) -> list[float]:
     """Of each ratio, up to a term that does not depend on it."""
-    events = arms.events
-    return [arms.candidate_events * math.log(ratio) - events * math.log1p((ratio - 1) * share) for ratio in ratios]
+    own, events = arms.candidate_events, arms.events
+    return [own * log - events * math.log1p(excess * share) for log, excess in _logs(ratios)]
+
+
+@lru_cache(maxsize=64)
+def _logs(ratios: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """(ln r, r - 1) of each ratio: the grids are few and the same at every look."""
+    return tuple((math.log(ratio), ratio - 1) for ratio in ratios)
 
 
 # The ratios for which a confidence sequence says yes or no: 1/20 to 20, in steps of about 13 %.
@@ -131,7 +139,7 @@ class RatioBounds:
     log_likelihoods: tuple[float, ...] = (0.0,) * len(_GRID)
 
     def add(self, arms: Arms) -> "RatioBounds":
-        if not arms.comparable:
+        if not arms.comparable or not arms.events:
             return self
         steps = _log_likelihoods(_GRID, arms, arms.share)
         return RatioBounds(tuple(map(float.__add__, self.log_likelihoods, steps)))

@@ -31,13 +31,13 @@ class ShareState:
         The mixture is the method of Robbins (1970) for a Bernoulli probability, in closed form.
         """
         wins, losses = self.events, self.total - self.events
-        mixture = float(betaln(wins + 0.5, losses + 0.5) - betaln(0.5, 0.5))
+        least = float(betaln(wins + 0.5, losses + 0.5) - betaln(0.5, 0.5)) + math.log(alpha)
 
-        def kept(share: float) -> bool:
-            return mixture - _log_likelihood(share, wins, losses) < -math.log(alpha)
+        def excess(share: float) -> float:
+            return least - _log_likelihood(share, wins, losses)
 
-        step = 3 * math.sqrt(wins + 1) / max(self.total, 1)
-        return boundary(kept, self.share, 0.0, step), boundary(kept, self.share, 1.0, step)
+        step = 5 * math.sqrt(wins + 1) / max(self.total, 1)
+        return boundary(excess, self.share, 0.0, step), boundary(excess, self.share, 1.0, step)
 
 
 @dataclass(frozen=True, slots=True)
