@@ -75,6 +75,12 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
         help="requests that may wait; more get 503 at once (default: %(default)s)",
     )
     group.add_argument(
+        "--max-wait-ms",
+        type=float,
+        help="a request that would wait longer for those before it gets 503 at once; half of the latency objective "
+        "keeps the accepted within it under overload (default: only the queue limit refuses)",
+    )
+    group.add_argument(
         "--answer-timeout-s", type=float, default=limits.answer_timeout_s, help="then 504 (default: %(default)s)"
     )
 
@@ -112,6 +118,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         raise ValueError("--capture-ratio must be between 0 and 1")
     if arguments.batch_timeout_ms < 0 or arguments.answer_timeout_s <= 0:
         raise ValueError("--batch-timeout-ms and --answer-timeout-s must not be negative")
+    if arguments.max_wait_ms is not None and arguments.max_wait_ms <= 0:
+        raise ValueError("--max-wait-ms must be positive")
     if not (arguments.allow_open or is_loopback(arguments.host)):
         raise ValueError(f"--host {arguments.host} can be reached by other machines; --allow-open permits it")
     return Settings(
@@ -126,7 +134,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             text_chars_max=arguments.max_text_chars,
             texts_max=arguments.max_texts,
             queue_requests_max=arguments.queue_limit,
-            objective_ms=max(arguments.objective_ms, default=None),
+            wait_ms_max=arguments.max_wait_ms,
             answer_timeout_s=arguments.answer_timeout_s,
         ),
         batching=Batching(

@@ -1,8 +1,10 @@
-"""Who may wait: a bounded queue, bounded in time too where there is a latency objective.
+"""Who may wait: a bounded queue, bounded in time too where that is asked for.
 
 The time a request would wait is what waits before it, in estimated tokens, times the pace at which the workers have
-been answering. A queue that is bounded by count alone makes everyone late under overload; here those who are accepted
-are answered in time, and the rest know at once.
+been answering. A queue that is bounded by count alone makes everyone late under overload; bounded by time, those who
+are accepted are answered in time, and the rest know at once.
+
+Not by default: to the gates a refusal is an error, and a candidate that is slow must be found slow, not unreliable.
 """
 
 import math
@@ -15,9 +17,6 @@ from serving.settings import Limits
 _CHARS_PER_TOKEN: Final = 4
 _TOKENS_OF_A_TEXT: Final = 16  # its share of a call, special tokens included
 _DECAY: Final = 0.95
-_OBJECTIVE_RATIO: Final = 0.5
-"""How much of the objective the expected wait may fill: the rest is for texts that are longer than they look, and for
-calls that take longer than the last ones did."""
 
 
 class Admission:
@@ -46,9 +45,9 @@ class Admission:
         Raises:
             ApiError: 503 with Retry-After.
         """
-        objective_ms = self._limits.objective_ms
+        wait_ms_max = self._limits.wait_ms_max
         wait_s = self.wait_s
-        late = objective_ms is not None and wait_s * 1000 > _OBJECTIVE_RATIO * objective_ms
+        late = wait_ms_max is not None and wait_s * 1000 > wait_ms_max
         if late or self.requests >= self._limits.queue_requests_max:
             retry_s = max(1, math.ceil(wait_s))
             raise ApiError(503, "overloaded", "too many requests are waiting", headers={"retry-after": str(retry_s)})

@@ -9,7 +9,7 @@ for company while the engine is free unless told to: what arrives during one cal
 import bisect
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,10 +45,6 @@ class Piece:
     due_s: float
     taken: bool = field(default=False)
 
-    @property
-    def tokens(self) -> int:
-        return len(self.text.ids)
-
 
 class Pace:
     """Seconds that the engine takes for a token, padding included: a moving average of what calls took."""
@@ -61,36 +57,43 @@ class Pace:
 
 
 class Batcher:
-    """The texts that wait in a worker. ``call_s_max`` bounds what one call may take, beyond its first text."""
+    """The texts that wait in a worker. ``call_s_max`` bounds what one call may take, beyond its first text.
 
-    def __init__(self, pace: Pace, texts_max: int, call_s_max: float) -> None:
+    ``padded(tokens)`` is the width of a call whose longest text has so many tokens.
+    """
+
+    def __init__(
+        self, pace: Pace, texts_max: int, call_s_max: float, padded: Callable[[int], int] = lambda tokens: tokens
+    ) -> None:
         self._pace = pace
+        self._padded = padded
         self._texts_max = texts_max
         self._call_s_max = call_s_max
         self._tasks: dict[int, Task] = {}
-        self._by_due: list[tuple[float, int, Piece]] = []
-        self._by_tokens: list[tuple[int, int, Piece]] = []
+        self._by_due: list[tuple[float, int, int, Piece]] = []
+        self._by_width: list[tuple[int, int, Piece]] = []
         self._order = itertools.count()
 
     def __len__(self) -> int:
-        return len(self._by_tokens)
+        return len(self._by_width)
 
     def add(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
         task = Task(uid, len(texts))
         self._tasks[uid] = task
         cost_s = 0.0
         for index, text in enumerate(texts):
-            cost_s += (len(text.ids) + CALL_COST_TOKENS) * self._pace.token_s
+            width = self._padded(len(text.ids))
+            cost_s += (width + CALL_COST_TOKENS) * self._pace.token_s
             piece = Piece(task, index, text, now_s + PATIENCE_RATIO * cost_s)
             order = next(self._order)
-            heapq.heappush(self._by_due, (piece.due_s, order, piece))
-            bisect.insort(self._by_tokens, (piece.tokens, order, piece))
+            heapq.heappush(self._by_due, (piece.due_s, width, order, piece))
+            bisect.insort(self._by_width, (width, order, piece))
 
     def cancel(self, uid: int) -> None:
         """Forget what of a job is not yet in the engine."""
         if (task := self._tasks.pop(uid, None)) is not None:
             task.cancelled = True
-            self._by_tokens = [entry for entry in self._by_tokens if entry[2].task is not task]
+            self._by_width = [entry for entry in self._by_width if entry[2].task is not task]
 
     def finish(self, task: Task) -> None:
         """All texts of the job are answered."""
@@ -99,18 +102,17 @@ class Batcher:
     @property
     def is_full(self) -> bool:
         """Whether one call could not take more than what waits."""
-        return len(self._by_tokens) >= self._texts_max
+        return len(self._by_width) >= self._texts_max
 
     def take(self) -> list[Piece]:
         """The next call: the text that is due first, and those nearest to it in length that cost less with it."""
-        first = self._first()
-        low = bisect.bisect_left(self._by_tokens, (first[2].tokens, first[1]))
-        high = low + 1  # the call is by_tokens[low:high]
-        width = first[2].tokens
+        width, order = self._first()
+        low = bisect.bisect_left(self._by_width, (width, order))
+        high = low + 1  # the call is by_width[low:high]
         area_max = self._call_s_max / self._pace.token_s
         while high - low < self._texts_max:
-            lower = self._by_tokens[low - 1][0] if low else None
-            upper = self._by_tokens[high][0] if high < len(self._by_tokens) else None
+            lower = self._by_width[low - 1][0] if low else None
+            upper = self._by_width[high][0] if high < len(self._by_width) else None
             rows = high - low
             if lower is not None and (upper is None or width - lower <= upper - width):
                 if width > lower + CALL_COST_TOKENS or (rows + 1) * width > area_max:
@@ -123,14 +125,15 @@ class Batcher:
                 high += 1
             else:
                 break
-        pieces = [piece for _, _, piece in self._by_tokens[low:high]]
-        del self._by_tokens[low:high]
+        pieces = [piece for _, _, piece in self._by_width[low:high]]
+        del self._by_width[low:high]
         for piece in pieces:
             piece.taken = True
         return pieces
 
-    def _first(self) -> tuple[float, int, Piece]:
+    def _first(self) -> tuple[int, int]:
+        """Width and order of the text that is due first."""
         while True:
-            entry = heapq.heappop(self._by_due)
-            if not (entry[2].taken or entry[2].task.cancelled):
-                return entry
+            _, width, order, piece = heapq.heappop(self._by_due)
+            if not (piece.taken or piece.task.cancelled):
+                return width, order

@@ -67,6 +67,9 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._engine.tokenizer.tokenize(texts)
 
+    def width(self, tokens: int) -> int:
+        return self._engine.width(tokens)
+
     def predict(self, batch: Sequence[TokenizedText]) -> list[Row]:
         began_s = time.perf_counter()
         probabilities = self._engine.probabilities(batch)
@@ -90,7 +93,8 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
         self._call_s_max = _CALL_RATIO * settings.batching.objective_ms / 1000
 
     def __call__(self, lit_api: TextClassifier, device: str, worker_id: int, request_queue: WorkerEnd, *_: Any) -> None:
-        work = Work(Batcher(lit_api.pace, self._texts_max, self._call_s_max), lit_api.tokenize, lit_api.predict)
+        batcher = Batcher(lit_api.pace, self._texts_max, self._call_s_max, lit_api.width)
+        work = Work(batcher, lit_api.tokenize, lit_api.predict)
         try:
             request_queue.send_ready()
             sent_s = time.monotonic()

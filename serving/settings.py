@@ -16,14 +16,14 @@ class Provider(StrEnum):
 class Limits:
     """What a request may ask for, and how many may wait.
 
-    With ``objective_ms`` a request is refused at once when those before it would keep it waiting beyond that.
+    With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer.
     """
 
     body_bytes_max: int = 2**20
     text_chars_max: int = 20_000
     texts_max: int = 256
     queue_requests_max: int = 512
-    objective_ms: float | None = None
+    wait_ms_max: float | None = None
     answer_timeout_s: float = 30.0
 
 

@@ -100,6 +100,7 @@ def test_where_cuda_is_not_it_is_said(built_package: Path) -> None:
         (["--capture-ratio", "1.5"], "--capture-ratio"),
         (["--max-batch-size", "0"], "--max-batch-size"),
         (["--threads", "0"], "--threads"),
+        (["--max-wait-ms", "0"], "--max-wait-ms"),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(built_package: Path, flags: list[str], words: str) -> None:
@@ -224,8 +225,8 @@ def test_requests_before_the_warm_up_wait_and_are_counted(built_package: Path) -
 
 
 def test_overload_is_refused_at_once_and_the_accepted_are_in_time(built_package: Path) -> None:
-    """Where there is an objective, a queue that nobody would get through in time takes nobody in."""
-    with replica(built_package, "--objective-ms", "100") as running, ThreadPoolExecutor(1) as pool:
+    """A queue that nobody would get through in time takes nobody in."""
+    with replica(built_package, "--max-wait-ms", "50") as running, ThreadPoolExecutor(1) as pool:
         for _ in range(20):
             predict(running, texts=64)
         worker = running.family()[2]
