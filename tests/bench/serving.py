@@ -236,7 +236,7 @@ _FIGURES: Final[tuple[tuple[str, Callable[[Speed], float]], ...]] = (
 
 
 def _overload_rows(subject: Subject, rate_per_s: float) -> Iterator[Bar]:
-    objective = ("--objective-ms", f"{subject.objective_ms:g}")
+    objective = ("--objective-ms", f"{subject.objective_ms:g}", "--max-wait-ms", f"{subject.objective_ms / 2:g}")
     # A connection holds one request at a time: enough of them that those which wait do not thin out the offer.
     connections = int(OVERLOAD * rate_per_s * subject.objective_ms / 1000) + CONNECTIONS
     with replica(subject.package, *ONE_THREAD, *objective, version=VERSION) as it:
