@@ -39,15 +39,13 @@ def log_capitals(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> l
     Bets are shares of the largest one that cannot lose everything when ``mean_max`` is zero; for a larger mean they
     shrink so that no factor turns negative.
     """
-    capitals = []
-    for bet in bets:
-        size = bet / (1 + max(mean_max, 0.0))
-        capitals.append(
-            counts.plus * math.log1p(size * (1 - mean_max))
-            + counts.minus * math.log1p(-size * (1 + mean_max))
-            + counts.zero * math.log1p(-size * mean_max)
-        )
-    return capitals
+    largest = 1 + max(mean_max, 0.0)
+    won, lost, same = 1 - mean_max, 1 + mean_max, mean_max
+    log1p, plus, minus, zero = math.log1p, counts.plus, counts.minus, counts.zero
+    return [
+        plus * log1p(size * won) + minus * log1p(-size * lost) + zero * log1p(-size * same)
+        for size in [bet / largest for bet in bets]
+    ]
 
 
 def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gates.bounded import BetState, MeanBounds, MeanTest, Values, add_all
 from gates.checks import LABELS, PREDICTIONS
-from gates.evidence import Answer, LabelledPair, Look
+from gates.evidence import LabelledPair, Look
 from gates.gate import Timing, settle
 from gates.numerics import samples_to_settle
 from gates.outcome import Outcome
@@ -80,8 +80,8 @@ class CalibrationGate:
 
     def _add(self, state: CalibrationState, pairs: list[LabelledPair]) -> CalibrationState:
         policy, weights = self.policy, self._weights(pairs)
-        own = np.array([_gap(pair.candidate, pair.truth) for pair in pairs])
-        change = own - np.array([_gap(pair.stable, pair.truth) for pair in pairs])
+        own = np.array([pair.candidate.confidence - (pair.candidate.label == pair.truth) for pair in pairs])
+        change = own - np.array([pair.stable.confidence - (pair.stable.label == pair.truth) for pair in pairs])
         brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
         harmful, brier_harmful = self._test(policy.tolerance_gap), self._test(policy.tolerance_brier)
         safe, safe_own = self._test(-policy.margin_gap), self._test(-policy.margin_gap, _GAP_SPAN)
@@ -191,10 +191,6 @@ class CalibrationGate:
         if outcome is Outcome.PASS:
             return f"Calibration holds within {self.policy.margin_gap:g}: {seen}; Brier score {brier:+.3f}."
         return f"Calibration not settled yet: {seen}; {more(needed, samples, 'labelled pairs')}."
-
-
-def _gap(answer: Answer, truth: str) -> float:
-    return answer.confidence - (answer.label == truth)
 
 
 def _both(test: MeanTest, sides: Sides, values: Values) -> list[tuple[MeanTest, BetState, Values]]:
