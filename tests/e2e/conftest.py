@@ -91,6 +91,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         place.register("v1")
         eventually(lambda: place.phase("1") == "promoted", within_s=60, what="version 1 in production")
         yield place
+        print(serin.serin("status"))  # shown with a test that failed
     left = [
         p.info["pid"] for p in psutil.process_iter(["pid", "cmdline"]) if str(home) in " ".join(p.info["cmdline"] or [])
     ]

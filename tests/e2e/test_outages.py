@@ -48,7 +48,7 @@ def test_without_prometheus_nothing_is_promoted_and_users_are_served(site: Site)
 
 
 def test_rollback_needs_nothing_else(site: Site) -> None:
-    """With the controller, Prometheus and MLflow stopped, `serin rollback` moves every request; the registry follows."""
+    """With the controller, Prometheus and MLflow stopped, `serin rollback` moves every request; the alias follows."""
     stopped = ("controller", "prometheus", "mlflow")
     with site.load() as load:
         site.register("v2")

@@ -1,6 +1,7 @@
 """Real models on the real path: registered, judged, promoted or rolled back, reported."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -28,10 +29,8 @@ def test_a_better_model_is_promoted_and_a_worse_one_is_not(site: Site) -> None:
 
 def _people_can_read_it(site: Site) -> None:
     page, document = site.serin.serin("report", "intent-v3-1").splitlines()
-    with open(page, encoding="utf-8") as file:
-        assert "was rolled back" in file.read()
-    with open(document, encoding="utf-8") as file:
-        assert json.load(file)["schema"] == "serin.report/v1"
+    assert "was rolled back" in Path(page).read_text(encoding="utf-8")
+    assert json.loads(Path(document).read_text(encoding="utf-8"))["schema"] == "serin.report/v1"
     assert "release of version 3" in site.serin.serin("status")
     assert "rolled_back" in site.serin.serin("release", "list")
     site.serin.serin("freeze", "intent", "--reason", "end of the test")
