@@ -94,6 +94,20 @@ def signal_group(identity: ProcessIdentity, signal_number: int) -> None:
             os.killpg(identity.pid, signal_number)
 
 
+def end_process(identity: ProcessIdentity, *, within_s: float) -> bool:
+    """SIGTERM this process alone, whoever leads its group, and wait for its end. False where it still runs then."""
+    if runs(identity):
+        with contextlib.suppress(ProcessLookupError):  # it has ended since
+            os.kill(identity.pid, signal.SIGTERM)
+    pause = threading.Event()
+    deadline_s = time.monotonic() + within_s
+    while runs(identity):
+        if time.monotonic() > deadline_s:
+            return False
+        pause.wait(_POLL_S)
+    return True
+
+
 def end_groups(
     identities: Sequence[ProcessIdentity], *, grace_s: float, reap: Sequence[subprocess.Popen[bytes]]
 ) -> None:

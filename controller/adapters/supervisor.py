@@ -82,8 +82,7 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         self._home.mkdir(parents=True, exist_ok=True)
-        if (other := running_supervisor(self._home)) is not None:
-            raise UsageError(f"already up in {self._home}, as process {other.pid}: `serin down` ends it")
+        refuse_second(self._home)
         for name in end_leftovers(self._home, grace_s=self._grace_s):
             self._progress(f"ended {name}, left over from an earlier run")
         return self
@@ -193,6 +192,12 @@ def running_supervisor(home: Path) -> ProcessIdentity | None:
     """The supervisor that holds this home up, if one does. SIGTERM to it ends everything in order."""
     supervisor = _recorded(home).get(_SUPERVISOR)
     return supervisor if supervisor is not None and runs(supervisor) else None
+
+
+def refuse_second(home: Path) -> None:
+    """Raise UsageError where a supervisor holds this home up."""
+    if (other := running_supervisor(home)) is not None:
+        raise UsageError(f"already up in {home}, as process {other.pid}: `serin down` ends it")
 
 
 def end_leftovers(home: Path, *, grace_s: float = 15.0) -> list[str]:

@@ -10,16 +10,17 @@ from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_
 from controller.adapters.loopback import free_port
 from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
 from controller.adapters.processes import end_recorded
-from controller.adapters.processes_os import end_groups
+from controller.adapters.processes_os import end_process
 from controller.adapters.prometheus_server import prometheus_command, prometheus_config, prometheus_ready_url
-from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers, running_supervisor
+from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers, refuse_second, running_supervisor
+from controller.errors import PermanentError
 from controller.settings import Home, Settings
 from serving.contract import HEALTH_ROUTE
 
 LOOPBACK = "127.0.0.1"
 _END_WITHIN_S = 60.0  # it drains what it runs
 
-__all__ = ["end_everything", "free_port", "run_everything"]
+__all__ = ["end_everything", "free_port", "refuse_if_up", "run_everything"]
 
 
 def run_everything(
@@ -42,11 +43,21 @@ def run_everything(
             end_recorded(home.deployments)
 
 
-def end_everything(home: Home) -> list[str]:
-    """End what runs here, in order, or what an earlier run left behind; returns the names."""
+def refuse_if_up(home: Home) -> None:
+    """Raise UsageError where `serin up` runs in this home: nothing of what it relies on may be written then."""
+    refuse_second(home.path)
+
+
+def end_everything(home: Home, *, within_s: float = _END_WITHIN_S) -> list[str]:
+    """End what runs here, in order, or what an earlier run left behind; returns the names.
+
+    Raises:
+        PermanentError: `serin up` was told to end, and still runs after ``within_s``; nothing else was touched.
+    """
     supervisor = running_supervisor(home.path)
     if supervisor is not None:
-        end_groups([supervisor], grace_s=_END_WITHIN_S, reap=())
+        if not end_process(supervisor, within_s=within_s):
+            raise PermanentError(f"`serin up`, process {supervisor.pid}, still runs {within_s:g} s after SIGTERM")
         return ["serin up", *end_recorded(home.deployments)]
     return [*end_leftovers(home.path), *end_recorded(home.deployments)]
 

@@ -35,10 +35,11 @@ def up(
 
     Example: serin up --policy policy.yaml
     """
-    from controller.bootstrap.local import run_everything
+    from controller.bootstrap.local import refuse_if_up, run_everything
     from controller.bootstrap.stores import policies_of
 
     place = home_at(home)
+    refuse_if_up(place)
     settings = dataclasses.replace(
         _settings(place, free_ports=free_ports),
         registry_url=registry,

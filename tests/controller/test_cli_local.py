@@ -1,0 +1,79 @@
+"""`serin up` and `serin down`: what they refuse, and what they leave as it is."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from controller.adapters.supervisor import running_supervisor
+from controller.bootstrap.local import end_everything
+from controller.cli.app import app
+from controller.errors import PermanentError, UsageError
+from controller.settings import Home, Settings
+from tests.controller.envoy_support import eventually
+
+UP = """
+    import signal, sys, threading
+    from pathlib import Path
+    from controller.adapters.supervisor import ProcessSpec, Supervisor
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set() if "deaf" not in sys.argv else None)
+    home = Path(sys.argv[1])
+    kept = ProcessSpec("kept", (sys.executable, "-c", "import signal; signal.pause()"), lambda: True, home / "kept.log")
+    with Supervisor(home, [kept], progress=print, stopping=stopping) as supervisor:
+        supervisor.start()
+        supervisor.run()
+"""
+
+
+@contextmanager
+def up_in(home: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A supervisor of one program that, as under `timeout` or make, leads no process group of its own."""
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(UP), str(home), *flags]) as process:
+        try:
+            eventually(lambda: running_supervisor(home) is not None, what="the supervisor to run")
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    place = Home(tmp_path / "home")
+    place.save(Settings(gateway_port=18080))
+    return place
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_up_changes_nothing_of_the_first(home: Home) -> None:
+    """It is refused before it writes: settings, Envoy's bootstrap and Prometheus' configuration are in use."""
+    with up_in(home.path):
+        before = files(home.path)
+        result = CliRunner().invoke(app, ["up", "--free-ports", "--home", str(home.path)])
+        assert isinstance(result.exception, UsageError)
+        assert "already up" in str(result.exception)
+        assert files(home.path) == before
+
+
+def test_down_ends_an_up_that_leads_no_group(home: Home) -> None:
+    """Started by `timeout`, make or a script, `serin up` is in the group of another."""
+    with up_in(home.path) as process:
+        result = CliRunner().invoke(app, ["down", "--home", str(home.path)])
+        assert (result.exit_code, result.stdout) == (0, "Ended: serin up.\n")
+        assert process.wait(5) == 0
+
+
+def test_down_does_not_claim_what_it_has_not_done(home: Home) -> None:
+    """An error, and nothing of what still runs is taken away from under it."""
+    with up_in(home.path, "deaf") as process:
+        with pytest.raises(PermanentError, match=f"process {process.pid}, still runs"):
+            end_everything(home, within_s=0.2)
+        assert process.poll() is None
