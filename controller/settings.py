@@ -9,6 +9,7 @@ from controller.errors import UsageError
 
 HOME_VARIABLE = "SERIN_HOME"
 DEFAULT_HOME = Path(".serin")
+PORTS = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")  # of Settings
 _FILE = "settings.json"
 
 

@@ -4,13 +4,14 @@ import dataclasses
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
-from controller.settings import Home, Settings
+from controller.settings import PORTS, Home, Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +27,17 @@ def up(
     gateway_port: Annotated[int | None, typer.Option(help="Where clients send their requests.")] = None,
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Choose free ports for everything.")] = False,
     capture_text: Annotated[
-        bool, typer.Option("--capture-text", help="Keep sampled texts, so that label requests can show them.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--capture-text/--no-capture-text", help="Whether to keep sampled texts, so that label requests show them."
+        ),
+    ] = None,
     sticky_header: Annotated[str | None, typer.Option(help="Requests with one value of it keep their version.")] = None,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Envoy, the controller, and the model versions.
+
+    What is not given stays as it was in this home: settings.json there keeps it.
 
     Example: serin up --policy policy.yaml
     """
@@ -40,14 +46,13 @@ def up(
 
     place = home_at(home)
     refuse_if_up(place)
-    settings = dataclasses.replace(
-        _settings(place, free_ports=free_ports),
-        registry_url=registry,
-        capture_text=capture_text,
-        sticky_header=sticky_header,
-    )
-    if gateway_port is not None:
-        settings = dataclasses.replace(settings, gateway_port=gateway_port)
+    asked = {
+        "registry_url": registry,
+        "gateway_port": gateway_port,
+        "capture_text": capture_text,
+        "sticky_header": sticky_header,
+    }
+    settings = _settings(place, asked, free_ports=free_ports)
     for path in policy or []:
         _take_in(place, path)
     place.save(settings)
@@ -73,18 +78,14 @@ def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
     typer.echo(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
 
 
-def _settings(place: Home, *, free_ports: bool) -> Settings:
-    if not free_ports:
-        return place.load() if place.exists() else Settings()
+def _settings(place: Home, asked: Mapping[str, Any], *, free_ports: bool) -> Settings:
+    """Those of the home, or else the defaults, with what was asked for on top."""
     from controller.bootstrap.local import free_port
 
-    return Settings(
-        gateway_port=free_port(),
-        api_port=free_port(),
-        envoy_admin_port=free_port(),
-        prometheus_port=free_port(),
-        mlflow_port=free_port(),
-    )
+    found = place.load() if place.exists() else Settings()
+    ports = {name: free_port() for name in PORTS} if free_ports else {}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return dataclasses.replace(found, **{**ports, **given})
 
 
 def _take_in(place: Home, path: Path) -> None:
