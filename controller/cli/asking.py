@@ -1,7 +1,9 @@
-"""Who is asking."""
+"""Who is asking, and why."""
 
 import getpass
 import os
+
+from controller.errors import UsageError
 
 
 def asker() -> str:
@@ -10,3 +12,10 @@ def asker() -> str:
         return os.environ.get("SERIN_BY") or getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def given_reason(text: str) -> str:
+    """The reason, which says something. Raises UsageError where it does not."""
+    if not text.strip():
+        raise UsageError("--reason is empty: say why, for those who read the journal later")
+    return text

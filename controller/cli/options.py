@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.asking import asker
+from controller.cli.asking import asker, given_reason
 from controller.core.command import Ask, Command
 from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="Folder of the installation.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal and the report.")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", callback=given_reason, help="Why; kept in the journal and the report.")
+]
 ByOption = Annotated[str, typer.Option("--by", help="Who asks; you, unless told otherwise.", show_default=False)]
 DEFAULT_HOME_OPTION = DEFAULT_HOME
 

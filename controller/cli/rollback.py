@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.bootstrap.oncall import roll_back
-from controller.cli.asking import asker
+from controller.cli.asking import asker, given_reason
 from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
 
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
@@ -38,7 +38,7 @@ def rollback(arguments: Sequence[str]) -> None:
     result = roll_back(
         Home(chosen.home.resolve()),
         chosen.model,
-        reason=chosen.reason,
+        reason=given_reason(chosen.reason),
         by=chosen.by or asker(),
         at_s=time.time(),
         to_version=chosen.to,
