@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.numerics import log_mean_exp
-
 Values = NDArray[np.float64]
 
 
@@ -54,14 +52,13 @@ def add_all(questions: Sequence[tuple[MeanTest, BetState, Values]], weights: Val
     sizes = np.array(tests[0].bets) / np.array([[test.span + test.null] for test in tests])
     runs = -(-len(weights) // _RUN)
     surplus = np.zeros((len(tests), runs * _RUN))
-    surplus[:, : len(weights)] = (np.stack([values for _, _, values in questions]) - nulls) * weights
+    surplus[:, : len(weights)] = (np.array([values for _, _, values in questions]) - nulls) * weights
     factors = surplus.reshape(len(tests), 1, runs, _RUN) * sizes[:, :, np.newaxis, np.newaxis] + 1
-    steps = np.log(factors.prod(axis=3)).sum(axis=2).tolist()
-    found = []
-    for (_, state, _), gained in zip(questions, steps, strict=True):
-        capital = tuple(map(float.__add__, state.log_capital, gained))
-        found.append(BetState(capital, max(state.peak, log_mean_exp(capital))))
-    return found
+    capital = np.array([state.log_capital for _, state, _ in questions]) + np.log(factors.prod(axis=3)).sum(axis=2)
+    highest = capital.max(axis=1, keepdims=True)
+    mixtures = highest[:, 0] + np.log(np.exp(capital - highest).mean(axis=1))
+    rows = zip(questions, capital.tolist(), mixtures.tolist(), strict=True)
+    return [BetState(tuple(logs), max(state.peak, mixture)) for (_, state, _), logs, mixture in rows]
 
 
 @dataclass(frozen=True, slots=True)

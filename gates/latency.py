@@ -111,7 +111,8 @@ class LatencyGate:
             reason = "latency_edges_ms: the bucket edges changed during the release; a new release can be judged."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
         yardstick = self._yardstick(state)
-        state = replace(state, yardstick=yardstick or state.yardstick)
+        if yardstick not in (None, state.yardstick):
+            state = replace(state, yardstick=yardstick)
         if yardstick is not None and look.stable is not None and look.candidate is not None:
             state = self._compare(state, yardstick, look.stable, look.candidate, look.latency_edges_ms)
         state = _remember(state, look, self.asked.stable_requests_memory)
@@ -161,15 +162,13 @@ class LatencyGate:
         tail = self.asked.tail
         over = edges[min(bisect_left(edges, objective / _SLACK), len(edges) - 1)]
         under = edges[max(bisect_right(edges, objective * _SLACK) - 1, 0)]
-        state = replace(
+        missed, seen = above(tail, self.asked.grid), state.objective_stable
+        return replace(
             state,
-            objective_harm=above(tail, self.asked.grid).add(state.objective_harm, *_above(candidate, edges, over)),
+            objective_harm=missed.add(state.objective_harm, *_above(candidate, edges, over)),
             objective_safe=below(tail).add(state.objective_safe, *_above(candidate, edges, under)),
+            objective_stable=missed.add(seen, *_above(stable, edges, over)) if stable is not None else seen,
         )
-        if stable is None:
-            return state
-        seen = above(tail, self.asked.grid).add(state.objective_stable, *_above(stable, edges, over))
-        return replace(state, objective_stable=seen)
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()

@@ -16,24 +16,29 @@ def boundary(
     """Where ``excess`` turns from negative (at ``inside``) to positive (towards ``outside``), erring to the outside.
 
     ``step`` is a guess of the distance: it is doubled until it goes far enough. The rest is false position (Illinois),
-    until the answer is known to a hundredth of its distance. It is ``outside`` itself where ``excess`` is negative
-    everywhere up to it.
+    until the distance is known to about a hundredth. Log evidence grows as the square of the distance, nearly, so the
+    square is what is interpolated. The answer is ``outside`` where ``excess`` is negative everywhere up to it.
     """
-    start, below, length = inside, excess(inside), abs(outside - inside)
+    whole = (outside - inside) ** 2
     away = 1 if outside > inside else -1
-    while (over := excess(reached := start + away * min(step, length))) < 0:
-        if step >= length:
+
+    def point(square: float) -> float:
+        return inside + away * math.sqrt(square) if square < whole else outside
+
+    near, below, far = 0.0, excess(inside), min(step**2, whole)
+    while (over := excess(point(far))) < 0:
+        if far >= whole:
             return outside
-        inside, below, step = reached, over, 2 * step
-    while abs(reached - inside) > tolerance * abs(reached - start):
+        near, below, far = far, over, min(4 * far, whole)
+    while far - near > 2 * tolerance * far:
         part = min(max(below / (below - over), 0.1), 0.9)  # over may be infinite
-        middle = inside + part * (reached - inside)
-        value = excess(middle)
+        middle = near + part * (far - near)
+        value = excess(point(middle))
         if value < 0:
-            inside, below, over = middle, value, over / 2
+            near, below, over = middle, value, over / 2
         else:
-            reached, over, below = middle, value, below / 2
-    return reached
+            far, over, below = middle, value, below / 2
+    return point(far)
 
 
 def samples_to_settle(samples: int, log_e: float, log_threshold: float) -> int | None:
