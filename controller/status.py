@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.codec import release_of
+from controller.core.command import Freeze
 from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
@@ -89,8 +90,10 @@ def status_table(
     now_s: float,
     traffic: Mapping[str, TrafficTable],
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None,
+    freezes: Sequence[Freeze] = (),
 ) -> RenderableType:
     """One block a model, of its release in progress or else its newest; a model without one shows its weights.
+    Above them, the freezes in force.
 
     ``traffic`` and ``deployments`` are by model. Fits any width; colour only repeats what words and symbols say.
     """
@@ -104,8 +107,12 @@ def status_table(
         for model in sorted(traffic.keys() - {record.model for record in records})
     )
     if not blocks:
-        return Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")
-    return Group(*blocks)
+        blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
+    return Group(*map(_frozen, freezes), *blocks)
+
+
+def _frozen(freeze: Freeze) -> Text:
+    return Text(f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}", "bold red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +251,17 @@ class Snapshot:
     now_s: float
     traffic: Mapping[str, TrafficTable]
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None
+    freezes: Sequence[Freeze] = ()
 
     @property
     def table(self) -> RenderableType:
-        return status_table(self.records, now_s=self.now_s, traffic=self.traffic, deployments=self.deployments)
+        return status_table(
+            self.records,
+            now_s=self.now_s,
+            traffic=self.traffic,
+            deployments=self.deployments,
+            freezes=self.freezes,
+        )
 
     @property
     def exit_code(self) -> int:
@@ -279,7 +293,8 @@ def watch(
     """Draw the table again and again until ``until`` says so, and return the exit code of what was seen last.
 
     A source that does not answer for a moment ends nothing: the last table stays, with a line that says so. Where the
-    output is no terminal, the table is printed whenever a release entered another phase. After ``timeout_s``: 5.
+    output is no terminal, the table is printed whenever a release entered another phase, or a freeze came or went.
+    After ``timeout_s``: 5.
     """
     screen = _Screen(console)
     with screen.live:
@@ -317,7 +332,8 @@ class _Screen:
         if self._console.is_terminal:
             self._live.update(table, refresh=True)
             return
-        state = (trouble, *((r.release_id, r.phase, r.state.get("step")) for r in seen.records)) if seen else (trouble,)
+        phases = [(r.release_id, r.phase, r.state.get("step")) for r in seen.records] if seen else []
+        state = (trouble, *phases, *(seen.freezes if seen else ()))
         if state != self._printed:
             self._console.print(table)
             self._printed = state

@@ -50,3 +50,18 @@ def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
             raise UsageError(f"{path}: there is another policy for model {policy.model!r} in {home.policies}")
         policies[policy.model] = policy
     return policies
+
+
+def has_policy(home: Home, model: str) -> bool:
+    """Whether releases of the model can start here.
+
+    A policy kept under the model's name counts even while it is broken: what is asked on call waits for no repair.
+    """
+    return (home.policies / f"{model}.yaml").exists() or model in policies_of(home)
+
+
+def check_model(home: Home, model: str) -> None:
+    """Raise UsageError where no policy is for the model, naming the models that have one."""
+    if not has_policy(home, model):
+        known = ", ".join(policies_of(home)) or "none yet: `serin up --policy FILE` takes one in"
+        raise UsageError(f"there is no policy for model {model!r} in {home.path}; models here: {known}")

@@ -1,5 +1,6 @@
 """For the person on call: back to the known good version, stop, freeze. None of these needs the controller."""
 
+import shlex
 import time
 from typing import Annotated
 
@@ -39,11 +40,16 @@ def freeze(
 
     Example: serin freeze '*' --reason "error budget spent"
     """
-    from controller.bootstrap.stores import opened
+    from controller.bootstrap.stores import check_model, opened
+    from controller.reconcile import ANY_MODEL
 
-    with opened(home_at(home)) as store:
+    place = home_at(home)
+    with opened(place) as store:
+        if model != ANY_MODEL:
+            check_model(place, model)
         store.freezes.freeze(Freeze(model, reason, by or asker(), time.time()))
-    typer.echo(f"{model}: frozen. `serin unfreeze {model}` lifts it.")
+    elsewhere = f" --home {shlex.quote(str(home))}" if home != DEFAULT_HOME_OPTION else ""
+    typer.echo(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{elsewhere}')
 
 
 def unfreeze(

@@ -89,13 +89,14 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")] = False,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Show each model's traffic, its release, and what every gate says.
+    """Show each model's traffic, its release, what every gate says, and the freezes in force.
 
     Example: serin status --watch
     """
     from rich.console import Console
 
-    from controller.bootstrap.stores import open_home, traffic_tables
+    from controller.bootstrap.stores import check_model, open_home, traffic_tables
+    from controller.reconcile import ANY_MODEL
     from controller.status import Snapshot
     from controller.status import watch as watch_table
 
@@ -103,7 +104,18 @@ def status(
     store = open_home(place)
 
     def fetch() -> Snapshot:
-        return Snapshot(store.journal.releases(model=model, limit=50), time.time(), traffic_tables(place))
+        tables = traffic_tables(place)
+        return Snapshot(
+            store.journal.releases(model=model, limit=50),
+            time.time(),
+            {name: table for name, table in tables.items() if model in (None, name)},
+            freezes=[
+                freeze for freeze in store.freezes.in_force() if model is None or freeze.model in (model, ANY_MODEL)
+            ],
+        )
+
+    if model is not None and not (first := fetch()).records and not first.traffic:
+        check_model(place, model)  # one without a policy that was ever served is known too
 
     console = Console()
     if watch:
@@ -140,8 +152,10 @@ def report(
 
 
 def _ask(home: Path, ask: Ask, model: str, reason: str, by: str) -> None:
-    from controller.bootstrap.stores import opened
+    from controller.bootstrap.stores import check_model, opened
 
-    with opened(home_at(home)) as store:
+    place = home_at(home)
+    with opened(place) as store:
+        check_model(place, model)
         store.inbox.put(command(ask, model, reason=reason, by=by))
     typer.echo(f"{model}: {ask} asked for; the controller takes it up at its next round.")

@@ -1,11 +1,16 @@
 """What people ask for by hand: refused where it could only come to nothing, and answered by what became of it."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from controller.adapters.envoy_routes import RouteOptions, read_routes, write_routes
+from controller.bootstrap.stores import opened
 from controller.cli.app import app
+from controller.core.command import Freeze
+from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from controller.settings import Home, Settings
 
@@ -37,3 +42,58 @@ def refusal(home: Home, *arguments: str) -> str:
 def test_an_empty_reason_is_refused(home: Home, command: str, reason: str) -> None:
     """The reason is all that the next person will know."""
     assert "--reason is empty" in refusal(home, command, "intent", "--reason", reason)
+
+
+@pytest.mark.parametrize("command", ["freeze", "abort", "resume"])
+def test_a_model_without_a_policy_is_refused_with_those_that_have_one(home: Home, command: str) -> None:
+    """A slip of the finger must not look like a freeze, or like an abort."""
+    said = refusal(home, command, "intnt", "--reason", "incident 42")
+    assert said == f"there is no policy for model 'intnt' in {home.path}; models here: intent"
+    with opened(home) as store:
+        assert not store.freezes.in_force()
+        assert not store.inbox.waiting()
+
+
+@pytest.mark.parametrize("command", ["freeze", "abort", "resume"])
+def test_on_call_a_broken_policy_stands_in_nobodys_way(home: Home, command: str) -> None:
+    """It is the very time when somebody is editing it."""
+    (home.policies / "intent.yaml").write_text("{", encoding="utf-8")
+    assert serin(home, command, "intent", "--reason", "incident 42").exit_code == 0
+
+
+@pytest.mark.parametrize("model", ["intent", "*"])
+def test_the_hint_after_a_freeze_is_a_command_that_lifts_it(home: Home, model: str) -> None:
+    """Copied as it stands, in a shell, it works: the star does not become a list of files."""
+    hint = serin(home, "freeze", model, "--reason", "incident 42").stdout.partition("To lift it: serin ")[2]
+    lifted = CliRunner().invoke(app, shlex.split(hint))
+    assert lifted.stdout == f"{model}: lifted.\n"
+
+
+def test_status_shows_the_freezes_that_bear_on_the_model(home: Home) -> None:
+    """That of the model and that of every model; not those of others."""
+    with opened(home) as store:
+        for number, model in enumerate(("intent", "*", "other")):
+            store.freezes.freeze(Freeze(model, "incident 42", "ana", float(number)))
+    assert [line.split()[0] for line in serin(home, "status").stdout.splitlines()[:3]] == ["intent", "*", "other"]
+    lines = serin(home, "status", "intent").stdout.splitlines()
+    assert [line.rstrip() for line in lines[:2]] == [
+        "intent  frozen by ana because incident 42",
+        "*  frozen by ana because incident 42",
+    ]
+    assert "other" not in "".join(lines)
+
+
+def test_status_of_one_model_shows_no_other(home: Home) -> None:
+    """Neither its releases nor its traffic."""
+    home.envoy.mkdir()
+    for model in ("intent", "other"):
+        document = read_routes(home.envoy).with_table(TrafficTable(model, {"6": 100.0}), RouteOptions())
+        write_routes(home.envoy, document)
+    text = serin(home, "status", "intent").stdout
+    assert "intent" in text
+    assert "other" not in text
+
+
+def test_status_of_a_model_that_nobody_knows_is_refused(home: Home) -> None:
+    """Not an empty table, which would read as: all is quiet."""
+    assert "no policy for model 'intnt'" in refusal(home, "status", "intnt")

@@ -30,6 +30,13 @@ def record(phase: Phase, **changes: object) -> ReleaseRecord:
     return record_of(releases.release_in(phase, **changes), 1)  # type: ignore[arg-type]
 
 
+def in_text(seen: Snapshot) -> str:
+    console = Console(width=140, file=io.StringIO())
+    console.print(seen.table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def drawn(*records: ReleaseRecord, width: int = 140, **options: object) -> str:
     console = Console(width=width, file=io.StringIO(), **options)  # type: ignore[arg-type]
     console.print(status_table(records, now_s=NOW_S, traffic={"intent": TABLE}))
@@ -224,3 +231,10 @@ def test_the_worst_of_several_models_counts() -> None:
     )
     assert (both.exit_code, both.settled) == (1, True)
     assert (Snapshot([], NOW_S, {}).exit_code, Snapshot([], NOW_S, {}).settled, never(both)) == (3, False, False)
+
+
+def test_a_freeze_is_the_first_thing_to_see() -> None:
+    """Who wonders why nothing starts reads it at once, even where there is no release yet."""
+    line = "intent  frozen by ana because incident 42"
+    for seen in (Snapshot([record(Phase.PROMOTED)], NOW_S, {}), Snapshot([], NOW_S, {})):
+        assert in_text(replace(seen, freezes=[releases.FREEZE])).splitlines()[0].rstrip() == line
