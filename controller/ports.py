@@ -272,6 +272,9 @@ class Inbox(Protocol):
     def discard(self, command_id: str, outcome: str) -> None:
         """Take a command out that no release answers, and keep why."""
 
+    def outcome(self, command_id: str) -> str | None:
+        """Why no release answers the command; None where it waits, or a release has taken it up."""
+
 
 class Freezes(Protocol):
     def freeze(self, freeze: Freeze) -> None: ...

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_bootstrap
-from controller.adapters.loopback import free_port
+from controller.adapters.loopback import free_port, get
 from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
 from controller.adapters.processes import end_recorded
 from controller.adapters.processes_os import end_process
@@ -18,9 +18,10 @@ from controller.settings import Home, Settings
 from serving.contract import HEALTH_ROUTE
 
 LOOPBACK = "127.0.0.1"
+_ANSWERS_WITHIN_S = 1.0
 _END_WITHIN_S = 60.0  # it drains what it runs
 
-__all__ = ["end_everything", "free_port", "refuse_if_up", "run_everything"]
+__all__ = ["controller_answers", "end_everything", "free_port", "refuse_if_up", "run_everything"]
 
 
 def run_everything(
@@ -46,6 +47,14 @@ def run_everything(
 def refuse_if_up(home: Home) -> None:
     """Raise UsageError where `serin up` runs in this home: nothing of what it relies on may be written then."""
     refuse_second(home.path)
+
+
+def controller_answers(settings: Settings) -> bool:
+    """Whether a controller of this installation runs, by whomever it was started."""
+    try:
+        return get(settings.api + HEALTH_ROUTE, timeout_s=_ANSWERS_WITHIN_S)[0] == 200
+    except OSError:
+        return False
 
 
 def end_everything(home: Home, *, within_s: float = _END_WITHIN_S) -> list[str]:

@@ -2,15 +2,21 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, command, home_at
-from controller.core.command import Ask
+from controller.core.command import Ask, Command
 from controller.errors import UsageError
+from controller.settings import Home
+
+if TYPE_CHECKING:
+    from controller.adapters.sql.store import Store
 
 release_app = typer.Typer(help="Start and list releases.", no_args_is_help=True)
+_ANSWER_WITHIN_S = 2.0
+_ANSWER_POLL_S = 0.05
 _WAIT_POLL_S = 0.5
 EXIT_TIMEOUT = 5
 
@@ -34,25 +40,61 @@ def start(
 ) -> None:
     """Start a release of a version. Setting the alias `candidate` in the registry does the same.
 
+    Exit code 2 where the controller refuses it, and why.
+
     Example: serin release start intent 7 --wait-s 7200
     """
-    from controller.bootstrap.stores import open_home
+    from controller.bootstrap.stores import check_model, opened
+
+    place = home_at(home)
+    with opened(place) as store:
+        check_model(place, model)
+        asked = command(Ask.START, model, version=version, reason=reason, by=by)
+        store.inbox.put(asked)
+        typer.echo(f"{model}: release of version {version} asked for.")
+        if not _taken_up(store, asked):
+            typer.echo(f"{model}: {_why_it_waits(place)}")
+        if wait_s > 0:
+            _wait_for_the_end(store, asked, wait_s)
+
+
+def _taken_up(store: "Store", asked: Command) -> bool:
+    """Whether a release answers the command by now. Raises UsageError where the controller discards it."""
+    deadline_s = time.monotonic() + _ANSWER_WITHIN_S
+    while any(command.id == asked.id for command in store.inbox.waiting()):
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(_ANSWER_POLL_S)
+    _refuse_discarded(store, asked)
+    return True
+
+
+def _refuse_discarded(store: "Store", asked: Command) -> None:
+    if (outcome := store.inbox.outcome(asked.id)) is not None:
+        raise UsageError(f"{asked.model}: no release of version {asked.version}: {outcome}")
+
+
+def _why_it_waits(place: Home) -> str:
+    from controller.bootstrap.local import controller_answers
+
+    if controller_answers(place.load()):
+        return "the controller has not taken it up yet; `serin status` shows what it does."
+    return "no controller runs here: it waits until `serin up` starts one."
+
+
+def _wait_for_the_end(store: "Store", asked: Command, wait_s: float) -> NoReturn:
     from controller.status import exit_code, is_settled
 
-    store = open_home(home_at(home))
-    asked = command(Ask.START, model, version=version, reason=reason, by=by)
-    store.inbox.put(asked)
-    typer.echo(f"{model}: release of version {version} asked for.")
     deadline_s = time.monotonic() + wait_s
     while time.monotonic() < deadline_s:
-        found = [r for r in store.journal.releases(model=model) if r.version == version]
+        _refuse_discarded(store, asked)
+        found = [r for r in store.journal.releases(model=asked.model) if r.version == asked.version]
         if found and found[0].started_at_s >= asked.at_s and is_settled(found[0]):
             typer.echo(f"{found[0].release_id}: {found[0].phase}. {found[0].state['reason']}")
             raise typer.Exit(exit_code(found[0]))
         time.sleep(_WAIT_POLL_S)
-    if wait_s > 0:
-        typer.echo(f"not settled after {wait_s:g} s", err=True)
-        raise typer.Exit(EXIT_TIMEOUT)
+    typer.echo(f"not settled after {wait_s:g} s", err=True)
+    raise typer.Exit(EXIT_TIMEOUT)
 
 
 @release_app.command(name="list")

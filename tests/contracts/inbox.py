@@ -30,3 +30,11 @@ class InboxContract:
         inbox.discard("c1", "another reason")
         inbox.discard("never", "came")
         assert list(inbox.waiting()) == [ABORT]
+
+    def test_who_asked_can_read_why_it_came_to_nothing(self, inbox: Inbox) -> None:
+        """The first answer stands; what waits has none yet."""
+        inbox.put(START)
+        inbox.put(ABORT)
+        inbox.discard("c1", "no such version")
+        inbox.discard("c1", "another reason")
+        assert (inbox.outcome("c1"), inbox.outcome("c2"), inbox.outcome("c9")) == ("no such version", None, None)

@@ -1,6 +1,7 @@
 """What people ask for by hand: refused where it could only come to nothing, and answered by what became of it."""
 
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from controller.core.command import Freeze
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from controller.settings import Home, Settings
+from tests.controller.envoy_support import eventually
 
 
 @pytest.fixture
@@ -42,6 +44,32 @@ def refusal(home: Home, *arguments: str) -> str:
 def test_an_empty_reason_is_refused(home: Home, command: str, reason: str) -> None:
     """The reason is all that the next person will know."""
     assert "--reason is empty" in refusal(home, command, "intent", "--reason", reason)
+
+
+def test_a_start_for_a_model_without_a_policy_is_refused(home: Home) -> None:
+    """It would wait for a controller that discards it."""
+    assert "models here: intent" in refusal(home, "release", "start", "intnt", "7")
+
+
+def test_a_start_without_a_controller_says_that_it_waits(home: Home) -> None:
+    """The command is kept: it is no error, and no silence either."""
+    result = serin(home, "release", "start", "intent", "7")
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        0,
+        [
+            "intent: release of version 7 asked for.",
+            "intent: no controller runs here: it waits until `serin up` starts one.",
+        ],
+    )
+
+
+def test_a_start_that_the_controller_discards_is_told_with_the_reason(home: Home) -> None:
+    """Not "asked for" and a zero, and the reason in a log."""
+    with opened(home) as store, ThreadPoolExecutor() as pool:
+        asked = pool.submit(refusal, home, "release", "start", "intent", "9")
+        eventually(store.inbox.waiting, what="the command to come in")
+        store.inbox.discard(store.inbox.waiting()[0].id, "intent has no version 9")
+        assert asked.result(10) == "intent: no release of version 9: intent has no version 9"
 
 
 @pytest.mark.parametrize("command", ["freeze", "abort", "resume"])

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from controller.core.command import Command
 from controller.errors import ConflictError
 
+TAKEN_UP = "taken up"
+
 
 class FakeInbox:
     def __init__(self) -> None:
@@ -24,10 +26,14 @@ class FakeInbox:
         if command_id in self._commands:
             self.answered.setdefault(command_id, outcome)
 
+    def outcome(self, command_id: str) -> str | None:
+        answer = self.answered.get(command_id)
+        return None if answer == TAKEN_UP else answer
+
     def take_up(self, command_ids: Sequence[str]) -> None:
         """All of them or none: what the journal does in its transaction."""
         ids = set(command_ids)
         for command_id in ids:
             if command_id not in self._commands or command_id in self.answered:
                 raise ConflictError(f"command {command_id} does not wait in the inbox")
-        self.answered.update(dict.fromkeys(ids, "taken up"))
+        self.answered.update(dict.fromkeys(ids, TAKEN_UP))

@@ -54,3 +54,8 @@ class SqlInbox:
                 .where(commands.c.command_id == command_id, commands.c.waiting.is_(True))
                 .values(waiting=False, outcome=outcome)
             )
+
+    def outcome(self, command_id: str) -> str | None:
+        query = select(commands.c.outcome).where(commands.c.command_id == command_id)
+        with self._database.read(_SOURCE) as connection:
+            return connection.execute(query).scalar_one_or_none()
