@@ -8,6 +8,7 @@ from typing import Any
 
 from controller.core.actions import (
     Action,
+    CheckChampion,
     FreezeModel,
     MoveChampion,
     Probe,
@@ -68,6 +69,7 @@ _SOURCES: Mapping[type[Action], str] = {  # what is in question where an action 
     RunSuites: "deployments",
     Route: "traffic",
     TakeLook: METRICS,
+    CheckChampion: "registry",
     MoveChampion: "registry",
     FreezeModel: "freezes",
 }
@@ -100,6 +102,7 @@ class Performer:
             RunSuites: self._run_suites,
             Route: self._route,
             TakeLook: self._take_look,
+            CheckChampion: self._check_champion,
             MoveChampion: self._move_champion,
             FreezeModel: self._freeze,
         }
@@ -115,7 +118,9 @@ class Performer:
         except ArtifactError as error:
             verdict = package_refused(error)
             return (Broken(verdict.reason, verdict),)
-        except (PermanentError, SuiteError) as error:
+        except SuiteError as error:  # our file, not the candidate, is at fault: it is held, not rejected
+            return (Unreachable("suites", str(error)),)
+        except PermanentError as error:
             return (Broken(str(error)),)
         except Exception as error:  # a defect must not keep a deadline or a person's word from being decided
             log.exception("release %s: %s failed", release.id, type(action).__name__)
@@ -192,6 +197,13 @@ class Performer:
             traffic.write(wanted)
         if traffic.confirmed_generation(release.model) == wanted.generation:
             yield Routed(dict(wanted.weights_pct), wanted.generation)
+
+    def _check_champion(self, release: Release, action: CheckChampion) -> Iterator[Fact]:
+        found = self._world.registry.aliases(release.model).get(CHAMPION)
+        expected = action.expected.number if action.expected is not None else None
+        if found not in (expected, action.to.number):
+            before, now = (f"at version {place}" if place else "nowhere" for place in (expected, found))
+            yield AliasSurprise(f"alias {CHAMPION!r} of {release.model}: expected {before}, found {now}.")
 
     def _move_champion(self, release: Release, action: MoveChampion) -> Iterator[Fact]:
         expected = action.expected.number if action.expected is not None else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from controller.codec import entry_of, record_of, release_of
-from controller.core.actions import plan
+from controller.core.actions import CheckChampion, plan
 from controller.core.command import Ask, Command
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, Event, Looked, Started, fold
@@ -121,7 +121,10 @@ class Reconciler:
             release = standing.release
             found = [*facts, *self._freezes(release.model)]
             for action in plan(release, now_s):
-                found += self._performer.perform(release, action)
+                facts_found = self._performer.perform(release, action)
+                found += facts_found
+                if facts_found and isinstance(action, CheckChampion):
+                    break  # the alias is not where it has to be, or nobody says where: no user is moved on that
             events = decide(release, found, self._world.clock.now_s())
             if not events:
                 return

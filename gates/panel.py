@@ -94,7 +94,7 @@ class Panel:
         timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
         failures = {failure.gate: failure for failure in state.failures}
         before = dict(state.gates)
-        if tuple(before) != self.names:
+        if before.keys() != set(self.names):  # the order is the panel's own: what stores a state may sort its keys
             raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
         after: dict[str, object] = {}
         verdicts: list[Verdict] = []

@@ -45,6 +45,14 @@ class TakeLook:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckChampion:
+    """See, before users are moved, that the alias stands where it will be moved from, or at ``to`` already."""
+
+    to: Version
+    expected: Version | None
+
+
+@dataclass(frozen=True, slots=True)
 class MoveChampion:
     """Point the registry's alias at ``to``, expecting to find it at ``expected``."""
 
@@ -57,7 +65,7 @@ class FreezeModel:
     reason: str
 
 
-Action = Serve | Probe | RunSuites | Route | TakeLook | MoveChampion | FreezeModel
+Action = Serve | Probe | RunSuites | Route | TakeLook | CheckChampion | MoveChampion | FreezeModel
 
 
 def plan(release: Release, now_s: float) -> tuple[Action, ...]:
@@ -83,6 +91,8 @@ def _plan(release: Release, now_s: float) -> Iterator[Action]:
             if release.phase in OBSERVED and release.routed and look_is_due(release, now_s):
                 yield TakeLook()
         case Phase.PROMOTING:
+            if not release.routed and release.purpose is Purpose.PROMOTE:
+                yield CheckChampion(candidate, stable)
             yield from _routes(release)
             if release.routed:
                 yield MoveChampion(candidate, stable)

@@ -189,6 +189,8 @@ def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
         step=event.step,
         step_requests=0,
         routed=False,
+        # What was done to the alias on an earlier way through is no proof on this one.
+        champion_moved=release.champion_moved and event.phase in (Phase.PROBATION, Phase.PROMOTED),
         reason=event.reason,
         ending=None,
     )

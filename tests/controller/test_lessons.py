@@ -110,8 +110,13 @@ def test_an_aborted_release_writes_its_target_once_and_leaves_it_alone(world):
 @pytest.mark.parametrize("ask", [Ask.ROLLBACK, Ask.ABORT])
 def test_a_rollback_in_the_middle_of_promotion_finds_the_former_version_running(world, ask):
     """A rollback during promotion deleted the only healthy copy (flagger 1931)."""
+
+    def away_once_asked_to_move(point):  # so that promotion has its traffic and waits for its name
+        if point == "before registry.move_alias":
+            world.registry.away = "MLflow is away"
+
     world.given(candidate=GOOD).when_phase(Phase.CANARY, step=1)
-    world.registry.away = "MLflow is away"  # so that promotion has its traffic and waits for its name
+    world.interrupt = away_once_asked_to_move
     world.when_phase(Phase.PROMOTING).when_time_passes(10)
     assert world.weights == {"v7": 100}
     world.when_asked(ask).when_time_passes(10)

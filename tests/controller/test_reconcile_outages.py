@@ -101,16 +101,16 @@ def test_a_promotion_waits_for_the_registry_and_then_is_done_once(world):
 def test_a_promotion_that_the_registry_never_learns_of_is_held_with_users_on_stable(world):
     world.given(candidate=GOOD).when_phase(Phase.CANARY, step=1)
     world.registry.away = "MLflow is away"
-    world.when_phase(Phase.ROLLING_BACK).when_time_passes(20)
-    assert world.weights == {"v6": 100}
+    world.when_settled()
     assert "not promoted by the deadline: MLflow is away" in world.release.reason
     world.registry.away = None
-    world.when_settled()
-    assert (world.release.phase, world.champion) == (Phase.HELD, "v6")
+    world.when_time_passes(20)
+    assert (world.release.phase, world.weights, world.champion) == (Phase.HELD, {"v6": 100}, "v6")
+    assert not [table for table in world.traffic.history if table.weights_pct == {"7": 100.0}]
 
 
 def test_an_alias_moved_by_somebody_else_holds_the_release(world):
-    """Anyone can move `@champion` (mlflow 24742, 7762): stop and say so."""
+    """Anyone can move `@champion` (mlflow 24742, 7762): stop and say so, before users are moved."""
     world.given(candidate=GOOD).when_phase(Phase.CANARY, step=1)
     world.register("v5", GOOD)
     world.registry.aliases_of["intent"]["champion"] = "5"

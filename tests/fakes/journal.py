@@ -1,6 +1,8 @@
 """A journal in memory, beside the inbox it takes commands out of."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from controller.adapters.sql import chain
 from controller.errors import ConflictError
@@ -21,7 +23,8 @@ class FakeJournal:
             raise ConflictError(f"journal of release {record.release_id} stands at {len(kept)}, not at {after}")
         head = kept[-1].hash if kept else chain.GENESIS_HASH
         recorded = chain.extend(record.release_id, after, head, entries)
-        chain.canonical_json(record.state)
+        # As a database would give it back: keys sorted, nothing shared with the caller.
+        record = replace(record, state=json.loads(chain.canonical_json(record.state)))
         self._inbox.take_up(taken_up)
         self._entries[record.release_id] = [*kept, *recorded]
         self._records[record.release_id] = record

@@ -74,7 +74,7 @@ def test_restart_in_the_middle_changes_nothing():
     rng_a, rng_b = np.random.default_rng(5), np.random.default_rng(5)
     straight = restarted = PANEL.start(deadline_s=1800.0)
     for sequence in range(1, 41):
-        restarted = state_from_json(json.loads(json.dumps(state_to_json(restarted), allow_nan=False)))
+        restarted = state_from_json(json.loads(json.dumps(state_to_json(restarted), allow_nan=False, sort_keys=True)))
         straight, expected = PANEL.look(straight, look(rng_a, sequence, World(shadow_looks=10)))
         restarted, found = PANEL.look(restarted, look(rng_b, sequence, World(shadow_looks=10)))
         assert found == expected
