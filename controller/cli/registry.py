@@ -28,8 +28,12 @@ def register_checkpoint(
     Example: serin register checkpoints/v7 --model intent --candidate
     """
     from controller.bootstrap import packaging
+    from controller.bootstrap.stores import has_policy
 
-    url = registry or home_at(home).load().registry
+    place = home_at(home)
+    url = registry or place.load().registry
+    if place.exists() and not has_policy(place, model):
+        typer.echo(f"no policy for {model} in this home: no release will start", err=True)
     version, manifest = packaging.register_checkpoint(url, checkpoint, model, candidate=candidate)
     typer.echo(
         f"models:/{model}/{version.version} registered: {len(manifest.files)} files, {len(manifest.labels)} labels."

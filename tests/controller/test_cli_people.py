@@ -125,3 +125,11 @@ def test_status_of_one_model_shows_no_other(home: Home) -> None:
 def test_status_of_a_model_that_nobody_knows_is_refused(home: Home) -> None:
     """Not an empty table, which would read as: all is quiet."""
     assert "no policy for model 'intnt'" in refusal(home, "status", "intnt")
+
+
+@pytest.mark.parametrize(("model", "told"), [("intnt", True), ("intent", False)])
+def test_register_says_where_no_release_will_start(home: Home, tmp_path: Path, model: str, *, told: bool) -> None:
+    """A version may be registered for later, or elsewhere; who waits for its release here must know."""
+    result = serin(home, "register", str(tmp_path / "no-checkpoint"), "--model", model, "--candidate")
+    assert (f"no policy for {model} in this home: no release will start" in result.stderr) is told
+    assert "cannot become a version" in str(result.exception)
