@@ -228,7 +228,8 @@ class SuitePolicy:
     accuracy_min: float = 0.80
     margin_points: float | None = None  # against stable; None: a proven loss fails, but none need be excluded
     guard_points: float = 0.5  # never fail for a smaller loss against stable
-    calibration_gap_max: float = 0.05  # debiased L2 calibration error
+    calibration_gap_max: float = 0.05  # debiased L2 calibration error: surely above it fails
+    calibration_margin_gap: float = 0.1  # surely below it passes; 600 cases can prove it, a smaller one takes thousands
     guard_brier: float = 0.01  # never fail for a smaller rise of the Brier score against stable
     cases_min: int = 100
     class_labels_min: int = 500  # classes with as many labels are judged on their own

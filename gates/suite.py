@@ -174,7 +174,7 @@ def _calibration(
     error = debiased_l2(confidence, correct, 2 * policy.alpha)
     plain = expected_calibration_error(confidence, correct)
     remedy = _remedy(results)
-    findings = [_gap("calibration error", error, policy.calibration_gap_max, remedy), *_classwise(results, policy)]
+    findings = [_gap("calibration error", error, policy, remedy), *_classwise(results, policy)]
     if pairs and all(case.probabilities for pair in pairs for case in pair):
         findings.append(_brier(pairs, policy))
     if len(results) < policy.cases_min:
@@ -194,15 +194,15 @@ def _calibration(
     )
 
 
-def _gap(what: str, error: CalibrationError, limit: float, remedy: str) -> _Finding:
+def _gap(what: str, error: CalibrationError, policy: SuitePolicy, remedy: str) -> _Finding:
+    limit, margin = policy.calibration_gap_max, max(policy.calibration_gap_max, policy.calibration_margin_gap)
     seen = f"{what} {error.value:.3f} (debiased, {error.low:.3f} to {error.high:.3f})"
     if error.low > limit:
         return _Finding(Outcome.FAIL, f"{seen} is above {limit:g}{remedy}")
-    if error.high > limit:
-        return _Finding(
-            Outcome.INCONCLUSIVE, f"{seen}, the limit {limit:g} is not proven{remedy}; more cases would tell"
-        )
-    return _Finding(Outcome.PASS, f"{seen} is within {limit:g}")
+    if error.high > margin:
+        reason = f"{seen}, not proven to be below {margin:g}{remedy}; more cases would tell"
+        return _Finding(Outcome.INCONCLUSIVE, reason)
+    return _Finding(Outcome.PASS, f"{seen} is surely below {margin:g}")
 
 
 def _remedy(results: Sequence[SuiteResult]) -> str:
@@ -229,7 +229,7 @@ def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[
         true = np.array([float(result.truth == name) for result in judged])
         error = debiased_l2(chance, true, 2 * policy.alpha / len(frequent))
         if error.low > policy.calibration_gap_max:
-            yield _gap(f"calibration error of class {name}", error, policy.calibration_gap_max, "")
+            yield _gap(f"calibration error of class {name}", error, policy, "")
 
 
 def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
