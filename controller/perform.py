@@ -111,10 +111,9 @@ class Performer:
         """What was found by carrying out the action."""
         try:
             return tuple(self._performers[type(action)](release, action))
-        except TransientError as error:
-            return (Unreachable(error.source, str(error)),)
-        except ConflictError as error:
-            return (Unreachable("traffic", f"somebody else is writing: {error}"),)
+        except (TransientError, ConflictError) as error:
+            source = error.source if isinstance(error, TransientError) else "traffic"  # somebody else is writing it
+            return (Unreachable(source, str(error)),)
         except ArtifactError as error:
             verdict = package_refused(error)
             return (Broken(verdict.reason, verdict),)

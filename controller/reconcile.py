@@ -11,7 +11,7 @@ from functools import partial
 
 from controller.codec import entry_of, record_of, release_of
 from controller.core.actions import CheckChampion, plan
-from controller.core.command import Ask, Command
+from controller.core.command import ANY_MODEL, Ask, Command
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, Event, Looked, Started, fold
 from controller.core.facts import Asked, Fact, FrozenBy, NewerCandidate
@@ -27,7 +27,6 @@ from serving.artifact import ArtifactError
 
 log = logging.getLogger(__name__)
 
-ANY_MODEL = "*"
 _HISTORY_MAX = 10_000
 _STEPS_MAX = 8  # state changes in one tick, before other models get their turn
 

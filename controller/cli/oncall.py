@@ -41,7 +41,7 @@ def freeze(
     Example: serin freeze '*' --reason "error budget spent"
     """
     from controller.bootstrap.stores import check_model, opened
-    from controller.reconcile import ANY_MODEL
+    from controller.core.command import ANY_MODEL
 
     place = home_at(home)
     with opened(place) as store:

@@ -138,7 +138,7 @@ def status(
     from rich.console import Console
 
     from controller.bootstrap.stores import check_model, open_home, traffic_tables
-    from controller.reconcile import ANY_MODEL
+    from controller.core.command import ANY_MODEL
     from controller.status import Snapshot
     from controller.status import watch as watch_table
 

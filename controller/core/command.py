@@ -24,9 +24,12 @@ class Command:
     at_s: float
 
 
+ANY_MODEL = "*"
+
+
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """No model change of ``model`` (``*``: of any) until it is lifted. A rollback is always allowed."""
+    """No model change of ``model`` (``ANY_MODEL``: of any) until it is lifted. A rollback is always allowed."""
 
     model: str
     reason: str

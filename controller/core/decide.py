@@ -262,12 +262,14 @@ def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
         return (Leaving(Phase.HELD, f"The suites were not run in time: {why}."),)
     if not all(release.outcome_of(stage) is Outcome.PASS for stage in (Stage.PREFLIGHT, Stage.SUITE)):
         return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
-    if release.stable is None:
-        frozen = next(iter(_only(facts, FrozenBy)), None)
-        if frozen is not None:
-            return (Leaving(Phase.HELD, f"Frozen by {frozen.freeze.by}: {frozen.freeze.reason}."),)
-        return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
-    return _enter_shadow(release, now_s, "The suites passed.")
+    return _first_version(facts) if release.stable is None else _enter_shadow(release, now_s, "The suites passed.")
+
+
+def _first_version(facts: Sequence[Fact]) -> tuple[Event, ...]:
+    frozen = next(iter(_only(facts, FrozenBy)), None)
+    if frozen is not None:
+        return (Leaving(Phase.HELD, f"Frozen by {frozen.freeze.by}: {frozen.freeze.reason}."),)
+    return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
 
 
 def _without_suites(release: Release, now_s: float) -> tuple[Event, ...]:

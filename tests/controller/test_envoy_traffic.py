@@ -145,7 +145,6 @@ class TestMirror:
         served_by_6 = {request["x-request-id"] for request in world.v6.requests if "x-serin-traffic" not in request}
         assert 0.35 < len(shadow & served_by_6) / len(served_by_6) < 0.65
 
-
     def test_copies_go_both_ways(self, world: World) -> None:
         """Whoever serves a request, the other gets its copy: each version carries every request once, at every step."""
         world.route(replace(STABLE, weights_pct={"6": 70.0, "7": 30.0}, mirror=Mirror("7", 100.0)))
