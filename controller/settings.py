@@ -105,7 +105,9 @@ class Home:
     def save(self, settings: Settings) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(settings), indent=2)
-        (self.path / _FILE).write_text(text + "\n", encoding="utf-8")
+        file = self.path / _FILE
+        file.touch(mode=0o600)  # it may hold a secret
+        file.write_text(text + "\n", encoding="utf-8")
 
     def load(self) -> Settings:
         """The settings of this home.

@@ -1,5 +1,7 @@
 """What `serin up` runs on one machine, and how it is ended."""
 
+import base64
+import hashlib
 import os
 import sys
 import threading
@@ -79,7 +81,8 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port)
     specs = []
     if settings.registry_url is None:
-        command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port)
+        key = _webhook_key(settings.webhook_secret) if settings.webhook_secret else None
+        command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, webhook_key=key)
         specs.append(_process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env))
     return [
         *specs,
@@ -97,6 +100,11 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
             settings.api + HEALTH_ROUTE,
         ),
     ]
+
+
+def _webhook_key(secret: str) -> str:
+    """The Fernet key with which our MLflow keeps hooks' secrets: the same at each start, from our own secret."""
+    return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode()
 
 
 def _process(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.errors import UsageError
 from controller.settings import PORTS, Home, Settings
 
 
@@ -33,6 +34,9 @@ def up(
         ),
     ] = None,
     sticky_header: Annotated[str | None, typer.Option(help="Requests with one value of it keep their version.")] = None,
+    webhook_secret_file: Annotated[
+        Path | None, typer.Option(help="File with the secret that MLflow signs its webhooks with.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Envoy, the controller, and the model versions.
@@ -51,6 +55,7 @@ def up(
         "gateway_port": gateway_port,
         "capture_text": capture_text,
         "sticky_header": sticky_header,
+        "webhook_secret": _secret(webhook_secret_file),
     }
     settings = _settings(place, asked, free_ports=free_ports)
     for path in policy or []:
@@ -68,6 +73,18 @@ def up(
 
     run_everything(place, settings, tell=_tell, stopping=stopping, up=is_up)
     _tell("down. Nothing is left running.")
+
+
+def _secret(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        secret = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--webhook-secret-file {file}: cannot be read: {error}") from error
+    if not secret:
+        raise UsageError(f"--webhook-secret-file {file}: is empty")
+    return secret
 
 
 def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:

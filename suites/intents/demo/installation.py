@@ -29,6 +29,7 @@ class Installation:
         self.home = home
         self.gateway = f"http://127.0.0.1:{settings['gateway_port']}"
         self.api = f"http://127.0.0.1:{settings['api_port']}"
+        self.registry = f"http://127.0.0.1:{settings['mlflow_port']}"
         self._client = client
 
     def serin(self, *arguments: str) -> str:
@@ -65,11 +66,11 @@ class Installation:
 
 
 @contextmanager
-def installation(home: Path, policy: Path, tell: Callable[[str], None]) -> Iterator[Installation]:
-    """A fresh installation that is up; down, with nothing left running, when the block ends."""
+def installation(home: Path, policy: Path, tell: Callable[[str], None], *flags: str) -> Iterator[Installation]:
+    """A fresh installation that is up, with these flags too; down, with nothing left running, when the block ends."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    command = [SERIN, "up", "--home", str(home), "--free-ports", "--capture-text", "--policy", str(policy)]
+    command = [SERIN, "up", "--home", str(home), "--free-ports", "--capture-text", "--policy", str(policy), *flags]
     log = home / "up.log"
     with log.open("wb") as output, httpx.Client(timeout=5, trust_env=False) as client:
         # A session of its own: Ctrl-C comes to us alone, and we end it in order.
