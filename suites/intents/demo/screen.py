@@ -116,10 +116,15 @@ def _in_words(release: Mapping[str, Any]) -> str:
     words = f"version {release['version']}: {release['phase']}"
     if release["phase"] == "canary":
         words += f" at {state['policy']['steps'][state['step']]['weight_pct']:g} %"
-    gates = [v for v in state["verdicts"].values() if not v["advisory"]]
+    gates = _deciding(release)
     if gates and release["phase"] not in _SETTLED:
         words += f", {sum(v['outcome'] == 'pass' for v in gates)} of {len(gates)} gates pass"
     return words
+
+
+def _deciding(release: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The verdicts that decide; advisory ones stand in the report."""
+    return [verdict for verdict in release["state"]["verdicts"].values() if not verdict["advisory"]]
 
 
 def _gates(release: Mapping[str, Any]) -> Table:
@@ -127,7 +132,7 @@ def _gates(release: Mapping[str, Any]) -> Table:
     table.add_column("outcome", width=14)
     table.add_column("gate", width=20, no_wrap=True)
     table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
-    for verdict in release["state"]["verdicts"].values():
+    for verdict in _deciding(release):
         sign, style = _OUTCOMES[verdict["outcome"]]
         table.add_row(Text(f"{sign} {verdict['outcome']}", style=style), verdict["gate"], verdict["reason"])
     return table
