@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
+from suites.cases import SuiteError, load
 
 API_VERSION = "serin/v1"
 KIND = "ReleasePolicy"
@@ -36,6 +37,19 @@ def load_policy(path: Path) -> ReleasePolicy:
     policy = parse_policy(text, name=str(path))
     suites = tuple(str((path.parent / suite).resolve()) for suite in policy.suites)
     return dataclasses.replace(policy, suites=suites)
+
+
+def check_suites(policy: ReleasePolicy) -> None:
+    """See that every suite of the policy can be read, before a release finds out.
+
+    Raises:
+        UsageError: naming the file, and the line and field where one of its cases is wrong.
+    """
+    for suite in policy.suites:
+        try:
+            load(Path(suite))
+        except SuiteError as error:
+            raise UsageError(str(error)) from error
 
 
 def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:

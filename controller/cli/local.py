@@ -109,9 +109,10 @@ def _take_in(place: Home, path: Path) -> None:
     """Keep a checked copy of the policy in the home; its suites are named by absolute path there."""
     import yaml
 
-    from controller.config import load_policy
+    from controller.config import check_suites, load_policy
 
     policy = load_policy(path)
+    check_suites(policy)
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     if policy.suites:
         document["suites"] = list(policy.suites)

@@ -19,9 +19,10 @@ def check(path: Annotated[Path, typer.Argument(help="The policy file.")]) -> Non
 
     Example: serin policy check policy.yaml
     """
-    from controller.config import load_policy
+    from controller.config import check_suites, load_policy
 
     policy = load_policy(path)
+    check_suites(policy)
     steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
     typer.echo(f"{path}: valid. Model {policy.model}: shadow at {policy.mirror_pct:g} %, then {steps}.")
 

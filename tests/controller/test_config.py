@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from controller.config import json_schema, load_policy, parse_policy
+from controller.config import check_suites, json_schema, load_policy, parse_policy
 from controller.core.policy import OnDeadline, ReleasePolicy, Step
 from controller.errors import UsageError
 
@@ -194,3 +194,13 @@ def test_the_schema_asks_for_the_header_and_the_model():
         "Serin release policy",
         "https://json-schema.org/draft/2020-12/schema",
     )
+
+
+def test_a_suite_that_cannot_be_read_is_found_before_a_release(tmp_path):
+    """A missing or broken file of ours is told when the policy is checked, not when a candidate waits for it."""
+    with pytest.raises(UsageError, match=r"gone\.jsonl: cannot be read"):
+        check_suites(ReleasePolicy("intent", suites=(str(tmp_path / "gone.jsonl"),)))
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"id": "1", "text": "x"}', encoding="utf-8")
+    with pytest.raises(UsageError, match="line 1: label"):
+        check_suites(ReleasePolicy("intent", suites=(str(broken),)))
