@@ -32,7 +32,7 @@ class PairedAccuracyPolicy:
     margin_points: float = 1.0  # promote only when a loss this large is excluded
     pairs_min: int = 100
     required: bool = True
-    bets: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.7)
+    bets: tuple[float, ...] = (0.15, 0.25, 0.35, 0.6)  # dense where a loss of two points at 7 % disagreement bets
 
     def __post_init__(self) -> None:
         _require(self, "alpha_share")

@@ -1,11 +1,13 @@
 """Many releases of a scenario, in several processes, kept as they come: what was played is not played again.
 
-Results lie under a digest of the gates and of this world, so that a change of either starts anew.
+Results lie under a digest of what playing loads of the gates and of this world, so that a change of it starts anew.
 """
 
 import hashlib
 import json
 import multiprocessing
+import operator
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +23,8 @@ from tests.bench.world.scenarios import Scenario
 
 CHUNK = 50
 SEED = 2026
-_REPOSITORY = Path(__file__).parents[3]
-_SOURCES = ("gates/*.py", "tests/bench/world/*.py")
-_NOT_PLAYED = {"page.py", "plots.py", "rows.py", "runs.py"}
+_PLAYED = ("gates.", "tests.bench.world.")
+_BESIDE = frozenset(f"tests.bench.world.{name}" for name in ("page", "plots", "rows", "runs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,15 @@ def played(work: Sequence[tuple[Scenario, int]], *, processes: int) -> dict[str,
     files = {
         scenario.name: [_file(kept, scenario, chunk) for chunk in range(-(-runs // CHUNK))] for scenario, runs in work
     }
-    missing = [
-        (scenario, chunk, file)
-        for scenario, _ in work
-        for chunk, file in enumerate(files[scenario.name])
-        if not file.exists()
-    ]
+    missing = sorted(  # some of everything first: what goes wrong shows early
+        (
+            (scenario, chunk, file)
+            for scenario, _ in work
+            for chunk, file in enumerate(files[scenario.name])
+            if not file.exists()
+        ),
+        key=operator.itemgetter(1),
+    )
     with multiprocessing.Pool(processes, maxtasksperchild=50) as pool:
         for done, name in enumerate(pool.imap_unordered(_play_chunk, missing), start=1):
             print(f"{done} of {len(missing)}: {name}", flush=True)
@@ -85,9 +89,9 @@ def _file(kept: Path, scenario: Scenario, chunk: int) -> Path:
 
 
 def _digest() -> str:
+    """Of the sources that are loaded to play a release; the planner, say, is none of them."""
     digest = hashlib.sha256()
-    for pattern in _SOURCES:
-        for file in sorted(_REPOSITORY.glob(pattern)):
-            if file.name not in _NOT_PLAYED:
-                digest.update(file.read_bytes())
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith(_PLAYED) and name not in _BESIDE and module.__file__:
+            digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:16]
