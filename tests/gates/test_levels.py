@@ -76,7 +76,7 @@ def burn_of_one(rng):
     [
         (slow_requests, 0.065),
         (errors_at_the_margin, 0.055),
-        (equal_accuracy, 0.075),
+        (equal_accuracy, 0.09),
         (accuracy_at_the_margin, 0.095),
         (gap_at_the_tolerance, 0.05),
         (burn_of_one, 0.05),
