@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
+from gates.slices import membership
 from suites.cases import SuiteError, load
 
 API_VERSION = "serin/v1"
@@ -99,6 +100,11 @@ def _check(policy: ReleasePolicy, name: str) -> None:
             raise UsageError(f"{name}: {field} must be above 0, got {getattr(policy, field):g}")
     if not policy.model.strip():
         raise UsageError(f"{name}: model must be the registered model's name")
+    for part in policy.gates.slices:
+        try:
+            membership(part.name)
+        except ValueError as error:
+            raise UsageError(f"{name}: gates.slices: {error}") from error
     for field in ("rollback_alpha", "promotion_alpha"):
         if not 0 < getattr(policy.gates, field) < 1:
             raise UsageError(f"{name}: gates.{field} must be between 0 and 1, got {getattr(policy.gates, field):g}")

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from controller.core.command import Command, Freeze
 from controller.core.traffic import TrafficTable
-from gates.evidence import ArmCounts, LabelCounts, LabelledPair
+from gates.evidence import ArmCounts, LabelCounts, LabelledPair, SlicePairs
 
 
 class Clock(Protocol):
@@ -160,6 +160,21 @@ class SampleCursor:
     labelled_pair: int = 0
     labelled_answer: int = 0
     first_pair: int = 0
+    prediction: int = 0
+
+
+CONFIDENCE_BINS = 10
+"""Equal bins over 0 to 1 that confidences are counted in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCounts:
+    """One version's sampled answers to live requests: by predicted class, by confidence (``CONFIDENCE_BINS``), and by
+    tokens of the text where edges were given (one entry more than edges; answers that do not tell are left out)."""
+
+    classes: Mapping[str, int]
+    confidence_counts: tuple[int, ...]
+    token_counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +187,31 @@ class SampleEvidence:
     stable_labels: LabelCounts
     candidate_labels: LabelCounts
     cursor: SampleCursor
+    slice_pairs: tuple[SlicePairs, ...]  # of each slice asked for, in that order
+    stable_answers: AnswerCounts
+    candidate_answers: AnswerCounts
 
 
 class Samples(Protocol):
     def latest(self) -> SampleCursor:
         """Where things stand now: what a release that starts now has to begin from."""
 
-    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
-        """Pairs and live labels added since.
+    def since(
+        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+    ) -> SampleEvidence:
+        """Pairs, answers to live requests, and their labels, added since.
 
         A pair is a live and a shadow answer of the two versions to one request; which of them was live makes no
-        difference. Of several pairs with the same text, the first one of the release stands for all.
+        difference. Of several pairs with the same text, the first one of the release stands for all. Each pair tells
+        which of ``slices`` it belongs to (`gates.slices`).
+        """
+
+    def reference(
+        self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
+    ) -> Sequence[AnswerCounts]:
+        """What the version's sampled live answers looked like from ``since_s`` on and before the cursor.
+
+        In blocks of bounded size from all along that time, none in two; those without an answer are left out.
         """
 
 
@@ -300,6 +329,7 @@ class Prediction:
     inclusion_probability: float
     text_digest: str
     tokens: int | None = None  # of the text before truncation; not every replica says
+    tags: Mapping[str, str] = field(default_factory=dict)  # attributes that the client gave the request
     text: str | None = None
 
 

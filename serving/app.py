@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,14 @@ from serving.artifact import TOKENIZER_FILE, Manifest
 from serving.calls import Identity, read_body
 from serving.capture import Capture
 from serving.classifier import TextClassifier
-from serving.contract import HEALTH_ROUTE, INFO_ROUTE, METRICS_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
+from serving.contract import (
+    HEALTH_ROUTE,
+    INFO_ROUTE,
+    METRICS_ROUTE,
+    PREDICT_ROUTE,
+    TOKENIZE_ROUTE,
+    TOKENIZER_LABEL,
+)
 from serving.edge import INTERNAL_ERROR, Edge
 from serving.front import Front
 from serving.metrics import ApiMetrics, ReplicaCollector, exposition
@@ -69,7 +77,9 @@ def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, supervis
     front = Front(server.settings, identity, server.manifest.max_tokens, metrics, capture)
     server.classifier.is_ready = lambda: front.dispatcher.ready
     app: FastAPI = server.app
-    collector = ReplicaCollector(identity.model, identity.version, server.fingerprint, supervisor_pid)
+    tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
+    own = {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}
+    collector = ReplicaCollector(identity.model, identity.version, own, supervisor_pid)
     _add_routes(app, server, collector)
     _add_error_pages(app)
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.

@@ -1,9 +1,11 @@
 """A prediction request as the HTTP process holds it, and what leaves for the controller about it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.types import Receive
 
@@ -12,6 +14,9 @@ from serving.contract import Traffic
 from serving.link import Outcome
 from serving.schema import ApiError
 from serving.settings import CaptureSettings
+
+TAGS_MAX: Final = 8
+_TAG: Final = re.compile(rb"([a-z][a-z0-9_.-]{0,31})=([A-Za-z0-9_./+-]{1,64})")
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -22,6 +27,7 @@ class Caller:
 
     request_id: str
     traffic: Traffic
+    tags: bytes = b""  # as sent; read only where the request is sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,21 @@ async def read_body(headers: Headers, receive: Receive, bytes_max: int) -> bytes
             return bytes(body)
 
 
+def tags_of(header: bytes) -> dict[str, str]:
+    """The attributes that a client gives its request, ``lang=en, channel=app``: at most ``TAGS_MAX``.
+
+    What is not of this form is left out: a sampled prediction is not worth refusing a user's request.
+    """
+    parts = (part.strip() for part in header.split(b",")[:TAGS_MAX])
+    found = (_TAG.fullmatch(part) for part in parts)
+    return {match[1].decode(): match[2].decode() for match in found if match}
+
+
 def captured(
     call: Call, outcome: Outcome, identity: Identity, settings: CaptureSettings
 ) -> Iterator[CapturedPrediction]:
     """What leaves for the controller about a call: one entry for each text, ``<request id>/<index>`` for lists."""
+    tags = tags_of(call.caller.tags)
     for index, (text, row) in enumerate(zip(call.texts, outcome.rows, strict=True)):
         prediction = json.loads(row[0])
         label, probabilities = prediction["label"], prediction["probabilities"]
@@ -83,5 +100,6 @@ def captured(
             inclusion_probability=settings.ratio,
             text_digest=text_digest(text, settings.digest_key),
             tokens=row[1],
+            tags=tags,
             text=text if settings.with_text else None,
         )

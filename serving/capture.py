@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -50,6 +50,7 @@ class CapturedPrediction:
     inclusion_probability: float
     text_digest: str
     tokens: int
+    tags: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
 
 
@@ -67,8 +68,10 @@ def text_digest(text: str, key: bytes) -> str:
 
 
 def encode_batch(batch: Sequence[CapturedPrediction]) -> bytes:
-    """The body of one delivery; ``text`` is left out where it was not asked for."""
-    predictions = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in batch]
+    """The body of one delivery; ``text`` is left out where it was not asked for, ``tags`` where there are none."""
+    predictions = [
+        {key: value for key, value in asdict(entry).items() if value is not None and value != {}} for entry in batch
+    ]
     return json.dumps({"schema": PREDICTIONS_SCHEMA, "predictions": predictions}).encode()
 
 

@@ -26,6 +26,7 @@ PREDICTIONS_SCHEMA: Final = "serin.predictions/v1"
 # --- headers ---------------------------------------------------------------------------------------------------------
 REQUEST_ID_HEADER: Final = "x-request-id"
 MODEL_VERSION_HEADER: Final = "x-serin-model-version"
+TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"
 TRAFFIC_HEADER: Final = "x-serin-traffic"  # set by the gateway on mirrored requests, removed from what clients send
 SHADOW_HOST_SUFFIX: Final = "-shadow"  # what Envoy appends to the Host of a mirrored request
 
@@ -43,6 +44,7 @@ VERSION_LABEL: Final = "model_version"
 TRAFFIC_LABEL: Final = "traffic"
 CODE_LABEL: Final = "code"
 REASON_LABEL: Final = "reason"
+TOKENIZER_LABEL: Final = "tokenizer"  # of INFO_METRIC: SHA-256 of the tokenizer file that is served
 CLIENT_GONE_CODE: Final = 499  # nobody was left to answer: no error of the version, but its time is in the histogram
 
 REQUESTS_METRIC: Final = "serin_requests_total"  # counter by traffic, HTTP status code
@@ -57,7 +59,14 @@ CAPTURED_METRIC: Final = "serin_captured_predictions_total"
 CAPTURE_DROPPED_METRIC: Final = "serin_capture_dropped_total"  # by reason
 RESIDENT_MEMORY_METRIC: Final = "serin_resident_memory_bytes"  # gauge, all processes of the replica
 CPU_METRIC: Final = "serin_cpu_seconds_total"  # counter, all processes of the replica
+MEMORY_LIMIT_METRIC: Final = "serin_memory_limit_bytes"  # gauge: what the replica may use
+CORES_METRIC: Final = "serin_cores"  # gauge: cores that the replica may use
+BUSY_METRIC: Final = "serin_busy_seconds_total"  # time that workers were computing
+WORKER_RESTARTS_METRIC: Final = "serin_worker_restarts_total"  # inference workers that ended and were replaced
 INFO_METRIC: Final = "serin_model_info"  # constant 1 with the fingerprint as a label
+
+TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
+"""Upper edges of the histogram of tokens."""
 
 LATENCY_EDGE_FIRST_MS: Final = 2.0
 LATENCY_EDGE_LAST_MS: Final = 12_000.0

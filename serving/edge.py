@@ -17,6 +17,7 @@ from serving.contract import (
     PREDICT_ROUTE,
     REQUEST_ID_HEADER,
     SHADOW_HOST_SUFFIX,
+    TAGS_HEADER,
     TRAFFIC_HEADER,
     Traffic,
 )
@@ -30,6 +31,7 @@ _OwnHeaders = list[tuple[bytes, bytes]]
 
 _REQUEST_ID: Final = REQUEST_ID_HEADER.encode()
 _TRAFFIC: Final = TRAFFIC_HEADER.encode()
+_TAGS: Final = TAGS_HEADER.encode()
 _SHADOW_HOST: Final = re.compile(re.escape(SHADOW_HOST_SUFFIX).encode() + rb"(:\d+)?$")
 _USABLE_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -40,7 +42,7 @@ def caller_of(headers: Headers) -> Caller:
     given = values.get(_REQUEST_ID, b"")
     request_id = given.decode() if _USABLE_ID.fullmatch(given) else str(uuid.uuid4())
     shadow = values.get(_TRAFFIC) == Traffic.SHADOW.encode() or _SHADOW_HOST.search(values.get(b"host", b""))
-    return Caller(request_id, Traffic.SHADOW if shadow else Traffic.LIVE)
+    return Caller(request_id, Traffic.SHADOW if shadow else Traffic.LIVE, values.get(_TAGS, b""))
 
 
 class Edge:

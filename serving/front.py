@@ -41,7 +41,7 @@ class Front:
         self, settings: Settings, identity: Identity, max_tokens: int, metrics: ApiMetrics, capture: Capture
     ) -> None:
         self.admission = Admission(settings.limits, max_tokens)
-        self.dispatcher = Dispatcher(self._deliver, self.admission.observe)
+        self.dispatcher = Dispatcher(self._deliver, self._observe, metrics.worker_lost)
         self._settings = settings
         self._identity = identity
         self._metrics = metrics
@@ -87,6 +87,10 @@ class Front:
             self._metrics.cold()
         self.dispatcher.submit(Job(uid, call.texts, cost))
         return future
+
+    def _observe(self, busy_s: float, cost: int) -> None:
+        self.admission.observe(busy_s, cost)
+        self._metrics.busy(busy_s)
 
     def _deliver(self, outcome: Outcome) -> None:
         entry = self._close(outcome.uid)

@@ -181,14 +181,19 @@ class _ApiEnd(asyncio.Protocol):
 class Dispatcher:
     """The HTTP process's side: gives each job to the ready worker with the least to do, and hands back the outcomes.
 
-    ``deliver`` gets each outcome, ``observe(busy_s, cost)`` how long a worker took for jobs of that cost together.
+    ``deliver`` gets each outcome, ``observe(busy_s, cost)`` how long a worker took for jobs of that cost together;
+    ``lost`` is told of each worker that ended.
     """
 
     def __init__(
-        self, deliver: Callable[[Outcome], None], observe: Callable[[float, int], None] = lambda _, __: None
+        self,
+        deliver: Callable[[Outcome], None],
+        observe: Callable[[float, int], None] = lambda _, __: None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._deliver = deliver
         self._observe = observe
+        self._lost = lost
         self._workers: list[_ApiEnd] = []
         self._waiting: deque[Job] = deque()
 
@@ -237,5 +242,6 @@ class Dispatcher:
     def lost(self, worker: _ApiEnd) -> None:
         """A worker has gone: its requests are answered with an error, and none goes to it any more."""
         self._workers = [other for other in self._workers if other is not worker]
+        self._lost()
         for uid in tuple(worker.outstanding):
             self._deliver(Outcome(uid, error="the inference worker ended while it had this request"))

@@ -5,7 +5,7 @@ imports anything that leads here.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import psutil
@@ -16,29 +16,34 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from serving.capture import DropReason
 from serving.contract import (
     BATCH_SIZE_METRIC,
+    BUSY_METRIC,
     CAPTURE_DROPPED_METRIC,
     CAPTURED_METRIC,
     CLIENT_GONE_CODE,
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
+    CORES_METRIC,
     CPU_METRIC,
     DURATION_METRIC,
     INFO_METRIC,
+    MEMORY_LIMIT_METRIC,
     MODEL_LABEL,
     QUEUE_DEPTH_METRIC,
     REASON_LABEL,
     REQUESTS_METRIC,
     RESIDENT_MEMORY_METRIC,
+    TOKEN_EDGES,
     TOKENS_METRIC,
     TRAFFIC_LABEL,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
     VERSION_LABEL,
+    WORKER_RESTARTS_METRIC,
     Traffic,
     latency_edges_ms,
 )
+from serving.cores import usable_cores, usable_memory_bytes
 
-_TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 _BATCH_EDGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 _CODES_FROM_START: Final = (200, 422, 500, 503)  # series that exist before their first event miss no increment
 
@@ -72,12 +77,14 @@ class ApiMetrics:
             TOKENS_METRIC,
             "Tokens of a text before truncation.",
             (*names, TRAFFIC_LABEL),
-            buckets=_TOKEN_EDGES,
+            buckets=TOKEN_EDGES,
             registry=registry,
         )
         self._unknown = Counter(UNKNOWN_TOKENS_METRIC, "Tokens outside the vocabulary.", names, registry=registry)
         self._truncated = Counter(TRUNCATED_METRIC, "Texts cut to the model's limit.", names, registry=registry)
         self._cold = Counter(COLD_REQUESTS_METRIC, "Requests before warm-up was over.", names, registry=registry)
+        self._busy = Counter(BUSY_METRIC, "Time that workers were computing.", names, registry=registry)
+        self._restarts = Counter(WORKER_RESTARTS_METRIC, "Workers that ended.", names, registry=registry)
         self._captured = Counter(CAPTURED_METRIC, "Predictions delivered.", names, registry=registry)
         self._dropped = Counter(
             CAPTURE_DROPPED_METRIC, "Predictions given up.", (*names, REASON_LABEL), registry=registry
@@ -104,6 +111,8 @@ class ApiMetrics:
         self._unknown_own = self._unknown.labels(*own)
         self._truncated_own = self._truncated.labels(*own)
         self._cold_own = self._cold.labels(*own)
+        self._busy_own = self._busy.labels(*own)
+        self._restarts_own = self._restarts.labels(*own)
         self._captured_own = self._captured.labels(*own)
         self._dropped_of = {reason: self._dropped.labels(*own, reason) for reason in DropReason}
         self._depth_own = self._depth.labels(*own)
@@ -129,6 +138,12 @@ class ApiMetrics:
 
     def cold(self) -> None:
         self._cold_own.inc()
+
+    def busy(self, duration_s: float) -> None:
+        self._busy_own.inc(duration_s)
+
+    def worker_lost(self) -> None:
+        self._restarts_own.inc()
 
     def depth(self, requests: int) -> None:
         self._depth_own.set(requests)
@@ -159,11 +174,14 @@ class WorkerMetrics:
 
 
 class ReplicaCollector:
-    """What is asked of the operating system at each scrape: memory and CPU of all processes of the replica."""
+    """What is asked of the operating system at each scrape: memory and CPU of all processes of the replica.
 
-    def __init__(self, model: str, version: str, fingerprint: str, supervisor_pid: int) -> None:
+    ``identity``: values of further labels of the info metric, by name.
+    """
+
+    def __init__(self, model: str, version: str, identity: Mapping[str, str], supervisor_pid: int) -> None:
         self._own = (model, version)
-        self._fingerprint = fingerprint
+        self._identity = identity
         self._supervisor = psutil.Process(supervisor_pid)
 
     def collect(self) -> Iterator[Metric]:
@@ -175,8 +193,13 @@ class ReplicaCollector:
         cpu = CounterMetricFamily(CPU_METRIC, "CPU time, all processes, ended ones included.", labels=names)
         cpu.add_metric(self._own, cpu_s)
         yield cpu
-        info = GaugeMetricFamily(INFO_METRIC, "The version served.", labels=(*names, "fingerprint"))
-        info.add_metric((*self._own, self._fingerprint), 1)
+        allowed = ((MEMORY_LIMIT_METRIC, "Memory", usable_memory_bytes()), (CORES_METRIC, "Cores", usable_cores()))
+        for name, what, value in allowed:
+            gauge = GaugeMetricFamily(name, f"{what} that the replica may use.", labels=names)
+            gauge.add_metric(self._own, value)
+            yield gauge
+        info = GaugeMetricFamily(INFO_METRIC, "The version served.", labels=(*names, *self._identity))
+        info.add_metric((*self._own, *self._identity.values()), 1)
         yield info
 
     def _usage(self) -> tuple[int, float]:

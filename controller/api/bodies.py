@@ -13,11 +13,13 @@ from controller.ports import Label, Prediction
 from serving.contract import Traffic
 
 BATCH_MAX: Final = 20_000
+TAGS_MAX: Final = 64
 TOKENS_MAX: Final = 2**31 - 1  # what a store keeps in an integer
 ROUNDING: Final = 0.01  # how far probabilities may be rounded on their way here
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in a text
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=_NO_NUL)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -45,6 +47,7 @@ class PredictionBody(Body):
     inclusion_probability: Annotated[float, Field(gt=0, le=1)]
     text_digest: Name
     tokens: Annotated[int, Field(ge=0, le=TOKENS_MAX)] | None = None
+    tags: Annotated[dict[Tag, Tag], Field(max_length=TAGS_MAX)] = {}
     text: Text | None = None
 
     @model_validator(mode="after")
@@ -72,6 +75,7 @@ class PredictionBody(Body):
             inclusion_probability=self.inclusion_probability,
             text_digest=self.text_digest,
             tokens=self.tokens,
+            tags=self.tags,
             text=self.text,
         )
 

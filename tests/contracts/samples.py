@@ -7,7 +7,7 @@ import pytest
 
 from controller.errors import UsageError
 from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
-from gates.evidence import LabelCounts
+from gates.evidence import LabelCounts, SlicePairs
 
 START = SampleCursor()
 
@@ -296,3 +296,59 @@ class SamplesContract:
         samples.add_labels([truth("a")])
         samples.add_predictions([live("a"), shadow("a", "invoice")])
         assert requests(samples) == []
+
+    def test_a_pair_belongs_to_the_slices_that_stable_and_the_client_say(self, samples: SampleStore) -> None:
+        """By the class that stable predicted, the text's tokens, and what the client said of its request; whoever was
+        live."""
+        tags = {"lang": "en", "channel": "app"}
+        samples.add_predictions([live("a", tokens=5, tags=tags), shadow("a", "invoice", tokens=9, tags=tags)])
+        samples.add_predictions([live("b", "invoice", version="7", tokens=50), shadow("b", version="6", tokens=40)])
+        samples.add_predictions([live("c", "invoice"), shadow("c", "invoice")])
+        samples.add_labels([truth("a"), truth("b")])
+        names = ("class:refund", "tokens:1-40", "tokens:41-", "lang:en", "lang:de")
+        found = samples.since("intent", "6", "7", START, slices=names)
+        assert found.slice_pairs == (
+            SlicePairs("class:refund", 0, 2),
+            SlicePairs("tokens:1-40", 0, 2),
+            SlicePairs("tokens:41-", 0, 0),
+            SlicePairs("lang:en", 0, 1),
+            SlicePairs("lang:de", 0, 0),
+        )
+        assert [pair.slices for pair in found.pairs] == [
+            ("class:refund", "tokens:1-40", "lang:en"),
+            ("class:refund", "tokens:1-40"),
+        ]
+        turned = samples.since("intent", "7", "6", START, slices=("class:refund", "tokens:41-"))
+        assert turned.slice_pairs == (SlicePairs("class:refund", 0, 0), SlicePairs("tokens:41-", 0, 1))
+        assert (evidence(samples).slice_pairs, evidence(samples).pairs[0].slices) == ((), ())
+
+    def test_live_answers_are_counted_by_class_and_confidence(self, samples: SampleStore) -> None:
+        """Of each version apart, each once; what was mirrored is nobody's traffic."""
+        samples.add_predictions([live("a", confidence=0.0), live("b", confidence=0.75), shadow("a"), shadow("b")])
+        first = evidence(samples)
+        samples.add_predictions([live("c", "invoice", confidence=1.0), live("d", version="7", confidence=0.3)])
+        samples.add_predictions([live("e", model="tone")])
+        second = evidence(samples, first.cursor)
+        assert dict(first.stable_answers.classes) == {"refund": 2}
+        assert first.stable_answers.confidence_counts == (1, 0, 0, 0, 0, 0, 0, 1, 0, 0)
+        assert (dict(first.candidate_answers.classes), sum(first.candidate_answers.confidence_counts)) == ({}, 0)
+        assert dict(second.stable_answers.classes) == {"invoice": 1}
+        assert second.stable_answers.confidence_counts == (0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+        assert second.candidate_answers.confidence_counts[3] == 1
+        assert evidence(samples, second.cursor).stable_answers.classes == {}
+
+    def test_a_reference_is_what_the_version_answered_before(self, samples: SampleStore) -> None:
+        """Its own answers to users, from the time asked for up to the cursor, whatever blocks they come in."""
+        samples.add_predictions([live("old", at_s=10.0)])
+        samples.add_predictions([live(f"r{number}", tokens=number, at_s=50.0) for number in range(20)])
+        samples.add_predictions([live("i", "invoice"), live("c", version="7"), shadow("a"), live("m", model="tone")])
+        cursor = samples.latest()
+        samples.add_predictions([live("later")])
+        blocks = samples.reference("intent", "6", cursor, since_s=40.0, token_edges=(4, 16))
+        assert sum(block.classes.get("refund", 0) for block in blocks) == 20
+        assert sum(block.classes.get("invoice", 0) for block in blocks) == 1
+        assert sum(block.confidence_counts[7] for block in blocks) == 21
+        tokens = [sum(block.token_counts[place] for block in blocks) for place in range(3)]
+        assert tokens == [5, 12, 3]
+        assert samples.reference("intent", "6", cursor, since_s=60.0, token_edges=()) == ()
+        assert samples.reference("intent", "9", cursor, since_s=0.0, token_edges=()) == ()

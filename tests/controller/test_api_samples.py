@@ -38,6 +38,7 @@ def captured(request: str, version: str, traffic: Traffic, label: str = "refund"
         inclusion_probability=0.5,
         text_digest=f"digest of {request}",
         tokens=9,
+        tags={"lang": "en"},
     )
 
 
@@ -60,13 +61,16 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
     assert (found.pairs[0].truth, found.pairs[0].stable.label) == ("invoice", "refund")
     assert found.pairs[0].inclusion_probability == 0.5
     assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
-    assert {one.tokens for one in world.samples._predictions.values()} == {9}
+    assert {(one.tokens, one.tags["lang"]) for one in world.samples._predictions.values()} == {(9, "en")}
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"confidence": 1.5}, "predictions[0].confidence"),
+        ({"tags": {"lang": 7}}, "predictions[0].tags.lang"),
+        ({"tags": {"lang": ""}}, "predictions[0].tags.lang"),
+        ({"tags": {str(number): "x" for number in range(65)}}, "predictions[0].tags"),
         ({"confidence": float("nan")}, "predictions[0].confidence"),
         ({"confidence": "0.75"}, "predictions[0].confidence"),
         ({"confidence": 0.5}, "predictions[0]"),

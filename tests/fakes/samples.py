@@ -4,13 +4,23 @@ place in the list, from 1.
 Only the order in which evidence was completed is kept; everything else follows from the predictions and labels.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from controller.errors import UsageError
-from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
-from gates.evidence import Answer, LabelCounts, LabelledPair
+from controller.ports import (
+    CONFIDENCE_BINS,
+    AnswerCounts,
+    Label,
+    LabelRequest,
+    Prediction,
+    SampleCursor,
+    SampleEvidence,
+)
+from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
+from gates.slices import Attributes, membership
 
 
 class _Couple(NamedTuple):
@@ -65,15 +75,18 @@ class FakeSamples:
 
     def latest(self) -> SampleCursor:
         newest = len(self._pairs)
-        return SampleCursor(newest, len(self._labelled_pairs), len(self._labelled_answers), first_pair=newest)
+        evidence = (newest, len(self._labelled_pairs), len(self._labelled_answers))
+        return SampleCursor(*evidence, first_pair=newest, prediction=len(self._predictions))
 
-    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
+    def since(
+        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+    ) -> SampleEvidence:
         standing = self._standing(model, {stable, candidate}, cursor.first_pair)
         new = [pair for number, pair in standing.items() if number > cursor.pair]
         agreed = sum(pair.agrees for pair in new)
         return SampleEvidence(
             pairs=tuple(
-                _labelled(pair, truth, stable)
+                _labelled(pair, truth, stable, slices)
                 for pair, truth in self._labelled_pairs[cursor.labelled_pair :]
                 if pair in standing.values()
             ),
@@ -82,7 +95,17 @@ class FakeSamples:
             stable_labels=self._label_counts(model, stable, cursor),
             candidate_labels=self._label_counts(model, candidate, cursor),
             cursor=replace(self.latest(), first_pair=cursor.first_pair),
+            slice_pairs=tuple(_slice_pairs(name, new, stable) for name in slices),
+            stable_answers=_answers(self._live_of(model, stable)[cursor.prediction :], ()),
+            candidate_answers=_answers(self._live_of(model, candidate)[cursor.prediction :], ()),
         )
+
+    def reference(
+        self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
+    ) -> Sequence[AnswerCounts]:
+        """One block."""
+        before = [one for one in self._live_of(model, version)[: cursor.prediction] if one and one.at_s >= since_s]
+        return (_answers(before, token_edges),) if before else ()
 
     def label_requests(
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
@@ -125,6 +148,11 @@ class FakeSamples:
             if truth and all(live is not done.prediction for done in self._labelled_answers):
                 self._labelled_answers.append(_LabelledAnswer(live, truth))
 
+    def _live_of(self, model: str, version: str) -> list[Prediction | None]:
+        """By id less one; None where the prediction is not of the version's answers to users."""
+        wanted = (model, version, "live")
+        return [one if (one.model, one.version, one.traffic) == wanted else None for one in self._predictions.values()]
+
     def _with_traffic(self, traffic: str) -> list[Prediction]:
         return [prediction for prediction in self._predictions.values() if prediction.traffic == traffic]
 
@@ -135,7 +163,28 @@ class FakeSamples:
             self._pairs.append(pair)
 
 
-def _labelled(pair: _Couple, truth: Label, stable: str) -> LabelledPair:
+def _belongs(pair: _Couple, stable: str, name: str) -> bool:
+    (answer,) = (one for one in pair if one.version == stable)
+    return membership(name)(Attributes(answer.label, answer.tokens, pair.live.tags))
+
+
+def _slice_pairs(name: str, pairs: Sequence[_Couple], stable: str) -> SlicePairs:
+    agreements = [pair.agrees for pair in pairs if _belongs(pair, stable, name)]
+    return SlicePairs(name, sum(agreements), len(agreements) - sum(agreements))
+
+
+def _answers(predictions: Sequence[Prediction | None], token_edges: Sequence[int]) -> AnswerCounts:
+    found = [one for one in predictions if one is not None]
+    bins = [min(int(one.confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1) for one in found]
+    lengths = [sum(edge < one.tokens for edge in token_edges) for one in found if one.tokens is not None]
+    return AnswerCounts(
+        classes=Counter(one.label for one in found),
+        confidence_counts=tuple(bins.count(place) for place in range(CONFIDENCE_BINS)),
+        token_counts=tuple(lengths.count(place) for place in range(len(token_edges) + 1)) if token_edges else (),
+    )
+
+
+def _labelled(pair: _Couple, truth: Label, stable: str, slices: Sequence[str]) -> LabelledPair:
     by_version = {one.version: _answer(one, truth.label) for one in pair}
     answer_of_stable = by_version.pop(stable)
     (answer_of_candidate,) = by_version.values()
@@ -145,6 +194,7 @@ def _labelled(pair: _Couple, truth: Label, stable: str) -> LabelledPair:
         candidate=answer_of_candidate,
         inclusion_probability=min(one.inclusion_probability for one in pair),
         directed=truth.directed,
+        slices=tuple(name for name in slices if _belongs(pair, stable, name)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serving.calls import tags_of
 from serving.capture import Capture, CapturedPrediction, DropReason, encode_batch, text_digest
 from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
 from serving.settings import CaptureSettings
@@ -195,6 +196,23 @@ def test_the_sample_is_a_function_of_the_request_id(counts: Counts) -> None:
 def test_a_text_leaves_only_where_it_was_asked_for() -> None:
     assert b"secret" not in encode_batch([prediction(1)])
     assert json.loads(encode_batch([prediction(1, "secret")]))["predictions"][0]["text"] == "secret"
+
+
+@pytest.mark.parametrize(
+    ("header", "tags"),
+    [
+        (b"lang=en, channel=app", {"lang": "en", "channel": "app"}),
+        (b"", {}),
+        (b"lang", {}),
+        (b"lang=,=en,Lang=en,lang=a b,lang=de", {"lang": "de"}),
+        (b"name=" + b"x" * 65, {}),
+        (b",".join(b"t%d=1" % number for number in range(20)), {f"t{number}": "1" for number in range(8)}),
+        ("lang=fr\u00e9".encode(), {}),
+    ],
+    ids=["two", "none", "no value", "malformed", "too long", "too many", "not ASCII"],
+)
+def test_tags_of_a_request_are_read_as_far_as_they_are_well_formed(header: bytes, tags: dict[str, str]) -> None:
+    assert tags_of(header) == tags
 
 
 def test_the_digest_needs_its_key() -> None:

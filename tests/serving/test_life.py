@@ -25,6 +25,8 @@ from serving.contract import (
     QUEUE_DEPTH_METRIC,
     REQUEST_ID_HEADER,
     REQUESTS_METRIC,
+    TAGS_HEADER,
+    WORKER_RESTARTS_METRIC,
 )
 from serving.engine import ProviderError
 from serving.settings import Provider
@@ -157,6 +159,7 @@ def test_a_killed_worker_is_replaced(built_package: Path) -> None:
         worker.kill()
         until(lambda: running.is_healthy() and running.family()[-1].pid != worker.pid, "a new worker is ready")
         assert predict(running).status_code == 200
+        assert running.total(WORKER_RESTARTS_METRIC) == 1
 
 
 def test_the_requests_of_a_killed_worker_are_answered_with_an_error(built_package: Path) -> None:
@@ -252,7 +255,10 @@ def refused(running: Replica) -> httpx.Response:
 def test_sampled_predictions_reach_the_controller(built_package: Path, receiver: Receiver) -> None:  # noqa: F811
     with replica(built_package, "--capture-url", receiver.url) as running:
         httpx.post(
-            running.url + PREDICT_ROUTE, json={"text": "refund"}, headers={REQUEST_ID_HEADER: "one"}, trust_env=False
+            running.url + PREDICT_ROUTE,
+            json={"text": "refund"},
+            headers={REQUEST_ID_HEADER: "one", TAGS_HEADER: "lang=en"},
+            trust_env=False,
         )
         httpx.post(
             running.url + PREDICT_ROUTE,
@@ -266,6 +272,7 @@ def test_sampled_predictions_reach_the_controller(built_package: Path, receiver:
     assert captured.keys() == {"one", "many/0", "many/1"}
     assert captured["one"]["traffic"] == "live"
     assert captured["many/0"]["traffic"] == "shadow"
+    assert (captured["one"]["tags"], captured["many/0"].get("tags")) == ({"lang": "en"}, None)
     assert captured["one"]["text_digest"] == captured["many/0"]["text_digest"] != captured["many/1"]["text_digest"]
     assert captured["one"]["confidence"] == max(captured["one"]["probabilities"].values())
     assert not any("text" in entry for entry in captured.values())

@@ -11,14 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.artifact import read_manifest
+from serving.artifact import TOKENIZER_FILE, read_manifest
 from serving.contract import (
     BATCH_SIZE_METRIC,
+    BUSY_METRIC,
     COLD_REQUESTS_METRIC,
+    CORES_METRIC,
     CPU_METRIC,
     DURATION_METRIC,
     INFO_METRIC,
     INFO_ROUTE,
+    MEMORY_LIMIT_METRIC,
     MODEL_LABEL,
     MODEL_VERSION_HEADER,
     PREDICT_ROUTE,
@@ -27,11 +30,13 @@ from serving.contract import (
     REQUESTS_METRIC,
     RESIDENT_MEMORY_METRIC,
     TOKENIZE_ROUTE,
+    TOKENIZER_LABEL,
     TOKENS_METRIC,
     TRAFFIC_HEADER,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
     VERSION_LABEL,
+    WORKER_RESTARTS_METRIC,
 )
 from serving.engine import Engine
 from tests.serving.replica import Replica, replica, until
@@ -212,3 +217,20 @@ def test_the_replica_reports_its_own_resources(running: Replica) -> None:
     assert running.total(QUEUE_DEPTH_METRIC) == 0
     assert running.total(COLD_REQUESTS_METRIC) == 0
     assert running.total(INFO_METRIC) == 1
+    assert running.total(MEMORY_LIMIT_METRIC) > running.total(RESIDENT_MEMORY_METRIC)
+    assert running.total(CORES_METRIC) >= 1
+    assert running.total(WORKER_RESTARTS_METRIC) == 0
+
+
+def test_time_spent_computing_grows_with_the_work(running: Replica, client: httpx.Client) -> None:
+    """Requests over it are what a replica can do, however much or little it is asked."""
+    before = running.total(BUSY_METRIC)
+    client.post(PREDICT_ROUTE, json={"texts": ["please cancel my order " * 10] * 8})
+    assert 0 < running.total(BUSY_METRIC) - before < 20
+
+
+def test_the_tokenizer_that_runs_can_be_compared_with_the_pinned_one(running: Replica, built_package: Path) -> None:
+    """The digest of the file as it was when it was loaded, under the name that the manifest pins it by."""
+    pinned = read_manifest(built_package)[0].files[TOKENIZER_FILE].sha256
+    (told,) = [dict(labels)[TOKENIZER_LABEL] for name, labels in running.samples() if name == INFO_METRIC]
+    assert told == pinned

@@ -22,12 +22,13 @@ from sqlalchemy import (
     select,
 )
 
-from controller.adapters.sql import evidence, schema
+from controller.adapters.sql import answers, evidence, schema
 from controller.adapters.sql.database import IN_CLAUSE_MAX, Database, insert_new
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
 from controller.errors import UsageError
-from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
-from gates.evidence import Answer, LabelCounts, LabelledPair
+from controller.ports import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
+from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
+from gates.slices import Membership, membership
 
 _SOURCE = "labels"
 PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
@@ -98,20 +99,34 @@ class SqlSamples:
         with self._database.read(_SOURCE) as connection:
             return _latest(connection)
 
-    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
+    def since(
+        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+    ) -> SampleEvidence:
+        members = {name: membership(name) for name in slices}
         with self._database.read(_SOURCE) as connection:
             upto = _later(cursor, _latest(connection))
             release = _Comparison(model, stable, candidate, cursor.first_pair)
             agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
             span = (cursor.labelled_answer, upto.labelled_answer)
+            answered = (cursor.prediction, upto.prediction)
             return SampleEvidence(
-                pairs=_labelled_pairs(connection, release, (cursor.labelled_pair, upto.labelled_pair)),
+                pairs=_labelled_pairs(connection, release, (cursor.labelled_pair, upto.labelled_pair), members),
                 pairs_agreed=agreed,
                 pairs_disagreed=disagreed,
                 stable_labels=_label_counts(connection, model, stable, span),
                 candidate_labels=_label_counts(connection, model, candidate, span),
                 cursor=upto,
+                slice_pairs=_slice_pairs(connection, release, (cursor.pair, upto.pair), members),
+                stable_answers=answers.answer_counts(connection, model, stable, answered),
+                candidate_answers=answers.answer_counts(connection, model, candidate, answered),
             )
+
+    def reference(
+        self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
+    ) -> Sequence[AnswerCounts]:
+        with self._database.read(_SOURCE) as connection:
+            span = (min(answers.first_since(connection, since_s), cursor.prediction), cursor.prediction)
+            return tuple(answers.reference(connection, model, version, span, token_edges))
 
     def label_requests(
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
@@ -171,6 +186,7 @@ def _prediction_row(prediction: Prediction) -> dict[str, object]:
         "text_digest": prediction.text_digest,
         "tokens": prediction.tokens,
         "text": prediction.text,
+        "tags": json.dumps(dict(prediction.tags), separators=(",", ":")) if prediction.tags else None,
     }
 
 
@@ -222,10 +238,10 @@ def _chunks(values: Iterable[Item]) -> Iterator[list[Item]]:
 def _latest(connection: Connection) -> SampleCursor:
     newest = (
         select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery()
-        for table in (pairs, labelled_pairs, labelled_answers)
+        for table in (pairs, labelled_pairs, labelled_answers, schema.predictions)
     )
-    pair, labelled_pair, labelled_answer = connection.execute(select(*newest)).one()
-    return SampleCursor(pair, labelled_pair, labelled_answer, first_pair=pair)
+    pair, labelled_pair, labelled_answer, prediction = connection.execute(select(*newest)).one()
+    return SampleCursor(pair, labelled_pair, labelled_answer, first_pair=pair, prediction=prediction)
 
 
 def _later(cursor: SampleCursor, latest: SampleCursor) -> SampleCursor:
@@ -235,6 +251,7 @@ def _later(cursor: SampleCursor, latest: SampleCursor) -> SampleCursor:
         pair=max(cursor.pair, latest.pair),
         labelled_pair=max(cursor.labelled_pair, latest.labelled_pair),
         labelled_answer=max(cursor.labelled_answer, latest.labelled_answer),
+        prediction=max(cursor.prediction, latest.prediction),
     )
 
 
@@ -251,13 +268,32 @@ def _pair_counts(connection: Connection, release: _Comparison, span: tuple[int, 
     return int(agreed), int(total) - int(agreed)
 
 
-def _labelled_pairs(connection: Connection, release: _Comparison, span: tuple[int, int]) -> tuple[LabelledPair, ...]:
+def _slice_pairs(
+    connection: Connection, release: _Comparison, span: tuple[int, int], members: dict[str, Membership]
+) -> tuple[SlicePairs, ...]:
+    if not members:
+        return ()
+    query = select(pairs.c.live_version, pairs.c.agreed).where(release.has(pairs, pairs.c.id))
+    rows = connection.execute(answers.with_attributes(_within(query, pairs, span), pairs))
+    return answers.slice_counts(rows, release.stable, members)
+
+
+def _labelled_pairs(
+    connection: Connection, release: _Comparison, span: tuple[int, int], members: dict[str, Membership]
+) -> tuple[LabelledPair, ...]:
     query = select(labelled_pairs).where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
-    rows = connection.execute(_within(query, labelled_pairs, span).order_by(labelled_pairs.c.id))
-    return tuple(_labelled_pair(row, release.stable) for row in rows)
+    query = _within(query, labelled_pairs, span).order_by(labelled_pairs.c.id)
+    if members:
+        joined = labelled_pairs.outerjoin(pairs, pairs.c.id == labelled_pairs.c.pair_id)
+        query = answers.with_attributes(query, joined)
+    found = connection.execute(query)
+    return tuple(
+        _labelled_pair(row, release.stable, answers.slices_of(row, release.stable, members) if members else ())
+        for row in found
+    )
 
 
-def _labelled_pair(row: Row[Any], stable: str) -> LabelledPair:
+def _labelled_pair(row: Row[Any], stable: str, slices: tuple[str, ...]) -> LabelledPair:
     live = Answer(row.live_label, row.live_confidence, row.live_brier)
     shadow = Answer(row.shadow_label, row.shadow_confidence, row.shadow_brier)
     stable_was_live = row.live_version == stable
@@ -267,6 +303,7 @@ def _labelled_pair(row: Row[Any], stable: str) -> LabelledPair:
         candidate=shadow if stable_was_live else live,
         inclusion_probability=row.inclusion_probability,
         directed=row.directed,
+        slices=slices,
     )
 
 

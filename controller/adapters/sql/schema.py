@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION: Final = "0001"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0002"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -133,6 +133,7 @@ predictions = Table(
     _text("text_digest"),
     Column("tokens", Integer),
     Column("text", Text),
+    Column("tags", Text),  # JSON object, null where there are none
     UniqueConstraint("request_id", "model", "traffic", "version"),
     Index(None, "at_s"),
     sqlite_autoincrement=True,

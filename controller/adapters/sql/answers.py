@@ -1,0 +1,109 @@
+"""What sampled answers to live requests look like, and which slices their pairs belong to: counts from a cursor on.
+
+Each answer is read once a release, and nothing here depends on how many came before.
+"""
+
+import bisect
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
+
+from controller.adapters.sql.schema import pairs, predictions
+from controller.ports import CONFIDENCE_BINS, AnswerCounts
+from gates.evidence import SlicePairs
+from gates.slices import Attributes, Membership
+from serving.contract import Traffic
+
+BLOCKS: Final = 8
+BLOCK_ROWS_MAX: Final = 1_000
+
+_LIVE = predictions.alias("slice_live")
+_SHADOW = predictions.alias("slice_shadow")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+def answer_counts(connection: Connection, model: str, version: str, span: tuple[int, int]) -> AnswerCounts:
+    """Of the live answers whose ids are after the first and up to the second of ``span``."""
+    edges = [step / CONFIDENCE_BINS for step in range(1, CONFIDENCE_BINS)]
+    at_least = [func.sum(case((predictions.c.confidence >= edge, 1), else_=0)) for edge in edges]
+    columns = (predictions.c.label, func.count(), *at_least)
+    query = select(*columns).where(*_live(model, version, span)).group_by(predictions.c.label)
+    classes: dict[str, int] = {}
+    above = [0] * (CONFIDENCE_BINS + 1)
+    for label, total, *reached in connection.execute(query):
+        classes[label] = int(total)
+        above = [so_far + int(more) for so_far, more in zip(above, (total, *reached, 0), strict=True)]
+    return AnswerCounts(classes, tuple(more - fewer for more, fewer in itertools.pairwise(above)))
+
+
+def reference(
+    connection: Connection, model: str, version: str, span: tuple[int, int], token_edges: Sequence[int]
+) -> Iterator[AnswerCounts]:
+    """Up to ``BLOCKS`` blocks of neighbours, evenly spread over the ids of ``span``; none that is empty."""
+    after, upto = span
+    bounds = [after + (upto - after) * number // BLOCKS for number in range(BLOCKS + 1)]
+    columns = (predictions.c.label, predictions.c.confidence, predictions.c.tokens)
+    for low, high in itertools.pairwise(bounds):
+        query = select(*columns).where(*_live(model, version, (low, high))).order_by(predictions.c.id)
+        rows = connection.execute(query.limit(BLOCK_ROWS_MAX)).all()
+        if rows:
+            yield _block(rows, token_edges)
+
+
+def first_since(connection: Connection, since_s: float) -> int:
+    """The id before the first prediction of that time or later; of none, the largest id that there could be."""
+    columns = predictions.c
+    query = select(columns.id).where(columns.at_s >= since_s).order_by(columns.at_s, columns.id).limit(1)
+    found = connection.execute(query).scalar_one_or_none()
+    return found - 1 if found is not None else 2**62
+
+
+def _live(model: str, version: str, span: tuple[int, int]) -> tuple[ColumnElement[bool], ...]:
+    columns = predictions.c
+    of_version = (columns.model == model, columns.version == version, columns.traffic == Traffic.LIVE.value)
+    return (columns.id > span[0], columns.id <= span[1], *of_version)
+
+
+def _block(rows: Sequence[Any], token_edges: Sequence[int]) -> AnswerCounts:
+    confidences = Counter(min(int(row.confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1) for row in rows)
+    tokens = Counter(bisect.bisect_left(token_edges, row.tokens) for row in rows if row.tokens is not None)
+    return AnswerCounts(
+        Counter(row.label for row in rows),
+        tuple(confidences[place] for place in range(CONFIDENCE_BINS)),
+        tuple(tokens[place] for place in range(len(token_edges) + 1)),
+    )
+
+
+# --- slices -----------------------------------------------------------------------------------------------------------
+def slice_counts(rows: Iterable[Row[Any]], stable: str, slices: dict[str, Membership]) -> tuple[SlicePairs, ...]:
+    """Of rows that ``with_attributes`` selected, and which tell whether the pair ``agreed``."""
+    agreed, disagreed = Counter[str](), Counter[str]()
+    for row in rows:
+        (agreed if row.agreed else disagreed).update(slices_of(row, stable, slices))
+    return tuple(SlicePairs(name, agreed[name], disagreed[name]) for name in slices)
+
+
+def slices_of(row: Row[Any], stable: str, slices: dict[str, Membership]) -> tuple[str, ...]:
+    """The slices that a row's pair belongs to; its answers may have been pruned, and then only some are known."""
+    stable_was_live = row.live_version == stable
+    label, tokens = (row.live_answer, row.live_tokens) if stable_was_live else (row.shadow_answer, row.shadow_tokens)
+    attributes = Attributes(label or "", tokens, json.loads(row.tags) if row.tags else {})
+    return tuple(name for name, belongs in slices.items() if belongs(attributes))
+
+
+def with_attributes(query: Select[Any], source: Any) -> Select[Any]:
+    """The query with what slices are told by. ``source`` is what it selects from; it holds ``pairs``."""
+    joined = source.outerjoin(_LIVE, _LIVE.c.id == pairs.c.live_id).outerjoin(
+        _SHADOW, _SHADOW.c.id == pairs.c.shadow_id
+    )
+    return query.select_from(joined).add_columns(
+        _LIVE.c.label.label("live_answer"),
+        _LIVE.c.tokens.label("live_tokens"),
+        _LIVE.c.tags.label("tags"),
+        _SHADOW.c.label.label("shadow_answer"),
+        _SHADOW.c.tokens.label("shadow_tokens"),
+    )
