@@ -21,6 +21,7 @@ from serving.artifact import ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings
 
 EXIT_REFUSED: Final = 3
+_LIMIT_FLAGS: Final = ("max_text_chars", "max_texts", "max_windows", "max_body_bytes", "queue_limit")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,6 +65,12 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-texts", type=int, default=limits.texts_max, help="texts of one request (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-windows",
+        type=int,
+        default=limits.windows_max,
+        help="a text that a version reads in windows gets 422 beyond so many (default: %(default)s)",
     )
     group.add_argument(
         "--max-body-bytes", type=int, default=limits.body_bytes_max, help="longer bodies get 413 (default: %(default)s)"
@@ -111,7 +118,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     """
     if not (arguments.model and arguments.version):
         raise ValueError("--model and --version are needed to serve")
-    for name in ("threads", "max_batch_size", "max_text_chars", "max_texts", "max_body_bytes", "queue_limit"):
+    for name in ("threads", "max_batch_size", *_LIMIT_FLAGS):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
     if not 0 <= arguments.capture_ratio <= 1:
@@ -133,6 +140,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             body_bytes_max=arguments.max_body_bytes,
             text_chars_max=arguments.max_text_chars,
             texts_max=arguments.max_texts,
+            windows_max=arguments.max_windows,
             queue_requests_max=arguments.queue_limit,
             wait_ms_max=arguments.max_wait_ms,
             answer_timeout_s=arguments.answer_timeout_s,
@@ -209,11 +217,7 @@ def check(arguments: argparse.Namespace) -> int:
         sound = checked(arguments.artifact, threads=arguments.threads, provider=arguments.provider)
     except (ArtifactError, ProviderError, OSError) as error:
         return refuse(error)
-    manifest = sound.manifest
-    print(
-        f"artifact is sound: {len(manifest.labels)} labels, {manifest.variant}, texts to {manifest.max_tokens} tokens, "
-        f"{len(manifest.golden)} golden texts as packaged, fingerprint {sound.fingerprint}"
-    )
+    print(f"artifact is sound: {sound}")
     return 0
 
 

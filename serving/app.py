@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -31,8 +32,9 @@ from serving.contract import (
 from serving.edge import INTERNAL_ERROR, Edge
 from serving.front import Front
 from serving.metrics import ApiMetrics, ReplicaCollector, exposition
+from serving.rules import Task
 from serving.schema import ApiError, parse_texts
-from serving.settings import Settings
+from serving.settings import CaptureSettings, Settings
 from serving.tokenizer import Tokenizer
 
 LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
@@ -55,6 +57,8 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
             healthcheck_path=HEALTH_ROUTE,
             info_path="/litserve",  # LitServe's own page; INFO_ROUTE is the contract's
         )
+        if manifest.rules.task is not Task.SEQUENCE_CLASSIFICATION:  # what is compared is classes: see serving.calls
+            settings = replace(settings, capture=CaptureSettings())
         self.settings = settings
         self.manifest = manifest
         self.fingerprint = fingerprint
@@ -74,7 +78,7 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
 def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, supervisor_pid: int) -> tuple[Front, ASGIApp]:
     """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
     identity = server.identity
-    front = Front(server.settings, identity, server.manifest.max_tokens, metrics, capture)
+    front = Front(server.settings, identity, server.manifest, metrics, capture)
     server.classifier.is_ready = lambda: front.dispatcher.ready
     app: FastAPI = server.app
     tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
@@ -96,6 +100,10 @@ def _add_routes(app: FastAPI, server: ReplicaServer, collector: ReplicaCollector
         "fingerprint": server.fingerprint,
         "labels": list(identity.labels),
         "max_tokens": manifest.max_tokens,
+        "task": manifest.rules.task,
+        "variant": manifest.variant,
+        "variant_of": manifest.variant_of,
+        "windows": asdict(manifest.rules.windows) if manifest.rules.windows else None,
         "library_versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
 

@@ -12,10 +12,12 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+
+from serving.rules import AnswerRules, Task, check_span_labels, parse_rules
 
 MANIFEST_SCHEMA: Final = "serin.manifest/v1"
 MANIFEST_FILE: Final = "manifest.json"
@@ -69,7 +71,11 @@ class GoldenText:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a version is made of. ``labels`` are in the order of the model's outputs."""
+    """What a version is made of, and by which rules it answers.
+
+    ``labels`` are in the order of the model's outputs; an embedding has none. ``variant_of`` is the fingerprint of the
+    version whose weights this one stores and multiplies in another way.
+    """
 
     labels: tuple[str, ...]
     max_tokens: int
@@ -78,6 +84,8 @@ class Manifest:
     golden: tuple[GoldenText, ...]
     created_by: str
     variant: Variant = Variant.FP32
+    variant_of: str | None = None
+    rules: AnswerRules = field(default_factory=AnswerRules)
     schema: str = MANIFEST_SCHEMA
 
     @classmethod
@@ -88,6 +96,7 @@ class Manifest:
             ArtifactError: naming the field that is missing, unknown or wrong.
         """
         document = _parse_object(MANIFEST_FILE, data, _MANIFEST_BYTES_MAX)
+        variant_of = document.get("variant_of")
         fields = _Fields(document)
         if (schema := fields.text("schema")) != MANIFEST_SCHEMA:
             raise ArtifactError(MANIFEST_FILE, f"schema must be {MANIFEST_SCHEMA!r}, got {schema!r}")
@@ -99,11 +108,12 @@ class Manifest:
             golden=_parse_golden(fields.sequence("golden")),
             created_by=fields.text("created_by"),
             variant=_parse_variant(document.get("variant", Variant.FP32)),
+            variant_of=None if variant_of is None else _parse_digest("variant_of", variant_of),
+            rules=_parse_rules(document["rules"]) if "rules" in document else AnswerRules(),
         )
         if unknown := sorted(document.keys() - asdict(manifest).keys()):
             raise ArtifactError(MANIFEST_FILE, f"unknown field {unknown[0]!r}")
-        if len(manifest.labels) < 2 or len(set(manifest.labels)) != len(manifest.labels):
-            raise ArtifactError(MANIFEST_FILE, "labels must be two or more different names")
+        _check_labels(manifest)
         return manifest
 
     def to_bytes(self) -> bytes:
@@ -137,22 +147,24 @@ def verify(directory: Path) -> Manifest:
     with ThreadPoolExecutor(len(files)) as pool:  # digests are taken outside the interpreter's lock
         for done in [pool.submit(_check_file, directory, name, record) for name, record in files]:
             done.result()
-    labels = config_labels(_read_regular(directory, CONFIG_FILE, _CONFIG_BYTES_MAX))
+    labels = config_labels(_read_regular(directory, CONFIG_FILE, _CONFIG_BYTES_MAX), manifest.rules.task)
     if labels != manifest.labels:
         raise ArtifactError(CONFIG_FILE, "id2label and the manifest's labels differ")
     return manifest
 
 
-def config_labels(config_bytes: bytes) -> tuple[str, ...]:
-    """The label names of a ``config.json`` in output order.
+def config_labels(config_bytes: bytes, task: Task = Task.SEQUENCE_CLASSIFICATION) -> tuple[str, ...]:
+    """The label names of a ``config.json`` in output order; none for an embedding.
 
     Raises:
-        ArtifactError: no complete ``id2label``, code of its own (``auto_map``), or another task than choosing one
-            of several classes.
+        ArtifactError: no complete ``id2label``, code of its own (``auto_map``), or another kind of classification than
+            choosing one of several classes.
     """
     config = _parse_object(CONFIG_FILE, config_bytes, _CONFIG_BYTES_MAX)
     if "auto_map" in config:
         raise ArtifactError(CONFIG_FILE, "auto_map asks for code from the checkpoint, which is never run")
+    if task is Task.EMBEDDING:
+        return ()
     if config.get("problem_type") not in (None, "single_label_classification"):
         raise ArtifactError(CONFIG_FILE, f"problem_type {config['problem_type']!r} is not served")
     names = config.get("id2label")
@@ -161,6 +173,11 @@ def config_labels(config_bytes: bytes) -> tuple[str, ...]:
     labels = tuple(str(names.get(str(index)) or "") for index in range(len(names)))
     if not all(labels) or len(set(labels)) != len(labels):
         raise ArtifactError(CONFIG_FILE, f"id2label must give a name of its own to each of 0 to {len(names) - 1}")
+    if task is Task.TOKEN_CLASSIFICATION:
+        try:
+            check_span_labels(labels)
+        except ValueError as error:
+            raise ArtifactError(CONFIG_FILE, f"id2label: {error}") from None
     return labels
 
 
@@ -238,6 +255,22 @@ def _parse_variant(variant: Any) -> Variant:
         raise ArtifactError(MANIFEST_FILE, f"variant must be one of {_listed(list(Variant))}") from None
 
 
+def _parse_rules(document: Any) -> AnswerRules:
+    try:
+        return parse_rules(document)
+    except ValueError as error:
+        raise ArtifactError(MANIFEST_FILE, str(error)) from None
+
+
+def _check_labels(manifest: Manifest) -> None:
+    labels = manifest.labels
+    if manifest.rules.task is Task.EMBEDDING:
+        if labels:
+            raise ArtifactError(MANIFEST_FILE, "labels must be empty: an embedding has none")
+    elif len(labels) < 2 or len(set(labels)) != len(labels):
+        raise ArtifactError(MANIFEST_FILE, "labels must be two or more different names")
+
+
 def _parse_files(files: dict[str, Any]) -> dict[str, FileRecord]:
     for name in REQUIRED_FILES:
         if name not in files:
@@ -251,11 +284,15 @@ def _parse_record(name: str, record: Any) -> FileRecord:
     if not isinstance(record, dict) or record.keys() != {"sha256", "size_bytes"}:
         raise ArtifactError(MANIFEST_FILE, f"files[{name!r}] must have exactly sha256 and size_bytes")
     digest, size = record["sha256"], record["size_bytes"]
-    if not isinstance(digest, str) or len(digest) != 64 or not _HEX_DIGITS.issuperset(digest):
-        raise ArtifactError(MANIFEST_FILE, f"files[{name!r}].sha256 must be 64 lower-case hex digits")
     if type(size) is not int or size < 0:
         raise ArtifactError(MANIFEST_FILE, f"files[{name!r}].size_bytes must be a whole number")
-    return FileRecord(digest, size)
+    return FileRecord(_parse_digest(f"files[{name!r}].sha256", digest), size)
+
+
+def _parse_digest(field: str, digest: Any) -> str:
+    if not isinstance(digest, str) or len(digest) != 64 or not _HEX_DIGITS.issuperset(digest):
+        raise ArtifactError(MANIFEST_FILE, f"{field} must be 64 lower-case hex digits")
+    return digest
 
 
 def _parse_golden(golden: list[Any]) -> tuple[GoldenText, ...]:

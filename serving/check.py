@@ -13,10 +13,23 @@ class Checked:
 
     manifest: Manifest
     fingerprint: str
+    dimensions: int | None
+    """Of an embedding, where the graph fixes it."""
+
+    def __str__(self) -> str:
+        manifest, rules = self.manifest, self.manifest.rules
+        size = (
+            f"{len(manifest.labels)} labels" if manifest.labels else f"{self.dimensions or 'any number of'} dimensions"
+        )
+        longer = f"in windows ({rules.windows.aggregate})" if rules.windows else "cut"
+        return (
+            f"{rules.task} ({size}), {manifest.variant}, texts to {manifest.max_tokens} tokens, longer ones {longer}, "
+            f"{len(manifest.golden)} golden texts as packaged, fingerprint {self.fingerprint}"
+        )
 
 
 def check(artifact: Path, *, threads: int | None = None, provider: Provider = Provider.CPU) -> Checked:
-    """Verify the files, probe the golden texts on the tokenizer as installed here, and run them through the graph.
+    """Verify the files, probe the golden texts on the tokenizer as installed here, and answer them.
 
     Raises:
         ArtifactError: which file is wrong, and how.
@@ -32,7 +45,7 @@ def check(artifact: Path, *, threads: int | None = None, provider: Provider = Pr
             raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")
     for text in tokenized:
         try:
-            engine.probabilities([text])
+            engine.outputs([text])
         except FloatingPointError as error:
             raise ArtifactError(GRAPH_FILE, str(error)) from error
-    return Checked(manifest, read_manifest(artifact)[1])
+    return Checked(manifest, read_manifest(artifact)[1], engine.dimensions)

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from litserve import LitAPI
 from litserve.loops import LitLoop
@@ -11,6 +12,7 @@ from litserve.loops import LitLoop
 from serving.artifact import read_manifest
 from serving.batching import Batcher, Pace, Piece
 from serving.contract import PREDICT_ROUTE
+from serving.heads import Floats
 from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
 from serving.settings import Settings
 from serving.tokenizer import TokenizedText
@@ -44,14 +46,14 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
 
     def setup(self, device: str) -> None:
         """Load and warm the engine; called once, in the worker. ``device`` is LitServe's; the engine runs on CPU."""
-        from serving.answers import Answers
+        from serving.answers import writer_for
         from serving.engine import Engine
         from serving.metrics import WorkerMetrics
 
         settings = self._settings
         manifest, _ = read_manifest(settings.artifact)
         self._engine = Engine(settings.artifact, manifest, threads=settings.threads, provider=settings.provider)
-        self._answers = Answers(manifest.labels)
+        self._write = writer_for(manifest)
         self._metrics = WorkerMetrics(settings.model, settings.version)
         self._warm_up(settings.batching.texts_max)
         _log.debug("engine ready on %s", device)
@@ -70,17 +72,19 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     def width(self, tokens: int) -> int:
         return self._engine.width(tokens)
 
-    def predict(self, batch: Sequence[TokenizedText]) -> list[Row]:
+    def predict(self, rows: Sequence[TokenizedText]) -> Floats:
+        """One engine call: numbers for each row."""
         began_s = time.perf_counter()
-        probabilities = self._engine.probabilities(batch)
-        area = len(batch) * self._engine.width(max(len(text.ids) for text in batch))
+        numbers = self._engine.run(rows)
+        area = len(rows) * self._engine.width(max(len(row.ids) for row in rows))
         self.pace.observe(area, time.perf_counter() - began_s)
-        self._metrics.batch(len(batch))
-        cut = [text.truncated for text in batch]
-        return [
-            (prediction, text.tokens, text.unknown, text.truncated)
-            for prediction, text in zip(self._answers.write(probabilities, cut), batch, strict=True)
-        ]
+        self._metrics.batch(len(rows))
+        return numbers
+
+    def answer(self, text: TokenizedText, numbers: Sequence[Floats]) -> Row:
+        """A text's answer, from the numbers of its rows."""
+        answer = self._write(text, self._engine.merge(text, numbers))
+        return answer, text.tokens, text.unknown, text.truncated, text.rows
 
 
 class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
@@ -91,10 +95,11 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
         self._texts_max = settings.batching.texts_max
         self._wait_s = settings.batching.wait_ms / 1000
         self._call_s_max = _CALL_RATIO * settings.batching.objective_ms / 1000
+        self._windows_max = settings.limits.windows_max
 
     def __call__(self, lit_api: TextClassifier, device: str, worker_id: int, request_queue: WorkerEnd, *_: Any) -> None:
         batcher = Batcher(lit_api.pace, self._texts_max, self._call_s_max, lit_api.width)
-        work = Work(batcher, lit_api.tokenize, lit_api.predict)
+        work = Work(batcher, lit_api, self._windows_max)
         try:
             request_queue.send_ready()
             sent_s = time.monotonic()
@@ -118,19 +123,35 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
             work.take_in(end.receive(remaining_s))
 
 
-class Work:
-    """The jobs of a worker from their arrival to their outcome."""
+class Answering(Protocol):
+    """What the work is done with: see ``TextClassifier``."""
 
-    def __init__(
-        self,
-        batcher: Batcher,
-        tokenize: Callable[[Sequence[str]], list[TokenizedText]],
-        predict: Callable[[Sequence[TokenizedText]], list[Row]],
-    ) -> None:
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]: ...
+
+    def predict(self, rows: Sequence[TokenizedText]) -> Sequence[Floats]: ...
+
+    def answer(self, text: TokenizedText, numbers: Sequence[Floats]) -> Row: ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """A job in work: its texts, and the numbers of their rows, text after text, as they become known."""
+
+    texts: Sequence[TokenizedText]
+    numbers: list[Floats | None]
+
+
+class Work:
+    """The jobs of a worker from their arrival to their outcome.
+
+    A text that is read in windows is several rows, which the batcher schedules one by one like texts of their own.
+    """
+
+    def __init__(self, batcher: Batcher, engine: Answering, windows_max: int) -> None:
         self._batcher = batcher
-        self._tokenize = tokenize
-        self._predict = predict
-        self._rows: dict[int, list[Row | None]] = {}
+        self._engine = engine
+        self._windows_max = windows_max
+        self._open: dict[int, _Open] = {}
         self._done: list[Outcome] = []
 
     @property
@@ -145,7 +166,7 @@ class Work:
         if inbox.jobs:
             self._add(inbox.jobs, time.monotonic())
         for uid in inbox.cancelled:
-            self._rows.pop(uid, None)
+            self._open.pop(uid, None)
             self._batcher.cancel(uid)
 
     def run(self) -> list[Outcome]:
@@ -157,7 +178,7 @@ class Work:
 
     def _add(self, jobs: Sequence[Job], now_s: float) -> None:
         try:
-            texts = iter(self._tokenize([text for job in jobs for text in job.texts]))
+            texts = iter(self._engine.tokenize([text for job in jobs for text in job.texts]))
         except Exception:  # noqa: BLE001  (as in _answered)
             if len(jobs) > 1:
                 for job in jobs:
@@ -167,13 +188,21 @@ class Work:
             self._done.append(Outcome(jobs[0].uid, error="the tokenizer failed"))
             return
         for job in jobs:
-            self._rows[job.uid] = [None] * len(job.texts)
-            self._batcher.add(job.uid, [next(texts) for _ in job.texts], now_s)
+            self._schedule(job.uid, [next(texts) for _ in job.texts], now_s)
+
+    def _schedule(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
+        for index, text in enumerate(texts):
+            if text.rows > self._windows_max:
+                self._done.append(Outcome(uid, too_long=(index, text.rows)))
+                return
+        rows = [row for text in texts for row in text.split()]
+        self._open[uid] = _Open(texts, [None] * len(rows))
+        self._batcher.add(uid, rows, now_s)
 
     def _answered(self, pieces: Sequence[Piece]) -> Iterator[Outcome]:
-        """One that fails does not fail the others: a failed batch is tried again text by text."""
+        """One that fails does not fail the others: a failed batch is tried again row by row."""
         try:
-            rows = self._predict([piece.text for piece in pieces])
+            numbers = self._engine.predict([piece.text for piece in pieces])
         except Exception:  # noqa: BLE001  (whatever the engine raises is this batch's failure, not the worker's)
             if len(pieces) > 1:
                 for piece in pieces:
@@ -182,21 +211,32 @@ class Work:
             _log.exception("the engine failed")  # its message names shapes and operators, never texts
             yield from self._failed(pieces[0])
             return
-        for piece, row in zip(pieces, rows, strict=True):
-            yield from self._completed(piece, row)
+        for piece, found in zip(pieces, numbers, strict=True):
+            yield from self._completed(piece, found)
 
-    def _completed(self, piece: Piece, row: Row) -> Iterator[Outcome]:
+    def _completed(self, piece: Piece, numbers: Floats) -> Iterator[Outcome]:
         task = piece.task
-        if (rows := self._rows.get(task.uid)) is None:
+        if (job := self._open.get(task.uid)) is None:
             return  # another text of the job has failed, or nobody waits for it any more
-        rows[piece.index] = row
+        job.numbers[piece.index] = numbers
         task.texts -= 1
-        if not task.texts:
-            del self._rows[task.uid]
-            self._batcher.finish(task)
-            yield Outcome(task.uid, [row for row in rows if row is not None])
+        if task.texts:
+            return
+        try:
+            rows = self._answers(job)
+        except Exception:  # noqa: BLE001  (as in _answered)
+            _log.exception("an answer could not be made")
+            yield from self._failed(piece)
+            return
+        del self._open[task.uid]
+        self._batcher.finish(task)
+        yield Outcome(task.uid, rows)
+
+    def _answers(self, job: _Open) -> list[Row]:
+        numbers = iter([found for found in job.numbers if found is not None])
+        return [self._engine.answer(text, [next(numbers) for _ in range(text.rows)]) for text in job.texts]
 
     def _failed(self, piece: Piece) -> Iterator[Outcome]:
-        if self._rows.pop(piece.task.uid, None) is not None:
+        if self._open.pop(piece.task.uid, None) is not None:
             self._batcher.cancel(piece.task.uid)
             yield Outcome(piece.task.uid, error="the engine failed")

@@ -1,4 +1,14 @@
-"""ONNX Runtime: padded batches of token ids in, class probabilities out."""
+"""A version ready to answer: its tokenizer, its graph on ONNX Runtime, and its task.
+
+How a text becomes an answer, online, in ``--check`` and in batch alike:
+
+1. ``tokenize`` gives its token ids: one row, or a row for each window where the version's rules say so;
+2. ``run`` takes rows of any texts that share a padded batch, and gives numbers for each row;
+3. ``merge`` makes a text's answer of the numbers of its rows;
+4. ``serving.answers`` writes it as JSON.
+
+``answer`` does 1 to 3 for a list of texts; the server schedules 2 itself, row by row.
+"""
 
 import os
 import time
@@ -13,8 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from serving.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError, Manifest
+from serving.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest
 from serving.cores import engine_threads, usable_cores
+from serving.heads import Floats, head_for
+from serving.rules import Task
 from serving.settings import Provider
 from serving.tokenizer import TokenizedText, Tokenizer
 
@@ -36,48 +48,94 @@ class Prediction(NamedTuple):
     tokens: int
     unknown_tokens: int
     truncated: bool
+    windows: int
 
 
 class Engine:
-    """A version ready to answer: its tokenizer and its graph."""
+    """One version. Not for several threads at once.
+
+    Raises:
+        ArtifactError: the graph or the tokenizer is not what the manifest's rules need.
+        ProviderError: this machine lacks what should run the graph.
+    """
 
     def __init__(
         self, directory: Path, manifest: Manifest, *, threads: int | None = 1, provider: Provider = Provider.CPU
     ) -> None:
-        self.tokenizer = Tokenizer(directory / TOKENIZER_FILE, manifest.max_tokens)
+        self.manifest = manifest
+        self.tokenizer = _tokenizer(directory, manifest)
         self._max_tokens = manifest.max_tokens
         if threads is None:
             sizes = (record.size_bytes for name, record in manifest.files.items() if name.startswith(GRAPH_FILE))
             threads = engine_threads(sum(sizes), usable_cores())
         self._session = _session(directory / GRAPH_FILE, threads, provider)
         self._inputs = graph_inputs(self._session)
-        outputs = self._session.get_outputs()
-        if outputs[0].shape[-1] not in (len(manifest.labels), None) and isinstance(outputs[0].shape[-1], int):
-            raise ArtifactError(GRAPH_FILE, f"has {outputs[0].shape[-1]} outputs for {len(manifest.labels)} labels")
-        self._output = outputs[0].name
+        self._output, self.dimensions = graph_output(self._session, manifest)
+        self._head = head_for(manifest.rules, manifest.labels)
+
+    def answer(self, texts: Sequence[str]) -> list[Any]:
+        """The answers to texts, in their order: probabilities [labels], a vector [dimensions], or entities.
+
+        The latter are ``serving.heads.Entity``; the others arrays of float64.
+
+        Raises:
+            FloatingPointError: the model gave a value that is not finite.
+        """
+        return self.outputs(self.tokenizer.tokenize(texts))
+
+    def outputs(self, texts: Sequence[TokenizedText], rows_max: int = 32) -> list[Any]:
+        """As ``answer``, for tokenized texts. Rows of like length share a batch, of ``rows_max`` at the most.
+
+        Raises:
+            FloatingPointError: the model gave a value that is not finite.
+        """
+        rows = [(number, row) for number, text in enumerate(texts) for row in text.split()]
+        order = sorted(range(len(rows)), key=lambda at: len(rows[at][1].ids))
+        numbers: list[Floats | None] = [None] * len(rows)
+        for start in range(0, len(order), rows_max):
+            batch = order[start : start + rows_max]
+            for at, found in zip(batch, self.run([rows[at][1] for at in batch]), strict=True):
+                numbers[at] = found
+        parts: list[list[Floats]] = [[] for _ in texts]
+        for (number, _), found in zip(rows, numbers, strict=True):
+            parts[number] += [] if found is None else [found]
+        return [self.merge(text, part) for text, part in zip(texts, parts, strict=True)]
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One batch of texts, answered in their order.
+        """Class probabilities, rounded as the server writes them, for a version that classifies texts.
 
         Raises:
             FloatingPointError: the model gave a value that is not finite.
+            TypeError: the version's task is another one.
         """
-        batch = self.tokenizer.tokenize(texts)
+        if self.manifest.rules.task is not Task.SEQUENCE_CLASSIFICATION:
+            raise TypeError(f"the task of this version is {self.manifest.rules.task}, which predicts no classes")
+        tokenized = self.tokenizer.tokenize(texts)
         return [
-            Prediction(tuple(row), text.tokens, text.unknown, text.truncated)
-            for row, text in zip(np.round(self.probabilities(batch), 7).tolist(), batch, strict=True)
+            Prediction(tuple(np.round(row, 7).tolist()), text.tokens, text.unknown, text.truncated, text.rows)
+            for row, text in zip(self.outputs(tokenized), tokenized, strict=True)
         ]
 
-    def probabilities(self, batch: Sequence[TokenizedText]) -> npt.NDArray[np.float64]:
-        """Class probabilities [texts, labels] of one batch, whose texts share a width.
+    def run(self, rows: Sequence[TokenizedText]) -> Floats:
+        """Numbers for rows that share a batch (see ``TokenizedText.split``).
+
+        Probabilities [rows, labels], vectors [rows, dimensions], or probabilities [rows, width, labels].
 
         Raises:
             FloatingPointError: the model gave a value that is not finite.
         """
-        probabilities = softmax(self._logits(batch))
-        if not np.isfinite(probabilities).all():
+        ids, mask = self._padded(rows)
+        feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        numbers = self._head.activate(self._session.run([self._output], feed)[0], mask)
+        if not np.isfinite(numbers).all():
             raise FloatingPointError("the model's output is not finite")
-        return probabilities
+        return numbers
+
+    def merge(self, text: TokenizedText, rows: Sequence[Floats]) -> Any:
+        """A text's answer, from what ``run`` gave for each of its rows, in their order."""
+        return self._head.merge(text, rows)
 
     def width(self, longest_tokens: int) -> int:
         """How wide a batch becomes whose longest text has so many tokens."""
@@ -87,28 +145,26 @@ class Engine:
         """Run a batch of blank texts; returns how long it took, in s."""
         began_s = time.perf_counter()
         ids = (self.tokenizer.padding.token_id,) * min(tokens, self._max_tokens)
-        self.probabilities([TokenizedText(ids, len(ids), 0)] * texts)
+        self.run([TokenizedText(ids, len(ids), 0)] * texts)
         return time.perf_counter() - began_s
 
-    def _logits(self, batch: Sequence[TokenizedText]) -> npt.NDArray[np.float32]:
-        lengths = np.fromiter((len(text.ids) for text in batch), dtype=np.int64, count=len(batch))
-        width = self.width(int(lengths.max()))
-        mask = np.arange(width) < lengths[:, np.newaxis]
+    def _padded(self, rows: Sequence[TokenizedText]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Token ids and mask [rows, width]."""
+        lengths = np.fromiter((len(row.ids) for row in rows), dtype=np.int64, count=len(rows))
+        mask = np.arange(self.width(int(lengths.max()))) < lengths[:, np.newaxis]
         ids = np.full(mask.shape, self.tokenizer.padding.token_id, dtype=np.int64)
-        ids[mask] = np.fromiter(chain.from_iterable(text.ids for text in batch), dtype=np.int64)
-        feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(ids)
-        logits: npt.NDArray[np.float32] = self._session.run([self._output], feed)[0]
-        return logits
+        ids[mask] = np.fromiter(chain.from_iterable(row.ids for row in rows), dtype=np.int64)
+        return ids, mask
 
 
-def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Row-wise softmax in double precision, so that probabilities add up to 1 within rounding."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    normalised: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return normalised
+def load(directory: Path, *, threads: int | None = 1, provider: Provider = Provider.CPU) -> Engine:
+    """The engine of a package, whose files are taken as they are: ``serving.artifact.verify`` checks them.
+
+    Raises:
+        ArtifactError: the manifest, the graph or the tokenizer is wrong.
+        ProviderError: this machine lacks what should run the graph.
+    """
+    return Engine(directory, read_manifest(directory)[0], threads=threads, provider=provider)
 
 
 def graph_inputs(session: Any) -> frozenset[str]:
@@ -121,6 +177,42 @@ def graph_inputs(session: Any) -> frozenset[str]:
     if not {"input_ids", "attention_mask"} <= names <= _GRAPH_INPUTS:
         raise ArtifactError(GRAPH_FILE, f"has inputs {', '.join(sorted(names))}; expected input_ids and attention_mask")
     return names
+
+
+def graph_output(session: Any, manifest: Manifest) -> tuple[str, int | None]:
+    """Name and last dimension of the output that is served, its first; None where the graph leaves that open.
+
+    Raises:
+        ArtifactError: it is not what the task needs.
+    """
+    output: Any = session.get_outputs()[0]
+    rules = manifest.rules
+    axes = head_for(rules, manifest.labels).axes
+    if output.shape and len(output.shape) != axes:
+        raise ArtifactError(
+            GRAPH_FILE, f"gives an output of {len(output.shape)} axes; the task {rules.task} needs one of {axes}"
+        )
+    last = output.shape[-1] if output.shape else None
+    size = last if isinstance(last, int) else None
+    if rules.task is Task.EMBEDDING:
+        if output.name == "logits":
+            raise ArtifactError(GRAPH_FILE, "gives logits; an embedding is the mean of last hidden states")
+    elif size not in (len(manifest.labels), None):
+        raise ArtifactError(GRAPH_FILE, f"has {size} outputs for {len(manifest.labels)} labels")
+    return output.name, size
+
+
+def _tokenizer(directory: Path, manifest: Manifest) -> Tokenizer:
+    rules = manifest.rules
+    try:
+        return Tokenizer(
+            directory / TOKENIZER_FILE,
+            manifest.max_tokens,
+            overlap_tokens=rules.windows.overlap_tokens if rules.windows else None,
+            with_words=rules.task is Task.TOKEN_CLASSIFICATION,
+        )
+    except ValueError as error:
+        raise ArtifactError(MANIFEST_FILE, str(error)) from error
 
 
 def _session(path: Path, threads: int, provider: Provider) -> Any:

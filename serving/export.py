@@ -1,4 +1,4 @@
-"""Export of a trained DistilBERT classifier to the ONNX graph that is served.
+"""Export of a trained DistilBERT to the ONNX graph that is served: of its classes, its token labels or its states.
 
 The one place of `serving` that uses torch, and only inside `export_onnx`: loading and serving never import it. A graph
 is kept only after it has given the same probabilities as torch on sample texts.
@@ -16,9 +16,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.heads import EmbeddingHead, Head, head_for, unit
+from serving.rules import AnswerRules, Task
+
 # The lowest opset with LayerNormalization, which ONNX Runtime runs as one kernel.
 OPSET: Final = 17
 COMPARED_BATCH_TEXTS: Final = 32
+_CLASSES: Final = {
+    Task.SEQUENCE_CLASSIFICATION: "DistilBertForSequenceClassification",
+    Task.TOKEN_CLASSIFICATION: "DistilBertForTokenClassification",
+    Task.EMBEDDING: "DistilBertModel",
+}
 
 
 class ExportError(Exception):
@@ -29,8 +37,8 @@ class ExportError(Exception):
 class ExportReport:
     """The graph that was written, and how far it is from torch on the sample texts.
 
-    `max_abs_difference` is the largest absolute difference of any class probability of any of the `text_count` texts;
-    the longest of them had `longest_tokens` tokens.
+    `max_abs_difference` is the largest absolute difference of any probability (of an embedding: of any of its numbers
+    at length 1) of any of the `text_count` texts; the longest of them had `longest_tokens` tokens.
     """
 
     path: Path
@@ -42,13 +50,19 @@ class ExportReport:
 
 
 def export_onnx(
-    checkpoint_dir: Path, out: Path, *, sample_texts: Sequence[str], tolerance: float = 1e-4
+    checkpoint_dir: Path,
+    out: Path,
+    *,
+    sample_texts: Sequence[str],
+    task: Task = Task.SEQUENCE_CLASSIFICATION,
+    tolerance: float = 1e-4,
 ) -> ExportReport:
     """Writes the ONNX graph of `checkpoint_dir` (config.json, model.safetensors, tokenizer.json) to `out`.
 
-    Inputs of the graph: `input_ids` and `attention_mask`, int64 [batch, tokens]; output: `logits`, float32 [batch,
-    labels]; batch and tokens are free. `out` is replaced only by a graph whose class probabilities on `sample_texts`,
-    each alone and in padded batches, are within `tolerance` of torch's.
+    Inputs of the graph: `input_ids` and `attention_mask`, int64 [batch, tokens]; output, float32: `logits` [batch,
+    labels] or [batch, tokens, labels], or for an embedding `last_hidden_state` [batch, tokens, dimensions]; batch and
+    tokens are free. `out` is replaced only by a graph whose probabilities or embeddings of `sample_texts`, each alone
+    and in padded batches, are within `tolerance` of torch's.
 
     Raises ExportError: a library of the extra is missing, no sample text, an unreadable checkpoint, or a difference
     above `tolerance`.
@@ -56,17 +70,17 @@ def export_onnx(
     if not sample_texts:
         raise ExportError("no sample text was given: the exported graph could not be compared with the model")
     _require_libraries()
-    model = _load_model(checkpoint_dir)
+    model = _load_model(checkpoint_dir, task)
     samples = _encode(checkpoint_dir, sample_texts, max_tokens=model.config.max_position_embeddings)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         draft = Path(folder) / "model.onnx"
-        _write_graph(model, draft)
-        difference = _max_difference(model, draft, samples)
+        _write_graph(model, draft, task)
+        difference = _max_difference(model, draft, samples, task)
         # In this form a NaN is refused too.
         if not difference <= tolerance:
             raise ExportError(
-                f"ONNX and torch probabilities of {checkpoint_dir} differ by {difference:.1e} on "
+                f"ONNX and torch answers of {checkpoint_dir} differ by {difference:.1e} on "
                 f"{len(sample_texts)} sample texts; the tolerance is {tolerance:.1e}"
             )
         draft.replace(out)
@@ -88,15 +102,16 @@ def _require_libraries() -> None:
         )
 
 
-def _load_model(checkpoint_dir: Path) -> Any:
+def _load_model(checkpoint_dir: Path, task: Task) -> Any:
     """The checkpoint as a torch module in evaluation mode; read from safetensors, never from a pickle."""
-    from transformers import DistilBertForSequenceClassification
+    import transformers
 
+    kind = _CLASSES[task]
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         if not (checkpoint_dir / name).is_file():
             raise ExportError(f"{checkpoint_dir / name} is missing")
     try:
-        model, loaded = DistilBertForSequenceClassification.from_pretrained(
+        model, loaded = getattr(transformers, kind).from_pretrained(
             checkpoint_dir,
             use_safetensors=True,
             local_files_only=True,
@@ -106,13 +121,11 @@ def _load_model(checkpoint_dir: Path) -> Any:
         )
     # Whatever a broken file makes the library raise, it is this checkpoint that cannot be read.
     except Exception as error:
-        raise ExportError(f"cannot load a DistilBERT classifier from {checkpoint_dir}: {error}") from error
+        raise ExportError(f"cannot load a {kind} from {checkpoint_dir}: {error}") from error
     # The library fills what a checkpoint lacks with random weights and only warns.
     absent = sorted(loaded["missing_keys"])
     if absent:
-        raise ExportError(
-            f"{checkpoint_dir} is no DistilBERT classifier: {len(absent)} weights are missing, {absent[0]} among them"
-        )
+        raise ExportError(f"{checkpoint_dir} is no {kind}: {len(absent)} weights are missing, {absent[0]} among them")
     return model.eval()
 
 
@@ -125,7 +138,7 @@ def _encode(checkpoint_dir: Path, texts: Sequence[str], *, max_tokens: int) -> l
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def _write_graph(model: Any, path: Path) -> None:
+def _write_graph(model: Any, path: Path, task: Task) -> None:
     """Traces the model on two rows of different lengths, so that neither size nor mask becomes a constant.
 
     The tracing exporter is preferred to the newer `dynamo` one: ONNX Runtime 1.32 fuses the GELU of its graph and ran
@@ -136,14 +149,16 @@ def _write_graph(model: Any, path: Path) -> None:
     input_ids = torch.ones((2, 8), dtype=torch.int64)
     attention_mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
     free = {0: "batch", 1: "tokens"}
+    output = "last_hidden_state" if task is Task.EMBEDDING else "logits"
+    free_of_output = {0: "batch"} if task is Task.SEQUENCE_CLASSIFICATION else free
     with _tracing_warnings_hidden():
         torch.onnx.export(
             model,
             (input_ids, attention_mask),
             str(path),
             input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": free, "attention_mask": free, "logits": {0: "batch"}},
+            output_names=[output],
+            dynamic_axes={"input_ids": free, "attention_mask": free, output: free_of_output},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -157,12 +172,13 @@ def _tracing_warnings_hidden() -> Iterator[None]:
         yield
 
 
-def _max_difference(model: Any, graph: Path, samples: Sequence[list[int]]) -> float:
-    """Largest absolute difference of a probability; NaN if either side gives one."""
+def _max_difference(model: Any, graph: Path, samples: Sequence[list[int]], task: Task) -> float:
+    """Largest absolute difference of what is answered; NaN if either side gives one."""
     import onnxruntime
     import torch
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    head = head_for(AnswerRules(task), ())
     alone = [[ids] for ids in samples]
     together = [samples[start : start + COMPARED_BATCH_TEXTS] for start in range(0, len(samples), COMPARED_BATCH_TEXTS)]
     largest = 0.0
@@ -170,10 +186,23 @@ def _max_difference(model: Any, graph: Path, samples: Sequence[list[int]]) -> fl
         input_ids, attention_mask = _padded(batch)
         with torch.no_grad():
             (expected,) = model(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
-        (found,) = session.run(["logits"], {"input_ids": input_ids, "attention_mask": attention_mask})
-        difference = np.abs(_softmax(expected.numpy()) - _softmax(found)).max()
+        (found,) = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})
+        mask = attention_mask.astype(np.bool_)
+        difference = _difference(head, expected.numpy(), found, mask)
         largest = float(np.maximum(largest, difference))  # unlike max(), keeps a NaN
     return largest
+
+
+def _difference(
+    head: Head, expected: NDArray[np.float32], found: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> float:
+    """Of what counts: tokens that are padding have probabilities too, which nobody reads."""
+    sides = [head.activate(output, mask) for output in (expected, found)]
+    if isinstance(head, EmbeddingHead):
+        sides = [np.array([unit(vector) for vector in vectors]) for vectors in sides]
+    elif sides[0].ndim == 3:
+        sides = [probabilities[mask] for probabilities in sides]
+    return float(np.abs(sides[0] - sides[1]).max())
 
 
 def _padded(rows: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -185,9 +214,3 @@ def _padded(rows: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.in
         input_ids[i, : len(row)] = row
         attention_mask[i, : len(row)] = 1
     return input_ids, attention_mask
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities over the last axis."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from typing import Final
 from starlette.types import Receive
 
 from serving.admission import Admission
+from serving.artifact import Manifest
 from serving.calls import Call, Caller, Headers, Identity, captured, read_body
 from serving.capture import Capture
 from serving.link import Dispatcher, Job, Outcome
@@ -38,9 +39,11 @@ class Front:
     """One for the HTTP process."""
 
     def __init__(
-        self, settings: Settings, identity: Identity, max_tokens: int, metrics: ApiMetrics, capture: Capture
+        self, settings: Settings, identity: Identity, manifest: Manifest, metrics: ApiMetrics, capture: Capture
     ) -> None:
-        self.admission = Admission(settings.limits, max_tokens)
+        rows_max = settings.limits.windows_max if manifest.rules.windows else 1
+        self.admission = Admission(settings.limits, manifest.max_tokens * rows_max)
+        self._max_tokens = manifest.max_tokens
         self.dispatcher = Dispatcher(self._deliver, self._observe, metrics.worker_lost)
         self._settings = settings
         self._identity = identity
@@ -69,6 +72,8 @@ class Front:
             return None
         if outcome.error is not None:
             raise ApiError(500, "inference_failed", outcome.error)
+        if outcome.too_long is not None:
+            raise self._too_long(call, *outcome.too_long)
         self._note(call, outcome)
         return self._body(call, outcome)
 
@@ -134,11 +139,17 @@ class Front:
             entry.outcome.set_exception(error)
 
     def _note(self, call: Call, outcome: Outcome) -> None:
-        for _, tokens, unknown, truncated in outcome.rows:
-            self._metrics.text(call.caller.traffic, tokens, unknown, truncated=truncated)
+        for _, tokens, unknown, truncated, windows in outcome.rows:
+            self._metrics.text(call.caller.traffic, tokens, unknown, truncated=truncated, windows=windows)
         if self._capture.wants(call.caller.request_id):
             for prediction in captured(call, outcome, self._identity, self._settings.capture):
                 self._capture.offer(prediction)
+
+    def _too_long(self, call: Call, index: int, windows: int) -> ApiError:
+        """More of one text than is computed: others wait for the same engine."""
+        windows_max = self._settings.limits.windows_max
+        message = f"the text would be read in {windows} windows of {self._max_tokens} tokens; at most {windows_max} are"
+        return ApiError(422, "text_too_long", message, field=f"texts[{index}]" if call.many else "text")
 
     def _body(self, call: Call, outcome: Outcome) -> bytes:
         """The workers' JSON objects, put into the answer as they are."""

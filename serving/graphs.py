@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from serving.artifact import GRAPH_FILE, GRAPH_WEIGHTS_FILE, ArtifactError, Variant
-from serving.engine import softmax
 from serving.export import ExportError
+from serving.heads import Floats, head_for, unit
+from serving.rules import AnswerRules, Task
 from serving.tokenizer import TokenizedText
 
 TOLERANCE: Final = 1e-4
@@ -79,22 +79,29 @@ def quantise(source: Path, target: Path) -> Path:
     return target
 
 
-def compare(source: Path, target: Path, texts: Sequence[TokenizedText]) -> float:
-    """Largest difference of a probability between two graphs over the texts, each run alone."""
+def compare(
+    source: Path, target: Path, texts: Sequence[TokenizedText], rules: AnswerRules, labels: Sequence[str]
+) -> float:
+    """Largest difference between two graphs over the texts, each run alone and cut at the limit.
+
+    Of a probability, or of a number of the embedding at length 1.
+    """
     sessions = [_open(path, onnxruntime.SessionOptions()) for path in (source, target)]
     largest = 0.0
     for text in texts:
-        first, second = (softmax(_logits(session, text.ids)) for session in sessions)
+        first, second = (_numbers(session, text.ids, rules, labels) for session in sessions)
         largest = float(np.maximum(largest, np.abs(first - second).max()))  # unlike max(), keeps a NaN
     return largest
 
 
-def _logits(session: Any, token_ids: Sequence[int]) -> npt.NDArray[np.float32]:
+def _numbers(session: Any, token_ids: Sequence[int], rules: AnswerRules, labels: Sequence[str]) -> Floats:
     ids = np.array([token_ids], dtype=np.int64)
-    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    mask = np.ones_like(ids)
+    feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
     names = {entry.name for entry in session.get_inputs()}
-    logits: npt.NDArray[np.float32] = session.run(None, {name: feed[name] for name in names})[0]
-    return logits
+    output = session.run(None, {name: feed[name] for name in names})[0]
+    (numbers,) = head_for(rules, labels).activate(output, mask.astype(np.bool_))
+    return unit(numbers) if rules.task is Task.EMBEDDING else numbers
 
 
 def _open(path: Path, options: Any) -> Any:

@@ -37,17 +37,21 @@ class Job:
     cost: int = 1
 
 
-# One text's answer: the prediction as a JSON object, its tokens, how many of them are unknown, whether it was cut.
-Row = tuple[bytes, int, int, bool]
+# One text's answer: it as a JSON object, its tokens, how many of them are unknown, whether it was cut, its windows.
+Row = tuple[bytes, int, int, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A worker's answer: a row for each text, or why there is none."""
+    """A worker's answer: a row for each text, or why there is none.
+
+    ``too_long``: a text needs more windows than are computed for one, as (its index, how many it needs).
+    """
 
     uid: int
     rows: Sequence[Row] = ()
     error: str | None = None
+    too_long: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ class WorkerEnd:
     def send(self, outcomes: Sequence[Outcome], busy_s: float) -> None:
         """Answers, and the time that the worker was not idle since it last sent any. The first message: it is ready."""
         try:
-            self._socket.sendall(frame((busy_s, [(done.uid, done.rows, done.error) for done in outcomes])))
+            told = [(done.uid, done.rows, done.error, done.too_long) for done in outcomes]
+            self._socket.sendall(frame((busy_s, told)))
         except OSError as error:
             raise LinkClosedError from error
 

@@ -38,6 +38,8 @@ from serving.contract import (
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
     VERSION_LABEL,
+    WINDOWED_METRIC,
+    WINDOWS_METRIC,
     WORKER_RESTARTS_METRIC,
     Traffic,
     latency_edges_ms,
@@ -82,6 +84,8 @@ class ApiMetrics:
         )
         self._unknown = Counter(UNKNOWN_TOKENS_METRIC, "Tokens outside the vocabulary.", names, registry=registry)
         self._truncated = Counter(TRUNCATED_METRIC, "Texts cut to the model's limit.", names, registry=registry)
+        self._windowed = Counter(WINDOWED_METRIC, "Texts read in several windows.", names, registry=registry)
+        self._windows = Counter(WINDOWS_METRIC, "Windows of texts read in several.", names, registry=registry)
         self._cold = Counter(COLD_REQUESTS_METRIC, "Requests before warm-up was over.", names, registry=registry)
         self._busy = Counter(BUSY_METRIC, "Time that workers were computing.", names, registry=registry)
         self._restarts = Counter(WORKER_RESTARTS_METRIC, "Workers that ended.", names, registry=registry)
@@ -110,6 +114,8 @@ class ApiMetrics:
         self._tokens_of = {traffic: self._tokens.labels(*own, traffic) for traffic in Traffic}
         self._unknown_own = self._unknown.labels(*own)
         self._truncated_own = self._truncated.labels(*own)
+        self._windowed_own = self._windowed.labels(*own)
+        self._windows_own = self._windows.labels(*own)
         self._cold_own = self._cold.labels(*own)
         self._busy_own = self._busy.labels(*own)
         self._restarts_own = self._restarts.labels(*own)
@@ -129,12 +135,15 @@ class ApiMetrics:
         if code < 400 or code == CLIENT_GONE_CODE:
             self._seconds_of[traffic].observe(duration_s)
 
-    def text(self, traffic: Traffic, tokens: int, unknown: int, *, truncated: bool) -> None:
+    def text(self, traffic: Traffic, tokens: int, unknown: int, *, truncated: bool, windows: int = 1) -> None:
         self._tokens_of[traffic].observe(tokens)
         if unknown:
             self._unknown_own.inc(unknown)
         if truncated:
             self._truncated_own.inc()
+        if windows > 1:
+            self._windowed_own.inc()
+            self._windows_own.inc(windows)
 
     def cold(self) -> None:
         self._cold_own.inc()

@@ -27,6 +27,7 @@ from serving.artifact import (
     file_record,
     verify,
 )
+from serving.rules import AnswerRules
 
 # One text for each way in which tokenizers differ: casing, accents, digits, punctuation, scripts, emoji, white space.
 GOLDEN_TEXTS: Final = (
@@ -56,11 +57,19 @@ _SAFETENSORS_HEADER_BYTES_MAX: Final = 100 * 2**20  # the format's own limit
 
 
 def build_package(
-    checkpoint_dir: Path, out_dir: Path, *, golden_texts: Sequence[str] | None = None, variant: str = "fp32"
+    checkpoint_dir: Path,
+    out_dir: Path,
+    *,
+    golden_texts: Sequence[str] | None = None,
+    variant: str = "fp32",
+    variant_of: str | None = None,
+    rules: AnswerRules | None = None,
 ) -> Manifest:
     """Write the package of a checkpoint to ``out_dir``, which must not exist yet; it appears whole or not at all.
 
     Variants are ``fp32`` and ``int8``; what becomes of the answers by quantising is for the gates to judge.
+    ``variant_of`` is the fingerprint of the version with the same weights, if there is one. Without ``rules`` the
+    version classifies texts and cuts them at the model's limit.
 
     The checkpoint has ``model.safetensors``, ``config.json``, ``tokenizer.json`` and, unless torch is installed to
     export one, ``model.onnx``. Other files of it are left behind.
@@ -82,11 +91,22 @@ def build_package(
         package = Path(temporary) / "package"
         package.mkdir()
         _collect(checkpoint_dir, package)
-        manifest = _describe(package, _write_graph(checkpoint_dir, package, texts, kind), texts, kind)
+        plan = _Plan(texts, kind, variant_of, rules or AnswerRules())
+        manifest = _describe(package, _write_graph(checkpoint_dir, package, plan), plan)
         (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         verify(package)
         package.rename(out_dir)
     return manifest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Plan:
+    """What was asked for."""
+
+    golden_texts: Sequence[str]
+    variant: Variant
+    variant_of: str | None
+    rules: AnswerRules
 
 
 def check_safetensors(path: Path) -> None:
@@ -119,7 +139,7 @@ def _collect(checkpoint_dir: Path, package: Path) -> None:
     check_safetensors(package / WEIGHTS_FILE)
 
 
-def _write_graph(checkpoint_dir: Path, package: Path, texts: Sequence[str], variant: Variant) -> Path:
+def _write_graph(checkpoint_dir: Path, package: Path, plan: _Plan) -> Path:
     """Write the graph that is served; returns the one it was made from."""
     from serving.graphs import prepare
 
@@ -128,29 +148,34 @@ def _write_graph(checkpoint_dir: Path, package: Path, texts: Sequence[str], vari
         from serving.export import export_onnx
 
         source = package.parent / GRAPH_FILE
-        export_onnx(package, source, sample_texts=texts)
-    prepare(source, package, variant)
+        export_onnx(package, source, sample_texts=plan.golden_texts, task=plan.rules.task)
+    prepare(source, package, plan.variant)
     return source
 
 
-def _describe(package: Path, source: Path, texts: Sequence[str], variant: Variant) -> Manifest:
+def _describe(package: Path, source: Path, plan: _Plan) -> Manifest:
     from serving.engine import Engine
     from serving.graphs import TOLERANCE, compare
 
     config_bytes = (package / CONFIG_FILE).read_bytes()
     manifest = Manifest(
-        labels=config_labels(config_bytes),
+        labels=config_labels(config_bytes, plan.rules.task),
         max_tokens=_max_tokens(json.loads(config_bytes), package / TOKENIZER_FILE),
         files={name: file_record(package / name) for name in (*REQUIRED_FILES, GRAPH_WEIGHTS_FILE)},
         library_versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
         golden=(),
         created_by=f"serin {_own_version()}",
-        variant=variant,
+        variant=plan.variant,
+        variant_of=plan.variant_of,
+        rules=plan.rules,
     )
+    texts = plan.golden_texts
     engine = Engine(package, manifest)
-    engine.predict(texts[:1])  # a graph that fails, or has another number of outputs, is refused here
+    engine.answer(texts[:1])  # a graph that fails, or has another number of outputs, is refused here
     tokenized = engine.tokenizer.tokenize(texts)
-    difference = compare(source, package / GRAPH_FILE, tokenized) if variant is Variant.FP32 else 0.0
+    difference = 0.0
+    if plan.variant is Variant.FP32:
+        difference = compare(source, package / GRAPH_FILE, tokenized, plan.rules, manifest.labels)
     if not difference <= TOLERANCE:  # in this form a NaN is refused too
         raise ArtifactError(GRAPH_FILE, f"answers otherwise once it is optimised (by {difference:.1e})")
     golden = (GoldenText(text, done.ids) for text, done in zip(texts, tokenized, strict=True))

@@ -22,6 +22,7 @@ class Limits:
     body_bytes_max: int = 2**20
     text_chars_max: int = 20_000
     texts_max: int = 256
+    windows_max: int = 32
     queue_requests_max: int = 512
     wait_ms_max: float | None = None
     answer_timeout_s: float = 30.0

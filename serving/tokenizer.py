@@ -14,16 +14,44 @@ from tokenizers import Tokenizer as _Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text: its characters ``[start, end)``, and where its first token is, as (row, position in the row).
+
+    Characters are Unicode code points, as in a Python string. Windows overlap, so a token may be in several rows.
+    """
+
+    start: int
+    end: int
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """Token ids without padding, cut to the model's limit; ``tokens`` counts before the cut."""
+    """Token ids without padding, up to the model's limit; ``tokens`` counts all of the text.
+
+    What lies behind the limit is cut off, or stands in ``windows``. ``words`` are there if they were asked for.
+    """
 
     ids: tuple[int, ...]
     tokens: int
     unknown: int
+    windows: tuple[tuple[int, ...], ...] = ()
+    words: tuple[Word, ...] = ()
 
     @property
     def truncated(self) -> bool:
-        return self.tokens > len(self.ids)
+        return self.tokens > len(self.ids) and not self.windows
+
+    @property
+    def rows(self) -> int:
+        """How many rows of an engine call the text is."""
+        return 1 + len(self.windows)
+
+    def split(self) -> "tuple[TokenizedText, ...]":
+        """The text as rows, each of which an engine call can take as a text of its own."""
+        if not self.windows:
+            return (self,)
+        return tuple(TokenizedText(ids, len(ids), 0) for ids in (self.ids, *self.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +68,75 @@ class Padding:
 
 
 class Tokenizer:
-    """A version's tokenizer, cutting at ``max_tokens``."""
+    """A version's tokenizer. It cuts at ``max_tokens``; with ``overlap_tokens`` it goes on in windows instead.
 
-    def __init__(self, path: Path, max_tokens: int) -> None:
+    Raises:
+        ValueError: windows that overlap by more than half of what they hold.
+    """
+
+    def __init__(
+        self, path: Path, max_tokens: int, *, overlap_tokens: int | None = None, with_words: bool = False
+    ) -> None:
         self._tokenizer: Any = _Tokenizer.from_file(str(path))
         self.padding = _padding(self._tokenizer)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length=max_tokens)
         self._special_tokens = int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
+        overlap_max = (max_tokens - self._special_tokens) // 2
+        if overlap_tokens is not None and overlap_tokens > overlap_max:
+            raise ValueError(f"overlap_tokens may be {overlap_max} at most where a text may have {max_tokens} tokens")
+        self._tokenizer.enable_truncation(max_length=max_tokens, stride=overlap_tokens or 0)
+        self._overlap_tokens = overlap_tokens
+        self._with_words = with_words
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = self._tokenizer.token_to_id(unknown) if isinstance(unknown, str) else None
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        if self._with_words:  # the quick way leaves out where tokens stand in the text
+            return [self._tokenized(encoding) for encoding in self._tokenizer.encode_batch(list(texts))]
         return [self._tokenized(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
     def _tokenized(self, encoding: Encoding) -> TokenizedText:
         ids = tuple(encoding.ids)
+        unknown = ids.count(self._unknown_id) if self._unknown_id is not None else 0
         cut = encoding.overflowing
-        tokens = len(ids) + sum(len(rest.ids) - self._special_tokens for rest in cut) if cut else len(ids)
-        return TokenizedText(ids, tokens, ids.count(self._unknown_id) if self._unknown_id is not None else 0)
+        if not cut:
+            return TokenizedText(ids, len(ids), unknown, words=self._words([encoding]))
+        if self._overlap_tokens is None:
+            tokens = len(ids) + sum(len(rest.ids) - self._special_tokens for rest in cut)
+            return TokenizedText(ids, tokens, unknown, words=self._words([encoding]))
+        windows = tuple(tuple(rest.ids) for rest in cut)
+        repeated = encoding.special_tokens_mask.index(0) + self._overlap_tokens
+        added = [ids[repeated:] for ids in windows]  # with the special tokens at their ends, which are not unknown
+        specials_after = self._special_tokens - encoding.special_tokens_mask.index(0)
+        return TokenizedText(
+            ids,
+            len(ids) + sum(len(ids) - specials_after for ids in added),
+            unknown + sum(ids.count(self._unknown_id) for ids in added) if self._unknown_id is not None else 0,
+            windows,
+            self._words([encoding, *cut]),
+        )
+
+    def _words(self, rows: Sequence[Encoding]) -> tuple[Word, ...]:
+        if not self._with_words:
+            return ()
+        spans: dict[int, tuple[int, int]] = {}  # word -> its characters
+        first: dict[int, int] = {}  # word -> its first token, counted in the text
+        places: dict[int, list[tuple[int, int]]] = {}
+        begin = 0  # of the row, in tokens of the text
+        for row, encoding in enumerate(rows):
+            token = begin
+            tokens = zip(encoding.special_tokens_mask, encoding.word_ids, encoding.offsets, strict=True)
+            for position, (special, word, offsets) in enumerate(tokens):
+                if special:
+                    continue
+                if word is not None:
+                    start, end = spans.setdefault(word, offsets)
+                    spans[word] = (start, max(end, offsets[1]))
+                    if first.setdefault(word, token) == token:
+                        places.setdefault(word, []).append((row, position))
+                token += 1
+            begin = token - (self._overlap_tokens or 0)
+        return tuple(Word(*spans[word], tuple(places[word])) for word in sorted(spans))
 
 
 def _padding(tokenizer: Any) -> Padding:

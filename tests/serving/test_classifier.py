@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from serving.batching import Batcher, Pace
 from serving.classifier import Work
+from serving.heads import Floats
 from serving.link import Inbox, Job, Outcome, Row
 from serving.tokenizer import TokenizedText
 
 
+def _tokenized(first: str, *windows: str) -> TokenizedText:
+    ids, *more = (tuple(map(ord, window)) for window in (first, *windows))
+    return TokenizedText(ids, len(ids) + sum(map(len, more)), 0, tuple(more))
+
+
 class Engine:
-    """Answers with the text's length, refuses ``poison``, and remembers the size of each call."""
+    """Answers with the length of all rows, refuses ``poison``, and remembers the size of each call.
+
+    In its texts a bar is where a window ends.
+    """
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -17,18 +28,24 @@ class Engine:
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         if "untokenizable" in texts:
             raise RuntimeError("no")
-        return [TokenizedText(tuple(map(ord, text)), len(text), 0) for text in texts]
+        return [_tokenized(*text.split("|")) for text in texts]
 
-    def predict(self, batch: Sequence[TokenizedText]) -> list[Row]:
-        self.calls.append(len(batch))
-        if tuple(map(ord, "poison")) in [text.ids for text in batch]:
+    def predict(self, rows: Sequence[TokenizedText]) -> Sequence[Floats]:
+        self.calls.append(len(rows))
+        if tuple(map(ord, "poison")) in [row.ids for row in rows]:
             raise RuntimeError("no")
-        return [(b"{}", text.tokens, 0, False) for text in batch]
+        return np.array([[float(len(row.ids))] for row in rows])
+
+    def answer(self, text: TokenizedText, numbers: Sequence[Floats]) -> Row:
+        if text.ids == tuple(map(ord, "unanswerable")):
+            raise RuntimeError("no")
+        found = b"%d" % sum(int(number[0]) for number in numbers)
+        return found, text.tokens, 0, text.truncated, text.rows
 
 
-def work(texts_max: int = 8) -> tuple[Work, Engine]:
+def work(texts_max: int = 8, windows_max: int = 4) -> tuple[Work, Engine]:
     engine = Engine()
-    return Work(Batcher(Pace(), texts_max, 1.0), engine.tokenize, engine.predict), engine
+    return Work(Batcher(Pace(), texts_max, 1.0), engine, windows_max), engine
 
 
 def finished(doing: Work) -> dict[int, Outcome]:
@@ -84,3 +101,39 @@ def test_a_job_that_is_cancelled_in_the_middle_has_no_outcome() -> None:
     doing.take_in(Inbox(cancelled=[1]))
     assert finished(doing) == {}
     assert engine.calls == [1]
+
+
+def test_the_windows_of_a_text_are_rows_like_others_and_become_one_answer() -> None:
+    doing, engine = work(texts_max=2)
+    doing.take_in(Inbox([Job(1, ("aaaa|bbb|cc", "d")), Job(2, ("eee",))]))
+    outcomes = finished(doing)
+    assert [row[0] for row in outcomes[1].rows] == [b"9", b"1"]
+    assert [row[4] for row in outcomes[1].rows] == [3, 1]
+    assert [row[0] for row in outcomes[2].rows] == [b"3"]
+    assert sum(engine.calls) == 5
+    assert max(engine.calls) == 2, "windows are no way around the limit of a call"
+
+
+def test_a_short_text_overtakes_the_windows_of_a_long_one() -> None:
+    """One huge text is no wall: its windows are due one after the other."""
+    doing, _ = work(texts_max=1)
+    doing.take_in(Inbox([Job(1, ("|".join(["x" * 64] * 4),))]))
+    doing.take_in(Inbox([Job(2, ("short",))]))
+    assert [outcome.uid for outcome in doing.run() + doing.run()] == [2]
+    assert finished(doing).keys() == {1}
+
+
+def test_a_text_of_too_many_windows_is_refused_before_it_costs_anything() -> None:
+    doing, engine = work(windows_max=4)
+    doing.take_in(Inbox([Job(1, ("fine", "a|b|c|d|e")), Job(2, ("a|b|c|d",))]))
+    outcomes = finished(doing)
+    assert (outcomes[1].too_long, outcomes[1].rows) == ((1, 5), ())
+    assert outcomes[2].too_long is None
+    assert sum(engine.calls) == 4
+
+
+def test_an_answer_that_cannot_be_made_fails_its_own_job_only() -> None:
+    doing, _ = work()
+    doing.take_in(Inbox([Job(1, ("unanswerable",)), Job(2, ("b",))]))
+    outcomes = finished(doing)
+    assert {uid: outcome.error for uid, outcome in outcomes.items()} == {1: "the engine failed", 2: None}

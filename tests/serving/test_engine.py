@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from serving.artifact import read_manifest
-from serving.engine import Engine, softmax
+from serving.engine import Engine
+from serving.heads import softmax
 from serving.tokenizer import Padding, Tokenizer
 
 TEXTS = ["where is my order", "refund", "i want to cancel it please " * 8, "nonsense words here"]
