@@ -17,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from serving.artifact import ArtifactError, read_manifest, verify
-from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings
+from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
+from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 
-EXIT_REFUSED: Final = 3
 _LIMIT_FLAGS: Final = ("max_text_chars", "max_texts", "max_windows", "max_body_bytes", "queue_limit")
 
 
@@ -43,8 +42,11 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--objective-ms", type=float, action="append", default=[], help="latency objective; repeat for several"
     )
+    flags.add_argument("--workers", type=int, default=1, help="inference processes (default: %(default)s)")
+    flags.add_argument("--api-processes", type=int, default=1, help="HTTP processes (default: %(default)s)")
     _add_limits(flags)
     _add_capture(flags)
+    _add_tracing(flags)
     return flags
 
 
@@ -92,6 +94,20 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_tracing(flags: argparse.ArgumentParser) -> None:
+    tracing = TracingSettings()
+    group = flags.add_argument_group("traces")
+    group.add_argument(
+        "--trace-url", help="where spans go by OTLP over HTTP, such as http://localhost:4318; without it there are none"
+    )
+    group.add_argument(
+        "--trace-ratio",
+        type=float,
+        default=tracing.ratio,
+        help="part of the requests that are traced where their caller has not decided it (default: %(default)s)",
+    )
+
+
 def _add_capture(flags: argparse.ArgumentParser) -> None:
     group = flags.add_argument_group("sampled predictions")
     group.add_argument("--capture-url", help="base URL of the controller; without it nothing is sent")
@@ -118,11 +134,12 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     """
     if not (arguments.model and arguments.version):
         raise ValueError("--model and --version are needed to serve")
-    for name in ("threads", "max_batch_size", *_LIMIT_FLAGS):
+    for name in ("threads", "workers", "api_processes", "max_batch_size", *_LIMIT_FLAGS):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
-    if not 0 <= arguments.capture_ratio <= 1:
-        raise ValueError("--capture-ratio must be between 0 and 1")
+    for name in ("capture_ratio", "trace_ratio"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be between 0 and 1")
     if arguments.batch_timeout_ms < 0 or arguments.answer_timeout_s <= 0:
         raise ValueError("--batch-timeout-ms and --answer-timeout-s must not be negative")
     if arguments.max_wait_ms is not None and arguments.max_wait_ms <= 0:
@@ -156,6 +173,9 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             digest_key=_digest_key(arguments.digest_key_file, arguments.model),
             with_text=arguments.capture_text,
         ),
+        tracing=TracingSettings(arguments.trace_url, arguments.trace_ratio),
+        api_processes=arguments.api_processes,
+        workers=arguments.workers,
     )
 
 

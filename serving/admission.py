@@ -20,10 +20,15 @@ _DECAY: Final = 0.95
 
 
 class Admission:
-    """Counts what waits. ``enter`` and ``leave`` go together."""
+    """Counts what waits. ``enter`` and ``leave`` go together.
 
-    def __init__(self, limits: Limits, max_tokens: int) -> None:
+    Where there are several HTTP processes, each sees its own part of the queue, and takes the others' to be like it.
+    """
+
+    def __init__(self, limits: Limits, max_tokens: int, api_processes: int = 1, workers: int = 1) -> None:
         self._limits = limits
+        self._requests_max = math.ceil(limits.queue_requests_max / api_processes)
+        self._share = api_processes / workers
         self._max_tokens = max_tokens
         self._busy_s = 0.0
         self._done_tokens = 0.0
@@ -37,7 +42,7 @@ class Admission:
     @property
     def wait_s(self) -> float:
         """How long a request that enters now will probably wait for those before it."""
-        return self.tokens * self._busy_s / self._done_tokens if self._done_tokens else 0.0
+        return self.tokens * self._share * self._busy_s / self._done_tokens if self._done_tokens else 0.0
 
     def check(self) -> None:
         """Refuse before anything is read.
@@ -48,7 +53,7 @@ class Admission:
         wait_ms_max = self._limits.wait_ms_max
         wait_s = self.wait_s
         late = wait_ms_max is not None and wait_s * 1000 > wait_ms_max
-        if late or self.requests >= self._limits.queue_requests_max:
+        if late or self.requests >= self._requests_max:
             retry_s = max(1, math.ceil(wait_s))
             raise ApiError(503, "overloaded", "too many requests are waiting", headers={"retry-after": str(retry_s)})
 

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from http import HTTPStatus
@@ -15,7 +15,6 @@ from litserve import LitServer
 from litserve.utils import WorkerSetupStatus
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
 
 from serving.artifact import TOKENIZER_FILE, Manifest
 from serving.calls import Identity, read_body
@@ -31,10 +30,12 @@ from serving.contract import (
 )
 from serving.edge import INTERNAL_ERROR, Edge
 from serving.front import Front
-from serving.metrics import ApiMetrics, ReplicaCollector, exposition
+from serving.metrics import ApiMetrics, Collector, exposition
+from serving.resources import ReplicaCollector, gpu_collectors
 from serving.rules import Task
 from serving.schema import ApiError, parse_texts
 from serving.settings import CaptureSettings, Settings
+from serving.shared import Place
 from serving.tokenizer import Tokenizer
 
 LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
@@ -75,23 +76,23 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
         yield
 
 
-def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, supervisor_pid: int) -> tuple[Front, ASGIApp]:
+def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, place: Place) -> tuple[Front, Edge]:
     """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
     identity = server.identity
-    front = Front(server.settings, identity, server.manifest, metrics, capture)
-    server.classifier.is_ready = lambda: front.dispatcher.ready
+    front = Front(server.settings, identity, server.manifest, metrics, capture, place.number)
     app: FastAPI = server.app
     tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
-    own = {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}
-    collector = ReplicaCollector(identity.model, identity.version, own, supervisor_pid)
-    _add_routes(app, server, collector)
+    own = ReplicaCollector(identity, {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}, place)
+    _add_routes(app, server, metrics, (own, *gpu_collectors(identity, place.supervisor_pid)))
     _add_error_pages(app)
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
-    return front, Edge(app, identity.version, front.predict, metrics.answered)
+    edge = Edge(app, identity.version, front.predict, metrics.answered)
+    server.classifier.is_ready = lambda: front.dispatcher.ready and not edge.draining
+    return front, edge
 
 
-def _add_routes(app: FastAPI, server: ReplicaServer, collector: ReplicaCollector) -> None:
+def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collectors: Sequence[Collector]) -> None:
     settings, identity, manifest = server.settings, server.identity, server.manifest
     tokenizer = functools.cache(lambda: Tokenizer(settings.artifact / TOKENIZER_FILE, manifest.max_tokens))
     own = {"model": identity.model, "model_version": identity.version}
@@ -110,9 +111,10 @@ def _add_routes(app: FastAPI, server: ReplicaServer, collector: ReplicaCollector
     async def info(_: Request) -> Response:
         return JSONResponse(about)
 
-    async def metrics(_: Request) -> Response:
-        text = await asyncio.to_thread(exposition, [collector])
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics(request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        text, content_type = await asyncio.to_thread(exposition, counts.exemplars, collectors, accept)
+        return Response(text, headers={"content-type": content_type})
 
     async def tokenize(request: Request) -> Response:
         body = await read_body(request.headers.raw, request.receive, settings.limits.body_bytes_max)

@@ -29,6 +29,7 @@ GRAPH_WEIGHTS_FILE: Final = "model.onnx.data"  # plain numbers, which the graph 
 REQUIRED_FILES: Final = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE, GRAPH_FILE)
 ALLOWED_SUFFIXES: Final = (".safetensors", ".onnx", ".onnx.data", ".json")  # nothing that runs code when it is loaded
 GOLDEN_TEXTS_MIN: Final = 20
+EXIT_REFUSED: Final = 3  # exit status of a process that will not serve its artifact
 
 _MANIFEST_BYTES_MAX: Final = 4 * 2**20
 _CONFIG_BYTES_MAX: Final = 1 * 2**20

@@ -9,9 +9,10 @@ from typing import Any, Final, Protocol
 from litserve import LitAPI
 from litserve.loops import LitLoop
 
-from serving.artifact import read_manifest
+from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest
 from serving.batching import Batcher, Pace, Piece
 from serving.contract import PREDICT_ROUTE
+from serving.cores import usable_cores
 from serving.heads import Floats
 from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
 from serving.settings import Settings
@@ -38,6 +39,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         )
         self._settings = settings
         self.pace = Pace()
+        self.place = "worker-0"  # among the workers; set in each
         self.is_ready: Callable[[], bool] = lambda: False
 
     def health(self) -> bool:
@@ -47,14 +49,21 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     def setup(self, device: str) -> None:
         """Load and warm the engine; called once, in the worker. ``device`` is LitServe's; the engine runs on CPU."""
         from serving.answers import writer_for
-        from serving.engine import Engine
+        from serving.engine import Engine, ProviderError
         from serving.metrics import WorkerMetrics
 
         settings = self._settings
         manifest, _ = read_manifest(settings.artifact)
-        self._engine = Engine(settings.artifact, manifest, threads=settings.threads, provider=settings.provider)
+        cores = usable_cores() // settings.workers
+        try:
+            self._engine = Engine(
+                settings.artifact, manifest, threads=settings.threads, provider=settings.provider, cores=cores
+            )
+        except (ArtifactError, ProviderError) as error:  # another worker would find the same
+            _log.error("artifact refused: %s", error)
+            raise SystemExit(EXIT_REFUSED) from error
         self._write = writer_for(manifest)
-        self._metrics = WorkerMetrics(settings.model, settings.version)
+        self._metrics = WorkerMetrics(settings.model, settings.version, self.place)
         self._warm_up(settings.batching.texts_max)
         _log.debug("engine ready on %s", device)
 

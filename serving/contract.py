@@ -29,6 +29,9 @@ MODEL_VERSION_HEADER: Final = "x-serin-model-version"
 TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"
 TRAFFIC_HEADER: Final = "x-serin-traffic"  # set by the gateway on mirrored requests, removed from what clients send
 SHADOW_HOST_SUFFIX: Final = "-shadow"  # what Envoy appends to the Host of a mirrored request
+TRACE_PARENT_HEADER: Final = "traceparent"  # W3C Trace Context: whose child the server's span is
+TRACE_STATE_HEADER: Final = "tracestate"
+TRACE_RESPONSE_HEADER: Final = "traceresponse"  # of answers that were traced: trace id and the server's span
 
 
 class Traffic(StrEnum):
@@ -63,8 +66,14 @@ RESIDENT_MEMORY_METRIC: Final = "serin_resident_memory_bytes"  # gauge, all proc
 CPU_METRIC: Final = "serin_cpu_seconds_total"  # counter, all processes of the replica
 MEMORY_LIMIT_METRIC: Final = "serin_memory_limit_bytes"  # gauge: what the replica may use
 CORES_METRIC: Final = "serin_cores"  # gauge: cores that the replica may use
+CPU_THROTTLED_METRIC: Final = "serin_cpu_throttled_seconds_total"  # counter, where a quota is told
+OOM_KILLS_METRIC: Final = "serin_oom_kills_total"  # counter: processes of its group killed for memory, where told
 BUSY_METRIC: Final = "serin_busy_seconds_total"  # time that workers were computing
+WORKERS_METRIC: Final = "serin_workers"  # gauge: inference workers that run
 WORKER_RESTARTS_METRIC: Final = "serin_worker_restarts_total"  # inference workers that ended and were replaced
+GPU_UTILIZATION_METRIC: Final = "serin_gpu_utilization_ratio"  # gauge by gpu, where there is one
+GPU_MEMORY_METRIC: Final = "serin_gpu_memory_bytes"  # gauge by gpu, what the replica holds
+GPU_LABEL: Final = "gpu"
 INFO_METRIC: Final = "serin_model_info"  # constant 1 with the fingerprint as a label
 
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)

@@ -61,9 +61,15 @@ class Edge:
         answered: Callable[[Traffic, int, float], None],
     ) -> None:
         self._app = app
-        self._version = (MODEL_VERSION_HEADER.encode(), version.encode())
+        self._marks: tuple[tuple[bytes, bytes], ...] = ((MODEL_VERSION_HEADER.encode(), version.encode()),)
+        self.draining = False
         self._predict = predict
         self._answered = answered
+
+    def drain(self) -> None:
+        """From now on each answer closes its connection, so that its client goes elsewhere with the next request."""
+        self.draining = True
+        self._marks += ((b"connection", b"close"),)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +77,7 @@ class Edge:
             return
         started_s = time.perf_counter()
         caller = caller_of(scope["headers"])
-        own = [(_REQUEST_ID, caller.request_id.encode()), self._version]
+        own = [(_REQUEST_ID, caller.request_id.encode()), *self._marks]
         if scope["path"] != PREDICT_ROUTE:
             await self._pass_on(scope, receive, send, own)
             return

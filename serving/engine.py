@@ -60,14 +60,20 @@ class Engine:
     """
 
     def __init__(
-        self, directory: Path, manifest: Manifest, *, threads: int | None = 1, provider: Provider = Provider.CPU
+        self,
+        directory: Path,
+        manifest: Manifest,
+        *,
+        threads: int | None = 1,
+        provider: Provider = Provider.CPU,
+        cores: int | None = None,
     ) -> None:
         self.manifest = manifest
         self.tokenizer = _tokenizer(directory, manifest)
         self._max_tokens = manifest.max_tokens
         if threads is None:
             sizes = (record.size_bytes for name, record in manifest.files.items() if name.startswith(GRAPH_FILE))
-            threads = engine_threads(sum(sizes), usable_cores())
+            threads = engine_threads(sum(sizes), usable_cores() if cores is None else cores)
         self._session = _session(directory / GRAPH_FILE, threads, provider)
         self._inputs = graph_inputs(self._session)
         self._output, self.dimensions = graph_output(self._session, manifest)

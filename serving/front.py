@@ -36,20 +36,27 @@ class _Open:
 
 
 class Front:
-    """One for the HTTP process."""
+    """One for an HTTP process; ``number`` is that process's among its like."""
 
     def __init__(
-        self, settings: Settings, identity: Identity, manifest: Manifest, metrics: ApiMetrics, capture: Capture
+        self,
+        settings: Settings,
+        identity: Identity,
+        manifest: Manifest,
+        metrics: ApiMetrics,
+        capture: Capture,
+        number: int,
     ) -> None:
         rows_max = settings.limits.windows_max if manifest.rules.windows else 1
-        self.admission = Admission(settings.limits, manifest.max_tokens * rows_max)
+        tokens_max = manifest.max_tokens * rows_max
+        self.admission = Admission(settings.limits, tokens_max, settings.api_processes, settings.workers)
         self._max_tokens = manifest.max_tokens
-        self.dispatcher = Dispatcher(self._deliver, self._observe, metrics.worker_lost)
+        self.dispatcher = Dispatcher(self._deliver, self._observe)
         self._settings = settings
         self._identity = identity
         self._metrics = metrics
         self._capture = capture
-        self._uids: Iterator[int] = itertools.count()
+        self._uids: Iterator[int] = itertools.count(number, settings.api_processes)
         self._open: dict[int, _Open] = {}
         self._sweeping = False
         self._tail = b', "model": %b, "model_version": %b, "request_id": ' % (

@@ -1,9 +1,12 @@
-"""The life of a replica: a supervisor that starts the HTTP process and the workers, waits, and ends them all.
+"""The life of a replica: a supervisor that starts the HTTP processes and the workers, waits, and ends them all.
 
 No process polls another and none can outlive the replica, on any system: the supervisor holds one end of a socket to
-the HTTP process, which holds one end of a socket to each worker. Whoever ends, however it ends, closes his ends; the
-HTTP process then drains and ends, and a worker ends when nobody can send it anything any more. So a stop, a crash and
+each HTTP process, which holds one end of a socket to each worker. Whoever ends, however it ends, closes his ends; the
+HTTP processes then drain and end, and a worker ends when nobody can send it anything any more. So a stop, a crash and
 a kill -9 all take the same road.
+
+A worker that is lost is replaced; with an HTTP process the replica ends, the other ones drained: whoever started the
+replica starts it anew, and a gateway sees it go.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,12 +30,13 @@ from litserve.callbacks import CallbackRunner
 from litserve.loops import inference_worker
 
 from serving.app import ReplicaServer, build
-from serving.artifact import Manifest
+from serving.artifact import EXIT_REFUSED, Manifest
 from serving.capture import Capture
 from serving.front import Front
 from serving.link import WorkerEnd
 from serving.metrics import ApiMetrics
 from serving.settings import Settings
+from serving.shared import Place, WorkerCounts
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +44,7 @@ _fork = multiprocessing.get_context("fork")  # before any thread or engine exist
 _WORKER_DEATHS_MAX: Final = 3
 _WORKER_DEATHS_WINDOW_S: Final = 60.0
 _WORKER_END_S: Final = 5.0
-_CAPTURE_FLUSH_S: Final = 3.0
+_FLUSH_S: Final = 3.0
 _KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is never we who close under a new request
 
 
@@ -52,52 +57,64 @@ class Supervisor:
         self._metrics_directory = metrics_directory
         self._deaths_s: deque[float] = deque(maxlen=_WORKER_DEATHS_MAX)
         self._stop_read, self._stop_write = os.pipe()
-        self._control, self._control_api = socket.socketpair()
+        self._controls: list[socket.socket] = []  # one for each HTTP process
+        self._counts = WorkerCounts()
 
     def run(self) -> int:
-        """Serve until told to stop (0) or until a part is lost for good (1)."""
+        """Serve until told to stop (0), until a part is lost for good (1), or until the artifact is refused (3)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._stop_write, b"s"))
-        api = self._start_api()
-        workers = [self._start_worker(0)]
-        try:
-            return self._watch(api, workers)
-        finally:
-            self._end(api, workers)
-
-    def _start_api(self) -> BaseProcess:
-        process = _fork.Process(target=self._api_main, name="http")
-        process.start()
-        self._control_api.close()
+        settings = self._server.settings
+        apis = [self._start_api(number) for number in range(settings.api_processes)]
         self._listener.close()
+        workers = [self._start_worker(number) for number in range(settings.workers)]
+        try:
+            return self._watch(apis, workers)
+        finally:
+            self._end(apis, workers)
+
+    def _start_api(self, number: int) -> BaseProcess:
+        control, control_api = socket.socketpair()
+        self._controls.append(control)
+        process = _fork.Process(target=self._api_main, args=(number, control_api), name=f"http-{number}")
+        process.start()
+        control_api.close()
         return process
 
     def _start_worker(self, number: int) -> BaseProcess:
-        api_end, worker_end = socket.socketpair()
-        process = _fork.Process(target=self._worker_main, args=(number, worker_end, api_end), name=f"worker-{number}")
+        pairs = [socket.socketpair() for _ in self._controls]
+        process = _fork.Process(target=self._worker_main, args=(number, pairs), name=f"worker-{number}")
         process.start()
-        worker_end.close()
-        with contextlib.suppress(BrokenPipeError):  # the HTTP process has just ended, which _watch sees next
-            socket.send_fds(self._control, [b"w"], [api_end.fileno()])
-        api_end.close()
+        self._counts.started()
+        for control, (api_end, worker_end) in zip(self._controls, pairs, strict=True):
+            worker_end.close()
+            with contextlib.suppress(BrokenPipeError):  # that HTTP process has just ended, which _watch sees next
+                socket.send_fds(control, [b"w"], [api_end.fileno()])
+            api_end.close()
         return process
 
-    def _watch(self, api: BaseProcess, workers: list[BaseProcess]) -> int:
+    def _watch(self, apis: Sequence[BaseProcess], workers: list[BaseProcess]) -> int:
         while True:
-            ended = wait([self._stop_read, api.sentinel, *(worker.sentinel for worker in workers)])
+            ended = wait([self._stop_read, *(process.sentinel for process in (*apis, *workers))])
             if self._stop_read in ended:
                 return 0
-            if api.sentinel in ended:
-                _log.error("the HTTP process ended with %s", api.exitcode)
-                return 1
+            for api in apis:
+                if api.sentinel in ended:
+                    api.join()
+                    _log.error("%s ended with %s", api.name, api.exitcode)
+                    return 1
             for number, worker in enumerate(workers):
                 if worker.sentinel not in ended:
                     continue
                 worker.join()
+                self._counts.lost()
+                if worker.exitcode == EXIT_REFUSED:  # it has said why; another would say the same
+                    return EXIT_REFUSED
                 if not self._may_replace():
-                    _log.error("worker %d ended with %s; not replaced again", number, worker.exitcode)
+                    _log.error("%s ended with %s; not replaced again", worker.name, worker.exitcode)
                     return 1
-                _log.error("worker %d ended with %s; replaced", number, worker.exitcode)
+                _log.error("%s ended with %s; replaced", worker.name, worker.exitcode)
+                self._counts.replaced()
                 workers[number] = self._start_worker(number)
 
     def _may_replace(self) -> bool:
@@ -106,46 +123,62 @@ class Supervisor:
         many = len(self._deaths_s) == _WORKER_DEATHS_MAX
         return not (many and now_s - self._deaths_s[0] < _WORKER_DEATHS_WINDOW_S)
 
-    def _end(self, api: BaseProcess, workers: list[BaseProcess]) -> None:
-        self._control.close()
-        _end_within(api, self._server.settings.drain_s + _CAPTURE_FLUSH_S + 1)
+    def _end(self, apis: Sequence[BaseProcess], workers: Sequence[BaseProcess]) -> None:
+        settings = self._server.settings
+        for control in self._controls:
+            control.close()
+        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + _FLUSH_S + 1
+        for api in apis:
+            _end_until(api, deadline_s)
+        deadline_s = time.monotonic() + _WORKER_END_S
         for worker in workers:
-            _end_within(worker, _WORKER_END_S)
+            _end_until(worker, deadline_s)
 
-    def _api_main(self) -> None:
+    def _api_main(self, number: int, control: socket.socket) -> None:
         supervisor_pid = os.getppid()
-        self._control.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # the supervisor decides; its end of the control socket tells
-        serve_http(self._server, self._listener, self._control_api, supervisor_pid)
+        for other in self._controls:
+            other.close()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
+        serve_http(self._server, self._listener, control, Place(number, supervisor_pid, self._counts))
         if os.getppid() != supervisor_pid:  # orphaned: nobody else is left to clean up
             shutil.rmtree(self._metrics_directory, ignore_errors=True)
 
-    def _worker_main(self, number: int, worker_end: socket.socket, api_end: socket.socket) -> None:
-        for open_end in (api_end, self._control):
+    def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
+        for open_end in (*self._controls, *(api_end for api_end, _ in pairs)):
             open_end.close()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # drained requests still need a worker
+        end = WorkerEnd([worker_end for _, worker_end in pairs])
         classifier = self._server.classifier
-        inference_worker(classifier, "cpu", number, WorkerEnd(worker_end), None, {}, CallbackRunner(), False)  # noqa: FBT003
+        classifier.place = f"worker-{number}"
+        inference_worker(classifier, "cpu", number, end, None, {}, CallbackRunner(), False)  # noqa: FBT003
 
 
-def _end_within(process: BaseProcess, timeout_s: float) -> None:
-    process.join(timeout_s)
+def _end_until(process: BaseProcess, deadline_s: float) -> None:
+    process.join(max(0.0, deadline_s - time.monotonic()))
     if process.is_alive():
-        _log.error("%s did not end within %g s and is killed", process.name, timeout_s)
+        _log.error("%s did not end in time and is killed", process.name)
         process.kill()
         process.join()
 
 
-def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.socket, supervisor_pid: int) -> None:
-    """The HTTP process: serves until the control socket's other end is closed, then drains."""
+class _Http(uvicorn.Server):
+    """Told to end by ``should_exit`` alone: signals are the supervisor's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.socket, place: Place) -> None:
+    """An HTTP process: serves until the control socket's other end is closed, then drains."""
     settings, identity = server.settings, server.identity
-    metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms)
+    metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms, f"http-{place.number}")
     capture = Capture(settings.capture, metrics)
-    front, app = build(server, capture, metrics, supervisor_pid)
+    front, edge = build(server, capture, metrics, place)
     config = uvicorn.Config(
-        app,
+        edge,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -153,21 +186,29 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
-    http = uvicorn.Server(config)
+    http = _Http(config)
+
+    async def live() -> None:
+        try:
+            await _follow(control, front)
+            edge.drain()
+            await asyncio.sleep(settings.quiet_s)
+        finally:
+            http.should_exit = True
 
     async def main() -> None:
-        follower = asyncio.create_task(_follow(control, front, http))
+        life = asyncio.create_task(live())
         capture.start()
         await http.serve(sockets=[listener])
-        follower.cancel()
-        await asyncio.to_thread(capture.stop, _CAPTURE_FLUSH_S)
+        await asyncio.to_thread(capture.stop, _FLUSH_S)
+        await life
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(main())
 
 
-async def _follow(control: socket.socket, front: Front, http: uvicorn.Server) -> None:
-    """Take in each new worker's socket; when the supervisor closes the control socket, or dies, stop."""
+async def _follow(control: socket.socket, front: Front) -> None:
+    """Take in each new worker's socket, until the supervisor closes the control socket or dies."""
     control.settimeout(0)
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
@@ -176,13 +217,15 @@ async def _follow(control: socket.socket, front: Front, http: uvicorn.Server) ->
         while True:
             await readable.wait()
             readable.clear()
-            message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            try:
+                message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            except BlockingIOError:
+                continue  # the loop tells of one message twice when it was not read at once
             if not message:
                 return
             await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]))
     finally:
         loop.remove_reader(control)
-        http.should_exit = True
 
 
 def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket, metrics: Path) -> int:

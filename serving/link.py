@@ -1,8 +1,10 @@
-"""The way between the HTTP process and the inference workers: one socket pair for each worker, no polling.
+"""The way between the HTTP processes and the inference workers: one socket pair for each two of them, no polling.
 
 LitServe's own way is a queue in a manager process: four round trips a request, and loops that poll it while idle. Here
-an idle replica sleeps; a worker takes all that has arrived in one read; and because each worker has a socket of its
+an idle replica sleeps; a worker takes all that has arrived in one read; and because each worker has sockets of its
 own, its end is seen at once, together with which requests were lost with it.
+
+A job's id says whose it is: HTTP process k of n numbers its jobs k, k + n, k + 2n, and so on.
 
 Messages are marshalled: both ends are forks of one process, so the interpreter is the same and nobody else can write.
 It costs a third of JSON here, and the HTTP process is what small models wait for.
@@ -16,7 +18,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 _LENGTH: Final = struct.Struct("!I")
 _READ_BYTES: Final = 1 << 18
@@ -25,16 +27,33 @@ _GATHER_S: Final = 0.001
 
 
 class LinkClosedError(Exception):
-    """The other process has gone."""
+    """The other end has gone; of a worker's, all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request on its way to a worker. ``cost`` is what admission reckons it at."""
+    """A request on its way to a worker. ``cost`` is what admission reckons it at, ``trace`` its W3C traceparent."""
 
     uid: int
     texts: tuple[str, ...]
     cost: int = 1
+    trace: str | None = None
+
+
+class Call(NamedTuple):
+    """An engine call: from when to when, and for how many texts, this job's and others'."""
+
+    began_ns: int
+    ended_ns: int
+    texts: int
+
+
+class Trail(NamedTuple):
+    """When a worker did what for a job that is traced, in ns since the epoch."""
+
+    tokenize_began_ns: int
+    tokenize_ended_ns: int
+    calls: Sequence[Call]
 
 
 # One text's answer: it as a JSON object, its tokens, how many of them are unknown, whether it was cut, its windows.
@@ -52,14 +71,16 @@ class Outcome:
     rows: Sequence[Row] = ()
     error: str | None = None
     too_long: tuple[int, int] | None = None
+    trail: Trail | None = None  # of jobs that are traced
 
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """What has arrived at a worker: new jobs, and the ids of those that nobody waits for any more."""
+    """What has arrived at a worker: new jobs, the ids of those that nobody waits for any more, and which are traced."""
 
     jobs: list[Job] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+    traces: dict[int, str] = field(default_factory=dict)  # by id, the traceparent
 
 
 class FrameBuffer:
@@ -84,50 +105,104 @@ def frame(message: Any) -> bytes:
     return _LENGTH.pack(len(payload)) + payload
 
 
-class WorkerEnd:
-    """The worker's side: blocking, one thread."""
+def _pack(done: Outcome) -> tuple[Any, ...]:
+    if done.trail is None:
+        return done.uid, done.rows, done.error, done.too_long
+    trail = (*done.trail[:2], [tuple(call) for call in done.trail.calls])
+    return done.uid, done.rows, done.error, done.too_long, trail
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._frames = FrameBuffer()
+
+def _unpack(
+    uid: int, rows: Sequence[Row], error: str | None, too_long: tuple[int, int] | None, trail: Any = None
+) -> Outcome:
+    if trail is None:
+        return Outcome(uid, rows, error, too_long)
+    began_ns, ended_ns, calls = trail
+    return Outcome(uid, rows, error, too_long, Trail(began_ns, ended_ns, [Call(*call) for call in calls]))
+
+
+class WorkerEnd:
+    """The worker's side: blocking, one thread. One connection for each HTTP process, in their order."""
+
+    def __init__(self, connections: Sequence[socket.socket]) -> None:
+        self._peers: dict[int, tuple[socket.socket, FrameBuffer]] = {
+            number: (connection, FrameBuffer()) for number, connection in enumerate(connections)
+        }
+        self._numbers = len(connections)
 
     def receive(self, timeout_s: float | None) -> Inbox:
         """All that has arrived, after waiting up to ``timeout_s`` (None: for ever) for the first.
 
         Raises:
-            LinkClosedError: the HTTP process has gone; there is nobody left to work for.
+            LinkClosedError: every HTTP process has gone; there is nobody left to work for.
         """
         inbox = Inbox()
-        if timeout_s:
-            select.select([self._socket], [], [], timeout_s)
-        flags = 0 if timeout_s is None else socket.MSG_DONTWAIT
+        while True:
+            if timeout_s != 0.0:
+                select.select([connection for connection, _ in self._peers.values()], [], [], timeout_s)
+            for number in tuple(self._peers):
+                self._drain(number, inbox)
+            if timeout_s is not None or inbox.jobs or inbox.cancelled:
+                return inbox
+
+    def _drain(self, number: int, inbox: Inbox) -> None:
+        connection, frames = self._peers[number]
         while True:
             try:
-                data = self._socket.recv(_READ_BYTES, flags)
+                data = connection.recv(_READ_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                return inbox
+                return
+            except ConnectionResetError:
+                data = b""
             if not data:
-                raise LinkClosedError
-            for jobs, cancelled in self._frames.feed(data):
+                self._close(number)
+                return
+            for jobs, cancelled, traces in frames.feed(data):
                 inbox.jobs.extend(Job(uid, texts) for uid, texts in jobs)
                 inbox.cancelled.extend(cancelled)
-            if len(data) < _READ_BYTES and (inbox.jobs or inbox.cancelled):
-                return inbox
+                inbox.traces.update(traces)
+            if len(data) < _READ_BYTES:
+                return
+
+    def _close(self, number: int) -> None:
+        """Nobody waits for what this HTTP process asked for: it ends only with the replica."""
+        connection, _ = self._peers.pop(number)
+        connection.close()
+        if not self._peers:
+            raise LinkClosedError
+
+    def close(self) -> None:
+        for connection, _ in self._peers.values():
+            connection.close()
+        self._peers.clear()
 
     def send_ready(self) -> None:
-        self.send((), 0.0)
+        for number in tuple(self._peers):
+            self._send(number, (), 0.0)
 
     def send(self, outcomes: Sequence[Outcome], busy_s: float) -> None:
-        """Answers, and the time that the worker was not idle since it last sent any. The first message: it is ready."""
+        """Answers, and the time that the worker was not idle since it last sent any. The first message: it is ready.
+
+        Each HTTP process is told its share of that time, by its part of the texts.
+        """
+        if self._numbers == 1:
+            self._send(0, outcomes, busy_s)
+            return
+        texts = sum(len(done.rows) for done in outcomes) or 1
+        for number in range(self._numbers):
+            own = [done for done in outcomes if done.uid % self._numbers == number]
+            if own and number in self._peers:
+                self._send(number, own, busy_s * sum(len(done.rows) for done in own) / texts)
+
+    def _send(self, number: int, outcomes: Sequence[Outcome], busy_s: float) -> None:
         try:
-            told = [(done.uid, done.rows, done.error, done.too_long) for done in outcomes]
-            self._socket.sendall(frame((busy_s, told)))
-        except OSError as error:
-            raise LinkClosedError from error
+            self._peers[number][0].sendall(frame((busy_s, [_pack(done) for done in outcomes])))
+        except OSError:
+            self._close(number)
 
 
 class _ApiEnd(asyncio.Protocol):
-    """One worker as the HTTP process sees it."""
+    """One worker as an HTTP process sees it."""
 
     def __init__(self, dispatcher: "Dispatcher") -> None:
         self._dispatcher = dispatcher
@@ -136,9 +211,12 @@ class _ApiEnd(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._jobs: dict[int, tuple[str, ...]] = {}  # not yet written
         self._cancelled: list[int] = []
+        self._traces: dict[int, str] = {}
         self._flushing: asyncio.Handle | None = None
         self.ready = False
         self.outstanding: dict[int, int] = {}  # uid -> cost
+        self.load = 0  # the sum of those costs
+        self.taken = 0  # jobs, ever
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -147,7 +225,7 @@ class _ApiEnd(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for busy_s, outcomes in self._frames.feed(data):
             if self.ready:
-                self._dispatcher.answered(self, busy_s, [Outcome(*outcome) for outcome in outcomes])
+                self._dispatcher.answered(self, busy_s, [_unpack(*outcome) for outcome in outcomes])
             else:
                 self._dispatcher.joined(self)
         if self._flushing is not None:  # the worker is between two engine calls: now is when it looks for more
@@ -162,14 +240,26 @@ class _ApiEnd(asyncio.Protocol):
     def send(self, job: Job) -> None:
         idle = not self.outstanding
         self.outstanding[job.uid] = job.cost
+        self.load += job.cost
+        self.taken += 1
         self._jobs[job.uid] = job.texts
+        if job.trace is not None:
+            self._traces[job.uid] = job.trace
         if self._flushing is None:
             soon, later = self._loop.call_soon, self._loop.call_later
             self._flushing = soon(self._flush) if idle else later(_GATHER_S, self._flush)
 
+    def finish(self, uid: int) -> int:
+        """The cost of a job that is answered or given up; 0 where it was given up before."""
+        cost = self.outstanding.pop(uid, 0)
+        self.load -= cost
+        return cost
+
     def cancel(self, uid: int) -> None:
-        if self.outstanding.pop(uid, None) is None:
+        if uid not in self.outstanding:
             return
+        self.finish(uid)
+        self._traces.pop(uid, None)
         if self._jobs.pop(uid, None) is None:
             self._cancelled.append(uid)
             if self._flushing is None:
@@ -179,26 +269,21 @@ class _ApiEnd(asyncio.Protocol):
         self._flushing = None
         assert self._transport is not None  # noqa: S101  (only a joined worker is sent anything)
         if self._jobs or self._cancelled:
-            self._transport.write(frame((list(self._jobs.items()), self._cancelled)))
-            self._jobs, self._cancelled = {}, []
+            self._transport.write(frame((list(self._jobs.items()), self._cancelled, self._traces)))
+            self._jobs, self._cancelled, self._traces = {}, [], {}
 
 
 class Dispatcher:
-    """The HTTP process's side: gives each job to the ready worker with the least to do, and hands back the outcomes.
+    """An HTTP process's side: gives each job to the ready worker with the least to do, and hands back the outcomes.
 
-    ``deliver`` gets each outcome, ``observe(busy_s, cost)`` how long a worker took for jobs of that cost together;
-    ``lost`` is told of each worker that ended.
+    ``deliver`` gets each outcome, ``observe(busy_s, cost)`` how long a worker took for jobs of that cost together.
     """
 
     def __init__(
-        self,
-        deliver: Callable[[Outcome], None],
-        observe: Callable[[float, int], None] = lambda _, __: None,
-        lost: Callable[[], None] = lambda: None,
+        self, deliver: Callable[[Outcome], None], observe: Callable[[float, int], None] = lambda _, __: None
     ) -> None:
         self._deliver = deliver
         self._observe = observe
-        self._lost = lost
         self._workers: list[_ApiEnd] = []
         self._waiting: deque[Job] = deque()
 
@@ -219,7 +304,7 @@ class Dispatcher:
     def submit(self, job: Job) -> None:
         ready = [worker for worker in self._workers if worker.ready]
         if ready:
-            min(ready, key=lambda worker: len(worker.outstanding)).send(job)
+            min(ready, key=lambda worker: (worker.load, worker.taken)).send(job)
         else:
             self._waiting.append(job)
 
@@ -240,13 +325,12 @@ class Dispatcher:
     def answered(self, worker: _ApiEnd, busy_s: float, outcomes: Sequence[Outcome]) -> None:
         cost = 0
         for outcome in outcomes:
-            cost += worker.outstanding.pop(outcome.uid, 0)
+            cost += worker.finish(outcome.uid)
             self._deliver(outcome)
         self._observe(busy_s, cost)
 
     def lost(self, worker: _ApiEnd) -> None:
         """A worker has gone: its requests are answered with an error, and none goes to it any more."""
         self._workers = [other for other in self._workers if other is not worker]
-        self._lost()
         for uid in tuple(worker.outstanding):
             self._deliver(Outcome(uid, error="the inference worker ended while it had this request"))

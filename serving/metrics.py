@@ -1,17 +1,20 @@
 """What a replica counts: prometheus_client in multiprocess mode, so that every process's numbers are in one answer.
 
-prometheus_client looks for the directory of the mode once, at its first import: ``serving.life`` sets it before it
-imports anything that leads here.
+prometheus_client looks for the directory of the mode once, at its first import: ``serving.__main__`` sets it before it
+imports anything that leads here. A process writes to files named by its place ("http-0", "worker-1"), not by its id:
+a worker that takes another's place goes on where that one's counts ended, and no number of restarts adds a file.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+import bisect
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol
 
-import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client.core import Exemplar, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.utils import floatToGoString
 
 from serving.capture import DropReason
 from serving.contract import (
@@ -22,16 +25,11 @@ from serving.contract import (
     CLIENT_GONE_CODE,
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
-    CORES_METRIC,
-    CPU_METRIC,
     DURATION_METRIC,
-    INFO_METRIC,
-    MEMORY_LIMIT_METRIC,
     MODEL_LABEL,
     QUEUE_DEPTH_METRIC,
     REASON_LABEL,
     REQUESTS_METRIC,
-    RESIDENT_MEMORY_METRIC,
     TOKEN_EDGES,
     TOKENS_METRIC,
     TRAFFIC_LABEL,
@@ -40,31 +38,29 @@ from serving.contract import (
     VERSION_LABEL,
     WINDOWED_METRIC,
     WINDOWS_METRIC,
-    WORKER_RESTARTS_METRIC,
     Traffic,
     latency_edges_ms,
 )
-from serving.cores import usable_cores, usable_memory_bytes
 
 _BATCH_EDGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 _CODES_FROM_START: Final = (200, 422, 500, 503)  # series that exist before their first event miss no increment
 
 
-def _own_values() -> None:
-    """Let the values of this process, which never forks again, be without a question for its id at every increment."""
-    pid = os.getpid()
-    values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
+def _own_values(place: str) -> None:
+    """Let the values of this process be kept under its place, without a question for its id at every increment."""
+    values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
 
 
 class ApiMetrics:
-    """What the HTTP process sees. One instance, made in that process."""
+    """What an HTTP process sees. One instance, made in that process; ``place`` is its own among those that run."""
 
-    def __init__(self, model: str, version: str, objectives_ms: Iterable[float]) -> None:
-        _own_values()
+    def __init__(self, model: str, version: str, objectives_ms: Iterable[float], place: str) -> None:
+        _own_values(place)
         registry = CollectorRegistry()  # in multiprocess mode the values live in files, not in a registry
         names = (MODEL_LABEL, VERSION_LABEL)
         self._own = (model, version)
         edges_s = [edge / 1000 for edge in latency_edges_ms(objectives_ms)]
+        self.exemplars = Exemplars(edges_s)
         self._requests = Counter(
             REQUESTS_METRIC, "Requests answered.", (*names, TRAFFIC_LABEL, CODE_LABEL), registry=registry
         )
@@ -88,7 +84,6 @@ class ApiMetrics:
         self._windows = Counter(WINDOWS_METRIC, "Windows of texts read in several.", names, registry=registry)
         self._cold = Counter(COLD_REQUESTS_METRIC, "Requests before warm-up was over.", names, registry=registry)
         self._busy = Counter(BUSY_METRIC, "Time that workers were computing.", names, registry=registry)
-        self._restarts = Counter(WORKER_RESTARTS_METRIC, "Workers that ended.", names, registry=registry)
         self._captured = Counter(CAPTURED_METRIC, "Predictions delivered.", names, registry=registry)
         self._dropped = Counter(
             CAPTURE_DROPPED_METRIC, "Predictions given up.", (*names, REASON_LABEL), registry=registry
@@ -118,12 +113,11 @@ class ApiMetrics:
         self._windows_own = self._windows.labels(*own)
         self._cold_own = self._cold.labels(*own)
         self._busy_own = self._busy.labels(*own)
-        self._restarts_own = self._restarts.labels(*own)
         self._captured_own = self._captured.labels(*own)
         self._dropped_of = {reason: self._dropped.labels(*own, reason) for reason in DropReason}
         self._depth_own = self._depth.labels(*own)
 
-    def answered(self, traffic: Traffic, code: int, duration_s: float) -> None:
+    def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None = None) -> None:
         """Count a request once. Refusals and failures are quick and would flatter the latency: not timed.
 
         Requests whose client went away while it waited are: to leave those out would flatter it too.
@@ -134,6 +128,8 @@ class ApiMetrics:
         self._by_code[key].inc()
         if code < 400 or code == CLIENT_GONE_CODE:
             self._seconds_of[traffic].observe(duration_s)
+            if trace_id is not None:
+                self.exemplars.note(traffic, duration_s, trace_id)
 
     def text(self, traffic: Traffic, tokens: int, unknown: int, *, truncated: bool, windows: int = 1) -> None:
         self._tokens_of[traffic].observe(tokens)
@@ -151,9 +147,6 @@ class ApiMetrics:
     def busy(self, duration_s: float) -> None:
         self._busy_own.inc(duration_s)
 
-    def worker_lost(self) -> None:
-        self._restarts_own.inc()
-
     def depth(self, requests: int) -> None:
         self._depth_own.set(requests)
 
@@ -165,10 +158,10 @@ class ApiMetrics:
 
 
 class WorkerMetrics:
-    """What an inference worker sees. One instance, made in that process."""
+    """What an inference worker sees. One instance, made in that process; ``place`` is its own among those that run."""
 
-    def __init__(self, model: str, version: str) -> None:
-        _own_values()
+    def __init__(self, model: str, version: str, place: str) -> None:
+        _own_values(place)
         histogram = Histogram(
             BATCH_SIZE_METRIC,
             "Texts of one engine call.",
@@ -182,52 +175,53 @@ class WorkerMetrics:
         self._batch.observe(texts)
 
 
-class ReplicaCollector:
-    """What is asked of the operating system at each scrape: memory and CPU of all processes of the replica.
+class Exemplars:
+    """The last trace that fell into each bucket of the latency histogram.
 
-    ``identity``: values of further labels of the info metric, by name.
+    Those of this HTTP process only: an exemplar is an example, and each scrape meets one process or another.
     """
 
-    def __init__(self, model: str, version: str, identity: Mapping[str, str], supervisor_pid: int) -> None:
-        self._own = (model, version)
-        self._identity = identity
-        self._supervisor = psutil.Process(supervisor_pid)
+    def __init__(self, edges_s: Sequence[float]) -> None:
+        self._edges_s = edges_s
+        self._names = [*(floatToGoString(edge) for edge in edges_s), "+Inf"]  # type: ignore[no-untyped-call]
+        self._last: dict[tuple[str, str], Exemplar] = {}
+
+    def note(self, traffic: Traffic, duration_s: float, trace_id: str) -> None:
+        edge = self._names[bisect.bisect_left(self._edges_s, duration_s)]
+        self._last[str(traffic), edge] = Exemplar({"trace_id": trace_id}, duration_s, time.time())
+
+    def added_to(self, histogram: Metric) -> None:
+        """Give the samples of the buckets their exemplars."""
+        histogram.samples = [
+            sample._replace(exemplar=self._last.get((sample.labels[TRAFFIC_LABEL], sample.labels.get("le", ""))))
+            for sample in histogram.samples
+        ]
+
+
+class Collector(Protocol):
+    """What is asked for metrics at each scrape."""
+
+    def collect(self) -> Iterable[Metric]: ...
+
+
+class _Written:
+    """What all processes have written, with the exemplars of this one."""
+
+    def __init__(self, exemplars: Exemplars) -> None:
+        self._written = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+        self._exemplars = exemplars
 
     def collect(self) -> Iterator[Metric]:
-        names = (MODEL_LABEL, VERSION_LABEL)
-        memory, cpu_s = self._usage()
-        resident = GaugeMetricFamily(RESIDENT_MEMORY_METRIC, "Resident memory, all processes.", labels=names)
-        resident.add_metric(self._own, memory)
-        yield resident
-        cpu = CounterMetricFamily(CPU_METRIC, "CPU time, all processes, ended ones included.", labels=names)
-        cpu.add_metric(self._own, cpu_s)
-        yield cpu
-        allowed = ((MEMORY_LIMIT_METRIC, "Memory", usable_memory_bytes()), (CORES_METRIC, "Cores", usable_cores()))
-        for name, what, value in allowed:
-            gauge = GaugeMetricFamily(name, f"{what} that the replica may use.", labels=names)
-            gauge.add_metric(self._own, value)
-            yield gauge
-        info = GaugeMetricFamily(INFO_METRIC, "The version served.", labels=(*names, *self._identity))
-        info.add_metric((*self._own, *self._identity.values()), 1)
-        yield info
-
-    def _usage(self) -> tuple[int, float]:
-        ended = self._supervisor.cpu_times()
-        memory, cpu_s = 0, ended.children_user + ended.children_system
-        for process in (self._supervisor, *self._supervisor.children(recursive=True)):
-            try:
-                times = process.cpu_times()
-                memory += process.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue  # ended between the listing and the look; the next scrape has it among the ended ones
-            cpu_s += times.user + times.system
-        return memory, cpu_s
+        for metric in self._written.collect():  # type: ignore[no-untyped-call]
+            if metric.name == DURATION_METRIC:
+                self._exemplars.added_to(metric)
+            yield metric
 
 
-def exposition(collectors: Sequence[ReplicaCollector]) -> bytes:
-    """The text of /metrics: what all processes have written, and what the collectors find."""
+def exposition(exemplars: Exemplars, collectors: Sequence[Collector], accept: str) -> tuple[bytes, str]:
+    """The text of /metrics and its content type: OpenMetrics, with exemplars, for those who accept it."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    for collector in collectors:
+    for collector in (_Written(exemplars), *collectors):
         registry.register(collector)
-    return generate_latest(registry)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -52,8 +52,23 @@ class CaptureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TracingSettings:
+    """Where spans go, by OTLP over HTTP; without ``url`` there are none.
+
+    ``ratio`` is the part of requests that are traced where the caller has not decided it already (W3C sampled flag).
+    """
+
+    url: str | None = None
+    ratio: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """One replica: which version, and how it is served. Without ``threads`` the engine gets what its size is worth."""
+    """One replica: which version, and how it is served. Without ``threads`` each engine gets what its size is worth.
+
+    ``quiet_s``: how long a replica that was told to end goes on serving, closing each connection with its answer, so
+    that no request is under way on one that it then closes.
+    """
 
     artifact: Path
     model: str
@@ -64,4 +79,8 @@ class Settings:
     limits: Limits = Limits()
     batching: Batching = Batching()
     capture: CaptureSettings = CaptureSettings()
+    tracing: TracingSettings = TracingSettings()
+    api_processes: int = 1
+    workers: int = 1
+    quiet_s: float = 0.5
     drain_s: float = 20.0

@@ -20,6 +20,10 @@ from serving.contract import HEALTH_ROUTE, METRICS_ROUTE
 
 REPOSITORY = Path(__file__).parents[2]
 START_S = 30.0
+_fresh = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
+"""Each request on a connection of its own, and TLS, which none needs, set up once."""
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def until(condition: Callable[[], object], what: str, *, within_s: float = 15.0) -> None:
@@ -50,13 +54,13 @@ class Replica:
 
     def is_healthy(self) -> bool:
         try:
-            return httpx.get(self.url + HEALTH_ROUTE, trust_env=False).status_code == 200
+            return _fresh.get(self.url + HEALTH_ROUTE).status_code == 200
         except httpx.TransportError:
             return False
 
-    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    def samples(self) -> Samples:
         """Every sample of /metrics by name and labels."""
-        text = httpx.get(self.url + METRICS_ROUTE, trust_env=False).text
+        text = _fresh.get(self.url + METRICS_ROUTE).text
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)
@@ -65,11 +69,13 @@ class Replica:
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of the samples of a name that carry these labels."""
-        return sum(
-            value
-            for (found, carried), value in self.samples().items()
-            if found == name and carried >= frozenset(labels.items())
-        )
+        return total(self.samples(), name, **labels)
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum of the samples of a name that carry these labels."""
+    wanted = frozenset(labels.items())
+    return sum(value for (found, carried), value in samples.items() if found == name and carried >= wanted)
 
 
 @contextmanager

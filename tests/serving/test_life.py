@@ -59,16 +59,16 @@ def test_a_tampered_artifact_is_refused_by_name(package: Path) -> None:
     assert "artifact refused: tokenizer.json: has" in done.stderr
 
 
-def test_a_graph_that_cannot_run_ends_the_replica(package: Path) -> None:
-    """The manifest may be right about a broken graph: the replica must end, not stay unhealthy for ever."""
+def test_a_graph_that_cannot_run_is_refused_by_the_first_worker(package: Path) -> None:
+    """The manifest may be right about a broken graph: the replica must end, not stay unhealthy, nor try it again."""
     (package / "model.onnx").write_bytes(b"no graph")
     manifest = json.loads((package / MANIFEST_FILE).read_bytes())
     record = file_record(package / "model.onnx")
     manifest["files"]["model.onnx"] = {"sha256": record.sha256, "size_bytes": record.size_bytes}
     (package / MANIFEST_FILE).write_text(json.dumps(manifest))
     done = serve("--artifact", str(package))
-    assert done.returncode == 1
-    assert "model.onnx: is not a graph" in done.stderr
+    assert done.returncode == 3
+    assert done.stderr.count("artifact refused: model.onnx: is not a graph") == 1
 
 
 def test_a_sound_artifact_is_told_apart_without_serving_it(built_package: Path) -> None:

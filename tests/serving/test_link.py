@@ -34,22 +34,22 @@ def test_frames_survive_any_cut() -> None:
 def test_a_worker_takes_everything_that_has_arrived() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(frame(([(1, ("a",))], [])) + frame(([(2, ("b", "c"))], [7])))
-        assert WorkerEnd(theirs).receive(None) == Inbox([Job(1, ("a",)), Job(2, ("b", "c"))], [7])
+        ours.sendall(frame(([(1, ("a",))], [], {})) + frame(([(2, ("b", "c"))], [7], {})))
+        assert WorkerEnd([theirs]).receive(None) == Inbox([Job(1, ("a",)), Job(2, ("b", "c"))], [7])
 
 
 def test_a_worker_that_may_not_wait_does_not() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert WorkerEnd(theirs).receive(0.0) == Inbox()
-        assert WorkerEnd(theirs).receive(0.001) == Inbox()
+        assert WorkerEnd([theirs]).receive(0.0) == Inbox()
+        assert WorkerEnd([theirs]).receive(0.001) == Inbox()
 
 
 def test_a_worker_that_nobody_can_reach_ends() -> None:
     ours, theirs = socket.socketpair()
     ours.close()
     with theirs, pytest.raises(LinkClosedError):
-        WorkerEnd(theirs).receive(None)
+        WorkerEnd([theirs]).receive(None)
 
 
 def test_jobs_wait_for_the_first_worker_and_come_back_answered() -> None:
@@ -73,7 +73,7 @@ def test_jobs_wait_for_the_first_worker_and_come_back_answered() -> None:
 
 def echo(connection: socket.socket, answers: int) -> None:
     with connection:
-        end = WorkerEnd(connection)
+        end = WorkerEnd([connection])
         end.send_ready()
         for done in end.receive(None).jobs[:answers]:
             end.send([Outcome(done.uid, [ROW])], 0.5)
@@ -87,7 +87,7 @@ def test_a_worker_that_ends_has_its_requests_answered_with_an_error() -> None:
         dispatcher = Dispatcher(outcomes.append)
         ours, theirs = socket.socketpair()
         await dispatcher.add_worker(ours)
-        WorkerEnd(theirs).send_ready()
+        WorkerEnd([theirs]).send_ready()
         await reach(lambda: dispatcher.ready)
         dispatcher.submit(job(5))
         theirs.close()
@@ -107,14 +107,14 @@ def test_work_is_spread_over_the_workers() -> None:
         for _ in range(2):
             ours, theirs = socket.socketpair()
             await dispatcher.add_worker(ours)
-            ends.append(WorkerEnd(theirs))
+            ends.append(WorkerEnd([theirs]))
             ends[-1].send_ready()
         await reach(lambda: len([worker for worker in dispatcher._workers if worker.ready]) == 2)
         for number in range(6):
             dispatcher.submit(job(number))
         counts = [len(await asyncio.to_thread(gathered, end, 3)) for end in ends]
         for end in ends:
-            end._socket.close()
+            end.close()
         await reach(lambda: not dispatcher.ready)
         return counts
 
@@ -136,7 +136,7 @@ def test_an_idle_worker_is_sent_a_job_at_once_and_a_busy_one_many_together() -> 
         dispatcher = Dispatcher(lambda _: None)
         ours, theirs = socket.socketpair()
         await dispatcher.add_worker(ours)
-        end = WorkerEnd(theirs)
+        end = WorkerEnd([theirs])
         end.send_ready()
         await reach(lambda: dispatcher.ready)
         dispatcher.submit(job(0))
@@ -161,7 +161,7 @@ def test_a_cancelled_job_is_not_sent_and_one_that_was_sent_is_called_back() -> N
         dispatcher.cancel(1)
         ours, theirs = socket.socketpair()
         await dispatcher.add_worker(ours)
-        end = WorkerEnd(theirs)
+        end = WorkerEnd([theirs])
         end.send_ready()
         first = await asyncio.to_thread(end.receive, None)
         dispatcher.submit(job(2))
