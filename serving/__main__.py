@@ -5,7 +5,6 @@ Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the arti
 """
 
 import argparse
-import ipaddress
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from serving.access.flags import access_settings, add_access
 from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 
@@ -30,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--version", help="its version")
     flags.add_argument("--check", action="store_true", help="verify the artifact, run its golden texts, serve nothing")
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    flags.add_argument("--allow-open", action="store_true", help="permit an address that other machines can reach")
     flags.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
     flags.add_argument("--port-file", type=Path, help="file to write the port to once the replica listens")
     flags.add_argument(
@@ -47,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _add_limits(flags)
     _add_capture(flags)
     _add_tracing(flags)
+    add_access(flags)
     return flags
 
 
@@ -144,8 +144,6 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         raise ValueError("--batch-timeout-ms and --answer-timeout-s must not be negative")
     if arguments.max_wait_ms is not None and arguments.max_wait_ms <= 0:
         raise ValueError("--max-wait-ms must be positive")
-    if not (arguments.allow_open or is_loopback(arguments.host)):
-        raise ValueError(f"--host {arguments.host} can be reached by other machines; --allow-open permits it")
     return Settings(
         artifact=arguments.artifact,
         model=arguments.model,
@@ -176,6 +174,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         tracing=TracingSettings(arguments.trace_url, arguments.trace_ratio),
         api_processes=arguments.api_processes,
         workers=arguments.workers,
+        access=access_settings(arguments),
     )
 
 
@@ -184,13 +183,6 @@ def _digest_key(file: Path | None, model: str) -> bytes:
     if not key:
         raise ValueError("--digest-key-file is empty")
     return key[:64]  # the longest key that BLAKE2b takes
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

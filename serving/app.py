@@ -16,6 +16,8 @@ from litserve.utils import WorkerSetupStatus
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, Response
 
+from serving.access.door import Door
+from serving.access.log import AccessLog
 from serving.artifact import TOKENIZER_FILE, Manifest
 from serving.calls import Identity, read_body
 from serving.capture import Capture
@@ -34,7 +36,7 @@ from serving.metrics import ApiMetrics, Collector, exposition
 from serving.resources import ReplicaCollector, gpu_collectors
 from serving.rules import Task
 from serving.schema import ApiError, parse_texts
-from serving.settings import CaptureSettings, Settings
+from serving.settings import AccessSettings, CaptureSettings, Settings
 from serving.shared import Place
 from serving.tokenizer import Tokenizer
 
@@ -76,7 +78,9 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
         yield
 
 
-def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, place: Place) -> tuple[Front, Edge]:
+def build(
+    server: ReplicaServer, capture: Capture, metrics: ApiMetrics, place: Place, log: AccessLog | None = None
+) -> tuple[Front, Edge]:
     """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
     identity = server.identity
     front = Front(server.settings, identity, server.manifest, metrics, capture, place.number)
@@ -87,7 +91,9 @@ def build(server: ReplicaServer, capture: Capture, metrics: ApiMetrics, place: P
     _add_error_pages(app)
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
-    edge = Edge(app, identity.version, front.predict, metrics.answered)
+    access = server.settings.access
+    door = Door(access) if access != AccessSettings() else None
+    edge = Edge(app, identity.version, front.predict, metrics, door, log)
     server.classifier.is_ready = lambda: front.dispatcher.ready and not edge.draining
     return front, edge
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Receive
 
@@ -37,6 +37,14 @@ class Call:
     caller: Caller
     texts: tuple[str, ...]
     many: bool
+
+
+class Answer(NamedTuple):
+    """What a prediction request gets: the body, and what the access log says of it."""
+
+    body: bytes
+    texts: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)

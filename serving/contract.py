@@ -16,6 +16,8 @@ TOKENIZE_ROUTE: Final = "/tokenize"  # token ids of given texts: how the control
 INFO_ROUTE: Final = "/info"  # model, version, fingerprint, library versions
 HEALTH_ROUTE: Final = "/health"
 METRICS_ROUTE: Final = "/metrics"
+OPENAPI_ROUTE: Final = "/openapi.json"
+ROUTES: Final = frozenset({PREDICT_ROUTE, TOKENIZE_ROUTE, INFO_ROUTE, HEALTH_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE})
 
 # --- routes of the controller that replicas and label sources use ----------------------------------------------------
 PREDICTIONS_ROUTE: Final = "/v1/predictions"
@@ -62,6 +64,8 @@ QUEUE_DEPTH_METRIC: Final = "serin_queue_depth"  # gauge: requests accepted and 
 COLD_REQUESTS_METRIC: Final = "serin_cold_requests_total"  # requests that came before warm-up was over
 CAPTURED_METRIC: Final = "serin_captured_predictions_total"
 CAPTURE_DROPPED_METRIC: Final = "serin_capture_dropped_total"  # by reason
+ACCESS_REFUSED_METRIC: Final = "serin_access_refused_total"  # by reason: no token, an unknown one, over a limit
+ACCESS_LOG_LOST_METRIC: Final = "serin_access_log_lost_total"  # lines that found no place or could not be written
 RESIDENT_MEMORY_METRIC: Final = "serin_resident_memory_bytes"  # gauge, all processes of the replica
 CPU_METRIC: Final = "serin_cpu_seconds_total"  # counter, all processes of the replica
 MEMORY_LIMIT_METRIC: Final = "serin_memory_limit_bytes"  # gauge: what the replica may use

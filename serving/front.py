@@ -11,7 +11,7 @@ from starlette.types import Receive
 
 from serving.admission import Admission
 from serving.artifact import Manifest
-from serving.calls import Call, Caller, Headers, Identity, captured, read_body
+from serving.calls import Answer, Call, Caller, Headers, Identity, captured, read_body
 from serving.capture import Capture
 from serving.link import Dispatcher, Job, Outcome
 from serving.metrics import ApiMetrics
@@ -64,8 +64,8 @@ class Front:
             json.dumps(identity.version, ensure_ascii=False).encode(),
         )
 
-    async def predict(self, caller: Caller, headers: Headers, receive: Receive) -> bytes | None:
-        """The body of the answer, or None where nobody waits for it any more.
+    async def predict(self, caller: Caller, headers: Headers, receive: Receive) -> Answer | None:
+        """The answer, or None where nobody waits for it any more.
 
         Raises:
             ApiError: the request cannot be answered.
@@ -82,7 +82,7 @@ class Front:
         if outcome.too_long is not None:
             raise self._too_long(call, *outcome.too_long)
         self._note(call, outcome)
-        return self._body(call, outcome)
+        return Answer(self._body(call, outcome), len(texts), sum(row[1] for row in outcome.rows))
 
     def _submitted(self, call: Call, receive: Receive) -> "asyncio.Future[Outcome | None]":
         loop = asyncio.get_running_loop()

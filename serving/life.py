@@ -29,6 +29,7 @@ import uvicorn
 from litserve.callbacks import CallbackRunner
 from litserve.loops import inference_worker
 
+from serving.access.log import AccessLog
 from serving.app import ReplicaServer, build
 from serving.artifact import EXIT_REFUSED, Manifest
 from serving.capture import Capture
@@ -127,7 +128,7 @@ class Supervisor:
         settings = self._server.settings
         for control in self._controls:
             control.close()
-        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + _FLUSH_S + 1
+        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 2 * _FLUSH_S + 1
         for api in apis:
             _end_until(api, deadline_s)
         deadline_s = time.monotonic() + _WORKER_END_S
@@ -176,7 +177,8 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
     settings, identity = server.settings, server.identity
     metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms, f"http-{place.number}")
     capture = Capture(settings.capture, metrics)
-    front, edge = build(server, capture, metrics, place)
+    log = _access_log(settings, metrics)
+    front, edge = build(server, capture, metrics, place, log)
     config = uvicorn.Config(
         edge,
         access_log=False,
@@ -199,12 +201,21 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
     async def main() -> None:
         life = asyncio.create_task(live())
         capture.start()
+        if log is not None:
+            log.start()
         await http.serve(sockets=[listener])
         await asyncio.to_thread(capture.stop, _FLUSH_S)
+        if log is not None:
+            log.stop(_FLUSH_S)
         await life
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(main())
+
+
+def _access_log(settings: Settings, metrics: ApiMetrics) -> AccessLog | None:
+    path = settings.access.log
+    return None if path is None else AccessLog(path, settings.model, settings.version, metrics.unlogged)
 
 
 async def _follow(control: socket.socket, front: Front) -> None:

@@ -16,8 +16,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.utils import floatToGoString
 
+from serving.access.clients import Refusal
 from serving.capture import DropReason
 from serving.contract import (
+    ACCESS_LOG_LOST_METRIC,
+    ACCESS_REFUSED_METRIC,
     BATCH_SIZE_METRIC,
     BUSY_METRIC,
     CAPTURE_DROPPED_METRIC,
@@ -88,6 +91,10 @@ class ApiMetrics:
         self._dropped = Counter(
             CAPTURE_DROPPED_METRIC, "Predictions given up.", (*names, REASON_LABEL), registry=registry
         )
+        self._refused = Counter(
+            ACCESS_REFUSED_METRIC, "Requests not let in.", (*names, REASON_LABEL), registry=registry
+        )
+        self._unlogged = Counter(ACCESS_LOG_LOST_METRIC, "Lines lost to the access log.", names, registry=registry)
         self._depth = Gauge(
             QUEUE_DEPTH_METRIC,
             "Requests accepted and not yet answered.",
@@ -115,6 +122,8 @@ class ApiMetrics:
         self._busy_own = self._busy.labels(*own)
         self._captured_own = self._captured.labels(*own)
         self._dropped_of = {reason: self._dropped.labels(*own, reason) for reason in DropReason}
+        self._refused_of = {reason: self._refused.labels(*own, reason) for reason in Refusal}
+        self._unlogged_own = self._unlogged.labels(*own)
         self._depth_own = self._depth.labels(*own)
 
     def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None = None) -> None:
@@ -155,6 +164,12 @@ class ApiMetrics:
 
     def dropped(self, predictions: int, reason: DropReason) -> None:
         self._dropped_of[reason].inc(predictions)
+
+    def refused(self, reason: Refusal) -> None:
+        self._refused_of[reason].inc()
+
+    def unlogged(self, lines: int) -> None:
+        self._unlogged_own.inc(lines)
 
 
 class WorkerMetrics:

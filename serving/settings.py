@@ -16,7 +16,8 @@ class Provider(StrEnum):
 class Limits:
     """What a request may ask for, and how many may wait.
 
-    With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer.
+    With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer. A connection on
+    which a request has not arrived as a whole within ``receive_timeout_s`` is closed.
     """
 
     body_bytes_max: int = 2**20
@@ -26,6 +27,8 @@ class Limits:
     queue_requests_max: int = 512
     wait_ms_max: float | None = None
     answer_timeout_s: float = 30.0
+    receive_timeout_s: float = 20.0
+    header_bytes_max: int = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,52 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class CaptureSettings:
-    """Where sampled predictions go; without ``url`` none leave. Texts leave only with ``with_text``."""
+    """Where sampled predictions go, and with which token; without ``url`` none leave.
+
+    Texts leave only with ``with_text``, redacted; ``recognisers`` (``module:name``) find more than our own do.
+    """
 
     url: str | None = None
     ratio: float = 1.0
     digest_key: bytes = b""
     with_text: bool = False
+    recognisers: tuple[str, ...] = ()
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JwtSettings:
+    """Whose JWTs are taken. ``keys``: a JWK Set, by file or URL. ``name_claim`` names the client."""
+
+    keys: str
+    issuer: str
+    audience: str
+    name_claim: str = "sub"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What each client may ask of this replica; None: as much as it likes. ``burst`` requests may come at once."""
+
+    rate_per_s: float | None = None
+    burst: int = 1
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may ask, how much, and where that is written down; by default everybody may, and nowhere."""
+
+    token_file: Path | None = None
+    jwt: JwtSettings | None = None
+    open_metrics: bool = False
+    limits: ClientLimits = ClientLimits()
+    trusted_proxies: tuple[str, ...] = ()
+    log: Path | None = None
+
+    @property
+    def authenticated(self) -> bool:
+        return self.token_file is not None or self.jwt is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +122,7 @@ class Settings:
     limits: Limits = Limits()
     batching: Batching = Batching()
     capture: CaptureSettings = CaptureSettings()
+    access: AccessSettings = AccessSettings()
     tracing: TracingSettings = TracingSettings()
     api_processes: int = 1
     workers: int = 1

@@ -97,8 +97,8 @@ def test_where_cuda_is_not_it_is_said(built_package: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--host", "0.0.0.0"], "--allow-open"),  # noqa: S104
-        (["--host", "example.org"], "--allow-open"),
+        (["--host", "0.0.0.0"], "--allow-unauthenticated"),  # noqa: S104
+        (["--host", "example.org"], "--allow-unauthenticated"),
         (["--capture-ratio", "1.5"], "--capture-ratio"),
         (["--max-batch-size", "0"], "--max-batch-size"),
         (["--threads", "0"], "--threads"),

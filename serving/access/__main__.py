@@ -1,0 +1,94 @@
+"""``python -m serving.access``: make, list and revoke the tokens of a token file.
+
+Exit status: 0 done, 1 there is no such token, 2 usage or a damaged file.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from serving.access.tokens import TokenFileError, changing, new_token, read_tokens, utc_now
+
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_NEVER: Final = "never"
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(prog="python -m serving.access", description="The bearer tokens of replicas.")
+    commands = flags.add_subparsers(dest="command", required=True)
+    new = commands.add_parser("new", help="make a token and print it, once")
+    new.add_argument("--name", required=True, help="the client's name, as the access log will show it")
+    new.add_argument("--expires", type=_age, default="90d", help="30m, 12h, 90d or never (default: %(default)s)")
+    new.add_argument("--unlimited", action="store_true", help="limits per client do not hold for it")
+    listing = commands.add_parser("list", help="show names, ids and expiry, never tokens")
+    revoke = commands.add_parser("revoke", help="take tokens out; running replicas follow within a second or two")
+    revoke.add_argument("--name", help="all tokens of this client")
+    revoke.add_argument("--id", help="the one token of this id")
+    for command in (new, listing, revoke):
+        command.add_argument("--file", type=Path, required=True, help="token file")
+    return flags
+
+
+def _age(value: str) -> timedelta | None:
+    if value == _NEVER:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", value)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{value!r}: give minutes, hours or days as 30m, 12h or 90d, or never")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    flags = parser()
+    arguments = flags.parse_args(argv)
+    try:
+        match arguments.command:
+            case "new":
+                return _new(arguments)
+            case "list":
+                return _list(arguments.file)
+            case _:
+                if (arguments.name is None) == (arguments.id is None):
+                    flags.error("revoke: give either --name or --id")
+                return _revoke(arguments)
+    except (TokenFileError, ValueError, OSError) as error:
+        flags.error(str(error))
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    now = utc_now()
+    expires_at = None if arguments.expires is None else now + arguments.expires
+    entry, token = new_token(arguments.name, now, expires_at, unlimited=arguments.unlimited)
+    with changing(arguments.file) as entries:
+        entries.append(entry)
+    until = "never expires" if expires_at is None else f"expires {expires_at:%Y-%m-%d %H:%M} UTC"
+    print(f"token of {entry.name} (id {entry.id}, {until}), shown only now:", file=sys.stderr)
+    print(token)
+    return 0
+
+
+def _list(file: Path) -> int:
+    now = utc_now()
+    for entry in read_tokens(file).tokens:
+        until = "never" if entry.expires_at is None else f"{entry.expires_at:%Y-%m-%dT%H:%MZ}"
+        state = "expired" if entry.expires_at is not None and entry.expires_at <= now else "valid"
+        print(f"{entry.id}  {entry.name}  expires {until}  {state}{'  unlimited' if entry.unlimited else ''}")
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    read_tokens(arguments.file)  # a file that is not there is an error, not an empty one
+    with changing(arguments.file) as entries:
+        kept = [entry for entry in entries if arguments.name != entry.name and arguments.id != entry.id]
+        revoked = len(entries) - len(kept)
+        entries[:] = kept
+    print(f"revoked: {revoked}")
+    return 0 if revoked else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
