@@ -149,6 +149,18 @@ def test_a_key_inside_the_token_is_not_asked(issuer: JwtIssuer) -> None:
     assert asked(issuer, token) == [Refusal.UNKNOWN_TOKEN]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [{"alg": 5}, {"alg": []}, {"alg": {}}, {"alg": None}, {}, {"alg": "EdDSA", "kid": 5}, {"alg": "EdDSA", "kid": {}},
+     {"alg": "EdDSA", "kid": "EdDSA", "crit": ["x"]}, {"alg": "EdDSA", "kid": "EdDSA", "b64": False, "crit": ["b64"]}],
+)  # fmt: skip
+def test_odd_headers_are_refused_and_no_fault_of_ours(issuer: JwtIssuer, head: dict[str, Any]) -> None:
+    signature = signed().rpartition(b".")[2].decode()
+    for whole in (head, {"kid": "EdDSA", **head}):
+        token = f"{unsigned_part(whole)}.{unsigned_part(claims())}.{signature}"
+        assert asked(issuer, token.encode()) == [Refusal.UNKNOWN_TOKEN]
+
+
 @pytest.mark.parametrize("token", [b"", b"a", b"a.b", b"a.b.c", b"....", b"\xff\xfe.\xff.\xff", b"e30.e30.e30"])
 def test_what_is_no_token_is_refused(issuer: JwtIssuer, token: bytes) -> None:
     assert asked(issuer, token) == [Refusal.UNKNOWN_TOKEN]
@@ -157,12 +169,13 @@ def test_what_is_no_token_is_refused(issuer: JwtIssuer, token: bytes) -> None:
 def test_every_changed_character_of_a_token_is_noticed(issuer: JwtIssuer) -> None:
     token = signed("EdDSA")
     head, body, signature = token.split(b".")
+    others = bytes.maketrans(b"ABCDEFGHIJ", b"BCDEFGHIJA")
     spoiled = [
-        b".".join(
-            [head, body, signature[:at] + (b"A" if signature[at : at + 1] != b"A" else b"B") + signature[at + 1 :]]
-        )
-        for at in range(0, len(signature) - 1, 5)
+        b".".join([head, body, signature[:at] + spoilt + signature[at + 1 :]])
+        for at in range(0, len(signature) - 1, 3)
+        if (spoilt := signature[at : at + 1].translate(others)) != signature[at : at + 1]
     ]
+    assert spoiled
     assert set(asked(issuer, *spoiled)) == {Refusal.UNKNOWN_TOKEN}
 
 

@@ -149,10 +149,9 @@ def test_a_client_over_its_rate_is_told_when_to_come_again_and_others_are_not_to
     busy = token_of(guarded.token_file, "busy")
     until(lambda: guarded.ask(token=busy).status_code == 200, "the new token is known, without a restart")
     before = guarded.replica.total(ACCESS_REFUSED_METRIC, reason="rate")
-    with httpx.Client(headers={"authorization": f"Bearer {busy}"}, trust_env=False, timeout=20) as client:
-        with ThreadPoolExecutor(8) as pool:
-            url = guarded.replica.url + PREDICT_ROUTE
-            answers = list(pool.map(lambda _: client.post(url, json={"text": TEXT}), range(120)))
+    url, headers = guarded.replica.url + PREDICT_ROUTE, {"authorization": f"Bearer {busy}"}
+    with httpx.Client(headers=headers, trust_env=False, timeout=20) as client, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.post(url, json={"text": TEXT}), range(120)))
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.status_code for answer in answers} == {200, 429}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)

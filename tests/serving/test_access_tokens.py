@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,6 @@ def asked(tokens: TokenFile, token: str) -> Client | Refusal:
     try:
         return asyncio.run(tokens.client(token.encode()))
     except RefusedError as error:
-        assert error.status == 401
         return error.refusal
 
 
@@ -71,10 +71,12 @@ def test_tokens_are_long_random_and_never_the_same(path: Path) -> None:
     assert {len(token) for token in tokens} == {len("serin_") + 12 + 1 + 43}
 
 
-@pytest.mark.parametrize("change", [lambda t: t[:-1] + "!", lambda t: t[:-1], lambda t: t + "a", lambda t: "x" + t, lambda _: "", str.upper])  # fmt: skip
-def test_a_token_that_is_not_the_very_one_is_unknown(path: Path, change: object) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [lambda it: it[:-1] + "!", lambda it: it[:-1], lambda it: it + "a", lambda it: "x" + it, lambda _: "", str.upper],
+)
+def test_a_token_that_is_not_the_very_one_is_unknown(path: Path, change: Callable[[str], str]) -> None:
     token = made(path)
-    assert callable(change)
     assert asked(TokenFile(path), change(token)) is Refusal.UNKNOWN_TOKEN
 
 
@@ -117,7 +119,7 @@ def test_a_damaged_change_locks_nobody_out_and_is_said(
 
 
 def test_a_replica_does_not_start_without_its_token_file(path: Path) -> None:
-    with pytest.raises(TokenFileError, match="python -m serving.access new"):
+    with pytest.raises(TokenFileError, match=r"python -m serving\.access new"):
         TokenFile(path)
 
 
