@@ -19,7 +19,7 @@ from gates.exact import share_bounds, upper_tail
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, PairedAccuracyPolicy, SuitePolicy
 from gates.verdict import Interval, Stage, Verdict
-from gates.weighted import Estimate, hajek
+from gates.weighted import Estimate, drawn, hajek
 
 _BETS = PairedAccuracyPolicy().bets
 
@@ -101,9 +101,9 @@ def _accuracy(
 
 def _estimate(results: Sequence[SuiteResult], alpha: float) -> Estimate:
     """Accuracy between two one-sided bounds at ``alpha``: exact, or weighted where cases were sampled unevenly."""
-    probabilities = np.array([result.inclusion_probability for result in results])
-    if probabilities.min() < probabilities.max():
-        return hajek(np.array([float(result.correct) for result in results]), probabilities, 2 * alpha)
+    probabilities = [result.inclusion_probability for result in results]
+    if min(probabilities) < max(probabilities):
+        return hajek(drawn((float(result.correct) for result in results), probabilities), 2 * alpha)
     right = sum(result.correct for result in results)
     return Estimate(right / len(results), *share_bounds(right, len(results), 2 * alpha))
 

@@ -9,7 +9,14 @@ from controller.errors import PermanentError
 from controller.ports import RecordedEntry, ReleaseRecord
 from controller.report.data import SCHEMA, Chain, Conclusion, Facts, ReportData
 from controller.report.history import History
-from controller.report.tallies import EvidenceTally, LatencyTally, ReliabilityTally, TraceTally, reliability
+from controller.report.tallies import (
+    AccuracyTally,
+    EvidenceTally,
+    LatencyTally,
+    ReliabilityTally,
+    TraceTally,
+    reliability,
+)
 from controller.report.words import PHASE_WORDS, listed
 from gates.verdict import Stage
 
@@ -26,7 +33,7 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
     release = release_of(record)
     counted = entries[: record.sequence]
     history, evidence, latency = History(release.policy), EvidenceTally(), LatencyTally()
-    labelled, traces = ReliabilityTally(), TraceTally()
+    labelled, accuracy, traces = ReliabilityTally(), AccuracyTally(), TraceTally()
     for recorded in counted:
         event = event_of(recorded.entry)
         history.add(recorded.sequence, recorded.entry.at_s, event)
@@ -34,6 +41,7 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
             evidence.add(event.look)
             latency.add(event.look)
             labelled.add(event.look.pairs)
+            accuracy.add(event.look)
             traces.add(event.look.window.end_s, event.verdicts)
     as_of_s = counted[-1].entry.at_s if counted else release.started_at_s
     return ReportData(
@@ -49,6 +57,8 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
         traces=traces.result(),
         reliability_stable=reliability(labelled.stable),
         reliability_candidate=reliability(labelled.candidate),
+        accuracy_stable=accuracy.result("stable"),
+        accuracy_candidate=accuracy.result("candidate"),
         latency=latency.result(release.policy.objectives_ms),
         evidence=evidence.result(),
         chain=Chain(len(counted), counted[-1].hash if counted else ""),

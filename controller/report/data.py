@@ -123,6 +123,21 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
+class Accuracy:
+    """One version's share of right answers on the mirrored requests, with a 95 % interval for this one look at it.
+
+    ``method``: "aipw" where all pairs were counted, so that labels asked for by disagreement count too; "hajek" where
+    only pairs labelled by chance tell (see `gates.weighted`).
+    """
+
+    value: float
+    low: float
+    high: float
+    labels: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyArm:
     """Answers per bucket (one more than there are edges) and the percentiles' bucket edges, never interpolated."""
 
@@ -195,6 +210,8 @@ class ReportData:
     traces: tuple[Trace, ...]
     reliability_stable: Reliability
     reliability_candidate: Reliability
+    accuracy_stable: Accuracy | None
+    accuracy_candidate: Accuracy | None
     latency: Latency | None
     evidence: Evidence
     chain: Chain

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from controller.report.data import (
+    Accuracy,
     ArmEvidence,
     Evidence,
     Latency,
@@ -18,6 +19,7 @@ from controller.report.data import (
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
 from gates.outcome import combine
 from gates.verdict import Verdict
+from gates.weighted import STRATUM_LEAST, Drawn, Estimate, Stratum, aipw, hajek
 
 BINS = 10
 POINTS_MAX = 160  # of a trace: as many as a chart can show
@@ -78,6 +80,49 @@ def reliability(bins: Sequence[_Bin]) -> Reliability:
         calibration_error=math.fsum(abs(part.confidence - part.correct) for part in bins) / weight,
         bins=shown,
     )
+
+
+# --- accuracy ---------------------------------------------------------------------------------------------------------
+ACCURACY_ALPHA = 0.05
+
+
+@dataclass(slots=True)
+class AccuracyTally:
+    """Each version's own right answers, by whether the two agreed: how many pairs of either kind there were is known of
+    all, so that labels asked for by disagreement can be given the weight of the disagreements and no more."""
+
+    agreed: int = 0
+    disagreed: int = 0
+    samples: dict[tuple[str, bool], Drawn] = field(default_factory=lambda: defaultdict(Drawn))
+    by_chance: dict[str, Drawn] = field(default_factory=lambda: defaultdict(Drawn))
+
+    def add(self, look: Look) -> None:
+        if look.pairs_agreed >= 0 and look.pairs_disagreed >= 0:  # else the gates called this evidence an error
+            self.agreed += look.pairs_agreed
+            self.disagreed += look.pairs_disagreed
+        for pair in look.pairs:
+            differ = pair.stable.label != pair.candidate.label
+            if not 0 < pair.inclusion_probability <= 1 or (pair.directed and not differ):
+                continue
+            for arm, answer in (("stable", pair.stable), ("candidate", pair.candidate)):
+                right = float(answer.label == pair.truth)
+                self.samples[arm, differ] = self.samples[arm, differ].add(right, pair.inclusion_probability)
+                if not pair.directed:
+                    self.by_chance[arm] = self.by_chance[arm].add(right, pair.inclusion_probability)
+
+    def result(self, arm: str) -> Accuracy | None:
+        """None where too few labels were given for an interval."""
+        same, apart, by_chance = self.samples[arm, False], self.samples[arm, True], self.by_chance[arm]
+        found = aipw((Stratum(self.agreed, same), Stratum(self.disagreed, apart)), ACCURACY_ALPHA)
+        if found is not None:
+            return _accuracy(found, same.count + apart.count, "aipw")
+        if by_chance.count < STRATUM_LEAST:
+            return None
+        return _accuracy(hajek(by_chance, ACCURACY_ALPHA), by_chance.count, "hajek")
+
+
+def _accuracy(found: Estimate, labels: int, method: str) -> Accuracy:
+    return Accuracy(found.mean, found.low, found.high, labels, method)
 
 
 # --- latency ----------------------------------------------------------------------------------------------------------

@@ -115,6 +115,38 @@ def test_an_uneven_sample_is_weighted_by_its_design() -> None:
     assert report.reliability_candidate.count == 2
 
 
+def test_accuracy_gives_labels_of_disagreements_the_weight_of_the_disagreements() -> None:
+    """Of 1,000 pairs 100 disagree. The candidate is right in all that agree, and in half of those that do not."""
+    pair = support.look(Scene(), 1, START_S, START_S + 10, 0.0, support.np.random.default_rng(1)).pairs[0]
+    same = replace(pair, stable=replace(pair.stable, label=pair.truth), candidate=pair.stable)
+    same = replace(same, candidate=replace(same.candidate, label=pair.truth))
+    lost = replace(same, candidate=replace(same.candidate, label="login"), directed=True)
+    won = replace(same, stable=replace(same.stable, label="login"), directed=True)
+    look = Look(
+        1, Window(START_S, START_S + 10), 0.0, pairs=(same, lost, won) * 30, pairs_agreed=900, pairs_disagreed=100
+    )
+    report = report_of(_with_looks([look]))
+    for found in (report.accuracy_stable, report.accuracy_candidate):
+        assert found is not None
+        assert found.value == pytest.approx(0.95)
+        assert found.low < 0.95 < found.high < 1
+        assert (found.method, found.labels) == ("aipw", 90)
+    assert "95 % confidence, from 90 labels" in " ".join(render_html(report).split())
+
+
+def test_without_counts_of_all_pairs_accuracy_rests_on_labels_given_by_chance() -> None:
+    pair = support.look(Scene(), 1, START_S, START_S + 10, 0.0, support.np.random.default_rng(1)).pairs[0]
+    right = replace(pair, candidate=replace(pair.candidate, label=pair.truth))
+    wrong = replace(pair, candidate=replace(pair.candidate, label="login"), inclusion_probability=0.1)
+    report = report_of(_with_looks([Look(1, Window(START_S, START_S + 10), 0.0, pairs=(right, wrong) * 20)]))
+    found = report.accuracy_candidate
+    assert found is not None
+    assert found.value == pytest.approx(1 / 11)
+    assert (found.method, found.labels) == ("hajek", 40)
+    few = report_of(_with_looks([Look(1, Window(START_S, START_S + 10), 0.0, pairs=(right, wrong))]))
+    assert few.accuracy_candidate is None
+
+
 def test_latency_compares_both_versions_over_the_same_windows() -> None:
     """While the candidate serves nobody, or everybody, there is nothing to compare: those looks are not mixed in."""
     alone = _timed(1, share=0.0, stable=1_000, candidate=None)
