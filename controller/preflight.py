@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 from serving.artifact import ArtifactError, Manifest
+from serving.rules import Task
 
 PACKAGE_GATE = "preflight.package"
 IDENTITY_GATE = "preflight.identity"
@@ -17,6 +18,16 @@ def package_refused(error: ArtifactError) -> Verdict:
     return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason)
 
 
+def judged_task(task: Task) -> str | None:
+    """Why versions of this task cannot be released; None where they can."""
+    if task is Task.SEQUENCE_CLASSIFICATION:
+        return None
+    return (
+        f"A release compares classes, and the task {task} has none: such versions are registered and served "
+        "(python -m serving), not released."
+    )
+
+
 def judge_replica(
     manifest: Manifest, fingerprint: str, *, running: str, token_ids: Sequence[tuple[int, ...]]
 ) -> tuple[Verdict, ...]:
@@ -25,6 +36,8 @@ def judge_replica(
 
 
 def _package(manifest: Manifest, fingerprint: str) -> Verdict:
+    if (problem := judged_task(manifest.rules.task)) is not None:
+        return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.FAIL, problem)
     reason = f"All {len(manifest.files)} files match the manifest {fingerprint[:12]}."
     return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.PASS, reason, samples=len(manifest.files))
 

@@ -31,7 +31,10 @@ class HttpReplicas:
 
     def probabilities(self, url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]:
         answer = self._ask("POST", url + PREDICT_ROUTE, {"texts": list(texts)})
-        return [prediction["probabilities"] for prediction in answer["predictions"]]
+        predictions = answer["predictions"]
+        if any("probabilities" not in prediction for prediction in predictions):
+            raise PermanentError(f"{url} gives no class probabilities: the task of its version is another one")
+        return [prediction["probabilities"] for prediction in predictions]
 
     def _ask(self, method: str, url: str, body: object = None) -> Any:
         try:

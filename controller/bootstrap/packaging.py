@@ -1,34 +1,120 @@
 """From a checkpoint to a registered version."""
 
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from controller.adapters.mlflow_registry import MlflowRegistry
 from controller.errors import UsageError
-from controller.ports import CANDIDATE, RegisteredVersion
-from serving.artifact import ArtifactError, Manifest
+from controller.ports import CANDIDATE, RegisteredVersion, Registry
+from controller.preflight import judged_task
+from serving.artifact import (
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    ArtifactError,
+    Manifest,
+    Variant,
+    file_record,
+    read_manifest,
+    verify,
+)
 from serving.export import ExportError
 from serving.packaging import build_package
+from serving.rules import AnswerRules
+
+VARIANT_TAG = "serin.variant"
+VARIANT_OF_TAG = "serin.variant_of"
+TASK_TAG = "serin.task"
 
 
-def register_checkpoint(
-    registry_url: str, checkpoint: Path, model: str, *, candidate: bool
-) -> tuple[RegisteredVersion, Manifest]:
+class Registrar(Registry, Protocol):
+    """A registry that takes new versions in."""
+
+    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+        """Log the directory as the next version of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What shall be made of a checkpoint.
+
+    ``variant_of`` is the number of the version that has the same weights; rules and golden texts are then its own.
+    """
+
+    model: str
+    variant: Variant = Variant.FP32
+    variant_of: str | None = None
+    rules: AnswerRules = field(default_factory=AnswerRules)
+    candidate: bool = False
+
+
+def register_checkpoint(registry_url: str, checkpoint: Path, order: Order) -> tuple[RegisteredVersion, Manifest]:
+    """As ``register``, at an MLflow server."""
+    return register(MlflowRegistry(registry_url), checkpoint, order)
+
+
+def register(registry: Registrar, checkpoint: Path, order: Order) -> tuple[RegisteredVersion, Manifest]:
     """Package the checkpoint and log it as a new version of the model; ``candidate`` sets that alias on it.
 
     Raises:
-        UsageError: the checkpoint cannot be packaged; says which file and why.
+        UsageError: the checkpoint cannot be packaged as was ordered; says which file and why.
         TransientError: the registry does not answer.
     """
-    registry = MlflowRegistry(registry_url)
+    if order.candidate and (problem := judged_task(order.rules.task)) is not None:
+        raise UsageError(f"{problem} Leave --candidate out.")
     with tempfile.TemporaryDirectory(prefix="serin-package-") as folder:
         package = Path(folder) / "package"
-        try:
-            manifest = build_package(checkpoint, package)
-        except (ArtifactError, ExportError) as error:
-            raise UsageError(f"{checkpoint} cannot become a version: {error}") from error
-        version = registry.register(package, model, tags={})
-    if candidate:
-        found = registry.aliases(model).get(CANDIDATE)
-        registry.move_alias(model, CANDIDATE, version.version, expected=found)
+        with _refusals(checkpoint):
+            manifest = _built(registry, checkpoint, order, package)
+        tags = {VARIANT_TAG: str(manifest.variant), TASK_TAG: str(manifest.rules.task)}
+        if order.variant_of is not None:
+            tags[VARIANT_OF_TAG] = order.variant_of
+        version = registry.register(package, order.model, tags=tags)
+    if order.candidate:
+        found = registry.aliases(order.model).get(CANDIDATE)
+        registry.move_alias(order.model, CANDIDATE, version.version, expected=found)
     return version, manifest
+
+
+@contextmanager
+def _refusals(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ArtifactError, ExportError) as error:
+        raise UsageError(f"{checkpoint} cannot become a version: {error}") from error
+
+
+def _built(registry: Registrar, checkpoint: Path, order: Order, package: Path) -> Manifest:
+    if order.variant_of is None:
+        return build_package(checkpoint, package, variant=order.variant, rules=order.rules)
+    whose = f"{order.model} version {order.variant_of}"
+    original = registry.fetch(registry.version(order.model, order.variant_of), package.with_name("original"))
+    try:
+        manifest = verify(original)
+    except ArtifactError as error:
+        raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
+    _check_is_variant(manifest, checkpoint, order.variant, whose)
+    _, fingerprint = read_manifest(original)
+    return build_package(
+        checkpoint,
+        package,
+        golden_texts=[golden.text for golden in manifest.golden],
+        variant=order.variant,
+        variant_of=fingerprint,
+        rules=manifest.rules,
+    )
+
+
+def _check_is_variant(manifest: Manifest, checkpoint: Path, variant: Variant, whose: str) -> None:
+    """The same weights, configuration and tokenizer, stored in another way."""
+    if manifest.variant is variant:
+        raise UsageError(f"{whose} is {variant} itself: give another --variant, or leave --of out")
+    for name in (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE):
+        if not (checkpoint / name).is_file():
+            raise ArtifactError(name, f"is missing in the checkpoint {checkpoint}")
+        if file_record(checkpoint / name) != manifest.files[name]:
+            raise UsageError(f"{name} of {checkpoint} is not that of {whose}: leave --of out to register a new version")

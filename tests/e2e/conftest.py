@@ -27,9 +27,9 @@ class Site:
 
     serin: Installation
 
-    def register(self, checkpoint: str) -> None:
+    def register(self, checkpoint: str, *flags: str) -> None:
         path = str(CHECKPOINTS / checkpoint)
-        self.serin.serin("register", path, "--model", "intent", "--candidate")
+        self.serin.serin("register", path, "--model", "intent", "--candidate", *flags)
 
     def release(self, version: str) -> Mapping[str, Any]:
         """The newest release of the version, with its state."""

@@ -1,0 +1,75 @@
+"""``python -m serving --check``: what can be known of a package of any task without serving it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serving.__main__ import main
+from serving.packaging import build_package
+from serving.rules import Aggregate, AnswerRules, Task, Windows
+from tests.serving.conftest import CHECKPOINT
+from tests.serving.graphs import embedding_checkpoint, package_of, span_checkpoint
+
+
+def checked(package: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
+    code = main(["--artifact", str(package), "--check", *flags])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def test_a_classifier(built_package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = checked(built_package, capsys)
+    assert code == 0
+    assert "sequence-classification (3 labels), fp32, texts to 64 tokens, longer ones cut" in said
+
+
+def test_a_classifier_with_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_package(CHECKPOINT, tmp_path / "package", rules=AnswerRules(windows=Windows(8, Aggregate.MAX)))
+    code, said = checked(tmp_path / "package", capsys)
+    assert (code, "longer ones in windows (max)" in said) == (0, True)
+
+
+def test_an_embedding_and_entities(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    states = package_of(embedding_checkpoint(tmp_path / "states"), tmp_path / "a", AnswerRules(Task.EMBEDDING))
+    spans = package_of(span_checkpoint(tmp_path / "spans"), tmp_path / "b", AnswerRules(Task.TOKEN_CLASSIFICATION))
+    assert "embedding (6 dimensions)" in checked(states, capsys)[1]
+    assert "token-classification (5 labels)" in checked(spans, capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "task", "problem"),
+    [
+        (span_checkpoint, Task.SEQUENCE_CLASSIFICATION, "gives an output of 3 axes; the task sequence-classification"),
+        (span_checkpoint, Task.EMBEDDING, "gives logits; an embedding is the mean of last hidden states"),
+    ],
+)
+def test_a_graph_of_another_task_is_refused_when_packaged(
+    tmp_path: Path, make: object, task: Task, problem: str
+) -> None:
+    from serving.artifact import ArtifactError
+
+    assert callable(make)
+    with pytest.raises(ArtifactError, match=problem):
+        package_of(make(tmp_path / "checkpoint"), tmp_path / "package", AnswerRules(task))
+
+
+def test_a_manifest_that_claims_another_task_is_refused(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((package / "manifest.json").read_bytes())
+    manifest["rules"]["task"] = "token-classification"
+    (package / "manifest.json").write_text(json.dumps(manifest))
+    code, said = checked(package, capsys)
+    assert code == 3
+    assert "config.json: id2label: label 'cancel order' is not of the B-/I-/O scheme" in said
+
+
+def test_cuda_without_a_gpu_is_refused_by_name(built_package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration says what runs the graph; it never falls back to another silently."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("CUDA is here")
+    code, said = checked(built_package, capsys, "--provider", "cuda")
+    assert code == 3
+    assert "ONNX Runtime has no CUDAExecutionProvider here" in said
+    assert "onnxruntime-gpu" in said
