@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -144,6 +145,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         raise ValueError("--batch-timeout-ms and --answer-timeout-s must not be negative")
     if arguments.max_wait_ms is not None and arguments.max_wait_ms <= 0:
         raise ValueError("--max-wait-ms must be positive")
+    if arguments.trace_url is not None:
+        check_trace_url(arguments.trace_url)
     return Settings(
         artifact=arguments.artifact,
         model=arguments.model,
@@ -183,6 +186,17 @@ def _digest_key(file: Path | None, model: str) -> bytes:
     if not key:
         raise ValueError("--digest-key-file is empty")
     return key[:64]  # the longest key that BLAKE2b takes
+
+
+def check_trace_url(url: str) -> None:
+    """
+    Raises:
+        ValueError: spans could not go there.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"--trace-url must start with http:// or https://, got {url!r}")
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
+        raise ValueError("--trace-url needs OpenTelemetry: pip install 'serin[tracing]'")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request
 from litserve import LitServer
@@ -39,6 +39,9 @@ from serving.schema import ApiError, parse_texts
 from serving.settings import AccessSettings, CaptureSettings, Settings
 from serving.shared import Place
 from serving.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from serving.tracing import Tracing
 
 LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
 
@@ -79,7 +82,12 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
 
 
 def build(
-    server: ReplicaServer, capture: Capture, metrics: ApiMetrics, place: Place, log: AccessLog | None = None
+    server: ReplicaServer,
+    capture: Capture,
+    metrics: ApiMetrics,
+    place: Place,
+    log: AccessLog | None = None,
+    tracing: "Tracing | None" = None,
 ) -> tuple[Front, Edge]:
     """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
     identity = server.identity
@@ -93,7 +101,7 @@ def build(
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
     access = server.settings.access
     door = Door(access) if access != AccessSettings() else None
-    edge = Edge(app, identity.version, front.predict, metrics, door, log)
+    edge = Edge(app, identity.version, front.predict, metrics, door, log, tracing)
     server.classifier.is_ready = lambda: front.dispatcher.ready and not edge.draining
     return front, edge
 

@@ -9,7 +9,7 @@ for company while the engine is free unless told to: what arrives during one cal
 import bisect
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,11 +89,13 @@ class Batcher:
             heapq.heappush(self._by_due, (piece.due_s, width, order, piece))
             bisect.insort(self._by_width, (width, order, piece))
 
-    def cancel(self, uid: int) -> None:
-        """Forget what of a job is not yet in the engine."""
-        if (task := self._tasks.pop(uid, None)) is not None:
+    def cancel(self, uids: Iterable[int]) -> None:
+        """Forget what of these jobs is not yet in the engine; unknown ones are passed over."""
+        tasks = [task for uid in uids if (task := self._tasks.pop(uid, None)) is not None]
+        for task in tasks:
             task.cancelled = True
-            self._by_width = [entry for entry in self._by_width if entry[2].task is not task]
+        if tasks:  # one pass for all: clients go away in crowds
+            self._by_width = [entry for entry in self._by_width if not entry[2].task.cancelled]
 
     def finish(self, task: Task) -> None:
         """All texts of the job are answered."""

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.types import Receive
 
@@ -14,6 +14,9 @@ from serving.contract import Traffic
 from serving.link import Outcome
 from serving.schema import ApiError
 from serving.settings import CaptureSettings
+
+if TYPE_CHECKING:
+    from serving.tracing import Trace
 
 TAGS_MAX: Final = 8
 _TAG: Final = re.compile(rb"([a-z][a-z0-9_.-]{0,31})=([A-Za-z0-9_./+-]{1,64})")
@@ -28,6 +31,7 @@ class Caller:
     request_id: str
     traffic: Traffic
     tags: bytes = b""  # as sent; read only where the request is sampled
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)

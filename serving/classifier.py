@@ -17,6 +17,7 @@ from serving.heads import Floats
 from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
 from serving.settings import Settings
 from serving.tokenizer import TokenizedText
+from serving.trails import Trails
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ class Work:
         self._engine = engine
         self._windows_max = windows_max
         self._open: dict[int, _Open] = {}
+        self._trails = Trails()
         self._done: list[Outcome] = []
 
     @property
@@ -172,11 +174,15 @@ class Work:
         return self._batcher.is_full
 
     def take_in(self, inbox: Inbox) -> None:
+        if inbox.traces:
+            self._trails.begin(inbox.traces)
         if inbox.jobs:
             self._add(inbox.jobs, time.monotonic())
-        for uid in inbox.cancelled:
-            self._open.pop(uid, None)
-            self._batcher.cancel(uid)
+        if inbox.cancelled:
+            for uid in inbox.cancelled:
+                self._open.pop(uid, None)
+                self._trails.end(uid)
+            self._batcher.cancel(inbox.cancelled)
 
     def run(self) -> list[Outcome]:
         """One engine call, if anything waits; the outcomes of the jobs that it completed."""
@@ -186,6 +192,7 @@ class Work:
         return done
 
     def _add(self, jobs: Sequence[Job], now_s: float) -> None:
+        began_ns = time.time_ns() if self._trails else 0
         try:
             texts = iter(self._engine.tokenize([text for job in jobs for text in job.texts]))
         except Exception:  # noqa: BLE001  (as in _answered)
@@ -193,16 +200,19 @@ class Work:
                 for job in jobs:
                     self._add([job], now_s)
                 return
-            _log.exception("the tokenizer failed")
-            self._done.append(Outcome(jobs[0].uid, error="the tokenizer failed"))
+            uid = jobs[0].uid
+            _log.exception("the tokenizer failed%s", self._trails.suffix(uid))
+            self._done.append(Outcome(uid, error="the tokenizer failed", trail=self._trails.end(uid)))
             return
+        if self._trails:
+            self._trails.tokenized((job.uid for job in jobs), began_ns)
         for job in jobs:
             self._schedule(job.uid, [next(texts) for _ in job.texts], now_s)
 
     def _schedule(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
         for index, text in enumerate(texts):
             if text.rows > self._windows_max:
-                self._done.append(Outcome(uid, too_long=(index, text.rows)))
+                self._done.append(Outcome(uid, too_long=(index, text.rows), trail=self._trails.end(uid)))
                 return
         rows = [row for text in texts for row in text.split()]
         self._open[uid] = _Open(texts, [None] * len(rows))
@@ -210,6 +220,7 @@ class Work:
 
     def _answered(self, pieces: Sequence[Piece]) -> Iterator[Outcome]:
         """One that fails does not fail the others: a failed batch is tried again row by row."""
+        began_ns = time.time_ns() if self._trails else 0
         try:
             numbers = self._engine.predict([piece.text for piece in pieces])
         except Exception:  # noqa: BLE001  (whatever the engine raises is this batch's failure, not the worker's)
@@ -217,9 +228,12 @@ class Work:
                 for piece in pieces:
                     yield from self._answered([piece])
                 return
-            _log.exception("the engine failed")  # its message names shapes and operators, never texts
+            suffix = self._trails.suffix(pieces[0].task.uid)
+            _log.exception("the engine failed%s", suffix)  # its message names shapes and operators, never texts
             yield from self._failed(pieces[0])
             return
+        if self._trails:
+            self._trails.called((piece.task.uid for piece in pieces), began_ns, len(pieces))
         for piece, found in zip(pieces, numbers, strict=True):
             yield from self._completed(piece, found)
 
@@ -234,12 +248,12 @@ class Work:
         try:
             rows = self._answers(job)
         except Exception:  # noqa: BLE001  (as in _answered)
-            _log.exception("an answer could not be made")
+            _log.exception("an answer could not be made%s", self._trails.suffix(task.uid))
             yield from self._failed(piece)
             return
         del self._open[task.uid]
         self._batcher.finish(task)
-        yield Outcome(task.uid, rows)
+        yield Outcome(task.uid, rows, trail=self._trails.end(task.uid))
 
     def _answers(self, job: _Open) -> list[Row]:
         numbers = iter([found for found in job.numbers if found is not None])
@@ -247,5 +261,5 @@ class Work:
 
     def _failed(self, piece: Piece) -> Iterator[Outcome]:
         if self._open.pop(piece.task.uid, None) is not None:
-            self._batcher.cancel(piece.task.uid)
-            yield Outcome(piece.task.uid, error="the engine failed")
+            self._batcher.cancel((piece.task.uid,))
+            yield Outcome(piece.task.uid, error="the engine failed", trail=self._trails.end(piece.task.uid))

@@ -6,8 +6,8 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,10 +23,14 @@ from serving.contract import (
     ROUTES,
     SHADOW_HOST_SUFFIX,
     TAGS_HEADER,
+    TRACE_RESPONSE_HEADER,
     TRAFFIC_HEADER,
     Traffic,
 )
 from serving.schema import ApiError
+
+if TYPE_CHECKING:
+    from serving.tracing import Trace, Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ _OwnHeaders = list[tuple[bytes, bytes]]
 
 _REQUEST_ID: Final = REQUEST_ID_HEADER.encode()
 _TRAFFIC: Final = TRAFFIC_HEADER.encode()
+_TRACE_RESPONSE: Final = TRACE_RESPONSE_HEADER.encode()
 _TAGS: Final = TAGS_HEADER.encode()
 _SHADOW_HOST: Final = re.compile(re.escape(SHADOW_HOST_SUFFIX).encode() + rb"(:\d+)?$")
 _USABLE_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -63,11 +68,19 @@ class _Stay:
     tokens: int = 0
     refusal: Refusal | None = None
 
+    def trace(self, tracing: "Tracing", headers: Mapping[bytes, bytes]) -> "Trace | None":
+        """Begin the request's trace, if it is to have one, and say so in its answer."""
+        trace = tracing.begin(headers, self.caller)
+        if trace is not None:
+            self.caller = replace(self.caller, trace=trace)
+            self.own.append((_TRACE_RESPONSE, trace.traceparent.encode()))
+        return trace
+
 
 class Counts(Protocol):
     """Who counts. ``answered`` is called exactly once for each request to the prediction route."""
 
-    def answered(self, traffic: Traffic, code: int, duration_s: float) -> None: ...
+    def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None) -> None: ...
 
     def refused(self, reason: Refusal) -> None: ...
 
@@ -87,6 +100,7 @@ class Edge:
         counts: Counts,
         door: Door | None = None,
         log: AccessLog | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._app = app
         self._marks: tuple[tuple[bytes, bytes], ...] = ((MODEL_VERSION_HEADER.encode(), version.encode()),)
@@ -95,6 +109,7 @@ class Edge:
         self._counts = counts
         self._door = door
         self._log = log
+        self._tracing = tracing
 
     def drain(self) -> None:
         """From now on each answer closes its connection, so that its client goes elsewhere with the next request."""
@@ -109,6 +124,9 @@ class Edge:
         headers = dict(scope["headers"])
         caller = caller_of(headers)
         stay = _Stay(caller, [(_REQUEST_ID, caller.request_id.encode()), *self._marks])
+        trace = None
+        if self._tracing is not None and scope["path"] == PREDICT_ROUTE:
+            trace = stay.trace(self._tracing, headers)
         try:
             if self._door is None:
                 await self._handle(stay, scope, receive, send)
@@ -117,7 +135,11 @@ class Edge:
         finally:
             duration_s = time.perf_counter() - started_s
             if scope["path"] == PREDICT_ROUTE:
-                self._counts.answered(caller.traffic, stay.status, duration_s)
+                self._counts.answered(
+                    caller.traffic, stay.status, duration_s, None if trace is None else trace.trace_id
+                )
+            if trace is not None:
+                trace.end(stay.status)
             if self._log is not None:
                 self._log.note(_visit(stay, scope, duration_s))
 

@@ -77,6 +77,8 @@ class Front:
         outcome = await self._submitted(call, receive)
         if outcome is None:
             return None
+        if caller.trace is not None:
+            caller.trace.answered(outcome)
         if outcome.error is not None:
             raise ApiError(500, "inference_failed", outcome.error)
         if outcome.too_long is not None:
@@ -97,7 +99,8 @@ class Front:
             loop.call_later(_SWEEP_S, self._sweep)
         if not self.dispatcher.ready:
             self._metrics.cold()
-        self.dispatcher.submit(Job(uid, call.texts, cost))
+        trace = call.caller.trace
+        self.dispatcher.submit(Job(uid, call.texts, cost, None if trace is None else trace.submitted()))
         return future
 
     def _observe(self, busy_s: float, cost: int) -> None:

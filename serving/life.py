@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from litserve.callbacks import CallbackRunner
@@ -32,12 +32,16 @@ from litserve.loops import inference_worker
 from serving.access.log import AccessLog
 from serving.app import ReplicaServer, build
 from serving.artifact import EXIT_REFUSED, Manifest
+from serving.calls import Identity
 from serving.capture import Capture
 from serving.front import Front
 from serving.link import WorkerEnd
 from serving.metrics import ApiMetrics
-from serving.settings import Settings
+from serving.settings import Settings, TracingSettings
 from serving.shared import Place, WorkerCounts
+
+if TYPE_CHECKING:
+    from serving.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +132,7 @@ class Supervisor:
         settings = self._server.settings
         for control in self._controls:
             control.close()
-        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 2 * _FLUSH_S + 1
+        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 3 * _FLUSH_S + 1
         for api in apis:
             _end_until(api, deadline_s)
         deadline_s = time.monotonic() + _WORKER_END_S
@@ -178,7 +182,8 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
     metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms, f"http-{place.number}")
     capture = Capture(settings.capture, metrics)
     log = _access_log(settings, metrics)
-    front, edge = build(server, capture, metrics, place, log)
+    tracing = _tracing(settings.tracing, identity)
+    front, edge = build(server, capture, metrics, place, log, tracing)
     config = uvicorn.Config(
         edge,
         access_log=False,
@@ -204,7 +209,10 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
         if log is not None:
             log.start()
         await http.serve(sockets=[listener])
+        ending = None if tracing is None else tracing.stop()
         await asyncio.to_thread(capture.stop, _FLUSH_S)
+        if ending is not None:
+            await asyncio.to_thread(ending.join, _FLUSH_S)
         if log is not None:
             log.stop(_FLUSH_S)
         await life
@@ -216,6 +224,15 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
 def _access_log(settings: Settings, metrics: ApiMetrics) -> AccessLog | None:
     path = settings.access.log
     return None if path is None else AccessLog(path, settings.model, settings.version, metrics.unlogged)
+
+
+def _tracing(settings: TracingSettings, identity: Identity) -> "Tracing | None":
+    """Only who traces pays for the library."""
+    if settings.url is None:
+        return None
+    from serving.tracing import Tracing
+
+    return Tracing(settings, identity)
 
 
 async def _follow(control: socket.socket, front: Front) -> None:

@@ -118,8 +118,7 @@ def test_a_cancelled_job_is_not_taken() -> None:
     waiting = batcher()
     waiting.add(1, [text(10)] * 3, 0.0)
     waiting.add(2, [text(10)], 0.0)
-    waiting.cancel(1)
-    waiting.cancel(99)
+    waiting.cancel([1, 99])
     assert len(waiting) == 1
     assert uids(waiting.take()) == [2]
 
