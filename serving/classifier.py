@@ -15,7 +15,7 @@ from serving.contract import PREDICT_ROUTE
 from serving.cores import usable_cores
 from serving.heads import Floats
 from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
-from serving.settings import Settings
+from serving.settings import Limits, Settings
 from serving.tokenizer import TokenizedText
 from serving.trails import Trails
 
@@ -105,11 +105,11 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
         self._texts_max = settings.batching.texts_max
         self._wait_s = settings.batching.wait_ms / 1000
         self._call_s_max = _CALL_RATIO * settings.batching.objective_ms / 1000
-        self._windows_max = settings.limits.windows_max
+        self._limits = settings.limits
 
     def __call__(self, lit_api: TextClassifier, device: str, worker_id: int, request_queue: WorkerEnd, *_: Any) -> None:
         batcher = Batcher(lit_api.pace, self._texts_max, self._call_s_max, lit_api.width)
-        work = Work(batcher, lit_api, self._windows_max)
+        work = Work(batcher, lit_api, self._limits)
         try:
             request_queue.send_ready()
             sent_s = time.monotonic()
@@ -157,10 +157,10 @@ class Work:
     A text that is read in windows is several rows, which the batcher schedules one by one like texts of their own.
     """
 
-    def __init__(self, batcher: Batcher, engine: Answering, windows_max: int) -> None:
+    def __init__(self, batcher: Batcher, engine: Answering, limits: Limits) -> None:
         self._batcher = batcher
         self._engine = engine
-        self._windows_max = windows_max
+        self._limits = limits
         self._open: dict[int, _Open] = {}
         self._trails = Trails()
         self._done: list[Outcome] = []
@@ -210,13 +210,18 @@ class Work:
             self._schedule(job.uid, [next(texts) for _ in job.texts], now_s)
 
     def _schedule(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
-        for index, text in enumerate(texts):
-            if text.rows > self._windows_max:
-                self._done.append(Outcome(uid, too_long=(index, text.rows), trail=self._trails.end(uid)))
-                return
         rows = [row for text in texts for row in text.split()]
+        if len(rows) > len(texts) and (too_long := self._too_long(texts, len(rows))) is not None:
+            self._done.append(Outcome(uid, too_long=too_long, trail=self._trails.end(uid)))
+            return
         self._open[uid] = _Open(texts, [None] * len(rows))
         self._batcher.add(uid, rows, now_s)
+
+    def _too_long(self, texts: Sequence[TokenizedText], rows: int) -> tuple[int | None, int] | None:
+        for index, text in enumerate(texts):
+            if text.rows > self._limits.windows_max:
+                return index, text.rows
+        return (None, rows) if rows > self._limits.rows_max else None
 
     def _answered(self, pieces: Sequence[Piece]) -> Iterator[Outcome]:
         """One that fails does not fail the others: a failed batch is tried again row by row."""

@@ -237,6 +237,21 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle replicas share cores with others
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises many kinds, all meaning "this graph cannot be run"
         raise ArtifactError(path.name, f"is not a graph that ONNX Runtime loads ({error})") from error
+    check_provider(providers[0], session.get_providers())
+    return session
+
+
+def check_provider(wanted: str, used: Sequence[str]) -> None:
+    """ONNX Runtime goes on without a provider that it cannot start, and says so in a log only.
+
+    Raises:
+        ProviderError: the session runs on something else than was asked for.
+    """
+    if wanted not in used:
+        raise ProviderError(
+            f"{wanted} could not be started, and {used[0]} is not what was asked for: are the GPU, its driver and the "
+            "CUDA and cuDNN libraries that onnxruntime-gpu needs there?"
+        )

@@ -155,9 +155,12 @@ class Front:
             for prediction in captured(call, outcome, self._identity, self._settings.capture):
                 self._capture.offer(prediction)
 
-    def _too_long(self, call: Call, index: int, windows: int) -> ApiError:
-        """More of one text than is computed: others wait for the same engine."""
-        windows_max = self._settings.limits.windows_max
+    def _too_long(self, call: Call, index: int | None, windows: int) -> ApiError:
+        """More than is computed for one request: others wait for the same engine."""
+        windows_max, rows_max = self._settings.limits.windows_max, self._settings.limits.rows_max
+        if index is None:
+            message = f"the texts would be read in {windows} windows together; at most {rows_max} are"
+            return ApiError(422, "too_many_windows", message, field="texts")
         message = f"the text would be read in {windows} windows of {self._max_tokens} tokens; at most {windows_max} are"
         return ApiError(422, "text_too_long", message, field=f"texts[{index}]" if call.many else "text")
 

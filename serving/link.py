@@ -64,13 +64,14 @@ Row = tuple[bytes, int, int, bool, int]
 class Outcome:
     """A worker's answer: a row for each text, or why there is none.
 
-    ``too_long``: a text needs more windows than are computed for one, as (its index, how many it needs).
+    ``too_long``: a text needs more windows than are computed for one, or all texts together (None) more than are for a
+    request, as (the index of the text, how many windows).
     """
 
     uid: int
     rows: Sequence[Row] = ()
     error: str | None = None
-    too_long: tuple[int, int] | None = None
+    too_long: tuple[int | None, int] | None = None
     trail: Trail | None = None  # of jobs that are traced
 
 
@@ -113,7 +114,7 @@ def _pack(done: Outcome) -> tuple[Any, ...]:
 
 
 def _unpack(
-    uid: int, rows: Sequence[Row], error: str | None, too_long: tuple[int, int] | None, trail: Any = None
+    uid: int, rows: Sequence[Row], error: str | None, too_long: tuple[int | None, int] | None, trail: Any = None
 ) -> Outcome:
     if trail is None:
         return Outcome(uid, rows, error, too_long)

@@ -16,8 +16,9 @@ class Provider(StrEnum):
 class Limits:
     """What a request may ask for, and how many may wait.
 
-    With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer. A connection on
-    which a request has not arrived as a whole within ``receive_timeout_s`` is closed.
+    A text that is read in windows may be ``windows_max`` of them; windows count like texts, so all of a request may be
+    ``rows_max``. With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer. A
+    connection on which a request has not arrived as a whole within ``receive_timeout_s`` is closed.
     """
 
     body_bytes_max: int = 2**20
@@ -29,6 +30,10 @@ class Limits:
     answer_timeout_s: float = 30.0
     receive_timeout_s: float = 20.0
     header_bytes_max: int = 2**16
+
+    @property
+    def rows_max(self) -> int:
+        return max(self.texts_max, self.windows_max)
 
 
 @dataclass(frozen=True, slots=True)

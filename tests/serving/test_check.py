@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from serving.__main__ import main
+from serving.artifact import ArtifactError
+from serving.engine import ProviderError, check_provider
 from serving.packaging import build_package
 from serving.rules import Aggregate, AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
@@ -47,8 +50,6 @@ def test_an_embedding_and_entities(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_graph_of_another_task_is_refused_when_packaged(
     tmp_path: Path, make: object, task: Task, problem: str
 ) -> None:
-    from serving.artifact import ArtifactError
-
     assert callable(make)
     with pytest.raises(ArtifactError, match=problem):
         package_of(make(tmp_path / "checkpoint"), tmp_path / "package", AnswerRules(task))
@@ -65,11 +66,17 @@ def test_a_manifest_that_claims_another_task_is_refused(package: Path, capsys: p
 
 def test_cuda_without_a_gpu_is_refused_by_name(built_package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A configuration says what runs the graph; it never falls back to another silently."""
-    import onnxruntime
-
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("CUDA is here")
+        pytest.skip("this ONNX Runtime was built with CUDA")
     code, said = checked(built_package, capsys, "--provider", "cuda")
     assert code == 3
     assert "ONNX Runtime has no CUDAExecutionProvider here" in said
     assert "onnxruntime-gpu" in said
+
+
+def test_cuda_that_does_not_start_is_refused_too() -> None:
+    """With CUDA's build of ONNX Runtime and no driver, a session is made all the same, on the CPU, and only a
+    log would say so."""
+    check_provider("CUDAExecutionProvider", ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider could not be started"):
+        check_provider("CUDAExecutionProvider", ["CPUExecutionProvider"])

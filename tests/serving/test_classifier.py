@@ -8,6 +8,7 @@ from serving.batching import Batcher, Pace
 from serving.classifier import Work
 from serving.heads import Floats
 from serving.link import Inbox, Job, Outcome, Row
+from serving.settings import Limits
 from serving.tokenizer import TokenizedText
 
 
@@ -43,9 +44,9 @@ class Engine:
         return found, text.tokens, 0, text.truncated, text.rows
 
 
-def work(texts_max: int = 8, windows_max: int = 4) -> tuple[Work, Engine]:
-    engine = Engine()
-    return Work(Batcher(Pace(), texts_max, 1.0), engine, windows_max), engine
+def work(texts_max: int = 8, windows_max: int = 4, texts_of_a_request: int = 256) -> tuple[Work, Engine]:
+    engine, limits = Engine(), Limits(texts_max=texts_of_a_request, windows_max=windows_max)
+    return Work(Batcher(Pace(), texts_max, 1.0), engine, limits), engine
 
 
 def finished(doing: Work) -> dict[int, Outcome]:
@@ -130,6 +131,16 @@ def test_a_text_of_too_many_windows_is_refused_before_it_costs_anything() -> Non
     assert (outcomes[1].too_long, outcomes[1].rows) == ((1, 5), ())
     assert outcomes[2].too_long is None
     assert sum(engine.calls) == 4
+
+
+def test_windows_count_like_texts_of_the_request() -> None:
+    """A list of long texts is no way around what a list of short ones may cost."""
+    doing, engine = work(windows_max=4, texts_of_a_request=8)
+    doing.take_in(Inbox([Job(1, ("a|b|c|d", "e|f|g", "h|i")), Job(2, ("a|b|c|d", "e|f|g|h"))]))
+    outcomes = finished(doing)
+    assert outcomes[1].too_long == (None, 9)
+    assert len(outcomes[2].rows) == 2
+    assert sum(engine.calls) == 8
 
 
 def test_an_answer_that_cannot_be_made_fails_its_own_job_only() -> None:
