@@ -16,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
 from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
@@ -123,8 +125,15 @@ def _add_capture(flags: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--capture-text",
         action="store_true",
-        help="send the texts too, which a label source needs to show them; without it texts never leave",
+        help="send the texts too, redacted, which a label source needs to show them; without it texts never leave",
     )
+    group.add_argument(
+        "--recogniser",
+        action="append",
+        default=[],
+        help="module:factory of what finds more to redact, as serving.redaction.presidio:english; repeat for several",
+    )
+    group.add_argument("--capture-token-file", type=Path, help="the bearer token that the controller asks for")
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -147,6 +156,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         raise ValueError("--max-wait-ms must be positive")
     if arguments.trace_url is not None:
         check_trace_url(arguments.trace_url)
+    _check_capture(arguments)
     return Settings(
         artifact=arguments.artifact,
         model=arguments.model,
@@ -173,12 +183,28 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             ratio=arguments.capture_ratio,
             digest_key=_digest_key(arguments.digest_key_file, arguments.model),
             with_text=arguments.capture_text,
+            recognisers=tuple(arguments.recogniser),
+            token_file=arguments.capture_token_file,
         ),
         tracing=TracingSettings(arguments.trace_url, arguments.trace_ratio),
         api_processes=arguments.api_processes,
         workers=arguments.workers,
         access=access_settings(arguments),
     )
+
+
+def _check_capture(arguments: argparse.Namespace) -> None:
+    host = urlsplit(arguments.capture_url or "").hostname
+    if host is not None and not is_loopback(host) and arguments.digest_key_file is None:
+        raise ValueError(
+            f"--capture-url leads to {host}: give --digest-key-file, or texts could be guessed from their digests there"
+        )
+    if arguments.capture_token_file is not None and not arguments.capture_token_file.read_text().strip():
+        raise ValueError(f"--capture-token-file {arguments.capture_token_file} is empty")
+    if arguments.recogniser:
+        from serving.redaction.redactor import redactor_of
+
+        redactor_of(arguments.recogniser)
 
 
 def _digest_key(file: Path | None, model: str) -> bytes:

@@ -11,12 +11,14 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, StrEnum, auto
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic, is_sampled
+from serving.redaction.redactor import redactor_of
 from serving.settings import CaptureSettings
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class DropReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CapturedPrediction:
-    """One sampled prediction. The text itself is there only if the operator asked for it."""
+    """One sampled prediction. The text itself is there only if the operator asked for it, and leaves redacted."""
 
     request_id: str
     model: str
@@ -85,7 +87,8 @@ class Capture:
         self._counts = counts
         self._queue: queue.Queue[CapturedPrediction | None] = queue.Queue(queue_max)
         self._stopping = threading.Event()
-        self._receiver = _Receiver(settings.url) if settings.url else None
+        self._receiver = _Receiver(settings.url, settings.token_file) if settings.url else None
+        self._redactor = redactor_of(settings.recognisers) if settings.with_text else None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def wants(self, request_id: str) -> bool:
@@ -135,8 +138,20 @@ class Capture:
             if entry is not None:
                 batch.append(entry)
 
+    def _redacted(self, entry: CapturedPrediction) -> CapturedPrediction:
+        """As it may leave. Where redaction fails, or was not set up, the text stays here."""
+        if entry.text is None:
+            return entry
+        text = None
+        if self._redactor is not None:
+            try:
+                text = self._redactor.redact(entry.text)
+            except Exception as error:  # noqa: BLE001  (a recogniser may be anybody's; its message may quote the text)
+                _log.error("a recogniser failed (%s): the prediction goes without its text", type(error).__name__)
+        return replace(entry, text=text)
+
     def _send(self, batch: Sequence[CapturedPrediction]) -> None:
-        if self._deliver(encode_batch(batch)):
+        if self._deliver(encode_batch([self._redacted(entry) for entry in batch])):
             self._counts.captured(len(batch))
         else:
             self._counts.dropped(len(batch), DropReason.UNDELIVERABLE)
@@ -161,23 +176,31 @@ class _Reply(Enum):
 class _Receiver:
     """The controller's end: one connection, kept while it works."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token_file: Path | None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise ValueError(f"capture URL must start with http:// or https:// and name a host, got {url!r}")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
         self._path = parts.path.rstrip("/") + PREDICTIONS_ROUTE
+        self._token_file = token_file
 
     def close(self) -> None:
         self._connection.close()
 
+    def _headers(self) -> dict[str, str]:
+        """The token is read anew for each batch, so that it can be renewed without a restart."""
+        headers = {"content-type": "application/json"}
+        if self._token_file is not None:
+            headers["authorization"] = f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"
+        return headers
+
     def post(self, body: bytes) -> _Reply:
         try:
-            self._connection.request("POST", self._path, body, {"content-type": "application/json"})
+            self._connection.request("POST", self._path, body, self._headers())
             response = self._connection.getresponse()
             response.read()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             self._connection.close()  # the next request opens a new one
             _log.warning("captured predictions could not be delivered: %s", error)
             return _Reply.TRY_AGAIN

@@ -56,6 +56,7 @@ class Receiver(ThreadingHTTPServer):
         self.statuses: list[int] = []
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
+        self.authorizations: list[str | None] = []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -77,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.gate.wait(10)
         status = self.server.statuses.pop(0) if self.server.statuses else 202
         self.server.paths.append(self.path)
+        self.server.authorizations.append(self.headers["authorization"])
         if status == 202:
             self.server.bodies.append(body)
         self.send_response(status)

@@ -1,0 +1,1 @@
+"""Personal data and secrets are taken out of texts before these leave the process."""
