@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.artifact import Variant
 from serving.engine import Engine, load
 from serving.packaging import build_package
 from serving.rules import Aggregate, AnswerRules, Task, Windows
@@ -93,6 +94,29 @@ def test_embeddings(tmp_path: Path, normalise: bool) -> None:
     if normalise:
         expected = torch.nn.functional.normalize(expected)
     np.testing.assert_allclose(engine.answer(TEXTS), expected.numpy(), atol=2e-5)
+
+
+def test_a_classifier_has_a_body_to_embed_with(tmp_path: Path) -> None:
+    """Its checkpoint is exported for another task; the head is left out."""
+    model = checkpoint(tmp_path / "checkpoint", Task.SEQUENCE_CLASSIFICATION)
+    build_package(tmp_path / "checkpoint", tmp_path / "package", rules=AnswerRules(Task.EMBEDDING))
+    with torch.no_grad():
+        states = model.distilbert(**tokenizer()(TEXTS[0], return_tensors="pt")).last_hidden_state
+    (found,) = load(tmp_path / "package").answer(TEXTS[:1])
+    np.testing.assert_allclose(found, states.mean(1)[0].numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("task", [Task.EMBEDDING, Task.TOKEN_CLASSIFICATION])
+def test_every_task_has_an_int8_variant(tmp_path: Path, task: Task) -> None:
+    """Near the original, and not the same: what that does to its answers is not for packaging to say."""
+    checkpoint(tmp_path / "checkpoint", task)
+    rules = AnswerRules(task, normalise=task is Task.EMBEDDING)
+    engines = []
+    for variant in Variant:
+        build_package(tmp_path / "checkpoint", tmp_path / variant, variant=variant, rules=rules)
+        engines.append(load(tmp_path / variant))
+    first, second = (engine.run(engine.tokenizer.tokenize(TEXTS[:1])) for engine in engines)
+    assert 0 < np.abs(first - second).max() < 0.2 * np.abs(first).max()
 
 
 def test_entities(tmp_path: Path) -> None:
