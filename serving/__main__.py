@@ -8,7 +8,7 @@ import argparse
 import logging
 import os
 import shutil
-import socket
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
 from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
+from serving.listener import listen
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 
 _LIMIT_FLAGS: Final = ("max_text_chars", "max_texts", "max_windows", "max_body_bytes", "queue_limit")
@@ -225,12 +226,6 @@ def check_trace_url(url: str) -> None:
         raise ValueError("--trace-url needs OpenTelemetry: pip install 'serin[tracing]'")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket: from here on connections wait instead of being refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     flags = parser()
     arguments = flags.parse_args(argv)
@@ -242,6 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         listener = listen(arguments.host, arguments.port)
     except (ValueError, OSError) as error:
         flags.error(str(error))
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # until the supervisor takes over: nothing is left then either
     metrics = Path(tempfile.mkdtemp(prefix="serin-metrics-"))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, by serving.life
     try:

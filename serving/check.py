@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serving.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest, verify
 from serving.settings import Provider
+from serving.tokenizer import TokenizedText, Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,23 @@ def check(artifact: Path, *, threads: int | None = None, provider: Provider = Pr
 
     manifest = verify(artifact)
     engine = Engine(artifact, manifest, threads=threads, provider=provider)
-    tokenized = engine.tokenizer.tokenize([golden.text for golden in manifest.golden])
-    for number, (golden, found) in enumerate(zip(manifest.golden, tokenized, strict=True)):
-        if golden.token_ids != found.ids:
-            raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")
-    for text in tokenized:
+    for text in golden_texts(engine.tokenizer, manifest):
         try:
             engine.outputs([text])
         except FloatingPointError as error:
             raise ArtifactError(GRAPH_FILE, str(error)) from error
     return Checked(manifest, read_manifest(artifact)[1], engine.dimensions)
+
+
+def golden_texts(tokenizer: Tokenizer, manifest: Manifest) -> list[TokenizedText]:
+    """The golden texts as they are tokenized here.
+
+    Raises:
+        ArtifactError: not as they were when the version was packaged: it would answer other questions than it was
+            judged by.
+    """
+    tokenized = tokenizer.tokenize([golden.text for golden in manifest.golden])
+    for number, (golden, found) in enumerate(zip(manifest.golden, tokenized, strict=True)):
+        if golden.token_ids != found.ids:
+            raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")
+    return tokenized

@@ -50,6 +50,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     def setup(self, device: str) -> None:
         """Load and warm the engine; called once, in the worker. ``device`` is LitServe's; the engine runs on CPU."""
         from serving.answers import writer_for
+        from serving.check import golden_texts
         from serving.engine import Engine, ProviderError
         from serving.metrics import WorkerMetrics
 
@@ -60,6 +61,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
             self._engine = Engine(
                 settings.artifact, manifest, threads=settings.threads, provider=settings.provider, cores=cores
             )
+            golden_texts(self._engine.tokenizer, manifest)  # a millisecond; a digest cannot see an upgraded library
         except (ArtifactError, ProviderError) as error:  # another worker would find the same
             _log.error("artifact refused: %s", error)
             raise SystemExit(EXIT_REFUSED) from error

@@ -36,6 +36,7 @@ from serving.calls import Identity
 from serving.capture import Capture
 from serving.front import Front
 from serving.link import WorkerEnd
+from serving.listener import begin_no_more
 from serving.metrics import ApiMetrics
 from serving.settings import Settings, TracingSettings
 from serving.shared import Place, WorkerCounts
@@ -50,6 +51,8 @@ _WORKER_DEATHS_MAX: Final = 3
 _WORKER_DEATHS_WINDOW_S: Final = 60.0
 _WORKER_END_S: Final = 5.0
 _FLUSH_S: Final = 3.0
+_QUIET_LOOK_S: Final = 0.02
+_LAST_CONNECTIONS_S: Final = 0.1  # for those that are half made, and their requests
 _KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is never we who close under a new request
 
 
@@ -132,7 +135,7 @@ class Supervisor:
         settings = self._server.settings
         for control in self._controls:
             control.close()
-        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 3 * _FLUSH_S + 1
+        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 3 * _FLUSH_S + 2
         for api in apis:
             _end_until(api, deadline_s)
         deadline_s = time.monotonic() + _WORKER_END_S
@@ -199,7 +202,9 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
         try:
             await _follow(control, front)
             edge.drain()
-            await asyncio.sleep(settings.quiet_s)
+            await _until_quiet(http, settings.quiet_s)
+            begin_no_more(listener)
+            await asyncio.sleep(_LAST_CONNECTIONS_S)
         finally:
             http.should_exit = True
 
@@ -233,6 +238,14 @@ def _tracing(settings: TracingSettings, identity: Identity) -> "Tracing | None":
     from serving.tracing import Tracing
 
     return Tracing(settings, identity)
+
+
+async def _until_quiet(http: uvicorn.Server, quiet_s: float) -> None:
+    """Until nobody is connected, or for so long: whoever sends a request has his connection closed with its answer."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + quiet_s
+    while http.server_state.connections and loop.time() < deadline_s:
+        await asyncio.sleep(_QUIET_LOOK_S)
 
 
 async def _follow(control: socket.socket, front: Front) -> None:
