@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from litserve import LitAPI
 from litserve.loops import LitLoop
@@ -13,11 +13,13 @@ from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest
 from serving.batching import Batcher, Pace, Piece
 from serving.contract import PREDICT_ROUTE
 from serving.cores import usable_cores
-from serving.heads import Floats
 from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
 from serving.settings import Limits, Settings
 from serving.tokenizer import TokenizedText
 from serving.trails import Trails
+
+if TYPE_CHECKING:
+    from serving.heads import Floats  # numpy is the workers': the HTTP process does without
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     def width(self, tokens: int) -> int:
         return self._engine.width(tokens)
 
-    def predict(self, rows: Sequence[TokenizedText]) -> Floats:
+    def predict(self, rows: Sequence[TokenizedText]) -> "Floats":
         """One engine call: numbers for each row."""
         began_s = time.perf_counter()
         numbers = self._engine.run(rows)
@@ -93,7 +95,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         self._metrics.batch(len(rows))
         return numbers
 
-    def answer(self, text: TokenizedText, numbers: Sequence[Floats]) -> Row:
+    def answer(self, text: TokenizedText, numbers: "Sequence[Floats]") -> Row:
         """A text's answer, from the numbers of its rows."""
         answer = self._write(text, self._engine.merge(text, numbers))
         return answer, text.tokens, text.unknown, text.truncated, text.rows
@@ -140,9 +142,9 @@ class Answering(Protocol):
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]: ...
 
-    def predict(self, rows: Sequence[TokenizedText]) -> Sequence[Floats]: ...
+    def predict(self, rows: Sequence[TokenizedText]) -> "Sequence[Floats]": ...
 
-    def answer(self, text: TokenizedText, numbers: Sequence[Floats]) -> Row: ...
+    def answer(self, text: TokenizedText, numbers: "Sequence[Floats]") -> Row: ...
 
 
 @dataclass(slots=True)
@@ -150,7 +152,7 @@ class _Open:
     """A job in work: its texts, and the numbers of their rows, text after text, as they become known."""
 
     texts: Sequence[TokenizedText]
-    numbers: list[Floats | None]
+    numbers: "list[Floats | None]"
 
 
 class Work:
@@ -212,10 +214,12 @@ class Work:
             self._schedule(job.uid, [next(texts) for _ in job.texts], now_s)
 
     def _schedule(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
-        rows = [row for text in texts for row in text.split()]
-        if len(rows) > len(texts) and (too_long := self._too_long(texts, len(rows))) is not None:
-            self._done.append(Outcome(uid, too_long=too_long, trail=self._trails.end(uid)))
-            return
+        rows = texts
+        if any(text.windows for text in texts):
+            rows = [row for text in texts for row in text.split()]
+            if (too_long := self._too_long(texts, len(rows))) is not None:
+                self._done.append(Outcome(uid, too_long=too_long, trail=self._trails.end(uid)))
+                return
         self._open[uid] = _Open(texts, [None] * len(rows))
         self._batcher.add(uid, rows, now_s)
 
@@ -244,7 +248,7 @@ class Work:
         for piece, found in zip(pieces, numbers, strict=True):
             yield from self._completed(piece, found)
 
-    def _completed(self, piece: Piece, numbers: Floats) -> Iterator[Outcome]:
+    def _completed(self, piece: Piece, numbers: "Floats") -> Iterator[Outcome]:
         task = piece.task
         if (job := self._open.get(task.uid)) is None:
             return  # another text of the job has failed, or nobody waits for it any more
@@ -263,7 +267,10 @@ class Work:
         yield Outcome(task.uid, rows, trail=self._trails.end(task.uid))
 
     def _answers(self, job: _Open) -> list[Row]:
-        numbers = iter([found for found in job.numbers if found is not None])
+        found = [numbers for numbers in job.numbers if numbers is not None]
+        if len(found) == len(job.texts):
+            return [self._engine.answer(text, (numbers,)) for text, numbers in zip(job.texts, found, strict=True)]
+        numbers = iter(found)
         return [self._engine.answer(text, [next(numbers) for _ in range(text.rows)]) for text in job.texts]
 
     def _failed(self, piece: Piece) -> Iterator[Outcome]:

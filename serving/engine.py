@@ -52,7 +52,7 @@ class Prediction(NamedTuple):
 
 
 class Engine:
-    """One version. Not for several threads at once.
+    """One version. Several threads may call it at once: each engine call takes ``threads`` cores.
 
     Raises:
         ArtifactError: the graph or the tokenizer is not what the manifest's rules need.
