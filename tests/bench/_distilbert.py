@@ -32,11 +32,22 @@ def write_checkpoint(directory: Path, tokenizer: Path, labels: Sequence[str]) ->
     """A checkpoint that packages like any other. The tokenizer's ids must be below 30,522."""
     directory.mkdir(parents=True)
     shutil.copyfile(tokenizer, directory / TOKENIZER_FILE)
-    names = {str(index): label for index, label in enumerate(labels)}
-    config = {"model_type": "distilbert", "max_position_embeddings": POSITIONS, "id2label": names}
+    config = {
+        "model_type": "distilbert",
+        "architectures": ["DistilBertForSequenceClassification"],
+        "dim": WIDTH,
+        "hidden_dim": HIDDEN,
+        "n_layers": LAYERS,
+        "n_heads": HEADS,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": POSITIONS,
+        "problem_type": "single_label_classification",
+        "id2label": {str(index): label for index, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
     (directory / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
     weights = _weights(len(labels))
-    save_file(weights, directory / WEIGHTS_FILE)
+    save_file(_as_transformers(weights), directory / WEIGHTS_FILE)
     _write_graph(directory / GRAPH_FILE, weights)
 
 
@@ -65,6 +76,36 @@ def _weights(labels: int) -> Weights:
     dense("pre", WIDTH, WIDTH)
     dense("classifier", WIDTH, labels)
     return weights
+
+
+_TRANSFORMERS_NAMES: Final = {
+    "tokens": "distilbert.embeddings.word_embeddings.weight",
+    "positions": "distilbert.embeddings.position_embeddings.weight",
+    "embeddings": "distilbert.embeddings.LayerNorm",
+    "q": "attention.q_lin",
+    "k": "attention.k_lin",
+    "v": "attention.v_lin",
+    "out": "attention.out_lin",
+    "attended": "sa_layer_norm",
+    "up": "ffn.lin1",
+    "down": "ffn.lin2",
+    "done": "output_layer_norm",
+    "pre": "pre_classifier",
+    "classifier": "classifier",
+}
+
+
+def _as_transformers(weights: Weights) -> Weights:
+    """The same weights as transformers names and lays them out: a dense layer's are [out, in]."""
+    renamed: Weights = {}
+    for name, value in weights.items():
+        *layer, part, kind = name.split(".") if "." in name else (name, "")
+        there = ".".join(filter(None, (_TRANSFORMERS_NAMES[part], kind)))
+        if layer:
+            there = f"distilbert.transformer.layer.{layer[0]}.{there}"
+        is_dense = value.ndim == 2 and kind == "weight"
+        renamed[there] = np.ascontiguousarray(value.T) if is_dense else value
+    return renamed
 
 
 class _Graph:

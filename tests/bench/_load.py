@@ -1,8 +1,8 @@
 """Load from a process of its own: keep-alive connections, each with at most one request under way.
 
 A connection sends its next request when the last one was answered or, with ``interval_s``, at its next moment after
-that. It speaks just enough HTTP/1.1 (answers with a Content-Length) to cost less than what it measures. Times are
-``time.monotonic()``, which all processes of a machine share.
+that. It speaks just enough HTTP/1.1 (answers with a Content-Length, or chunked) to cost less than what it measures.
+Times are ``time.monotonic()``, which all processes of a machine share.
 """
 
 import asyncio
@@ -11,14 +11,16 @@ import functools
 import itertools
 import json
 import math
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -29,15 +31,32 @@ _REPOSITORY = Path(__file__).parents[2]
 _DRAIN_S = 10.0
 _VERSION = f"\r\n{MODEL_VERSION_HEADER}: ".encode()
 _LENGTH = b"\r\ncontent-length: "
+_CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Spacing(StrEnum):
+    """Of a connection's moments."""
+
+    EVEN = "even"
+    """A request that is late leaves out the moments that it missed."""
+    RANDOM = "random"
+    """All connections together send as many users would (a Poisson process). No moment is left out: a request that had
+    to wait for its connection has been waiting since its moment, and its time counts from there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """So many connections that send these texts (a tuple: one request with many) in turn, over and over."""
+    """So many connections that send these texts (a tuple: one request with many) in turn, over and over.
+
+    With ``field`` each text is sent in a list under this name, as other servers want it.
+    """
 
     connections: int
     texts: Sequence[str | Sequence[str]]
     interval_s: float = 0.0
+    spacing: Spacing = Spacing.EVEN
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +152,11 @@ class _Run:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, run: _Run, requests: Iterator[bytes], interval_s: float) -> None:
+    def __init__(self, run: _Run, requests: Iterator[bytes], interval_s: float, spacing: str) -> None:
         self._run = run
         self._requests = requests
         self._interval_s = interval_s
+        self._is_random = spacing == Spacing.RANDOM
         self._loop = asyncio.get_running_loop()
         self._received = b""
         self._sent_s: float | None = None
@@ -153,7 +173,8 @@ class _Connection(asyncio.Protocol):
         if self.done.done():
             return
         if self._run.goes_on:
-            self._sent_s = self._run.begin()
+            now_s = self._run.begin()
+            self._sent_s = self._due_s if self._is_random else now_s
             self._transport.write(next(self._requests))
         else:
             self.close()
@@ -172,7 +193,10 @@ class _Connection(asyncio.Protocol):
         if head_end < 0:
             return
         head = self._received[:head_end].lower() + b"\r\n"
-        if len(self._received) < head_end + 4 + int(_header(head, _LENGTH) or 0):
+        if _CHUNKED in head:
+            if not self._received.endswith(_LAST_CHUNK):
+                return
+        elif len(self._received) < head_end + 4 + int(_header(head, _LENGTH) or 0):
             return
         version = _header(head, _VERSION)
         self._received = b""
@@ -183,8 +207,11 @@ class _Connection(asyncio.Protocol):
             self.send()
 
     def _wait_s(self) -> float:
-        """Until its next moment. Missed ones are left out: after a stall the connections do not march in step."""
+        """Until its next moment."""
         now_s = time.monotonic()
+        if self._is_random:
+            self._due_s += random.expovariate(1 / self._interval_s)
+            return max(0.0, self._due_s - now_s)
         self._due_s += self._interval_s * max(1, math.ceil((now_s - self._due_s) / self._interval_s))
         return self._due_s - now_s
 
@@ -204,27 +231,34 @@ def _header(head: bytes, name: bytes) -> bytes | None:
     return head[at + len(name) : head.index(b"\r\n", at + len(name))] if at >= 0 else None
 
 
-def _requests(url: str, texts: Sequence[str | Sequence[str]]) -> list[bytes]:
+def _requests(url: str, texts: Sequence[str | Sequence[str]], field: str) -> list[bytes]:
     """Ready to send."""
     parts = urlsplit(url)
     head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
-    bodies = (json.dumps({"text": text} if isinstance(text, str) else {"texts": text}).encode() for text in texts)
+    bodies = (json.dumps(_document(text, field)).encode() for text in texts)
     return [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
+
+
+def _document(text: str | Sequence[str], field: str) -> dict[str, object]:
+    if field:
+        return {field: [text]}
+    return {"text": text} if isinstance(text, str) else {"texts": text}
 
 
 async def _run(plan: dict[str, Any]) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     parts = urlsplit(plan["url"])
-    streams = [(stream, _requests(plan["url"], stream["texts"])) for stream in plan["streams"]]
+    streams = [(stream, _requests(plan["url"], stream["texts"], stream["field"])) for stream in plan["streams"]]
     connections = []
+    random.seed(0)
     began_cpu_s = time.process_time()
     run = _Run(plan["seconds"], plan["requests_max"])
     loop.add_reader(sys.stdin.fileno(), run.stop)  # the only thing that can come is the end
     for stream, requests in streams:
+        in_turn = itertools.cycle(requests)  # whoever is free takes the next: every text is sent as often as the others
         for number in range(stream["connections"]):
-            part = number / stream["connections"]  # each begins elsewhere and at another moment: not in step
-            mine = itertools.islice(itertools.cycle(requests), int(part * len(requests)), None)
-            make = functools.partial(_Connection, run, mine, stream["interval_s"])
+            part = number / stream["connections"]  # each begins at another moment: not in step
+            make = functools.partial(_Connection, run, in_turn, stream["interval_s"], stream["spacing"])
             _, connection = await loop.create_connection(make, parts.hostname, parts.port)
             loop.call_later(stream["interval_s"] * part, connection.start)
             connections.append(connection)

@@ -1,0 +1,2 @@
+"""docs/benchmarks/serving.md"""
+def write(*a): pass
