@@ -42,7 +42,8 @@ class Spacing(StrEnum):
     """A request that is late leaves out the moments that it missed."""
     RANDOM = "random"
     """All connections together send as many users would (a Poisson process). No moment is left out: a request that had
-    to wait for its connection has been waiting since its moment, and its time counts from there."""
+    to wait for its connection has been waiting since its moment, and its time counts from there. A connection that the
+    server closes while it is idle, as many do after five seconds, is opened again, as a client's pool would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,9 @@ def load(plan: Plan) -> Iterator[Load]:
             process.wait()
 
 
+_Address = tuple[str | None, int | None]
+
+
 class _Run:
     """What the connections share: whether to go on, and what happened."""
 
@@ -137,6 +141,8 @@ class _Run:
         self.answers: list[Answer] = []
         self._until_s = time.monotonic() + seconds
         self._left = requests_max
+        self._under_way = 0
+        self.over = asyncio.get_running_loop().create_future()
 
     @property
     def goes_on(self) -> bool:
@@ -144,7 +150,14 @@ class _Run:
 
     def begin(self) -> float:
         self._left -= 1
+        self._under_way += 1
         return time.monotonic()
+
+    def note(self, answer: Answer) -> None:
+        self.answers.append(answer)
+        self._under_way -= 1
+        if self._left <= 0 and self._under_way <= 0 and not self.over.done():
+            self.over.set_result(None)  # whoever waits for its next moment waits in vain
 
     def stop(self) -> None:
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
@@ -152,8 +165,11 @@ class _Run:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, run: _Run, requests: Iterator[bytes], interval_s: float, spacing: str) -> None:
+    def __init__(
+        self, run: _Run, requests: Iterator[bytes], interval_s: float, spacing: str, address: _Address
+    ) -> None:
         self._run = run
+        self._address = address
         self._requests = requests
         self._interval_s = interval_s
         self._is_random = spacing == Spacing.RANDOM
@@ -175,9 +191,21 @@ class _Connection(asyncio.Protocol):
         if self._run.goes_on:
             now_s = self._run.begin()
             self._sent_s = self._due_s if self._is_random else now_s
-            self._transport.write(next(self._requests))
+            self._request = next(self._requests)
+            if self._transport.is_closing():
+                self._opening = self._loop.create_task(self._open_again())
+            else:
+                self._transport.write(self._request)
         else:
             self.close()
+
+    async def _open_again(self) -> None:
+        try:
+            await self._loop.create_connection(lambda: self, *self._address)
+        except OSError:
+            self.close()
+        else:
+            self._transport.write(self._request)
 
     def close(self) -> None:
         """Whatever has no answer yet will have none."""
@@ -216,13 +244,19 @@ class _Connection(asyncio.Protocol):
         return self._due_s - now_s
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio passes it)
-        if not self.done.done():  # not by us: even where nothing was under way, the next request had nowhere to go
-            self._sent_s = self._sent_s or time.monotonic()
+        if self.done.done():
+            return
+        if self._is_random:
+            if self._sent_s is not None:  # closed in the moment of the sending
+                self._opening = self._loop.create_task(self._open_again())
+            return
+        # Not by us: even where nothing was under way, the next request had nowhere to go.
+        self._sent_s = self._sent_s or time.monotonic()
         self.close()
 
     def _note(self, answered_s: float | None, status: int | None, version: str | None) -> None:
         assert self._sent_s is not None
-        self._run.answers.append(Answer(self._sent_s, answered_s, status, version))
+        self._run.note(Answer(self._sent_s, answered_s, status, version))
         self._sent_s = None
 
 
@@ -251,6 +285,7 @@ async def _run(plan: dict[str, Any]) -> dict[str, Any]:
     streams = [(stream, _requests(plan["url"], stream["texts"], stream["field"])) for stream in plan["streams"]]
     connections = []
     random.seed(0)
+    address = (parts.hostname, parts.port)
     began_cpu_s = time.process_time()
     run = _Run(plan["seconds"], plan["requests_max"])
     loop.add_reader(sys.stdin.fileno(), run.stop)  # the only thing that can come is the end
@@ -258,11 +293,14 @@ async def _run(plan: dict[str, Any]) -> dict[str, Any]:
         in_turn = itertools.cycle(requests)  # whoever is free takes the next: every text is sent as often as the others
         for number in range(stream["connections"]):
             part = number / stream["connections"]  # each begins at another moment: not in step
-            make = functools.partial(_Connection, run, in_turn, stream["interval_s"], stream["spacing"])
-            _, connection = await loop.create_connection(make, parts.hostname, parts.port)
-            loop.call_later(stream["interval_s"] * part, connection.start)
+            make = functools.partial(_Connection, run, in_turn, stream["interval_s"], stream["spacing"], address)
+            _, connection = await loop.create_connection(make, *address)
+            is_random = stream["spacing"] == Spacing.RANDOM
+            loop.call_later(stream["interval_s"] * (random.expovariate(1) if is_random else part), connection.start)
             connections.append(connection)
-    await asyncio.wait([connection.done for connection in connections], timeout=plan["seconds"] + _DRAIN_S)
+    all_done = asyncio.gather(*(connection.done for connection in connections))
+    waited_for = [all_done, run.over]
+    await asyncio.wait(waited_for, timeout=plan["seconds"] + _DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
     for connection in connections:
         connection.close()
     answers = sorted(run.answers, key=lambda answer: answer.sent_s)

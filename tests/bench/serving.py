@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench._table import RESULTS, Bar, machine, report
-from tests.bench.served import own, page, rivals
+from tests.bench.served import own, page, rivals, switches
 from tests.bench.served.models import Models, models
 from tests.bench.served.store import Store
 
@@ -32,6 +32,8 @@ def parts(served: Models) -> Parts:
         "fp32": lambda: own.speed_rows(fp32, bars=False),
         "demo": lambda: own.speed_rows(demo, bars=False),
         "overload": lambda: own.overload_rows(int8),
+        "metrics-full": lambda: switches.metrics_rows(int8),
+        "metrics-demo": lambda: switches.metrics_rows(demo),
     }
     for rival in rivals.RIVALS:
         name = rival.name.split()[0].lower()
@@ -54,12 +56,13 @@ def main() -> int:
     store = Store(RESULTS / "serving-parts")
     if asked.again:
         store.forget()
-    every = parts(models(RESULTS / "serving-models"))
+    served = models(RESULTS / "serving-models")
+    every = parts(served)
     if unknown := set(asked.only or ()) - set(every):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     rows = [row for name in every if name in (asked.only or every) for row in store.rows(name, every[name])]
     if not asked.only and missing is None:
-        page.write(rows, about, PAGES)
+        print(page.write(rows, about, served, PAGES))
     return report("serving", [*rows, *about])
 
 

@@ -20,6 +20,7 @@ from serving.contract import HEALTH_ROUTE, METRICS_ROUTE
 
 REPOSITORY = Path(__file__).parents[2]
 START_S = 30.0
+SERVING = "serving"
 _fresh = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
 """Each request on a connection of its own, and TLS, which none needs, set up once."""
 
@@ -79,13 +80,15 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 @contextmanager
-def replica(artifact: Path, *flags: str, model: str = "intent", version: str = "1") -> Iterator[Replica]:
-    """A healthy replica on a free port; ended at the end, by force if it must be."""
+def replica(
+    artifact: Path, *flags: str, model: str = "intent", version: str = "1", module: str = SERVING
+) -> Iterator[Replica]:
+    """A healthy replica on a free port; ended at the end, by force if it must be. ``module`` is what Python runs."""
     with tempfile.TemporaryDirectory() as directory:
         port_file, log = Path(directory) / "port", Path(directory) / "log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "serving", "--artifact", str(artifact), "--model", model, "--version", version,
+                [sys.executable, "-m", module, "--artifact", str(artifact), "--model", model, "--version", version,
                  "--port", "0", "--port-file", str(port_file), *flags],
                 cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The transformers pipeline that every rival serves: the checkpoint and the largest batch are told by the environment."""
+"""The transformers pipeline that every rival serves; the environment tells its checkpoint and its largest batch."""
 
 import os
 from typing import Any

@@ -25,7 +25,7 @@ MODEL, VERSION = "intent", "1"
 LENGTHS: Final = (1, 1, 1, 1, 1, 2, 2, 3, 5, 8)
 """How many sentences make a text: most are one question, a few are whole letters."""
 _TEXTS: Final = 1200
-_FULL_TEXTS: Final = 100  # of them, for the model that takes tens of milliseconds for each
+_FULL_TEXTS: Final = 60  # of them, for the model that takes tens of milliseconds for each
 _TOKENIZER_CONFIG_FILE: Final = "tokenizer_config.json"
 
 

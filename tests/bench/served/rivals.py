@@ -3,19 +3,17 @@
 A rival that is not installed, or does not answer, is a row that falls short, never a row that is missing.
 """
 
-import json
 import os
 import socket
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import numpy as np
 import psutil
 
@@ -36,6 +34,15 @@ CHECKED: Final = 20  # answers compared before anything is timed
 TOLERANCE: Final = 1e-4  # of a probability: sums are only taken in another order
 _APPS: Final = "tests.bench.rivals"
 _START_S: Final = 120.0
+_SETTINGS: Final = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+}
 _END_S: Final = 20.0
 
 
@@ -102,7 +109,7 @@ def rows(rival: Rival, subject: Subject, others: Sequence[Subject] = ()) -> Iter
     """``subject`` served by Serin beside the rival; ``others`` are further packages of the same checkpoint."""
     try:
         speeds = _measured(rival, (subject, *others))
-    except (OSError, RuntimeError, AssertionError) as error:
+    except (OSError, RuntimeError, AssertionError, httpx.HTTPError) as error:
         print(f"{rival.name}, {subject.name}: not measured ({error})")
         yield from _compared(rival, subject, _NOTHING, _NOTHING)
         return
@@ -183,10 +190,8 @@ def _check_answers(rival: Rival, target: Target, subjects: Sequence[Subject]) ->
 
 def _ask(target: Target, text: str) -> Any:
     body = {target.field: [text]} if target.field else {"text": text}
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(target.url, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  (our own, on loopback)
-        return json.load(answer)
+    answer = httpx.post(target.url, json=body, timeout=60, trust_env=False)
+    return answer.raise_for_status().json()
 
 
 @contextmanager
@@ -199,11 +204,14 @@ def _running(rival: Rival, subject: Subject) -> Iterator[Target]:
         port = _free_port()
         names = {"port": port, "saved": f"{folder}/saved"}
         around = {
-            **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), "HOME": folder,
-            "CHECKPOINT": str(subject.checkpoint), "BATCH": str(subject.rival_batch), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "True",
-            "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled",
-        }  # fmt: skip
+            **os.environ,
+            **_SETTINGS,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY),
+            "HOME": folder,
+            "CHECKPOINT": str(subject.checkpoint),
+            "BATCH": str(subject.rival_batch),
+        }
 
         def start(command: Sequence[str]) -> "subprocess.Popen[str]":
             arguments = [str(programs / command[0]), *(argument.format(**names) for argument in command[1:])]
@@ -231,7 +239,7 @@ def _running(rival: Rival, subject: Subject) -> Iterator[Target]:
 def _answers(target: Target) -> bool:
     try:
         _ask(target, "Where is my order?")
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    except httpx.HTTPError:
         return False
     return True
 

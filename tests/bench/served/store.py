@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -36,11 +37,13 @@ class Store:
             began_s, load = time.monotonic(), os.getloadavg()[0]
             print(f"{part}: load average {load:.1f} …", end=" ", flush=True)
             rows = [*measure(), Bar(f"{part}: load average before", load, "")]
+            print(f"{time.monotonic() - began_s:.0f} s", flush=True)
+            if not all(math.isfinite(row.value) for row in rows):
+                return rows  # what could not be measured is tried again the next time
             self._folder.mkdir(parents=True, exist_ok=True)
             whole = file.with_suffix(".part")
             whole.write_text(json.dumps([dataclasses.asdict(row) for row in rows]), encoding="utf-8")
             whole.rename(file)
-            print(f"{time.monotonic() - began_s:.0f} s", flush=True)
         return [Bar(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
 
     def forget(self) -> None:

@@ -1,0 +1,29 @@
+"""``python -m serving`` that counts nothing: what the metrics cost is measured against it."""
+
+import os
+import sys
+from typing import Any
+
+
+class Nothing:
+    """Takes whatever is counted."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+def main() -> int:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = "/nonexistent"  # read at the import of what is replaced here; not written
+    import serving.life
+    import serving.metrics
+    from serving.__main__ import main as serve
+
+    serving.life.ApiMetrics = serving.metrics.WorkerMetrics = Nothing  # type: ignore[misc, assignment]
+    return serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
