@@ -176,6 +176,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._received = b""
         self._sent_s: float | None = None
+        self._opening: asyncio.Task[None] | None = None
         self.done = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -193,19 +194,24 @@ class _Connection(asyncio.Protocol):
             self._sent_s = self._due_s if self._is_random else now_s
             self._request = next(self._requests)
             if self._transport.is_closing():
-                self._opening = self._loop.create_task(self._open_again())
+                self._open_again()
             else:
                 self._transport.write(self._request)
         else:
             self.close()
 
-    async def _open_again(self) -> None:
+    def _open_again(self) -> None:
+        if self._opening is None:  # else the old connection's end is told while the new one is being opened
+            self._opening = self._loop.create_task(self._opened_again())
+
+    async def _opened_again(self) -> None:
         try:
             await self._loop.create_connection(lambda: self, *self._address)
         except OSError:
             self.close()
         else:
             self._transport.write(self._request)
+        self._opening = None
 
     def close(self) -> None:
         """Whatever has no answer yet will have none."""
@@ -248,7 +254,7 @@ class _Connection(asyncio.Protocol):
             return
         if self._is_random:
             if self._sent_s is not None:  # closed in the moment of the sending
-                self._opening = self._loop.create_task(self._open_again())
+                self._open_again()
             return
         # Not by us: even where nothing was under way, the next request had nowhere to go.
         self._sent_s = self._sent_s or time.monotonic()

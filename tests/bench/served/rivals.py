@@ -111,7 +111,8 @@ def rows(rival: Rival, subject: Subject, others: Sequence[Subject] = ()) -> Iter
         speeds = _measured(rival, (subject, *others))
     except (OSError, RuntimeError, AssertionError, httpx.HTTPError) as error:
         print(f"{rival.name}, {subject.name}: not measured ({error})")
-        yield from _compared(rival, subject, _NOTHING, _NOTHING)
+        for one in (subject, *others):
+            yield from _compared(rival, one, _NOTHING, _NOTHING)
         return
     theirs = speeds[0]
     for ours, one in zip(speeds[1:], (subject, *others), strict=True):
