@@ -73,7 +73,7 @@ def parse_texts(body: bytes, limits: Limits) -> tuple[tuple[str, ...], bool]:
     if parsed.text is not None and parsed.texts is not None:
         raise ApiError(422, "ambiguous", "give either text or texts, not both", field="texts")
     if parsed.text is not None:
-        return (_checked(parsed.text, "text", limits),), False
+        return (checked_text(parsed.text, "text", limits),), False
     if parsed.texts is None:
         raise ApiError(422, "missing_text", "give text (one string) or texts (a list of strings)", field="text")
     return _checked_list(parsed.texts, limits), True
@@ -84,10 +84,15 @@ def _checked_list(texts: Sequence[str], limits: Limits) -> tuple[str, ...]:
         raise ApiError(422, "empty_text", "texts must hold at least one text", field="texts")
     if len(texts) > limits.texts_max:
         raise ApiError(422, "too_many_texts", f"at most {limits.texts_max} texts, got {len(texts)}", field="texts")
-    return tuple(_checked(text, f"texts[{index}]", limits) for index, text in enumerate(texts))
+    return tuple(checked_text(text, f"texts[{index}]", limits) for index, text in enumerate(texts))
 
 
-def _checked(text: str, field: str, limits: Limits) -> str:
+def checked_text(text: str, field: str, limits: Limits) -> str:
+    """The text, if the model may see it; online and in batch.
+
+    Raises:
+        ApiError: it is empty or too long.
+    """
     if not text.strip():
         raise ApiError(422, "empty_text", "the text is empty", field=field)
     if len(text) > limits.text_chars_max:

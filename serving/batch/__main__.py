@@ -1,0 +1,144 @@
+"""``python -m serving.batch --artifact DIR IN OUT``: score a file of texts.
+
+Exit status: 0 every row is in the output, or was skipped as asked; 1 it failed, and the same command goes on where it
+was; 2 usage; 3 the artifact was refused; 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from serving.artifact import ArtifactError, verify
+from serving.batch.job import BatchError, OnError, Options
+from serving.batch.sources import STANDARD_STREAM
+from serving.cores import usable_cores
+
+EXIT_FAILED: Final = 1
+EXIT_REFUSED: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(
+        prog="python -m serving.batch",
+        description="Score a file of texts with a packaged version: the numbers that its server would answer.",
+        epilog="Formats go by extension: .jsonl, .csv, .parquet. A run that was stopped goes on with the same command.",
+    )
+    options = Options()
+    flags.add_argument("source", metavar="IN", type=Path, help="file to read; - reads JSONL from standard input")
+    flags.add_argument("target", metavar="OUT", type=Path, help="file to write; - writes JSONL to standard output")
+    flags.add_argument("--artifact", type=Path, required=True, help="directory of the packaged version")
+    flags.add_argument(
+        "--text-column", default=options.text_column, help="column that holds the texts (default: %(default)s)"
+    )
+    flags.add_argument("--prefix", default=options.prefix, help="put before the names of the new columns")
+    flags.add_argument("--probabilities", action="store_true", help="write the probability of every label")
+    flags.add_argument(
+        "--on-error",
+        type=OnError,
+        choices=list(OnError),
+        default=options.on_error,
+        help="a row that cannot be scored ends the run, or is left out and listed in OUT.errors.jsonl "
+        "(default: %(default)s)",
+    )
+    flags.add_argument(
+        "--max-text-chars",
+        type=int,
+        default=options.text_chars_max,
+        help="longer texts are errors (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--max-windows",
+        type=int,
+        default=options.windows_max,
+        help="a text that a version reads in windows is an error beyond so many (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--block-rows",
+        type=int,
+        default=options.block_rows,
+        help="rows in memory at a time, and lost by a kill (default: %(default)s)",
+    )
+    flags.add_argument("--threads", type=int, help="engine calls at once (default: the cores it may use)")
+    flags.add_argument("--ray", metavar="ADDRESS", help="run on this Ray cluster; auto takes the one that runs here")
+    flags.add_argument(
+        "--overwrite", action="store_true", help="replace OUT, and throw away the unfinished work of another run"
+    )
+    return flags
+
+
+def options_from(arguments: argparse.Namespace) -> Options:
+    """The flags as options.
+
+    Raises:
+        ValueError: a value out of range, with the flag's name.
+    """
+    for name in ("max_text_chars", "max_windows", "block_rows", "threads"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+    if arguments.ray is not None and STANDARD_STREAM in (arguments.source, arguments.target):
+        raise ValueError("--ray needs files, on storage that all nodes see")
+    if arguments.ray == "local":
+        raise ValueError("--ray takes the address of a cluster that runs; without it this machine is used")
+    return Options(
+        text_column=arguments.text_column,
+        prefix=arguments.prefix,
+        probabilities=arguments.probabilities,
+        on_error=arguments.on_error,
+        text_chars_max=arguments.max_text_chars,
+        windows_max=arguments.max_windows,
+        block_rows=arguments.block_rows,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    flags = parser()
+    arguments = flags.parse_args(argv)
+    console = Console(stderr=True)
+    try:
+        options = options_from(arguments)
+    except ValueError as error:
+        flags.error(str(error))
+    try:
+        return score(arguments, options, console)
+    except ArtifactError as error:
+        return failed(console, f"artifact refused: {error}", EXIT_REFUSED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries again at its end
+        return failed(console, "standard output was closed", EXIT_FAILED)
+    except (BatchError, OSError) as error:
+        return failed(console, str(error), EXIT_FAILED)
+    except KeyboardInterrupt:
+        goes_on = "" if STANDARD_STREAM in (arguments.source, arguments.target) else "; the same command goes on"
+        return failed(console, f"interrupted{goes_on}", EXIT_INTERRUPTED)
+
+
+def score(arguments: argparse.Namespace, options: Options, console: Console) -> int:
+    from serving.batch.run import Where, make_job, run
+
+    verify(arguments.artifact)
+    source, target = (
+        path if path == STANDARD_STREAM else path.absolute() for path in (arguments.source, arguments.target)
+    )
+    job = make_job(arguments.artifact.absolute(), source, target, options)
+    where = Where(arguments.threads or usable_cores(), arguments.ray)
+    summary = run(job, target, where, console, overwrite=arguments.overwrite)
+    said = f"{summary.said}: {target}" if target != STANDARD_STREAM else summary.said
+    if summary.skipped and target != STANDARD_STREAM:
+        said += f"; what was skipped, and why: {target.name}.errors.jsonl"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def failed(console: Console, message: str, status: int) -> int:
+    console.print(message, highlight=False, markup=False, soft_wrap=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
