@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 source deploy/install/common.sh
 
 VENV=.venv
-EXTRAS=serving,tracing,local,kubernetes,dev
+EXTRAS=serving,tracing,batch,local,kubernetes,dev
 
 # The newest interpreter that works (a name on PATH may be a shim that does not), of those known to have every wheel.
 find_python() {

@@ -6,6 +6,7 @@ away takes nothing with it but the block it was at; Ray Data gives that to anoth
 """
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -65,7 +66,7 @@ def score_on_ray(
     import ray
     from ray.exceptions import RayError
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    _check_address(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -82,11 +83,23 @@ def score_on_ray(
         ray.shutdown()
 
 
+def _check_address(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise BatchError(f"--ray {address}: no cluster answers there ({error.strerror or error})") from error
+
+
 def _dataset(job: Job, target: Path, layout: Layout, places: Sequence[Place]) -> Any:
     import ray
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it has set its own when it was imported
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     items = ray.data.from_items([asdict(place) for place in places], override_num_blocks=min(len(places), _TASKS_MAX))
     return items.map_batches(
