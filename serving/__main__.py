@@ -94,6 +94,12 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
         "keeps the accepted within it under overload (default: only the queue limit refuses)",
     )
     group.add_argument(
+        "--receive-timeout-s",
+        type=float,
+        default=limits.receive_timeout_s,
+        help="a connection whose request has not arrived by then is closed (default: %(default)s)",
+    )
+    group.add_argument(
         "--answer-timeout-s", type=float, default=limits.answer_timeout_s, help="then 504 (default: %(default)s)"
     )
 
@@ -151,8 +157,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     for name in ("capture_ratio", "trace_ratio"):
         if not 0 <= getattr(arguments, name) <= 1:
             raise ValueError(f"--{name.replace('_', '-')} must be between 0 and 1")
-    if arguments.batch_timeout_ms < 0 or arguments.answer_timeout_s <= 0:
-        raise ValueError("--batch-timeout-ms and --answer-timeout-s must not be negative")
+    if arguments.batch_timeout_ms < 0 or min(arguments.answer_timeout_s, arguments.receive_timeout_s) <= 0:
+        raise ValueError("--batch-timeout-ms, --answer-timeout-s and --receive-timeout-s must not be negative")
     if arguments.max_wait_ms is not None and arguments.max_wait_ms <= 0:
         raise ValueError("--max-wait-ms must be positive")
     if arguments.trace_url is not None:
@@ -173,6 +179,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             queue_requests_max=arguments.queue_limit,
             wait_ms_max=arguments.max_wait_ms,
             answer_timeout_s=arguments.answer_timeout_s,
+            receive_timeout_s=arguments.receive_timeout_s,
         ),
         batching=Batching(
             arguments.max_batch_size,

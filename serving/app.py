@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from litserve import LitServer
 from litserve.utils import WorkerSetupStatus
 from starlette.exceptions import HTTPException as AnyHTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from serving.access.door import Door
 from serving.access.log import AccessLog
@@ -26,6 +26,7 @@ from serving.contract import (
     HEALTH_ROUTE,
     INFO_ROUTE,
     METRICS_ROUTE,
+    OPENAPI_ROUTE,
     PREDICT_ROUTE,
     TOKENIZE_ROUTE,
     TOKENIZER_LABEL,
@@ -95,6 +96,7 @@ def build(
     app: FastAPI = server.app
     tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
     own = ReplicaCollector(identity, {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}, place)
+    _drop_own_pages(app)
     _add_routes(app, server, metrics, (own, *gpu_collectors(identity, place.supervisor_pid)))
     _add_error_pages(app)
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
@@ -122,6 +124,11 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
         "library_versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
 
+    async def health(_: Request) -> Response:
+        """As LitServe's own, which names no content type."""
+        ready = server.classifier.health()
+        return PlainTextResponse("ok" if ready else "not ready", 200 if ready else 503)
+
     async def info(_: Request) -> Response:
         return JSONResponse(about)
 
@@ -136,9 +143,25 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
         tokenized = await asyncio.to_thread(lambda: tokenizer().tokenize(texts))
         return JSONResponse({**own, "token_ids": [text.ids for text in tokenized]})
 
+    @functools.cache
+    def document() -> bytes:
+        from serving.openapi import openapi_document  # made when first asked for: it costs a start 20 ms
+
+        return openapi_document(manifest.rules.task, settings.limits, settings.access)
+
+    async def openapi(_: Request) -> Response:
+        return Response(document(), media_type="application/json")
+
+    app.add_route(HEALTH_ROUTE, health, methods=["GET"])
+    app.add_route(OPENAPI_ROUTE, openapi, methods=["GET"])
     app.add_route(INFO_ROUTE, info, methods=["GET"])
     app.add_route(METRICS_ROUTE, metrics, methods=["GET"])
     app.add_route(TOKENIZE_ROUTE, tokenize, methods=["POST"])
+
+
+def _drop_own_pages(app: FastAPI) -> None:
+    """FastAPI's document and its viewers, which load scripts from elsewhere, and LitServe's pages."""
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) == PREDICT_ROUTE]
 
 
 def _add_error_pages(app: FastAPI) -> None:

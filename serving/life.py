@@ -11,6 +11,7 @@ replica starts it anew, and a gateway sees it go.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 from litserve.callbacks import CallbackRunner
@@ -34,6 +35,7 @@ from serving.app import ReplicaServer, build
 from serving.artifact import EXIT_REFUSED, Manifest
 from serving.calls import Identity
 from serving.capture import Capture
+from serving.connections import GuardedProtocol, close_late
 from serving.front import Front
 from serving.link import WorkerEnd
 from serving.listener import begin_no_more
@@ -187,10 +189,14 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
     log = _access_log(settings, metrics)
     tracing = _tracing(settings.tracing, identity)
     front, edge = build(server, capture, metrics, place, log, tracing)
+    protocol = functools.partial(GuardedProtocol, header_bytes_max=settings.limits.header_bytes_max)
     config = uvicorn.Config(
         edge,
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
         access_log=False,
         log_config=None,
+        log_level="error",  # a line for every broken request would be anybody's way to fill the disk
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
@@ -210,10 +216,12 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
 
     async def main() -> None:
         life = asyncio.create_task(live())
+        late = asyncio.create_task(close_late(http.server_state.connections, settings.limits))
         capture.start()
         if log is not None:
             log.start()
         await http.serve(sockets=[listener])
+        late.cancel()
         ending = None if tracing is None else tracing.stop()
         await asyncio.to_thread(capture.stop, _FLUSH_S)
         if ending is not None:

@@ -70,7 +70,7 @@ def parse_texts(body: bytes, limits: Limits) -> tuple[tuple[str, ...], bool]:
         parsed = PredictBody.model_validate_json(body)
     except ValidationError as error:
         raise _body_error(error) from None
-    if parsed.text is not None and parsed.texts is not None:
+    if len(parsed.model_fields_set) > 1:
         raise ApiError(422, "ambiguous", "give either text or texts, not both", field="texts")
     if parsed.text is not None:
         return (checked_text(parsed.text, "text", limits),), False
