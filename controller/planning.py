@@ -16,11 +16,13 @@ from controller.errors import UsageError
 from controller.report.words import duration
 from gates.backtest_service import Service
 from gates.codec import encode
-from gates.planner import GatePlan, PlannedStep, Traffic, plan
-from gates.policy import GatePolicy
+from gates.planner import GatePlan, PlannedSlice, PlannedStep, Traffic, plan
+from gates.policy import GatePolicy, PairedAccuracyPolicy
 from gates.verdict import Stage
 
 SCHEMA: Final = "serin.plan/v1"
+SLICE: Final = "slice"
+"""Begins the name of a number that is a slice's share of the requests."""
 LIKELY: Final = 0.9
 """A gate that passes an equal candidate with less than this chance is told, with what would help."""
 
@@ -86,7 +88,7 @@ class ReleasePlan:
 
 
 # --- traffic ----------------------------------------------------------------------------------------------------------
-_NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name != "steps")
+_NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices"))
 
 
 def traffic_known(
@@ -112,7 +114,25 @@ def traffic_known(
             raise UsageError("how many requests a second are there? Say --requests-per-s, or name recorded evidence")
         else:
             found[name] = Known(name, float(str(assumed[name])), "assumed")
-    return Traffic(steps=(), **{name: known.value for name, known in found.items()}), tuple(found.values())
+    slices, told = _slices(policy.gates, service, found["disagreement_ratio"].value)
+    numbers: dict[str, Any] = {name: known.value for name, known in found.items()}
+    return Traffic(steps=(), slices=slices, **numbers), (*found.values(), *told)
+
+
+def _slices(
+    policy: GatePolicy, service: Service | None, disagreement: float
+) -> tuple[tuple[PlannedSlice, ...], list[Known]]:
+    """Those that the policy judges. Of one that no evidence shows only a usual share is assumed."""
+    observed = {part.name: part for part in service.pairing.slices} if service is not None else {}
+    slices, told = [], []
+    for part in policy.slices:
+        seen = observed.get(part.name)
+        planned = PlannedSlice(part.name, disagreement_ratio=disagreement)
+        if seen is not None:
+            planned = PlannedSlice(part.name, seen.share, seen.disagreement)
+        slices.append(planned)
+        told.append(Known(f"{SLICE} {part.name}", planned.share_ratio, "assumed" if seen is None else "observed"))
+    return tuple(slices), told
 
 
 def _observed(service: Service) -> dict[str, float]:
@@ -122,7 +142,8 @@ def _observed(service: Service) -> dict[str, float]:
     if service.stable_requests:
         found["error_ratio"] = service.errors / service.stable_requests
     if sum(service.latency_counts) and len(service.edges_ms) > 1:
-        found["latency_spread"] = _latency_spread(service)
+        median_ms, found["latency_spread"] = _latency(service)
+        found["latency_median_ms"] = median_ms
     if pairing.per_request and service.mirrored:
         captured = min(pairing.per_request / service.mirrored, 1.0)
         found["disagreement_ratio"] = pairing.disagreement
@@ -131,22 +152,25 @@ def _observed(service: Service) -> dict[str, float]:
     if pairing.labelled or pairing.directed or service.live_labelled:
         found["label_delay_s"] = service.label_delay_s
     if len(pairing.chance_pairs) > 1:
-        gaps = [
+        changes = [
             (pair.candidate.confidence - (pair.candidate.label == pair.truth))
             - (pair.stable.confidence - (pair.stable.label == pair.truth))
             for pair in pairing.chance_pairs
         ]
-        found["gap_spread"] = float(np.std(gaps))
+        found["gap_spread"] = float(np.std(changes))
+        found["brier_spread"] = float(np.std([p.candidate.brier - p.stable.brier for p in pairing.chance_pairs]))
     return found
 
 
-def _latency_spread(service: Service) -> float:
-    """Standard deviation of the log, each answer in the middle of its bucket."""
+def _latency(service: Service) -> tuple[float, float]:
+    """The median, and the standard deviation of the log, each answer in the middle of its bucket."""
     edges = np.log(np.array(service.edges_ms))
     middles = np.concatenate((edges, edges[-1:])) - (edges[1] - edges[0]) / 2
     counts = np.array(service.latency_counts)
     mean = np.average(middles, weights=counts)
-    return max(float(math.sqrt(np.average((middles - mean) ** 2, weights=counts))), 0.01)
+    spread = max(float(math.sqrt(np.average((middles - mean) ** 2, weights=counts))), 0.01)
+    reached = np.cumsum(counts)
+    return math.exp(middles[int(np.searchsorted(reached, reached[-1] / 2))]), spread
 
 
 # --- forecast ---------------------------------------------------------------------------------------------------------
@@ -193,8 +217,15 @@ def _gates(policy: ReleasePolicy, traffic: Traffic) -> tuple[tuple[GatePlan, ...
 
 def _is_required(policy: GatePolicy, gate: GatePlan) -> bool:
     """Whether promotion waits for the gate."""
-    accuracy = policy.accuracy_shadow
-    return gate.gate != "accuracy.shadow" or accuracy is None or accuracy.required
+    return next((part.required for name, part in _paired(policy) if name == gate.gate), True)
+
+
+def _paired(policy: GatePolicy) -> Iterator[tuple[str, PairedAccuracyPolicy]]:
+    """The accuracy gates of pairs, by name: the ones that a policy may leave out of what promotion waits for."""
+    if policy.accuracy_shadow is not None:
+        yield "accuracy.shadow", policy.accuracy_shadow
+    for part in policy.slices:
+        yield f"accuracy.shadow[{part.name}]", part.accuracy
 
 
 def _least_seconds(step: Step, traffic: Traffic) -> float:

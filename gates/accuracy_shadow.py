@@ -19,7 +19,7 @@ from gates.share import ShareState, below
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import more, pct
 
-_AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
+AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class PairedAccuracyGate:
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
         disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
         by_labels = log_e_mean_at_least(losses.counts, self._margin, self.policy.bets)
-        by_agreement = disagreement.peak + math.log(_AGREEMENT_WEIGHT)
-        safe = float(max(by_labels + math.log1p(-_AGREEMENT_WEIGHT), by_agreement))
+        by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
+        safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT), by_agreement))
         harm = log_e_mean_at_most(losses.counts, 0.0, self.policy.bets)
         state = PairedAccuracyState(
             losses=losses,

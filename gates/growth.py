@@ -6,10 +6,12 @@ numbers (the inverse Gaussian law), which errs by the overshoot of one look.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scipy.special import log_ndtr, ndtr
+
+from gates.numerics import log_mean_exp
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,21 @@ def walk(steps: Iterable[tuple[float, float]]) -> Growth:
     return Growth(sum(rate * size for rate, size in jumps), sum(rate * size * size for rate, size in jumps))
 
 
-def fastest(candidates: Iterable[Growth]) -> Growth:
-    """The best of several bets: the mixture over them follows it, less the log of their number."""
-    return max(candidates, key=lambda growth: growth.drift)
+def deciding(bets: Sequence[Sequence[Stretch]], threshold: float) -> tuple[Sequence[Stretch], float]:
+    """Of a mixture of bets, the one that gains most, and what it must reach for the mixture to reach ``threshold``.
 
-
-def expected_seconds(stretches: Sequence[Stretch], threshold: float) -> float | None:
-    """When the expected log evidence reaches ``threshold``; ``None`` if it does not."""
-    elapsed = reached = 0.0
-    for stretch in stretches:
-        gained = stretch.growth.drift * stretch.seconds
-        if stretch.growth.drift > 0 and reached + gained >= threshold:
-            return elapsed + (threshold - reached) / stretch.growth.drift
-        elapsed += stretch.seconds
-        reached += gained
-    return None
+    At most the log of the number of bets more, less where others gain nearly as much. ``bets``: for each its stretches.
+    """
+    gains = [sum(stretch.growth.drift * stretch.seconds for stretch in bet) for bet in bets]
+    best = max(gains)
+    chosen, dearest = bets[gains.index(best)], threshold + math.log(len(bets))
+    if best <= 0:
+        return chosen, dearest
+    low, high = threshold / best, dearest / best
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if log_mean_exp([middle * gain for gain in gains]) >= threshold else (middle, high)
+    return chosen, high * best
 
 
 def chance_to_cross(stretches: Sequence[Stretch], threshold: float) -> float:
@@ -69,3 +71,10 @@ def chance_to_cross(stretches: Sequence[Stretch], threshold: float) -> float:
     direct = float(ndtr((total.drift - threshold) / spread))
     mirrored = 2 * total.drift * threshold / total.variance + float(log_ndtr(-(total.drift + threshold) / spread))
     return min(1.0, direct + math.exp(min(mirrored, 0.0)))
+
+
+def until(stretches: Iterable[Stretch], seconds: float) -> Iterator[Stretch]:
+    """What of the stretches lies before ``seconds``."""
+    for stretch in stretches:
+        yield Stretch(max(min(stretch.seconds, seconds), 0.0), stretch.growth)
+        seconds -= stretch.seconds

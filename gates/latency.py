@@ -33,6 +33,8 @@ from gates.verdict import Stage, Verdict
 from gates.wording import more, of, times
 
 FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
+# Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
+OBJECTIVE_SHARE = 0.2
 # Edges in ratio 1.1 are so only to rounding: to four decimals of a millisecond, which is up to 5e-5 of the ratio of two
 # neighbours at 2 ms. A margin as wide as the grid must reach the next edge all the same.
 _SLACK = 1 + 1e-4
@@ -207,8 +209,7 @@ class LatencyGate:
 
     @property
     def _objective_share(self) -> float:
-        """Of the rollback level: the comparison with stable is the sharper question and has the larger part."""
-        return 0.0 if self.asked.ms_max is None else 0.2
+        return 0.0 if self.asked.ms_max is None else OBJECTIVE_SHARE
 
     def _within_margin(self, state: LatencyState) -> bool:
         ratio = state.margin.estimate()

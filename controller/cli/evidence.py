@@ -183,9 +183,11 @@ def plan(
     """Forecast a release: how long each step and gate will need, which cannot settle in time, and what would help.
 
     What you do not give comes from recorded evidence, where it is named, and else from usual values; the plan says
-    which. A plan decides nothing.
+    which. Times are medians. A plan decides nothing.
 
     Example: serin plan --policy policy.yaml --requests-per-s 20 --label-rate 0.05 --directed-rate 0.7
+
+    On what a service recorded: serin plan --policy policy.yaml --evidence evidence.jsonl --directed-rate 1
     """
     from rich.console import Console
 

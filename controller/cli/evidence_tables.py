@@ -9,7 +9,7 @@ from rich.text import Text
 
 from controller.backtest import Backtest, Found, Rate
 from controller.core.policy import ReleasePolicy
-from controller.planning import Known, ReleasePlan, Remedy, StepPlan
+from controller.planning import SLICE, Known, ReleasePlan, Remedy, StepPlan
 from controller.report.words import duration, figure
 from gates.backtest_service import Service
 from gates.planner import GatePlan
@@ -119,7 +119,7 @@ def _traffic(found: ReleasePlan) -> RenderableType:
     table.show_header = False
     table.columns[2].justify = "left"
     for known in found.traffic:
-        table.add_row(_TRAFFIC_WORDS[known.name], _amount(known), known.source)
+        table.add_row(_TRAFFIC_WORDS.get(known.name, f"requests in {known.name}"), _amount(known), known.source)
     return table
 
 
@@ -132,7 +132,9 @@ _TRAFFIC_WORDS = {
     "disagreement_ratio": "the versions disagree on",
     "error_ratio": "server errors of stable",
     "latency_spread": "spread of latency (of its logarithm)",
+    "latency_median_ms": "median latency",
     "gap_spread": "spread of the confidence gap's change",
+    "brier_spread": "spread of the Brier score's change",
 }
 
 
@@ -141,7 +143,9 @@ def _amount(known: Known) -> str:
         return f"{known.value:.3g} a second"
     if known.name.endswith("_s"):
         return duration(known.value)
-    return pct(known.value) if known.name.endswith("ratio") else f"{known.value:.2g}"
+    if known.name.endswith("_ms"):
+        return f"{known.value:.3g} ms"
+    return pct(known.value) if known.name.endswith("ratio") or known.name.startswith(SLICE) else f"{known.value:.2g}"
 
 
 def _steps(found: ReleasePlan) -> RenderableType:

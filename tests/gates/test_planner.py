@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from gates.burn import BURN_TABLE, PERIOD_S, Urgency, burn_alerts
-from gates.growth import Growth, Stretch, chance_to_cross, expected_seconds, walk
-from gates.planner import PlannedStep, Traffic, plan
-from gates.policy import GatePolicy
+from gates.growth import Growth, Stretch, chance_to_cross, deciding, until, walk
+from gates.outcome import Outcome
+from gates.panel import Panel
+from gates.planner import PlannedSlice, PlannedStep, Traffic, plan
+from gates.policy import GatePolicy, ShadowErrorsPolicy, SlicePolicy
 from gates.verdict import Stage
+from tests.gates.support import JUDGING, LOOK_S, World, look
 
 STEPS = tuple(PlannedStep(share, 1800.0) for share in (0.0, 0.05, 0.2, 0.5))
 TRAFFIC = Traffic(requests_per_s=20.0, steps=STEPS)
@@ -32,11 +35,114 @@ def test_the_chance_to_cross_is_that_of_a_simulated_walk():
     assert chance_to_cross(stretches, 7.0) == pytest.approx(np.mean(peak >= 7.0), abs=0.06)
 
 
-def test_expected_time_runs_through_the_steps():
-    stretches = [Stretch(10.0, Growth(0.1, 1.0)), Stretch(10.0, Growth(0.0, 0.0)), Stretch(10.0, Growth(0.5, 1.0))]
-    assert expected_seconds(stretches, 0.5) == pytest.approx(5.0)
-    assert expected_seconds(stretches, 2.0) == pytest.approx(22.0)
-    assert expected_seconds(stretches, 7.0) is None
+def test_the_chance_grows_through_the_steps():
+    """Without noise it comes where the drift gets to: nothing is gained in the second stretch."""
+    parts = ((10.0, 0.1), (10.0, 0.0), (10.0, 0.5))
+    stretches = [Stretch(seconds, Growth(drift, 1e-9)) for seconds, drift in parts]
+
+    def chance(seconds, threshold):
+        return chance_to_cross(list(until(stretches, seconds)), threshold)
+
+    assert (chance(4.9, 0.5), chance(5.1, 0.5)) == (pytest.approx(0), pytest.approx(1))
+    assert (chance(21.9, 2.0), chance(22.1, 2.0)) == (pytest.approx(0), pytest.approx(1))
+    assert chance(99.0, 7.0) == pytest.approx(0)
+
+
+def test_a_mixture_of_bets_costs_at_most_the_log_of_their_number():
+    """Nothing where they are alike, nearly all of it where one gains and the others lose."""
+    alike = [[Stretch(100.0, Growth(0.1, 0.1))]] * 5
+    assert deciding(alike, 4.6)[1] == pytest.approx(4.6, rel=0.01)
+    alone = [[Stretch(100.0, Growth(drift, 0.1))] for drift in (0.1, -1, -1, -1, -1)]
+    assert deciding(alone, 4.6)[1] == pytest.approx(4.6 + np.log(5), rel=0.01)
+
+
+def settled(world, looks, runs, outcome):
+    """When each gate first came to ``outcome``, in so many simulated releases (infinite where it did not)."""
+    panel, found = Panel(JUDGING), {}
+    for seed in range(runs):
+        rng, first = np.random.default_rng([9, seed]), {}
+        state = panel.start(deadline_s=looks * LOOK_S)
+        for number in range(1, looks + 1):
+            state, verdicts = panel.look(state, look(rng, number, world))
+            for verdict in verdicts:
+                if verdict.outcome is outcome:
+                    first.setdefault(verdict.gate, number * LOOK_S)
+        for name in panel.names:
+            found.setdefault(name, []).append(first.get(name, np.inf))
+    return found
+
+
+SEEN = {"label_delay_s": 0.0, "gap_spread": 0.265, "brier_spread": 0.44, "latency_median_ms": 40.0}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("world", "outcome", "gates"),
+    [
+        (World(shadow_looks=30, share=0.2, label_share=0.3), Outcome.PASS, None),
+        (World(shadow_looks=30, share=0.05, requests_per_s=5.0, label_share=0.5), Outcome.PASS, None),
+        (World(shadow_looks=30, share=0.2, label_share=0.3, worse=0.04, better=0.03), Outcome.FAIL, "accuracy.shadow"),
+        (World(shadow_looks=5, share=0.2, slow=1.1), Outcome.FAIL, "latency.p95"),
+    ],
+)
+def test_forecasts_hold_in_simulation(world, outcome, gates):
+    """Predicted medians are within 0.6 to 1.6 of the simulated ones, chances within 0.3, and never far too hopeful."""
+    looks, runs = 60, 12
+    shadow_s = world.shadow_looks * LOOK_S
+    steps = PlannedStep(0.0, shadow_s), PlannedStep(world.share, looks * LOOK_S - shadow_s)
+    traffic = Traffic(world.requests_per_s, steps, label_ratio=world.label_share, **SEEN)
+    simulated = settled(world, looks, runs, outcome)
+    for gate in plan(JUDGING, traffic).gates:
+        if gates is not None and gate.gate != gates:
+            continue
+        passes = outcome is Outcome.PASS
+        seconds, chance = (gate.pass_s, gate.pass_chance) if passes else (gate.fail_s, gate.fail_chance)
+        times = np.array(simulated[gate.gate])
+        share, median = np.mean(np.isfinite(times)), np.median(times)
+        assert abs(chance - share) <= 0.3, gate.gate
+        assert chance <= share + 0.15, gate.gate
+        if seconds is not None and share >= 0.7:
+            assert 0.6 * (median - LOOK_S) <= seconds <= 1.6 * median, gate.gate
+
+
+def test_a_gate_waits_for_its_least_number_of_samples():
+    """Clean traffic certifies the ceiling of shadow errors sooner than the policy lets it."""
+    asked = GatePolicy(errors_shadow=ShadowErrorsPolicy(requests_min=20_000))
+    soon, late = (
+        next(gate.pass_s for gate in plan(policy, TRAFFIC).gates if gate.gate == "errors.shadow")
+        for policy in (GatePolicy(), asked)
+    )
+    assert soon < 300
+    assert late == pytest.approx(20_000 / 20, rel=0.02)
+    never = replace(asked, errors_shadow=ShadowErrorsPolicy(requests_min=10**6))
+    assert next(gate for gate in plan(never, TRAFFIC).gates if gate.gate == "errors.shadow").pass_chance == 0.0
+
+
+def test_slices_are_planned_by_their_share_of_the_pairs():
+    """A slice that nothing is known of is taken for a tenth of the traffic."""
+    policy = GatePolicy(slices=(SlicePolicy("de"), SlicePolicy("fr")))
+    traffic = replace(TRAFFIC, label_ratio=0.5, slices=(PlannedSlice("fr", 0.4, 0.07),))
+    found = {gate.gate: gate for gate in plan(policy, traffic).gates}
+    whole, large, small = (found[f"accuracy.shadow{name}"] for name in ("", "[fr]", "[de]"))
+    assert large.pass_chance > small.pass_chance
+    assert whole.pass_s is not None
+    assert large.pass_s < whole.pass_s  # its margin is three times as wide, which counts nine times
+
+
+def test_an_objective_near_the_percentile_holds_latency_up():
+    """Certified are the margin and the objective: of a P95 of 190 ms, little is surely below 200 ms."""
+    far, near = (by_gate(replace(TRAFFIC, latency_median_ms=median))["latency.p95"] for median in (50.0, 84.0))
+    assert far.pass_chance > 0.99 > near.pass_chance + 0.3
+
+
+def test_levels_are_those_of_the_gates():
+    """Only tests with an exact one at the deadline keep a part of their level for it."""
+    without = by_gate(TRAFFIC), {
+        gate.gate: gate for gate in plan(GatePolicy(deadline_fraction=0.0), TRAFFIC).gates
+    }  # fmt: skip
+    for name in ("latency.p95", "latency.p99", "calibration.shadow"):
+        assert without[0][name] == without[1][name]
+    assert without[0]["accuracy.shadow"].fail_s > without[1]["accuracy.shadow"].fail_s
 
 
 def test_directed_labels_make_accuracy_settle_in_time():
