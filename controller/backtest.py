@@ -27,7 +27,7 @@ from gates.backtest import EQUAL, Injection, Simulation, impossible, moments
 from gates.backtest_service import Service, observe
 from gates.codec import encode
 from gates.evidence import Look
-from gates.exact import share_bounds
+from gates.exact import median_bounds, share_bounds
 from gates.panel import Panel
 from gates.policy import GatePolicy
 from gates.wording import pct
@@ -91,7 +91,8 @@ class Found:
     """What became of the releases of one scenario.
 
     The false-alarm rate is ``rolled_back`` of the equal candidate; the miss rate is ``promoted`` of a harmful one.
-    ``seconds_to_decide`` are the 10th, 50th and 90th percentile over the releases that were decided.
+    ``seconds_to_decide`` are the 10th, 50th and 90th percentile over the releases that were decided, and
+    ``median_interval_s`` holds the true median at 95 % (order statistics; none of less than six releases).
     """
 
     scenario: Scenario
@@ -99,6 +100,7 @@ class Found:
     rolled_back: Rate
     not_proven: Rate
     seconds_to_decide: tuple[float, float, float] | None
+    median_interval_s: tuple[float, float] | None
     blamed: tuple[tuple[str, int], ...]  # gate, and how many releases it failed; most first
 
 
@@ -315,6 +317,7 @@ def _found(scenario: Scenario, ended: Sequence[Ended]) -> Found:
         rolled_back,
         not_proven,
         seconds_to_decide=_percentiles(decided),
+        median_interval_s=median_bounds(decided, 1 - LEVEL),
         blamed=tuple(sorted(blamed.items(), key=lambda item: (-item[1], item[0]))),
     )
 

@@ -1,6 +1,8 @@
 """The exact tests of a deadline that was fixed before the release started: one look, no sequence."""
 
-from scipy.special import betainc, betaincinv
+from collections.abc import Sequence
+
+from scipy.special import bdtr, betainc, betaincinv
 
 
 def upper_tail(successes: int, trials: int, probability: float) -> float:
@@ -15,3 +17,14 @@ def share_bounds(successes: int, trials: int, alpha: float) -> tuple[float, floa
     low = float(betaincinv(successes, trials - successes + 1, alpha / 2)) if successes > 0 else 0.0
     high = float(betaincinv(successes + 1, trials - successes, 1 - alpha / 2)) if successes < trials else 1.0
     return low, high
+
+
+def median_bounds(ordered: Sequence[float], alpha: float) -> tuple[float, float] | None:
+    """The two order statistics that hold the median with probability ``1 - alpha`` at least, whatever the distribution.
+
+    ``ordered``: in ascending order. ``None`` where even the smallest and the largest do not (below 6 at 95 %).
+    """
+    count, place = len(ordered), 0
+    while 2 * (place + 1) <= count and bdtr(place, count, 0.5) <= alpha / 2:
+        place += 1
+    return (ordered[place - 1], ordered[count - place]) if place else None

@@ -26,6 +26,11 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _row(table: Table, *cells: str) -> None:
+    """Cells as they are: the brackets of ``accuracy.shadow[lang:de]`` are no markup."""
+    table.add_row(*map(Text, cells))
+
+
 def _section(title: str, *parts: RenderableType) -> RenderableType:
     return Group(Text(title, style="bold underline"), *parts, Text())
 
@@ -37,7 +42,7 @@ def backtest_table(found: Backtest, service: Service, policy: ReleasePolicy) -> 
     table.columns[-1].justify = "left"
     for row in found.found:
         if not row.scenario.skipped:
-            table.add_row(row.scenario.name, *_shares(row), *_times(row), _blamed(row))
+            _row(table, row.scenario.name, *_shares(row), *_times(row), _blamed(row))
     return Group(
         _section(f"{policy.model}: {_seen(service)}", Text(_played(found, policy))),
         table,
@@ -83,12 +88,19 @@ def _notes(found: Backtest, policy: ReleasePolicy) -> Iterator[str]:
             allowed = f"the policy allows {pct(policy.gates.rollback_alpha)}"
             yield f"False alarms: {_rate(row.rolled_back)} equal candidates rolled back; {allowed}."
         elif row.scenario.harmful and not row.scenario.skipped:
-            yield f"Missed, {row.scenario.name}: {_rate(row.promoted)} promoted."
+            yield f"Missed, {row.scenario.name}: {_rate(row.promoted)} promoted{_median(row)}."
     for row in found.found:
         if row.scenario.skipped:
             yield f"Not played, {row.scenario.name}: {row.scenario.skipped}."
         elif row.scenario.tolerated:
             yield f"No miss if promoted, {row.scenario.name}: {row.scenario.tolerated}."
+
+
+def _median(row: Found) -> str:
+    if row.seconds_to_decide is None or row.median_interval_s is None:
+        return ""
+    low, high = map(duration, row.median_interval_s)
+    return f"; half decided within {duration(row.seconds_to_decide[1])} ({low} to {high})"
 
 
 def _rate(rate: Rate) -> str:
@@ -119,7 +131,7 @@ def _traffic(found: ReleasePlan) -> RenderableType:
     table.show_header = False
     table.columns[2].justify = "left"
     for known in found.traffic:
-        table.add_row(_TRAFFIC_WORDS.get(known.name, f"requests in {known.name}"), _amount(known), known.source)
+        _row(table, _TRAFFIC_WORDS.get(known.name, f"requests in {known.name}"), _amount(known), known.source)
     return table
 
 
@@ -152,7 +164,7 @@ def _steps(found: ReleasePlan) -> RenderableType:
     table = _table("step", "share", "lasts", "until")
     table.columns[3].justify = "left"
     for step in found.steps:
-        table.add_row(step.name, _share(step), _when(step.seconds), step.until)
+        _row(table, step.name, _share(step), _when(step.seconds), step.until)
     return table
 
 
@@ -170,7 +182,7 @@ def _promoted(found: ReleasePlan) -> str:
 def _gates(found: ReleasePlan) -> RenderableType:
     table = _table("gate", "no change: passes after", "chance in time", "at its margin: fails after", "chance in time")
     for gate in found.gates:
-        table.add_row(gate.gate, *_forecast(gate))
+        _row(table, gate.gate, *_forecast(gate))
     return table
 
 
@@ -181,7 +193,7 @@ def _forecast(gate: GatePlan) -> tuple[str, str, str, str]:
 def _ends(found: ReleasePlan) -> RenderableType:
     table = _table("candidate", "promoted", "rolled back", "not proven")
     for ends in found.ends:
-        table.add_row(ends.candidate, *map(_chance, (ends.promoted, ends.rolled_back, ends.not_proven)))
+        _row(table, ends.candidate, *map(_chance, (ends.promoted, ends.rolled_back, ends.not_proven)))
     return table
 
 

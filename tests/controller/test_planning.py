@@ -13,7 +13,7 @@ from controller.core.policy import ReleasePolicy, Step
 from controller.errors import UsageError
 from controller.planning import LIKELY, ReleasePlan, as_document, forecast, traffic_known
 from gates.planner import Traffic
-from gates.policy import PairedAccuracyPolicy
+from gates.policy import PairedAccuracyPolicy, SlicePolicy
 from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded, write_evidence, write_policy
 
@@ -190,6 +190,18 @@ def test_the_command_tells_a_person(tmp_path: Path) -> None:
     for words in ("20 a second  given", "as bad as latency.p95's margin", "not in time", "What would help",
                   "• label 25 % of the disagreements: after "):  # fmt: skip
         assert words in result.stdout
+
+
+def test_slices_are_told_by_name(tmp_path: Path) -> None:
+    """Brackets are no markup; a slice that no evidence shows is assumed, and said to be."""
+    sliced = replace(POLICY, gates=replace(POLICY.gates, slices=(SlicePolicy("lang:de"),)))
+    result = invoke(tmp_path, "--requests-per-s", "20", policy=sliced)
+    assert result.exit_code == 0
+    assert "accuracy.shadow[lang:de]" in result.stdout
+    assert "requests in slice lang:de" in result.stdout
+    (whole,) = [gate for gate in forecast(sliced, TRAFFIC).gates if gate.gate == "accuracy.shadow[lang:de]"]
+    assert whole.fail_chance < 1
+    assert "accuracy.shadow[lang:de]" not in {trouble.gate for trouble in forecast(sliced, TRAFFIC).troubles}
 
 
 def test_the_command_takes_what_is_not_given_from_evidence(tmp_path: Path) -> None:

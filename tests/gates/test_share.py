@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.stats import binom
 
-from gates.exact import share_bounds, upper_tail
+from gates.exact import median_bounds, share_bounds, upper_tail
 from gates.numerics import log_mean_exp
 from gates.share import ShareState, above, below
 
@@ -48,3 +48,16 @@ def test_exact_bounds_and_tail_agree_with_the_binomial():
     assert binom.cdf(7, 20, high) == pytest.approx(0.01, rel=1e-6)
     assert share_bounds(0, 20, 0.02)[0] == 0.0
     assert share_bounds(20, 20, 0.02)[1] == 1.0
+
+
+@pytest.mark.parametrize("count", [6, 7, 40, 201])
+def test_bounds_of_a_median_hold_it_as_often_as_they_say_and_no_tighter_ones_do(count):
+    """Exact: the median lies between two order statistics as often as a fair coin falls in between."""
+    low, high = median_bounds(range(1, count + 1), 0.05)
+    assert low + high == count + 1
+    assert 1 - 2 * binom.cdf(low - 1, count, 0.5) >= 0.95 > 1 - 2 * binom.cdf(low, count, 0.5)
+
+
+def test_few_values_do_not_bound_a_median():
+    assert median_bounds([1.0, 2.0, 3.0, 4.0, 5.0], 0.05) is None
+    assert median_bounds([], 0.05) is None
