@@ -27,6 +27,7 @@ class Settings:
     sticky_header: str | None = None
     capture_ratio: float = 1.0
     capture_text: bool = False
+    require_tokens: bool = False  # of clients that ask replicas, and of who writes to the interface
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
@@ -87,6 +88,25 @@ class Home:
     @property
     def deployments(self) -> Path:
         return self.path / "deployments"
+
+    @property
+    def tokens(self) -> Path:
+        """Digests of the clients' tokens, for replicas: see `python -m serving.access`."""
+        return self.path / "tokens.json"
+
+    @property
+    def own_token(self) -> Path:
+        """What Serin itself shows to replicas."""
+        return self.path / "serin.token"
+
+    @property
+    def api_token(self) -> Path:
+        """What label sources, pipelines and replicas show to the controller."""
+        return self.path / "api.token"
+
+    @property
+    def digest_key(self) -> Path:
+        return self.path / "digest.key"
 
     @property
     def logs(self) -> Path:

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from controller.adapters.files import replace_file
@@ -18,17 +18,20 @@ RETENTION_SIZE: Final = "1GB"
 DISCOVERED_WITHIN: Final = "500ms"  # by default a new target waits up to 5 s for its first scrape
 
 
-def prometheus_config(directory: Path, targets_dir: Path, *, scrape_interval_s: float = 1.0) -> Path:
+def prometheus_config(
+    directory: Path, targets_dir: Path, *, scrape_interval_s: float = 1.0, token_file: Path | None = None
+) -> Path:
     """Write the configuration (JSON, which YAML contains) and return its path.
 
     A target's own ``model`` and ``model_version`` labels win over those of discovery (``honor_labels``); discovery
     gives them all the same, so that ``up`` carries them. All samples of a scrape bear its time (no timestamps of the
-    target's), which is what lets counters of one process be compared as one snapshot.
+    target's), which is what lets counters of one process be compared as one snapshot. ``token_file`` holds the bearer
+    token that targets ask for.
     """
     interval = f"{round(scrape_interval_s * 1000)}ms"
     targets_dir.mkdir(parents=True, exist_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
-    scrape = {
+    scrape: dict[str, Any] = {
         "job_name": "serin",
         "honor_labels": True,
         "honor_timestamps": False,
@@ -36,6 +39,8 @@ def prometheus_config(directory: Path, targets_dir: Path, *, scrape_interval_s: 
         "follow_redirects": False,
         "file_sd_configs": [{"files": [str(targets_dir.resolve() / "*.json")], "refresh_interval": "5s"}],
     }
+    if token_file is not None:
+        scrape["authorization"] = {"type": "Bearer", "credentials_file": str(token_file.resolve())}
     document = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "scrape_configs": [scrape],

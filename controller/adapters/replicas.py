@@ -1,6 +1,7 @@
 """Questions to a running replica over HTTP."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,12 +10,16 @@ from controller.errors import PermanentError, TransientError
 from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE, TRAFFIC_HEADER, Traffic
 
 _SOURCE = "deployments"
+# Our token or our rate: nothing that the candidate has done.
+_ABOUT_US = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 
 
 class HttpReplicas:
     """Implements the port ``Replicas``. Its requests are marked as shadow traffic: no user waits for them."""
 
-    def __init__(self, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, *, timeout_s: float = 30.0, token_file: Path | None = None) -> None:
+        """``token_file`` holds the bearer token to show; it is read for each request, so that it may be renewed."""
+        self._token_file = token_file
         self._client = httpx.Client(
             timeout=timeout_s, trust_env=False, headers={TRAFFIC_HEADER: Traffic.SHADOW.value}, follow_redirects=False
         )
@@ -36,12 +41,17 @@ class HttpReplicas:
             raise PermanentError(f"{url} gives no class probabilities: the task of its version is another one")
         return [prediction["probabilities"] for prediction in predictions]
 
+    def _headers(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        return {"authorization": f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"}
+
     def _ask(self, method: str, url: str, body: object = None) -> Any:
         try:
-            response = self._client.request(method, url, json=body)
-        except httpx.HTTPError as error:
+            response = self._client.request(method, url, json=body, headers=self._headers())
+        except (httpx.HTTPError, OSError) as error:
             raise TransientError(_SOURCE, f"{url} did not answer: {error}") from error
-        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code in _ABOUT_US:
             raise TransientError(_SOURCE, f"{url} answered {response.status_code}: {response.text[:200]}")
         if response.is_error:
             raise PermanentError(f"{url} refused the request with {response.status_code}: {response.text[:200]}")

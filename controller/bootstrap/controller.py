@@ -15,6 +15,7 @@ from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.store import Store
 from controller.api.app import ApiPorts, create_app
 from controller.api.server import serve
+from controller.bootstrap.access import access_flags, api_token, prepare_access
 from controller.bootstrap.stores import policies_of, store_of
 from controller.packages import PackageStore
 from controller.perform import World
@@ -33,6 +34,7 @@ class Controller:
     store: Store
     replicas: HttpReplicas
     settings: Settings
+    api_token: str | None  # what who writes to the interface must show
 
     def close(self) -> None:
         self.replicas.close()
@@ -57,7 +59,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> AbstractCo
         wake=wake,
     )
     secret = settings.webhook_secret
-    app = create_app(ports, webhook_secret=secret.encode() if secret else None)
+    app = create_app(ports, token=controller.api_token, webhook_secret=secret.encode() if secret else None)
     return serve(app, "127.0.0.1", settings.api_port)
 
 
@@ -71,7 +73,8 @@ def build(home: Home) -> Controller:
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
     traffic = EnvoyTraffic(home.envoy, RouteOptions(sticky_header=settings.sticky_header))
-    replicas = HttpReplicas()
+    prepare_access(home, settings)
+    replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
     world = World(
         clock=clock,
         traffic=traffic,
@@ -84,7 +87,7 @@ def build(home: Home) -> Controller:
     )
     watch = RegistryWatch(registry, packages, clock)
     reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch)
-    return Controller(reconciler, watch, store, replicas, settings)
+    return Controller(reconciler, watch, store, replicas, settings, api_token(home, settings))
 
 
 def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: SystemClock) -> LocalProcesses:
@@ -94,6 +97,7 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: S
         *("--capture-ratio", f"{settings.capture_ratio:g}"),
         *("--threads", str(settings.replica_threads)),
         *(["--capture-text"] if settings.capture_text else []),
+        *access_flags(home, settings),
     ]
 
     def announce(model: str, version: str, url: str) -> None:

@@ -15,6 +15,7 @@ from controller.adapters.processes import end_recorded
 from controller.adapters.processes_os import end_process
 from controller.adapters.prometheus_server import prometheus_command, prometheus_config, prometheus_ready_url
 from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers, refuse_second, running_supervisor
+from controller.bootstrap.access import prepare_access
 from controller.errors import PermanentError
 from controller.settings import Home, Settings
 from serving.contract import HEALTH_ROUTE
@@ -77,7 +78,11 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     """What `serin up` keeps running on this machine, in the order of its start."""
     home.logs.mkdir(parents=True, exist_ok=True)
     home.policies.mkdir(parents=True, exist_ok=True)
-    prometheus_config(home.prometheus, home.targets, scrape_interval_s=settings.scrape_interval_s)
+    prepare_access(home, settings)
+    token_file = home.own_token if settings.require_tokens else None
+    prometheus_config(
+        home.prometheus, home.targets, scrape_interval_s=settings.scrape_interval_s, token_file=token_file
+    )
     write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port)
     specs = []
     if settings.registry_url is None:

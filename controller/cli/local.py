@@ -33,6 +33,13 @@ def up(
             "--capture-text/--no-capture-text", help="Whether to keep sampled texts, so that label requests show them."
         ),
     ] = None,
+    require_tokens: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-tokens/--no-require-tokens",
+            help="Whether clients must show a bearer token; `python -m serving.access new` makes them.",
+        ),
+    ] = None,
     sticky_header: Annotated[str | None, typer.Option(help="Requests with one value of it keep their version.")] = None,
     webhook_secret_file: Annotated[
         Path | None, typer.Option(help="File with the secret that MLflow signs its webhooks with.")
@@ -54,6 +61,7 @@ def up(
         "registry_url": registry,
         "gateway_port": gateway_port,
         "capture_text": capture_text,
+        "require_tokens": require_tokens,
         "sticky_header": sticky_header,
         "webhook_secret": _secret(webhook_secret_file),
     }

@@ -1,0 +1,152 @@
+"""Tokens along the whole path: clients through Envoy to both versions, probes, scrapes, samples to the controller."""
+
+import json
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.prometheus_server import prometheus_config
+from controller.adapters.replicas import HttpReplicas
+from controller.api.app import create_app
+from controller.api.server import serve
+from controller.bootstrap.access import access_flags, prepare_access
+from controller.core.traffic import Mirror, TrafficTable
+from controller.errors import TransientError, UsageError
+from controller.settings import Home, Settings
+from serving.access.tokens import changing, new_token, read_tokens, utc_now
+from serving.artifact import read_manifest
+from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
+from serving.packaging import build_package
+from tests.controller.api_support import World
+from tests.controller.envoy_support import running_envoy
+from tests.serving.conftest import CHECKPOINT
+from tests.serving.replica import Replica, replica, until
+
+REQUIRED = Settings(require_tokens=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def test_secrets_are_made_once_and_are_their_owners_alone(home: Home) -> None:
+    prepare_access(home, REQUIRED)
+    files = (home.tokens, home.own_token, home.api_token, home.digest_key)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    before = [file.read_text() for file in files]
+    prepare_access(home, REQUIRED)
+    assert [file.read_text() for file in files] == before
+    assert home.own_token.read_text().strip() not in home.tokens.read_text()
+
+
+def test_without_required_tokens_there_is_a_digest_key_and_no_more(home: Home) -> None:
+    prepare_access(home, Settings())
+    assert [file.name for file in home.path.iterdir()] == ["digest.key"]
+    assert access_flags(home, Settings()) == ["--digest-key-file", str(home.digest_key)]
+
+
+def test_a_revoked_token_of_serins_own_is_made_anew_and_others_are_kept(home: Home) -> None:
+    prepare_access(home, REQUIRED)
+    with changing(home.tokens) as entries:
+        entries[:] = [new_token("alice", utc_now())[0]]
+    prepare_access(home, REQUIRED)
+    assert [entry.name for entry in read_tokens(home.tokens).tokens] == ["alice", "serin"]
+
+
+def test_a_damaged_token_file_is_said_and_left(home: Home) -> None:
+    prepare_access(home, REQUIRED)
+    home.tokens.write_text("{")
+    with pytest.raises(UsageError, match=r"tokens\.json"):
+        prepare_access(home, REQUIRED)
+    assert home.tokens.read_text() == "{"
+
+
+def test_prometheus_shows_the_token_of_a_file(home: Home) -> None:
+    """By file, so that it stands in no configuration and may change."""
+    document = json.loads(prometheus_config(home.prometheus, home.targets, token_file=home.own_token).read_text())
+    (scrape,) = document["scrape_configs"]
+    assert scrape["authorization"] == {"type": "Bearer", "credentials_file": str(home.own_token.resolve())}
+    plain = json.loads(prometheus_config(home.prometheus, home.targets).read_text())
+    assert "authorization" not in plain["scrape_configs"][0]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("packages") / "tiny"
+    build_package(CHECKPOINT, directory)
+    return directory
+
+
+@pytest.fixture
+def guarded(home: Home, package: Path) -> Iterator[tuple[Replica, Replica, World]]:
+    """Two versions as the controller starts them, and its interface, which asks for a token, too."""
+    home.logs.mkdir(parents=True)
+    prepare_access(home, REQUIRED)
+    world = World()
+    with serve(create_app(world.ports(), token=home.api_token.read_text().strip())) as api:
+        flags = [*access_flags(home, REQUIRED), "--capture-url", api]
+        with replica(package, *flags, version="6") as v6, replica(package, *flags, version="7") as v7:
+            yield v6, v7, world
+
+
+@pytest.mark.integration
+def test_a_clients_token_reaches_both_versions_and_their_answers_the_controller(
+    guarded: tuple[Replica, Replica, World], home: Home, tmp_path: Path
+) -> None:
+    v6, v7, world = guarded
+    entry, token = new_token("shop", utc_now())
+    with changing(home.tokens) as entries:
+        entries.append(entry)
+    own = {"authorization": f"Bearer {home.own_token.read_text().strip()}"}
+
+    def counted(of: Replica, code: int, traffic: str) -> bool:
+        text = httpx.get(of.url + METRICS_ROUTE, headers=own, trust_env=False).text
+        wanted = (f'code="{code}"', f'traffic="{traffic}"')
+        return any(
+            line.startswith(REQUESTS_METRIC) and all(part in line for part in wanted) for line in text.splitlines()
+        )
+
+    (tmp_path / "envoy").mkdir()
+    with running_envoy(tmp_path / "envoy") as envoy:
+        traffic = EnvoyTraffic(tmp_path / "envoy")
+        traffic.set_endpoint("intent", "6", v6.url)
+        traffic.set_endpoint("intent", "7", v7.url)
+        table = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)
+        traffic.write(replace(table, mirror=Mirror("7", 100.0)))
+        until(lambda: envoy.post().status_code == 401, "who shows no token is refused through the gateway too")
+        until(lambda: counted(v7, 401, "shadow"), "and so is the copy of his request")
+        shown = {"authorization": f"Bearer {token}"}
+        until(lambda: envoy.post(headers=shown).status_code == 200, "who shows a token is answered")
+        until(lambda: counted(v7, 200, "shadow"), "and the copy of his request, too")
+    until(
+        lambda: {one.version for one in world.samples._predictions.values()} == {"6", "7"},
+        "both versions' answers are sampled",
+    )
+    until(lambda: "shop" in (home.logs / "access.log").read_text(), "the access log names the client")
+    assert CAPTURED_METRIC in httpx.get(v6.url + METRICS_ROUTE, headers=own, trust_env=False).text
+
+
+@pytest.mark.integration
+def test_the_controllers_questions_carry_its_token(
+    guarded: tuple[Replica, Replica, World], home: Home, package: Path, tmp_path: Path
+) -> None:
+    v6, _, _ = guarded
+    replicas = HttpReplicas(token_file=home.own_token)
+    assert replicas.fingerprint(v6.url) == read_manifest(package)[1]
+    assert len(replicas.token_ids(v6.url, ["refund"])) == 1
+    assert len(replicas.probabilities(v6.url, ["refund"])) == 1
+    replicas.close()
+
+    stranger = tmp_path / "other.token"
+    stranger.write_text("serin_nobodys")
+    for token_file in (None, stranger, tmp_path / "missing"):
+        replicas = HttpReplicas(token_file=token_file)
+        with pytest.raises(TransientError):  # it says something about us, nothing about the candidate
+            replicas.fingerprint(v6.url)
+        replicas.close()
