@@ -18,6 +18,7 @@ from tests.bench.served.store import Store
 
 PAGES: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 MEMORY_MB: Final = 350.0
+QUICK_RATIO: Final = 1 / 3
 
 Parts = dict[str, Callable[[], Iterable[Bar]]]
 
@@ -45,6 +46,7 @@ def parts(served: Models) -> Parts:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__)
     parser.add_argument("--only", action="append", metavar="PART", help="this part alone; repeat for several")
+    parser.add_argument("--quick", action="store_true", help="a first impression from a third of the texts")
     parser.add_argument("--again", action="store_true", help="measure anew what an earlier run has measured")
     asked = parser.parse_args()
     if find_spec("onnx") is None:
@@ -53,15 +55,15 @@ def main() -> int:
     if (missing := rivals.how_to_prepare()) is not None:
         print(missing)
     about = machine()
-    store = Store(RESULTS / "serving-parts")
+    store = Store(RESULTS / ("serving-parts-quick" if asked.quick else "serving-parts"))
     if asked.again:
         store.forget()
-    served = models(RESULTS / "serving-models")
+    served = models(RESULTS / "serving-models", QUICK_RATIO if asked.quick else 1.0)
     every = parts(served)
     if unknown := set(asked.only or ()) - set(every):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     rows = [row for name in every if name in (asked.only or every) for row in store.rows(name, every[name])]
-    if not asked.only and missing is None:
+    if not (asked.only or asked.quick) and missing is None:
         print(page.write(rows, about, served, PAGES))
     return report("serving", [*rows, *about])
 

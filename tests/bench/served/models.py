@@ -69,15 +69,15 @@ def few(texts: Sequence[str], count: int) -> list[str]:
     return [by_length[int((at + 0.5) * step)] for at in np.random.default_rng(0).permutation(count)]
 
 
-def models(folder: Path) -> Models:
-    """Built into ``folder`` unless they are there already."""
+def models(folder: Path, texts_ratio: float = 1.0) -> Models:
+    """Built into ``folder`` unless they are there already; asked this part of the texts."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             _build(Path(temporary) / "models")
             (Path(temporary) / "models").rename(folder)
-    texts = texts_of()
-    full = few(texts, _FULL_TEXTS)
+    texts = few(texts_of(), int(_TEXTS * texts_ratio))
+    full = few(texts, int(_FULL_TEXTS * texts_ratio))
     return Models(
         int8=Subject("66 M int8", folder / "full", folder / "packages" / "int8", full, 1, 1000.0, 1),
         fp32=Subject("66 M fp32", folder / "full", folder / "packages" / "fp32", full, 1, 1000.0, 1),
