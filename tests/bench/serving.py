@@ -5,6 +5,7 @@ A full run writes ``docs/benchmarks/serving.md``.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a first impression from a third of the texts")
     parser.add_argument("--again", action="store_true", help="measure anew what an earlier run has measured")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of what ends the servers
     if find_spec("onnx") is None:
         print("bench serving builds a full-size graph with onnx, which is not installed: pip install 'serin[export]'")
         return 2
