@@ -33,7 +33,7 @@ from tests.bench.served.models import MODEL, VERSION, Models, Subject
 from tests.controller.envoy_support import eventually, running_envoy
 from tests.serving.replica import REPOSITORY, Replica, end, replica, until
 
-ROUNDS: Final = 5
+ROUNDS: Final = 4
 STARTS: Final = 5
 HOPS: Final = 5
 OVERLOAD: Final = 3

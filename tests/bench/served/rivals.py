@@ -22,14 +22,15 @@ from serving.contract import PREDICT_ROUTE
 from serving.engine import Engine
 from tests.bench._table import Bar
 from tests.bench.served.measure import Speed, Target, at_rate, median, pooled, saturated
-from tests.bench.served.models import Subject
+from tests.bench.served.models import Subject, few
 from tests.bench.served.own import ONE_THREAD, target_of
 from tests.serving.replica import REPOSITORY, replica, until
 
 ENVIRONMENT: Final = "SERIN_RIVALS"
 PREPARE: Final = "tests/bench/rivals/prepare.sh"
 _DEFAULT: Final = REPOSITORY / "build" / "bench" / "rivals"
-ROUNDS: Final = 3
+ROUNDS: Final = 2
+TEXTS_MAX: Final = 400  # of one measurement: the slowest answers under a hundred a second
 CHECKED: Final = 20  # answers compared before anything is timed
 TOLERANCE: Final = 1e-4  # of a probability: sums are only taken in another order
 _APPS: Final = "tests.bench.rivals"
@@ -156,6 +157,7 @@ def _family(subject: Subject) -> str:
 
 def _measured(rival: Rival, subjects: Sequence[Subject]) -> list[_Speeds]:
     first = subjects[0]
+    texts = few(first.texts, min(len(first.texts), TEXTS_MAX))
     found = [_Speeds([], []) for _ in range(len(subjects) + 1)]
     with ExitStack() as stack:
         theirs = stack.enter_context(_running(rival, first))
@@ -165,13 +167,13 @@ def _measured(rival: Rival, subjects: Sequence[Subject]) -> list[_Speeds]:
         _check_answers(rival, theirs, subjects)
         targets = (theirs, *ours)
         for target in targets:
-            saturated(target, first.texts[:64], 1)
+            saturated(target, texts[:32], 1)
         for _ in range(ROUNDS):
             for target, speeds in zip(targets, found, strict=True):
-                speeds.full.append(saturated(target, first.texts, first.passes))
+                speeds.full.append(saturated(target, texts, 1))
             rate_per_s = found[0].full[-1].per_s / 2
             for target, speeds in zip(targets, found, strict=True):
-                speeds.half.append(at_rate(target, first.texts, 1, rate_per_s))
+                speeds.half.append(at_rate(target, texts, 1, rate_per_s))
         for target, speeds in zip(targets, found, strict=True):
             speeds.memory_mb = target.memory_mb()
     return found
