@@ -1,7 +1,7 @@
 """From a checkpoint to a registered version."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,12 +64,10 @@ def register(registry: Registrar, checkpoint: Path, order: Order) -> tuple[Regis
         UsageError: the checkpoint cannot be packaged as was ordered; says which file and why.
         TransientError: the registry does not answer.
     """
-    if order.candidate and (problem := judged_task(order.rules.task)) is not None:
-        raise UsageError(f"{problem} Leave --candidate out.")
     with tempfile.TemporaryDirectory(prefix="serin-package-") as folder:
         package = Path(folder) / "package"
         with _refusals(checkpoint):
-            manifest = _built(registry, checkpoint, order, package)
+            manifest = _built(checkpoint, package, _original(registry, checkpoint, order, Path(folder)), order)
         tags = {VARIANT_TAG: str(manifest.variant), TASK_TAG: str(manifest.rules.task)}
         if order.variant_of is not None:
             tags[VARIANT_OF_TAG] = order.variant_of
@@ -88,25 +86,41 @@ def _refusals(checkpoint: Path) -> Iterator[None]:
         raise UsageError(f"{checkpoint} cannot become a version: {error}") from error
 
 
-def _built(registry: Registrar, checkpoint: Path, order: Order, package: Path) -> Manifest:
-    if order.variant_of is None:
-        return build_package(checkpoint, package, variant=order.variant, rules=order.rules)
-    whose = f"{order.model} version {order.variant_of}"
-    original = registry.fetch(registry.version(order.model, order.variant_of), package.with_name("original"))
-    try:
-        manifest = verify(original)
-    except ArtifactError as error:
-        raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
-    _check_is_variant(manifest, checkpoint, order.variant, whose)
-    _, fingerprint = read_manifest(original)
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """What a variant takes over from the version whose weights it has."""
+
+    fingerprint: str
+    golden_texts: Sequence[str]
+    rules: AnswerRules
+
+
+def _built(checkpoint: Path, package: Path, original: _Original | None, order: Order) -> Manifest:
+    rules = original.rules if original is not None else order.rules
+    if order.candidate and (problem := judged_task(rules.task)) is not None:
+        raise UsageError(f"{problem} Leave --candidate out.")
     return build_package(
         checkpoint,
         package,
-        golden_texts=[golden.text for golden in manifest.golden],
+        golden_texts=original.golden_texts if original is not None else None,
         variant=order.variant,
-        variant_of=fingerprint,
-        rules=manifest.rules,
+        variant_of=original.fingerprint if original is not None else None,
+        rules=rules,
     )
+
+
+def _original(registry: Registrar, checkpoint: Path, order: Order, folder: Path) -> _Original | None:
+    """None where the version is no variant of another."""
+    if order.variant_of is None:
+        return None
+    whose = f"{order.model} version {order.variant_of}"
+    directory = registry.fetch(registry.version(order.model, order.variant_of), folder / "original")
+    try:
+        manifest = verify(directory)
+    except ArtifactError as error:
+        raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
+    _check_is_variant(manifest, checkpoint, order.variant, whose)
+    return _Original(read_manifest(directory)[1], [golden.text for golden in manifest.golden], manifest.rules)
 
 
 def _check_is_variant(manifest: Manifest, checkpoint: Path, variant: Variant, whose: str) -> None:

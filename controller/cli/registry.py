@@ -44,11 +44,13 @@ def register_checkpoint(
     ] = None,
     long_texts: Annotated[
         LongTexts | None,
-        typer.Option(help="Texts beyond the model's limit: truncate, or the mean or max over windows. Else: truncate."),
+        typer.Option(
+            help="Texts beyond the model's limit: truncate, if nothing else, or the mean or max over windows."
+        ),
     ] = None,
     overlap_tokens: Annotated[
         int | None,
-        typer.Option(help=f"Tokens that a window shares with the one before it. [default: {OVERLAP_TOKENS}]"),
+        typer.Option(help=f"Tokens that a window shares with the one before it; {OVERLAP_TOKENS}, if nothing else."),
     ] = None,
     normalise: Annotated[bool, typer.Option("--normalise", help="Give embeddings an L2 norm of 1.")] = False,
     registry: Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")] = None,
@@ -56,7 +58,8 @@ def register_checkpoint(
 ) -> None:
     """Package a checkpoint (files, ONNX graph, manifest with golden token ids) and log it as a new version.
 
-    A checkpoint without model.onnx is exported, which needs the extra `export` (torch); nothing else does.
+    A checkpoint without model.onnx is exported, which needs the extra `export` (torch, onnx). A version of another task
+    than sequence-classification can be served, not released.
 
     Example: serin register checkpoints/v7 --model intent --variant int8 --of 7 --candidate
     """

@@ -16,6 +16,7 @@ from controller.preflight import judge_replica
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.suite import judge_suite
+from serving import graphs
 from serving.artifact import Variant, read_manifest, verify
 from serving.rules import Aggregate, AnswerRules, Task, Windows
 from suites.cases import load
@@ -100,6 +101,23 @@ def test_what_has_no_classes_is_registered_but_never_a_candidate(registry: Keepi
     _, manifest = register(registry, states, Order("vectors", rules=rules))
     assert registry.tags_of["vectors", "1"]["serin.task"] == "embedding"
     assert manifest.labels == ()
+
+
+def test_a_variant_of_what_has_no_classes_is_no_candidate_either(registry: KeepingRegistry, tmp_path: Path) -> None:
+    """The rules are the original's, whatever was said."""
+    states = embedding_checkpoint(tmp_path / "states")
+    register(registry, states, Order("vectors", rules=AnswerRules(Task.EMBEDDING)))
+    with pytest.raises(UsageError, match="Leave --candidate out"):
+        register(registry, states, Order("vectors", Variant.INT8, variant_of="1", candidate=True))
+
+
+def test_without_onnx_a_variant_says_what_to_install(
+    registry: KeepingRegistry, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"cannot become a version: the variant int8 needs onnx.*pip install"):
+        register(registry, checkpoint, Order("intent", Variant.INT8))
+    assert registry.models() == []
 
 
 def test_a_release_of_what_has_no_classes_fails_at_preflight(registry: KeepingRegistry, tmp_path: Path) -> None:
