@@ -127,6 +127,28 @@ class CounterCursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What one version's texts were like and what its replicas used, since a cursor; ``None``: nobody measured it.
+
+    Counts are of all its traffic, sums over its replicas; ratios and the depth are those of the worst replica.
+    """
+
+    replicas: int
+    token_counts: tuple[int, ...] = ()  # texts of live requests, by ``MetricCounts.token_edges``
+    texts: int | None = None
+    tokens: int | None = None
+    unknown_tokens: int | None = None
+    truncated: int | None = None
+    cold_requests: int | None = None
+    worker_restarts: int | None = None
+    busy_s: float | None = None  # time spent computing
+    memory_ratio: float | None = None  # at its highest, of what the replica may use
+    cpu_ratio: float | None = None  # of the cores that the replica may use
+    queue_depth: float | None = None  # on average
+    tokenizer: str = ""  # SHA-256 of the running tokenizer's file; several, where replicas differ
+
+
+@dataclass(frozen=True, slots=True)
 class MetricCounts:
     """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero."""
 
@@ -134,6 +156,8 @@ class MetricCounts:
     shadow: Mapping[str, ArmCounts]
     latency_edges_ms: tuple[float, ...]
     cursor: CounterCursor
+    usage: Mapping[str, Usage]
+    token_edges: tuple[int, ...]
 
 
 class Metrics(Protocol):
@@ -146,6 +170,15 @@ class Metrics(Protocol):
         Raises:
             TransientError: not reachable, or a version's samples are missing, stale, partial or not finite: then
                 nothing is known of the window, and the same cursor must be used again.
+        """
+
+    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
+        """(Errors, requests) of all live requests to the model in each of the windows that end at ``at_s``.
+
+        Whatever versions served them. A window longer than the model has been watched tells of what was watched.
+
+        Raises:
+            TransientError: not reachable, or its answer cannot be used.
         """
 
 

@@ -1,6 +1,6 @@
 """What each version did, read from Prometheus: exact counts from raw samples, or an error, never a guess.
 
-Two instant queries a look, both at one explicit time, for raw samples of the counters and of ``up``. The targets have
+Two instant queries a look, both at one explicit time, for raw samples of counters, gauges and ``up``. The targets have
 to carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them; in a cluster, relabelling from the
 pod), with ``honor_labels`` on, so that ``up`` tells whose samples may be trusted.
 """
@@ -11,26 +11,30 @@ import math
 import re
 from collections import Counter as Counts
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from controller.adapters.prometheus_counters import (
+    AT_ENDS,
     BUCKET_METRIC,
+    TOKEN_BUCKET_METRIC,
     UP_METRIC,
     Counter,
     Life,
     Matrix,
     Target,
     Targets,
-    add_buckets,
+    add_ends,
     increments,
     read_targets,
 )
 from controller.adapters.prometheus_cursor import Mark, buckets, mark, read_marks, write_marks
 from controller.adapters.prometheus_http import SOURCE, PrometheusSession
+from controller.adapters.prometheus_usage import GAUGES, Gauges, Span, read_gauges, usage
 from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
 from gates.evidence import ArmCounts
-from serving.contract import MODEL_LABEL, REQUESTS_METRIC, VERSION_LABEL, Traffic
+from serving.contract import CODE_LABEL, MODEL_LABEL, REQUESTS_METRIC, TRAFFIC_LABEL, VERSION_LABEL, Traffic
 
 STALE_AFTER_SCRAPES: Final = 3
 _MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
@@ -68,34 +72,64 @@ class PrometheusMetrics:
                 series that is not one of those asked for.
         """
         marks = {} if cursor is None else read_marks(cursor.values)
-        targets = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
+        targets, gauges = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
         lives = {target.key: _lives(target, marks.get(target.key)) for target in targets.values()}
-        self._read_buckets(model, versions, targets, lives, at_s)
-        gained: dict[str, dict[Counter, float]] = {version: {} for version in versions}
+        minutes = {target.key: _error_minutes(target, marks.get(target.key)) for target in targets.values()}
+        self._read_ends(model, versions, targets, lives, at_s)
+        sums = {version: _Sum() for version in versions}
         for target in targets.values():
-            if not (seen := lives[target.key]):
-                continue
-            if cursor is not None:
-                left, first = marks.get(target.key), target.snapshots[seen[0].end_s]
-                _add(gained[target.version], increments(target, left.base(first) if left else {}, seen))
-            marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
-        edges = _edges(targets.values())
+            recent = at_s - target.last_scrape_s <= self._stale_after_s
+            left, seen = marks.get(target.key), lives[target.key]
+            gained: Mapping[Counter, float] = {}
+            if seen and cursor is not None:
+                gained = increments(target, left.base(target.snapshots[seen[0].end_s]) if left else {}, seen)
+                sums[target.version].add(gained, left, minutes[target.key])
+            if recent:
+                since_s = left.scraped_s if left else None
+                span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
+                sums[target.version].spans.append(span)
+            if seen:
+                last = {**(left.minutes if left else {}), **{k: max(at) for k, at in minutes[target.key].items() if at}}
+                marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s], last)
+        edges, token_edges = _edges(targets.values()), _token_edges(targets.values())
         return MetricCounts(
-            live={version: _arm(gained[version], Traffic.LIVE, edges) for version in versions},
-            shadow={version: _arm(gained[version], Traffic.SHADOW, edges) for version in versions},
+            live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
+            shadow={version: sums[version].arm(Traffic.SHADOW, edges) for version in versions},
             latency_edges_ms=tuple(round(float(edge) * 1000, _MS_DIGITS) for edge in edges[:-1]),
             cursor=CounterCursor(write_marks(marks), at_s),
+            usage={version: usage(sums[version].spans, sums[version].gained, token_edges) for version in versions},
+            token_edges=tuple(int(float(edge)) for edge in token_edges[:-1]),
         )
 
-    def _targets(self, model: str, versions: Sequence[str], since_s: float, at_s: float) -> Targets:
-        """The targets with their request counters, read back for ``since_s`` and a little more."""
+    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
+        """As the port says. Windows of hours are read as Prometheus sums them up (``increase``): a fraction of a
+        request more or less does not matter here, and days of raw samples would."""
+        live = f"{REQUESTS_METRIC}{{{MODEL_LABEL}={json.dumps(model)},{TRAFFIC_LABEL}={json.dumps(Traffic.LIVE)}}}"
+        sums = {window_s: f"sum by ({CODE_LABEL}) (increase({live}[{round(window_s)}s]))" for window_s in windows_s}
+        parts = [f'label_replace({query}, "window", "{window_s!r}", "", "")' for window_s, query in sums.items()]
+        answer = self._client.custom_query(" or ".join(parts), params={"time": f"{at_s:.3f}"})
+        found = dict.fromkeys(windows_s, (0, 0))
+        for series in cast("Matrix", answer):
+            number = float(series["value"][1])
+            if not 0 <= number < math.inf:
+                raise TransientError(SOURCE, f"requests of {model} are {number}, which no count can be")
+            errors, requests = found[float(series["metric"]["window"])]
+            failed = series["metric"].get(CODE_LABEL, "").startswith("5")
+            found[float(series["metric"]["window"])] = errors + round(number) * failed, requests + round(number)
+        return found
+
+    def _targets(
+        self, model: str, versions: Sequence[str], since_s: float, at_s: float
+    ) -> tuple[Targets, Mapping[str, Gauges]]:
+        """The targets with their request counters and gauges, read back for ``since_s`` and a little more."""
         lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
-        targets = read_targets(self._samples(model, versions, (UP_METRIC, REQUESTS_METRIC), lookback_s, at_s))
+        matrix = self._samples(model, versions, (UP_METRIC, REQUESTS_METRIC, *GAUGES), lookback_s, at_s)
+        targets = read_targets(matrix)
         for version in versions:
             self._require_fresh(version, [target for target in targets.values() if target.version == version], at_s)
-        return targets
+        return targets, read_gauges(matrix, targets)
 
-    def _read_buckets(
+    def _read_ends(
         self, model: str, versions: Sequence[str], targets: Targets, lives: Mapping[str, Sequence[Life]], at_s: float
     ) -> None:
         """Complete the snapshots that the lives end at; where nothing was unread, the last ones, for their edges."""
@@ -104,7 +138,7 @@ class PrometheusMetrics:
             for target in targets.values()
         }
         lookback_s = at_s - min(at_s for times in needed.values() for at_s in times)
-        add_buckets(targets, self._samples(model, versions, (BUCKET_METRIC,), lookback_s, at_s), needed)
+        add_ends(targets, self._samples(model, versions, tuple(AT_ENDS), lookback_s, at_s), needed)
 
     def _samples(
         self, model: str, versions: Sequence[str], metrics: Sequence[str], lookback_s: float, at_s: float
@@ -130,16 +164,45 @@ class PrometheusMetrics:
                 raise TransientError(SOURCE, f"version {version} does not answer scrapes: up is 0 for {target.key}")
 
 
+@dataclass(slots=True)
+class _Sum:
+    """What the targets of one version make together."""
+
+    gained: dict[Counter, float] = field(default_factory=dict)
+    clusters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Traffic, 0))
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, gained: Mapping[Counter, float], left: Mark | None, minutes: Mapping[str, set[int]]) -> None:
+        for counter, value in gained.items():
+            self.gained[counter] = self.gained.get(counter, 0.0) + value
+        for traffic, seen in minutes.items():
+            counted = left.minutes.get(traffic) if left else None
+            self.clusters[traffic] += len(seen - {counted})
+
+    def arm(self, traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
+        return _arm(self.gained, traffic, edges, self.clusters[traffic])
+
+
 def _lives(target: Target, left: Mark | None) -> list[Life]:
     """What is unread of the target; one that was never read before began at zero."""
-    if left is None:
-        return target.lives({}, -math.inf)
-    return target.lives(left.requests(), left.scraped_s)
+    if left is not None:
+        return target.lives(left.requests(), left.scraped_s)
+    lives = target.lives({}, -math.inf)
+    return [life._replace(began=life.began or not place) for place, life in enumerate(lives)]
 
 
-def _add(total: dict[Counter, float], more: Mapping[Counter, float]) -> None:
-    for counter, value in more.items():
-        total[counter] = total.get(counter, 0.0) + value
+def _error_minutes(target: Target, left: Mark | None) -> Mapping[str, set[int]]:
+    return target.error_minutes(left.requests(), left.scraped_s) if left else target.error_minutes({}, -math.inf)
+
+
+def _token_edges(targets: Iterable[Target]) -> tuple[str, ...]:
+    """The edges that all histograms of tokens have; none where they differ: lengths alone decide nothing."""
+    found = {
+        tuple(bucket.label for bucket in buckets(snapshot, TOKEN_BUCKET_METRIC) if bucket.traffic == Traffic.LIVE)
+        for target in targets
+        for snapshot in target.snapshots.values()
+    } - {()}
+    return found.pop() if len(found) == 1 else ()
 
 
 def _edges(targets: Iterable[Target]) -> tuple[str, ...]:
@@ -147,7 +210,7 @@ def _edges(targets: Iterable[Target]) -> tuple[str, ...]:
     found: set[tuple[str, ...]] = set()
     for shape in {frozenset(snapshot) for target in targets for snapshot in target.snapshots.values()}:
         by_traffic: dict[str, list[str]] = {}
-        for bucket in buckets(shape):
+        for bucket in buckets(shape, BUCKET_METRIC):
             by_traffic.setdefault(bucket.traffic, []).append(bucket.label)
         found.update(tuple(edges) for edges in by_traffic.values())
     if len(found) > 1:
@@ -160,7 +223,7 @@ def _edges(targets: Iterable[Target]) -> tuple[str, ...]:
     return edges
 
 
-def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
+def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[str], error_clusters: int) -> ArmCounts:
     codes = [
         (it.label, value) for it, value in counters.items() if (it.metric, it.traffic) == (REQUESTS_METRIC, traffic)
     ]
@@ -172,4 +235,5 @@ def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[st
         requests=int(sum(value for _, value in codes)),
         errors=int(sum(value for code, value in codes if code.startswith("5"))),
         latency_counts=latencies,
+        error_clusters=error_clusters,
     )

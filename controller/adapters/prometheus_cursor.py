@@ -2,51 +2,87 @@
 
 A cumulative histogram is a step function of its edge, so only its steps are kept: some 30 of 92 buckets. Entries read
 ``target|traffic|code=200`` and ``target|traffic|le=0.0242``; ``target||`` holds the time of the last scrape that was
-taken in.
+taken in, and ``target|traffic|minute=`` the last minute in which an error was counted.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.adapters.prometheus_counters import BUCKET_METRIC, OWN_LABEL, Counter, Snapshot
+from controller.adapters.prometheus_counters import (
+    BUCKET_METRIC,
+    BUCKETS,
+    TOKEN_BUCKET_METRIC,
+    TOKEN_SUM_METRIC,
+    Counter,
+    Snapshot,
+)
+from serving.contract import (
+    BUSY_METRIC,
+    CODE_LABEL,
+    COLD_REQUESTS_METRIC,
+    CPU_METRIC,
+    REQUESTS_METRIC,
+    TRUNCATED_METRIC,
+    UNKNOWN_TOKENS_METRIC,
+    WORKER_RESTARTS_METRIC,
+)
 
-_METRIC_OF: Final = {label: metric for metric, label in OWN_LABEL.items()}
+_NAMES: Final = {
+    REQUESTS_METRIC: CODE_LABEL,
+    BUCKET_METRIC: "le",
+    TOKEN_BUCKET_METRIC: "tokens_le",
+    TOKEN_SUM_METRIC: "tokens",
+    UNKNOWN_TOKENS_METRIC: "unknown",
+    TRUNCATED_METRIC: "truncated",
+    COLD_REQUESTS_METRIC: "cold",
+    WORKER_RESTARTS_METRIC: "workers",
+    BUSY_METRIC: "busy",
+    CPU_METRIC: "cpu",
+}
+_METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
+_MINUTE: Final = "minute"
 
 
 @dataclass(slots=True)
 class Mark:
-    """Where one target was left: the time of its last scrape, and its counters, of histograms the steps only."""
+    """Where one target was left: the time of its last scrape, its counters (of histograms the steps only), and by
+    traffic the last minute that had an error."""
 
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
+    minutes: dict[str, int] = field(default_factory=dict)
 
     def requests(self) -> dict[Counter, float]:
         """The request counters at the mark."""
-        return {counter: value for counter, value in self.steps.items() if counter.metric != BUCKET_METRIC}
+        return {counter: value for counter, value in self.steps.items() if counter.metric == REQUESTS_METRIC}
 
     def base(self, known: Snapshot) -> Snapshot:
-        """The counters at the mark, with all buckets that ``known`` has."""
-        counters = self.requests()
-        reached = dict.fromkeys({counter.traffic for counter in known}, 0.0)
-        for bucket in buckets(known):
-            reached[bucket.traffic] = counters[bucket] = self.steps.get(bucket, reached[bucket.traffic])
+        """The counters at the mark, with all buckets that ``known`` has; of tokens, if the mark has any of tokens."""
+        counters = {counter: value for counter, value in self.steps.items() if counter.metric not in BUCKETS}
+        for metric in BUCKETS:
+            reached: dict[str, float] = {}
+            for bucket in buckets(known, metric):
+                if metric == BUCKET_METRIC or Counter(TOKEN_SUM_METRIC, bucket.traffic, "") in counters:
+                    reached[bucket.traffic] = self.steps.get(bucket, reached.get(bucket.traffic, 0.0))
+                    counters[bucket] = reached[bucket.traffic]
         return counters
 
 
-def mark(scraped_s: float, snapshot: Snapshot) -> Mark:
+def mark(scraped_s: float, snapshot: Snapshot, minutes: Mapping[str, int]) -> Mark:
     """The mark to leave at a snapshot."""
-    steps = {counter: value for counter, value in snapshot.items() if counter.metric != BUCKET_METRIC}
-    reached: dict[str, float] = {}
-    for bucket in buckets(snapshot):
-        if snapshot[bucket] != reached.get(bucket.traffic, 0.0):
-            reached[bucket.traffic] = steps[bucket] = snapshot[bucket]
-    return Mark(scraped_s, steps)
+    steps = {counter: value for counter, value in snapshot.items() if counter.metric not in BUCKETS}
+    for metric in BUCKETS:
+        reached: dict[str, float] = {}
+        for bucket in buckets(snapshot, metric):
+            if snapshot[bucket] != reached.get(bucket.traffic, 0.0):
+                reached[bucket.traffic] = steps[bucket] = snapshot[bucket]
+    return Mark(scraped_s, steps, dict(minutes))
 
 
-def buckets(counters: Iterable[Counter]) -> list[Counter]:
-    """The histogram buckets among the counters, by edge."""
-    return sorted((counter for counter in counters if counter.metric == BUCKET_METRIC), key=lambda it: float(it.label))
+def buckets(counters: Iterable[Counter], metric: str) -> list[Counter]:
+    """The buckets of a histogram among the counters, by edge."""
+    return sorted((counter for counter in counters if counter.metric == metric), key=lambda it: float(it.label))
 
 
 def write_marks(marks: Mapping[str, Mark]) -> dict[str, float]:
@@ -58,7 +94,9 @@ def _entries(marks: Mapping[str, Mark]) -> Iterator[tuple[str, float]]:
     for target, left in marks.items():
         yield f"{target}||", left.scraped_s
         for counter, value in left.steps.items():
-            yield f"{target}|{counter.traffic}|{OWN_LABEL[counter.metric]}={counter.label}", value
+            yield f"{target}|{counter.traffic}|{_NAMES[counter.metric]}={counter.label}", value
+        for traffic, minute in left.minutes.items():
+            yield f"{target}|{traffic}|{_MINUTE}=", float(minute)
 
 
 def read_marks(values: Mapping[str, float]) -> dict[str, Mark]:
@@ -67,9 +105,11 @@ def read_marks(values: Mapping[str, float]) -> dict[str, Mark]:
     for key, value in values.items():
         target, traffic, counter = key.rsplit("|", 2)
         left = marks.setdefault(target, Mark(0.0))
-        if counter:
-            kind, label = counter.split("=", 1)
-            left.steps[Counter(_METRIC_OF[kind], traffic, label)] = value
-        else:
+        kind, _, label = counter.partition("=")
+        if not kind:
             left.scraped_s = value
+        elif kind == _MINUTE:
+            left.minutes[traffic] = int(value)
+        else:
+            left.steps[Counter(_METRIC_OF[kind], traffic, label)] = value
     return marks

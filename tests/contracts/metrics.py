@@ -12,11 +12,13 @@ from gates.evidence import ArmCounts
 from serving.contract import Traffic
 
 EDGES_MS = (10.0, 50.0, 200.0)
-NONE = ArmCounts(0, 0, (0, 0, 0, 0))
+TOKEN_EDGES = (4, 8, 16)
+NONE = ArmCounts(0, 0, (0, 0, 0, 0), 0)
 
 
 class MetricsWorld(Protocol):
-    """Versions 6 and 7 of a model run and are scraped; buckets have the edges ``EDGES_MS``."""
+    """Versions 6 and 7 of a model run and are scraped; buckets have the edges ``EDGES_MS``,
+    those of tokens ``TOKEN_EDGES``."""
 
     def serve(
         self,
@@ -27,6 +29,18 @@ class MetricsWorld(Protocol):
         codes: Mapping[int, int] | None = None,
     ) -> None:
         """Let a version answer: 200 after each latency, and further answers by status code."""
+
+    def read(self, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
+        """Let a version take in texts of so many tokens, which takes it some time."""
+
+    def use(self, version: str, **amounts: float) -> None:
+        """Raise the version's counters: ``unknown_tokens``, ``truncated``, ``cold_requests``, ``worker_restarts``."""
+
+    def stand(self, version: str, *, memory_ratio: float, queue_depth: float, tokenizer: str) -> None:
+        """Set what the version's gauges say."""
+
+    def service_errors(self, windows_s: Sequence[float]) -> Mapping[float, tuple[int, int]]:
+        """``Metrics.service_errors``, once all that was served can be seen."""
 
     def restart(self, version: str) -> None:
         """Replace the version's process, after its counters have been read a last time."""
@@ -60,14 +74,14 @@ class MetricsContract:
         world.serve("7", traffic=Traffic.SHADOW, latencies_ms=[20.0] * 4, codes={500: 2})
         world.serve("7", traffic=Traffic.LIVE, latencies_ms=[20.0])
         counts = world.look(start)
-        assert counts.shadow["7"] == ArmCounts(6, 2, (0, 4, 0, 0))
-        assert counts.live["7"] == ArmCounts(1, 0, (0, 1, 0, 0))
+        assert counts.shadow["7"] == ArmCounts(6, 2, (0, 4, 0, 0), 1)
+        assert counts.live["7"] == ArmCounts(1, 0, (0, 1, 0, 0), 0)
 
     def test_errors_are_5xx_and_are_within_requests(self, world: MetricsWorld) -> None:
         """A client's mistake is no error of the model's; only answers that succeeded are timed."""
         start = world.look(None).cursor
         world.serve("7", latencies_ms=[1.0] * 2, codes={422: 3, 500: 1, 503: 4})
-        assert world.look(start).live["7"] == ArmCounts(10, 5, (2, 0, 0, 0))
+        assert world.look(start).live["7"] == ArmCounts(10, 5, (2, 0, 0, 0), 1)
 
     def test_a_latency_belongs_to_the_first_edge_that_it_does_not_exceed(self, world: MetricsWorld) -> None:
         """A request that takes exactly the objective has met it."""
@@ -93,7 +107,7 @@ class MetricsContract:
         world.serve("7", latencies_ms=[20.0] * 3, codes={500: 1})
         world.restart("7")
         world.serve("7", latencies_ms=[20.0] * 9)
-        assert world.look(start).live["7"] == ArmCounts(13, 1, (0, 12, 0, 0))
+        assert world.look(start).live["7"] == ArmCounts(13, 1, (0, 12, 0, 0), 1)
 
     def test_a_version_without_samples_is_no_evidence_and_its_name_is_told(self, world: MetricsWorld) -> None:
         """Missing data is an error, never zero."""
@@ -109,4 +123,72 @@ class MetricsContract:
         stored = json.loads(json.dumps({"values": dict(start.values), "at_s": start.at_s}))
         again = CounterCursor(stored["values"], stored["at_s"])
         assert world.look(start).live == world.look(again).live
-        assert world.look(again).live["6"] == ArmCounts(2, 0, (1, 0, 0, 1))
+        assert world.look(again).live["6"] == ArmCounts(2, 0, (1, 0, 0, 1), 0)
+
+    def test_texts_are_counted_by_their_tokens(self, world: MetricsWorld) -> None:
+        """Lengths of live texts, by edge; what they hold, of all traffic. Nobody asked is none; the first look, nobody
+        knows."""
+        world.read("6", [3])
+        world.read("7", [9])
+        first = world.look(None)
+        assert (first.usage["7"].texts, first.usage["7"].token_counts) == (None, ())
+        world.read("7", [4, 5, 16, 17])
+        world.read("7", [9], traffic=Traffic.SHADOW)
+        world.use("7", unknown_tokens=3, truncated=1, cold_requests=2, worker_restarts=1)
+        counts = world.look(first.cursor)
+        used = counts.usage["7"]
+        assert counts.token_edges == TOKEN_EDGES
+        assert (used.token_counts, used.texts, used.tokens) == ((1, 1, 1, 1), 5, 51)
+        assert (used.unknown_tokens, used.truncated, used.cold_requests, used.worker_restarts) == (3, 1, 2, 1)
+        assert used.busy_s is not None
+        assert used.busy_s > 0
+        assert (counts.usage["6"].token_counts, counts.usage["6"].texts) == ((0, 0, 0, 0), 0)
+
+    def test_a_replaced_process_keeps_what_its_texts_were(self, world: MetricsWorld) -> None:
+        """The counters beside the requests begin again together with them, and only then."""
+        world.serve("7", latencies_ms=[20.0])
+        world.read("7", [5, 5, 5])
+        start = world.look(None).cursor
+        world.serve("7", latencies_ms=[20.0])
+        world.read("7", [5])
+        world.restart("7")
+        world.serve("7", latencies_ms=[20.0])
+        world.read("7", [17, 17])
+        world.use("7", truncated=2)
+        used = world.look(start).usage["7"]
+        assert (used.tokens, used.token_counts, used.truncated) == (5 + 34, (0, 1, 0, 2), 2)
+
+    def test_gauges_tell_how_the_replicas_stand(self, world: MetricsWorld) -> None:
+        """Of what they may use; a tokenizer by its digest."""
+        world.read("6", [5])
+        world.read("7", [5])
+        world.stand("7", memory_ratio=0.5, queue_depth=3.0, tokenizer="abc")
+        start = world.look(None).cursor
+        world.read("7", [5])
+        used = world.look(start).usage["7"]
+        assert (used.replicas, used.memory_ratio, used.tokenizer) == (1, 0.5, "abc")
+        assert used.queue_depth == pytest.approx(3.0)
+        assert used.cpu_ratio is not None
+        assert used.cpu_ratio > 0
+
+    def test_errors_come_in_clusters_that_count_once(self, world: MetricsWorld) -> None:
+        """A replica's errors of one minute are one cluster, at most one for each look."""
+        start = world.look(None).cursor
+        world.serve("7", codes={500: 7})
+        arm = world.look(start).live["7"]
+        assert (arm.errors, arm.error_clusters) == (7, 1)
+
+    def test_a_service_without_requests_has_no_errors(self, world: MetricsWorld) -> None:
+        """Known to be none, in each window that was asked for."""
+        world.look(None)
+        assert world.service_errors((300.0, 3600.0)) == {300.0: (0, 0), 3600.0: (0, 0)}
+
+    def test_the_services_errors_are_those_of_all_its_versions(self, world: MetricsWorld) -> None:
+        """Of live requests; nobody waits for a mirrored one."""
+        world.look(None)
+        world.serve("6", latencies_ms=[20.0] * 90, codes={500: 10})
+        world.serve("7", latencies_ms=[20.0] * 50, codes={503: 50})
+        world.serve("7", traffic=Traffic.SHADOW, codes={500: 99})
+        errors, requests = world.service_errors((300.0,))[300.0]
+        assert requests == pytest.approx(200, rel=0.5)  # Prometheus sums up with an allowance for what no scrape saw
+        assert errors / requests == pytest.approx(0.3, abs=0.02)

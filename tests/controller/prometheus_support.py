@@ -24,12 +24,36 @@ from controller.adapters.prometheus_server import (
 )
 from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
-from serving.contract import DURATION_METRIC, REQUESTS_METRIC, Traffic
-from tests.contracts.metrics import EDGES_MS
+from serving.contract import (
+    BUSY_METRIC,
+    COLD_REQUESTS_METRIC,
+    CORES_METRIC,
+    CPU_METRIC,
+    DURATION_METRIC,
+    INFO_METRIC,
+    MEMORY_LIMIT_METRIC,
+    QUEUE_DEPTH_METRIC,
+    REQUESTS_METRIC,
+    RESIDENT_MEMORY_METRIC,
+    TOKENS_METRIC,
+    TRUNCATED_METRIC,
+    UNKNOWN_TOKENS_METRIC,
+    WORKER_RESTARTS_METRIC,
+    Traffic,
+)
+from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES
 from tests.controller.http_support import http_server
 
 SCRAPE_INTERVAL_S = 0.5
 WITHIN_S = 30.0
+AMOUNTS = {
+    "unknown_tokens": UNKNOWN_TOKENS_METRIC,
+    "truncated": TRUNCATED_METRIC,
+    "cold_requests": COLD_REQUESTS_METRIC,
+    "worker_restarts": WORKER_RESTARTS_METRIC,
+    "busy_s": BUSY_METRIC,
+    "cpu_s": CPU_METRIC,
+}
 
 
 def eventually(condition: Callable[[], object], *, what: str, within_s: float = WITHIN_S) -> None:
@@ -49,13 +73,33 @@ class Exporter:
     url: str = ""
     codes: dict[tuple[str, int], int] = field(default_factory=dict)
     latencies_ms: dict[str, list[float]] = field(default_factory=dict)
+    tokens: dict[str, list[int]] = field(default_factory=dict)
+    amounts: dict[str, float] = field(default_factory=dict)
+    levels: dict[str, float] = field(default_factory=dict)
+    tokenizer: str = "words"
+    lock: threading.Lock = field(default_factory=threading.Lock)  # a scrape sees a state, never half of a change
 
     def page(self) -> str:
+        with self.lock:
+            return self._page()
+
+    def _page(self) -> str:
         mine = f'model="{self.model}",model_version="{self.version}"'
+        codes = {(traffic, code): 0 for traffic in Traffic for code in (200, 500, 503)} | self.codes
         lines = [
             f'{REQUESTS_METRIC}{{{mine},traffic="{traffic}",code="{code}"}} {number}'
-            for (traffic, code), number in self.codes.items()
+            for (traffic, code), number in codes.items()
         ]
+        lines += [f"{metric}{{{mine}}} {self.amounts.get(name, 0)}" for name, metric in AMOUNTS.items()]
+        lines += [f"{metric}{{{mine}}} {value}" for metric, value in self.levels.items()]
+        lines.append(f'{INFO_METRIC}{{{mine},fingerprint="f",tokenizer="{self.tokenizer}"}} 1')
+        for traffic in Traffic:
+            lengths = self.tokens.get(traffic, [])
+            lines.append(f'{TOKENS_METRIC}_sum{{{mine},traffic="{traffic}"}} {sum(lengths)}')
+            for edge in (*TOKEN_EDGES, float("inf")):
+                below = sum(length <= edge for length in lengths)
+                label = "+Inf" if edge == float("inf") else f"{edge:.1f}"
+                lines.append(f'{TOKENS_METRIC}_bucket{{{mine},traffic="{traffic}",le="{label}"}} {below}')
         for traffic, latencies_ms in self.latencies_ms.items():
             for edge_ms in (*EDGES_MS, float("inf")):
                 at_most = sum(latency_ms <= edge_ms for latency_ms in latencies_ms)
@@ -142,17 +186,45 @@ class ScrapedWorld:
         codes: Mapping[int, int] | None = None,
     ) -> None:
         process = self.exporters[version]
-        # Replaced, not edited: a scrape in between sees the state before or after, never half of it.
-        counted = dict(process.codes)
-        for code, number in {200: len(latencies_ms), **(codes or {})}.items():
-            counted[traffic, code] = counted.get((traffic, code), 0) + number
-        timed = {**process.latencies_ms, traffic: [*process.latencies_ms.get(traffic, []), *latencies_ms]}
-        process.latencies_ms, process.codes = timed, counted
+        with process.lock:
+            for code, number in {200: len(latencies_ms), **(codes or {})}.items():
+                process.codes[traffic, code] = process.codes.get((traffic, code), 0) + number
+            process.latencies_ms.setdefault(traffic, []).extend(latencies_ms)
+
+    def read(self, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
+        process = self.exporters[version]
+        with process.lock:
+            process.tokens.setdefault(traffic, []).extend(tokens)
+            for name in ("busy_s", "cpu_s"):
+                process.amounts[name] = process.amounts.get(name, 0) + 0.01 * len(tokens)
+
+    def use(self, version: str, **amounts: float) -> None:
+        process = self.exporters[version]
+        with process.lock:
+            for name, amount in amounts.items():
+                process.amounts[name] = process.amounts.get(name, 0) + amount
+
+    def stand(self, version: str, *, memory_ratio: float, queue_depth: float, tokenizer: str) -> None:
+        process = self.exporters[version]
+        with process.lock:
+            process.tokenizer = tokenizer
+            process.levels = {
+                RESIDENT_MEMORY_METRIC: memory_ratio * 1e9,
+                MEMORY_LIMIT_METRIC: 1e9,
+                QUEUE_DEPTH_METRIC: queue_depth,
+                CORES_METRIC: 2,
+            }
+        self.settle()
+
+    def service_errors(self, windows_s: Sequence[float]) -> Mapping[float, tuple[int, int]]:
+        self.settle()
+        return self.metrics.service_errors(self._model, windows_s, at_s=time.time())
 
     def restart(self, version: str) -> None:
         self.settle()
         process = self.exporters[version]
-        process.codes, process.latencies_ms = {}, {}
+        with process.lock:
+            process.codes, process.latencies_ms, process.tokens, process.amounts = {}, {}, {}, {}
 
     def settle(self) -> None:
         """Wait until a scrape of every process began after now."""

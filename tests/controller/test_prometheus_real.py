@@ -13,11 +13,11 @@ import pytest
 
 from controller.adapters.prometheus_server import TargetFiles, prometheus_config
 from gates.evidence import ArmCounts
-from tests.contracts.metrics import EDGES_MS, MetricsContract, MetricsWorld
+from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES, MetricsContract, MetricsWorld
 from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, ScrapedWorld, eventually, exporter
-from tests.fakes.metrics import FakeMetrics
+from tests.fakes.metrics import FakeMetrics, Levels
 
-WORLDS = 12  # each test takes a model of its own; all are discovered at once, which takes seconds
+WORLDS = 20  # each test takes a model of its own; all are discovered at once, which takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ class TestPrometheus(MetricsContract):
         assert world.look_error(start, ("6",)) == ""
         process.page = working  # type: ignore[method-assign]
         world.serve("7", latencies_ms=[20.0] * 4)
-        assert world.look(start).live["7"] == ArmCounts(4, 0, (0, 4, 0, 0))
+        assert world.look(start).live["7"] == ArmCounts(4, 0, (0, 4, 0, 0), 0)
 
 
 class TestFake(MetricsContract):
@@ -62,12 +62,24 @@ class TestFake(MetricsContract):
 
 class _FakeWorld:
     def __init__(self) -> None:
-        self._metrics = FakeMetrics(EDGES_MS)
+        self._metrics = FakeMetrics(EDGES_MS, TOKEN_EDGES)
         self._metrics.unscraped.add("8")
         self._times = itertools.count(1000)
 
     def serve(self, version, **served):  # type: ignore[no-untyped-def]
         self._metrics.serve("intent", version, **served)
+
+    def read(self, version, tokens, **of):  # type: ignore[no-untyped-def]
+        self._metrics.read("intent", version, tokens, **of)
+
+    def use(self, version, **amounts):  # type: ignore[no-untyped-def]
+        self._metrics.use("intent", version, **amounts)
+
+    def stand(self, version, **levels):  # type: ignore[no-untyped-def]
+        self._metrics.levels[version] = Levels(**levels)
+
+    def service_errors(self, windows_s):  # type: ignore[no-untyped-def]
+        return self._metrics.service_errors("intent", windows_s, at_s=float(next(self._times)))
 
     def restart(self, version: str) -> None:
         """Nothing is kept in processes here."""
@@ -94,7 +106,7 @@ def test_prometheus_stopped_in_the_middle_loses_no_count(tmp_path: Path) -> None
         assert "not reachable" in world.look_error(start)
         world.serve("7", latencies_ms=[20.0] * 5)
         server.start()
-        assert world.look(start).live["7"] == ArmCounts(7, 0, (0, 7, 0, 0))
+        assert world.look(start).live["7"] == ArmCounts(7, 0, (0, 7, 0, 0), 0)
 
 
 @pytest.mark.integration

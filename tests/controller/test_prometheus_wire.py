@@ -291,14 +291,14 @@ def test_a_restart_resets_every_counter_of_the_process(prometheus: Prometheus) -
     """One counter fell, so the other began at zero too, although it is above its old value."""
     start = started(prometheus, up({10: 1}), requests({10: 50}), requests({10: 1}, code="500"))
     prometheus.series = [up({10: 1, 0: 1}), requests({10: 50, 0: 3}), requests({10: 1, 0: 2}, code="500")]
-    assert look(prometheus, start).live["7"] == ArmCounts(5, 2, (0,))
+    assert look(prometheus, start).live["7"] == ArmCounts(5, 2, (0,), 1)
 
 
 def test_a_counter_that_is_gone_means_a_restart(prometheus: Prometheus) -> None:
     """A new process has not met a 500 yet."""
     start = started(prometheus, up({10: 1}), requests({10: 2}), requests({10: 1}, code="500"))
     prometheus.series = [up({10: 1, 0: 1}), requests({10: 2, 0: 4})]
-    assert look(prometheus, start).live["7"] == ArmCounts(4, 0, (0,))
+    assert look(prometheus, start).live["7"] == ArmCounts(4, 0, (0,), 0)
 
 
 def test_a_replica_that_came_counts_from_zero_and_one_that_went_keeps_its_counts(prometheus: Prometheus) -> None:
@@ -327,7 +327,7 @@ def test_buckets_follow_the_lives_that_the_request_counters_tell(prometheus: Pro
     ]
     counts = look(prometheus, start)
     assert counts.latency_edges_ms == (100.0, 200.0)
-    assert counts.live["7"] == ArmCounts(6, 0, (1, 3, 2))
+    assert counts.live["7"] == ArmCounts(6, 0, (1, 3, 2), 0)
 
 
 def test_a_sample_that_arrived_late_is_counted_once(prometheus: Prometheus) -> None:

@@ -2,19 +2,33 @@
 
 import bisect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from controller.errors import TransientError
-from controller.ports import CounterCursor, MetricCounts
+from controller.ports import CounterCursor, MetricCounts, Usage
 from gates.evidence import ArmCounts
-from serving.contract import Traffic, latency_edges_ms
+from serving.contract import TOKEN_EDGES, Traffic, latency_edges_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What a replica's gauges say."""
+
+    memory_ratio: float = 0.25
+    queue_depth: float = 0.5
+    tokenizer: str = "words"
 
 
 class FakeMetrics:
     """``serve`` lets a version answer requests; ``unscraped`` lists versions whose samples are missing; ``away`` is the
-    reason why nothing can be read at all."""
+    reason why nothing can be read at all. ``levels``: what each version's gauges say. ``burning``: (errors, requests)
+    of the service in any window, unless its own counts are to say it."""
 
-    def __init__(self, edges_ms: Sequence[float] | None = None) -> None:
+    def __init__(self, edges_ms: Sequence[float] | None = None, token_edges: Sequence[int] = TOKEN_EDGES) -> None:
         self._edges_ms = tuple(edges_ms) if edges_ms is not None else latency_edges_ms()
+        self._token_edges = tuple(token_edges)
+        self.levels: dict[str, Levels] = {}
+        self.burning: tuple[int, int] | None = None
         self._totals: dict[str, float] = {}
         self.unscraped: set[str] = set()
         self.away: str | None = None
@@ -29,11 +43,37 @@ class FakeMetrics:
         codes: Mapping[int, int] | None = None,
     ) -> None:
         """Answer one request with 200 for each latency, and further, untimed ones: status code -> how many."""
+        failed = False
         for code, number in {200: len(latencies_ms), **(codes or {})}.items():
             kind = "errors" if code >= 500 else "answers"
             self._add(f"{model}|{version}|{traffic}|{kind}", number)
+            failed |= code >= 500 and number > 0
+        self._add(f"{model}|{version}|{traffic}|clusters", int(failed))
         for latency_ms in latencies_ms:
             self._add(f"{model}|{version}|{traffic}|{bisect.bisect_left(self._edges_ms, latency_ms)}", 1)
+
+    def read(self, model: str, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
+        """Take in texts of so many tokens, which is part of answering."""
+        for number in tokens:
+            self._add(f"{model}|{version}|{traffic}|tokens {bisect.bisect_left(self._token_edges, number)}", 1)
+        self.use(model, version, texts=len(tokens), tokens=sum(tokens), unknown_tokens=0, truncated=0, cold_requests=0)
+        self.use(model, version, worker_restarts=0, busy_s=0.01 * len(tokens), cpu_s=0.01 * len(tokens))
+
+    def use(self, model: str, version: str, **amounts: float) -> None:
+        """Raise the version's counters of what it met and used."""
+        for name, amount in amounts.items():
+            self._add(f"{model}|{version}|{name}", amount)
+
+    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
+        """Of all time, whatever the window."""
+        del at_s
+        if self.away is not None:
+            raise TransientError("metrics", self.away)
+        live = [key for key in self._totals if key.startswith(f"{model}|") and f"|{Traffic.LIVE}|" in key]
+        errors = sum(self._totals[key] for key in live if key.endswith("|errors"))
+        answers = sum(self._totals[key] for key in live if key.endswith("|answers"))
+        found = self.burning if self.burning is not None else (int(errors), int(errors + answers))
+        return dict.fromkeys(windows_s, found)
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         if self.away is not None:
@@ -46,9 +86,40 @@ class FakeMetrics:
             shadow={version: self._arm(f"{model}|{version}|{Traffic.SHADOW}", cursor) for version in versions},
             latency_edges_ms=self._edges_ms,
             cursor=CounterCursor(dict(self._totals), at_s),
+            usage={version: self._usage(f"{model}|{version}", version, cursor, at_s) for version in versions},
+            token_edges=self._token_edges,
         )
 
-    def _add(self, key: str, number: int) -> None:
+    def _usage(self, prefix: str, version: str, cursor: CounterCursor | None, at_s: float) -> Usage:
+        before = cursor.values if cursor is not None else self._totals
+
+        def gained(name: str) -> float | None:
+            total = self._totals.get(f"{prefix}|{name}")
+            return None if total is None or cursor is None else total - before.get(f"{prefix}|{name}", 0.0)
+
+        def counted(name: str) -> int | None:
+            number = gained(name)
+            return None if number is None else int(number)
+
+        levels, cpu_s = self.levels.get(version, Levels()), gained("cpu_s")
+        tokens = [gained(f"{Traffic.LIVE}|tokens {place}") or 0 for place in range(len(self._token_edges) + 1)]
+        return Usage(
+            replicas=1,
+            token_counts=tuple(map(int, tokens)) if counted("texts") is not None else (),
+            texts=counted("texts"),
+            tokens=counted("tokens"),
+            unknown_tokens=counted("unknown_tokens"),
+            truncated=counted("truncated"),
+            cold_requests=counted("cold_requests"),
+            worker_restarts=counted("worker_restarts"),
+            busy_s=gained("busy_s"),
+            memory_ratio=levels.memory_ratio,
+            cpu_ratio=cpu_s / (at_s - cursor.at_s) if cursor is not None and cpu_s and at_s > cursor.at_s else None,
+            queue_depth=levels.queue_depth,
+            tokenizer=levels.tokenizer,
+        )
+
+    def _add(self, key: str, number: float) -> None:
         self._totals[key] = self._totals.get(key, 0.0) + number
 
     def _arm(self, prefix: str, cursor: CounterCursor | None) -> ArmCounts:
@@ -59,4 +130,5 @@ class FakeMetrics:
 
         errors = gained("errors")
         buckets = range(len(self._edges_ms) + 1)
-        return ArmCounts(gained("answers") + errors, errors, tuple(gained(bucket) for bucket in buckets))
+        counts = tuple(gained(bucket) for bucket in buckets)
+        return ArmCounts(gained("answers") + errors, errors, counts, gained("clusters"))
