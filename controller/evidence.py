@@ -25,7 +25,9 @@ from controller.ports import RecordedEntry
 from gates.codec import encode
 from gates.evidence import Look
 
-SCHEMA: Final = "serin.evidence/v1"
+SCHEMA: Final = "serin.evidence/v2"
+READABLE: Final = ("serin.evidence/v1", SCHEMA)
+"""The first version knows fewer fields; all that came later may be left out."""
 NOT_FINITE: Final = ("nan", "inf", "-inf")
 """JSON has no such numbers. A look that holds one is kept all the same, with its name in the number's place."""
 WHOLE_MAX: Final = 2**53
@@ -137,8 +139,8 @@ def parse_line(line: bytes | str, name: str = "evidence") -> RecordedLook:
 def _recorded(document: Any) -> RecordedLook:
     if not isinstance(document, dict):
         raise _Unreadable(f"expected an object, found {_kind(document)}")
-    if document.get("schema") != SCHEMA:
-        raise _Unreadable(f"expected {SCHEMA!r}", "schema")
+    if document.get("schema") not in READABLE:
+        raise _Unreadable(f"expected one of {_listed(READABLE)}", "schema")
     fields = {key: value for key, value in document.items() if key != "schema"}
     outer = {key: fields.pop(key) for key in ("release", "deadline_s") if key in fields}
     look = _reader(Look)(fields)
@@ -324,7 +326,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"One look of recorded evidence, {SCHEMA}",
         **look,
-        "properties": {"schema": {"const": SCHEMA}, **outer, **look["properties"]},
+        "properties": {"schema": {"enum": list(READABLE)}, **outer, **look["properties"]},
         "required": ["schema", *look["required"]],
         "$defs": definitions,
     }

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from controller.core.actions import (
     RunSuites,
     Serve,
     TakeLook,
-    route_of,
 )
 from controller.core.command import Freeze
 from controller.core.facts import (
@@ -33,14 +32,14 @@ from controller.core.facts import (
     Unreachable,
 )
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Cursors, Release, Version
+from controller.core.release import Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError
+from controller.looking import Sources, look_at
 from controller.packages import Package, PackageStore
 from controller.ports import (
     CHAMPION,
     Clock,
-    CounterCursor,
     Deployments,
     DeploymentSpec,
     DeploymentStatus,
@@ -48,16 +47,13 @@ from controller.ports import (
     Metrics,
     Registry,
     Replicas,
-    SampleCursor,
     Samples,
     Traffic,
 )
 from controller.preflight import judge_replica, package_refused
-from gates.checks import LABELS, METRICS, PREDICTIONS
-from gates.evidence import ArmCounts, Fault, Look
+from gates.checks import METRICS
 from gates.suite import judge_suite
-from gates.verdict import Window
-from serving.artifact import ArtifactError
+from serving.artifact import ArtifactError, Manifest
 from suites.cases import SuiteError, load
 from suites.runner import run
 
@@ -222,78 +218,13 @@ class Performer:
 
     # --- evidence ------------------------------------------------------------------------------------------------
     def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
-        now_s = self._world.clock.now_s()
-        route = route_of(release)
-        share = TrafficTable(release.model, route.weights_pct).share_of(release.candidate.number) if route else 0.0
-        window = Window(release.looked_at_s or release.phase_since_s, now_s)
-        look = Look(sequence=release.looks + 1, window=window, candidate_share=share)
-        builder = _LookBuilder(self._world, release, look)
-        yield LookTaken(*builder.build(now_s))
+        world = self._world
+        sources = Sources(world.metrics, world.samples, world.deployments)
+        manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
+        yield LookTaken(*look_at(sources, release, *manifests, now_s=world.clock.now_s()))
 
-
-class _LookBuilder:
-    """Gathers one look from its sources; one that does not answer becomes a fault of the look and keeps its cursor."""
-
-    def __init__(self, world: World, release: Release, look: Look) -> None:
-        if release.stable is None:
-            raise PermanentError(f"release {release.id} has no stable version to compare with")
-        self._world = world
-        self._model = release.model
-        self._stable = release.stable.number
-        self._candidate = release.candidate.number
-        self._cursors = release.cursors
-        self._fields: dict[str, Any] = {name: getattr(look, name) for name in ("sequence", "window", "candidate_share")}
-        self._faults: list[Fault] = []
-
-    def build(self, now_s: float) -> tuple[Look, Cursors]:
-        cursors = self._cursors
-        counters = self._read_metrics(now_s)
-        if counters is not None:
-            cursors = replace(cursors, counters=dict(counters.values), counters_at_s=counters.at_s)
-        samples = self._read_samples()
-        if samples is not None:
-            cursors = replace(
-                cursors,
-                first_pair=samples.first_pair,
-                pair=samples.pair,
-                labelled_pair=samples.labelled_pair,
-                labelled_answer=samples.labelled_answer,
-            )
-        return Look(**self._fields, faults=tuple(self._faults)), cursors
-
-    def _read_metrics(self, now_s: float) -> CounterCursor | None:
-        before = self._cursors
-        cursor = CounterCursor(before.counters, before.counters_at_s) if before.counters is not None else None
-        try:
-            counts = self._world.metrics.counts(self._model, (self._stable, self._candidate), cursor, at_s=now_s)
-        except TransientError as error:
-            self._faults.append(Fault(METRICS, str(error)))
-            return None
-        none = ArmCounts(0, 0, (0,) * (len(counts.latency_edges_ms) + 1))
-        self._fields |= {
-            "latency_edges_ms": counts.latency_edges_ms,
-            "stable": counts.live.get(self._stable, none),
-            "candidate": counts.live.get(self._candidate, none),
-            "shadow": counts.shadow.get(self._candidate, none),
-        }
-        return counts.cursor
-
-    def _read_samples(self) -> SampleCursor | None:
-        before = self._cursors
-        try:
-            if before.first_pair is None:
-                cursor = self._world.samples.latest()
-            else:
-                cursor = SampleCursor(before.pair, before.labelled_pair, before.labelled_answer, before.first_pair)
-            found = self._world.samples.since(self._model, self._stable, self._candidate, cursor)
-        except TransientError as error:
-            self._faults += [Fault(LABELS, str(error)), Fault(PREDICTIONS, str(error))]
-            return None
-        self._fields |= {
-            "pairs": found.pairs,
-            "pairs_agreed": found.pairs_agreed,
-            "pairs_disagreed": found.pairs_disagreed,
-            "stable_labels": found.stable_labels,
-            "candidate_labels": found.candidate_labels,
-        }
-        return found.cursor
+    def _known(self, model: str, version: Version | None) -> Manifest | None:
+        """The manifest, where the package has been verified since this controller started."""
+        key = (model, version.number, version.source_id) if version is not None else None
+        package = self._verified.get(key) if key is not None else None
+        return package.manifest if package is not None else None

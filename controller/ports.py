@@ -56,6 +56,7 @@ class DeploymentStatus:
     ready: bool
     failed: bool = False
     detail: str = ""
+    restarts: int | None = None  # how often it was started again after it had died; None: not known
 
 
 class Deployments(Protocol):

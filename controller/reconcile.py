@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from controller.budget import BudgetWatch
 from controller.codec import entry_of, record_of, release_of
 from controller.core.actions import CheckChampion, plan
 from controller.core.command import ANY_MODEL, Ask, Command
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, Event, Looked, Started, fold
-from controller.core.facts import Asked, Fact, FrozenBy, NewerCandidate
+from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy, NewerCandidate
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release, Version
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
@@ -28,6 +29,7 @@ from serving.artifact import ArtifactError
 log = logging.getLogger(__name__)
 
 _HISTORY_MAX = 10_000
+_UNSETTLED = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY})
 _STEPS_MAX = 8  # state changes in one tick, before other models get their turn
 
 
@@ -58,6 +60,7 @@ class Reconciler:
         self._inbox = inbox
         self._policies = policies
         self._performer = Performer(world, packages)
+        self._budget = BudgetWatch(world.metrics, world.clock)
         self._standing: dict[str, _Standing] = {}
         self._released: dict[str, set[Version]] = {}  # by number and source, what has had its release
         self._untold: list[Release] = []  # ended releases of which the registry has not been told
@@ -118,7 +121,7 @@ class Reconciler:
         for _ in range(_STEPS_MAX):
             now_s = self._world.clock.now_s()
             release = standing.release
-            found = [*facts, *self._freezes(release.model)]
+            found = [*facts, *self._freezes(release.model), *self._budget_of(release)]
             for action in plan(release, now_s):
                 facts_found = self._performer.perform(release, action)
                 found += facts_found
@@ -152,6 +155,13 @@ class Reconciler:
 
     def _freezes(self, model: str) -> list[Fact]:
         return [FrozenBy(f) for f in self._world.freezes.in_force() if f.model in (model, ANY_MODEL)]
+
+    def _budget_of(self, release: Release) -> list[Fact]:
+        """Asked while the release could still expose more users, and others than its own answer already."""
+        if release.stable is None or release.purpose is Purpose.RESTORE or release.phase not in _UNSETTLED:
+            return []
+        reason = self._budget.overspent(release.policy)
+        return [BudgetSpent(reason)] if reason is not None else []
 
     # --- who wants what ------------------------------------------------------------------------------------------
     def _wishes(self, policy: ReleasePolicy, standing: _Standing | None, asked: Iterable[Command]) -> list[Fact]:

@@ -26,7 +26,11 @@ class BurnWindow:
     budget_ratio: float
     long_s: float
     short_s: float
-    urgency: Urgency
+    urgency: Urgency = Urgency.PAGE
+
+    def __post_init__(self) -> None:
+        if not (0 < self.budget_ratio <= 1 and 0 < self.short_s <= self.long_s):
+            raise ValueError(f"budget_ratio must be above 0 and up to 1, short_s above 0 and up to long_s, got {self}")
 
     def factor(self, period_s: float) -> float:
         """The burn that spends this fraction in this window."""

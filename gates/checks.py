@@ -11,6 +11,7 @@ LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
 LABELS = "labels"
 PREDICTIONS = "predictions"
+PROFILES = "profiles"  # what requests and answers look like; read by warnings and by checks of the experiment
 
 # Counters of one process are read one after another: a few requests may be in the histogram and not yet in the count.
 _COUNTER_SLACK = 1.01
@@ -38,6 +39,7 @@ def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tup
     odd = _odd(look.pairs)
     found += [Problem(LABELS, reason) for reason in _labels(look, odd)]
     found += [Problem(PREDICTIONS, reason) for reason in _predictions(look, odd)]
+    found += [Problem(PROFILES, reason) for reason in _profiles(look)]
     return tuple(found)
 
 
@@ -115,13 +117,17 @@ def _predictions(look: Look, odd: Odd) -> Iterator[str]:
             yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
     for place, pair in odd:
         yield from _pair(f"pairs[{place}]", pair)
-    profiles = (("stable_profile", look.stable_profile), ("candidate_profile", look.candidate_profile))
+
+
+def _profiles(look: Look) -> Iterator[str]:
+    profiles = [("stable_profile", look.stable_profile), ("candidate_profile", look.candidate_profile)]
+    profiles += [(f"reference[{place}]", block) for place, block in enumerate(look.reference)]
     for name, profile in profiles:
         if profile is not None:
             yield from _profile(name, profile, look)
     sizes = {len(profile.confidence_counts) for _, profile in profiles if profile is not None}
     if len(sizes - {0}) > 1:
-        yield "candidate_profile.confidence_counts: other bins than stable's"
+        yield "confidence_counts: the profiles have different bins"
 
 
 def _profile(name: str, profile: Profile, look: Look) -> Iterator[str]:

@@ -65,10 +65,11 @@ class LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one version's live requests and answers looked like in the window: sums and counts, no texts.
+    """What one version's requests and answers looked like in the window: sums and counts, no texts.
 
-    ``token_counts`` are by ``Look.token_edges`` (one entry more than edges), ``confidence_counts`` in equal bins over
-    [0, 1], ``class_counts`` in the order of ``Look.classes``. An empty tuple is *not measured*.
+    ``token_counts`` are of live texts, by ``Look.token_edges`` (one entry more than edges); ``confidence_counts`` in
+    equal bins over [0, 1] and ``class_counts`` in the order of ``Look.classes`` of sampled live answers. An empty tuple
+    is *not measured*. The sums are of all texts, mirrored ones too.
     """
 
     token_counts: tuple[int, ...] = ()
@@ -76,8 +77,8 @@ class Profile:
     confidence_counts: tuple[int, ...] = ()
     tokens: int = 0
     unknown_tokens: int = 0
-    truncated: int = 0  # requests cut to the longest length the model takes
-    requests: int = 0
+    truncated: int = 0  # texts cut to the longest length the model takes
+    requests: int = 0  # texts that ``tokens`` are the tokens of
     tokenizer: str = ""  # fingerprint of the one that ran
 
 
@@ -89,7 +90,7 @@ class Resources:
     cpu_ratio: float | None = None  # of the cores given
     gpu_ratio: float | None = None
     queue_depth: float | None = None
-    cold_starts: int | None = None  # requests that met a replica still warming up
+    cold_starts: int | None = None  # requests, mirrored ones too, that met a replica still warming up
     restarts: int | None = None  # since the release started
     requests_per_busy_s: float | None = None  # answers per second of computing, one replica
     cost: float | None = None  # of the window, in the currency of the policy
@@ -128,3 +129,4 @@ class Look:
     stable_resources: Resources | None = None
     candidate_resources: Resources | None = None
     tokenizer_pinned: str = ""  # fingerprint that the artifact's manifest names
+    reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; told once

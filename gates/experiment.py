@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gates.checks import METRICS, PREDICTIONS
-from gates.evidence import Look
+from gates.checks import METRICS, PREDICTIONS, PROFILES
+from gates.evidence import Look, Profile
 from gates.gate import Timing
 from gates.homogeneity import HomogeneityState
 from gates.outcome import Outcome
@@ -94,20 +94,21 @@ class DistanceGate:
     samples_min: int
     holds: bool  # what to do when not: hold the release, or only warn
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({PREDICTIONS})
+    sources: frozenset[str] = frozenset({PREDICTIONS, PROFILES})
     required: bool = False
 
     def start(self) -> HomogeneityState:
         return HomogeneityState()
 
     def look(self, state: HomogeneityState, look: Look, _timing: Timing) -> tuple[HomogeneityState, Verdict]:
-        candidate, stable = look.candidate_profile, look.stable_profile
-        if candidate is not None and stable is not None:
-            counts = getattr(candidate, self.field), getattr(stable, self.field)
-            state = state.add(*counts) if all(counts) else state
-        return state, self._verdict(state, look)
+        candidate, stable = look.candidate_profile or Profile(), look.stable_profile or Profile()
+        counts = getattr(candidate, self.field), getattr(stable, self.field)
+        comparable = self.field != "token_counts" or _same_tokenizer(candidate, stable)
+        if all(counts) and comparable:
+            state = state.add(*counts)
+        return state, self._verdict(state, look, comparable=comparable)
 
-    def _verdict(self, state: HomogeneityState, look: Look) -> Verdict:
+    def _verdict(self, state: HomogeneityState, look: Look, *, comparable: bool) -> Verdict:
         distance, enough = state.distance(), state.smaller >= self.samples_min
         apart = enough and state.peak >= -math.log(self.alpha) and distance >= self.guard
         seen = f"distance {distance:.3f} (0 same, 1 disjoint) over {state.smaller:,} requests of the smaller side"
@@ -115,6 +116,8 @@ class DistanceGate:
             reason = f"{self.what} differ between the versions: {seen}; {self.alarm}."
         elif enough:
             reason = f"{self.what} look alike in both versions: {seen}."
+        elif not comparable:
+            reason = f"{self.what} cannot be compared: the versions have different tokenizers."
         else:
             reason = (
                 f"{self.what} not compared yet: {state.smaller:,} of {self.samples_min:,} requests of each version."
@@ -133,12 +136,17 @@ class DistanceGate:
         )
 
 
+def _same_tokenizer(one: Profile, other: Profile) -> bool:
+    """Lengths are of tokens: where the tokenizers differ, so do they, whatever the texts. Unless told, they are one."""
+    return not one.tokenizer or not other.tokenizer or one.tokenizer == other.tokenizer
+
+
 def inputs_gate(policy: ExperimentPolicy) -> DistanceGate:
     """Token lengths, version against version: different inputs are a broken experiment."""
     alarm = "the versions do not see the same traffic, so the experiment is broken"
     return DistanceGate(
         "experiment.inputs", "token_counts", "Input lengths", alarm, policy.alpha, policy.inputs_guard,
-        policy.samples_min, holds=True,
+        policy.samples_min, holds=True, sources=frozenset({METRICS, PROFILES}),
     )  # fmt: skip
 
 

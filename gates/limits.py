@@ -4,10 +4,11 @@ Nothing here is a test: a measured value lies within its limit or it does not. A
 recorded; it neither blocks nor rolls back. Only a tokenizer other than the pinned one fails the release.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from gates.checks import METRICS, PREDICTIONS, is_number
+from gates.checks import METRICS, PROFILES, is_number
 from gates.evidence import Look, Profile, Resources
 from gates.gate import Timing
 from gates.outcome import Outcome
@@ -38,12 +39,13 @@ class LimitGate:
 
     name: str
     what: str
-    limit: float
+    limit: float | None
     read: Reader
     sums: bool
     at_least: bool = False
+    unknown: str = "no replica tells it"  # why there is no value, where there is none
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({METRICS})
+    sources: frozenset[str] = frozenset({METRICS, PROFILES})
     required: bool = False
 
     def start(self) -> LimitState:
@@ -63,7 +65,9 @@ class LimitGate:
     def _verdict(self, state: LimitState, look: Look) -> Verdict:
         value, bound = state.value, "at least" if self.at_least else "at most"
         if value is None:
-            outcome, reason = Outcome.INCONCLUSIVE, f"{self.what}: not measured."
+            outcome, reason = Outcome.INCONCLUSIVE, f"{self.what}: not measured, {self.unknown}."
+        elif self.limit is None:
+            outcome, reason = Outcome.INCONCLUSIVE, f"{self.what} is {value:.3g}; the policy sets no limit."
         elif value >= self.limit if self.at_least else value <= self.limit:
             outcome, reason = Outcome.PASS, f"{self.what} is {value:.3g}, {bound} {self.limit:g} is fine."
         else:
@@ -92,7 +96,7 @@ class TokenizerGate:
 
     name: str = "tokenization.fingerprint"
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({PREDICTIONS})
+    sources: frozenset[str] = frozenset({METRICS, PROFILES})
     required: bool = False
 
     def start(self) -> TokenizerState:
@@ -112,8 +116,68 @@ class TokenizerGate:
         return state, Verdict(self.name, self.stage, outcome, reason, window=look.window, advisory=not failed)
 
 
-def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate]:
-    """One gate for each limit that is set."""
+@dataclass(frozen=True, slots=True)
+class LengthState:
+    """Live texts of the candidate so far, by their tokens."""
+
+    counts: tuple[int, ...] = ()
+
+    def percentile(self, quantile: float, edges: tuple[int, ...]) -> float:
+        """The upper edge of the bin that holds it; infinite above the last edge."""
+        reached, wanted = 0, quantile * sum(self.counts)
+        for count, edge in zip(self.counts, (*edges, math.inf), strict=True):
+            reached += count
+            if reached >= wanted:
+                return edge
+        return math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class LengthGate:
+    """The 95th percentile of the tokens of a text: long texts wait, and are cut."""
+
+    limit: float
+    name: str = "tokenization.tokens_p95"
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({METRICS, PROFILES})
+    required: bool = False
+
+    def start(self) -> LengthState:
+        return LengthState()
+
+    def look(self, state: LengthState, look: Look, _timing: Timing) -> tuple[LengthState, Verdict]:
+        now = (look.candidate_profile or Profile()).token_counts
+        if now:
+            before = state.counts if len(state.counts) == len(now) else (0,) * len(now)
+            state = LengthState(tuple(map(int.__add__, before, now)))
+        return state, self._verdict(state, look)
+
+    def _verdict(self, state: LengthState, look: Look) -> Verdict:
+        texts, known = sum(state.counts), len(state.counts) == len(look.token_edges) + 1
+        value = state.percentile(0.95, look.token_edges) if texts and known else None
+        outcome, reason = Outcome.INCONCLUSIVE, "P95 of tokens: no live text of the candidate yet."
+        if value is not None:
+            fine = value <= self.limit
+            outcome = Outcome.PASS if fine else Outcome.FAIL
+            most = f"at most {value:g}" if math.isfinite(value) else f"above {look.token_edges[-1]}"
+            ask = "is fine" if fine else "were asked for"
+            reason = f"P95 of tokens is {most} in {texts:,} live texts, {self.limit:g} {ask}."
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            reason,
+            value=value if value is None or math.isfinite(value) else None,
+            unit="tokens",
+            threshold=self.limit,
+            samples=texts,
+            window=look.window,
+            advisory=True,
+        )
+
+
+def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate | LengthGate]:
+    """One gate for each limit that is set, and one for the cost, which is told in any case."""
     of_release: tuple[tuple[str, str, float | None, Reader], ...] = (
         (
             "resources.cold_starts",
@@ -123,7 +187,6 @@ def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate]:
         ),
         ("tokenization.unknown", "Share of unknown tokens", policy.unknown_token_ratio_max, _unknown_tokens),
         ("tokenization.truncated", "Share of truncated requests", policy.truncated_ratio_max, _truncated),
-        ("cost.per_1000", "Cost of 1,000 requests", policy.cost_per_1000_max, _cost),
     )
     of_look: tuple[tuple[str, str, float | None, Reader], ...] = (
         ("resources.memory", "Memory used, of the limit,", policy.memory_ratio_max, _level("memory_ratio")),
@@ -136,9 +199,23 @@ def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate]:
         for name, what, limit, read in rows:
             if limit is not None:
                 yield LimitGate(name, what, limit, read, sums)
+    if policy.gpu_ratio_min is not None:
+        idle = _level("gpu_ratio")
+        yield LimitGate("resources.gpu_idle", "GPU used", policy.gpu_ratio_min, idle, sums=False, at_least=True)
+    if policy.tokens_p95_max is not None:
+        yield LengthGate(policy.tokens_p95_max)
     if policy.throughput_ratio_min is not None:
         what = "Answers per second of computing, candidate over stable,"
-        yield LimitGate("throughput", what, policy.throughput_ratio_min, _throughput, sums=False, at_least=True)
+        yield LimitGate("throughput", what, policy.throughput_ratio_min, _throughput, sums=True, at_least=True)
+    yield LimitGate(
+        "cost.per_1000", "Cost of 1,000 requests", policy.cost_per_1000_max, _cost, sums=True, unknown=_no_cost(policy)
+    )
+
+
+def _no_cost(policy: LimitPolicy) -> str:
+    if policy.replica_hour_price is None:
+        return "the policy names no price of a replica's hour (gates.limits.replica_hour_price)"
+    return "the candidate has not answered yet"
 
 
 def _level(field: str) -> Reader:
@@ -150,8 +227,9 @@ def _level(field: str) -> Reader:
 
 
 def _resources(look: Look) -> tuple[Resources, int]:
-    requests = look.candidate.requests if look.candidate is not None else 0
-    return look.candidate_resources or Resources(), requests
+    """With all requests of the candidate: mirrored ones meet cold replicas and cost money, too."""
+    arms = (look.candidate, look.shadow)
+    return look.candidate_resources or Resources(), sum(arm.requests for arm in arms if arm is not None)
 
 
 def _cold_starts(look: Look) -> Measured | None:

@@ -10,7 +10,7 @@ from gates.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
 from gates.agreement import AgreementGate
 from gates.budget import BudgetGate, BudgetState
 from gates.calibration_shadow import CalibrationGate, CalibrationState
-from gates.checks import LOOK, Problem, problems
+from gates.checks import LOOK, METRICS, Problem, problems
 from gates.codec import decode, encode
 from gates.errors import ErrorsGate, ErrorsState
 from gates.evidence import Look
@@ -18,9 +18,10 @@ from gates.experiment import RealisedShare, ShareGate, inputs_gate, prediction_g
 from gates.gate import Gate, Timing
 from gates.homogeneity import HomogeneityState
 from gates.latency import LatencyGate, LatencyState, Percentile
-from gates.limits import LimitState, TokenizerGate, TokenizerState, limit_gates
+from gates.limits import LengthState, LimitState, TokenizerGate, TokenizerState, limit_gates
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, LatencyPolicy
+from gates.reference import ReferenceState, reference_gates
 from gates.share import ShareState
 from gates.verdict import Stage, Verdict
 
@@ -37,6 +38,8 @@ _STATE_TYPES: dict[str, type] = {
         HomogeneityState,
         ShareState,
         LimitState,
+        LengthState,
+        ReferenceState,
         TokenizerState,
     )
 }
@@ -73,7 +76,8 @@ class Panel:
 
     def __init__(self, policy: GatePolicy) -> None:
         self.policy = policy
-        self._gates: tuple[Gate[Any], ...] = tuple(_configured(policy))
+        self._watching: tuple[Gate[Any], ...] = tuple(_watching(policy))  # begin anew in a state that has none of them
+        self._gates: tuple[Gate[Any], ...] = (*_judging(policy), *self._watching)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ class Panel:
         due = accepted and _due(state, look)
         timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
         failures = {failure.gate: failure for failure in state.failures}
-        before = dict(state.gates)
+        before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
         if before.keys() != set(self.names):  # the order is the panel's own: what stores a state may sort its keys
             raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
         after: dict[str, object] = {}
@@ -111,18 +115,17 @@ class Panel:
             state,
             gates=tuple(after.items()),
             sequence=look.sequence if accepted else state.sequence,
-            end_s=look.window.end_s if accepted else state.end_s,
+            end_s=look.window.end_s if accepted and not _uncounted(look) else state.end_s,
             deadline_spent=state.deadline_spent or due,
             failures=tuple(failures.values()),
         )
         return following, tuple(verdicts)
 
 
-def _configured(policy: GatePolicy) -> list[Gate[Any]]:
-    """The gates in the order of the verdicts, those that can roll back each with its part of the level."""
+def _judging(policy: GatePolicy) -> list[Gate[Any]]:
+    """The gates that can roll back, each with its part of the level."""
     unit = policy.rollback_alpha / (policy.alpha_shares or 1.0)
-    judging = [make(share * unit, policy.promotion_alpha) for share, make in _makers(policy)]
-    return [*judging, *_watching(policy)]
+    return [make(share * unit, policy.promotion_alpha) for share, make in _makers(policy)]
 
 
 def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float], Gate[Any]]]]:
@@ -155,6 +158,7 @@ def _watching(policy: GatePolicy) -> Iterator[Gate[Any]]:
     if policy.drift is not None:
         yield AgreementGate(policy.drift)
         yield from prediction_gates(policy.drift)
+        yield from reference_gates(policy.drift)
     if policy.limits is not None:
         yield TokenizerGate()
         yield from limit_gates(policy.limits)
@@ -179,6 +183,11 @@ def _percentiles(policy: LatencyPolicy) -> Iterator[tuple[float, Percentile]]:
                 grid=policy.grid,
             ),
         )
+
+
+def _uncounted(look: Look) -> bool:
+    """What was not counted in this window is counted in a later one, which starts where this one does."""
+    return any(fault.source == METRICS for fault in look.faults)
 
 
 def _due(state: PanelState, look: Look) -> bool:

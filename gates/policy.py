@@ -11,6 +11,8 @@ A gate set to ``None`` is not judged. A value that no gate could work with is a 
 import math
 from dataclasses import dataclass, field
 
+from gates.burn import BURN_TABLE, PERIOD_S, BurnWindow
+
 
 def _require(policy: object, *fields: str, above: float = 0.0, below: float = math.inf) -> None:
     """Each of ``fields`` (or every entry of it, and at least one) lies strictly between the bounds, or is None."""
@@ -159,7 +161,7 @@ class LatencyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BudgetPolicy:
-    """budget.burn: how fast the candidate spends the service's error budget.
+    """budget.burn: how fast the candidate spends the service's error budget; and how fast the service itself does.
 
     Errors are counted by cluster where ``errors_live`` counts them so: both look at the same requests.
     """
@@ -171,9 +173,12 @@ class BudgetPolicy:
     guard_ratio: float = 1.5  # of the error ratios, candidate over stable: a burn that both share blames nobody
     requests_min: int = 50
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
+    period_s: float = PERIOD_S  # of the service's budget
+    service_windows: tuple[BurnWindow, ...] = BURN_TABLE  # a row that fires for the service holds its releases
+    service_errors_min: int = 10  # fewer in a row's long window hold nothing
 
     def __post_init__(self) -> None:
-        _require(self, "alpha_share", "rollback_burn")
+        _require(self, "alpha_share", "rollback_burn", "period_s")
         _require(self, "objective_ratio", below=1.0)
         _require(self, "grid", above=1.0)
 
@@ -193,15 +198,19 @@ class ExperimentPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
-    """drift.classes, drift.confidence (between the versions), agreement.shadow: warnings that ask for labels."""
+    """Warnings that ask for labels: drift.classes and drift.confidence (version against version), agreement.shadow, and
+    reference.inputs, reference.classes, reference.confidence (stable now against itself before the release)."""
 
     alpha: float = 0.001
-    guard: float = 0.05  # total variation distance
+    guard: float = 0.05  # total variation distance, version against version
     samples_min: int = 200
     disagreement_max: float = 0.1  # of mirrored requests
+    reference_s: float = 604_800.0  # how far before the release stable's own answers serve as the reference
+    reference_guard: float = 0.1  # total variation distance, now against the reference
 
     def __post_init__(self) -> None:
         _require(self, "alpha", "disagreement_max", below=1.0)
+        _require(self, "reference_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +220,16 @@ class LimitPolicy:
     memory_ratio_max: float | None = 0.9
     cpu_ratio_max: float | None = 0.7
     gpu_ratio_max: float | None = 0.9
+    gpu_ratio_min: float | None = 0.6  # below it, a GPU is paid for and idle
     queue_depth_max: float | None = 5.0
     cold_start_ratio_max: float | None = 0.01
     restarts_max: float | None = 0.0  # since the release started
     unknown_token_ratio_max: float | None = 0.05
     truncated_ratio_max: float | None = 0.01
+    tokens_p95_max: float | None = 512.0  # of a text's tokens, the 95th percentile; the longest text DistilBERT takes
     throughput_ratio_min: float | None = 0.8  # answers per second of computing, candidate over stable
-    cost_per_1000_max: float | None = None  # set by the business
+    replica_hour_price: float | None = None  # in the currency of cost_per_1000_max; without it no cost is known
+    cost_per_1000_max: float | None = None  # of 1,000 requests; set by the business
 
 
 @dataclass(frozen=True, slots=True)

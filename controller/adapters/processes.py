@@ -86,9 +86,9 @@ class LocalProcesses:
             record = self._records.load(deployment_name(spec.model, spec.version))
             record = record and self._observed(record)
             if record is None:
-                return self._status(self._start(spec, earlier_s=()))
+                return self._status(self._start(spec, after=None))
             if self._is_due(record):
-                return self._status(self._start(spec, earlier_s=self._counted_starts(record)))
+                return self._status(self._start(spec, after=record))
             return self._status(record)
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
@@ -108,7 +108,8 @@ class LocalProcesses:
                 record = self._records.save(replace(record, ending_since_s=self._clock.now_s()))
             self._observed(record)
 
-    def _start(self, spec: DeploymentSpec, *, earlier_s: tuple[float, ...]) -> Record:
+    def _start(self, spec: DeploymentSpec, *, after: Record | None) -> Record:
+        """``after``: the record of the start that it replaces."""
         name = deployment_name(spec.model, spec.version)
         offset = self._records.prepare(name)
         command = tuple(self._command(spec, self._records.port_file(name)))
@@ -126,7 +127,8 @@ class LocalProcesses:
                 create_time_s=identity.create_time_s,
                 command=command,
                 started_at_s=now_s,
-                starts_s=(*earlier_s, now_s),
+                starts_s=(*(self._counted_starts(after) if after else ()), now_s),
+                restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
             )
         )
@@ -203,6 +205,9 @@ class LocalProcesses:
         return due_s is not None and self._clock.now_s() >= due_s
 
     def _status(self, record: Record) -> DeploymentStatus:
+        return replace(self._condition(record), restarts=record.restarts)
+
+    def _condition(self, record: Record) -> DeploymentStatus:
         if record.ending_since_s is not None:
             return DeploymentStatus(record.version, None, ready=False, detail="it is being ended")
         if record.failure:

@@ -27,6 +27,7 @@ class Record:
     port: int | None = None
     answered: bool = False  # it answered its health route at least once since this start
     ending_since_s: float | None = None
+    restarts: int = 0  # starts after the first, since the deployment was asked for
     failed_at_s: float | None = None
     failure: str = ""
 

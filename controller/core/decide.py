@@ -28,6 +28,7 @@ from controller.core.facts import (
     AliasSurprise,
     Asked,
     Broken,
+    BudgetSpent,
     Fact,
     FrozenBy,
     LookTaken,
@@ -90,7 +91,7 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
         case Broken(_, verdict):
             if verdict is not None and release.verdicts.get(verdict.gate) != verdict:
                 yield Judged((verdict,))
-        case Unreachable(source, reason):
+        case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             if release.faults.get(source) != reason:
                 yield FaultNoted(source, reason)
         case _:
@@ -99,7 +100,7 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
 
 def _recoveries(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     """A source that answered is back; so is one that no fact can speak for, once it is not said to be away again."""
-    still = {fact.source for fact in facts if isinstance(fact, Unreachable)}
+    still = {fact.source for fact in facts if isinstance(fact, Unreachable | BudgetSpent)}
     answered = {source for fact in facts for source in _sources_answering(fact)}
     back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
     return tuple(FaultCleared(source) for source in back if source not in still)
@@ -392,7 +393,7 @@ def _past_deadline(release: Release, now_s: float) -> bool:
 
 
 def _frozen(facts: Sequence[Fact]) -> bool:
-    return any(isinstance(fact, FrozenBy) for fact in facts)
+    return any(isinstance(fact, FrozenBy | BudgetSpent) for fact in facts)
 
 
 def _only(facts: Sequence[Fact], kind: type[FactT]) -> list[FactT]:

@@ -98,6 +98,14 @@ class FrozenBy:
     freeze: Freeze
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """The service burns its error budget too fast for any change of model, or nobody can tell that it does not."""
+
+    reason: str
+    source: str = "error budget"
+
+
 Fact = (
     Serving
     | Probed
@@ -112,4 +120,5 @@ Fact = (
     | Asked
     | NewerCandidate
     | FrozenBy
+    | BudgetSpent
 )

@@ -57,6 +57,10 @@ class Cursors:
     pair: int = 0
     labelled_pair: int = 0
     labelled_answer: int = 0
+    prediction: int | None = None
+    reference_read: bool = False
+    worker_restarts: int | None = None  # of the candidate, since the first look
+    restarts_before: int | None = None  # of the candidate's deployment, at the first look
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,30 @@
 Seeded, so that a story is the same each time; how a version behaves is data.
 """
 
-from collections import deque
+import bisect
+from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from controller.core.traffic import HUNDRED_PCT
 from controller.errors import TransientError
-from controller.ports import Clock, Deployments, SampleCursor, SampleEvidence, Traffic
-from gates.evidence import Answer, LabelCounts, LabelledPair
+from controller.ports import (
+    CONFIDENCE_BINS,
+    AnswerCounts,
+    Clock,
+    Deployments,
+    SampleCursor,
+    SampleEvidence,
+    Traffic,
+)
+from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
 from serving.contract import Traffic as TrafficKind
 from tests.fakes.metrics import FakeMetrics
 
 MODEL = "intent"
+TOKENS = 14  # of every text
 CLASSES = ("cancel", "refund", "track")
 
 
@@ -45,12 +55,16 @@ class StreamedSamples:
     pairs: list[tuple[str, str, bool]] = field(default_factory=list)  # live, shadow, whether they agreed
     labelled_pairs: list[tuple[str, str, LabelledPair]] = field(default_factory=list)
     labelled_answers: list[tuple[str, bool]] = field(default_factory=list)  # version, whether it was wrong
+    answers: list[tuple[str, Answer]] = field(default_factory=list)  # version, to whom a user got it
 
     def latest(self) -> SampleCursor:
         self._check_reachable()
-        return SampleCursor(len(self.pairs), len(self.labelled_pairs), len(self.labelled_answers))
+        evidence = (len(self.pairs), len(self.labelled_pairs), len(self.labelled_answers))
+        return SampleCursor(*evidence, prediction=len(self.answers))
 
-    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor) -> SampleEvidence:
+    def since(
+        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+    ) -> SampleEvidence:
         self._check_reachable()
         assert model == MODEL, "there is only this one"
         versions = (stable, candidate)
@@ -64,6 +78,28 @@ class StreamedSamples:
             stable_labels=_counts([wrong for version, wrong in answers if version == stable]),
             candidate_labels=_counts([wrong for version, wrong in answers if version == candidate]),
             cursor=self.latest(),
+            slice_pairs=tuple(SlicePairs(name, 0, 0) for name in slices),
+            stable_answers=self._answers(stable, cursor.prediction, None),
+            candidate_answers=self._answers(candidate, cursor.prediction, None),
+        )
+
+    def reference(
+        self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
+    ) -> Sequence[AnswerCounts]:
+        """Of all time."""
+        self._check_reachable()
+        assert model == MODEL
+        assert since_s
+        found = self._answers(version, 0, cursor.prediction)
+        lengths = [0] * (len(token_edges) + 1)
+        lengths[bisect.bisect_left(token_edges, TOKENS)] = sum(found.confidence_counts)
+        return (replace(found, token_counts=tuple(lengths)),) if found.classes else ()
+
+    def _answers(self, version: str, start: int, end: int | None) -> AnswerCounts:
+        answers = [answer for whose, answer in self.answers[start:end] if whose == version]
+        bins = [min(int(answer.confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1) for answer in answers]
+        return AnswerCounts(
+            Counter(answer.label for answer in answers), tuple(bins.count(place) for place in range(CONFIDENCE_BINS))
         )
 
     def _check_reachable(self) -> None:
@@ -134,6 +170,7 @@ class Service:
         errors = int(self._random.binomial(requests, behaviour.error_ratio))
         latencies_ms = behaviour.latency_ms * self._random.lognormal(0.0, 0.3, requests - errors)
         self.metrics.serve(MODEL, version, traffic=kind, latencies_ms=latencies_ms.tolist(), codes={500: errors})
+        self.metrics.read(MODEL, version, [TOKENS] * (requests - errors), traffic=kind)
 
     def _sample(self, live: str, shadow: str | None, difficulty: np.ndarray) -> None:
         """Both versions find the same texts hard, as real ones do."""
@@ -141,6 +178,7 @@ class Service:
         now_s = self._clock.now_s()
         for hard, labelled in zip(difficulty.tolist(), known.tolist(), strict=True):
             first = self._classify(live, hard)
+            self.samples.answers.append((live, first))
             second = self._classify(shadow, hard) if shadow is not None else None
             if second is not None and shadow is not None:
                 self.samples.pairs.append((live, shadow, first.label == second.label))

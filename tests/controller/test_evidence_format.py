@@ -17,7 +17,7 @@ from controller.core.events import Looked
 from controller.errors import UsageError
 from controller.evidence import SCHEMA, RecordedLook, json_schema, line_of, looks_of, parse_line, read_evidence
 from gates import evidence
-from gates.evidence import Look
+from gates.evidence import ArmCounts, Look
 from gates.verdict import Window
 from tests.controller import report_support as support
 from tests.controller.report_support import Journal
@@ -80,6 +80,21 @@ def test_whatever_is_written_fits_the_schema(recorded: RecordedLook) -> None:
     jsonschema.Draft202012Validator(json_schema()).validate(json.loads(line_of(recorded)))
 
 
+def test_a_file_of_the_first_version_reads_as_it_did() -> None:
+    """Written by an older Serin: what it did not know of is not measured."""
+    old = {
+        "schema": "serin.evidence/v1", "release": "intent-v7-1", "deadline_s": 9.0, "sequence": 1,
+        "window": {"start_s": 1.0, "end_s": 2.0}, "candidate_share": 0.0, "latency_edges_ms": [20.0],
+        "stable": {"requests": 3, "errors": 1, "latency_counts": [2, 0], "error_clusters": None},
+        "stable_profile": {"token_counts": [], "class_counts": [], "confidence_counts": [], "tokens": 0,
+                           "unknown_tokens": 0, "truncated": 0, "requests": 0, "tokenizer": ""},
+        "faults": [],
+    }  # fmt: skip
+    recorded = parse_line(json.dumps(old))
+    assert (recorded.look.stable, recorded.look.reference) == (ArmCounts(3, 1, (2, 0)), ())
+    assert parse_line(line_of(recorded)) == recorded
+
+
 def test_a_line_is_what_the_journal_stores(journal: Journal) -> None:
     """Beside the fields of the look there are three: format, release and deadline."""
     stored = [entry.entry.payload["look"] for entry in journal.entries if entry.entry.kind == Looked.__name__]
@@ -111,8 +126,8 @@ def test_an_exported_release_reads_back_as_its_looks(
         ("{", "not JSON: Expecting property name"),
         ("[]", "expected an object, found an array"),
         ("7", "expected an object, found 7"),
-        ("{}", "schema: expected 'serin.evidence/v1'"),
-        (line(schema="serin.evidence/v2"), "schema: expected 'serin.evidence/v1'"),
+        ("{}", 'schema: expected one of "serin.evidence/v1", "serin.evidence/v2"'),
+        (line(schema="serin.evidence/v3"), 'schema: expected one of "serin.evidence/v1", "serin.evidence/v2"'),
         ('{"schema": "serin.evidence/v1"}', "sequence: is missing"),
         (line(window={"start_s": 1.0}), "window.end_s: is missing"),
         (line(window={"start_s": 2.0, "end_s": 1.0}), "window: window: start_s 2.0 must be finite"),

@@ -50,7 +50,7 @@ class MemoryDeployments:
         if version in self.broken:
             status = replace(status, failed=True, detail=self.broken[version])
         else:
-            status = DeploymentStatus(version, f"http://{model}-v{version}.test", ready=True)
+            status = DeploymentStatus(version, f"http://{model}-v{version}.test", ready=True, restarts=0)
         self._statuses[key] = status
         return status
 

@@ -124,7 +124,7 @@ USED = Resources(memory_ratio=0.5, cpu_ratio=0.5, queue_depth=2.0, cold_starts=0
         (replace(USED, cold_starts=30), "resources.cold_starts"),
         (replace(USED, restarts=2), "resources.restarts"),
         (replace(USED, requests_per_busy_s=50.0), "throughput"),
-        (replace(USED, cost=4.0), "cost.per_1000"),
+        (replace(USED, cost=40.0), "cost.per_1000"),
     ],
 )
 def test_each_seed_measure_has_a_limit_that_warns(used, gate):

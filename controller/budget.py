@@ -1,0 +1,74 @@
+"""Watch how fast each service spends its own error budget: one that burns too fast gets no new version meanwhile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from controller.core.policy import ReleasePolicy
+from controller.errors import TransientError
+from controller.ports import Clock, Metrics
+from controller.report.words import duration
+from gates.burn import BurnAlert, BurnWindow, burn_alerts
+from gates.policy import BudgetPolicy
+
+POLL_S: Final = 15.0
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was found when the service was last asked about. ``rows`` are those that fire, by what was said of them."""
+
+    asked_at_s: float
+    reason: str = ""
+    rows: tuple[BurnWindow, ...] = field(default_factory=tuple)
+
+
+class BudgetWatch:
+    """The burn of each model's service, asked at most every ``poll_s``: the longest window spans days of samples."""
+
+    def __init__(self, metrics: Metrics, clock: Clock, *, poll_s: float = POLL_S) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._poll_s = poll_s
+        self._known: dict[str, _Known] = {}
+
+    def overspent(self, policy: ReleasePolicy) -> str | None:
+        """Why no new version may come now, in one sentence; None while the budget allows it.
+
+        While the metrics do not answer it is not known that it does: that is a reason, too. The sentence stays the
+        same while the same rows of the table fire, with the numbers of the moment when they began to.
+        """
+        budget = policy.gates.budget
+        if budget is None or not budget.service_windows:
+            return None
+        now_s = self._clock.now_s()
+        known = self._known.get(policy.model)
+        if known is None or not known.asked_at_s <= now_s < known.asked_at_s + self._poll_s:
+            known = self._known[policy.model] = self._ask(policy.model, budget, known, now_s)
+        return known.reason or None
+
+    def _ask(self, model: str, budget: BudgetPolicy, before: _Known | None, now_s: float) -> _Known:
+        windows_s = sorted({length_s for row in budget.service_windows for length_s in (row.long_s, row.short_s)})
+        try:
+            counts = self._metrics.service_errors(model, windows_s, at_s=now_s)
+        except TransientError as error:
+            return _Known(now_s, f"It is not known how much of the error budget the service spends: {error}")
+        alerts = _firing(counts, budget)
+        rows = tuple(alert.window for alert in alerts)
+        if before is not None and rows == before.rows and rows:
+            return _Known(now_s, before.reason, rows)
+        return _Known(now_s, " ".join(map(_sentence, alerts, [budget] * len(alerts))), rows)
+
+
+def _firing(counts: Mapping[float, tuple[int, int]], budget: BudgetPolicy) -> tuple[BurnAlert, ...]:
+    alerts = burn_alerts(counts, budget.objective_ratio, budget.service_windows, budget.period_s)
+    return tuple(alert for alert in alerts if counts[alert.window.long_s][0] >= budget.service_errors_min)
+
+
+def _sentence(alert: BurnAlert, budget: BudgetPolicy) -> str:
+    row = alert.window
+    return (
+        f"The service burns its error budget {alert.long_burn:.1f} times too fast over {duration(row.long_s)} and "
+        f"{alert.short_burn:.1f} times over {duration(row.short_s)} ({row.factor(budget.period_s):.3g} times holds "
+        "releases): it goes on by itself once that is over."
+    )

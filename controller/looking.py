@@ -1,0 +1,235 @@
+"""Gather one look from its sources; one that does not answer becomes a fault of the look and keeps its cursor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.core.actions import route_of
+from controller.core.release import Cursors, Release
+from controller.core.traffic import TrafficTable
+from controller.errors import PermanentError, TransientError
+from controller.ports import (
+    AnswerCounts,
+    CounterCursor,
+    Deployments,
+    MetricCounts,
+    Metrics,
+    SampleCursor,
+    SampleEvidence,
+    Samples,
+    Usage,
+)
+from gates.checks import LABELS, METRICS, PREDICTIONS
+from gates.evidence import ArmCounts, Fault, Look, Profile, Resources
+from gates.verdict import Window
+from serving.artifact import TOKENIZER_FILE, Manifest
+
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a look is read from."""
+
+    metrics: Metrics
+    samples: Samples
+    deployments: Deployments
+
+
+def look_at(
+    sources: Sources, release: Release, stable: Manifest | None, candidate: Manifest | None, *, now_s: float
+) -> tuple[Look, Cursors]:
+    """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
+
+    The window starts where the counted differences start: after an outage of the metrics that is before the last look.
+    """
+    if release.stable is None:
+        raise PermanentError(f"release {release.id} has no stable version to compare with")
+    reading = _Reading(sources, release, now_s)
+    counts = reading.metrics()
+    found = reading.samples(counts, _classes(stable, candidate))
+    arms = (release.stable.number, release.candidate.number)
+    route = route_of(release)
+    share = TrafficTable(release.model, route.weights_pct).share_of(arms[1]) if route else 0.0
+    start_s = release.looked_at_s or release.phase_since_s
+    if counts is not None and release.cursors.counters is not None:
+        start_s = release.cursors.counters_at_s
+    window = Window(start_s, now_s)
+    fields: dict[str, Any] = {}
+    if counts is not None:
+        fields |= _counted(counts, *arms)
+    if found is not None:
+        fields |= _sampled(found)
+    classes = _classes(stable, candidate)
+    answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
+    for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
+        usage = counts.usage[number] if counts is not None else None
+        fields[f"{name}_profile"] = _profile(usage, sampled, classes)
+        if counts is not None and usage is not None:
+            restarts = reading.restarts(number) if name == "candidate" else None
+            fields[f"{name}_resources"] = _resources(release, counts, number, window, restarts)
+    look = Look(
+        sequence=release.looks + 1,
+        window=window,
+        candidate_share=share,
+        classes=classes,
+        reference=tuple(_profile(None, block, classes) for block in reading.reference),
+        tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
+        faults=tuple(reading.faults),
+        **fields,
+    )
+    return look, reading.cursors
+
+
+class _Reading:
+    """Asks the sources, one after the other, and moves the cursors of those that answered."""
+
+    def __init__(self, sources: Sources, release: Release, now_s: float) -> None:
+        if release.stable is None:
+            raise PermanentError(f"release {release.id} has no stable version to compare with")
+        self._sources = sources
+        self._release = release
+        self._versions = (release.stable.number, release.candidate.number)
+        self._now_s = now_s
+        self.cursors = release.cursors
+        self.faults: list[Fault] = []
+        self.reference: Sequence[AnswerCounts] = ()
+
+    def metrics(self) -> MetricCounts | None:
+        before = self.cursors
+        cursor = CounterCursor(before.counters, before.counters_at_s) if before.counters is not None else None
+        try:
+            counts = self._sources.metrics.counts(self._release.model, self._versions, cursor, at_s=self._now_s)
+        except TransientError as error:
+            self.faults.append(Fault(METRICS, str(error)))
+            return None
+        lost = counts.usage[self._versions[1]].worker_restarts
+        self.cursors = replace(
+            before,
+            counters=dict(counts.cursor.values),
+            counters_at_s=counts.cursor.at_s,
+            worker_restarts=before.worker_restarts if lost is None else (before.worker_restarts or 0) + lost,
+        )
+        return counts
+
+    def samples(self, counts: MetricCounts | None, classes: Sequence[str]) -> SampleEvidence | None:
+        """The reference is read once, as soon as its bins are known."""
+        before, samples, model = self.cursors, self._sources.samples, self._release.model
+        slices = [part.name for part in self._release.policy.gates.slices]
+        try:
+            cursor = _sample_cursor(before, samples.latest())
+            found = samples.since(model, *self._versions, cursor, slices=slices)
+            if counts is not None and counts.token_edges and classes and not before.reference_read:
+                self.reference = self._reference(samples, cursor, counts.token_edges)
+                self.cursors = replace(self.cursors, reference_read=True)
+        except TransientError as error:
+            self.faults += [Fault(LABELS, str(error)), Fault(PREDICTIONS, str(error))]
+            return None
+        self.cursors = replace(
+            self.cursors,
+            first_pair=found.cursor.first_pair,
+            pair=found.cursor.pair,
+            labelled_pair=found.cursor.labelled_pair,
+            labelled_answer=found.cursor.labelled_answer,
+            prediction=found.cursor.prediction,
+        )
+        return found
+
+    def _reference(self, samples: Samples, cursor: SampleCursor, token_edges: Sequence[int]) -> Sequence[AnswerCounts]:
+        drift = self._release.policy.gates.drift
+        if drift is None:
+            return ()
+        since_s = self._release.started_at_s - drift.reference_s
+        return samples.reference(
+            self._release.model, self._versions[0], cursor, since_s=since_s, token_edges=token_edges
+        )
+
+    def restarts(self, number: str) -> int | None:
+        """Of the replica by whoever keeps it running, and of its workers by itself, since the first look."""
+        try:
+            status = self._sources.deployments.status(self._release.model).get(number)
+        except TransientError:  # said by what keeps it running; for this look the number is not known
+            return None
+        restarts = status.restarts if status is not None else None
+        if restarts is not None and self.cursors.restarts_before is None:
+            self.cursors = replace(self.cursors, restarts_before=restarts)
+        known = [self.cursors.worker_restarts]
+        if restarts is not None:
+            known.append(max(restarts - (self.cursors.restarts_before or 0), 0))
+        numbers = [number for number in known if number is not None]
+        return sum(numbers) if numbers else None
+
+
+def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
+    """What was not read before is read from now on."""
+    if cursors.first_pair is None:
+        return latest
+    return SampleCursor(
+        cursors.pair,
+        cursors.labelled_pair,
+        cursors.labelled_answer,
+        first_pair=cursors.first_pair,
+        prediction=latest.prediction if cursors.prediction is None else cursors.prediction,
+    )
+
+
+def _classes(stable: Manifest | None, candidate: Manifest | None) -> tuple[str, ...]:
+    """Of both versions; none unless both are known, for their order must stay the same from look to look."""
+    if stable is None or candidate is None:
+        return ()
+    return tuple(sorted({*stable.labels, *candidate.labels}))
+
+
+def _counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, Any]:
+    none = ArmCounts(0, 0, (0,) * (len(counts.latency_edges_ms) + 1))
+    return {
+        "latency_edges_ms": counts.latency_edges_ms,
+        "stable": counts.live.get(stable, none),
+        "candidate": counts.live.get(candidate, none),
+        "shadow": counts.shadow.get(candidate, none),
+        "token_edges": counts.token_edges,
+    }
+
+
+def _sampled(found: SampleEvidence) -> Mapping[str, Any]:
+    return {
+        "pairs": found.pairs,
+        "pairs_agreed": found.pairs_agreed,
+        "pairs_disagreed": found.pairs_disagreed,
+        "slice_pairs": found.slice_pairs,
+        "stable_labels": found.stable_labels,
+        "candidate_labels": found.candidate_labels,
+    }
+
+
+def _profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:
+    """Answers of a class that neither version has are no answers of theirs, and are left out."""
+    used = usage or Usage(replicas=0)
+    sampled = answers or AnswerCounts({}, ())
+    return Profile(
+        token_counts=used.token_counts if usage is not None else sampled.token_counts,
+        class_counts=tuple(sampled.classes.get(name, 0) for name in classes) if answers is not None else (),
+        confidence_counts=sampled.confidence_counts,
+        tokens=used.tokens or 0,
+        unknown_tokens=used.unknown_tokens or 0,
+        truncated=used.truncated or 0,
+        requests=used.texts or 0,
+        tokenizer=used.tokenizer,
+    )
+
+
+def _resources(release: Release, counts: MetricCounts, number: str, window: Window, restarts: int | None) -> Resources:
+    usage, arms = counts.usage[number], (counts.live.get(number), counts.shadow.get(number))
+    answered = sum(sum(arm.latency_counts) for arm in arms if arm is not None)
+    limits = release.policy.gates.limits
+    price = limits.replica_hour_price if limits is not None else None
+    counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost either
+    return Resources(
+        memory_ratio=usage.memory_ratio,
+        cpu_ratio=usage.cpu_ratio,
+        queue_depth=usage.queue_depth,
+        cold_starts=usage.cold_requests,
+        restarts=restarts,
+        requests_per_busy_s=answered / usage.busy_s if usage.busy_s else None,
+        cost=price * usage.replicas * window.length_s / _HOUR_S if price is not None and counted else None,
+    )
