@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import TransientError
 from controller.ports import Clock, Metrics
 from controller.report.words import duration
 from gates.burn import BurnAlert, BurnWindow, burn_alerts
@@ -35,8 +34,11 @@ class BudgetWatch:
     def overspent(self, policy: ReleasePolicy) -> str | None:
         """Why no new version may come now, in one sentence; None while the budget allows it.
 
-        While the metrics do not answer it is not known that it does: that is a reason, too. The sentence stays the
-        same while the same rows of the table fire, with the numbers of the moment when they began to.
+        The sentence stays the same while the same rows of the table fire, with the numbers of the moment when they
+        began to.
+
+        Raises:
+            TransientError: the metrics do not answer.
         """
         budget = policy.gates.budget
         if budget is None or not budget.service_windows:
@@ -49,15 +51,11 @@ class BudgetWatch:
 
     def _ask(self, model: str, budget: BudgetPolicy, before: _Known | None, now_s: float) -> _Known:
         windows_s = sorted({length_s for row in budget.service_windows for length_s in (row.long_s, row.short_s)})
-        try:
-            counts = self._metrics.service_errors(model, windows_s, at_s=now_s)
-        except TransientError as error:
-            return _Known(now_s, f"It is not known how much of the error budget the service spends: {error}")
-        alerts = _firing(counts, budget)
+        alerts = _firing(self._metrics.service_errors(model, windows_s, at_s=now_s), budget)
         rows = tuple(alert.window for alert in alerts)
         if before is not None and rows == before.rows and rows:
             return _Known(now_s, before.reason, rows)
-        return _Known(now_s, " ".join(map(_sentence, alerts, [budget] * len(alerts))), rows)
+        return _Known(now_s, " ".join(_sentence(alert, budget) for alert in alerts), rows)
 
 
 def _firing(counts: Mapping[float, tuple[int, int]], budget: BudgetPolicy) -> tuple[BurnAlert, ...]:

@@ -157,10 +157,15 @@ class Reconciler:
         return [FrozenBy(f) for f in self._world.freezes.in_force() if f.model in (model, ANY_MODEL)]
 
     def _budget_of(self, release: Release) -> list[Fact]:
-        """Asked while the release could still expose more users, and others than its own answer already."""
+        """Asked while the release could still expose more users, and others than its own answer already. A release is
+        not begun while nobody can tell; one that goes on is held by its looks then."""
         if release.stable is None or release.purpose is Purpose.RESTORE or release.phase not in _UNSETTLED:
             return []
-        reason = self._budget.overspent(release.policy)
+        try:
+            reason = self._budget.overspent(release.policy)
+        except TransientError as error:
+            begins = release.phase is Phase.PENDING
+            reason = f"It is not known how fast the service spends it: {error}" if begins else None
         return [BudgetSpent(reason)] if reason is not None else []
 
     # --- who wants what ------------------------------------------------------------------------------------------

@@ -109,9 +109,8 @@ class TokenizerGate:
         if state.seen and look.tokenizer_pinned:
             same = state.seen == look.tokenizer_pinned
             outcome = Outcome.PASS if same else Outcome.FAIL
-            reason = (
-                f"The running tokenizer {state.seen} is {'' if same else 'not '}the pinned {look.tokenizer_pinned}."
-            )
+            running, pinned = (fingerprint[:12] for fingerprint in (state.seen, look.tokenizer_pinned))
+            reason = f"The running tokenizer {running} is {'' if same else 'not '}the pinned {pinned}."
         failed = outcome is Outcome.FAIL
         return state, Verdict(self.name, self.stage, outcome, reason, window=look.window, advisory=not failed)
 
@@ -192,7 +191,12 @@ def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate | LengthGate]:
         ("resources.memory", "Memory used, of the limit,", policy.memory_ratio_max, _level("memory_ratio")),
         ("resources.cpu", "CPU used, of the cores given,", policy.cpu_ratio_max, _level("cpu_ratio")),
         ("resources.gpu", "GPU used", policy.gpu_ratio_max, _level("gpu_ratio")),
-        ("resources.restarts", "Restarts since the release started", policy.restarts_max, _level("restarts")),
+        (
+            "resources.restarts",
+            "The number of restarts since the release started",
+            policy.restarts_max,
+            _level("restarts"),
+        ),
         ("resources.queue", "Queue depth", policy.queue_depth_max, _level("queue_depth")),
     )
     for sums, rows in ((True, of_release), (False, of_look)):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -49,6 +50,11 @@ class Site:
         answer.raise_for_status()
         return list(answer.json()["entries"])
 
+    def answers(self) -> list[str]:
+        """Request ids of what was answered to users and sampled; read where the controller keeps it."""
+        with sqlite3.connect(f"file:{self.serin.home / 'serin.db'}?mode=ro", uri=True) as database:
+            return [row[0] for row in database.execute("SELECT request_id FROM predictions WHERE traffic = 'live'")]
+
     def pid(self, name: str) -> int:
         """The process that `serin up` runs under this name."""
         recorded = json.loads((self.serin.home / "processes.json").read_text())
@@ -83,10 +89,11 @@ def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> A
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """An installation with v1 in production. Afterwards nothing of it may be left running."""
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """An installation with v1 in production, by the ``POLICY`` of the test's module if it has one. Afterwards nothing
+    of it may be left running."""
     home = tmp_path / "home"
-    with installation(home, POLICY, lambda _: None) as serin:
+    with installation(home, getattr(request.module, "POLICY", POLICY), lambda _: None) as serin:
         place = Site(serin)
         place.register("v1")
         eventually(lambda: place.phase("1") == "promoted", within_s=60, what="version 1 in production")

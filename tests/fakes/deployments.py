@@ -16,6 +16,7 @@ class MemoryDeployments:
 
     def __init__(self, *, broken: Mapping[str, str] | None = None) -> None:
         self.broken = dict(broken or {})
+        self.restarts: dict[str, int] = {}  # by version
         self.outage: SerinError | None = None
         self.started: list[DeploymentSpec] = []
         self._statuses: dict[tuple[str, str], DeploymentStatus] = {}
@@ -50,7 +51,9 @@ class MemoryDeployments:
         if version in self.broken:
             status = replace(status, failed=True, detail=self.broken[version])
         else:
-            status = DeploymentStatus(version, f"http://{model}-v{version}.test", ready=True, restarts=0)
+            status = DeploymentStatus(
+                version, f"http://{model}-v{version}.test", ready=True, restarts=self.restarts.get(version, 0)
+            )
         self._statuses[key] = status
         return status
 

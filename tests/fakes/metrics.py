@@ -16,7 +16,7 @@ class Levels:
 
     memory_ratio: float = 0.25
     queue_depth: float = 0.5
-    tokenizer: str = "words"
+    tokenizer: str = ""
 
 
 class FakeMetrics:

@@ -1,5 +1,6 @@
 """Whatever the evidence holds: no crash, no pass, a sentence that names the field, and a state left as it was."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look, SlicePairs
+from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look, Profile, Resources, SlicePairs
 from gates.outcome import Outcome, combine
-from gates.panel import Panel, state_to_json
+from gates.panel import Panel, state_from_json, state_to_json
+from gates.policy import GatePolicy, LimitPolicy
 from gates.verdict import Stage, Window
 from tests.gates.support import EDGES_MS, JUDGING, NONE_TIMED, World, arm, look, run
 
@@ -76,6 +78,12 @@ arms = st.one_of(
 answers = st.builds(Answer, st.sampled_from(["yes", "no", ""]), st.one_of(st.floats(0, 1), numbers), numbers)
 labelled = st.builds(LabelledPair, st.sampled_from(["yes", "no", ""]), answers, answers, numbers, st.booleans())
 label_counts = st.one_of(st.none(), st.builds(LabelCounts, counts, counts))
+bins = st.lists(counts, max_size=4).map(tuple)
+profiles = st.one_of(
+    st.none(),
+    st.builds(Profile, bins, bins, bins, counts, counts, counts, counts, st.sampled_from(["", "one", "other"])),
+)
+resources = st.one_of(st.none(), st.builds(Resources, *[numbers] * 8))
 edges = st.one_of(st.just(EDGES_MS), st.lists(numbers, max_size=4).map(tuple))
 looks = st.builds(
     Look,
@@ -92,7 +100,16 @@ looks = st.builds(
     stable_labels=label_counts,
     candidate_labels=label_counts,
     faults=st.one_of(st.just(()), st.just((Fault("labels", "the label service is away"),))),
+    token_edges=st.sampled_from([(), (8,), (8, 16, 32)]),
+    classes=st.sampled_from([(), ("a", "b"), ("a", "b", "c", "d")]),
+    stable_profile=profiles,
+    candidate_profile=profiles,
+    stable_resources=resources,
+    candidate_resources=resources,
+    tokenizer_pinned=st.sampled_from(["", "one"]),
+    reference=st.lists(profiles.filter(bool), max_size=2).map(tuple),
 )
+WATCHING = Panel(GatePolicy(limits=LimitPolicy(replica_hour_price=1.0)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -105,6 +122,71 @@ def test_nothing_that_a_look_may_hold_crashes_the_panel_or_poisons_its_state(gar
         assert verdict.reason
         if verdict.outcome is Outcome.ERROR:
             assert dict(after.gates)[verdict.gate] == dict(STATE.gates)[verdict.gate]
+
+
+@settings(max_examples=100, deadline=None)
+@given(looks, looks)
+def test_garbage_is_never_good_news_of_profiles_and_resources(first, second):
+    """Of what only warns: no crash, no claim that rolls back, and a state that can be stored and goes on."""
+    state = WATCHING.start()
+    for sequence, garbage in enumerate((first, second), start=11):
+        window = Window(1_000.0 * sequence, 1_000.0 * sequence + 60)
+        state, verdicts = WATCHING.look(state, replace(garbage, sequence=sequence, window=window, candidate_share=0.0))
+        assert "NaN" not in str(state_to_json(state))
+        assert state_from_json(json.loads(json.dumps(state_to_json(state)))) == state
+        watching = [v for v in verdicts if v.gate.startswith(("resources", "tokenization.t", "cost", "drift", "ref"))]
+        assert watching
+        assert all(v.advisory and v.reason for v in watching)
+
+
+BROKEN = Profile((1, 2), (3, 4), (5,), tokens=3, requests=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"candidate_profile": replace(BROKEN, token_counts=(1, -2))}, "candidate_profile.token_counts"),
+        ({"candidate_profile": replace(BROKEN, token_counts=(1, 2, 3))}, "candidate_profile.token_counts"),
+        ({"stable_profile": replace(BROKEN, class_counts=(math.nan, 1))}, "stable_profile.class_counts"),
+        ({"stable_profile": replace(BROKEN, confidence_counts=(1.5,))}, "stable_profile.confidence_counts"),
+        ({"candidate_profile": replace(BROKEN, unknown_tokens=4)}, "candidate_profile: unknown_tokens"),
+        ({"candidate_profile": replace(BROKEN, truncated=-1)}, "candidate_profile: tokens, unknown_tokens, truncated"),
+        ({"reference": (BROKEN, replace(BROKEN, class_counts=(1, 2, 3)))}, "reference[1].class_counts"),
+    ],
+)
+def test_a_bad_profile_is_an_error_of_what_reads_it_and_of_nothing_else(change, field):
+    """A warning that cannot be judged must not keep the gates that decide from judging."""
+    seen = replace(GOOD, token_edges=(8,), classes=("a", "b"), **change)
+    after, verdicts = WATCHING.look(WATCHING.start(), seen)
+    errors = {v.gate: v for v in verdicts if v.outcome is Outcome.ERROR}
+    assert {"experiment.inputs", "drift.classes", "reference.classes", "tokenization.unknown"} <= set(errors)
+    assert not set(errors) & {"accuracy.shadow", "errors.live", "latency.p95", "budget.burn", "experiment.ratio"}
+    assert all(field in v.reason and v.advisory for v in errors.values())
+    assert all(dict(after.gates)[gate] == dict(WATCHING.start().gates)[gate] for gate in errors)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
+@pytest.mark.parametrize(
+    ("field", "gate"),
+    [
+        ("memory_ratio", "resources.memory"),
+        ("cpu_ratio", "resources.cpu"),
+        ("gpu_ratio", "resources.gpu"),
+        ("queue_depth", "resources.queue"),
+        ("cold_starts", "resources.cold_starts"),
+        ("restarts", "resources.restarts"),
+        ("requests_per_busy_s", "throughput"),
+        ("cost", "cost.per_1000"),
+    ],
+)
+def test_a_resource_that_is_no_number_is_an_error_that_names_its_gate(field, gate, value):
+    used = replace(Resources(requests_per_busy_s=1.0), **{field: value})
+    _, verdicts = WATCHING.look(
+        WATCHING.start(), replace(GOOD, candidate_resources=used, stable_resources=Resources(requests_per_busy_s=1.0))
+    )
+    found = {v.gate: v for v in verdicts}[gate]
+    assert (found.outcome, found.advisory) == (Outcome.ERROR, True)
+    assert gate in found.reason
 
 
 @settings(max_examples=100, deadline=None)

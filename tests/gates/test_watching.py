@@ -170,7 +170,7 @@ def test_a_tokenizer_other_than_the_pinned_one_fails_the_release():
         ({"candidate_profile": Profile(tokens=1, unknown_tokens=2)}, "candidate_profile"),
         (
             {"stable_profile": Profile(confidence_counts=(1,)), "candidate_profile": Profile(confidence_counts=(1, 2))},
-            "candidate_profile.confidence_counts",
+            "confidence_counts: the profiles have different bins",
         ),
         ({"candidate_resources": Resources(cpu_ratio=math.nan)}, "resources.cpu"),
         ({"candidate_resources": Resources(queue_depth=-1.0)}, "resources.queue"),
@@ -180,3 +180,70 @@ def test_bad_profiles_and_resources_are_errors_that_name_the_field(change, field
     errors = [v.reason for v in judged(lambda _: change, looks=1).values() if v.outcome is Outcome.ERROR]
     assert errors
     assert all(field in reason for reason in errors)
+
+
+def with_lengths(*per_look):
+    return lambda _: {"candidate_profile": Profile(token_counts=per_look, requests=sum(per_look))}
+
+
+@pytest.mark.parametrize(
+    ("per_look", "limit", "outcome", "value"),
+    [
+        ((90, 9, 1), 16.0, Outcome.PASS, 16.0),
+        ((96, 3, 1), 8.0, Outcome.PASS, 8.0),
+        ((90, 9, 1), 8.0, Outcome.FAIL, 16.0),
+        ((10, 10, 80), 512.0, Outcome.FAIL, None),
+        ((0, 0, 0), 512.0, Outcome.INCONCLUSIVE, None),
+    ],
+)
+def test_the_length_of_texts_is_watched(per_look, limit, outcome, value):
+    """The 95th percentile of tokens; above the last edge nobody knows how far."""
+    panel = Panel(replace(NOTHING, limits=LimitPolicy(tokens_p95_max=limit)))
+    verdict = judged(with_lengths(*per_look), panel=panel)["tokenization.tokens_p95"]
+    assert (verdict.outcome, verdict.value, verdict.advisory) == (outcome, value, True)
+
+
+def test_lengths_by_different_tokenizers_are_not_compared():
+    """A candidate with a tokenizer of its own makes other lengths of the same texts: the experiment is not broken."""
+    changes = lambda _: {  # noqa: E731
+        "stable_profile": Profile(token_counts=(90, 5, 5), tokenizer="one"),
+        "candidate_profile": Profile(token_counts=(5, 5, 90), tokenizer="other"),
+    }
+    verdict = judged(changes)["experiment.inputs"]
+    assert (verdict.outcome, verdict.advisory) == (Outcome.INCONCLUSIVE, True)
+    assert "different tokenizers" in verdict.reason
+
+
+def test_an_idle_gpu_is_told():
+    assert judged(lambda _: {"candidate_resources": Resources(gpu_ratio=0.2)})["resources.gpu_idle"].outcome is (
+        Outcome.FAIL
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "cost", "words"),
+    [
+        (LimitPolicy(), None, "the policy names no price of a replica's hour (gates.limits.replica_hour_price)"),
+        (LimitPolicy(replica_hour_price=1.0), None, "has not answered yet"),
+        (LimitPolicy(replica_hour_price=1.0), 2.0, "; the policy sets no limit"),
+        (LimitPolicy(replica_hour_price=1.0, cost_per_1000_max=1000.0), 2.0, "at most 1000 is fine"),
+    ],
+)
+def test_the_cost_is_told_or_why_it_is_not_known(policy, cost, words):
+    """What 1,000 requests may cost is the business's to say; nothing is claimed without a price."""
+    verdict = judged(
+        lambda _: {"candidate_resources": Resources(cost=cost)}, panel=Panel(replace(NOTHING, limits=policy))
+    )
+    assert words in verdict["cost.per_1000"].reason
+
+
+def test_mirrored_requests_meet_cold_replicas_and_cost_money_too():
+    """In shadow there are no others, and the shares are of all that the candidate answered."""
+    changes = lambda _: {  # noqa: E731
+        "candidate": ArmCounts(0, 0, NONE_TIMED),
+        "shadow": ArmCounts(100, 0, NONE_TIMED),
+        "candidate_resources": Resources(cold_starts=1, cost=0.5),
+    }
+    verdicts = judged(changes)
+    assert verdicts["resources.cold_starts"].value == pytest.approx(0.01)
+    assert verdicts["cost.per_1000"].value == pytest.approx(5.0)

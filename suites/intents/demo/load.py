@@ -25,6 +25,7 @@ SUITE_TEXTS: Final = 600  # the first held-out texts are the suite file
 IN_FLIGHT_MAX: Final = 64
 LABEL_BATCH_S: Final = 0.5
 REQUEST_ID_HEADER: Final = "x-request-id"
+TAGS_HEADER: Final = "x-serin-tags"
 VERSION_HEADER: Final = "x-serin-model-version"
 
 
@@ -80,9 +81,9 @@ class Load:
         request_id = str(uuid.uuid4())
         self.tally.sent += 1
         try:
-            answer = await client.post(
-                self._predict, json={"text": example.text}, headers={REQUEST_ID_HEADER: request_id}
-            )
+            tags = f"channel={'app' if self.tally.sent % 2 else 'mail'}"
+            headers = {REQUEST_ID_HEADER: request_id, TAGS_HEADER: tags}
+            answer = await client.post(self._predict, json={"text": example.text}, headers=headers)
         except httpx.HTTPError as error:
             self.tally.failures[type(error).__name__] += 1
             return

@@ -1,0 +1,103 @@
+"""What a look carries: its window is the time that its counts cover, and both versions are told of alike."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.codec import event_of
+from controller.core.events import Looked
+from controller.core.release import Phase
+from gates.evidence import Look
+from gates.outcome import Outcome
+from gates.policy import LimitPolicy
+from tests.controller.service import GOOD
+from tests.controller.world import POLICY, World
+from tests.fakes.metrics import Levels
+
+PRICED = replace(POLICY, gates=replace(POLICY.gates, limits=LimitPolicy(replica_hour_price=3.6)))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, policy=PRICED).given(candidate=GOOD)
+
+
+def looks(world: World) -> list[Looked]:
+    events = (event_of(recorded.entry) for recorded in world.journal.entries(world.release.id))
+    return [event for event in events if isinstance(event, Looked)]
+
+
+def last(world: World) -> Look:
+    return looks(world)[-1].look
+
+
+def test_after_an_outage_the_window_covers_what_is_counted(world: World) -> None:
+    """The counts of the first look after it began before it; the looks meanwhile counted nothing. No gate objects."""
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 3)
+    before = last(world)
+    world.service.metrics.away = "connection refused"
+    world.when_time_passes(50)
+    during = last(world)
+    assert during.faults
+    assert during.window.start_s > before.window.end_s
+    world.service.metrics.away = None
+    world.when_time_passes(10)
+    after = looks(world)[-1]
+    assert after.look.window.start_s == before.window.end_s
+    assert after.look.stable is not None
+    assert after.look.stable.requests == pytest.approx(
+        world.service.requests_per_s * after.look.window.length_s, rel=0.2
+    )
+    assert not [v.gate for v in after.verdicts if v.outcome is Outcome.ERROR]
+    world.when_time_passes(10)
+    assert last(world).window.start_s == after.look.window.end_s
+
+
+def test_a_look_tells_what_both_versions_used_and_answered(world: World) -> None:
+    """Of one window; the reference once, with the first look."""
+    world.service.metrics.levels["7"] = Levels(memory_ratio=0.5, queue_depth=2.0)
+    world.when_phase(Phase.CANARY, step=1).when_time_passes(10)
+    look = last(world)
+    assert look.stable_profile is not None
+    assert look.candidate_profile is not None
+    assert look.candidate_resources is not None
+    assert look.classes == ("cancel", "refund", "track")
+    assert sum(look.candidate_profile.class_counts) == sum(look.candidate_profile.confidence_counts) > 0
+    assert sum(look.candidate_profile.token_counts) == sum(look.candidate.latency_counts)  # type: ignore[union-attr]
+    assert len(look.tokenizer_pinned) == 64
+    assert (look.candidate_resources.memory_ratio, look.candidate_resources.queue_depth) == (0.5, 2.0)
+    assert look.candidate_resources.restarts == 0
+    assert look.candidate_resources.cost == pytest.approx(3.6 * look.window.length_s / 3600)
+    assert look.candidate_resources.requests_per_busy_s == pytest.approx(100.0)
+    assert [bool(event.look.reference) for event in looks(world)].count(True) <= 1
+
+
+def test_restarts_are_those_since_the_first_look(world: World) -> None:
+    """Of the replica, by whoever keeps it running, and of its workers, by itself."""
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 2)
+    world.deployments.restarts["7"] = 3
+    world.service.metrics.use("intent", "7", worker_restarts=2)
+    world.when_time_passes(10)
+    assert last(world).candidate_resources.restarts == 5  # type: ignore[union-attr]
+    world.when_time_passes(10)
+    assert last(world).candidate_resources.restarts == 5  # type: ignore[union-attr]
+
+
+def test_a_reference_that_cannot_be_read_at_first_is_read_later(world: World) -> None:
+    """Its store was away: once it is back, the reference comes with the look."""
+    world.service.samples.away = "the database did not answer"
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 2)
+    assert not world.release.cursors.reference_read
+    world.service.samples.away = None
+    world.when_time_passes(20)
+    assert world.release.cursors.reference_read
+    assert [bool(event.look.reference) for event in looks(world)].count(True) == 1
+
+
+def test_a_replica_with_another_tokenizer_than_the_pinned_one_is_taken_back(world: World) -> None:
+    """It quietly makes other token ids of the same texts (mteb 5377)."""
+    world.service.metrics.levels["7"] = Levels(tokenizer="letters")
+    world.when_settled()
+    assert (world.release.phase, world.release.blamed) == (Phase.ROLLED_BACK, ("tokenization.fingerprint",))
+    assert "tokenizer letters is not the pinned" in world.release.reason

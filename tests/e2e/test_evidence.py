@@ -1,0 +1,69 @@
+"""Every gate of the default policy is fed by what a real installation measures."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suites.intents.demo.installation import SERIN
+from tests.e2e.conftest import Site, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+POLICY = Path(__file__).with_name("policy-evidence.yaml")
+NOT_HERE = {"resources.gpu", "resources.gpu_idle"}  # there is no such thing in these machines
+UNFED = (
+    "not measured",
+    "too little to compare",
+    "not compared",
+    "compared with those",
+    "cannot be compared",
+    "no fingerprint",
+    "not checked yet",
+    "No live traffic yet",
+    "No labelled pair yet",
+    "no live text",
+)
+
+
+def test_no_gate_lacks_its_evidence(site: Site, tmp_path: Path) -> None:
+    """All that the default policy asks about, in one release; and `serin judge` says of the recorded evidence what the
+    controller said."""
+    with site.load():
+        eventually(lambda: len(site.answers()) > 600, within_s=60, what="traffic for a reference")
+        site.register("v2")
+        eventually(lambda: site.phase("2") == "canary", within_s=120, what="version 2 in canary")
+        eventually(lambda: not _unfed(site), within_s=100, what="evidence for every gate")
+    verdicts = site.release("2")["state"]["verdicts"]
+    assert verdicts["tokenization.fingerprint"]["outcome"] == "pass"
+    assert verdicts["resources.restarts"]["outcome"] == "pass"
+    assert verdicts["accuracy.shadow[channel:app]"]["samples"] > 0
+    assert verdicts["accuracy.shadow[tokens:1-12]"]["samples"] > 0
+    _judged_again(site, tmp_path)
+
+
+def _unfed(site: Site) -> Mapping[str, str]:
+    """The gates that say they do not know, and how."""
+    verdicts: dict[str, Any] = site.release("2")["state"]["verdicts"]
+    return {
+        name: verdict["reason"]
+        for name, verdict in verdicts.items()
+        if name not in NOT_HERE and any(words in verdict["reason"] for words in UNFED)
+    }
+
+
+def _judged_again(site: Site, directory: Path) -> None:
+    site.serin.serin("abort", "intent", "--reason", "the evidence is gathered")
+    eventually(lambda: site.phase("2") == "aborted", within_s=30, what="the end of the release")
+    looked = [entry["payload"] for entry in site.entries("intent-v2-1") if entry["kind"] == "Looked"]
+    path = directory / "evidence.jsonl"
+    path.write_text(site.serin.serin("evidence", "intent-v2-1"), encoding="utf-8")
+    command = [SERIN, "judge", "--policy", str(POLICY), "--evidence", str(path), "--json"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    again = [json.loads(line)["verdicts"] for line in said.splitlines()]
+    assert [[(v["gate"], v["outcome"], v["reason"]) for v in verdicts] for verdicts in again] == [
+        [(v["gate"], v["outcome"], v["reason"]) for v in payload["verdicts"]] for payload in looked
+    ]
