@@ -91,7 +91,7 @@ def test_a_promotion_waits_for_the_registry_and_then_is_done_once(world):
     world.given(candidate=GOOD).when_phase(Phase.CANARY, step=1)
     world.registry.away = "MLflow is away"
     world.when_phase(Phase.PROMOTING)
-    world.when_time_passes(60)
+    world.when_time_passes(40)
     assert world.release.faults == {"registry": "MLflow is away"}
     world.registry.away = None
     world.when_settled()
