@@ -18,6 +18,9 @@ from serving.tokenizer import TokenizedText
 PATIENCE_RATIO: Final = 1.0
 """A text may be overtaken by cheaper ones that arrive within so many times its own cost; more, and the long texts are
 the ones that miss the objective under overload."""
+WINDOWS_SHARE_MIN: Final = 1 / 8
+"""A text of n windows may claim an n-th of the engine while others wait, and never less than this. With all of it, two
+such texts at a time would be everything that is due, and short texts would wait for all of their windows."""
 CALL_COST_TOKENS: Final = 16
 """What an engine call costs beyond its tokens, in tokens: 7 to 20 for models of 2 to 6 layers. Less padding than that
 is cheaper than a call more."""
@@ -77,13 +80,14 @@ class Batcher:
     def __len__(self) -> int:
         return len(self._by_width)
 
-    def add(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
+    def add(self, uid: int, texts: Sequence[TokenizedText], now_s: float, *, share: float = 1.0) -> None:
+        """``share``: what the job may claim of the engine while others wait. A free engine it gets at once."""
         task = Task(uid, len(texts))
         self._tasks[uid] = task
         cost_s = 0.0
         for index, text in enumerate(texts):
             width = self._padded(len(text.ids))
-            cost_s += (width + CALL_COST_TOKENS) * self._pace.token_s
+            cost_s += (width + CALL_COST_TOKENS) * self._pace.token_s / share
             piece = Piece(task, index, text, now_s + PATIENCE_RATIO * cost_s)
             order = next(self._order)
             heapq.heappush(self._by_due, (piece.due_s, width, order, piece))

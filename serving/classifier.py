@@ -10,7 +10,7 @@ from litserve import LitAPI
 from litserve.loops import LitLoop
 
 from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest
-from serving.batching import Batcher, Pace, Piece
+from serving.batching import WINDOWS_SHARE_MIN, Batcher, Pace, Piece
 from serving.contract import PREDICT_ROUTE
 from serving.cores import usable_cores
 from serving.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
@@ -214,14 +214,15 @@ class Work:
             self._schedule(job.uid, [next(texts) for _ in job.texts], now_s)
 
     def _schedule(self, uid: int, texts: Sequence[TokenizedText], now_s: float) -> None:
-        rows = texts
+        rows, share = texts, 1.0
         if any(text.windows for text in texts):
+            share = max(WINDOWS_SHARE_MIN, 1 / max(text.rows for text in texts))
             rows = [row for text in texts for row in text.split()]
             if (too_long := self._too_long(texts, len(rows))) is not None:
                 self._done.append(Outcome(uid, too_long=too_long, trail=self._trails.end(uid)))
                 return
         self._open[uid] = _Open(texts, [None] * len(rows))
-        self._batcher.add(uid, rows, now_s)
+        self._batcher.add(uid, rows, now_s, share=share)
 
     def _too_long(self, texts: Sequence[TokenizedText], rows: int) -> tuple[int | None, int] | None:
         for index, text in enumerate(texts):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.batching import CALL_COST_TOKENS, PATIENCE_RATIO, Batcher, Pace, Piece
+from serving.batching import CALL_COST_TOKENS, PATIENCE_RATIO, WINDOWS_SHARE_MIN, Batcher, Pace, Piece
 from serving.tokenizer import TokenizedText
 
 TOKEN_S = 0.001
@@ -146,3 +146,35 @@ def test_the_pace_follows_what_calls_took() -> None:
     for _ in range(100):
         pace.observe(200, 0.4)
     assert pace.token_s == pytest.approx(0.002, rel=0.01)
+
+
+def longest_wait_of_short_texts_s(share: float, *, huge_texts: int = 2, windows: int = 31) -> float:
+    """In simulated time: clients that send one text of many windows after the other, and a short text now and then."""
+    waiting = batcher(texts_max=16, call_s_max=0.05)
+    left = dict.fromkeys(range(huge_texts), 0)  # windows that a huge text still has
+    arrived_s: dict[int, float] = {}
+    waits_s: list[float] = []
+    now_s, next_short_s, uid = 0.0, 1.0, 1000
+    while now_s < 60:
+        for huge in [huge for huge, windows_left in left.items() if not windows_left]:
+            waiting.add(huge, [text(256)] * windows, now_s, share=share)
+            left[huge] = windows
+        while next_short_s <= now_s:
+            arrived_s[uid] = next_short_s
+            waiting.add(uid, [text(12)], next_short_s)
+            next_short_s, uid = next_short_s + 0.7, uid + 1
+        pieces = waiting.take()
+        now_s += (sum(lengths(pieces)) + CALL_COST_TOKENS) * TOKEN_S
+        for piece in pieces:
+            if piece.task.uid in left:
+                left[piece.task.uid] -= 1
+            else:
+                waits_s.append(now_s - arrived_s.pop(piece.task.uid))
+    return max(waits_s)
+
+
+def test_texts_of_many_windows_do_not_hold_up_short_ones() -> None:
+    """Together they want more than the engine has; what they are owed must not grow into a wall."""
+    one_window_s = (256 + CALL_COST_TOKENS) * TOKEN_S
+    assert longest_wait_of_short_texts_s(WINDOWS_SHARE_MIN, huge_texts=6) < 2 * one_window_s
+    assert longest_wait_of_short_texts_s(1.0, huge_texts=2) > 30 * one_window_s, "the share is what prevents it"
