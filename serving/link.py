@@ -216,7 +216,8 @@ class _ApiEnd(asyncio.Protocol):
         self._flushing: asyncio.Handle | None = None
         self.ready = False
         self.outstanding: dict[int, int] = {}  # uid -> cost
-        self.load = 0  # the sum of those costs
+        self.load = 0  # the sum of those costs, and of what was given up since the worker was last heard of
+        self._given_up = 0
         self.taken = 0  # jobs, ever
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -224,6 +225,8 @@ class _ApiEnd(asyncio.Protocol):
         self._dispatcher.connected(self)
 
     def data_received(self, data: bytes) -> None:
+        self.load -= self._given_up
+        self._given_up = 0
         for busy_s, outcomes in self._frames.feed(data):
             if self.ready:
                 self._dispatcher.answered(self, busy_s, [_unpack(*outcome) for outcome in outcomes])
@@ -259,9 +262,11 @@ class _ApiEnd(asyncio.Protocol):
     def cancel(self, uid: int) -> None:
         if uid not in self.outstanding:
             return
-        self.finish(uid)
+        cost = self.finish(uid)
         self._traces.pop(uid, None)
         if self._jobs.pop(uid, None) is None:
+            self._given_up += cost  # a worker that hangs must not look idle, and be given all that comes
+            self.load += cost
             self._cancelled.append(uid)
             if self._flushing is None:
                 self._flushing = self._loop.call_later(_GATHER_S, self._flush)

@@ -121,6 +121,36 @@ def test_work_is_spread_over_the_workers() -> None:
     assert asyncio.run(scenario()) == [3, 3]
 
 
+def test_a_worker_that_hangs_is_not_given_what_another_can_do() -> None:
+    """Its requests are given up one by one: it must not look idle for that, and draw all others in."""
+
+    async def scenario() -> list[int]:
+        dispatcher = Dispatcher(lambda _: None)
+        ends = []
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            await dispatcher.add_worker(ours)
+            ends.append(WorkerEnd([theirs]))
+            ends[-1].send_ready()
+        await reach(lambda: len([worker for worker in dispatcher._workers if worker.ready]) == 2)
+        dispatcher.submit(job(0))
+        hung, well = ends
+        assert [done.uid for done in await asyncio.to_thread(gathered, hung, 1)] == [0]
+        dispatcher.cancel(0)
+        taken = []
+        for number in range(1, 5):
+            dispatcher.submit(job(number))
+            taken += [done.uid for done in await asyncio.to_thread(gathered, well, 1)]
+            well.send([Outcome(number, [ROW])], 0.1)
+            await reach(lambda: dispatcher.depth == 0)
+        for end in ends:
+            end.close()
+        await reach(lambda: not dispatcher.ready)
+        return taken
+
+    assert asyncio.run(scenario()) == [1, 2, 3, 4]
+
+
 def gathered(end: WorkerEnd, jobs: int) -> list[Job]:
     """The first so many jobs that arrive."""
     found: list[Job] = []
