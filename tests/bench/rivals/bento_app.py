@@ -1,4 +1,4 @@
-"""The pipeline as a BentoML service with adaptive batching."""
+"""The pipeline as a BentoML service with adaptive batching, which takes no batches smaller than two."""
 
 from typing import Any
 
@@ -12,6 +12,6 @@ class Classifier:
     def __init__(self) -> None:
         self.pipe = classifier()
 
-    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=60_000)
+    @bentoml.api(batchable=True, max_batch_size=max(2, BATCH), max_latency_ms=60_000)
     def predict(self, texts: list[str]) -> list[dict[str, Any]]:
         return classify(self.pipe, texts)

@@ -34,7 +34,7 @@ TEXTS_MAX: Final = 400  # of one measurement: the slowest answers under a hundre
 CHECKED: Final = 20  # answers compared before anything is timed
 TOLERANCE: Final = 1e-4  # of a probability: sums are only taken in another order
 _APPS: Final = "tests.bench.rivals"
-_START_S: Final = 120.0
+_START_S: Final = 300.0
 _SETTINGS: Final = {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
