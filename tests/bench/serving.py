@@ -34,8 +34,8 @@ def parts(served: Models) -> Parts:
         "fp32": lambda: own.speed_rows(fp32, bars=False),
         "demo": lambda: own.speed_rows(demo, bars=False),
         "overload": lambda: own.overload_rows(int8),
-        "metrics-full": lambda: switches.metrics_rows(int8),
-        "metrics-demo": lambda: switches.metrics_rows(demo),
+        "metrics": lambda: switches.metrics_rows(demo),
+        "tracing": lambda: switches.tracing_rows(demo),
     }
     for rival in rivals.RIVALS:
         name = rival.name.split()[0].lower()

@@ -43,6 +43,7 @@ _SETTINGS: Final = {
     "BENTOML_DO_NOT_TRACK": "True",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
+    "RAY_raylet_start_wait_time_s": "120",
 }
 _END_S: Final = 20.0
 

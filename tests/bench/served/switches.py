@@ -13,8 +13,10 @@ from tests.bench.served.models import VERSION, Subject
 from tests.bench.served.own import ONE_THREAD, target_of
 from tests.serving.replica import SERVING, replica
 
-ROUNDS: Final = 12
+ROUNDS: Final = 8
+PASSES: Final = 3  # more of them: the system tells processor time in steps of 10 ms
 UNMETERED: Final = "tests.bench.served.unmetered"
+NOBODY: Final = "http://127.0.0.1:9"  # takes spans, if there were any
 
 
 def metrics_rows(subject: Subject) -> Iterator[Bar]:
@@ -25,7 +27,19 @@ def metrics_rows(subject: Subject) -> Iterator[Bar]:
         yield from _cost_rows(subject, "metrics", target_of(without), target_of(counting), at_most=3.0)
 
 
-def _cost_rows(subject: Subject, what: str, without: Target, having: Target, at_most: float) -> Iterator[Bar]:
+def tracing_rows(subject: Subject) -> Iterator[Bar]:
+    """Tracing that is off cannot be taken out to be compared with (see decision 113); this is on, with none sampled."""
+    on = ("--trace-url", NOBODY, "--trace-ratio", "0")
+    with (
+        replica(subject.package, *ONE_THREAD, version=VERSION) as without,
+        replica(subject.package, *ONE_THREAD, *on, version=VERSION) as tracing,
+    ):
+        yield from _cost_rows(subject, "tracing with none sampled", target_of(without), target_of(tracing))
+
+
+def _cost_rows(
+    subject: Subject, what: str, without: Target, having: Target, at_most: float | None = None
+) -> Iterator[Bar]:
     pairs = _in_turn(subject, without, having)
     spent = [100 * (one.cpu_ms / other.cpu_ms - 1) for other, one in pairs]
     rates = [100 * (other.per_s / one.per_s - 1) for other, one in pairs]
@@ -38,6 +52,6 @@ def _in_turn(subject: Subject, first: Target, second: Target) -> Sequence[tuple[
     found = []
     for number in range(ROUNDS + 1):
         order = (first, second) if number % 2 else (second, first)
-        speeds = {target.url: saturated(target, subject.texts, subject.passes) for target in order}
+        speeds = {target.url: saturated(target, subject.texts, PASSES) for target in order}
         found.append((speeds[first.url], speeds[second.url]))
     return found[1:]  # the first warms them
