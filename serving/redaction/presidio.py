@@ -1,8 +1,9 @@
 """Microsoft Presidio as a recogniser: names of people, places and what else its language model knows.
 
 Needs the extra ``presidio`` and a spaCy model, which is no package of the index:
-``python -m spacy download en_core_web_sm``. A text costs it ten to a hundred times what our own recognisers cost; all
-of that in the capture's thread.
+``python -m spacy download en_core_web_sm``. It costs far more than our own recognisers do; all of that in the capture's
+thread. Where its e-mail recogniser finds no list of public suffixes it tries to fetch one (tldextract): a replica that
+may not reach the network waits for that once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
