@@ -144,7 +144,8 @@ class PairedAccuracyGate:
             return f"Accuracy fell by {points:.1f} points: {seen}."
         if outcome is Outcome.PASS:
             return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
-        return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {more(needed, labels, 'labels')}."
+        further = more(needed, labels, "labels of further texts")
+        return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
 
     @property
     def _loss(self) -> str:

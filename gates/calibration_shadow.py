@@ -190,7 +190,7 @@ class CalibrationGate:
             return f"The probabilities got worse, Brier score {brier:+.3f}: {seen}."
         if outcome is Outcome.PASS:
             return f"Calibration holds within {self.policy.margin_gap:g}: {seen}; Brier score {brier:+.3f}."
-        return f"Calibration not settled yet: {seen}; {more(needed, samples, 'labelled pairs')}."
+        return f"Calibration not settled yet: {seen}; {more(needed, samples, 'labels of further texts')}."
 
 
 def _both(test: MeanTest, sides: Sides, values: Values) -> list[tuple[MeanTest, BetState, Values]]:
