@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from serving.packaging import build_package
 from serving.rules import AnswerRules, Task, Windows
 from tests.serving.batch.support import read_jsonl, score, write_jsonl
 from tests.serving.graphs import CHECKPOINT, embedding_checkpoint, package_of, span_checkpoint
-from tests.serving.replica import replica
+from tests.serving.replica import REPOSITORY, replica
 
 TEXTS = [
     "where is my order",
@@ -263,3 +265,24 @@ def test_rows_that_no_column_type_holds_are_named(
     write_jsonl(tmp_path / "in.jsonl", rows)
     assert run(built_package, tmp_path / "in.jsonl", tmp_path / "out.parquet", "--block-rows", 4) == 1
     assert "column 'n' is int64 in the first block" in capfd.readouterr().err
+
+
+@pytest.mark.integration
+def test_memory_does_not_grow_with_the_file(built_package: Path, tmp_path: Path) -> None:
+    """Ten times the file, the same memory."""
+    peaks_mb = []
+    for rows in (40, 400):
+        source = write_jsonl(tmp_path / f"{rows}.jsonl", [{"text": "refund", "note": "n" * 100_000}] * rows)
+        run_it = (
+            "import sys; from serving.batch.__main__ import main; status = main(sys.argv[1:]);"
+            "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'));"
+            "print(status, int(peak.split()[1]) / 1024)"
+        )
+        flags = ["--artifact", built_package, source, source.with_suffix(".csv"), "--block-rows", "10"]
+        done = subprocess.run(
+            [sys.executable, "-c", run_it, *map(str, flags)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+        status, peak_mb = done.stdout.split()
+        assert status == "0", done.stderr
+        peaks_mb.append(float(peak_mb))
+    assert peaks_mb[1] - peaks_mb[0] < 20, peaks_mb

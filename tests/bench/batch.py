@@ -1,0 +1,126 @@
+"""Batch scoring beside the transformers pipeline with its batching: 66 M in fp32 and in int8, the same texts and cores.
+
+Ours is the whole command, its start included; of the pipeline only the scoring counts. Rounds take turns; every figure
+is the median of its rounds, ratios are taken within a round. The pipeline needs what ``tests/bench/rivals/prepare.sh``
+installs.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from serving.cores import usable_cores
+from tests.bench._table import RESULTS, Bar, machine, report
+from tests.bench.served.models import Subject, few, models, texts_of
+from tests.bench.served.rivals import PREPARE, environment
+from tests.serving.replica import REPOSITORY
+
+PIPELINE: Final = Path(__file__).parent / "rivals" / "batch_pipeline.py"
+BATCHES: Final = (1, 8, 32)
+"""1 is no batching at all, which is quickest here: padding eats what batches win. 8 is what the documentation shows."""
+ASKED_OF: Final = (8, 32)
+TEXTS: Final = 192
+ROUNDS: Final = 2
+ASKED: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Texts a second, and processor ms a text."""
+
+    per_s: float
+    cpu_ms: float
+
+
+def ours(subject: Subject, texts: Sequence[str], folder: Path) -> tuple[Speed, list[str]]:
+    """The command from its start to its end, and the labels."""
+    source, target = folder / "in.jsonl", folder / "out.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    command = [sys.executable, "-m", "serving.batch", "--artifact", subject.package, source, target, "--overwrite"]
+    before, began_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    took_s, after = time.perf_counter() - began_s, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    labels = [json.loads(line)["label"] for line in target.read_text(encoding="utf-8").splitlines()]
+    return Speed(len(texts) / took_s, 1000 * cpu_s / len(texts)), labels
+
+
+def theirs(subject: Subject, texts: Sequence[str], folder: Path) -> tuple[Mapping[int, Speed], list[str]]:
+    """The pipeline at each batch size, loaded once; and the labels without batching."""
+    (folder / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
+    arguments = [subject.checkpoint, folder / "texts.json", usable_cores(), *BATCHES]
+    done = subprocess.run(
+        [environment() / "bin" / "python", PIPELINE, *map(str, arguments)],
+        check=True, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    found = json.loads(done.stdout.splitlines()[-1])
+    speeds = {
+        int(batch): Speed(len(texts) / entry["took_s"], 1000 * entry["cpu_s"] / len(texts))
+        for batch, entry in found.items()
+    }
+    return speeds, found["1"]["labels"]
+
+
+def measured() -> list[Bar]:
+    """The rows of the table."""
+    built = models(RESULTS / "serving-models")
+    texts = few(texts_of(), TEXTS)
+    subjects = (built.fp32, built.int8)
+    ours_in: dict[str, list[Speed]] = {subject.name: [] for subject in subjects}
+    theirs_in: list[Mapping[int, Speed]] = []
+    agreed: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS):
+            speeds, expected = theirs(built.fp32, texts, Path(folder))
+            theirs_in.append(speeds)
+            for subject in subjects:
+                speed, labels = ours(subject, texts, Path(folder))
+                ours_in[subject.name].append(speed)
+                if subject is built.fp32:
+                    agreed.append(sum(map(str.__eq__, labels, expected)) / len(texts))
+    rows = [Bar("66 M fp32: same label as the pipeline", min(agreed), "", at_least=0.99)]
+    for batch in BATCHES:
+        name = f"transformers pipeline, fp32, batch_size {batch}"
+        rows += _told(name, [speeds[batch] for speeds in theirs_in])
+    for name, found in ours_in.items():
+        rows += _told(f"{name}: python -m serving.batch", found)
+    for name, found in ours_in.items():
+        for batch in BATCHES:
+            ratio = statistics.median(
+                own.per_s / speeds[batch].per_s for own, speeds in zip(found, theirs_in, strict=True)
+            )
+            cpu = statistics.median(
+                speeds[batch].cpu_ms / own.cpu_ms for own, speeds in zip(found, theirs_in, strict=True)
+            )
+            asked = ASKED if batch in ASKED_OF else None
+            rows.append(Bar(f"{name}: texts/s, ours / pipeline at batch_size {batch}", ratio, "x", at_least=asked))
+            rows.append(Bar(f"{name}: processor time a text, pipeline at batch_size {batch} / ours", cpu, "x"))
+    return rows
+
+
+def _told(name: str, speeds: Sequence[Speed]) -> list[Bar]:
+    return [
+        Bar(f"{name}: texts", statistics.median(speed.per_s for speed in speeds), "/s"),
+        Bar(f"{name}: processor time a text", statistics.median(speed.cpu_ms for speed in speeds), "ms"),
+    ]
+
+
+def main() -> int:
+    if not (environment() / "bin" / "python").exists():
+        print(f"the transformers pipeline is not installed; install it with: {PREPARE}", file=sys.stderr)
+        return 2
+    before = machine()
+    return report("batch", [*before, *measured()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
