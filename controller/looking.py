@@ -227,6 +227,7 @@ def _resources(release: Release, counts: MetricCounts, number: str, window: Wind
     return Resources(
         memory_ratio=usage.memory_ratio,
         cpu_ratio=usage.cpu_ratio,
+        gpu_ratio=usage.gpu_ratio,
         queue_depth=usage.queue_depth,
         cold_starts=usage.cold_requests,
         restarts=restarts,

@@ -145,6 +145,7 @@ class Usage:
     busy_s: float | None = None  # time spent computing
     memory_ratio: float | None = None  # at its highest, of what the replica may use
     cpu_ratio: float | None = None  # of the cores that the replica may use
+    gpu_ratio: float | None = None  # on average, of the GPU that is used most; None where there is none
     queue_depth: float | None = None  # on average
     tokenizer: str = ""  # SHA-256 of the running tokenizer's file; several, where replicas differ
 

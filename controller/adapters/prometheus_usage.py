@@ -20,6 +20,8 @@ from serving.contract import (
     COLD_REQUESTS_METRIC,
     CORES_METRIC,
     CPU_METRIC,
+    GPU_LABEL,
+    GPU_UTILIZATION_METRIC,
     INFO_METRIC,
     MEMORY_LIMIT_METRIC,
     QUEUE_DEPTH_METRIC,
@@ -33,7 +35,7 @@ from serving.contract import (
 
 _INFO_LABELS: Final = ("fingerprint", TOKENIZER_LABEL)
 _LEVELS: Final = (RESIDENT_MEMORY_METRIC, MEMORY_LIMIT_METRIC, CORES_METRIC, QUEUE_DEPTH_METRIC)
-GAUGES: Final = (*_LEVELS, INFO_METRIC)
+GAUGES: Final = (*_LEVELS, GPU_UTILIZATION_METRIC, INFO_METRIC)
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Gauges:
     """What one target said of itself: samples by time of each gauge, and the tokenizer that it runs."""
 
     samples: dict[str, dict[float, float]] = field(default_factory=dict)
+    gpus: list[dict[float, float]] = field(default_factory=list)  # how much each was used
     tokenizer: str = ""
 
     def since(self, metric: str, since_s: float) -> list[float]:
@@ -61,6 +64,9 @@ def read_gauges(matrix: Matrix, targets: Targets) -> dict[str, Gauges]:
         for series in series_of(matrix, metric):
             target, _ = target_of(series, targets)
             found[target.key].samples[metric] = {at_s: float(value) for at_s, value in series["values"]}
+    for series in series_of(matrix, GPU_UTILIZATION_METRIC):
+        target, _ = target_of(series, targets, GPU_LABEL)
+        found[target.key].gpus.append({at_s: float(value) for at_s, value in series["values"]})
     newest: dict[str, float] = {}
     for series in series_of(matrix, INFO_METRIC):
         target, own = target_of(series, targets, *_INFO_LABELS)
@@ -93,6 +99,13 @@ class Span:
         return used_s / (self.until_s - self.since_s) / cores
 
     @property
+    def gpu_ratio(self) -> float | None:
+        """Of the GPU that is used most, on average."""
+        since_s = self.since_s or 0.0
+        used = [[value for at_s, value in gpu.items() if at_s > since_s] for gpu in self.gauges.gpus]
+        return _worst(sum(values) / len(values) for values in used if values)
+
+    @property
     def queue_depth(self) -> float | None:
         depths = self.gauges.since(QUEUE_DEPTH_METRIC, self.since_s or 0.0)
         return sum(depths) / len(depths) if depths else None
@@ -120,6 +133,7 @@ def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: S
         busy_s=gained.get(Counter(BUSY_METRIC, "", "")),
         memory_ratio=_worst(span.memory_ratio for span in spans),
         cpu_ratio=_worst(span.cpu_ratio for span in spans),
+        gpu_ratio=_worst(span.gpu_ratio for span in spans),
         queue_depth=_worst(span.queue_depth for span in spans),
         tokenizer=", ".join(sorted({span.gauges.tokenizer for span in spans if span.gauges.tokenizer})),
     )

@@ -16,6 +16,7 @@ from serving.contract import (
     COLD_REQUESTS_METRIC,
     CORES_METRIC,
     CPU_METRIC,
+    GPU_UTILIZATION_METRIC,
     INFO_METRIC,
     MEMORY_LIMIT_METRIC,
     QUEUE_DEPTH_METRIC,
@@ -77,6 +78,13 @@ def test_shares_are_of_what_the_replica_may_use(prometheus: Prometheus) -> None:
     found = used(prometheus, [own(CPU_METRIC, {10: 100.0})], gauges)
     assert (found.replicas, found.memory_ratio, found.queue_depth) == (1, 0.6, 2.5)
     assert found.cpu_ratio == pytest.approx(12.5 / 10 / 2)
+
+
+def test_a_gpu_is_told_of_where_there_is_one(prometheus: Prometheus) -> None:  # noqa: F811
+    """The one that is used most, on average over the window."""
+    first = own(GPU_UTILIZATION_METRIC, {10: 1.0, 5: 0.5, 0: 0.75}, gpu="0")
+    second = own(GPU_UTILIZATION_METRIC, {0: 0.25}, gpu="1")
+    assert used(prometheus, [], [first, second]).gpu_ratio == 0.625
 
 
 def test_the_worst_replica_counts_and_what_is_counted_adds_up(prometheus: Prometheus) -> None:  # noqa: F811
