@@ -174,7 +174,7 @@ class ScrapedWorld:
     def __init__(self, server: PrometheusServer, exporters: Sequence[Exporter]) -> None:
         self._server = server
         self.exporters = {one.version: one for one in exporters}
-        self._model = exporters[0].model
+        self._model = self.model = exporters[0].model
         self.metrics = PrometheusMetrics(server.url, scrape_interval_s=SCRAPE_INTERVAL_S)
 
     def serve(

@@ -7,12 +7,18 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from controller.adapters.clock import SystemClock
 from controller.adapters.prometheus_server import TargetFiles, prometheus_config
+from controller.budget import BudgetWatch
+from controller.core.policy import ReleasePolicy
+from gates.burn import BurnWindow
 from gates.evidence import ArmCounts
+from gates.policy import BudgetPolicy, GatePolicy
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES, MetricsContract, MetricsWorld
 from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, ScrapedWorld, eventually, exporter
 from tests.fakes.metrics import FakeMetrics, Levels
@@ -107,6 +113,23 @@ def test_prometheus_stopped_in_the_middle_loses_no_count(tmp_path: Path) -> None
         world.serve("7", latencies_ms=[20.0] * 5)
         server.start()
         assert world.look(start).live["7"] == ArmCounts(7, 0, (0, 7, 0, 0), 0)
+
+
+@pytest.mark.integration
+def test_a_service_that_burns_its_budget_is_held_until_it_has_recovered(worlds: Iterator[ScrapedWorld]) -> None:
+    """A table of seconds, on a real Prometheus: both windows fire, and the short one ends soon after the errors do."""
+    world = next(worlds)
+    row = BurnWindow(budget_ratio=0.1, long_s=30.0, short_s=4.0)
+    budget = replace(BudgetPolicy(), service_windows=(row,), period_s=3_000.0, service_errors_min=5)
+    policy = ReleasePolicy(world.model, gates=GatePolicy(budget=budget))
+    watch = BudgetWatch(world.metrics, SystemClock(), poll_s=0.0)
+    world.settle()
+    world.serve("6", latencies_ms=[20.0] * 50)
+    world.settle()
+    assert watch.overspent(policy) is None
+    world.serve("6", latencies_ms=[20.0] * 50, codes={500: 50})
+    eventually(lambda: "too fast over 30 s" in (watch.overspent(policy) or ""), what="why no release may come")
+    eventually(lambda: watch.overspent(policy) is None, what="the service to have recovered")
 
 
 @pytest.mark.integration
