@@ -5,6 +5,7 @@ A full run writes ``docs/benchmarks/serving.md``.
 """
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from tests.bench import batch
 from tests.bench._table import RESULTS, Bar, machine, report
 from tests.bench.served import own, page, rivals, switches
 from tests.bench.served.models import Models, models
@@ -37,11 +39,19 @@ def parts(served: Models) -> Parts:
         "metrics": lambda: switches.metrics_rows(demo),
         "tracing": lambda: switches.tracing_rows(demo),
     }
+    found["batch"] = batch_rows
     for rival in rivals.RIVALS:
         name = rival.name.split()[0].lower()
         found[f"{name}-full"] = lambda rival=rival: rivals.rows(rival, int8, [fp32])  # type: ignore[misc]
         found[f"{name}-demo"] = lambda rival=rival: rivals.rows(rival, demo)  # type: ignore[misc]
     return found
+
+
+def batch_rows() -> list[Bar]:
+    """Of ``tests.bench.batch``; without the pipeline's environment, a row that falls short."""
+    if rivals.how_to_prepare() is None:
+        return batch.measured()
+    return [Bar("batch scoring, texts/s, ours / transformers pipeline", math.nan, "x", at_least=batch.ASKED)]
 
 
 def main() -> int:

@@ -93,7 +93,9 @@ def _lines(rows: Sequence[Bar], about: Sequence[Bar], served: Models, figures: F
     yield "## Beside the bare engine\n"
     yield from _table(_ALONE, _alone(served, figures))
     yield "\n## Everything else that was measured\n"
-    told = (row for row in rows if row.holds is None and row.unit in ("ratio", "%", "s", "MB", "times", ""))
+    told = (
+        row for row in rows if row.holds is None and row.unit in ("ratio", "%", "s", "MB", "times", "x", "/s", "ms", "")
+    )
     yield from _table(["what", "measured"], ([row.what, _figure(row)] for row in (*told, *about)))
     yield _REPRODUCE
 

@@ -18,6 +18,7 @@ SOURCES: Final = (
     "tests/bench/rivals",
     *(f"tests/bench/served/{name}.py" for name in ("measure", "models", "own", "rivals", "switches")),
     "tests/bench/_load.py",
+    "tests/bench/batch.py",
     "constraints.txt",
 )
 """A change in one of these makes every part out of date."""
