@@ -23,13 +23,13 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Cursors, Phase, Purpose, Release, Version
 from controller.errors import UsageError
 from controller.evidence import RecordedLook
-from gates.backtest import EQUAL, Injection, Simulation, impossible, moments
-from gates.backtest_service import Service, observe
 from gates.codec import encode
 from gates.evidence import Look
-from gates.exact import median_bounds, share_bounds
+from gates.offline.backtest import EQUAL, Injection, Simulation, impossible, moments
+from gates.offline.backtest_service import Service, observe
 from gates.panel import Panel
 from gates.policy import GatePolicy
+from gates.stats.exact import median_bounds, share_bounds
 from gates.wording import pct
 
 SCHEMA: Final = "serin.backtest/v1"

@@ -7,8 +7,8 @@ from typing import Final
 from controller.core.policy import ReleasePolicy
 from controller.ports import Clock, Metrics
 from controller.report.words import duration
-from gates.burn import BurnAlert, BurnWindow, burn_alerts
 from gates.policy import BudgetPolicy
+from gates.stats.burn import BurnAlert, BurnWindow, burn_alerts
 
 POLL_S: Final = 15.0
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
-from gates.slices import membership
+from gates.online.slices import membership
 from suites.cases import SuiteError, load
 
 API_VERSION = "serin/v1"

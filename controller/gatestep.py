@@ -17,11 +17,11 @@ from pydantic_core import to_json
 
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.report.words import SYMBOLS, exact, figure, is_signed, listed
+from gates.offline.suite import SuiteResult, judge_suite
 from gates.outcome import Outcome, combine
 from gates.policy import GatePolicy
-from gates.suite import SuiteResult, judge_suite
 from gates.verdict import Stage, Verdict
-from serving.artifact import ArtifactError
+from serving.package.artifact import ArtifactError
 from suites.cases import Case, SuiteError, load
 from suites.runner import run
 

@@ -22,7 +22,7 @@ from controller.ports import (
 from gates.checks import LABELS, METRICS, PREDICTIONS
 from gates.evidence import ArmCounts, Fault, Look, Profile, Resources
 from gates.verdict import Window
-from serving.artifact import TOKENIZER_FILE, Manifest
+from serving.package.artifact import TOKENIZER_FILE, Manifest
 
 _HOUR_S = 3600.0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from controller.core.release import Version
 from controller.errors import PermanentError, TransientError
 from controller.ports import Registry
-from serving.artifact import Manifest, read_manifest, verify
 from serving.contract import deployment_name
+from serving.package.artifact import Manifest, read_manifest, verify
 
 
 @dataclass(frozen=True, slots=True)

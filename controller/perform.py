@@ -52,8 +52,8 @@ from controller.ports import (
 )
 from controller.preflight import judge_replica, package_refused
 from gates.checks import METRICS
-from gates.suite import judge_suite
-from serving.artifact import ArtifactError, Manifest
+from gates.offline.suite import judge_suite
+from serving.package.artifact import ArtifactError, Manifest
 from suites.cases import SuiteError, load
 from suites.runner import run
 

@@ -14,9 +14,9 @@ import numpy as np
 from controller.core.policy import ReleasePolicy, Step
 from controller.errors import UsageError
 from controller.report.words import duration
-from gates.backtest_service import Service
 from gates.codec import encode
-from gates.planner import GatePlan, PlannedSlice, PlannedStep, Traffic, plan
+from gates.offline.backtest_service import Service
+from gates.offline.planner import GatePlan, PlannedSlice, PlannedStep, Traffic, plan
 from gates.policy import GatePolicy, PairedAccuracyPolicy
 from gates.verdict import Stage
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
-from serving.artifact import ArtifactError, Manifest
-from serving.rules import Task
+from serving.package.artifact import ArtifactError, Manifest
+from serving.package.rules import Task
 
 PACKAGE_GATE = "preflight.package"
 IDENTITY_GATE = "preflight.identity"

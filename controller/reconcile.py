@@ -24,7 +24,7 @@ from controller.packages import PackageStore
 from controller.perform import Performer, World
 from controller.ports import CANDIDATE, CHAMPION, Inbox, Journal
 from controller.watch import RegistryWatch
-from serving.artifact import ArtifactError
+from serving.package.artifact import ArtifactError
 
 log = logging.getLogger(__name__)
 

@@ -5,24 +5,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from gates.accuracy_live import LiveAccuracyGate, LiveAccuracyState
-from gates.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
-from gates.agreement import AgreementGate
-from gates.budget import BudgetGate, BudgetState
-from gates.calibration_shadow import CalibrationGate, CalibrationState
 from gates.checks import LOOK, METRICS, Problem, problems
 from gates.codec import decode, encode
-from gates.errors import ErrorsGate, ErrorsState
 from gates.evidence import Look
-from gates.experiment import RealisedShare, ShareGate, inputs_gate, prediction_gates
 from gates.gate import Gate, Timing
-from gates.homogeneity import HomogeneityState
-from gates.latency import LatencyGate, LatencyState, Percentile
-from gates.limits import LengthState, LimitState, TokenizerGate, TokenizerState, limit_gates
+from gates.online.accuracy_live import LiveAccuracyGate, LiveAccuracyState
+from gates.online.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
+from gates.online.agreement import AgreementGate
+from gates.online.budget import BudgetGate, BudgetState
+from gates.online.calibration_shadow import CalibrationGate, CalibrationState
+from gates.online.errors import ErrorsGate, ErrorsState
+from gates.online.experiment import RealisedShare, ShareGate, inputs_gate, prediction_gates
+from gates.online.latency import LatencyGate, LatencyState, Percentile
+from gates.online.limits import LengthState, LimitState, TokenizerGate, TokenizerState, limit_gates
+from gates.online.reference import ReferenceState, reference_gates
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, LatencyPolicy
-from gates.reference import ReferenceState, reference_gates
-from gates.share import ShareState
+from gates.stats.homogeneity import HomogeneityState
+from gates.stats.share import ShareState
 from gates.verdict import Stage, Verdict
 
 _STATE_TYPES: dict[str, type] = {

@@ -11,7 +11,7 @@ A gate set to ``None`` is not judged. A value that no gate could work with is a 
 import math
 from dataclasses import dataclass, field
 
-from gates.burn import BURN_TABLE, PERIOD_S, BurnWindow
+from gates.stats.burn import BURN_TABLE, PERIOD_S, BurnWindow
 
 
 def _require(policy: object, *fields: str, above: float = 0.0, below: float = math.inf) -> None:

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
-from serving.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
-from serving.listener import listen
+from serving.http.listener import listen
+from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 
 _LIMIT_FLAGS: Final = ("max_text_chars", "max_texts", "max_windows", "max_body_bytes", "queue_limit")
@@ -244,15 +244,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         listener = listen(arguments.host, arguments.port)
     except (ValueError, OSError) as error:
         flags.error(str(error))
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # until the supervisor takes over: nothing is left then either
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over: nothing is left either
     metrics = Path(tempfile.mkdtemp(prefix="serin-metrics-"))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, by serving.life
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, further below
     try:
         with ThreadPoolExecutor(1) as pool:  # files are digested while modules load; the thread ends before any fork
             verified = pool.submit(lambda: (verify(settings.artifact), read_manifest(settings.artifact)[1]))
-            from serving.life import run
+            from serving.process.life import run
         try:
             manifest, fingerprint = verified.result()
         except (ArtifactError, OSError) as error:
@@ -267,8 +265,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    from serving.check import check as checked
-    from serving.engine import ProviderError
+    from serving.inference.engine import ProviderError
+    from serving.package.check import check as checked
 
     try:
         sound = checked(arguments.artifact, threads=arguments.threads, provider=arguments.provider)

@@ -18,10 +18,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from serving.access.door import Door
 from serving.access.log import AccessLog
-from serving.artifact import TOKENIZER_FILE, Manifest
-from serving.calls import Identity, read_body
-from serving.capture import Capture
-from serving.classifier import TextClassifier
 from serving.contract import (
     HEALTH_ROUTE,
     INFO_ROUTE,
@@ -31,18 +27,22 @@ from serving.contract import (
     TOKENIZE_ROUTE,
     TOKENIZER_LABEL,
 )
-from serving.edge import INTERNAL_ERROR, Edge
-from serving.front import Front
-from serving.metrics import ApiMetrics, Collector, exposition
-from serving.resources import ReplicaCollector, gpu_collectors
-from serving.rules import Task
-from serving.schema import ApiError, parse_texts
+from serving.http.calls import Identity, read_body
+from serving.http.edge import INTERNAL_ERROR, Edge
+from serving.http.front import Front
+from serving.http.schema import ApiError, parse_texts
+from serving.inference.classifier import TextClassifier
+from serving.inference.tokenizer import Tokenizer
+from serving.observe.capture import Capture
+from serving.observe.metrics import ApiMetrics, Collector, exposition
+from serving.package.artifact import TOKENIZER_FILE, Manifest
+from serving.package.rules import Task
+from serving.process.resources import ReplicaCollector, gpu_collectors
+from serving.process.shared import Place
 from serving.settings import AccessSettings, CaptureSettings, Settings
-from serving.shared import Place
-from serving.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from serving.tracing import Tracing
+    from serving.observe.tracing import Tracing
 
 LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
 
@@ -50,8 +50,9 @@ LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
 class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
     """LitServe's application and health page for one version.
 
-    Its launcher and queues are not used: ``serving.life`` starts the processes, ``serving.link`` joins them. Nor is its
-    request handler: ``serving.edge`` answers what is posted to the prediction route before LitServe's routes are asked.
+    Its launcher and queues are not used: ``serving.process.life`` starts the processes, ``serving.process.link`` joins
+    them. Nor is its request handler: ``serving.http.edge`` answers what is posted to the prediction route before
+    LitServe's routes are asked.
     """
 
     def __init__(self, settings: Settings, manifest: Manifest, fingerprint: str) -> None:
@@ -64,7 +65,7 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
             healthcheck_path=HEALTH_ROUTE,
             info_path="/litserve",  # LitServe's own page; INFO_ROUTE is the contract's
         )
-        if manifest.rules.task is not Task.SEQUENCE_CLASSIFICATION:  # what is compared is classes: see serving.calls
+        if manifest.rules.task is not Task.SEQUENCE_CLASSIFICATION:  # samples compare classes: see serving.http.calls
             settings = replace(settings, capture=CaptureSettings())
         self.settings = settings
         self.manifest = manifest
@@ -145,7 +146,7 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
 
     @functools.cache
     def document() -> bytes:
-        from serving.openapi import openapi_document  # made when first asked for: it costs a start 20 ms
+        from serving.http.openapi import openapi_document  # made when first asked for: it costs a start 20 ms
 
         return openapi_document(manifest.rules.task, settings.limits, settings.access)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gates.suite import SuiteResult
+from gates.offline.suite import SuiteResult
 from suites.cases import Case, SuiteError
 
 BATCH_CASES = 32

@@ -34,7 +34,7 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 
 
 class PredictionBody(Body):
-    """One sampled answer, as ``serving.capture`` sends it."""
+    """One sampled answer, as ``serving.observe.capture`` sends it."""
 
     request_id: Name
     model: Name

@@ -11,7 +11,7 @@ from controller.adapters.mlflow_registry import MlflowRegistry
 from controller.errors import UsageError
 from controller.ports import CANDIDATE, RegisteredVersion, Registry
 from controller.preflight import judged_task
-from serving.artifact import (
+from serving.package.artifact import (
     CONFIG_FILE,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
@@ -22,9 +22,9 @@ from serving.artifact import (
     read_manifest,
     verify,
 )
-from serving.export import ExportError
-from serving.packaging import build_package
-from serving.rules import AnswerRules
+from serving.package.export import ExportError
+from serving.package.packaging import build_package
+from serving.package.rules import AnswerRules
 
 VARIANT_TAG = "serin.variant"
 VARIANT_OF_TAG = "serin.variant_of"

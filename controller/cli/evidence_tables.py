@@ -11,8 +11,8 @@ from controller.backtest import Backtest, Found, Rate
 from controller.core.policy import ReleasePolicy
 from controller.planning import SLICE, Known, ReleasePlan, Remedy, StepPlan
 from controller.report.words import duration, figure
-from gates.backtest_service import Service
-from gates.planner import GatePlan
+from gates.offline.backtest_service import Service
+from gates.offline.planner import GatePlan
 from gates.wording import pct
 
 _NEVER = "not in time"

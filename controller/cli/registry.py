@@ -8,8 +8,8 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.errors import UsageError
-from serving.artifact import Variant
-from serving.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Task, Windows
+from serving.package.artifact import Variant
+from serving.package.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Task, Windows
 
 
 class LongTexts(StrEnum):

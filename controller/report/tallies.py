@@ -18,8 +18,8 @@ from controller.report.data import (
 )
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
 from gates.outcome import combine
+from gates.stats.weighted import STRATUM_LEAST, Drawn, Estimate, Stratum, aipw, hajek
 from gates.verdict import Verdict
-from gates.weighted import STRATUM_LEAST, Drawn, Estimate, Stratum, aipw, hajek
 
 BINS = 10
 POINTS_MAX = 160  # of a trace: as many as a chart can show

@@ -13,10 +13,10 @@ from typing import Final
 
 from rich.console import Console
 
-from serving.artifact import ArtifactError, verify
 from serving.batch.job import BatchError, OnError, Options
 from serving.batch.sources import STANDARD_STREAM
-from serving.cores import usable_cores
+from serving.package.artifact import ArtifactError, verify
+from serving.process.cores import usable_cores
 
 EXIT_FAILED: Final = 1
 EXIT_REFUSED: Final = 3

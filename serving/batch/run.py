@@ -11,7 +11,6 @@ from typing import Protocol
 
 from rich.console import Console
 
-from serving.artifact import read_manifest
 from serving.batch.job import BatchError, Job, OnError, Options, bad_row
 from serving.batch.layouts import Layout, layout_for
 from serving.batch.local import Work, parts
@@ -19,6 +18,7 @@ from serving.batch.parts import Part, opened
 from serving.batch.progress import Meter
 from serving.batch.scoring import Columns, Scorer, added_columns
 from serving.batch.sources import STANDARD_STREAM, Block, Place, Source, format_of, open_source, require_pyarrow
+from serving.package.artifact import read_manifest
 
 
 @dataclass(frozen=True, slots=True)

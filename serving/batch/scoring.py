@@ -1,6 +1,7 @@
 """From texts to answers, block by block: the one function of a run on this machine and of a run on a Ray cluster.
 
-Texts pass the checks of the server, its tokenizer and its engine, and ``serving.answers`` writes what it would send.
+Texts pass the checks of the server, its tokenizer and its engine, and
+``serving.inference.answers`` writes what it would send.
 """
 
 import json
@@ -9,16 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from serving.answers import writer_for
-from serving.artifact import MANIFEST_FILE, ArtifactError, Manifest, Variant, read_manifest
 from serving.batch.job import Job, Options, RowError
 from serving.batch.sources import Block, Row, Source
-from serving.engine import Engine
-from serving.heads import Floats
-from serving.rules import Task
-from serving.schema import ApiError, checked_text
+from serving.http.schema import ApiError, checked_text
+from serving.inference.answers import writer_for
+from serving.inference.engine import Engine
+from serving.inference.heads import Floats
+from serving.inference.tokenizer import TokenizedText
+from serving.package.artifact import MANIFEST_FILE, ArtifactError, Manifest, Variant, read_manifest
+from serving.package.rules import Task
 from serving.settings import Limits
-from serving.tokenizer import TokenizedText
 
 CALL_ROWS_MAX: Final = 8
 CALL_TOKENS_MAX: Final = 512

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from serving.artifact import CONFIG_FILE, GRAPH_FILE, TOKENIZER_FILE, WEIGHTS_FILE
+from serving.package.artifact import CONFIG_FILE, GRAPH_FILE, TOKENIZER_FILE, WEIGHTS_FILE
 
 LAYERS: Final = 6
 WIDTH: Final = 768

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serving.cores import usable_cores
+from serving.process.cores import usable_cores
 from tests.bench._table import RESULTS, Bar, machine, report
 from tests.bench.served.models import Subject, few, models, texts_of
 from tests.bench.served.rivals import PREPARE, environment

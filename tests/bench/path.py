@@ -1,8 +1,9 @@
 """The way of a request: through Envoy and LitServe, to LitServe alone, and the bare engine, in turn in one run.
 
-The demo's model v1 on held-out texts, one engine thread each. The bare engine is ``serving.engine`` called in this
-process, one text a call (what a request would cost if there were no server) and in batches of the server's size, sorted
-by length (as fast as the engine can be fed). All figures are medians over rounds; ratios are taken within a round.
+The demo's model v1 on held-out texts, one engine thread each. The bare engine is ``serving.inference.engine`` called in
+this process, one text a call (what a request would cost if there were no server) and in batches of the server's size,
+sorted by length (as fast as the engine can be fed). All figures are medians over rounds; ratios are taken within a
+round.
 """
 
 import itertools
@@ -22,10 +23,10 @@ import psutil
 
 from controller.adapters.envoy import EnvoyTraffic
 from controller.core.traffic import TrafficTable
-from serving.artifact import read_manifest
 from serving.contract import PREDICT_ROUTE
-from serving.engine import Engine
-from serving.packaging import build_package
+from serving.inference.engine import Engine
+from serving.package.artifact import read_manifest
+from serving.package.packaging import build_package
 from serving.settings import Batching
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load

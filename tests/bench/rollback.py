@@ -22,7 +22,7 @@ from controller.adapters.envoy import EnvoyTraffic
 from controller.adapters.envoy_routes import rollback_route
 from controller.core.traffic import TrafficTable
 from controller.settings import Home
-from serving.packaging import build_package
+from serving.package.packaging import build_package
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from controller.ports import RegisteredVersion
-from serving.artifact import (
+from serving.package.artifact import (
     CONFIG_FILE,
     GOLDEN_TEXTS_MIN,
     MANIFEST_FILE,

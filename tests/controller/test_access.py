@@ -19,9 +19,9 @@ from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import TransientError, UsageError
 from controller.settings import Home, Settings
 from serving.access.tokens import changing, new_token, read_tokens, utc_now
-from serving.artifact import read_manifest
 from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
-from serving.packaging import build_package
+from serving.package.artifact import read_manifest
+from serving.package.packaging import build_package
 from tests.controller.api_support import World
 from tests.controller.envoy_support import running_envoy
 from tests.serving.conftest import CHECKPOINT

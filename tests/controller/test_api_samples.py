@@ -9,8 +9,8 @@ from controller.codec import record_of
 from controller.core.release import Cursors, Phase
 from controller.ports import Entry, SampleCursor
 from gates.evidence import LabelCounts
-from serving.capture import CapturedPrediction, encode_batch
 from serving.contract import LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
+from serving.observe.capture import CapturedPrediction, encode_batch
 from tests.controller.api_support import Client, World, error_of
 from tests.controller.releases import release_in
 

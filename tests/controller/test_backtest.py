@@ -14,9 +14,9 @@ from controller.core.policy import OnDeadline, Step
 from controller.errors import UsageError
 from controller.evidence import RecordedLook
 from controller.planning import forecast, traffic_known
-from gates.backtest import EQUAL, Injection, Simulation
-from gates.backtest_service import Service
 from gates.evidence import Look
+from gates.offline.backtest import EQUAL, Injection, Simulation
+from gates.offline.backtest_service import Service
 from gates.policy import CalibrationPolicy
 from gates.verdict import Window
 from tests.controller import report_support as support

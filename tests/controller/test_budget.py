@@ -8,8 +8,8 @@ import pytest
 from controller.budget import BudgetWatch
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase
-from gates.burn import BurnWindow
 from gates.policy import BudgetPolicy, GatePolicy
+from gates.stats.burn import BurnWindow
 from tests.controller.service import GOOD, LESS_ACCURATE
 from tests.controller.world import World
 from tests.fakes.clock import FakeClock

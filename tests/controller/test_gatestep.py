@@ -16,8 +16,8 @@ from controller.gatestep import GateResult, Question, World, run_gate, summary, 
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
 from gates.verdict import Stage, Verdict
-from serving.artifact import ArtifactError
-from serving.packaging import build_package
+from serving.package.artifact import ArtifactError
+from serving.package.packaging import build_package
 from suites.cases import load
 from tests.serving.replica import REPOSITORY, replica
 

@@ -12,7 +12,7 @@ from controller.cli.app import app
 from controller.core.policy import ReleasePolicy, Step
 from controller.errors import UsageError
 from controller.planning import LIKELY, ReleasePlan, as_document, forecast, traffic_known
-from gates.planner import Traffic
+from gates.offline.planner import Traffic
 from gates.policy import PairedAccuracyPolicy, SlicePolicy
 from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded, write_evidence, write_policy

@@ -17,7 +17,7 @@ from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError
 from controller.ports import DeploymentSpec, DeploymentStatus
 from serving.contract import METRICS_ROUTE, MODEL_VERSION_HEADER, REQUESTS_METRIC
-from serving.packaging import build_package
+from serving.package.packaging import build_package
 from tests.contracts.deployments import gone, settled
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy

@@ -16,9 +16,9 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.prometheus_server import TargetFiles, prometheus_config
 from controller.budget import BudgetWatch
 from controller.core.policy import ReleasePolicy
-from gates.burn import BurnWindow
 from gates.evidence import ArmCounts
 from gates.policy import BudgetPolicy, GatePolicy
+from gates.stats.burn import BurnWindow
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES, MetricsContract, MetricsWorld
 from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, ScrapedWorld, eventually, exporter
 from tests.fakes.metrics import FakeMetrics, Levels

@@ -13,12 +13,12 @@ from controller.cli.registry import LongTexts, _rules
 from controller.errors import PermanentError, UsageError
 from controller.ports import CANDIDATE, RegisteredVersion
 from controller.preflight import judge_replica
+from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
-from gates.suite import judge_suite
-from serving import graphs
-from serving.artifact import Variant, read_manifest, verify
-from serving.rules import Aggregate, AnswerRules, Task, Windows
+from serving.package import graphs
+from serving.package.artifact import Variant, read_manifest, verify
+from serving.package.rules import Aggregate, AnswerRules, Task, Windows
 from suites.cases import load
 from suites.runner import run
 from tests.fakes.registry import FakeRegistry

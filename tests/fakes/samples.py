@@ -20,7 +20,7 @@ from controller.ports import (
     SampleEvidence,
 )
 from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
-from gates.slices import Attributes, membership
+from gates.online.slices import Attributes, membership
 
 
 class _Couple(NamedTuple):

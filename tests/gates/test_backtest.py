@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gates.backtest import EQUAL, Injection, Simulation, impossible, moments
-from gates.backtest_service import Moment, Service, observe
 from gates.checks import METRICS, problems
 from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look, SlicePairs
+from gates.offline.backtest import EQUAL, Injection, Simulation, impossible, moments
+from gates.offline.backtest_service import Moment, Service, observe
 from gates.verdict import Window
 from tests.gates.support import EDGES_MS, World, look
 

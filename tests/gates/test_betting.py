@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from gates.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
-from gates.numerics import log_mean_exp
+from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
+from gates.stats.numerics import log_mean_exp
 
 BETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from gates.bounded import MeanBounds, MeanTest
-from gates.numerics import log_mean_exp
+from gates.stats.bounded import MeanBounds, MeanTest
+from gates.stats.numerics import log_mean_exp
 
 BETS = (0.05, 0.2, 0.6, 0.95)
 

@@ -5,8 +5,8 @@ import math
 import pytest
 from scipy.stats import binom
 
-from gates.difference import DifferenceTest
-from gates.ratio import Arms
+from gates.stats.difference import DifferenceTest
+from gates.stats.ratio import Arms
 
 GUESSES = (-2.0, -0.5, 0.0, 0.4)
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from gates.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
-from gates.bounded import MeanTest
-from gates.difference import DifferenceTest
-from gates.exact import upper_tail
 from gates.gate import Timing
-from gates.homogeneity import HomogeneityState
-from gates.numerics import log_mean_exp
 from gates.policy import CalibrationPolicy, LatencyPolicy, LiveErrorsPolicy, PairedAccuracyPolicy
-from gates.ratio import Arms, RatioState, RatioTest
-from gates.share import above, below
+from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
+from gates.stats.bounded import MeanTest
+from gates.stats.difference import DifferenceTest
+from gates.stats.exact import upper_tail
+from gates.stats.homogeneity import HomogeneityState
+from gates.stats.numerics import log_mean_exp
+from gates.stats.ratio import Arms, RatioState, RatioTest
+from gates.stats.share import above, below
 
 ROUNDING = 1e-12
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gates.accuracy_shadow import PairedAccuracyGate
-from gates.budget import BudgetGate
-from gates.calibration_shadow import CalibrationGate
-from gates.errors import ErrorsGate
 from gates.evidence import Answer, ArmCounts, LabelledPair, Look, SlicePairs
 from gates.gate import Timing
-from gates.latency import LatencyGate, Percentile
+from gates.online.accuracy_shadow import PairedAccuracyGate
+from gates.online.budget import BudgetGate
+from gates.online.calibration_shadow import CalibrationGate
+from gates.online.errors import ErrorsGate
+from gates.online.latency import LatencyGate, Percentile
 from gates.outcome import Outcome
 from gates.policy import (
     BudgetPolicy,

@@ -9,11 +9,11 @@ import math
 import numpy as np
 import pytest
 
-from gates.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
-from gates.bounded import MeanTest
 from gates.policy import BudgetPolicy, CalibrationPolicy, LatencyPolicy, PairedAccuracyPolicy
-from gates.ratio import Arms, RatioTest
-from gates.share import ShareState, above
+from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
+from gates.stats.bounded import MeanTest
+from gates.stats.ratio import Arms, RatioTest
+from gates.stats.share import ShareState, above
 
 ALPHA = 0.1
 RELEASES = 1500

@@ -16,13 +16,13 @@ from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
 from scipy.stats import beta, betabinom
 
-from gates.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
-from gates.bounded import MeanBounds, MeanTest
-from gates.difference import DifferenceTest
-from gates.numerics import log_mean_exp
-from gates.ratio import Arms, RatioTest
-from gates.share import ShareState, ShareTest
-from gates.weighted import Stratum, aipw, drawn, hajek
+from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
+from gates.stats.bounded import MeanBounds, MeanTest
+from gates.stats.difference import DifferenceTest
+from gates.stats.numerics import log_mean_exp
+from gates.stats.ratio import Arms, RatioTest
+from gates.stats.share import ShareState, ShareTest
+from gates.stats.weighted import Stratum, aipw, drawn, hajek
 
 CONSTANT = 1e-300  # a level so small that ville's plug-in bets are always cut to their largest, the constant one
 

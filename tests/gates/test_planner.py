@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gates.burn import BURN_TABLE, PERIOD_S, Urgency, burn_alerts
-from gates.growth import Growth, Stretch, chance_to_cross, deciding, until, walk
+from gates.offline.planner import PlannedSlice, PlannedStep, Traffic, plan
 from gates.outcome import Outcome
 from gates.panel import Panel
-from gates.planner import PlannedSlice, PlannedStep, Traffic, plan
 from gates.policy import GatePolicy, ShadowErrorsPolicy, SlicePolicy
+from gates.stats.burn import BURN_TABLE, PERIOD_S, Urgency, burn_alerts
+from gates.stats.growth import Growth, Stretch, chance_to_cross, deciding, until, walk
 from gates.verdict import Stage
 from tests.gates.support import JUDGING, LOOK_S, World, look
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from gates.numerics import log_mean_exp
-from gates.ratio import Arms, RatioBounds, RatioTest
+from gates.stats.numerics import log_mean_exp
+from gates.stats.ratio import Arms, RatioBounds, RatioTest
 
 GRID = (1.5, 2.0, 3.0, 4.0)
 

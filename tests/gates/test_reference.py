@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gates.evidence import Profile
+from gates.online.reference import ReferenceState
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import DriftPolicy
-from gates.reference import ReferenceState
 from tests.gates.support import World, look
 from tests.gates.test_watching import NOTHING
 

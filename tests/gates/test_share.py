@@ -5,9 +5,9 @@ import math
 import pytest
 from scipy.stats import binom
 
-from gates.exact import median_bounds, share_bounds, upper_tail
-from gates.numerics import log_mean_exp
-from gates.share import ShareState, above, below
+from gates.stats.exact import median_bounds, share_bounds, upper_tail
+from gates.stats.numerics import log_mean_exp
+from gates.stats.share import ShareState, above, below
 
 
 @pytest.mark.parametrize("test", [above(0.1, (1.5, 3.0)), below(0.1)])

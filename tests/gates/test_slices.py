@@ -2,7 +2,7 @@
 
 import pytest
 
-from gates.slices import Attributes, membership
+from gates.online.slices import Attributes, membership
 
 REQUEST = Attributes("refund", tokens=16, tags={"lang": "en", "app.build": "a:b"})
 

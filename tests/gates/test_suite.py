@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gates.calibration import _starts, debiased_l2
+from gates.offline.suite import SuiteResult, judge_suite
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
-from gates.suite import SuiteResult, judge_suite
+from gates.stats.calibration import _starts, debiased_l2
 
 CLASSES = ("refund", "cancel", "other")
 POLICY = GatePolicy()

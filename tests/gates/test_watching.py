@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import multinomial
 
 from gates.evidence import ArmCounts, Profile, Resources
-from gates.homogeneity import HomogeneityState
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, LimitPolicy
+from gates.stats.homogeneity import HomogeneityState
 from tests.gates.support import NONE_TIMED, World, look
 
 NOTHING = GatePolicy(

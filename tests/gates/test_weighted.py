@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gates.weighted import STRATUM_LEAST, Drawn, Stratum, aipw, drawn, hajek
+from gates.stats.weighted import STRATUM_LEAST, Drawn, Stratum, aipw, drawn, hajek
 
 ALPHA = 0.05
 RUNS = 4000

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from serving.packaging import build_package
-from serving.rules import AnswerRules
+from serving.package.packaging import build_package
+from serving.package.rules import AnswerRules
 
 CHECKPOINT = Path(__file__).parent / "data" / "tiny"
 VOCABULARY = 30

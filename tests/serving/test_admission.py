@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.admission import Admission
-from serving.schema import ApiError
+from serving.http.admission import Admission
+from serving.http.schema import ApiError
 from serving.settings import Limits
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from serving.answers import ClassAnswers, EmbeddingAnswers, EntityAnswers
-from serving.heads import Entity
-from serving.tokenizer import TokenizedText
+from serving.inference.answers import ClassAnswers, EmbeddingAnswers, EntityAnswers
+from serving.inference.heads import Entity
+from serving.inference.tokenizer import TokenizedText
 
 SHORT = TokenizedText((2, 5, 3), 3, 0)
 CUT = TokenizedText((2, 5, 3), 4, 0)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.engine import Engine, load
-from serving.rules import AnswerRules, Task, Windows
-from serving.tokenizer import Tokenizer
+from serving.inference.engine import Engine, load
+from serving.inference.tokenizer import Tokenizer
+from serving.package.rules import AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import LABEL_OF_WORD, package_of, span_checkpoint
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.artifact import (
+from serving.package.artifact import (
     MANIFEST_FILE,
     ArtifactError,
     Manifest,

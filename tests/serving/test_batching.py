@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.batching import CALL_COST_TOKENS, PATIENCE_RATIO, WINDOWS_SHARE_MIN, Batcher, Pace, Piece
-from serving.tokenizer import TokenizedText
+from serving.inference.batching import CALL_COST_TOKENS, PATIENCE_RATIO, WINDOWS_SHARE_MIN, Batcher, Pace, Piece
+from serving.inference.tokenizer import TokenizedText
 
 TOKEN_S = 0.001
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from serving.calls import tags_of
-from serving.capture import Capture, CapturedPrediction, DropReason, encode_batch, text_digest
 from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
+from serving.http.calls import tags_of
+from serving.observe.capture import Capture, CapturedPrediction, DropReason, encode_batch, text_digest
 from serving.settings import CaptureSettings
 from tests.serving.replica import until
 

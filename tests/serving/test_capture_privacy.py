@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.capture import Capture, text_digest
+from serving.observe.capture import Capture, text_digest
 from serving.settings import CaptureSettings
 from tests.serving.replica import until
 from tests.serving.test_capture import Counts, Receiver, counts, prediction, receiver

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cgroups import Pressure, pressure
+from serving.process.cgroups import Pressure, pressure
 
 UNIFIED = {
     "proc/self/cgroup": "0::/pod/box\n",

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 
 from serving.__main__ import main
-from serving.artifact import ArtifactError
-from serving.engine import ProviderError, check_provider
-from serving.packaging import build_package
-from serving.rules import Aggregate, AnswerRules, Task, Windows
+from serving.inference.engine import ProviderError, check_provider
+from serving.package.artifact import ArtifactError
+from serving.package.packaging import build_package
+from serving.package.rules import Aggregate, AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import embedding_checkpoint, package_of, span_checkpoint
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serving.batching import Batcher, Pace
-from serving.classifier import Work
-from serving.heads import Floats
-from serving.link import Inbox, Job, Outcome, Row
+from serving.inference.batching import Batcher, Pace
+from serving.inference.classifier import Work
+from serving.inference.heads import Floats
+from serving.inference.tokenizer import TokenizedText
+from serving.process.link import Inbox, Job, Outcome, Row
 from serving.settings import Limits
-from serving.tokenizer import TokenizedText
 
 
 def _tokenized(first: str, *windows: str) -> TokenizedText:

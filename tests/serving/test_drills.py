@@ -22,7 +22,6 @@ from gates.outcome import Outcome
 from gates.panel import Panel
 from gates.policy import GatePolicy
 from gates.verdict import Window
-from serving.artifact import EXIT_REFUSED, MANIFEST_FILE, TOKENIZER_FILE, file_record
 from serving.contract import (
     BATCH_SIZE_METRIC,
     COLD_REQUESTS_METRIC,
@@ -36,6 +35,7 @@ from serving.contract import (
     WORKER_RESTARTS_METRIC,
     WORKERS_METRIC,
 )
+from serving.package.artifact import EXIT_REFUSED, MANIFEST_FILE, TOKENIZER_FILE, file_record
 from tests.bench._load import Plan, Stream, load
 from tests.serving.replica import REPOSITORY, Replica, Samples, replica, total, until
 

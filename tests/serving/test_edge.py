@@ -3,7 +3,7 @@
 import pytest
 
 from serving.contract import Traffic
-from serving.edge import caller_of
+from serving.http.edge import caller_of
 
 
 @pytest.mark.parametrize(

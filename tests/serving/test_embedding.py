@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.engine import Engine, load
-from serving.rules import Aggregate, AnswerRules, Task, Windows
+from serving.inference.engine import Engine, load
+from serving.package.rules import Aggregate, AnswerRules, Task, Windows
 from tests.serving.graphs import DIMENSIONS, STATES, embedding_checkpoint, package_of
 
 TEXTS = ["where is my order", "refund", "i want to cancel it please " * 8, "", " \t\n", "nonsense \x00\x07 words 🙂"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.artifact import read_manifest
-from serving.engine import Engine
-from serving.heads import softmax
-from serving.tokenizer import Padding, Tokenizer
+from serving.inference.engine import Engine
+from serving.inference.heads import softmax
+from serving.inference.tokenizer import Padding, Tokenizer
+from serving.package.artifact import read_manifest
 
 TEXTS = ["where is my order", "refund", "i want to cancel it please " * 8, "nonsense words here"]
 

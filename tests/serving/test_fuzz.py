@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from serving.access.tokens import changing, new_token, utc_now
 from serving.contract import OPENAPI_ROUTE, PREDICT_ROUTE, REQUESTS_METRIC, ROUTES, TOKENIZE_ROUTE
-from serving.rules import Task
+from serving.package.rules import Task
 from tests.serving.replica import Replica, replica
 
 pytestmark = pytest.mark.integration
@@ -149,7 +149,7 @@ def test_with_tokens_the_document_says_so_and_a_stranger_gets_nothing(built_pack
 
 @pytest.mark.parametrize("task", Task)
 def test_each_task_has_a_valid_document(task: Task) -> None:
-    from serving.openapi import openapi_document
+    from serving.http.openapi import openapi_document
     from serving.settings import AccessSettings, Limits
 
     document = json.loads(openapi_document(task, Limits(), AccessSettings(token_file=Path("x"))))

@@ -13,16 +13,18 @@ def imported_by(statement: str) -> set[str]:
 
 
 def test_serving_needs_no_torch_and_no_mlflow() -> None:
-    loaded = imported_by("import serving.life, serving.engine, serving.packaging")
+    loaded = imported_by("import serving.process.life, serving.inference.engine, serving.package.packaging")
     assert not loaded & {"torch", "transformers", "onnx", "mlflow", "pandas", "scipy", "controller", "gates", "suites"}
 
 
 def test_the_process_that_forks_loads_no_engine() -> None:
     """Workers load numpy and ONNX Runtime themselves, after their threads were decided; nobody else pays for them."""
-    assert not imported_by("import serving.life") & {"numpy", "onnxruntime"}
+    assert not imported_by("import serving.process.life") & {"numpy", "onnxruntime"}
 
 
-@pytest.mark.parametrize("module", ["serving.contract", "serving.artifact", "serving.rules", "serving.settings"])
+@pytest.mark.parametrize(
+    "module", ["serving.contract", "serving.package.artifact", "serving.package.rules", "serving.settings"]
+)
 def test_what_others_import_is_standard_library_only(module: str) -> None:
     """The controller reads packages and names without paying for a server."""
     third_party = imported_by(f"import {module}") - set(sys.stdlib_module_names) - imported_by("pass")

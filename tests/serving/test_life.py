@@ -12,8 +12,6 @@ import onnxruntime
 import psutil
 import pytest
 
-from serving.artifact import MANIFEST_FILE, ArtifactError, file_record
-from serving.check import check
 from serving.contract import (
     BATCH_SIZE_METRIC,
     CAPTURED_METRIC,
@@ -28,7 +26,9 @@ from serving.contract import (
     TAGS_HEADER,
     WORKER_RESTARTS_METRIC,
 )
-from serving.engine import ProviderError
+from serving.inference.engine import ProviderError
+from serving.package.artifact import MANIFEST_FILE, ArtifactError, file_record
+from serving.package.check import check
 from serving.settings import Provider
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 from tests.serving.test_capture import Receiver, receiver  # noqa: F401  (a fixture)

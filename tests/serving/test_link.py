@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.link import Dispatcher, FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
+from serving.process.link import Dispatcher, FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
 
 ROW = (b'{"label": "a"}', 3, 1, True)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving import graphs
-from serving.artifact import TOKENIZER_FILE, ArtifactError, Variant, read_manifest, verify
-from serving.engine import Engine
-from serving.export import ExportError
-from serving.packaging import GOLDEN_TEXTS, build_package
-from serving.tokenizer import Tokenizer
+from serving.inference.engine import Engine
+from serving.inference.tokenizer import Tokenizer
+from serving.package import graphs
+from serving.package.artifact import TOKENIZER_FILE, ArtifactError, Variant, read_manifest, verify
+from serving.package.export import ExportError
+from serving.package.packaging import GOLDEN_TEXTS, build_package
 
 
 def test_the_package_holds_exactly_its_files(checkpoint: Path, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.artifact import TOKENIZER_FILE, read_manifest
 from serving.contract import (
     BATCH_SIZE_METRIC,
     BUSY_METRIC,
@@ -38,7 +37,8 @@ from serving.contract import (
     VERSION_LABEL,
     WORKER_RESTARTS_METRIC,
 )
-from serving.engine import Engine
+from serving.inference.engine import Engine
+from serving.package.artifact import TOKENIZER_FILE, read_manifest
 from tests.serving.replica import Replica, replica, until
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 from prometheus_client.core import Metric
 
-from serving.calls import Identity
 from serving.contract import GPU_MEMORY_METRIC, GPU_UTILIZATION_METRIC
-from serving.resources import GpuCollector, usage
+from serving.http.calls import Identity
+from serving.process.resources import GpuCollector, usage
 from tests.serving.replica import until
 
 IDENTITY = Identity("intent", "7", ("a", "b"))

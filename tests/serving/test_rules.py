@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from serving.artifact import ArtifactError, Manifest
-from serving.rules import Aggregate, AnswerRules, Task, Windows, parse_rules
+from serving.package.artifact import ArtifactError, Manifest
+from serving.package.rules import Aggregate, AnswerRules, Task, Windows, parse_rules
 
 
 @pytest.mark.parametrize(

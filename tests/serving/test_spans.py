@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.artifact import ArtifactError
-from serving.engine import Engine, load
-from serving.heads import Entity, TokenHead
-from serving.rules import AnswerRules, Task, Windows
-from serving.tokenizer import TokenizedText, Word
+from serving.inference.engine import Engine, load
+from serving.inference.heads import Entity, TokenHead
+from serving.inference.tokenizer import TokenizedText, Word
+from serving.package.artifact import ArtifactError
+from serving.package.rules import AnswerRules, Task, Windows
 from tests.serving.graphs import SPAN_LABELS, package_of, span_checkpoint, span_logits, vocabulary
 
 

@@ -16,10 +16,10 @@ from serving.contract import (
     WINDOWED_METRIC,
     WINDOWS_METRIC,
 )
-from serving.documents import ANSWERED
-from serving.engine import load
-from serving.packaging import build_package
-from serving.rules import AnswerRules, Task, Windows
+from serving.inference.documents import ANSWERED
+from serving.inference.engine import load
+from serving.package.packaging import build_package
+from serving.package.rules import AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import DIMENSIONS, embedding_checkpoint, package_of, span_checkpoint
 from tests.serving.replica import Replica, replica

@@ -217,6 +217,7 @@ def test_without_tracing_its_library_is_not_loaded(built_package: Path) -> None:
         for process in running.family():
             mapped = Path(f"/proc/{process.pid}/maps").read_text()
             assert "google/_upb" not in mapped, "protobuf comes with the exporter"
-    wanted = "('serving.tracing', 'opentelemetry.sdk', 'opentelemetry.exporter')"  # FastAPI looks at the API by itself
-    code = f"import serving.life, sys; sys.exit(any(name.startswith({wanted}) for name in sys.modules))"
+    # FastAPI looks at the API by itself.
+    wanted = "('serving.observe.tracing', 'opentelemetry.sdk', 'opentelemetry.exporter')"
+    code = f"import serving.process.life, sys; sys.exit(any(name.startswith({wanted}) for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.artifact import Variant
-from serving.engine import Engine, load
-from serving.packaging import build_package
-from serving.rules import Aggregate, AnswerRules, Task, Windows
+from serving.inference.engine import Engine, load
+from serving.package.artifact import Variant
+from serving.package.packaging import build_package
+from serving.package.rules import Aggregate, AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import SPAN_LABELS
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.artifact import ArtifactError
-from serving.engine import Engine, load
-from serving.packaging import build_package
-from serving.rules import Aggregate, AnswerRules, Windows
-from serving.tokenizer import TokenizedText, Tokenizer
+from serving.inference.engine import Engine, load
+from serving.inference.tokenizer import TokenizedText, Tokenizer
+from serving.package.artifact import ArtifactError
+from serving.package.packaging import build_package
+from serving.package.rules import Aggregate, AnswerRules, Windows
 from tests.serving.conftest import CHECKPOINT
 
 LONG = "where is my order i want to cancel it please refund zzz the money back " * 12  # 180 tokens and 2

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, selec
 from controller.adapters.sql.schema import pairs, predictions
 from controller.ports import CONFIDENCE_BINS, AnswerCounts
 from gates.evidence import SlicePairs
-from gates.slices import Attributes, Membership
+from gates.online.slices import Attributes, Membership
 from serving.contract import Traffic
 
 BLOCKS: Final = 8

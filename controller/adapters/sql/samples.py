@@ -28,7 +28,7 @@ from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pai
 from controller.errors import UsageError
 from controller.ports import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
 from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
-from gates.slices import Membership, membership
+from gates.online.slices import Membership, membership
 
 _SOURCE = "labels"
 PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock

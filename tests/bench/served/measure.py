@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import psutil
 
-from serving.artifact import read_manifest
-from serving.engine import Engine
+from serving.inference.engine import Engine
+from serving.package.artifact import read_manifest
 from tests.bench._load import Answer, Plan, Spacing, Stream, load
 from tests.bench.served.models import Subject
 

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from serving.artifact import CONFIG_FILE, TOKENIZER_FILE, config_labels
-from serving.packaging import build_package
+from serving.package.artifact import CONFIG_FILE, TOKENIZER_FILE, config_labels
+from serving.package.packaging import build_package
 from suites.intents.generator import held_out
 from tests.bench._distilbert import write_checkpoint
 from tests.serving.replica import REPOSITORY

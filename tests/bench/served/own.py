@@ -15,9 +15,9 @@ import psutil
 
 from controller.adapters.envoy import EnvoyTraffic
 from controller.core.traffic import TrafficTable
-from serving.artifact import read_manifest
 from serving.contract import PREDICT_ROUTE
-from serving.engine import Engine
+from serving.inference.engine import Engine
+from serving.package.artifact import read_manifest
 from tests.bench._table import Bar
 from tests.bench.served.measure import (
     CONNECTIONS,

@@ -21,8 +21,8 @@ the demo's held-out sentences, one to eight together: half are one question, a t
 tokens on average. Everything runs on loopback with one compute thread, measurements take turns, and ratios are taken
 within a round; figures are medians of rounds, percentiles are those of all rounds together.
 
-* *Bare engine*: `serving.engine` in one process without a server, text by text and in perfect batches (texts of like
-  length, in the size that suits it best).
+* *Bare engine*: `serving.inference.engine` in one process without a server, text by text and in perfect batches (texts
+  of like length, in the size that suits it best).
 * *Saturated*: 32 connections, each sends again once it is answered; every text as often as the others.
 * *At half of that rate*: at random moments (a Poisson process), whether or not the others are answered; a request's
   time counts from its moment.

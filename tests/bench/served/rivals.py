@@ -17,9 +17,9 @@ import httpx
 import numpy as np
 import psutil
 
-from serving.artifact import read_manifest
 from serving.contract import PREDICT_ROUTE
-from serving.engine import Engine
+from serving.inference.engine import Engine
+from serving.package.artifact import read_manifest
 from tests.bench._table import Bar
 from tests.bench.served.measure import Speed, Target, at_rate, median, pooled, saturated
 from tests.bench.served.models import Subject, few

@@ -17,11 +17,11 @@ class Nothing:
 
 def main() -> int:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = "/nonexistent"  # read at the import of what is replaced here; not written
-    import serving.life
-    import serving.metrics
+    import serving.observe.metrics
+    import serving.process.life
     from serving.__main__ import main as serve
 
-    serving.life.ApiMetrics = serving.metrics.WorkerMetrics = Nothing  # type: ignore[misc, assignment]
+    serving.process.life.ApiMetrics = serving.observe.metrics.WorkerMetrics = Nothing  # type: ignore[misc, assignment]
     return serve()
 
 

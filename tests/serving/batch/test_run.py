@@ -12,11 +12,11 @@ import httpx
 import numpy as np
 import pytest
 
-from serving.artifact import read_manifest
 from serving.batch.__main__ import main
-from serving.engine import load
-from serving.packaging import build_package
-from serving.rules import AnswerRules, Task, Windows
+from serving.inference.engine import load
+from serving.package.artifact import read_manifest
+from serving.package.packaging import build_package
+from serving.package.rules import AnswerRules, Task, Windows
 from tests.serving.batch.support import read_jsonl, score, write_jsonl
 from tests.serving.graphs import CHECKPOINT, embedding_checkpoint, package_of, span_checkpoint
 from tests.serving.replica import REPOSITORY, replica

@@ -1,0 +1,278 @@
+"""accuracy.suite and calibration.suite: labelled cases of our own, judged once, before any traffic.
+
+The first version of a model has nothing to be compared with: the absolute floors judge it. Later versions are also
+compared with the stable version on the same cases, which is what can find a loss above the floor.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from gates.checks import is_number, is_within
+from gates.outcome import Outcome
+from gates.policy import GatePolicy, PairedAccuracyPolicy, SuitePolicy
+from gates.stats.betting import Trinomial, mean_bounds
+from gates.stats.calibration import CalibrationError, Floats, debiased_l2, expected_calibration_error, temperature
+from gates.stats.exact import share_bounds, upper_tail
+from gates.stats.weighted import Estimate, drawn, hajek
+from gates.verdict import Interval, Stage, Verdict
+
+_BETS = PairedAccuracyPolicy().bets
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """The answer of one version to one labelled case.
+
+    ``probabilities`` holds the probability of every class, in the order of ``classes``; both may be empty where only
+    the confidence is known, and the Brier score and the temperature are then left out.
+    """
+
+    case_id: str
+    truth: str
+    label: str
+    confidence: float
+    probabilities: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+    inclusion_probability: float = 1.0  # of the case being in the suite, where it was sampled unevenly
+
+    @property
+    def correct(self) -> bool:
+        return self.label == self.truth
+
+
+def judge_suite(
+    results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None, policy: GatePolicy
+) -> tuple[Verdict, ...]:
+    """A verdict for accuracy, one for calibration. ``baseline``: what stable answered to the same cases."""
+    problem = next(_problems(results, baseline), None)
+    if problem is not None:
+        reason = f"Could not judge the suite: {problem}."
+        names = ("accuracy.suite", "calibration.suite")
+        return tuple(Verdict(name, Stage.SUITE, Outcome.ERROR, reason, samples=len(results)) for name in names)
+    stable = {result.case_id: result for result in baseline or ()}
+    pairs = [(stable[result.case_id], result) for result in results if result.case_id in stable]
+    return _accuracy(results, pairs, policy.suite), _calibration(results, pairs, policy.suite)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What one question of a suite found. The worst of several makes the verdict, and lends it its words."""
+
+    outcome: Outcome
+    reason: str
+
+
+_ORDER = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
+
+
+def _worst(findings: Sequence[_Finding]) -> _Finding:
+    return min(findings, key=lambda finding: _ORDER.index(finding.outcome))
+
+
+def _accuracy(
+    results: Sequence[SuiteResult], pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
+) -> Verdict:
+    estimate = _estimate(results, policy.alpha)
+    findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy)]
+    if pairs:
+        findings.append(_against_stable(pairs, policy))
+    if len(results) < policy.cases_min:
+        findings.append(_Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed"))
+    worst = _worst(findings)
+    return Verdict(
+        "accuracy.suite",
+        Stage.SUITE,
+        worst.outcome,
+        f"Suite: {worst.reason}.",
+        value=estimate.mean,
+        unit="accuracy",
+        interval=Interval(estimate.low, estimate.high, 1 - 2 * policy.alpha),
+        threshold=policy.accuracy_min,
+        samples=len(results),
+        samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
+    )
+
+
+def _estimate(results: Sequence[SuiteResult], alpha: float) -> Estimate:
+    """Accuracy between two one-sided bounds at ``alpha``: exact, or weighted where cases were sampled unevenly."""
+    probabilities = [result.inclusion_probability for result in results]
+    if min(probabilities) < max(probabilities):
+        return hajek(drawn((float(result.correct) for result in results), probabilities), 2 * alpha)
+    right = sum(result.correct for result in results)
+    return Estimate(right / len(results), *share_bounds(right, len(results), 2 * alpha))
+
+
+def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> _Finding:
+    """Proven above the floor passes, proven below fails."""
+    seen = f"{what} {100 * estimate.mean:.1f} % of {cases:,} cases"
+    if estimate.high < floor:
+        return _Finding(Outcome.FAIL, f"{seen} is below the floor of {100 * floor:g} %")
+    seen += f", at least {100 * estimate.low:.1f} % for sure"
+    if estimate.low < floor:
+        reason = f"{seen}; the floor of {100 * floor:g} % is not proven, more cases would tell"
+        return _Finding(Outcome.INCONCLUSIVE, reason)
+    return _Finding(Outcome.PASS, f"{seen}, above the floor of {100 * floor:g} %")
+
+
+def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Finding]:
+    """A slice fails where it is proven to be below its floor, and holds the release where it merely looks so.
+
+    Slices are often too small for a proof of the opposite, so an estimate above the floor is enough for them.
+    """
+    members: defaultdict[str, list[SuiteResult]] = defaultdict(list)
+    for result in results:
+        for name in result.slices:
+            members[name].append(result)
+    own = dict(policy.slice_floors)
+    for name in sorted(own.keys() - members.keys()):
+        yield _Finding(Outcome.INCONCLUSIVE, f"slice {name} has a floor but no case")
+    judged = {
+        name: own.get(name, policy.slice_accuracy_min)
+        for name, cases in sorted(members.items())
+        if name in own or len(cases) >= policy.slice_cases_min
+    }
+    for name, floor in judged.items():
+        if floor is None:
+            continue
+        estimate = _estimate(members[name], policy.alpha / len(judged))
+        finding = _floor(f"slice {name}", estimate, len(members[name]), floor)
+        looks_fine = finding.outcome is Outcome.INCONCLUSIVE and estimate.mean >= floor
+        yield _Finding(Outcome.PASS, finding.reason) if looks_fine else finding
+
+
+def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
+    """The exact McNemar test; and, where a margin is set, a bound on the loss."""
+    lost = sum(stable.correct and not candidate.correct for stable, candidate in pairs)
+    won = sum(candidate.correct and not stable.correct for stable, candidate in pairs)
+    counts = Trinomial(lost, won, len(pairs) - lost - won)
+    points = 100 * counts.mean
+    seen = f"{lost} answers got worse and {won} better in {len(pairs):,} cases ({-points:+.1f} points)"
+    if upper_tail(lost, lost + won, 0.5) <= policy.alpha and points >= policy.guard_points:
+        return _Finding(Outcome.FAIL, f"less accurate than the stable version: {seen}")
+    if policy.margin_points is None:
+        return _Finding(Outcome.PASS, f"no loss against the stable version shows: {seen}")
+    _, high = mean_bounds(counts, _BETS, 2 * policy.alpha)
+    if 100 * high >= policy.margin_points:
+        reason = (
+            f"a loss of {policy.margin_points:g} points against stable is not excluded: {seen}; more cases would tell"
+        )
+        return _Finding(Outcome.INCONCLUSIVE, reason)
+    return _Finding(Outcome.PASS, f"a loss of {policy.margin_points:g} points against stable is excluded: {seen}")
+
+
+def _calibration(
+    results: Sequence[SuiteResult], pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
+) -> Verdict:
+    confidence = np.array([result.confidence for result in results])
+    correct = np.array([float(result.correct) for result in results])
+    error = debiased_l2(confidence, correct, 2 * policy.alpha)
+    plain = expected_calibration_error(confidence, correct)
+    remedy = _remedy(results)
+    findings = [_gap("calibration error", error, policy, remedy), *_classwise(results, policy)]
+    if pairs and all(case.probabilities for pair in pairs for case in pair):
+        findings.append(_brier(pairs, policy))
+    if len(results) < policy.cases_min:
+        findings.append(_Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed"))
+    worst = _worst(findings)
+    return Verdict(
+        "calibration.suite",
+        Stage.SUITE,
+        worst.outcome,
+        f"Suite: {worst.reason} (confidence {confidence.mean():.3f}, accuracy {correct.mean():.3f}, ECE {plain:.3f}).",
+        value=error.value,
+        unit="L2 calibration error",
+        interval=Interval(error.low, error.high, 1 - 2 * policy.alpha),
+        threshold=policy.calibration_gap_max,
+        samples=len(results),
+        samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
+    )
+
+
+def _gap(what: str, error: CalibrationError, policy: SuitePolicy, remedy: str) -> _Finding:
+    limit, margin = policy.calibration_gap_max, max(policy.calibration_gap_max, policy.calibration_margin_gap)
+    seen = f"{what} {error.value:.3f} (debiased, {error.low:.3f} to {error.high:.3f})"
+    if error.low > limit:
+        return _Finding(Outcome.FAIL, f"{seen} is above {limit:g}{remedy}")
+    if error.high > margin:
+        reason = f"{seen}, not proven to be below {margin:g}{remedy}; more cases would tell"
+        return _Finding(Outcome.INCONCLUSIVE, reason)
+    return _Finding(Outcome.PASS, f"{seen} is surely below {margin:g}")
+
+
+def _remedy(results: Sequence[SuiteResult]) -> str:
+    if not all(result.probabilities for result in results):
+        return ""
+    probabilities = np.array([result.probabilities for result in results])
+    truth = np.array(
+        [result.classes.index(result.truth) if result.truth in result.classes else -1 for result in results]
+    )
+    known = truth >= 0
+    if not known.any():
+        return ""
+    return f"; dividing the logits by {temperature(probabilities[known], truth[known]):.2f} would help most"
+
+
+def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Finding]:
+    """The probability of each frequent class against how often it was the truth."""
+    frequent = [name for name, count in Counter(r.truth for r in results).items() if count >= policy.class_labels_min]
+    for name in sorted(frequent):
+        judged = [result for result in results if name in result.classes]
+        if len(judged) < policy.class_labels_min:
+            continue
+        chance = np.array([result.probabilities[result.classes.index(name)] for result in judged])
+        true = np.array([float(result.truth == name) for result in judged])
+        error = debiased_l2(chance, true, 2 * policy.alpha / len(frequent))
+        if error.low > policy.calibration_gap_max:
+            yield _gap(f"calibration error of class {name}", error, policy, "")
+
+
+def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
+    """Paired difference with a normal bound: one look at a sample of fixed size."""
+    change = np.array([_brier_score(candidate) - _brier_score(stable) for stable, candidate in pairs])
+    mean = float(change.mean())
+    spread = float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else math.inf
+    worse = mean + float(ndtri(policy.alpha)) * spread > 0 and mean >= policy.guard_brier
+    seen = f"Brier score {mean:+.4f} against stable's"
+    return _Finding(Outcome.FAIL, f"{seen}, worse") if worse else _Finding(Outcome.PASS, f"{seen}, not worse")
+
+
+def _brier_score(result: SuiteResult) -> float:
+    truth: Floats = np.array([float(name == result.truth) for name in result.classes])
+    return float(((np.array(result.probabilities) - truth) ** 2).sum())
+
+
+def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None) -> Iterator[str]:
+    if not results:
+        yield "results: there is no case"
+    for name, side in (("results", results), ("baseline", baseline or ())):
+        seen: set[str] = set()
+        for result in side:
+            if result.case_id in seen:
+                yield f"{name}[{result.case_id}]: appears twice"
+            seen.add(result.case_id)
+            yield from (f"{name}[{result.case_id}].{problem}" for problem in _case_problems(result))
+    if baseline is not None and results and not {r.case_id for r in results} & {r.case_id for r in baseline}:
+        yield "baseline: shares no case with the results"
+    truths = {result.case_id: result.truth for result in baseline or ()}
+    for result in results:
+        if truths.get(result.case_id, result.truth) != result.truth:
+            yield f"baseline[{result.case_id}].truth: {truths[result.case_id]!r}, but {result.truth!r} in the results"
+
+
+def _case_problems(result: SuiteResult) -> Iterator[str]:
+    if not is_within(result.confidence, 1.0):
+        yield f"confidence: {result.confidence!r} is not between 0 and 1"
+    if not (is_number(result.inclusion_probability) and 0 < result.inclusion_probability <= 1):
+        yield f"inclusion_probability: {result.inclusion_probability!r} is not in (0, 1]"
+    if len(result.probabilities) != len(result.classes):
+        yield f"probabilities: {len(result.probabilities)} for {len(result.classes)} classes"
+    if not all(is_within(value, 1.0) for value in result.probabilities):
+        yield "probabilities: one is not between 0 and 1"
+    elif result.probabilities and abs(sum(result.probabilities) - 1) > 0.01:
+        yield f"probabilities: they sum to {sum(result.probabilities):.4f}"

@@ -1,0 +1,1 @@
+"""The gates that watch a release, look by look."""

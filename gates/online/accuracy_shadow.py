@@ -1,0 +1,152 @@
+"""accuracy.shadow: did the candidate answer more requests wrongly than the stable version, on the same requests?
+
+One gate for all requests, and one for each slice of the policy.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from gates.checks import LABELS, PREDICTIONS
+from gates.evidence import LabelledPair, Look
+from gates.gate import Timing, settle
+from gates.online.pairing import Losses
+from gates.outcome import Outcome
+from gates.policy import PairedAccuracyPolicy
+from gates.stats.betting import log_capitals, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
+from gates.stats.exact import upper_tail
+from gates.stats.numerics import samples_to_settle
+from gates.stats.share import ShareState, below
+from gates.verdict import Interval, Stage, Verdict
+from gates.wording import more, pct
+
+AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
+
+
+@dataclass(frozen=True, slots=True)
+class PairedAccuracyState:
+    """Peaks are the highest log evidence of a loss above 0, and of a loss below the margin, so far."""
+
+    losses: Losses = field(default_factory=Losses)
+    disagreement: ShareState = field(default_factory=ShareState)  # among all pairs, labelled or not
+    labels: int = 0
+    peak_harm: float = 0.0
+    peak_safe: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PairedAccuracyGate:
+    """F2 on D: fails on E[D] > 0 with an effect of at least the guard, passes on E[D] < margin.
+
+    As |E[D]| is at most the share of disagreements, few disagreements certify without any label: the evidence against
+    "the margin or more" is the weighted mean of both.
+    """
+
+    policy: PairedAccuracyPolicy
+    alpha: float
+    promotion_alpha: float
+    slice: str | None = None
+    stage: Stage = Stage.SHADOW
+    sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+
+    @property
+    def name(self) -> str:
+        return "accuracy.shadow" if self.slice is None else f"accuracy.shadow[{self.slice}]"
+
+    @property
+    def _margin(self) -> float:
+        return self.policy.margin_points / 100
+
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
+    def start(self) -> PairedAccuracyState:
+        return PairedAccuracyState()
+
+    def look(self, state: PairedAccuracyState, look: Look, timing: Timing) -> tuple[PairedAccuracyState, Verdict]:
+        pairs, agreed, disagreed = self._of_slice(look)
+        losses = state.losses.add(pairs, agreed, disagreed)
+        if not losses.counted and any(pair.directed for pair in pairs):
+            reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
+        by_labels = log_e_mean_at_least(losses.counts, self._margin, self.policy.bets)
+        by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
+        safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT), by_agreement))
+        harm = log_e_mean_at_most(losses.counts, 0.0, self.policy.bets)
+        state = PairedAccuracyState(
+            losses=losses,
+            disagreement=disagreement,
+            labels=state.labels + len(pairs),
+            peak_harm=max(state.peak_harm, harm),
+            peak_safe=max(state.peak_safe, safe),
+        )
+        return state, self._verdict(state, look, timing)
+
+    def _of_slice(self, look: Look) -> tuple[list[LabelledPair], int, int]:
+        if self.slice is None:
+            return list(look.pairs), look.pairs_agreed, look.pairs_disagreed
+        pairs = [pair for pair in look.pairs if self.slice in pair.slices]
+        counts = [part for part in look.slice_pairs if part.slice == self.slice]
+        return pairs, sum(part.agreed for part in counts), sum(part.disagreed for part in counts)
+
+    def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
+        policy, counts = self.policy, state.losses.counts
+        points = 100 * counts.mean
+        fired = timing.fires(
+            self.alpha, state.peak_harm, lambda: upper_tail(counts.plus, counts.plus + counts.minus, 0.5)
+        )
+        certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and points < policy.margin_points
+        outcome = settle(
+            failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
+            passed=max(counts.total, state.disagreement.total) >= policy.pairs_min and certified,
+        )
+        needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, points, needed),
+            value=points if counts.total else None,
+            unit="points lost",
+            interval=self._interval(state),
+            threshold=policy.margin_points,
+            samples=state.labels,
+            samples_needed=needed,
+            window=look.window,
+            advisory=not self.required and outcome is not Outcome.FAIL,
+        )
+
+    def _interval(self, state: PairedAccuracyState) -> Interval:
+        """From the labels, and never wider than the share of disagreements: each has half of the level."""
+        alpha = self.promotion_alpha
+        low, high = mean_bounds(state.losses.counts, self.policy.bets, alpha / 2)
+        widest = state.disagreement.interval(alpha / 2)[1] if state.disagreement.total else 1.0
+        return Interval(100 * max(low, -widest), 100 * min(high, widest), 1 - alpha)
+
+    def _needed(self, state: PairedAccuracyState) -> int | None:
+        """Labels, at the rate at which evidence for a pass grew so far."""
+        bets = self.policy.bets
+        best = max(log_capitals(state.losses.counts.mirrored, -self._margin, bets))
+        return samples_to_settle(state.labels, best, math.log(len(bets) / self.promotion_alpha))
+
+    def _reason(self, outcome: Outcome, state: PairedAccuracyState, points: float, needed: int | None) -> str:
+        counts, labels = state.losses.counts, state.labels
+        differ = state.disagreement
+        apart = f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
+        if not labels:
+            if outcome is Outcome.PASS:
+                return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
+            return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
+        seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
+        seen += f", {apart}" if apart else ""
+        if outcome is Outcome.FAIL:
+            return f"Accuracy fell by {points:.1f} points: {seen}."
+        if outcome is Outcome.PASS:
+            return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
+        further = more(needed, labels, "labels of further texts")
+        return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
+
+    @property
+    def _loss(self) -> str:
+        return f"{self.policy.margin_points:g} point" + ("" if self.policy.margin_points == 1 else "s")

@@ -1,0 +1,68 @@
+"""F2: betting e-processes on means of bounded numbers (Waudby-Smith & Ramdas, arXiv:2010.09686).
+
+For observations ``d`` in [-1, 1] with mean at most ``m``, the capital of someone who bets the share ``b`` of it on
+every observation, multiplied by ``1 + b (d - m)`` each time, is a non-negative supermartingale: it exceeds ``1/alpha``
+at any time with probability at most ``alpha`` (Ville). The mean over several bets is one too.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gates.stats.numerics import boundary, log_mean_exp
+
+
+@dataclass(frozen=True, slots=True)
+class Trinomial:
+    """How often an observation was +1, -1 and 0: all that the capital depends on."""
+
+    plus: int = 0
+    minus: int = 0
+    zero: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.plus + self.minus + self.zero
+
+    @property
+    def mean(self) -> float:
+        return (self.plus - self.minus) / self.total if self.total else 0.0
+
+    @property
+    def mirrored(self) -> "Trinomial":
+        return Trinomial(self.minus, self.plus, self.zero)
+
+
+def log_capitals(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> list[float]:
+    """Log capital of each bet against "the mean is at most ``mean_max``" (in (-1, 1)).
+
+    Bets are shares of the largest one that cannot lose everything when ``mean_max`` is zero; for a larger mean they
+    shrink so that no factor turns negative.
+    """
+    largest = 1 + max(mean_max, 0.0)
+    won, lost, same = 1 - mean_max, 1 + mean_max, mean_max
+    log1p, plus, minus, zero = math.log1p, counts.plus, counts.minus, counts.zero
+    return [
+        plus * log1p(size * won) + minus * log1p(-size * lost) + zero * log1p(-size * same)
+        for size in [bet / largest for bet in bets]
+    ]
+
+
+def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> float:
+    """Log evidence against "the mean is at most ``mean_max``"."""
+    return log_mean_exp(log_capitals(counts, mean_max, bets))
+
+
+def log_e_mean_at_least(counts: Trinomial, mean_min: float, bets: Sequence[float]) -> float:
+    """Log evidence against "the mean is at least ``mean_min``": the mirror image."""
+    return log_e_mean_at_most(counts.mirrored, -mean_min, bets)
+
+
+def mean_bounds(counts: Trinomial, bets: Sequence[float], alpha: float) -> tuple[float, float]:
+    """Bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
+    threshold = math.log(2 / alpha)
+    edge = 1 - 1e-9
+    inside, step = counts.mean * edge, 5 * math.sqrt(counts.plus + counts.minus + 1) / max(counts.total, 1)
+    high = boundary(lambda m: log_e_mean_at_least(counts, m, bets) - threshold, inside, edge, step)
+    low = boundary(lambda m: log_e_mean_at_most(counts, m, bets) - threshold, inside, -edge, step)
+    return low, high

@@ -1,0 +1,75 @@
+"""An e-process for the difference of two unpaired probabilities (Turner, Ly & Grünwald, arXiv:2106.02693).
+
+For H0 "the candidate's probability is at least stable's plus ``margin``" and a guess of the two probabilities that
+lies outside it, the ratio of the guess's likelihood to that of the guess's projection on H0 is an e-value: with
+``c = (guess - projection) / (projection (1 - projection))`` of each arm its mean is the product over the arms of
+``(1 + c (p - projection))^n``, which by the inequality of means is at most 1 where ``sum n c (p - projection) <= 0``;
+and that is what makes the projection (of Kullback-Leibler divergence, weighted by ``n``) the nearest point of a
+convex set. The guess may depend on the past, so stable's probability is guessed from its labels before this look.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scipy.optimize import brentq
+
+from gates.stats.numerics import log_mean_exp
+from gates.stats.ratio import NO_ARMS, Arms
+
+_FLOOR = 0.002  # guesses stay this far from 0 and 1
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceState:
+    """Log evidence per guessed difference, its highest mixture so far, and the counts."""
+
+    log_e: tuple[float, ...]
+    peak: float = 0.0
+    arms: Arms = NO_ARMS
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceTest:
+    """Evidence against "candidate minus stable is at least ``margin``", for guessed differences below it."""
+
+    margin: float
+    guesses: tuple[float, ...]
+
+    def start(self) -> DifferenceState:
+        return DifferenceState(log_e=(0.0,) * len(self.guesses))
+
+    def add(self, state: DifferenceState, arms: Arms) -> DifferenceState:
+        if not arms.comparable:
+            return state
+        stable = (state.arms.stable_events + 0.5) / (state.arms.stable_total + 5)
+        log_e = tuple(
+            before + self._log_e(arms, stable, guess) for before, guess in zip(state.log_e, self.guesses, strict=True)
+        )
+        return DifferenceState(log_e, max(state.peak, log_mean_exp(log_e)), state.arms + arms)
+
+    def _log_e(self, arms: Arms, stable: float, difference: float) -> float:
+        stable = _clip(stable, _FLOOR, 1 - self.margin - _FLOOR)
+        candidate = _clip(stable + difference, _FLOOR, stable + self.margin - _FLOOR / 2)
+        nearest = self._projection(arms, candidate, stable)
+        return _log_ratio(arms.candidate_events, arms.candidate_total, candidate, nearest) + _log_ratio(
+            arms.stable_events, arms.stable_total, stable, nearest - self.margin
+        )
+
+    def _projection(self, arms: Arms, candidate: float, stable: float) -> float:
+        """The candidate's probability at the point of H0 nearest to the guess; stable's is ``margin`` below it."""
+        margin, own, others = self.margin, arms.candidate_total, arms.stable_total
+
+        def slope(p: float) -> float:
+            """Of the divergence, times stable's variance, which has a pole where stable's probability is 0."""
+            q = p - margin
+            return own * (p - candidate) * q * (1 - q) / (p * (1 - p)) + others * (q - stable)
+
+        return float(brentq(slope, max(candidate, margin), stable + margin, xtol=1e-14, rtol=1e-13))
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
+
+
+def _log_ratio(events: int, total: int, guess: float, null: float) -> float:
+    return events * math.log(guess / null) + (total - events) * math.log((1 - guess) / (1 - null))

@@ -1,0 +1,80 @@
+"""How fast evidence grows, and the chance that it has crossed a threshold by some time.
+
+The log of an e-process under a fixed alternative is a random walk. Its drift and variance per second follow from the
+rates of the observations; the chance to have crossed a threshold is taken from Brownian motion with the same two
+numbers (the inverse Gaussian law), which errs by the overshoot of one look.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from scipy.special import log_ndtr, ndtr
+
+from gates.stats.numerics import log_mean_exp
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Drift and variance of a log e-process, per second (or summed over a time)."""
+
+    drift: float
+    variance: float
+
+    def __add__(self, other: "Growth") -> "Growth":
+        return Growth(self.drift + other.drift, self.variance + other.variance)
+
+    def times(self, seconds: float) -> "Growth":
+        return Growth(self.drift * seconds, self.variance * seconds)
+
+
+NONE = Growth(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time during which evidence grows evenly."""
+
+    seconds: float
+    growth: Growth
+
+
+def walk(steps: Iterable[tuple[float, float]]) -> Growth:
+    """Of a walk that makes jumps of some size at some rate per second: (rate, size) of each kind."""
+    jumps = list(steps)
+    return Growth(sum(rate * size for rate, size in jumps), sum(rate * size * size for rate, size in jumps))
+
+
+def deciding(bets: Sequence[Sequence[Stretch]], threshold: float) -> tuple[Sequence[Stretch], float]:
+    """Of a mixture of bets, the one that gains most, and what it must reach for the mixture to reach ``threshold``.
+
+    At most the log of the number of bets more, less where others gain nearly as much. ``bets``: for each its stretches.
+    """
+    gains = [sum(stretch.growth.drift * stretch.seconds for stretch in bet) for bet in bets]
+    best = max(gains)
+    chosen, dearest = bets[gains.index(best)], threshold + math.log(len(bets))
+    if best <= 0:
+        return chosen, dearest
+    low, high = threshold / best, dearest / best
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if log_mean_exp([middle * gain for gain in gains]) >= threshold else (middle, high)
+    return chosen, high * best
+
+
+def chance_to_cross(stretches: Sequence[Stretch], threshold: float) -> float:
+    """The chance that log evidence has reached ``threshold`` by the end of all stretches."""
+    total = sum((stretch.growth.times(stretch.seconds) for stretch in stretches), NONE)
+    if total.variance <= 0:
+        return float(total.drift >= threshold)
+    spread = math.sqrt(total.variance)
+    direct = float(ndtr((total.drift - threshold) / spread))
+    mirrored = 2 * total.drift * threshold / total.variance + float(log_ndtr(-(total.drift + threshold) / spread))
+    return min(1.0, direct + math.exp(min(mirrored, 0.0)))
+
+
+def until(stretches: Iterable[Stretch], seconds: float) -> Iterator[Stretch]:
+    """What of the stretches lies before ``seconds``."""
+    for stretch in stretches:
+        yield Stretch(max(min(stretch.seconds, seconds), 0.0), stretch.growth)
+        seconds -= stretch.seconds

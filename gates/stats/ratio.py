@@ -1,0 +1,153 @@
+"""F1: e-processes for the ratio of two event rates, from counts (Lindon & Malek, arXiv:2011.03567).
+
+Given that an event happened in a window in which the candidate served the share ``rho`` of the requests, it was the
+candidate's with probability ``theta = r rho / (r rho + 1 - rho)``, where ``r`` is the ratio of the two rates. Load
+that both versions share cancels, and so do ramps, because ``rho`` is the realised share of each window.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gates.stats.exact import upper_tail
+from gates.stats.numerics import log_mean_exp
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Events among requests, of both versions, in one window."""
+
+    candidate_events: int
+    candidate_total: int
+    stable_events: int
+    stable_total: int
+
+    @property
+    def comparable(self) -> bool:
+        """Only a window in which both versions were asked says anything about their ratio."""
+        return self.candidate_total > 0 and self.stable_total > 0
+
+    @property
+    def share(self) -> float:
+        """The candidate's share of the requests."""
+        return self.candidate_total / (self.candidate_total + self.stable_total)
+
+    @property
+    def events(self) -> int:
+        return self.candidate_events + self.stable_events
+
+    def __add__(self, other: "Arms") -> "Arms":
+        return Arms(
+            self.candidate_events + other.candidate_events,
+            self.candidate_total + other.candidate_total,
+            self.stable_events + other.stable_events,
+            self.stable_total + other.stable_total,
+        )
+
+
+NO_ARMS = Arms(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioState:
+    """``log_e`` per alternative, their highest mixture so far, the counts behind them.
+
+    ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen.
+    """
+
+    log_e: tuple[float, ...]
+    peak: float = 0.0
+    arms: Arms = NO_ARMS
+    expected: float = 0.0
+
+    @property
+    def events(self) -> int:
+        return self.arms.events
+
+    def estimate(self) -> float | None:
+        """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
+        if not self.events or not 0 < self.expected < self.events:
+            return None
+        slack = 0.0 if self.arms.stable_events else 0.5
+        odds = (self.arms.candidate_events + slack) / (self.arms.stable_events + slack)
+        return odds * (self.events - self.expected) / self.expected
+
+    def equal_rates_p_value(self) -> float:
+        """P-value against "the ratio is at most 1", conditional on the events of each window.
+
+        The windows' shares differ, so the candidate's events are a Poisson binomial; its upper tail is below that of
+        the binomial with the mean probability (Hoeffding 1956, theorem 4) beyond one event above the mean.
+        """
+        if self.arms.candidate_events < self.expected + 1:
+            return 1.0
+        return upper_tail(self.arms.candidate_events, self.events, self.expected / self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioTest:
+    """Evidence against "the ratio is at most ``null``" (alternatives above it) or "at least" (alternatives below)."""
+
+    null: float
+    alternatives: tuple[float, ...]
+
+    def start(self) -> RatioState:
+        return RatioState(log_e=(0.0,) * len(self.alternatives))
+
+    def add(self, state: RatioState, arms: Arms) -> RatioState:
+        """One window, at its realised share."""
+        return self.add_at(state, arms, arms.share) if arms.comparable else state
+
+    def add_at(self, state: RatioState, arms: Arms, share: float) -> RatioState:
+        """One window at a share that is known otherwise, strictly between 0 and 1."""
+        if not arms.events:
+            return RatioState(state.log_e, state.peak, state.arms + arms, state.expected)
+        steps = _log_likelihoods(self.alternatives, arms, share)
+        (base,) = _log_likelihoods((self.null,), arms, share)
+        log_e = tuple(before + step - base for before, step in zip(state.log_e, steps, strict=True))
+        return RatioState(
+            log_e=log_e,
+            peak=max(state.peak, log_mean_exp(log_e)),
+            arms=state.arms + arms,
+            expected=state.expected + arms.events * share,
+        )
+
+
+def _log_likelihoods(ratios: tuple[float, ...], arms: Arms, share: float) -> list[float]:
+    """Of each ratio, up to a term that does not depend on it."""
+    own, events = arms.candidate_events, arms.events
+    return [own * log - events * math.log1p(excess * share) for log, excess in _logs(ratios)]
+
+
+@lru_cache(maxsize=64)
+def _logs(ratios: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """(ln r, r - 1) of each ratio: the grids are few and the same at every look."""
+    return tuple((math.log(ratio), ratio - 1) for ratio in ratios)
+
+
+# The ratios for which a confidence sequence says yes or no: 1/20 to 20, in steps of about 13 %.
+_GRID = tuple(math.exp(math.log(20) * (step / 24 - 1)) for step in range(49))
+
+
+@dataclass(frozen=True, slots=True)
+class RatioBounds:
+    """A confidence sequence for the ratio: the log likelihood of every point of a fixed grid.
+
+    A point is excluded once the mixture over the grid beats it ``1/alpha`` times. The likelihood is concave in
+    ``log r``, so the points that remain are an interval; its ends are moved out to the next excluded points.
+    """
+
+    log_likelihoods: tuple[float, ...] = (0.0,) * len(_GRID)
+
+    def add(self, arms: Arms) -> "RatioBounds":
+        if not arms.comparable or not arms.events:
+            return self
+        steps = _log_likelihoods(_GRID, arms, arms.share)
+        return RatioBounds(tuple(map(float.__add__, self.log_likelihoods, steps)))
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Bounds that hold at every look at once with probability ``1 - alpha``; 0 and infinity where none is known."""
+        least = log_mean_exp(self.log_likelihoods) + math.log(alpha)
+        kept = [place for place, value in enumerate(self.log_likelihoods) if value > least]
+        low = _GRID[kept[0] - 1] if kept[0] > 0 else 0.0
+        high = _GRID[kept[-1] + 1] if kept[-1] + 1 < len(_GRID) else math.inf
+        return low, high

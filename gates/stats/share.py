@@ -1,0 +1,77 @@
+"""E-processes for one probability, from counts: the share of requests that failed, or took too long."""
+
+import math
+from dataclasses import dataclass
+
+from scipy.special import betaln
+
+from gates.stats.exact import upper_tail
+from gates.stats.numerics import boundary, log_mean_exp
+
+
+@dataclass(frozen=True, slots=True)
+class ShareState:
+    """Events among trials, and the highest log evidence so far."""
+
+    events: int = 0
+    total: int = 0
+    peak: float = 0.0
+
+    @property
+    def share(self) -> float:
+        return self.events / self.total if self.total else 0.0
+
+    def p_value(self, null: float) -> float:
+        """Against "the share is at most ``null``", at one look fixed in advance."""
+        return upper_tail(self.events, self.total, null)
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Bounds that hold at every look at once: points that the beta mixture (1/2, 1/2) beats 1/alpha times are out.
+
+        The mixture is the method of Robbins (1970) for a Bernoulli probability, in closed form.
+        """
+        wins, losses = self.events, self.total - self.events
+        least = float(betaln(wins + 0.5, losses + 0.5) - betaln(0.5, 0.5)) + math.log(alpha)
+
+        def excess(share: float) -> float:
+            return least - _log_likelihood(share, wins, losses)
+
+        step = 5 * math.sqrt(wins + 1) / max(self.total, 1)
+        return boundary(excess, self.share, 0.0, step), boundary(excess, self.share, 1.0, step)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareTest:
+    """Evidence against "the share is at most ``null``" (alternatives above it) or "at least" (alternatives below)."""
+
+    null: float
+    alternatives: tuple[float, ...]
+
+    def log_e(self, events: int, total: int) -> list[float]:
+        """Of each alternative; the mean of them is the evidence."""
+        base = _log_likelihood(self.null, events, total - events)
+        return [_log_likelihood(share, events, total - events) - base for share in self.alternatives]
+
+    def add(self, state: ShareState, events: int, total: int) -> ShareState:
+        events, total = state.events + events, state.total + total
+        return ShareState(events, total, max(state.peak, log_mean_exp(self.log_e(events, total))))
+
+
+def above(null: float, factors: tuple[float, ...]) -> ShareTest:
+    """The test of "at most ``null``" with alternatives ``factors`` times as high, as far as they are shares."""
+    return ShareTest(null, tuple(null * factor for factor in factors if null * factor < 1))
+
+
+# Below a ceiling: no events at all, few, and half as many. The first certifies clean traffic fastest.
+_BELOW = (0.0, 0.2, 0.5)
+
+
+def below(null: float) -> ShareTest:
+    """The test of "at least ``null``", which certifies a ceiling."""
+    return ShareTest(null, tuple(null * factor for factor in _BELOW))
+
+
+def _log_likelihood(share: float, wins: int, losses: int) -> float:
+    first = 0.0 if wins == 0 else wins * math.log(share) if share > 0 else -math.inf
+    second = 0.0 if losses == 0 else losses * math.log1p(-share) if share < 1 else -math.inf
+    return first + second

@@ -1,0 +1,117 @@
+"""A prediction request as the HTTP process holds it, and what leaves for the controller about it."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from starlette.types import Receive
+
+from serving.contract import Traffic
+from serving.http.schema import ApiError
+from serving.observe.capture import CapturedPrediction, text_digest
+from serving.process.link import Outcome
+from serving.settings import CaptureSettings
+
+if TYPE_CHECKING:
+    from serving.observe.tracing import Trace
+
+TAGS_MAX: Final = 8
+_TAG: Final = re.compile(rb"([a-z][a-z0-9_.-]{0,31})=([A-Za-z0-9_./+-]{1,64})")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the headers of a request say about it."""
+
+    request_id: str
+    traffic: Traffic
+    tags: bytes = b""  # as sent; read only where the request is sampled
+    trace: "Trace | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A valid prediction request. ``many``: the texts came as a list, and so do the predictions."""
+
+    caller: Caller
+    texts: tuple[str, ...]
+    many: bool
+
+
+class Answer(NamedTuple):
+    """What a prediction request gets: the body, and what the access log says of it."""
+
+    body: bytes
+    texts: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answers: model, version, and the names of the classes in output order."""
+
+    model: str
+    version: str
+    labels: tuple[str, ...]
+
+
+async def read_body(headers: Headers, receive: Receive, bytes_max: int) -> bytes:
+    """The body, read no further than its limit.
+
+    Raises:
+        ApiError: 413, as soon as the declared or the received length is over the limit; 400 if the client goes away.
+    """
+    refusal = ApiError(413, "body_too_large", f"a body may have at most {bytes_max} bytes")
+    for name, value in headers:
+        if name == b"content-length" and (not value.isdigit() or int(value) > bytes_max):
+            raise refusal
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":  # no fault of the version, so it must not count as one
+            raise ApiError(400, "client_disconnected", "the client went away before its body had arrived")
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise refusal
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def tags_of(header: bytes) -> dict[str, str]:
+    """The attributes that a client gives its request, ``lang=en, channel=app``: at most ``TAGS_MAX``.
+
+    What is not of this form is left out: a sampled prediction is not worth refusing a user's request.
+    """
+    parts = (part.strip() for part in header.split(b",")[:TAGS_MAX])
+    found = (_TAG.fullmatch(part) for part in parts)
+    return {match[1].decode(): match[2].decode() for match in found if match}
+
+
+def captured(
+    call: Call, outcome: Outcome, identity: Identity, settings: CaptureSettings
+) -> Iterator[CapturedPrediction]:
+    """What leaves for the controller about a call: one entry for each text, ``<request id>/<index>`` for lists."""
+    tags = tags_of(call.caller.tags)
+    for index, (text, row) in enumerate(zip(call.texts, outcome.rows, strict=True)):
+        prediction = json.loads(row[0])
+        label, probabilities = prediction["label"], prediction["probabilities"]
+        yield CapturedPrediction(
+            request_id=f"{call.caller.request_id}/{index}" if call.many else call.caller.request_id,
+            model=identity.model,
+            model_version=identity.version,
+            traffic=call.caller.traffic,
+            at_s=time.time(),
+            label=label,
+            confidence=probabilities[label],
+            probabilities=probabilities,
+            inclusion_probability=settings.ratio,
+            text_digest=text_digest(text, settings.digest_key),
+            tokens=row[1],
+            tags=tags,
+            text=text if settings.with_text else None,
+        )

@@ -1,0 +1,1 @@
+"""From texts to answers: tokenizer, graph, batches, heads."""

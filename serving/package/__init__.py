@@ -1,0 +1,1 @@
+"""A registered version as files: format, export, packaging and its check."""

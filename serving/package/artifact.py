@@ -1,0 +1,359 @@
+"""The package of a model version: which files it holds, and how anyone proves that they are the registered ones.
+
+A package is a flat directory of ``model.safetensors``, ``config.json``, ``tokenizer.json``, ``model.onnx`` (with its
+weights in ``model.onnx.data``) and ``manifest.json``. The manifest lists every other file with its SHA-256, so the
+digest of the manifest's own bytes names the whole version. Nothing here loads a model; standard library only, since
+the controller checks packages too.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from serving.package.rules import AnswerRules, Task, check_span_labels, parse_rules
+
+MANIFEST_SCHEMA: Final = "serin.manifest/v1"
+MANIFEST_FILE: Final = "manifest.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+CONFIG_FILE: Final = "config.json"
+TOKENIZER_FILE: Final = "tokenizer.json"
+GRAPH_FILE: Final = "model.onnx"
+GRAPH_WEIGHTS_FILE: Final = "model.onnx.data"  # plain numbers, which the graph points into
+REQUIRED_FILES: Final = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE, GRAPH_FILE)
+ALLOWED_SUFFIXES: Final = (".safetensors", ".onnx", ".onnx.data", ".json")  # nothing that runs code when it is loaded
+GOLDEN_TEXTS_MIN: Final = 20
+EXIT_REFUSED: Final = 3  # exit status of a process that will not serve its artifact
+
+_MANIFEST_BYTES_MAX: Final = 4 * 2**20
+_CONFIG_BYTES_MAX: Final = 1 * 2**20
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+
+_T = TypeVar("_T")
+
+
+class Variant(StrEnum):
+    """How the weights of a version are stored and multiplied. Each variant is a version of its own, gated as such."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
+class ArtifactError(Exception):
+    """A package that may not be served: which of its files, and what is wrong with it."""
+
+    def __init__(self, file: str, problem: str) -> None:
+        super().__init__(f"{file}: {problem}")
+        self.file = file
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What a file must be: its SHA-256 in lower-case hex and its size."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenText:
+    """A text and the token ids it had when the version was packaged (special tokens included, no padding)."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a version is made of, and by which rules it answers.
+
+    ``labels`` are in the order of the model's outputs; an embedding has none. ``variant_of`` is the fingerprint of the
+    version whose weights this one stores and multiplies in another way.
+    """
+
+    labels: tuple[str, ...]
+    max_tokens: int
+    files: Mapping[str, FileRecord]
+    library_versions: Mapping[str, str]
+    golden: tuple[GoldenText, ...]
+    created_by: str
+    variant: Variant = Variant.FP32
+    variant_of: str | None = None
+    rules: AnswerRules = field(default_factory=AnswerRules)
+    schema: str = MANIFEST_SCHEMA
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read a manifest.
+
+        Raises:
+            ArtifactError: naming the field that is missing, unknown or wrong.
+        """
+        document = _parse_object(MANIFEST_FILE, data, _MANIFEST_BYTES_MAX)
+        variant_of = document.get("variant_of")
+        fields = _Fields(document)
+        if (schema := fields.text("schema")) != MANIFEST_SCHEMA:
+            raise ArtifactError(MANIFEST_FILE, f"schema must be {MANIFEST_SCHEMA!r}, got {schema!r}")
+        manifest = cls(
+            labels=tuple(fields.texts("labels")),
+            max_tokens=fields.positive("max_tokens"),
+            files=_parse_files(fields.mapping("files")),
+            library_versions=fields.text_mapping("library_versions"),
+            golden=_parse_golden(fields.sequence("golden")),
+            created_by=fields.text("created_by"),
+            variant=_parse_variant(document.get("variant", Variant.FP32)),
+            variant_of=None if variant_of is None else _parse_digest("variant_of", variant_of),
+            rules=_parse_rules(document["rules"]) if "rules" in document else AnswerRules(),
+        )
+        if unknown := sorted(document.keys() - asdict(manifest).keys()):
+            raise ArtifactError(MANIFEST_FILE, f"unknown field {unknown[0]!r}")
+        _check_labels(manifest)
+        return manifest
+
+    def to_bytes(self) -> bytes:
+        """The one way a manifest is written: sorted keys, so that equal manifests have equal fingerprints."""
+        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
+        return (text + "\n").encode()
+
+
+def fingerprint(manifest_bytes: bytes) -> str:
+    """The identity of a version: the SHA-256 (hex) of its manifest, which holds the digest of everything else."""
+    return hashlib.sha256(manifest_bytes).hexdigest()
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, str]:
+    """The manifest of a package and its fingerprint; its files are not looked at (see :func:`verify`)."""
+    data = _read_regular(directory, MANIFEST_FILE, _MANIFEST_BYTES_MAX)
+    return Manifest.parse(data), fingerprint(data)
+
+
+def verify(directory: Path) -> Manifest:
+    """Check that a directory is exactly the package that its manifest describes.
+
+    Raises:
+        ArtifactError: naming the first file that is missing, surplus, not a plain file, of a kind that is never
+            loaded, of another size or digest than registered, or a configuration that asks for code of its own.
+    """
+    manifest, _ = read_manifest(directory)
+    expected = {MANIFEST_FILE, *manifest.files}
+    _check_names(directory, expected)
+    files = sorted(manifest.files.items())
+    with ThreadPoolExecutor(len(files)) as pool:  # digests are taken outside the interpreter's lock
+        for done in [pool.submit(_check_file, directory, name, record) for name, record in files]:
+            done.result()
+    labels = config_labels(_read_regular(directory, CONFIG_FILE, _CONFIG_BYTES_MAX), manifest.rules.task)
+    if labels != manifest.labels:
+        raise ArtifactError(CONFIG_FILE, "id2label and the manifest's labels differ")
+    return manifest
+
+
+def config_labels(config_bytes: bytes, task: Task = Task.SEQUENCE_CLASSIFICATION) -> tuple[str, ...]:
+    """The label names of a ``config.json`` in output order; none for an embedding.
+
+    Raises:
+        ArtifactError: no complete ``id2label``, code of its own (``auto_map``), or another kind of classification than
+            choosing one of several classes.
+    """
+    config = _parse_object(CONFIG_FILE, config_bytes, _CONFIG_BYTES_MAX)
+    if "auto_map" in config:
+        raise ArtifactError(CONFIG_FILE, "auto_map asks for code from the checkpoint, which is never run")
+    if task is Task.EMBEDDING:
+        return ()
+    if config.get("problem_type") not in (None, "single_label_classification"):
+        raise ArtifactError(CONFIG_FILE, f"problem_type {config['problem_type']!r} is not served")
+    names = config.get("id2label")
+    if not isinstance(names, dict) or len(names) < 2:
+        raise ArtifactError(CONFIG_FILE, "id2label must name two or more labels")
+    labels = tuple(str(names.get(str(index)) or "") for index in range(len(names)))
+    if not all(labels) or len(set(labels)) != len(labels):
+        raise ArtifactError(CONFIG_FILE, f"id2label must give a name of its own to each of 0 to {len(names) - 1}")
+    if task is Task.TOKEN_CLASSIFICATION:
+        try:
+            check_span_labels(labels)
+        except ValueError as error:
+            raise ArtifactError(CONFIG_FILE, f"id2label: {error}") from None
+    return labels
+
+
+def file_record(path: Path) -> FileRecord:
+    """Digest and size of a file as it lies there."""
+    with path.open("rb") as file:
+        return FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size)
+
+
+def _check_names(directory: Path, expected: set[str]) -> None:
+    found = set()
+    with os.scandir(directory) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    for entry in entries:
+        found.add(entry.name)
+        if entry.is_symlink() or not entry.is_file(follow_symlinks=False):
+            raise ArtifactError(entry.name, "is not a plain file (links and folders are refused)")
+        if not entry.name.endswith(ALLOWED_SUFFIXES):
+            raise ArtifactError(entry.name, f"is of a kind that is never loaded (allowed: {_listed(ALLOWED_SUFFIXES)})")
+        if entry.name not in expected:
+            raise ArtifactError(entry.name, "is not in the manifest")
+    if missing := sorted(expected - found):
+        raise ArtifactError(missing[0], "is missing")
+
+
+def _check_file(directory: Path, name: str, record: FileRecord) -> None:
+    with _open_regular(directory, name) as file:
+        if (size := os.fstat(file.fileno()).st_size) != record.size_bytes:
+            raise ArtifactError(name, f"has {size} bytes, its manifest says {record.size_bytes}")
+        if (digest := hashlib.file_digest(file, "sha256").hexdigest()) != record.sha256:
+            raise ArtifactError(name, f"has SHA-256 {digest}, its manifest says {record.sha256}")
+
+
+def _open_regular(directory: Path, name: str) -> Any:
+    """Open without following a link, so that what is checked cannot lie elsewhere."""
+    try:
+        descriptor = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ArtifactError(name, f"cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ArtifactError(name, "is not a plain file (links and folders are refused)")
+    return os.fdopen(descriptor, "rb")
+
+
+def _read_regular(directory: Path, name: str, bytes_max: int) -> bytes:
+    with _open_regular(directory, name) as file:
+        data: bytes = file.read(bytes_max + 1)
+    return data
+
+
+def _parse_object(file: str, data: bytes, bytes_max: int) -> dict[str, Any]:
+    if len(data) > bytes_max:
+        raise ArtifactError(file, f"is longer than {bytes_max} bytes")
+    try:
+        document = json.loads(data, object_pairs_hook=lambda pairs: _unique_keys(file, pairs))
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(file, f"is not valid JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise ArtifactError(file, "must be a JSON object")
+    return document
+
+
+def _unique_keys(file: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ArtifactError(file, "repeats a key")
+    return document
+
+
+def _parse_variant(variant: Any) -> Variant:
+    try:
+        return Variant(variant)
+    except ValueError:
+        raise ArtifactError(MANIFEST_FILE, f"variant must be one of {_listed(list(Variant))}") from None
+
+
+def _parse_rules(document: Any) -> AnswerRules:
+    try:
+        return parse_rules(document)
+    except ValueError as error:
+        raise ArtifactError(MANIFEST_FILE, str(error)) from None
+
+
+def _check_labels(manifest: Manifest) -> None:
+    labels = manifest.labels
+    if manifest.rules.task is Task.EMBEDDING:
+        if labels:
+            raise ArtifactError(MANIFEST_FILE, "labels must be empty: an embedding has none")
+    elif len(labels) < 2 or len(set(labels)) != len(labels):
+        raise ArtifactError(MANIFEST_FILE, "labels must be two or more different names")
+
+
+def _parse_files(files: dict[str, Any]) -> dict[str, FileRecord]:
+    for name in REQUIRED_FILES:
+        if name not in files:
+            raise ArtifactError(MANIFEST_FILE, f"files lacks {name!r}")
+    return {name: _parse_record(name, record) for name, record in files.items()}
+
+
+def _parse_record(name: str, record: Any) -> FileRecord:
+    if name != Path(name).name or name.startswith(".") or name == MANIFEST_FILE or not name.endswith(ALLOWED_SUFFIXES):
+        raise ArtifactError(MANIFEST_FILE, f"files may not list {name!r}")
+    if not isinstance(record, dict) or record.keys() != {"sha256", "size_bytes"}:
+        raise ArtifactError(MANIFEST_FILE, f"files[{name!r}] must have exactly sha256 and size_bytes")
+    digest, size = record["sha256"], record["size_bytes"]
+    if type(size) is not int or size < 0:
+        raise ArtifactError(MANIFEST_FILE, f"files[{name!r}].size_bytes must be a whole number")
+    return FileRecord(_parse_digest(f"files[{name!r}].sha256", digest), size)
+
+
+def _parse_digest(field: str, digest: Any) -> str:
+    if not isinstance(digest, str) or len(digest) != 64 or not _HEX_DIGITS.issuperset(digest):
+        raise ArtifactError(MANIFEST_FILE, f"{field} must be 64 lower-case hex digits")
+    return digest
+
+
+def _parse_golden(golden: list[Any]) -> tuple[GoldenText, ...]:
+    if len(golden) < GOLDEN_TEXTS_MIN:
+        raise ArtifactError(MANIFEST_FILE, f"golden must hold {GOLDEN_TEXTS_MIN} texts or more, has {len(golden)}")
+    return tuple(_parse_golden_text(index, entry) for index, entry in enumerate(golden))
+
+
+def _parse_golden_text(index: int, entry: Any) -> GoldenText:
+    if not isinstance(entry, dict) or entry.keys() != {"text", "token_ids"}:
+        raise ArtifactError(MANIFEST_FILE, f"golden[{index}] must have exactly text and token_ids")
+    text, token_ids = entry["text"], entry["token_ids"]
+    if not isinstance(text, str):
+        raise ArtifactError(MANIFEST_FILE, f"golden[{index}].text must be a string")
+    if not isinstance(token_ids, list) or not all(type(item) is int and item >= 0 for item in token_ids):
+        raise ArtifactError(MANIFEST_FILE, f"golden[{index}].token_ids must be a list of token ids")
+    return GoldenText(text, tuple(token_ids))
+
+
+class _Fields:
+    """The fields of a manifest by type; each refusal names its field."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+
+    def text(self, name: str) -> str:
+        return self._of_type(name, str, "a string")
+
+    def positive(self, name: str) -> int:
+        value = self._of_type(name, int, "a whole number")
+        if isinstance(value, bool) or value < 1:
+            raise ArtifactError(MANIFEST_FILE, f"{name} must be a positive whole number")
+        return value
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        return self._of_type(name, dict, "an object")
+
+    def sequence(self, name: str) -> list[Any]:
+        return self._of_type(name, list, "a list")
+
+    def texts(self, name: str) -> list[str]:
+        values = self.sequence(name)
+        if not all(isinstance(value, str) and value for value in values):
+            raise ArtifactError(MANIFEST_FILE, f"{name} must hold strings that are not empty")
+        return values
+
+    def text_mapping(self, name: str) -> dict[str, str]:
+        values = self.mapping(name)
+        if not all(isinstance(value, str) for value in values.values()):
+            raise ArtifactError(MANIFEST_FILE, f"{name} must hold strings")
+        return values
+
+    def _of_type(self, name: str, kind: type[_T], words: str) -> _T:
+        if name not in self._document:
+            raise ArtifactError(MANIFEST_FILE, f"{name} is missing")
+        value = self._document[name]
+        if not isinstance(value, kind):
+            raise ArtifactError(MANIFEST_FILE, f"{name} must be {words}")
+        return value
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

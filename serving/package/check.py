@@ -1,0 +1,62 @@
+"""What can be known of an artifact without serving it: ``python -m serving --check``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.inference.tokenizer import TokenizedText, Tokenizer
+from serving.package.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest, verify
+from serving.settings import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A sound artifact."""
+
+    manifest: Manifest
+    fingerprint: str
+    dimensions: int | None
+    """Of an embedding, where the graph fixes it."""
+
+    def __str__(self) -> str:
+        manifest, rules = self.manifest, self.manifest.rules
+        size = (
+            f"{len(manifest.labels)} labels" if manifest.labels else f"{self.dimensions or 'any number of'} dimensions"
+        )
+        longer = f"in windows ({rules.windows.aggregate})" if rules.windows else "cut"
+        return (
+            f"{rules.task} ({size}), {manifest.variant}, texts to {manifest.max_tokens} tokens, longer ones {longer}, "
+            f"{len(manifest.golden)} golden texts as packaged, fingerprint {self.fingerprint}"
+        )
+
+
+def check(artifact: Path, *, threads: int | None = None, provider: Provider = Provider.CPU) -> Checked:
+    """Verify the files, probe the golden texts on the tokenizer as installed here, and answer them.
+
+    Raises:
+        ArtifactError: which file is wrong, and how.
+        ProviderError: this machine lacks what should run the graph.
+    """
+    from serving.inference.engine import Engine
+
+    manifest = verify(artifact)
+    engine = Engine(artifact, manifest, threads=threads, provider=provider)
+    for text in golden_texts(engine.tokenizer, manifest):
+        try:
+            engine.outputs([text])
+        except FloatingPointError as error:
+            raise ArtifactError(GRAPH_FILE, str(error)) from error
+    return Checked(manifest, read_manifest(artifact)[1], engine.dimensions)
+
+
+def golden_texts(tokenizer: Tokenizer, manifest: Manifest) -> list[TokenizedText]:
+    """The golden texts as they are tokenized here.
+
+    Raises:
+        ArtifactError: not as they were when the version was packaged: it would answer other questions than it was
+            judged by.
+    """
+    tokenized = tokenizer.tokenize([golden.text for golden in manifest.golden])
+    for number, (golden, found) in enumerate(zip(manifest.golden, tokenized, strict=True)):
+        if golden.token_ids != found.ids:
+            raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")
+    return tokenized

@@ -1,0 +1,112 @@
+"""What is done to a version's graph once, when it is packaged: quantised if its variant says so, and optimised.
+
+The optimised graph is stored with its weights in a file beside it, which ONNX Runtime maps into memory: nothing is
+fused, parsed or copied at each start, and replicas of a version share the pages.
+"""
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from serving.inference.heads import Floats, head_for, unit
+from serving.inference.tokenizer import TokenizedText
+from serving.package.artifact import GRAPH_FILE, GRAPH_WEIGHTS_FILE, ArtifactError, Variant
+from serving.package.export import ExportError
+from serving.package.rules import AnswerRules, Task
+
+TOLERANCE: Final = 1e-4
+"""How far a probability may move by optimising: sums are only taken in another order."""
+_INLINE_BYTES_MAX: Final = 1024
+
+
+def prepare(source: Path, package: Path, variant: Variant) -> None:
+    """Write ``model.onnx`` and its weights into ``package``.
+
+    Raises:
+        ArtifactError: ``source`` is not a graph that ONNX Runtime runs.
+        ExportError: see :func:`quantise`.
+    """
+    with tempfile.TemporaryDirectory(dir=package.parent, prefix=".graph-") as folder:
+        if variant is Variant.INT8:
+            source = quantise(source, Path(folder) / GRAPH_FILE)
+        optimise(source, package / GRAPH_FILE)
+
+
+def optimise(source: Path, target: Path) -> None:
+    """The fusions that hold on every CPU; those for one kind of CPU are not taken, since packages travel."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    for entry, value in (
+        ("session.optimized_model_external_initializers_file_name", GRAPH_WEIGHTS_FILE),
+        ("session.optimized_model_external_initializers_min_size_in_bytes", str(_INLINE_BYTES_MAX)),
+    ):
+        options.add_session_config_entry(entry, value)
+    _open(source, options)
+    weights = target.with_name(GRAPH_WEIGHTS_FILE)
+    weights.touch()  # a graph whose tensors are all small keeps them; the package holds the same files all the same
+
+
+def quantise(source: Path, target: Path) -> Path:
+    """Weights to int8, one scale for each output channel; activations are quantised as they come.
+
+    Weights keep to 7 bits: with 8, processors without a dot product of their own (before AVX512-VNNI) add up two
+    products in 16 bits and saturate, and a version would answer differently by where it runs.
+
+    Raises:
+        ExportError: the package ``onnx`` is not installed, or the graph cannot be quantised.
+    """
+    if find_spec("onnx") is None:
+        raise ExportError("the variant int8 needs onnx, not installed here: pip install 'serin[export]', or onnx alone")
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)  # it recommends a preparation that dynamic quantisation does not need
+    try:
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+    except Exception as error:  # whatever it raises, it is this graph that cannot be quantised
+        raise ExportError(f"the graph cannot be quantised to int8: {error}") from error
+    finally:
+        root.setLevel(before)
+    return target
+
+
+def compare(
+    source: Path, target: Path, texts: Sequence[TokenizedText], rules: AnswerRules, labels: Sequence[str]
+) -> float:
+    """Largest difference between two graphs over the texts, each run alone and cut at the limit.
+
+    Of a probability, or of a number of the embedding at length 1.
+    """
+    sessions = [_open(path, onnxruntime.SessionOptions()) for path in (source, target)]
+    largest = 0.0
+    for text in texts:
+        first, second = (_numbers(session, text.ids, rules, labels) for session in sessions)
+        largest = float(np.maximum(largest, np.abs(first - second).max()))  # unlike max(), keeps a NaN
+    return largest
+
+
+def _numbers(session: Any, token_ids: Sequence[int], rules: AnswerRules, labels: Sequence[str]) -> Floats:
+    ids = np.array([token_ids], dtype=np.int64)
+    mask = np.ones_like(ids)
+    feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    names = {entry.name for entry in session.get_inputs()}
+    output = session.run(None, {name: feed[name] for name in names})[0]
+    (numbers,) = head_for(rules, labels).activate(output, mask.astype(np.bool_))
+    return unit(numbers) if rules.task is Task.EMBEDDING else numbers
+
+
+def _open(path: Path, options: Any) -> Any:
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many kinds, all meaning "this graph cannot be run"
+        raise ArtifactError(GRAPH_FILE, f"is not a graph that ONNX Runtime loads ({error})") from error

@@ -1,0 +1,286 @@
+"""The life of a replica: a supervisor that starts the HTTP processes and the workers, waits, and ends them all.
+
+No process polls another and none can outlive the replica, on any system: the supervisor holds one end of a socket to
+each HTTP process, which holds one end of a socket to each worker. Whoever ends, however it ends, closes his ends; the
+HTTP processes then drain and end, and a worker ends when nobody can send it anything any more. So a stop, a crash and
+a kill -9 all take the same road.
+
+A worker that is lost is replaced; with an HTTP process the replica ends, the other ones drained: whoever started the
+replica starts it anew, and a gateway sees it go.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import uvicorn
+from litserve.callbacks import CallbackRunner
+from litserve.loops import inference_worker
+
+from serving.access.log import AccessLog
+from serving.app import ReplicaServer, build
+from serving.http.calls import Identity
+from serving.http.connections import GuardedProtocol, close_late
+from serving.http.front import Front
+from serving.http.listener import begin_no_more
+from serving.observe.capture import Capture
+from serving.observe.metrics import ApiMetrics
+from serving.package.artifact import EXIT_REFUSED, Manifest
+from serving.process.link import WorkerEnd
+from serving.process.shared import Place, WorkerCounts
+from serving.settings import Settings, TracingSettings
+
+if TYPE_CHECKING:
+    from serving.observe.tracing import Tracing
+
+_log = logging.getLogger(__name__)
+
+_fork = multiprocessing.get_context("fork")  # before any thread or engine exists: quick, and pages are shared
+_WORKER_DEATHS_MAX: Final = 3
+_WORKER_DEATHS_WINDOW_S: Final = 60.0
+_WORKER_END_S: Final = 5.0
+_FLUSH_S: Final = 3.0
+_QUIET_LOOK_S: Final = 0.02
+_LAST_CONNECTIONS_S: Final = 0.1  # for those that are half made, and their requests
+_KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is never we who close under a new request
+
+
+class Supervisor:
+    """Single-threaded on purpose: it forks, also later when it replaces a worker."""
+
+    def __init__(self, server: ReplicaServer, listener: socket.socket, metrics_directory: Path) -> None:
+        self._server = server
+        self._listener = listener
+        self._metrics_directory = metrics_directory
+        self._deaths_s: deque[float] = deque(maxlen=_WORKER_DEATHS_MAX)
+        self._stop_read, self._stop_write = os.pipe()
+        self._controls: list[socket.socket] = []  # one for each HTTP process
+        self._counts = WorkerCounts()
+
+    def run(self) -> int:
+        """Serve until told to stop (0), until a part is lost for good (1), or until the artifact is refused (3)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os.write(self._stop_write, b"s"))
+        settings = self._server.settings
+        apis = [self._start_api(number) for number in range(settings.api_processes)]
+        self._listener.close()
+        workers = [self._start_worker(number) for number in range(settings.workers)]
+        try:
+            return self._watch(apis, workers)
+        finally:
+            self._end(apis, workers)
+
+    def _start_api(self, number: int) -> BaseProcess:
+        control, control_api = socket.socketpair()
+        self._controls.append(control)
+        process = _fork.Process(target=self._api_main, args=(number, control_api), name=f"http-{number}")
+        process.start()
+        control_api.close()
+        return process
+
+    def _start_worker(self, number: int) -> BaseProcess:
+        pairs = [socket.socketpair() for _ in self._controls]
+        process = _fork.Process(target=self._worker_main, args=(number, pairs), name=f"worker-{number}")
+        process.start()
+        self._counts.started()
+        for control, (api_end, worker_end) in zip(self._controls, pairs, strict=True):
+            worker_end.close()
+            with contextlib.suppress(BrokenPipeError):  # that HTTP process has just ended, which _watch sees next
+                socket.send_fds(control, [b"w"], [api_end.fileno()])
+            api_end.close()
+        return process
+
+    def _watch(self, apis: Sequence[BaseProcess], workers: list[BaseProcess]) -> int:
+        while True:
+            ended = wait([self._stop_read, *(process.sentinel for process in (*apis, *workers))])
+            if self._stop_read in ended:
+                return 0
+            for api in apis:
+                if api.sentinel in ended:
+                    api.join()
+                    _log.error("%s ended with %s", api.name, api.exitcode)
+                    return 1
+            for number, worker in enumerate(workers):
+                if worker.sentinel not in ended:
+                    continue
+                worker.join()
+                self._counts.lost()
+                if worker.exitcode == EXIT_REFUSED:  # it has said why; another would say the same
+                    return EXIT_REFUSED
+                if not self._may_replace():
+                    _log.error("%s ended with %s; not replaced again", worker.name, worker.exitcode)
+                    return 1
+                _log.error("%s ended with %s; replaced", worker.name, worker.exitcode)
+                self._counts.replaced()
+                workers[number] = self._start_worker(number)
+
+    def _may_replace(self) -> bool:
+        now_s = time.monotonic()
+        self._deaths_s.append(now_s)
+        many = len(self._deaths_s) == _WORKER_DEATHS_MAX
+        return not (many and now_s - self._deaths_s[0] < _WORKER_DEATHS_WINDOW_S)
+
+    def _end(self, apis: Sequence[BaseProcess], workers: Sequence[BaseProcess]) -> None:
+        settings = self._server.settings
+        for control in self._controls:
+            control.close()
+        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 3 * _FLUSH_S + 2
+        for api in apis:
+            _end_until(api, deadline_s)
+        deadline_s = time.monotonic() + _WORKER_END_S
+        for worker in workers:
+            _end_until(worker, deadline_s)
+
+    def _api_main(self, number: int, control: socket.socket) -> None:
+        supervisor_pid = os.getppid()
+        for other in self._controls:
+            other.close()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
+        serve_http(self._server, self._listener, control, Place(number, supervisor_pid, self._counts))
+        if os.getppid() != supervisor_pid:  # orphaned: nobody else is left to clean up
+            shutil.rmtree(self._metrics_directory, ignore_errors=True)
+
+    def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
+        for open_end in (*self._controls, *(api_end for api_end, _ in pairs)):
+            open_end.close()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, signal.SIG_IGN)  # drained requests still need a worker
+        end = WorkerEnd([worker_end for _, worker_end in pairs])
+        classifier = self._server.classifier
+        classifier.place = f"worker-{number}"
+        inference_worker(classifier, "cpu", number, end, None, {}, CallbackRunner(), False)  # noqa: FBT003
+
+
+def _end_until(process: BaseProcess, deadline_s: float) -> None:
+    process.join(max(0.0, deadline_s - time.monotonic()))
+    if process.is_alive():
+        _log.error("%s did not end in time and is killed", process.name)
+        process.kill()
+        process.join()
+
+
+class _Http(uvicorn.Server):
+    """Told to end by ``should_exit`` alone: signals are the supervisor's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.socket, place: Place) -> None:
+    """An HTTP process: serves until the control socket's other end is closed, then drains."""
+    settings, identity = server.settings, server.identity
+    metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms, f"http-{place.number}")
+    capture = Capture(settings.capture, metrics)
+    log = _access_log(settings, metrics)
+    tracing = _tracing(settings.tracing, identity)
+    front, edge = build(server, capture, metrics, place, log, tracing)
+    protocol = functools.partial(GuardedProtocol, header_bytes_max=settings.limits.header_bytes_max)
+    config = uvicorn.Config(
+        edge,
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        access_log=False,
+        log_config=None,
+        log_level="error",  # a line for every broken request would be anybody's way to fill the disk
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+    http = _Http(config)
+
+    async def live() -> None:
+        try:
+            await _follow(control, front)
+            edge.drain()
+            await _until_quiet(http, settings.quiet_s)
+            begin_no_more(listener)
+            await asyncio.sleep(_LAST_CONNECTIONS_S)
+        finally:
+            http.should_exit = True
+
+    async def main() -> None:
+        life = asyncio.create_task(live())
+        late = asyncio.create_task(close_late(http.server_state.connections, settings.limits))
+        capture.start()
+        if log is not None:
+            log.start()
+        await http.serve(sockets=[listener])
+        late.cancel()
+        ending = None if tracing is None else tracing.stop()
+        await asyncio.to_thread(capture.stop, _FLUSH_S)
+        if ending is not None:
+            await asyncio.to_thread(ending.join, _FLUSH_S)
+        if log is not None:
+            log.stop(_FLUSH_S)
+        await life
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _access_log(settings: Settings, metrics: ApiMetrics) -> AccessLog | None:
+    path = settings.access.log
+    return None if path is None else AccessLog(path, settings.model, settings.version, metrics.unlogged)
+
+
+def _tracing(settings: TracingSettings, identity: Identity) -> "Tracing | None":
+    """Only who traces pays for the library."""
+    if settings.url is None:
+        return None
+    from serving.observe.tracing import Tracing
+
+    return Tracing(settings, identity)
+
+
+async def _until_quiet(http: uvicorn.Server, quiet_s: float) -> None:
+    """Until nobody is connected, or for so long: whoever sends a request has his connection closed with its answer."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + quiet_s
+    while http.server_state.connections and loop.time() < deadline_s:
+        await asyncio.sleep(_QUIET_LOOK_S)
+
+
+async def _follow(control: socket.socket, front: Front) -> None:
+    """Take in each new worker's socket, until the supervisor closes the control socket or dies."""
+    control.settimeout(0)
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(control, readable.set)
+    try:
+        while True:
+            await readable.wait()
+            readable.clear()
+            try:
+                message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            except BlockingIOError:
+                continue  # the loop tells of one message twice when it was not read at once
+            if not message:
+                return
+            await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]))
+    finally:
+        loop.remove_reader(control)
+
+
+def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket, metrics: Path) -> int:
+    """Serve one verified version on a listening socket; returns the exit status."""
+    library = logging.getLogger("litserve")  # writes to standard output by a handler of its own unless told not to
+    library.handlers.clear()
+    library.propagate = True
+    library.setLevel(logging.WARNING)
+    return Supervisor(ReplicaServer(settings, manifest, fingerprint), listener, metrics).run()

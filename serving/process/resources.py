@@ -1,0 +1,154 @@
+"""What is asked of the operating system at each scrape: the memory and CPU of all processes of a replica, and its GPUs.
+
+Every HTTP process answers with the same figures, because they are read, not remembered.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Final
+
+import psutil
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from serving.contract import (
+    CORES_METRIC,
+    CPU_METRIC,
+    CPU_THROTTLED_METRIC,
+    GPU_LABEL,
+    GPU_MEMORY_METRIC,
+    GPU_UTILIZATION_METRIC,
+    INFO_METRIC,
+    MEMORY_LIMIT_METRIC,
+    MODEL_LABEL,
+    OOM_KILLS_METRIC,
+    RESIDENT_MEMORY_METRIC,
+    VERSION_LABEL,
+    WORKER_RESTARTS_METRIC,
+    WORKERS_METRIC,
+)
+from serving.http.calls import Identity
+from serving.process.cgroups import pressure
+from serving.process.cores import usable_cores, usable_memory_bytes
+from serving.process.shared import Place
+
+_NAMES: Final = (MODEL_LABEL, VERSION_LABEL)
+_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of all processes of a replica together; ``cpu_s`` includes those that have ended."""
+
+    memory_bytes: int
+    cpu_s: float
+
+
+def usage(supervisor: psutil.Process) -> Usage:
+    """Sums that never fall behind: a process that ends during the look is in neither part or in both.
+
+    The look is taken again then: a counter that goes back is taken for a restart, and all of it counted twice.
+    """
+    for _ in range(_TRIES):
+        before = _ended_s(supervisor)
+        memory, cpu_s = 0, before
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in (supervisor, *supervisor.children(recursive=True)):
+                times = process.cpu_times()
+                cpu_s += times.user + times.system
+                memory += _resident(process)
+            if _ended_s(supervisor) == before:
+                break
+    return Usage(memory, cpu_s)
+
+
+def _ended_s(supervisor: psutil.Process) -> float:
+    times = supervisor.cpu_times()
+    return float(times.children_user + times.children_system)
+
+
+def _resident(process: psutil.Process) -> int:
+    """Its share: a page that several processes share, such as those of the weights, counts once in their sum."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.ZombieProcess:
+        return 0
+
+
+class ReplicaCollector:
+    """One for each HTTP process. ``info``: values of further labels of the info metric, by name."""
+
+    def __init__(self, identity: Identity, info: Mapping[str, str], place: Place) -> None:
+        self._own = (identity.model, identity.version)
+        self._info = info
+        self._supervisor = psutil.Process(place.supervisor_pid)
+        self._workers = place.workers
+
+    def collect(self) -> Iterator[Metric]:
+        used, held = usage(self._supervisor), pressure()
+        yield self._gauge(RESIDENT_MEMORY_METRIC, "Resident memory, all processes.", used.memory_bytes)
+        yield self._counter(CPU_METRIC, "CPU time, all processes, ended ones included.", used.cpu_s)
+        yield self._gauge(MEMORY_LIMIT_METRIC, "Memory that the replica may use.", usable_memory_bytes())
+        yield self._gauge(CORES_METRIC, "Cores that the replica may use.", usable_cores())
+        yield self._gauge(WORKERS_METRIC, "Inference workers that run.", self._workers.running)
+        yield self._counter(WORKER_RESTARTS_METRIC, "Inference workers replaced.", self._workers.restarts)
+        if held.throttled_s is not None:
+            yield self._counter(CPU_THROTTLED_METRIC, "Time kept from running by the quota.", held.throttled_s)
+        if held.oom_kills is not None:
+            yield self._counter(OOM_KILLS_METRIC, "Processes of the group killed for memory.", held.oom_kills)
+        info = GaugeMetricFamily(INFO_METRIC, "The version served.", labels=(*_NAMES, *self._info))
+        info.add_metric((*self._own, *self._info.values()), 1)
+        yield info
+
+    def _gauge(self, name: str, about: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, about, labels=_NAMES)
+        family.add_metric(self._own, value)
+        return family
+
+    def _counter(self, name: str, about: str, value: float) -> Metric:
+        family = CounterMetricFamily(name, about, labels=_NAMES)
+        family.add_metric(self._own, value)
+        return family
+
+
+class GpuCollector:
+    """Utilisation of every GPU that is visible, and what this replica's processes hold of its memory.
+
+    ``nvml`` is NVIDIA's management library as nvidia-ml-py gives it.
+    """
+
+    def __init__(self, identity: Identity, supervisor_pid: int, nvml: ModuleType) -> None:
+        self._own = (identity.model, identity.version)
+        self._supervisor = psutil.Process(supervisor_pid)
+        self._nvml = nvml
+
+    def collect(self) -> Iterator[Metric]:
+        names = (*_NAMES, GPU_LABEL)
+        busy = GaugeMetricFamily(GPU_UTILIZATION_METRIC, "Part of the time in which the GPU was busy.", labels=names)
+        held = GaugeMetricFamily(GPU_MEMORY_METRIC, "Memory of the GPU that the replica holds.", labels=names)
+        own = {process.pid for process in (self._supervisor, *self._supervisor.children(recursive=True))}
+        for number in range(self._nvml.nvmlDeviceGetCount()):
+            gpu = self._nvml.nvmlDeviceGetHandleByIndex(number)
+            labels = (*self._own, str(number))
+            with contextlib.suppress(self._nvml.NVMLError):  # a partition of a GPU tells none of its own
+                busy.add_metric(labels, self._nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100)
+            with contextlib.suppress(self._nvml.NVMLError):
+                users = self._nvml.nvmlDeviceGetComputeRunningProcesses(gpu)
+                held.add_metric(labels, sum(user.usedGpuMemory or 0 for user in users if user.pid in own))
+        yield busy
+        yield held
+
+
+def gpu_collectors(identity: Identity, supervisor_pid: int) -> Iterable[GpuCollector]:
+    """One where a GPU and nvidia-ml-py are; none elsewhere."""
+    if find_spec("pynvml") is None:
+        return ()
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver, or none that may be asked
+        return ()
+    return (GpuCollector(identity, supervisor_pid, pynvml),)
