@@ -11,6 +11,10 @@ from gates.verdict import Interval, Stage, Verdict
 
 StateT = TypeVar("StateT")
 
+# Of the level of an absolute objective, for windows that the candidate served alone: with all of the traffic, evidence
+# comes fast. The rest is for those in which stable can be compared with.
+ALONE_SHARE = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:

@@ -14,16 +14,13 @@ from dataclasses import dataclass, field
 
 from gates.checks import METRICS
 from gates.evidence import ArmCounts, Look
-from gates.gate import Timing, settle
+from gates.gate import ALONE_SHARE, Timing, settle
 from gates.outcome import Outcome
 from gates.policy import BudgetPolicy
 from gates.stats.ratio import Arms, RatioState, RatioTest
 from gates.stats.share import ShareState, ShareTest, above, below
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import of
-
-# Of the level, for windows that the candidate served alone: with all of the traffic, evidence comes fast.
-_ALONE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +133,10 @@ class BudgetGate:
 
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
         policy, seen = self.policy, state.beside + state.alone
-        alpha = self.alpha * (1 - _ALONE_SHARE)
+        alpha = self.alpha * (1 - ALONE_SHARE)
         beside = self._burns(state.beside, alpha, timing)
         blamed = beside and self._worse(state, alpha, timing)
-        failed = blamed or self._burns(state.alone, self.alpha * _ALONE_SHARE, timing)
+        failed = blamed or self._burns(state.alone, self.alpha * ALONE_SHARE, timing)
         if failed:
             seen = state.beside if blamed else state.alone
         burn = self._burn(seen)

@@ -13,7 +13,9 @@ exact test stays.
 * Harm: the candidate exceeds tau more often than stable does (F1, ratio at most 1).
 * Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
   is, its percentile is less than ``margin`` times as high.
-* Objective: the share of the candidate's answers above it is less than 5 % (1 %).
+* Objective: the share of the candidate's answers above it is less than 5 % (1 %). Missing it fails the candidate if it
+  exceeds it more often than stable in the same windows, by a test: in an incident that slows both, the candidate's
+  share is above stable's by chance half of the time.
 """
 
 import math
@@ -24,7 +26,7 @@ from itertools import accumulate
 
 from gates.checks import METRICS
 from gates.evidence import ArmCounts, Look
-from gates.gate import Timing, bounds, settle
+from gates.gate import ALONE_SHARE, Timing, bounds, settle
 from gates.outcome import Outcome
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
@@ -72,16 +74,24 @@ class Yardstick:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectiveState:
+    """Answers slower than the objective: ``beside`` stable, compared with it in the same windows, and ``alone``."""
+
+    ratio: RatioState
+    beside: ShareState = field(default_factory=ShareState)
+    alone: ShareState = field(default_factory=ShareState)
+    safe: ShareState = field(default_factory=ShareState)
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyState:
     harm: RatioState
     margin: RatioState
+    objective: ObjectiveState
     edges_ms: tuple[float, ...] = ()  # of ``stable_counts``
     stable_counts: tuple[float, ...] = ()  # stable's recent requests, older ones fading
     yardstick: Yardstick | None = None  # of the last look
     bounds: RatioBounds = field(default_factory=RatioBounds)
-    objective_harm: ShareState = field(default_factory=ShareState)
-    objective_safe: ShareState = field(default_factory=ShareState)
-    objective_stable: ShareState = field(default_factory=ShareState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,7 @@ class LatencyGate:
         return RatioTest(1.0, FASTER)
 
     def start(self) -> LatencyState:
-        return LatencyState(self._harm.start(), self._margin.start())
+        return LatencyState(self._harm.start(), self._margin.start(), ObjectiveState(self._harm.start()))
 
     def look(self, state: LatencyState, look: Look, timing: Timing) -> tuple[LatencyState, Verdict]:
         if state.edges_ms and look.latency_edges_ms and state.edges_ms != look.latency_edges_ms:
@@ -164,13 +174,12 @@ class LatencyGate:
         tail = self.asked.tail
         over = edges[min(bisect_left(edges, objective / _SLACK), len(edges) - 1)]
         under = edges[max(bisect_right(edges, objective * _SLACK) - 1, 0)]
-        missed, seen = above(tail, self.asked.grid), state.objective_stable
-        return replace(
-            state,
-            objective_harm=missed.add(state.objective_harm, *_above(candidate, edges, over)),
-            objective_safe=below(tail).add(state.objective_safe, *_above(candidate, edges, under)),
-            objective_stable=missed.add(seen, *_above(stable, edges, over)) if stable is not None else seen,
-        )
+        seen, missed, slow = state.objective, above(tail, self.asked.grid), _above(candidate, edges, over)
+        seen = replace(seen, safe=below(tail).add(seen.safe, *_above(candidate, edges, under)))
+        if stable is None or not stable.requests:
+            return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow)))
+        ratio = self._harm.add(seen.ratio, Arms(*slow, *_above(stable, edges, over)))
+        return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow)))
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()
@@ -178,14 +187,14 @@ class LatencyGate:
         slower, over = self._slower(state), self._over_objective(state, timing)
         enough = samples >= asked.requests_min
         passed = enough and self._within_margin(state) and self._within_objective(state)
-        outcome = settle(failed=enough and (slower or over), passed=passed)
+        outcome = settle(failed=enough and (slower or over is not None), passed=passed)
         low, high = state.bounds.interval(self.promotion_alpha)
         needed = max(self._needed(state) or 0, asked.requests_min) if outcome is Outcome.INCONCLUSIVE else None
         return Verdict(
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, needed, slower=slower),
+            self._reason(outcome, state, needed, None if slower else over),
             value=ratio,
             unit="times as many slow requests",
             interval=bounds(low, high, self.promotion_alpha),
@@ -199,13 +208,26 @@ class LatencyGate:
         alpha, ratio = self.alpha * (1 - self._objective_share), state.harm.estimate()
         return state.harm.peak >= math.log(1 / alpha) and ratio is not None and ratio >= self.asked.guard_ratio
 
-    def _over_objective(self, state: LatencyState, timing: Timing) -> bool:
-        """Missed by the candidate and not by stable too: a slow neighbour is not the candidate's fault."""
+    def _over_objective(self, state: LatencyState, timing: Timing) -> ShareState | None:
+        """The requests that miss it. A slow neighbour is not the candidate's fault: stable must not miss it alike."""
         if self.asked.ms_max is None:
-            return False
-        alpha, tail, seen = self.alpha * self._objective_share, self.asked.tail, state.objective_harm
+            return None
+        seen, alpha = state.objective, self.alpha * self._objective_share
+        beside, alone = alpha * (1 - ALONE_SHARE), alpha * ALONE_SHARE
+        if self._misses(seen.beside, beside, timing) and self._misses_more(seen, beside, timing):
+            return seen.beside
+        return seen.alone if self._misses(seen.alone, alone, timing) else None
+
+    def _misses(self, seen: ShareState, alpha: float, timing: Timing) -> bool:
+        tail = self.asked.tail
         fired = timing.fires(alpha, seen.peak, lambda: seen.p_value(tail))
-        return fired and seen.share >= self.asked.guard_ratio * max(tail, state.objective_stable.share)
+        return fired and seen.share >= self.asked.guard_ratio * tail
+
+    def _misses_more(self, seen: ObjectiveState, alpha: float, timing: Timing) -> bool:
+        """Than stable in the same windows. The objective's edge is fixed, so the totals have an exact test."""
+        ratio = seen.ratio.estimate()
+        fired = timing.fires(alpha, seen.ratio.peak, seen.ratio.equal_rates_p_value)
+        return fired and ratio is not None and ratio >= self.asked.guard_ratio
 
     @property
     def _objective_share(self) -> float:
@@ -216,7 +238,7 @@ class LatencyGate:
         return state.margin.peak >= math.log(1 / self.promotion_alpha) and ratio is not None and ratio < 1
 
     def _within_objective(self, state: LatencyState) -> bool:
-        seen = state.objective_safe
+        seen = state.objective.safe
         certified = seen.peak >= math.log(1 / self.promotion_alpha) and seen.share < self.asked.tail
         return self.asked.ms_max is None or certified
 
@@ -224,7 +246,7 @@ class LatencyGate:
         threshold = math.log(1 / self.promotion_alpha) + math.log(len(FASTER))
         return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
 
-    def _reason(self, outcome: Outcome, state: LatencyState, needed: int | None, *, slower: bool) -> str:
+    def _reason(self, outcome: Outcome, state: LatencyState, needed: int | None, over: ShareState | None) -> str:
         label, arms, yardstick = self.asked.label.upper(), state.harm.arms, state.yardstick
         if yardstick is None:
             return self._why_no_yardstick(state)
@@ -234,7 +256,7 @@ class LatencyGate:
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
         seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late, {slow}"
         if outcome is Outcome.FAIL:
-            return self._why_failed(state, seen, slower=slower)
+            return self._why_failed(state, seen, over)
         margin = f"{self.asked.margin_ratio:g} times"
         if outcome is Outcome.PASS:
             return f"{label} holds, within {margin} stable's{self._objective_words()}: {seen}."
@@ -242,12 +264,14 @@ class LatencyGate:
             return f"{label} cannot be certified, no bucket edge lies within {margin} stable's: {seen}."
         return f"{label} not settled yet: {seen}; {more(needed, arms.candidate_total, 'requests')}."
 
-    def _why_failed(self, state: LatencyState, seen: str, *, slower: bool) -> str:
-        label, missed = self.asked.label.upper(), state.objective_harm
-        if slower:
+    def _why_failed(self, state: LatencyState, seen: str, over: ShareState | None) -> str:
+        label, objective = self.asked.label.upper(), state.objective
+        if over is None:
             return f"{label} got worse, {times(state.harm.estimate() or math.inf)} as many slow answers: {seen}."
-        slow = of(missed.events, missed.total, "requests")
-        return f"{label} misses its objective of {self.asked.ms_max:g} ms, which stable meets: slower in {slow}."
+        missed = f"{label} misses its objective of {self.asked.ms_max:g} ms"
+        slow, arms = of(over.events, over.total, "requests"), objective.ratio.arms
+        stable = f", stable in {of(arms.stable_events, arms.stable_total, 'requests')}"
+        return f"{missed}: slower in {slow}{stable if over is objective.beside else ''}."
 
     def _why_no_yardstick(self, state: LatencyState) -> str:
         label, total, needed = self.asked.label.upper(), int(sum(state.stable_counts)), self.asked.stable_requests_min

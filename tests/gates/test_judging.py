@@ -1,6 +1,7 @@
 """Each gate that can roll back, on evidence made by hand: what it asks, what it must not fall for."""
 
 import math
+from bisect import bisect_left
 from dataclasses import replace
 
 import numpy as np
@@ -393,12 +394,46 @@ class TestLatency:
         _, verdict = after(percentile(), self.looks(1.1))
         assert verdict.outcome is not Outcome.PASS
 
-    def test_an_objective_that_is_missed_by_the_candidate_alone_fails(self):
-        """Slower beyond the objective, though the comparison with stable has not fired."""
-        gate = percentile(ms_max=60.0, grid=(1.01,), guard_ratio=1.15)
-        looks = [replace(look, latency_edges_ms=EDGES_MS) for look in self.looks(1.0, 40, stable_slow=0.6)]
-        _, verdict = after(gate, looks)
+    @staticmethod
+    def slow(requests: int, over: int, ms: float) -> ArmCounts:
+        """So many answers at ``ms``, the others at 20 ms."""
+        counts = [0] * (len(EDGES_MS) + 1)
+        counts[bisect_left(EDGES_MS, 20.0)] = requests - over
+        counts[bisect_left(EDGES_MS, ms)] = over
+        return ArmCounts(requests, 0, tuple(counts))
+
+    def beside(self, stable_over: int, candidate_over: int) -> list[Look]:
+        arms = {
+            "stable": self.slow(1000, stable_over, 450.0),
+            "candidate": self.slow(200, candidate_over, 400.0),
+        }
+        return [minute(i, latency_edges_ms=EDGES_MS, candidate_share=0.17, **arms) for i in range(1, 9)]
+
+    def test_an_objective_that_the_candidate_misses_more_often_than_stable_fails(self):
+        """Though it never exceeds stable's own percentile, which the few slowest answers of stable set."""
+        state, verdict = after(percentile(ms_max=200.0), self.beside(60, 40))
+        assert state.harm.arms.candidate_events == 0
         assert verdict.outcome is Outcome.FAIL
+        assert "misses its objective of 200 ms: slower in 320 of 1,600 requests (20 %), stable in 480" in verdict.reason
+
+    def test_in_an_incident_of_both_the_candidate_is_above_stable_by_chance_half_of_the_time(self):
+        """More than the guard above stable, and surely above the objective, but not more than stable by a test."""
+        state, verdict = after(percentile(ms_max=200.0), self.beside(76, 18))
+        assert state.objective.beside.peak > math.log(1 / LEVELS["alpha"])
+        assert state.objective.beside.share > 1.15 * 0.076
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+
+    def test_once_stable_serves_nobody_the_objective_alone_decides(self):
+        """And what both were slow in before does not count against the version that is alone now."""
+        incident, none = self.beside(200, 40), ArmCounts(0, 0, NONE_TIMED)
+        both = {"latency_edges_ms": EDGES_MS, "candidate_share": 1.0, "stable": none}
+        overs = enumerate([10, 10, 10, 150, 150, 150], start=9)
+        alone = [minute(i, **both, candidate=self.slow(1000, over, 400.0)) for i, over in overs]
+        _, verdict = after(percentile(ms_max=200.0), [*incident, *alone[:3]])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        _, verdict = after(percentile(ms_max=200.0), [*incident, *alone])
+        assert verdict.outcome is Outcome.FAIL
+        assert verdict.reason.endswith("misses its objective of 200 ms: slower in 480 of 6,000 requests (8.0 %).")
 
     def test_a_noisy_neighbour_that_slows_both_is_not_the_candidates_fault(self):
         """Failure mode F7: both versions miss the objective alike; nothing fails, and nothing passes."""
