@@ -18,6 +18,10 @@ from tests.serving.replica import REPOSITORY, until
 FLAGS = ("--block-rows", "20", "--on-error", "skip", "--threads", "1")
 ROWS = [{"id": number, "text": "refund my order " * (1 + number % 9) if number % 97 else ""} for number in range(3000)]
 
+MANY = [
+    {**row, "id": number} for number, row in enumerate(ROWS * 5)
+]  # enough that a busy machine does not miss the end
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -77,13 +81,14 @@ def test_a_killed_run_goes_on_to_the_same_bytes(built_package: Path, source: Pat
 @pytest.mark.integration
 def test_ctrl_c_ends_it_at_once_and_says_how_to_go_on(built_package: Path, source: Path) -> None:
     out = source.with_name("out.jsonl")
+    write_jsonl(source, MANY)
     status, said = interrupted(built_package, source, out, signal.SIGINT, 3)
     assert (status, "Traceback" in said) == (130, False), said
     assert "interrupted; the same command goes on" in said
     before = len(parts(out))
     assert before >= 3
     assert run(built_package, source, out, *FLAGS) == 0
-    assert [row["id"] for row in read_jsonl(out)] == [row["id"] for row in ROWS if row["text"]]
+    assert [row["id"] for row in read_jsonl(out)] == [row["id"] for row in MANY if row["text"]]
     assert not source.with_name("out.jsonl.parts").exists()
 
 
