@@ -46,9 +46,10 @@ more than two points within ten minutes fails a check, and the two tests compare
 """
 
 _READING = """
-What the table does not show: O'Brien-Fleming keeps its level, too, where the number of looks and the traffic are known
-in advance, and pays for it with time; a release that is extended, or whose share grows by steps, has no such plan. A
-rule that rolls back nearly every release finds every bad one, and soon.
+What the table does not show: O'Brien-Fleming comes near its level, too, where the number of looks and the traffic are
+known in advance (a normal law for few events misses it a little), and pays for it with time; a release that is
+extended, or whose share grows by steps, has no such plan. A rule that rolls back nearly every release finds every bad
+one, and soon.
 """
 
 _REPRODUCE = """
