@@ -29,7 +29,8 @@ within a round; figures are medians of rounds, percentiles are those of all roun
 * *The others* serve the very same weights with transformers and torch (fp32); before anything is timed, their answers
   must be those of our fp32 engine (within 1e-4). Each is written as its documentation advises (`tests/bench/rivals`),
   with its own batching, at the batch size at which the pipeline is fastest on these texts (1 for 66 M, where a batch
-  only adds padding; 16 for the demo's model). "Same rate" is half of what the *other* can take.
+  only adds padding; 16 for the demo's model). Beside them every server has one core, the same one. "Same rate" is half
+  of what the *other* can take.
 """
 
 _BUSY = """

@@ -1,4 +1,4 @@
-"""What others serve the same weights with, measured in turn with Serin: same texts, same load, one compute thread each.
+"""What others serve the same weights with, measured in turn with Serin: same texts, same load, one core each.
 
 A rival that is not installed, or does not answer, is a row that falls short, never a row that is missing.
 """
@@ -161,10 +161,12 @@ def _measured(rival: Rival, subjects: Sequence[Subject]) -> list[_Speeds]:
     texts = few(first.texts, min(len(first.texts), TEXTS_MAX))
     found = [_Speeds([], []) for _ in range(len(subjects) + 1)]
     with ExitStack() as stack:
-        theirs = stack.enter_context(_running(rival, first))
-        ours = [
-            target_of(stack.enter_context(replica(subject.package, *ONE_THREAD, version="1"))) for subject in subjects
-        ]
+        with _one_core():
+            theirs = stack.enter_context(_running(rival, first))
+            ours = [
+                target_of(stack.enter_context(replica(subject.package, *ONE_THREAD, version="1")))
+                for subject in subjects
+            ]
         _check_answers(rival, theirs, subjects)
         targets = (theirs, *ours)
         for target in targets:
@@ -178,6 +180,18 @@ def _measured(rival: Rival, subjects: Sequence[Subject]) -> list[_Speeds]:
         for target, speeds in zip(targets, found, strict=True):
             speeds.memory_mb = target.memory_mb()
     return found
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """What is started meanwhile has one core, the same one. MLflow answers several requests at once, each with one
+    thread: it would have all cores, and the others one."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _check_answers(rival: Rival, target: Target, subjects: Sequence[Subject]) -> None:
