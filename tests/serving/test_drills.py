@@ -26,6 +26,7 @@ from serving.contract import (
     BATCH_SIZE_METRIC,
     COLD_REQUESTS_METRIC,
     DURATION_METRIC,
+    FAILURES_METRIC,
     PREDICT_ROUTE,
     QUEUE_DEPTH_METRIC,
     REQUESTS_METRIC,
@@ -93,6 +94,7 @@ def test_f3_an_out_of_memory_kill_shows_in_restarts_and_errors(built_package: Pa
     assert (total(before, WORKER_RESTARTS_METRIC), total(after, WORKER_RESTARTS_METRIC)) == (0, 1)
     assert total(after, WORKERS_METRIC) == 1
     assert total(after, REQUESTS_METRIC, code="500") == 4
+    assert total(after, FAILURES_METRIC) == 1
 
 
 def test_f4_a_tokenizer_that_does_not_match_is_refused_at_the_start(package: Path) -> None:
@@ -182,15 +184,20 @@ def counts(before: Samples, after: Samples) -> ArmCounts:
 
 @contextmanager
 def neighbour(arms: Arms) -> Iterator[None]:
-    """Somebody on the machine who has the processor for 60 of every 80 ms: what an exceeded quota looks like, too."""
+    """Somebody on the machine who has the processor for 100 of every 110 ms: what an exceeded quota looks like, too.
+
+    Turns are short, so that many of the requests meet one, however fast the machine is; neither version is always the
+    first to go on.
+    """
     processes = [process for arm in (arms.stable, arms.candidate) for process in arm.family()]
     over = threading.Event()
 
     def take_turns() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.01):
             for process in processes:
                 process.suspend()
-            over.wait(0.06)
+            processes.reverse()
+            over.wait(0.1)
             for process in processes:
                 process.resume()
 
@@ -225,7 +232,7 @@ def test_f7_a_noisy_neighbour_slows_both_versions_and_the_candidate_is_not_blame
         with neighbour(arms):
             noisy = [arms.between(250) for _ in range(3)]
     slower = [slow_share(edges, [look[arm] for look in noisy], [look[arm] for look in calm]) for arm in (0, 1)]
-    assert min(slower) > 0.15, "the neighbour slows both: 5 % of them were so slow before"
+    assert min(slower) > 0.1, "the neighbour slows both: 5 % of them were so slow before"
     assert failed(edges, [*calm, *noisy]) == set()
     against_the_past = [(before[0], after[1]) for before, after in zip(calm, noisy, strict=True)]
     assert failed(edges, [*calm, *against_the_past]), "compared with calmer minutes, it would be"
