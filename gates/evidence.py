@@ -22,7 +22,7 @@ class ArmCounts:
     requests: int
     errors: int
     latency_counts: tuple[int, ...]
-    error_clusters: int | None = None  # sessions (or replica-minutes) with at least one error, where they are counted
+    error_clusters: int | None = None  # what made requests fail, each cause once, where they are counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class ShadowErrorsPolicy:
     margin_ratio: float = 3.0
     error_ratio_max: float = 0.01
     requests_min: int = 100
-    count_clusters: bool = False  # compare ``error_clusters``: errors that come in bursts are not independent
+    count_clusters: bool = False  # compare causes of errors (``error_clusters``): a lost worker is one event, not 30
     grid: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
 
     def __post_init__(self) -> None:

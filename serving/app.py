@@ -93,7 +93,7 @@ def build(
 ) -> tuple[Front, Edge]:
     """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
     identity = server.identity
-    front = Front(server.settings, identity, server.manifest, metrics, capture, place.number)
+    front = Front(server.settings, identity, server.manifest, metrics, capture, place)
     app: FastAPI = server.app
     tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
     own = ReplicaCollector(identity, {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}, place)

@@ -53,6 +53,7 @@ TOKENIZER_LABEL: Final = "tokenizer"  # of INFO_METRIC: SHA-256 of the tokenizer
 CLIENT_GONE_CODE: Final = 499  # nobody was left to answer: no error of the version, but its time is in the histogram
 
 REQUESTS_METRIC: Final = "serin_requests_total"  # counter by traffic, HTTP status code
+FAILURES_METRIC: Final = "serin_failures_total"  # counter by traffic: server errors, those of one cause counted once
 DURATION_METRIC: Final = "serin_request_duration_seconds"  # histogram by traffic, whole request in the server
 TOKENS_METRIC: Final = "serin_request_tokens"  # histogram of tokens per text before truncation
 UNKNOWN_TOKENS_METRIC: Final = "serin_unknown_tokens_total"

@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter as Counts
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from controller.adapters.prometheus_counters import (
@@ -34,7 +34,15 @@ from controller.adapters.prometheus_usage import GAUGES, Gauges, Span, read_gaug
 from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
 from gates.evidence import ArmCounts
-from serving.contract import CODE_LABEL, MODEL_LABEL, REQUESTS_METRIC, TRAFFIC_LABEL, VERSION_LABEL, Traffic
+from serving.contract import (
+    CODE_LABEL,
+    FAILURES_METRIC,
+    MODEL_LABEL,
+    REQUESTS_METRIC,
+    TRAFFIC_LABEL,
+    VERSION_LABEL,
+    Traffic,
+)
 
 STALE_AFTER_SCRAPES: Final = 3
 _MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
@@ -74,7 +82,6 @@ class PrometheusMetrics:
         marks = {} if cursor is None else read_marks(cursor.values)
         targets, gauges = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
         lives = {target.key: _lives(target, marks.get(target.key)) for target in targets.values()}
-        minutes = {target.key: _error_minutes(target, marks.get(target.key)) for target in targets.values()}
         self._read_ends(model, versions, targets, lives, at_s)
         sums = {version: _Sum() for version in versions}
         for target in targets.values():
@@ -83,14 +90,13 @@ class PrometheusMetrics:
             gained: Mapping[Counter, float] = {}
             if seen and cursor is not None:
                 gained = increments(target, left.base(target.snapshots[seen[0].end_s]) if left else {}, seen)
-                sums[target.version].add(gained, left, minutes[target.key])
+                sums[target.version].add(gained)
             if recent:
                 since_s = left.scraped_s if left else None
                 span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
                 sums[target.version].spans.append(span)
             if seen:
-                last = {**(left.minutes if left else {}), **{k: max(at) for k, at in minutes[target.key].items() if at}}
-                marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s], last)
+                marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
         edges, token_edges = _edges(targets.values()), _token_edges(targets.values())
         return MetricCounts(
             live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
@@ -169,18 +175,21 @@ class _Sum:
     """What the targets of one version make together."""
 
     gained: dict[Counter, float] = field(default_factory=dict)
-    clusters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Traffic, 0))
+    uncounted: set[str] = field(default_factory=set)  # kinds of traffic with errors whose causes nobody counted
     spans: list[Span] = field(default_factory=list)
 
-    def add(self, gained: Mapping[Counter, float], left: Mark | None, minutes: Mapping[str, set[int]]) -> None:
+    def add(self, gained: Mapping[Counter, float]) -> None:
         for counter, value in gained.items():
             self.gained[counter] = self.gained.get(counter, 0.0) + value
-        for traffic, seen in minutes.items():
-            counted = left.minutes.get(traffic) if left else None
-            self.clusters[traffic] += len(seen - {counted})
+            if _is_error(counter) and value and Counter(FAILURES_METRIC, counter.traffic, "") not in gained:
+                self.uncounted.add(counter.traffic)
 
     def arm(self, traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
-        return _arm(self.gained, traffic, edges, self.clusters[traffic])
+        arm = _arm(self.gained, traffic, edges)
+        if traffic in self.uncounted:
+            return arm
+        failures = int(self.gained.get(Counter(FAILURES_METRIC, traffic, ""), 0.0))
+        return replace(arm, error_clusters=min(failures, arm.errors))  # a scrape may fall between the two counters
 
 
 def _lives(target: Target, left: Mark | None) -> list[Life]:
@@ -191,8 +200,8 @@ def _lives(target: Target, left: Mark | None) -> list[Life]:
     return [life._replace(began=life.began or not place) for place, life in enumerate(lives)]
 
 
-def _error_minutes(target: Target, left: Mark | None) -> Mapping[str, set[int]]:
-    return target.error_minutes(left.requests(), left.scraped_s) if left else target.error_minutes({}, -math.inf)
+def _is_error(counter: Counter) -> bool:
+    return counter.metric == REQUESTS_METRIC and counter.label.startswith("5")
 
 
 def _token_edges(targets: Iterable[Target]) -> tuple[str, ...]:
@@ -223,7 +232,7 @@ def _edges(targets: Iterable[Target]) -> tuple[str, ...]:
     return edges
 
 
-def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[str], error_clusters: int) -> ArmCounts:
+def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
     codes = [
         (it.label, value) for it, value in counters.items() if (it.metric, it.traffic) == (REQUESTS_METRIC, traffic)
     ]
@@ -235,5 +244,4 @@ def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[st
         requests=int(sum(value for _, value in codes)),
         errors=int(sum(value for code, value in codes if code.startswith("5"))),
         latency_counts=latencies,
-        error_clusters=error_clusters,
     )

@@ -21,6 +21,7 @@ from serving.contract import (
     COLD_REQUESTS_METRIC,
     CPU_METRIC,
     DURATION_METRIC,
+    FAILURES_METRIC,
     REQUESTS_METRIC,
     TOKENS_METRIC,
     TRAFFIC_LABEL,
@@ -54,6 +55,7 @@ BUCKETS: Final = {name: Kind(_EDGE_LABEL, by_traffic=True) for name in (BUCKET_M
 AT_ENDS: Final[Mapping[str, Kind]] = {
     **BUCKETS,
     TOKEN_SUM_METRIC: Kind(by_traffic=True),
+    FAILURES_METRIC: Kind(by_traffic=True),
     UNKNOWN_TOKENS_METRIC: Kind(),
     TRUNCATED_METRIC: Kind(),
     COLD_REQUESTS_METRIC: Kind(),
@@ -117,24 +119,6 @@ class Target:
                 lives[-1:] = [Life(at_s, began=lives[-1].began if lives else False)]
             before = now
         return lives
-
-    def error_minutes(self, base: Snapshot, since_s: float) -> dict[str, set[int]]:
-        """By kind of traffic, the minutes (of unix time) after ``since_s`` in which a server error was counted.
-
-        To be asked while the snapshots hold request counters only. What came in a gap between scrapes counts where
-        the gap ends.
-        """
-        found: dict[str, set[int]] = {traffic: set() for traffic in Traffic}
-        before = base
-        for at_s, now in self.snapshots.items():
-            if at_s <= since_s:
-                continue
-            start = before if _continues(before, now) else {}
-            for counter, value in now.items():
-                if counter.label.startswith("5") and value > start.get(counter, 0.0):
-                    found[counter.traffic].add(int(at_s // 60))
-            before = now
-        return found
 
 
 def _continues(before: Snapshot, now: Snapshot) -> bool:

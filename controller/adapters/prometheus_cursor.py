@@ -2,7 +2,7 @@
 
 A cumulative histogram is a step function of its edge, so only its steps are kept: some 30 of 92 buckets. Entries read
 ``target|traffic|code=200`` and ``target|traffic|le=0.0242``; ``target||`` holds the time of the last scrape that was
-taken in, and ``target|traffic|minute=`` the last minute in which an error was counted.
+taken in.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +22,7 @@ from serving.contract import (
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
     CPU_METRIC,
+    FAILURES_METRIC,
     REQUESTS_METRIC,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
@@ -33,6 +34,7 @@ _NAMES: Final = {
     BUCKET_METRIC: "le",
     TOKEN_BUCKET_METRIC: "tokens_le",
     TOKEN_SUM_METRIC: "tokens",
+    FAILURES_METRIC: "failures",
     UNKNOWN_TOKENS_METRIC: "unknown",
     TRUNCATED_METRIC: "truncated",
     COLD_REQUESTS_METRIC: "cold",
@@ -41,17 +43,14 @@ _NAMES: Final = {
     CPU_METRIC: "cpu",
 }
 _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
-_MINUTE: Final = "minute"
 
 
 @dataclass(slots=True)
 class Mark:
-    """Where one target was left: the time of its last scrape, its counters (of histograms the steps only), and by
-    traffic the last minute that had an error."""
+    """Where one target was left: the time of its last scrape, and its counters (of histograms the steps only)."""
 
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
-    minutes: dict[str, int] = field(default_factory=dict)
 
     def requests(self) -> dict[Counter, float]:
         """The request counters at the mark."""
@@ -69,7 +68,7 @@ class Mark:
         return counters
 
 
-def mark(scraped_s: float, snapshot: Snapshot, minutes: Mapping[str, int]) -> Mark:
+def mark(scraped_s: float, snapshot: Snapshot) -> Mark:
     """The mark to leave at a snapshot."""
     steps = {counter: value for counter, value in snapshot.items() if counter.metric not in BUCKETS}
     for metric in BUCKETS:
@@ -77,7 +76,7 @@ def mark(scraped_s: float, snapshot: Snapshot, minutes: Mapping[str, int]) -> Ma
         for bucket in buckets(snapshot, metric):
             if snapshot[bucket] != reached.get(bucket.traffic, 0.0):
                 reached[bucket.traffic] = steps[bucket] = snapshot[bucket]
-    return Mark(scraped_s, steps, dict(minutes))
+    return Mark(scraped_s, steps)
 
 
 def buckets(counters: Iterable[Counter], metric: str) -> list[Counter]:
@@ -95,12 +94,10 @@ def _entries(marks: Mapping[str, Mark]) -> Iterator[tuple[str, float]]:
         yield f"{target}||", left.scraped_s
         for counter, value in left.steps.items():
             yield f"{target}|{counter.traffic}|{_NAMES[counter.metric]}={counter.label}", value
-        for traffic, minute in left.minutes.items():
-            yield f"{target}|{traffic}|{_MINUTE}=", float(minute)
 
 
 def read_marks(values: Mapping[str, float]) -> dict[str, Mark]:
-    """The marks that ``write_marks`` wrote."""
+    """The marks that ``write_marks`` wrote; what only another release of Serin would have kept is passed over."""
     marks: dict[str, Mark] = {}
     for key, value in values.items():
         target, traffic, counter = key.rsplit("|", 2)
@@ -108,8 +105,6 @@ def read_marks(values: Mapping[str, float]) -> dict[str, Mark]:
         kind, _, label = counter.partition("=")
         if not kind:
             left.scraped_s = value
-        elif kind == _MINUTE:
-            left.minutes[traffic] = int(value)
-        else:
+        elif kind in _METRIC_OF:
             left.steps[Counter(_METRIC_OF[kind], traffic, label)] = value
     return marks

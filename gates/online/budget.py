@@ -25,7 +25,7 @@ from gates.wording import of
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The candidate's requests of some windows. ``test`` counts errors, or the sessions that had any."""
+    """The candidate's requests of some windows. ``test`` counts errors, or what caused them."""
 
     test: ShareState = field(default_factory=ShareState)
     errors: int = 0

@@ -28,6 +28,7 @@ from serving.contract import (
 )
 from serving.http.calls import Answer, Caller, Headers
 from serving.http.schema import ApiError
+from serving.process.link import Failure
 
 if TYPE_CHECKING:
     from serving.observe.tracing import Trace, Tracing
@@ -67,6 +68,7 @@ class _Stay:
     texts: int = 0
     tokens: int = 0
     refusal: Refusal | None = None
+    failure: Failure | None = None
 
     def trace(self, tracing: "Tracing", headers: Mapping[bytes, bytes]) -> "Trace | None":
         """Begin the request's trace, if it is to have one, and say so in its answer."""
@@ -81,6 +83,10 @@ class Counts(Protocol):
     """Who counts. ``answered`` is called exactly once for each request to the prediction route."""
 
     def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None) -> None: ...
+
+    def failed(self, traffic: Traffic, failure: Failure | None) -> None:
+        """For each server error. ``failure`` may have made others fail, too; without one, it is alone."""
+        ...
 
     def refused(self, reason: Refusal) -> None: ...
 
@@ -138,6 +144,8 @@ class Edge:
                 self._counts.answered(
                     caller.traffic, stay.status, duration_s, None if trace is None else trace.trace_id
                 )
+                if stay.status >= 500:
+                    self._counts.failed(caller.traffic, stay.failure)
             if trace is not None:
                 trace.end(stay.status)
             if self._log is not None:
@@ -174,6 +182,7 @@ class Edge:
         try:
             answer = await self._predict(stay.caller, headers, receive)
         except ApiError as error:
+            stay.failure = error.failure
             await _refuse(error, stay, send)
         except Exception:  # noqa: BLE001  (logged and answered: nobody above could do more)
             _log.exception("a prediction request failed")

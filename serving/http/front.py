@@ -16,11 +16,13 @@ from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
 from serving.package.artifact import Manifest
 from serving.process.link import Dispatcher, Job, Outcome
+from serving.process.shared import Place
 from serving.settings import Settings
 
 _SWEEP_S: Final = 0.05
 """How often requests under way are looked after: whether their client has gone, whether their time is over. Most are
 answered before the first look, which is why none of this costs them anything."""
+_PAUSED_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class _Open:
 
 
 class Front:
-    """One for an HTTP process; ``number`` is that process's among its like."""
+    """One for an HTTP process."""
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class Front:
         manifest: Manifest,
         metrics: ApiMetrics,
         capture: Capture,
-        number: int,
+        place: Place,
     ) -> None:
         rows_max = settings.limits.windows_max if manifest.rules.windows else 1
         tokens_max = manifest.max_tokens * rows_max
@@ -56,9 +58,11 @@ class Front:
         self._identity = identity
         self._metrics = metrics
         self._capture = capture
-        self._uids: Iterator[int] = itertools.count(number, settings.api_processes)
+        self._uids: Iterator[int] = itertools.count(place.number, settings.api_processes)
         self._open: dict[int, _Open] = {}
         self._sweeping = False
+        self._sweep_due_s = 0.0
+        self._place = place
         self._tail = b', "model": %b, "model_version": %b, "request_id": ' % (
             json.dumps(identity.model, ensure_ascii=False).encode(),
             json.dumps(identity.version, ensure_ascii=False).encode(),
@@ -80,7 +84,7 @@ class Front:
         if caller.trace is not None:
             caller.trace.answered(outcome)
         if outcome.error is not None:
-            raise ApiError(500, "inference_failed", outcome.error)
+            raise ApiError(500, "inference_failed", outcome.error, failure=outcome.failure)
         if outcome.too_long is not None:
             raise self._too_long(call, *outcome.too_long)
         self._note(call, outcome)
@@ -95,8 +99,7 @@ class Front:
         self.admission.enter(cost)
         self._metrics.depth(len(self._open))
         if not self._sweeping:
-            self._sweeping = True
-            loop.call_later(_SWEEP_S, self._sweep)
+            self._sweep_soon(loop)
         if not self.dispatcher.ready:
             self._metrics.cold()
         trace = call.caller.trace
@@ -127,9 +130,17 @@ class Front:
                 self._give_up(uid, ApiError(504, "timeout", "the model did not answer in time"))
             elif entry.watcher is None and now_s - entry.since_s >= _SWEEP_S:
                 entry.watcher = loop.create_task(self._watch(uid, entry.receive))
-        self._sweeping = bool(self._open)
-        if self._sweeping:
-            loop.call_later(_SWEEP_S, self._sweep)
+        for pid in self.dispatcher.hung(now_s - self._settings.limits.answer_timeout_s):
+            if now_s - self._sweep_due_s < _PAUSED_S:  # else this machine stood still, and the workers with it
+                self._place.end_worker(pid)
+        self._sweeping = False
+        if self._open:
+            self._sweep_soon(loop)
+
+    def _sweep_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeping = True
+        self._sweep_due_s = loop.time() + _SWEEP_S
+        loop.call_at(self._sweep_due_s, self._sweep)
 
     async def _watch(self, uid: int, receive: Receive) -> None:
         """The body is read, so all that can come is the end: of the connection, or of the response."""

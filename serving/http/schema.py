@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from serving.process.link import Failure
 from serving.settings import Limits
 
 Text = Annotated[str, StringConstraints(strict=True)]
@@ -32,12 +33,15 @@ class ApiError(Exception):
         *,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
+        failure: Failure | None = None,
     ) -> None:
+        """``failure``: what made this request fail, and maybe others."""
         super().__init__(message)
         self.status = status
         self.code = code
         self.field = field
         self.headers = dict(headers or {})
+        self.failure = failure
 
     @property
     def document(self) -> dict[str, dict[str, str]]:

@@ -127,6 +127,7 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
                     now_s = time.monotonic()
                     request_queue.send(outcomes, now_s - sent_s)
                     sent_s = now_s
+                request_queue.sign(time.monotonic())
         except LinkClosedError:
             _log.debug("worker %d on %s ends: the HTTP process has gone", worker_id, device)
 

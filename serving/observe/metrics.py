@@ -28,6 +28,7 @@ from serving.contract import (
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
     DURATION_METRIC,
+    FAILURES_METRIC,
     MODEL_LABEL,
     QUEUE_DEPTH_METRIC,
     REASON_LABEL,
@@ -44,6 +45,7 @@ from serving.contract import (
     latency_edges_ms,
 )
 from serving.observe.capture import DropReason
+from serving.process.link import Failure
 
 _BATCH_EDGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 _CODES_FROM_START: Final = (200, 422, 500, 503)  # series that exist before their first event miss no increment
@@ -66,6 +68,9 @@ class ApiMetrics:
         self.exemplars = Exemplars(edges_s)
         self._requests = Counter(
             REQUESTS_METRIC, "Requests answered.", (*names, TRAFFIC_LABEL, CODE_LABEL), registry=registry
+        )
+        self._failures = Counter(
+            FAILURES_METRIC, "Server errors, those of one cause once.", (*names, TRAFFIC_LABEL), registry=registry
         )
         self._seconds = Histogram(
             DURATION_METRIC,
@@ -112,6 +117,7 @@ class ApiMetrics:
             for traffic in Traffic
             for code in _CODES_FROM_START
         }
+        self._failures_of = {traffic: self._failures.labels(*own, traffic) for traffic in Traffic}
         self._seconds_of = {traffic: self._seconds.labels(*own, traffic) for traffic in Traffic}
         self._tokens_of = {traffic: self._tokens.labels(*own, traffic) for traffic in Traffic}
         self._unknown_own = self._unknown.labels(*own)
@@ -139,6 +145,11 @@ class ApiMetrics:
             self._seconds_of[traffic].observe(duration_s)
             if trace_id is not None:
                 self.exemplars.note(traffic, duration_s, trace_id)
+
+    def failed(self, traffic: Traffic, failure: Failure | None) -> None:
+        """Count what made a request fail, unless another request of this kind has told of it."""
+        if failure is None or failure.is_new(traffic):
+            self._failures_of[traffic].inc()
 
     def text(self, traffic: Traffic, tokens: int, unknown: int, *, truncated: bool, windows: int = 1) -> None:
         self._tokens_of[traffic].observe(tokens)

@@ -40,7 +40,7 @@ from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
 from serving.package.artifact import EXIT_REFUSED, Manifest
 from serving.process.link import WorkerEnd
-from serving.process.shared import Place, WorkerCounts
+from serving.process.shared import PID_BYTES, Place, WorkerCounts, packed
 from serving.settings import Settings, TracingSettings
 
 if TYPE_CHECKING:
@@ -99,15 +99,19 @@ class Supervisor:
         for control, (api_end, worker_end) in zip(self._controls, pairs, strict=True):
             worker_end.close()
             with contextlib.suppress(BrokenPipeError):  # that HTTP process has just ended, which _watch sees next
-                socket.send_fds(control, [b"w"], [api_end.fileno()])
+                socket.send_fds(control, [packed(process.pid or 0)], [api_end.fileno()])
             api_end.close()
         return process
 
     def _watch(self, apis: Sequence[BaseProcess], workers: list[BaseProcess]) -> int:
         while True:
-            ended = wait([self._stop_read, *(process.sentinel for process in (*apis, *workers))])
+            sentinels = [process.sentinel for process in (*apis, *workers)]
+            ended = wait([self._stop_read, *self._controls, *sentinels])
             if self._stop_read in ended:
                 return 0
+            for control in self._controls:
+                if control in ended:
+                    self._end_hung(control, workers)
             for api in apis:
                 if api.sentinel in ended:
                     api.join()
@@ -126,6 +130,14 @@ class Supervisor:
                 _log.error("%s ended with %s; replaced", worker.name, worker.exitcode)
                 self._counts.replaced()
                 workers[number] = self._start_worker(number)
+
+    def _end_hung(self, control: socket.socket, workers: Sequence[BaseProcess]) -> None:
+        """Of the workers, one that an HTTP process names; it may have ended since. Its sentinel tells the rest."""
+        said = control.recv(PID_BYTES)
+        for worker in workers:
+            if said == packed(worker.pid or 0):
+                _log.error("%s has given no sign of life for as long as a request may take; ended", worker.name)
+                worker.kill()
 
     def _may_replace(self) -> bool:
         now_s = time.monotonic()
@@ -150,7 +162,7 @@ class Supervisor:
             other.close()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
-        serve_http(self._server, self._listener, control, Place(number, supervisor_pid, self._counts))
+        serve_http(self._server, self._listener, Place(number, supervisor_pid, self._counts, control))
         if os.getppid() != supervisor_pid:  # orphaned: nobody else is left to clean up
             shutil.rmtree(self._metrics_directory, ignore_errors=True)
 
@@ -181,7 +193,7 @@ class _Http(uvicorn.Server):
         yield
 
 
-def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.socket, place: Place) -> None:
+def serve_http(server: ReplicaServer, listener: socket.socket, place: Place) -> None:
     """An HTTP process: serves until the control socket's other end is closed, then drains."""
     settings, identity = server.settings, server.identity
     metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms, f"http-{place.number}")
@@ -206,7 +218,7 @@ def serve_http(server: ReplicaServer, listener: socket.socket, control: socket.s
 
     async def live() -> None:
         try:
-            await _follow(control, front)
+            await _follow(place.control, front)
             edge.drain()
             await _until_quiet(http, settings.quiet_s)
             begin_no_more(listener)
@@ -267,12 +279,12 @@ async def _follow(control: socket.socket, front: Front) -> None:
             await readable.wait()
             readable.clear()
             try:
-                message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+                message, descriptors, _, _ = socket.recv_fds(control, PID_BYTES, 1)
             except BlockingIOError:
                 continue  # the loop tells of one message twice when it was not read at once
             if not message:
                 return
-            await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]))
+            await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]), int.from_bytes(message))
     finally:
         loop.remove_reader(control)
 

@@ -24,6 +24,8 @@ _LENGTH: Final = struct.Struct("!I")
 _READ_BYTES: Final = 1 << 18
 _GATHER_S: Final = 0.001
 """How long jobs for a worker that is busy are gathered: every write to it is a system call, and one will do."""
+_SIGN_S: Final = 1.0
+"""How often a worker that works says so. One that says nothing for as long as a request may take is hung."""
 
 
 class LinkClosedError(Exception):
@@ -60,6 +62,21 @@ class Trail(NamedTuple):
 Row = tuple[bytes, int, int, bool, int]
 
 
+class Failure:
+    """What made several requests fail, a worker's end: one event, however many it took along."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self) -> None:
+        self._kinds: set[str] = set()
+
+    def is_new(self, kind: str) -> bool:
+        """Is this the first that is heard of it among requests of this kind?"""
+        known = kind in self._kinds
+        self._kinds.add(kind)
+        return not known
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A worker's answer: a row for each text, or why there is none.
@@ -73,6 +90,7 @@ class Outcome:
     error: str | None = None
     too_long: tuple[int | None, int] | None = None
     trail: Trail | None = None  # of jobs that are traced
+    failure: Failure | None = None  # what it shares with others; an engine call that fails is tried again row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +148,8 @@ class WorkerEnd:
             number: (connection, FrameBuffer()) for number, connection in enumerate(connections)
         }
         self._numbers = len(connections)
+        self._signed_s = 0.0
+        self._gave_up: set[int] = set()  # the HTTP processes that were not told yet that this was heard
 
     def receive(self, timeout_s: float | None) -> Inbox:
         """All that has arrived, after waiting up to ``timeout_s`` (None: for ever) for the first.
@@ -161,6 +181,8 @@ class WorkerEnd:
             for jobs, cancelled, traces in frames.feed(data):
                 inbox.jobs.extend(Job(uid, texts) for uid, texts in jobs)
                 inbox.cancelled.extend(cancelled)
+                if cancelled:
+                    self._gave_up.add(number)
                 inbox.traces.update(traces)
             if len(data) < _READ_BYTES:
                 return
@@ -195,6 +217,15 @@ class WorkerEnd:
             if own and number in self._peers:
                 self._send(number, own, busy_s * sum(len(done.rows) for done in own) / texts)
 
+    def sign(self, now_s: float) -> None:
+        """Tell that it is alive: those who gave up a job, and once a second, between two engine calls, everyone."""
+        if now_s - self._signed_s >= _SIGN_S:
+            self._signed_s = now_s
+            self._gave_up.update(self._peers)
+        for number in self._gave_up & self._peers.keys():
+            self._send(number, (), 0.0)
+        self._gave_up.clear()
+
     def _send(self, number: int, outcomes: Sequence[Outcome], busy_s: float) -> None:
         try:
             self._peers[number][0].sendall(frame((busy_s, [_pack(done) for done in outcomes])))
@@ -205,8 +236,9 @@ class WorkerEnd:
 class _ApiEnd(asyncio.Protocol):
     """One worker as an HTTP process sees it."""
 
-    def __init__(self, dispatcher: "Dispatcher") -> None:
+    def __init__(self, dispatcher: "Dispatcher", pid: int) -> None:
         self._dispatcher = dispatcher
+        self.pid = pid
         self._loop = asyncio.get_running_loop()
         self._frames = FrameBuffer()
         self._transport: asyncio.WriteTransport | None = None
@@ -219,6 +251,7 @@ class _ApiEnd(asyncio.Protocol):
         self.load = 0  # the sum of those costs, and of what was given up since the worker was last heard of
         self._given_up = 0
         self.taken = 0  # jobs, ever
+        self.unheard_s: float | None = None  # since when it owes a sign of life: it does while it has something to do
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -227,11 +260,14 @@ class _ApiEnd(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.load -= self._given_up
         self._given_up = 0
+        self.unheard_s = None
         for busy_s, outcomes in self._frames.feed(data):
             if self.ready:
                 self._dispatcher.answered(self, busy_s, [_unpack(*outcome) for outcome in outcomes])
             else:
                 self._dispatcher.joined(self)
+        if self.outstanding:
+            self.unheard_s = self._loop.time()
         if self._flushing is not None:  # the worker is between two engine calls: now is when it looks for more
             self._flushing.cancel()
             self._flush()
@@ -275,6 +311,8 @@ class _ApiEnd(asyncio.Protocol):
         self._flushing = None
         assert self._transport is not None  # noqa: S101  (only a joined worker is sent anything)
         if self._jobs or self._cancelled:
+            if self.unheard_s is None:
+                self.unheard_s = self._loop.time()
             self._transport.write(frame((list(self._jobs.items()), self._cancelled, self._traces)))
             self._jobs, self._cancelled, self._traces = {}, [], {}
 
@@ -302,10 +340,10 @@ class Dispatcher:
         """Jobs accepted and not yet answered."""
         return len(self._waiting) + sum(len(worker.outstanding) for worker in self._workers)
 
-    async def add_worker(self, connection: socket.socket) -> None:
+    async def add_worker(self, connection: socket.socket, pid: int) -> None:
         connection.settimeout(0)
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: _ApiEnd(self), sock=connection)
+        await loop.create_connection(lambda: _ApiEnd(self, pid), sock=connection)
 
     def submit(self, job: Job) -> None:
         ready = [worker for worker in self._workers if worker.ready]
@@ -320,6 +358,13 @@ class Dispatcher:
         for worker in self._workers:
             worker.cancel(uid)
 
+    def hung(self, before_s: float) -> list[int]:
+        """The process ids of the workers that owe a sign of life since then (by the loop's clock), each told once."""
+        silent = [worker for worker in self._workers if worker.unheard_s is not None and worker.unheard_s < before_s]
+        for worker in silent:
+            worker.unheard_s = None
+        return [worker.pid for worker in silent]
+
     def connected(self, worker: _ApiEnd) -> None:
         self._workers.append(worker)
 
@@ -333,10 +378,12 @@ class Dispatcher:
         for outcome in outcomes:
             cost += worker.finish(outcome.uid)
             self._deliver(outcome)
-        self._observe(busy_s, cost)
+        if outcomes:  # else a sign of life
+            self._observe(busy_s, cost)
 
     def lost(self, worker: _ApiEnd) -> None:
         """A worker has gone: its requests are answered with an error, and none goes to it any more."""
         self._workers = [other for other in self._workers if other is not worker]
+        failure = Failure()
         for uid in tuple(worker.outstanding):
-            self._deliver(Outcome(uid, error="the inference worker ended while it had this request"))
+            self._deliver(Outcome(uid, error="the inference worker ended while it had this request", failure=failure))

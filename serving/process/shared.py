@@ -1,11 +1,14 @@
-"""What the supervisor lets the HTTP processes know without telling: numbers in memory that all of them share."""
+"""What the supervisor and the HTTP processes have in common: numbers in memory, and how to have a worker ended."""
 
+import contextlib
 import ctypes
 import multiprocessing
+import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
 _fork: Final = multiprocessing.get_context("fork")
+PID_BYTES: Final = 4
 
 
 class WorkerCounts:
@@ -42,3 +45,14 @@ class Place:
     number: int
     supervisor_pid: int
     workers: WorkerCounts
+    control: socket.socket
+
+    def end_worker(self, pid: int) -> None:
+        """Ask the supervisor to end a worker that hangs: processes are its to end, and to replace."""
+        with contextlib.suppress(OSError):  # it has gone, and every worker ends with it
+            self.control.send(packed(pid))
+
+
+def packed(pid: int) -> bytes:
+    """A process id on a control socket, in either direction."""
+    return pid.to_bytes(PID_BYTES)

@@ -27,8 +27,10 @@ class MetricsWorld(Protocol):
         traffic: Traffic = Traffic.LIVE,
         latencies_ms: Sequence[float] = (),
         codes: Mapping[int, int] | None = None,
+        failures: int | None = None,
     ) -> None:
-        """Let a version answer: 200 after each latency, and further answers by status code."""
+        """Let a version answer: 200 after each latency, and further answers by status code. ``failures``: what made
+        the server errors among them; each has a cause of its own unless told otherwise."""
 
     def read(self, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
         """Let a version take in texts of so many tokens, which takes it some time."""
@@ -74,14 +76,14 @@ class MetricsContract:
         world.serve("7", traffic=Traffic.SHADOW, latencies_ms=[20.0] * 4, codes={500: 2})
         world.serve("7", traffic=Traffic.LIVE, latencies_ms=[20.0])
         counts = world.look(start)
-        assert counts.shadow["7"] == ArmCounts(6, 2, (0, 4, 0, 0), 1)
+        assert counts.shadow["7"] == ArmCounts(6, 2, (0, 4, 0, 0), 2)
         assert counts.live["7"] == ArmCounts(1, 0, (0, 1, 0, 0), 0)
 
     def test_errors_are_5xx_and_are_within_requests(self, world: MetricsWorld) -> None:
         """A client's mistake is no error of the model's; only answers that succeeded are timed."""
         start = world.look(None).cursor
         world.serve("7", latencies_ms=[1.0] * 2, codes={422: 3, 500: 1, 503: 4})
-        assert world.look(start).live["7"] == ArmCounts(10, 5, (2, 0, 0, 0), 1)
+        assert world.look(start).live["7"] == ArmCounts(10, 5, (2, 0, 0, 0), 5)
 
     def test_a_latency_belongs_to_the_first_edge_that_it_does_not_exceed(self, world: MetricsWorld) -> None:
         """A request that takes exactly the objective has met it."""
@@ -172,11 +174,16 @@ class MetricsContract:
         assert used.cpu_ratio > 0
 
     def test_errors_come_in_clusters_that_count_once(self, world: MetricsWorld) -> None:
-        """A replica's errors of one minute are one cluster, at most one for each look."""
+        """What made requests fail is counted by the replica, by kind of traffic, and over its restarts."""
         start = world.look(None).cursor
-        world.serve("7", codes={500: 7})
-        arm = world.look(start).live["7"]
-        assert (arm.errors, arm.error_clusters) == (7, 1)
+        world.serve("7", codes={500: 7}, failures=2)
+        world.serve("7", traffic=Traffic.SHADOW, codes={503: 1}, failures=1)
+        first = world.look(start)
+        world.restart("7")
+        world.serve("7", codes={500: 4}, failures=1)
+        second = world.look(first.cursor)
+        found = [first.live["7"], first.shadow["7"], second.live["7"], second.live["6"]]
+        assert [(arm.errors, arm.error_clusters) for arm in found] == [(7, 2), (1, 1), (4, 1), (0, 0)]
 
     def test_a_service_without_requests_has_no_errors(self, world: MetricsWorld) -> None:
         """Known to be none, in each window that was asked for."""

@@ -30,6 +30,7 @@ from serving.contract import (
     CORES_METRIC,
     CPU_METRIC,
     DURATION_METRIC,
+    FAILURES_METRIC,
     INFO_METRIC,
     MEMORY_LIMIT_METRIC,
     QUEUE_DEPTH_METRIC,
@@ -43,6 +44,7 @@ from serving.contract import (
 )
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES
 from tests.controller.http_support import http_server
+from tests.fakes.metrics import server_errors
 
 SCRAPE_INTERVAL_S = 0.5
 WITHIN_S = 30.0
@@ -72,6 +74,7 @@ class Exporter:
     version: str
     url: str = ""
     codes: dict[tuple[str, int], int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     latencies_ms: dict[str, list[float]] = field(default_factory=dict)
     tokens: dict[str, list[int]] = field(default_factory=dict)
     amounts: dict[str, float] = field(default_factory=dict)
@@ -94,6 +97,7 @@ class Exporter:
         lines += [f"{metric}{{{mine}}} {value}" for metric, value in self.levels.items()]
         lines.append(f'{INFO_METRIC}{{{mine},fingerprint="f",tokenizer="{self.tokenizer}"}} 1')
         for traffic in Traffic:
+            lines.append(f'{FAILURES_METRIC}{{{mine},traffic="{traffic}"}} {self.failures.get(traffic, 0)}')
             lengths = self.tokens.get(traffic, [])
             lines.append(f'{TOKENS_METRIC}_sum{{{mine},traffic="{traffic}"}} {sum(lengths)}')
             for edge in (*TOKEN_EDGES, float("inf")):
@@ -184,11 +188,14 @@ class ScrapedWorld:
         traffic: Traffic = Traffic.LIVE,
         latencies_ms: Sequence[float] = (),
         codes: Mapping[int, int] | None = None,
+        failures: int | None = None,
     ) -> None:
         process = self.exporters[version]
+        found = server_errors(codes) if failures is None else failures
         with process.lock:
             for code, number in {200: len(latencies_ms), **(codes or {})}.items():
                 process.codes[traffic, code] = process.codes.get((traffic, code), 0) + number
+            process.failures[traffic] = process.failures.get(traffic, 0) + found
             process.latencies_ms.setdefault(traffic, []).extend(latencies_ms)
 
     def read(self, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
@@ -225,6 +232,7 @@ class ScrapedWorld:
         process = self.exporters[version]
         with process.lock:
             process.codes, process.latencies_ms, process.tokens, process.amounts = {}, {}, {}, {}
+            process.failures = {}
 
     def settle(self) -> None:
         """Wait until a scrape of every process began after now."""

@@ -16,6 +16,7 @@ from serving.contract import (
     COLD_REQUESTS_METRIC,
     CORES_METRIC,
     CPU_METRIC,
+    FAILURES_METRIC,
     GPU_UTILIZATION_METRIC,
     INFO_METRIC,
     MEMORY_LIMIT_METRIC,
@@ -27,7 +28,6 @@ from serving.contract import (
     WORKER_RESTARTS_METRIC,
 )
 from tests.controller.test_prometheus_wire import (
-    NOW_S,
     Prometheus,
     look,
     prometheus,  # noqa: F401 - a fixture
@@ -175,22 +175,44 @@ def test_lengths_are_by_the_replicas_edges(prometheus: Prometheus) -> None:  # n
     assert (counts.usage["7"].token_counts, counts.usage["7"].texts, counts.usage["7"].tokens) == ((2, 1, 4), 7, 100)
 
 
-def test_errors_are_clustered_by_minute_and_each_minute_counts_once(prometheus: Prometheus) -> None:  # noqa: F811
-    """Three errors over two minutes, seen in two looks: two clusters."""
-    prometheus.series = [up({100: 1}), requests({100: 0}, code="500")]
-    start = look_at(prometheus, None, NOW_S - 100).cursor
-    prometheus.series = [up({100: 1, 90: 1, 80: 1}), requests({100: 0, 90: 1, 80: 2}, code="500")]
-    metrics = look_at(prometheus, start, NOW_S - 80)
-    assert (metrics.live["7"].errors, metrics.live["7"].error_clusters) == (2, 1)
-    prometheus.series = [up({80: 1, 70: 1, 0: 1}), requests({80: 2, 70: 3, 0: 4}, code="500")]
-    later = look(prometheus, metrics.cursor).live["7"]
-    assert (later.errors, later.error_clusters) == (2, 1)  # 90, 80 and 70 s ago are of one minute
+def failures(values: Mapping[float, object], **more: str) -> dict[str, Any]:
+    return own(FAILURES_METRIC, values, **{"traffic": "live", **more})
 
 
-def look_at(prometheus: Prometheus, cursor: CounterCursor | None, at_s: float):  # type: ignore[no-untyped-def]  # noqa: F811
-    from controller.adapters.prometheus import PrometheusMetrics
+def test_errors_of_one_cause_are_a_cluster(prometheus: Prometheus) -> None:  # noqa: F811
+    """As the replica counts them: it alone knows which requests failed together."""
+    before = [requests({10: 3}, code="500"), failures({10: 2})]
+    start = window(prometheus, before, [requests({10: 3, 5: 9, 0: 12}, code="500"), failures({10: 2, 0: 4})])
+    arm = look(prometheus, start).live["7"]
+    assert (arm.errors, arm.error_clusters) == (9, 2)
 
-    return PrometheusMetrics(prometheus.url, scrape_interval_s=1.0).counts("intent", ("7",), cursor, at_s=at_s)
+
+def test_a_replaced_replica_begins_to_count_causes_anew(prometheus: Prometheus) -> None:  # noqa: F811
+    """As with all of its counters."""
+    start = started(prometheus, up({10: 1}), requests({10: 5}), requests({10: 3}, code="500"), failures({10: 3}))
+    prometheus.series = [up({0: 1}), requests({0: 2}), requests({0: 4}, code="500"), failures({0: 1})]
+    arm = look(prometheus, start).live["7"]
+    assert (arm.errors, arm.error_clusters) == (4, 1)
+
+
+def test_a_scrape_between_two_counters_makes_no_more_causes_than_errors(prometheus: Prometheus) -> None:  # noqa: F811
+    """An error was counted before it, its cause after it."""
+    before = [requests({10: 3}, code="500"), failures({10: 2})]
+    start = window(prometheus, before, [requests({10: 3, 5: 3, 0: 3}, code="500"), failures({10: 2, 0: 3})])
+    arm = look(prometheus, start).live["7"]
+    assert (arm.errors, arm.error_clusters) == (0, 0)
+
+
+def test_causes_that_one_replica_does_not_count_are_not_counted(prometheus: Prometheus) -> None:  # noqa: F811
+    """A sum without it would be too small; without an error of its own it is complete."""
+    start = started(prometheus, up({10: 1}), requests({10: 5}), requests({10: 0}, code="500"), failures({10: 0}))
+    other = {"instance": "second"}
+    counted = [up({10: 1, 0: 1}), requests({10: 5, 0: 6}), requests({10: 0, 0: 2}, code="500"), failures({0: 1})]
+    prometheus.series = [*counted, up({0: 1}, **other), requests({0: 4}, **other)]
+    assert look(prometheus, start).live["7"].error_clusters == 1
+    prometheus.series.append(requests({0: 1}, code="500", **other))
+    arm = look(prometheus, start).live["7"]
+    assert (arm.errors, arm.error_clusters) == (3, None)
 
 
 VALUES = st.one_of(st.just("NaN"), st.just("+Inf"), st.integers(-3, 9).map(str), st.floats(-2, 20).map(str))

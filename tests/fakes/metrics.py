@@ -19,6 +19,10 @@ class Levels:
     tokenizer: str = ""
 
 
+def server_errors(codes: Mapping[int, int] | None) -> int:
+    return sum(number for code, number in (codes or {}).items() if code >= 500)
+
+
 class FakeMetrics:
     """``serve`` lets a version answer requests; ``unscraped`` lists versions whose samples are missing; ``away`` is the
     reason why nothing can be read at all. ``levels``: what each version's gauges say. ``burning``: (errors, requests)
@@ -41,14 +45,14 @@ class FakeMetrics:
         traffic: Traffic = Traffic.LIVE,
         latencies_ms: Sequence[float] = (),
         codes: Mapping[int, int] | None = None,
+        failures: int | None = None,
     ) -> None:
-        """Answer one request with 200 for each latency, and further, untimed ones: status code -> how many."""
-        failed = False
+        """Answer one request with 200 for each latency, and further, untimed ones: status code -> how many.
+        ``failures``: what made the server errors among them; each has a cause of its own unless told otherwise."""
         for code, number in {200: len(latencies_ms), **(codes or {})}.items():
             kind = "errors" if code >= 500 else "answers"
             self._add(f"{model}|{version}|{traffic}|{kind}", number)
-            failed |= code >= 500 and number > 0
-        self._add(f"{model}|{version}|{traffic}|clusters", int(failed))
+        self._add(f"{model}|{version}|{traffic}|failures", server_errors(codes) if failures is None else failures)
         for latency_ms in latencies_ms:
             self._add(f"{model}|{version}|{traffic}|{bisect.bisect_left(self._edges_ms, latency_ms)}", 1)
 
@@ -131,4 +135,4 @@ class FakeMetrics:
         errors = gained("errors")
         buckets = range(len(self._edges_ms) + 1)
         counts = tuple(gained(bucket) for bucket in buckets)
-        return ArmCounts(gained("answers") + errors, errors, counts, gained("clusters"))
+        return ArmCounts(gained("answers") + errors, errors, counts, gained("failures"))

@@ -18,6 +18,7 @@ from serving.contract import (
     CLIENT_GONE_CODE,
     COLD_REQUESTS_METRIC,
     DURATION_METRIC,
+    FAILURES_METRIC,
     PREDICT_ROUTE,
     PREDICTIONS_SCHEMA,
     QUEUE_DEPTH_METRIC,
@@ -173,6 +174,7 @@ def test_the_requests_of_a_killed_worker_are_answered_with_an_error(built_packag
         assert answers[0].result().json()["error"]["code"] == "inference_failed"
         until(running.is_healthy, "a new worker is ready")
         assert running.total(REQUESTS_METRIC, code="500") == 4
+        assert running.total(FAILURES_METRIC) == 1, "one cause, whatever was lost with it"
 
 
 def test_too_many_waiting_requests_are_refused_at_once(built_package: Path) -> None:
@@ -184,18 +186,22 @@ def test_too_many_waiting_requests_are_refused_at_once(built_package: Path) -> N
         refused = predict(running)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
         assert refused.headers["retry-after"] == "1"
+        assert running.total(FAILURES_METRIC) == 1
         worker.resume()
         assert [answer.result().status_code for answer in answers] == [200, 200]
 
 
-def test_a_request_that_waits_too_long_gets_504(built_package: Path) -> None:
-    with replica(built_package, "--answer-timeout-s", "0.3") as running:
+def test_a_worker_that_hangs_is_ended_and_replaced(built_package: Path) -> None:
+    """Its requests get 504 when their time is over; it is ended once it said nothing for as long."""
+    with replica(built_package, "--answer-timeout-s", "1") as running:
         worker = running.family()[2]
         worker.suspend()
         late = predict(running)
-        worker.resume()
         assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
-        assert predict(running).status_code == 200
+        until(lambda: predict(running).status_code == 200, "another worker answers")
+        assert not worker.is_running()
+        assert running.total(WORKER_RESTARTS_METRIC) == 1
+        assert "no sign of life" in running.log.read_text()
 
 
 def test_a_client_that_goes_away_frees_its_place_and_is_not_computed(built_package: Path) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from serving.process.link import Dispatcher, FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
 
+PID = 4711
 ROW = (b'{"label": "a"}', 3, 1, True)
 
 
@@ -59,7 +61,7 @@ def test_jobs_wait_for_the_first_worker_and_come_back_answered() -> None:
         dispatcher.submit(job(1))
         assert not dispatcher.ready
         ours, theirs = socket.socketpair()
-        await dispatcher.add_worker(ours)
+        await dispatcher.add_worker(ours, PID)
         thread = threading.Thread(target=echo, args=(theirs, 1))
         thread.start()
         await reach(lambda: outcomes)
@@ -86,7 +88,7 @@ def test_a_worker_that_ends_has_its_requests_answered_with_an_error() -> None:
         outcomes: list[Outcome] = []
         dispatcher = Dispatcher(outcomes.append)
         ours, theirs = socket.socketpair()
-        await dispatcher.add_worker(ours)
+        await dispatcher.add_worker(ours, PID)
         WorkerEnd([theirs]).send_ready()
         await reach(lambda: dispatcher.ready)
         dispatcher.submit(job(5))
@@ -100,16 +102,22 @@ def test_a_worker_that_ends_has_its_requests_answered_with_an_error() -> None:
     assert outcome.error
 
 
+async def joined(dispatcher: Dispatcher, workers: int) -> list[WorkerEnd]:
+    """The ends of so many ready workers; their process ids count from ``PID``."""
+    ends = []
+    for number in range(workers):
+        ours, theirs = socket.socketpair()
+        await dispatcher.add_worker(ours, PID + number)
+        ends.append(WorkerEnd([theirs]))
+        ends[-1].send_ready()
+    await reach(lambda: len([worker for worker in dispatcher._workers if worker.ready]) == workers)
+    return ends
+
+
 def test_work_is_spread_over_the_workers() -> None:
     async def scenario() -> list[int]:
         dispatcher = Dispatcher(lambda _: None)
-        ends = []
-        for _ in range(2):
-            ours, theirs = socket.socketpair()
-            await dispatcher.add_worker(ours)
-            ends.append(WorkerEnd([theirs]))
-            ends[-1].send_ready()
-        await reach(lambda: len([worker for worker in dispatcher._workers if worker.ready]) == 2)
+        ends = await joined(dispatcher, 2)
         for number in range(6):
             dispatcher.submit(job(number))
         counts = [len(await asyncio.to_thread(gathered, end, 3)) for end in ends]
@@ -126,13 +134,7 @@ def test_a_worker_that_hangs_is_not_given_what_another_can_do() -> None:
 
     async def scenario() -> list[int]:
         dispatcher = Dispatcher(lambda _: None)
-        ends = []
-        for _ in range(2):
-            ours, theirs = socket.socketpair()
-            await dispatcher.add_worker(ours)
-            ends.append(WorkerEnd([theirs]))
-            ends[-1].send_ready()
-        await reach(lambda: len([worker for worker in dispatcher._workers if worker.ready]) == 2)
+        ends = await joined(dispatcher, 2)
         dispatcher.submit(job(0))
         hung, well = ends
         assert [done.uid for done in await asyncio.to_thread(gathered, hung, 1)] == [0]
@@ -151,6 +153,57 @@ def test_a_worker_that_hangs_is_not_given_what_another_can_do() -> None:
     assert asyncio.run(scenario()) == [1, 2, 3, 4]
 
 
+def test_a_worker_that_says_nothing_while_it_has_work_is_told_of_once() -> None:
+    """By its process id, so that it can be ended; one that works gives a sign of life between two engine calls."""
+
+    async def scenario() -> list[list[int]]:
+        dispatcher = Dispatcher(lambda _: None)
+        ends = await joined(dispatcher, 2)
+        loop = asyncio.get_running_loop()
+        found = [dispatcher.hung(loop.time() + 60)]
+        for number in (0, 1):
+            dispatcher.submit(job(number))
+        for end in ends:
+            await asyncio.to_thread(gathered, end, 1)
+        before_the_sign_s, owed_s = loop.time(), dispatcher._workers[0].unheard_s
+        ends[0].sign(time.monotonic())
+        await reach(lambda: dispatcher._workers[0].unheard_s != owed_s)
+        found += [
+            dispatcher.hung(before_the_sign_s),
+            dispatcher.hung(loop.time() + 60),
+            dispatcher.hung(loop.time() + 60),
+        ]
+        for end in ends:
+            end.close()
+        await reach(lambda: not dispatcher.ready)
+        return found
+
+    assert asyncio.run(scenario()) == [[], [PID + 1], [PID], []]
+
+
+def test_a_job_that_is_given_up_is_owed_a_sign_until_the_worker_has_heard_so() -> None:
+    """Else clients that leave early would hide that it hangs, or it would be blamed for what it never has to answer."""
+
+    async def scenario() -> list[list[int]]:
+        dispatcher = Dispatcher(lambda _: None)
+        (end,) = await joined(dispatcher, 1)
+        end.sign(time.monotonic())  # the next by the clock is a second away
+        after = asyncio.get_running_loop().time() + 60
+        dispatcher.submit(job(0))
+        await asyncio.to_thread(gathered, end, 1)
+        dispatcher.cancel(0)
+        inbox = await asyncio.to_thread(end.receive, None)
+        worker = dispatcher._workers[0]
+        owed, told = worker.unheard_s, inbox.cancelled
+        end.sign(time.monotonic())
+        await reach(lambda: worker.unheard_s is None)
+        end.close()
+        await reach(lambda: not dispatcher.ready)
+        return [told, [int(owed is not None)], dispatcher.hung(after)]
+
+    assert asyncio.run(scenario()) == [[0], [1], []]
+
+
 def gathered(end: WorkerEnd, jobs: int) -> list[Job]:
     """The first so many jobs that arrive."""
     found: list[Job] = []
@@ -165,7 +218,7 @@ def test_an_idle_worker_is_sent_a_job_at_once_and_a_busy_one_many_together() -> 
     async def scenario() -> list[list[int]]:
         dispatcher = Dispatcher(lambda _: None)
         ours, theirs = socket.socketpair()
-        await dispatcher.add_worker(ours)
+        await dispatcher.add_worker(ours, PID)
         end = WorkerEnd([theirs])
         end.send_ready()
         await reach(lambda: dispatcher.ready)
@@ -190,7 +243,7 @@ def test_a_cancelled_job_is_not_sent_and_one_that_was_sent_is_called_back() -> N
         dispatcher.submit(job(1))
         dispatcher.cancel(1)
         ours, theirs = socket.socketpair()
-        await dispatcher.add_worker(ours)
+        await dispatcher.add_worker(ours, PID)
         end = WorkerEnd([theirs])
         end.send_ready()
         first = await asyncio.to_thread(end.receive, None)
@@ -215,7 +268,7 @@ def test_the_pace_is_told_with_the_cost_of_what_was_answered() -> None:
         dispatcher = Dispatcher(lambda _: None, lambda busy_s, cost: seen.append((busy_s, cost)))
         dispatcher.submit(job(1, cost=40))
         ours, theirs = socket.socketpair()
-        await dispatcher.add_worker(ours)
+        await dispatcher.add_worker(ours, PID)
         thread = threading.Thread(target=echo, args=(theirs, 1))
         thread.start()
         await reach(lambda: seen)
