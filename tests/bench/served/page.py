@@ -10,7 +10,6 @@ from tests.bench.served.models import Models, Subject
 from tests.bench.served.plots import Times, draw
 from tests.bench.served.rivals import RIVALS
 
-BUSY_LOAD: Final = 1.0
 _PLOT: Final = "serving-rivals.svg"
 
 _INTRODUCTION = """# Serving, measured
@@ -76,8 +75,9 @@ def _against(subject: Subject, figures: Figures) -> tuple[Times, Times]:
 def _lines(rows: Sequence[Bar], about: Sequence[Bar], served: Models, figures: Figures) -> Iterator[str]:
     yield _INTRODUCTION
     load = max(row.value for row in (*rows, *about) if "load average" in row.what)
-    if load > BUSY_LOAD:
-        yield _BUSY.format(load=load, cores=about[0].value).lstrip()
+    cores = about[0].value
+    if load > cores:  # up to that, it may be what the part before has left
+        yield _BUSY.format(load=load, cores=cores).lstrip()
     yield "## Bars\n"
     short = [row.what for row in rows if row.holds is False]
     yield f"**Falls short:** {'; '.join(short)}.\n" if short else "All bars hold.\n"
