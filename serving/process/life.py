@@ -133,7 +133,10 @@ class Supervisor:
 
     def _end_hung(self, control: socket.socket, workers: Sequence[BaseProcess]) -> None:
         """Of the workers, one that an HTTP process names; it may have ended since. Its sentinel tells the rest."""
-        said = control.recv(PID_BYTES)
+        try:
+            said = control.recv(PID_BYTES)
+        except ConnectionResetError:  # that HTTP process ended before it read everything
+            return
         for worker in workers:
             if said == packed(worker.pid or 0):
                 _log.error("%s has given no sign of life for as long as a request may take; ended", worker.name)

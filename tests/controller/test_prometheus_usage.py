@@ -179,12 +179,17 @@ def failures(values: Mapping[float, object], **more: str) -> dict[str, Any]:
     return own(FAILURES_METRIC, values, **{"traffic": "live", **more})
 
 
-def test_errors_of_one_cause_are_a_cluster(prometheus: Prometheus) -> None:  # noqa: F811
-    """As the replica counts them: it alone knows which requests failed together."""
+@pytest.mark.parametrize(
+    ("errors_after", "causes_after", "counted"),
+    [({10: 3, 5: 9, 0: 12}, {10: 2, 0: 4}, (9, 2)), ({10: 3, 5: 3, 0: 3}, {10: 2, 0: 3}, (0, 0))],
+    ids=["as the replica counts them", "a scrape fell between an error and its cause"],
+)
+def test_errors_of_one_cause_are_a_cluster(prometheus: Prometheus, errors_after, causes_after, counted) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    """The replica alone knows which requests failed together; there are never more causes than errors."""
     before = [requests({10: 3}, code="500"), failures({10: 2})]
-    start = window(prometheus, before, [requests({10: 3, 5: 9, 0: 12}, code="500"), failures({10: 2, 0: 4})])
+    start = window(prometheus, before, [requests(errors_after, code="500"), failures(causes_after)])
     arm = look(prometheus, start).live["7"]
-    assert (arm.errors, arm.error_clusters) == (9, 2)
+    assert (arm.errors, arm.error_clusters) == counted
 
 
 def test_a_replaced_replica_begins_to_count_causes_anew(prometheus: Prometheus) -> None:  # noqa: F811
@@ -193,14 +198,6 @@ def test_a_replaced_replica_begins_to_count_causes_anew(prometheus: Prometheus) 
     prometheus.series = [up({0: 1}), requests({0: 2}), requests({0: 4}, code="500"), failures({0: 1})]
     arm = look(prometheus, start).live["7"]
     assert (arm.errors, arm.error_clusters) == (4, 1)
-
-
-def test_a_scrape_between_two_counters_makes_no_more_causes_than_errors(prometheus: Prometheus) -> None:  # noqa: F811
-    """An error was counted before it, its cause after it."""
-    before = [requests({10: 3}, code="500"), failures({10: 2})]
-    start = window(prometheus, before, [requests({10: 3, 5: 3, 0: 3}, code="500"), failures({10: 2, 0: 3})])
-    arm = look(prometheus, start).live["7"]
-    assert (arm.errors, arm.error_clusters) == (0, 0)
 
 
 def test_causes_that_one_replica_does_not_count_are_not_counted(prometheus: Prometheus) -> None:  # noqa: F811
