@@ -7,10 +7,8 @@ Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the arti
 import argparse
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -245,23 +243,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         flags.error(str(error))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over: nothing is left either
-    metrics = Path(tempfile.mkdtemp(prefix="serin-metrics-"))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # read when prometheus_client is imported, further below
+    with ThreadPoolExecutor(1) as pool:  # files are digested while modules load; the thread ends before any fork
+        verified = pool.submit(lambda: (verify(settings.artifact), read_manifest(settings.artifact)[1]))
+        from serving.process.life import run
     try:
-        with ThreadPoolExecutor(1) as pool:  # files are digested while modules load; the thread ends before any fork
-            verified = pool.submit(lambda: (verify(settings.artifact), read_manifest(settings.artifact)[1]))
-            from serving.process.life import run
-        try:
-            manifest, fingerprint = verified.result()
-        except (ArtifactError, OSError) as error:
-            return refuse(error)
-        port = listener.getsockname()[1]
-        print(f"{settings.model} version {settings.version} on http://{arguments.host}:{port}", flush=True)
-        if arguments.port_file is not None:
-            write_port(arguments.port_file, port)
-        return run(settings, manifest, fingerprint, listener, metrics)
-    finally:
-        shutil.rmtree(metrics, ignore_errors=True)
+        manifest, fingerprint = verified.result()
+    except (ArtifactError, OSError) as error:
+        return refuse(error)
+    port = listener.getsockname()[1]
+    print(f"{settings.model} version {settings.version} on http://{arguments.host}:{port}", flush=True)
+    if arguments.port_file is not None:
+        write_port(arguments.port_file, port)
+    return run(settings, manifest, fingerprint, listener)
 
 
 def check(arguments: argparse.Namespace) -> int:

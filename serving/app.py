@@ -91,7 +91,7 @@ def build(
     log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
 ) -> tuple[Front, Edge]:
-    """Put the parts of the HTTP process together, in that process: metrics files and threads do not survive a fork."""
+    """Put the parts of the HTTP process together, in that process: threads do not survive a fork."""
     identity = server.identity
     front = Front(server.settings, identity, server.manifest, metrics, capture, place)
     app: FastAPI = server.app
@@ -135,7 +135,7 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
 
     async def metrics(request: Request) -> Response:
         accept = request.headers.get("accept", "")
-        text, content_type = await asyncio.to_thread(exposition, counts.exemplars, collectors, accept)
+        text, content_type = await asyncio.to_thread(exposition, (counts, *collectors), accept)
         return Response(text, headers={"content-type": content_type})
 
     async def tokenize(request: Request) -> Response:

@@ -12,6 +12,7 @@ from litserve.loops import LitLoop
 from serving.contract import PREDICT_ROUTE
 from serving.inference.batching import WINDOWS_SHARE_MIN, Batcher, Pace, Piece
 from serving.inference.tokenizer import TokenizedText
+from serving.observe.metrics import WorkerMetrics
 from serving.observe.trails import Trails
 from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest
 from serving.process.cores import usable_cores
@@ -33,6 +34,9 @@ for a call before its own perhaps, and for its own."""
 class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     """Texts in, rows out. Its ``setup`` and loop run in the worker, ``health`` in the HTTP process."""
 
+    metrics: WorkerMetrics
+    """Set in each worker, whose own they are."""
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(
             max_batch_size=settings.batching.texts_max,
@@ -42,7 +46,6 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         )
         self._settings = settings
         self.pace = Pace()
-        self.place = "worker-0"  # among the workers; set in each
         self.is_ready: Callable[[], bool] = lambda: False
 
     def health(self) -> bool:
@@ -53,7 +56,6 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         """Load and warm the engine; called once, in the worker. ``device`` is LitServe's; the engine runs on CPU."""
         from serving.inference.answers import writer_for
         from serving.inference.engine import Engine, ProviderError
-        from serving.observe.metrics import WorkerMetrics
         from serving.package.check import golden_texts
 
         settings = self._settings
@@ -68,7 +70,6 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
             _log.error("artifact refused: %s", error)
             raise SystemExit(EXIT_REFUSED) from error
         self._write = writer_for(manifest)
-        self._metrics = WorkerMetrics(settings.model, settings.version, self.place)
         self._warm_up(settings.batching.texts_max)
         _log.debug("engine ready on %s", device)
 
@@ -92,7 +93,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         numbers = self._engine.run(rows)
         area = len(rows) * self._engine.width(max(len(row.ids) for row in rows))
         self.pace.observe(area, time.perf_counter() - began_s)
-        self._metrics.batch(len(rows))
+        self.metrics.batch(len(rows))
         return numbers
 
     def answer(self, text: TokenizedText, numbers: "Sequence[Floats]") -> Row:

@@ -15,7 +15,6 @@ import functools
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import time
@@ -23,7 +22,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
@@ -37,7 +35,7 @@ from serving.http.connections import GuardedProtocol, close_late
 from serving.http.front import Front
 from serving.http.listener import begin_no_more
 from serving.observe.capture import Capture
-from serving.observe.metrics import ApiMetrics
+from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
 from serving.package.artifact import EXIT_REFUSED, Manifest
 from serving.process.link import WorkerEnd
 from serving.process.shared import PID_BYTES, Place, WorkerCounts, packed
@@ -61,14 +59,16 @@ _KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is 
 class Supervisor:
     """Single-threaded on purpose: it forks, also later when it replaces a worker."""
 
-    def __init__(self, server: ReplicaServer, listener: socket.socket, metrics_directory: Path) -> None:
+    def __init__(self, server: ReplicaServer, listener: socket.socket) -> None:
         self._server = server
         self._listener = listener
-        self._metrics_directory = metrics_directory
         self._deaths_s: deque[float] = deque(maxlen=_WORKER_DEATHS_MAX)
         self._stop_read, self._stop_write = os.pipe()
         self._controls: list[socket.socket] = []  # one for each HTTP process
         self._counts = WorkerCounts()
+        settings = server.settings
+        processes = settings.api_processes + settings.workers
+        self._tallies = tallies_of(settings.model, settings.version, settings.objectives_ms, processes)
 
     def run(self) -> int:
         """Serve until told to stop (0), until a part is lost for good (1), or until the artifact is refused (3)."""
@@ -160,14 +160,12 @@ class Supervisor:
             _end_until(worker, deadline_s)
 
     def _api_main(self, number: int, control: socket.socket) -> None:
-        supervisor_pid = os.getppid()
         for other in self._controls:
             other.close()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
-        serve_http(self._server, self._listener, Place(number, supervisor_pid, self._counts, control))
-        if os.getppid() != supervisor_pid:  # orphaned: nobody else is left to clean up
-            shutil.rmtree(self._metrics_directory, ignore_errors=True)
+        place = Place(number, os.getppid(), self._counts, control)
+        serve_http(self._server, self._listener, place, ApiMetrics(self._tallies, number))
 
     def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
         for open_end in (*self._controls, *(api_end for api_end, _ in pairs)):
@@ -176,7 +174,7 @@ class Supervisor:
             signal.signal(signal_number, signal.SIG_IGN)  # drained requests still need a worker
         end = WorkerEnd([worker_end for _, worker_end in pairs])
         classifier = self._server.classifier
-        classifier.place = f"worker-{number}"
+        classifier.metrics = WorkerMetrics(self._tallies, self._server.settings.api_processes + number)
         inference_worker(classifier, "cpu", number, end, None, {}, CallbackRunner(), False)  # noqa: FBT003
 
 
@@ -196,10 +194,9 @@ class _Http(uvicorn.Server):
         yield
 
 
-def serve_http(server: ReplicaServer, listener: socket.socket, place: Place) -> None:
+def serve_http(server: ReplicaServer, listener: socket.socket, place: Place, metrics: ApiMetrics) -> None:
     """An HTTP process: serves until the control socket's other end is closed, then drains."""
     settings, identity = server.settings, server.identity
-    metrics = ApiMetrics(identity.model, identity.version, settings.objectives_ms, f"http-{place.number}")
     capture = Capture(settings.capture, metrics)
     log = _access_log(settings, metrics)
     tracing = _tracing(settings.tracing, identity)
@@ -292,10 +289,10 @@ async def _follow(control: socket.socket, front: Front) -> None:
         loop.remove_reader(control)
 
 
-def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket, metrics: Path) -> int:
+def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket) -> int:
     """Serve one verified version on a listening socket; returns the exit status."""
     library = logging.getLogger("litserve")  # writes to standard output by a handler of its own unless told not to
     library.handlers.clear()
     library.propagate = True
     library.setLevel(logging.WARNING)
-    return Supervisor(ReplicaServer(settings, manifest, fingerprint), listener, metrics).run()
+    return Supervisor(ReplicaServer(settings, manifest, fingerprint), listener).run()

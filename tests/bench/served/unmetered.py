@@ -1,6 +1,5 @@
 """``python -m serving`` that counts nothing: what the metrics cost is measured against it."""
 
-import os
 import sys
 from typing import Any
 
@@ -16,12 +15,10 @@ class Nothing:
 
 
 def main() -> int:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = "/nonexistent"  # read at the import of what is replaced here; not written
-    import serving.observe.metrics
     import serving.process.life
     from serving.__main__ import main as serve
 
-    serving.process.life.ApiMetrics = serving.observe.metrics.WorkerMetrics = Nothing  # type: ignore[misc, assignment]
+    serving.process.life.ApiMetrics = serving.process.life.WorkerMetrics = Nothing  # type: ignore[misc, assignment]
     return serve()
 
 
