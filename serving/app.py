@@ -30,7 +30,8 @@ from serving.contract import (
 from serving.http.calls import Identity, read_body
 from serving.http.edge import INTERNAL_ERROR, Edge
 from serving.http.front import Front
-from serving.http.schema import ApiError, parse_texts
+from serving.http.refusal import ApiError
+from serving.http.schema import parse_texts
 from serving.inference.classifier import TextClassifier
 from serving.inference.tokenizer import Tokenizer
 from serving.observe.capture import Capture

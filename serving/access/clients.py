@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from serving.http.schema import ApiError
+from serving.http.refusal import ApiError
 
 _BEARER = b"bearer "
 CREDENTIALS_BYTES_MAX = 8192

@@ -8,12 +8,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
 from serving.batch.job import BatchError, OnError, Options
+from serving.batch.progress import say
 from serving.batch.sources import STANDARD_STREAM
 from serving.package.artifact import ArtifactError, verify
 from serving.process.cores import usable_cores
@@ -99,44 +99,44 @@ def options_from(arguments: argparse.Namespace) -> Options:
 def main(argv: Sequence[str] | None = None) -> int:
     flags = parser()
     arguments = flags.parse_args(argv)
-    console = Console(stderr=True)
     try:
         options = options_from(arguments)
     except ValueError as error:
         flags.error(str(error))
     try:
-        return score(arguments, options, console)
+        return score(arguments, options)
     except ArtifactError as error:
-        return failed(console, f"artifact refused: {error}", EXIT_REFUSED)
+        return failed(f"artifact refused: {error}", EXIT_REFUSED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries again at its end
-        return failed(console, "standard output was closed", EXIT_FAILED)
+        return failed("standard output was closed", EXIT_FAILED)
     except (BatchError, OSError) as error:
-        return failed(console, str(error), EXIT_FAILED)
+        return failed(str(error), EXIT_FAILED)
     except KeyboardInterrupt:
         goes_on = "" if STANDARD_STREAM in (arguments.source, arguments.target) else "; the same command goes on"
-        return failed(console, f"interrupted{goes_on}", EXIT_INTERRUPTED)
+        return failed(f"interrupted{goes_on}", EXIT_INTERRUPTED)
 
 
-def score(arguments: argparse.Namespace, options: Options, console: Console) -> int:
-    from serving.batch.run import Where, make_job, run
-
-    verify(arguments.artifact)
+def score(arguments: argparse.Namespace, options: Options) -> int:
+    with ThreadPoolExecutor(1) as pool:  # files are digested while modules load; nothing is read of them before
+        verified = pool.submit(verify, arguments.artifact)
+        from serving.batch.run import Where, make_job, run
+    verified.result()
     source, target = (
         path if path == STANDARD_STREAM else path.absolute() for path in (arguments.source, arguments.target)
     )
     job = make_job(arguments.artifact.absolute(), source, target, options)
     where = Where(arguments.threads or usable_cores(), arguments.ray)
-    summary = run(job, target, where, console, overwrite=arguments.overwrite)
+    summary = run(job, target, where, overwrite=arguments.overwrite)
     said = f"{summary.said}: {target}" if target != STANDARD_STREAM else summary.said
     if summary.skipped and target != STANDARD_STREAM:
         said += f"; what was skipped, and why: {target.name}.errors.jsonl"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    say(said)
     return 0
 
 
-def failed(console: Console, message: str, status: int) -> int:
-    console.print(message, highlight=False, markup=False, soft_wrap=True)
+def failed(message: str, status: int) -> int:
+    say(message)
     return status
 
 

@@ -1,15 +1,15 @@
 """What a batch run is told, and what makes two runs the same."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from serving.settings import Limits
 
-_NUMBERS_DEPEND_ON: Final = ("numpy", "onnxruntime", "tokenizers")
+_NUMBERS_DEPEND_ON: Final = ("numpy", "onnxruntime", "tokenizers")  # modules: onnxruntime may be from onnxruntime-gpu
 
 
 class Format(StrEnum):
@@ -72,7 +72,7 @@ class Job:
 
     def identity(self) -> Mapping[str, Any]:
         """Everything that the bytes of the output depend on, in words for people."""
-        versions = {name: importlib.metadata.version(name) for name in _NUMBERS_DEPEND_ON}
+        versions = {name: import_module(name).__version__ for name in _NUMBERS_DEPEND_ON}
         return {
             "artifact": self.fingerprint,
             "input": self.input_digest,

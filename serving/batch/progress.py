@@ -1,35 +1,81 @@
 """How far a run is: a bar on a terminal, a line now and then elsewhere. Both go to standard error."""
 
+import sys
 import time
-from typing import Final
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 _LINE_EVERY_S: Final = 10.0
 
 
-class Meter:
-    """Told of every block that is done; ``share`` is how much of the input that makes, or None where nobody knows."""
+def say(message: str) -> None:
+    """A line for people."""
+    print(message, file=sys.stderr, flush=True)
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._began_s = self._line_s = time.monotonic()
+
+class Display(Protocol):
+    """Where a meter shows; ``share`` is how much of the input is done, or None where nobody knows."""
+
+    def update(self, share: float | None, said: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Bar:
+    """On a terminal. What else is printed appears above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # only here: it takes as long to load as a small model
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("scoring"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"), console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=None, said="")
+        self._progress.start()
+
+    def update(self, share: float | None, said: str) -> None:
+        total = None if share is None else 1.0
+        self._progress.update(self._task, total=total, completed=share or 0.0, said=said)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class Lines:
+    """In a log."""
+
+    def __init__(self) -> None:
+        self._line_s = time.monotonic()
+
+    def update(self, share: float | None, said: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._line_s >= _LINE_EVERY_S:
+            self._line_s = now_s
+            say(said if share is None else f"{share:.0%}: {said}")
+
+    def close(self) -> None:
+        """Nothing is left behind."""
+
+
+class Meter:
+    """Told of every block that is done. Rows a second count from the meter's making."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
         self._rows = 0
         self._before = 0
         self._skipped = 0
-        self._bar = Progress(
-            TextColumn("scoring"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"), console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=None, said="")
+        self._display: Display = Bar() if sys.stderr.isatty() else Lines()
 
-    def __enter__(self) -> "Meter":
-        self._bar.start()
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.close()
 
     def resume(self, rows: int) -> None:
         """Rows that an earlier run has done."""
@@ -38,12 +84,7 @@ class Meter:
     def add(self, rows: int, skipped: int, share: float | None) -> None:
         self._rows += rows
         self._skipped += skipped
-        total = None if share is None else 1.0
-        self._bar.update(self._task, total=total, completed=share or 0.0, said=self.said)
-        now_s = time.monotonic()
-        if not self._console.is_terminal and now_s - self._line_s >= _LINE_EVERY_S:
-            self._line_s = now_s
-            self._console.print(self.said if share is None else f"{share:.0%}: {self.said}", highlight=False)
+        self._display.update(share, self.said)
 
     @property
     def said(self) -> str:

@@ -9,13 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from rich.console import Console
-
 from serving.batch.job import BatchError, Job, OnError, Options, bad_row
 from serving.batch.layouts import Layout, layout_for
 from serving.batch.local import Work, parts
 from serving.batch.parts import Part, opened
-from serving.batch.progress import Meter
+from serving.batch.progress import Meter, say
 from serving.batch.scoring import Columns, Scorer, added_columns
 from serving.batch.sources import STANDARD_STREAM, Block, Place, Source, format_of, open_source, require_pyarrow
 from serving.package.artifact import read_manifest
@@ -55,8 +53,7 @@ class Sink(Protocol):
 class StreamSink:
     """Standard output: parts as they come, which is in order; a stream cannot be gone on with."""
 
-    def __init__(self, layout: Layout, console: Console) -> None:
-        self._console = console
+    def __init__(self, layout: Layout) -> None:
         self._skipped = 0
         self._first_error = ""
         sys.stdout.buffer.write(layout.head)
@@ -70,7 +67,7 @@ class StreamSink:
         for error in part.errors:
             said = f"line {error.line}: {error.message}"
             self._first_error = self._first_error or said
-            self._console.print(said, highlight=False, markup=False, soft_wrap=True)
+            say(said)
         self._skipped += len(part.errors)
 
     def skipped(self) -> int:
@@ -101,7 +98,7 @@ def make_job(artifact: Path, source: Path, target: Path, options: Options) -> Jo
     )
 
 
-def run(job: Job, target: Path, where: Where, console: Console, *, overwrite: bool) -> Summary:
+def run(job: Job, target: Path, where: Where, *, overwrite: bool) -> Summary:
     """Score what is not yet scored.
 
     Raises:
@@ -120,10 +117,10 @@ def run(job: Job, target: Path, where: Where, console: Console, *, overwrite: bo
     with ExitStack() as stack:
         sink: Sink
         if target == STANDARD_STREAM:
-            sink = StreamSink(layout, console)
+            sink = StreamSink(layout)
         else:
             sink = stack.enter_context(opened(target, job.identity(), overwrite=overwrite))
-        meter = stack.enter_context(Meter(console))
+        meter = stack.enter_context(Meter())
         tally = Tally(source, sink.done(), meter)
         if where.ray_address is None:
             _on_this_machine(job, source, layout, tally.left(blocks), sink, where.threads, tally)

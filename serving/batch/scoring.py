@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from serving.batch.job import Job, Options, RowError
 from serving.batch.sources import Block, Row, Source
-from serving.http.schema import ApiError, checked_text
+from serving.http.refusal import ApiError, checked_text
 from serving.inference.answers import writer_for
 from serving.inference.engine import Engine
 from serving.inference.heads import Floats

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from starlette.types import Receive
 
 from serving.contract import Traffic
-from serving.http.schema import ApiError
+from serving.http.refusal import ApiError
 from serving.observe.capture import CapturedPrediction, text_digest
 from serving.process.link import Outcome
 from serving.settings import CaptureSettings

@@ -27,7 +27,7 @@ from serving.contract import (
     Traffic,
 )
 from serving.http.calls import Answer, Caller, Headers
-from serving.http.schema import ApiError
+from serving.http.refusal import ApiError
 from serving.process.link import Failure
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from starlette.types import Receive
 
 from serving.http.admission import Admission
 from serving.http.calls import Answer, Call, Caller, Headers, Identity, captured, read_body
-from serving.http.schema import ApiError, parse_texts
+from serving.http.refusal import ApiError
+from serving.http.schema import parse_texts
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
 from serving.package.artifact import Manifest

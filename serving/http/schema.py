@@ -1,12 +1,12 @@
-"""What may come in over HTTP, and the errors that say why something may not."""
+"""What may come in over HTTP."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from serving.process.link import Failure
+from serving.http.refusal import ApiError, checked_text
 from serving.settings import Limits
 
 Text = Annotated[str, StringConstraints(strict=True)]
@@ -20,36 +20,6 @@ class PredictBody(BaseModel):
     texts: Annotated[list[Text], Field(fail_fast=True)] | None = Field(
         default=None, description="several texts, answered in their order"
     )
-
-
-class ApiError(Exception):
-    """A refused request: an HTTP status, a code for programs, a message for people, the field if one is to blame."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        field: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        failure: Failure | None = None,
-    ) -> None:
-        """``failure``: what made this request fail, and maybe others."""
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.field = field
-        self.headers = dict(headers or {})
-        self.failure = failure
-
-    @property
-    def document(self) -> dict[str, dict[str, str]]:
-        """What the client reads."""
-        error = {"code": self.code, "message": str(self)}
-        if self.field is not None:
-            error["field"] = self.field
-        return {"error": error}
 
 
 _FAULTS_MAX: Final = 100
@@ -89,20 +59,6 @@ def _checked_list(texts: Sequence[str], limits: Limits) -> tuple[str, ...]:
     if len(texts) > limits.texts_max:
         raise ApiError(422, "too_many_texts", f"at most {limits.texts_max} texts, got {len(texts)}", field="texts")
     return tuple(checked_text(text, f"texts[{index}]", limits) for index, text in enumerate(texts))
-
-
-def checked_text(text: str, field: str, limits: Limits) -> str:
-    """The text, if the model may see it; online and in batch.
-
-    Raises:
-        ApiError: it is empty or too long.
-    """
-    if not text.strip():
-        raise ApiError(422, "empty_text", "the text is empty", field=field)
-    if len(text) > limits.text_chars_max:
-        message = f"at most {limits.text_chars_max} characters, got {len(text)}"
-        raise ApiError(422, "text_too_long", message, field=field)
-    return text
 
 
 def _body_error(error: ValidationError) -> ApiError:

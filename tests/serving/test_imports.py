@@ -29,3 +29,9 @@ def test_what_others_import_is_standard_library_only(module: str) -> None:
     """The controller reads packages and names without paying for a server."""
     third_party = imported_by(f"import {module}") - set(sys.stdlib_module_names) - imported_by("pass")
     assert third_party == {"serving"}
+
+
+def test_a_batch_run_starts_without_what_it_does_not_need() -> None:
+    """For a small model the start is a good part of a run."""
+    loaded = imported_by("import serving.batch.__main__, serving.batch.run")
+    assert not loaded & {"pydantic", "rich", "litserve", "pyarrow", "asyncio", "ray"}

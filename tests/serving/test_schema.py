@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from serving.http.schema import ApiError, parse_texts
+from serving.http.refusal import ApiError
+from serving.http.schema import parse_texts
 from serving.settings import Limits
 
 LIMITS = Limits(text_chars_max=20, texts_max=3)
