@@ -168,11 +168,18 @@ def plan(
     directed_rate: Annotated[
         float | None, typer.Option("--directed-rate", min=0, max=1, help="Share of disagreements labelled as such.")
     ] = None,
+    live_label_rate: Annotated[
+        float | None, typer.Option("--live-label-rate", min=0, max=1, help="Share of live answers labelled.")
+    ] = None,
     label_delay_s: Annotated[
         float | None, typer.Option("--label-delay-s", min=0, help="Seconds from an answer to its label.")
     ] = None,
     discordance: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of requests that the versions answer differently.")
+    ] = None,
+    wrong_rate: Annotated[
+        float | None,
+        typer.Option("--wrong-rate", min=0, max=1, help="Share of stable's answers that are wrong."),
     ] = None,
     base_error: Annotated[
         float | None, typer.Option("--base-error", min=0, max=0.5, help="Server errors of stable, as a share.")
@@ -195,7 +202,8 @@ def plan(
     from controller.cli.evidence_tables import plan_table
     from controller.config import load_policy
     from controller.evidence import read_evidence
-    from controller.planning import as_document, forecast, traffic_known
+    from controller.planning.release import as_document, forecast
+    from controller.planning.traffic import traffic_known
 
     if evidence is not None and release is not None:
         raise UsageError("--evidence and --release: name one of them")
@@ -205,8 +213,10 @@ def plan(
         "requests_per_s": requests_per_s,
         "label_ratio": label_rate,
         "directed_ratio": directed_rate,
+        "live_label_ratio": live_label_rate,
         "label_delay_s": label_delay_s,
         "disagreement_ratio": discordance,
+        "wrong_ratio": wrong_rate,
         "error_ratio": base_error,
     }
     traffic, known = traffic_known(loaded, given, service_of(loaded, recorded) if recorded is not None else None)

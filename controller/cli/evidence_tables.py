@@ -9,10 +9,11 @@ from rich.text import Text
 
 from controller.backtest import Backtest, Found, Rate
 from controller.core.policy import ReleasePolicy
-from controller.planning import SLICE, Known, ReleasePlan, Remedy, StepPlan
+from controller.planning.release import ReleasePlan, Remedy, StepPlan
+from controller.planning.traffic import SLICE, Known
 from controller.report.words import duration, figure
 from gates.offline.backtest_service import Service
-from gates.offline.planner import GatePlan
+from gates.offline.planner.plan import GatePlan
 from gates.wording import pct
 
 _NEVER = "not in time"
@@ -118,7 +119,7 @@ def plan_table(found: ReleasePlan) -> RenderableType:
     parts = [
         _section(f"{found.model}: the traffic this plan is for", _traffic(found)),
         _section("Steps", _steps(found), Text(_promoted(found))),
-        _section("Gates", _gates(found)),
+        _section("Gates", _gates(found), Text(_NOT_WAITED_FOR)),
         _section("How a release ends", _ends(found)),
     ]
     if found.troubles:
@@ -140,7 +141,9 @@ _TRAFFIC_WORDS = {
     "mirror_ratio": "mirrored to the candidate",
     "label_ratio": "labelled by chance",
     "directed_ratio": "disagreements labelled because they are",
+    "live_label_ratio": "live answers labelled",
     "label_delay_s": "a label comes after",
+    "wrong_ratio": "of those of stable, wrong",
     "disagreement_ratio": "the versions disagree on",
     "error_ratio": "server errors of stable",
     "latency_spread": "spread of latency (of its logarithm)",
@@ -182,8 +185,11 @@ def _promoted(found: ReleasePlan) -> str:
 def _gates(found: ReleasePlan) -> RenderableType:
     table = _table("gate", "no change: passes after", "chance in time", "at its margin: fails after", "chance in time")
     for gate in found.gates:
-        _row(table, gate.gate, *_forecast(gate))
+        _row(table, gate.gate if gate.required else f"{gate.gate} *", *_forecast(gate))
     return table
+
+
+_NOT_WAITED_FOR = "* promotion does not wait for this gate; it can still roll a release back"
 
 
 def _forecast(gate: GatePlan) -> tuple[str, str, str, str]:

@@ -19,7 +19,7 @@ from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.verdict import Stage, Verdict
 from gates.wording import more, of
 
-_GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in margins
+GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in margins
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class LiveAccuracyGate:
     @property
     def _safe(self) -> DifferenceTest:
         margin = self.policy.margin_points / 100
-        return DifferenceTest(margin, tuple(margin * guess for guess in _GUESSES))
+        return DifferenceTest(margin, tuple(margin * guess for guess in GUESSES))
 
     @property
     def required(self) -> bool:
@@ -76,7 +76,7 @@ class LiveAccuracyGate:
         low, high = state.bounds.interval(self.promotion_alpha)
         base = 100 * arms.stable_events / arms.stable_total if arms.stable_total else 0.0
         best = max(state.safe.log_e)
-        needed = samples_to_settle(arms.candidate_total, best, threshold + math.log(len(_GUESSES)))
+        needed = samples_to_settle(arms.candidate_total, best, threshold + math.log(len(GUESSES)))
         return Verdict(
             self.name,
             self.stage,

@@ -18,6 +18,9 @@ from gates.stats.ratio import NO_ARMS, Arms
 
 _FLOOR = 0.002  # guesses stay this far from 0 and 1
 
+Bet = tuple[float, float]
+"""What log evidence gains by an event of a version, and by a trial without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class DifferenceState:
@@ -48,16 +51,24 @@ class DifferenceTest:
         return DifferenceState(log_e, max(state.peak, log_mean_exp(log_e)), state.arms + arms)
 
     def _log_e(self, arms: Arms, stable: float, difference: float) -> float:
-        stable = _clip(stable, _FLOOR, 1 - self.margin - _FLOOR)
-        candidate = _clip(stable + difference, _FLOOR, stable + self.margin - _FLOOR / 2)
-        nearest = self._projection(arms, candidate, stable)
-        return _log_ratio(arms.candidate_events, arms.candidate_total, candidate, nearest) + _log_ratio(
-            arms.stable_events, arms.stable_total, stable, nearest - self.margin
+        own, others = self.bet(stable, difference, arms.candidate_total, arms.stable_total)
+        return _log_ratio(arms.candidate_events, arms.candidate_total, own) + _log_ratio(
+            arms.stable_events, arms.stable_total, others
         )
 
-    def _projection(self, arms: Arms, candidate: float, stable: float) -> float:
+    def bet(self, stable: float, difference: float, own: float, others: float) -> tuple[Bet, Bet]:
+        """On the candidate's trials, and on stable's: what stable's guessed probability and difference make of a block.
+
+        ``own`` and ``others`` are the sizes of the block, of which only the ratio matters.
+        """
+        stable = _clip(stable, _FLOOR, 1 - self.margin - _FLOOR)
+        candidate = _clip(stable + difference, _FLOOR, stable + self.margin - _FLOOR / 2)
+        nearest = self._projection(own, others, candidate, stable)
+        return _bet(candidate, nearest), _bet(stable, nearest - self.margin)
+
+    def _projection(self, own: float, others: float, candidate: float, stable: float) -> float:
         """The candidate's probability at the point of H0 nearest to the guess; stable's is ``margin`` below it."""
-        margin, own, others = self.margin, arms.candidate_total, arms.stable_total
+        margin = self.margin
 
         def slope(p: float) -> float:
             """Of the divergence, times stable's variance, which has a pole where stable's probability is 0."""
@@ -71,5 +82,9 @@ def _clip(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-def _log_ratio(events: int, total: int, guess: float, null: float) -> float:
-    return events * math.log(guess / null) + (total - events) * math.log((1 - guess) / (1 - null))
+def _bet(guess: float, null: float) -> Bet:
+    return math.log(guess / null), math.log((1 - guess) / (1 - null))
+
+
+def _log_ratio(events: int, total: int, bet: Bet) -> float:
+    return events * bet[0] + (total - events) * bet[1]

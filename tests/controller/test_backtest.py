@@ -13,7 +13,8 @@ from controller.cli.app import app
 from controller.core.policy import OnDeadline, Step
 from controller.errors import UsageError
 from controller.evidence import RecordedLook
-from controller.planning import forecast, traffic_known
+from controller.planning.release import forecast
+from controller.planning.traffic import traffic_known
 from gates.evidence import Look
 from gates.offline.backtest import EQUAL, Injection, Simulation
 from gates.offline.backtest_service import Service

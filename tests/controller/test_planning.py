@@ -11,9 +11,10 @@ from controller.backtest import service_of
 from controller.cli.app import app
 from controller.core.policy import ReleasePolicy, Step
 from controller.errors import UsageError
-from controller.planning import LIKELY, ReleasePlan, as_document, forecast, traffic_known
-from gates.offline.planner import Traffic
-from gates.policy import PairedAccuracyPolicy, SlicePolicy
+from controller.planning.release import LIKELY, ReleasePlan, as_document, forecast
+from controller.planning.traffic import traffic_known
+from gates.offline.planner.traffic import Traffic
+from gates.policy import BudgetPolicy, LiveAccuracyPolicy, PairedAccuracyPolicy, SlicePolicy
 from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded, write_evidence, write_policy
 
@@ -55,9 +56,39 @@ def test_chances_of_the_ends_add_up(busy: ReleasePlan) -> None:
 
 
 def test_a_candidate_at_the_margin_is_hardly_ever_promoted(busy: ReleasePlan) -> None:
-    """That is a promise of the gates, whatever the traffic."""
-    for ends in (*busy.ends[1:], *forecast(POLICY, QUIET).ends[1:]):
-        assert ends.promoted <= POLICY.gates.promotion_alpha
+    """That is a promise of the gates that promotion waits for, whatever the traffic."""
+    for plan in (busy, forecast(POLICY, QUIET)):
+        for gate, ends in zip(plan.gates, plan.ends[1:], strict=True):
+            assert gate.gate in ends.candidate
+            assert ends.promoted <= POLICY.gates.promotion_alpha or not gate.required
+
+
+def test_what_a_gate_cannot_promise_is_not_promised(busy: ReleasePlan) -> None:
+    """Twice the budget is less than three times stable's errors, so nothing that promotion waits for excludes it."""
+    (burning,) = [ends for ends in busy.ends if "budget.burn" in ends.candidate]
+    assert burning.promoted > 0.5
+    strict = replace(POLICY.gates, budget=BudgetPolicy(rollback_burn=4.0))
+    (excluded,) = [e for e in forecast(replace(POLICY, gates=strict), DIRECTED).ends if "budget" in e.candidate]
+    assert excluded.promoted <= POLICY.gates.promotion_alpha
+
+
+def test_live_accuracy_beyond_its_margin_is_beyond_that_of_shadow(busy: ReleasePlan) -> None:
+    """Promotion does not wait for accuracy.live, but for accuracy.shadow, whose margin is smaller."""
+    (ends,) = [ends for ends in busy.ends if "accuracy.live" in ends.candidate]
+    assert ends.promoted <= POLICY.gates.promotion_alpha
+    alone = replace(POLICY.gates, accuracy_shadow=None)
+    (ends,) = [e for e in forecast(replace(POLICY, gates=alone), DIRECTED).ends if "accuracy.live" in e.candidate]
+    assert ends.promoted > 0.5
+
+
+def test_a_policy_may_wait_for_live_accuracy() -> None:
+    """Then the plan waits, too, names it where it cannot settle, and says which share of labels would do."""
+    gates = replace(POLICY.gates, accuracy_live=LiveAccuracyPolicy(required=True))
+    plan = forecast(replace(POLICY, gates=gates), replace(DIRECTED, live_label_ratio=0.02))
+    assert plan.promoted_s is None
+    assert any(change.startswith("label ") for change in remedies(plan, "accuracy.live"))
+    soon = forecast(replace(POLICY, gates=gates), replace(DIRECTED, live_label_ratio=0.5))
+    assert soon.steps[-1].until == "accuracy.live passes last"
 
 
 def test_errors_at_the_margin_may_meet_the_absolute_objective() -> None:
@@ -114,7 +145,7 @@ def test_labels_of_the_disagreements_are_what_accuracy_needs() -> None:
 
 def test_every_gate_that_cannot_settle_is_told() -> None:
     plan = forecast(POLICY, QUIET)
-    open_gates = {gate.gate for gate in plan.gates if gate.pass_s is None}
+    open_gates = {gate.gate for gate in plan.gates if gate.pass_s is None and gate.required}
     assert {"accuracy.shadow", "latency.p95", "errors.live"} <= open_gates
     assert open_gates <= {trouble.gate for trouble in plan.troubles}
 

@@ -1,39 +1,26 @@
 """Before a release starts: what each step and gate will need on this traffic, and what would make it quicker.
 
-The forecasts are those of `gates.planner`. Here they are put on the way that a release goes: shadow lasts until its
-gates have passed, each canary step its least time and requests, and the last one until all gates have passed.
+The forecasts are those of `gates.offline.planner`. Here they are put on the way that a release goes: shadow lasts until
+its gates have passed, each canary step its least time and requests, and the last one until all gates have passed.
 """
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy as np
-
 from controller.core.policy import ReleasePolicy, Step
-from controller.errors import UsageError
+from controller.planning.traffic import Known
 from controller.report.words import duration
 from gates.codec import encode
-from gates.offline.backtest_service import Service
-from gates.offline.planner import GatePlan, PlannedSlice, PlannedStep, Traffic, plan
-from gates.policy import GatePolicy, PairedAccuracyPolicy
+from gates.offline.planner.plan import GatePlan, plan
+from gates.offline.planner.traffic import PlannedStep, Traffic
+from gates.policy import GatePolicy
 from gates.verdict import Stage
 
 SCHEMA: Final = "serin.plan/v1"
-SLICE: Final = "slice"
-"""Begins the name of a number that is a slice's share of the requests."""
 LIKELY: Final = 0.9
 """A gate that passes an equal candidate with less than this chance is told, with what would help."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One number about the traffic, and where it comes from: given, observed, the policy, or assumed."""
-
-    name: str
-    value: float
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,97 +74,10 @@ class ReleasePlan:
     troubles: tuple[Trouble, ...]
 
 
-# --- traffic ----------------------------------------------------------------------------------------------------------
-_NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices"))
-
-
-def traffic_known(
-    policy: ReleasePolicy, given: dict[str, float | None], service: Service | None
-) -> tuple[Traffic, tuple[Known, ...]]:
-    """What is known of the traffic: what was given wins over what was observed, and that over what is assumed.
-
-    Raises:
-        UsageError: neither given nor observed how many requests there are.
-    """
-    observed = _observed(service) if service is not None else {}
-    assumed = {field.name: field.default for field in fields(Traffic)}
-    found: dict[str, Known] = {}
-    for name in _NUMBERS:
-        asked = given.get(name)
-        if asked is not None:
-            found[name] = Known(name, asked, "given")
-        elif name == "mirror_ratio":
-            found[name] = Known(name, policy.mirror_pct / 100, "policy")
-        elif name in observed:
-            found[name] = Known(name, observed[name], "observed")
-        elif name == "requests_per_s":
-            raise UsageError("how many requests a second are there? Say --requests-per-s, or name recorded evidence")
-        else:
-            found[name] = Known(name, float(str(assumed[name])), "assumed")
-    slices, told = _slices(policy.gates, service, found["disagreement_ratio"].value)
-    numbers: dict[str, Any] = {name: known.value for name, known in found.items()}
-    return Traffic(steps=(), slices=slices, **numbers), (*found.values(), *told)
-
-
-def _slices(
-    policy: GatePolicy, service: Service | None, disagreement: float
-) -> tuple[tuple[PlannedSlice, ...], list[Known]]:
-    """Those that the policy judges. Of one that no evidence shows only a usual share is assumed."""
-    observed = {part.name: part for part in service.pairing.slices} if service is not None else {}
-    slices, told = [], []
-    for part in policy.slices:
-        seen = observed.get(part.name)
-        planned = PlannedSlice(part.name, disagreement_ratio=disagreement)
-        if seen is not None:
-            planned = PlannedSlice(part.name, seen.share, seen.disagreement)
-        slices.append(planned)
-        told.append(Known(f"{SLICE} {part.name}", planned.share_ratio, "assumed" if seen is None else "observed"))
-    return tuple(slices), told
-
-
-def _observed(service: Service) -> dict[str, float]:
-    """Only what the evidence has something to say about. Rates of pairs are per mirrored request, as planned."""
-    pairing = service.pairing
-    found = {"requests_per_s": service.requests / service.seconds}
-    if service.stable_requests:
-        found["error_ratio"] = service.errors / service.stable_requests
-    if sum(service.latency_counts) and len(service.edges_ms) > 1:
-        median_ms, found["latency_spread"] = _latency(service)
-        found["latency_median_ms"] = median_ms
-    if pairing.per_request and service.mirrored:
-        captured = min(pairing.per_request / service.mirrored, 1.0)
-        found["disagreement_ratio"] = pairing.disagreement
-        found["label_ratio"] = captured * pairing.labelled
-        found["directed_ratio"] = captured * pairing.directed
-    if pairing.labelled or pairing.directed or service.live_labelled:
-        found["label_delay_s"] = service.label_delay_s
-    if len(pairing.chance_pairs) > 1:
-        changes = [
-            (pair.candidate.confidence - (pair.candidate.label == pair.truth))
-            - (pair.stable.confidence - (pair.stable.label == pair.truth))
-            for pair in pairing.chance_pairs
-        ]
-        found["gap_spread"] = float(np.std(changes))
-        found["brier_spread"] = float(np.std([p.candidate.brier - p.stable.brier for p in pairing.chance_pairs]))
-    return found
-
-
-def _latency(service: Service) -> tuple[float, float]:
-    """The median, and the standard deviation of the log, each answer in the middle of its bucket."""
-    edges = np.log(np.array(service.edges_ms))
-    middles = np.concatenate((edges, edges[-1:])) - (edges[1] - edges[0]) / 2
-    counts = np.array(service.latency_counts)
-    mean = np.average(middles, weights=counts)
-    spread = max(float(math.sqrt(np.average((middles - mean) ** 2, weights=counts))), 0.01)
-    reached = np.cumsum(counts)
-    return math.exp(middles[int(np.searchsorted(reached, reached[-1] / 2))]), spread
-
-
-# --- forecast ---------------------------------------------------------------------------------------------------------
 def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
     """The plan of one release under this policy and traffic (whose steps are filled in here)."""
     gates, shadow_s = _gates(policy, traffic)
-    required = [gate for gate in gates if _is_required(policy.gates, gate)]
+    required = [gate for gate in gates if gate.required]
     settled = [gate.pass_s for gate in required]
     promoted_s = None
     if all(seconds is not None for seconds in settled):
@@ -200,8 +100,8 @@ def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] =
 def _gates(policy: ReleasePolicy, traffic: Traffic) -> tuple[tuple[GatePlan, ...], float]:
     """Every gate's forecast, and how long shadow lasts: the gates of that stage must pass before any other begins."""
     alone = plan(policy.gates, replace(traffic, steps=(PlannedStep(0.0, policy.deadline_s),)))
-    shadow = [gate for gate in alone.gates if gate.stage is Stage.SHADOW]
-    waited_for = [gate for gate in shadow if _is_required(policy.gates, gate)]
+    shadow = [gate for gate in alone if gate.stage is Stage.SHADOW]
+    waited_for = [gate for gate in shadow if gate.required]
     lasts = [gate.pass_s if gate.pass_s is not None else policy.deadline_s for gate in waited_for]
     shadow_s = max(lasts, default=policy.deadline_s)  # with nothing to pass, a release does not leave it
     steps = [PlannedStep(0.0, shadow_s)]
@@ -212,20 +112,7 @@ def _gates(policy: ReleasePolicy, traffic: Traffic) -> tuple[tuple[GatePlan, ...
         steps.append(PlannedStep(step.weight_pct / 100, seconds))
         left -= seconds
     exposed = plan(policy.gates, replace(traffic, steps=tuple(steps)))
-    return (*shadow, *(gate for gate in exposed.gates if gate.stage is Stage.LIVE)), shadow_s
-
-
-def _is_required(policy: GatePolicy, gate: GatePlan) -> bool:
-    """Whether promotion waits for the gate."""
-    return next((part.required for name, part in _paired(policy) if name == gate.gate), True)
-
-
-def _paired(policy: GatePolicy) -> Iterator[tuple[str, PairedAccuracyPolicy]]:
-    """The accuracy gates of pairs, by name: the ones that a policy may leave out of what promotion waits for."""
-    if policy.accuracy_shadow is not None:
-        yield "accuracy.shadow", policy.accuracy_shadow
-    for part in policy.slices:
-        yield f"accuracy.shadow[{part.name}]", part.accuracy
+    return (*shadow, *(gate for gate in exposed if gate.stage is Stage.LIVE)), shadow_s
 
 
 def _least_seconds(step: Step, traffic: Traffic) -> float:
@@ -234,7 +121,7 @@ def _least_seconds(step: Step, traffic: Traffic) -> float:
 
 
 def _steps(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...], shadow_s: float) -> Iterator[StepPlan]:
-    open_gates = [gate for gate in gates if gate.stage is Stage.SHADOW and _is_required(policy.gates, gate)]
+    open_gates = [gate for gate in gates if gate.stage is Stage.SHADOW and gate.required]
     never = not open_gates or any(gate.pass_s is None for gate in open_gates)
     nothing = "never: no required gate judges shadow traffic"
     yield StepPlan("shadow", 0.0, None if never else shadow_s, _until(open_gates) or nothing)
@@ -242,7 +129,7 @@ def _steps(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...],
     for place, step in enumerate(policy.steps, start=1):
         seconds, until = _least_seconds(step, traffic), _why_so_long(step, traffic)
         if place == len(policy.steps):
-            live = [gate for gate in gates if gate.stage is Stage.LIVE]
+            live = [gate for gate in gates if gate.stage is Stage.LIVE and gate.required]
             ends = max((gate.pass_s if gate.pass_s is not None else math.inf for gate in live), default=0.0)
             if ends > at_s + seconds:
                 seconds, until = ends - at_s, _until(live)
@@ -274,22 +161,44 @@ def _ends(policy: GatePolicy, traffic: Traffic, gates: tuple[GatePlan, ...], *, 
     An equal candidate is rolled back with at most ``rollback_alpha``, one at a margin is promoted with at most
     ``promotion_alpha``: those are promises at any traffic. The rest follows from the forecasts.
     """
-    promoted = 0.0 if late else math.prod(gate.pass_chance for gate in gates if _is_required(policy, gate))
+    promoted = 0.0 if late else math.prod(gate.pass_chance for gate in gates if gate.required)
     back = min(policy.rollback_alpha, 1 - promoted)
     yield Ends("no change", promoted, back, 1 - promoted - back)
     for gate in gates:
-        back = gate.fail_chance
-        if gate.gate.startswith("errors") and _within_objective(policy, traffic):
-            slipped, name = promoted * (1 - back), f"at {gate.gate}'s margin (within its objective)"
-        else:
-            slipped, name = min(policy.promotion_alpha, promoted, 1 - back), f"as bad as {gate.gate}'s margin"
+        back, name = gate.fail_chance, f"as bad as {gate.gate}'s margin"
+        if gate.required and gate.gate.startswith("errors") and _within_objective(policy, traffic):
+            name = f"at {gate.gate}'s margin (within its objective)"
+        slipped = promoted * (1 - back)
+        if _is_excluded(gate, policy, traffic):
+            slipped = min(policy.promotion_alpha, promoted, 1 - back)
         yield Ends(name, slipped, back, 1 - slipped - back)
+
+
+def _is_excluded(gate: GatePlan, policy: GatePolicy, traffic: Traffic) -> bool:
+    """Whether a gate that promotion waits for has to exclude a candidate as bad as this one's margin."""
+    if gate.gate == "budget.burn":
+        return _burn_is_excluded(policy, traffic)
+    if gate.gate.startswith("errors"):
+        return not _within_objective(policy, traffic)
+    if gate.gate == "accuracy.live" and not gate.required:
+        live, shadow = policy.accuracy_live, policy.accuracy_shadow
+        return bool(live and shadow and shadow.required and shadow.margin_points <= live.margin_points)
+    return gate.required
 
 
 def _within_objective(policy: GatePolicy, traffic: Traffic) -> bool:
     """Whether errors grown to the margin still meet the absolute objective, which certifies as well as a comparison."""
     live = policy.errors_live
     return live is not None and traffic.error_ratio * live.margin_ratio < live.error_ratio_max
+
+
+def _burn_is_excluded(policy: GatePolicy, traffic: Traffic) -> bool:
+    """``errors.live`` has to exclude what is beyond both its margin and its objective."""
+    live, burn = policy.errors_live, policy.budget
+    if live is None or burn is None:
+        return False
+    burning = (1 - burn.objective_ratio) * burn.rollback_burn
+    return burning >= max(traffic.error_ratio * live.margin_ratio, live.error_ratio_max)
 
 
 # --- what would help --------------------------------------------------------------------------------------------------
@@ -300,7 +209,7 @@ _LONGER: Final = (1.5, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0)
 
 def _troubles(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...]) -> Iterator[Trouble]:
     for gate in gates:
-        if _is_required(policy.gates, gate) and (gate.pass_s is None or gate.pass_chance < LIKELY):
+        if gate.required and (gate.pass_s is None or gate.pass_chance < LIKELY):
             kinds = _changes(gate, policy, traffic)
             found = (_smallest(gate.gate, kind) for kind in kinds)
             yield Trouble(gate.gate, tuple(remedy for remedy in found if remedy is not None))
@@ -318,10 +227,12 @@ def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
 
 def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Iterator[Changed]]:
     """Kinds of changes that this gate would profit from, each from small to large."""
-    if gate.gate == "accuracy.shadow":
+    if gate.gate.startswith("accuracy.shadow"):
         yield _directed(policy, traffic)
-    if gate.gate in ("accuracy.shadow", "calibration.shadow"):
+    if gate.gate.startswith("accuracy.shadow") or gate.gate == "calibration.shadow":
         yield _labels(policy, traffic)
+    if gate.gate == "accuracy.live":
+        yield _live_labels(policy, traffic)
     if gate.stage is Stage.SHADOW or gate.gate.startswith("errors"):
         yield _mirror(policy, traffic)
     if gate.stage is Stage.LIVE:
@@ -333,6 +244,7 @@ def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: Traffic) -> Iterato
 
 _MARGINS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "accuracy.shadow": (("accuracy_shadow", "margin_points"),),
+    "accuracy.live": (("accuracy_live", "margin_points"),),
     "calibration.shadow": (("calibration_shadow", "margin_gap"),),
     "errors.shadow": (("errors_shadow", "error_ratio_max"), ("errors_shadow", "margin_ratio")),
     "errors.live": (("errors_live", "error_ratio_max"), ("errors_live", "margin_ratio")),
@@ -347,10 +259,19 @@ def _directed(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
             yield f"label {100 * share:g} % of the disagreements", policy, replace(traffic, directed_ratio=share)
 
 
+_LABELLED: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
 def _labels(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
-    for share in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
+    for share in _LABELLED:
         if share > traffic.label_ratio:
             yield f"label {100 * share:g} % of the requests by chance", policy, replace(traffic, label_ratio=share)
+
+
+def _live_labels(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    for share in _LABELLED:
+        if share > traffic.live_label_ratio:
+            yield f"label {100 * share:g} % of the live answers", policy, replace(traffic, live_label_ratio=share)
 
 
 def _mirror(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:

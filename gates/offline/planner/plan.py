@@ -1,7 +1,7 @@
 """Before a release starts: how long will each gate need, and which one cannot settle by the deadline?
 
 For two candidates, one that changes nothing and one that is as bad as the margin of the gate, the growth of the
-evidence follows from the traffic (`gates.planner_evidence`). Plans are forecasts: they decide nothing.
+evidence follows from the traffic (`races`). Plans are forecasts: they decide nothing.
 """
 
 import math
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from scipy.special import pdtrc
 
-from gates.offline.planner_evidence import Minimum, PlannedSlice, PlannedStep, Proof, Race, Traffic, races
+from gates.offline.planner.race import Minimum, Proof, Race
+from gates.offline.planner.races import races
+from gates.offline.planner.traffic import PlannedStep, Traffic
 from gates.policy import GatePolicy
 from gates.stats.growth import Stretch, chance_to_cross, deciding, until
 from gates.verdict import Stage
-
-__all__ = ["GatePlan", "Plan", "PlannedSlice", "PlannedStep", "Traffic", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,50 +27,20 @@ class GatePlan:
 
     gate: str
     stage: Stage
+    required: bool  # whether promotion waits for it
     pass_s: float | None  # for a candidate that changes nothing
     pass_chance: float  # by the deadline, for that candidate
     fail_s: float | None  # for a candidate as bad as the margin
     fail_chance: float  # by the deadline, for that candidate
     advice: str  # what would settle it sooner; empty where nothing need change
 
-    @property
-    def settles(self) -> bool:
-        return self.pass_s is not None
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The forecast of a release. Chances of its ends, for a candidate that changes nothing."""
-
-    gates: tuple[GatePlan, ...]
-    step_s: tuple[float | None, ...]  # when the gates that end the step have settled: shadow's, then the live ones
-    promoted_chance: float
-    rolled_back_chance_max: float
-
-    @property
-    def held_chance(self) -> float:
-        return max(0.0, 1 - self.promoted_chance - self.rolled_back_chance_max)
-
-
-def plan(policy: GatePolicy, traffic: Traffic) -> Plan:
+def plan(policy: GatePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
     """The forecast for one release; every gate of the policy that can pass by a test of its own has an entry.
 
-    Not planned: what no test decides (drift, limits, experiment), and ``accuracy.live`` and ``budget.burn``, for which
-    a promotion does not wait by default.
+    Not planned is what no test decides: drift, limits, experiment.
     """
-    gates = tuple(_forecast(race, traffic) for race in races(policy, traffic))
-    by_stage = [[gate.pass_s for gate in gates if gate.stage is stage] for stage in (Stage.SHADOW, Stage.LIVE)]
-    return Plan(
-        gates=gates,
-        step_s=tuple(_latest(times) for times in by_stage),
-        promoted_chance=math.prod(gate.pass_chance for gate in gates),
-        rolled_back_chance_max=policy.rollback_alpha,
-    )
-
-
-def _latest(times: Sequence[float | None]) -> float | None:
-    known = [time for time in times if time is not None]
-    return max(known, default=0.0) if len(known) == len(times) else None
+    return tuple(_forecast(race, traffic) for race in races(policy, traffic))
 
 
 Chance = Callable[[float], float]
@@ -80,12 +50,15 @@ Chance = Callable[[float], float]
 def _forecast(race: Race, traffic: Traffic) -> GatePlan:
     passed = _all([*(_any(group, traffic) for group in race.safe), _enough(race.safe_samples, traffic)])
     failed: Chance = _never
-    if race.harm is not None:
-        failed = _all([_reached(race.harm, traffic), _enough(race.harm_samples, traffic)])
+    if race.harm:
+        failed = _all([*(_reached(proof, traffic) for proof in race.harm), _enough(race.harm_samples, traffic)])
+    if race.harm_at_guard:
+        failed = _measured(failed, race.harm_samples, traffic)
     pass_chance = passed(traffic.deadline_s)
     return GatePlan(
         gate=race.gate,
         stage=race.stage,
+        required=race.required,
         pass_s=_median(passed, traffic.deadline_s),
         pass_chance=pass_chance,
         fail_s=_median(failed, traffic.deadline_s),
@@ -130,17 +103,43 @@ def _reached(proof: Proof, traffic: Traffic) -> Chance:
 
 def _enough(minimum: Minimum, traffic: Traffic) -> Chance:
     """That the least number of samples has come (Poisson)."""
+    if minimum.least <= 0:
+        return lambda _seconds: 1.0
+    seen = _samples(minimum, traffic)
+    return lambda seconds: float(pdtrc(math.ceil(minimum.least) - 1, seen(seconds)))
+
+
+def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
+    """That at one look there is evidence and the estimate, which wanders around the guard, is not below it.
+
+    A walk without drift stays below its start from one time to another with the arcsine law's chance, half of it on
+    this side (Feller 1968, chapter III). What makes evidence raises the estimate: both are taken to come together.
+    """
+    first_s = _median(failed, traffic.deadline_s)
+    if first_s is None:
+        return failed
+    seen = _samples(minimum, traffic)
+
+    def chance(seconds: float) -> float:
+        before = seen(first_s) / max(seen(seconds), seen(first_s))
+        return min(failed(seconds), 1 - math.asin(math.sqrt(before)) / math.pi)
+
+    return chance
+
+
+def _samples(minimum: Minimum, traffic: Traffic) -> Callable[[float], float]:
+    """How many are expected to have come."""
     spans = list(_spans(traffic, labelled=minimum.labelled))
     delay_s = _delay_s(traffic, labelled=minimum.labelled)
 
-    def chance(seconds: float) -> float:
-        left, seen = seconds - delay_s, 0.0
+    def seen(seconds: float) -> float:
+        left, total = seconds - delay_s, 0.0
         for step, lasts in spans:
-            seen += minimum.rate(step) * max(min(lasts, left), 0.0)
+            total += minimum.rate(step) * max(min(lasts, left), 0.0)
             left -= lasts
-        return 1.0 if minimum.least <= 0 else float(pdtrc(math.ceil(minimum.least) - 1, seen))
+        return total
 
-    return chance
+    return seen
 
 
 def _delay_s(traffic: Traffic, *, labelled: bool) -> float:

@@ -1,0 +1,1 @@
+"""`serin plan`: the forecasts of the gates, put on the way that a release goes."""

@@ -1,0 +1,114 @@
+"""What is known of the traffic of a release to come: given, observed in evidence, said by the policy, or assumed."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+
+from controller.core.policy import ReleasePolicy
+from controller.errors import UsageError
+from gates.offline.backtest_service import Service
+from gates.offline.planner.traffic import PlannedSlice, Traffic
+from gates.policy import GatePolicy
+
+SLICE: Final = "slice"
+"""Begins the name of a number that is a slice's share of the requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One number about the traffic, and where it comes from: given, observed, the policy, or assumed."""
+
+    name: str
+    value: float
+    source: str
+
+
+_NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices"))
+
+
+def traffic_known(
+    policy: ReleasePolicy, given: dict[str, float | None], service: Service | None
+) -> tuple[Traffic, tuple[Known, ...]]:
+    """What is known of the traffic: what was given wins over what was observed, and that over what is assumed.
+
+    Raises:
+        UsageError: neither given nor observed how many requests there are.
+    """
+    observed = _observed(service) if service is not None else {}
+    assumed = {field.name: field.default for field in fields(Traffic)}
+    found: dict[str, Known] = {}
+    for name in _NUMBERS:
+        asked = given.get(name)
+        if asked is not None:
+            found[name] = Known(name, asked, "given")
+        elif name == "mirror_ratio":
+            found[name] = Known(name, policy.mirror_pct / 100, "policy")
+        elif name in observed:
+            found[name] = Known(name, observed[name], "observed")
+        elif name == "requests_per_s":
+            raise UsageError("how many requests a second are there? Say --requests-per-s, or name recorded evidence")
+        elif name == "live_label_ratio":  # labels of live answers and of pairs come from the same people
+            found[name] = Known(name, found["label_ratio"].value, "assumed")
+        else:
+            found[name] = Known(name, float(str(assumed[name])), "assumed")
+    slices, told = _slices(policy.gates, service, found["disagreement_ratio"].value)
+    numbers: dict[str, Any] = {name: known.value for name, known in found.items()}
+    return Traffic(steps=(), slices=slices, **numbers), (*found.values(), *told)
+
+
+def _slices(
+    policy: GatePolicy, service: Service | None, disagreement: float
+) -> tuple[tuple[PlannedSlice, ...], list[Known]]:
+    """Those that the policy judges. Of one that no evidence shows only a usual share is assumed."""
+    observed = {part.name: part for part in service.pairing.slices} if service is not None else {}
+    slices, told = [], []
+    for part in policy.slices:
+        seen = observed.get(part.name)
+        planned = PlannedSlice(part.name, disagreement_ratio=disagreement)
+        if seen is not None:
+            planned = PlannedSlice(part.name, seen.share, seen.disagreement)
+        slices.append(planned)
+        told.append(Known(f"{SLICE} {part.name}", planned.share_ratio, "assumed" if seen is None else "observed"))
+    return tuple(slices), told
+
+
+def _observed(service: Service) -> dict[str, float]:
+    """Only what the evidence has something to say about. Rates of pairs are per mirrored request, as planned."""
+    pairing = service.pairing
+    found = {"requests_per_s": service.requests / service.seconds}
+    if service.stable_requests:
+        found["error_ratio"] = service.errors / service.stable_requests
+    if sum(service.latency_counts) and len(service.edges_ms) > 1:
+        median_ms, found["latency_spread"] = _latency(service)
+        found["latency_median_ms"] = median_ms
+    if pairing.per_request and service.mirrored:
+        captured = min(pairing.per_request / service.mirrored, 1.0)
+        found["disagreement_ratio"] = pairing.disagreement
+        found["label_ratio"] = captured * pairing.labelled
+        found["directed_ratio"] = captured * pairing.directed
+    if pairing.labelled or pairing.directed or service.live_labelled:
+        found["label_delay_s"] = service.label_delay_s
+    if service.live_labelled:
+        found["live_label_ratio"], found["wrong_ratio"] = service.live_labelled, service.live_wrong
+    if len(pairing.chance_pairs) > 1:
+        changes = [
+            (pair.candidate.confidence - (pair.candidate.label == pair.truth))
+            - (pair.stable.confidence - (pair.stable.label == pair.truth))
+            for pair in pairing.chance_pairs
+        ]
+        found["gap_spread"] = float(np.std(changes))
+        found["brier_spread"] = float(np.std([p.candidate.brier - p.stable.brier for p in pairing.chance_pairs]))
+    return found
+
+
+def _latency(service: Service) -> tuple[float, float]:
+    """The median, and the standard deviation of the log, each answer in the middle of its bucket."""
+    edges = np.log(np.array(service.edges_ms))
+    middles = np.concatenate((edges, edges[-1:])) - (edges[1] - edges[0]) / 2
+    counts = np.array(service.latency_counts)
+    mean = np.average(middles, weights=counts)
+    spread = max(float(math.sqrt(np.average((middles - mean) ** 2, weights=counts))), 0.01)
+    reached = np.cumsum(counts)
+    return math.exp(middles[int(np.searchsorted(reached, reached[-1] / 2))]), spread

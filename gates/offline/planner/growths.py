@@ -1,0 +1,53 @@
+"""How fast the evidence of each kind of test grows: one growth for each of its bets, from events per second."""
+
+import math
+from collections.abc import Sequence
+
+from gates.stats.difference import DifferenceTest
+from gates.stats.growth import NONE, Growth, walk
+from gates.stats.share import ShareTest
+
+_NEVER = 1e-300  # a probability in whose place a logarithm needs a number
+
+
+def of_ratio(
+    candidate_s: float, stable_s: float, share: float, null: float, alternatives: Sequence[float]
+) -> list[Growth]:
+    """Of F1, from events per second of each version and the candidate's share of the requests compared."""
+    if not 0 < share < 1:
+        return [NONE for _ in alternatives]
+    found = []
+    for ratio in alternatives:
+        other = -math.log((1 + (ratio - 1) * share) / (1 + (null - 1) * share))
+        found.append(walk(((candidate_s, math.log(ratio / null) + other), (stable_s, other))))
+    return found
+
+
+def of_share(trials_s: float, share: float, test: ShareTest) -> list[Growth]:
+    """Of the evidence about one share, from trials per second and what the share truly is."""
+    return [
+        walk(
+            (
+                (trials_s * (1 - share), math.log1p(-guess) - math.log1p(-test.null)),
+                (trials_s * share, math.log(max(guess, _NEVER) / test.null)),
+            )
+        )
+        for guess in test.alternatives
+    ]
+
+
+def of_difference(candidate_s: float, stable_s: float, share: float, test: DifferenceTest) -> list[Growth]:
+    """Of the certificate of a difference, from trials per second of each version, whose shares are alike."""
+    if not candidate_s or not stable_s:
+        return [NONE for _ in test.guesses]
+    found = []
+    for guess in test.guesses:
+        own, others = test.bet(share, guess, candidate_s, stable_s)
+        chances = ((candidate_s, own), (stable_s, others))
+        found.append(walk((rate * part, size) for rate, bet in chances for part, size in _sizes(share, bet)))
+    return found
+
+
+def _sizes(share: float, bet: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+    """The chance and the jump of an event, and of none."""
+    return (share, bet[0]), (1 - share, bet[1])
