@@ -20,11 +20,17 @@ _NEVER = "not in time"
 
 
 def _table(*columns: str) -> Table:
-    """The first column is text, the others are numbers."""
+    """The first column is text, the others are numbers. Fits on 80 columns by headers of two lines: no number wraps."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
+        table.add_column(column, justify="right" if place else "left", vertical="bottom", no_wrap=True)
     return table
+
+
+def _in_words(table: Table) -> None:
+    """The last column holds words, which wrap."""
+    table.columns[-1].justify = "left"
+    table.columns[-1].no_wrap = False
 
 
 def _row(table: Table, *cells: str) -> None:
@@ -39,11 +45,10 @@ def _section(title: str, *parts: RenderableType) -> RenderableType:
 # --- backtest ---------------------------------------------------------------------------------------------------------
 def backtest_table(found: Backtest, service: Service, policy: ReleasePolicy) -> RenderableType:
     """What was found, scenario by scenario, and the two rates that matter in words."""
-    table = _table("candidate", "promoted", "rolled back", "not proven", "median", "90 %", "blamed")
-    table.columns[-1].justify = "left"
+    table = _table("candidate", "promoted", "rolled\nback", "not\nproven", "median", "90 %")
     for row in found.found:
         if not row.scenario.skipped:
-            _row(table, row.scenario.name, *_shares(row), *_times(row), _blamed(row))
+            _row(table, row.scenario.name, *_shares(row), *_times(row))
     return Group(
         _section(f"{policy.model}: {_seen(service)}", Text(_played(found, policy))),
         table,
@@ -79,10 +84,6 @@ def _times(row: Found) -> tuple[str, str]:
     return (figure(None), figure(None)) if times is None else (duration(times[1]), duration(times[2]))
 
 
-def _blamed(row: Found) -> str:
-    return ", ".join(f"{gate} {count}" for gate, count in row.blamed)
-
-
 def _notes(found: Backtest, policy: ReleasePolicy) -> Iterator[str]:
     for row in found.found:
         if row.scenario.name == "equal":
@@ -90,6 +91,9 @@ def _notes(found: Backtest, policy: ReleasePolicy) -> Iterator[str]:
             yield f"False alarms: {_rate(row.rolled_back)} equal candidates rolled back; {allowed}."
         elif row.scenario.harmful and not row.scenario.skipped:
             yield f"Missed, {row.scenario.name}: {_rate(row.promoted)} promoted{_median(row)}."
+    for row in found.found:
+        if row.blamed:
+            yield f"Blamed, {row.scenario.name}: {', '.join(f'{gate} {count}' for gate, count in row.blamed)}."
     for row in found.found:
         if row.scenario.skipped:
             yield f"Not played, {row.scenario.name}: {row.scenario.skipped}."
@@ -130,7 +134,7 @@ def plan_table(found: ReleasePlan) -> RenderableType:
 def _traffic(found: ReleasePlan) -> RenderableType:
     table = _table("", "", "")
     table.show_header = False
-    table.columns[2].justify = "left"
+    _in_words(table)
     for known in found.traffic:
         _row(table, _TRAFFIC_WORDS.get(known.name, f"requests in {known.name}"), _amount(known), known.source)
     return table
@@ -165,7 +169,7 @@ def _amount(known: Known) -> str:
 
 def _steps(found: ReleasePlan) -> RenderableType:
     table = _table("step", "share", "lasts", "until")
-    table.columns[3].justify = "left"
+    _in_words(table)
     for step in found.steps:
         _row(table, step.name, _share(step), _when(step.seconds), step.until)
     return table
@@ -183,7 +187,8 @@ def _promoted(found: ReleasePlan) -> str:
 
 
 def _gates(found: ReleasePlan) -> RenderableType:
-    table = _table("gate", "no change: passes after", "chance in time", "at its margin: fails after", "chance in time")
+    in_time = "chance\nin time"
+    table = _table("gate", "no change:\npasses after", in_time, "at its margin:\nfails after", in_time)
     for gate in found.gates:
         _row(table, gate.gate if gate.required else f"{gate.gate} *", *_forecast(gate))
     return table
@@ -197,7 +202,7 @@ def _forecast(gate: GatePlan) -> tuple[str, str, str, str]:
 
 
 def _ends(found: ReleasePlan) -> RenderableType:
-    table = _table("candidate", "promoted", "rolled back", "not proven")
+    table = _table("candidate", "promoted", "rolled\nback", "not\nproven")
     for ends in found.ends:
         _row(table, ends.candidate, *map(_chance, (ends.promoted, ends.rolled_back, ends.not_proven)))
     return table

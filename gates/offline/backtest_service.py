@@ -6,7 +6,7 @@ stable version did counts, and a pair is kept together with its mirror image.
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gates.checks import METRICS, problems
@@ -182,13 +182,39 @@ def _mirrored(looks: Sequence[Look]) -> float:
 
 
 def _label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
-    """From the first answers to the first labels of answers, the median over the releases."""
-    delays = []
-    for looks in releases:
-        labelled = [look.window.end_s for look in looks if look.pairs or _sum_labels([look.stable_labels]).labelled]
-        if labelled:
-            delays.append(max(labelled[0] - looks[0].window.end_s, 0.0))
-    return statistics.median(delays) if delays else 0.0
+    """From the first pair to the first labelled one, the median over the releases.
+
+    Live labels tell it only where nothing is paired: among them are those of answers from before the release.
+    """
+    if any(look.pairs for looks in releases for look in looks):
+        delays = [_from_to(looks, _is_paired, _has_pairs) for looks in releases]
+    else:
+        delays = [_from_to(looks, _is_answered, _is_labelled) for looks in releases]
+    known = [delay for delay in delays if delay is not None]
+    return statistics.median(known) if known else 0.0
+
+
+def _from_to(looks: Iterable[Look], begun: Callable[[Look], bool], ended: Callable[[Look], bool]) -> float | None:
+    """Seconds between the first looks that show the one and the other; ``None`` where one of them never comes."""
+    shown = list(looks)
+    first, last = (next((look.window.end_s for look in shown if is_so(look)), None) for is_so in (begun, ended))
+    return None if first is None or last is None else max(last - first, 0.0)
+
+
+def _is_paired(look: Look) -> bool:
+    return _completed(look) > 0
+
+
+def _has_pairs(look: Look) -> bool:
+    return bool(look.pairs)
+
+
+def _is_answered(look: Look) -> bool:
+    return look.stable is not None and look.stable.requests > 0
+
+
+def _is_labelled(look: Look) -> bool:
+    return look.stable_labels is not None and look.stable_labels.labelled > 0
 
 
 def _pairing(releases: Sequence[Sequence[Look]], delay_s: float, requests: int) -> Pairing:
@@ -204,7 +230,7 @@ def _pairing(releases: Sequence[Sequence[Look]], delay_s: float, requests: int) 
     completed = agreed + disagreed
     # Of the answers of the last minutes the labels were still to come: they are no measure of how many get one.
     due = [look for looks in releases for look in looks if look.window.end_s <= looks[-1].window.end_s - delay_s]
-    due_share = _ratio(sum(map(_completed, due)), sum(map(_completed, looks)))
+    due_share = _ratio(sum(map(_completed, due)), sum(map(_completed, looks))) or 1.0
     return Pairing(
         counted=counted,
         per_request=min(_ratio(completed, requests), 1.0),

@@ -253,6 +253,31 @@ def test_labels_are_late_in_the_simulation_as_in_the_record() -> None:
     assert all(seen.pairs for seen in found[10:])
 
 
+def test_the_delay_of_labels_is_from_answers_and_not_from_the_start() -> None:
+    """A release that waits for its first request, with labels of older answers coming in from its first look on."""
+    looks = recorded()
+    idle = ArmCounts(0, 0, (0,) * (len(EDGES_MS) + 1))
+    late = [
+        replace(
+            seen,
+            stable=seen.stable if i >= 5 else idle,
+            shadow=seen.shadow if i >= 5 else idle,
+            pairs=seen.pairs if i >= 8 else (),
+            pairs_agreed=seen.pairs_agreed if i >= 5 else 0,
+            pairs_disagreed=seen.pairs_disagreed if i >= 5 else 0,
+            stable_labels=LabelCounts(10, 1),
+        )
+        for i, seen in enumerate(looks)
+    ]
+    assert observe([late]).label_delay_s == 180
+    assert observe([late]).pairing.labelled == pytest.approx(observe([looks]).pairing.labelled, rel=0.05)
+
+
+def test_a_record_shorter_than_the_delay_still_tells_that_there_are_labels() -> None:
+    looks = [replace(seen, pairs=seen.pairs if i == 9 else ()) for i, seen in enumerate(recorded(looks=10))]
+    assert observe([looks]).pairing.labelled > 0
+
+
 def test_without_counts_of_pairs_every_mirrored_request_is_one() -> None:
     looks = [replace(s, pairs_agreed=0, pairs_disagreed=0) for s in recorded()]
     service = observe([looks])
