@@ -22,7 +22,7 @@ from gates.outcome import Outcome, combine
 from gates.policy import GatePolicy
 from gates.verdict import Stage, Verdict
 from serving.package.artifact import ArtifactError
-from suites.cases import Case, SuiteError, load
+from suites.cases import Case, SuiteError, cases_of, load
 from suites.runner import run
 
 SCHEMA: Final = "serin.gate/v1"
@@ -145,12 +145,9 @@ def run_gate(question: Question, world: World) -> GateResult:
 
 
 def _cases(suites: Sequence[Path]) -> tuple[Case, ...]:
-    """All suites' cases. Ids must differ within a file; two files may use the same, so the file's name goes before."""
     if not suites:
         raise UsageError("a suite is needed: --suite FILE")
-    if len(suites) == 1:
-        return load(suites[0])
-    return tuple(Case(f"{path.name}:{c.id}", c.text, c.label, c.slices) for path in suites for c in load(path))
+    return cases_of([load(path) for path in suites])
 
 
 def _ask(model: str, cases: Sequence[Case], world: World) -> tuple[SuiteResult, ...]:

@@ -1,4 +1,4 @@
-"""Recorded evidence, judged again: the very same panel of gates, look by look, with nothing else of Serin running."""
+"""Recorded evidence, judged again: the very same gates, suites first, then look by look, with nothing else running."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,19 @@ from typing import Final
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
-from controller.evidence import RecordedLook, compact_json
+from controller.evidence import Evidence, RecordedLook, RecordedSuites
 from controller.report.words import listed, utc
+from controller.strict_json import compact_json, shown
 from gates.codec import encode
+from gates.offline.suite import GATES, unusable
+from gates.offline.suite_replay import judge_suite_evidence
 from gates.outcome import Outcome, combine
 from gates.panel import Panel
-from gates.verdict import Verdict, Window
+from gates.suite_evidence import SuiteFile
+from gates.verdict import Stage, Verdict, Window
 
 SCHEMA: Final = "serin.judgement/v1"
+SUITES_SCHEMA: Final = "serin.judgement.suites/v1"
 _CALENDAR_ENDS_S: Final = 253_402_300_800.0  # of the year 9999; evidence may count its seconds from anywhere
 
 
@@ -29,6 +34,66 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SuitesJudgement:
+    """What the gates said of the suites. ``run`` 0: the policy names suites, and the evidence holds none."""
+
+    release: str
+    run: int
+    at_s: float | None
+    files: tuple[SuiteFile, ...]
+    beside_stable: bool | None
+    outcome: Outcome
+    verdicts: tuple[Verdict, ...]
+
+
+def only_release(evidence: Evidence) -> None:
+    """Raises UsageError where the evidence is of more than one release."""
+    if len(evidence.releases) > 1:
+        names = listed(release or "a release without a name" for release in evidence.releases)
+        raise UsageError(f"the evidence is of {len(evidence.releases)} releases, {names}: judge one at a time")
+
+
+# --- suites -----------------------------------------------------------------------------------------------------------
+def judge_suites(policy: ReleasePolicy, evidence: Evidence) -> Iterator[SuitesJudgement]:
+    """Judge each run of the suites, as it was judged in the release; the last one counts.
+
+    Where the policy names suites and the evidence holds looks alone, what they would say is open: never a pass.
+
+    Raises:
+        UsageError: the evidence is of more than one release.
+    """
+    only_release(evidence)
+    if not evidence.suites and evidence.looks and policy.suites:
+        yield _not_recorded(policy, evidence.releases[0])
+    last_run = 0
+    for recorded in evidence.suites:
+        yield _suites_judged(policy, recorded, last_run)
+        last_run = max(last_run, recorded.run)
+
+
+def _suites_judged(policy: ReleasePolicy, recorded: RecordedSuites, last_run: int) -> SuitesJudgement:
+    suites = recorded.suites
+    if recorded.run > last_run:
+        verdicts = judge_suite_evidence(suites, policy.gates)
+    else:
+        problem = "was judged already" if recorded.run == last_run else f"comes after run {last_run}"
+        verdicts = unusable(f"run: run {recorded.run} {problem}", samples=len(suites.case_ids))
+    outcome = combine(verdict.outcome for verdict in verdicts)
+    beside_stable = suites.stable is not None
+    return SuitesJudgement(
+        recorded.release, recorded.run, recorded.at_s, suites.files, beside_stable, outcome, verdicts
+    )
+
+
+def _not_recorded(policy: ReleasePolicy, release: str) -> SuitesJudgement:
+    names = listed(name.rsplit("/", 1)[-1] for name in policy.suites)
+    reason = f"The policy names {names}, and this evidence holds no answers to suites: look lines alone settle nothing."
+    verdicts = tuple(Verdict(gate, Stage.SUITE, Outcome.INCONCLUSIVE, reason) for gate in GATES)
+    return SuitesJudgement(release, 0, None, (), None, Outcome.INCONCLUSIVE, verdicts)
+
+
+# --- looks ------------------------------------------------------------------------------------------------------------
 def judge(
     policy: ReleasePolicy, looks: Sequence[RecordedLook], *, deadline_s: float | None = None
 ) -> Iterator[Judgement]:
@@ -40,10 +105,7 @@ def judge(
     Raises:
         UsageError: the looks are of more than one release.
     """
-    releases = list(dict.fromkeys(recorded.release for recorded in looks))
-    if len(releases) > 1:
-        names = listed(release or "a release without a name" for release in releases)
-        raise UsageError(f"the evidence is of {len(releases)} releases, {names}: judge one at a time")
+    only_release(Evidence(tuple(looks)))
     return _judged(policy, looks, deadline_s)
 
 
@@ -66,16 +128,28 @@ def deadline_of(policy: ReleasePolicy, first: RecordedLook, asked_s: float | Non
     return first.look.window.start_s + (policy.deadline_s if asked_s is None else asked_s)
 
 
-def as_json(judgement: Judgement) -> str:
+# --- told -------------------------------------------------------------------------------------------------------------
+def as_json(judgement: Judgement | SuitesJudgement) -> str:
     """One line of JSON."""
-    return compact_json({"schema": SCHEMA} | encode(judgement))
+    schema = SCHEMA if isinstance(judgement, Judgement) else SUITES_SCHEMA
+    return compact_json({"schema": schema} | encode(judgement))
 
 
-def as_text(judgement: Judgement) -> str:
+def as_text(judgement: Judgement | SuitesJudgement) -> str:
     """A heading and a line for each verdict."""
-    share = f"{100 * judgement.candidate_share:g} %" if judgement.candidate_share else "shadow"
-    head = f"look {judgement.sequence}  {_time(judgement.window.end_s)}  {share}  {judgement.outcome}"
-    return "\n".join([head, *map(_line, judgement.verdicts)])
+    return "\n".join([_head(judgement), *map(_line, judgement.verdicts)])
+
+
+def _head(judgement: Judgement | SuitesJudgement) -> str:
+    if isinstance(judgement, Judgement):
+        share = f"{100 * judgement.candidate_share:g} %" if judgement.candidate_share else "shadow"
+        return f"look {judgement.sequence}  {_time(judgement.window.end_s)}  {share}  {judgement.outcome}"
+    if not judgement.run:
+        return f"suites  not recorded  {judgement.outcome}"
+    at = _time(judgement.at_s) if judgement.at_s is not None else "at a time not recorded"
+    files = listed(f"{shown(f.name)} ({f.cases:,} cases, {shown(f.sha256)[:12]})" for f in judgement.files)
+    beside = "  beside stable" if judgement.beside_stable else ""
+    return f"suites  {at}  {files}{beside}  {judgement.outcome}"
 
 
 def _time(at_s: float) -> str:
@@ -87,15 +161,26 @@ def _line(verdict: Verdict) -> str:
     return f"  {outcome:<15} {verdict.gate}: {verdict.reason}"
 
 
-def conclusion(last: Judgement | None) -> tuple[Outcome, str]:
-    """The outcome after the last look, and a sentence that names the gates behind it. The panel keeps failures."""
-    if last is None:
+def conclusion(suites: SuitesJudgement | None, last: Judgement | None) -> tuple[Outcome, str]:
+    """The outcome after the last run of the suites and the last look, and a sentence that names the gates behind it.
+
+    The panel keeps failures. Suites alone promote a first version; what was compared with stable needs looks, too.
+    """
+    judged: list[SuitesJudgement | Judgement] = [found for found in (suites, last) if found is not None]
+    if not judged:
         return Outcome.INCONCLUSIVE, "No look: nothing was judged."
-    gates = listed(v.gate for v in last.verdicts if v.outcome is last.outcome and not v.advisory)
+    outcome = combine(found.outcome for found in judged)
+    if last is None and suites is not None and suites.beside_stable and outcome is Outcome.PASS:
+        return (
+            Outcome.INCONCLUSIVE,
+            "After the suites: inconclusive, they passed, and no look at traffic is recorded.",
+        )
+    gates = listed(v.gate for found in judged for v in found.verdicts if v.outcome is outcome and not v.advisory)
     words = {
         Outcome.PASS: "every required gate passed",
         Outcome.FAIL: f"failed by {gates}",
         Outcome.INCONCLUSIVE: f"not settled: {gates or 'no gate of the policy judges traffic'}",
         Outcome.ERROR: f"could not be judged by {gates}",
     }
-    return last.outcome, f"After look {last.sequence}: {last.outcome}, {words[last.outcome]}."
+    when = "the suites" if last is None else f"look {last.sequence}"
+    return outcome, f"After {when}: {outcome}, {words[outcome]}."

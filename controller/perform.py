@@ -52,9 +52,10 @@ from controller.ports import (
 )
 from controller.preflight import judge_replica, package_refused
 from gates.checks import METRICS
-from gates.offline.suite import judge_suite
+from gates.offline.suite_replay import as_evidence, judge_suite_evidence
+from gates.suite_evidence import SuiteFile
 from serving.package.artifact import ArtifactError, Manifest
-from suites.cases import SuiteError, load
+from suites.cases import SuiteError, cases_of, load
 from suites.runner import run
 
 log = logging.getLogger(__name__)
@@ -155,19 +156,19 @@ class Performer:
     def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
         if not action.suites:
             return
-        cases = [case for suite in action.suites for case in load(Path(suite))]
+        suites = [load(Path(suite)) for suite in action.suites]
+        cases = cases_of(suites)
         candidate = self._url(release.model, action.candidate)
         baseline = self._url(release.model, action.baseline) if action.baseline else None
         if candidate is None or (action.baseline is not None and baseline is None):
             return
         ask = self._world.replicas.probabilities
-        yield SuitesRun(
-            judge_suite(
-                run(cases, lambda texts: ask(candidate, texts)),
-                run(cases, lambda texts: ask(baseline, texts)) if baseline is not None else None,
-                release.policy.gates,
-            )
+        evidence = as_evidence(
+            [SuiteFile(suite.name, suite.sha256, len(suite.cases)) for suite in suites],
+            run(cases, lambda texts: ask(candidate, texts)),
+            run(cases, lambda texts: ask(baseline, texts)) if baseline is not None else None,
         )
+        yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
 
     def _url(self, model: str, version: Version) -> str | None:
         status = self._world.deployments.status(model).get(version.number)

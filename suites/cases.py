@@ -1,6 +1,8 @@
 """The file format of a suite: JSON Lines, one labelled case a line."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,31 @@ class Case:
     slices: tuple[str, ...] = ()
 
 
-def load(path: Path) -> tuple[Case, ...]:
-    """Every case of the file, in order.
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A file of cases as it was read: ``sha256`` is that of its bytes."""
+
+    name: str
+    sha256: str
+    cases: tuple[Case, ...]
+
+
+def cases_of(suites: Sequence[Suite]) -> tuple[Case, ...]:
+    """All suites' cases. Ids differ within a file; two files may use the same, so the file's name goes before."""
+    if len(suites) == 1:
+        return suites[0].cases
+    return tuple(Case(f"{suite.name}:{c.id}", c.text, c.label, c.slices) for suite in suites for c in suite.cases)
+
+
+def load(path: Path) -> Suite:
+    """The file, with every case in order.
 
     Raises:
         SuiteError: the file is missing, empty, or a line is not a case; or two cases share an id.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        lines = content.decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read: {error}") from error
     cases = tuple(_parse(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -41,7 +60,7 @@ def load(path: Path) -> tuple[Case, ...]:
         if case.id in seen:
             raise SuiteError(f"{path}: two cases have the id {case.id!r}; ids must be unique")
         seen.add(case.id)
-    return cases
+    return Suite(path.name, hashlib.sha256(content).hexdigest(), cases)
 
 
 def _parse(path: Path, number: int, line: str) -> Case:
@@ -61,4 +80,6 @@ def _parse(path: Path, number: int, line: str) -> Case:
     slices = document.get("slices", [])
     if not (isinstance(slices, list) and all(isinstance(name, str) for name in slices)):
         raise SuiteError(f"{where}: slices must be a list of names")
+    if len(set(slices)) != len(slices):
+        raise SuiteError(f"{where}: slices must name each slice once")
     return Case(document["id"], document["text"], document["label"], tuple(slices))

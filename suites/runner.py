@@ -16,19 +16,23 @@ def run(cases: Sequence[Case], predict: Predict) -> tuple[SuiteResult, ...]:
 
     Raises:
         SuiteError: a case's label is none that the model knows, so that it could never be right; or the model
-            answered another number of texts than it was asked.
+            answered another number of texts than it was asked, or with other classes than before.
     """
     results: list[SuiteResult] = []
+    classes: tuple[str, ...] = ()
     for start in range(0, len(cases), BATCH_CASES):
         part = cases[start : start + BATCH_CASES]
         answers = predict([case.text for case in part])
         if len(answers) != len(part):
             raise SuiteError(f"asked about {len(part)} texts, the model answered {len(answers)}")
-        results.extend(_result(case, answer) for case, answer in zip(part, answers, strict=True))
+        classes = classes or tuple(answers[0])
+        results.extend(_result(case, answer, classes) for case, answer in zip(part, answers, strict=True))
     return tuple(results)
 
 
-def _result(case: Case, probabilities: Mapping[str, float]) -> SuiteResult:
+def _result(case: Case, probabilities: Mapping[str, float], classes: tuple[str, ...]) -> SuiteResult:
+    if len(probabilities) != len(classes) or not all(name in probabilities for name in classes):
+        raise SuiteError(f"case {case.id!r}: the model answered with other classes than to the cases before")
     if case.label not in probabilities:
         known = ", ".join(sorted(probabilities))
         raise SuiteError(f"case {case.id!r}: the model knows no label {case.label!r}; it knows {known}")
@@ -38,7 +42,7 @@ def _result(case: Case, probabilities: Mapping[str, float]) -> SuiteResult:
         truth=case.label,
         label=label,
         confidence=probabilities[label],
-        probabilities=tuple(probabilities.values()),
-        classes=tuple(probabilities),
+        probabilities=tuple(probabilities[name] for name in classes),
+        classes=classes,
         slices=case.slices,
     )

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from controller.errors import UsageError
 
 if TYPE_CHECKING:
     from controller.evidence import RecordedLook
+    from controller.ports import RecordedEntry
 
 PolicyOption = Annotated[Path, typer.Option("--policy", help="The policy file.")]
 EvidenceOption = Annotated[
@@ -43,13 +44,15 @@ def evidence(
     ] = False,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Print the evidence of a release from its journal, one look a line (docs/evidence.md says what is in it).
+    """Print the evidence of a release from its journal, JSON Lines (docs/evidence.md says what is in it).
+
+    A line for what the suites were judged by, and one for each look. No texts are in it.
 
     Example: serin evidence intent-v7-1 > intent-v7-1.jsonl
     """
-    from controller.evidence import line_of
+    from controller.evidence import evidence_of, line_of
 
-    for recorded in _recorded_of(release, home):
+    for recorded in evidence_of(_entries_of(release, home)):
         typer.echo(line_of(recorded))
 
 
@@ -66,9 +69,9 @@ def judge(
         ),
     ] = None,
 ) -> None:
-    """Judge recorded evidence again, look by look, by the very gates of a release; `--json` prints JSON Lines.
+    """Judge recorded evidence again, by the very gates of a release; `--json` prints JSON Lines.
 
-    Suites are not traffic and not judged here. Advisory verdicts stand in parentheses and do not count.
+    The suites come first, then look by look. Advisory verdicts stand in parentheses and do not count.
     Exit code, after the last look: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge.
 
     Example: serin judge --policy policy.yaml --evidence intent-v7-1.jsonl | tail -n 25
@@ -78,10 +81,14 @@ def judge(
     from controller.evidence import read_evidence
     from controller.gatestep import EXIT_CODES
 
-    last = None
-    for last in judging.judge(load_policy(policy), read_evidence(evidence), deadline_s=deadline_s):
-        typer.echo(judging.as_json(last) if as_json else judging.as_text(last))
-    outcome, sentence = judging.conclusion(last)
+    loaded, recorded = load_policy(policy), read_evidence(evidence)
+    told = judging.as_json if as_json else judging.as_text
+    suites = last = None
+    for suites in judging.judge_suites(loaded, recorded):
+        typer.echo(told(suites))
+    for last in judging.judge(loaded, recorded.looks, deadline_s=deadline_s):
+        typer.echo(told(last))
+    outcome, sentence = judging.conclusion(suites, last)
     typer.echo(sentence, err=as_json)
     raise typer.Exit(EXIT_CODES[outcome])
 
@@ -129,7 +136,7 @@ def backtest(
     }
     sizes = Sizes(**{name: tuple(values) for name, values in asked.items() if values})
     loaded = load_policy(policy)
-    service = service_of(loaded, read_evidence(evidence))
+    service = service_of(loaded, read_evidence(evidence).looks)
     plays = Plays(runs, seed, jobs or len(os.sched_getaffinity(0)), sizes)
     with _progress(runs * sizes.scenarios) as advance:
         found = play_all(loaded, service, plays, advance)
@@ -208,7 +215,7 @@ def plan(
     if evidence is not None and release is not None:
         raise UsageError("--evidence and --release: name one of them")
     loaded = load_policy(policy)
-    recorded = read_evidence(evidence) if evidence else _recorded_of(release, home) if release else None
+    recorded = read_evidence(evidence).looks if evidence else _looks_of(release, home) if release else None
     given = {
         "requests_per_s": requests_per_s,
         "label_ratio": label_rate,
@@ -227,13 +234,18 @@ def plan(
         Console().print(plan_table(found))
 
 
-def _recorded_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
-    """The looks of a release from the journal of the installation."""
-    from controller.bootstrap.stores import opened
+def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
     from controller.evidence import looks_of
+
+    return tuple(looks_of(_entries_of(release, home)))
+
+
+def _entries_of(release: str, home: Path) -> "Sequence[RecordedEntry]":
+    """What the journal of the installation holds of a release."""
+    from controller.bootstrap.stores import opened
 
     with opened(home_at(home)) as store:
         if store.journal.release(release) is None:
             known = ", ".join(record.release_id for record in store.journal.releases(limit=5)) or "none yet"
             raise UsageError(f"there is no release {release!r}; the latest are: {known}")
-        return tuple(looks_of(store.journal.entries(release)))
+        return store.journal.entries(release)

@@ -75,8 +75,8 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
         case Probed(candidate, verdicts):
             yield Verified(candidate)
             yield Judged(verdicts)
-        case SuitesRun(verdicts):
-            yield Judged(verdicts)
+        case SuitesRun(verdicts, evidence):
+            yield Judged(verdicts, evidence)
         case LookTaken(look, cursors):
             yield from (FaultNoted(f.source, f.reason) for f in look.faults if release.faults.get(f.source) != f.reason)
             panel = Panel(release.policy.gates)

@@ -8,6 +8,7 @@ from typing import Any
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Cursors, Phase, Purpose, Release, Version
 from gates.evidence import Look
+from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
 
 
@@ -43,9 +44,10 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Verdicts that need no traffic: preflight and suites."""
+    """Verdicts that need no traffic: preflight and suites; of suites with the evidence that they were judged by."""
 
     verdicts: tuple[Verdict, ...]
+    suites: SuiteEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from controller.core.command import Command, Freeze
 from controller.core.release import Cursors, Version
 from controller.core.traffic import Override
 from gates.evidence import Look
+from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
 
 
@@ -29,7 +30,10 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class SuitesRun:
+    """Both versions were asked every case; the verdicts are of just this evidence."""
+
     verdicts: tuple[Verdict, ...]
+    evidence: SuiteEvidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.special import ndtri
@@ -21,6 +22,7 @@ from gates.stats.exact import share_bounds, upper_tail
 from gates.stats.weighted import Estimate, drawn, hajek
 from gates.verdict import Interval, Stage, Verdict
 
+GATES: Final = ("accuracy.suite", "calibration.suite")
 _BETS = PairedAccuracyPolicy().bets
 
 
@@ -52,12 +54,16 @@ def judge_suite(
     """A verdict for accuracy, one for calibration. ``baseline``: what stable answered to the same cases."""
     problem = next(_problems(results, baseline), None)
     if problem is not None:
-        reason = f"Could not judge the suite: {problem}."
-        names = ("accuracy.suite", "calibration.suite")
-        return tuple(Verdict(name, Stage.SUITE, Outcome.ERROR, reason, samples=len(results)) for name in names)
+        return unusable(problem, samples=len(results))
     stable = {result.case_id: result for result in baseline or ()}
     pairs = [(stable[result.case_id], result) for result in results if result.case_id in stable]
     return _accuracy(results, pairs, policy.suite), _calibration(results, pairs, policy.suite)
+
+
+def unusable(problem: str, *, samples: int) -> tuple[Verdict, ...]:
+    """The verdicts on answers that cannot be judged; ``problem`` names the field."""
+    reason = f"Could not judge the suite: {problem}."
+    return tuple(Verdict(gate, Stage.SUITE, Outcome.ERROR, reason, samples=samples) for gate in GATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +255,8 @@ def _brier_score(result: SuiteResult) -> float:
 
 def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None) -> Iterator[str]:
     if not results:
-        yield "results: there is no case"
-    for name, side in (("results", results), ("baseline", baseline or ())):
+        yield "candidate: there is no case"
+    for name, side in (("candidate", results), ("stable", baseline or ())):
         seen: set[str] = set()
         for result in side:
             if result.case_id in seen:
@@ -258,11 +264,11 @@ def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | 
             seen.add(result.case_id)
             yield from (f"{name}[{result.case_id}].{problem}" for problem in _case_problems(result))
     if baseline is not None and results and not {r.case_id for r in results} & {r.case_id for r in baseline}:
-        yield "baseline: shares no case with the results"
+        yield "stable: shares no case with the candidate"
     truths = {result.case_id: result.truth for result in baseline or ()}
     for result in results:
         if truths.get(result.case_id, result.truth) != result.truth:
-            yield f"baseline[{result.case_id}].truth: {truths[result.case_id]!r}, but {result.truth!r} in the results"
+            yield f"stable[{result.case_id}].truth: {truths[result.case_id]!r}, but {result.truth!r} for the candidate"
 
 
 def _case_problems(result: SuiteResult) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from controller.core.policy import ReleasePolicy
-from controller.evidence import RecordedLook, line_of, looks_of
+from controller.evidence import Recorded, RecordedLook, evidence_of, line_of, looks_of
 from tests.controller.report_support import Journal
 
 
@@ -16,8 +16,13 @@ def recorded(journal: Journal) -> tuple[RecordedLook, ...]:
     return tuple(looks_of(journal.entries))
 
 
-def write_evidence(path: Path, looks: Iterable[RecordedLook]) -> Path:
-    path.write_text("".join(line_of(look) + "\n" for look in looks), encoding="utf-8")
+def lines_of(journal: Journal) -> tuple[Recorded, ...]:
+    """All that is exported: what the suites were judged by, and the looks."""
+    return tuple(evidence_of(journal.entries))
+
+
+def write_evidence(path: Path, lines: Iterable[Recorded]) -> Path:
+    path.write_text("".join(line_of(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 

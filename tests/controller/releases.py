@@ -6,12 +6,13 @@ from dataclasses import replace
 from controller.core.command import Ask, Command, Freeze
 from controller.core.decide import decide
 from controller.core.events import Event, Started, fold
-from controller.core.facts import Fact
+from controller.core.facts import Fact, SuitesRun
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.release import Phase, Purpose, Release, Version
 from gates.evidence import ArmCounts, Look
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
+from gates.suite_evidence import SuiteAnswers, SuiteEvidence, SuiteFile
 from gates.verdict import Stage, Verdict, Window
 
 NOW_S = 1_800_000_000.0
@@ -94,6 +95,24 @@ def look(sequence: int = 1, *, requests: int = 100, errors: int = 0, at_s: float
         stable=ArmCounts(requests, 0, (requests,)),
         candidate=ArmCounts(requests, errors, (requests - errors,)),
     )
+
+
+SUITES = SuiteEvidence(
+    files=(SuiteFile("suite.jsonl", "ab" * 32, 2),),
+    classes=("refund", "track"),
+    case_ids=("c1", "c2"),
+    truths=(0, 1),
+    candidate=SuiteAnswers((0, 1), (0, 0), ((9_000_000, 1_000_000), (7_500_000, 2_500_000))),
+    stable=SuiteAnswers((1, 0), (0, 1), ((1_000_000, 9_000_000), (6_000_000, None))),
+    slice_names=("short",),
+    slices=((0,), ()),
+    inclusion_probabilities=(1 / 3, 1.0),
+)
+
+
+def suites_run(*verdicts: Verdict) -> SuitesRun:
+    """The fact that suites were run, whatever their verdicts were formed from."""
+    return SuitesRun(verdicts, SUITES)
 
 
 def of_kind(events: Iterable[Event], kind: type) -> Sequence[Event]:

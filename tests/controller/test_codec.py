@@ -31,7 +31,7 @@ from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy
 from gates.verdict import Interval, Stage, Verdict, Window
-from tests.controller.releases import CANDIDATE, NOW_S, POLICY, STABLE, look, passes, release_in
+from tests.controller.releases import CANDIDATE, NOW_S, POLICY, STABLE, SUITES, look, passes, release_in
 
 JUDGED = Verdict(
     "latency.p95",
@@ -67,6 +67,7 @@ EVENTS = [
     PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed.", NOW_S, step=2),
     Verified(CANDIDATE),
     Judged((JUDGED, *passes().values())),
+    Judged((JUDGED,), SUITES),
     Looked(LOOK, (JUDGED,), PANEL, CURSORS),
     TrafficConfirmed({"6": 95.0, "7": 5.0}, 12),
     ChampionMoved("7"),
@@ -91,6 +92,13 @@ def test_an_event_reads_back_as_itself(event):
     entry = entry_of(event, NOW_S)
     assert (entry.kind, entry.at_s) == (type(event).__name__, NOW_S)
     assert event_of(replace(entry, payload=stored(entry.payload))) == event
+
+
+def test_verdicts_recorded_before_suites_left_evidence_read_as_they_did():
+    """A journal of an older Serin opens: it has no evidence of its suites."""
+    payload = stored(entry_of(Judged((JUDGED,)), NOW_S).payload)
+    del payload["suites"]
+    assert event_of(Entry("Judged", NOW_S, payload)) == Judged((JUDGED,))
 
 
 def test_a_release_with_everything_reads_back_as_itself():

@@ -29,7 +29,6 @@ from controller.core.facts import (
     Probed,
     Routed,
     Serving,
-    SuitesRun,
     Unreachable,
 )
 from controller.core.policy import OnDeadline
@@ -48,6 +47,7 @@ from tests.controller.releases import (
     look,
     release_in,
     started,
+    suites_run,
     verdict,
 )
 
@@ -108,14 +108,14 @@ def calm_answers(release: Release, action: Action) -> list[Fact]:  # noqa: PLR09
         case Probe():
             return [Probed(VERIFIED, (verdict("preflight.0", stage=Stage.PREFLIGHT),))]
         case RunSuites():
-            return [SuitesRun((verdict("suite.0", stage=Stage.SUITE),))]
+            return [suites_run(verdict("suite.0", stage=Stage.SUITE))]
         case Route(weights_pct):
             return [Routed(weights_pct, 1)]
         case MoveChampion(to):
             return [AliasAt(to.number)]
         case TakeLook():
             passing = (verdict("shadow.0"), verdict("live.0", stage=Stage.LIVE))
-            return [look_taken(release, requests=20_000), SuitesRun(passing)]
+            return [look_taken(release, requests=20_000), suites_run(*passing)]
     return []
 
 
@@ -129,12 +129,12 @@ def rough_answers(draw, release: Release, action: Action) -> list[Fact]:  # noqa
         case Probe():
             return [Probed(VERIFIED, draw(verdicts(Stage.PREFLIGHT)))]
         case RunSuites():
-            return [SuitesRun(draw(verdicts(Stage.SUITE)))]
+            return [suites_run(*draw(verdicts(Stage.SUITE)))]
         case MoveChampion() if not draw(lucky):
             return [AliasSurprise("the alias is somewhere else")]
         case TakeLook():
             requests = draw(st.integers(0, 400))
-            return [look_taken(release, requests), SuitesRun(draw(verdicts(Stage.SHADOW, Stage.LIVE)))]
+            return [look_taken(release, requests), suites_run(*draw(verdicts(Stage.SHADOW, Stage.LIVE)))]
     return calm_answers(release, action)
 
 

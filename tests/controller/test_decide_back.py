@@ -15,13 +15,12 @@ from controller.core.facts import (
     Overridden,
     Routed,
     Serving,
-    SuitesRun,
 )
 from controller.core.release import TERMINAL, Cursors, Phase, Purpose
 from controller.core.traffic import Override
 from gates.outcome import Outcome
 from gates.verdict import Stage
-from tests.controller.releases import NOW_S, after, command, look, of_kind, passes, release_in, verdict
+from tests.controller.releases import NOW_S, after, command, look, of_kind, passes, release_in, suites_run, verdict
 
 ABORT = Asked(command(Ask.ABORT))
 ROLLBACK = Asked(command(Ask.ROLLBACK))
@@ -62,7 +61,7 @@ def test_an_advisory_failure_takes_nothing_back():
 
 
 def test_a_failed_suite_rejects_a_version_that_had_no_traffic():
-    failed = SuitesRun((verdict("accuracy.suite", Outcome.FAIL, Stage.SUITE),))
+    failed = suites_run(verdict("accuracy.suite", Outcome.FAIL, Stage.SUITE))
     release = after(release_in(Phase.SUITE), failed)
     assert (release.ending, release.blamed) == (Phase.REJECTED, ("accuracy.suite",))
 

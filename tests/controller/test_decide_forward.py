@@ -7,7 +7,7 @@ import pytest
 from controller.core.command import Ask
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered
-from controller.core.facts import AliasAt, Asked, FrozenBy, LookTaken, Probed, Routed, Serving, SuitesRun, Unreachable
+from controller.core.facts import AliasAt, Asked, FrozenBy, LookTaken, Probed, Routed, Serving, Unreachable
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, Phase, Purpose
 from gates.checks import LABELS, METRICS
@@ -25,6 +25,7 @@ from tests.controller.releases import (
     of_kind,
     passes,
     release_in,
+    suites_run,
     verdict,
 )
 
@@ -54,14 +55,14 @@ def test_the_probe_gives_the_candidate_its_verified_identity():
 
 
 def test_passed_suites_lead_to_shadow_with_the_policys_deadline():
-    release = after(release_in(Phase.SUITE), SuitesRun((verdict("accuracy.suite", stage=Stage.SUITE),)), at_s=NOW_S)
+    release = after(release_in(Phase.SUITE), suites_run(verdict("accuracy.suite", stage=Stage.SUITE)), at_s=NOW_S)
     assert (release.phase, release.deadline_at_s) == (Phase.SHADOW, NOW_S + POLICY.deadline_s)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.ERROR])
 def test_suites_that_settle_nothing_hold_the_release(outcome):
     """Labelled cases are judged once: asking the same ones again tells nothing new."""
-    release = after(release_in(Phase.SUITE), SuitesRun((verdict("accuracy.suite", outcome, Stage.SUITE),)))
+    release = after(release_in(Phase.SUITE), suites_run(verdict("accuracy.suite", outcome, Stage.SUITE)))
     assert (release.phase, release.ending) == (Phase.ROLLING_BACK, Phase.HELD)
     assert f"accuracy.suite is {outcome}" in release.reason
 
@@ -73,7 +74,7 @@ def test_without_suites_a_later_version_is_judged_on_traffic_alone():
 
 def test_the_first_version_is_promoted_by_the_floors_of_the_suites_alone():
     """There is nothing to shadow: no stable version, no traffic to compare."""
-    suites = SuitesRun((verdict("accuracy.suite", stage=Stage.SUITE),))
+    suites = suites_run(verdict("accuracy.suite", stage=Stage.SUITE))
     assert after(release_in(Phase.SUITE, stable=None), suites).phase is Phase.PROMOTING
 
 
@@ -86,7 +87,7 @@ def test_a_first_version_without_suites_is_held():
 def test_a_first_version_with_advisory_suite_verdicts_alone_is_held():
     """The package is sound, and nothing that counts spoke for the model."""
     verdicts = {"preflight.package": passes()["preflight.package"]}
-    advisory = SuitesRun((verdict("accuracy.suite", stage=Stage.SUITE, advisory=True),))
+    advisory = suites_run(verdict("accuracy.suite", stage=Stage.SUITE, advisory=True))
     assert after(release_in(Phase.SUITE, stable=None, verdicts=verdicts), advisory).ending is Phase.HELD
 
 

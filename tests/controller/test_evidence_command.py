@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from controller.adapters.sql import open_store
 from controller.cli.app import app
 from controller.errors import UsageError
-from controller.evidence import json_schema, line_of, parse_line
+from controller.evidence import RecordedSuites, json_schema, line_of, parse_line
 from controller.settings import Home, Settings
 from tests.controller import report_support as support
-from tests.controller.evidence_support import recorded, write_policy
+from tests.controller.evidence_support import lines_of, recorded, write_policy
 from tests.controller.report_support import Journal
 
 
@@ -35,10 +35,13 @@ def home(journal: Journal, tmp_path: Path) -> Path:
     return place.path
 
 
-def test_a_release_is_printed_look_by_look(home: Path, journal: Journal) -> None:
+def test_a_release_is_printed_suites_first_then_look_by_look(home: Path, journal: Journal) -> None:
     result = CliRunner().invoke(app, ["evidence", "intent-v7-1", "--home", str(home)])
-    assert result.stdout.splitlines() == [line_of(look) for look in recorded(journal)]
-    assert [parse_line(line) for line in result.stdout.splitlines()] == list(recorded(journal))
+    assert result.stdout.splitlines() == [line_of(line) for line in lines_of(journal)]
+    suites, *looks = [parse_line(line) for line in result.stdout.splitlines()]
+    assert isinstance(suites, RecordedSuites)
+    assert (suites.release, suites.run, suites.suites) == ("intent-v7-1", 1, support.suites())
+    assert looks == list(recorded(journal))
 
 
 def test_a_release_that_is_not_there_is_told_with_those_that_are(home: Path) -> None:

@@ -15,11 +15,27 @@ from hypothesis import strategies as st
 from controller.codec import event_of
 from controller.core.events import Looked
 from controller.errors import UsageError
-from controller.evidence import SCHEMA, RecordedLook, json_schema, line_of, looks_of, parse_line, read_evidence
+from controller.evidence import (
+    SCHEMA,
+    Recorded,
+    RecordedLook,
+    RecordedSuites,
+    json_schema,
+    line_of,
+    looks_of,
+    parse_line,
+    read_evidence,
+)
+from controller.judge import SuitesJudgement
 from gates import evidence
 from gates.evidence import ArmCounts, Look
+from gates.offline.suite_replay import judge_suite_evidence
+from gates.outcome import Outcome
+from gates.policy import GatePolicy
+from gates.suite_evidence import SuiteAnswers, SuiteEvidence, SuiteFile
 from gates.verdict import Window
 from tests.controller import report_support as support
+from tests.controller.releases import SUITES
 from tests.controller.report_support import Journal
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,6 +58,7 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:
 
 
 ANY_LOOK = st.builds(RecordedLook, anything(Look), st.text(max_size=5), st.none() | st.floats(0, 3e9))
+ANY_SUITES = anything(RecordedSuites)
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +76,28 @@ def line(**changes: Any) -> str:
     return json.dumps(json.loads(line_of(PLAIN)) | changes)
 
 
+def suites_line(**changes: Any) -> str:
+    return json.dumps(json.loads(line_of(RecordedSuites(SUITES, "intent-v7-1"))) | changes)
+
+
 def same(one: object, other: object) -> bool:
     """Equal, where NaN is equal to NaN."""
     return repr(one) == repr(other)
 
 
 # --- nothing is lost --------------------------------------------------------------------------------------------------
-@given(ANY_LOOK)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_written_reads_back_the_same(recorded: RecordedLook) -> None:
-    """Any look that the types allow, with NaN and infinity in it, float for float, on one line."""
+@given(ANY_LOOK | ANY_SUITES)
+@settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_written_reads_back_the_same(recorded: Recorded) -> None:
+    """Any look and any suites that the types allow, with NaN and infinity in it, float for float, on one line."""
     written = line_of(recorded)
     assert "\n" not in written
     assert same(parse_line(written.encode()), recorded)
 
 
-@given(ANY_LOOK)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_is_written_fits_the_schema(recorded: RecordedLook) -> None:
+@given(ANY_LOOK | ANY_SUITES)
+@settings(max_examples=45, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_written_fits_the_schema(recorded: Recorded) -> None:
     jsonschema.Draft202012Validator(json_schema()).validate(json.loads(line_of(recorded)))
 
 
@@ -112,9 +133,9 @@ def test_an_exported_release_reads_back_as_its_looks(
     events = [event_of(entry.entry) for entry in journal.entries]
     looks = [event.look for event in events if isinstance(event, Looked)]
     found = read_evidence(file)
-    assert [recorded.look for recorded in found] == looks
+    assert [recorded.look for recorded in found.looks] == looks
     assert journal.release is not None
-    assert {recorded.deadline_s for recorded in found} == {journal.release.deadline_at_s}
+    assert {recorded.deadline_s for recorded in found.looks} == {journal.release.deadline_at_s}
     for row in file.read_text(encoding="utf-8").splitlines()[:5]:  # two of them without metrics
         validator.validate(json.loads(row))
 
@@ -147,6 +168,20 @@ def test_an_exported_release_reads_back_as_its_looks(
         (line(sequence=2**53 + 1), "sequence: expected a whole number, found 9007199254740993, which is too large"),
         (line().replace('"sequence": 1', '"sequence": 1' + "0" * 5_000), "which is too large"),
         ('{"schema": 1, "schema": 2}', "schema: is written twice"),
+        (
+            '{"schema": "serin.evidence/v9"}',
+            '"serin.evidence/v2", "serin.evidence.suites/v1"',
+        ),
+        (suites_line(run="1"), "run: expected a whole number, found the string '1'"),
+        (suites_line(sequence=1), "sequence: unknown key; known keys: candidate, case_ids,"),
+        (suites_line(case_ids=None), "case_ids: expected an array, found null"),
+        (suites_line(truths=[0, 0.5]), "truths[1]: expected a whole number, found 0.5"),
+        (suites_line(candidate={"classes": [], "labels": []}), "candidate.probabilities_e7: is missing"),
+        (
+            suites_line(stable={"classes": [0], "labels": [0], "probabilities_e7": [[1, "x"]]}),
+            "stable.probabilities_e7[0][1]: expected a whole number, found the string 'x'",
+        ),
+        (suites_line(files=[{"name": "a", "sha256": "b", "cases": True}]), "files[0].cases: expected a whole number"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
@@ -209,19 +244,26 @@ def test_the_published_schema_is_that_of_the_code() -> None:
 
 
 def test_the_documents_example_reads_and_fits_the_schema(validator: jsonschema.Draft202012Validator) -> None:
-    (example,) = re.findall(r"```json\n(.*?)```", (DOCS / "evidence.md").read_text(encoding="utf-8"), re.DOTALL)
-    validator.validate(json.loads(example))
-    look = parse_line(example).look
+    examples = re.findall(r"```json\n(.*?)```", (DOCS / "evidence.md").read_text(encoding="utf-8"), re.DOTALL)
+    for example in examples:
+        validator.validate(json.loads(example))
+    recorded, suites = map(parse_line, examples)
+    assert isinstance(recorded, RecordedLook)
+    assert isinstance(suites, RecordedSuites)
+    verdicts = judge_suite_evidence(suites.suites, GatePolicy())
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.INCONCLUSIVE}
+    look = recorded.look
     assert look.pairs[0].directed
     assert look.stable is not None
     assert len(look.stable.latency_counts) == len(look.latency_edges_ms) + 1
 
 
-@pytest.mark.parametrize("name", ["Look", "ArmCounts", "LabelledPair", "Answer", "SlicePairs", "LabelCounts", "Profile",
-                                  "Resources", "Fault"])  # fmt: skip
-def test_every_field_is_documented(name: str) -> None:
+@pytest.mark.parametrize("kind", [Look, ArmCounts, evidence.LabelledPair, evidence.Answer, evidence.SlicePairs,
+                                  evidence.LabelCounts, evidence.Profile, evidence.Resources, evidence.Fault,
+                                  SuiteEvidence, SuiteAnswers, SuiteFile, SuitesJudgement])  # fmt: skip
+def test_every_field_is_documented(kind: type) -> None:
     page = (DOCS / "evidence.md").read_text(encoding="utf-8")
-    for field in dataclasses.fields(getattr(evidence, name)):
+    for field in dataclasses.fields(kind):
         assert f"`{field.name}`" in page
 
 
@@ -230,4 +272,6 @@ def test_the_schema_refuses_what_the_reader_refuses(
     change: dict[str, Any], validator: jsonschema.Draft202012Validator
 ) -> None:
     assert validator.is_valid(json.loads(line()))
+    assert validator.is_valid(json.loads(suites_line()))
+    assert not validator.is_valid(json.loads(suites_line(candidate=None)))
     assert not validator.is_valid(json.loads(line(**change)))

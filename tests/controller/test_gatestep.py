@@ -234,7 +234,7 @@ def test_a_real_replica_of_a_committed_checkpoint_is_judged(tmp_path: Path) -> N
     replicas.close()
     accuracy = found.verdicts[0]
     assert (accuracy.gate, accuracy.outcome) == ("accuracy.suite", Outcome.PASS), found.sentence
-    assert accuracy.samples == len(load(checkpoints / "suite.jsonl"))
+    assert accuracy.samples == len(load(checkpoints / "suite.jsonl").cases)
     assert len(asked) == 1
 
 

@@ -12,17 +12,17 @@ from typer.testing import CliRunner, Result
 
 from controller.cli.app import app
 from controller.codec import event_of
-from controller.core.events import Looked
+from controller.core.events import Judged, Looked
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
-from controller.evidence import RecordedLook
-from controller.judge import as_json, as_text, conclusion, deadline_of, judge
+from controller.evidence import Recorded, RecordedLook, read_evidence
+from controller.judge import as_json, as_text, conclusion, deadline_of, judge, judge_suites
 from gates.evidence import Look
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.verdict import Verdict, Window
 from tests.controller import report_support as support
-from tests.controller.evidence_support import recorded, write_evidence, write_policy
+from tests.controller.evidence_support import lines_of, recorded, write_evidence, write_policy
 from tests.controller.report_support import POLICY, Journal, Scene
 from tests.controller.test_evidence_format import ANY_LOOK
 
@@ -49,31 +49,44 @@ def verdicts_recorded(journal: Journal) -> list[tuple[Verdict, ...]]:
     return [event.verdicts for event in events if isinstance(event, Looked)]
 
 
-def invoke(policy: ReleasePolicy, looks: Sequence[RecordedLook], folder: Path, *options: str) -> Result:
+def suite_verdicts_recorded(journal: Journal) -> list[tuple[Verdict, ...]]:
+    events = [event_of(entry.entry) for entry in journal.entries]
+    return [event.verdicts for event in events if isinstance(event, Judged) and event.suites is not None]
+
+
+def invoke(policy: ReleasePolicy, looks: Sequence[Recorded], folder: Path, *options: str) -> Result:
     file, document = write_evidence(folder / "evidence.jsonl", looks), write_policy(folder / "policy.yaml", policy)
     return CliRunner().invoke(app, ["judge", "--policy", str(document), "--evidence", str(file), *options])
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_recorded_release_is_judged_to_exactly_its_recorded_verdicts(name: str, journals: dict[str, Journal]) -> None:
-    """Every verdict of every look, to the last digit, whatever became of the release: the very same gates judge."""
+def test_a_recorded_release_is_judged_to_exactly_its_recorded_verdicts(
+    name: str, journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """Every verdict of the suites and of every look, to the last digit, whatever became of the release."""
     journal = journals[name]
     assert journal.release is not None
     found = [judgement.verdicts for judgement in judge(journal.release.policy, recorded(journal))]
     assert found == verdicts_recorded(journal)
     assert found
+    evidence = read_evidence(write_evidence(tmp_path / "evidence.jsonl", lines_of(journal)))
+    of_suites = [judgement.verdicts for judgement in judge_suites(journal.release.policy, evidence)]
+    assert of_suites == suite_verdicts_recorded(journal)
+    assert len(of_suites) == 1
 
 
 def test_reading_a_file_twice_gives_the_same_bytes(journals: dict[str, Journal], tmp_path: Path) -> None:
     for options in ((), ("--json",)):
-        first, second = (invoke(POLICY, recorded(journals["aborted"]), tmp_path, *options) for _ in range(2))
+        first, second = (invoke(POLICY, lines_of(journals["aborted"]), tmp_path, *options) for _ in range(2))
         assert first.stdout_bytes == second.stdout_bytes
         assert first.stdout_bytes
 
 
-def test_json_is_one_object_a_look(journals: dict[str, Journal], tmp_path: Path) -> None:
+def test_json_is_one_object_for_the_suites_and_one_a_look(journals: dict[str, Journal], tmp_path: Path) -> None:
     looks = recorded(journals["slow"])
-    rows = [json.loads(row) for row in invoke(POLICY, looks, tmp_path, "--json").stdout.splitlines()]
+    suites, *rows = map(json.loads, invoke(POLICY, lines_of(journals["slow"]), tmp_path, "--json").stdout.splitlines())
+    assert (suites["schema"], suites["run"], suites["outcome"]) == ("serin.judgement.suites/v1", 1, "pass")
+    assert suites["files"] == [{"name": "suite.jsonl", "sha256": "5a1e" * 16, "cases": 2_000}]
     assert [row["sequence"] for row in rows] == [line.look.sequence for line in looks]
     assert {row["schema"] for row in rows} == {"serin.judgement/v1"}
     assert rows[-1]["outcome"] == "fail"
@@ -93,7 +106,7 @@ def test_the_exit_code_is_the_outcome_after_the_last_look(
     name: str, code: int, said: str, journals: dict[str, Journal], tmp_path: Path
 ) -> None:
     """0 pass, 1 fail, 3 inconclusive, 4 could not judge: a pipeline goes on only where everything passed."""
-    result = invoke(POLICY if name != "without metrics" else SCENES[name].policy, recorded(journals[name]), tmp_path)
+    result = invoke(POLICY if name != "without metrics" else SCENES[name].policy, lines_of(journals[name]), tmp_path)
     assert (result.exit_code, said in result.stdout.splitlines()[-1]) == (code, True)
 
 
@@ -107,7 +120,7 @@ def test_no_look_is_no_pass(tmp_path: Path) -> None:
 def test_a_policy_without_gates_on_traffic_is_no_pass() -> None:
     look = RecordedLook(Look(1, Window(0, 10), 0.0))
     policy = ReleasePolicy("intent", gates=WATCHES_ONLY)
-    outcome, _ = conclusion(list(judge(policy, (look,)))[-1])
+    outcome, _ = conclusion(None, list(judge(policy, (look,)))[-1])
     assert outcome is Outcome.INCONCLUSIVE
 
 

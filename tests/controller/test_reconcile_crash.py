@@ -12,7 +12,7 @@ from controller.core.release import TERMINAL, Phase
 from controller.errors import TransientError
 from gates.policy import GatePolicy
 from tests.controller.service import ERRORING, GOOD, Behaviour
-from tests.controller.world import GATES, POLICY, KilledError, World
+from tests.controller.world import GATES, POLICY, KilledError, World, write_suite
 
 # What a crash can spoil does not depend on how much evidence a gate wants: two gates, one step.
 QUICK = replace(
@@ -216,6 +216,30 @@ def test_an_alias_moved_just_before_a_crash_is_moved_back_by_a_rollback(tmp_path
     world.registry.away = None
     world.when_settled()
     assert (world.release.phase, world.champion) == (Phase.ABORTED, "v6")
+
+
+@pytest.mark.parametrize("point_of_death", ["before journal.append", "after journal.append"])
+def test_killed_where_suites_are_recorded_their_evidence_is_kept_once(tmp_path, point_of_death):
+    """Evidence and verdicts are written in one step: after it they stand, before it the suites are run again."""
+    world = World(tmp_path, policy=replace(QUICK, suites=(str(write_suite(tmp_path / "suite.jsonl")),)))
+    world.service.captured = 0.0
+    world.given().given_candidate("v7", GOOD)
+
+    def kill(point):
+        if world.journal.releases() and world.release.phase is Phase.SUITE and point == point_of_death:
+            world.interrupt = never
+            raise KilledError
+
+    def never(_):
+        pass
+
+    world.interrupt = kill
+    world.when_phase(Phase.PROMOTED)
+    assert world.interrupt is never
+    entries = world.journal.entries(world.release.id)
+    (kept,) = [entry for entry in entries if entry.entry.payload.get("suites")]
+    assert [verdict["gate"] for verdict in kept.entry.payload["verdicts"]] == ["accuracy.suite", "calibration.suite"]
+    assert world.ends == [("v7", Phase.PROMOTED)]
 
 
 def test_two_controllers_at_once_promote_once(tmp_path):

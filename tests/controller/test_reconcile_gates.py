@@ -1,13 +1,19 @@
 """The gates decide: candidates of every kind on the real gates, with users, labels and time in memory."""
 
+import hashlib
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from controller.codec import event_of
 from controller.core.release import Phase
 from controller.ports import CANDIDATE
+from gates.offline.suite_replay import judge_suite_evidence
 from tests.controller.service import ERRORING, GOOD, LESS_ACCURATE, OVERCONFIDENT, SLOW, Behaviour
-from tests.controller.world import GATES, POLICY, World, with_suite
+from tests.controller.world import GATES, POLICY, World, with_suite, write_suite
 
 
 @pytest.fixture
@@ -130,6 +136,28 @@ def test_a_first_version_without_suites_is_held(world):
     world.given(stable=None, candidate=GOOD).when_settled()
     assert world.report.release.phase is Phase.HELD
     assert (world.weights, world.champion) == ({}, None)
+
+
+def test_what_the_suites_were_judged_by_is_recorded_once_with_their_verdicts(tmp_path):
+    """Both files, both versions, no text; judged again, the verdicts are those that were recorded. Looks hold nothing
+    of it, nor does the state."""
+    policy = with_suite(tmp_path)
+    (tmp_path / "more").mkdir()
+    policy = replace(policy, suites=(*policy.suites, str(write_suite(tmp_path / "more" / "other.jsonl", cases=60))))
+    world = World(tmp_path, policy=policy).given(candidate=GOOD).when_settled()
+    entries = world.journal.entries(world.release.id)
+    (recorded,) = [event for event in map(event_of, (one.entry for one in entries)) if getattr(event, "suites", None)]
+    assert repr(judge_suite_evidence(recorded.suites, policy.gates)) == repr(recorded.verdicts)
+    digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in policy.suites]
+    assert [(f.name, f.sha256, f.cases) for f in recorded.suites.files] == [
+        ("suite.jsonl", digests[0], 300), ("other.jsonl", digests[1], 60)]  # fmt: skip
+    assert recorded.suites.case_ids[300] == "other.jsonl:case-0"
+    assert recorded.suites.stable is not None
+    texts = {text for path in policy.suites for text in re.findall('"text": "(.*?)"', Path(path).read_text())}
+    kept = [json.dumps(one.entry.payload) for one in entries]
+    assert not any(text in payload for text in texts for payload in kept)
+    assert sum("probabilities_e7" in payload for payload in kept) == 1
+    assert "probabilities_e7" not in json.dumps(world.journal.release(world.release.id).state)
 
 
 def test_a_suite_that_cannot_be_read_holds_the_release_and_says_where(tmp_path):

@@ -176,7 +176,7 @@ def test_the_int8_variant_passes_preflight_and_suite_on_a_real_replica(
     with replica(package, version="2") as running:
         token_ids = replicas.token_ids(running.url, [golden.text for golden in manifest.golden])
         verdicts = judge_replica(manifest, fingerprint, running=replicas.fingerprint(running.url), token_ids=token_ids)
-        results = run(load(INTENTS / "suite.jsonl"), lambda texts: replicas.probabilities(running.url, texts))
+        results = run(load(INTENTS / "suite.jsonl").cases, lambda texts: replicas.probabilities(running.url, texts))
     replicas.close()
     assert [verdict.outcome for verdict in verdicts] == [Outcome.PASS] * 3
     gates = {verdict.gate: verdict.outcome for verdict in judge_suite(results, None, GatePolicy())}

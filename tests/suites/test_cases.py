@@ -1,8 +1,11 @@
 """The file format of a suite: one labelled case a line, and what is said of a line that is none."""
 
+import hashlib
+from dataclasses import replace
+
 import pytest
 
-from suites.cases import Case, SuiteError, load
+from suites.cases import Case, SuiteError, cases_of, load
 
 GOOD_LINE = '{"id": "1", "text": "where is my parcel", "label": "track"}'
 
@@ -21,14 +24,28 @@ def suite(tmp_path):
 
 def test_cases_are_read_in_order_with_their_slices(suite):
     path = suite(GOOD_LINE, '{"id": "2", "text": "Geld zurück", "label": "refund", "slices": ["german", "short"]}')
-    assert load(path) == (
+    assert load(path).cases == (
         Case("1", "where is my parcel", "track"),
         Case("2", "Geld zurück", "refund", ("german", "short")),
     )
 
 
+def test_a_suite_knows_its_file_by_name_and_digest(suite):
+    """The evidence of a release names what was asked, so that nobody takes another file for it later."""
+    path = suite(GOOD_LINE)
+    found = load(path)
+    assert (found.name, found.sha256) == ("smoke.jsonl", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_two_suites_may_use_the_same_ids(suite):
+    """Ids differ within a file; of several files, the name goes before."""
+    one = load(suite(GOOD_LINE))
+    assert cases_of([one]) == one.cases
+    assert [case.id for case in cases_of([one, replace(one, name="other.jsonl")])] == ["smoke.jsonl:1", "other.jsonl:1"]
+
+
 def test_empty_lines_are_passed_over(suite):
-    assert len(load(suite("", GOOD_LINE, "   ", ""))) == 1
+    assert len(load(suite("", GOOD_LINE, "   ", "")).cases) == 1
 
 
 @pytest.mark.parametrize("lines", [[], ["", "  "]])
@@ -65,6 +82,7 @@ def test_two_cases_with_one_id_are_refused(suite):
         ('{"id": "1", "text": "x", "label": "a", "lable": "b"}', "unknown field 'lable'; a case has id, label, slices"),
         ('{"id": "1", "text": "x", "label": "a", "slices": "short"}', "slices must be a list of names"),
         ('{"id": "1", "text": "x", "label": "a", "slices": [1]}', "slices must be a list of names"),
+        ('{"id": "1", "text": "x", "label": "a", "slices": ["b", "b"]}', "slices must name each slice once"),
     ],
 )
 def test_a_line_that_is_no_case_is_refused_with_file_line_and_field(suite, line, said):

@@ -46,5 +46,19 @@ def test_a_model_that_answers_too_few_texts_is_not_believed():
         run(CASES[:2], lambda _: [{"track": 1.0, "refund": 0.0}])
 
 
+def test_answers_are_kept_in_one_order_of_classes():
+    """A replica may name its classes in another order each time: what is judged is in the first one."""
+    answers = iter([[{"track": 0.7, "refund": 0.3}, {"refund": 0.4, "track": 0.6}]])
+    results = run(CASES[:2], lambda _: next(answers))
+    assert [result.classes for result in results] == [("track", "refund")] * 2
+    assert [result.probabilities for result in results] == [(0.7, 0.3), (0.6, 0.4)]
+
+
+@pytest.mark.parametrize("second", [{"track": 1.0}, {"track": 0.5, "refund": 0.3, "cancel": 0.2}])
+def test_answers_over_other_classes_than_before_are_refused(second):
+    with pytest.raises(SuiteError, match="case 'c1': the model answered with other classes"):
+        run(CASES[:2], lambda _: [{"track": 0.7, "refund": 0.3}, second])
+
+
 def test_no_cases_are_no_results():
     assert run((), Model()) == ()

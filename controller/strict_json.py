@@ -1,0 +1,285 @@
+"""JSON read strictly into frozen dataclasses, written so that nothing is lost, and its JSON Schema.
+
+For types made of ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested frozen dataclasses.
+Fields with a default may be left out; unknown ones may not be added.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+NOT_FINITE: Final = ("nan", "inf", "-inf")
+"""JSON has no such numbers. What holds one is kept all the same, with its name in the number's place."""
+WHOLE_MAX: Final = 2**53
+"""Larger whole numbers are not the same number to every reader of JSON."""
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+def compact_json(document: Any) -> str:
+    """One line of JSON; numbers that are not finite as their names."""
+    return json.dumps(_named(document), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _named(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {key: _named(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_named(value) for value in document]
+    if isinstance(document, float) and not math.isfinite(document):
+        return str(document)
+    return document
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+class Unreadable(Exception):  # noqa: N818 - told to people as a UsageError
+    """Why a value cannot be read; its place is put in front on the way out."""
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.place = place
+
+    def within(self, outer: str) -> "Unreadable":
+        inner = self.place if not self.place or self.place.startswith("[") else f".{self.place}"
+        return Unreadable(self.reason, f"{outer}{inner}")
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}" if self.place else self.reason
+
+
+def loads(line: bytes | str) -> Any:
+    """The JSON value of a line, for `read`; numbers that cannot be are told by the reader of their field.
+
+    Raises:
+        Unreadable: it is no JSON, or an object has a key twice.
+    """
+    try:
+        text = line.decode("utf-8") if isinstance(line, bytes) else line
+        return json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite, parse_int=_whole
+        )
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"not UTF-8 at byte {error.start + 1}") from error
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise Unreadable("nested too deeply") from error
+
+
+def read(expected: Any, value: Any) -> Any:
+    """The value of type ``expected`` that a JSON value stands for.
+
+    Raises:
+        Unreadable: anything else, whatever it is; names the field.
+    """
+    return _reader(expected)(value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Unreadable("is written twice", twice)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _NoNumber:
+    """Stands where a number cannot be, until the reader of the field says so."""
+
+    reason: str
+
+
+def _constant(name: str) -> _NoNumber:
+    return _NoNumber(f"{name}, which is no JSON (it is written as one of {listed(NOT_FINITE)})")
+
+
+def _finite(text: str) -> float | _NoNumber:
+    value = float(text)
+    return value if math.isfinite(value) else _too_large(text)
+
+
+def _whole(text: str) -> int | _NoNumber:
+    return int(text) if len(text) <= 17 and abs(int(text)) <= WHOLE_MAX else _too_large(text)
+
+
+def _too_large(text: str) -> _NoNumber:
+    return _NoNumber(f"{shown(text)}, which is too large")
+
+
+Reader = Callable[[Any], Any]
+
+
+@cache
+def _reader(hint: Any) -> Reader:
+    """What reads a value of this type. Made once a type, so that a line with thousands of pairs reads quickly."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _object_reader(hint)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return _array_reader(_reader(typing.get_args(hint)[0]))
+    if origin in (types.UnionType, typing.Union):
+        inner = _reader(next(option for option in typing.get_args(hint) if option is not type(None)))
+        return lambda value: None if value is None else inner(value)
+    return {float: _read_float, int: _read_int, bool: _read_bool, str: _read_str}[hint]
+
+
+def _object_reader(cls: type) -> Reader:
+    hints = _hints(cls)
+    readers = {name: _reader(hint) for name, hint in hints.items()}
+    required = _required(cls)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise Unreadable(f"expected an object, found {kind_of(value)}")
+        found = {}
+        for key, item in value.items():
+            if key not in readers:
+                raise Unreadable(_unknown(key, readers), shown(key))
+            try:
+                found[key] = readers[key](item)
+            except Unreadable as error:
+                raise error.within(key) from error
+        for key in required:
+            if key not in found:
+                raise Unreadable("is missing", key)
+        try:
+            return cls(**found)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
+
+    return read
+
+
+def _array_reader(item: Reader) -> Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise Unreadable(f"expected an array, found {kind_of(value)}")
+        place = 0
+        found = []
+        try:
+            for place, inner in enumerate(value):  # noqa: B007 - where it stopped
+                found.append(item(inner))
+        except Unreadable as error:
+            raise error.within(f"[{place}]") from error
+        return tuple(found)
+
+    return read
+
+
+def _read_float(value: Any) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int or value in NOT_FINITE:
+        return float(value)
+    raise Unreadable(f"expected a number, found {kind_of(value)}")
+
+
+def _read_int(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise Unreadable(f"expected a whole number, found {kind_of(value)}")
+
+
+def _read_bool(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise Unreadable(f"expected true or false, found {kind_of(value)}")
+
+
+def _read_str(value: Any) -> str:
+    if type(value) is not str:
+        raise Unreadable(f"expected a string, found {kind_of(value)}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Unreadable("is no text: half of a surrogate pair stands alone")
+    return value
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    return "unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}")
+
+
+def kind_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, _NoNumber):
+        return value.reason
+    if isinstance(value, bool):
+        return str(value).lower()
+    names = {dict: "an object", list: "an array", float: f"{value}", int: f"{value}"}
+    return names.get(type(value)) or f"the string {shown(value)!r}"
+
+
+def shown(text: str) -> str:
+    """At most so much of what somebody else wrote, and only what a terminal can show."""
+    short = text if len(text) <= 40 else f"{text[:39]}…"
+    return short.encode("ascii", "backslashreplace").decode() if not short.isprintable() else short
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _required(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING)
+
+
+# --- JSON Schema, for other programs ----------------------------------------------------------------------------------
+def schema_of(expected: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what `read` takes; dataclasses are added to ``definitions`` by name."""
+    definitions.setdefault(
+        "Number",
+        {
+            "description": "A number; one that was not finite, by its name.",
+            "anyOf": [{"type": "number"}, {"enum": list(NOT_FINITE)}],
+        },
+    )
+    return _schema(expected, definitions)
+
+
+_PLAIN: Final[dict[Any, dict[str, Any]]] = {
+    float: {"$ref": "#/$defs/Number"},
+    int: {"type": "integer", "minimum": -WHOLE_MAX, "maximum": WHOLE_MAX},
+    bool: {"type": "boolean"},
+    str: {"type": "string"},
+}
+
+
+def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if hint.__name__ not in definitions:
+            definitions[hint.__name__] = _object_schema(hint, definitions)
+        return {"$ref": f"#/$defs/{hint.__name__}"}
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return {"type": "array", "items": _schema(typing.get_args(hint)[0], definitions)}
+    if origin in (types.UnionType, typing.Union):
+        inner = next(option for option in typing.get_args(hint) if option is not type(None))
+        return {"anyOf": [_schema(inner, definitions), {"type": "null"}]}
+    return _PLAIN[hint]
+
+
+def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
+    hints = _hints(cls)
+    return {
+        "description": (cls.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip(),
+        "type": "object",
+        "properties": {name: _schema(hint, definitions) for name, hint in hints.items()},
+        "required": list(_required(cls)),
+        "additionalProperties": False,
+    }
