@@ -8,22 +8,32 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from serving.batch.job import Job, Options, RowError
 from serving.batch.sources import Block, Row, Source
 from serving.http.refusal import ApiError, checked_text
 from serving.inference.answers import writer_for
-from serving.inference.engine import Engine
+from serving.inference.engine import Engine, graph_bytes
 from serving.inference.heads import Floats
 from serving.inference.tokenizer import TokenizedText
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, Manifest, Variant, read_manifest
 from serving.package.rules import Task
+from serving.process.cores import SMALL_GRAPH_BYTES
 from serving.settings import Limits
 
-CALL_ROWS_MAX: Final = 8
-CALL_TOKENS_MAX: Final = 512
-"""What shares an engine call. More wins nothing on the processors it was measured on, and falls out of their caches."""
+
+class CallSize(NamedTuple):
+    """How much may share an engine call: as much as a processor's caches hold with what the graph makes of it."""
+
+    rows: int
+    tokens: int
+
+
+CALL: Final = CallSize(8, 256)
+CALL_OF_SMALL_GRAPH: Final = CallSize(32, 1024)
+CALL_OF_INT8: Final = CallSize(1, 1)
+"""A quantised graph scales its activations by the largest of the call: company would change an answer."""
 
 TokenIds = tuple[int, ...]
 Call = Sequence[TokenIds]
@@ -79,8 +89,7 @@ class Scorer:
         self._limits = Limits(text_chars_max=job.options.text_chars_max, windows_max=job.options.windows_max)
         self._engine = Engine(job.artifact, manifest, threads=1)
         self._write = writer_for(manifest)
-        # A quantised graph scales its activations by the largest of the call: company would change an answer.
-        self._call_rows_max = 1 if manifest.variant is Variant.INT8 else CALL_ROWS_MAX
+        self._call_size = _call_size(manifest)
         self._columns = added_columns(manifest, job.options).kinds
 
     def score(self, source: Source, block: Block, run: CallMap = map) -> Scored:
@@ -158,7 +167,7 @@ class Scorer:
         start = 0
         while start < len(rows):
             width = self._engine.width(len(rows[start]))
-            size = max(1, min(self._call_rows_max, CALL_TOKENS_MAX // width))
+            size = max(1, min(self._call_size.rows, self._call_size.tokens // width))
             yield rows[start : start + size]
             start += size
 
@@ -175,6 +184,13 @@ class Scorer:
             document["confidence"] = document["probabilities"][document["label"]]
         prefix = self._options.prefix
         return {name: document[name.removeprefix(prefix)] for name in self._columns}
+
+
+def _call_size(manifest: Manifest) -> CallSize:
+    """By the version alone: its numbers are the same wherever it runs."""
+    if manifest.variant is Variant.INT8:
+        return CALL_OF_INT8
+    return CALL_OF_SMALL_GRAPH if graph_bytes(manifest) < SMALL_GRAPH_BYTES else CALL
 
 
 def added_columns(manifest: Manifest, options: Options) -> Columns:

@@ -72,8 +72,7 @@ class Engine:
         self.tokenizer = _tokenizer(directory, manifest)
         self._max_tokens = manifest.max_tokens
         if threads is None:
-            sizes = (record.size_bytes for name, record in manifest.files.items() if name.startswith(GRAPH_FILE))
-            threads = engine_threads(sum(sizes), usable_cores() if cores is None else cores)
+            threads = engine_threads(graph_bytes(manifest), usable_cores() if cores is None else cores)
         self._session = _session(directory / GRAPH_FILE, threads, provider)
         self._inputs = graph_inputs(self._session)
         self._output, self.dimensions = graph_output(self._session, manifest)
@@ -171,6 +170,11 @@ def load(directory: Path, *, threads: int | None = 1, provider: Provider = Provi
         ProviderError: this machine lacks what should run the graph.
     """
     return Engine(directory, read_manifest(directory)[0], threads=threads, provider=provider)
+
+
+def graph_bytes(manifest: Manifest) -> int:
+    """The size of a version's graph, weights included."""
+    return sum(record.size_bytes for name, record in manifest.files.items() if name.startswith(GRAPH_FILE))
 
 
 def graph_inputs(session: Any) -> frozenset[str]:
