@@ -1,9 +1,10 @@
 """What is served: a full-size DistilBERT with random weights, and the demo's model; and the texts it is asked.
 
 Both are checkpoints as transformers loads them and packages as Serin serves them, of the very same weights. They are
-built once, into ``build/bench``.
+built into ``build/bench``, once for each state of what builds them.
 """
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnxruntime
 
 from serving.package.artifact import CONFIG_FILE, TOKENIZER_FILE, config_labels
 from serving.package.packaging import build_package
@@ -70,11 +72,14 @@ def few(texts: Sequence[str], count: int) -> list[str]:
 
 
 def models(folder: Path, texts_ratio: float = 1.0) -> Models:
-    """Built into ``folder`` unless they are there already; asked this part of the texts."""
-    if not folder.exists():
+    """Built into ``folder`` unless they are there already, by the same code; asked this part of the texts."""
+    stamp, digest = folder / "built-by", _digest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             _build(Path(temporary) / "models")
+            (Path(temporary) / "models" / stamp.name).write_text(digest)
             (Path(temporary) / "models").rename(folder)
     texts = few(texts_of(), int(_TEXTS * texts_ratio))
     full = few(texts, int(_FULL_TEXTS * texts_ratio))
@@ -83,6 +88,17 @@ def models(folder: Path, texts_ratio: float = 1.0) -> Models:
         fp32=Subject("66 M fp32", folder / "full", folder / "packages" / "fp32", full, 1, 1000.0, 1),
         demo=Subject("demo model", folder / "demo", folder / "packages" / "demo", texts, 2, 100.0, 16),
     )
+
+
+def _digest() -> str:
+    """Of what the packages depend on."""
+    digest = hashlib.sha256(onnxruntime.__version__.encode())
+    for path in (
+        *sorted((REPOSITORY / "serving" / "package").glob("*.py")),
+        Path(__file__).parents[1] / "_distilbert.py",
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _build(folder: Path) -> None:

@@ -30,6 +30,9 @@ within a round; figures are medians of rounds, percentiles are those of all roun
   with its own batching, at the batch size at which the pipeline is fastest on these texts (1 for 66 M, where a batch
   only adds padding; 16 for the demo's model). Beside them every server has one core, the same one. "Same rate" is half
   of what the *other* can take.
+* *Batch*: files of texts, all different (768 for 66 M, 7,903 for the demo's model), on all cores. The bar is on the
+  scoring alone, as it is in a file that takes an hour: the pipeline tells how long it scored after its first text, and
+  of `python -m serving.batch` it is what all texts take longer than one. "With the start" is the whole process of each.
 """
 
 _BUSY = """
@@ -46,7 +49,8 @@ _REPRODUCE = """
 interrupted, as long as nothing that it measures has changed; `python -m tests.bench.serving --only int8` measures one
 part and leaves this page alone, `--again` forgets what was measured. The figures as data: `build/bench/serving.json`.
 Why it is built so: [0101](../decisions/0101-serving-path.md), [0102](../decisions/0102-serving-batches.md),
-[0103](../decisions/0103-serving-graphs.md), [0113](../decisions/0113-serving-measured.md).
+[0103](../decisions/0103-serving-graphs.md), [0106](../decisions/0106-batch-scoring.md),
+[0113](../decisions/0113-serving-measured.md).
 """
 
 Figures = Mapping[tuple[str, str], float]
