@@ -8,7 +8,7 @@ from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
 from controller.evidence import Evidence, RecordedLook, RecordedSuites
 from controller.report.words import listed, utc
-from controller.strict_json import compact_json, shown
+from controller.strict_json import compact_json, printable, shown
 from gates.codec import encode
 from gates.offline.suite import GATES, unusable
 from gates.offline.suite_replay import judge_suite_evidence
@@ -74,11 +74,11 @@ def judge_suites(policy: ReleasePolicy, evidence: Evidence) -> Iterator[SuitesJu
 
 def _suites_judged(policy: ReleasePolicy, recorded: RecordedSuites, last_run: int) -> SuitesJudgement:
     suites = recorded.suites
-    if recorded.run > last_run:
+    problem = _out_of_order(recorded.run, last_run)
+    if problem is None:
         verdicts = judge_suite_evidence(suites, policy.gates)
     else:
-        problem = "was judged already" if recorded.run == last_run else f"comes after run {last_run}"
-        verdicts = unusable(f"run: run {recorded.run} {problem}", samples=len(suites.case_ids))
+        verdicts = unusable(f"run: {problem}", samples=len(suites.case_ids))
     outcome = combine(verdict.outcome for verdict in verdicts)
     beside_stable = suites.stable is not None
     return SuitesJudgement(
@@ -86,9 +86,20 @@ def _suites_judged(policy: ReleasePolicy, recorded: RecordedSuites, last_run: in
     )
 
 
+def _out_of_order(run: int, last_run: int) -> str | None:
+    if run < 1:
+        return f"{run} is not a whole number from 1"
+    if run == last_run:
+        return f"run {run} was judged already"
+    return f"run {run} comes after run {last_run}" if run < last_run else None
+
+
 def _not_recorded(policy: ReleasePolicy, release: str) -> SuitesJudgement:
     names = listed(name.rsplit("/", 1)[-1] for name in policy.suites)
-    reason = f"The policy names {names}, and this evidence holds no answers to suites: look lines alone settle nothing."
+    reason = (
+        f"This evidence holds no answers to the suites that the policy names ({names}): "
+        "it was cut, or an older Serin recorded it."
+    )
     verdicts = tuple(Verdict(gate, Stage.SUITE, Outcome.INCONCLUSIVE, reason) for gate in GATES)
     return SuitesJudgement(release, 0, None, (), None, Outcome.INCONCLUSIVE, verdicts)
 
@@ -158,7 +169,7 @@ def _time(at_s: float) -> str:
 
 def _line(verdict: Verdict) -> str:
     outcome = f"({verdict.outcome})" if verdict.advisory else f"{verdict.outcome}"
-    return f"  {outcome:<15} {verdict.gate}: {verdict.reason}"
+    return printable(f"  {outcome:<15} {verdict.gate}: {verdict.reason}")
 
 
 def conclusion(suites: SuitesJudgement | None, last: Judgement | None) -> tuple[Outcome, str]:

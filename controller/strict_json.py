@@ -222,8 +222,12 @@ def kind_of(value: Any) -> str:
 
 def shown(text: str) -> str:
     """At most so much of what somebody else wrote, and only what a terminal can show."""
-    short = text if len(text) <= 40 else f"{text[:39]}…"
-    return short.encode("ascii", "backslashreplace").decode() if not short.isprintable() else short
+    return printable(text if len(text) <= 40 else f"{text[:39]}…")
+
+
+def printable(text: str) -> str:
+    """Names in evidence are somebody else's: none of them moves a terminal's cursor or begins a line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def listed(names: Iterable[str]) -> str:

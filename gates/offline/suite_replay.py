@@ -113,11 +113,11 @@ def _problems(evidence: SuiteEvidence) -> Iterator[str]:
     yield from _names("slice_names", evidence.slice_names)
     if sum(file.cases for file in evidence.files) != cases or any(file.cases < 0 for file in evidence.files):
         yield f"files: they have {[file.cases for file in evidence.files]} cases, case_ids {cases}"
-    yield from _column("truths", evidence.truths, cases, len(evidence.classes))
+    yield from _column("truths", evidence.truths, evidence)
     if evidence.slices and len(evidence.slices) != cases:
         yield f"slices: {len(evidence.slices)} rows for {cases} cases"
     for place, row in enumerate(evidence.slices):
-        yield from _places(f"slices[{place}]", row, len(evidence.slice_names))
+        yield from _places(f"slices[{place}]", row, "slice_names", len(evidence.slice_names))
         if len(set(row)) != len(row):
             yield f"slices[{place}]: a slice appears twice"
     if evidence.inclusion_probabilities and len(evidence.inclusion_probabilities) != cases:
@@ -134,10 +134,10 @@ def _names(field: str, names: Sequence[str]) -> Iterator[str]:
 
 def _answer_problems(who: str, answers: SuiteAnswers, evidence: SuiteEvidence) -> Iterator[str]:
     cases, rows = len(evidence.case_ids), answers.probabilities_e7
-    yield from _places(f"{who}.classes", answers.classes, len(evidence.classes))
+    yield from _places(f"{who}.classes", answers.classes, "classes", len(evidence.classes))
     if len(set(answers.classes)) != len(answers.classes):
         yield f"{who}.classes: a class appears twice"
-    yield from _column(f"{who}.labels", answers.labels, cases, len(evidence.classes))
+    yield from _column(f"{who}.labels", answers.labels, evidence)
     known = set(answers.classes)
     for place, label in enumerate(answers.labels):
         if label not in known:
@@ -151,13 +151,14 @@ def _answer_problems(who: str, answers: SuiteAnswers, evidence: SuiteEvidence) -
             yield f"{who}.probabilities_e7[{place}]: null, the version answered with no finite probability"
 
 
-def _column(field: str, places: Sequence[int], cases: int, count: int) -> Iterator[str]:
-    if len(places) != cases:
-        yield f"{field}: {len(places)} for {cases} cases"
-    yield from _places(field, places, count)
+def _column(field: str, classes: Sequence[int], evidence: SuiteEvidence) -> Iterator[str]:
+    """A class for each case."""
+    if len(classes) != len(evidence.case_ids):
+        yield f"{field}: {len(classes)} for {len(evidence.case_ids)} cases"
+    yield from _places(field, classes, "classes", len(evidence.classes))
 
 
-def _places(field: str, places: Sequence[int], count: int) -> Iterator[str]:
+def _places(field: str, places: Sequence[int], names: str, count: int) -> Iterator[str]:
     for number, place in enumerate(places):
         if not 0 <= place < count:
-            yield f"{field}[{number}]: {place} is no place among {count}"
+            yield f"{field}[{number}]: {place} is no place among the {count} {names}"

@@ -18,13 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.errors import UsageError
-from controller.evidence import RecordedLook, line_of, parse_line
-from controller.judge import as_json, as_text, judge
+from controller.evidence import Evidence, Recorded, RecordedLook, RecordedSuites, line_of, parse_line
+from controller.judge import as_json, as_text, judge, judge_suites
 from gates.evidence import Look
+from gates.offline.suite_replay import as_evidence
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, PanelState, state_from_json, state_to_json
+from gates.suite_evidence import SuiteAnswers, SuiteEvidence, SuiteFile
 from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded
+from tests.gates.suite_support import results
 
 POLICY = support.POLICY
 RANDOM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
@@ -102,17 +105,25 @@ def mutated(draw: st.DrawFn) -> tuple[int, str]:
     return number, json.dumps(document)
 
 
+def read_or_refused(text: str) -> Recorded | None:
+    """What the line stands for; None where it is refused, in one line that names the place."""
+    try:
+        return parse_line(text, "evidence.jsonl, line 1")
+    except UsageError as refused:
+        assert str(refused).startswith("evidence.jsonl, line 1: ")  # noqa: PT017 - either of the two is right
+        assert "\n" not in str(refused)  # noqa: PT017
+        return None
+
+
 @settings(max_examples=200, **RANDOM)
 @given(mutated())
 def test_a_line_changed_anywhere_is_refused_or_judged(case: tuple[int, str]) -> None:
     """Never a crash; an error leaves its gate's state, names what is wrong, and keeps the release from passing."""
     number, text = case
-    try:
-        found = parse_line(text, "evidence.jsonl, line 1")
-    except UsageError as refused:
-        assert str(refused).startswith("evidence.jsonl, line 1: ")  # noqa: PT017 - either of the two is right
-        assert "\n" not in str(refused)  # noqa: PT017
+    found = read_or_refused(text)
+    if found is None:
         return
+    assert isinstance(found, RecordedLook)
     before = state_before(number)
     after, verdicts = Panel(POLICY.gates).look(before, found.look)
     assert [verdict.gate for verdict in verdicts] == list(Panel(POLICY.gates).names)
@@ -124,6 +135,55 @@ def test_a_line_changed_anywhere_is_refused_or_judged(case: tuple[int, str]) -> 
         assert combine(verdict.outcome for verdict in verdicts if not verdict.advisory) is not Outcome.PASS
     json.dumps(state_to_json(after), allow_nan=False)
     assert state_from_json(json.loads(json.dumps(state_to_json(after)))) == after
+
+
+@functools.cache
+def suites_document() -> str:
+    """Forty answers of either version: too few to pass, whatever they say."""
+    answers = [
+        replace(answer, confidence=max(row), probabilities=row)
+        for answer in results(40)
+        for row in [tuple(round(probability, 7) for probability in answer.probabilities)]
+    ]
+    evidence = as_evidence([SuiteFile("suite.jsonl", "ab" * 32, 40)], answers, answers)
+    return line_of(RecordedSuites(evidence, "intent-v7-1", 1, 1_795_000_000.0))
+
+
+@st.composite
+def mutated_suites(draw: st.DrawFn) -> str:
+    """The line of the suites with one to four changes anywhere in it."""
+    document = json.loads(suites_document())
+    for _ in range(draw(st.integers(1, 4))):
+        path = draw(st.sampled_from(places(document)))
+        kind = draw(st.sampled_from(["set", "leave out", "double", "negate"]))
+        document = changed(document, path, kind, draw(STRANGE))
+    return json.dumps(document)
+
+
+@settings(max_examples=200, **RANDOM)
+@given(mutated_suites())
+def test_a_line_of_suites_changed_anywhere_is_refused_or_judged(text: str) -> None:
+    """Never a crash, never a pass; an error of both gates names what is wrong; told in three lines, the same twice."""
+    found = read_or_refused(text)
+    if found is None:
+        return
+    assert isinstance(found, RecordedSuites)
+    (once,), (again,) = (list(judge_suites(POLICY, Evidence((), (found,)))) for _ in range(2))
+    assert [verdict.gate for verdict in once.verdicts] == ["accuracy.suite", "calibration.suite"]
+    assert once.outcome is not Outcome.PASS
+    for verdict in once.verdicts:
+        if verdict.outcome is Outcome.ERROR:
+            assert any(named in verdict.reason for named in SUITE_NAMES), verdict.reason
+    assert as_json(once) + as_text(once) == as_json(again) + as_text(again)
+    assert len(as_text(once).splitlines()) == 3
+    json.loads(as_json(once))
+
+
+SUITE_NAMES = {field.name for kind in (SuiteEvidence, SuiteAnswers) for field in dataclasses.fields(kind)} | {
+    "probabilities:",
+    "inclusion_probability:",
+    "run:",
+}
 
 
 NAMES = {field.name for field in dataclasses.fields(Look)} | {"metrics", "labels", "predictions"}

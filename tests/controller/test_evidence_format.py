@@ -172,6 +172,7 @@ def test_an_exported_release_reads_back_as_its_looks(
             '{"schema": "serin.evidence/v9"}',
             '"serin.evidence/v2", "serin.evidence.suites/v1"',
         ),
+        ('{"schema": "serin.evidence/v2", "a\\nb\\u001b": 1}', "a\\nb\\x1b: unknown key"),
         (suites_line(run="1"), "run: expected a whole number, found the string '1'"),
         (suites_line(sequence=1), "sequence: unknown key; known keys: candidate, case_ids,"),
         (suites_line(case_ids=None), "case_ids: expected an array, found null"),

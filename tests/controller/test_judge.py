@@ -15,11 +15,11 @@ from controller.codec import event_of
 from controller.core.events import Judged, Looked
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
-from controller.evidence import Recorded, RecordedLook, read_evidence
+from controller.evidence import Evidence, Recorded, RecordedLook, RecordedSuites, read_evidence
 from controller.judge import as_json, as_text, conclusion, deadline_of, judge, judge_suites
 from gates.evidence import Look
 from gates.outcome import Outcome
-from gates.policy import GatePolicy
+from gates.policy import GatePolicy, SuitePolicy
 from gates.verdict import Verdict, Window
 from tests.controller import report_support as support
 from tests.controller.evidence_support import lines_of, recorded, write_evidence, write_policy
@@ -163,3 +163,106 @@ def test_a_damaged_file_is_one_line_with_file_and_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, UsageError)
     assert str(result.exception).endswith("bad.jsonl, line 1: sequence: is missing")
+
+
+# --- suites -----------------------------------------------------------------------------------------------------------
+def suites_of(journal: Journal, **changes: object) -> RecordedSuites:
+    """What the suites of the release were judged by."""
+    (found,) = [line for line in lines_of(journal) if isinstance(line, RecordedSuites)]
+    return dataclasses.replace(found, **changes)  # type: ignore[arg-type]
+
+
+def told(policy: ReleasePolicy, lines: Sequence[Recorded], folder: Path) -> tuple[int, str]:
+    """Exit code and last line."""
+    result = invoke(policy, lines, folder)
+    return result.exit_code, result.stdout.splitlines()[-1]
+
+
+def test_suites_are_told_before_the_looks_wherever_their_line_stands(
+    journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    suites, *looks = lines_of(journals["slow"])
+    first, last = (invoke(POLICY, lines, tmp_path).stdout for lines in ((suites, *looks), (*looks, suites)))
+    assert first == last
+    head, accuracy, calibration, look, *_ = first.splitlines()
+    assert head == "suites  2026-11-18 11:07:04 UTC  suite.jsonl (2,000 cases, 5a1e5a1e5a1e)  beside stable  pass"
+    assert accuracy.startswith("  pass            accuracy.suite: Suite: ")
+    assert calibration.startswith("  pass            calibration.suite: Suite: ")
+    assert look.startswith("look 1  ")
+
+
+def test_a_suite_that_fails_fails_the_evidence_whatever_the_looks_say(
+    journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """Under a policy that asks more of its suites, the recorded answers are too few right ones."""
+    strict = dataclasses.replace(POLICY, gates=dataclasses.replace(POLICY.gates, suite=SuitePolicy(accuracy_min=0.99)))
+    code, sentence = told(strict, lines_of(journals["promoted"]), tmp_path)
+    assert code == 1
+    assert sentence.endswith(": fail, failed by accuracy.suite.")
+
+
+def test_suites_that_the_policy_names_and_nobody_recorded_are_no_pass(
+    journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """A file of an older Serin, or one that was cut: the looks are judged as ever, and what is missing is open."""
+    result = invoke(POLICY, recorded(journals["promoted"]), tmp_path)
+    assert result.stdout.splitlines()[0] == "suites  not recorded  inconclusive"
+    assert "no answers to the suites that the policy names (suite.jsonl)" in result.stdout
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[-1].endswith("inconclusive, not settled: accuracy.suite and calibration.suite.")
+    without = dataclasses.replace(POLICY, suites=())
+    assert invoke(without, recorded(journals["promoted"]), tmp_path).exit_code == 0
+
+
+def test_a_first_version_passes_by_its_suites_and_a_later_one_needs_looks(
+    journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    suites = suites_of(journals["promoted"])
+    alone = dataclasses.replace(suites, suites=dataclasses.replace(suites.suites, stable=None))
+    assert told(POLICY, [alone], tmp_path) == (0, "After the suites: pass, every required gate passed.")
+    sentence = "After the suites: inconclusive, they passed, and no look at traffic is recorded."
+    assert told(POLICY, [suites], tmp_path) == (3, sentence)
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ((1, 1), "run: run 1 was judged already"),
+        ((2, 1), "run: run 1 comes after run 2"),
+        ((0,), "run: 0 is not a whole number from 1"),
+    ],
+)
+def test_a_run_of_the_suites_counts_once_and_in_order(
+    runs: tuple[int, ...], said: str, journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """The same line twice, as of files put together, is an error and no second opinion."""
+    lines = [suites_of(journals["promoted"], run=run) for run in runs]
+    result = invoke(POLICY, [*lines, *recorded(journals["promoted"])], tmp_path)
+    assert (result.exit_code, said in result.stdout) == (4, True)
+
+
+def test_of_several_runs_of_the_suites_the_last_counts(journals: dict[str, Journal], tmp_path: Path) -> None:
+    """A release that was held and resumed ran them again: the journal keeps both, and the later verdicts stand."""
+    good = suites_of(journals["promoted"], run=2)
+    odd = dataclasses.replace(good, run=1, suites=dataclasses.replace(good.suites, truths=()))
+    lines = [odd, good, *recorded(journals["promoted"])]
+    assert told(POLICY, lines, tmp_path)[0] == 0
+    assert told(POLICY, [dataclasses.replace(good, run=1), dataclasses.replace(odd, run=2)], tmp_path)[0] == 4
+
+
+def test_suites_and_looks_of_two_releases_are_not_judged_as_one(journals: dict[str, Journal]) -> None:
+    looks = recorded(journals["promoted"])
+    with pytest.raises(UsageError, match="2 releases, intent-v8-1 and intent-v7-1: judge one at a time"):
+        list(judge_suites(POLICY, Evidence(looks, (suites_of(journals["promoted"], release="intent-v8-1"),))))
+
+
+def test_names_from_a_file_reach_a_terminal_as_plain_text(journals: dict[str, Journal], tmp_path: Path) -> None:
+    """Evidence may come from anywhere: no escape sequence and no line break of it is printed."""
+    suites = suites_of(journals["promoted"])
+    ids = ("one\x1b[2J", "one\x1b[2J", *suites.suites.case_ids[2:])
+    files = (dataclasses.replace(suites.suites.files[0], name="a\nlook 9"),)
+    odd = dataclasses.replace(suites, suites=dataclasses.replace(suites.suites, case_ids=ids, files=files))
+    text = invoke(POLICY, [odd], tmp_path).stdout
+    assert "\x1b" not in text
+    assert not any(line.startswith("look 9") for line in text.splitlines())
+    assert "appears twice" in text

@@ -31,7 +31,7 @@ UNFED = (
 
 def test_no_gate_lacks_its_evidence(site: Site, tmp_path: Path) -> None:
     """All that the default policy asks about, in one release; and `serin judge` says of the recorded evidence what the
-    controller said."""
+    controller said, of the suites and of every look, number for number."""
     with site.load():
         eventually(lambda: len(site.answers()) > 600, within_s=60, what="traffic for a reference")
         site.register("v2")
@@ -58,12 +58,13 @@ def _unfed(site: Site) -> Mapping[str, str]:
 def _judged_again(site: Site, directory: Path) -> None:
     site.serin.serin("abort", "intent", "--reason", "the evidence is gathered")
     eventually(lambda: site.phase("2") == "aborted", within_s=30, what="the end of the release")
-    looked = [entry["payload"] for entry in site.entries("intent-v2-1") if entry["kind"] == "Looked"]
+    entries = site.entries("intent-v2-1")
+    of_suites = [e["payload"] for e in entries if e["kind"] == "Judged" and e["payload"]["suites"] is not None]
+    assert len(of_suites) == 1
+    judged = of_suites + [entry["payload"] for entry in entries if entry["kind"] == "Looked"]
     path = directory / "evidence.jsonl"
     path.write_text(site.serin.serin("evidence", "intent-v2-1"), encoding="utf-8")
     command = [SERIN, "judge", "--policy", str(POLICY), "--evidence", str(path), "--json"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     again = [json.loads(line)["verdicts"] for line in said.splitlines()]
-    assert [[(v["gate"], v["outcome"], v["reason"]) for v in verdicts] for verdicts in again] == [
-        [(v["gate"], v["outcome"], v["reason"]) for v in payload["verdicts"]] for payload in looked
-    ]
+    assert again == [payload["verdicts"] for payload in judged]
