@@ -34,8 +34,11 @@ def traffic_known(
     """What is known of the traffic: what was given wins over what was observed, and that over what is assumed.
 
     Raises:
-        UsageError: neither given nor observed how many requests there are.
+        UsageError: neither given nor observed how many requests there are, or a given number is not finite.
     """
+    for name, value in given.items():
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"{name} must be a finite number, got {value:g}")
     observed = _observed(service) if service is not None else {}
     assumed = {field.name: field.default for field in fields(Traffic)}
     found: dict[str, Known] = {}

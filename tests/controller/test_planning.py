@@ -1,6 +1,7 @@
 """`serin plan`: what a release will need, said before it starts."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,6 +206,24 @@ def test_what_is_observed_is_what_was_played() -> None:
 def test_without_requests_there_is_no_plan() -> None:
     with pytest.raises(UsageError, match="Say --requests-per-s, or name recorded evidence"):
         traffic_known(POLICY, {}, None)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_number_that_is_not_finite_is_refused_by_name(value: float) -> None:
+    with pytest.raises(UsageError, match="label_delay_s must be a finite number"):
+        traffic_known(POLICY, {"requests_per_s": 1.0, "label_delay_s": value}, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["wrong_ratio", "disagreement_ratio", "error_ratio", "live_label_ratio", "label_ratio"]
+)
+@pytest.mark.parametrize("value", [0.0, 1e-12, 0.5, 1.0])
+def test_every_share_from_none_to_all_can_be_planned(name: str, value: float) -> None:
+    """At the ends of their ranges evidence may not grow at all; a plan says so."""
+    traffic, known = traffic_known(POLICY, {"requests_per_s": 20.0, name: value}, None)
+    plan = forecast(POLICY, traffic, known)
+    chances = [chance for gate in plan.gates for chance in (gate.pass_chance, gate.fail_chance)]
+    assert all(0 <= chance <= 1 for chance in chances)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
