@@ -8,7 +8,6 @@ all of this, so a file can be cut, sorted by release, and put together with othe
 
 import dataclasses
 import sys
-import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,15 @@ from controller.codec import event_of
 from controller.core.events import Judged, Looked
 from controller.errors import UsageError
 from controller.ports import RecordedEntry
-from controller.strict_json import Unreadable, compact_json, kind_of, listed, loads, read, schema_of
+from controller.strict_json import (
+    Unreadable,
+    compact_json,
+    hints_of,
+    loads,
+    read,
+    schema_of,
+    unknown_key,
+)
 from gates.codec import encode
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
@@ -140,7 +147,7 @@ class _Kind:
 
     @property
     def hints(self) -> dict[str, Any]:
-        return typing.get_type_hints(self.cls)
+        return hints_of(self.cls)
 
     @property
     def outer(self) -> tuple[str, ...]:
@@ -159,14 +166,18 @@ def _kind_of(recorded: Recorded) -> _Kind:
 
 def _recorded(document: Any) -> Recorded:
     if not isinstance(document, dict):
-        raise Unreadable(f"expected an object, found {kind_of(document)}")
+        raise Unreadable(f"expected an object, found {described(document)}")
     kind = next((kind for kind in _KINDS if document.get("schema") in kind.read), None)
     if kind is None:
-        known = listed(schema for kind in _KINDS for schema in kind.read)
+        known = quoted(schema for kind in _KINDS for schema in kind.read)
         raise Unreadable(f"expected one of {known}", "schema")
+    hints = kind.hints
+    keys = {"schema", *kind.outer, *hints_of(hints[kind.inner])}
+    for key in document:
+        if key not in keys:
+            raise unknown_key(key, keys)
     fields = {key: value for key, value in document.items() if key != "schema"}
     outer = {key: fields.pop(key) for key in kind.outer if key in fields}
-    hints = kind.hints
     inner = read(hints[kind.inner], fields)
     for key, value in outer.items():
         try:

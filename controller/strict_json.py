@@ -99,7 +99,7 @@ class _NoNumber:
 
 
 def _constant(name: str) -> _NoNumber:
-    return _NoNumber(f"{name}, which is no JSON (it is written as one of {listed(NOT_FINITE)})")
+    return _NoNumber(f"{name}, which is no JSON (it is written as one of {quoted(NOT_FINITE)})")
 
 
 def _finite(text: str) -> float | _NoNumber:
@@ -133,17 +133,17 @@ def _reader(hint: Any) -> Reader:
 
 
 def _object_reader(cls: type) -> Reader:
-    hints = _hints(cls)
+    hints = hints_of(cls)
     readers = {name: _reader(hint) for name, hint in hints.items()}
     required = _required(cls)
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise Unreadable(f"expected an object, found {kind_of(value)}")
+            raise Unreadable(f"expected an object, found {described(value)}")
         found = {}
         for key, item in value.items():
             if key not in readers:
-                raise Unreadable(_unknown(key, readers), shown(key))
+                raise unknown_key(key, readers)
             try:
                 found[key] = readers[key](item)
             except Unreadable as error:
@@ -162,7 +162,7 @@ def _object_reader(cls: type) -> Reader:
 def _array_reader(item: Reader) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, list):
-            raise Unreadable(f"expected an array, found {kind_of(value)}")
+            raise Unreadable(f"expected an array, found {described(value)}")
         place = 0
         found = []
         try:
@@ -180,36 +180,37 @@ def _read_float(value: Any) -> float:
         return value
     if type(value) is int or value in NOT_FINITE:
         return float(value)
-    raise Unreadable(f"expected a number, found {kind_of(value)}")
+    raise Unreadable(f"expected a number, found {described(value)}")
 
 
 def _read_int(value: Any) -> int:
     if type(value) is int:
         return value
-    raise Unreadable(f"expected a whole number, found {kind_of(value)}")
+    raise Unreadable(f"expected a whole number, found {described(value)}")
 
 
 def _read_bool(value: Any) -> bool:
     if type(value) is bool:
         return value
-    raise Unreadable(f"expected true or false, found {kind_of(value)}")
+    raise Unreadable(f"expected true or false, found {described(value)}")
 
 
 def _read_str(value: Any) -> str:
     if type(value) is not str:
-        raise Unreadable(f"expected a string, found {kind_of(value)}")
+        raise Unreadable(f"expected a string, found {described(value)}")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
         raise Unreadable("is no text: half of a surrogate pair stands alone")
     return value
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> Unreadable:
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    return "unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}")
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}"
+    return Unreadable(f"unknown key; {hint}", shown(key))
 
 
-def kind_of(value: Any) -> str:
+def described(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, _NoNumber):
@@ -230,12 +231,17 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def listed(names: Iterable[str]) -> str:
+def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def hints_of(cls: type) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
+    return _hints(cls)
+
+
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
@@ -279,7 +285,7 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    hints = _hints(cls)
+    hints = hints_of(cls)
     return {
         "description": (cls.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip(),
         "type": "object",

@@ -15,7 +15,7 @@ from controller.errors import UsageError
 from controller.evidence import RecordedSuites, json_schema, line_of, parse_line
 from controller.settings import Home, Settings
 from tests.controller import report_support as support
-from tests.controller.evidence_support import lines_of, recorded, write_policy
+from tests.controller.evidence_support import lines_of, recorded, write_evidence, write_policy
 from tests.controller.report_support import Journal
 
 
@@ -55,6 +55,20 @@ def test_a_plan_takes_its_traffic_from_a_release(home: Path, tmp_path: Path) -> 
     arguments = ["plan", "--policy", str(policy), "--release", "intent-v7-1", "--home", str(home), "--json"]
     traffic = json.loads(CliRunner().invoke(app, arguments).stdout)["traffic"]
     assert traffic[0] == {"name": "requests_per_s", "value": pytest.approx(60, rel=0.1), "source": "observed"}
+
+
+@pytest.mark.parametrize("command", [["plan"], ["backtest", "--runs", "2", "--jobs", "1", "--accuracy-points", "5"]])
+def test_suites_are_no_traffic_to_plan_or_to_resample(command: list[str], tmp_path: Path) -> None:
+    """A file with their line is read as one without it."""
+    journal = support.play(replace(support.PROMOTED, stop_after_s=300.0))
+    policy = write_policy(tmp_path / "policy.yaml", support.POLICY)
+    told = []
+    for lines in (lines_of(journal), recorded(journal)):
+        file = write_evidence(tmp_path / "evidence.jsonl", lines)
+        arguments = [*command, "--policy", str(policy), "--evidence", str(file), "--json"]
+        told.append(CliRunner().invoke(app, arguments))
+    assert [result.exit_code for result in told] == [0, 0]
+    assert told[0].stdout == told[1].stdout
 
 
 def test_the_schema_is_printed_without_an_installation() -> None:
