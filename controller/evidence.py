@@ -20,8 +20,10 @@ from controller.ports import RecordedEntry
 from controller.strict_json import (
     Unreadable,
     compact_json,
+    described,
     hints_of,
     loads,
+    quoted,
     read,
     schema_of,
     unknown_key,
