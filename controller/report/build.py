@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from controller.codec import event_of, release_of
-from controller.core.events import Looked
+from controller.core.events import Judged, Looked
 from controller.core.release import Phase, Purpose, Release
 from controller.errors import PermanentError
 from controller.ports import RecordedEntry, ReleaseRecord
@@ -18,6 +18,7 @@ from controller.report.tallies import (
     reliability,
 )
 from controller.report.words import PHASE_WORDS, listed
+from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage
 
 
@@ -34,9 +35,12 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
     counted = entries[: record.sequence]
     history, evidence, latency = History(release.policy), EvidenceTally(), LatencyTally()
     labelled, accuracy, traces = ReliabilityTally(), AccuracyTally(), TraceTally()
+    suites: tuple[SuiteFile, ...] = ()
     for recorded in counted:
         event = event_of(recorded.entry)
         history.add(recorded.sequence, recorded.entry.at_s, event)
+        if isinstance(event, Judged) and event.suites is not None:
+            suites = event.suites.files
         if isinstance(event, Looked):
             evidence.add(event.look)
             latency.add(event.look)
@@ -49,6 +53,7 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
         conclusion=_conclusion(release),
         facts=_facts(release, as_of_s, history.decided_at_s),
         policy=release.policy,
+        suites=suites,
         gates=tuple(sorted(release.verdicts.values(), key=lambda verdict: _ORDER.index(verdict.stage))),
         phases=tuple(history.phases),
         traffic=tuple(history.traffic),

@@ -6,6 +6,7 @@ from typing import Final
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Version
 from gates.outcome import Outcome
+from gates.suite_evidence import SuiteFile
 from gates.verdict import Verdict
 
 SCHEMA: Final = "serin.report/v1"
@@ -202,6 +203,7 @@ class ReportData:
     conclusion: Conclusion
     facts: Facts
     policy: ReleasePolicy
+    suites: tuple[SuiteFile, ...]  # what was asked of both versions before any traffic, in the last run
     gates: tuple[Verdict, ...]
     phases: tuple[PhaseSpan, ...]
     traffic: tuple[TrafficShare, ...]

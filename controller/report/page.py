@@ -1,6 +1,6 @@
 """The report as one file that needs nothing else: no script, no network, no fonts; and as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
 from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, utc
+from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict
 
 _STAGES = {
@@ -54,7 +55,7 @@ def render_html(report: ReportData) -> str:
         .render(
             report=report,
             tone=_tone(report.conclusion),
-            policy=tuple(_policy(report.policy)),
+            policy=tuple(_policy(report.policy, report.suites)),
             stages=tuple(_staged(report.gates)),
             idle=[verdict for verdict in report.gates if is_idle(verdict)],
             names=names,
@@ -87,7 +88,7 @@ def _staged(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, list[Verdict]]
             yield title, sorted(found, key=lambda verdict: verdict.advisory)
 
 
-def _policy(policy: ReleasePolicy) -> Iterator[tuple[str, str]]:
+def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tuple[str, str]]:
     """What was promised when the release began, in a few words a line."""
     mirrored = f"{policy.mirror_pct:g} % of live requests mirrored"
     steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
@@ -98,7 +99,9 @@ def _policy(policy: ReleasePolicy) -> Iterator[tuple[str, str]]:
     gates = policy.gates
     wrongly = f"rolls a good version back in at most {100 * gates.rollback_alpha:g} % of releases"
     yield "May be wrong", f"{wrongly}; passes one beyond a margin in at most {100 * gates.promotion_alpha:g} %"
-    if policy.suites:
+    if suites:
+        yield "Suites", ", ".join(f"{file.name} ({file.cases:,} cases, SHA-256 {file.sha256[:12]})" for file in suites)
+    elif policy.suites:
         yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)
 
 

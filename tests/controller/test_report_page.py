@@ -143,6 +143,18 @@ def test_advisory_gates_without_data_take_little_room() -> None:
     assert text.index("Server errors hold.") < text.index("1 advisory gate without data") < text.index("throughput")
 
 
+def test_the_page_names_the_very_files_of_cases_that_were_asked() -> None:
+    """A file may change and keep its name: the digest tells. Before the suites ran there is only the name."""
+    journal = Journal()
+    journal.write([started()], START_S)
+    text = Page(render_html(build_report(journal.record, journal.entries))).text
+    assert "suite.jsonl" in text
+    assert "cases, SHA-256" not in text
+    journal.write([Judged((), support.suites())], START_S)
+    text = Page(render_html(build_report(journal.record, journal.entries))).text
+    assert "suite.jsonl (2,000 cases, SHA-256 5a1e5a1e5a1e)" in text
+
+
 def test_a_day_of_waiting_does_not_hide_minutes_of_canary() -> None:
     """The axis is to scale where something happens, and says where it is not."""
     spans = [
