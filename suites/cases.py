@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 _FIELDS = {"id", "text", "label", "slices"}
 _REQUIRED = ("id", "text", "label")
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can write it; neither a replica nor a journal takes it
 
 
 class SuiteError(ValueError):
@@ -82,4 +84,7 @@ def _parse(path: Path, number: int, line: str) -> Case:
         raise SuiteError(f"{where}: slices must be a list of names")
     if len(set(slices)) != len(slices):
         raise SuiteError(f"{where}: slices must name each slice once")
-    return Case(document["id"], document["text"], document["label"], tuple(slices))
+    case = Case(document["id"], document["text"], document["label"], tuple(slices))
+    if _HALF_A_PAIR.search("".join((case.id, case.text, case.label, *case.slices))):
+        raise SuiteError(f"{where}: half of a surrogate pair stands alone, which is no text")
+    return case

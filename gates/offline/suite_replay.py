@@ -133,7 +133,7 @@ def _names(field: str, names: Sequence[str]) -> Iterator[str]:
 
 
 def _answer_problems(who: str, answers: SuiteAnswers, evidence: SuiteEvidence) -> Iterator[str]:
-    cases, rows = len(evidence.case_ids), answers.probabilities_e7
+    rows = answers.probabilities_e7
     yield from _places(f"{who}.classes", answers.classes, "classes", len(evidence.classes))
     if len(set(answers.classes)) != len(answers.classes):
         yield f"{who}.classes: a class appears twice"
@@ -142,13 +142,13 @@ def _answer_problems(who: str, answers: SuiteAnswers, evidence: SuiteEvidence) -
     for place, label in enumerate(answers.labels):
         if label not in known:
             yield f"{who}.labels[{place}]: {label} is none of the version's classes"
-    if len(rows) != cases:
-        yield f"{who}.probabilities_e7: {len(rows)} rows for {cases} cases"
-    for place, row in enumerate(rows):
+    if len(rows) != len(evidence.case_ids):
+        yield f"{who}.probabilities_e7: {len(rows)} rows for {len(evidence.case_ids)} cases"
+    for place, (case_id, row) in enumerate(zip(evidence.case_ids, rows, strict=False)):
         if len(row) != len(answers.classes):
             yield f"{who}.probabilities_e7[{place}]: {len(row)} numbers for {len(answers.classes)} classes"
-        if any(parts is None for parts in row):
-            yield f"{who}.probabilities_e7[{place}]: null, the version answered with no finite probability"
+        if None in row:
+            yield f"{who}.probabilities_e7[{place}]: null, the answer to case {case_id!r} was no probability"
 
 
 def _column(field: str, classes: Sequence[int], evidence: SuiteEvidence) -> Iterator[str]:

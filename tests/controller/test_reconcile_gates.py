@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,24 @@ def test_what_the_suites_were_judged_by_is_recorded_once_with_their_verdicts(tmp
     assert not any(text in payload for text in texts for payload in kept)
     assert sum("probabilities_e7" in payload for payload in kept) == 1
     assert "probabilities_e7" not in json.dumps(world.journal.release(world.release.id).state)
+
+
+def test_an_answer_that_is_no_number_holds_the_release_and_names_the_case(tmp_path):
+    """NaN is no probability and no pass (kayenta 426); the evidence keeps that there was none."""
+    world = World(tmp_path, policy=with_suite(tmp_path)).given().given_candidate("v7", GOOD)
+    url = "http://intent-v7.test"
+    sound = world.replicas.running[url]
+
+    def broken(text):
+        answer = dict(sound.predict(text))
+        return dict.fromkeys(answer, math.nan) if text.endswith(" 5") else answer
+
+    world.replicas.running[url] = replace(sound, predict=broken)
+    world.when_settled()
+    assert world.release.phase is Phase.HELD
+    assert "candidate.probabilities_e7[5]: null, the answer to case 'case-5' was no probability" in world.release.reason
+    (judged,) = [e.entry for e in world.journal.entries(world.release.id) if e.entry.payload.get("suites")]
+    assert judged.payload["suites"]["candidate"]["probabilities_e7"][5] == [None, None, None]
 
 
 def test_a_suite_that_cannot_be_read_holds_the_release_and_says_where(tmp_path):

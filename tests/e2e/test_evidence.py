@@ -62,9 +62,18 @@ def _judged_again(site: Site, directory: Path) -> None:
     of_suites = [e["payload"] for e in entries if e["kind"] == "Judged" and e["payload"]["suites"] is not None]
     assert len(of_suites) == 1
     judged = of_suites + [entry["payload"] for entry in entries if entry["kind"] == "Looked"]
-    path = directory / "evidence.jsonl"
-    path.write_text(site.serin.serin("evidence", "intent-v2-1"), encoding="utf-8")
-    command = [SERIN, "judge", "--policy", str(POLICY), "--evidence", str(path), "--json"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    again = [json.loads(line)["verdicts"] for line in said.splitlines()]
-    assert again == [payload["verdicts"] for payload in judged]
+    said = _judge(site, "intent-v2-1", directory, "--json").stdout
+    assert [json.loads(line)["verdicts"] for line in said.splitlines()] == [payload["verdicts"] for payload in judged]
+    first = _judge(site, "intent-v1-1", directory)
+    assert (first.returncode, first.stdout.splitlines()[-1]) == (
+        0,
+        "After the suites: pass, every required gate passed.",
+    )
+
+
+def _judge(site: Site, release: str, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What `serin judge` says of the evidence that `serin evidence` prints."""
+    path = directory / f"{release}.jsonl"
+    path.write_text(site.serin.serin("evidence", release), encoding="utf-8")
+    command = [SERIN, "judge", "--policy", str(POLICY), "--evidence", str(path), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -82,6 +82,7 @@ def test_two_cases_with_one_id_are_refused(suite):
         ('{"id": "1", "text": "x", "label": "a", "lable": "b"}', "unknown field 'lable'; a case has id, label, slices"),
         ('{"id": "1", "text": "x", "label": "a", "slices": "short"}', "slices must be a list of names"),
         ('{"id": "1", "text": "x", "label": "a", "slices": [1]}', "slices must be a list of names"),
+        ('{"id": "\\ud800", "text": "x", "label": "a"}', "half of a surrogate pair stands alone"),
         ('{"id": "1", "text": "x", "label": "a", "slices": ["b", "b"]}', "slices must name each slice once"),
     ],
 )
