@@ -24,8 +24,7 @@ _TAG: Final = re.compile(rb"([a-z][a-z0-9_.-]{0,31})=([A-Za-z0-9_./+-]{1,64})")
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """What the headers of a request say about it."""
 
     request_id: str

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,7 +74,7 @@ class _Stay:
         """Begin the request's trace, if it is to have one, and say so in its answer."""
         trace = tracing.begin(headers, self.caller)
         if trace is not None:
-            self.caller = replace(self.caller, trace=trace)
+            self.caller = self.caller._replace(trace=trace)
             self.own.append((_TRACE_RESPONSE, trace.traceparent.encode()))
         return trace
 

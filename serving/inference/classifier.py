@@ -267,7 +267,7 @@ class Work:
             return
         del self._open[task.uid]
         self._batcher.finish(task)
-        yield Outcome(task.uid, rows, trail=self._trails.end(task.uid))
+        yield Outcome(task.uid, rows, trail=self._trails.end(task.uid) if self._trails else None)
 
     def _answers(self, job: _Open) -> list[Row]:
         found = [numbers for numbers in job.numbers if numbers is not None]

@@ -18,39 +18,33 @@ class _Open:
     calls: list[Call] = field(default_factory=list)
 
 
-class Trails:
-    """Of the jobs in work. Empty, and false, where none of them is traced: then nobody looks at a clock for it."""
-
-    def __init__(self) -> None:
-        self._open: dict[int, _Open] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._open)
+class Trails(dict[int, _Open]):
+    """Of the jobs in work, by id. Empty, and false, where none is traced: then nobody looks at a clock for it."""
 
     def begin(self, traces: Mapping[int, str]) -> None:
         """Jobs have arrived that are traced; by their ids, the traceparents."""
         now_ns = time.time_ns()
-        self._open.update((uid, _Open(trace, now_ns, now_ns)) for uid, trace in traces.items())
+        self.update((uid, _Open(trace, now_ns, now_ns)) for uid, trace in traces.items())
 
     def tokenized(self, uids: Iterable[int], began_ns: int) -> None:
         now_ns = time.time_ns()
         for uid in uids:
-            if (entry := self._open.get(uid)) is not None:
+            if (entry := self.get(uid)) is not None:
                 entry.tokenize_began_ns, entry.tokenize_ended_ns = began_ns, now_ns
 
     def called(self, uids: Iterable[int], began_ns: int, texts: int) -> None:
         """An engine call for these jobs is over."""
         now_ns = time.time_ns()
         for uid in set(uids):
-            if (entry := self._open.get(uid)) is not None:
+            if (entry := self.get(uid)) is not None:
                 entry.calls.append(Call(began_ns, now_ns, texts))
 
     def end(self, uid: int) -> Trail | None:
         """What is known of a job that is answered or given up."""
-        entry = self._open.pop(uid, None)
+        entry = self.pop(uid, None)
         return None if entry is None else Trail(entry.tokenize_began_ns, entry.tokenize_ended_ns, entry.calls)
 
     def suffix(self, uid: int) -> str:
         """For a line of the log: which trace it belongs to, if any."""
-        entry = self._open.get(uid)
+        entry = self.get(uid)
         return "" if entry is None else f" (traceparent {entry.traceparent})"

@@ -32,8 +32,7 @@ class LinkClosedError(Exception):
     """The other end has gone; of a worker's, all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A request on its way to a worker. ``cost`` is what admission reckons it at, ``trace`` its W3C traceparent."""
 
     uid: int
@@ -77,8 +76,7 @@ class Failure:
         return not known
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A worker's answer: a row for each text, or why there is none.
 
     ``too_long``: a text needs more windows than are computed for one, or all texts together (None) more than are for a
@@ -126,7 +124,7 @@ def frame(message: Any) -> bytes:
 
 def _pack(done: Outcome) -> tuple[Any, ...]:
     if done.trail is None:
-        return done.uid, done.rows, done.error, done.too_long
+        return done[:4]
     trail = (*done.trail[:2], [tuple(call) for call in done.trail.calls])
     return done.uid, done.rows, done.error, done.too_long, trail
 

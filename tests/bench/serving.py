@@ -18,6 +18,7 @@ from tests.bench._table import RESULTS, Bar, machine, report
 from tests.bench.served import own, page, rivals, switches
 from tests.bench.served.models import Models, models
 from tests.bench.served.store import Store
+from tests.bench.served.without import Switch
 
 PAGES: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 MEMORY_MB: Final = 350.0
@@ -36,8 +37,8 @@ def parts(served: Models) -> Parts:
         "fp32": lambda: own.speed_rows(fp32, bars=False),
         "demo": lambda: own.speed_rows(demo, bars=False),
         "overload": lambda: own.overload_rows(int8),
-        "metrics": lambda: switches.metrics_rows(demo),
-        "tracing": lambda: switches.tracing_rows(demo),
+        "metrics": lambda: switches.rows(Switch.METRICS, served),
+        "tracing": lambda: switches.rows(Switch.TRACING, served),
     }
     found["batch"] = batch_rows
     for rival in rivals.RIVALS:

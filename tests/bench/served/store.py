@@ -16,7 +16,10 @@ from tests.serving.replica import REPOSITORY
 SOURCES: Final = (
     "serving",
     "tests/bench/rivals",
-    *(f"tests/bench/served/{name}.py" for name in ("measure", "models", "own", "rivals", "switches")),
+    *(
+        f"tests/bench/served/{name}.py"
+        for name in ("measure", "models", "own", "rivals", "switches", "within", "without")
+    ),
     "tests/bench/_load.py",
     "tests/bench/batch.py",
     "constraints.txt",

@@ -1,0 +1,158 @@
+"""A request's way through both processes, in one process and without an engine: what a small part of it costs.
+
+``python -m tests.bench.served.within PACKAGE`` prints the processor time of a request in µs, block after block: of the
+outermost layer, admission, the link, the worker's scheduling and its answer. Left out is what no switch changes, and
+what would drown one: HTTP, the tokenizer, the engine. So many requests come at once, in every run the same.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from serving.contract import PREDICT_ROUTE
+from tests.bench.served.without import Switch, take_out
+
+if TYPE_CHECKING:
+    from serving.http.edge import Edge
+    from serving.inference.engine import Engine
+    from serving.inference.heads import Floats
+    from serving.inference.tokenizer import TokenizedText
+
+AT_ONCE: Final = 16
+REQUESTS: Final = 2048
+BLOCKS: Final = 6
+"""Of so many requests each; the quickest tells, since whatever else the machine does only adds."""
+_SCOPE: Final = {"type": "http", "method": "POST", "path": PREDICT_ROUTE, "client": ("127.0.0.1", 1)}
+MODEL, VERSION = "intent", "1"
+TEXTS: Final = [" ".join(["where is my order"] * count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 5, 8)]
+_HEADERS: Final = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")]
+
+
+class Instant:
+    """An engine that has computed everything before."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.tokenizer = self
+        self.merge = engine.merge
+        self.width = engine.width
+        self._texts = dict(zip(TEXTS, engine.tokenizer.tokenize(TEXTS), strict=True))
+        self._numbers = engine.run([self._texts[TEXTS[0]]])[0]
+
+    def tokenize(self, texts: Sequence[str]) -> "list[TokenizedText]":
+        return [self._texts[text] for text in texts]
+
+    def run(self, rows: "Sequence[TokenizedText]") -> "list[Floats]":
+        return [self._numbers] * len(rows)
+
+
+class Way:
+    """The HTTP process's side and the worker's, joined by a socket pair."""
+
+    def __init__(self, package: Path) -> None:
+        from serving.http.calls import Identity
+        from serving.http.edge import Edge
+        from serving.http.front import Front
+        from serving.inference.answers import writer_for
+        from serving.inference.batching import Batcher
+        from serving.inference.classifier import TextClassifier, Work
+        from serving.inference.engine import load
+        from serving.observe.capture import Capture
+        from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
+        from serving.package.artifact import read_manifest
+        from serving.process.link import WorkerEnd
+        from serving.process.shared import Place, WorkerCounts
+        from serving.settings import Settings
+
+        manifest, _ = read_manifest(package)
+        settings = Settings(package, MODEL, VERSION)
+        tallies = tallies_of(MODEL, VERSION, (), 2)
+        metrics = ApiMetrics(tallies, 0)
+        self._api, self._worker = socket.socketpair()
+        place = Place(0, os.getpid(), WorkerCounts(), self._api)
+        identity = Identity(MODEL, VERSION, manifest.labels)
+        self._front = Front(settings, identity, manifest, metrics, Capture(settings.capture, metrics), place)
+        self.edge = Edge(_nowhere, VERSION, self._front.predict, metrics)
+        classifier: Any = TextClassifier(settings)
+        classifier.metrics = WorkerMetrics(tallies, 1)
+        classifier._engine = Instant(load(package))
+        classifier._write = writer_for(manifest)
+        self._end = WorkerEnd([self._worker])
+        self._work = Work(
+            Batcher(classifier.pace, settings.batching.texts_max, 1.0, classifier.width), classifier, settings.limits
+        )
+        asyncio.get_running_loop().add_reader(self._worker, self._compute)
+
+    async def join(self) -> None:
+        await self._front.dispatcher.add_worker(self._api, os.getpid())
+        self._end.send_ready()
+        while not self._front.dispatcher.ready:
+            await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._worker)
+        self._end.close()
+
+    def _compute(self) -> None:
+        """As the worker's loop does it, which would wait here."""
+        self._work.take_in(self._end.receive(0.0))
+        while self._work.waiting:
+            if outcomes := self._work.run():
+                self._end.send(outcomes, 0.001)
+
+
+async def measured(package: Path) -> list[float]:
+    """Processor µs of a request, in each block."""
+    way = Way(package)
+    await way.join()
+    bodies = [json.dumps({"text": text}).encode() for text in TEXTS]
+    spent = []
+    for _ in range(BLOCKS):
+        requests = itertools.islice(itertools.cycle(bodies), REQUESTS)
+        began_ns = time.process_time_ns()
+        await asyncio.gather(*(_client(way.edge, requests) for _ in range(AT_ONCE)))
+        spent.append((time.process_time_ns() - began_ns) / 1000 / REQUESTS)
+    way.leave()
+    return spent
+
+
+async def _client(edge: "Edge", bodies: Iterator[bytes]) -> None:
+    for body in bodies:
+        length = (b"content-length", b"%d" % len(body))
+        message = {"type": "http.request", "body": body, "more_body": False}
+
+        came = iter((message,))
+
+        async def receive(came: Iterator[dict[str, Any]] = came) -> dict[str, Any]:
+            return next(came, None) or await asyncio.get_running_loop().create_future()  # no client goes away
+
+        async def send(answer: Any) -> None:
+            assert answer.get("status", 200) == 200
+
+        await edge({**_SCOPE, "headers": [*_HEADERS, length]}, receive, send)
+
+
+async def _nowhere(*_: Any) -> None:
+    raise AssertionError("only the prediction route is asked")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.served.within", description=__doc__)
+    parser.add_argument("package", type=Path)
+    parser.add_argument("--without", type=Switch, choices=list(Switch))
+    asked = parser.parse_args()
+    if asked.without is not None:
+        take_out(asked.without)
+    print(json.dumps(uvloop.run(measured(asked.package))))
+
+
+if __name__ == "__main__":
+    main()
