@@ -16,6 +16,7 @@ from serving.batch.scoring import Columns, Kind, Scored
 from serving.batch.sources import Block, Csv, Parquet, Row, Source
 
 _WRITE_JSONL: Final = "an output in .jsonl takes any row"
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one for every row
 
 
 class Layout(ABC):
@@ -56,7 +57,7 @@ class JsonLinesLayout(Layout):
         return b"".join(self._line(row, answer) for row, answer in zip(scored.rows, scored.answers, strict=True))
 
     def _line(self, row: Row, answer: Mapping[str, Any]) -> bytes:
-        added = json.dumps(answer, ensure_ascii=False).encode()
+        added = _ENCODER.encode(answer).encode()
         raw = row.raw if self._from_json and row.raw is not None else _json(row, row.values)
         return b"%b, %b\n" % (raw[:-1].rstrip(), added[1:])
 
