@@ -92,7 +92,7 @@ def build_package(
         package.mkdir()
         _collect(checkpoint_dir, package)
         plan = _Plan(texts, kind, variant_of, rules or AnswerRules())
-        manifest = _describe(package, _write_graph(checkpoint_dir, package, plan), plan)
+        manifest = _describe(package, *_write_graph(checkpoint_dir, package, plan), plan)
         (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         verify(package)
         package.rename(out_dir)
@@ -139,8 +139,9 @@ def _collect(checkpoint_dir: Path, package: Path) -> None:
     check_safetensors(package / WEIGHTS_FILE)
 
 
-def _write_graph(checkpoint_dir: Path, package: Path, plan: _Plan) -> Path:
-    """Write the graph that is served; returns the one it was made from."""
+def _write_graph(checkpoint_dir: Path, package: Path, plan: _Plan) -> tuple[Path, Path]:
+    """Write the graph that is served; returns the one it was made from, and the one that must answer like it."""
+    from serving.package.firsttoken import narrow
     from serving.package.graphs import prepare
 
     source = checkpoint_dir / GRAPH_FILE
@@ -149,11 +150,12 @@ def _write_graph(checkpoint_dir: Path, package: Path, plan: _Plan) -> Path:
 
         source = package.parent / GRAPH_FILE
         export_onnx(package, source, sample_texts=plan.golden_texts, task=plan.rules.task)
-    prepare(source, package, plan.variant)
-    return source
+    narrowed = narrow(source, package.parent / "narrowed" / GRAPH_FILE)
+    prepare(narrowed, package, plan.variant)
+    return source, package / GRAPH_FILE if plan.variant is Variant.FP32 else narrowed
 
 
-def _describe(package: Path, source: Path, plan: _Plan) -> Manifest:
+def _describe(package: Path, source: Path, exact: Path, plan: _Plan) -> Manifest:
     from serving.inference.engine import Engine
     from serving.package.graphs import TOLERANCE, compare
 
@@ -174,8 +176,8 @@ def _describe(package: Path, source: Path, plan: _Plan) -> Manifest:
     engine.answer(texts[:1])  # a graph that fails, or has another number of outputs, is refused here
     tokenized = engine.tokenizer.tokenize(texts)
     difference = 0.0
-    if plan.variant is Variant.FP32:
-        difference = compare(source, package / GRAPH_FILE, tokenized, plan.rules, manifest.labels)
+    if exact != source:
+        difference = compare(source, exact, tokenized, plan.rules, manifest.labels)
     if not difference <= TOLERANCE:  # in this form a NaN is refused too
         raise ArtifactError(GRAPH_FILE, f"answers otherwise once it is optimised (by {difference:.1e})")
     golden = (GoldenText(text, done.ids) for text, done in zip(texts, tokenized, strict=True))
