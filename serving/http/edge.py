@@ -72,7 +72,7 @@ class _Stay:
 
     def trace(self, tracing: "Tracing", headers: Mapping[bytes, bytes]) -> "Trace | None":
         """Begin the request's trace, if it is to have one, and say so in its answer."""
-        trace = tracing.begin(headers, self.caller)
+        trace = tracing.begin(headers, self.caller.request_id, self.caller.traffic)
         if trace is not None:
             self.caller = self.caller._replace(trace=trace)
             self.own.append((_TRACE_RESPONSE, trace.traceparent.encode()))

@@ -20,8 +20,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from serving.contract import PREDICT_ROUTE, TRACE_PARENT_HEADER, TRACE_STATE_HEADER
-from serving.http.calls import Caller, Identity
+from serving.contract import PREDICT_ROUTE, TRACE_PARENT_HEADER, TRACE_STATE_HEADER, Traffic
 from serving.process.link import Outcome
 from serving.settings import TracingSettings
 
@@ -34,7 +33,7 @@ _SERVER_SPAN: Final = f"POST {PREDICT_ROUTE}"
 class Tracing:
     """One for an HTTP process. Spans wait in a bounded queue, which no request waits for, and are sent in batches."""
 
-    def __init__(self, settings: TracingSettings, identity: Identity) -> None:
+    def __init__(self, settings: TracingSettings, model: str, version: str) -> None:
         assert settings.url is not None  # noqa: S101  (without one there is no tracing)
         endpoint = settings.url.rstrip("/")
         exporter = OTLPSpanExporter(
@@ -42,27 +41,28 @@ class Tracing:
         )
         self._provider = TracerProvider(
             ParentBased(TraceIdRatioBased(settings.ratio)),
-            Resource.create({"service.name": identity.model, "service.version": identity.version}),
+            Resource.create({"service.name": model, "service.version": version}),
             shutdown_on_exit=False,
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("serin.serving")
         self._propagator = TraceContextTextMapPropagator()
-        self._identity = identity
+        self._model = model
+        self._version = version
 
-    def begin(self, headers: Mapping[bytes, bytes], caller: Caller) -> "Trace | None":
+    def begin(self, headers: Mapping[bytes, bytes], request_id: str, traffic: Traffic) -> "Trace | None":
         """The request's trace; None where it is not sampled, by its caller or by the ratio."""
         carrier = {name: value.decode("latin-1") for key, name in _PROPAGATED if (value := headers.get(key))}
         parent = self._propagator.extract(carrier, Context())
         span = self._tracer.start_span(_SERVER_SPAN, parent, SpanKind.SERVER)
         if not span.is_recording():
             return None
-        own = {"serin.request_id": caller.request_id, "serin.model_version": self._identity.version}
+        own = {"serin.request_id": request_id, "serin.model_version": self._version}
         span.set_attributes(
             {
                 **own,
-                "serin.model": self._identity.model,
-                "serin.traffic": caller.traffic,
+                "serin.model": self._model,
+                "serin.traffic": traffic,
                 "http.request.method": "POST",
                 "http.route": PREDICT_ROUTE,
             }

@@ -257,7 +257,7 @@ def _tracing(settings: TracingSettings, identity: Identity) -> "Tracing | None":
         return None
     from serving.observe.tracing import Tracing
 
-    return Tracing(settings, identity)
+    return Tracing(settings, identity.model, identity.version)
 
 
 async def _until_quiet(http: uvicorn.Server, quiet_s: float) -> None:
