@@ -30,9 +30,10 @@ def narrow(source: Path, target: Path) -> Path:
 
     try:
         model = onnx.load(source)
-        graph = _Graph(onnx.shape_inference.infer_shapes(model).graph)
+        inferred = onnx.shape_inference.infer_shapes(model)
     except Exception:  # noqa: BLE001  (of many kinds; ONNX Runtime will say what is wrong with the file)
         return source
+    graph = _Graph(inferred.graph)
     nodes = graph.token_by_token()
     if not any(node.op_type == "MatMul" for node in nodes):
         return source
