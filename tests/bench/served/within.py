@@ -124,20 +124,36 @@ async def measured(package: Path) -> list[float]:
     return spent
 
 
+class _Exchange:
+    """One request, and its answer."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._came = False
+        self._over: list[asyncio.Future[None]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        if not self._came:
+            self._came = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+        self._over.append(asyncio.get_running_loop().create_future())  # it is watched whether the client goes away
+        await self._over[-1]
+        return {"type": "http.disconnect"}
+
+    async def send(self, answer: Any) -> None:
+        assert answer.get("status", 200) == 200
+
+    def end(self) -> None:
+        for watched in self._over:
+            watched.set_result(None)
+
+
 async def _client(edge: "Edge", bodies: Iterator[bytes]) -> None:
     for body in bodies:
+        exchange = _Exchange(body)
         length = (b"content-length", b"%d" % len(body))
-        message = {"type": "http.request", "body": body, "more_body": False}
-
-        came = iter((message,))
-
-        async def receive(came: Iterator[dict[str, Any]] = came) -> dict[str, Any]:
-            return next(came, None) or await asyncio.get_running_loop().create_future()  # no client goes away
-
-        async def send(answer: Any) -> None:
-            assert answer.get("status", 200) == 200
-
-        await edge({**_SCOPE, "headers": [*_HEADERS, length]}, receive, send)
+        await edge({**_SCOPE, "headers": [*_HEADERS, length]}, exchange.receive, exchange.send)
+        exchange.end()
 
 
 async def _nowhere(*_: Any) -> None:
