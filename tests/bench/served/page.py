@@ -45,7 +45,7 @@ _REPRODUCE = """
 ## Again
 
 `tests/bench/rivals/prepare.sh` installs the others once (an environment of their own; `SERIN_RIVALS` says where), then
-`make bench-serving` measures all of it: about a quarter of an hour on two quiet cores. It goes on where it was
+`make bench-serving` measures all of it: about half an hour on two quiet cores. It goes on where it was
 interrupted, as long as nothing that it measures has changed; `python -m tests.bench.serving --only int8` measures one
 part and leaves this page alone, `--again` forgets what was measured. The figures as data: `build/bench/serving.json`.
 Why it is built so: [0101](../decisions/0101-serving-path.md), [0102](../decisions/0102-serving-batches.md),
