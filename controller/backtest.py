@@ -149,7 +149,7 @@ def service_of(policy: ReleasePolicy, recorded: Sequence[RecordedLook]) -> Servi
     try:
         return observe(tuple(releases.values()), moment_s=policy.deadline_s / _LOOKS_MAX)
     except ValueError as error:
-        raise UsageError(f"the evidence cannot be resampled: {error}") from error
+        raise UsageError(f"the evidence shows no service: {error}") from error
 
 
 def scenarios(policy: ReleasePolicy, service: Service, sizes: Sizes) -> tuple[Scenario, ...]:

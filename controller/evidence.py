@@ -7,6 +7,7 @@ all of this, so a file can be cut, sorted by release, and put together with othe
 """
 
 import dataclasses
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -186,6 +187,8 @@ def _recorded(document: Any) -> Recorded:
             outer[key] = read(hints[key], value)
         except Unreadable as error:
             raise error.within(key) from error
+        if isinstance(outer[key], float) and not math.isfinite(outer[key]):
+            raise Unreadable(f"expected a finite number, found {value!r}", key)
     return kind.cls(inner, **outer)
 
 

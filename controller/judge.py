@@ -1,7 +1,8 @@
 """Recorded evidence, judged again: the very same gates, suites first, then look by look, with nothing else running."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from controller.core.policy import ReleasePolicy
@@ -18,6 +19,7 @@ from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict, Window
 
 SCHEMA: Final = "serin.judgement/v1"
+_GAPS_TOLD: Final = 5
 SUITES_SCHEMA: Final = "serin.judgement.suites/v1"
 _CALENDAR_ENDS_S: Final = 253_402_300_800.0  # of the year 9999; evidence may count its seconds from anywhere
 
@@ -50,7 +52,7 @@ class SuitesJudgement:
 def only_release(evidence: Evidence) -> None:
     """Raises UsageError where the evidence is of more than one release."""
     if len(evidence.releases) > 1:
-        names = listed(release or "a release without a name" for release in evidence.releases)
+        names = listed(shown(release) if release else "a release without a name" for release in evidence.releases)
         raise UsageError(f"the evidence is of {len(evidence.releases)} releases, {names}: judge one at a time")
 
 
@@ -58,7 +60,8 @@ def only_release(evidence: Evidence) -> None:
 def judge_suites(policy: ReleasePolicy, evidence: Evidence) -> Iterator[SuitesJudgement]:
     """Judge each run of the suites, as it was judged in the release; the last one counts.
 
-    Where the policy names suites and the evidence holds looks alone, what they would say is open: never a pass.
+    Where the policy names suites and the evidence holds looks alone, or answers to other files, what the policy's
+    would say is open: never a pass.
 
     Raises:
         UsageError: the evidence is of more than one release.
@@ -74,11 +77,14 @@ def judge_suites(policy: ReleasePolicy, evidence: Evidence) -> Iterator[SuitesJu
 
 def _suites_judged(policy: ReleasePolicy, recorded: RecordedSuites, last_run: int) -> SuitesJudgement:
     suites = recorded.suites
-    problem = _out_of_order(recorded.run, last_run)
-    if problem is None:
-        verdicts = judge_suite_evidence(suites, policy.gates)
-    else:
+    asked, answered = sorted(_names(policy)), sorted(file.name for file in suites.files)
+    if (problem := _out_of_order(recorded.run, last_run)) is not None:
         verdicts = unusable(f"run: {problem}", samples=len(suites.case_ids))
+    elif asked != answered:
+        names = listed(map(shown, answered))
+        verdicts = _open(f"These are answers to {names}, and the policy names {listed(asked) or 'no suites'}.")
+    else:
+        verdicts = judge_suite_evidence(suites, policy.gates)
     outcome = combine(verdict.outcome for verdict in verdicts)
     beside_stable = suites.stable is not None
     return SuitesJudgement(
@@ -95,13 +101,20 @@ def _out_of_order(run: int, last_run: int) -> str | None:
 
 
 def _not_recorded(policy: ReleasePolicy, release: str) -> SuitesJudgement:
-    names = listed(name.rsplit("/", 1)[-1] for name in policy.suites)
     reason = (
-        f"This evidence holds no answers to the suites that the policy names ({names}): "
+        f"This evidence holds no answers to the suites that the policy names ({listed(_names(policy))}): "
         "it was cut, or an older Serin recorded it."
     )
-    verdicts = tuple(Verdict(gate, Stage.SUITE, Outcome.INCONCLUSIVE, reason) for gate in GATES)
-    return SuitesJudgement(release, 0, None, (), None, Outcome.INCONCLUSIVE, verdicts)
+    return SuitesJudgement(release, 0, None, (), None, Outcome.INCONCLUSIVE, _open(reason))
+
+
+def _names(policy: ReleasePolicy) -> list[str]:
+    """Of the policy's files, as evidence has them: without their folders."""
+    return [Path(name).name for name in policy.suites]
+
+
+def _open(reason: str) -> tuple[Verdict, ...]:
+    return tuple(Verdict(gate, Stage.SUITE, Outcome.INCONCLUSIVE, reason) for gate in GATES)
 
 
 # --- looks ------------------------------------------------------------------------------------------------------------
@@ -139,6 +152,16 @@ def deadline_of(policy: ReleasePolicy, first: RecordedLook, asked_s: float | Non
     return first.look.window.start_s + (policy.deadline_s if asked_s is None else asked_s)
 
 
+def missing_looks(looks: Iterable[RecordedLook]) -> list[range]:
+    """The numbers of the looks that a release took before its last, and this evidence does not hold."""
+    missing, last = [], 0
+    for sequence in (recorded.look.sequence for recorded in looks):
+        if sequence > last + 1:
+            missing.append(range(last + 1, sequence))
+        last = max(last, sequence)
+    return missing
+
+
 # --- told -------------------------------------------------------------------------------------------------------------
 def as_json(judgement: Judgement | SuitesJudgement) -> str:
     """One line of JSON."""
@@ -172,11 +195,24 @@ def _line(verdict: Verdict) -> str:
     return printable(f"  {outcome:<15} {verdict.gate}: {verdict.reason}")
 
 
-def conclusion(suites: SuitesJudgement | None, last: Judgement | None) -> tuple[Outcome, str]:
+def conclusion(
+    suites: SuitesJudgement | None, last: Judgement | None, missing: Sequence[range] = ()
+) -> tuple[Outcome, str]:
     """The outcome after the last run of the suites and the last look, and a sentence that names the gates behind it.
 
     The panel keeps failures. Suites alone promote a first version; what was compared with stable needs looks, too.
+    Evidence of which looks are ``missing`` passes nothing: harm may have been cut out of it.
     """
+    outcome, sentence = _concluded(suites, last)
+    if not missing:
+        return outcome, sentence
+    names = listed(f"{part[0]} to {part[-1]}" if len(part) > 1 else f"{part[0]}" for part in missing)
+    numbers = names if len(missing) <= _GAPS_TOLD else f"{missing[0][0]} and others up to {missing[-1][-1]}"
+    verdict = Outcome.INCONCLUSIVE if outcome is Outcome.PASS else outcome
+    return verdict, f"{sentence} Looks are missing from this evidence: {numbers}."
+
+
+def _concluded(suites: SuitesJudgement | None, last: Judgement | None) -> tuple[Outcome, str]:
     judged: list[SuitesJudgement | Judgement] = [found for found in (suites, last) if found is not None]
     if not judged:
         return Outcome.INCONCLUSIVE, "No look: nothing was judged."

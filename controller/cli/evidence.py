@@ -1,6 +1,7 @@
 """Recorded evidence: take it out of the journal, judge it again, and try a policy on it before it decides anything."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ def judge(
         typer.echo(told(suites))
     for last in judging.judge(loaded, recorded.looks, deadline_s=deadline_s):
         typer.echo(told(last))
-    outcome, sentence = judging.conclusion(suites, last)
+    outcome, sentence = judging.conclusion(suites, last, judging.missing_looks(recorded.looks))
     typer.echo(sentence, err=as_json)
     raise typer.Exit(EXIT_CODES[outcome])
 
@@ -134,6 +135,9 @@ def backtest(
         "error_times": error_times,
         "confidence_gap": confidence_gap,
     }
+    for name, values in asked.items():
+        if not all(map(math.isfinite, values or ())):
+            raise UsageError(f"--{name.replace('_', '-')} must be finite numbers")
     sizes = Sizes(**{name: tuple(values) for name, values in asked.items() if values})
     loaded = load_policy(policy)
     service = service_of(loaded, read_evidence(evidence).looks)
@@ -226,12 +230,13 @@ def plan(
         "wrong_ratio": wrong_rate,
         "error_ratio": base_error,
     }
-    traffic, known = traffic_known(loaded, given, service_of(loaded, recorded) if recorded is not None else None)
+    service = service_of(loaded, recorded) if recorded is not None else None
+    traffic, known = traffic_known(loaded, given, service)
     found = forecast(loaded, traffic, known)
     if as_json:
         typer.echo(json.dumps(as_document(found), ensure_ascii=False, indent=2))
     else:
-        Console().print(plan_table(found))
+        Console().print(plan_table(found, service))
 
 
 def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":

@@ -9,8 +9,10 @@ from rich.text import Text
 
 from controller.backtest import Backtest, Found, Rate
 from controller.core.policy import ReleasePolicy
-from controller.planning.release import ReleasePlan, Remedy, StepPlan
+from controller.planning.release import ReleasePlan, StepPlan
+from controller.planning.remedies import STEPS, Remedy, Trouble
 from controller.planning.traffic import SLICE, Known
+from controller.planning.way import NO_CHANGE
 from controller.report.words import duration, figure
 from gates.offline.backtest_service import Service
 from gates.offline.planner.plan import GatePlan
@@ -118,12 +120,13 @@ def _percent(share: float) -> str:
 
 
 # --- plan -------------------------------------------------------------------------------------------------------------
-def plan_table(found: ReleasePlan) -> RenderableType:
-    """Traffic, steps, gates, ends, and what would help."""
+def plan_table(found: ReleasePlan, service: Service | None) -> RenderableType:
+    """Traffic (and what of ``service`` it was observed on), steps, gates, ends, and what would help."""
+    observed = [] if service is None else [Text(f"observed: {_seen(service)}")]
     parts = [
-        _section(f"{found.model}: the traffic this plan is for", _traffic(found)),
+        _section(f"{found.model}: the traffic this plan is for", _traffic(found), *observed),
         _section("Steps", _steps(found), Text(_promoted(found))),
-        _section("Gates", _gates(found), Text(_NOT_WAITED_FOR)),
+        _section("Gates", _gates(found), *_notes_on_gates(found)),
         _section("How a release ends", _ends(found)),
     ]
     if found.troubles:
@@ -194,7 +197,9 @@ def _gates(found: ReleasePlan) -> RenderableType:
     return table
 
 
-_NOT_WAITED_FOR = "* promotion does not wait for this gate; it can still roll a release back"
+def _notes_on_gates(found: ReleasePlan) -> Iterator[RenderableType]:
+    if not all(gate.required for gate in found.gates):
+        yield Text("* promotion does not wait for this gate; it can still roll a release back")
 
 
 def _forecast(gate: GatePlan) -> tuple[str, str, str, str]:
@@ -204,17 +209,24 @@ def _forecast(gate: GatePlan) -> tuple[str, str, str, str]:
 def _ends(found: ReleasePlan) -> RenderableType:
     table = _table("candidate", "promoted", "rolled\nback", "not\nproven")
     for ends in found.ends:
-        _row(table, ends.candidate, *map(_chance, (ends.promoted, ends.rolled_back, ends.not_proven)))
+        back = f"≤ {pct(ends.rolled_back)}" if ends.candidate == NO_CHANGE else _chance(ends.rolled_back)
+        _row(table, ends.candidate, _chance(ends.promoted), back, _chance(ends.not_proven))
     return table
 
 
 def _troubles(found: ReleasePlan) -> Iterator[RenderableType]:
-    gates = {gate.gate: gate for gate in found.gates}
     for trouble in found.troubles:
-        chance = _chance(gates[trouble.gate].pass_chance)
-        yield Text(f"{trouble.gate} passes an equal candidate by the deadline with a chance of {chance}. Instead:")
+        yield Text(_trouble(trouble))
         lines = [_remedy(remedy) for remedy in trouble.remedies]
-        yield Padding(Text("\n".join(lines or ["nothing that was tried is enough on this traffic"])), (0, 0, 0, 2))
+        yield Padding(Text("\n".join(lines)), (0, 0, 0, 2))
+
+
+def _trouble(trouble: Trouble) -> str:
+    chance = _chance(trouble.chance).replace(" ", "\u00a0")
+    end = "Instead:" if trouble.remedies else "Nothing that was tried is enough on this traffic."
+    if trouble.gate == STEPS:
+        return f"The steps take long: an equal candidate leaves shadow early enough with a chance of {chance}. {end}"
+    return f"{trouble.gate} passes an equal candidate by the deadline with a chance of {chance}. {end}"
 
 
 def _remedy(remedy: Remedy) -> str:

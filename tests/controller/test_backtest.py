@@ -160,7 +160,7 @@ def test_looks_of_several_releases_are_one_service(looks: tuple[RecordedLook, ..
 
 
 def test_evidence_that_shows_no_traffic_cannot_be_resampled() -> None:
-    with pytest.raises(UsageError, match="the evidence cannot be resampled: no look tells"):
+    with pytest.raises(UsageError, match="the evidence shows no service: no look tells"):
         service_of(POLICY, [RecordedLook(Look(1, Window(0, 10), 0.0))])
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from controller.core.events import Judged, Looked
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
 from controller.evidence import Evidence, Recorded, RecordedLook, RecordedSuites, read_evidence
-from controller.judge import as_json, as_text, conclusion, deadline_of, judge, judge_suites
+from controller.judge import as_json, as_text, conclusion, deadline_of, judge, judge_suites, only_release
 from gates.evidence import Look
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
@@ -261,8 +261,59 @@ def test_names_from_a_file_reach_a_terminal_as_plain_text(journals: dict[str, Jo
     suites = suites_of(journals["promoted"])
     ids = ("one\x1b[2J", "one\x1b[2J", *suites.suites.case_ids[2:])
     files = (dataclasses.replace(suites.suites.files[0], name="a\nlook 9"),)
-    odd = dataclasses.replace(suites, suites=dataclasses.replace(suites.suites, case_ids=ids, files=files))
-    text = invoke(POLICY, [odd], tmp_path).stdout
-    assert "\x1b" not in text
-    assert not any(line.startswith("look 9") for line in text.splitlines())
-    assert "appears twice" in text
+    for odd, said in (({"case_ids": ids}, "appears twice"), ({"files": files}, "answers to")):
+        line = dataclasses.replace(suites, suites=dataclasses.replace(suites.suites, **odd))
+        text = invoke(POLICY, [line], tmp_path).stdout
+        assert "\x1b" not in text
+        assert not any(line.startswith("look 9") for line in text.splitlines())
+        assert said in text
+    several = [dataclasses.replace(suites, release=name) for name in ("\x1b[2J", "b\nlook 9")]
+    with pytest.raises(UsageError) as raised:
+        only_release(Evidence((), tuple(several)))
+    assert not {"\x1b", "\n"} & set(str(raised.value))
+
+
+@pytest.mark.parametrize("names", [("other.jsonl",), ("suite.jsonl", "more.jsonl"), ()])
+def test_answers_to_other_suites_than_the_policys_settle_nothing(
+    names: tuple[str, ...], journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """A file that the policy does not name, one that is missing, or a policy without any: open, and both are named."""
+    lines = [suites_of(journals["promoted"]), *recorded(journals["promoted"])]
+    result = invoke(dataclasses.replace(POLICY, suites=names), lines, tmp_path)
+    assert result.exit_code == 3
+    assert "These are answers to suite.jsonl, and the policy names " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (lambda number: not 3 <= number <= 5, "Looks are missing from this evidence: 3 to 5."),
+        (lambda number: number > 2, "Looks are missing from this evidence: 1 to 2."),
+        (lambda number: number not in (2, 4), "Looks are missing from this evidence: 2 and 4."),
+    ],
+)
+def test_evidence_out_of_which_looks_were_cut_passes_nothing(
+    kept: Callable[[int], bool], said: str, journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    """A promoted release, without the looks in which harm may have been; they are named."""
+    looks = [line for line in recorded(journals["promoted"]) if kept(line.look.sequence)]
+    code, sentence = told(POLICY, [suites_of(journals["promoted"]), *looks], tmp_path)
+    assert (code, sentence.endswith(said)) == (3, True)
+
+
+def test_a_failure_stays_one_when_looks_are_missing(journals: dict[str, Journal], tmp_path: Path) -> None:
+    looks = recorded(journals["less accurate"])
+    code, sentence = told(POLICY, [suites_of(journals["less accurate"]), *looks[1:]], tmp_path)
+    assert code == 1
+    assert "Looks are missing" in sentence
+
+
+@pytest.mark.parametrize("field", ["deadline_s", "at_s"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_times_that_are_not_finite_are_refused_by_name(
+    field: str, number: str, journals: dict[str, Journal], tmp_path: Path
+) -> None:
+    line = suites_of(journals["promoted"]) if field == "at_s" else recorded(journals["promoted"])[0]
+    odd = dataclasses.replace(line, **{field: float(number)})
+    with pytest.raises(UsageError, match=f"line 1: {field}: expected a finite number"):
+        read_evidence(write_evidence(tmp_path / "evidence.jsonl", [odd]))

@@ -4,7 +4,9 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -12,10 +14,23 @@ from controller.backtest import service_of
 from controller.cli.app import app
 from controller.core.policy import ReleasePolicy, Step
 from controller.errors import UsageError
-from controller.planning.release import LIKELY, ReleasePlan, as_document, forecast
+from controller.planning.release import ReleasePlan, as_document, forecast
+from controller.planning.remedies import LIKELY, STEPS
 from controller.planning.traffic import traffic_known
+from controller.planning.way import Ends
+from gates.evidence import Answer, LabelledPair, Look
 from gates.offline.planner.traffic import Traffic
-from gates.policy import BudgetPolicy, LiveAccuracyPolicy, PairedAccuracyPolicy, SlicePolicy
+from gates.outcome import Outcome
+from gates.panel import Panel
+from gates.policy import (
+    CalibrationPolicy,
+    GatePolicy,
+    LiveAccuracyPolicy,
+    LiveErrorsPolicy,
+    PairedAccuracyPolicy,
+    SlicePolicy,
+)
+from gates.verdict import Window
 from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded, write_evidence, write_policy
 
@@ -28,6 +43,12 @@ QUIET = replace(TRAFFIC, requests_per_s=0.1)
 @pytest.fixture(scope="module")
 def busy() -> ReleasePlan:
     return forecast(POLICY, DIRECTED)
+
+
+def of(plan: ReleasePlan, gate: str) -> Ends:
+    """How a release of a candidate as bad as this gate's margin ends."""
+    (found,) = [ends for ends in plan.ends if f"{gate}'s margin" in ends.candidate or f"[{gate}]" in ends.candidate]
+    return found
 
 
 def remedies(plan: ReleasePlan, gate: str) -> dict[str, float]:
@@ -61,25 +82,101 @@ def test_a_candidate_at_the_margin_is_hardly_ever_promoted(busy: ReleasePlan) ->
     for plan in (busy, forecast(POLICY, QUIET)):
         for gate, ends in zip(plan.gates, plan.ends[1:], strict=True):
             assert gate.gate in ends.candidate
-            assert ends.promoted <= POLICY.gates.promotion_alpha or not gate.required
+            assert ends.promoted <= 1.5 * POLICY.gates.promotion_alpha or not gate.required
 
 
-def test_what_a_gate_cannot_promise_is_not_promised(busy: ReleasePlan) -> None:
-    """Twice the budget is less than three times stable's errors, so nothing that promotion waits for excludes it."""
-    (burning,) = [ends for ends in busy.ends if "budget.burn" in ends.candidate]
-    assert burning.promoted > 0.5
-    strict = replace(POLICY.gates, budget=BudgetPolicy(rollback_burn=4.0))
-    (excluded,) = [e for e in forecast(replace(POLICY, gates=strict), DIRECTED).ends if "budget" in e.candidate]
-    assert excluded.promoted <= POLICY.gates.promotion_alpha
+def test_what_one_gate_lets_through_another_may_stop(busy: ReleasePlan) -> None:
+    """Twice the budget is twice stable's errors, which the error gates find; without them little is said of it."""
+    (burn,) = [gate for gate in busy.gates if gate.gate == "budget.burn"]
+    assert of(busy, "budget.burn").rolled_back > LIKELY / 2 > burn.fail_chance
+    alone = replace(POLICY.gates, errors_shadow=None, errors_live=None)
+    assert of(forecast(replace(POLICY, gates=alone), DIRECTED), "budget.burn").promoted > 0.5
 
 
 def test_live_accuracy_beyond_its_margin_is_beyond_that_of_shadow(busy: ReleasePlan) -> None:
     """Promotion does not wait for accuracy.live, but for accuracy.shadow, whose margin is smaller."""
-    (ends,) = [ends for ends in busy.ends if "accuracy.live" in ends.candidate]
-    assert ends.promoted <= POLICY.gates.promotion_alpha
+    assert of(busy, "accuracy.live").promoted < 0.01
     alone = replace(POLICY.gates, accuracy_shadow=None)
-    (ends,) = [e for e in forecast(replace(POLICY, gates=alone), DIRECTED).ends if "accuracy.live" in e.candidate]
-    assert ends.promoted > 0.5
+    assert of(forecast(replace(POLICY, gates=alone), DIRECTED), "accuracy.live").promoted > 0.5
+
+
+def test_a_loss_within_the_margin_of_shadow_is_still_a_loss_there() -> None:
+    """At a wide margin of two and a half points, two points are neither excluded nor as good as none."""
+    gates = replace(POLICY.gates, accuracy_shadow=PairedAccuracyPolicy(guard_points=2.0, margin_points=2.5))
+    plan = forecast(replace(POLICY, gates=gates), DIRECTED)
+    assert of(plan, "accuracy.live").promoted < plan.ends[0].promoted / 2
+
+
+def test_a_gate_counts_until_promotion() -> None:
+    """A slice that promotion does not wait for finds its loss by the deadline; the release is promoted long before."""
+    gates = replace(POLICY.gates, slices=(SlicePolicy("lang:de"),))
+    plan = forecast(replace(POLICY, gates=gates), replace(TRAFFIC, requests_per_s=50.0))
+    (slice_,) = [gate for gate in plan.gates if "lang:de" in gate.gate]
+    assert slice_.fail_chance > LIKELY
+    assert of(plan, "lang:de").promoted > 0.1
+
+
+@pytest.mark.integration
+def test_the_ends_of_whole_releases_are_those_of_the_gates_themselves() -> None:
+    """A hundred releases that lose three points in one slice, played look by look until promotion or the deadline."""
+    gates = GatePolicy(
+        slices=(SlicePolicy("lang:de"),),
+        calibration_shadow=None, errors_shadow=None, latency=None, errors_live=None, accuracy_live=None, budget=None,
+    )  # fmt: skip
+    policy = replace(POLICY, steps=(Step(5.0, min_s=420.0),), gates=gates, deadline_s=5400.0)
+    traffic = replace(TRAFFIC, requests_per_s=25.0, label_ratio=0.2, label_delay_s=0.0)
+    played = [how_it_ends(policy, traffic, seed) for seed in range(100)]
+    ends = of(forecast(policy, traffic), "lang:de")
+    for chance, name in ((ends.promoted, "promoted"), (ends.rolled_back, "rolled back")):
+        assert abs(chance - played.count(name) / len(played)) < 0.15, name
+
+
+def how_it_ends(policy: ReleasePolicy, traffic: Traffic, seed: int) -> str:
+    """One release on mirrored traffic, a tenth of it in the slice; the step begins when accuracy.shadow has passed."""
+    rng, panel, passed_s = np.random.default_rng([5, seed]), Panel(replace(policy.gates, experiment=None)), None
+    state = panel.start(deadline_s=policy.deadline_s)
+    for number in range(1, int(policy.deadline_s / 60) + 1):
+        state, verdicts = panel.look(state, mirrored(rng, number, traffic))
+        if any(verdict.outcome is Outcome.FAIL for verdict in verdicts):
+            return "rolled back"
+        if any(verdict.gate == "accuracy.shadow" and verdict.outcome is Outcome.PASS for verdict in verdicts):
+            passed_s = passed_s or 60.0 * number
+        if passed_s is not None and 60.0 * number >= passed_s + policy.steps[0].min_s:
+            return "promoted"
+    return "not proven"
+
+
+def mirrored(rng: np.random.Generator, number: int, traffic: Traffic) -> Look:
+    """A minute of pairs of a candidate that is wrong on three points more of the slice."""
+    pairs = int(rng.poisson(60 * traffic.requests_per_s))
+    in_slice, drawn, labelled = rng.random(pairs) < 0.1, rng.random(pairs), rng.random(pairs) < traffic.label_ratio
+    worse = (traffic.disagreement_ratio + 0.03 * in_slice) / 2
+    right, wrong = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
+    found = []
+    for part, lost, won in zip(
+        in_slice[labelled],
+        (drawn < worse)[labelled],
+        ((worse <= drawn) & (drawn < traffic.disagreement_ratio))[labelled],
+        strict=True,
+    ):
+        versions = (wrong if won else right), (wrong if lost else right)
+        found.append(LabelledPair("yes", *versions, slices=("lang:de",) if part else ()))
+    differ = int((drawn < traffic.disagreement_ratio).sum())
+    window = Window(60.0 * (number - 1), 60.0 * number)
+    nothing = {"stable": None, "candidate": None, "shadow": None}
+    counts = {"pairs_agreed": pairs - differ, "pairs_disagreed": differ}
+    return Look(number, window, 0.0, pairs=tuple(found), **counts, **nothing)
+
+
+def test_steps_leave_shadow_the_rest_of_the_time() -> None:
+    """The longer the steps, the fewer releases end in time; there is no step at which all of them stop."""
+    lengths_s = (600, 5_000, 5_300, 5_600, 7_000)
+    plans = [forecast(replace(POLICY, steps=(Step(5.0, min_s=length_s),)), DIRECTED) for length_s in lengths_s]
+    promoted = [plan.ends[0].promoted for plan in plans]
+    assert promoted == sorted(promoted, reverse=True)
+    assert promoted[0] > LIKELY
+    assert 0.05 < promoted[2] < 0.95
+    assert promoted[-1] < 0.01
 
 
 def test_a_policy_may_wait_for_live_accuracy() -> None:
@@ -92,15 +189,12 @@ def test_a_policy_may_wait_for_live_accuracy() -> None:
     assert soon.steps[-1].until == "accuracy.live passes last"
 
 
-def test_errors_at_the_margin_may_meet_the_absolute_objective() -> None:
-    """Three times next to nothing is next to nothing: the objective certifies it, and the plan says so."""
-    (ends,) = [
-        e
-        for e in forecast(POLICY, replace(DIRECTED, error_ratio=1e-5)).ends
-        if e.candidate.startswith("at errors.live")
-    ]
-    assert ends.promoted > LIKELY
-    assert "within its objective" in ends.candidate
+@pytest.mark.parametrize("error_ratio", [0.0, 1e-5])
+def test_errors_at_the_margin_may_meet_the_absolute_objective(error_ratio: float) -> None:
+    """Three times next to nothing is next to nothing: the objective certifies it, on shadow as on live traffic."""
+    plan = forecast(POLICY, replace(DIRECTED, error_ratio=error_ratio))
+    for stage in ("shadow", "live"):
+        assert of(plan, f"errors.{stage}").promoted > LIKELY
 
 
 def test_a_release_that_cannot_be_proven_in_time_is_not_called_promoted() -> None:
@@ -117,6 +211,7 @@ def test_steps_alone_may_take_longer_than_the_deadline() -> None:
     plan = forecast(slow, DIRECTED)
     assert plan.promoted_s is None
     assert plan.ends[0].promoted == 0.0
+    assert [change.split(" ")[0] for change in remedies(plan, STEPS)] == ["deadline_s:"]
 
 
 def test_an_accuracy_gate_that_is_not_required_holds_nothing_up() -> None:
@@ -162,6 +257,29 @@ def test_what_is_said_to_help_helps() -> None:
     after = forecast(replace(POLICY, gates=wider), few)
     (gate,) = [gate for gate in after.gates if gate.gate == "accuracy.shadow"]
     assert gate.pass_chance == found[margin] >= LIKELY
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        {"accuracy_shadow": PairedAccuracyPolicy(margin_points=60.0, guard_points=60.0)},
+        {"calibration_shadow": CalibrationPolicy(margin_gap=0.6)},
+        {"errors_live": LiveErrorsPolicy(error_ratio_max=0.9)},
+        {"accuracy_live": LiveAccuracyPolicy(margin_points=60.0, required=True)},
+        {"slices": (SlicePolicy("de", PairedAccuracyPolicy(margin_points=60.0)),)},
+    ],
+)
+def test_no_margin_is_advised_that_a_policy_cannot_have(gates: dict[str, Any]) -> None:
+    """On traffic so quiet that nothing settles, every margin is tried up to its limit."""
+    plan = forecast(replace(POLICY, gates=replace(POLICY.gates, **gates)), replace(TRAFFIC, requests_per_s=0.001))
+    assert plan.troubles
+
+
+def test_a_slice_that_is_waited_for_may_have_a_wider_margin() -> None:
+    waited_for = SlicePolicy("de", PairedAccuracyPolicy(margin_points=1.0))
+    policy = replace(POLICY, gates=replace(POLICY.gates, slices=(waited_for,)))
+    found = remedies(forecast(policy, DIRECTED), "accuracy.shadow[de]")
+    assert any(change.startswith("margin_points of the slice: ") for change in found)
 
 
 def test_a_small_mirror_is_enlarged() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scipy.special import ndtr, ndtri
 
 from gates.gate import ALONE_SHARE
+from gates.offline.planner.candidate import Candidate
 from gates.offline.planner.growths import of_difference, of_ratio, of_share
 from gates.offline.planner.race import Levels, Minimum, Proof, Race
 from gates.offline.planner.traffic import PlannedStep, Traffic
@@ -23,21 +24,23 @@ EDGE_FIRST_MS, EDGE_RATIO = 2.0, 1.1  # of the latency buckets that a replica co
 _ROUNDING = 1 + 1e-4
 
 
-def errors(policy: ShadowErrorsPolicy | LiveErrorsPolicy, stage: Stage, traffic: Traffic, level: Levels) -> Race:
-    error, margin = traffic.error_ratio, policy.margin_ratio
+def errors(
+    policy: ShadowErrorsPolicy | LiveErrorsPolicy, stage: Stage, traffic: Traffic, level: Levels, candidate: Candidate
+) -> Race:
+    error, failing, margin = traffic.error_ratio, _error_ratio(candidate, traffic), policy.margin_ratio
     own = traffic.to_candidate if stage is Stage.LIVE else traffic.mirrored
 
     def all_own(step: PlannedStep) -> float:
         """Mirrored requests certify live ones too."""
         return traffic.mirrored(step) + (traffic.to_candidate(step) if stage is Stage.LIVE else 0.0)
 
-    def compared(step: PlannedStep, candidate: float, times: float, null: float, bets: Sequence[float]) -> list[Growth]:
+    def compared(step: PlannedStep, requests: float, null: float, bets: Sequence[float]) -> list[Growth]:
         stable = traffic.to_stable(step)
-        share = candidate / (candidate + stable) if candidate + stable else 0.0
-        return of_ratio(candidate * error * times, stable * error, share, null, bets)
+        share = requests / (requests + stable) if requests + stable else 0.0
+        return of_ratio(requests * failing, stable * error, share, null, bets)
 
     harm = Proof(
-        lambda step: compared(step, own(step), margin, 1.0, policy.grid),
+        lambda step: compared(step, own(step), 1.0, policy.grid),
         level.harm_before_deadline(policy.alpha_share),
     )
     enough = Minimum(own, policy.requests_min)
@@ -48,16 +51,21 @@ def errors(policy: ShadowErrorsPolicy | LiveErrorsPolicy, stage: Stage, traffic:
         required=True,
         safe=(
             (
-                Proof(lambda step: compared(step, all_own(step), 1.0, margin, lower), level.safe(2)),
-                Proof(lambda step: of_share(all_own(step), error, below(policy.error_ratio_max)), level.safe(2)),
+                Proof(lambda step: compared(step, all_own(step), margin, lower), level.safe(2)),
+                Proof(lambda step: of_share(all_own(step), failing, below(policy.error_ratio_max)), level.safe(2)),
             ),
         ),
         safe_samples=enough,
-        harm=() if policy.guard_ratio > margin else (harm,),
+        harm=(harm,) if error < failing >= policy.guard_ratio * error else (),
         harm_samples=enough,
-        harm_at_guard=policy.guard_ratio == margin,
+        harm_at_guard=math.isclose(failing, policy.guard_ratio * error),
+        margin=Candidate(error_ratio=min(error * margin, 1.0)),
         advice="mirror more traffic, or state an absolute objective (error_ratio_max) that clean traffic can certify",
     )
+
+
+def _error_ratio(candidate: Candidate, traffic: Traffic) -> float:
+    return traffic.error_ratio if candidate.error_ratio is None else candidate.error_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class Tail:
         return cls(0.99, policy.p99_margin_ratio, policy.p99_alpha_share, policy.p99_ms_max)
 
 
-def latency(policy: LatencyPolicy, asked: Tail, traffic: Traffic, level: Levels) -> Race:
+def latency(policy: LatencyPolicy, asked: Tail, traffic: Traffic, level: Levels, candidate: Candidate) -> Race:
     """Answers are log-normal; the yardstick is the upper edge of the bucket that holds stable's percentile."""
     spread, bucket = traffic.latency_spread, math.log(EDGE_RATIO)
     median, percentile = math.log(traffic.latency_median_ms), ndtri(asked.quantile) * spread
@@ -89,8 +97,9 @@ def latency(policy: LatencyPolicy, asked: Tail, traffic: Traffic, level: Levels)
         """The share of stable's answers that take longer."""
         return float(ndtr((median - log_ms) / spread))
 
-    tail, later = beyond(yardstick), beyond(yardstick + edges * bucket)
-    worse = beyond(yardstick - math.log(asked.margin_ratio))
+    slower = math.log(candidate.slower_ratio)  # what takes stable so much less takes the candidate as long
+    tail, worse = beyond(yardstick), beyond(yardstick - slower)
+    later = beyond(yardstick + edges * bucket - slower)
 
     def compared(step: PlannedStep, slow: float, bets: Sequence[float]) -> list[Growth]:
         events = traffic.to_candidate(step) * slow, traffic.to_stable(step) * tail
@@ -98,7 +107,7 @@ def latency(policy: LatencyPolicy, asked: Tail, traffic: Traffic, level: Levels)
 
     safe = [(Proof(lambda step: compared(step, later, FASTER), level.safe()),)]
     if asked.ms_max is not None:
-        over = beyond(math.log(asked.ms_max))
+        over = beyond(math.log(asked.ms_max) - slower)
         missed = Proof(lambda step: of_share(traffic.to_candidate(step), over, below(1 - asked.quantile)), level.safe())
         safe.append((missed,))
     parts = 1.0 if asked.ms_max is None else 1 / (1 - OBJECTIVE_SHARE)
@@ -112,14 +121,16 @@ def latency(policy: LatencyPolicy, asked: Tail, traffic: Traffic, level: Levels)
         safe_samples=enough,
         harm=(harm,) if worse >= policy.guard_ratio * tail else (),
         harm_samples=enough,
-        harm_at_guard=False,
+        harm_at_guard=math.isclose(worse, policy.guard_ratio * tail),
+        margin=Candidate(slower_ratio=asked.margin_ratio),
         advice="give the candidate a larger share for longer, or widen its margin_ratio",
     )
 
 
-def live_accuracy(policy: LiveAccuracyPolicy, traffic: Traffic, level: Levels) -> Race:
+def live_accuracy(policy: LiveAccuracyPolicy, traffic: Traffic, level: Levels, loss: float) -> Race:
     """Different requests of each version, so the certificate is of a difference, and harm is a ratio of the wrong."""
-    margin, wrong = policy.margin_points / 100, traffic.wrong_ratio
+    margin, guard, wrong = policy.margin_points / 100, policy.guard_points / 100, traffic.wrong_ratio
+    worse = min(wrong + loss, 1.0)
     lower = DifferenceTest(margin, tuple(margin * guess for guess in GUESSES))
 
     def labelled(step: PlannedStep) -> tuple[float, float]:
@@ -127,9 +138,9 @@ def live_accuracy(policy: LiveAccuracyPolicy, traffic: Traffic, level: Levels) -
 
     def compared(step: PlannedStep) -> list[Growth]:
         candidate, stable = labelled(step)
-        return of_ratio(candidate * min(wrong + margin, 1.0), stable * wrong, step.share_ratio, 1.0, policy.grid)
+        return of_ratio(candidate * worse, stable * wrong, step.share_ratio, 1.0, policy.grid)
 
-    safe = Proof(lambda step: of_difference(*labelled(step), wrong, lower), level.safe(), labelled=True)
+    safe = Proof(lambda step: of_difference(*labelled(step), (worse, wrong), lower), level.safe(), labelled=True)
     harm = Proof(compared, level.harm_before_deadline(policy.alpha_share), labelled=True)
     enough = Minimum(lambda step: min(labelled(step)), policy.labels_min, labelled=True)
     return Race(
@@ -138,34 +149,38 @@ def live_accuracy(policy: LiveAccuracyPolicy, traffic: Traffic, level: Levels) -
         required=policy.required,
         safe=((safe,),),
         safe_samples=enough,
-        harm=() if policy.guard_points > policy.margin_points else (harm,),
+        harm=(harm,) if 0 < loss >= guard else (),
         harm_samples=enough,
-        harm_at_guard=policy.guard_points == policy.margin_points,
+        harm_at_guard=math.isclose(loss, guard),
+        margin=Candidate(loss_ratio=margin),
         advice="label more live answers, give the candidate a larger share for longer, or widen margin_points",
     )
 
 
-def budget(policy: BudgetPolicy, traffic: Traffic, level: Levels) -> Race:
-    """A candidate at the margin burns ``rollback_burn`` times too fast; it fails where it is also worse than stable."""
-    error, allowed = traffic.error_ratio, 1 - policy.objective_ratio
+def budget(policy: BudgetPolicy, traffic: Traffic, level: Levels, candidate: Candidate) -> Race:
+    """It fails where the candidate burns ``rollback_burn`` times too fast, and is worse than stable, too."""
+    error, failing, allowed = traffic.error_ratio, _error_ratio(candidate, traffic), 1 - policy.objective_ratio
     burning = min(allowed * policy.rollback_burn, 1.0)
-    ceiling = below(burning)
 
     def compared(step: PlannedStep) -> list[Growth]:
-        events = traffic.to_candidate(step) * burning, traffic.to_stable(step) * error
+        events = traffic.to_candidate(step) * failing, traffic.to_stable(step) * error
         return of_ratio(*events, step.share_ratio, 1.0, policy.grid)
 
     threshold = level.harm_before_deadline(policy.alpha_share, 1 / (1 - ALONE_SHARE))
-    burns = Proof(lambda step: of_share(traffic.to_candidate(step), burning, above(allowed, policy.grid)), threshold)
+    burns = Proof(lambda step: of_share(traffic.to_candidate(step), failing, above(allowed, policy.grid)), threshold)
+    safe = Proof(lambda step: of_share(traffic.to_candidate(step), failing, below(burning)), level.safe())
     enough = Minimum(traffic.to_candidate, policy.requests_min)
+    at_guard = math.isclose(failing, burning)
+    blamed = error < failing >= policy.guard_ratio * error and (at_guard or failing > burning)
     return Race(
         gate="budget.burn",
         stage=Stage.LIVE,
         required=False,
-        safe=((Proof(lambda step: of_share(traffic.to_candidate(step), error, ceiling), level.safe()),),),
+        safe=((safe,),),
         safe_samples=enough,
-        harm=(burns, Proof(compared, threshold)) if burning >= policy.guard_ratio * error else (),
+        harm=(burns, Proof(compared, threshold)) if blamed else (),
         harm_samples=enough,
-        harm_at_guard=True,
+        harm_at_guard=at_guard,
+        margin=Candidate(error_ratio=burning),
         advice="give the candidate a larger share for longer",
     )

@@ -36,15 +36,17 @@ def of_share(trials_s: float, share: float, test: ShareTest) -> list[Growth]:
     ]
 
 
-def of_difference(candidate_s: float, stable_s: float, share: float, test: DifferenceTest) -> list[Growth]:
-    """Of the certificate of a difference, from trials per second of each version, whose shares are alike."""
+def of_difference(
+    candidate_s: float, stable_s: float, shares: tuple[float, float], test: DifferenceTest
+) -> list[Growth]:
+    """Of the certificate of a difference, from trials per second and the share of each, candidate's first."""
     if not candidate_s or not stable_s:
         return [NONE for _ in test.guesses]
     found = []
     for guess in test.guesses:
-        own, others = test.bet(share, guess, candidate_s, stable_s)
-        chances = ((candidate_s, own), (stable_s, others))
-        found.append(walk((rate * part, size) for rate, bet in chances for part, size in _sizes(share, bet)))
+        bets = test.bet(shares[1], guess, candidate_s, stable_s)
+        arms = zip((candidate_s, stable_s), shares, bets, strict=True)
+        found.append(walk((rate * part, size) for rate, share, bet in arms for part, size in _sizes(share, bet)))
     return found
 
 

@@ -1,8 +1,11 @@
 """Races of the gates that compare the answers of both versions to the same requests."""
 
+import math
+
 import numpy as np
 from scipy.special import ndtri
 
+from gates.offline.planner.candidate import Candidate
 from gates.offline.planner.growths import of_share
 from gates.offline.planner.race import Levels, Minimum, Proof, Race
 from gates.offline.planner.traffic import PlannedStep, Traffic
@@ -14,13 +17,15 @@ from gates.stats.share import below
 from gates.verdict import Stage
 
 
-def accuracy(gate: str, policy: PairedAccuracyPolicy, traffic: Traffic, level: Levels) -> Race:
-    margin = policy.margin_points / 100
+def accuracy(
+    gate: str, policy: PairedAccuracyPolicy, traffic: Traffic, level: Levels, loss: float, margin: Candidate
+) -> Race:
+    """``loss``: of this candidate, of the requests that the gate looks at."""
+    excluded, guard = policy.margin_points / 100, policy.guard_points / 100
     resolved = min(traffic.label_ratio + traffic.directed_ratio, 1.0)
-    differ = max(traffic.disagreement_ratio, margin)
+    apart = max(traffic.disagreement_ratio, loss)
 
-    def by_labels(step: PlannedStep, loss: float, null: float, sign: int) -> list[Growth]:
-        apart = differ if loss else traffic.disagreement_ratio
+    def by_labels(step: PlannedStep, null: float, sign: int) -> list[Growth]:
         pairs = traffic.mirrored(step) * resolved
         chances = ((apart + loss) / 2, (apart - loss) / 2, 1 - apart)
         outcomes = (Trinomial(1, 0, 0), Trinomial(0, 1, 0), Trinomial(0, 0, 1))
@@ -30,31 +35,22 @@ def accuracy(gate: str, policy: PairedAccuracyPolicy, traffic: Traffic, level: L
             for bet in range(len(policy.bets))
         ]
 
-    def by_agreement(step: PlannedStep) -> list[Growth]:
-        return of_share(traffic.mirrored(step), traffic.disagreement_ratio, below(margin))
-
-    harm = Proof(
-        lambda step: by_labels(step, margin, 0.0, 1), level.harm_before_deadline(policy.alpha_share), labelled=True
+    labels = Proof(lambda step: by_labels(step, -excluded, -1), level.safe(1 / (1 - AGREEMENT_WEIGHT)), labelled=True)
+    agreement = Proof(
+        lambda step: of_share(traffic.mirrored(step), apart, below(excluded)), level.safe(1 / AGREEMENT_WEIGHT)
     )
+    harm = Proof(lambda step: by_labels(step, 0.0, 1), level.harm_before_deadline(policy.alpha_share), labelled=True)
     helps = "mirror more traffic" if traffic.directed_ratio else "ask for labels where the versions disagree"
     return Race(
         gate=gate,
         stage=Stage.SHADOW,
         required=policy.required,
-        safe=(
-            (
-                Proof(
-                    lambda step: by_labels(step, 0.0, -margin, -1),
-                    level.safe(1 / (1 - AGREEMENT_WEIGHT)),
-                    labelled=True,
-                ),
-                Proof(by_agreement, level.safe(1 / AGREEMENT_WEIGHT)),
-            ),
-        ),
+        safe=((labels, agreement),),
         safe_samples=Minimum(traffic.mirrored, policy.pairs_min),
-        harm=() if policy.guard_points > policy.margin_points else (harm,),
+        harm=(harm,) if 0 < loss >= guard else (),
         harm_samples=Minimum(lambda step: traffic.mirrored(step) * resolved, policy.pairs_min, labelled=True),
-        harm_at_guard=policy.guard_points == policy.margin_points,
+        harm_at_guard=math.isclose(loss, guard),
+        margin=margin,
         advice=f"{helps}, extend the deadline, or widen margin_points",
     )
 
@@ -62,7 +58,9 @@ def accuracy(gate: str, policy: PairedAccuracyPolicy, traffic: Traffic, level: L
 _POINTS = ndtri((np.arange(41) + 0.5) / 41)  # of a normal distribution, each as likely as the others
 
 
-def calibration(policy: CalibrationPolicy, traffic: Traffic, level: Levels) -> Race:
+def calibration(policy: CalibrationPolicy, traffic: Traffic, level: Levels, candidate: Candidate) -> Race:
+    gap = candidate.gap
+
     def labelled(step: PlannedStep) -> float:
         return traffic.mirrored(step) * traffic.label_ratio
 
@@ -74,12 +72,11 @@ def calibration(policy: CalibrationPolicy, traffic: Traffic, level: Levels) -> R
         )
         return [walk((each, jump) for jump in sizes) for sizes in jumps]
 
-    def certificate(spread: float, margin: float, parts: int) -> tuple[Proof]:
-        return (Proof(lambda step: bets(step, spread, 0.0, -margin), level.safe(parts), labelled=True),)
+    def certificate(spread: float, mean: float, margin: float, parts: int) -> tuple[Proof]:
+        return (Proof(lambda step: bets(step, spread, mean, -margin), level.safe(parts), labelled=True),)
 
-    side = certificate(traffic.gap_spread, policy.margin_gap, 2)
     harm = Proof(
-        lambda step: bets(step, traffic.gap_spread, policy.margin_gap, policy.tolerance_gap),
+        lambda step: bets(step, traffic.gap_spread, gap, policy.tolerance_gap),
         level.harm(policy.alpha_share, 3),
         labelled=True,
     )
@@ -88,10 +85,15 @@ def calibration(policy: CalibrationPolicy, traffic: Traffic, level: Levels) -> R
         gate="calibration.shadow",
         stage=Stage.SHADOW,
         required=True,
-        safe=(side, side, certificate(traffic.brier_spread, policy.margin_brier, 1)),
+        safe=(
+            certificate(traffic.gap_spread, -gap, policy.margin_gap, 2),
+            certificate(traffic.gap_spread, gap, policy.margin_gap, 2),
+            certificate(traffic.brier_spread, 0.0, policy.margin_brier, 1),
+        ),
         safe_samples=enough,
-        harm=() if policy.guard_gap > policy.margin_gap else (harm,),
+        harm=(harm,) if 0 < gap >= policy.guard_gap else (),
         harm_samples=enough,
-        harm_at_guard=policy.guard_gap == policy.margin_gap,
+        harm_at_guard=math.isclose(gap, policy.guard_gap),
+        margin=Candidate(gap=policy.margin_gap),
         advice="label more requests by chance, mirror more traffic, or extend the deadline",
     )

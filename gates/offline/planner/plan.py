@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from scipy.special import pdtrc
 
+from gates.offline.planner.candidate import UNCHANGED, Candidate
 from gates.offline.planner.race import Minimum, Proof, Race
 from gates.offline.planner.races import races
 from gates.offline.planner.traffic import PlannedStep, Traffic
@@ -35,36 +36,70 @@ class GatePlan:
     advice: str  # what would settle it sooner; empty where nothing need change
 
 
+Chance = Callable[[float], float]
+"""By so many seconds after the start, the chance that something has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """One gate and one candidate: the chance that it has passed, and that it has failed."""
+
+    gate: str
+    stage: Stage
+    required: bool
+    margin: Candidate  # as bad as the gate's margin
+    passed: Chance
+    failed: Chance
+
+
+def curves(policy: GatePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> tuple[Curves, ...]:
+    """Of every gate that can pass by a test of its own."""
+    return tuple(_curves(race, traffic) for race in races(policy, traffic, candidate))
+
+
 def plan(policy: GatePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
     """The forecast for one release; every gate of the policy that can pass by a test of its own has an entry.
 
     Not planned is what no test decides: drift, limits, experiment.
     """
-    return tuple(_forecast(race, traffic) for race in races(policy, traffic))
+    return tuple(_forecast(race, policy, traffic) for race in races(policy, traffic, UNCHANGED))
 
 
-Chance = Callable[[float], float]
-"""By so many seconds after the start, the chance that something has come."""
+def reached_s(chance: Chance, level: float, deadline_s: float) -> float | None:
+    """When the chance reaches this level; ``None``: not by the deadline."""
+    if chance(deadline_s) < level:
+        return None
+    low, high = 0.0, deadline_s
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if chance(middle) >= level else (middle, high)
+    return high
 
 
-def _forecast(race: Race, traffic: Traffic) -> GatePlan:
-    passed = _all([*(_any(group, traffic) for group in race.safe), _enough(race.safe_samples, traffic)])
-    failed: Chance = _never
-    if race.harm:
-        failed = _all([*(_reached(proof, traffic) for proof in race.harm), _enough(race.harm_samples, traffic)])
-    if race.harm_at_guard:
-        failed = _measured(failed, race.harm_samples, traffic)
+def _forecast(race: Race, policy: GatePolicy, traffic: Traffic) -> GatePlan:
+    worst = next(other for other in races(policy, traffic, race.margin) if other.gate == race.gate)
+    passed, failed = _curves(race, traffic).passed, _curves(worst, traffic).failed
     pass_chance = passed(traffic.deadline_s)
     return GatePlan(
         gate=race.gate,
         stage=race.stage,
         required=race.required,
-        pass_s=_median(passed, traffic.deadline_s),
+        pass_s=reached_s(passed, 0.5, traffic.deadline_s),
         pass_chance=pass_chance,
-        fail_s=_median(failed, traffic.deadline_s),
+        fail_s=reached_s(failed, 0.5, traffic.deadline_s),
         fail_chance=failed(traffic.deadline_s),
         advice=race.advice if pass_chance < 0.9 else "",
     )
+
+
+def _curves(race: Race, traffic: Traffic) -> Curves:
+    passed = _all([*(_any(group, traffic) for group in race.safe), _enough(race.safe_samples, traffic)])
+    failed: Chance = _never
+    if race.harm:
+        failed = _all([*(_reached(proof, traffic) for proof in race.harm), _enough(race.harm_samples, traffic)])
+    if race.harm and race.harm_at_guard:
+        failed = _measured(failed, race.harm_samples, traffic)
+    return Curves(race.gate, race.stage, race.required, race.margin, passed, failed)
 
 
 def _never(_seconds: float) -> float:
@@ -80,17 +115,6 @@ def _any(proofs: Sequence[Proof], traffic: Traffic) -> Chance:
 def _all(parts: Sequence[Chance]) -> Chance:
     """A lower bound that holds however the parts depend on each other."""
     return lambda seconds: max(0.0, 1 - sum(1 - chance(seconds) for chance in parts))
-
-
-def _median(chance: Chance, deadline_s: float) -> float | None:
-    """When the chance reaches one half."""
-    if chance(deadline_s) < 0.5:
-        return None
-    low, high = 0.0, deadline_s
-    while high - low > 1e-3 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if chance(middle) >= 0.5 else (middle, high)
-    return high
 
 
 def _reached(proof: Proof, traffic: Traffic) -> Chance:
@@ -115,7 +139,7 @@ def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
     A walk without drift stays below its start from one time to another with the arcsine law's chance, half of it on
     this side (Feller 1968, chapter III). What makes evidence raises the estimate: both are taken to come together.
     """
-    first_s = _median(failed, traffic.deadline_s)
+    first_s = reached_s(failed, 0.5, traffic.deadline_s)
     if first_s is None:
         return failed
     seen = _samples(minimum, traffic)

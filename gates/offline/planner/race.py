@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gates.offline.planner.candidate import Candidate
 from gates.offline.planner.traffic import PlannedStep
 from gates.policy import GatePolicy
 from gates.stats.growth import Growth
@@ -30,9 +31,9 @@ class Minimum:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One gate: it passes by one proof of each group of ``safe``, it fails by all of ``harm``.
+    """One gate and one candidate: it passes by one proof of each group of ``safe``, it fails by all of ``harm``.
 
-    Each needs enough samples. ``harm`` is empty where a candidate at the margin lies below the guard.
+    Each needs enough samples. ``harm`` is empty where the candidate lies below the guard, which never fails it.
     """
 
     gate: str
@@ -42,7 +43,8 @@ class Race:
     safe_samples: Minimum
     harm: tuple[Proof, ...]
     harm_samples: Minimum
-    harm_at_guard: bool  # what is measured of a candidate at the margin is as often below the guard as above it
+    harm_at_guard: bool  # what is measured of the candidate is as often below the guard as above it
+    margin: Candidate  # as bad as the gate's margin
     advice: str
 
 

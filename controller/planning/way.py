@@ -1,0 +1,105 @@
+"""The way that a release goes: shadow until its gates have passed, then the steps, each of which has its least time.
+
+When shadow ends is a matter of chance; live gates are forecast for the middle of the releases that leave it in time.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from controller.core.policy import ReleasePolicy, Step
+from gates.offline.planner.candidate import UNCHANGED, Candidate
+from gates.offline.planner.plan import Chance, Curves, GatePlan, curves, plan, reached_s
+from gates.offline.planner.traffic import PlannedStep, Traffic
+from gates.verdict import Stage
+
+NO_CHANGE: Final = "no change"
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The chances of how a release of one candidate ends. Of ``NO_CHANGE`` a rollback is at most so likely."""
+
+    candidate: str
+    promoted: float
+    rolled_back: float
+    not_proven: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """When the candidate gets which traffic, if shadow ends after ``shadow_s``, and the chance that it does in time."""
+
+    shadow_s: float
+    in_time: float
+    traffic: Traffic
+
+
+def least_seconds(step: Step, traffic: Traffic) -> float:
+    """How long a step lasts at least."""
+    rate = traffic.requests_per_s * step.weight_pct / 100
+    return max(step.min_s, step.min_requests / rate) if rate else math.inf
+
+
+def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> Exposure:
+    """The steps for this candidate. In time is what leaves as much time as the steps take at the least."""
+    alone = _in_shadow(policy, traffic)
+    gates = [gate for gate in curves(policy.gates, alone, candidate) if gate.stage is Stage.SHADOW and gate.required]
+    cutoff_s = max(policy.deadline_s - sum(least_seconds(step, traffic) for step in policy.steps), 0.0)
+    in_time = math.prod(gate.passed(cutoff_s) for gate in gates) if gates else 0.0  # with nothing to pass, none leaves
+    shadow_s = max((_middle_s(gate.passed, cutoff_s) for gate in gates), default=policy.deadline_s)
+    steps, left = [PlannedStep(0.0, shadow_s)], policy.deadline_s - shadow_s
+    for step in policy.steps:
+        seconds = left if step is policy.steps[-1] else min(least_seconds(step, traffic), left)
+        steps.append(PlannedStep(step.weight_pct / 100, seconds))
+        left -= seconds
+    return Exposure(shadow_s, in_time, replace(traffic, steps=tuple(steps)))
+
+
+def gate_plans(policy: ReleasePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
+    """Every gate's forecast: those of shadow on mirrored traffic alone, the others on the steps."""
+    shadow = (gate for gate in plan(policy.gates, _in_shadow(policy, traffic)) if gate.stage is Stage.SHADOW)
+    live = (gate for gate in plan(policy.gates, exposure(policy, traffic).traffic) if gate.stage is Stage.LIVE)
+    return (*shadow, *live)
+
+
+def ends(policy: ReleasePolicy, traffic: Traffic) -> Iterable[Ends]:
+    """Chances under "no change", and for a candidate as bad as each gate's margin and otherwise without a change.
+
+    Every gate is asked about every candidate: what is as bad as the margin of a gate that promotion does not wait for
+    may be beyond that of another. A gate counts until promotion, in releases that are promoted, else to the deadline.
+    """
+    promoted, _ = _ends(policy, traffic, UNCHANGED)
+    back = min(policy.gates.rollback_alpha, 1 - promoted)  # a promise at any traffic, not a forecast
+    yield Ends(NO_CHANGE, promoted, back, 1 - promoted - back)
+    for gate in curves(policy.gates, _in_shadow(policy, traffic)):
+        promoted, back = _ends(policy, traffic, gate.margin)
+        yield Ends(f"as bad as {gate.gate}'s margin", promoted, back, 1 - promoted - back)
+
+
+def _ends(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate) -> tuple[float, float]:
+    """The chances that a release of this candidate is promoted, and rolled back."""
+    found, deadline_s = exposure(policy, traffic, candidate), policy.deadline_s
+    gates = curves(policy.gates, found.traffic, candidate)
+    live = [gate for gate in gates if gate.stage is Stage.LIVE and gate.required]
+    passes = found.in_time * math.prod(gate.passed(deadline_s) for gate in live)
+    least_s = found.shadow_s + sum(least_seconds(step, traffic) for step in policy.steps)
+    end_s = min(max([least_s, *(_middle_s(gate.passed, deadline_s) for gate in live)]), deadline_s)
+    before, late = _any_failed(gates, end_s), _any_failed(gates, deadline_s)
+    return passes * (1 - before), passes * before + (1 - passes) * late
+
+
+def _any_failed(gates: Iterable[Curves], seconds: float) -> float:
+    return 1 - math.prod(1 - gate.failed(seconds) for gate in gates)
+
+
+def _in_shadow(policy: ReleasePolicy, traffic: Traffic) -> Traffic:
+    """The traffic of a release that never leaves shadow."""
+    return replace(traffic, steps=(PlannedStep(0.0, policy.deadline_s),))
+
+
+def _middle_s(passed: Chance, until_s: float) -> float:
+    """When half of those that pass by then have passed."""
+    seconds = reached_s(passed, passed(until_s) / 2, until_s)
+    return until_s if seconds is None or not passed(until_s) else seconds
