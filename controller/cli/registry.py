@@ -31,7 +31,8 @@ def register_checkpoint(
         bool, typer.Option("--candidate", help="Also set the alias `candidate`, which starts a release.")
     ] = False,
     variant: Annotated[
-        Variant, typer.Option(help="How the weights are stored and multiplied; int8 needs the package onnx here.")
+        Variant,
+        typer.Option(help="How weights are stored and multiplied; int8 and fp16 need the package onnx here."),
     ] = Variant.FP32,
     of: Annotated[
         str | None,

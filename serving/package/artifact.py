@@ -44,6 +44,7 @@ class Variant(StrEnum):
     """How the weights of a version are stored and multiplied. Each variant is a version of its own, gated as such."""
 
     FP32 = "fp32"
+    FP16 = "fp16"
     INT8 = "int8"
 
 

@@ -1,4 +1,4 @@
-"""What is done to a version's graph once, when it is packaged: quantised if its variant says so, and optimised.
+"""What is done to a version's graph once, when it is packaged: optimised, and turned into its variant.
 
 The optimised graph is stored with its weights in a file beside it, which ONNX Runtime maps into memory: nothing is
 fused, parsed or copied at each start, and replicas of a version share the pages.
@@ -6,6 +6,7 @@ fused, parsed or copied at each start, and replicas of a version share the pages
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,8 @@ TOLERANCE: Final = 1e-4
 _INLINE_BYTES_MAX: Final = 1024
 _SLOWER_FUSED: Final = ["SkipLayerNormFusion"]
 """ONNX Runtime's kernel for an addition with the normalisation after it takes five times as long as one of each."""
+_CPU_ONLY: Final = ["GemmActivationFusion"]
+"""Makes an operator that no GPU has a kernel for: what it reads and gives would be copied to and fro."""
 
 
 def prepare(source: Path, package: Path, variant: Variant) -> None:
@@ -32,16 +35,27 @@ def prepare(source: Path, package: Path, variant: Variant) -> None:
 
     Raises:
         ArtifactError: ``source`` is not a graph that ONNX Runtime runs.
-        ExportError: see :func:`quantise`.
+        ExportError: see :func:`quantise` and :func:`halve`.
     """
     with tempfile.TemporaryDirectory(dir=package.parent, prefix=".graph-") as folder:
-        if variant is Variant.INT8:
-            source = quantise(source, Path(folder) / GRAPH_FILE)
-        optimise(source, package / GRAPH_FILE)
+        between = Path(folder) / GRAPH_FILE
+        match variant:
+            case Variant.FP32:
+                optimise(source, package / GRAPH_FILE)
+            case Variant.INT8:
+                optimise(quantise(source, between), package / GRAPH_FILE)
+            case (
+                Variant.FP16
+            ):  # the other way round: optimised for a CPU, each half-precision sum would be a cast around it
+                optimise(source, between, without=_CPU_ONLY)
+                halve(between, package / GRAPH_FILE)
 
 
-def optimise(source: Path, target: Path) -> None:
-    """The fusions that hold on every CPU; those for one kind of CPU are not taken, since packages travel."""
+def optimise(source: Path, target: Path, *, without: Sequence[str] = ()) -> None:
+    """The fusions that hold on every CPU; those for one kind of CPU are not taken, since packages travel.
+
+    ``without``: others that are not taken either, by ONNX Runtime's names.
+    """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(target)
@@ -51,7 +65,7 @@ def optimise(source: Path, target: Path) -> None:
         ("session.optimized_model_external_initializers_min_size_in_bytes", str(_INLINE_BYTES_MAX)),
     ):
         options.add_session_config_entry(entry, value)
-    _open(source, options, without=_SLOWER_FUSED)
+    _open(source, options, without=[*_SLOWER_FUSED, *without])
     weights = target.with_name(GRAPH_WEIGHTS_FILE)
     weights.touch()  # a graph whose tensors are all small keeps them; the package holds the same files all the same
 
@@ -65,8 +79,7 @@ def quantise(source: Path, target: Path) -> Path:
     Raises:
         ExportError: the package ``onnx`` is not installed, or the graph cannot be quantised.
     """
-    if find_spec("onnx") is None:
-        raise ExportError("the variant int8 needs onnx, not installed here: pip install 'serin[export]', or onnx alone")
+    _require_onnx(Variant.INT8)
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     root = logging.getLogger()
@@ -79,6 +92,41 @@ def quantise(source: Path, target: Path) -> Path:
     finally:
         root.setLevel(before)
     return target
+
+
+def halve(source: Path, target: Path) -> None:
+    """Weights and what is computed in half precision (fp16); inputs and outputs as they were. For GPUs.
+
+    Larger numbers than half precision has become its largest: a mask's lowest float stays the lowest.
+
+    Raises:
+        ExportError: the package ``onnx`` is not installed, or the graph cannot be converted.
+    """
+    _require_onnx(Variant.FP16)
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each number that is cut to the range
+            model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+        onnx.save(
+            model,
+            target,
+            save_as_external_data=True,
+            location=GRAPH_WEIGHTS_FILE,
+            size_threshold=_INLINE_BYTES_MAX,
+        )
+    except Exception as error:  # whatever it raises, it is this graph that cannot be converted
+        raise ExportError(f"the graph cannot be converted to fp16: {error}") from error
+    target.with_name(GRAPH_WEIGHTS_FILE).touch()
+
+
+def _require_onnx(variant: Variant) -> None:
+    if find_spec("onnx") is None:
+        raise ExportError(
+            f"the variant {variant} needs onnx, not installed here: pip install 'serin[export]', or onnx alone"
+        )
 
 
 def compare(

@@ -67,7 +67,7 @@ def build_package(
 ) -> Manifest:
     """Write the package of a checkpoint to ``out_dir``, which must not exist yet; it appears whole or not at all.
 
-    Variants are ``fp32`` and ``int8``; what becomes of the answers by quantising is for the gates to judge.
+    Variants are ``fp32``, ``fp16`` (for GPUs) and ``int8``; what becomes of the answers is for the gates to judge.
     ``variant_of`` is the fingerprint of the version with the same weights, if there is one. Without ``rules`` the
     version classifies texts and cuts them at the model's limit.
 
@@ -76,7 +76,7 @@ def build_package(
 
     Raises:
         ArtifactError: the checkpoint lacks a file or one of them cannot be served.
-        ExportError: the variant cannot be made here (int8 needs the package ``onnx``), or not of this graph.
+        ExportError: the variant cannot be made here (all but fp32 need the package ``onnx``), or not of this graph.
         ValueError: fewer than 20 golden texts were given, or there is no such variant.
         FileExistsError: ``out_dir`` exists.
     """

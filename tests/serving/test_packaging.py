@@ -126,12 +126,13 @@ def test_an_unknown_variant_is_refused(checkpoint: Path, tmp_path: Path) -> None
         build_package(checkpoint, tmp_path / "out", variant="int3")
 
 
-def test_without_onnx_the_way_to_int8_is_named(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variant", ["int8", "fp16"])
+def test_without_onnx_the_way_to_a_variant_is_named(
+    variant: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "find_spec", lambda _: None)
-    with pytest.raises(ExportError, match=r"serin\[export\]"):
-        build_package(checkpoint, tmp_path / "out", variant="int8")
+    with pytest.raises(ExportError, match=rf"the variant {variant} needs onnx.*serin\[export\]"):
+        build_package(checkpoint, tmp_path / "out", variant=variant)
     assert list(tmp_path.glob("out*")) == []
 
 
@@ -149,6 +150,38 @@ def test_int8_is_a_version_of_its_own(quantised: Path, built_package: Path) -> N
     assert fingerprint != read_manifest(built_package)[1]
     assert manifest.golden == read_manifest(built_package)[0].golden
     assert b"MatMulInteger" in (quantised / "model.onnx").read_bytes()
+
+
+@pytest.fixture
+def halved(checkpoint: Path, tmp_path: Path) -> Path:
+    pytest.importorskip("onnx")
+    build_package(checkpoint, tmp_path / "fp16", variant="fp16")
+    return tmp_path / "fp16"
+
+
+def test_fp16_computes_in_half_precision_and_speaks_in_single(halved: Path) -> None:
+    """Half-precision weights, no casts but those at the ends, and only operators that a GPU has, too."""
+    import onnx
+
+    graph = onnx.load(halved / "model.onnx").graph
+    kinds = {tensor.data_type for tensor in graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    assert onnx.TensorProto.FLOAT not in kinds
+    assert [output.type.tensor_type.elem_type for output in graph.output] == [onnx.TensorProto.FLOAT]
+    assert sum(node.op_type == "Cast" for node in graph.node) <= 2
+    assert {node.op_type for node in graph.node if node.domain == "com.microsoft"} <= {"BiasGelu", "FusedMatMul"}
+
+
+def test_fp16_answers_nearly_as_fp32_does(halved: Path, built_package: Path) -> None:
+    """On a CPU as well, though slowly: half precision is what GPUs are quick at."""
+    manifest, fingerprint = read_manifest(halved)
+    assert manifest.variant is Variant.FP16
+    assert fingerprint != read_manifest(built_package)[1]
+    answers = [
+        [row.probabilities for row in Engine(package, read_manifest(package)[0]).predict(GOLDEN_TEXTS)]
+        for package in (halved, built_package)
+    ]
+    assert 0 < np.abs(np.subtract(*answers)).max() < 0.005
 
 
 def test_no_fusion_is_taken_that_costs_more_than_it_saves(quantised: Path, built_package: Path) -> None:
