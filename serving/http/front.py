@@ -21,8 +21,8 @@ from serving.process.shared import Place
 from serving.settings import Settings
 
 _SWEEP_S: Final = 0.05
-"""How often requests under way are looked after: whether their client has gone, whether their time is over, and, beyond
-one, how many they are. Most are answered before the first look, which is why none of this costs them anything."""
+"""How often requests under way are looked after: whether their client has gone, whether their time is over. Most are
+answered before the first look, which is why none of this costs them anything."""
 _PAUSED_S: Final = 1.0
 
 
@@ -98,8 +98,7 @@ class Front:
         future: asyncio.Future[Outcome | None] = loop.create_future()
         self._open[uid] = _Open(call, cost, future, receive, loop.time())
         self.admission.enter(cost)
-        if len(self._open) == 1:
-            self._metrics.depth(1)
+        self._metrics.depth(len(self._open))
         if not self._sweeping:
             self._sweep_soon(loop)
         if not self.dispatcher.ready:
@@ -121,14 +120,12 @@ class Front:
         entry = self._open.pop(uid, None)
         if entry is not None:
             self.admission.leave(entry.cost)
-            if not self._open:
-                self._metrics.depth(0)
+            self._metrics.depth(len(self._open))
         return entry
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        self._metrics.depth(len(self._open))
         for uid, entry in list(self._open.items()):
             if now_s - entry.since_s > self._settings.limits.answer_timeout_s:
                 self._give_up(uid, ApiError(504, "timeout", "the model did not answer in time"))

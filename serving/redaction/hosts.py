@@ -9,7 +9,8 @@ from serving.redaction.spans import HOST, Span
 
 _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)", re.ASCII)
 _V6: Final = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:\.\d{1,3}){0,3}(?![\w:])", re.ASCII)
-_DIGIT: Final = re.compile(r"\d")  # "a::b" is an address too, but oftener a name in some language
+_SURE: Final = re.compile(r"\d|[0-9A-Fa-f]:{1,2}[0-9A-Fa-f]+:{1,2}[0-9A-Fa-f]")
+"""A digit, or three groups: "a::b" is an address too, but oftener a name in some language."""
 _URL: Final = re.compile(
     r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,20}://(?:[^\s/@?#]{1,128}@)?([\w-]{1,63}(?:\.[\w-]{1,63}){0,10})"
 )
@@ -45,7 +46,7 @@ def _find_addresses(text: str) -> Iterator[Span]:
             yield Span(*match.span(), HOST)
     for match in _V6.finditer(text):
         address = match[0] if match[0].endswith("::") else match[0].rstrip(":")
-        if _DIGIT.search(address) and address.count(":") > 1 and _is_v6(address):
+        if _SURE.search(address) and address.count(":") > 1 and _is_v6(address):
             yield Span(match.start(), match.start() + len(address), HOST)
 
 

@@ -32,7 +32,8 @@ FOUND = [
     ("NATIONAL_ID", "1 84 12 76 451 089 46"), ("NATIONAL_ID", "184127645108946"), ("NATIONAL_ID", "86095742719"),
     ("NATIONAL_ID", "12345678Z"), ("NATIONAL_ID", "X-1234567-L"),
     ("HOST", "10.0.0.1"), ("HOST", "192.168.255.254"), ("HOST", "2001:db8::8a2e:370:7334"), ("HOST", "fe80::1"),
-    ("HOST", "::ffff:192.0.2.1"), ("HOST", "db01.prod.internal"), ("HOST", "www.example.it"), ("HOST", "printer.local"),
+    ("HOST", "::ffff:192.0.2.1"), ("HOST", "::ffff:ffff:fffa"), ("HOST", "a:b:c:d:e:f:a:b"),
+    ("HOST", "db01.prod.internal"), ("HOST", "www.example.it"), ("HOST", "printer.local"),
     ("SECRET", "AKIAIOSFODNN7EXAMPLE"), ("SECRET", "ghp_" + "a1B2" * 9), ("SECRET", "github_pat_" + "a1B2_" * 12),
     ("SECRET", "glpat-abcdEFGH1234ijklMNOP"),
     ("SECRET", "xoxb-123456789012-abcdefghijkl"), ("SECRET", "hf_" + "aB3" * 11),
@@ -158,7 +159,9 @@ ibans = st.tuples(
 ).map(lambda parts: _iban(parts[0][0], parts[1][: parts[0][1]]))
 emails = st.from_regex(r"[a-z][a-z0-9._-]{0,20}[a-z0-9]@[a-z0-9]{1,20}\.(com|org|de|co\.uk)", fullmatch=True)
 addresses = st.one_of(
-    st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str).filter(lambda address: len(address) > 2)
+    st.ip_addresses(v=4).map(str),
+    # One of letters alone is known by three groups: "a::b" may be a name.
+    st.ip_addresses(v=6).map(str).filter(lambda it: bool(re.search(r"\d", it)) or len(re.findall("[a-f]+", it)) > 2),
 )
 surroundings = st.text("abc xyz.,;!?\n()äß我", max_size=30)
 

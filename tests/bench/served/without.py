@@ -29,8 +29,6 @@ EDITS: Final[Mapping[Switch, Mapping[str, Mapping[str, str]]]] = {
             'if scope["path"] == PREDICT_ROUTE:': "if False:",
         },
         "serving.http.front": {
-            "if len(self._open) == 1:": "if False:",
-            "if not self._open:": "if False:",
             "self._metrics.depth(len(self._open))": "pass",
             "self._metrics.busy(busy_s)": "pass",
             "for _, tokens, unknown, truncated, windows in outcome.rows:": "if False:",
