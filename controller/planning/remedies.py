@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from controller.core.policy import ReleasePolicy
-from controller.planning.way import exposure, gate_plans, least_seconds
+from controller.planning.way import all_steps_seconds, exposure, gate_plans
 from controller.report.words import duration
 from gates.offline.planner.plan import GatePlan
 from gates.offline.planner.traffic import Traffic
@@ -62,8 +62,7 @@ def _longer(policy: ReleasePolicy, traffic: Traffic) -> Remedy | None:
     for text, later, _ in _deadline(policy, traffic):
         found = exposure(later, traffic)
         if found.in_time >= LIKELY:
-            ends_s = found.shadow_s + sum(least_seconds(step, traffic) for step in policy.steps)
-            return Remedy(text, ends_s, found.in_time)
+            return Remedy(text, found.shadow_s + all_steps_seconds(later, traffic), found.in_time)
     return None
 
 

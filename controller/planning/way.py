@@ -4,7 +4,7 @@ When shadow ends is a matter of chance; live gates are forecast for the middle o
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,11 +42,16 @@ def least_seconds(step: Step, traffic: Traffic) -> float:
     return max(step.min_s, step.min_requests / rate) if rate else math.inf
 
 
+def all_steps_seconds(policy: ReleasePolicy, traffic: Traffic) -> float:
+    """How long the steps after shadow last at least."""
+    return sum(least_seconds(step, traffic) for step in policy.steps)
+
+
 def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> Exposure:
     """The steps for this candidate. In time is what leaves as much time as the steps take at the least."""
     alone = _in_shadow(policy, traffic)
     gates = [gate for gate in curves(policy.gates, alone, candidate) if gate.stage is Stage.SHADOW and gate.required]
-    cutoff_s = max(policy.deadline_s - sum(least_seconds(step, traffic) for step in policy.steps), 0.0)
+    cutoff_s = max(policy.deadline_s - all_steps_seconds(policy, traffic), 0.0)
     in_time = math.prod(gate.passed(cutoff_s) for gate in gates) if gates else 0.0  # with nothing to pass, none leaves
     shadow_s = max((_middle_s(gate.passed, cutoff_s) for gate in gates), default=policy.deadline_s)
     steps, left = [PlannedStep(0.0, shadow_s)], policy.deadline_s - shadow_s
@@ -64,7 +69,7 @@ def gate_plans(policy: ReleasePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
     return (*shadow, *live)
 
 
-def ends(policy: ReleasePolicy, traffic: Traffic) -> Iterable[Ends]:
+def ends(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Ends]:
     """Chances under "no change", and for a candidate as bad as each gate's margin and otherwise without a change.
 
     Every gate is asked about every candidate: what is as bad as the margin of a gate that promotion does not wait for
@@ -84,7 +89,7 @@ def _ends(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate) -> tupl
     gates = curves(policy.gates, found.traffic, candidate)
     live = [gate for gate in gates if gate.stage is Stage.LIVE and gate.required]
     passes = found.in_time * math.prod(gate.passed(deadline_s) for gate in live)
-    least_s = found.shadow_s + sum(least_seconds(step, traffic) for step in policy.steps)
+    least_s = found.shadow_s + all_steps_seconds(policy, traffic)
     end_s = min(max([least_s, *(_middle_s(gate.passed, deadline_s) for gate in live)]), deadline_s)
     before, late = _any_failed(gates, end_s), _any_failed(gates, deadline_s)
     return passes * (1 - before), passes * before + (1 - passes) * late
