@@ -21,8 +21,8 @@ def draw(panels: Mapping[str, tuple[Times, Times]], file: Path) -> None:
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         axes = figure.subplots(len(panels), 2, squeeze=False)
         for row, (model, (faster, sooner)) in zip(axes, panels.items(), strict=True):
-            _bars(row[0], f"{model}: requests/s, times theirs", faster)
-            _bars(row[1], f"{model}: P99 at one rate, theirs ÷ ours", sooner)
+            _bars(row[0], f"{model}\nrequests/s, times theirs", faster)
+            _bars(row[1], f"{model}\nP99 at one rate, theirs ÷ ours", sooner)
         figure.savefig(file, metadata={"Date": None, "Creator": None})
 
 
