@@ -1,4 +1,4 @@
-"""What the running Envoy says of itself, asked at its loopback admin interface."""
+"""What the running Envoy says of itself, asked at its admin socket, which only this user may open."""
 
 import json
 from collections.abc import Mapping
@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, Self
 
 from controller.adapters.envoy_clusters import Address, address_of
-from controller.adapters.loopback import get
+from controller.adapters.loopback import get_from_socket
 from controller.errors import PermanentError, TransientError
 
 BOOTSTRAP_FILE = "bootstrap.json"
 _ANSWER_WITHIN_S = 0.5
+_READY_PATH = "/ready"
 
 
 class EnvoyAdmin:
     """Reads only. Every method raises TransientError where nobody answers, PermanentError where somebody else does."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.url = f"http://{host}:{port}"
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
 
     @classmethod
     def beside(cls, directory: Path) -> Self:
@@ -28,10 +29,16 @@ class EnvoyAdmin:
         """
         path = directory / BOOTSTRAP_FILE
         try:
-            address = json.loads(path.read_text(encoding="utf-8"))["admin"]["address"]["socket_address"]
-            return cls(address["address"], address["port_value"])
+            return cls(Path(json.loads(path.read_text(encoding="utf-8"))["admin"]["address"]["pipe"]["path"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PermanentError(f"{path} does not say where Envoy's admin interface is: {error!r}") from error
+
+    def is_ready(self) -> bool:
+        """Whether Envoy has read its files and listens; False where nobody answers."""
+        try:
+            return get_from_socket(self._socket, _READY_PATH, timeout_s=_ANSWER_WITHIN_S)[0] == 200
+        except OSError:
+            return False
 
     def route_configuration(self, name: str) -> Mapping[str, Any] | None:
         """The RouteConfiguration that Envoy routes by; None where it has not taken one in yet."""
@@ -47,12 +54,13 @@ class EnvoyAdmin:
         }
 
     def _dump(self, resource: str) -> list[Any]:
-        url = f"{self.url}/config_dump?resource={resource}"
         try:
-            status, body = get(url, timeout_s=_ANSWER_WITHIN_S)
+            status, body = get_from_socket(
+                self._socket, f"/config_dump?resource={resource}", timeout_s=_ANSWER_WITHIN_S
+            )
         except OSError as error:
             raise TransientError(
-                "traffic", f"Envoy's admin interface at {self.url} does not answer: {error}"
+                "traffic", f"Envoy's admin interface at {self._socket} does not answer: {error}"
             ) from error
         try:
             if status == 200:
@@ -60,4 +68,4 @@ class EnvoyAdmin:
             answer = f"status {status}"
         except (ValueError, AttributeError) as error:
             answer = repr(error)
-        raise PermanentError(f"what answers at {self.url} is not Envoy's admin interface: {answer}")
+        raise PermanentError(f"what answers at {self._socket} is not Envoy's admin interface: {answer}")

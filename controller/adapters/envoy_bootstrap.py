@@ -1,32 +1,48 @@
 """Envoy's static configuration: where it listens, and which files it follows. Never changed while it runs."""
 
+import hashlib
 import importlib.util
 import json
+import os
 import shutil
+import stat
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from controller.adapters.envoy_admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy_clusters import CLUSTERS_FILE, write_clusters
+from controller.adapters.envoy_listeners import admin_cluster, admin_reader, gateway_listener
 from controller.adapters.envoy_routes import EMPTY_DOCUMENT, LOCK_FILE, ROUTE_CONFIGURATION, ROUTES_FILE, write_routes
 from controller.adapters.files import locked, replace_file
 from controller.errors import PermanentError
 
-_TYPE = "type.googleapis.com/envoy"
+ADMIN_SOCKET = "admin.sock"
+_SOCKET_PATH_BYTES_MAX = 107  # of sockaddr_un, its final zero apart
+_OWNER_ONLY = 0o600
 
 
 def write_bootstrap(directory: Path, listen_port: int, admin_port: int, *, listen_host: str = "127.0.0.1") -> Path:
     """Write what Envoy starts from, keeping the routes and clusters that are there, and return the bootstrap file.
 
-    The admin interface, which can end Envoy, listens on loopback only.
+    The admin interface, which can end Envoy, is a Unix socket that only this user may open. On ``admin_port`` of
+    loopback whoever is on this machine may read whether Envoy is ready, and its counts.
+
+    Raises:
+        PermanentError: there is no place for the socket, or a file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)  # also for the moment in which the socket has been made and not yet been closed to others
+    socket = _admin_socket(directory)
     bootstrap = {
         "node": {"id": "serin", "cluster": "serin"},
-        "admin": {"address": _address("127.0.0.1", admin_port)},
+        "admin": {"address": {"pipe": {"path": str(socket), "mode": _OWNER_ONLY}}},
         "dynamic_resources": {"cds_config": _followed(directory / CLUSTERS_FILE)},
-        "static_resources": {"listeners": [_listener(directory, listen_host, listen_port)]},
+        "static_resources": {
+            "listeners": [gateway_listener(listen_host, listen_port, _routes(directory)), admin_reader(admin_port)],
+            "clusters": [admin_cluster(socket)],
+        },
     }
     with locked(directory / LOCK_FILE, source="traffic"):
         if not (directory / CLUSTERS_FILE).exists():
@@ -47,9 +63,33 @@ def envoy_command(directory: Path, *, threads: int = 2) -> list[str]:
     return [_binary(), *arguments, "--disable-hot-restart", "--log-level", "warning"]
 
 
-def ready_url(directory: Path) -> str:
-    """Answers 200 once Envoy has read its files and listens."""
-    return f"{EnvoyAdmin.beside(directory).url}/ready"
+def is_ready(directory: Path) -> bool:
+    """Whether Envoy has read its files and listens."""
+    return EnvoyAdmin.beside(directory).is_ready()
+
+
+def _admin_socket(directory: Path) -> Path:
+    """In the directory; where that makes too long a path for a socket, in a private folder for short ones.
+
+    Raises:
+        PermanentError: that folder is somebody else's, or its path is too long as well.
+    """
+    place = directory.resolve() / ADMIN_SOCKET
+    if len(os.fsencode(place)) <= _SOCKET_PATH_BYTES_MAX:
+        return place
+    folder = Path(tempfile.gettempdir()).resolve() / f"serin-{os.geteuid()}"
+    short = folder / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.sock"
+    way_out = f"choose a home with a shorter path: Envoy's admin socket {place} would have more than 107 bytes"
+    if len(os.fsencode(short)) > _SOCKET_PATH_BYTES_MAX:
+        raise PermanentError(f"{way_out}, and so would {short}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise PermanentError(f"{way_out}, and {folder} cannot be made: {error}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermanentError(f"{way_out}, and {folder} is not a folder of this user's alone")
+    return short
 
 
 def _binary() -> str:
@@ -62,8 +102,8 @@ def _binary() -> str:
     return found
 
 
-def _address(host: str, port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": host, "port_value": port}}
+def _routes(directory: Path) -> dict[str, Any]:
+    return {"route_config_name": ROUTE_CONFIGURATION, "config_source": _followed(directory / ROUTES_FILE)}
 
 
 def _followed(path: Path) -> dict[str, Any]:
@@ -71,31 +111,3 @@ def _followed(path: Path) -> dict[str, Any]:
         "path_config_source": {"path": str(path), "watched_directory": {"path": str(path.parent)}},
         "resource_api_version": "V3",
     }
-
-
-def _listener(directory: Path, host: str, port: int) -> dict[str, Any]:
-    router = {"@type": f"{_TYPE}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
-    manager = {
-        "@type": f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "models",
-        "rds": {"route_config_name": ROUTE_CONFIGURATION, "config_source": _followed(directory / ROUTES_FILE)},
-        # A caller's request id is kept as it came, to the last character: labels come back under it.
-        "generate_request_id": True,
-        "preserve_external_request_id": True,
-        "always_set_request_id_in_response": True,
-        "request_id_extension": {
-            "typed_config": {
-                "@type": f"{_TYPE}.extensions.request_id.uuid.v3.UuidRequestIdConfig",
-                "pack_trace_reason": False,
-                "use_request_id_for_trace_sampling": False,
-            }
-        },
-        # Nobody is an internal caller, so nobody's x-envoy-* headers change timeouts or retries.
-        "use_remote_address": True,
-        "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
-        "normalize_path": True,
-        "merge_slashes": True,
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
-    }
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    return {"name": "models", "address": _address(host, port), "filter_chains": [chain]}

@@ -1,7 +1,12 @@
 """Small questions asked of servers on this machine. Standard library only, and quick to import."""
 
 import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 
 def free_port() -> int:
@@ -30,15 +35,38 @@ def get(url: str, *, timeout_s: float) -> tuple[int, bytes]:
     Raises:
         OSError: nothing answered, what answered was not HTTP, or a read took longer than ``timeout_s``.
     """
-    from http.client import HTTPConnection, HTTPException  # here: it costs more to import than a whole rollback takes
-
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+    return _answer(_connection(parts.hostname or "", parts.port, timeout_s), url, target)
+
+
+def get_from_socket(path: Path, target: str, *, timeout_s: float) -> tuple[int, bytes]:
+    """GET the target from who listens at a Unix socket. Raises as ``get`` does."""
+    connection = _connection("localhost", None, timeout_s)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(timeout_s)
     try:
-        connection.request("GET", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}")
+        connection.sock.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return _answer(connection, str(path), target)
+
+
+def _connection(host: str, port: int | None, timeout_s: float) -> "HTTPConnection":
+    from http.client import HTTPConnection  # here: it costs more to import than a whole rollback takes
+
+    return HTTPConnection(host, port, timeout=timeout_s)
+
+
+def _answer(connection: "HTTPConnection", who: str, target: str) -> tuple[int, bytes]:
+    from http.client import HTTPException
+
+    try:
+        connection.request("GET", target)
         response = connection.getresponse()
         return response.status, response.read()
     except HTTPException as error:
-        raise ConnectionError(f"{url} did not answer in HTTP: {error!r}") from error
+        raise ConnectionError(f"{who} did not answer in HTTP: {error!r}") from error
     finally:
         connection.close()

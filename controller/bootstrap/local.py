@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_bootstrap
+from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.loopback import free_port, get
 from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
 from controller.adapters.processes import end_recorded
@@ -97,7 +97,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
             prometheus_command(home.prometheus, settings.prometheus_port),
             prometheus_ready_url(settings.prometheus_port),
         ),
-        _process(home, "envoy", envoy_command(home.envoy), ready_url(home.envoy)),
+        _process(home, "envoy", envoy_command(home.envoy), lambda: is_ready(home.envoy)),
         _process(
             home,
             "controller",
@@ -113,7 +113,7 @@ def _webhook_key(secret: str) -> str:
 
 
 def _process(
-    home: Home, name: str, command: list[str], ready: str, *, env: Mapping[str, str] | None = None
+    home: Home, name: str, command: list[str], ready: str | Callable[[], bool], *, env: Mapping[str, str] | None = None
 ) -> ProcessSpec:
     own = None if env is None else {**os.environ, **env}
     log_file: Path = home.logs / f"{name}.log"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from controller.adapters.envoy_bootstrap import envoy_command, ready_url, write_bootstrap
-from controller.adapters.loopback import free_port, get
+from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
+from controller.adapters.loopback import free_port
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 10.0, what: str) -> None:
@@ -53,6 +53,7 @@ class _QuietServer(ThreadingHTTPServer):
 
 @contextmanager
 def upstream(version: str) -> Iterator[Upstream]:
+    """A stand-in that listens on a free port."""
     state = Upstream(version)
 
     class Handler(BaseHTTPRequestHandler):
@@ -97,6 +98,7 @@ def upstream(version: str) -> Iterator[Upstream]:
 class RunningEnvoy:
     directory: Path
     url: str
+    admin_url: str  # what others may read of its admin interface
     process: subprocess.Popen[bytes]
     client: httpx.Client
 
@@ -121,7 +123,9 @@ def running_envoy(directory: Path) -> Iterator[RunningEnvoy]:
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(envoy_command(directory), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     with httpx.Client(trust_env=False) as client:
-        envoy = RunningEnvoy(directory, f"http://127.0.0.1:{listen_port}", process, client)
+        envoy = RunningEnvoy(
+            directory, f"http://127.0.0.1:{listen_port}", f"http://127.0.0.1:{admin_port}", process, client
+        )
         try:
             eventually(lambda: _is_ready(directory, process), within_s=20, what=f"Envoy in {directory}")
             yield envoy
@@ -131,7 +135,4 @@ def running_envoy(directory: Path) -> Iterator[RunningEnvoy]:
 
 def _is_ready(directory: Path, process: subprocess.Popen[bytes]) -> bool:
     assert process.poll() is None, (directory / "envoy.log").read_text()
-    try:
-        return get(ready_url(directory), timeout_s=1)[0] == 200
-    except OSError:
-        return False
+    return is_ready(directory)

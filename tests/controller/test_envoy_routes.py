@@ -3,12 +3,14 @@
 import itertools
 import json
 import socket
+import socketserver
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_bootstrap import write_bootstrap
+from controller.adapters.envoy_bootstrap import ADMIN_SOCKET, write_bootstrap
 from controller.adapters.envoy_clusters import CLUSTERS_FILE, read_clusters
 from controller.adapters.envoy_routes import (
     EMPTY_DOCUMENT,
@@ -30,7 +32,6 @@ from controller.adapters.envoy_routes import (
 from controller.adapters.loopback import free_port
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
-from tests.controller.envoy_support import upstream
 
 CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
 
@@ -55,6 +56,27 @@ def home(tmp_path: Path, running: dict[str, int]) -> Path:
         traffic.set_endpoint("intent", version, f"http://127.0.0.1:{running[version]}")
     write_routes(tmp_path, EMPTY_DOCUMENT.with_table(CANARY, RouteOptions(sticky_header="x-user", timeout_s=7.5)))
     return tmp_path
+
+
+@contextmanager
+def stranger_at(path: Path) -> Iterator[None]:
+    """Something that answers in HTTP, but knows no GET, at a Unix socket."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    class Stranger(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+        daemon_threads = True
+
+    with Stranger(str(path), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join(5)
 
 
 def rollback(home: Path, *, to: str | None = None, reason: str = "P99 doubled") -> TrafficTable:
@@ -205,10 +227,9 @@ class TestWithoutEnvoy:
         with pytest.raises(TransientError):
             EnvoyTraffic(home).confirmed_generation("intent")
 
-    def test_another_program_on_the_admin_port_is_no_envoy(self, home: Path) -> None:
+    def test_another_program_at_the_admin_socket_is_no_envoy(self, home: Path) -> None:
         """What it answers is never taken for a confirmation; a rollback is written all the same."""
-        with upstream("6") as stranger:
-            write_bootstrap(home, free_port(), int(stranger.url.rpartition(":")[2]))
+        with stranger_at(home / ADMIN_SOCKET):
             with pytest.raises(PermanentError, match="is not Envoy's admin interface: status 501"):
                 EnvoyTraffic(home).confirmed_generation("intent")
             result = rollback_route(home / ROUTES_FILE, "intent", "why", "ada", 0.0)
