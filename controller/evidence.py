@@ -18,26 +18,19 @@ from controller.codec import event_of
 from controller.core.events import Judged, Looked
 from controller.errors import UsageError
 from controller.ports import RecordedEntry
-from controller.strict_json import (
-    Unreadable,
-    compact_json,
-    described,
-    hints_of,
-    loads,
-    quoted,
-    read,
-    schema_of,
-    unknown_key,
-)
+from controller.strict_json import compact_json, described, hints_of, quoted, read, schema_of, unknown_key
 from gates.codec import encode
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
+from serving.text.jsonlines import Unreadable, lines, loads_marked, read_bounded, whole
 
 SCHEMA: Final = "serin.evidence/v2"
 SUITES_SCHEMA: Final = "serin.evidence.suites/v1"
 READABLE: Final = ("serin.evidence/v1", SCHEMA)
 """Of looks. The first version knows fewer fields; all that came later may be left out."""
 STDIN: Final = Path("-")
+BYTES_MAX: Final = 2**30
+"""Of a file: what is read from it takes some times its size in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +109,10 @@ def read_evidence(path: Path) -> Evidence:
         UsageError: the file cannot be read, or a line is not evidence; names file, line and field.
     """
     try:
-        content = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    lines = enumerate(content.split(b"\n"), start=1)
-    found = [parse_line(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+        content = whole(sys.stdin.buffer, BYTES_MAX) if path == STDIN else read_bounded(path, BYTES_MAX)
+    except Unreadable as error:
+        raise UsageError(f"{path}: {error}") from error
+    found = [parse_line(line, f"{path}, line {number}") for number, line in lines(content)]
     return Evidence(
         looks=tuple(line for line in found if isinstance(line, RecordedLook)),
         suites=tuple(line for line in found if isinstance(line, RecordedSuites)),
@@ -134,7 +126,7 @@ def parse_line(line: bytes | str, name: str = "evidence") -> Recorded:
         UsageError: anything else, whatever it is; begins with ``name`` and names the field.
     """
     try:
-        return _recorded(loads(line))
+        return _recorded(loads_marked(line))
     except Unreadable as error:
         raise UsageError(f"{name}: {error}") from error
 

@@ -9,7 +9,7 @@ from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
 from controller.evidence import Evidence, RecordedLook, RecordedSuites
 from controller.report.words import listed, utc
-from controller.strict_json import compact_json, printable, shown
+from controller.strict_json import compact_json
 from gates.codec import encode
 from gates.offline.suite import GATES, unusable
 from gates.offline.suite_replay import judge_suite_evidence
@@ -17,6 +17,7 @@ from gates.outcome import Outcome, combine
 from gates.panel import Panel
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict, Window
+from serving.text.printable import printable, shown
 
 SCHEMA: Final = "serin.judgement/v1"
 _GAPS_TOLD: Final = 5

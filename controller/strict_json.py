@@ -8,17 +8,21 @@ import dataclasses
 import difflib
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
+
+from serving.text.jsonlines import NoNumber, Unreadable, is_text
+from serving.text.printable import shown
 
 NOT_FINITE: Final = ("nan", "inf", "-inf")
 """JSON has no such numbers. What holds one is kept all the same, with its name in the number's place."""
 WHOLE_MAX: Final = 2**53
 """Larger whole numbers are not the same number to every reader of JSON."""
+_FLOAT_MAX: Final = int(sys.float_info.max)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -38,41 +42,6 @@ def _named(document: Any) -> Any:
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-class Unreadable(Exception):  # noqa: N818 - told to people as a UsageError
-    """Why a value cannot be read; its place is put in front on the way out."""
-
-    def __init__(self, reason: str, place: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.place = place
-
-    def within(self, outer: str) -> "Unreadable":
-        inner = self.place if not self.place or self.place.startswith("[") else f".{self.place}"
-        return Unreadable(self.reason, f"{outer}{inner}")
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.reason}" if self.place else self.reason
-
-
-def loads(line: bytes | str) -> Any:
-    """The JSON value of a line, for `read`; numbers that cannot be are told by the reader of their field.
-
-    Raises:
-        Unreadable: it is no JSON, or an object has a key twice.
-    """
-    try:
-        text = line.decode("utf-8") if isinstance(line, bytes) else line
-        return json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite, parse_int=_whole
-        )
-    except UnicodeDecodeError as error:
-        raise Unreadable(f"not UTF-8 at byte {error.start + 1}") from error
-    except json.JSONDecodeError as error:
-        raise Unreadable(f"not JSON: {error.msg} at column {error.colno}") from error
-    except RecursionError as error:
-        raise Unreadable("nested too deeply") from error
-
-
 def read(expected: Any, value: Any) -> Any:
     """The value of type ``expected`` that a JSON value stands for.
 
@@ -80,39 +49,6 @@ def read(expected: Any, value: Any) -> Any:
         Unreadable: anything else, whatever it is; names the field.
     """
     return _reader(expected)(value)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Unreadable("is written twice", twice)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _NoNumber:
-    """Stands where a number cannot be, until the reader of the field says so."""
-
-    reason: str
-
-
-def _constant(name: str) -> _NoNumber:
-    return _NoNumber(f"{name}, which is no JSON (it is written as one of {quoted(NOT_FINITE)})")
-
-
-def _finite(text: str) -> float | _NoNumber:
-    value = float(text)
-    return value if math.isfinite(value) else _too_large(text)
-
-
-def _whole(text: str) -> int | _NoNumber:
-    return int(text) if len(text) <= 17 and abs(int(text)) <= WHOLE_MAX else _too_large(text)
-
-
-def _too_large(text: str) -> _NoNumber:
-    return _NoNumber(f"{shown(text)}, which is too large")
 
 
 Reader = Callable[[Any], Any]
@@ -178,13 +114,14 @@ def _array_reader(item: Reader) -> Reader:
 def _read_float(value: Any) -> float:
     if type(value) is float:
         return value
-    if type(value) is int or value in NOT_FINITE:
+    if (type(value) is int and abs(value) <= _FLOAT_MAX) or value in NOT_FINITE:
         return float(value)
-    raise Unreadable(f"expected a number, found {described(value)}")
+    hint = f" (what is not finite is written as one of {quoted(NOT_FINITE)})" if isinstance(value, NoNumber) else ""
+    raise Unreadable(f"expected a number, found {described(value)}{hint}")
 
 
 def _read_int(value: Any) -> int:
-    if type(value) is int:
+    if type(value) is int and abs(value) <= WHOLE_MAX:
         return value
     raise Unreadable(f"expected a whole number, found {described(value)}")
 
@@ -198,7 +135,7 @@ def _read_bool(value: Any) -> bool:
 def _read_str(value: Any) -> str:
     if type(value) is not str:
         raise Unreadable(f"expected a string, found {described(value)}")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not is_text(value):
         raise Unreadable("is no text: half of a surrogate pair stands alone")
     return value
 
@@ -213,22 +150,14 @@ def unknown_key(key: str, known: Iterable[str]) -> Unreadable:
 def described(value: Any) -> str:
     if value is None:
         return "null"
-    if isinstance(value, _NoNumber):
+    if isinstance(value, NoNumber):
         return value.reason
     if isinstance(value, bool):
         return str(value).lower()
+    if type(value) is int and abs(value) > WHOLE_MAX:
+        return f"{shown(str(value))}, which is too large"
     names = {dict: "an object", list: "an array", float: f"{value}", int: f"{value}"}
     return names.get(type(value)) or f"the string {shown(value)!r}"
-
-
-def shown(text: str) -> str:
-    """At most so much of what somebody else wrote, and only what a terminal can show."""
-    return printable(text if len(text) <= 40 else f"{text[:39]}…")
-
-
-def printable(text: str) -> str:
-    """Names in evidence are somebody else's: none of them moves a terminal's cursor or begins a line."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def quoted(names: Iterable[str]) -> str:

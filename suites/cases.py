@@ -1,16 +1,19 @@
 """The file format of a suite: JSON Lines, one labelled case a line."""
 
 import hashlib
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving.text.jsonlines import Unreadable, lines, loads, read_bounded
+from serving.text.printable import shown
+
 _FIELDS = {"id", "text", "label", "slices"}
 _REQUIRED = ("id", "text", "label")
-_HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can write it; neither a replica nor a journal takes it
+BYTES_MAX = 2**26
+"""Of a file: some hundred thousand cases. A replica is asked each of them."""
+NAME_CHARS_MAX = 1_000
 
 
 class SuiteError(ValueError):
@@ -50,11 +53,10 @@ def load(path: Path) -> Suite:
         SuiteError: the file is missing, empty, or a line is not a case; or two cases share an id.
     """
     try:
-        content = path.read_bytes()
-        lines = content.decode("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
-    cases = tuple(_parse(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+        content = read_bounded(path, BYTES_MAX)
+    except Unreadable as error:
+        raise SuiteError(f"{path}: {error}") from error
+    cases = tuple(_parse(f"{path}, line {number}", line) for number, line in lines(content))
     if not cases:
         raise SuiteError(f"{path}: holds no case; write one JSON object a line with {', '.join(_REQUIRED)}")
     seen: set[str] = set()
@@ -65,17 +67,16 @@ def load(path: Path) -> Suite:
     return Suite(path.name, hashlib.sha256(content).hexdigest(), cases)
 
 
-def _parse(path: Path, number: int, line: str) -> Case:
-    where = f"{path}, line {number}"
+def _parse(where: str, line: bytes) -> Case:
     try:
-        document: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise SuiteError(f"{where}: not JSON: {error}") from error
+        document: Any = loads(line)
+    except Unreadable as error:
+        raise SuiteError(f"{where}: {error}") from error
     if not isinstance(document, dict):
         raise SuiteError(f"{where}: expected an object with {', '.join(_REQUIRED)}")
     unknown = sorted(set(document) - _FIELDS)
     if unknown:
-        raise SuiteError(f"{where}: unknown field {unknown[0]!r}; a case has {', '.join(sorted(_FIELDS))}")
+        raise SuiteError(f"{where}: unknown field {shown(unknown[0])!r}; a case has {', '.join(sorted(_FIELDS))}")
     for name in _REQUIRED:
         if not (isinstance(document.get(name), str) and document[name].strip()):
             raise SuiteError(f"{where}: {name} must be a text that is not empty")
@@ -84,7 +85,9 @@ def _parse(path: Path, number: int, line: str) -> Case:
         raise SuiteError(f"{where}: slices must be a list of names")
     if len(set(slices)) != len(slices):
         raise SuiteError(f"{where}: slices must name each slice once")
-    case = Case(document["id"], document["text"], document["label"], tuple(slices))
-    if _HALF_A_PAIR.search("".join((case.id, case.text, case.label, *case.slices))):
-        raise SuiteError(f"{where}: half of a surrogate pair stands alone, which is no text")
-    return case
+    for field, name in (("id", document["id"]), ("label", document["label"]), *(("slices", name) for name in slices)):
+        if len(name) > NAME_CHARS_MAX:
+            raise SuiteError(
+                f"{where}: {field}: a name has at most {NAME_CHARS_MAX:,} characters, one has {len(name):,}"
+            )
+    return Case(document["id"], document["text"], document["label"], tuple(slices))

@@ -84,6 +84,8 @@ def make_job(artifact: Path, source: Path, target: Path, options: Options) -> Jo
     """Raises: BatchError, if input and output cannot be what they are said to be."""
     if STANDARD_STREAM not in (source, target) and target.exists() and source.samefile(target):
         raise BatchError(f"{target} is the input")
+    if source != STANDARD_STREAM and source.exists() and not source.is_file():
+        raise BatchError(f"{source} is no file that can be read twice; - reads JSONL from standard input")
     for path in (source, target):
         if path.suffix.lower() == ".parquet":
             require_pyarrow(path)

@@ -7,7 +7,6 @@ bytes and cut at rows without being parsed; what a row holds is looked at where 
 import csv
 import io
 import itertools
-import json
 import math
 import sys
 from abc import ABC, abstractmethod
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from serving.batch.job import BatchError, Format, Options, RowError
+from serving.text.jsonlines import BOM, Unreadable, bare, loads_marked, numbers_checked
 
 STANDARD_STREAM: Final = Path("-")
 _ROW_BYTES_MAX: Final = 2**24
-_BOM: Final = b"\xef\xbb\xbf"
 
 csv.field_size_limit(_ROW_BYTES_MAX)  # of the module, not of a reader; a row longer than this was refused before
 
@@ -109,9 +108,9 @@ class TextSource(Source):
         file = io.BytesIO(block.payload)
         line = block.place.line
         while record := self._record(file, line):
-            if record.strip():
+            if bare(record):
                 try:
-                    yield self._parse(line, record.removeprefix(_BOM).rstrip(b"\r\n"))
+                    yield self._parse(line, record.removeprefix(BOM).rstrip(b"\r\n"))
                 except UnicodeDecodeError as error:
                     yield RowError(line, "not_utf8", f"is not UTF-8 ({error.reason})")
                 except ValueError as error:
@@ -148,7 +147,7 @@ class TextSource(Source):
                 break
             records.append(record)
             size += len(record)
-            rows += bool(record.strip())
+            rows += bool(bare(record))
             line += record.count(b"\n")
         return replace(begin, size=size, rows=rows), b"".join(records)
 
@@ -159,7 +158,8 @@ class TextSource(Source):
                 break
             record += more
         if len(record) >= _ROW_BYTES_MAX:
-            raise BatchError(f"{self.path} line {line}: the row is longer than {_ROW_BYTES_MAX:,} bytes")
+            hint = "; do its lines end with CR alone?" if b"\r" in record.rstrip(b"\r\n") else ""
+            raise BatchError(f"{self.path} line {line}: the row is longer than {_ROW_BYTES_MAX:,} bytes{hint}")
         return record
 
 
@@ -176,11 +176,13 @@ class JsonLines(TextSource):
         return True
 
     def _parse(self, line: int, record: bytes) -> Row:
-        record = record.strip()
+        record = bare(record)
         try:
-            values = json.loads(record.decode())
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"is not JSON ({error})") from None
+            values = numbers_checked(loads_marked(record))
+        except Unreadable as error:
+            if isinstance(error.__cause__, UnicodeDecodeError):
+                raise error.__cause__ from None
+            raise ValueError(f"is not JSON that can be read: {error}") from None
         if not isinstance(values, dict):
             raise ValueError("is not a JSON object")  # noqa: TRY004  (of the row, not of an argument)
         return Row(line, values, record)
@@ -214,7 +216,7 @@ class Csv(TextSource):
 
     def _start(self, file: BinaryIO) -> tuple[int, int]:
         record = self._record(file, 1)
-        self._header = record.removeprefix(_BOM).rstrip(b"\r\n")
+        self._header = record.removeprefix(BOM).rstrip(b"\r\n")
         if not self._header:
             raise BatchError(f"{self.path}: the first line must name the columns, and is empty")
         self._columns = _fields(self._header)

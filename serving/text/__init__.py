@@ -1,0 +1,1 @@
+"""Text from outside and to the outside, the same way in every part: read strictly, shown harmlessly."""
