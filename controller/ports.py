@@ -370,13 +370,18 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The truth about one request, whenever it comes. ``directed``: given because the versions disagreed."""
+    """The truth about one request, whenever it comes. ``directed``: given because the versions disagreed.
+
+    ``inclusion_probability``, in (0, 1]: how likely this request was to be labelled, by the design that chose it. Where
+    some texts are likelier than others, each label counts as one over it.
+    """
 
     request_id: str
     label: str
     at_s: float
     source: str
     directed: bool = False
+    inclusion_probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

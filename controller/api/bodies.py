@@ -23,6 +23,7 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=1e-9, le=1)]  # the product of two is a number still
 UnixSeconds = Annotated[float, Field(gt=0)]
 
 
@@ -44,7 +45,7 @@ class PredictionBody(Body):
     label: Name
     confidence: Ratio
     probabilities: Annotated[dict[Name, Ratio], Field(min_length=1)]
-    inclusion_probability: Annotated[float, Field(gt=0, le=1)]
+    inclusion_probability: Probability
     text_digest: Name
     tokens: Annotated[int, Field(ge=0, le=TOKENS_MAX)] | None = None
     tags: Annotated[dict[Tag, Tag], Field(max_length=TAGS_MAX)] = {}
@@ -86,13 +87,17 @@ class PredictionsBody(Body):
 
 
 class LabelBody(Body):
-    """The truth about one request. ``directed``: given because the versions disagreed, not by chance."""
+    """The truth about one request. ``directed``: given because the versions disagreed, not by chance.
+
+    ``inclusion_probability``: how likely the request was to be labelled, by the design that chose it.
+    """
 
     request_id: Name
     label: Name
     at_s: UnixSeconds | None = None  # when it was given; now
     source: Name = "api"
     directed: bool = False
+    inclusion_probability: Probability = 1.0
 
     def to_label(self, now_s: float) -> Label:
         return Label(
@@ -101,6 +106,7 @@ class LabelBody(Body):
             at_s=now_s if self.at_s is None else self.at_s,
             source=self.source,
             directed=self.directed,
+            inclusion_probability=self.inclusion_probability,
         )
 
 

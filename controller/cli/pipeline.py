@@ -53,7 +53,12 @@ def gate(
 
 
 def labels(
-    file: Annotated[Path, typer.Argument(help="JSON Lines: request_id, label, and optionally at_s, source, directed.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON Lines: request_id, label, and optionally at_s, source, directed, inclusion_probability."
+        ),
+    ],
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Take in true labels from a file. The same label again changes nothing.

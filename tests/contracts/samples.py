@@ -198,6 +198,12 @@ class SamplesContract:
         samples.add_labels([truth("a")])
         assert evidence(samples).pairs[0].inclusion_probability == 0.125
 
+    def test_a_labels_probability_is_part_of_the_pairs(self, samples: SampleStore) -> None:
+        """A pair is evidence if it was captured and labelled: as rare as both together."""
+        samples.add_predictions([live("a", inclusion_probability=0.5), shadow("a"), live("b"), shadow("b")])
+        samples.add_labels([truth("a", inclusion_probability=0.25), truth("b")])
+        assert [pair.inclusion_probability for pair in evidence(samples).pairs] == [0.125, 1.0]
+
     def test_the_same_again_changes_nothing(self, samples: SampleStore) -> None:
         """Replicas and label sources may send a batch twice, whole, in part, or twice within itself."""
         batch = [live("a"), shadow("a")]

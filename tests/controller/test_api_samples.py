@@ -123,6 +123,19 @@ def test_labels_come_as_json_lines_too(world: World, client: Client) -> None:
     assert (kept["b"].source, kept["b"].at_s) == ("crm", 5.0)
 
 
+def test_a_label_says_how_likely_it_was(world: World, client: Client) -> None:
+    """As designed, with the chance of being captured: 1 unless it says otherwise, and never 0."""
+    batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW)]
+    client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers={"content-type": "application/json"})
+    label = {"request_id": "a", "label": "refund"}
+    for wrong in (0, 1.5, -0.1, "0.5", None):
+        refused = client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": wrong}]})
+        assert (refused.status_code, error_of(refused)["field"]) == (422, "labels[0].inclusion_probability")
+    assert client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": 0.25}]}).json()["new"] == 1
+    found = world.samples.since("intent", "6", "7", SampleCursor())
+    assert [pair.inclusion_probability for pair in found.pairs] == [0.125]
+
+
 def test_a_wrong_line_is_named(world: World, client: Client) -> None:
     """The line's number stands in the answer, and no line of the file is taken."""
     for lines, status in ((b'{"request_id":"a","label":"x"}\n{"request_id":"b"}', 422), (b"\n{nonsense", 400)):

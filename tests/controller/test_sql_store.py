@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -188,6 +189,43 @@ def test_the_migrations_make_the_schema(store: Store) -> None:
     assert ScriptDirectory.from_config(alembic_config()).get_current_head() == schema.SCHEMA_REVISION
 
 
+def test_labels_from_before_their_probability_was_kept_are_equally_likely(url: str) -> None:
+    """An upgrade changes no evidence: a label counts as one, an answer as often as it was sampled."""
+    database = sql_database.connect(url)
+    config = alembic_config()
+    with database.write_durably("store") as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            sa.text(
+                "INSERT INTO predictions (id, request_id, model, version, traffic, at_s, label, confidence, "
+                "probabilities, inclusion_probability, text_digest) "
+                "VALUES (7, 'a', 'intent', '6', 'live', 1, 'x', 1, '{\"x\"\\:1}', 0.5, 'd')"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO labelled_answers (prediction_id, model, version, correct, directed, at_s) "
+                "VALUES (7, 'intent', '6', true, false, 1), (8, 'intent', '6', true, false, 1)"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO labels (request_id, source, label, at_s, directed, is_truth) "
+                "VALUES ('a', 'people', 'x', 1, false, true)"
+            )
+        )
+    database.close()
+    store = open_store(url)
+    with store.database.engine.connect() as connection:
+        kept = [
+            connection.execute(sa.select(table.c.inclusion_probability).order_by(table.c.id)).scalars().all()
+            for table in (schema.labels, schema.labelled_answers)
+        ]
+    store.close()
+    assert kept == [[1.0], [0.5, 1.0]]
+
+
 def test_a_newer_schema_is_refused(url: str) -> None:
     """An old release never writes into what a newer one made."""
     store = open_store(url)
@@ -340,7 +378,8 @@ EVENTS: list[Prediction | Label] = [
     *(shadow(request, "y", version="6", text_digest="g") for request in "gh"),
     live("i", "x", version="7", text_digest="digest of c", inclusion_probability=0.5),
     shadow("i", "x", version="6", text_digest="digest of c"),
-    *(truth(request, "x", directed=request == "b") for request in "abdefgh"),
+    *(truth(request, "x", directed=request == "b", inclusion_probability=0.25) for request in "ab"),
+    *(truth(request, "x") for request in "defgh"),
 ]
 
 

@@ -192,7 +192,7 @@ def _labelled(pair: _Couple, truth: Label, stable: str, slices: Sequence[str]) -
         truth=truth.label,
         stable=answer_of_stable,
         candidate=answer_of_candidate,
-        inclusion_probability=min(one.inclusion_probability for one in pair),
+        inclusion_probability=min(one.inclusion_probability for one in pair) * truth.inclusion_probability,
         directed=truth.directed,
         slices=tuple(name for name in slices if _belongs(pair, stable, name)),
     )

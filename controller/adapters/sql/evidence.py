@@ -120,7 +120,7 @@ def _form_labelled_pairs(connection: Connection, new: ColumnElement[int], head: 
             pairs.c.live_version,
             pairs.c.shadow_version,
             pairs.c.text_digest,
-            pairs.c.inclusion_probability,
+            (pairs.c.inclusion_probability * labels.c.inclusion_probability).label("inclusion_probability"),
             labels.c.label,
             labels.c.directed,
             labels.c.at_s,
@@ -164,11 +164,19 @@ def _labelled_pair(row: Row[Any]) -> dict[str, object]:
 def _form_labelled_answers(connection: Connection, new: ColumnElement[int], head: int) -> None:
     live = _LIVE.c
     formed = (
-        select(live.id, live.model, live.version, live.label == labels.c.label, labels.c.directed, labels.c.at_s)
+        select(
+            live.id,
+            live.model,
+            live.version,
+            live.label == labels.c.label,
+            labels.c.directed,
+            labels.c.at_s,
+            live.inclusion_probability * labels.c.inclusion_probability,
+        )
         .select_from(_LIVE)
         .join(labels, and_(labels.c.request_id == live.request_id, labels.c.is_truth))
         .where(live.traffic == Traffic.LIVE.value)
     )
-    columns = ["prediction_id", "model", "version", "correct", "directed", "at_s"]
+    columns = ["prediction_id", "model", "version", "correct", "directed", "at_s", "inclusion_probability"]
     rows = _newer(formed, new, head)
     connection.execute(insert_new(connection, labelled_answers).from_select(columns, rows, include_defaults=False))

@@ -226,6 +226,7 @@ def _label_row(label: Label, *, is_truth: bool) -> dict[str, object]:
         "at_s": label.at_s,
         "directed": label.directed,
         "is_truth": is_truth,
+        "inclusion_probability": label.inclusion_probability,
     }
 
 

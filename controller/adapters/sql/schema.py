@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION: Final = "0002"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0003"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -42,6 +42,11 @@ def _text(name: str) -> Column[str]:
 
 def _number(name: str) -> Column[float]:
     return Column(name, Double, nullable=False)
+
+
+def _probability() -> Column[float]:
+    """Of being given a label; rows from before it was kept have the default."""
+    return Column("inclusion_probability", Double, nullable=False, server_default="1")
 
 
 def _flag(name: str) -> Column[bool]:
@@ -148,6 +153,7 @@ labels = Table(
     _number("at_s"),
     _flag("directed"),
     _flag("is_truth"),  # the first label of its request: the one that evidence is formed from
+    _probability(),
     UniqueConstraint("request_id", "source"),
     Index(None, "at_s"),
     sqlite_autoincrement=True,
@@ -214,6 +220,7 @@ labelled_answers = Table(
     _flag("correct"),
     _flag("directed"),
     _number("at_s"),
+    _probability(),  # of being sampled and labelled
     UniqueConstraint("prediction_id"),
     Index(None, "model", "id", "version", "directed", "correct"),
     Index(None, "at_s"),
