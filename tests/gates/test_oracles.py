@@ -2,7 +2,7 @@
 
 * ``ville`` (in the development extra: numpy and scipy only): beta-binomial mixtures, betting, confidence sequences.
 * ``savvi`` (the tests of Lindon and Malek) and ``ppi-python`` bring a compiler and solvers of 500 MB, so they are an
-  extra of their own: ``pip install -c constraints.txt -e ".[oracles]"``. Without it their tests are left out.
+  extra of their own: ``pip install -c constraints.txt ppi-python savvi``. Without it their tests are left out.
 
 Their mixtures are over continuous priors or over bets of their own; each test chooses ours so that the two must agree.
 """
