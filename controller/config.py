@@ -13,8 +13,10 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from controller import plain_yaml
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
+from controller.naming import model_named
 from gates.online.slices import membership
 from suites.cases import SuiteError, load
 
@@ -31,13 +33,18 @@ def load_policy(path: Path) -> ReleasePolicy:
     Raises:
         UsageError: it cannot be read or is no valid policy; says file, line, field and the way out.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    policy = parse_policy(text, name=str(path))
+    policy = parse_policy(policy_text(path), name=str(path))
     suites = tuple(str((path.parent / suite).resolve()) for suite in policy.suites)
     return dataclasses.replace(policy, suites=suites)
+
+
+def policy_text(path: Path) -> str:
+    """The text of a policy file, read no further than a policy may be long. Raises UsageError where it cannot be."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(plain_yaml.BYTES_MAX + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
 
 
 def check_suites(policy: ReleasePolicy) -> None:
@@ -56,10 +63,9 @@ def check_suites(policy: ReleasePolicy) -> None:
 def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
     """The policy in a YAML text. Raises UsageError as `load_policy` does."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+        node, document = plain_yaml.parse(text)
+    except plain_yaml.PlainYamlError as error:
+        raise UsageError(f"{name}: {error}") from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(document, dict):
         raise UsageError(f"{name}: expected a mapping that begins with apiVersion: {API_VERSION}")
     for key, expected in _HEADER.items():
@@ -98,8 +104,10 @@ def _check(policy: ReleasePolicy, name: str) -> None:
     for field in ("look_every_s", "deadline_s", "start_timeout_s"):
         if not getattr(policy, field) > 0:
             raise UsageError(f"{name}: {field} must be above 0, got {getattr(policy, field):g}")
-    if not policy.model.strip():
-        raise UsageError(f"{name}: model must be the registered model's name")
+    try:
+        model_named(policy.model)
+    except UsageError as error:
+        raise UsageError(f"{name}: model: {error}") from error
     for part in policy.gates.slices:
         try:
             membership(part.name)
@@ -113,10 +121,9 @@ def _check(policy: ReleasePolicy, name: str) -> None:
 def _slips(node: yaml.Node) -> Iterator[str]:
     """What YAML allows and no policy means, as 'line N: ...': a key written twice, a negative or endless number."""
     line = node.start_mark.line + 1
-    if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBER_TAGS:
-        value = float(yaml.safe_load(node.value))
-        if not (math.isfinite(value) and value >= 0):
-            yield f"line {line}: {node.value} is not a number from 0 up"
+    is_number = isinstance(node, yaml.ScalarNode) and node.tag in _NUMBER_TAGS
+    if is_number and not _is_a_number(yaml.safe_load(node.value)):
+        yield f"line {line}: {node.value[:40]} is not a number from 0 up"
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _slips(item)
@@ -127,6 +134,14 @@ def _slips(node: yaml.Node) -> Iterator[str]:
                 yield f"line {key_node.start_mark.line + 1}: {key_node.value!r} is written twice"
             seen.add(key_node.value)
             yield from _slips(value_node)
+
+
+def _is_a_number(value: float) -> bool:
+    """Whether it is from 0 up and one that a computation can hold."""
+    try:
+        return math.isfinite(value) and value >= 0
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _unknown_keys(node: yaml.Node, kind: Any, *, extra: tuple[str, ...] = ()) -> Iterator[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from controller.core.release import Version
 from controller.errors import PermanentError, TransientError
+from controller.naming import deployment_named
 from controller.ports import Registry
-from serving.contract import deployment_name
 from serving.package.artifact import Manifest, read_manifest, verify
 
 
@@ -61,7 +61,7 @@ class PackageStore:
         if version.source_id:
             place = self._place(model, version.number, version.source_id)
             return place if place.is_dir() else None
-        taken_in = (self._directory / deployment_name(model, version.number)).glob("m-*[0-9a-f]")
+        taken_in = (self._directory / deployment_named(model, version.number)).glob("m-*[0-9a-f]")
         return max(taken_in, key=lambda path: path.stat().st_mtime, default=None)
 
     def _fetch(self, model: str, version: Version) -> Path:
@@ -81,4 +81,4 @@ class PackageStore:
         return place
 
     def _place(self, model: str, number: str, source_id: str) -> Path:
-        return self._directory / deployment_name(model, number) / source_id
+        return self._directory / deployment_named(model, number) / source_id

@@ -34,7 +34,7 @@ from controller.core.facts import (
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Release, Version
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, TransientError
+from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 from controller.looking import Sources, look_at
 from controller.packages import Package, PackageStore
 from controller.ports import (
@@ -114,8 +114,8 @@ class Performer:
         except ArtifactError as error:
             verdict = package_refused(error)
             return (Broken(verdict.reason, verdict),)
-        except SuiteError as error:  # our file, not the candidate, is at fault: it is held, not rejected
-            return (Unreachable("suites", str(error)),)
+        except (SuiteError, UsageError) as error:  # our file, not the candidate, is at fault: it is held, not rejected
+            return (Unreachable("suites" if isinstance(error, SuiteError) else _SOURCES[type(action)], str(error)),)
         except PermanentError as error:
             return (Broken(str(error)),)
         except Exception as error:  # a defect must not keep a deadline or a person's word from being decided

@@ -11,6 +11,7 @@ HOME_VARIABLE = "SERIN_HOME"
 DEFAULT_HOME = Path(".serin")
 PORTS = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")  # of Settings
 _FILE = "settings.json"
+_UNFIT_IN_PATHS = frozenset("*?[]{}\\#%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,18 @@ class Home:
 
     def database_url(self, settings: Settings) -> str:
         return settings.database_url or f"sqlite:///{self.path / 'serin.db'}"
+
+    def check_path(self) -> None:
+        """See that everything which is told of this folder takes its path for what it is.
+
+        Raises:
+            UsageError: Prometheus would read its path as a pattern, a database as an address, or a log as two lines.
+        """
+        unfit = sorted({letter for letter in str(self.path) if letter in _UNFIT_IN_PATHS or not letter.isprintable()})
+        if unfit:
+            raise UsageError(
+                f"--home {str(self.path)!a}: {', '.join(map(ascii, unfit))} cannot be part of its path: choose another"
+            )
 
     def exists(self) -> bool:
         return (self.path / _FILE).exists()

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
+from serving.contract import check_model_name, check_version
 from serving.http.listener import listen
 from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
@@ -149,6 +150,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     """
     if not (arguments.model and arguments.version):
         raise ValueError("--model and --version are needed to serve")
+    check_model_name(arguments.model)
+    check_version(arguments.version)
     for name in ("threads", "workers", "api_processes", "max_batch_size", *_LIMIT_FLAGS):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")

@@ -6,6 +6,7 @@ Standard library only, so that whoever needs a name pays nothing for it.
 
 import hashlib
 import itertools
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
@@ -109,9 +110,79 @@ def latency_edges_ms(objectives_ms: Iterable[float] = ()) -> tuple[float, ...]:
     return tuple(sorted({*grid, *objectives}))
 
 
+# --- names of models and versions -------------------------------------------------------------------------------------
+MODEL_NAME_LENGTH_MAX: Final = 100  # with version, suffix and what a write in progress adds, far below 255 bytes
+VERSION_LENGTH_MAX: Final = 20
+_MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
+_DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+_BETWEEN: Final = "-v"  # of a deployment's name; a version has no '-', so the last one parts model and version
+
+
+class NameRefusedError(ValueError):
+    """A name that a file, a URL, a header, a metric and a log could not all carry as it is; says what to do instead."""
+
+
+def check_model_name(name: str) -> str:
+    """The name, which is fit to be part of a file's name, a URL, a header, a metric's label and a log, unchanged.
+
+    The one rule for models' names, wherever they come from. MLflow allows more; a model that is called otherwise there
+    is renamed in the registry, which keeps its versions.
+
+    Raises:
+        NameRefusedError: it is not.
+    """
+    problem = None
+    if len(name) > MODEL_NAME_LENGTH_MAX:
+        problem = f"it has {len(name)} characters, {MODEL_NAME_LENGTH_MAX} are allowed"
+    elif not _MODEL_NAME.fullmatch(name):
+        problem = "use letters a to z, digits, '.', '_' and '-' only, with a letter or digit first and no '.' last"
+    elif name.partition(".")[0].lower() in _DEVICES:
+        problem = "on some systems that names a device, not a file"
+    if problem is not None:
+        raise NameRefusedError(
+            f"{_shown(name)} cannot name a model: {problem}. The name becomes part of URLs, files and metrics: rename "
+            "the registered model, or register its versions under another name."
+        )
+    return name
+
+
+def check_version(version: str) -> str:
+    """The version, as fit as `check_model_name` asks of a model's name, and written in the one way that it can be.
+
+    Raises:
+        NameRefusedError: it is not.
+    """
+    problem = None
+    if len(version) > VERSION_LENGTH_MAX or not _VERSION.fullmatch(version):
+        problem = f"use up to {VERSION_LENGTH_MAX} letters, digits, '.' and '_'; the registry's are numbers"
+    elif version.isdecimal() and version != str(int(version)):
+        problem = f"write {int(version)}"
+    if problem is not None:
+        raise NameRefusedError(f"{_shown(version)} cannot be a version: {problem}.")
+    return version
+
+
 def deployment_name(model: str, version: str) -> str:
     """The name of a deployment: by version, never by role, so that promoting a version renames nothing."""
-    return f"{model}-v{version}"
+    return f"{model}{_BETWEEN}{version}"
+
+
+def deployed(name: str) -> tuple[str, str]:
+    """The model and the version of a deployment's name.
+
+    Raises:
+        NameRefusedError: no deployment can be called so.
+    """
+    model, between, version = name.rpartition(_BETWEEN)
+    if not between:
+        raise NameRefusedError(f"{_shown(name)} is no deployment's name")
+    return check_model_name(model), check_version(version)
+
+
+def _shown(name: str) -> str:
+    """On one line and printable, however long it is and whatever is in it."""
+    return ascii(name if len(name) <= MODEL_NAME_LENGTH_MAX else name[:MODEL_NAME_LENGTH_MAX] + "...")
 
 
 def is_sampled(request_id: str, ratio: float) -> bool:

@@ -10,7 +10,6 @@ from controller.adapters.envoy_clusters import Address, read_clusters, write_clu
 from controller.adapters.envoy_routes import (
     LOCK_FILE,
     RouteOptions,
-    cluster_name,
     live_table,
     read_routes,
     routed_versions,
@@ -19,6 +18,7 @@ from controller.adapters.envoy_routes import (
 from controller.adapters.files import locked
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError
+from controller.naming import deployment_named
 
 _CLUSTERS_WITHIN_S = 2.0
 _POLL_S = 0.005
@@ -68,7 +68,7 @@ class EnvoyTraffic:
         Raises:
             PermanentError: the URL is not ``http://IP:PORT``.
         """
-        name, address = cluster_name(model, version), _address(url)
+        name, address = deployment_named(model, version), _address(url)
         with locked(self._directory / LOCK_FILE, source="traffic"):
             clusters = read_clusters(self._directory)
             if clusters.get(name) != address:
@@ -81,7 +81,7 @@ class EnvoyTraffic:
             PermanentError: the table still routes to it.
             TransientError: Envoy still does, or cannot be asked.
         """
-        name = cluster_name(model, version)
+        name = deployment_named(model, version)
         if name not in read_clusters(self._directory):
             return
         self._check_unrouted(model, version)
@@ -112,7 +112,7 @@ class EnvoyTraffic:
 
     def _addresses(self, model: str, versions: list[str]) -> dict[str, Address]:
         clusters = read_clusters(self._directory)
-        wanted = {cluster_name(model, version): version for version in versions}
+        wanted = {deployment_named(model, version): version for version in versions}
         missing = [version for name, version in wanted.items() if name not in clusters]
         if missing:
             raise PermanentError(f"version {', '.join(missing)} of {model} has no endpoint, so nothing is routed to it")

@@ -7,7 +7,6 @@ Standard library only, and quick to import: the on-call rollback is this module,
 """
 
 import json
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from controller.adapters.files import locked, replace_file
 from controller.adapters.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
 from controller.errors import PermanentError, TransientError, UsageError
-from serving.contract import PREDICT_ROUTE, TRAFFIC_HEADER, Traffic, deployment_name
+from controller.naming import deployment_named, model_named, version_named
+from serving.contract import PREDICT_ROUTE, TRAFFIC_HEADER, NameRefusedError, Traffic, deployed
 
 ROUTES_FILE = "routes.json"
 LOCK_FILE = "routes.lock"
@@ -31,8 +31,6 @@ _WEIGHTS_PER_PCT = 100  # Envoy's weights are integers: 10,000 in all, so a hund
 # Envoy draws one random number per request for both decisions. A mirror of a whole number of percent is, modulo 10,000,
 # independent of which version serves the request; a finer one is not quite.
 _MIRROR_PER_PCT = 10_000
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_VERSION = re.compile(r"[A-Za-z0-9._]+")
 
 _COPY_TO_HEADER = "x-serin-copy-to"  # between Envoy's weights and its mirror: which cluster gets the copy
 _CONFIRM_WITHIN_S = 1.0
@@ -139,21 +137,6 @@ def routed_versions(table: TrafficTable | None) -> frozenset[str]:
     return frozenset(table.weights_pct) | ({table.mirror.version} if table.mirror else frozenset())
 
 
-def cluster_name(model: str, version: str) -> str:
-    """The deployment's name, checked to be safe in a URL path and to be taken apart again without doubt.
-
-    Raises:
-        PermanentError: a name that would not be.
-    """
-    if not _MODEL_NAME.fullmatch(model):
-        raise PermanentError(
-            f"model name {model!r}: use letters, digits, '.', '_' and '-' only, for it is part of a URL"
-        )
-    if not _VERSION.fullmatch(version):
-        raise PermanentError(f"version {version!r} of {model}: use letters, digits, '.' and '_' only")
-    return deployment_name(model, version)
-
-
 def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
     # The known good version comes last. Sticky requests are placed by hash on one line from 0 to 100 %, filled in this
     # order, so a growing canary keeps the requests that it has and takes new ones at its end.
@@ -193,11 +176,11 @@ def _encode_share(table: TrafficTable, version: str) -> dict[str, Any]:
     """One version's weight, and where the copies of what it serves go: the header is set or removed for each request,
     so that a client cannot choose."""
     weight = _units(table.weights_pct[version], _WEIGHTS_PER_PCT, f"weight of version {version}")
-    share: dict[str, Any] = {"name": cluster_name(table.model, version), "weight": weight}
+    share: dict[str, Any] = {"name": deployment_named(table.model, version), "weight": weight}
     twin = table.copied_to(version)
     if twin is None:
         return {**share, "request_headers_to_remove": [_COPY_TO_HEADER]}
-    copy_to = {"key": _COPY_TO_HEADER, "value": cluster_name(table.model, twin)}
+    copy_to = {"key": _COPY_TO_HEADER, "value": deployment_named(table.model, twin)}
     return {**share, "request_headers_to_add": [{"header": copy_to, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
 
 
@@ -225,7 +208,6 @@ def _units(pct: float, per_pct: int, what: str) -> int:
 
 def _decode(model: str, route: Mapping[str, Any]) -> TrafficTable:
     action, stored = route["route"], route["metadata"]["filter_metadata"][_METADATA]
-    prefix = deployment_name(model, "")
     mirror = None
     for policy in action.get("request_mirror_policies", ()):
         numerator = policy["runtime_fraction"]["default_value"]["numerator"]
@@ -234,7 +216,7 @@ def _decode(model: str, route: Mapping[str, Any]) -> TrafficTable:
     return TrafficTable(
         model=model,
         weights_pct={
-            cluster["name"].removeprefix(prefix): cluster["weight"] / _WEIGHTS_PER_PCT
+            deployed(cluster["name"])[1]: cluster["weight"] / _WEIGHTS_PER_PCT
             for cluster in action["weighted_clusters"]["clusters"]
         },
         mirror=mirror,
@@ -262,11 +244,15 @@ def rollback_route(
     The controller finds the override and takes it up before it writes again.
 
     Raises:
-        UsageError: there is nowhere to go: no such model, no known good version, or its replica is not running.
+        UsageError: there is nowhere to go: no such model, no known good version, or its replica is not running; or
+            a name that no model or version can have.
         PermanentError: the route file is damaged.
         TransientError: another writer would not let go of the file.
     """
     began_s = time.perf_counter()
+    model_named(model)
+    if to_version is not None:
+        version_named(to_version)
     directory = routes_file.parent
     if not routes_file.exists():
         raise UsageError(f"{routes_file} does not exist: nothing is routed here. Name Serin's home with --home.")
@@ -303,14 +289,20 @@ def _check_runs(directory: Path, model: str, version: str) -> None:
 
 
 def _running(directory: Path, model: str) -> tuple[str, ...]:
-    prefix = deployment_name(model, "")
     return tuple(
-        name.removeprefix(prefix)
+        version
         for name, (host, port) in read_clusters(directory).items()
-        if name.startswith(prefix)
-        and _VERSION.fullmatch(name.removeprefix(prefix))
-        and accepts_connections(host, port, timeout_s=_CONNECT_WITHIN_S)
+        for whose, version in _deployed(name)
+        if whose == model and accepts_connections(host, port, timeout_s=_CONNECT_WITHIN_S)
     )
+
+
+def _deployed(cluster: str) -> tuple[tuple[str, str], ...]:
+    """Its model and version; nothing where it is no deployment's."""
+    try:
+        return (deployed(cluster),)
+    except NameRefusedError:
+        return ()
 
 
 def _confirm(directory: Path, table: TrafficTable) -> bool:

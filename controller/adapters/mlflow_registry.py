@@ -16,6 +16,7 @@ from stat import S_ISREG
 from typing import Any, Final
 
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from controller.naming import model_named
 from controller.ports import RegisteredVersion
 
 SOURCE: Final = "registry"
@@ -180,11 +181,15 @@ class MlflowRegistry:
         """Log the directory as a new model and register it as the next version of ``model``, which is made if need be.
 
         What fails in the middle leaves a logged model marked as failed, and no version.
+
+        Raises:
+            UsageError: no model can be called so; nothing was written.
         """
+        model_named(model)
         with _wrapped(f"register a version of {model}"):
             self._ensure(self._client.create_experiment, EXPERIMENT)
             experiment_id = self._client.get_experiment_by_name(EXPERIMENT).experiment_id
-            logged = self._client.create_logged_model(experiment_id, name=model, tags=dict(tags))
+            logged = self._client.create_logged_model(experiment_id, name=_logged_name(model), tags=dict(tags))
             try:
                 self._client.log_model_artifacts(logged.model_id, str(package_dir))
             except Exception:
@@ -239,6 +244,11 @@ class MlflowRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _logged_name(model: str) -> str:
+    """What its logged models are called, for people: MLflow allows no dot there, as it does in registered names."""
+    return model.replace(".", "-")
 
 
 def _place(version: str | None) -> str:

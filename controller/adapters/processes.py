@@ -12,8 +12,9 @@ from controller.adapters.loopback import get
 from controller.adapters.processes_os import end_groups, group_runs, identity_of, runs, signal_group, start_process
 from controller.adapters.processes_records import Record, Records
 from controller.errors import PermanentError
+from controller.naming import deployment_named
 from controller.ports import Clock, DeploymentSpec, DeploymentStatus
-from serving.contract import HEALTH_ROUTE, deployment_name
+from serving.contract import HEALTH_ROUTE
 
 _HEALTH_WITHIN_S = 0.5
 _MISSES_MAX = 3  # one late answer of a busy replica is no outage
@@ -83,7 +84,7 @@ class LocalProcesses:
 
     def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
         with self._lock:
-            record = self._records.load(deployment_name(spec.model, spec.version))
+            record = self._records.load(deployment_named(spec.model, spec.version))
             record = record and self._observed(record)
             if record is None:
                 return self._status(self._start(spec, after=None))
@@ -99,7 +100,7 @@ class LocalProcesses:
     def remove(self, model: str, version: str) -> None:
         """The first call withdraws it from the gateway and sends SIGTERM; later calls of any method see it through."""
         with self._lock:
-            record = self._records.load(deployment_name(model, version))
+            record = self._records.load(deployment_named(model, version))
             if record is None:
                 return
             if record.ending_since_s is None:
@@ -110,7 +111,7 @@ class LocalProcesses:
 
     def _start(self, spec: DeploymentSpec, *, after: Record | None) -> Record:
         """``after``: the record of the start that it replaces."""
-        name = deployment_name(spec.model, spec.version)
+        name = deployment_named(spec.model, spec.version)
         offset = self._records.prepare(name)
         command = tuple(self._command(spec, self._records.port_file(name)))
         child = start_process(command, self._records.log_file(name))

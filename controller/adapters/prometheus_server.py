@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from controller.adapters.files import replace_file
 from controller.errors import PermanentError
-from serving.contract import METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL, deployment_name
+from controller.naming import deployment_named
+from serving.contract import METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL
 
 CONFIG_FILE: Final = "prometheus.json"
 STORAGE_DIRECTORY: Final = "storage"
@@ -86,7 +87,7 @@ class TargetFiles:
 
     def set(self, model: str, version: str, url: str) -> None:
         """Have the deployment at ``url`` scraped. Writing what is there already changes nothing."""
-        name = deployment_name(model, version)
+        name = deployment_named(model, version)
         labels = {"instance": name, MODEL_LABEL: model, VERSION_LABEL: version}
         text = json.dumps([{"targets": [urlsplit(url).netloc], "labels": labels}])
         path = self._path(name)
@@ -96,7 +97,7 @@ class TargetFiles:
 
     def drop(self, model: str, version: str) -> None:
         """Stop scraping the deployment, if it was scraped."""
-        self._path(deployment_name(model, version)).unlink(missing_ok=True)
+        self._path(deployment_named(model, version)).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.json"

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Final, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from controller.api.errors import ApiError
+from controller.core.command import ANY_MODEL
 from controller.ports import Label, Prediction
-from serving.contract import Traffic
+from serving.contract import Traffic, check_model_name, check_version
 
 BATCH_MAX: Final = 20_000
 TAGS_MAX: Final = 64
@@ -22,6 +23,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
+ModelName = Annotated[Name, AfterValidator(check_model_name)]
+VersionName = Annotated[Name, AfterValidator(check_version)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=1e-9, le=1)]  # the product of two is a number still
 UnixSeconds = Annotated[float, Field(gt=0)]
@@ -38,8 +41,8 @@ class PredictionBody(Body):
     """One sampled answer, as ``serving.observe.capture`` sends it."""
 
     request_id: Name
-    model: Name
-    model_version: Name
+    model: ModelName
+    model_version: VersionName
     traffic: Traffic
     at_s: UnixSeconds
     label: Name
@@ -123,12 +126,16 @@ class ReasonBody(Body):
 
 
 class ReleaseBody(ReasonBody):
-    model: Name
-    version: Name
+    model: ModelName
+    version: VersionName
+
+
+def _frozen(model: str) -> str:
+    return model if model == ANY_MODEL else check_model_name(model)
 
 
 class FreezeBody(Body):
-    model: Name  # or "*" for every model
+    model: Annotated[Name, AfterValidator(_frozen)]  # or "*" for every model
     reason: Sentence
     by: Sentence
 

@@ -8,7 +8,8 @@ from typing import Final
 from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
 from controller.api.errors import ApiError
 from controller.api.http import Call, Reply, limit_of, query_text
-from controller.core.command import Ask, Command, Freeze
+from controller.core.command import ANY_MODEL, Ask, Command, Freeze
+from controller.naming import model_named
 from controller.ports import Clock, Freezes, Inbox, Journal, ReleaseRecord
 
 RELEASES_MAX: Final = 1_000
@@ -78,10 +79,11 @@ class CommandRoutes:
         return self._put(Ask.RESUME, parse(ReasonBody, call.body), call.path["model"])
 
     def _put(self, ask: Ask, body: ReasonBody, model: str, version: str | None = None) -> Reply:
+        """Raises UsageError where no model can be called so."""
         command = Command(
             id=body.id or uuid.uuid4().hex,
             ask=ask,
-            model=model,
+            model=model_named(model),
             version=version,
             reason=body.reason,
             by=body.by,
@@ -112,6 +114,8 @@ class FreezeRoutes:
         """Who and why stand in the query: many clients send no body with DELETE."""
         model, reason, by = call.path["model"], query_text(call, "reason"), query_text(call, "by")
         lifted = self._freezes.lift(model, reason=reason, by=by, at_s=self._clock.now_s())
+        if not lifted and model != ANY_MODEL:  # what was frozen under an earlier rule can be lifted
+            model_named(model)
         self._wake()
         return Reply({"model": model, "lifted": lifted})
 

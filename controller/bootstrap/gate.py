@@ -14,6 +14,7 @@ from controller.adapters.replicas import HttpReplicas
 from controller.core.release import Version
 from controller.errors import PermanentError, UsageError
 from controller.gatestep import GateResult, Question, World, run_gate
+from controller.naming import model_named
 from controller.packages import PackageStore
 from controller.ports import DeploymentSpec
 
@@ -44,6 +45,7 @@ def _obtain(address: str, registry_url: str | None, packages: Path) -> Path:
         raise UsageError(f"{address}: neither a folder nor models:/NAME/VERSION or models:/NAME@ALIAS")
     if registry_url is None:
         raise UsageError(f"{address}: name the MLflow server with --registry, or a home with --home")
+    model_named(match["model"])
     registry = MlflowRegistry(registry_url)
     model, number = match["model"], match["version"] or registry.aliases(match["model"]).get(match["alias"] or "")
     if number is None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from controller.adapters.mlflow_registry import MlflowRegistry
 from controller.errors import UsageError
+from controller.naming import model_named, version_named
 from controller.ports import CANDIDATE, RegisteredVersion, Registry
 from controller.preflight import judged_task
 from serving.package.artifact import (
@@ -61,9 +62,13 @@ def register(registry: Registrar, checkpoint: Path, order: Order) -> tuple[Regis
     """Package the checkpoint and log it as a new version of the model; ``candidate`` sets that alias on it.
 
     Raises:
-        UsageError: the checkpoint cannot be packaged as was ordered; says which file and why.
+        UsageError: the checkpoint cannot be packaged as was ordered, or no model can be called so; says which file and
+            why, before anything is written.
         TransientError: the registry does not answer.
     """
+    model_named(order.model)
+    if order.variant_of is not None:
+        version_named(order.variant_of)
     with tempfile.TemporaryDirectory(prefix="serin-package-") as folder:
         package = Path(folder) / "package"
         with _refusals(checkpoint):

@@ -9,6 +9,7 @@ from controller.config import load_policy
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
+from controller.naming import check_distinct, model_named
 from controller.settings import Home, Settings
 
 
@@ -41,13 +42,14 @@ def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
     """Every policy of the home, by model.
 
     Raises:
-        UsageError: a policy is invalid, or two are for the same model.
+        UsageError: a policy is invalid, or two are for the same model, or for names that differ in case only.
     """
     policies: dict[str, ReleasePolicy] = {}
     for path in sorted(home.policies.glob("*.yaml")):
         policy = load_policy(path)
         if policy.model in policies:
             raise UsageError(f"{path}: there is another policy for model {policy.model!r} in {home.policies}")
+        check_distinct(policy.model, policies)
         policies[policy.model] = policy
     return policies
 
@@ -56,7 +58,9 @@ def has_policy(home: Home, model: str) -> bool:
     """Whether releases of the model can start here.
 
     A policy kept under the model's name counts even while it is broken: what is asked on call waits for no repair.
+    Raises UsageError where no model can be called so.
     """
+    model_named(model)
     return (home.policies / f"{model}.yaml").exists() or model in policies_of(home)
 
 

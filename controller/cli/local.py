@@ -56,6 +56,7 @@ def up(
     from controller.bootstrap.stores import policies_of
 
     place = home_at(home)
+    place.check_path()
     refuse_if_up(place)
     asked = {
         "registry_url": registry,
@@ -117,11 +118,14 @@ def _take_in(place: Home, path: Path) -> None:
     """Keep a checked copy of the policy in the home; its suites are named by absolute path there."""
     import yaml
 
-    from controller.config import check_suites, load_policy
+    from controller.bootstrap.stores import policies_of
+    from controller.config import check_suites, load_policy, policy_text
+    from controller.naming import check_distinct
 
     policy = load_policy(path)
+    check_distinct(policy.model, policies_of(place))
     check_suites(policy)
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document = yaml.safe_load(policy_text(path))
     if policy.suites:
         document["suites"] = list(policy.suites)
     place.policies.mkdir(parents=True, exist_ok=True)

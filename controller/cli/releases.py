@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import quote
 
 import typer
 
@@ -45,11 +46,12 @@ def start(
     Example: serin release start intent 7 --wait-s 7200
     """
     from controller.bootstrap.stores import check_model, opened
+    from controller.naming import version_named
 
     place = home_at(home)
     with opened(place) as store:
         check_model(place, model)
-        asked = command(Ask.START, model, version=version, reason=reason, by=by)
+        asked = command(Ask.START, model, version=version_named(version), reason=reason, by=by)
         store.inbox.put(asked)
         typer.echo(f"{model}: release of version {version} asked for.")
         if not _taken_up(store, asked):
@@ -188,7 +190,7 @@ def report(
     folder = out or place.reports
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".html", render_html(data)), (".json", render_json(data))):
-        path = folder / f"{release}{suffix}"
+        path = folder / f"{quote(release, safe='')}{suffix}"  # one that began under another rule for names, too
         path.write_text(text, encoding="utf-8")
         typer.echo(str(path))
 

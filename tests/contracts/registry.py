@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from controller.errors import ConflictError, PermanentError
+from controller.errors import ConflictError, PermanentError, UsageError
 from controller.ports import RegisteredVersion, Registry
 
 FILES = {"manifest.json": b'{"schema": "x"}', "model.onnx": bytes(range(256)) * 40, "config.json": b"{}"}
@@ -44,6 +44,21 @@ class RegistryContract:
         assert re.fullmatch("m-[0-9a-f]{32}", first.source_id)
         assert first.source_id != second.source_id
         assert registry.version(model, "2") == second == RegisteredVersion(model, "2", second.source_id, ready=True)
+
+    @pytest.mark.parametrize("name", ["Intent Classifier", "..", "a b", "intent.", "con", "x" * 101, "\u0456ntent"])
+    def test_a_name_that_cannot_be_carried_everywhere_is_refused_before_anything_is_written(
+        self, registry: RegistryWithIntake, package: Path, name: str
+    ) -> None:
+        """MLflow would take some of these, and every later step would refuse the version."""
+        before = registry.models()
+        with pytest.raises(UsageError, match=r"cannot name a model.*register its versions under another name"):
+            registry.register(package, name, tags={})
+        assert registry.models() == before
+
+    def test_a_name_with_dots_is_registered(self, registry: RegistryWithIntake, model: str, package: Path) -> None:
+        """The rule allows it, so every part of the registry has to."""
+        version = registry.register(package, f"{model}.eu-west_1", tags={})
+        assert (version.model, version.version) == (f"{model}.eu-west_1", "1")
 
     def test_a_package_arrives_as_it_was_registered(
         self, registry: RegistryWithIntake, model: str, package: Path, tmp_path: Path

@@ -101,7 +101,7 @@ def test_a_key_written_twice_is_refused():
 
 def test_a_policy_without_a_model_is_refused():
     assert refusal(HEADER + "mirror_pct: 50\n") == "intent.yaml, line 1: model: Field required"
-    assert refusal(HEADER + "model: ' '\n") == "intent.yaml: model must be the registered model's name"
+    assert refusal(HEADER + "model: ' '\n").startswith("intent.yaml: model: ' ' cannot name a model: use letters")
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

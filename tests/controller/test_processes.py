@@ -14,7 +14,7 @@ import pytest
 
 from controller.adapters.loopback import accepts_connections, get
 from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
-from controller.errors import PermanentError
+from controller.errors import PermanentError, UsageError
 from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
 from tests.contracts.deployments import DeploymentsContract, gone, settled, spec
 from tests.controller.envoy_support import eventually
@@ -155,7 +155,7 @@ class TestReadiness:
 
     def test_a_name_that_would_be_a_path_is_refused(self, world: World) -> None:
         """No model name writes outside the folder."""
-        with pytest.raises(PermanentError, match="cannot name a deployment"):
+        with pytest.raises(UsageError, match="cannot name a model"):
             world.controller().ensure(spec("6", model="../../etc/x"))
 
 

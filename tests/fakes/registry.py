@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller.errors import ConflictError, PermanentError, TransientError
+from controller.naming import model_named
 from controller.ports import RegisteredVersion
 
 
@@ -22,6 +23,7 @@ class FakeRegistry:
 
     def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
         """The next version, served from where ``package_dir`` is."""
+        model_named(model)
         self._require_here()
         versions = self._versions.setdefault(model, [])
         added = RegisteredVersion(model, str(len(versions) + 1), f"m-{uuid.uuid4().hex}", ready=True)
