@@ -80,6 +80,7 @@ WORKER_RESTARTS_METRIC: Final = "serin_worker_restarts_total"  # inference worke
 GPU_UTILIZATION_METRIC: Final = "serin_gpu_utilization_ratio"  # gauge by gpu, where there is one
 GPU_MEMORY_METRIC: Final = "serin_gpu_memory_bytes"  # gauge by gpu, what the replica holds
 GPU_LABEL: Final = "gpu"
+START_METRIC: Final = "serin_start_time_seconds"  # gauge, unix time: tells a new process from one with new labels
 INFO_METRIC: Final = "serin_model_info"  # constant 1 with the fingerprint as a label
 
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)

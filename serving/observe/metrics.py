@@ -46,6 +46,7 @@ _BATCH_EDGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 _CODES: Final = [str(int(code)) for code in (*HTTPStatus, CLIENT_GONE_CODE)]
 _CODES_FROM_START: Final = {"200", "422", "500", "503"}
 _BY_TRAFFIC: Final = {TRAFFIC_LABEL: list(Traffic)}
+_US_PER_S: Final = 1_000_000
 
 _FAMILIES: Final = (
     Family(
@@ -61,7 +62,7 @@ _FAMILIES: Final = (
     Family(WINDOWED_METRIC, "Texts read in several windows."),
     Family(WINDOWS_METRIC, "Windows of texts read in several."),
     Family(COLD_REQUESTS_METRIC, "Requests before warm-up was over."),
-    Family(BUSY_METRIC, "Time that workers were computing."),
+    Family(BUSY_METRIC, "Time that workers were computing.", units=_US_PER_S),
     Family(CAPTURED_METRIC, "Predictions delivered."),
     Family(CAPTURE_DROPPED_METRIC, "Predictions given up.", {REASON_LABEL: list(DropReason)}),
     Family(ACCESS_REFUSED_METRIC, "Requests not let in.", {REASON_LABEL: list(Refusal)}),
@@ -78,6 +79,7 @@ def tallies_of(model: str, version: str, objectives_ms: Iterable[float], process
         "Time in the server of requests that were answered with a prediction, or given up by their client.",
         _BY_TRAFFIC,
         [edge / 1000 for edge in latency_edges_ms(objectives_ms)],
+        units=_US_PER_S,
     )
     return Tallies((*_FAMILIES, durations), {MODEL_LABEL: model, VERSION_LABEL: version}, processes)
 
@@ -141,7 +143,7 @@ class ApiMetrics:
         self._row[self._cold] += 1
 
     def busy(self, duration_s: float) -> None:
-        self._row[self._busy] += duration_s
+        self._row[self._busy] += round(duration_s * _US_PER_S)
 
     def depth(self, requests: int) -> None:
         self._row[self._depth] = requests

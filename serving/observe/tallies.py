@@ -1,7 +1,8 @@
 """Numbers that the processes of a replica count in memory which they share: a row for each of them.
 
 To count is to add to a float in the process's own row: no lock, no file, no system call. Whoever is asked adds the rows
-up, and sees what was counted a moment ago in any process. A row is one process's, by its place and not by its id: a
+up, and sees what was counted a moment ago in any process. What is added is whole (seconds as microseconds), and floats
+hold whole numbers exactly: a sum never falls, in whatever order and by whatever means it is made. A row is one process's, by its place and not by its id: a
 worker that takes another's place goes on where that one's counts ended, and no number of restarts adds a row.
 
 A series of a row is written by one thread at a time. It is read meanwhile, since a float is stored as a whole.
@@ -28,6 +29,7 @@ Row: TypeAlias = "memoryview[float]"
 class Family:
     """A metric: a histogram where it has ``edges``, a counter where its name ends in ``_total``, else a gauge.
 
+    ``units``: how many of what is counted make one of what is told; a million where seconds are told.
     ``labels`` are its labels' names and the values that each can have. Series exist from the start, so that their first
     increment is not missed; those with a value in ``later`` from that increment on.
     """
@@ -37,6 +39,7 @@ class Family:
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     edges: Sequence[float] = ()
     later: frozenset[str] = frozenset()
+    units: int = 1
 
     @property
     def series(self) -> list[tuple[str, ...]]:
@@ -73,7 +76,7 @@ class Tallies:
 
     def observed(self, place: int, name: str, *series: str) -> "Observed":
         """A series of a histogram in the row of the process at this place."""
-        return Observed(self._rows[place], self._slots[name, *series], self._families[name].edges)
+        return Observed(self._rows[place], self._slots[name, *series], self._families[name])
 
     def collect(self, exemplars: Mapping[int, Exemplar]) -> Iterator[Metric]:
         """What all processes have counted. ``exemplars`` by the slots of their buckets."""
@@ -88,7 +91,7 @@ class Tallies:
             for series in family.series:
                 value = sums[self._slots[family.name, *series]]
                 if value or family.later.isdisjoint(series):
-                    metric.add_metric((*self._own.values(), *series), value)
+                    metric.add_metric((*self._own.values(), *series), value / family.units)
             yield metric
 
     def _histogram(
@@ -103,23 +106,24 @@ class Tallies:
                 (name, count, exemplars[at]) if at in exemplars else (name, count)
                 for at, (name, count) in enumerate(zip(names, counts, strict=True), slot + 1)
             ]
-            metric.add_metric((*self._own.values(), *series), buckets, sums[slot])
+            metric.add_metric((*self._own.values(), *series), buckets, sums[slot] / family.units)
         return metric
 
 
 class Observed:
     """One series of a histogram, in one row."""
 
-    __slots__ = ("_edges", "_row", "_slot")
+    __slots__ = ("_edges", "_row", "_slot", "_units")
 
-    def __init__(self, row: Row, slot: int, edges: Sequence[float]) -> None:
+    def __init__(self, row: Row, slot: int, family: Family) -> None:
         self._row = row
         self._slot = slot
-        self._edges = edges
+        self._edges = family.edges
+        self._units = family.units
 
     def note(self, value: float) -> int:
         """Count a value; returns the slot of its bucket."""
         bucket = self._slot + 1 + bisect.bisect_left(self._edges, value)
-        self._row[self._slot] += value
+        self._row[self._slot] += round(value * self._units)
         self._row[bucket] += 1
         return bucket

@@ -38,7 +38,7 @@ from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
 from serving.package.artifact import EXIT_REFUSED, Manifest
 from serving.process.link import WorkerEnd
-from serving.process.shared import PID_BYTES, Place, WorkerCounts, packed
+from serving.process.shared import PID_BYTES, Life, Place, WorkerCounts, packed
 from serving.settings import Settings, TracingSettings
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Supervisor:
         self._controls: list[socket.socket] = []  # one for each HTTP process
         self._counts = WorkerCounts()
         settings = server.settings
+        self._life = Life(settings.api_processes)
         processes = settings.api_processes + settings.workers
         self._tallies = tallies_of(settings.model, settings.version, settings.objectives_ms, processes)
 
@@ -164,7 +165,7 @@ class Supervisor:
             other.close()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
-        place = Place(number, os.getppid(), self._counts, control)
+        place = Place(number, os.getppid(), self._counts, self._life, control)
         serve_http(self._server, self._listener, place, ApiMetrics(self._tallies, number))
 
     def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:

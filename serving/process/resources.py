@@ -4,6 +4,7 @@ Every HTTP process answers with the same figures, because they are read, not rem
 """
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from serving.contract import (
     MODEL_LABEL,
     OOM_KILLS_METRIC,
     RESIDENT_MEMORY_METRIC,
+    START_METRIC,
     VERSION_LABEL,
     WORKER_RESTARTS_METRIC,
     WORKERS_METRIC,
@@ -36,14 +38,19 @@ from serving.process.shared import Place
 
 _NAMES: Final = (MODEL_LABEL, VERSION_LABEL)
 _TRIES: Final = 5
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")  # in which the system counts CPU time
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of all processes of a replica together; ``cpu_s`` includes those that have ended."""
+    """Of all processes of a replica together; ``cpu_ticks`` include those that have ended.
+
+    Whole ticks of the system's clock: sums of seconds in floats depend on their order, and fall by one unit in the last
+    place when a worker's time moves to its parent.
+    """
 
     memory_bytes: int
-    cpu_s: float
+    cpu_ticks: int
 
 
 def usage(supervisor: psutil.Process) -> Usage:
@@ -52,21 +59,25 @@ def usage(supervisor: psutil.Process) -> Usage:
     The look is taken again then: a counter that goes back is taken for a restart, and all of it counted twice.
     """
     for _ in range(_TRIES):
-        before = _ended_s(supervisor)
-        memory, cpu_s = 0, before
+        before = _ended_ticks(supervisor)
+        memory, ticks = 0, before
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in (supervisor, *supervisor.children(recursive=True)):
                 times = process.cpu_times()
-                cpu_s += times.user + times.system
+                ticks += _ticks(times.user) + _ticks(times.system)
                 memory += _resident(process)
-            if _ended_s(supervisor) == before:
+            if _ended_ticks(supervisor) == before:
                 break
-    return Usage(memory, cpu_s)
+    return Usage(memory, ticks)
 
 
-def _ended_s(supervisor: psutil.Process) -> float:
+def _ended_ticks(supervisor: psutil.Process) -> int:
     times = supervisor.cpu_times()
-    return float(times.children_user + times.children_system)
+    return _ticks(times.children_user) + _ticks(times.children_system)
+
+
+def _ticks(seconds: float) -> int:
+    return round(seconds * _TICKS_PER_S)
 
 
 def _resident(process: psutil.Process) -> int:
@@ -84,12 +95,15 @@ class ReplicaCollector:
         self._own = (identity.model, identity.version)
         self._info = info
         self._supervisor = psutil.Process(place.supervisor_pid)
-        self._workers = place.workers
+        self._place = place.number
+        self._workers, self._life = place.workers, place.life
 
     def collect(self) -> Iterator[Metric]:
         used, held = usage(self._supervisor), pressure()
         yield self._gauge(RESIDENT_MEMORY_METRIC, "Resident memory, all processes.", used.memory_bytes)
-        yield self._counter(CPU_METRIC, "CPU time, all processes, ended ones included.", used.cpu_s)
+        ticks = self._life.cpu_ticks.raised(self._place, used.cpu_ticks)  # a look may miss what just ended
+        yield self._counter(CPU_METRIC, "CPU time, all processes, ended ones included.", ticks / _TICKS_PER_S)
+        yield self._gauge(START_METRIC, "When the replica started, unix time.", self._life.started_at_s)
         yield self._gauge(MEMORY_LIMIT_METRIC, "Memory that the replica may use.", usable_memory_bytes())
         yield self._gauge(CORES_METRIC, "Cores that the replica may use.", usable_cores())
         yield self._gauge(WORKERS_METRIC, "Inference workers that run.", self._workers.running)

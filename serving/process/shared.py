@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +39,31 @@ class WorkerCounts:
         self._restarts.value += 1
 
 
+class HighWater:
+    """The highest number that any of the processes has read, which never falls; made before the first fork.
+
+    Each process writes a cell of its own before it answers, so that whoever is asked next knows of it: without a lock
+    that a killed process could keep.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self._cells: Any = _fork.RawArray(ctypes.c_int64, processes)
+
+    def raised(self, place: int, number: int) -> int:
+        """The highest so far, ``number`` included, as the process at this place reports it."""
+        highest = max(number, *self._cells)
+        self._cells[place] = highest
+        return highest
+
+
+class Life:
+    """What all processes of a replica say alike of its life; made before the first fork."""
+
+    def __init__(self, http_processes: int) -> None:
+        self.started_at_s = time.time()  # of the replica, whichever worker was replaced since
+        self.cpu_ticks = HighWater(http_processes)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which of a replica's HTTP processes one is, and whose."""
@@ -45,6 +71,7 @@ class Place:
     number: int
     supervisor_pid: int
     workers: WorkerCounts
+    life: Life
     control: socket.socket
 
     def end_worker(self, pid: int) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
@@ -12,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.contract import (
     BATCH_SIZE_METRIC,
+    BUSY_METRIC,
     CAPTURE_DROPPED_METRIC,
     CLIENT_GONE_CODE,
     CODE_LABEL,
@@ -101,6 +104,21 @@ def test_who_takes_anothers_place_goes_on_with_its_counts(tallies: Tallies) -> N
     found = told(ApiMetrics(tallies, 0))
     assert total(found, f"{BATCH_SIZE_METRIC}_sum") == 8
     assert total(found, f"{BATCH_SIZE_METRIC}_count") == 2
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0, 50), min_size=4, max_size=4), st.floats(0, 10))
+def test_a_sum_of_seconds_never_falls_and_is_the_same_in_any_order(seconds: list[float], more_s: float) -> None:
+    """Whole microseconds add up exactly; a sum that fell by one bit would be taken for a restart."""
+    totals = []
+    for order in (seconds, seconds[::-1]):
+        tallies = tallies_of("intent", "7", [OBJECTIVE_MS], len(order))
+        for place, busy_s in enumerate(order):
+            ApiMetrics(tallies, place).busy(busy_s)
+        totals.append(total(told(ApiMetrics(tallies, 0)), BUSY_METRIC))
+        ApiMetrics(tallies, 1).busy(more_s)
+        assert total(told(ApiMetrics(tallies, 0)), BUSY_METRIC) >= totals[-1]
+    assert totals[0] == totals[1] == sum(round(busy_s * 1e6) for busy_s in seconds) / 1e6
 
 
 def test_the_queue_of_a_replica_is_that_of_its_processes(tallies: Tallies) -> None:

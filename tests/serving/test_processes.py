@@ -13,11 +13,13 @@ import pytest
 
 from serving.contract import (
     BATCH_SIZE_METRIC,
+    BUSY_METRIC,
     CPU_METRIC,
     DURATION_METRIC,
     PREDICT_ROUTE,
     QUEUE_DEPTH_METRIC,
     REQUESTS_METRIC,
+    START_METRIC,
     TOKENS_METRIC,
     WORKER_RESTARTS_METRIC,
     WORKERS_METRIC,
@@ -82,7 +84,8 @@ def test_the_sum_of_what_is_counted_is_what_was_sent_whoever_is_asked(running: R
 def test_a_worker_that_is_killed_under_load_costs_its_requests_alone(running: Replica) -> None:
     """Each request is answered once, with a prediction or an error; counts go on, and the other worker never stops."""
     texts = [f"where is my order number {number}" for number in range(50)]
-    seen: dict[str, list[float]] = {CPU_METRIC: [], f"{BATCH_SIZE_METRIC}_sum": [], REQUESTS_METRIC: []}
+    names = (CPU_METRIC, BUSY_METRIC, f"{DURATION_METRIC}_sum", f"{BATCH_SIZE_METRIC}_sum", REQUESTS_METRIC)
+    seen: dict[str, list[float]] = {name: [] for name in (*names, START_METRIC)}
 
     def scrape() -> None:
         samples = running.samples()
@@ -104,6 +107,7 @@ def test_a_worker_that_is_killed_under_load_costs_its_requests_alone(running: Re
     scrape()
     for name, values in seen.items():
         assert values == sorted(values), f"{name} went back: {values}"
+    assert len(set(seen[START_METRIC])) == 1, "the replica is the same one, whoever is asked and whoever was replaced"
     for samples in [running.samples() for _ in range(SCRAPES)]:
         assert total(samples, REQUESTS_METRIC, code="200") == answers[200]
         assert total(samples, REQUESTS_METRIC, code="500") == answers[500]

@@ -7,11 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import psutil
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.core import Metric
 
 from serving.contract import GPU_MEMORY_METRIC, GPU_UTILIZATION_METRIC
 from serving.http.calls import Identity
 from serving.process.resources import GpuCollector, usage
+from serving.process.shared import HighWater
 from tests.serving.replica import until
 
 IDENTITY = Identity("intent", "7", ("a", "b"))
@@ -35,7 +38,34 @@ def test_the_time_of_a_child_stays_counted_when_it_has_ended() -> None:
         ended = usage(supervisor)
         child.wait()
     waited_for = usage(supervisor)
-    assert before.cpu_s + 0.25 < running.cpu_s <= ended.cpu_s <= waited_for.cpu_s
+    quarter = os.sysconf("SC_CLK_TCK") // 4
+    assert before.cpu_ticks + quarter < running.cpu_ticks <= ended.cpu_ticks <= waited_for.cpu_ticks
+
+
+def process(user: int, system: int, ended: int = 0, children: tuple[Any, ...] = ()) -> Any:
+    """What psutil says of a process that has used so many ticks, and its ended children so many."""
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    times = SimpleNamespace(user=user * tick_s, system=system * tick_s, children_user=ended * tick_s, children_system=0.0)
+    return SimpleNamespace(
+        cpu_times=lambda: times,
+        children=lambda recursive: list(children),  # noqa: ARG005 - as psutil names it
+        memory_full_info=lambda: SimpleNamespace(pss=1),
+    )
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=4, max_size=6))
+def test_a_replaced_worker_takes_nothing_from_the_counter(ticks: list[int]) -> None:
+    """Its time moves from the worker to the supervisor: the sum stays, to the last bit, or Prometheus sees a restart."""
+    user, ended, *workers = ticks
+    before = usage(process(user, 1, ended, tuple(process(worker, 1) for worker in workers)))
+    after = usage(process(user, 1, ended + workers[-1] + 1, tuple(process(worker, 1) for worker in workers[:-1])))
+    assert before.cpu_ticks == after.cpu_ticks == sum(ticks) + len(workers) + 1
+
+
+def test_the_time_told_never_falls_whoever_is_asked() -> None:
+    """A process that the system has forgotten before its parent has its time leaves the figure where it was."""
+    told = HighWater(2)
+    assert [told.raised(place, ticks) for place, ticks in ((0, 5), (1, 9), (0, 7), (1, 8), (0, 10))] == [5, 9, 9, 9, 10]
 
 
 class NVMLError(Exception):

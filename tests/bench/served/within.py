@@ -69,7 +69,7 @@ class Way:
         from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
         from serving.package.artifact import read_manifest
         from serving.process.link import WorkerEnd
-        from serving.process.shared import Place, WorkerCounts
+        from serving.process.shared import Life, Place, WorkerCounts
         from serving.settings import Settings
 
         manifest, _ = read_manifest(package)
@@ -77,7 +77,7 @@ class Way:
         tallies = tallies_of(MODEL, VERSION, (), 2)
         metrics = ApiMetrics(tallies, 0)
         self._api, self._worker = socket.socketpair()
-        place = Place(0, os.getpid(), WorkerCounts(), self._api)
+        place = Place(0, os.getpid(), WorkerCounts(), Life(1), self._api)
         identity = Identity(MODEL, VERSION, manifest.labels)
         self._front = Front(settings, identity, manifest, metrics, Capture(settings.capture, metrics), place)
         self.edge = Edge(_nowhere, VERSION, self._front.predict, metrics)
