@@ -34,6 +34,7 @@ class Settings:
     tick_s: float = 0.25
     samples_kept_days: float = 90.0  # sampled answers and labels; the journal is kept for good
     scrape_interval_s: float = 1.0
+    process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
 
     @property
     def registry(self) -> str:
@@ -151,6 +152,8 @@ class Home:
         file = self.path / _FILE
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
+            if "process_labels" in document:
+                document["process_labels"] = tuple(document["process_labels"])
             return Settings(**document)
         except FileNotFoundError as error:
             hint = f"start one with `serin up`, or name its folder with --home or {HOME_VARIABLE}"

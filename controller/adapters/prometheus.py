@@ -17,19 +17,19 @@ from typing import Final, cast
 from controller.adapters.prometheus_counters import (
     AT_ENDS,
     BUCKET_METRIC,
+    KINDS,
+    REQUESTS,
     TOKEN_BUCKET_METRIC,
-    UP_METRIC,
-    Counter,
     Life,
-    Matrix,
-    Target,
-    Targets,
     add_ends,
+    add_requests,
     increments,
-    read_targets,
+    lives_of,
+    require_whole,
 )
-from controller.adapters.prometheus_cursor import Mark, buckets, mark, read_marks, write_marks
+from controller.adapters.prometheus_cursor import Mark, buckets, claim, mark, read_marks, write_marks
 from controller.adapters.prometheus_http import SOURCE, PrometheusSession
+from controller.adapters.prometheus_targets import INSTANCE_LABEL, UP_METRIC, Counter, Matrix, Target, Targets, scraped
 from controller.adapters.prometheus_usage import GAUGES, Gauges, Span, read_gauges, usage
 from controller.errors import TransientError
 from controller.ports import CounterCursor, MetricCounts
@@ -39,18 +39,21 @@ from serving.contract import (
     FAILURES_METRIC,
     MODEL_LABEL,
     REQUESTS_METRIC,
+    START_METRIC,
     TRAFFIC_LABEL,
     VERSION_LABEL,
     Traffic,
 )
 
 STALE_AFTER_SCRAPES: Final = 3
+_FROM_ZERO: Final = (REQUESTS_METRIC, BUCKET_METRIC)
 _MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
 
 
 class PrometheusMetrics:
     """The port ``Metrics`` on a Prometheus server, or on what answers its query API.
 
+    ``process_labels`` name a process beside its model and version (``pod``, where instances are renamed).
     ``lookback_s_max`` bounds how much of a long absence is read sample by sample. Counts over a longer one are still
     exact, unless a process was replaced in the part that is not read.
     """
@@ -63,6 +66,7 @@ class PrometheusMetrics:
         deadline_s: float = 5.0,
         answer_bytes_max: int = 64 * 2**20,
         lookback_s_max: float = 600.0,
+        process_labels: Sequence[str] = (INSTANCE_LABEL,),
     ) -> None:
         from prometheus_api_client import PrometheusConnect  # 0.3 s, and not every command needs it
 
@@ -71,6 +75,7 @@ class PrometheusMetrics:
         )
         self._stale_after_s = STALE_AFTER_SCRAPES * scrape_interval_s
         self._lookback_s_max = lookback_s_max
+        self._process_labels = tuple(process_labels)
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         """What each version did between the cursor and ``at_s``; see the port.
@@ -81,23 +86,25 @@ class PrometheusMetrics:
         """
         marks = {} if cursor is None else read_marks(cursor.values)
         targets, gauges = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
-        lives = {target.key: _lives(target, marks.get(target.key)) for target in targets.values()}
+        keys = {target.key for target in targets.all}
+        before = {target.key: claim(marks, target, keys) for target in targets.all}
+        lives = {target.key: _lives(target, before[target.key]) for target in targets.all}
         self._read_ends(model, versions, targets, lives, at_s)
         sums = {version: _Sum() for version in versions}
-        for target in targets.values():
-            recent = at_s - target.last_scrape_s <= self._stale_after_s
-            left, seen = marks.get(target.key), lives[target.key]
+        for target in targets.all:
+            left, seen = before[target.key], lives[target.key]
             gained: Mapping[Counter, float] = {}
             if seen and cursor is not None:
-                gained = increments(target, left.base(target.snapshots[seen[0].end_s]) if left else {}, seen)
+                base = left.base(target.snapshots[seen[0].end_s]) if left else {}
+                gained = increments(target, base, seen, from_zero=_FROM_ZERO, kinds=KINDS)
                 sums[target.version].add(gained)
-            if recent:
+            if self._is_recent(target, at_s):
                 since_s = left.scraped_s if left else None
                 span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
                 sums[target.version].spans.append(span)
             if seen:
                 marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
-        edges, token_edges = _edges(targets.values()), _token_edges(targets.values())
+        edges, token_edges = _edges(targets.all), _token_edges(targets.all)
         return MetricCounts(
             live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
             shadow={version: sums[version].arm(Traffic.SHADOW, edges) for version in versions},
@@ -129,22 +136,34 @@ class PrometheusMetrics:
     ) -> tuple[Targets, Mapping[str, Gauges]]:
         """The targets with their request counters and gauges, read back for ``since_s`` and a little more."""
         lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
-        matrix = self._samples(model, versions, (UP_METRIC, REQUESTS_METRIC, *GAUGES), lookback_s, at_s)
-        targets = read_targets(matrix)
+        metrics = (UP_METRIC, START_METRIC, REQUESTS_METRIC, *GAUGES)
+        matrix = self._samples(model, versions, metrics, lookback_s, at_s)
+        targets = scraped(matrix, self._process_labels, recent_s=at_s - self._stale_after_s)
+        add_requests(targets, matrix, REQUESTS_METRIC, REQUESTS)
         for version in versions:
-            self._require_fresh(version, [target for target in targets.values() if target.version == version], at_s)
+            self._require_fresh(version, targets.of(version), at_s)
         return targets, read_gauges(matrix, targets)
 
     def _read_ends(
         self, model: str, versions: Sequence[str], targets: Targets, lives: Mapping[str, Sequence[Life]], at_s: float
     ) -> None:
-        """Complete the snapshots that the lives end at; where nothing was unread, the last ones, for their edges."""
+        """Complete the snapshots that the lives end at; where nothing was unread, the last ones, for their edges.
+
+        Raises:
+            TransientError: also where a process tells only some of what has to be counted.
+        """
         needed = {
             target.key: {life.end_s for life in lives[target.key]} or set(list(target.snapshots)[-1:])
-            for target in targets.values()
+            for target in targets.all
         }
-        lookback_s = at_s - min(at_s for times in needed.values() for at_s in times)
-        add_ends(targets, self._samples(model, versions, tuple(AT_ENDS), lookback_s, at_s), needed)
+        lookback_s = at_s - min((at_s for times in needed.values() for at_s in times), default=at_s)
+        add_ends(targets, self._samples(model, versions, tuple(AT_ENDS), lookback_s, at_s), needed, AT_ENDS)
+        for target in targets.all:
+            if self._is_recent(target, at_s):
+                require_whole(target.version, target, target.snapshots[target.last_scrape_s])
+
+    def _is_recent(self, target: Target, at_s: float) -> bool:
+        return at_s - target.last_scrape_s <= self._stale_after_s
 
     def _samples(
         self, model: str, versions: Sequence[str], metrics: Sequence[str], lookback_s: float, at_s: float
@@ -161,7 +180,7 @@ class PrometheusMetrics:
         """Every process that is being scraped has to answer, and one has to have answered lately."""
         if not targets:
             raise TransientError(SOURCE, f"version {version} has no samples: nothing of it is being scraped")
-        recent = [target for target in targets if at_s - target.last_scrape_s <= self._stale_after_s]
+        recent = [target for target in targets if self._is_recent(target, at_s)]
         if not recent:
             age_s = at_s - max(target.last_scrape_s for target in targets)
             raise TransientError(SOURCE, f"version {version}: its last sample is {age_s:.1f} s old")
@@ -195,8 +214,8 @@ class _Sum:
 def _lives(target: Target, left: Mark | None) -> list[Life]:
     """What is unread of the target; one that was never read before began at zero."""
     if left is not None:
-        return target.lives(left.requests(), left.scraped_s)
-    lives = target.lives({}, -math.inf)
+        return lives_of(target, left.tell_tales(), left.scraped_s)
+    lives = lives_of(target, {}, -math.inf)
     return [life._replace(began=life.began or not place) for place, life in enumerate(lives)]
 
 

@@ -1,22 +1,35 @@
 """From raw samples to exact increments: what each counter of each process gained since a cursor, with resets.
 
 The unit of trust is the *scrape*: all samples of one target with one timestamp are one snapshot of one process, and
-its ``up`` sample says that it was taken. A request counter that fell, or is gone, between two snapshots means that the
-process was replaced, and then all of its counters began again at zero, also those that have overtaken their old value
-since; looking at each series alone, as ``increase()`` does, would miss those. Nothing is extrapolated.
+its ``up`` sample says that it was taken. A process that tells another start than at the scrape before is a new one, and
+then all of its counters began again at zero, also those that have overtaken their old value since; looking at each
+series alone, as ``increase()`` does, would miss those. Of a process that tells no start, a request counter that fell,
+or is gone, says the same. Nothing is extrapolated.
 
 The request counters, few, tell the lives of the processes; of the other counters, many series, only the ends of lives
 are read.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from controller.adapters.prometheus_http import SOURCE
+from controller.adapters.prometheus_targets import (
+    MARKER,
+    START,
+    Counter,
+    Matrix,
+    Snapshot,
+    Target,
+    Targets,
+    series_of,
+    stranger,
+)
 from controller.errors import TransientError
 from serving.contract import (
     BUSY_METRIC,
+    CLIENT_GONE_CODE,
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
     CPU_METRIC,
@@ -27,35 +40,38 @@ from serving.contract import (
     TRAFFIC_LABEL,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
-    VERSION_LABEL,
     WORKER_RESTARTS_METRIC,
     Traffic,
 )
 
-UP_METRIC: Final = "up"
 BUCKET_METRIC: Final = f"{DURATION_METRIC}_bucket"
 TOKEN_BUCKET_METRIC: Final = f"{TOKENS_METRIC}_bucket"
 TOKEN_SUM_METRIC: Final = f"{TOKENS_METRIC}_sum"
-_NAME_LABEL: Final = "__name__"
-_JOB_LABEL: Final = "job"
-_EDGE_LABEL: Final = "le"
-_TRAFFIC: Final = frozenset(Traffic)
+EDGE_LABEL: Final = "le"
 
 
 class Kind(NamedTuple):
-    """What tells the series of a metric apart, and whether it counts things (or seconds)."""
+    """What tells the series of a metric apart, and whether it counts things (or seconds).
+
+    ``traffics``: the values that ``traffic_label`` may have; none: any.
+    """
 
     own_label: str = ""
-    by_traffic: bool = False
+    traffic_label: str = ""
+    traffics: Collection[str] = ()
     counts: bool = True
 
 
-REQUESTS: Final = Kind(CODE_LABEL, by_traffic=True)
-BUCKETS: Final = {name: Kind(_EDGE_LABEL, by_traffic=True) for name in (BUCKET_METRIC, TOKEN_BUCKET_METRIC)}
+def _by_traffic(own_label: str = "") -> Kind:
+    return Kind(own_label, TRAFFIC_LABEL, frozenset(Traffic))
+
+
+REQUESTS: Final = _by_traffic(CODE_LABEL)
+BUCKETS: Final = {name: _by_traffic(EDGE_LABEL) for name in (BUCKET_METRIC, TOKEN_BUCKET_METRIC)}
 AT_ENDS: Final[Mapping[str, Kind]] = {
     **BUCKETS,
-    TOKEN_SUM_METRIC: Kind(by_traffic=True),
-    FAILURES_METRIC: Kind(by_traffic=True),
+    TOKEN_SUM_METRIC: _by_traffic(),
+    FAILURES_METRIC: _by_traffic(),
     UNKNOWN_TOKENS_METRIC: Kind(),
     TRUNCATED_METRIC: Kind(),
     COLD_REQUESTS_METRIC: Kind(),
@@ -65,20 +81,7 @@ AT_ENDS: Final[Mapping[str, Kind]] = {
 }
 """Counters that are read at the ends of lives only."""
 KINDS: Final[Mapping[str, Kind]] = {REQUESTS_METRIC: REQUESTS, **AT_ENDS}
-
-Matrix = list[dict[str, Any]]  # as Prometheus answers: series of {"metric": labels, "values": [[time, "value"], ...]}
-_Labels = frozenset[tuple[str, str]]
-
-
-class Counter(NamedTuple):
-    """One counter of one process. ``label`` is the status code of the requests counter, the edge of a bucket."""
-
-    metric: str
-    traffic: str
-    label: str
-
-
-Snapshot = Mapping[Counter, float]
+_UNTIMED_MIN: Final = 10  # requests: of fewer, those that are counted may be timed a moment later
 
 
 class Life(NamedTuple):
@@ -88,60 +91,46 @@ class Life(NamedTuple):
     began: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One scraped process: the times of its scrapes, in order, and a snapshot for each that succeeded."""
-
-    key: str
-    version: str
-    scrapes_s: tuple[float, ...]
-    snapshots: dict[float, dict[Counter, float]]
-
-    @property
-    def last_scrape_s(self) -> float:
-        return self.scrapes_s[-1]
-
-    @property
-    def answers(self) -> bool:
-        """Whether the last scrape succeeded."""
-        return self.last_scrape_s in self.snapshots
-
-    def lives(self, base: Snapshot, since_s: float) -> list[Life]:
-        """The lives seen in snapshots later than ``since_s``, when the request counters stood at ``base``."""
-        lives: list[Life] = []
-        before = base
-        for at_s, now in self.snapshots.items():
-            if at_s <= since_s:
-                continue
-            if not _continues(before, now):
-                lives.append(Life(at_s, began=True))
-            else:
-                lives[-1:] = [Life(at_s, began=lives[-1].began if lives else False)]
-            before = now
-        return lives
+def lives_of(target: Target, base: Snapshot, since_s: float) -> list[Life]:
+    """The lives seen in snapshots later than ``since_s``, when the counters that tell them stood at ``base``."""
+    lives: list[Life] = []
+    before = base
+    for at_s, now in target.snapshots.items():
+        if at_s <= since_s:
+            continue
+        if not _continues(before, now):
+            lives.append(Life(at_s, began=True))
+        else:
+            lives[-1:] = [Life(at_s, began=lives[-1].began if lives else False)]
+        before = now
+    return lives
 
 
 def _continues(before: Snapshot, now: Snapshot) -> bool:
+    if START in before and START in now:
+        return before[START] == now[START]
     return all(counter in now and now[counter] >= value for counter, value in before.items())
 
 
-def increments(target: Target, base: Snapshot, lives: Iterable[Life]) -> dict[Counter, float]:
+def increments(
+    target: Target, base: Snapshot, lives: Iterable[Life], *, from_zero: Collection[str], kinds: Mapping[str, Kind]
+) -> dict[Counter, float]:
     """What the target's counters gained from ``base`` through all the lives.
 
-    A counter that the base does not hold was at zero if it counts requests; else nobody knows, and it is left out. So
-    is a counter of seconds that fell: the operating system forgets processes before their parent has them.
+    A counter that the base does not hold was at zero if it is one of ``from_zero``; else nobody knows, and it is left
+    out. So is a counter of seconds that fell: the operating system forgets processes before their parent has them.
 
     Raises:
-        TransientError: what counts fell although no request counter did.
+        TransientError: what counts fell although no process was replaced.
     """
     gained: dict[Counter, float] = {}
     for life in lives:
         start = {} if life.began else base
         for counter, value in target.snapshots[life.end_s].items():
-            if not life.began and counter.metric not in (REQUESTS_METRIC, BUCKET_METRIC) and counter not in start:
+            if counter == START or (not life.began and counter.metric not in from_zero and counter not in start):
                 continue
             more = value - start.get(counter, 0.0)
-            if more < 0 and not KINDS[counter.metric].counts:
+            if more < 0 and not kinds[counter.metric].counts:
                 continue
             if more < 0:
                 raise TransientError(SOURCE, f"{counter} of {target.key} fell by {-more:g} without a restart")
@@ -149,87 +138,87 @@ def increments(target: Target, base: Snapshot, lives: Iterable[Life]) -> dict[Co
     return gained
 
 
-Targets = Mapping[_Labels, Target]  # by the labels that all series of a target share
+def add_requests(targets: Targets, matrix: Matrix, metric: str, kind: Kind) -> None:
+    """Put the samples of the counter that tells the lives into the targets' snapshots.
 
-
-def read_targets(matrix: Matrix) -> Targets:
-    """The targets, from samples of ``up`` and the requests counter.
+    Prometheus marks the end of a series with NaN, at a scrape that failed or no longer had it. Such a scrape is stepped
+    over: what it would have counted, the next one does.
 
     Raises:
         TransientError: a series that is not one of ours, belongs to no target, or holds what no counter can be.
     """
-    targets: dict[_Labels, Target] = {}
-    processes: set[_Labels] = set()
-    for series in series_of(matrix, UP_METRIC):
-        labels = {name: value for name, value in series["metric"].items() if name != _NAME_LABEL}
-        process = frozenset((name, value) for name, value in labels.items() if name != _JOB_LABEL)
-        key = ",".join(f"{name}={labels[name]}" for name in sorted(labels))
-        if process in processes:
-            raise TransientError(SOURCE, f"ambiguous: scraped by another job too, so that it would count twice: {key}")
-        processes.add(process)
-        up = {at_s: float(value) for at_s, value in series["values"]}
-        targets[frozenset(labels.items())] = Target(
-            key, labels[VERSION_LABEL], tuple(up), {at_s: {} for at_s, value in up.items() if value == 1}
-        )
-    for counter, target, values in _counters(matrix, REQUESTS_METRIC, targets):
-        for at_s, value in values:
-            if at_s not in target.snapshots:
+    marked: dict[str, tuple[Target, set[float]]] = {}
+    for counter, target, values in _counters(matrix, metric, kind, targets):
+        for at_s, text in values:
+            if text == MARKER:
+                marked.setdefault(target.key, (target, set()))[1].add(at_s)
+            elif at_s in target.snapshots:
+                target.snapshots[at_s][counter] = _value(text, counter, target, kind)
+            else:
                 raise TransientError(SOURCE, f"{counter} of {target.key} has a sample at {at_s} that no scrape took")
-            target.snapshots[at_s][counter] = _value(value, counter, target)
-    return targets
+    for target, times in marked.values():
+        for at_s in times & target.snapshots.keys():
+            target.step_over(at_s)
 
 
-def add_ends(targets: Targets, matrix: Matrix, needed: Mapping[str, Collection[float]]) -> None:
-    """Put the samples of ``AT_ENDS`` into the targets' snapshots, at the ``needed`` times of each target key.
+def add_ends(
+    targets: Targets, matrix: Matrix, needed: Mapping[str, Collection[float]], kinds: Mapping[str, Kind]
+) -> None:
+    """Put the samples of the other counters into the targets' snapshots, at the ``needed`` times of each target key.
 
     Raises:
-        TransientError: as ``read_targets``.
+        TransientError: as ``add_requests``.
     """
-    for metric in AT_ENDS:
-        for counter, target, values in _counters(matrix, metric, targets):
+    for metric, kind in kinds.items():
+        for counter, target, values in _counters(matrix, metric, kind, targets):
             times = needed.get(target.key, ())
-            for at_s, value in values:
-                if at_s in times:
-                    target.snapshots[at_s][counter] = _value(value, counter, target)
-
-
-def series_of(matrix: Matrix, metric: str) -> Iterator[dict[str, Any]]:
-    return (series for series in matrix if series["metric"].get(_NAME_LABEL) == metric)
-
-
-def target_of(series: dict[str, Any], targets: Targets, *own_labels: str) -> tuple[Target, dict[str, str]]:
-    """Whose series it is, and its values of ``own_labels``.
-
-    Raises:
-        TransientError: nobody's.
-    """
-    labels = {name: value for name, value in series["metric"].items() if name != _NAME_LABEL}
-    own = {name: labels.pop(name, "") for name in own_labels}
-    target = targets.get(frozenset(labels.items()))
-    if target is None:
-        raise TransientError(SOURCE, f"a series that belongs to no scraped target, or is not ours: {series['metric']}")
-    return target, own
+            for at_s, text in values:
+                if at_s in times and at_s in target.snapshots and text != MARKER:
+                    target.snapshots[at_s][counter] = _value(text, counter, target, kind)
 
 
 def _counters(
-    matrix: Matrix, metric: str, targets: Targets
+    matrix: Matrix, metric: str, kind: Kind, targets: Targets
 ) -> Iterator[tuple[Counter, Target, list[tuple[float, str]]]]:
-    kind = KINDS[metric]
-    names = [name for name in (TRAFFIC_LABEL if kind.by_traffic else "", kind.own_label) if name]
+    names = [name for name in (kind.traffic_label, kind.own_label) if name]
     for series in series_of(matrix, metric):
-        target, own = target_of(series, targets, *names)
-        if not all(own.values()) or (kind.by_traffic and own[TRAFFIC_LABEL] not in _TRAFFIC):
-            raise TransientError(
-                SOURCE, f"a series that belongs to no scraped target, or is not ours: {series['metric']}"
-            )
-        yield Counter(metric, own.get(TRAFFIC_LABEL, ""), own.get(kind.own_label, "")), target, series["values"]
+        target, own = targets.owner(series, *names)
+        if not all(own.values()) or (kind.traffics and own[kind.traffic_label] not in kind.traffics):
+            raise stranger(series)
+        yield Counter(metric, own.get(kind.traffic_label, ""), own.get(kind.own_label, "")), target, series["values"]
 
 
-def _value(text: str, counter: Counter, target: Target) -> float:
+def _value(text: str, counter: Counter, target: Target, kind: Kind) -> float:
     value = float(text)
-    counts = KINDS[counter.metric].counts
-    if counts and not (value >= 0 and value.is_integer()):  # NaN and infinity are no integers either
+    if kind.counts and not (value >= 0 and value.is_integer()):  # infinity is no integer either
         raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which no count of requests can be")
-    if not 0 <= value < float("inf"):
+    if not 0 <= value < math.inf:
         raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which no time can be")
     return value
+
+
+def require_whole(version: str, target: Target, snapshot: Snapshot) -> None:
+    """A process that tells some of what the gates need has to tell all of it: what is absent would never be counted.
+
+    Raises:
+        TransientError: requests are not counted, or counted and not timed; names the metric.
+    """
+    whose = f"version {version}: {target.key}"
+    if not any(counter.metric == REQUESTS_METRIC for counter in snapshot):
+        raise TransientError(SOURCE, f"{whose} is scraped and does not tell {REQUESTS_METRIC}: nothing can be counted")
+    for traffic in Traffic:
+        answered = sum(value for counter, value in snapshot.items() if _is_timed(counter, traffic))
+        timed = [value for it, value in snapshot.items() if (it.metric, it.traffic) == (BUCKET_METRIC, traffic)]
+        if answered and (len(timed) < 2 or (answered >= _UNTIMED_MIN and not max(timed))):
+            raise TransientError(
+                SOURCE,
+                f"{whose} counted {answered:.0f} answered {traffic} requests and timed none: its {BUCKET_METRIC} is "
+                "missing or stands still; histograms are read by their classic buckets, native ones alone are not",
+            )
+
+
+def _is_timed(counter: Counter, traffic: str) -> bool:
+    """As replicas do: refusals and failures are not timed."""
+    if (counter.metric, counter.traffic) != (REQUESTS_METRIC, traffic):
+        return False
+    return counter.label == str(CLIENT_GONE_CODE) or counter.label.startswith(("1", "2", "3"))

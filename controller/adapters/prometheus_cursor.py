@@ -5,18 +5,12 @@ A cumulative histogram is a step function of its edge, so only its steps are kep
 taken in.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.adapters.prometheus_counters import (
-    BUCKET_METRIC,
-    BUCKETS,
-    TOKEN_BUCKET_METRIC,
-    TOKEN_SUM_METRIC,
-    Counter,
-    Snapshot,
-)
+from controller.adapters.prometheus_counters import BUCKET_METRIC, BUCKETS, TOKEN_BUCKET_METRIC, TOKEN_SUM_METRIC
+from controller.adapters.prometheus_targets import START, Counter, Snapshot, Target
 from serving.contract import (
     BUSY_METRIC,
     CODE_LABEL,
@@ -24,8 +18,10 @@ from serving.contract import (
     CPU_METRIC,
     FAILURES_METRIC,
     REQUESTS_METRIC,
+    START_METRIC,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
+    VERSION_LABEL,
     WORKER_RESTARTS_METRIC,
 )
 
@@ -41,7 +37,9 @@ _NAMES: Final = {
     WORKER_RESTARTS_METRIC: "workers",
     BUSY_METRIC: "busy",
     CPU_METRIC: "cpu",
+    START_METRIC: "start",
 }
+_LIFE_METRICS: Final = (REQUESTS_METRIC, START_METRIC)
 _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
 
 
@@ -52,9 +50,9 @@ class Mark:
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
 
-    def requests(self) -> dict[Counter, float]:
-        """The request counters at the mark."""
-        return {counter: value for counter, value in self.steps.items() if counter.metric == REQUESTS_METRIC}
+    def tell_tales(self) -> dict[Counter, float]:
+        """What tells at the next scrape whether the process is the same: its start, and its request counters."""
+        return {counter: value for counter, value in self.steps.items() if counter.metric in _LIFE_METRICS}
 
     def base(self, known: Snapshot) -> Snapshot:
         """The counters at the mark, with all buckets that ``known`` has; of tokens, if the mark has any of tokens."""
@@ -82,6 +80,24 @@ def mark(scraped_s: float, snapshot: Snapshot) -> Mark:
 def buckets(counters: Iterable[Counter], metric: str) -> list[Counter]:
     """The buckets of a histogram among the counters, by edge."""
     return sorted((counter for counter in counters if counter.metric == metric), key=lambda it: float(it.label))
+
+
+def claim(marks: dict[str, Mark], target: Target, others: Collection[str]) -> Mark | None:
+    """Where the target was left, under its name now: that of a process of the same start may have been another.
+
+    Names that ``others`` bear are theirs. Cursors of older releases of Serin name a target by all of its labels.
+    """
+    if target.key not in marks:
+        started = {snapshot[START] for snapshot in target.snapshots.values() if START in snapshot}
+        parts = set(target.key.split(","))
+        version = next((part for part in parts if part.startswith(f"{VERSION_LABEL}=")), "")
+        for key, left in marks.items():
+            named = set(key.split(","))
+            renamed = left.steps.get(START) in started and version in named
+            if key not in others and (renamed or named > parts):
+                marks[target.key] = marks.pop(key)
+                break
+    return marks.get(target.key)
 
 
 def write_marks(marks: Mapping[str, Mark]) -> dict[str, float]:

@@ -81,7 +81,11 @@ def build(home: Home) -> Controller:
         deployments=_deployments(home, settings, traffic, clock),
         registry=registry,
         replicas=replicas,
-        metrics=PrometheusMetrics(settings.prometheus, scrape_interval_s=settings.scrape_interval_s),
+        metrics=PrometheusMetrics(
+            settings.prometheus,
+            scrape_interval_s=settings.scrape_interval_s,
+            process_labels=settings.process_labels,
+        ),
         samples=store.samples,
         freezes=store.freezes,
     )

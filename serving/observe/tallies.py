@@ -2,8 +2,9 @@
 
 To count is to add to a float in the process's own row: no lock, no file, no system call. Whoever is asked adds the rows
 up, and sees what was counted a moment ago in any process. What is added is whole (seconds as microseconds), and floats
-hold whole numbers exactly: a sum never falls, in whatever order and by whatever means it is made. A row is one process's, by its place and not by its id: a
-worker that takes another's place goes on where that one's counts ended, and no number of restarts adds a row.
+hold whole numbers exactly: a sum never falls, in whatever order and by whatever means it is made. A row is one
+process's, by its place and not by its id: a worker that takes another's place goes on where that one's counts ended,
+and no number of restarts adds a row.
 
 A series of a row is written by one thread at a time. It is read meanwhile, since a float is stored as a whole.
 """

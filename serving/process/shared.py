@@ -51,7 +51,7 @@ class HighWater:
 
     def raised(self, place: int, number: int) -> int:
         """The highest so far, ``number`` included, as the process at this place reports it."""
-        highest = max(number, *self._cells)
+        highest = max(number, *map(int, self._cells))
         self._cells[place] = highest
         return highest
 

@@ -36,6 +36,7 @@ from serving.contract import (
     QUEUE_DEPTH_METRIC,
     REQUESTS_METRIC,
     RESIDENT_MEMORY_METRIC,
+    START_METRIC,
     TOKENS_METRIC,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
@@ -80,6 +81,7 @@ class Exporter:
     amounts: dict[str, float] = field(default_factory=dict)
     levels: dict[str, float] = field(default_factory=dict)
     tokenizer: str = "words"
+    started_at_s: float = field(default_factory=time.time)
     lock: threading.Lock = field(default_factory=threading.Lock)  # a scrape sees a state, never half of a change
 
     def page(self) -> str:
@@ -95,6 +97,7 @@ class Exporter:
         ]
         lines += [f"{metric}{{{mine}}} {self.amounts.get(name, 0)}" for name, metric in AMOUNTS.items()]
         lines += [f"{metric}{{{mine}}} {value}" for metric, value in self.levels.items()]
+        lines.append(f"{START_METRIC}{{{mine}}} {self.started_at_s!r}")
         lines.append(f'{INFO_METRIC}{{{mine},fingerprint="f",tokenizer="{self.tokenizer}"}} 1')
         for traffic in Traffic:
             lines.append(f'{FAILURES_METRIC}{{{mine},traffic="{traffic}"}} {self.failures.get(traffic, 0)}')
@@ -232,7 +235,7 @@ class ScrapedWorld:
         process = self.exporters[version]
         with process.lock:
             process.codes, process.latencies_ms, process.tokens, process.amounts = {}, {}, {}, {}
-            process.failures = {}
+            process.failures, process.started_at_s = {}, time.time()
 
     def settle(self) -> None:
         """Wait until a scrape of every process began after now."""

