@@ -171,8 +171,21 @@ class Performer:
         yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
 
     def _url(self, model: str, version: Version) -> str | None:
+        """Where the version is asked questions of ours, which no user waits for; None where it is not ready.
+
+        Raises:
+            TransientError: it would count them as live, since copies have no port of their own there.
+        """
         status = self._world.deployments.status(model).get(version.number)
-        return status.url if status is not None and status.ready else None
+        if status is None or not status.ready:
+            return None
+        if status.shadow_url is None:
+            raise TransientError(
+                "deployments",
+                f"version {version.number} of {model} has no port for copies and questions: an earlier version of "
+                "Serin started it; start it again, with `serin down` and `serin up`",
+            )
+        return status.shadow_url
 
     # --- traffic and names ---------------------------------------------------------------------------------------
     def _route(self, release: Release, action: Route) -> Iterator[Fact]:

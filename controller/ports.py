@@ -49,7 +49,8 @@ class DeploymentSpec:
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
     """``ready``: it answers its health route. ``failed``: it was ready or starting and died, or did not start in time;
-    ``detail`` says how, with the end of its log."""
+    ``detail`` says how, with the end of its log. What is asked at ``shadow_url`` counts as shadow traffic; one that
+    an earlier version of Serin started may have none."""
 
     version: str
     url: str | None
@@ -57,6 +58,7 @@ class DeploymentStatus:
     failed: bool = False
     detail: str = ""
     restarts: int | None = None  # how often it was started again after it had died; None: not known
+    shadow_url: str | None = None
 
 
 class Deployments(Protocol):

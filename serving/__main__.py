@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
 from serving.contract import check_model_name, check_version
-from serving.http.listener import listen
+from serving.http.listener import Listeners, listen
 from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 
@@ -34,7 +34,14 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--check", action="store_true", help="verify the artifact, run its golden texts, serve nothing")
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     flags.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
-    flags.add_argument("--port-file", type=Path, help="file to write the port to once the replica listens")
+    flags.add_argument(
+        "--shadow-port",
+        type=int,
+        help="a second port: what comes in there counts as shadow traffic, that nobody waits for; 0 chooses a free one",
+    )
+    flags.add_argument(
+        "--port-file", type=Path, help="file to write the port to once the replica listens, the shadow port below it"
+    )
     flags.add_argument(
         "--threads", type=int, help="threads of the engine (default: the cores it may use; 1 for a small model)"
     )
@@ -242,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return check(arguments)
     try:
         settings = settings_from(arguments)
-        listener = listen(arguments.host, arguments.port)
+        listeners = listeners_from(arguments)
     except (ValueError, OSError) as error:
         flags.error(str(error))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over: nothing is left either
@@ -253,11 +260,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         manifest, fingerprint = verified.result()
     except (ArtifactError, OSError) as error:
         return refuse(error)
-    port = listener.getsockname()[1]
-    print(f"{settings.model} version {settings.version} on http://{arguments.host}:{port}", flush=True)
+    addresses = ", copies on ".join(f"http://{arguments.host}:{port}" for port in listeners.ports)
+    print(f"{settings.model} version {settings.version} on {addresses}", flush=True)
     if arguments.port_file is not None:
-        write_port(arguments.port_file, port)
-    return run(settings, manifest, fingerprint, listener)
+        write_ports(arguments.port_file, listeners.ports)
+    return run(settings, manifest, fingerprint, listeners)
+
+
+def listeners_from(arguments: argparse.Namespace) -> Listeners:
+    """Raises ValueError for ports that cannot be told apart, OSError for one that cannot be had."""
+    if arguments.shadow_port is None:
+        return Listeners(listen(arguments.host, arguments.port))
+    if arguments.shadow_port == arguments.port != 0:
+        raise ValueError("--shadow-port and --port must differ: they tell copies from live requests")
+    return Listeners(listen(arguments.host, arguments.port), listen(arguments.host, arguments.shadow_port))
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -277,10 +293,10 @@ def refuse(error: Exception) -> int:
     return EXIT_REFUSED
 
 
-def write_port(path: Path, port: int) -> None:
-    """Whole or not at all: who waits for the file never reads half a number."""
+def write_ports(path: Path, ports: Sequence[int]) -> None:
+    """One a line, whole or not at all: who waits for the file never reads half a number."""
     whole = path.with_name(f".{path.name}.{os.getpid()}")
-    whole.write_text(f"{port}\n")
+    whole.write_text("".join(f"{port}\n" for port in ports))
     whole.replace(path)
 
 

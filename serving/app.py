@@ -91,6 +91,7 @@ def build(
     place: Place,
     log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
+    shadow_port: int | None = None,
 ) -> tuple[Front, Edge]:
     """Put the parts of the HTTP process together, in that process: threads do not survive a fork."""
     identity = server.identity
@@ -105,7 +106,7 @@ def build(
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
     access = server.settings.access
     door = Door(access) if access != AccessSettings() else None
-    edge = Edge(app, identity.version, front.predict, metrics, door, log, tracing)
+    edge = Edge(app, identity.version, front.predict, metrics, door, log, tracing, shadow_port=shadow_port)
     server.classifier.is_ready = lambda: front.dispatcher.ready and not edge.draining
     return front, edge
 

@@ -30,15 +30,16 @@ PREDICTIONS_SCHEMA: Final = "serin.predictions/v1"
 REQUEST_ID_HEADER: Final = "x-request-id"
 MODEL_VERSION_HEADER: Final = "x-serin-model-version"
 TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"
-TRAFFIC_HEADER: Final = "x-serin-traffic"  # set by the gateway on mirrored requests, removed from what clients send
-SHADOW_HOST_SUFFIX: Final = "-shadow"  # what Envoy appends to the Host of a mirrored request
 TRACE_PARENT_HEADER: Final = "traceparent"  # W3C Trace Context: whose child the server's span is
 TRACE_STATE_HEADER: Final = "tracestate"
 TRACE_RESPONSE_HEADER: Final = "traceresponse"  # of answers that were traced: trace id and the server's span
 
 
 class Traffic(StrEnum):
-    """Whose request it was: a user waits for ``live`` answers, nobody for ``shadow`` ones."""
+    """Whose request it was: a user waits for ``live`` answers, nobody for ``shadow`` ones.
+
+    The port that it came in by tells, never a header: a client could write that.
+    """
 
     LIVE = "live"
     SHADOW = "shadow"
@@ -184,6 +185,12 @@ def deployed(name: str) -> tuple[str, str]:
 def _shown(name: str) -> str:
     """On one line and printable, however long it is and whatever is in it."""
     return ascii(name if len(name) <= MODEL_NAME_LENGTH_MAX else name[:MODEL_NAME_LENGTH_MAX] + "...")
+
+
+def shadow_cluster_name(model: str, version: str) -> str:
+    """Where copies go in the gateway: a cluster of their own, so that the counts of the one that bears the deployment's
+    name are those of live requests. No deployment is called so, for versions have no hyphen."""
+    return f"{deployment_name(model, version)}-shadow"
 
 
 def is_sampled(request_id: str, ratio: float) -> bool:

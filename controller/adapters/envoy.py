@@ -2,6 +2,7 @@
 
 import ipaddress
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,7 +11,9 @@ from controller.adapters.envoy_clusters import Address, read_clusters, write_clu
 from controller.adapters.envoy_routes import (
     LOCK_FILE,
     RouteOptions,
+    copies_cluster_name,
     live_table,
+    needed_clusters,
     read_routes,
     routed_versions,
     write_routes,
@@ -48,7 +51,8 @@ class EnvoyTraffic:
         stored = self.read(table.model)
         if not self._is_next(table, stored):
             return
-        newcomers = sorted(routed_versions(table) - routed_versions(stored))
+        known = needed_clusters(stored)
+        newcomers = {name: version for name, version in needed_clusters(table).items() if name not in known}
         # Confirmed before the lock is taken, so that an on-call rollback never waits for Envoy behind us.
         self._await_clusters(table.model, newcomers)
         with locked(self._directory / LOCK_FILE, source="traffic"):
@@ -62,36 +66,38 @@ class EnvoyTraffic:
         live = live_table(self._directory, model)
         return None if live is None else live.generation
 
-    def set_endpoint(self, model: str, version: str, url: str) -> None:
-        """Tell Envoy where the version answers. Returns before Envoy has read it: ``write`` waits for that.
+    def set_endpoint(self, model: str, version: str, url: str, shadow_url: str | None = None) -> None:
+        """Tell Envoy where the version answers, and where it takes copies. Without the latter it gets none.
+
+        Returns before Envoy has read it: ``write`` waits for that.
 
         Raises:
-            PermanentError: the URL is not ``http://IP:PORT``.
+            PermanentError: a URL is not ``http://IP:PORT``.
         """
-        name, address = deployment_named(model, version), _address(url)
+        own = {deployment_named(model, version): _address(url)}
+        if shadow_url is not None:
+            own[copies_cluster_name(model, version)] = _address(shadow_url)
         with locked(self._directory / LOCK_FILE, source="traffic"):
             clusters = read_clusters(self._directory)
-            if clusters.get(name) != address:
-                write_clusters(self._directory, {**clusters, name: address})
+            wanted = _without(clusters, model, version) | own
+            if clusters != wanted:
+                write_clusters(self._directory, wanted)
 
     def drop_endpoint(self, model: str, version: str) -> None:
-        """Take the version's address away, once neither the table nor the running Envoy sends anything to it.
+        """Take the version's addresses away, once neither the table nor the running Envoy sends anything to it.
 
         Raises:
             PermanentError: the table still routes to it.
             TransientError: Envoy still does, or cannot be asked.
         """
-        name = deployment_named(model, version)
-        if name not in read_clusters(self._directory):
+        if (clusters := read_clusters(self._directory)) == _without(clusters, model, version):
             return
         self._check_unrouted(model, version)
         if version in routed_versions(live_table(self._directory, model)):
             raise TransientError("traffic", f"Envoy still routes {model} requests to version {version}")
         with locked(self._directory / LOCK_FILE, source="traffic"):
             self._check_unrouted(model, version)
-            clusters = read_clusters(self._directory)
-            clusters.pop(name, None)
-            write_clusters(self._directory, clusters)
+            write_clusters(self._directory, _without(read_clusters(self._directory), model, version))
 
     def _check_unrouted(self, model: str, version: str) -> None:
         if version in routed_versions(self.read(model)):
@@ -110,17 +116,25 @@ class EnvoyTraffic:
             )
         return True
 
-    def _addresses(self, model: str, versions: list[str]) -> dict[str, Address]:
+    def _addresses(self, model: str, wanted: Mapping[str, str]) -> dict[str, Address]:
+        """``wanted``: cluster name -> version."""
         clusters = read_clusters(self._directory)
-        wanted = {deployment_named(model, version): version for version in versions}
-        missing = [version for name, version in wanted.items() if name not in clusters]
+        missing = {name: version for name, version in wanted.items() if name not in clusters}
+        for name, version in missing.items():
+            if name != deployment_named(model, version) and deployment_named(model, version) in clusters:
+                raise TransientError(
+                    "traffic",
+                    f"version {version} of {model} has no port for copies, so none are sent there: an earlier "
+                    "version of Serin started it; start it again, with `serin down` and `serin up`",
+                )
         if missing:
-            raise PermanentError(f"version {', '.join(missing)} of {model} has no endpoint, so nothing is routed to it")
+            names = ", ".join(sorted(set(missing.values())))
+            raise PermanentError(f"version {names} of {model} has no endpoint, so nothing is routed to it")
         return {name: clusters[name] for name in wanted}
 
-    def _await_clusters(self, model: str, versions: list[str]) -> None:
+    def _await_clusters(self, model: str, wanted: Mapping[str, str]) -> None:
         deadline_s = time.monotonic() + _CLUSTERS_WITHIN_S
-        while unknown := self._unknown_to_envoy(self._addresses(model, versions)):
+        while unknown := self._unknown_to_envoy(self._addresses(model, wanted)):
             if time.monotonic() > deadline_s:
                 raise TransientError(
                     "traffic", f"Envoy does not know {', '.join(unknown)} yet, so nothing was routed there"
@@ -132,6 +146,11 @@ class EnvoyTraffic:
             return []  # nothing new is routed to: no need for Envoy to be reachable
         known = EnvoyAdmin.beside(self._directory).clusters()
         return [name for name, address in addresses.items() if known.get(name) != address]
+
+
+def _without(clusters: Mapping[str, Address], model: str, version: str) -> dict[str, Address]:
+    own = (deployment_named(model, version), copies_cluster_name(model, version))
+    return {name: address for name, address in clusters.items() if name not in own}
 
 
 def _address(url: str) -> Address:

@@ -14,7 +14,7 @@ from typing import Any
 from controller.adapters.envoy_admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy_clusters import CLUSTERS_FILE, write_clusters
 from controller.adapters.envoy_listeners import admin_cluster, admin_reader, gateway_listener
-from controller.adapters.envoy_routes import EMPTY_DOCUMENT, LOCK_FILE, ROUTE_CONFIGURATION, ROUTES_FILE, write_routes
+from controller.adapters.envoy_routes import LOCK_FILE, ROUTE_CONFIGURATION, ROUTES_FILE, read_routes, write_routes
 from controller.adapters.files import locked, replace_file
 from controller.errors import PermanentError
 
@@ -24,7 +24,7 @@ _OWNER_ONLY = 0o600
 
 
 def write_bootstrap(directory: Path, listen_port: int, admin_port: int, *, listen_host: str = "127.0.0.1") -> Path:
-    """Write what Envoy starts from, keeping the routes and clusters that are there, and return the bootstrap file.
+    """Write what Envoy starts from, keeping the tables and clusters that are there, and return the bootstrap file.
 
     The admin interface, which can end Envoy, is a Unix socket that only this user may open. On ``admin_port`` of
     loopback whoever is on this machine may read whether Envoy is ready, and its counts.
@@ -47,8 +47,7 @@ def write_bootstrap(directory: Path, listen_port: int, admin_port: int, *, liste
     with locked(directory / LOCK_FILE, source="traffic"):
         if not (directory / CLUSTERS_FILE).exists():
             write_clusters(directory, {})
-        if not (directory / ROUTES_FILE).exists():
-            write_routes(directory, EMPTY_DOCUMENT)
+        write_routes(directory, read_routes(directory).renewed())  # an earlier version may have written them
         replace_file(directory / BOOTSTRAP_FILE, json.dumps(bootstrap, indent=1))
     return directory / BOOTSTRAP_FILE
 

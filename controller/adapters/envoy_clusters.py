@@ -17,7 +17,8 @@ Address = tuple[str, int]  # (IP address, port)
 
 
 def read_clusters(directory: Path) -> dict[str, Address]:
-    """Deployment name -> address; empty where none was ever written.
+    """Cluster name -> address; empty where none was ever written. A deployment has one for live requests and one for
+    copies.
 
     Raises:
         PermanentError: the file is not one of ours.

@@ -20,7 +20,7 @@ from controller.adapters.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.naming import deployment_named, model_named, version_named
-from serving.contract import PREDICT_ROUTE, TRAFFIC_HEADER, NameRefusedError, Traffic, deployed
+from serving.contract import PREDICT_ROUTE, NameRefusedError, deployed, shadow_cluster_name
 
 ROUTES_FILE = "routes.json"
 LOCK_FILE = "routes.lock"
@@ -71,6 +71,11 @@ class RouteDocument:
             document.table(model)
         return document
 
+    def renewed(self) -> Self:
+        """The same tables and options, written as this version of Serin writes them."""
+        routes = {model: _encode(_decode(model, route), self.options(model)) for model, route in self._routes.items()}
+        return type(self)(self._revision + 1, routes)
+
     @property
     def models(self) -> tuple[str, ...]:
         return tuple(self._routes)
@@ -96,7 +101,6 @@ class RouteDocument:
         configuration = {
             "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             "name": ROUTE_CONFIGURATION,
-            "request_headers_to_remove": [TRAFFIC_HEADER],  # only the gateway says whose traffic a request is
             "virtual_hosts": [
                 {"name": "models", "domains": ["*"], "routes": [self._routes[model] for model in sorted(self._routes)]}
             ],
@@ -135,6 +139,20 @@ def routed_versions(table: TrafficTable | None) -> frozenset[str]:
     if table is None:
         return frozenset()
     return frozenset(table.weights_pct) | ({table.mirror.version} if table.mirror else frozenset())
+
+
+def needed_clusters(table: TrafficTable | None) -> dict[str, str]:
+    """Every cluster that the table sends requests or copies to, and the version behind it."""
+    if table is None:
+        return {}
+    live = {deployment_named(table.model, version): version for version in table.weights_pct}
+    twins = {table.copied_to(version) for version in table.weights_pct} - {None}
+    return live | {copies_cluster_name(table.model, twin): twin for twin in twins if twin is not None}
+
+
+def copies_cluster_name(model: str, version: str) -> str:
+    """Where copies for the version go. Raises UsageError as `deployment_named` does."""
+    return shadow_cluster_name(model_named(model), version_named(version))
 
 
 def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
@@ -180,20 +198,16 @@ def _encode_share(table: TrafficTable, version: str) -> dict[str, Any]:
     twin = table.copied_to(version)
     if twin is None:
         return {**share, "request_headers_to_remove": [_COPY_TO_HEADER]}
-    copy_to = {"key": _COPY_TO_HEADER, "value": deployment_named(table.model, twin)}
+    copy_to = {"key": _COPY_TO_HEADER, "value": copies_cluster_name(table.model, twin)}
     return {**share, "request_headers_to_add": [{"header": copy_to, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
 
 
 def _encode_mirror(mirror: Mirror) -> dict[str, Any]:
     numerator = _units(mirror.pct, _MIRROR_PER_PCT, f"mirror to version {mirror.version}")
-    marked = {
-        "header": {"key": TRAFFIC_HEADER, "value": Traffic.SHADOW.value},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
     return {
         "cluster_header": _COPY_TO_HEADER,
         "runtime_fraction": {"default_value": {"numerator": numerator, "denominator": "MILLION"}},
-        "request_headers_mutations": [{"append": marked}],
+        "disable_shadow_host_suffix_append": True,  # a copy is the request as it came
     }
 
 

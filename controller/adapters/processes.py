@@ -39,7 +39,7 @@ class Patience:
 class Gateway:
     """Who must know where a deployment answers. Both calls are safe to repeat, and may refuse by raising."""
 
-    announce: Callable[[str, str, str], None]  # model, version, url
+    announce: Callable[[str, str, str, str | None], None]  # model, version, url, and the url for copies
     withdraw: Callable[[str, str], None]  # model, version
 
 
@@ -52,10 +52,7 @@ def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] 
         "-m",
         "serving",
         *package,
-        "--port",
-        "0",
-        "--port-file",
-        str(port_file),
+        *("--port", "0", "--shadow-port", "0", "--port-file", str(port_file)),
         *objectives,
         *extra,
     ]
@@ -143,15 +140,15 @@ class LocalProcesses:
             return record
         if not runs(record.identity):
             return self._failed(record, f"it ended {self._exit(record)}")
-        if record.port is None and (port := self._records.read_port(record.name)) is not None:
-            record = self._records.save(replace(record, port=port))
+        if record.port is None and (ports := self._records.read_ports(record.name)) is not None:
+            record = self._records.save(replace(record, port=ports[0], shadow_port=ports[1]))
         return self._probed(record)
 
     def _probed(self, record: Record) -> Record:
         if record.url is not None and _is_healthy(record.url):
             self._misses[record.name] = 0
             if self._announced.get(record.name) != record.url:
-                self._gateway.announce(record.model, record.version, record.url)
+                self._gateway.announce(record.model, record.version, record.url, record.shadow_url)
                 self._announced[record.name] = record.url
             return record if record.answered else self._records.save(replace(record, answered=True))
         self._misses[record.name] = self._misses.get(record.name, 0) + 1
@@ -217,9 +214,9 @@ class LocalProcesses:
             return DeploymentStatus(record.version, None, ready=False, failed=failed, detail=tries + record.failure)
         ready = record.answered and self._misses.get(record.name, 0) < _MISSES_MAX
         if ready:
-            return DeploymentStatus(record.version, record.url, ready=True)
+            return DeploymentStatus(record.version, record.url, ready=True, shadow_url=record.shadow_url)
         detail = f"it does not answer {HEALTH_ROUTE}" if record.answered else "it is starting"
-        return DeploymentStatus(record.version, record.url, ready=False, detail=detail)
+        return DeploymentStatus(record.version, record.url, ready=False, detail=detail, shadow_url=record.shadow_url)
 
 
 def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:

@@ -30,6 +30,7 @@ class Record:
     restarts: int = 0  # starts after the first, since the deployment was asked for
     failed_at_s: float | None = None
     failure: str = ""
+    shadow_port: int | None = None  # none: started by a version of Serin in which copies had no port of their own
 
     @property
     def name(self) -> str:
@@ -41,7 +42,15 @@ class Record:
 
     @property
     def url(self) -> str | None:
-        return None if self.port is None else f"http://127.0.0.1:{self.port}"
+        return _url(self.port)
+
+    @property
+    def shadow_url(self) -> str | None:
+        return _url(self.shadow_port)
+
+
+def _url(port: int | None) -> str | None:
+    return None if port is None else f"http://127.0.0.1:{port}"
 
 
 class Records:
@@ -88,13 +97,15 @@ class Records:
     def log_file(self, name: str) -> Path:
         return self._directory / f"{name}.log"
 
-    def read_port(self, name: str) -> int | None:
-        """None until the replica has written all of its port, the end of the line included."""
+    def read_ports(self, name: str) -> tuple[int, int] | None:
+        """The port for live requests and that for copies; None until the replica has written both, to the last line's
+        end."""
         try:
-            text = self.port_file(name).read_text(encoding="ascii")
+            lines = self.port_file(name).read_text(encoding="ascii").splitlines(keepends=True)
         except FileNotFoundError:
             return None
-        return int(text) if text.endswith("\n") and text.strip().isdigit() else None
+        ports = [int(line) for line in lines if line.endswith("\n") and line.strip().isdigit()]
+        return (ports[0], ports[1]) if len(ports) == 2 else None
 
     def log_tail(self, record: Record, *, bytes_max: int = 1500) -> str:
         """The end of what this start said; nothing where the log was cleared away."""

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from controller.errors import PermanentError, TransientError
-from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE, TRAFFIC_HEADER, Traffic
+from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
 
 _SOURCE = "deployments"
 # Our token or our rate: nothing that the candidate has done.
@@ -15,14 +15,12 @@ _ABOUT_US = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MA
 
 
 class HttpReplicas:
-    """Implements the port ``Replicas``. Its requests are marked as shadow traffic: no user waits for them."""
+    """Implements the port ``Replicas``."""
 
     def __init__(self, *, timeout_s: float = 30.0, token_file: Path | None = None) -> None:
         """``token_file`` holds the bearer token to show; it is read for each request, so that it may be renewed."""
         self._token_file = token_file
-        self._client = httpx.Client(
-            timeout=timeout_s, trust_env=False, headers={TRAFFIC_HEADER: Traffic.SHADOW.value}, follow_redirects=False
-        )
+        self._client = httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False)
 
     def close(self) -> None:
         self._client.close()

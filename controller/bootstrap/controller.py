@@ -104,8 +104,8 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: S
         *access_flags(home, settings),
     ]
 
-    def announce(model: str, version: str, url: str) -> None:
-        traffic.set_endpoint(model, version, url)
+    def announce(model: str, version: str, url: str, shadow_url: str | None) -> None:
+        traffic.set_endpoint(model, version, url, shadow_url)
         targets.set(model, version, url)
 
     def withdraw(model: str, version: str) -> None:

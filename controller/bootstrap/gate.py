@@ -65,6 +65,6 @@ def _serve(package: Path, directory: Path) -> Iterator[str]:
             if status.failed or time.monotonic() > deadline_s:
                 raise PermanentError(f"the replica could not be started: {status.detail}")
             time.sleep(_POLL_S)
-        yield status.url or ""
+        yield status.shadow_url or ""
     finally:
         end_recorded(directory)

@@ -20,10 +20,8 @@ from serving.contract import (
     PREDICT_ROUTE,
     REQUEST_ID_HEADER,
     ROUTES,
-    SHADOW_HOST_SUFFIX,
     TAGS_HEADER,
     TRACE_RESPONSE_HEADER,
-    TRAFFIC_HEADER,
     Traffic,
 )
 from serving.http.calls import Answer, Caller, Headers
@@ -40,20 +38,17 @@ _JSON: Final = (b"content-type", b"application/json")
 _OwnHeaders = list[tuple[bytes, bytes]]
 
 _REQUEST_ID: Final = REQUEST_ID_HEADER.encode()
-_TRAFFIC: Final = TRAFFIC_HEADER.encode()
 _TRACE_RESPONSE: Final = TRACE_RESPONSE_HEADER.encode()
 _TAGS: Final = TAGS_HEADER.encode()
-_SHADOW_HOST: Final = re.compile(re.escape(SHADOW_HOST_SUFFIX).encode() + rb"(:\d+)?$")
 _USABLE_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-def caller_of(headers: Headers | Mapping[bytes, bytes]) -> Caller:
-    """Request id (the client's or the gateway's if it is usable, else a new one) and kind of traffic."""
+def caller_of(headers: Headers | Mapping[bytes, bytes], traffic: Traffic) -> Caller:
+    """Request id (the client's or the gateway's if it is usable, else a new one), kind of traffic, and tags."""
     values = headers if isinstance(headers, dict) else dict(headers)
     given = values.get(_REQUEST_ID, b"")
     request_id = given.decode() if _USABLE_ID.fullmatch(given) else str(uuid.uuid4())
-    shadow = values.get(_TRAFFIC) == Traffic.SHADOW.encode() or _SHADOW_HOST.search(values.get(b"host", b""))
-    return Caller(request_id, Traffic.SHADOW if shadow else Traffic.LIVE, values.get(_TAGS, b""))
+    return Caller(request_id, traffic, values.get(_TAGS, b""))
 
 
 @dataclass(slots=True)
@@ -107,8 +102,12 @@ class Edge:
         door: Door | None = None,
         log: AccessLog | None = None,
         tracing: "Tracing | None" = None,
+        *,
+        shadow_port: int | None = None,
     ) -> None:
+        """What comes in by ``shadow_port`` is shadow traffic, whatever it says of itself; all else is live."""
         self._app = app
+        self._shadow_port = shadow_port
         self._marks: tuple[tuple[bytes, bytes], ...] = ((MODEL_VERSION_HEADER.encode(), version.encode()),)
         self.draining = False
         self._predict = predict
@@ -128,7 +127,8 @@ class Edge:
             return
         started_s = time.perf_counter()
         headers = dict(scope["headers"])
-        caller = caller_of(headers)
+        shadow = self._shadow_port is not None and scope["server"][1] == self._shadow_port
+        caller = caller_of(headers, Traffic.SHADOW if shadow else Traffic.LIVE)
         stay = _Stay(caller, [(_REQUEST_ID, caller.request_id.encode()), *self._marks])
         trace = None
         if self._tracing is not None and scope["path"] == PREDICT_ROUTE:

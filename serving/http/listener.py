@@ -9,6 +9,7 @@ import ctypes
 import socket
 import struct
 import sys
+from dataclasses import dataclass
 from typing import Final
 
 _BACKLOG: Final = 1024
@@ -21,6 +22,31 @@ _NO_NEW: Final = (
     (0x06, 0, 0, 0),  # then nothing of the packet
     (0x06, 0, 0, 0xFFFFFFFF),  # else all of it
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """What a replica listens on. Whatever comes in at ``shadow`` is shadow traffic, all else is live."""
+
+    live: socket.socket
+    shadow: socket.socket | None = None
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [self.live] if self.shadow is None else [self.live, self.shadow]
+
+    @property
+    def ports(self) -> list[int]:
+        """The live port, and the shadow port if there is one."""
+        return [int(listener.getsockname()[1]) for listener in self.sockets]
+
+    @property
+    def shadow_port(self) -> int | None:
+        return None if self.shadow is None else self.ports[1]
+
+    def close(self) -> None:
+        for listener in self.sockets:
+            listener.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

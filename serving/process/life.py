@@ -33,7 +33,7 @@ from serving.app import ReplicaServer, build
 from serving.http.calls import Identity
 from serving.http.connections import GuardedProtocol, close_late
 from serving.http.front import Front
-from serving.http.listener import begin_no_more
+from serving.http.listener import Listeners, begin_no_more
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
 from serving.package.artifact import EXIT_REFUSED, Manifest
@@ -59,9 +59,9 @@ _KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is 
 class Supervisor:
     """Single-threaded on purpose: it forks, also later when it replaces a worker."""
 
-    def __init__(self, server: ReplicaServer, listener: socket.socket) -> None:
+    def __init__(self, server: ReplicaServer, listeners: Listeners) -> None:
         self._server = server
-        self._listener = listener
+        self._listeners = listeners
         self._deaths_s: deque[float] = deque(maxlen=_WORKER_DEATHS_MAX)
         self._stop_read, self._stop_write = os.pipe()
         self._controls: list[socket.socket] = []  # one for each HTTP process
@@ -77,7 +77,7 @@ class Supervisor:
             signal.signal(number, lambda *_: os.write(self._stop_write, b"s"))
         settings = self._server.settings
         apis = [self._start_api(number) for number in range(settings.api_processes)]
-        self._listener.close()
+        self._listeners.close()
         workers = [self._start_worker(number) for number in range(settings.workers)]
         try:
             return self._watch(apis, workers)
@@ -166,7 +166,7 @@ class Supervisor:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
         place = Place(number, os.getppid(), self._counts, self._life, control)
-        serve_http(self._server, self._listener, place, ApiMetrics(self._tallies, number))
+        serve_http(self._server, self._listeners, place, ApiMetrics(self._tallies, number))
 
     def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
         for open_end in (*self._controls, *(api_end for api_end, _ in pairs)):
@@ -195,13 +195,13 @@ class _Http(uvicorn.Server):
         yield
 
 
-def serve_http(server: ReplicaServer, listener: socket.socket, place: Place, metrics: ApiMetrics) -> None:
+def serve_http(server: ReplicaServer, listeners: Listeners, place: Place, metrics: ApiMetrics) -> None:
     """An HTTP process: serves until the control socket's other end is closed, then drains."""
     settings, identity = server.settings, server.identity
     capture = Capture(settings.capture, metrics)
     log = _access_log(settings, metrics)
     tracing = _tracing(settings.tracing, identity)
-    front, edge = build(server, capture, metrics, place, log, tracing)
+    front, edge = build(server, capture, metrics, place, log, tracing, listeners.shadow_port)
     protocol = functools.partial(GuardedProtocol, header_bytes_max=settings.limits.header_bytes_max)
     config = uvicorn.Config(
         edge,
@@ -222,7 +222,8 @@ def serve_http(server: ReplicaServer, listener: socket.socket, place: Place, met
             await _follow(place.control, front)
             edge.drain()
             await _until_quiet(http, settings.quiet_s)
-            begin_no_more(listener)
+            for listener in listeners.sockets:
+                begin_no_more(listener)
             await asyncio.sleep(_LAST_CONNECTIONS_S)
         finally:
             http.should_exit = True
@@ -233,7 +234,7 @@ def serve_http(server: ReplicaServer, listener: socket.socket, place: Place, met
         capture.start()
         if log is not None:
             log.start()
-        await http.serve(sockets=[listener])
+        await http.serve(sockets=listeners.sockets)
         late.cancel()
         ending = None if tracing is None else tracing.stop()
         await asyncio.to_thread(capture.stop, _FLUSH_S)
@@ -290,10 +291,10 @@ async def _follow(control: socket.socket, front: Front) -> None:
         loop.remove_reader(control)
 
 
-def run(settings: Settings, manifest: Manifest, fingerprint: str, listener: socket.socket) -> int:
-    """Serve one verified version on a listening socket; returns the exit status."""
+def run(settings: Settings, manifest: Manifest, fingerprint: str, listeners: Listeners) -> int:
+    """Serve one verified version; returns the exit status."""
     library = logging.getLogger("litserve")  # writes to standard output by a handler of its own unless told not to
     library.handlers.clear()
     library.propagate = True
     library.setLevel(logging.WARNING)
-    return Supervisor(ReplicaServer(settings, manifest, fingerprint), listener).run()
+    return Supervisor(ReplicaServer(settings, manifest, fingerprint), listeners).run()

@@ -41,7 +41,8 @@ class DeploymentsContract:
         first = deployments.ensure(spec("6"))
         assert (first.ready, first.failed) == (False, False)
         ready = settled(deployments, spec("6"), lambda status: status.ready)
-        assert ready.url is not None
+        assert None not in (ready.url, ready.shadow_url)
+        assert ready.url != ready.shadow_url
         assert ready.version == "6"
 
     def test_ensuring_again_starts_nothing_new(self, deployments: Deployments) -> None:
@@ -55,7 +56,7 @@ class DeploymentsContract:
         seven = settled(deployments, spec("7"), lambda status: status.ready)
         settled(deployments, spec("7", model="topic"), lambda status: status.ready)
         assert deployments.status("intent") == {"6": six, "7": seven}
-        assert six.url != seven.url
+        assert len({six.url, six.shadow_url, seven.url, seven.shadow_url}) == 4
 
     def test_a_model_without_deployments_has_none(self, deployments: Deployments) -> None:
         """Nothing deployed is an empty answer, not an error."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from controller.adapters.envoy import EnvoyTraffic
 from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.loopback import free_port
 
@@ -28,10 +29,12 @@ def eventually(condition: Callable[[], object], *, within_s: float = 10.0, what:
 
 @dataclass
 class Upstream:
-    """A replica's stand-in: answers with its version, and remembers the headers and paths of its requests."""
+    """A replica's stand-in: answers with its version, and remembers the headers and paths of its requests, and as
+    ``:traffic`` the port that each came in by."""
 
     version: str
     url: str = ""
+    shadow_url: str = ""
     requests: list[dict[str, str]] = field(default_factory=list)
     hold: threading.Event | None = None  # answers wait for it
     status: int = 200
@@ -40,6 +43,14 @@ class Upstream:
     @property
     def ids(self) -> list[str]:
         return [request["x-request-id"] for request in self.requests]
+
+    def got(self, traffic: str) -> list[dict[str, str]]:
+        """Its ``live`` requests, or the ``shadow`` ones."""
+        return [request for request in self.requests if request[":traffic"] == traffic]
+
+    def announce(self, traffic: EnvoyTraffic, version: str | None = None, model: str = "intent") -> None:
+        """Tell the gateway where it is, both of its ports."""
+        traffic.set_endpoint(model, version or self.version, self.url, self.shadow_url)
 
 
 class _QuietServer(ThreadingHTTPServer):
@@ -53,9 +64,14 @@ class _QuietServer(ThreadingHTTPServer):
 
 @contextmanager
 def upstream(version: str) -> Iterator[Upstream]:
-    """A stand-in that listens on a free port."""
+    """A stand-in that listens on two free ports."""
     state = Upstream(version)
+    with _serving(state, "live") as state.url, _serving(state, "shadow") as state.shadow_url:
+        yield state
 
+
+@contextmanager
+def _serving(state: Upstream, traffic: str) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # one segment per answer: two would wait for each other's acknowledgement (40 ms)
@@ -70,10 +86,11 @@ def upstream(version: str) -> Iterator[Upstream]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
-            state.requests.append({":path": self.path, **{key.lower(): value for key, value in self.headers.items()}})
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            state.requests.append({":path": self.path, ":traffic": traffic, **headers})
             if state.hold is not None:
                 state.hold.wait(10)
-            body = json.dumps({"version": version}).encode()
+            body = json.dumps({"version": state.version}).encode()
             self.send_response(state.status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -83,11 +100,10 @@ def upstream(version: str) -> Iterator[Upstream]:
             """Quiet."""
 
     server = _QuietServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield state
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

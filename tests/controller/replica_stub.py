@@ -1,4 +1,4 @@
-"""A program with the manners of ``python -m serving``: takes a free port, writes it to a file, answers /health.
+"""A program with the manners of ``python -m serving``: takes two free ports, writes them to a file, answers /health.
 
 ``--behaviour`` makes it misbehave: ``broken`` dies at its start, ``silent`` never answers, ``stubborn`` ignores
 SIGTERM, ``parent`` leaves a worker behind in its process group when it ends.
@@ -33,12 +33,12 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if arguments.behaviour == "parent":
         subprocess.Popen([sys.executable, "-c", "import signal; print('worker', flush=True); signal.pause()"])
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server, copies = HTTPServer(("127.0.0.1", 0), Handler), HTTPServer(("127.0.0.1", 0), Handler)
     print("serving", flush=True)
     if arguments.behaviour == "silent":
         signal.pause()
     temporary = arguments.port_file.with_suffix(".new")
-    temporary.write_text(f"{server.server_address[1]}\n")
+    temporary.write_text(f"{server.server_address[1]}\n{copies.server_address[1]}\n")
     temporary.replace(arguments.port_file)
     server.serve_forever(poll_interval=0.02)
 

@@ -53,7 +53,7 @@ def home(tmp_path: Path, running: dict[str, int]) -> Path:
     write_bootstrap(tmp_path, free_port(), free_port())
     traffic = EnvoyTraffic(tmp_path)
     for version in "67":
-        traffic.set_endpoint("intent", version, f"http://127.0.0.1:{running[version]}")
+        traffic.set_endpoint("intent", version, f"http://127.0.0.1:{running[version]}", "http://127.0.0.1:1")
     write_routes(tmp_path, EMPTY_DOCUMENT.with_table(CANARY, RouteOptions(sticky_header="x-user", timeout_s=7.5)))
     return tmp_path
 
@@ -220,7 +220,7 @@ class TestWithoutEnvoy:
         EnvoyTraffic(home).write(CANARY.next(weights_pct={"6": 100.0}))
         with pytest.raises(PermanentError, match="version 7 of intent still gets traffic"):
             EnvoyTraffic(home).drop_endpoint("intent", "7")
-        assert set(read_clusters(home)) == {"intent-v6", "intent-v7"}
+        assert set(read_clusters(home)) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
 
     def test_asking_whether_a_generation_is_live_is_transient(self, home: Path) -> None:
         """No answer is neither yes nor no."""
@@ -246,7 +246,34 @@ class TestWithoutEnvoy:
         """Writing the bootstrap file again, for other ports, forgets nothing."""
         write_bootstrap(home, free_port(), free_port())
         assert stored(home) == CANARY
-        assert set(read_clusters(home)) == {"intent-v6", "intent-v7"}
+        assert set(read_clusters(home)) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
+
+    def test_a_restart_writes_the_routes_of_an_earlier_version_anew(self, home: Path) -> None:
+        """Copies went to the live port then, under a header that told: no replica believes that any more."""
+        file = home / ROUTES_FILE
+        document = json.loads(file.read_text())
+        (route,) = document["resources"][0]["virtual_hosts"][0]["routes"]
+        for share in route["route"]["weighted_clusters"]["clusters"]:
+            copy_to = share["request_headers_to_add"][0]["header"]
+            copy_to["value"] = copy_to["value"].removesuffix("-shadow")
+        file.write_text(json.dumps(document))
+        write_bootstrap(home, free_port(), free_port())
+        assert stored(home) == CANARY
+        assert read_routes(home).options("intent") == RouteOptions(sticky_header="x-user", timeout_s=7.5)
+        (route,) = json.loads(file.read_text())["resources"][0]["virtual_hosts"][0]["routes"]
+        shares = route["route"]["weighted_clusters"]["clusters"]
+        copied_to = {share["name"]: share["request_headers_to_add"][0]["header"]["value"] for share in shares}
+        assert copied_to == {"intent-v6": "intent-v7-shadow", "intent-v7": "intent-v6-shadow"}
+
+    def test_no_copies_go_where_they_have_no_port(self, home: Path) -> None:
+        """At a live port they would count as live: what an earlier version started serves on, and takes no copies."""
+        traffic = EnvoyTraffic(home)
+        traffic.write(CANARY.next(weights_pct={"6": 100.0}, mirror=None))
+        table = stored(home)
+        traffic.set_endpoint("intent", "7", "http://127.0.0.1:1")
+        with pytest.raises(TransientError, match=r"version 7 of intent has no port for copies.*start it again"):
+            traffic.write(table.next(mirror=Mirror("7", 100.0)))
+        assert stored(home) == table
 
     def test_a_damaged_endpoint_file_is_named_and_left(self, home: Path) -> None:
         """As with the routes: nobody guesses where replicas are."""

@@ -43,14 +43,19 @@ class World:
             seen.clear()
 
 
+def nowhere() -> tuple[str, str]:
+    """Addresses at which nobody answers: for live requests, and for copies."""
+    return f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with ExitStack() as stack:
         v6, v7 = (stack.enter_context(upstream(version)) for version in "67")
         envoy = stack.enter_context(running_envoy(tmp_path))
         traffic = EnvoyTraffic(tmp_path)
-        traffic.set_endpoint("intent", "6", v6.url)
-        traffic.set_endpoint("intent", "7", v7.url)
+        v6.announce(traffic)
+        v7.announce(traffic)
         yield World(envoy, v6, v7, traffic)
 
 
@@ -67,7 +72,7 @@ class TestEnvoyTraffic(TrafficContract):
         with running_envoy(tmp_path):
             traffic = EnvoyTraffic(tmp_path)
             for model, version in (("intent", "6"), ("intent", "7"), ("topic", "1")):
-                traffic.set_endpoint(model, version, f"http://127.0.0.1:{free_port()}")
+                traffic.set_endpoint(model, version, *nowhere())
             yield traffic
 
 
@@ -108,14 +113,15 @@ class TestWeights:
 
 @pytest.mark.integration
 class TestMirror:
-    def test_a_copy_carries_the_same_request_id_and_says_what_it_is(self, world: World) -> None:
-        """Both versions see one request under one id, so their answers pair up; only the copy is marked as shadow."""
+    def test_a_copy_carries_the_same_request_id_and_goes_to_a_port_of_its_own(self, world: World) -> None:
+        """Both versions see one request under one id, so their answers pair up; the port tells which is the copy."""
         world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
         assert Counter(world.envoy.ask(50)) == {"6": 50}
         eventually(lambda: set(world.v7.ids) >= set(world.v6.ids), what="a copy of each request")
         assert all(count == 1 for count in Counter(world.v7.ids).values())
-        assert {request["x-serin-traffic"] for request in world.v7.requests} == {"shadow"}
-        assert not any("x-serin-traffic" in request for request in world.v6.requests)
+        assert world.v7.got("shadow") == world.v7.requests
+        assert world.v6.got("live") == world.v6.requests
+        assert {request["host"] for request in world.v7.requests} == {world.envoy.url.removeprefix("http://")}
         assert {request[":path"] for request in world.v7.requests} == {"/predict"}
 
     def test_a_percentage_is_mirrored(self, world: World) -> None:
@@ -133,7 +139,7 @@ class TestMirror:
 
     def test_a_dead_mirror_costs_nothing(self, world: World) -> None:
         """Copies to a closed port are dropped; the users' requests are answered."""
-        world.traffic.set_endpoint("intent", "7", f"http://127.0.0.1:{free_port()}")
+        world.traffic.set_endpoint("intent", "7", *nowhere())
         world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
         assert Counter(world.envoy.ask(50)) == {"6": 50}
 
@@ -141,8 +147,8 @@ class TestMirror:
         """Whether a request is copied does not depend on who serves it: both draws look independent."""
         world.route(replace(STABLE, weights_pct={"6": 50.0, "7": 50.0}, mirror=Mirror("7", 50.0)))
         world.envoy.ask(400)
-        shadow = {request["x-request-id"] for request in world.v7.requests if "x-serin-traffic" in request}
-        served_by_6 = {request["x-request-id"] for request in world.v6.requests if "x-serin-traffic" not in request}
+        shadow = {request["x-request-id"] for request in world.v7.got("shadow")}
+        served_by_6 = {request["x-request-id"] for request in world.v6.got("live")}
         assert 0.35 < len(shadow & served_by_6) / len(served_by_6) < 0.65
 
     def test_copies_go_both_ways(self, world: World) -> None:
@@ -151,14 +157,14 @@ class TestMirror:
         world.envoy.ask(200)
         eventually(lambda: len(world.v6.ids) == len(world.v7.ids) == 200, what="each request at both versions")
         assert set(world.v6.ids) == set(world.v7.ids)
-        live = [sum("x-serin-traffic" not in request for request in v.requests) for v in (world.v6, world.v7)]
+        live = [len(version.got("live")) for version in (world.v6, world.v7)]
         assert sum(live) == 200
         assert 30 <= live[1] <= 90
 
     def test_a_client_cannot_choose_who_gets_a_copy(self, world: World) -> None:
         """The header by which Envoy hands the copy on is its own: what a client sends in it changes nothing."""
         world.route(replace(STABLE, weights_pct={"7": 100.0}, mirror=Mirror("7", 100.0)))
-        world.envoy.ask(20, headers={"x-serin-copy-to": "intent-v6"})
+        world.envoy.ask(20, headers={"x-serin-copy-to": "intent-v6-shadow"})
         assert len(world.v7.requests) == 20
         assert not world.v6.requests
 
@@ -174,12 +180,6 @@ class TestHeaders:
         made = world.envoy.post()
         assert made.headers["x-request-id"] == world.v6.ids[2]
         assert len(made.headers["x-request-id"]) == 36
-
-    def test_a_client_cannot_pass_for_shadow_traffic(self, world: World) -> None:
-        """A header that would take a request out of the live figures is removed at the gateway."""
-        world.route(STABLE)
-        assert world.envoy.post(headers={"X-Serin-Traffic": "shadow"}).status_code == 200
-        assert "x-serin-traffic" not in world.v6.requests[0]
 
     def test_a_client_cannot_change_timeouts_or_retries(self, world: World) -> None:
         """Envoy's own request headers are for internal callers, and nobody is one."""
@@ -249,7 +249,7 @@ class TestEndpoints:
         world.route(STABLE.next())
         world.traffic.drop_endpoint("intent", "7")
         world.traffic.drop_endpoint("intent", "7")
-        assert set(read_clusters(world.envoy.directory)) == {"intent-v6"}
+        assert set(read_clusters(world.envoy.directory)) == {"intent-v6", "intent-v6-shadow"}
         with pytest.raises(PermanentError, match="version 7 of intent has no endpoint"):
             world.traffic.write(STABLE.next().next(weights_pct={"7": 100.0}))
 
@@ -273,7 +273,7 @@ class TestEndpoints:
         """The same version at another port: no write of the table is needed."""
         world.route(STABLE)
         with upstream("6 again") as again:
-            world.traffic.set_endpoint("intent", "6", again.url)
+            again.announce(world.traffic, "6")
             eventually(lambda: world.envoy.ask(1) == ["6 again"], what="the new address to be used")
 
     def test_an_endpoint_that_envoy_may_still_use_stays(self, world: World) -> None:

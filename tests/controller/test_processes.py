@@ -47,7 +47,7 @@ class World:
 
     directory: Path
     clock: FakeClock = field(default_factory=FakeClock)
-    announced: list[tuple[str, str, str]] = field(default_factory=list)
+    announced: list[tuple[str, str, str, str | None]] = field(default_factory=list)
     withdrawn: list[tuple[str, str]] = field(default_factory=list)
     in_use: set[str] = field(default_factory=set)
     patience: Patience = PATIENCE
@@ -104,7 +104,7 @@ class TestReadiness:
         status = world.ready(deployments)
         deployments.ensure(spec("6"))
         deployments.status("intent")
-        assert world.announced == [("intent", "6", status.url)]
+        assert world.announced == [("intent", "6", status.url, status.shadow_url)]
         assert status.url is not None
         assert get(f"{status.url}/health", timeout_s=5)[0] == 200
 
@@ -172,7 +172,7 @@ class TestDeath:
         world.clock.at_s += 10
         again = world.ready(deployments)
         assert again.url != first.url
-        assert [url for _, _, url in world.announced] == [first.url, again.url]
+        assert [url for _, _, url, _ in world.announced] == [first.url, again.url]
 
     def test_pauses_double_and_then_it_has_failed(self, world: World) -> None:
         """Two restarts are allowed here: after 10 s, after 20 s, then it stays down and says what it said last."""
@@ -241,7 +241,7 @@ class TestControllerRestart:
         after = world.controller()
         assert world.ready(after) == status
         assert world.pid() == pid
-        assert world.announced == [("intent", "6", status.url)] * 2
+        assert world.announced == [("intent", "6", status.url, status.shadow_url)] * 2
 
     def test_a_death_while_nobody_watched_is_seen(self, world: World) -> None:
         """The record alone does not make a process alive."""
@@ -267,6 +267,19 @@ class TestControllerRestart:
         deployments.remove("intent", "6")
         assert gone(deployments, "intent", "6")
         assert _runs(stranger["pid"])
+
+    def test_what_an_earlier_version_started_serves_on(self, world: World) -> None:
+        """Its copies have no port of their own: users are served all the same, and the gateway is told that copies have
+        nowhere to go."""
+        before = world.controller()
+        status = world.ready(before)
+        path = world.directory / "intent-v6.json"
+        record = json.loads(path.read_text())
+        del record["shadow_port"]
+        path.write_text(json.dumps(record))
+        again = world.ready(world.controller())
+        assert (again.url, again.shadow_url) == (status.url, None)
+        assert world.announced[-1] == ("intent", "6", status.url, None)
 
     def test_a_removal_that_was_begun_is_seen_through(self, world: World) -> None:
         """The next controller goes on where the last one was killed."""
@@ -311,7 +324,8 @@ class TestRemoval:
         assert gone(deployments, "intent", "parent")
         assert not any(map(_runs, members))
         assert status.url is not None
-        assert not accepts_connections("127.0.0.1", int(status.url.rpartition(":")[2]), timeout_s=1)
+        for url in (status.url, status.shadow_url or ""):
+            assert not accepts_connections("127.0.0.1", int(url.rpartition(":")[2]), timeout_s=1)
         assert [path.name for path in world.directory.iterdir()] == ["intent-vparent.log"]
 
     def test_a_drain_is_waited_for_and_not_for_ever(self, world: World) -> None:
@@ -366,7 +380,7 @@ def test_the_serving_command_says_all_that_a_replica_needs(tmp_path: Path) -> No
     command = serving_command(deployment, tmp_path / "port", ["--capture-url", "http://127.0.0.1:9"])
     assert command[:3] == [sys.executable, "-m", "serving"]
     assert " ".join(command[3:]) == (
-        f"--artifact {tmp_path} --model intent --version 7 --port 0 --port-file {tmp_path}/port "
+        f"--artifact {tmp_path} --model intent --version 7 --port 0 --shadow-port 0 --port-file {tmp_path}/port "
         "--objective-ms 120 --objective-ms 250.5 --capture-url http://127.0.0.1:9"
     )
 

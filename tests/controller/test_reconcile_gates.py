@@ -164,7 +164,7 @@ def test_what_the_suites_were_judged_by_is_recorded_once_with_their_verdicts(tmp
 def test_an_answer_that_is_no_number_holds_the_release_and_names_the_case(tmp_path):
     """NaN is no probability and no pass (kayenta 426); the evidence keeps that there was none."""
     world = World(tmp_path, policy=with_suite(tmp_path)).given().given_candidate("v7", GOOD)
-    url = "http://intent-v7.test"
+    url = "http://intent-v7-shadow.test"
     sound = world.replicas.running[url]
 
     def broken(text):

@@ -168,8 +168,8 @@ def test_a_package_that_differs_from_its_manifest_is_rejected_by_the_name_of_the
 
 def test_a_replica_that_runs_something_else_than_was_registered_is_rejected(world):
     world.given(candidate=GOOD)
-    running = world.replicas.running["http://intent-v7.test"]
-    world.replicas.running["http://intent-v7.test"] = replace(running, fingerprint="0" * 64)
+    running = world.replicas.running["http://intent-v7-shadow.test"]
+    world.replicas.running["http://intent-v7-shadow.test"] = replace(running, fingerprint="0" * 64)
     world.when_settled()
     assert (world.release.phase, world.release.blamed) == (Phase.REJECTED, ("preflight.identity",))
 
@@ -177,9 +177,9 @@ def test_a_replica_that_runs_something_else_than_was_registered_is_rejected(worl
 def test_other_token_ids_from_identical_files_are_found_on_the_running_candidate(world):
     """Identical weights, upgraded library, silently other token ids (mteb 5377)."""
     world.given(candidate=GOOD)
-    running = world.replicas.running["http://intent-v7.test"]
+    running = world.replicas.running["http://intent-v7-shadow.test"]
     other = FakeReplica(running.fingerprint, lambda _: (1, 2, 3), running.predict)
-    world.replicas.running["http://intent-v7.test"] = other
+    world.replicas.running["http://intent-v7-shadow.test"] = other
     world.when_settled()
     assert (world.release.phase, world.release.blamed) == (Phase.REJECTED, ("preflight.tokens",))
 
@@ -309,7 +309,7 @@ def test_suites_that_no_replica_answers_hold_the_release_in_time(tmp_path):
 
     def fail(point):
         if point == "before replicas.probabilities":
-            raise TransientError("deployments", "http://intent-v7.test did not answer")
+            raise TransientError("deployments", "http://intent-v7-shadow.test did not answer")
 
     world.interrupt = fail
     world.when_settled()

@@ -118,7 +118,7 @@ class World:
         number = version.removeprefix("v")
         fingerprint = self.registry.publish(MODEL, number)
         self.service.behaviours[number] = behaviour
-        url = f"http://{MODEL}-{version}.test"
+        url = f"http://{MODEL}-{version}-shadow.test"  # nothing of ours is asked where users are served
         self.replicas.running[url] = FakeReplica(fingerprint, golden_tokens, _model(behaviour))
 
     # --- when ----------------------------------------------------------------------------------------------------

@@ -41,7 +41,9 @@ class MemoryDeployments:
     def kill(self, model: str, version: str, detail: str = "killed by the test") -> None:
         """The version dies and stays dead."""
         status = self._statuses[(model, version)]
-        self._statuses[(model, version)] = replace(status, url=None, ready=False, failed=True, detail=detail)
+        self._statuses[(model, version)] = replace(
+            status, url=None, shadow_url=None, ready=False, failed=True, detail=detail
+        )
 
     def _looked_at(self, key: tuple[str, str]) -> DeploymentStatus:
         model, version = key
@@ -52,7 +54,11 @@ class MemoryDeployments:
             status = replace(status, failed=True, detail=self.broken[version])
         else:
             status = DeploymentStatus(
-                version, f"http://{model}-v{version}.test", ready=True, restarts=self.restarts.get(version, 0)
+                version,
+                f"http://{model}-v{version}.test",
+                ready=True,
+                restarts=self.restarts.get(version, 0),
+                shadow_url=f"http://{model}-v{version}-shadow.test",
             )
         self._statuses[key] = status
         return status

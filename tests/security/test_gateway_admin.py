@@ -31,7 +31,7 @@ def envoy(tmp_path: Path) -> Iterator[RunningEnvoy]:
         v6 = stack.enter_context(upstream("6"))
         envoy = stack.enter_context(running_envoy(tmp_path))
         traffic = EnvoyTraffic(tmp_path)
-        traffic.set_endpoint("intent", "6", v6.url)
+        v6.announce(traffic)
         traffic.write(TrafficTable("intent", {"6": 100.0}, generation=1))
         assert confirmed(traffic, "intent", 1)
         eventually(lambda: envoy.post().status_code == 200, what="the gateway to serve")

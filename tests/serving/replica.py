@@ -38,9 +38,10 @@ def until(condition: Callable[[], object], what: str, *, within_s: float = 15.0)
 
 @dataclass(frozen=True)
 class Replica:
-    """A running replica: where it answers, and its processes."""
+    """A running replica: where it answers users and copies, and its processes."""
 
     url: str
+    shadow_url: str
     process: subprocess.Popen[str]
     log: Path
 
@@ -89,13 +90,14 @@ def replica(
         with log.open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, "--artifact", str(artifact), "--model", model, "--version", version,
-                 "--port", "0", "--port-file", str(port_file), *flags],
+                 "--port", "0", "--shadow-port", "0", "--port-file", str(port_file), *flags],
                 cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             )  # fmt: skip
         try:
             until(lambda: port_file.exists() or process.poll() is not None, "the replica listens", within_s=START_S)
             assert process.poll() is None, log.read_text()
-            running = Replica(f"http://127.0.0.1:{port_file.read_text().strip()}", process, log)
+            live, shadow = (f"http://127.0.0.1:{port}" for port in port_file.read_text().split())
+            running = Replica(live, shadow, process, log)
             until(lambda: running.is_healthy() or process.poll() is not None, "it is healthy", within_s=START_S)
             assert process.poll() is None, log.read_text()
             yield running

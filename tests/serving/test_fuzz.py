@@ -103,7 +103,7 @@ headers = st.dictionaries(
             name not in ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te")
         )
     )
-    | st.sampled_from(["x-request-id", "traceparent", "x-serin-traffic", "x-forwarded-for", "authorization", "accept"]),
+    | st.sampled_from(["x-request-id", "traceparent", "x-forwarded-for", "authorization", "accept"]),
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60),
     max_size=6,
 )

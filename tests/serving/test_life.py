@@ -267,9 +267,9 @@ def test_sampled_predictions_reach_the_controller(built_package: Path, receiver:
             trust_env=False,
         )
         httpx.post(
-            running.url + PREDICT_ROUTE,
+            running.shadow_url + PREDICT_ROUTE,
             json={"texts": ["refund", "where is my order"]},
-            headers={REQUEST_ID_HEADER: "many", "host": "intent-shadow"},
+            headers={REQUEST_ID_HEADER: "many"},
             trust_env=False,
         )
         until(lambda: running.total(CAPTURED_METRIC) == 3, "three predictions are delivered")

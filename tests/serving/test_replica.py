@@ -31,7 +31,6 @@ from serving.contract import (
     TOKENIZE_ROUTE,
     TOKENIZER_LABEL,
     TOKENS_METRIC,
-    TRAFFIC_HEADER,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
     VERSION_LABEL,
@@ -163,10 +162,10 @@ def test_counts_are_exact_under_concurrency(running: Replica) -> None:
     def send(case: tuple[str, int]) -> int:
         traffic, code = case
         bodies = {200: b'{"texts": ["refund", "where is zzz"]}', 422: b"{}", 400: b"{"}
-        headers = {"host": "intent-shadow"} if traffic == "shadow" else {}
-        return pooled.post(PREDICT_ROUTE, content=bodies[code], headers=headers).status_code
+        url = running.shadow_url if traffic == "shadow" else running.url
+        return pooled.post(url + PREDICT_ROUTE, content=bodies[code]).status_code
 
-    with httpx.Client(base_url=running.url, trust_env=False, timeout=20) as pooled, ThreadPoolExecutor(16) as pool:
+    with httpx.Client(trust_env=False, timeout=20) as pooled, ThreadPoolExecutor(16) as pool:
         assert list(pool.map(send, sent)) == [code for _, code in sent]
     after = running.samples()
 
@@ -187,9 +186,9 @@ def test_counts_are_exact_under_concurrency(running: Replica) -> None:
     assert grown(f"{BATCH_SIZE_METRIC}_sum") == 2 * 250
 
 
-def test_the_traffic_header_marks_shadow_requests(running: Replica, client: httpx.Client) -> None:
+def test_the_port_marks_shadow_requests(running: Replica, client: httpx.Client) -> None:
     before = running.total(REQUESTS_METRIC, traffic="shadow")
-    client.post(PREDICT_ROUTE, json={"text": "refund"}, headers={TRAFFIC_HEADER: "shadow"})
+    client.post(running.shadow_url + PREDICT_ROUTE, json={"text": "refund"})
     assert running.total(REQUESTS_METRIC, traffic="shadow") == before + 1
 
 
