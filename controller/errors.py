@@ -20,6 +20,17 @@ class PermanentError(SerinError):
     """Asking again will not help: this release stops, and the message says what a person can do."""
 
 
+class RefusedRequestError(PermanentError):
+    """A replica does not take what we asked it: about us, and nothing that its version has done.
+
+    ``place`` is that of the text that is to blame, among those it was asked, where the answer says so.
+    """
+
+    def __init__(self, message: str, *, place: int | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class ConflictError(SerinError):
     """Somebody else changed what was about to be written; read again and decide again."""
 

@@ -25,9 +25,10 @@ from gates.suite_evidence import SuiteEvidence
 from serving.text.jsonlines import Unreadable, lines, loads_marked, read_bounded, whole
 
 SCHEMA: Final = "serin.evidence/v2"
-SUITES_SCHEMA: Final = "serin.evidence.suites/v1"
+SUITES_SCHEMA: Final = "serin.evidence.suites/v2"
 READABLE: Final = ("serin.evidence/v1", SCHEMA)
 """Of looks. The first version knows fewer fields; all that came later may be left out."""
+SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
 STDIN: Final = Path("-")
 BYTES_MAX: Final = 2**30
 """Of a file: what is read from it takes some times its size in memory."""
@@ -151,7 +152,7 @@ class _Kind:
 
 _KINDS: Final = (
     _Kind(RecordedLook, "look", SCHEMA, READABLE),
-    _Kind(RecordedSuites, "suites", SUITES_SCHEMA, (SUITES_SCHEMA,)),
+    _Kind(RecordedSuites, "suites", SUITES_SCHEMA, SUITES_READABLE),
 )
 
 

@@ -6,24 +6,25 @@ The same runner and the same gates judge here as in a release; nothing else of S
 import html
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from pydantic_core import to_json
 
 from controller.errors import PermanentError, TransientError, UsageError
+from controller.questions import Answers, Asks, ask, ask_candidate, hold_against
 from controller.report.words import SYMBOLS, exact, figure, is_signed, listed
 from gates.offline.suite import SuiteResult, judge_suite
+from gates.offline.suite_cases import distinct
 from gates.outcome import Outcome, combine
 from gates.policy import GatePolicy
 from gates.verdict import Stage, Verdict
-from serving.package.artifact import ArtifactError
+from serving.package.artifact import ArtifactError, Manifest, read_manifest
 from suites.cases import Case, SuiteError, cases_of, load
-from suites.runner import run
 
 SCHEMA: Final = "serin.gate/v1"
 MODEL_GATE: Final = "model"
@@ -34,12 +35,6 @@ Obtain = Callable[[str], Path]
 """The verified package of a model address (``models:/intent/7``)."""
 Serve = Callable[[Path], AbstractContextManager[str]]
 """A replica of the package, ready, as its address; ended with the context."""
-
-
-class Asks(Protocol):
-    """The part of the port ``Replicas`` that is needed here."""
-
-    def probabilities(self, url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +119,9 @@ def run_gate(question: Question, world: World) -> GateResult:
     """
     try:
         cases = _cases(question.suites)
-        results = _ask(question.model, cases, world)
+        found = _ask(question.model, cases, world)
         baseline = _ask_baseline(question.baseline, cases, world) if question.baseline is not None else None
+        hold_against(cases, found.results, *([baseline] if baseline is not None else []))
     except SuiteError as error:
         raise UsageError(str(error)) from error
     except ArtifactError as error:
@@ -138,9 +134,9 @@ def run_gate(question: Question, world: World) -> GateResult:
         model=question.model,
         baseline=question.baseline,
         suites=tuple(path.name for path in question.suites),
-        verdicts=judge_suite(results, baseline, question.policy),
-        slices=_slices(results),
-        wrong=_wrong(results),
+        verdicts=judge_suite(found.results, baseline, question.policy, reading=found.reading),
+        slices=_slices(distinct(found.results)),
+        wrong=_wrong(distinct(found.results)),
     )
 
 
@@ -150,18 +146,31 @@ def _cases(suites: Sequence[Path]) -> tuple[Case, ...]:
     return cases_of([load(path) for path in suites])
 
 
-def _ask(model: str, cases: Sequence[Case], world: World) -> tuple[SuiteResult, ...]:
-    package = Path(model) if Path(model).is_dir() else world.obtain(model)
+def _ask(model: str, cases: Sequence[Case], world: World) -> Answers:
+    package = _package(model, world)
     with world.serve(package) as url:
-        return run(cases, lambda texts: world.replicas.probabilities(url, texts))
+        return ask_candidate(world.replicas, url, cases, _manifest(package))
 
 
 def _ask_baseline(baseline: str, cases: Sequence[Case], world: World) -> tuple[SuiteResult, ...]:
     """A baseline whose package is refused says nothing of the model: it cannot be judged beside it."""
     try:
-        return _ask(baseline, cases, world)
+        with world.serve(_package(baseline, world)) as url:
+            return ask(world.replicas, url, cases, f"the baseline {baseline}")
     except ArtifactError as error:
         raise PermanentError(f"the package of the baseline {baseline} is refused: {error}") from error
+
+
+def _package(address: str, world: World) -> Path:
+    return Path(address) if Path(address).is_dir() else world.obtain(address)
+
+
+def _manifest(package: Path) -> Manifest | None:
+    """None where there is none that can be read: what serves the package says so."""
+    try:
+        return read_manifest(package)[0]
+    except ArtifactError:
+        return None
 
 
 def _unjudged(question: Question, outcome: Outcome, reason: str) -> GateResult:

@@ -51,12 +51,12 @@ from controller.ports import (
     Traffic,
 )
 from controller.preflight import judge_replica, package_refused
+from controller.questions import ask, ask_candidate, hold_against
 from gates.checks import METRICS
 from gates.offline.suite_replay import as_evidence, judge_suite_evidence
 from gates.suite_evidence import SuiteFile
 from serving.package.artifact import ArtifactError, Manifest
 from suites.cases import SuiteError, cases_of, load
-from suites.runner import run
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +162,15 @@ class Performer:
         baseline = self._url(release.model, action.baseline) if action.baseline else None
         if candidate is None or (action.baseline is not None and baseline is None):
             return
-        ask = self._world.replicas.probabilities
+        replicas, manifest = self._world.replicas, self._known(release.model, action.candidate)
+        found = ask_candidate(replicas, candidate, cases, manifest)
+        stable = ask(replicas, baseline, cases, "stable") if baseline is not None else None
+        hold_against(cases, found.results, *([stable] if stable is not None else []))
         evidence = as_evidence(
             [SuiteFile(suite.name, suite.sha256, len(suite.cases)) for suite in suites],
-            run(cases, lambda texts: ask(candidate, texts)),
-            run(cases, lambda texts: ask(baseline, texts)) if baseline is not None else None,
+            found.results,
+            stable,
+            reading=found.reading,
         )
         yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
 

@@ -253,7 +253,10 @@ class Samples(Protocol):
 
 
 class Replicas(Protocol):
-    """Questions asked of a running deployment directly, past the gateway; none counts as live traffic."""
+    """Questions asked of a running deployment directly, past the gateway; none counts as live traffic.
+
+    Where a replica refuses what it is asked, ``RefusedRequestError`` says why, and which text is to blame.
+    """
 
     def token_ids(self, url: str, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """The ids that the running tokenizer gives the texts, special tokens included."""

@@ -39,7 +39,9 @@ class SuiteEvidence:
 
     The cases of several files follow each other in the order of ``files``. ``truths`` and labels are places in
     ``classes``; ``slices`` has a row of places in ``slice_names`` for each case, or is empty where no case has a slice.
-    ``inclusion_probabilities`` is empty where every case is in its suite for certain.
+    ``inclusion_probabilities`` is empty where every case is in its suite for certain. ``texts`` holds, for each case,
+    the place of the first case with the same text; it is empty where every case has a text of its own. ``reading``
+    says how texts were told apart: by ``tokens``, by ``text``, or not at all (empty).
     """
 
     files: tuple[SuiteFile, ...]
@@ -51,3 +53,5 @@ class SuiteEvidence:
     slice_names: tuple[str, ...] = ()
     slices: tuple[tuple[int, ...], ...] = ()
     inclusion_probabilities: tuple[float, ...] = ()
+    texts: tuple[int, ...] = ()
+    reading: str = ""

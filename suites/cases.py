@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,21 @@ class SuiteError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One text and its true label. ``slices`` are names of groups that a policy may set floors for."""
+    """One text and its true label. ``slices`` are names of groups that a policy may set floors for.
+
+    ``place`` is where it was read, for messages.
+    """
 
     id: str
     text: str
     label: str
     slices: tuple[str, ...] = ()
+    place: str = field(default="", compare=False)
+
+    @property
+    def named(self) -> str:
+        """``cases.jsonl, line 7, case 'c7'``: what a message begins with."""
+        return f"{self.place}, case {shown(self.id)!r}" if self.place else f"case {shown(self.id)!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +52,31 @@ def cases_of(suites: Sequence[Suite]) -> tuple[Case, ...]:
     """All suites' cases. Ids differ within a file; two files may use the same, so the file's name goes before."""
     if len(suites) == 1:
         return suites[0].cases
-    return tuple(Case(f"{suite.name}:{c.id}", c.text, c.label, c.slices) for suite in suites for c in suite.cases)
+    names = [suite.name for suite in suites]
+    named = [
+        name if names.count(name) == 1 else f"{name}#{1 + names[:place].count(name)}"
+        for place, name in enumerate(names)
+    ]
+    return tuple(
+        replace(case, id=f"{name}:{case.id}") for name, suite in zip(named, suites, strict=True) for case in suite.cases
+    )
+
+
+def refuse_two_labels(one: Case, other: Case) -> None:
+    """Raises SuiteError where two cases with the same text have two labels: at least one of them is wrong."""
+    if one.label != other.label:
+        raise SuiteError(
+            f"{other.named}: its text is that of {one.named}, which is labelled {shown(one.label)!r} and this "
+            f"{shown(other.label)!r}: one text has one true label"
+        )
 
 
 def load(path: Path) -> Suite:
     """The file, with every case in order.
 
     Raises:
-        SuiteError: the file is missing, empty, or a line is not a case; or two cases share an id.
+        SuiteError: the file is missing, empty, or a line is not a case; or two cases share an id, or have one text
+            with two labels.
     """
     try:
         content = read_bounded(path, BYTES_MAX)
@@ -59,11 +85,14 @@ def load(path: Path) -> Suite:
     cases = tuple(_parse(f"{path}, line {number}", line) for number, line in lines(content))
     if not cases:
         raise SuiteError(f"{path}: holds no case; write one JSON object a line with {', '.join(_REQUIRED)}")
-    seen: set[str] = set()
+    ids: dict[str, Case] = {}
+    texts: dict[str, Case] = {}
     for case in cases:
-        if case.id in seen:
-            raise SuiteError(f"{path}: two cases have the id {case.id!r}; ids must be unique")
-        seen.add(case.id)
+        if (one := ids.setdefault(case.id, case)) is not case:
+            raise SuiteError(
+                f"{case.place}: two cases have the id {shown(case.id)!r}, see {one.place}; ids must be unique"
+            )
+        refuse_two_labels(texts.setdefault(case.text, case), case)
     return Suite(path.name, hashlib.sha256(content).hexdigest(), cases)
 
 
@@ -85,9 +114,7 @@ def _parse(where: str, line: bytes) -> Case:
         raise SuiteError(f"{where}: slices must be a list of names")
     if len(set(slices)) != len(slices):
         raise SuiteError(f"{where}: slices must name each slice once")
-    for field, name in (("id", document["id"]), ("label", document["label"]), *(("slices", name) for name in slices)):
+    for key, name in (("id", document["id"]), ("label", document["label"]), *(("slices", name) for name in slices)):
         if len(name) > NAME_CHARS_MAX:
-            raise SuiteError(
-                f"{where}: {field}: a name has at most {NAME_CHARS_MAX:,} characters, one has {len(name):,}"
-            )
-    return Case(document["id"], document["text"], document["label"], tuple(slices))
+            raise SuiteError(f"{where}: {key}: a name has at most {NAME_CHARS_MAX:,} characters, one has {len(name):,}")
+    return Case(document["id"], document["text"], document["label"], tuple(slices), where)

@@ -1,17 +1,25 @@
 """Questions to a running replica over HTTP."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from controller.errors import PermanentError, TransientError
+from controller.errors import PermanentError, RefusedRequestError, TransientError
 from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
 
 _SOURCE = "deployments"
 # Our token or our rate: nothing that the candidate has done.
-_ABOUT_US = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
+_ABOUT_US = (
+    httpx.codes.UNAUTHORIZED,
+    httpx.codes.FORBIDDEN,
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.REQUEST_TIMEOUT,
+)
+_NO_SUCH_ROUTE = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)
+_TEXT = re.compile(r"texts\[(\d{1,6})\]")  # how a replica names the text that it refuses
 
 
 class HttpReplicas:
@@ -51,9 +59,23 @@ class HttpReplicas:
             raise TransientError(_SOURCE, f"{url} did not answer: {error}") from error
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code in _ABOUT_US:
             raise TransientError(_SOURCE, f"{url} answered {response.status_code}: {response.text[:200]}")
+        if response.is_error and response.status_code not in _NO_SUCH_ROUTE:
+            raise _refusal(url, response)
         if response.is_error:
             raise PermanentError(f"{url} refused the request with {response.status_code}: {response.text[:200]}")
         try:
             return response.json()
         except ValueError as error:
             raise PermanentError(f"{url} answered something that is not JSON: {response.text[:200]!r}") from error
+
+
+def _refusal(url: str, response: httpx.Response) -> RefusedRequestError:
+    """What a replica has against a request: its own sentence, where it is one of ours."""
+    said, place = response.text[:200], None
+    try:
+        error = response.json()["error"]
+        said, field = str(error["message"])[:200], str(error.get("field", ""))
+        place = int(match[1]) if (match := _TEXT.fullmatch(field)) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # somebody else's words
+    return RefusedRequestError(f"{url} refused the request with {response.status_code}: {said}", place=place)

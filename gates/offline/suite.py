@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from gates.checks import is_number, is_within
+from gates.offline.suite_cases import Reading, SuiteResult, distinct, odd_cases, told
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, PairedAccuracyPolicy, SuitePolicy
 from gates.stats.betting import Trinomial, mean_bounds
@@ -22,42 +23,31 @@ from gates.stats.exact import share_bounds, upper_tail
 from gates.stats.weighted import Estimate, drawn, hajek
 from gates.verdict import Interval, Stage, Verdict
 
+__all__ = ["GATES", "SuiteResult", "judge_suite", "unusable"]
+
 GATES: Final = ("accuracy.suite", "calibration.suite")
 _BETS = PairedAccuracyPolicy().bets
 
 
-@dataclass(frozen=True, slots=True)
-class SuiteResult:
-    """The answer of one version to one labelled case.
-
-    ``probabilities`` holds the probability of every class, in the order of ``classes``; both may be empty where only
-    the confidence is known, and the Brier score and the temperature are then left out.
-    """
-
-    case_id: str
-    truth: str
-    label: str
-    confidence: float
-    probabilities: tuple[float, ...] = ()
-    classes: tuple[str, ...] = ()
-    slices: tuple[str, ...] = ()
-    inclusion_probability: float = 1.0  # of the case being in the suite, where it was sampled unevenly
-
-    @property
-    def correct(self) -> bool:
-        return self.label == self.truth
-
-
 def judge_suite(
-    results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None, policy: GatePolicy
+    results: Sequence[SuiteResult],
+    baseline: Sequence[SuiteResult] | None,
+    policy: GatePolicy,
+    *,
+    reading: Reading = Reading.UNKNOWN,
 ) -> tuple[Verdict, ...]:
-    """A verdict for accuracy, one for calibration. ``baseline``: what stable answered to the same cases."""
+    """A verdict for accuracy, one for calibration; each distinct text counts once.
+
+    ``baseline``: what stable answered to the same cases. ``reading``: how texts were told apart.
+    """
     problem = next(_problems(results, baseline), None)
     if problem is not None:
         return unusable(problem, samples=len(results))
+    cases = distinct(results)
     stable = {result.case_id: result for result in baseline or ()}
-    pairs = [(stable[result.case_id], result) for result in results if result.case_id in stable]
-    return _accuracy(results, pairs, policy.suite), _calibration(results, pairs, policy.suite)
+    pairs = [(stable[case.case_id], case) for case in cases if case.case_id in stable]
+    notes = told(results, baseline, len(cases), reading)
+    return _accuracy(cases, pairs, policy.suite, notes), _calibration(cases, pairs, policy.suite)
 
 
 def unusable(problem: str, *, samples: int) -> tuple[Verdict, ...]:
@@ -82,7 +72,7 @@ def _worst(findings: Sequence[_Finding]) -> _Finding:
 
 
 def _accuracy(
-    results: Sequence[SuiteResult], pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
+    results: Sequence[SuiteResult], pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy, notes: str
 ) -> Verdict:
     estimate = _estimate(results, policy.alpha)
     findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy)]
@@ -95,7 +85,7 @@ def _accuracy(
         "accuracy.suite",
         Stage.SUITE,
         worst.outcome,
-        f"Suite: {worst.reason}.",
+        f"Suite: {worst.reason}{notes}.",
         value=estimate.mean,
         unit="accuracy",
         interval=Interval(estimate.low, estimate.high, 1 - 2 * policy.alpha),
@@ -249,8 +239,10 @@ def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
 
 
 def _brier_score(result: SuiteResult) -> float:
+    """A true class that the version does not have had no probability, which costs 1."""
     truth: Floats = np.array([float(name == result.truth) for name in result.classes])
-    return float(((np.array(result.probabilities) - truth) ** 2).sum())
+    missing = float(result.truth not in result.classes)
+    return float(((np.array(result.probabilities) - truth) ** 2).sum()) + missing
 
 
 def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None) -> Iterator[str]:
@@ -263,6 +255,7 @@ def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | 
                 yield f"{name}[{result.case_id}]: appears twice"
             seen.add(result.case_id)
             yield from (f"{name}[{result.case_id}].{problem}" for problem in _case_problems(result))
+    yield from odd_cases(results, baseline)
     if baseline is not None and results and not {r.case_id for r in results} & {r.case_id for r in baseline}:
         yield "stable: shares no case with the candidate"
     truths = {result.case_id: result.truth for result in baseline or ()}

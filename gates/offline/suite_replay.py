@@ -9,6 +9,7 @@ from itertools import chain
 
 from gates.checks import is_within
 from gates.offline.suite import SuiteResult, judge_suite, unusable
+from gates.offline.suite_cases import Reading
 from gates.policy import GatePolicy
 from gates.suite_evidence import PARTS, SuiteAnswers, SuiteEvidence, SuiteFile
 from gates.verdict import Verdict
@@ -16,7 +17,11 @@ from gates.verdict import Verdict
 
 # --- from answers to evidence -----------------------------------------------------------------------------------------
 def as_evidence(
-    files: Sequence[SuiteFile], results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None
+    files: Sequence[SuiteFile],
+    results: Sequence[SuiteResult],
+    baseline: Sequence[SuiteResult] | None,
+    *,
+    reading: Reading = Reading.UNKNOWN,
 ) -> SuiteEvidence:
     """The evidence for these answers of the candidate, and of stable where it was asked, case by case.
 
@@ -32,6 +37,8 @@ def as_evidence(
     classes = _once(chain.from_iterable((*result.classes, result.truth, result.label) for result in both))
     slice_names = _once(chain.from_iterable(result.slices for result in results))
     chances = tuple(float(result.inclusion_probability) for result in results)
+    place = {result.case_id: number for number, result in enumerate(results)}
+    repeated = any(result.same_text_as for result in results)
     return SuiteEvidence(
         files=tuple(files),
         classes=tuple(classes),
@@ -42,6 +49,8 @@ def as_evidence(
         slice_names=tuple(slice_names),
         slices=tuple(tuple(slice_names[name] for name in r.slices) for r in results) if slice_names else (),
         inclusion_probabilities=chances if any(chance != 1.0 for chance in chances) else (),
+        texts=tuple(place[result.same_text_as or result.case_id] for result in results) if repeated else (),
+        reading=reading.value,
     )
 
 
@@ -77,7 +86,7 @@ def judge_suite_evidence(evidence: SuiteEvidence, policy: GatePolicy) -> tuple[V
         return unusable(problem, samples=len(evidence.case_ids))
     results = _results(evidence, evidence.candidate)
     baseline = _results(evidence, evidence.stable) if evidence.stable is not None else None
-    return judge_suite(results, baseline, policy)
+    return judge_suite(results, baseline, policy, reading=Reading(evidence.reading))
 
 
 def _results(evidence: SuiteEvidence, answers: SuiteAnswers) -> tuple[SuiteResult, ...]:
@@ -86,6 +95,7 @@ def _results(evidence: SuiteEvidence, answers: SuiteAnswers) -> tuple[SuiteResul
     column = {place: number for number, place in enumerate(answers.classes)}
     slices = evidence.slices or ((),) * len(evidence.case_ids)
     chances = evidence.inclusion_probabilities or (1.0,) * len(evidence.case_ids)
+    texts = evidence.texts or range(len(evidence.case_ids))
     found = []
     for place, case_id in enumerate(evidence.case_ids):
         label = answers.labels[place]
@@ -100,6 +110,7 @@ def _results(evidence: SuiteEvidence, answers: SuiteAnswers) -> tuple[SuiteResul
                 classes=classes,
                 slices=tuple(evidence.slice_names[name] for name in slices[place]),
                 inclusion_probability=chances[place],
+                same_text_as=evidence.case_ids[texts[place]] if texts[place] != place else "",
             )
         )
     return tuple(found)
@@ -122,6 +133,11 @@ def _problems(evidence: SuiteEvidence) -> Iterator[str]:
             yield f"slices[{place}]: a slice appears twice"
     if evidence.inclusion_probabilities and len(evidence.inclusion_probabilities) != cases:
         yield f"inclusion_probabilities: {len(evidence.inclusion_probabilities)} for {cases} cases"
+    if evidence.texts and len(evidence.texts) != cases:
+        yield f"texts: {len(evidence.texts)} for {cases} cases"
+    yield from _places("texts", evidence.texts, "case_ids", cases)
+    if evidence.reading not in {reading.value for reading in Reading}:
+        yield f"reading: {evidence.reading!r} is none of {', '.join(repr(reading.value) for reading in Reading)}"
     yield from _answer_problems("candidate", evidence.candidate, evidence)
     if evidence.stable is not None:
         yield from _answer_problems("stable", evidence.stable, evidence)

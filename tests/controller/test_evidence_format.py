@@ -170,7 +170,7 @@ def test_an_exported_release_reads_back_as_its_looks(
         ('{"schema": 1, "schema": 2}', "schema: is written twice"),
         (
             '{"schema": "serin.evidence/v9"}',
-            '"serin.evidence/v2", "serin.evidence.suites/v1"',
+            '"serin.evidence/v2", "serin.evidence.suites/v1", "serin.evidence.suites/v2"',
         ),
         ('{"schema": "serin.evidence/v2", "a\\nb\\u001b": 1}', "a\\nb\\x1b: unknown key"),
         (line(deadlines=1), "deadlines: unknown key; did you mean 'deadline_s'?"),

@@ -57,6 +57,10 @@ class Models:
     def _serve(self, package: Path) -> AbstractContextManager[str]:
         return self._running(package)
 
+    def token_ids(self, url: str, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        assert url in self.accuracy
+        return [tuple(text.casefold().encode()) for text in texts]
+
     def probabilities(self, url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]:
         return [self._answer(url, text) for text in texts]
 
@@ -68,13 +72,13 @@ class Models:
         return {truth: SURE, other: 1 - SURE} if right else {truth: 1 - SURE, other: SURE}
 
 
-def suite(path: Path, count: int = CASES) -> Path:
+def suite(path: Path, count: int = CASES, *, first: int = 0) -> Path:
     draw = random.Random(1)
     lines = []
     for number in range(count):
-        truth = draw.choice(("refund", "login"))
+        truth, text = draw.choice(("refund", "login")), first + number
         slices = ["typo"] if number % 100 >= 80 else ["clean"]
-        lines.append(json.dumps({"id": f"c{number}", "text": f"{number} {truth}", "label": truth, "slices": slices}))
+        lines.append(json.dumps({"id": f"c{number}", "text": f"{text} {truth}", "label": truth, "slices": slices}))
     path.write_text("\n".join(lines))
     return path
 
@@ -164,7 +168,7 @@ def test_a_directory_is_a_model_too(ask: Callable[..., GateResult], models: Mode
 
 
 def test_two_suites_may_use_the_same_ids(models: Models, tmp_path: Path) -> None:
-    files = (suite(tmp_path / "a.jsonl"), suite(tmp_path / "b.jsonl"))
+    files = (suite(tmp_path / "a.jsonl"), suite(tmp_path / "b.jsonl", first=CASES))
     found = run_gate(Question("models:/intent/7", files, policy=POLICY), models.world)
     assert found.verdicts[0].samples == 2 * CASES
     assert found.suites == ("a.jsonl", "b.jsonl")
@@ -208,7 +212,9 @@ def test_a_suite_that_cannot_be_used_is_the_callers_mistake(models: Models, tmp_
         run_gate(Question("models:/intent/7", (tmp_path / "missing.jsonl",)), models.world)
     odd = tmp_path / "odd.jsonl"
     odd.write_text(json.dumps({"id": "1", "text": "1 refund", "label": "unheard_of"}))
-    with pytest.raises(UsageError, match="unheard_of"):
+    with pytest.raises(
+        UsageError, match=r"odd\.jsonl, line 1, case '1': the label 'unheard_of' is no class of the version"
+    ):
         run_gate(Question("models:/intent/7", (odd,)), models.world)
 
 

@@ -42,6 +42,7 @@ def test_two_suites_may_use_the_same_ids(suite):
     one = load(suite(GOOD_LINE))
     assert cases_of([one]) == one.cases
     assert [case.id for case in cases_of([one, replace(one, name="other.jsonl")])] == ["smoke.jsonl:1", "other.jsonl:1"]
+    assert [case.id for case in cases_of([one, one])] == ["smoke.jsonl#1:1", "smoke.jsonl#2:1"]
 
 
 def test_empty_lines_are_passed_over(suite):
@@ -67,7 +68,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
 
 
 def test_two_cases_with_one_id_are_refused(suite):
-    with pytest.raises(SuiteError, match="two cases have the id '1'"):
+    with pytest.raises(SuiteError, match=r"line 2: two cases have the id '1', see .*line 1"):
         load(suite(GOOD_LINE, GOOD_LINE))
 
 

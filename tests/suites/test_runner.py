@@ -3,7 +3,7 @@
 import pytest
 
 from suites.cases import Case, SuiteError
-from suites.runner import BATCH_CASES, run
+from suites.runner import BATCH_CASES, check_classes, run
 
 CASES = tuple(Case(f"c{n}", f"text {n}", "track" if n % 2 else "refund", ("odd",) if n % 2 else ()) for n in range(100))
 
@@ -35,10 +35,22 @@ def test_a_result_holds_what_the_gates_judge():
     assert not run(CASES[0:1], Model())[0].correct
 
 
-def test_a_label_that_the_model_does_not_know_is_refused_by_the_cases_id():
-    """It could never be right, and would read as a bad model."""
-    with pytest.raises(SuiteError, match="case 'x': the model knows no label 'Track'; it knows cancel, refund, track"):
-        run([Case("x", "text", "Track")], Model())
+def test_a_label_that_no_version_knows_is_refused_by_its_case():
+    """No answer could be right, and that would read as a bad model."""
+    case = Case("x", "text", "Track", place="cases.jsonl, line 3")
+    said = "cases.jsonl, line 3, case 'x': the label 'Track' is no class of the version; did you mean 'track'"
+    with pytest.raises(SuiteError, match=said):
+        check_classes([case], run([case], Model()))
+    with pytest.raises(SuiteError, match=r"'other' is no class of either version \(and 1 more cases\); its classes: "):
+        check_classes([Case("y", "t", "other"), case], run([case], Model()), run([case], Model()))
+
+
+def test_a_label_that_one_version_knows_is_a_case_like_any_other():
+    """A class that only the candidate has is why it is released; the other is wrong there, and that is told."""
+    case = Case("x", "text", "lost")
+    old, new = run([case], Model()), run([case], lambda _: [{"lost": 0.9, "track": 0.1}])
+    check_classes([case], new, old)
+    assert (new[0].correct, old[0].correct) == (True, False)
 
 
 def test_a_model_that_answers_too_few_texts_is_not_believed():

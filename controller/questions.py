@@ -1,0 +1,105 @@
+"""Ask running replicas the cases of suites. A text that a replica refuses is our file's fault, never a version's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from controller.errors import PermanentError, RefusedRequestError
+from gates.offline.suite import SuiteResult
+from gates.offline.suite_cases import Reading
+from serving.package.artifact import Manifest
+from suites.cases import Case, SuiteError
+from suites.runner import check_classes, run, with_repeats
+
+_Answer = TypeVar("_Answer")
+
+
+class Asks(Protocol):
+    """The part of the port ``Replicas`` that is needed here."""
+
+    def token_ids(self, url: str, texts: Sequence[str]) -> Sequence[Sequence[int]]: ...
+
+    def probabilities(self, url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a version answered to all cases, with the repeats among them, and how texts were told apart."""
+
+    results: tuple[SuiteResult, ...]
+    reading: Reading
+
+
+def ask(replicas: Asks, url: str, cases: Sequence[Case], who: str) -> tuple[SuiteResult, ...]:
+    """The version's answer to every case, in order.
+
+    Raises:
+        SuiteError: the replica refuses a text; names the case, where it stands, and the limit.
+        SerinError: as the port.
+    """
+    return run(cases, lambda texts: _probabilities(replicas, url, texts, cases, who))
+
+
+def ask_candidate(replicas: Asks, url: str, cases: Sequence[Case], manifest: Manifest | None) -> Answers:
+    """As `ask`, of the version whose tokenizer says which texts are one; else the texts as they are written do.
+
+    Raises:
+        SuiteError: as `ask`; or one text, as the tokenizer reads it, has two labels.
+    """
+    results = ask(replicas, url, cases, "the candidate")
+    try:
+        return Answers(
+            with_repeats(cases, results, lambda texts: _read(replicas, url, texts, manifest)), Reading.TOKENS
+        )
+    except PermanentError:
+        return Answers(with_repeats(cases, results, lambda texts: texts), Reading.TEXT)
+
+
+def hold_against(cases: Sequence[Case], *sides: Sequence[SuiteResult]) -> None:
+    """Raises SuiteError where a case's label is a class of no version that was asked."""
+    check_classes(cases, *sides)
+
+
+def _read(replicas: Asks, url: str, texts: Sequence[str], manifest: Manifest | None) -> Sequence[object]:
+    """Token ids; where the version reads a long text in windows and these are only the first, the text itself."""
+    first_window = manifest.max_tokens if manifest is not None and manifest.rules.windows is not None else None
+    found = _in_parts(lambda part: replicas.token_ids(url, part), texts)
+    return [
+        text if first_window is not None and len(ids) >= first_window else tuple(ids)
+        for text, ids in zip(texts, found, strict=True)
+    ]
+
+
+def _probabilities(
+    replicas: Asks, url: str, texts: Sequence[str], cases: Sequence[Case], who: str
+) -> Sequence[Mapping[str, float]]:
+    try:
+        return _in_parts(lambda part: replicas.probabilities(url, part), texts)
+    except _RefusedTextError as error:
+        case = next(case for case in cases if case.text == error.text)
+        raise SuiteError(
+            f"{case.named}: the replica of {who} does not take its text ({len(case.text):,} characters): {error}"
+        ) from error
+
+
+class _RefusedTextError(RefusedRequestError):
+    def __init__(self, text: str, error: RefusedRequestError) -> None:
+        super().__init__(str(error))
+        self.text = text
+
+
+def _in_parts(call: Callable[[Sequence[str]], Sequence[_Answer]], texts: Sequence[str]) -> Sequence[_Answer]:
+    """The answers to all texts; asked in halves where they are too much for one request.
+
+    Raises:
+        _RefusedTextError: one text is refused, however it is asked.
+    """
+    try:
+        return call(texts)
+    except RefusedRequestError as error:
+        if error.place is not None and error.place < len(texts):
+            raise _RefusedTextError(texts[error.place], error) from error
+        if len(texts) == 1:
+            raise _RefusedTextError(texts[0], error) from error
+    middle = len(texts) // 2
+    return [*_in_parts(call, texts[:middle]), *_in_parts(call, texts[middle:])]
