@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,8 @@ class Settings:
     sticky_header: str | None = None
     capture_ratio: float = 1.0
     capture_text: bool = False
-    require_tokens: bool = False  # of clients that ask replicas, and of who writes to the interface
+    require_tokens: bool = False  # also of clients that ask replicas, and of who only reads at the interface
+    api_hosts: Sequence[str] = ()  # names of the interface besides those of loopback, as behind a proxy
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
@@ -102,8 +104,13 @@ class Home:
         return self.path / "serin.token"
 
     @property
+    def api_tokens(self) -> Path:
+        """Digests of the tokens of those who ask the controller: see `serin token`."""
+        return self.path / "api-tokens.json"
+
+    @property
     def api_token(self) -> Path:
-        """What label sources, pipelines and replicas show to the controller."""
+        """What whoever has this home shows to the controller: an admin's token."""
         return self.path / "api.token"
 
     @property

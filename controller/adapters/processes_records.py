@@ -83,6 +83,7 @@ class Records:
         """The log stays: it may be all that tells why."""
         self._path(name).unlink(missing_ok=True)
         self.port_file(name).unlink(missing_ok=True)
+        self.token_file(name).unlink(missing_ok=True)
 
     def prepare(self, name: str) -> int:
         """Make room for a new start, and say where its output will begin in the log."""
@@ -93,6 +94,10 @@ class Records:
 
     def port_file(self, name: str) -> Path:
         return self._directory / f"{name}.port"
+
+    def token_file(self, name: str) -> Path:
+        """The secret by which the replica sends its predictions."""
+        return self._directory / f"{name}.token"
 
     def log_file(self, name: str) -> Path:
         return self._directory / f"{name}.log"

@@ -1,16 +1,22 @@
-"""The application: which route is answered by what, and who may write."""
+"""The application: which route is answered by what, and who may ask for it."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
+from controller.api.access import Access
+from controller.api.callers import AccessLog, KnownHosts
 from controller.api.errors import handlers
-from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, BearerToken, Call, Endpoint, Guard, Handler, Reply, no_guard
+from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Handler, Reply
 from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
 from controller.api.webhook import Deliveries, MlflowWebhook
 from controller.ports import Clock, Freezes, Inbox, Journal, SampleIntake
+from controller.roles import Deed
+from serving.access.hosts import Hosts
 from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE
 
 MLFLOW_WEBHOOK_ROUTE = "/v1/webhooks/mlflow"
@@ -29,51 +35,65 @@ class ApiPorts:
     wake: Callable[[], None]
 
 
-def create_app(ports: ApiPorts, *, token: str | None = None, webhook_secret: bytes | None = None) -> Starlette:
-    """The interface on these ports.
+def create_app(
+    ports: ApiPorts,
+    access: Access,
+    *,
+    webhook_secret: bytes | None = None,
+    hosts: Hosts | None = None,
+    log: logging.Handler | None = None,
+) -> Starlette:
+    """The interface on these ports, for those whom ``access`` lets in, by the names of loopback and of ``hosts``.
 
-    With a ``token``, every route that writes, or hands out texts, asks for it. Without a ``webhook_secret`` there is no
-    webhook route, since nothing could be believed that comes by it; a hook's signature stands in for the token.
+    Without a ``webhook_secret`` there is no webhook route, since nothing could be believed that comes by it; a hook's
+    signature stands in for a token.
     """
-    guard: Guard = no_guard if token is None else BearerToken(token)
-    endpoints = [*_reading(ports), *_guarded(ports, guard)]
+    endpoints = [Endpoint("GET", HEALTH_ROUTE, _health), *_reading(ports), *_samples(ports), *_commands(ports)]
     if webhook_secret is not None:
         hook = MlflowWebhook(webhook_secret, ports.deliveries, ports.clock, ports.wake)
-        endpoints.append(Endpoint("POST", MLFLOW_WEBHOOK_ROUTE, hook.receive, content_types=(JSON_TYPE,)))
-    return Starlette(routes=[endpoint.route() for endpoint in endpoints], exception_handlers=handlers())
+        endpoints.append(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None))
+    return Starlette(
+        routes=[endpoint.route(access) for endpoint in endpoints],
+        exception_handlers=handlers(),
+        middleware=[Middleware(AccessLog, log, ports.clock), Middleware(KnownHosts, hosts or Hosts())],
+    )
 
 
 def _reading(ports: ApiPorts) -> list[Endpoint]:
     releases = ReleaseRoutes(ports.journal)
     freezes = FreezeRoutes(ports.freezes, ports.clock, ports.wake)
     return [
-        Endpoint("GET", HEALTH_ROUTE, _health),
-        Endpoint("GET", "/v1/releases", releases.list),
-        Endpoint("GET", "/v1/releases/{release_id}", releases.one),
-        Endpoint("GET", "/v1/releases/{release_id}/entries", releases.entries),
-        Endpoint("GET", "/v1/freezes", freezes.list),
+        Endpoint("GET", "/v1/releases", releases.list, Deed.READ),
+        Endpoint("GET", "/v1/releases/{release_id}", releases.one, Deed.READ),
+        Endpoint("GET", "/v1/releases/{release_id}/entries", releases.entries, Deed.READ),
+        Endpoint("GET", "/v1/freezes", freezes.list, Deed.READ),
     ]
 
 
-def _guarded(ports: ApiPorts, guard: Guard) -> list[Endpoint]:
+def _samples(ports: ApiPorts) -> list[Endpoint]:
     samples = SampleRoutes(ports.samples, ports.journal, ports.clock)
+    return [
+        _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
+        _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),
+        Endpoint("GET", LABEL_REQUESTS_ROUTE, samples.label_requests, Deed.ASK_LABELS),
+    ]
+
+
+def _commands(ports: ApiPorts) -> list[Endpoint]:
     commands = CommandRoutes(ports.inbox, ports.clock, ports.wake)
     freezes = FreezeRoutes(ports.freezes, ports.clock, ports.wake)
-
-    def post(path: str, handler: Handler, *content_types: str) -> Endpoint:
-        return Endpoint("POST", path, handler, guard, content_types or (JSON_TYPE,))
-
     return [
-        post(PREDICTIONS_ROUTE, samples.predictions),
-        post(LABELS_ROUTE, samples.labels, JSON_TYPE, JSON_LINES_TYPE),
-        Endpoint("GET", LABEL_REQUESTS_ROUTE, samples.label_requests, guard),
-        post("/v1/releases", commands.start),
-        post("/v1/models/{model}/abort", commands.abort),
-        post("/v1/models/{model}/rollback", commands.rollback),
-        post("/v1/models/{model}/resume", commands.resume),
-        post("/v1/freezes", freezes.freeze),
-        Endpoint("DELETE", "/v1/freezes/{model}", freezes.lift, guard),
+        _post("/v1/releases", commands.start, Deed.START),
+        _post("/v1/models/{model}/abort", commands.abort, Deed.ABORT),
+        _post("/v1/models/{model}/rollback", commands.rollback, Deed.ROLL_BACK),
+        _post("/v1/models/{model}/resume", commands.resume, Deed.RESUME),
+        _post("/v1/freezes", freezes.freeze, Deed.FREEZE),
+        Endpoint("DELETE", "/v1/freezes/{model}", freezes.lift, Deed.UNFREEZE),
     ]
+
+
+def _post(path: str, handler: Handler, deed: Deed | None, *content_types: str) -> Endpoint:
+    return Endpoint("POST", path, handler, deed, content_types or (JSON_TYPE,))
 
 
 def _health(_call: Call) -> Reply:

@@ -16,6 +16,7 @@ from serving.contract import Traffic, check_model_name, check_version
 BATCH_MAX: Final = 20_000
 TAGS_MAX: Final = 64
 TOKENS_MAX: Final = 2**31 - 1  # what a store keeps in an integer
+UNNAMED_SOURCE: Final = "api"  # of labels whose sender does not say
 ROUNDING: Final = 0.01  # how far probabilities may be rounded on their way here
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in a text
@@ -98,7 +99,7 @@ class LabelBody(Body):
     request_id: Name
     label: Name
     at_s: UnixSeconds | None = None  # when it was given; now
-    source: Name = "api"
+    source: Name = UNNAMED_SOURCE
     directed: bool = False
     inclusion_probability: Probability = 1.0
 
@@ -118,10 +119,11 @@ class LabelsBody(Body):
 
 
 class ReasonBody(Body):
-    """Who asks, and why: on record with whatever follows. ``id`` makes a repeated request the same request."""
+    """Why, and on whose behalf the token's holder asks: on record with whatever follows. ``id`` makes a repeated
+    request the same request."""
 
     reason: Sentence
-    by: Sentence
+    by: Sentence | None = None
     id: Name | None = None
 
 
@@ -137,7 +139,7 @@ def _frozen(model: str) -> str:
 class FreezeBody(Body):
     model: Annotated[Name, AfterValidator(_frozen)]  # or "*" for every model
     reason: Sentence
-    by: Sentence
+    by: Sentence | None = None
 
 
 def parse(kind: type[AnyBody], body: bytes) -> AnyBody:

@@ -1,7 +1,5 @@
 """From a request to a handler's plain arguments and back: body limits, content types, access, the thread pool."""
 
-import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,18 +11,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from controller.api.access import ANYBODY, Access, Caller
 from controller.api.errors import ApiError
 from controller.ports import Json
+from controller.roles import Deed
 
 BODY_BYTES_MAX: Final = 16 * 2**20
 JSON_TYPE: Final = "application/json"
 JSON_LINES_TYPE: Final = "application/x-ndjson"
+ROUTE_KEY: Final = "serin.route"  # of a request's scope: the route's pattern, for the access log
+CALLER_KEY: Final = "serin.caller"  # and who asked
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler needs of a request. Header names are in lower case."""
+    """What a handler needs of a request. Header names are in lower case. ``caller`` has been let in."""
 
+    caller: Caller
     path: Mapping[str, str]
     query: Mapping[str, str]
     headers: Mapping[str, str]
@@ -39,26 +42,6 @@ class Reply:
 
 
 Handler = Callable[[Call], Reply]
-Guard = Callable[[Mapping[str, str]], None]  # raises ApiError where the request's headers do not allow it
-
-
-def no_guard(_headers: Mapping[str, str]) -> None:
-    """Let everybody in: behind a loopback address."""
-
-
-class BearerToken:
-    """Let in who sends the token. Only its digest is kept, and the comparison takes the same time for any guess."""
-
-    def __init__(self, token: str) -> None:
-        self._digest = hashlib.sha256(token.encode()).digest()
-
-    def __call__(self, headers: Mapping[str, str]) -> None:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        sent = hashlib.sha256(token.strip().encode()).digest()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(sent, self._digest):
-            raise ApiError(
-                HTTPStatus.UNAUTHORIZED, "unauthorized", "send the controller's token: Authorization: Bearer …"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +51,22 @@ class Endpoint:
     method: str
     path: str
     handler: Handler
-    guard: Guard = no_guard
+    deed: Deed | None = None  # None: anybody may; the handler itself sees to who it is
     content_types: tuple[str, ...] = field(default=())
 
-    def route(self) -> Route:
-        return Route(self.path, self._answer(), methods=[self.method])
+    def route(self, access: Access) -> Route:
+        return Route(self.path, self._answer(access), methods=[self.method])
 
-    def _answer(self) -> Callable[[Request], Awaitable[Response]]:
+    def _answer(self, access: Access) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            self.guard(headers)
+            request.scope[ROUTE_KEY] = self.path
+            try:
+                caller = ANYBODY if self.deed is None else access.admit(headers, self.deed)
+            except ApiError as error:
+                request.scope[CALLER_KEY] = error.by
+                raise
+            request.scope[CALLER_KEY] = caller.name
             content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
             body = b""
             if self.content_types:
@@ -88,7 +77,7 @@ class Endpoint:
                         f"send the body as {' or '.join(self.content_types)}, not as {content_type or 'nothing named'}",
                     )
                 body = await _limited_body(request)
-            call = Call(request.path_params, dict(request.query_params), headers, content_type, body)
+            call = Call(caller, request.path_params, dict(request.query_params), headers, content_type, body)
             reply = await run_in_threadpool(self.handler, call)
             return JSONResponse(reply.body, status_code=reply.status)
 

@@ -67,26 +67,27 @@ class CommandRoutes:
 
     def start(self, call: Call) -> Reply:
         body = parse(ReleaseBody, call.body)
-        return self._put(Ask.START, body, body.model, body.version)
+        return self._put(call, Ask.START, body, body.model, body.version)
 
     def abort(self, call: Call) -> Reply:
-        return self._put(Ask.ABORT, parse(ReasonBody, call.body), call.path["model"])
+        return self._put(call, Ask.ABORT, parse(ReasonBody, call.body), call.path["model"])
 
     def rollback(self, call: Call) -> Reply:
-        return self._put(Ask.ROLLBACK, parse(ReasonBody, call.body), call.path["model"])
+        return self._put(call, Ask.ROLLBACK, parse(ReasonBody, call.body), call.path["model"])
 
     def resume(self, call: Call) -> Reply:
-        return self._put(Ask.RESUME, parse(ReasonBody, call.body), call.path["model"])
+        return self._put(call, Ask.RESUME, parse(ReasonBody, call.body), call.path["model"])
 
-    def _put(self, ask: Ask, body: ReasonBody, model: str, version: str | None = None) -> Reply:
-        """Raises UsageError where no model can be called so."""
+    def _put(self, call: Call, ask: Ask, body: ReasonBody, model: str, version: str | None = None) -> Reply:
+        """Raises UsageError where no model can be called so, ApiError where the token is for another."""
+        call.caller.may_speak_of(model)
         command = Command(
             id=body.id or uuid.uuid4().hex,
             ask=ask,
             model=model_named(model),
             version=version,
             reason=body.reason,
-            by=body.by,
+            by=call.caller.on_behalf_of(body.by),
             at_s=self._clock.now_s(),
         )
         new = self._inbox.put(command)
@@ -105,14 +106,17 @@ class FreezeRoutes:
 
     def freeze(self, call: Call) -> Reply:
         body = parse(FreezeBody, call.body)
-        freeze = Freeze(body.model, body.reason, body.by, self._clock.now_s())
+        call.caller.may_speak_of(body.model)
+        freeze = Freeze(body.model, body.reason, call.caller.on_behalf_of(body.by), self._clock.now_s())
         self._freezes.freeze(freeze)
         self._wake()
         return Reply(_freeze(freeze), HTTPStatus.CREATED)
 
     def lift(self, call: Call) -> Reply:
-        """Who and why stand in the query: many clients send no body with DELETE."""
-        model, reason, by = call.path["model"], query_text(call, "reason"), query_text(call, "by")
+        """Why, and on whose behalf, stand in the query: many clients send no body with DELETE."""
+        model, reason = call.path["model"], query_text(call, "reason")
+        call.caller.may_speak_of(model)
+        by = call.caller.on_behalf_of(call.query.get("by", "").strip() or None)
         lifted = self._freezes.lift(model, reason=reason, by=by, at_s=self._clock.now_s())
         if not lifted and model != ANY_MODEL:  # what was frozen under an earlier rule can be lifted
             model_named(model)

@@ -1,16 +1,19 @@
 """Routes of replicas and label sources: predictions and labels in, questions out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from controller.api.bodies import LabelBody, LabelsBody, PredictionsBody, parse, parse_lines
+from controller.api.access import Caller
+from controller.api.bodies import UNNAMED_SOURCE, LabelBody, LabelsBody, PredictionsBody, parse, parse_lines
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
 from controller.codec import release_of
 from controller.core.release import Release
 from controller.errors import UsageError
-from controller.ports import Clock, Journal, LabelRequest, SampleIntake
+from controller.ports import Clock, Journal, Label, LabelRequest, Prediction, SampleIntake
+from controller.roles import Deed, way_in
 
 LABEL_REQUESTS_MAX: Final = 1_000
 
@@ -22,8 +25,9 @@ class SampleRoutes:
         self._clock = clock
 
     def predictions(self, call: Call) -> Reply:
-        """Take a batch of predictions; sending it again changes nothing."""
+        """Take a batch of predictions of the replica whose token came with it; sending it again changes nothing."""
         batch = [body.prediction() for body in parse(PredictionsBody, call.body).predictions]
+        _refuse_others_predictions(batch, call.caller)
         return Reply({"received": len(batch), "new": self._samples.add_predictions(batch)})
 
     def labels(self, call: Call) -> Reply:
@@ -34,7 +38,7 @@ class SampleRoutes:
             bodies = parse(LabelsBody, call.body).labels
         now_s = self._clock.now_s()
         try:
-            new = self._samples.add_labels([body.to_label(now_s) for body in bodies])
+            new = self._samples.add_labels([_signed(body.to_label(now_s), call.caller) for body in bodies])
         except UsageError as error:
             raise ApiError(HTTPStatus.CONFLICT, "contradiction", str(error)) from error
         return Reply({"received": len(bodies), "new": new})
@@ -44,7 +48,9 @@ class SampleRoutes:
         labels would help nobody. Labels for those that disagree must be sent back as ``directed``, the others must
         not."""
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
-        records = self._journal.releases(model=query_text(call, "model"), active=True)
+        model = query_text(call, "model")
+        call.caller.may_speak_of(model)
+        records = self._journal.releases(model=model, active=True)
         found = [one for record in records for one in self._label_requests(release_of(record), limit)]
         return Reply({"label_requests": [_label_request(one) for one in found[:limit]]})
 
@@ -54,6 +60,26 @@ class SampleRoutes:
             return ()
         versions = release.stable.number, release.candidate.number
         return self._samples.label_requests(release.model, *versions, first_pair=first_pair, limit=limit)
+
+
+def _refuse_others_predictions(batch: Sequence[Prediction], caller: Caller) -> None:
+    """
+    Raises:
+        ApiError: a prediction is of another version than the token (403).
+    """
+    for number, one in enumerate(batch):
+        if (one.model, one.version) != (caller.model, caller.version):
+            message = (
+                f"predictions[{number}] is of {one.model} version {one.version}, and the token is that of "
+                f"the replica of {caller.model} version {caller.version}; {way_in(Deed.PREDICT)}"
+            )
+            raise ApiError(HTTPStatus.FORBIDDEN, "forbidden", message, field=f"predictions[{number}]")
+
+
+def _signed(label: Label, caller: Caller) -> Label:
+    """The label under the name of the token that it came by; what its sender calls the source is kept after it."""
+    own = label.source in (caller.name, UNNAMED_SOURCE)
+    return replace(label, source=caller.name if own else f"{caller.name}/{label.source}")
 
 
 def _label_request(one: LabelRequest) -> dict[str, object]:

@@ -2,59 +2,134 @@
 
 import os
 import secrets
-from datetime import UTC, datetime
+from collections.abc import Container, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from controller.errors import UsageError
+from controller.roles import REPLICA, Role
 from controller.settings import Home, Settings
-from serving.access.tokens import TokenFileError, changing, new_token, read_tokens
+from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
 
-OWN_CLIENT = "serin"  # under which the controller and Prometheus ask replicas
+OWN_CLIENT: Final = "serin"  # under which the controller and Prometheus ask replicas
+OWN_ADMIN: Final = "admin"  # under which whoever has the home asks the controller
+RESERVED_NAMES: Final = frozenset({OWN_ADMIN, REPLICA})
 
 
 def prepare_access(home: Home, settings: Settings) -> None:
-    """Make the key of the text digests and, where tokens are required, Serin's own token and that of the interface.
+    """Make the key of the text digests, the admin's token at the interface and, where replicas require tokens, Serin's
+    own at those.
 
-    Safe to repeat. A token of Serin's own that was revoked is made anew: without it no release could be judged.
+    Safe to repeat. A token of Serin's own that was revoked, or that others could read, is made anew: without it no
+    release could be judged.
 
     Raises:
-        UsageError: the token file is damaged.
+        UsageError: a token file is damaged, or others may write it.
     """
     _once(home.digest_key, secrets.token_hex(32))
-    if not settings.require_tokens:
-        return
-    _once(home.api_token, secrets.token_urlsafe(32))
     try:
-        known = {entry.id for entry in read_tokens(home.tokens).tokens} if home.tokens.exists() else set()
-        if not (home.own_token.exists() and home.own_token.read_text().split("_")[1] in known):
-            entry, token = new_token(OWN_CLIENT, datetime.now(UTC), unlimited=True)
-            home.own_token.unlink(missing_ok=True)
-            _once(home.own_token, token)
-            with changing(home.tokens) as entries:
-                entries[:] = [*(other for other in entries if other.name != OWN_CLIENT), entry]
+        _keep_own(home.api_token, home.api_tokens, OWN_ADMIN, roles=(Role.ADMIN,))
+        if settings.require_tokens:
+            _keep_own(home.own_token, home.tokens, OWN_CLIENT, unlimited=True)
     except TokenFileError as error:
         raise UsageError(str(error)) from error
 
 
 def access_flags(home: Home, settings: Settings) -> list[str]:
-    """What a replica is told of it."""
+    """What every replica is told of it."""
     flags = ["--digest-key-file", str(home.digest_key)]
     if settings.require_tokens:
-        flags += ["--token-file", str(home.tokens), "--capture-token-file", str(home.api_token)]
-        flags += ["--access-log", str(home.logs / "access.log")]
+        flags += ["--token-file", str(home.tokens), "--access-log", str(home.logs / "access.log")]
     return flags
 
 
-def api_token(home: Home, settings: Settings) -> str | None:
-    """What who writes to the interface must show."""
-    return home.api_token.read_text().strip() if settings.require_tokens else None
+def replica_token(home: Home, model: str, version: str, file: Path, *, running: Container[tuple[str, str]]) -> None:
+    """Write the token by which a replica that is about to start sends its own predictions, and no others.
+
+    One that was made for it before is valid no more, nor are those of replicas that are not among the ``running``.
+    """
+    entry, token = new_token(REPLICA, datetime.now(UTC), roles=(REPLICA,), model=model, version=version)
+
+    def stays(other: Entry) -> bool:
+        of = (other.model or "", other.version or "")
+        return REPLICA not in other.roles or (of != (model, version) and of in running)
+
+    with changing(home.api_tokens) as entries:
+        entries[:] = [*filter(stays, entries), entry]
+    _write(file, token)
+
+
+def create_token(
+    home: Home, name: str, roles: Sequence[Role], *, model: str | None, lasts: timedelta | None
+) -> tuple[Entry, str]:
+    """A new token for the interface: what is kept of it, and itself.
+
+    Raises:
+        UsageError: the name cannot be one, is Serin's own, or the file of tokens cannot be used.
+    """
+    if name in RESERVED_NAMES:
+        raise UsageError(f"--name {name}: this is the name of Serin's own; take that of a person or a program")
+    if model is not None and Role.LABELS in roles:
+        raise UsageError("--model: a token for labels cannot be bound to a model, since labels name requests only")
+    now = datetime.now(UTC)
+    try:
+        entry, token = new_token(
+            name, now, None if lasts is None else now + lasts, roles=tuple(dict.fromkeys(roles)), model=model
+        )
+        with changing(home.api_tokens) as entries:
+            entries.append(entry)
+    except TokenFileError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"--name: {error}") from error
+    return entry, token
+
+
+def tokens_of(home: Home) -> Sequence[Entry]:
+    """What is kept of the tokens for the interface. Raises UsageError where the file cannot be used."""
+    home.load()
+    try:
+        return read_tokens(home.api_tokens).tokens if home.api_tokens.exists() else ()
+    except TokenFileError as error:
+        raise UsageError(str(error)) from error
+
+
+def revoke_tokens(home: Home, *, name: str | None, token_id: str | None) -> int:
+    """The number of tokens that were revoked.
+
+    Raises:
+        UsageError: the file of tokens cannot be used.
+    """
+    if not tokens_of(home):
+        return 0
+    with changing(home.api_tokens) as entries:
+        kept = [entry for entry in entries if name != entry.name and token_id != entry.id]
+        revoked = len(entries) - len(kept)
+        entries[:] = kept
+    return revoked
+
+
+def _keep_own(file: Path, tokens: Path, name: str, *, roles: tuple[str, ...] = (), unlimited: bool = False) -> None:
+    known = {entry.id for entry in read_tokens(tokens).tokens} if tokens.exists() else set()
+    if file.exists() and not file.stat().st_mode & 0o077 and id_of(file.read_text().strip()) in known:
+        return
+    entry, token = new_token(name, datetime.now(UTC), unlimited=unlimited, roles=roles)
+    with changing(tokens) as entries:
+        entries[:] = [*(other for other in entries if other.name != name), entry]
+    _write(file, token)
 
 
 def _once(path: Path, content: str) -> None:
-    if path.exists():
-        return
+    if not path.exists():
+        _write(path, content)
+
+
+def _write(path: Path, content: str) -> None:
+    """Whole, and its owner's alone from the first byte on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_name(f".{path.name}.{os.getpid()}")
+    whole.unlink(missing_ok=True)
     whole.touch(mode=0o600)
     whole.write_text(content + "\n")
     whole.replace(path)

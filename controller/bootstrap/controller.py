@@ -1,28 +1,37 @@
 """The controller of an installation, with its local data plane."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy import EnvoyTraffic
 from controller.adapters.envoy_routes import RouteOptions
 from controller.adapters.mlflow_registry import MlflowRegistry
 from controller.adapters.processes import Gateway, LocalProcesses, serving_command
+from controller.adapters.processes_records import Records
 from controller.adapters.prometheus import PrometheusMetrics
 from controller.adapters.prometheus_server import TargetFiles
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.store import Store
+from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
+from controller.api.callers import log_lines
 from controller.api.server import serve
-from controller.bootstrap.access import access_flags, api_token, prepare_access
+from controller.bootstrap.access import access_flags, prepare_access, replica_token
 from controller.bootstrap.stores import policies_of, store_of
+from controller.errors import UsageError
 from controller.packages import PackageStore
 from controller.perform import World
+from controller.ports import DeploymentSpec
 from controller.reconcile import Reconciler
 from controller.settings import Home, Settings
 from controller.upkeep import check_kept, daily_pruning
 from controller.watch import RegistryWatch
+from serving.access.hosts import Hosts
+from serving.access.tokens import TokenFile
+from serving.contract import deployment_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +42,10 @@ class Controller:
     watch: RegistryWatch
     store: Store
     replicas: HttpReplicas
+    home: Home
     settings: Settings
-    api_token: str | None  # what who writes to the interface must show
+    access: Access  # who may ask at the interface
+    hosts: Hosts  # the names that the interface goes by
 
     def close(self) -> None:
         self.replicas.close()
@@ -46,7 +57,8 @@ def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     return daily_pruning(controller.store.samples, SystemClock(), kept_days=controller.settings.samples_kept_days)
 
 
-def serve_api(controller: Controller, *, wake: Callable[[], None]) -> AbstractContextManager[str]:
+@contextmanager
+def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[str]:
     """The HTTP interface, served while the block lasts. ``wake`` is called when somebody changed something."""
     store, settings = controller.store, controller.settings
     ports = ApiPorts(
@@ -59,8 +71,17 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> AbstractCo
         wake=wake,
     )
     secret = settings.webhook_secret
-    app = create_app(ports, token=controller.api_token, webhook_secret=secret.encode() if secret else None)
-    return serve(app, "127.0.0.1", settings.api_port)
+    controller.home.logs.mkdir(parents=True, exist_ok=True)
+    with closing(log_lines(controller.home.logs / "api-access.log")) as log:
+        app = create_app(
+            ports,
+            controller.access,
+            webhook_secret=secret.encode() if secret else None,
+            hosts=controller.hosts,
+            log=log,
+        )
+        with serve(app, "127.0.0.1", settings.api_port) as url:
+            yield url
 
 
 def build(home: Home) -> Controller:
@@ -91,7 +112,15 @@ def build(home: Home) -> Controller:
     )
     watch = RegistryWatch(registry, packages, clock)
     reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch)
-    return Controller(reconciler, watch, store, replicas, settings, api_token(home, settings))
+    access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
+    return Controller(reconciler, watch, store, replicas, home, settings, access, _hosts(settings))
+
+
+def _hosts(settings: Settings) -> Hosts:
+    try:
+        return Hosts(settings.api_hosts)
+    except ValueError as error:
+        raise UsageError(f"api_hosts in settings.json: {error}") from error
 
 
 def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: SystemClock) -> LocalProcesses:
@@ -112,9 +141,17 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: S
         traffic.drop_endpoint(model, version)
         targets.drop(model, version)
 
+    records = Records(home.deployments)
+
+    def command(spec: DeploymentSpec, port_file: Path) -> list[str]:
+        token_file = records.token_file(deployment_name(spec.model, spec.version))
+        running = {(record.model, record.version) for record in records.all()}
+        replica_token(home, spec.model, spec.version, token_file, running=running)
+        return serving_command(spec, port_file, [*extra, "--capture-token-file", str(token_file)])
+
     return LocalProcesses(
         home.deployments,
-        lambda spec, port_file: serving_command(spec, port_file, extra),
+        command,
         Gateway(announce, withdraw),
         clock,
     )

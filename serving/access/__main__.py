@@ -4,17 +4,13 @@ Exit status: 0 done, 1 there is no such token, 2 usage or a damaged file.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
+from serving.access.age import parse_age
 from serving.access.tokens import TokenFileError, changing, new_token, read_tokens, utc_now
-
-_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_NEVER: Final = "never"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,12 +30,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _age(value: str) -> timedelta | None:
-    if value == _NEVER:
-        return None
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", value)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{value!r}: give minutes, hours or days as 30m, 12h or 90d, or never")
-    return int(match[1]) * _UNITS[match[2]]
+    try:
+        return parse_age(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

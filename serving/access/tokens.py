@@ -48,6 +48,9 @@ class Entry(BaseModel):
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
     unlimited: bool = Field(default=False, description="limits per client do not hold for it")
+    roles: tuple[str, ...] = Field(default=(), description="what it may do at the controller; nothing at replicas")
+    model: str | None = Field(default=None, description="the one model that it may speak of")
+    version: str | None = Field(default=None, description="the one version that it may speak of")
 
 
 class TokenDocument(BaseModel):
@@ -58,7 +61,14 @@ class TokenDocument(BaseModel):
 
 
 def new_token(
-    name: str, now: datetime, expires_at: datetime | None = None, *, unlimited: bool = False
+    name: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+    *,
+    unlimited: bool = False,
+    roles: tuple[str, ...] = (),
+    model: str | None = None,
+    version: str | None = None,
 ) -> tuple[Entry, str]:
     """A new entry and the token itself, which exists nowhere else.
 
@@ -70,18 +80,35 @@ def new_token(
     token_id = secrets.token_hex(_ID_BYTES)
     token = f"{PREFIX}{token_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return Entry(
-        id=token_id, name=name, sha256=digest, created_at=now, expires_at=expires_at, unlimited=unlimited
-    ), token
+    entry = Entry(
+        id=token_id,
+        name=name,
+        sha256=digest,
+        created_at=now,
+        expires_at=expires_at,
+        unlimited=unlimited,
+        roles=roles,
+        model=model,
+        version=version,
+    )
+    return entry, token
+
+
+def id_of(token: str) -> str | None:
+    """The id that a token names; None where it is no token of this form."""
+    match = _TOKEN.fullmatch(token.encode())
+    return match[1].decode() if match else None
 
 
 def read_tokens(path: Path) -> TokenDocument:
     """The entries of the file.
 
     Raises:
-        TokenFileError: it is missing or damaged.
+        TokenFileError: it is missing, damaged, or may be written by others than its owner.
     """
     try:
+        if path.stat().st_mode & 0o022:
+            raise TokenFileError(f"token file {path}: others may write it, and so let themselves in: chmod 600 {path}")
         document = TokenDocument.model_validate_json(path.read_bytes())
     except OSError as error:
         hint = f"make a first token with: python -m serving.access new --file {path} --name NAME"
@@ -110,7 +137,7 @@ def changing(path: Path) -> Iterator[list[Entry]]:
         yield entries
         whole = path.with_name(f".{path.name}.new")
         whole.touch(mode=0o600)
-        whole.write_text(TokenDocument(tokens=tuple(entries)).model_dump_json(indent=1) + "\n")
+        whole.write_text(TokenDocument(tokens=tuple(entries)).model_dump_json(indent=1, exclude_defaults=True) + "\n")
         whole.replace(path)
 
 
@@ -134,6 +161,15 @@ class TokenFile:
         self._look_at_s = monotonic_s() + _LOOK_EVERY_S
 
     async def client(self, token: bytes) -> Client:
+        entry = self.entry(token)
+        return Client(entry.name, entry.unlimited)
+
+    def entry(self, token: bytes) -> Entry:
+        """What is kept of this token.
+
+        Raises:
+            RefusedError: it is nobody's, or not any more.
+        """
         if self._monotonic_s() >= self._look_at_s:
             self._look()
         match = _TOKEN.fullmatch(token)
@@ -143,7 +179,7 @@ class TokenFile:
             raise unauthorized(Refusal.UNKNOWN_TOKEN, "the token is not known here")
         if entry.expires_at is not None and entry.expires_at.timestamp() <= self._unix_s():
             raise unauthorized(Refusal.EXPIRED_TOKEN, "the token has expired")
-        return Client(entry.name, entry.unlimited)
+        return entry
 
     def _look(self) -> None:
         self._look_at_s = self._monotonic_s() + _LOOK_EVERY_S

@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 import httpx
 from starlette.applications import Starlette
 
+from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
+from controller.roles import REPLICA, Role
+from serving.access.clients import Refusal, unauthorized
+from serving.access.tokens import Entry, new_token, utc_now
 from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
 from tests.fakes.samples import FakeSamples
+
+URL = "http://127.0.0.1:8081"
 
 
 @dataclass
@@ -58,15 +64,54 @@ class World:
             wake=self.wake,
         )
 
-    def client(self, *, token: str | None = None, webhook_secret: bytes | None = None) -> "Client":
-        return Client(create_app(self.ports(), token=token, webhook_secret=webhook_secret))
+    def client(
+        self,
+        *roles: str,
+        name: str = "ada",
+        model: str | None = None,
+        version: str | None = None,
+        open_reading: bool = True,
+        webhook_secret: bytes | None = None,
+    ) -> "Client":
+        """Who asks has a token with these roles: that of an admin, where none is named."""
+        tokens = FakeTokens()
+        token = tokens.add(name, *(roles or (Role.ADMIN,)), model=model, version=version)
+        access = Access(tokens, open_reading=open_reading)
+        return Client(create_app(self.ports(), access, webhook_secret=webhook_secret), token)
+
+    def replica(self, model: str = "intent", version: str = "6") -> "Client":
+        """Who asks is a running replica."""
+        return self.client(REPLICA, name=REPLICA, model=model, version=version)
+
+
+class FakeTokens:
+    """Tokens in memory, by themselves."""
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, Entry] = {}
+
+    def add(self, name: str, *roles: str, model: str | None = None, version: str | None = None) -> str:
+        entry, token = new_token(name, utc_now(), roles=roles, model=model, version=version)
+        self.entries[token.encode()] = entry
+        return token
+
+    def entry(self, token: bytes) -> Entry:
+        if token not in self.entries:
+            raise unauthorized(Refusal.UNKNOWN_TOKEN, "the token is not known here")
+        return self.entries[token]
 
 
 class Client:
-    """Plain calls to an ASGI application. An exception in it is an answer of 500, as a user would see it."""
+    """Plain calls to an ASGI application, with a token. An exception in it is an answer of 500, as a user would see
+    it."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Starlette, token: str | None = None) -> None:
         self._app = app
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+
+    def stranger(self) -> "Client":
+        """The same interface, asked without a token."""
+        return Client(self._app)
 
     def get(self, path: str, **options: object) -> httpx.Response:
         return self.request("GET", path, **options)
@@ -77,7 +122,7 @@ class Client:
     def request(self, method: str, path: str, **options: object) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://controller") as client:
+            async with httpx.AsyncClient(transport=transport, base_url=URL, headers=self._headers) as client:
                 return await client.request(method, path, **options)  # type: ignore[arg-type]
 
         return asyncio.run(send())

@@ -12,13 +12,14 @@ import pytest
 from controller.adapters.envoy import EnvoyTraffic
 from controller.adapters.prometheus_server import prometheus_config
 from controller.adapters.replicas import HttpReplicas
+from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.server import serve
-from controller.bootstrap.access import access_flags, prepare_access
+from controller.bootstrap.access import access_flags, prepare_access, replica_token
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import TransientError, UsageError
 from controller.settings import Home, Settings
-from serving.access.tokens import changing, new_token, read_tokens, utc_now
+from serving.access.tokens import TokenFile, changing, id_of, new_token, read_tokens, utc_now
 from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
 from serving.package.artifact import read_manifest
 from serving.package.packaging import build_package
@@ -37,17 +38,19 @@ def home(tmp_path: Path) -> Home:
 
 def test_secrets_are_made_once_and_are_their_owners_alone(home: Home) -> None:
     prepare_access(home, REQUIRED)
-    files = (home.tokens, home.own_token, home.api_token, home.digest_key)
+    files = (home.tokens, home.own_token, home.api_tokens, home.api_token, home.digest_key)
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     before = [file.read_text() for file in files]
     prepare_access(home, REQUIRED)
     assert [file.read_text() for file in files] == before
     assert home.own_token.read_text().strip() not in home.tokens.read_text()
+    assert home.api_token.read_text().strip() not in home.api_tokens.read_text()
 
 
-def test_without_required_tokens_there_is_a_digest_key_and_no_more(home: Home) -> None:
+def test_without_required_tokens_replicas_ask_for_none_and_the_interface_does(home: Home) -> None:
     prepare_access(home, Settings())
-    assert [file.name for file in home.path.iterdir()] == ["digest.key"]
+    made = {file.name for file in home.path.iterdir() if not file.name.startswith(".")}
+    assert made == {"digest.key", "api-tokens.json", "api.token"}
     assert access_flags(home, Settings()) == ["--digest-key-file", str(home.digest_key)]
 
 
@@ -57,6 +60,62 @@ def test_a_revoked_token_of_serins_own_is_made_anew_and_others_are_kept(home: Ho
         entries[:] = [new_token("alice", utc_now())[0]]
     prepare_access(home, REQUIRED)
     assert [entry.name for entry in read_tokens(home.tokens).tokens] == ["alice", "serin"]
+
+
+@pytest.mark.parametrize("name", ["api.token", "serin.token"])
+def test_a_secret_that_others_could_read_is_made_anew(home: Home, name: str) -> None:
+    """Whoever has read it is let in no more."""
+    prepare_access(home, REQUIRED)
+    file = home.path / name
+    before = file.read_text()
+    file.chmod(0o644)
+    prepare_access(home, REQUIRED)
+    assert file.read_text() != before
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    kept = {entry.id for document in (home.tokens, home.api_tokens) for entry in read_tokens(document).tokens}
+    assert id_of(before.strip()) not in kept
+    assert id_of(file.read_text().strip()) in kept
+
+
+def test_the_interfaces_token_of_an_older_home_is_made_anew(home: Home) -> None:
+    """It names no entry; what was required of everybody then is an admin's now."""
+    home.path.mkdir()
+    home.api_token.touch(mode=0o600)
+    home.api_token.write_text("x" * 43 + "\n")
+    prepare_access(home, REQUIRED)
+    (entry,) = read_tokens(home.api_tokens).tokens
+    assert (entry.name, entry.roles, entry.id) == ("admin", ("admin",), id_of(home.api_token.read_text().strip()))
+
+
+def test_a_token_file_that_others_may_write_is_refused(home: Home) -> None:
+    """They could let themselves in."""
+    prepare_access(home, REQUIRED)
+    home.api_tokens.chmod(0o666)
+    with pytest.raises(UsageError, match=r"others may write it.* chmod 600"):
+        prepare_access(home, REQUIRED)
+
+
+def test_each_replica_has_a_token_of_its_own_and_loses_it_with_its_place(home: Home) -> None:
+    """One that starts again has a new one; those of replicas that are no more are forgotten."""
+    home.deployments.mkdir(parents=True)
+    running: set[tuple[str, str]] = set()
+
+    def start(version: str) -> str:
+        file = home.deployments / f"intent-v{version}.token"
+        replica_token(home, "intent", version, file, running=running)
+        running.add(("intent", version))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        return str(id_of(file.read_text().strip()))
+
+    def kept() -> dict[str, str | None]:
+        return {entry.id: entry.version for entry in read_tokens(home.api_tokens).tokens}
+
+    first, second, again = start("6"), start("7"), start("6")
+    assert kept() == {second: "7", again: "6"}
+    assert first not in kept()
+    running.remove(("intent", "7"))
+    third = start("8")
+    assert kept() == {again: "6", third: "8"}
 
 
 def test_a_damaged_token_file_is_said_and_left(home: Home) -> None:
@@ -89,9 +148,21 @@ def guarded(home: Home, package: Path) -> Iterator[tuple[Replica, Replica, World
     home.logs.mkdir(parents=True)
     prepare_access(home, REQUIRED)
     world = World()
-    with serve(create_app(world.ports(), token=home.api_token.read_text().strip())) as api:
+    running: set[tuple[str, str]] = set()
+
+    def own_token(version: str) -> list[str]:
+        file = home.path / f"{version}.token"
+        replica_token(home, "intent", version, file, running=running)
+        running.add(("intent", version))
+        return ["--capture-token-file", str(file)]
+
+    tokens = {version: own_token(version) for version in ("6", "7")}
+    with serve(create_app(world.ports(), Access(TokenFile(home.api_tokens), open_reading=False))) as api:
         flags = [*access_flags(home, REQUIRED), "--capture-url", api]
-        with replica(package, *flags, version="6") as v6, replica(package, *flags, version="7") as v7:
+        with (
+            replica(package, *flags, *tokens["6"], version="6") as v6,
+            replica(package, *flags, *tokens["7"], version="7") as v7,
+        ):
             yield v6, v7, world
 
 

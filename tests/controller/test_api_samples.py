@@ -1,13 +1,16 @@
 """Replicas and label sources: what the interface takes, and what it says to what it does not."""
 
 import json
+from dataclasses import replace
 
+import httpx
 import pytest
 
 from controller.api.http import BODY_BYTES_MAX
 from controller.codec import record_of
 from controller.core.release import Cursors, Phase
 from controller.ports import Entry, SampleCursor
+from controller.roles import REPLICA, Role
 from gates.evidence import LabelCounts
 from serving.contract import LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
 from serving.observe.capture import CapturedPrediction, encode_batch
@@ -22,7 +25,14 @@ def world() -> World:
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return world.client()
+    """That of a source of labels."""
+    return world.client("labels", name="api")
+
+
+@pytest.fixture
+def replica(world: World) -> Client:
+    """That of the replica of version 6."""
+    return world.replica()
 
 
 def captured(request: str, version: str, traffic: Traffic, label: str = "refund") -> CapturedPrediction:
@@ -47,14 +57,23 @@ def body(**changes: object) -> dict[str, object]:
     return {"schema": PREDICTIONS_SCHEMA, "predictions": [{**one, **changes}]}
 
 
+def send(world: World, *predictions: CapturedPrediction) -> list[httpx.Response]:
+    """Each by the replica that it is of, in the very bytes of serving's capture."""
+    headers = {"content-type": "application/json"}
+    return [
+        world.replica(one.model, one.model_version).request(
+            "POST", PREDICTIONS_ROUTE, content=encode_batch([one]), headers=headers
+        )
+        for one in predictions
+    ]
+
+
 def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> None:
     """The very bytes of serving's capture, then a late label, make a labelled pair."""
-    batch = encode_batch([captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")])
-    headers = {"content-type": "application/json"}
-    first = client.request("POST", PREDICTIONS_ROUTE, content=batch, headers=headers)
-    assert (first.status_code, first.json()) == (200, {"received": 2, "new": 2})
-    again = client.request("POST", PREDICTIONS_ROUTE, content=batch, headers=headers)
-    assert again.json() == {"received": 2, "new": 0}
+    batch = captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")
+    for answer in send(world, *batch):
+        assert (answer.status_code, answer.json()) == (200, {"received": 1, "new": 1})
+    assert [answer.json() for answer in send(world, *batch)] == [{"received": 1, "new": 0}] * 2
 
     assert client.post(LABELS_ROUTE, {"labels": [{"request_id": "a", "label": "invoice"}]}).json()["new"] == 1
     found = world.samples.since("intent", "6", "7", SampleCursor())
@@ -88,11 +107,11 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
     ],
 )
 def test_a_wrong_prediction_is_refused_by_field(
-    world: World, client: Client, changes: dict[str, object], field: str
+    world: World, replica: Client, changes: dict[str, object], field: str
 ) -> None:
     """What cannot be right never becomes evidence, and the answer says which field it is."""
     text = json.dumps(body(**changes))
-    response = client.request("POST", PREDICTIONS_ROUTE, content=text, headers={"content-type": "application/json"})
+    response = replica.request("POST", PREDICTIONS_ROUTE, content=text, headers={"content-type": "application/json"})
     assert response.status_code == 422
     error = error_of(response)
     assert error["field"] == field
@@ -100,27 +119,28 @@ def test_a_wrong_prediction_is_refused_by_field(
     assert world.samples.latest() == SampleCursor()
 
 
-def test_an_unknown_key_is_refused_with_the_nearest_known_one(client: Client) -> None:
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(replica: Client) -> None:
     """A misspelt key is a mistake to point at, never a value to lose."""
-    error = error_of(client.post(PREDICTIONS_ROUTE, body(confidense=0.75)))
+    error = error_of(replica.post(PREDICTIONS_ROUTE, body(confidense=0.75)))
     assert error["message"] == "predictions[0].confidense: unknown key; did you mean confidence?"
-    assert "did you mean" not in error_of(client.post(PREDICTIONS_ROUTE, body(qqqq=1)))["message"]
+    assert "did you mean" not in error_of(replica.post(PREDICTIONS_ROUTE, body(qqqq=1)))["message"]
 
 
-def test_another_schema_is_refused(client: Client) -> None:
+def test_another_schema_is_refused(replica: Client) -> None:
     """A replica of another generation is told so instead of being misread."""
-    response = client.post(PREDICTIONS_ROUTE, {"schema": "serin.predictions/v2", "predictions": []})
+    response = replica.post(PREDICTIONS_ROUTE, {"schema": "serin.predictions/v2", "predictions": []})
     assert (response.status_code, error_of(response)["field"]) == (422, "schema")
 
 
 def test_labels_come_as_json_lines_too(world: World, client: Client) -> None:
-    """A JSONL file is sent as it is; blank lines are nothing, times and sources are the sender's or ours."""
+    """A JSONL file is sent as it is; blank lines are nothing, times are the sender's or ours. The source is whose token
+    came with it, and what it says of itself comes after that."""
     lines = b'{"request_id": "a", "label": "x"}\n\n{"request_id": "b", "label": "y", "source": "crm", "at_s": 5}\r\n'
     response = client.request("POST", LABELS_ROUTE, content=lines, headers={"content-type": "application/x-ndjson"})
     assert response.json() == {"received": 2, "new": 2}
     kept = {label.request_id: label for label in world.samples._labels.values()}
     assert (kept["a"].source, kept["a"].at_s) == ("api", world.clock.at_s)
-    assert (kept["b"].source, kept["b"].at_s) == ("crm", 5.0)
+    assert (kept["b"].source, kept["b"].at_s) == ("api/crm", 5.0)
 
 
 def test_a_label_says_how_likely_it_was(world: World, client: Client) -> None:
@@ -159,9 +179,7 @@ def test_a_contradiction_is_a_conflict_that_names_the_request(client: Client) ->
 def test_disagreements_are_handed_out(world: World, client: Client) -> None:
     """A labeller gets what tells most to the release under way, and whether to send it back as directed."""
     under_way(world, Cursors(first_pair=0))
-    batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")]
-    headers = {"content-type": "application/json"}
-    client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers)
+    send(world, captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice"))
     assert client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json() == {
         "label_requests": [
             {
@@ -180,10 +198,27 @@ def test_no_label_is_asked_for_that_would_help_nobody(world: World, client: Clie
     """Where no release is judged on samples, there is nothing to label."""
     if cursors is not None:
         under_way(world, cursors)
-    batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice")]
-    headers = {"content-type": "application/json"}
-    client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers)
+    send(world, captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice"))
     assert client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json() == {"label_requests": []}
+
+
+@pytest.mark.parametrize("other", [("intent", "7"), ("tone", "6")])
+def test_a_replica_speaks_of_itself_only(world: World, replica: Client, other: tuple[str, str]) -> None:
+    """One prediction of another version, or of another model, and nothing of the batch is taken."""
+    batch = [captured("a", "6", Traffic.LIVE), replace(captured("b", other[1], Traffic.LIVE), model=other[0])]
+    headers = {"content-type": "application/json"}
+    response = replica.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers)
+    assert (response.status_code, error_of(response)["field"]) == (403, "predictions[1]")
+    assert "the replica of intent version 6" in error_of(response)["message"]
+    assert world.samples.latest() == SampleCursor()
+
+
+@pytest.mark.parametrize("role", [*Role, REPLICA])
+def test_a_token_without_a_version_sends_no_predictions(world: World, role: str) -> None:
+    """Not even an admin's: predictions come from what made them."""
+    response = world.client(role).post(PREDICTIONS_ROUTE, body())
+    assert (response.status_code, error_of(response)["code"]) == (403, "forbidden")
+    assert world.samples.latest() == SampleCursor()
 
 
 def under_way(world: World, cursors: Cursors) -> None:

@@ -8,10 +8,12 @@ import httpx
 import pytest
 
 from controller.adapters.sql import open_store
+from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.api.server import serve
 from controller.ports import SampleCursor
-from tests.controller.api_support import StoppedClock, World
+from controller.roles import REPLICA, Role
+from tests.controller.api_support import FakeTokens, StoppedClock, World
 
 
 def test_it_answers_from_the_first_moment_and_is_gone_afterwards() -> None:
@@ -75,13 +77,19 @@ def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
         send
         for number in range(rounds)
         for send in (
-            ("/v1/predictions", batch("live", "6", number)),
-            ("/v1/labels", labels(number)),
-            ("/v1/predictions", batch("shadow", "7", number)),
+            ("/v1/predictions", batch("live", "6", number), "6"),
+            ("/v1/labels", labels(number), ""),
+            ("/v1/predictions", batch("shadow", "7", number), "7"),
         )
     ]
-    with serve(create_app(ports)) as url, httpx.Client(base_url=url) as client, ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda send: client.post(send[0], json=send[1]), sends))
+    tokens = FakeTokens()
+    shown = {
+        version: {"authorization": f"Bearer {tokens.add(REPLICA, REPLICA, model='intent', version=version)}"}
+        for version in ("6", "7")
+    } | {"": {"authorization": f"Bearer {tokens.add('helpdesk', Role.LABELS)}"}}
+    app = create_app(ports, Access(tokens, open_reading=True))
+    with serve(app) as url, httpx.Client(base_url=url) as client, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda send: client.post(send[0], json=send[1], headers=shown[send[2]]), sends))
     assert [answer.status_code for answer in answers] == [200] * len(sends)
     assert [answer.json()["new"] for answer in answers] == [requests] * len(sends)
     found = store.samples.since("intent", "6", "7", SampleCursor())

@@ -137,6 +137,7 @@ def _on_call(serin: Installation, screen: Screen) -> Result:
 def _load(serin: Installation) -> Iterator[dict[str, Any]]:
     """Steady traffic while the block lasts; afterwards what became of it."""
     arguments = ["--gateway", serin.gateway, "--api", serin.api, "--rate-per-s", f"{RATE_PER_S:g}"]
+    arguments += ["--label-token-file", str(serin.label_token_file)]
     arguments += ["--label-delay-s", f"{LABEL_DELAY_S:g}", "--for-s", f"{LOAD_FOR_S:g}"]
     command = [sys.executable, "-m", "suites.intents.demo.load", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)

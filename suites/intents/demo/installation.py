@@ -30,7 +30,19 @@ class Installation:
         self.gateway = f"http://127.0.0.1:{settings['gateway_port']}"
         self.api = f"http://127.0.0.1:{settings['api_port']}"
         self.registry = f"http://127.0.0.1:{settings['mlflow_port']}"
+        self.label_token_file = home / "demo-labels.token"
         self._client = client
+
+    def make_label_token(self) -> None:
+        """Have a token made for the source of the labels, and keep it where only its owner can read it."""
+        token = self.serin("token", "create", "--role", "labels", "--name", "demo", "--expires", "1d")
+        self.label_token_file.unlink(missing_ok=True)
+        self.label_token_file.touch(mode=0o600)
+        self.label_token_file.write_text(token + "\n", encoding="ascii")
+
+    def token(self) -> dict[str, str]:
+        """The header of whoever has the home."""
+        return {"authorization": f"Bearer {(self.home / 'api.token').read_text(encoding='ascii').strip()}"}
 
     def serin(self, *arguments: str) -> str:
         """Run a command; its output. Raises DemoError where it fails."""
@@ -58,7 +70,7 @@ class Installation:
 
     def _get(self, path: str) -> Mapping[str, Any] | None:
         with suppress(httpx.HTTPError):
-            answer = self._client.get(self.api + path)
+            answer = self._client.get(self.api + path, headers=self.token())
             if answer.is_success:
                 found: Mapping[str, Any] = answer.json()
                 return found
@@ -77,7 +89,9 @@ def installation(home: Path, policy: Path, tell: Callable[[str], None], *flags: 
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             _await_up(process, log, tell)
-            yield Installation(home, json.loads((home / "settings.json").read_text()), client)
+            serin = Installation(home, json.loads((home / "settings.json").read_text()), client)
+            serin.make_label_token()
+            yield serin
         finally:
             tell("ending everything")
             _end(process, home)

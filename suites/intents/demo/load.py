@@ -1,6 +1,6 @@
 """A bounded, steady load: held-out texts to the gateway, and their true labels to the controller some seconds later.
 
-    python -m suites.intents.demo.load --gateway URL --api URL --rate-per-s 60 --label-delay-s 4 --for-s 300
+    python -m suites.intents.demo.load --gateway URL --api URL --label-token-file FILE --rate-per-s 60 --for-s 300
 
 Stops by itself after ``--for-s`` seconds; on SIGTERM at once. The last line on standard output is a JSON summary.
 """
@@ -14,6 +14,7 @@ import signal
 import time
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -43,9 +44,10 @@ class Tally:
 class Load:
     """Sends requests at a constant rate whatever the answers take, and labels late."""
 
-    def __init__(self, gateway: str, api: str, *, rate_per_s: float, label_delay_s: float) -> None:
+    def __init__(self, gateway: str, api: str, label_token: str, *, rate_per_s: float, label_delay_s: float) -> None:
         self._predict = f"{gateway}/models/intent/predict"
         self._labels = f"{api}/v1/labels"
+        self._label_headers = {"authorization": f"Bearer {label_token}"}
         self._rate_per_s = rate_per_s
         self._label_delay_s = label_delay_s
         self._waiting: collections.deque[tuple[float, str, str]] = collections.deque()
@@ -103,7 +105,7 @@ class Load:
             if not due:
                 continue
             try:
-                answer = await client.post(self._labels, json={"labels": due})
+                answer = await client.post(self._labels, json={"labels": due}, headers=self._label_headers)
             except httpx.HTTPError:
                 continue  # the controller is away; these labels are lost, as some always are
             self.tally.labelled += len(due) if answer.is_success else 0
@@ -113,11 +115,13 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--gateway", required=True)
     flags.add_argument("--api", required=True)
+    flags.add_argument("--label-token-file", type=Path, required=True, help="token with the role `labels`")
     flags.add_argument("--rate-per-s", type=float, default=60.0)
     flags.add_argument("--label-delay-s", type=float, default=4.0)
     flags.add_argument("--for-s", type=float, default=300.0)
     chosen = flags.parse_args()
-    load = Load(chosen.gateway, chosen.api, rate_per_s=chosen.rate_per_s, label_delay_s=chosen.label_delay_s)
+    token = chosen.label_token_file.read_text(encoding="ascii").strip()
+    load = Load(chosen.gateway, chosen.api, token, rate_per_s=chosen.rate_per_s, label_delay_s=chosen.label_delay_s)
     asyncio.run(_until_stopped(load, chosen.for_s))
     tally = load.tally
     print(

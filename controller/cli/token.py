@@ -1,0 +1,91 @@
+"""`serin token`: who may ask at the controller's interface, and what."""
+
+import sys
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.errors import UsageError
+from controller.roles import Role
+
+token_app = typer.Typer(
+    help="Tokens for the controller's interface: label sources, pipelines, people.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(token_app, name="token")
+
+
+@token_app.command()
+def create(
+    role: Annotated[list[Role], typer.Option("--role", help="What its holder may do; repeat for several.")],
+    name: Annotated[
+        str, typer.Option("--name", help="Whose it is: on record as the source of labels, or as who asked.")
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", help="The one model that its holder may start or stop.")
+    ] = None,
+    expires: Annotated[str, typer.Option("--expires", help="30m, 12h, 90d or never.")] = "90d",
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Make a token and print it, once; a running controller takes it within a second or two.
+
+    Roles: view reads releases; labels sends labels and asks for requests to label, with their texts; propose starts
+    releases; rollback rolls back, aborts and freezes; admin may all of that, resume and unfreeze.
+
+    Example: serin token create --role labels --name helpdesk
+    """
+    from controller.bootstrap.access import create_token
+
+    place = home_at(home)
+    place.load()
+    entry, token = create_token(place, name, role, model=model, lasts=_age(expires))
+    until = "never expires" if entry.expires_at is None else f"expires {entry.expires_at:%Y-%m-%d %H:%M} UTC"
+    print(f"token of {entry.name} (id {entry.id}, {', '.join(entry.roles)}, {until}), shown only now:", file=sys.stderr)
+    typer.echo(token)
+
+
+@token_app.command(name="list")
+def list_tokens(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+    """List names, roles, ids and expiry; tokens themselves are kept nowhere."""
+    from controller.bootstrap.access import tokens_of
+    from serving.access.tokens import utc_now
+
+    now = utc_now()
+    for entry in tokens_of(home_at(home)):
+        until = "never" if entry.expires_at is None else f"{entry.expires_at:%Y-%m-%dT%H:%MZ}"
+        state = "expired" if entry.expires_at is not None and entry.expires_at <= now else "valid"
+        of = " ".join(part for part in (entry.model, entry.version) if part is not None)
+        typer.echo("\t".join([entry.id, entry.name, ",".join(entry.roles), of or "-", f"expires {until}", state]))
+
+
+@token_app.command()
+def revoke(
+    name: Annotated[str | None, typer.Option("--name", help="All tokens of this name.")] = None,
+    token_id: Annotated[str | None, typer.Option("--id", help="The one token of this id.")] = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Revoke tokens; a running controller refuses them within a second or two.
+
+    Example: serin token revoke --name helpdesk
+    """
+    from controller.bootstrap.access import revoke_tokens
+
+    if (name is None) == (token_id is None):
+        raise UsageError("give either --name or --id; `serin token list` shows both")
+    revoked = revoke_tokens(home_at(home), name=name, token_id=token_id)
+    if not revoked:
+        raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows those there are")
+    typer.echo(f"revoked: {revoked}")
+
+
+def _age(text: str) -> timedelta | None:
+    from serving.access.age import parse_age
+
+    try:
+        return parse_age(text)
+    except ValueError as error:
+        raise UsageError(f"--expires {error}") from error

@@ -1,0 +1,61 @@
+"""What the holder of a token may do at the controller's interface: one table, of which refusals speak too."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a person or a program is given a token for."""
+
+    VIEW = "view"
+    LABELS = "labels"
+    PROPOSE = "propose"
+    ROLLBACK = "rollback"
+    ADMIN = "admin"
+
+
+REPLICA: Final = "replica"
+"""Of a running replica, made with it, for its own model and version. Nobody is given it by hand, an admin neither."""
+
+
+class Deed(StrEnum):
+    """What may be asked for, in the words of a refusal."""
+
+    READ = "reading releases and freezes"
+    PREDICT = "sending predictions"
+    LABEL = "sending labels"
+    ASK_LABELS = "asking for requests to label, with their texts"
+    START = "starting a release"
+    ABORT = "aborting a release"
+    ROLL_BACK = "rolling back"
+    FREEZE = "freezing"
+    RESUME = "resuming a held release"
+    UNFREEZE = "lifting a freeze"
+
+
+MAY: Final[Mapping[Deed, tuple[str, ...]]] = {
+    Deed.READ: (Role.VIEW, Role.PROPOSE, Role.ROLLBACK, Role.ADMIN),
+    Deed.PREDICT: (REPLICA,),
+    Deed.LABEL: (Role.LABELS, Role.ADMIN),
+    Deed.ASK_LABELS: (Role.LABELS, Role.ADMIN),
+    Deed.START: (Role.PROPOSE, Role.ADMIN),
+    Deed.ABORT: (Role.ROLLBACK, Role.ADMIN),
+    Deed.ROLL_BACK: (Role.ROLLBACK, Role.ADMIN),
+    Deed.FREEZE: (Role.ROLLBACK, Role.ADMIN),
+    Deed.RESUME: (Role.ADMIN,),
+    Deed.UNFREEZE: (Role.ADMIN,),
+}
+"""Who may do what. ``rollback`` may what sends traffic back or keeps it where it is, and nothing that exposes more."""
+
+
+def may(roles: Iterable[str], deed: Deed) -> bool:
+    return not set(MAY[deed]).isdisjoint(roles)
+
+
+def way_in(deed: Deed) -> str:
+    """How somebody comes to be allowed it, as the end of a sentence."""
+    role = MAY[deed][0]
+    if role == REPLICA:
+        return "only a running replica may, of its own answers and by the token that it was started with"
+    return f"`serin token create --role {role} --name NAME` makes a token for it"

@@ -1,0 +1,95 @@
+"""`serin token`: made once, shown once, listed and revoked by whoever has the home."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from controller.bootstrap.access import prepare_access
+from controller.cli.app import app
+from controller.errors import UsageError
+from controller.settings import Home, Settings
+from serving.access.clients import RefusedError
+from serving.access.tokens import TokenFile, read_tokens
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    place = Home(tmp_path / "home")
+    place.save(Settings())
+    prepare_access(place, Settings())
+    return place
+
+
+def serin(home: Home, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["token", *arguments, "--home", str(home.path)])
+
+
+def test_a_token_is_shown_once_and_kept_as_a_digest(home: Home) -> None:
+    """What is printed lets its holder in under its name and roles, and stands nowhere."""
+    result = serin(home, "create", "--role", "labels", "--role", "view", "--name", "helpdesk", "--expires", "12h")
+    token = result.stdout.strip()
+    entry = TokenFile(home.api_tokens).entry(token.encode())
+    assert (entry.name, entry.roles) == ("helpdesk", ("labels", "view"))
+    assert entry.expires_at is not None
+    assert (entry.expires_at - entry.created_at).total_seconds() == 12 * 3600
+    assert token not in home.api_tokens.read_text()
+    assert "helpdesk" in result.stderr
+    assert token not in result.stderr
+
+
+def test_tokens_are_listed_with_what_they_may(home: Home) -> None:
+    """Never themselves."""
+    token = serin(home, "create", "--role", "propose", "--name", "ci", "--model", "intent").stdout.strip()
+    rows = [line.split("\t")[1:4] for line in serin(home, "list").stdout.splitlines()]
+    assert rows == [["admin", "admin", "-"], ["ci", "propose", "intent"]]
+    assert token.split("_")[2] not in serin(home, "list").stdout
+
+
+@pytest.mark.parametrize("by", ["--name", "--id"])
+def test_a_revoked_token_lets_nobody_in(home: Home, by: str) -> None:
+    """And the others stay."""
+    token = serin(home, "create", "--role", "labels", "--name", "helpdesk").stdout.strip()
+    other = serin(home, "create", "--role", "view", "--name", "board").stdout.strip()
+    chosen = "helpdesk" if by == "--name" else token.split("_")[1]
+    assert serin(home, "revoke", by, chosen).stdout == "revoked: 1\n"
+    tokens = TokenFile(home.api_tokens)
+    with pytest.raises(RefusedError, match="not known"):
+        tokens.entry(token.encode())
+    assert tokens.entry(other.encode()).name == "board"
+    assert "there is no token" in str(serin(home, "revoke", by, chosen).exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("create", "--role", "view", "--name", "admin"), "Serin's own"),
+        (("create", "--role", "view", "--name", "replica"), "Serin's own"),
+        (("create", "--role", "view", "--name", "a\nb"), "letters, digits"),
+        (("create", "--role", "view", "--name", "a", "--expires", "soon"), "30m, 12h or 90d"),
+        (("create", "--role", "labels", "--name", "a", "--model", "intent"), "cannot be bound"),
+        (("revoke",), "either --name or --id"),
+        (("revoke", "--name", "a", "--id", "b"), "either --name or --id"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(home: Home, arguments: tuple[str, ...], said: str) -> None:
+    """By the option, with the way out."""
+    before = read_tokens(home.api_tokens)
+    result = serin(home, *arguments)
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)
+    assert read_tokens(home.api_tokens) == before
+
+
+def test_no_replicas_token_is_made_by_hand(home: Home) -> None:
+    """Predictions come from what made them."""
+    result = serin(home, "create", "--role", "replica", "--name", "x")
+    assert result.exit_code == 2
+    assert len(read_tokens(home.api_tokens).tokens) == 1
+
+
+def test_where_no_serin_lives_no_token_is_made(tmp_path: Path) -> None:
+    """A slip in --home must not look like a token that works."""
+    result = serin(Home(tmp_path / "nowhere"), "create", "--role", "view", "--name", "a")
+    assert "no Serin lives here" in str(result.exception)
+    assert not (tmp_path / "nowhere").exists()

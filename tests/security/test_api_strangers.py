@@ -1,0 +1,107 @@
+"""A web page or a process without a token asks the control interface."""
+
+import json
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Site, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+WRITES = [
+    ("POST", "/v1/releases", {"model": "intent", "version": "1", "reason": "x", "by": "y"}),
+    ("POST", "/v1/models/intent/abort", {"reason": "x", "by": "y"}),
+    ("POST", "/v1/models/intent/rollback", {"reason": "x", "by": "y"}),
+    ("POST", "/v1/models/intent/resume", {"reason": "x", "by": "y"}),
+    ("POST", "/v1/freezes", {"model": "*", "reason": "x", "by": "y"}),
+    ("DELETE", "/v1/freezes/*?reason=x&by=y", None),
+]
+
+
+def ask(site: Site, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.request(method, site.serin.api + path, json=body, headers=named, timeout=10, trust_env=False)
+
+
+def frozen(site: Site) -> list[object]:
+    return list(ask(site, "GET", "/v1/freezes", **site.serin.token()).json()["freezes"])
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES, ids=lambda value: str(value)[:24])
+def test_a_process_without_a_token_commands_nothing(installed: Site, method: str, path: str, body: object) -> None:
+    """Neither a release, nor its end, nor a freeze; the answer names the way to a token."""
+    response = ask(installed, method, path, body)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert "serin token create --role" in response.json()["error"]["message"]
+    assert (installed.phase("2"), frozen(installed)) == ("shadow", [])
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES, ids=lambda value: str(value)[:24])
+def test_a_foreign_page_commands_nothing(installed: Site, method: str, path: str, body: object) -> None:
+    """Not even with a token that it got hold of; nor as a form, whose type no route takes."""
+    shown = installed.serin.token()
+    assert ask(installed, method, path, body, origin="http://evil.example", **shown).status_code == 403
+    form = httpx.request(method, installed.serin.api + path, data={"reason": "x"}, timeout=10, trust_env=False)
+    assert form.status_code in (401, 415)
+    assert (installed.phase("2"), frozen(installed)) == ("shadow", [])
+
+
+@pytest.mark.parametrize("path", ["/v1/releases", "/v1/freezes", "/v1/label-requests?model=intent"])
+def test_a_rebound_name_reads_nothing(installed: Site, path: str) -> None:
+    """A page at rebound.example whose name leads to 127.0.0.1 is of that origin for the browser, and not for us."""
+    for token in ({}, installed.serin.token()):
+        response = ask(installed, "GET", path, host="rebound.example:8081", **token)
+        assert (response.status_code, response.json()["error"]["code"]) == (421, "host")
+
+
+def test_texts_are_never_open(installed: Site) -> None:
+    """Reading releases may be; what users wrote is not."""
+    assert ask(installed, "GET", "/v1/label-requests?model=intent").status_code == 401
+
+
+def test_guessing_a_token_gets_nowhere_and_fills_no_disk(installed: Site) -> None:
+    """Every guess is refused alike, with the id of a token that exists or without; a flood leaves few lines."""
+    (known,) = [one for one in _tokens(installed) if one["name"] == "demo"]
+    log = installed.serin.home / "logs" / "api-access.log"
+    before = log.stat().st_size
+    with httpx.Client(base_url=installed.serin.api, timeout=30, trust_env=False) as client:
+        statuses = set()
+        for number in range(1_000):
+            guess = f"serin_{known['id']}_{number:043d}" if number % 2 else f"serin_{number:012x}_{number:043d}"
+            headers = {"authorization": f"Bearer {guess}"}
+            statuses.add(client.post("/v1/labels", json={"labels": []}, headers=headers).status_code)
+    assert statuses == {401}
+    assert log.stat().st_size - before < 1_000 * 150
+    assert "0000000000" not in log.read_text()
+
+
+def test_a_revoked_token_is_refused_within_seconds(installed: Site) -> None:
+    """Without a restart."""
+    token = installed.serin.serin("token", "create", "--role", "labels", "--name", "former")
+    shown = {"authorization": f"Bearer {token}"}
+
+    def status() -> int:
+        return ask(installed, "POST", "/v1/labels", {"labels": []}, **shown).status_code
+
+    eventually(lambda: status() == 200, within_s=20, what="the new token is known")
+    installed.serin.serin("token", "revoke", "--name", "former")
+    eventually(lambda: status() == 401, within_s=20, what="the revoked token is refused")
+
+
+def test_secrets_are_their_owners_alone(installed: Site) -> None:
+    """Whatever the umask was, and no file holds a token that only its holder should have."""
+    home = installed.serin.home
+    secrets = [home / "api.token", home / "api-tokens.json", home / "digest.key", *home.glob("deployments/*.token")]
+    assert len(secrets) >= 5
+    assert {stat.S_IMODE(file.stat().st_mode) for file in secrets} == {0o600}
+    labels = installed.serin.label_token_file.read_text().strip()
+    assert labels not in (home / "api-tokens.json").read_text()
+
+
+def _tokens(site: Site) -> list[dict[str, str]]:
+    file: Path = site.serin.home / "api-tokens.json"
+    return list(json.loads(file.read_text())["tokens"])
