@@ -38,6 +38,11 @@ class Settings:
     scrape_interval_s: float = 1.0
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
 
+    def __post_init__(self) -> None:
+        if isinstance(self.api_hosts, str):
+            raise TypeError('api_hosts must be a list, as ["serin.internal"]')
+        object.__setattr__(self, "api_hosts", tuple(self.api_hosts))  # JSON has lists
+
     @property
     def registry(self) -> str:
         return self.registry_url or f"http://127.0.0.1:{self.mlflow_port}"
