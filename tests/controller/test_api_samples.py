@@ -145,8 +145,7 @@ def test_labels_come_as_json_lines_too(world: World, client: Client) -> None:
 
 def test_a_label_says_how_likely_it_was(world: World, client: Client) -> None:
     """As designed, with the chance of being captured: 1 unless it says otherwise, and never 0."""
-    batch = [captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW)]
-    client.request("POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers={"content-type": "application/json"})
+    send(world, captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW))
     label = {"request_id": "a", "label": "refund"}
     for wrong in (0, 1.5, -0.1, "0.5", None):
         refused = client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": wrong}]})
