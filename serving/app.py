@@ -113,7 +113,9 @@ def build(
 
 def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collectors: Sequence[Collector]) -> None:
     settings, identity, manifest = server.settings, server.identity, server.manifest
-    tokenizer = functools.cache(lambda: Tokenizer(settings.artifact / TOKENIZER_FILE, manifest.max_tokens))
+    tokenizer = functools.cache(
+        lambda: Tokenizer(settings.artifact / TOKENIZER_FILE, manifest.max_tokens, rules=manifest.tokens)
+    )
     own = {"model": identity.model, "model_version": identity.version}
     about = {
         **own,
@@ -121,6 +123,7 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
         "labels": list(identity.labels),
         "max_tokens": manifest.max_tokens,
         "task": manifest.rules.task,
+        "family": manifest.family,
         "variant": manifest.variant,
         "variant_of": manifest.variant_of,
         "windows": asdict(manifest.rules.windows) if manifest.rules.windows else None,

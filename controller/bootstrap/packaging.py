@@ -1,7 +1,7 @@
 """From a checkpoint to a registered version."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +23,14 @@ from serving.package.artifact import (
     read_manifest,
     verify,
 )
+from serving.package.checkpoint import find_checkpoint
 from serving.package.export import ExportError
 from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules
 
 VARIANT_TAG = "serin.variant"
 VARIANT_OF_TAG = "serin.variant_of"
+FAMILY_TAG = "serin.family"
 TASK_TAG = "serin.task"
 
 
@@ -74,6 +76,8 @@ def register(registry: Registrar, checkpoint: Path, order: Order) -> tuple[Regis
         with _refusals(checkpoint):
             manifest = _built(checkpoint, package, _original(registry, checkpoint, order, Path(folder)), order)
         tags = {VARIANT_TAG: str(manifest.variant), TASK_TAG: str(manifest.rules.task)}
+        if manifest.family is not None:
+            tags[FAMILY_TAG] = manifest.family
         if order.variant_of is not None:
             tags[VARIANT_OF_TAG] = order.variant_of
         version = registry.register(package, order.model, tags=tags)
@@ -96,21 +100,21 @@ class _Original:
     """What a variant takes over from the version whose weights it has."""
 
     fingerprint: str
-    golden_texts: Sequence[str]
-    rules: AnswerRules
+    manifest: Manifest
 
 
 def _built(checkpoint: Path, package: Path, original: _Original | None, order: Order) -> Manifest:
-    rules = original.rules if original is not None else order.rules
+    rules = original.manifest.rules if original is not None else order.rules
     if order.candidate and (problem := judged_task(rules.task)) is not None:
         raise UsageError(f"{problem} Leave --candidate out.")
     return build_package(
         checkpoint,
         package,
-        golden_texts=original.golden_texts if original is not None else None,
+        golden_texts=[golden.text for golden in original.manifest.golden] if original is not None else None,
         variant=order.variant,
         variant_of=original.fingerprint if original is not None else None,
         rules=rules,
+        tokens_of=original.manifest if original is not None else None,
     )
 
 
@@ -125,15 +129,18 @@ def _original(registry: Registrar, checkpoint: Path, order: Order, folder: Path)
     except ArtifactError as error:
         raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
     _check_is_variant(manifest, checkpoint, order.variant, whose)
-    return _Original(read_manifest(directory)[1], [golden.text for golden in manifest.golden], manifest.rules)
+    return _Original(read_manifest(directory)[1], manifest)
 
 
 def _check_is_variant(manifest: Manifest, checkpoint: Path, variant: Variant, whose: str) -> None:
     """The same weights, configuration and tokenizer, stored in another way."""
     if manifest.variant is variant:
         raise UsageError(f"{whose} is {variant} itself: give another --variant, or leave --of out")
-    for name in (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE):
-        if not (checkpoint / name).is_file():
-            raise ArtifactError(name, f"is missing in the checkpoint {checkpoint}")
-        if file_record(checkpoint / name) != manifest.files[name]:
-            raise UsageError(f"{name} of {checkpoint} is not that of {whose}: leave --of out to register a new version")
+    with tempfile.TemporaryDirectory(prefix="serin-checkpoint-") as folder:
+        plain = Path(folder)
+        find_checkpoint(checkpoint).collect(plain)
+        for name in (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE):
+            if file_record(plain / name) != manifest.files[name]:
+                raise UsageError(
+                    f"{name} of {checkpoint} is not that of {whose}: leave --of out to register a new version"
+                )

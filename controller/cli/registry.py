@@ -8,8 +8,8 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.errors import UsageError
-from serving.package.artifact import Variant
-from serving.package.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Task, Windows
+from serving.package.artifact import Manifest, Variant
+from serving.package.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Side, Task, Windows
 
 
 class LongTexts(StrEnum):
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def register_checkpoint(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder with config.json, model.safetensors and tokenizer.json.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Folder with config.json, model.safetensors, tokenizer.json.")],
     model: Annotated[str, typer.Option("--model", help="The registered model to add a version to.")],
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Also set the alias `candidate`, which starts a release.")
@@ -59,7 +59,8 @@ def register_checkpoint(
 ) -> None:
     """Package a checkpoint (files, ONNX graph, manifest with golden token ids) and log it as a new version.
 
-    A checkpoint without model.onnx is exported, which needs the extra `export` (torch, onnx). A version of another task
+    Its files are held against each other first, and where transformers is installed, its answers against that. A
+    checkpoint without model.onnx is exported, which needs the extra `export` (torch, onnx). A version of another task
     than sequence-classification can be served, not released.
 
     Example: serin register checkpoints/v7 --model intent --variant int8 --of 7 --candidate
@@ -79,8 +80,20 @@ def register_checkpoint(
     kind = f"{len(manifest.labels)} labels" if manifest.labels else manifest.rules.task
     of_which = f" of version {of}" if of is not None else ""
     typer.echo(
-        f"models:/{model}/{version.version} registered: {len(manifest.files)} files, {kind}, {variant}{of_which}."
+        f"models:/{model}/{version.version} registered: {manifest.family}, {len(manifest.files)} files, {kind}, "
+        f"{variant}{of_which}."
     )
+    typer.echo(_reading(manifest))
+
+
+def _reading(manifest: Manifest) -> str:
+    """Which limit was taken, from where, and what becomes of longer texts."""
+    tokens, windows = manifest.tokens, manifest.rules.windows
+    origin = f" ({tokens.limit_from})" if tokens.limit_from else ""
+    if windows is not None:
+        return f"Texts beyond {manifest.max_tokens} tokens{origin} are read in windows ({windows.aggregate})."
+    kept = "end" if tokens.truncation_side is Side.LEFT else "beginning"
+    return f"Texts beyond {manifest.max_tokens} tokens{origin} are cut: their {kept} is read."
 
 
 def _rules(

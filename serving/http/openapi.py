@@ -74,6 +74,7 @@ class Info(_Document):
     labels: list[str]
     max_tokens: int = Field(ge=1)
     task: Task
+    family: str | None = Field(description="the encoder's kind, as config.json names it; null where it is not recorded")
     variant: str
     variant_of: str | None
     windows: Windows | None = Field(description="how texts beyond max_tokens are read; null: they are cut")

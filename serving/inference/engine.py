@@ -26,7 +26,7 @@ import onnxruntime
 from serving.inference.heads import Floats, head_for
 from serving.inference.tokenizer import TokenizedText, Tokenizer
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest
-from serving.package.rules import Task
+from serving.package.rules import Side, Task
 from serving.process.cores import engine_threads, usable_cores
 from serving.settings import Provider
 
@@ -136,7 +136,7 @@ class Engine:
         numbers = self._head.activate(self._session.run([self._output], feed)[0], mask)
         if not np.isfinite(numbers).all():
             raise FloatingPointError("the model's output is not finite")
-        return numbers
+        return _begun_left(numbers, mask) if self._head.by_token else numbers
 
     def merge(self, text: TokenizedText, rows: Sequence[Floats]) -> Any:
         """A text's answer, from what ``run`` gave for each of its rows, in their order."""
@@ -156,10 +156,25 @@ class Engine:
     def _padded(self, rows: Sequence[TokenizedText]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Token ids and mask [rows, width]."""
         lengths = np.fromiter((len(row.ids) for row in rows), dtype=np.int64, count=len(rows))
-        mask = np.arange(self.width(int(lengths.max()))) < lengths[:, np.newaxis]
+        mask = padding_mask(lengths, self.width(int(lengths.max())), self.tokenizer.padding.side)
         ids = np.full(mask.shape, self.tokenizer.padding.token_id, dtype=np.int64)
         ids[mask] = np.fromiter(chain.from_iterable(row.ids for row in rows), dtype=np.int64)
         return ids, mask
+
+
+def padding_mask(lengths: npt.NDArray[np.int64], width: int, side: Side) -> npt.NDArray[np.bool_]:
+    """Which places [rows, width] hold tokens, where rows of these lengths are filled up at a side."""
+    mask: npt.NDArray[np.bool_] = np.arange(width) < lengths[:, np.newaxis]
+    return mask[:, ::-1] if side is Side.LEFT else mask
+
+
+def _begun_left(numbers: Floats, mask: npt.NDArray[np.bool_]) -> Floats:
+    """The numbers of tokens [rows, width, ...], those of each row from its first token on."""
+    if mask[:, 0].all():
+        return numbers
+    return np.stack(
+        [np.roll(row, -int(begin), axis=0) for row, begin in zip(numbers, mask.argmax(axis=1), strict=True)]
+    )
 
 
 def load(directory: Path, *, threads: int | None = 1, provider: Provider = Provider.CPU) -> Engine:
@@ -218,6 +233,7 @@ def _tokenizer(directory: Path, manifest: Manifest) -> Tokenizer:
         return Tokenizer(
             directory / TOKENIZER_FILE,
             manifest.max_tokens,
+            rules=manifest.tokens,
             overlap_tokens=rules.windows.overlap_tokens if rules.windows else None,
             with_words=rules.task is Task.TOKEN_CLASSIFICATION,
         )

@@ -35,6 +35,8 @@ class Head(Protocol):
 
     axes: int
     """Of the graph's output."""
+    by_token: bool
+    """Whether a row's numbers stand token by token."""
 
     def activate(self, output: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> Floats:
         """Numbers [rows, ...] of an output [rows, ...]; ``mask`` [rows, tokens] says what is no padding."""
@@ -47,6 +49,7 @@ class SequenceHead:
     """Class probabilities [labels]."""
 
     axes = 2
+    by_token = False
 
     def __init__(self, aggregate: Aggregate) -> None:
         self._aggregate = aggregate
@@ -68,6 +71,7 @@ class EmbeddingHead:
     """A vector [dimensions]: the mean of the last hidden states over the mask, and over windows the mean of theirs."""
 
     axes = 3
+    by_token = False
 
     def __init__(self, *, normalise: bool) -> None:
         self._normalise = normalise
@@ -90,6 +94,7 @@ class TokenHead:
     """
 
     axes = 3
+    by_token = True
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = tuple(labels)

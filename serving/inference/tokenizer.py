@@ -12,6 +12,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from tokenizers import Encoding
 from tokenizers import Tokenizer as _Tokenizer
 
+from serving.package.rules import Side, TokenRules
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -56,11 +58,15 @@ class TokenizedText:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """How wide a batch becomes: a baked fixed width is a property of the version and is honoured, costly or not."""
+    """How wide a batch becomes: a baked fixed width is a property of the version and is honoured, costly or not.
+
+    Rows are filled up at ``side`` with ``token_id``.
+    """
 
     token_id: int
     fixed_tokens: int | None
     multiple_of: int
+    side: Side = Side.RIGHT
 
     def width(self, longest_tokens: int) -> int:
         width = max(longest_tokens, self.fixed_tokens or 0)
@@ -68,27 +74,40 @@ class Padding:
 
 
 class Tokenizer:
-    """A version's tokenizer. It cuts at ``max_tokens``; with ``overlap_tokens`` it goes on in windows instead.
+    """A version's tokenizer. It cuts at ``max_tokens``, on the side that ``rules`` name; with ``overlap_tokens`` it
+    goes on in windows instead, from the left to the right.
 
     Raises:
         ValueError: windows that overlap by more than half of what they hold.
     """
 
     def __init__(
-        self, path: Path, max_tokens: int, *, overlap_tokens: int | None = None, with_words: bool = False
+        self,
+        path: Path,
+        max_tokens: int,
+        *,
+        rules: TokenRules | None = None,
+        overlap_tokens: int | None = None,
+        with_words: bool = False,
     ) -> None:
+        rules = rules or TokenRules()
         self._tokenizer: Any = _Tokenizer.from_file(str(path))
-        self.padding = _padding(self._tokenizer)
+        self.padding = _padding(self._tokenizer, rules)
         self._tokenizer.no_padding()
         self._special_tokens = int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
         overlap_max = (max_tokens - self._special_tokens) // 2
         if overlap_tokens is not None and overlap_tokens > overlap_max:
             raise ValueError(f"overlap_tokens may be {overlap_max} at most where a text may have {max_tokens} tokens")
-        self._tokenizer.enable_truncation(max_length=max_tokens, stride=overlap_tokens or 0)
+        side = rules.truncation_side if overlap_tokens is None else Side.RIGHT  # windows leave nothing out
+        self._tokenizer.enable_truncation(max_length=max_tokens, stride=overlap_tokens or 0, direction=str(side))
         self._overlap_tokens = overlap_tokens
         self._with_words = with_words
         unknown = getattr(self._tokenizer.model, "unk_token", None)
-        self._unknown_id = self._tokenizer.token_to_id(unknown) if isinstance(unknown, str) else None
+        self._unknown_id = self._tokenizer.token_to_id(unknown) if isinstance(unknown, str) else rules.unknown_id
+
+    def added_tokens(self) -> list[str]:
+        """The tokens that are found in a text before anything else, special ones among them, by their ids."""
+        return [token.content for _, token in sorted(self._tokenizer.get_added_tokens_decoder().items())]
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         if self._with_words:  # the quick way leaves out where tokens stand in the text
@@ -139,9 +158,11 @@ class Tokenizer:
         return tuple(Word(*spans[word], tuple(places[word])) for word in sorted(spans))
 
 
-def _padding(tokenizer: Any) -> Padding:
+def _padding(tokenizer: Any, rules: TokenRules) -> Padding:
     baked = tokenizer.padding or {}
-    token_id = baked.get("pad_id")
+    token_id = rules.padding_id
+    if token_id is None:
+        token_id = baked.get("pad_id")
     if token_id is None:
         token_id = tokenizer.token_to_id("[PAD]") or 0
-    return Padding(token_id, baked.get("length"), baked.get("pad_to_multiple_of") or 1)
+    return Padding(token_id, baked.get("length"), baked.get("pad_to_multiple_of") or 1, rules.padding_side)

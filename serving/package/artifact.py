@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -18,7 +18,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from serving.package.rules import AnswerRules, Task, check_span_labels, parse_rules
+from serving.package.labels import label_names
+from serving.package.rules import AnswerRules, Task, TokenRules, parse_rules, parse_token_rules
 
 MANIFEST_SCHEMA: Final = "serin.manifest/v1"
 MANIFEST_FILE: Final = "manifest.json"
@@ -30,10 +31,10 @@ GRAPH_WEIGHTS_FILE: Final = "model.onnx.data"  # plain numbers, which the graph 
 REQUIRED_FILES: Final = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE, GRAPH_FILE)
 ALLOWED_SUFFIXES: Final = (".safetensors", ".onnx", ".onnx.data", ".json")  # nothing that runs code when it is loaded
 GOLDEN_TEXTS_MIN: Final = 20
+CONFIG_BYTES_MAX: Final = 1 * 2**20
 EXIT_REFUSED: Final = 3  # exit status of a process that will not serve its artifact
 
 _MANIFEST_BYTES_MAX: Final = 4 * 2**20
-_CONFIG_BYTES_MAX: Final = 1 * 2**20
 _PIECE_BYTES: Final = 2**23
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
@@ -78,7 +79,8 @@ class Manifest:
     """What a version is made of, and by which rules it answers.
 
     ``labels`` are in the order of the model's outputs; an embedding has none. ``variant_of`` is the fingerprint of the
-    version whose weights this one stores and multiplies in another way.
+    version whose weights this one stores and multiplies in another way. ``family`` is the encoder's kind, by the name
+    that ``config.json`` gives it (``model_type``); packages from before it was recorded have none.
     """
 
     labels: tuple[str, ...]
@@ -90,6 +92,8 @@ class Manifest:
     variant: Variant = Variant.FP32
     variant_of: str | None = None
     rules: AnswerRules = field(default_factory=AnswerRules)
+    tokens: TokenRules = field(default_factory=TokenRules)
+    family: str | None = None
     schema: str = MANIFEST_SCHEMA
 
     @classmethod
@@ -99,7 +103,7 @@ class Manifest:
         Raises:
             ArtifactError: naming the field that is missing, unknown or wrong.
         """
-        document = _parse_object(MANIFEST_FILE, data, _MANIFEST_BYTES_MAX)
+        document = parse_object(MANIFEST_FILE, data, _MANIFEST_BYTES_MAX)
         variant_of = document.get("variant_of")
         fields = _Fields(document)
         if (schema := fields.text("schema")) != MANIFEST_SCHEMA:
@@ -113,7 +117,9 @@ class Manifest:
             created_by=fields.text("created_by"),
             variant=_parse_variant(document.get("variant", Variant.FP32)),
             variant_of=None if variant_of is None else _parse_digest("variant_of", variant_of),
-            rules=_parse_rules(document["rules"]) if "rules" in document else AnswerRules(),
+            rules=_parsed(parse_rules, document["rules"]) if "rules" in document else AnswerRules(),
+            tokens=_parsed(parse_token_rules, document["tokens"]) if "tokens" in document else TokenRules(),
+            family=None if document.get("family") is None else fields.text("family"),
         )
         if unknown := sorted(document.keys() - asdict(manifest).keys()):
             raise ArtifactError(MANIFEST_FILE, f"unknown field {unknown[0]!r}")
@@ -151,7 +157,7 @@ def verify(directory: Path) -> Manifest:
     with ThreadPoolExecutor(len(files)) as pool:  # digests are taken outside the interpreter's lock
         for done in [pool.submit(_check_file, directory, name, record) for name, record in files]:
             done.result()
-    labels = config_labels(_read_regular(directory, CONFIG_FILE, _CONFIG_BYTES_MAX), manifest.rules.task)
+    labels = config_labels(_read_regular(directory, CONFIG_FILE, CONFIG_BYTES_MAX), manifest.rules.task)
     if labels != manifest.labels:
         raise ArtifactError(CONFIG_FILE, "id2label and the manifest's labels differ")
     return manifest
@@ -161,28 +167,18 @@ def config_labels(config_bytes: bytes, task: Task = Task.SEQUENCE_CLASSIFICATION
     """The label names of a ``config.json`` in output order; none for an embedding.
 
     Raises:
-        ArtifactError: no complete ``id2label``, code of its own (``auto_map``), or another kind of classification than
-            choosing one of several classes.
+        ArtifactError: ``id2label`` is not complete, code of its own (``auto_map``), or another kind of classification
+            than choosing one of several classes.
     """
-    config = _parse_object(CONFIG_FILE, config_bytes, _CONFIG_BYTES_MAX)
+    config = parse_object(CONFIG_FILE, config_bytes, CONFIG_BYTES_MAX)
     if "auto_map" in config:
         raise ArtifactError(CONFIG_FILE, "auto_map asks for code from the checkpoint, which is never run")
     if task is Task.EMBEDDING:
         return ()
-    if config.get("problem_type") not in (None, "single_label_classification"):
-        raise ArtifactError(CONFIG_FILE, f"problem_type {config['problem_type']!r} is not served")
-    names = config.get("id2label")
-    if not isinstance(names, dict) or len(names) < 2:
-        raise ArtifactError(CONFIG_FILE, "id2label must name two or more labels")
-    labels = tuple(str(names.get(str(index)) or "") for index in range(len(names)))
-    if not all(labels) or len(set(labels)) != len(labels):
-        raise ArtifactError(CONFIG_FILE, f"id2label must give a name of its own to each of 0 to {len(names) - 1}")
-    if task is Task.TOKEN_CLASSIFICATION:
-        try:
-            check_span_labels(labels)
-        except ValueError as error:
-            raise ArtifactError(CONFIG_FILE, f"id2label: {error}") from None
-    return labels
+    try:
+        return label_names(config, task)
+    except ValueError as error:
+        raise ArtifactError(CONFIG_FILE, str(error)) from None
 
 
 def file_record(path: Path) -> FileRecord:
@@ -243,7 +239,12 @@ def _read_regular(directory: Path, name: str, bytes_max: int) -> bytes:
     return data
 
 
-def _parse_object(file: str, data: bytes, bytes_max: int) -> dict[str, Any]:
+def parse_object(file: str, data: bytes, bytes_max: int) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+        ArtifactError: it is too long, holds something else, or gives a key twice.
+    """
     if len(data) > bytes_max:
         raise ArtifactError(file, f"is longer than {bytes_max} bytes")
     try:
@@ -269,9 +270,9 @@ def _parse_variant(variant: Any) -> Variant:
         raise ArtifactError(MANIFEST_FILE, f"variant must be one of {_listed(list(Variant))}") from None
 
 
-def _parse_rules(document: Any) -> AnswerRules:
+def _parsed(parse: Callable[[Any], _T], document: Any) -> _T:
     try:
-        return parse_rules(document)
+        return parse(document)
     except ValueError as error:
         raise ArtifactError(MANIFEST_FILE, str(error)) from None
 

@@ -22,9 +22,12 @@ class Checked:
         size = (
             f"{len(manifest.labels)} labels" if manifest.labels else f"{self.dimensions or 'any number of'} dimensions"
         )
-        longer = f"in windows ({rules.windows.aggregate})" if rules.windows else "cut"
+        longer = f"cut on the {manifest.tokens.truncation_side}"
+        if rules.windows is not None:
+            longer = f"in windows ({rules.windows.aggregate})"
         return (
-            f"{rules.task} ({size}), {manifest.variant}, texts to {manifest.max_tokens} tokens, longer ones {longer}, "
+            f"{rules.task} ({size}), {manifest.family or 'family not recorded'}, {manifest.variant}, "
+            f"texts to {manifest.max_tokens} tokens, longer ones {longer}, "
             f"{len(manifest.golden)} golden texts as packaged, fingerprint {self.fingerprint}"
         )
 

@@ -1,9 +1,10 @@
-"""Export of a trained DistilBERT to the ONNX graph that is served: of its classes, its token labels or its states.
+"""Export of a trained encoder to the ONNX graph that is served: of its classes, its token labels or its states.
 
 The one place of `serving` that uses torch, and only inside `export_onnx`: loading and serving never import it. A graph
 is kept only after it has given the same probabilities as torch on sample texts.
 """
 
+import json
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.inference.heads import EmbeddingHead, Head, head_for, unit
+from serving.package.artifact import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, ArtifactError
+from serving.package.families import family_of, positions_max
 from serving.package.rules import AnswerRules, Task
 
 # The lowest opset with LayerNormalization, which ONNX Runtime runs as one kernel.
 OPSET: Final = 17
 COMPARED_BATCH_TEXTS: Final = 32
 _CLASSES: Final = {
-    Task.SEQUENCE_CLASSIFICATION: "DistilBertForSequenceClassification",
-    Task.TOKEN_CLASSIFICATION: "DistilBertForTokenClassification",
-    Task.EMBEDDING: "DistilBertModel",
+    Task.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    Task.EMBEDDING: "AutoModel",
 }
 
 
@@ -61,8 +64,8 @@ def export_onnx(
 
     Inputs of the graph: `input_ids` and `attention_mask`, int64 [batch, tokens]; output, float32: `logits` [batch,
     labels] or [batch, tokens, labels], or for an embedding `last_hidden_state` [batch, tokens, dimensions]; batch and
-    tokens are free. `out` is replaced only by a graph whose probabilities or embeddings of `sample_texts`, each alone
-    and in padded batches, are within `tolerance` of torch's.
+    tokens are free. Weights in half precision are computed in single precision. `out` is replaced only by a graph whose
+    probabilities or embeddings of `sample_texts`, each alone and in padded batches, are within `tolerance` of torch's.
 
     Raises ExportError: a library of the extra is missing, no sample text, an unreadable checkpoint, or a difference
     above `tolerance`.
@@ -70,8 +73,10 @@ def export_onnx(
     if not sample_texts:
         raise ExportError("no sample text was given: the exported graph could not be compared with the model")
     _require_libraries()
-    model = _load_model(checkpoint_dir, task)
-    samples = _encode(checkpoint_dir, sample_texts, max_tokens=model.config.max_position_embeddings)
+    positions = _check(checkpoint_dir)
+    with quiet_library():
+        model = load_model(checkpoint_dir, task)
+    samples = _encode(checkpoint_dir, sample_texts, max_tokens=positions)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         draft = Path(folder) / "model.onnx"
@@ -102,31 +107,80 @@ def _require_libraries() -> None:
         )
 
 
-def _load_model(checkpoint_dir: Path, task: Task) -> Any:
-    """The checkpoint as a torch module in evaluation mode; read from safetensors, never from a pickle."""
-    import transformers
-
-    kind = _CLASSES[task]
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+def _check(checkpoint_dir: Path) -> int:
+    """How many tokens the model takes, of a family that is served."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE):
         if not (checkpoint_dir / name).is_file():
             raise ExportError(f"{checkpoint_dir / name} is missing")
     try:
-        model, loaded = getattr(transformers, kind).from_pretrained(
+        config = json.loads((checkpoint_dir / CONFIG_FILE).read_bytes())
+        return positions_max(config, family_of(config)[1])
+    except (ArtifactError, ValueError) as error:
+        raise ExportError(str(error)) from error
+
+
+def load_model(checkpoint_dir: Path, task: Task) -> Any:
+    """The checkpoint as a torch module in evaluation mode; read from safetensors, never from a pickle.
+
+    In single precision, however it is stored: the library's own choice has changed with its versions.
+
+    Raises ExportError: it cannot be read, or lacks weights.
+    """
+    import torch
+    import transformers
+
+    kind = getattr(transformers, _CLASSES[task])
+    try:
+        model, loaded = kind.from_pretrained(
             checkpoint_dir,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             attn_implementation="eager",
             return_dict=False,  # tensors out, as the exporter wants them
             output_loading_info=True,
+            **{_dtype_argument(transformers.__version__): torch.float32},
         )
     # Whatever a broken file makes the library raise, it is this checkpoint that cannot be read.
     except Exception as error:
-        raise ExportError(f"cannot load a {kind} from {checkpoint_dir}: {error}") from error
+        raise ExportError(f"cannot load {checkpoint_dir} for {task}: {one_line(error)}") from error
     # The library fills what a checkpoint lacks with random weights and only warns.
     absent = sorted(loaded["missing_keys"])
     if absent:
-        raise ExportError(f"{checkpoint_dir} is no {kind}: {len(absent)} weights are missing, {absent[0]} among them")
-    return model.eval()
+        raise ExportError(
+            f"{checkpoint_dir} is for no {task}: {len(absent)} weights are missing, {absent[0]} among them"
+        )
+    return model.float().eval()
+
+
+def one_line(error: Exception, characters_max: int = 300) -> str:
+    """What a library says, which may be pages, on one line."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= characters_max else words[:characters_max] + " …"
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """transformers draws bars and prints tables of what it loads; what matters of it is said in our words."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _dtype_argument(version: str) -> str:
+    """Since 4.56 `torch_dtype` has another name."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
 
 
 def _encode(checkpoint_dir: Path, texts: Sequence[str], *, max_tokens: int) -> list[list[int]]:
@@ -151,17 +205,20 @@ def _write_graph(model: Any, path: Path, task: Task) -> None:
     free = {0: "batch", 1: "tokens"}
     output = "last_hidden_state" if task is Task.EMBEDDING else "logits"
     free_of_output = {0: "batch"} if task is Task.SEQUENCE_CLASSIFICATION else free
-    with _tracing_warnings_hidden():
-        torch.onnx.export(
-            model,
-            (input_ids, attention_mask),
-            str(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=[output],
-            dynamic_axes={"input_ids": free, "attention_mask": free, output: free_of_output},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    try:
+        with _tracing_warnings_hidden():
+            torch.onnx.export(
+                model,
+                (input_ids, attention_mask),
+                str(path),
+                input_names=["input_ids", "attention_mask"],
+                output_names=[output],
+                dynamic_axes={"input_ids": free, "attention_mask": free, output: free_of_output},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    except Exception as error:  # of many kinds, all meaning that this model has no such graph
+        raise ExportError(f"torch cannot export a {model.config.model_type}: {one_line(error)}") from error
 
 
 @contextmanager
@@ -185,7 +242,7 @@ def _max_difference(model: Any, graph: Path, samples: Sequence[list[int]], task:
     for batch in (*alone, *together):
         input_ids, attention_mask = _padded(batch)
         with torch.no_grad():
-            (expected,) = model(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
+            expected = model(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))[0]
         (found,) = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})
         mask = attention_mask.astype(np.bool_)
         difference = _difference(head, expected.numpy(), found, mask)

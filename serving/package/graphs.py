@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
 from serving.inference.heads import Floats, head_for, unit
-from serving.inference.tokenizer import TokenizedText
+from serving.inference.tokenizer import Padding, TokenizedText
 from serving.package.artifact import GRAPH_FILE, GRAPH_WEIGHTS_FILE, ArtifactError, Variant
 from serving.package.export import ExportError
-from serving.package.rules import AnswerRules, Task
+from serving.package.rules import AnswerRules, Side, Task
 
 TOLERANCE: Final = 1e-4
 """How far a probability may move by optimising: sums are only taken in another order."""
+_COMPANY_TOKENS: Final = 24
+_COMPANY_TEXTS: Final = 8
+"""How far a row is filled up, and how many texts are tried, to see whether padding moves an answer."""
 _INLINE_BYTES_MAX: Final = 1024
 _SLOWER_FUSED: Final = ["SkipLayerNormFusion"]
 """ONNX Runtime's kernel for an addition with the normalisation after it takes five times as long as one of each."""
@@ -144,14 +148,53 @@ def compare(
     return largest
 
 
-def _numbers(session: Any, token_ids: Sequence[int], rules: AnswerRules, labels: Sequence[str]) -> Floats:
+def numbers_of(graph: Path, texts: Sequence[TokenizedText], rules: AnswerRules, labels: Sequence[str]) -> list[Floats]:
+    """What a graph gives for each text, run alone and cut at the limit, as ``compare`` compares it."""
+    session = _open(graph, onnxruntime.SessionOptions())
+    return [_numbers(session, text.ids, rules, labels) for text in texts]
+
+
+def activated(
+    output: npt.NDArray[np.float32], mask: npt.NDArray[np.int64], rules: AnswerRules, labels: Sequence[str]
+) -> Floats:
+    """The numbers of one row's output, in the form in which answers are compared."""
+    (numbers,) = head_for(rules, labels).activate(output, mask.astype(np.bool_))
+    return unit(numbers) if rules.task is Task.EMBEDDING else numbers
+
+
+def padding_moves(
+    graph: Path, texts: Sequence[TokenizedText], rules: AnswerRules, labels: Sequence[str], padding: Padding
+) -> float:
+    """Largest change of a text's answer where its row is filled up to the width of another, as in ``compare``."""
+    session = _open(graph, onnxruntime.SessionOptions())
+    lengths = [len(text.ids) for text in texts]
+    width = min(max(lengths), min(lengths) + _COMPANY_TOKENS)
+    largest = 0.0
+    for ids in [text.ids for text in texts if len(text.ids) < width][:_COMPANY_TEXTS]:
+        blank = (padding.token_id,) * (width - len(ids))
+        padded, begin = ((*blank, *ids), len(blank)) if padding.side is Side.LEFT else ((*ids, *blank), 0)
+        mask = np.zeros((1, width), dtype=np.int64)
+        mask[0, begin : begin + len(ids)] = 1
+        alone, beside = _numbers(session, ids, rules, labels), _numbers(session, padded, rules, labels, mask)
+        if head_for(rules, labels).by_token:
+            beside = beside[begin : begin + len(ids)]
+        largest = float(np.maximum(largest, np.abs(alone - beside).max()))
+    return largest
+
+
+def _numbers(
+    session: Any,
+    token_ids: Sequence[int],
+    rules: AnswerRules,
+    labels: Sequence[str],
+    mask: npt.NDArray[np.int64] | None = None,
+) -> Floats:
     ids = np.array([token_ids], dtype=np.int64)
-    mask = np.ones_like(ids)
+    mask = np.ones_like(ids) if mask is None else mask
     feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
     names = {entry.name for entry in session.get_inputs()}
     output = session.run(None, {name: feed[name] for name in names})[0]
-    (numbers,) = head_for(rules, labels).activate(output, mask.astype(np.bool_))
-    return unit(numbers) if rules.task is Task.EMBEDDING else numbers
+    return activated(output, mask, rules, labels)
 
 
 def _open(path: Path, options: Any, *, without: Sequence[str] = ()) -> Any:

@@ -2,15 +2,13 @@
 
 import dataclasses
 import importlib.metadata
-import json
-import shutil
-import struct
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from serving.package.artifact import (
+    CONFIG_BYTES_MAX,
     CONFIG_FILE,
     GOLDEN_TEXTS_MIN,
     GRAPH_FILE,
@@ -25,9 +23,24 @@ from serving.package.artifact import (
     Variant,
     config_labels,
     file_record,
+    parse_object,
     verify,
 )
-from serving.package.rules import AnswerRules
+from serving.package.checkpoint import Checkpoint, find_checkpoint
+from serving.package.families import check_config, check_weights, family_of, positions_max
+from serving.package.labels import check_claims
+from serving.package.reading import SETTINGS_FILE, check_saved, read_saved, token_rules
+from serving.package.rules import AnswerRules, Side, TokenRules
+from serving.package.tensors import check_graph_weights, read_safetensors
+
+if TYPE_CHECKING:
+    from serving.inference.engine import Engine
+    from serving.inference.tokenizer import TokenizedText
+
+# A text that is cut keeps one of its ends: which one must show.
+_BEGIN: Final = "Where is my refund? It began in March:"
+_FILLER: Final = ("a", "long", "message", "that", "has", "to", "be", "cut", "at", "some", "point")
+_END: Final = "so please cancel my order now."
 
 # One text for each way in which tokenizers differ: casing, accents, digits, punctuation, scripts, emoji, white space.
 GOLDEN_TEXTS: Final = (
@@ -50,10 +63,11 @@ GOLDEN_TEXTS: Final = (
     "मेरा ऑर्डर कहाँ है",
     "supercalifragilisticexpialidocious antidisestablishmentarianism",
     "ﬁnance ½ ² № Ⅳ \uff26\uff35\uff2c\uff2c zero\u200bwidth",
-    "a long message that has to be cut at some point " * 60,
+    f"{_BEGIN} {' '.join(_FILLER * 60)} {_END}",
 )
 _LIBRARIES: Final = ("numpy", "onnxruntime", "tokenizers")
-_SAFETENSORS_HEADER_BYTES_MAX: Final = 100 * 2**20  # the format's own limit
+_GOLDEN_CHARS_MAX: Final = 20_000
+"""The longest text that a replica takes where nothing else is said."""
 
 
 def build_package(
@@ -64,25 +78,27 @@ def build_package(
     variant: str = "fp32",
     variant_of: str | None = None,
     rules: AnswerRules | None = None,
+    tokens_of: Manifest | None = None,
 ) -> Manifest:
     """Write the package of a checkpoint to ``out_dir``, which must not exist yet; it appears whole or not at all.
 
     Variants are ``fp32``, ``fp16`` (for GPUs) and ``int8``; what becomes of the answers is for the gates to judge.
     ``variant_of`` is the fingerprint of the version with the same weights, if there is one. Without ``rules`` the
-    version classifies texts and cuts them at the model's limit.
+    version classifies texts and cuts them at the model's limit. ``tokens_of`` is the manifest of that same version,
+    whose limit and token rules are kept.
 
-    The checkpoint has ``model.safetensors``, ``config.json``, ``tokenizer.json`` and, unless torch is installed to
-    export one, ``model.onnx``. Other files of it are left behind.
+    The checkpoint has ``config.json``, ``tokenizer.json``, ``model.safetensors`` (in one piece or several) and, unless
+    torch is installed to export one, ``model.onnx``; or it is what ``mlflow.transformers`` logged. From
+    ``tokenizer_config.json`` comes how texts are cut. Other files of it are left behind.
 
     Raises:
-        ArtifactError: the checkpoint lacks a file or one of them cannot be served.
+        ArtifactError: the checkpoint lacks a file, one of them cannot be served, or two contradict each other.
         ExportError: the variant cannot be made here (all but fp32 need the package ``onnx``), or not of this graph.
         ValueError: fewer than 20 golden texts were given, or there is no such variant.
         FileExistsError: ``out_dir`` exists.
     """
-    texts = GOLDEN_TEXTS if golden_texts is None else tuple(golden_texts)
-    if len(texts) < GOLDEN_TEXTS_MIN:
-        raise ValueError(f"at least {GOLDEN_TEXTS_MIN} golden texts are needed, got {len(texts)}")
+    if golden_texts is not None and len(golden_texts) < GOLDEN_TEXTS_MIN:
+        raise ValueError(f"at least {GOLDEN_TEXTS_MIN} golden texts are needed, got {len(golden_texts)}")
     if out_dir.exists():
         raise FileExistsError(out_dir)
     kind = Variant(variant)
@@ -90,9 +106,11 @@ def build_package(
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as temporary:
         package = Path(temporary) / "package"
         package.mkdir()
-        _collect(checkpoint_dir, package)
-        plan = _Plan(texts, kind, variant_of, rules or AnswerRules())
-        manifest = _describe(package, *_write_graph(checkpoint_dir, package, plan), plan)
+        checkpoint = find_checkpoint(checkpoint_dir)
+        checkpoint.collect(package)
+        texts = None if golden_texts is None else tuple(golden_texts)
+        plan = _Plan(texts, kind, variant_of, rules or AnswerRules(), tokens_of)
+        manifest = _describe(checkpoint, package, plan, _checked(checkpoint, package, plan))
         (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         verify(package)
         package.rename(out_dir)
@@ -103,66 +121,96 @@ def build_package(
 class _Plan:
     """What was asked for."""
 
-    golden_texts: Sequence[str]
+    golden_texts: Sequence[str] | None
     variant: Variant
     variant_of: str | None
     rules: AnswerRules
+    tokens_of: Manifest | None
 
 
-def check_safetensors(path: Path) -> None:
-    """Read the header of a safetensors file: 8 bytes of length, then JSON that places every tensor inside the file.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Checked:
+    """What is known of a checkpoint whose files agree with each other."""
 
-    Raises:
-        ArtifactError: the file is something else.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 2 <= length <= min(size - 8, _SAFETENSORS_HEADER_BYTES_MAX):
-            raise ArtifactError(path.name, "is not a safetensors file (its header has an impossible length)")
-        header = file.read(length)
+    family: str
+    labels: tuple[str, ...]
+    max_tokens: int
+    tokens: TokenRules
+    golden_texts: Sequence[str]
+
+
+def _checked(checkpoint: Checkpoint, package: Path, plan: _Plan) -> _Checked:
+    """Hold the files against each other. All of it before a graph is exported: that takes minutes, this nothing."""
+    config_bytes = (package / CONFIG_FILE).read_bytes()
+    config = parse_object(CONFIG_FILE, config_bytes, CONFIG_BYTES_MAX)
+    task = plan.rules.task
+    check_config(config, task)
+    name, family = family_of(config)
+    labels = config_labels(config_bytes, task)
     try:
-        tensors = json.loads(header)
-        ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise ArtifactError(path.name, f"is not a safetensors file ({error})") from error
-    if not ends or max(ends) != size - 8 - length:
-        raise ArtifactError(path.name, "is not a whole safetensors file (its tensors do not fill it)")
+        if labels:
+            check_claims(config, labels)
+    except ValueError as error:
+        raise ArtifactError(CONFIG_FILE, str(error)) from None
+    positions = positions_max(config, family)
+    weights = read_safetensors(package / WEIGHTS_FILE)
+    rows = check_weights(config, family, weights, task, labels)
+    saved = read_saved(checkpoint.tokenizer)
+    check_saved(saved, config, rows)
+    if checkpoint.graph is not None:
+        check_graph_weights(checkpoint.graph, weights)
+    max_tokens, tokens = token_rules(saved, config, positions)
+    if plan.tokens_of is not None:
+        max_tokens, tokens = _original_rules(plan.tokens_of, max_tokens, tokens)
+    texts = plan.golden_texts if plan.golden_texts is not None else golden_texts(max_tokens)
+    return _Checked(name, labels, max_tokens, tokens, texts)
 
 
-def _collect(checkpoint_dir: Path, package: Path) -> None:
-    for name in (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE):
-        if not (checkpoint_dir / name).is_file():
-            raise ArtifactError(name, f"is missing in the checkpoint {checkpoint_dir}")
-        shutil.copyfile(checkpoint_dir / name, package / name)
-    check_safetensors(package / WEIGHTS_FILE)
+def _original_rules(original: Manifest, max_tokens: int, tokens: TokenRules) -> tuple[int, TokenRules]:
+    """Limit and rules of the version that this one is a variant of. One from before they were recorded has its own."""
+    told = dataclasses.replace(tokens, padding_side=original.tokens.padding_side)  # that one was settled by trying
+    if original.tokens.limit_from and (original.max_tokens, original.tokens) != (max_tokens, told):
+        raise ArtifactError(
+            SETTINGS_FILE,
+            "cuts or pads texts otherwise than the original version: leave --of out to register a new one",
+        )
+    return original.max_tokens, original.tokens
 
 
-def _write_graph(checkpoint_dir: Path, package: Path, plan: _Plan) -> tuple[Path, Path]:
+def golden_texts(max_tokens: int) -> tuple[str, ...]:
+    """The texts whose token ids a manifest keeps; the last is longer than the limit, and its ends differ."""
+    words = max(60 * len(_FILLER), max_tokens + 8)
+    longer = " ".join((_BEGIN, *(_FILLER[at % len(_FILLER)] for at in range(words)), _END))
+    if len(longer) > _GOLDEN_CHARS_MAX:
+        longer = " ".join((_BEGIN, *("a" for _ in range(words)), _END))
+    return (*GOLDEN_TEXTS[:-1], longer[:_GOLDEN_CHARS_MAX])
+
+
+def _write_graph(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Checked) -> tuple[Path, Path]:
     """Write the graph that is served; returns the one it was made from, and the one that must answer like it."""
     from serving.package.firsttoken import narrow
     from serving.package.graphs import prepare
 
-    source = checkpoint_dir / GRAPH_FILE
-    if not source.is_file():
+    source = checkpoint.graph
+    if source is None:
         from serving.package.export import export_onnx
 
         source = package.parent / GRAPH_FILE
-        export_onnx(package, source, sample_texts=plan.golden_texts, task=plan.rules.task)
+        export_onnx(package, source, sample_texts=checked.golden_texts, task=plan.rules.task)
     narrowed = narrow(source, package.parent / "narrowed" / GRAPH_FILE)
     prepare(narrowed, package, plan.variant)
     return source, package / GRAPH_FILE if plan.variant is Variant.FP32 else narrowed
 
 
-def _describe(package: Path, source: Path, exact: Path, plan: _Plan) -> Manifest:
+def _describe(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Checked) -> Manifest:
     from serving.inference.engine import Engine
     from serving.package.graphs import TOLERANCE, compare
+    from serving.package.library import compare_with_library
 
-    config_bytes = (package / CONFIG_FILE).read_bytes()
+    source, exact = _write_graph(checkpoint, package, plan, checked)
     manifest = Manifest(
-        labels=config_labels(config_bytes, plan.rules.task),
-        max_tokens=_max_tokens(json.loads(config_bytes), package / TOKENIZER_FILE),
+        labels=checked.labels,
+        max_tokens=checked.max_tokens,
         files={name: file_record(package / name) for name in (*REQUIRED_FILES, GRAPH_WEIGHTS_FILE)},
         library_versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
         golden=(),
@@ -170,27 +218,47 @@ def _describe(package: Path, source: Path, exact: Path, plan: _Plan) -> Manifest
         variant=plan.variant,
         variant_of=plan.variant_of,
         rules=plan.rules,
+        tokens=checked.tokens,
+        family=checked.family,
     )
-    texts = plan.golden_texts
+    texts = checked.golden_texts
     engine = Engine(package, manifest)
-    engine.answer(texts[:1])  # a graph that fails, or has another number of outputs, is refused here
-    tokenized = engine.tokenizer.tokenize(texts)
+    tokenized = _tokenized(engine, texts)
+    engine.outputs(tokenized[:1])  # a graph that fails, or has another number of outputs, is refused here
     difference = 0.0
     if exact != source:
         difference = compare(source, exact, tokenized, plan.rules, manifest.labels)
     if not difference <= TOLERANCE:  # in this form a NaN is refused too
         raise ArtifactError(GRAPH_FILE, f"answers otherwise once it is optimised (by {difference:.1e})")
+    tokens = _settled(checked.tokens, exact, tokenized, engine)
+    compare_with_library(checkpoint, package, source, engine, texts)
     golden = (GoldenText(text, done.ids) for text, done in zip(texts, tokenized, strict=True))
-    return dataclasses.replace(manifest, golden=tuple(golden))
+    return dataclasses.replace(manifest, golden=tuple(golden), tokens=tokens)
 
 
-def _max_tokens(config: dict[str, Any], tokenizer_file: Path) -> int:
-    """What the model has positions for, or less if the tokenizer was saved with a lower limit."""
-    positions = config.get("max_position_embeddings")
-    if type(positions) is not int or positions < 3:
-        raise ArtifactError(CONFIG_FILE, "max_position_embeddings must be a whole number of at least 3")
-    truncation = json.loads(tokenizer_file.read_bytes()).get("truncation") or {}
-    return min(positions, int(truncation.get("max_length", positions)))
+def _tokenized(engine: "Engine", texts: Sequence[str]) -> "list[TokenizedText]":
+    try:
+        return engine.tokenizer.tokenize(texts)
+    except Exception as error:  # it raises Exception itself; a client's text would be answered with 500
+        raise ArtifactError(TOKENIZER_FILE, f"fails on a text ({error})") from error
+
+
+def _settled(tokens: TokenRules, graph: Path, texts: "Sequence[TokenizedText]", engine: "Engine") -> TokenRules:
+    """The side that is padded: as saved, unless a text's answer would then depend on which texts share its batch.
+
+    The library pads between the texts of a batch only, and so answers a text alone; left of a text with absolute
+    positions, padding moves it to others.
+    """
+    from serving.package.graphs import TOLERANCE, padding_moves
+
+    manifest, padding = engine.manifest, engine.tokenizer.padding
+    for side in (tokens.padding_side, Side.RIGHT):
+        tried = dataclasses.replace(padding, side=side)
+        if (moved := padding_moves(graph, texts, manifest.rules, manifest.labels, tried)) <= TOLERANCE:
+            return dataclasses.replace(tokens, padding_side=side)
+    raise ArtifactError(
+        GRAPH_FILE, f"answers otherwise beside padding (by {moved:.1e}): it does not heed attention_mask"
+    )
 
 
 def _own_version() -> str:

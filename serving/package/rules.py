@@ -69,6 +69,49 @@ class AnswerRules:
             raise ValueError(f"the aggregate max is for the task {Task.SEQUENCE_CLASSIFICATION}, not for {self.task}")
 
 
+class Side(StrEnum):
+    """An end of a text's tokens."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """How the tokens of a text are cut and padded, as was saved with the tokenizer.
+
+    ``truncation_side``: the end that a text beyond the limit loses; ``padding_side``: the end at which rows that share
+    a batch are filled up, with ``padding_id``; ``unknown_id``: the id of what the vocabulary lacks. None: as
+    ``tokenizer.json`` says. ``limit_from`` says in words where the version's limit comes from. The defaults are the
+    rules of packages that were made before these stood in the manifest.
+    """
+
+    truncation_side: Side = Side.RIGHT
+    padding_side: Side = Side.RIGHT
+    padding_id: int | None = None
+    unknown_id: int | None = None
+    limit_from: str = ""
+
+
+def parse_token_rules(document: Any) -> TokenRules:
+    """The field ``tokens`` of a manifest.
+
+    Raises:
+        ValueError: naming the field that is missing, unknown or wrong.
+    """
+    names = {"truncation_side", "padding_side", "padding_id", "unknown_id", "limit_from"}
+    fields = _exactly("tokens", document, names)
+    if type(fields["limit_from"]) is not str:
+        raise ValueError("tokens.limit_from must be a string")
+    return TokenRules(
+        _member("tokens.truncation_side", Side, fields["truncation_side"]),
+        _member("tokens.padding_side", Side, fields["padding_side"]),
+        _token_id("tokens.padding_id", fields["padding_id"]),
+        _token_id("tokens.unknown_id", fields["unknown_id"]),
+        fields["limit_from"],
+    )
+
+
 def parse_rules(document: Any) -> AnswerRules:
     """The field ``rules`` of a manifest.
 
@@ -90,6 +133,12 @@ def check_span_labels(labels: Iterable[str]) -> None:
     for label in labels:
         if label != OUTSIDE and not (label[:2] in (BEGINS, INSIDE) and label[2:]):
             raise ValueError(f"label {label!r} is not of the B-/I-/O scheme ('O', 'B-NAME', 'I-NAME')")
+
+
+def _token_id(name: str, value: Any) -> int | None:
+    if value is not None and (type(value) is not int or value < 0):
+        raise ValueError(f"{name} must be a token id or null")
+    return value
 
 
 def _windows(document: Any) -> Windows | None:

@@ -58,7 +58,11 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_a_plain_version_says_what_it_is(registry: KeepingRegistry, checkpoint: Path) -> None:
     version, manifest = register(registry, checkpoint, Order("intent", candidate=True))
     assert registry.aliases("intent") == {CANDIDATE: "1"}
-    assert registry.tags_of["intent", "1"] == {"serin.variant": "fp32", "serin.task": "sequence-classification"}
+    assert registry.tags_of["intent", "1"] == {
+        "serin.variant": "fp32",
+        "serin.task": "sequence-classification",
+        "serin.family": "distilbert",
+    }
     assert verify(registry.package(version)) == manifest
     assert (manifest.variant_of, manifest.rules) == (None, AnswerRules())
 

@@ -199,7 +199,7 @@ def test_what_is_no_manifest_is_refused_in_words(data: bytes, words: str) -> Non
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({}, "id2label"),
+        ({"id2label": {}}, "id2label"),
         ({"id2label": {"0": "a"}}, "two or more"),
         ({"id2label": {"0": "a", "2": "b"}}, "0 to 1"),
         ({"id2label": {"0": "a", "1": "a"}}, "a name of its own"),

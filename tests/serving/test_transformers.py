@@ -112,7 +112,7 @@ def test_every_task_has_an_int8_variant(tmp_path: Path, task: Task) -> None:
     checkpoint(tmp_path / "checkpoint", task)
     rules = AnswerRules(task, normalise=task is Task.EMBEDDING)
     engines = []
-    for variant in Variant:
+    for variant in (Variant.FP32, Variant.INT8):
         build_package(tmp_path / "checkpoint", tmp_path / variant, variant=variant, rules=rules)
         engines.append(load(tmp_path / variant))
     first, second = (engine.run(engine.tokenizer.tokenize(TEXTS[:1])) for engine in engines)
