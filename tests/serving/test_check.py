@@ -24,7 +24,9 @@ def checked(package: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> t
 def test_a_classifier(built_package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = checked(built_package, capsys)
     assert code == 0
-    assert "sequence-classification (3 labels), distilbert, fp32, texts to 64 tokens, longer ones cut on the right" in said
+    assert (
+        "sequence-classification (3 labels), distilbert, fp32, texts to 64 tokens, longer ones cut on the right" in said
+    )
 
 
 def test_a_classifier_with_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

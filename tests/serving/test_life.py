@@ -76,7 +76,7 @@ def test_a_sound_artifact_is_told_apart_without_serving_it(built_package: Path) 
     command = [sys.executable, "-m", "serving", "--check", "--artifact", str(built_package)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert "artifact is sound: sequence-classification (3 labels), fp32, texts to 64 tokens" in done.stdout
+    assert "artifact is sound: sequence-classification (3 labels), distilbert, fp32, texts to 64 tokens" in done.stdout
 
 
 def test_a_tokenizer_that_splits_otherwise_than_when_packaged_is_found_without_serving_it(package: Path) -> None:
