@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
 from controller.errors import SerinError
-from controller.settings import Home
+from controller.settings import PRIVATE_UMASK, Home
 
 log = logging.getLogger("controller")
 
@@ -18,6 +19,7 @@ def main() -> int:
     flags = argparse.ArgumentParser(prog="python -m controller", description="Run the controller of one home.")
     flags.add_argument("--home", type=Path, required=True, help="folder that `serin up` made")
     home = Home(flags.parse_args().home.resolve())
+    os.umask(PRIVATE_UMASK)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stopping, waking = threading.Event(), threading.Event()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from controller.errors import UsageError
 
 HOME_VARIABLE = "SERIN_HOME"
 DEFAULT_HOME = Path(".serin")
+PRIVATE_UMASK = 0o077  # of every process that writes to a home: what it makes is its owner's alone
 PORTS = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")  # of Settings
 _FILE = "settings.json"
 _UNFIT_IN_PATHS = frozenset("*?[]{}\\#%")
@@ -130,15 +132,27 @@ class Home:
     def reports(self) -> Path:
         return self.path / "reports"
 
+    @property
+    def contents(self) -> Sequence[Path]:
+        """What of the folder is ours: somebody may have chosen one that has other things in it."""
+        folders = (self.policies, self.packages, self.envoy, self.prometheus, self.mlflow, self.deployments)
+        own = (*folders, self.logs, self.reports, self.path / _FILE)
+        patterns = ("serin.db*", "*.token", "*.key", "*tokens.json", ".*tokens.json.lock", "processes.json")
+        return (*own, *(file for pattern in patterns for file in sorted(self.path.glob(pattern))))
+
     def database_url(self, settings: Settings) -> str:
         return settings.database_url or f"sqlite:///{self.path / 'serin.db'}"
 
     def check_path(self) -> None:
-        """See that everything which is told of this folder takes its path for what it is.
+        """See that everything which is told of this folder takes its path for what it is, and that it can be closed to
+        others.
 
         Raises:
-            UsageError: Prometheus would read its path as a pattern, a database as an address, or a log as two lines.
+            UsageError: Prometheus would read its path as a pattern, a database as an address, or a log as two lines;
+                or it is a folder that everybody writes to, such as /tmp.
         """
+        if self.path.is_dir() and self.path.stat().st_mode & stat.S_ISVTX:
+            raise UsageError(f"--home {self.path}: this folder is everybody's; choose one that only Serin uses")
         unfit = sorted({letter for letter in str(self.path) if letter in _UNFIT_IN_PATHS or not letter.isprintable()})
         if unfit:
             raise UsageError(
@@ -149,7 +163,7 @@ class Home:
         return (self.path / _FILE).exists()
 
     def save(self, settings: Settings) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(settings), indent=2)
         file = self.path / _FILE
         file.touch(mode=0o600)  # it may hold a secret

@@ -5,8 +5,9 @@ Standard library only and quick to import: the on-call rollback stands on it.
 
 import fcntl
 import os
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +44,30 @@ def _sync_directory(path: Path) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def tighten(folder: Path, contents: Iterable[Path]) -> int:
+    """Take from everybody but the owner what they may do with the folder and these files and folders in it, whole; the
+    number of those that had been open. Links are not followed.
+
+    Raises:
+        PermanentError: something belongs to somebody else; the message names it.
+    """
+    found = [folder, *(path for one in contents for path in (one, *(one.rglob("*") if one.is_dir() else ())))]
+    return sum(map(_tightened, found))
+
+
+def _tightened(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode) or not mode & 0o077:
+            return False
+        path.chmod(stat.S_IMODE(mode) & 0o700)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PermanentError(f"{path} is open to others and cannot be closed to them: {error.strerror}") from error
+    return True
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
+from controller.adapters.files import tighten
 from controller.adapters.loopback import free_port, get
 from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
 from controller.adapters.processes import end_recorded
@@ -24,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 _ANSWERS_WITHIN_S = 1.0
 _END_WITHIN_S = 60.0  # it drains what it runs
 
-__all__ = ["controller_answers", "end_everything", "free_port", "refuse_if_up", "run_everything"]
+__all__ = ["controller_answers", "end_everything", "free_port", "make_private", "refuse_if_up", "run_everything"]
 
 
 def run_everything(
@@ -45,6 +46,18 @@ def run_everything(
         finally:
             supervisor.stop()
             end_recorded(home.deployments)
+
+
+def make_private(home: Home) -> int:
+    """Close the home to everybody but its owner, secrets that others could read having been made anew; the number of
+    files and folders that had been open.
+
+    Raises:
+        UsageError: a file of tokens is damaged, or others may write it.
+        PermanentError: something in the home belongs to somebody else.
+    """
+    prepare_access(home, home.load())
+    return tighten(home.path, home.contents)
 
 
 def refuse_if_up(home: Home) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.errors import UsageError
 from controller.settings import PORTS, Home, Settings
 
@@ -52,10 +52,10 @@ def up(
 
     Example: serin up --policy policy.yaml
     """
-    from controller.bootstrap.local import refuse_if_up, run_everything
+    from controller.bootstrap.local import make_private, refuse_if_up, run_everything
     from controller.bootstrap.stores import policies_of
 
-    place = home_at(home)
+    place = writing_home(home)
     place.check_path()
     refuse_if_up(place)
     asked = {
@@ -70,6 +70,8 @@ def up(
     for path in policy or []:
         _take_in(place, path)
     place.save(settings)
+    if opened := make_private(place):
+        _tell(f"{opened} files and folders in {place.path} were open to others; they are yours alone now")
     models = ", ".join(policies_of(place)) or "none yet: give --policy FILE"
 
     stopping = threading.Event()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, home_at
+from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
 from controller.core.command import Freeze
 
 
@@ -43,7 +43,7 @@ def freeze(
     from controller.bootstrap.stores import check_model, opened
     from controller.core.command import ANY_MODEL
 
-    place = home_at(home)
+    place = writing_home(home)
     with opened(place) as store:
         if model != ANY_MODEL:
             check_model(place, model)
@@ -64,6 +64,6 @@ def unfreeze(
     """
     from controller.bootstrap.stores import opened
 
-    with opened(home_at(home)) as store:
+    with opened(writing_home(home)) as store:
         lifted = store.freezes.lift(model, reason=reason, by=by or asker(), at_s=time.time())
     typer.echo(f"{model}: {'lifted' if lifted else 'nothing was frozen'}.")

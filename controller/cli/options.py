@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 import time
 import uuid
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from controller.cli.asking import asker, given_reason
 from controller.core.command import Ask, Command
-from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
+from controller.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="Folder of the installation.")]
 ReasonOption = Annotated[
@@ -21,6 +22,12 @@ DEFAULT_HOME_OPTION = DEFAULT_HOME
 
 def home_at(path: Path) -> Home:
     return Home(path.resolve())
+
+
+def writing_home(path: Path) -> Home:
+    """The home, for a command that writes to it: what this process makes from here on is its owner's alone."""
+    os.umask(PRIVATE_UMASK)
+    return home_at(path)
 
 
 def command(ask: Ask, model: str, *, reason: str, by: str, version: str | None = None) -> Command:

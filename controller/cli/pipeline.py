@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.errors import UsageError
 
 
@@ -73,6 +73,6 @@ def labels(
         found = [body.to_label(time.time()) for body in parse_lines(LabelBody, file.read_bytes())]
     except (OSError, ApiError) as error:
         raise UsageError(f"{file}: {error}") from error
-    with opened(home_at(home)) as store:
+    with opened(writing_home(home)) as store:
         new = store.samples.add_labels(found)
     typer.echo(f"{file}: {len(found)} labels, {new} new.")

@@ -7,7 +7,15 @@ from urllib.parse import quote
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, command, home_at
+from controller.cli.options import (
+    DEFAULT_HOME_OPTION,
+    ByOption,
+    HomeOption,
+    ReasonOption,
+    command,
+    home_at,
+    writing_home,
+)
 from controller.core.command import Ask, Command
 from controller.errors import UsageError
 from controller.settings import Home
@@ -48,7 +56,7 @@ def start(
     from controller.bootstrap.stores import check_model, opened
     from controller.naming import version_named
 
-    place = home_at(home)
+    place = writing_home(home)
     with opened(place) as store:
         check_model(place, model)
         asked = command(Ask.START, model, version=version_named(version), reason=reason, by=by)
@@ -180,7 +188,7 @@ def report(
     from controller.bootstrap.stores import open_home
     from controller.report import build_report, render_html, render_json
 
-    place = home_at(home)
+    place = writing_home(home) if out is None else home_at(home)
     journal = open_home(place).journal
     record = journal.release(release)
     if record is None:
@@ -198,7 +206,7 @@ def report(
 def _ask(home: Path, ask: Ask, model: str, reason: str, by: str) -> None:
     from controller.bootstrap.stores import check_model, opened
 
-    place = home_at(home)
+    place = writing_home(home)
     with opened(place) as store:
         check_model(place, model)
         store.inbox.put(command(ask, model, reason=reason, by=by))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controller.bootstrap.oncall import roll_back
 from controller.cli.asking import asker, given_reason
-from controller.settings import DEFAULT_HOME, HOME_VARIABLE, Home
+from controller.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
 
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
 
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def rollback(arguments: Sequence[str]) -> None:
     """Parse the arguments and do it. Raises SerinError where it cannot be done; exits with 2 on wrong usage."""
     chosen = parser().parse_args(arguments)
+    os.umask(PRIVATE_UMASK)
     result = roll_back(
         Home(chosen.home.resolve()),
         chosen.model,

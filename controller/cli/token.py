@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, writing_home
 from controller.errors import UsageError
 from controller.roles import Role
 
@@ -40,7 +40,7 @@ def create(
     """
     from controller.bootstrap.access import create_token
 
-    place = home_at(home)
+    place = writing_home(home)
     place.load()
     entry, token = create_token(place, name, role, model=model, lasts=_age(expires))
     until = "never expires" if entry.expires_at is None else f"expires {entry.expires_at:%Y-%m-%d %H:%M} UTC"
@@ -55,7 +55,7 @@ def list_tokens(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
     from serving.access.tokens import utc_now
 
     now = utc_now()
-    for entry in tokens_of(home_at(home)):
+    for entry in tokens_of(writing_home(home)):
         until = "never" if entry.expires_at is None else f"{entry.expires_at:%Y-%m-%dT%H:%MZ}"
         state = "expired" if entry.expires_at is not None and entry.expires_at <= now else "valid"
         of = " ".join(part for part in (entry.model, entry.version) if part is not None)
@@ -76,7 +76,7 @@ def revoke(
 
     if (name is None) == (token_id is None):
         raise UsageError("give either --name or --id; `serin token list` shows both")
-    revoked = revoke_tokens(home_at(home), name=name, token_id=token_id)
+    revoked = revoke_tokens(writing_home(home), name=name, token_id=token_id)
     if not revoked:
         raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows those there are")
     typer.echo(f"revoked: {revoked}")

@@ -131,7 +131,7 @@ def changing(path: Path) -> Iterator[list[Entry]]:
         TokenFileError: the file is damaged; it is left as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as lock:
+    with open(path.with_name(f".{path.name}.lock"), "a", opener=_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         entries = list(read_tokens(path).tokens) if path.exists() else []
         yield entries
@@ -139,6 +139,10 @@ def changing(path: Path) -> Iterator[list[Entry]]:
         whole.touch(mode=0o600)
         whole.write_text(TokenDocument(tokens=tuple(entries)).model_dump_json(indent=1, exclude_defaults=True) + "\n")
         whole.replace(path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class TokenFile:

@@ -81,9 +81,10 @@ class Installation:
 def installation(home: Path, policy: Path, tell: Callable[[str], None], *flags: str) -> Iterator[Installation]:
     """A fresh installation that is up, with these flags too; down, with nothing left running, when the block ends."""
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    home.mkdir(mode=0o700, parents=True)
     command = [SERIN, "up", "--home", str(home), "--free-ports", "--capture-text", "--policy", str(policy), *flags]
     log = home / "up.log"
+    log.touch(mode=0o600)
     with log.open("wb") as output, httpx.Client(timeout=5, trust_env=False) as client:
         # A session of its own: Ctrl-C comes to us alone, and we end it in order.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
