@@ -1,6 +1,7 @@
 """What lies in a home is its owner's alone, whatever the umask was and whoever made it."""
 
 import json
+import socket
 import stat
 from pathlib import Path
 
@@ -63,12 +64,13 @@ def test_a_rollback_leaves_the_routes_its_owners_alone(home: Home) -> None:
     admin = {"admin": {"address": {"pipe": {"path": str(home.envoy / "nobody")}}}}
     (home.envoy / "bootstrap.json").write_text(json.dumps(admin))
     traffic = EnvoyTraffic(home.envoy)
-    for version in ("6", "7"):
-        traffic.set_endpoint("intent", version, "http://127.0.0.1:1", "http://127.0.0.1:2")
+    listener = socket.create_server(("127.0.0.1", 0))  # a replica that runs
+    traffic.set_endpoint("intent", "6", f"http://127.0.0.1:{listener.getsockname()[1]}")
     table = TrafficTable("intent", {"7": 100.0}, known_good="6", generation=1)
     write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
     home.routes.chmod(0o644)
-    rollback(["intent", "--reason", "wrong refunds", "--home", str(home.path)])
+    with listener:
+        rollback(["intent", "--reason", "wrong refunds", "--home", str(home.path)])
     assert stat.S_IMODE(home.routes.stat().st_mode) == 0o600
 
 
