@@ -106,6 +106,21 @@ def _label_counts(name: str, labels: LabelCounts) -> Iterator[str]:
         yield f"{name}: {labels.labelled!r} labelled, {labels.wrong!r} wrong are not counts"
     elif labels.wrong > labels.labelled:
         yield f"{name}.wrong: {labels.wrong} wrong of {labels.labelled} labelled"
+    elif labels.chances:
+        yield from _label_chances(name, labels)
+
+
+def _label_chances(name: str, labels: LabelCounts) -> Iterator[str]:
+    for part in labels.chances:
+        probability = part.inclusion_probability
+        if not (is_number(probability) and 0 < probability <= 1):
+            yield f"{name}.chances.inclusion_probability: {probability!r} is not in (0, 1]"
+        elif not (_is_count(part.labelled) and _is_count(part.wrong) and part.wrong <= part.labelled):
+            yield f"{name}.chances: {part.wrong!r} wrong of {part.labelled!r} labelled with probability {probability:g}"
+    if sum(part.labelled for part in labels.chances) != labels.labelled:
+        yield f"{name}.chances: they do not add up to {labels.labelled} labelled"
+    elif sum(part.wrong for part in labels.chances) != labels.wrong:
+        yield f"{name}.chances: they do not add up to {labels.wrong} wrong"
 
 
 def _predictions(look: Look, odd: Odd) -> Iterator[str]:

@@ -5,6 +5,7 @@ state stays small and a recorded look can be judged again to the same numbers. `
 could not be read, and ``faults`` says so); zero means *known to be none*.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gates.verdict import Window
@@ -56,11 +57,31 @@ class SlicePairs:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelChance:
+    """Those of the labelled live answers that were equally likely to be: captured *and* labelled, as designed."""
+
+    inclusion_probability: float
+    labelled: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
 class LabelCounts:
-    """Live answers of one version whose true label arrived in the window, labelled by chance (never directed)."""
+    """Live answers of one version whose true label arrived in the window, labelled by chance (never directed).
+
+    ``chances``: the same counts by inclusion probability, each once; empty where all of them have 1.
+    """
 
     labelled: int
     wrong: int
+    chances: tuple[LabelChance, ...] = ()
+
+
+def label_counts(chances: Iterable[LabelChance]) -> LabelCounts:
+    """The counts of all, and by inclusion probability where some were not certain to be labelled."""
+    parts = tuple(chances)
+    uneven = any(part.inclusion_probability != 1.0 for part in parts)
+    return LabelCounts(sum(part.labelled for part in parts), sum(part.wrong for part in parts), parts if uneven else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,13 @@ class PairedAccuracyPolicy:
     margin_points: float = 1.0  # promote only when a loss this large is excluded
     pairs_min: int = 100
     required: bool = True
+    inclusion_probability_min: float | None = None  # the smallest of the design that labels; null: as seen
     bets: tuple[float, ...] = (0.15, 0.25, 0.35, 0.6)  # dense where a loss of two points at 7 % disagreement bets
 
     def __post_init__(self) -> None:
         _require(self, "alpha_share")
         _require(self, "margin_points", below=100.0)
-        _require(self, "bets", below=1.0)
+        _require(self, "bets", "inclusion_probability_min", below=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,13 @@ class LiveAccuracyPolicy:
     margin_points: float = 2.0
     labels_min: int = 50  # of each version
     required: bool = False
+    inclusion_probability_min: float | None = None  # the smallest of the design that labels; null: as seen
     grid: tuple[float, ...] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0)
 
     def __post_init__(self) -> None:
         _require(self, "alpha_share")
         _require(self, "margin_points", below=100.0)
+        _require(self, "inclusion_probability_min", below=1.0)
         _require(self, "grid", above=1.0)
 
 
@@ -88,9 +91,7 @@ class CalibrationPolicy:
     guard_brier: float = 0.01
     margin_brier: float = 0.03
     pairs_min: int = 100
-    # The smallest inclusion probability of the sampling design, where it is not uniform at any one time: pairs then
-    # count in inverse proportion to theirs. None: uniform.
-    inclusion_probability_min: float | None = None
+    inclusion_probability_min: float | None = None  # the smallest of the design that labels; null: as seen
     bets: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.95)  # of the largest bet that cannot lose everything
 
     def __post_init__(self) -> None:

@@ -22,6 +22,11 @@ def of(events: int, total: int, what: str) -> str:
     return f"{events:,} of {total:,} {what} ({pct(events / total)})" if total else f"no {what}"
 
 
+def weighed(least: float, most: float) -> str:
+    """How labels were counted that were not equally likely: by the smallest and the largest probability among them."""
+    return f"weighted by how likely each text was to be labelled ({least:.2g} to {most:.2g})"
+
+
 def more(needed: int | None, samples: int, what: str) -> str:
     """What would settle a gate: ``about 1,200 more labels at this rate would``."""
     if needed is None:

@@ -12,12 +12,12 @@ from gates.gate import Timing, settle
 from gates.online.pairing import Losses
 from gates.outcome import Outcome
 from gates.policy import PairedAccuracyPolicy
-from gates.stats.betting import log_capitals, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
 from gates.stats.exact import upper_tail
-from gates.stats.numerics import samples_to_settle
+from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.share import ShareState, below
+from gates.stats.uneven import declared
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more, pct
+from gates.wording import more, pct, weighed
 
 AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
 
@@ -38,7 +38,8 @@ class PairedAccuracyGate:
     """F2 on D: fails on E[D] > 0 with an effect of at least the guard, passes on E[D] < margin.
 
     As |E[D]| is at most the share of disagreements, few disagreements certify without any label: the evidence against
-    "the margin or more" is the weighted mean of both.
+    "the margin or more" is the weighted mean of both. Labels that were not equally likely count one over their
+    probability; without its number of agreeing pairs a sample of disagreements cannot be weighed.
     """
 
     policy: PairedAccuracyPolicy
@@ -61,7 +62,7 @@ class PairedAccuracyGate:
         return self.policy.required
 
     def start(self) -> PairedAccuracyState:
-        return PairedAccuracyState()
+        return PairedAccuracyState(Losses(chances=declared(self.policy.inclusion_probability_min)))
 
     def look(self, state: PairedAccuracyState, look: Look, timing: Timing) -> tuple[PairedAccuracyState, Verdict]:
         pairs, agreed, disagreed = self._of_slice(look)
@@ -69,19 +70,25 @@ class PairedAccuracyGate:
         if not losses.counted and any(pair.directed for pair in pairs):
             reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        kept = losses.basis == state.losses.basis  # else what earlier looks were evidence of is not known
         disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
-        by_labels = log_e_mean_at_least(losses.counts, self._margin, self.policy.bets)
+        by_labels = log_mean_exp(self._log_safe(losses, disagreement))
         by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
-        safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT), by_agreement))
-        harm = log_e_mean_at_most(losses.counts, 0.0, self.policy.bets)
+        safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
+        harm = losses.log_harm(self.policy.bets)
         state = PairedAccuracyState(
             losses=losses,
             disagreement=disagreement,
             labels=state.labels + len(pairs),
-            peak_harm=max(state.peak_harm, harm),
-            peak_safe=max(state.peak_safe, safe),
+            peak_harm=max(state.peak_harm if kept else 0.0, harm),
+            peak_safe=max(state.peak_safe if kept else 0.0, safe),
         )
         return state, self._verdict(state, look, timing)
+
+    def _log_safe(self, losses: Losses, disagreement: ShareState) -> list[float]:
+        """Of each bet, against a loss of the margin or more."""
+        share_max = disagreement.interval(losses.share_weight * self.promotion_alpha)[1] if losses.share_weight else 1.0
+        return losses.log_safe(self._margin, self.policy.bets, share_max)
 
     def _of_slice(self, look: Look) -> tuple[list[LabelledPair], int, int]:
         if self.slice is None:
@@ -92,10 +99,8 @@ class PairedAccuracyGate:
 
     def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
         policy, counts = self.policy, state.losses.counts
-        points = 100 * counts.mean
-        fired = timing.fires(
-            self.alpha, state.peak_harm, lambda: upper_tail(counts.plus, counts.plus + counts.minus, 0.5)
-        )
+        points = 100 * state.losses.mean(state.disagreement)
+        fired = timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and points < policy.margin_points
         outcome = settle(
             failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
@@ -117,18 +122,22 @@ class PairedAccuracyGate:
             advisory=not self.required and outcome is not Outcome.FAIL,
         )
 
+    def _p_value(self, losses: Losses) -> float:
+        """Of the sign test, which is exact only where labels were equally likely."""
+        counts = losses.counts
+        return upper_tail(counts.plus, counts.plus + counts.minus, 0.5) if losses.even else 1.0
+
     def _interval(self, state: PairedAccuracyState) -> Interval:
         """From the labels, and never wider than the share of disagreements: each has half of the level."""
         alpha = self.promotion_alpha
-        low, high = mean_bounds(state.losses.counts, self.policy.bets, alpha / 2)
-        widest = state.disagreement.interval(alpha / 2)[1] if state.disagreement.total else 1.0
+        narrowest, widest = state.disagreement.interval(alpha / 2) if state.disagreement.total else (0.0, 1.0)
+        low, high = state.losses.bounds(self.policy.bets, alpha / 2, (narrowest, widest))
         return Interval(100 * max(low, -widest), 100 * min(high, widest), 1 - alpha)
 
     def _needed(self, state: PairedAccuracyState) -> int | None:
         """Labels, at the rate at which evidence for a pass grew so far."""
-        bets = self.policy.bets
-        best = max(log_capitals(state.losses.counts.mirrored, -self._margin, bets))
-        return samples_to_settle(state.labels, best, math.log(len(bets) / self.promotion_alpha))
+        best = max(self._log_safe(state.losses, state.disagreement))
+        return samples_to_settle(state.labels, best, math.log(len(self.policy.bets) / self.promotion_alpha))
 
     def _reason(self, outcome: Outcome, state: PairedAccuracyState, points: float, needed: int | None) -> str:
         counts, labels = state.losses.counts, state.labels
@@ -139,6 +148,7 @@ class PairedAccuracyGate:
                 return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
             return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
         seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
+        seen += "" if state.losses.even else f", {weighed(state.losses.chances.least, state.losses.chances.most)}"
         seen += f", {apart}" if apart else ""
         if outcome is Outcome.FAIL:
             return f"Accuracy fell by {points:.1f} points: {seen}."

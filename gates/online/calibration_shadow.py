@@ -6,10 +6,16 @@ the paired difference of Brier scores, which sees miscalibration of any shape. T
 
 A candidate that moves the gap *towards* zero does no harm, so a failure on the gap also needs the candidate's own gap
 to be the larger one, and its own gap within the margin certifies as well as an unchanged one.
+
+Pairs that were likelier to be labelled than others count one over their probability. Where the policy says the smallest
+one of the design, each bet is scaled by it over the pair's own; where it is only seen, evidence comes from sums that do
+not depend on it (`gates.stats.uneven`).
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,9 +25,14 @@ from gates.gate import Timing, settle
 from gates.outcome import Outcome
 from gates.policy import CalibrationPolicy
 from gates.stats.bounded import BetState, MeanBounds, MeanTest, Values, add_all
-from gates.stats.numerics import samples_to_settle
+from gates.stats.numerics import log_mean_exp, samples_to_settle
+from gates.stats.uneven import Chances, Span, declared, log_capitals, mean_bounds
+from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more
+from gates.wording import more, weighed
+
+Sided = TypeVar("Sided", Values, Drawn)
+"""Values, or sums over them: what has a mirror image."""
 
 _CHANGE_SPAN = 2.0  # of G and of the Brier difference
 _GAP_SPAN = 1.0  # of one version's own gap
@@ -41,6 +52,24 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """The same values by how likely each pair was to be labelled."""
+
+    chances: Chances = field(default_factory=Chances)
+    change: Drawn = field(default_factory=Drawn)
+    own: Drawn = field(default_factory=Drawn)
+    brier: Drawn = field(default_factory=Drawn)
+
+    def add(self, change: Values, own: Values, brier: Values, probabilities: list[float]) -> "Sums":
+        return Sums(
+            self.chances.add(probabilities),
+            self.change.add_all(change.tolist(), probabilities),
+            self.own.add_all(own.tolist(), probabilities),
+            self.brier.add_all(brier.tolist(), probabilities),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationState:
     harm_gap: Sides
     harm_brier: BetState
@@ -50,6 +79,7 @@ class CalibrationState:
     change: MeanBounds = field(default_factory=MeanBounds)
     own: MeanBounds = field(default_factory=MeanBounds)
     brier: MeanBounds = field(default_factory=MeanBounds)
+    sums: Sums = field(default_factory=Sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +95,11 @@ class CalibrationGate:
     def start(self) -> CalibrationState:
         fresh = self._test(0.0).start()
         both = Sides(fresh, fresh)
-        return CalibrationState(both, fresh, both, both, fresh)
+        chances = declared(self.policy.inclusion_probability_min)
+        return CalibrationState(both, fresh, both, both, fresh, sums=Sums(chances))
 
     def look(self, state: CalibrationState, look: Look, _timing: Timing) -> tuple[CalibrationState, Verdict]:
         pairs = [pair for pair in look.pairs if not pair.directed]
-        problem = self._problem(pairs)
-        if problem is not None:
-            return state, Verdict(self.name, self.stage, Outcome.ERROR, f"{problem}.", window=look.window)
         state = self._add(state, pairs) if pairs else state
         return state, self._verdict(state, look)
 
@@ -79,51 +107,68 @@ class CalibrationGate:
         return MeanTest(null, span, self.policy.bets)
 
     def _add(self, state: CalibrationState, pairs: list[LabelledPair]) -> CalibrationState:
-        policy, weights = self.policy, self._weights(pairs)
         own = np.array([pair.candidate.confidence - (pair.candidate.label == pair.truth) for pair in pairs])
         change = own - np.array([pair.stable.confidence - (pair.stable.label == pair.truth) for pair in pairs])
         brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
-        harmful, brier_harmful = self._test(policy.tolerance_gap), self._test(policy.tolerance_brier)
-        safe, safe_own = self._test(-policy.margin_gap), self._test(-policy.margin_gap, _GAP_SPAN)
-        found = add_all(
-            [
-                *_both(harmful, state.harm_gap, change),
-                *_both(safe, state.safe_change, change),
-                *_both(safe_own, state.safe_own, own),
-                (brier_harmful, state.harm_brier, brier),
-                (self._test(-policy.margin_brier), state.safe_brier, -brier),
-            ],
-            weights,
-        )
-        return CalibrationState(
-            harm_gap=Sides(*found[0:2]),
-            safe_change=Sides(*found[2:4]),
-            safe_own=Sides(*found[4:6]),
-            harm_brier=found[6],
-            safe_brier=found[7],
+        probabilities = [pair.inclusion_probability for pair in pairs]
+        sums = state.sums.add(change, own, brier, probabilities)
+        if not self._weighable(sums):
+            return self._from_sums(state, sums)
+        # Bets in inverse proportion to the chance of being labelled test the mean over all pairs.
+        weights = sums.chances.least / np.array(probabilities)
+        asked = zip(self._questions(state), _sides(change, own, brier), strict=True)
+        found = add_all([(test, before, values) for (test, before), values in asked], weights)
+        return replace(
+            _of(found),
             change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
             own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
             brier=state.brier.add(brier, weights, _CHANGE_SPAN, self.promotion_alpha),
+            sums=sums,
         )
 
-    def _weights(self, pairs: list[LabelledPair]) -> Values:
-        """Bets in inverse proportion to the chance of being labelled test the mean over all pairs."""
-        least = self.policy.inclusion_probability_min
-        if least is None:
-            return np.ones(len(pairs))
-        return np.array([least / pair.inclusion_probability for pair in pairs])
+    def _weighable(self, sums: Sums) -> bool:
+        """One by one: the smallest probability is the declared one, or all are the same."""
+        return sums.chances.even or sums.chances.least == self.policy.inclusion_probability_min
 
-    def _problem(self, pairs: list[LabelledPair]) -> str | None:
-        least = self.policy.inclusion_probability_min
-        below = [] if least is None else [p for p in pairs if p.inclusion_probability < least]
-        if not below:
-            return None
-        return f"inclusion_probability: {below[0].inclusion_probability:g} is below the design's smallest, {least:g}"
+    def _from_sums(self, before: CalibrationState, sums: Sums) -> CalibrationState:
+        """Evidence of an earlier look counts on only if it knew of the same smallest probability."""
+        kept = sums.chances.least == before.sums.chances.least and not self._weighable(before.sums)
+        asked = zip(
+            self._questions(before if kept else self.start()), _sides(sums.change, sums.own, sums.brier), strict=True
+        )
+        found = [_summed(test, state, sample, sums.chances.least) for (test, state), sample in asked]
+        return replace(_of(found), change=before.change, own=before.own, brier=before.brier, sums=sums)
+
+    def _questions(self, state: CalibrationState) -> list[tuple[MeanTest, BetState]]:
+        """In the order of ``_of`` and of ``_sides``."""
+        policy, harm, safe, own = self.policy, state.harm_gap, state.safe_change, state.safe_own
+        harmful, changed = self._test(policy.tolerance_gap), self._test(-policy.margin_gap)
+        itself = self._test(-policy.margin_gap, _GAP_SPAN)
+        return [
+            *((harmful, harm.high), (harmful, harm.low)),
+            *((changed, safe.high), (changed, safe.low)),
+            *((itself, own.high), (itself, own.low)),
+            (self._test(policy.tolerance_brier), state.harm_brier),
+            (self._test(-policy.margin_brier), state.safe_brier),
+        ]
+
+    def _means(self, state: CalibrationState) -> tuple[float, float, float]:
+        """Of the change, of the candidate's own gap, and of the Brier difference."""
+        sums = state.sums
+        if self._weighable(sums):
+            return state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN), state.brier.mean(_CHANGE_SPAN)
+        return sums.change.mean, sums.own.mean, sums.brier.mean
+
+    def _interval(self, state: CalibrationState) -> Interval:
+        alpha, sums = self.promotion_alpha, state.sums
+        if self._weighable(sums):
+            return Interval(*state.change.interval(_CHANGE_SPAN, alpha), 1 - alpha)
+        span = Span(-_CHANGE_SPAN, _CHANGE_SPAN)
+        return Interval(*mean_bounds(sums.change, sums.chances.least, span, self.policy.bets, alpha), 1 - alpha)
 
     def _verdict(self, state: CalibrationState, look: Look) -> Verdict:
         policy = self.policy
-        change, own = state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN)
-        brier, samples = state.brier.mean(_CHANGE_SPAN), state.change.count
+        (change, own, brier), samples = self._means(state), state.sums.change.count
         enough = samples >= policy.pairs_min
         gap_worse, brier_worse = self._gap_worse(state, change, own), self._brier_worse(state, brier)
         passed = enough and self._gap_held(state, change, own) and self._brier_held(state, brier)
@@ -136,7 +181,7 @@ class CalibrationGate:
             self._reason(outcome, state, needed, gap_worse=gap_worse),
             value=change if samples else None,
             unit="confidence gap",
-            interval=Interval(*state.change.interval(_CHANGE_SPAN, self.promotion_alpha), 1 - self.promotion_alpha),
+            interval=self._interval(state),
             threshold=policy.margin_gap,
             samples=samples,
             samples_needed=needed,
@@ -170,19 +215,19 @@ class CalibrationGate:
             (max(state.safe_brier.log_capital), 1),
         )
         found = [
-            samples_to_settle(state.change.count, log_e, math.log(factor / self.promotion_alpha) + penalty)
+            samples_to_settle(state.sums.change.count, log_e, math.log(factor / self.promotion_alpha) + penalty)
             for log_e, factor in parts
         ]
         known = [needed for needed in found if needed is not None]
         return max(known) if len(known) == len(found) else None
 
     def _reason(self, outcome: Outcome, state: CalibrationState, needed: int | None, *, gap_worse: bool) -> str:
-        samples = state.change.count
+        samples, chances = state.sums.change.count, state.sums.chances
         if not samples:
             return "No pair labelled by chance yet: calibration needs labels that were not asked for by disagreement."
-        change, own = state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN)
-        brier = state.brier.mean(_CHANGE_SPAN)
+        change, own, brier = self._means(state)
         seen = f"confidence minus accuracy {own:+.3f}, stable's {own - change:+.3f}, in {samples:,} labelled pairs"
+        seen += "" if chances.even else f", {weighed(chances.least, chances.most)}"
         if outcome is Outcome.FAIL and gap_worse:
             word = "overconfident" if own > 0 else "underconfident"
             return f"The candidate is {word}: {seen}."
@@ -193,6 +238,21 @@ class CalibrationGate:
         return f"Calibration not settled yet: {seen}; {more(needed, samples, 'labels of further texts')}."
 
 
-def _both(test: MeanTest, sides: Sides, values: Values) -> list[tuple[MeanTest, BetState, Values]]:
-    """Against a mean above ``test.null`` (or, for the certificate, below its mirror image), on either side."""
-    return [(test, sides.high, values), (test, sides.low, -values)]
+def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
+    """What each question is about: a mean that is too high, and its mirror image."""
+    return [change, -change, change, -change, own, -own, brier, -brier]
+
+
+def _of(found: Sequence[BetState]) -> CalibrationState:
+    return CalibrationState(
+        harm_gap=Sides(*found[0:2]),
+        safe_change=Sides(*found[2:4]),
+        safe_own=Sides(*found[4:6]),
+        harm_brier=found[6],
+        safe_brier=found[7],
+    )
+
+
+def _summed(test: MeanTest, state: BetState, sample: Drawn, least: float) -> BetState:
+    logs = log_capitals(sample, least, test.null, Span(-test.span, test.span), test.bets)
+    return BetState(tuple(logs), max(state.peak, log_mean_exp(logs)))

@@ -4,13 +4,24 @@ Where both versions predict the same class, D is 0 whatever the truth is; only d
 therefore be asked for where they tell most (directed), as long as the agreeing pairs enter at the rate at which
 disagreements are resolved: a disagreement that still waits for its label must hold back its share of agreeing pairs,
 or every pass would come early.
+
+Pairs that were likelier to be labelled than others count one over their probability. Then the labelled pairs stand for
+all on their own; or, where labels were asked for by disagreement, the labelled disagreements for all disagreements.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gates.evidence import LabelledPair
+from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
+from gates.stats.share import ShareState
+from gates.stats.uneven import Chances, Span
+from gates.stats.weighted import Drawn
+
+SHARE_WEIGHT = 0.1  # of the level: that the share of disagreements is bounded, where it has to be
+_SPAN = Span(-1.0, 1.0)  # of D
+_NEVER = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +29,30 @@ class Losses:
     """``counts`` of D: +1 stable right and candidate wrong, -1 the reverse, 0 otherwise.
 
     ``counted``: the look stream tells how many pairs agreed and disagreed, labelled or not. If it does not, D = 0
-    comes from agreeing pairs that were labelled by chance.
+    comes from agreeing pairs that were labelled by chance. ``apart`` and ``alike`` are the labelled pairs whose
+    answers differ, and do not, by how likely each was.
     """
 
     counts: Trinomial = field(default_factory=Trinomial)
     counted: bool = False
     agreed_waiting: int = 0
     disagreed_waiting: int = 0
+    chances: Chances = field(default_factory=Chances)
+    apart: Drawn = field(default_factory=Drawn)
+    alike: Drawn = field(default_factory=Drawn)
+    directed: bool = False
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
-        apart = [pair for pair in pairs if pair.stable.label != pair.candidate.label]
-        resolved = len(apart)
-        plus = sum(pair.stable.label == pair.truth for pair in apart)
-        minus = sum(pair.candidate.label == pair.truth for pair in apart)
+        apart, alike, plus, minus = self.apart, self.alike, 0, 0
+        for pair in pairs:
+            if pair.stable.label == pair.candidate.label:
+                alike = alike.add(0.0, pair.inclusion_probability)
+                continue
+            lost, won = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
+            plus, minus = plus + lost, minus + won
+            apart = apart.add(float(lost - won), pair.inclusion_probability)
+        resolved = apart.count - self.apart.count
         counted = self.counted or agreed + disagreed > 0
         agreed_waiting, disagreed_waiting = self.agreed_waiting + agreed, self.disagreed_waiting + disagreed
         settled = len(pairs) - resolved
@@ -40,5 +61,67 @@ class Losses:
             agreed_waiting -= settled
             disagreed_waiting = max(disagreed_waiting - resolved, 0)
         zero = self.counts.zero + settled + resolved - plus - minus
-        counts = Trinomial(self.counts.plus + plus, self.counts.minus + minus, zero)
-        return Losses(counts, counted, agreed_waiting, disagreed_waiting)
+        return Losses(
+            counts=Trinomial(self.counts.plus + plus, self.counts.minus + minus, zero),
+            counted=counted,
+            agreed_waiting=agreed_waiting,
+            disagreed_waiting=disagreed_waiting,
+            chances=self.chances.add([pair.inclusion_probability for pair in pairs]),
+            apart=apart,
+            alike=alike,
+            directed=self.directed or any(pair.directed for pair in pairs),
+        )
+
+    @property
+    def even(self) -> bool:
+        """All labelled pairs were equally likely to be: ``counts`` tell all."""
+        return self.chances.even
+
+    @property
+    def basis(self) -> tuple[float, bool] | None:
+        """What evidence rests on: of an earlier look it counts only if that rested on the same."""
+        return None if self.even else (self.chances.least, self.directed)
+
+    def mean(self, differ: ShareState) -> float:
+        """Of D over all pairs; ``differ``: how many of them disagreed."""
+        if self.even:
+            return self.counts.mean
+        if self.counted and differ.total:
+            return differ.share * self.apart.mean if self.apart.count else 0.0
+        return self._all.mean
+
+    def log_harm(self, bets: Sequence[float]) -> float:
+        """Log evidence against "E[D] is at most 0"."""
+        if self.even:
+            return betting.log_e_mean_at_most(self.counts, 0.0, bets)
+        sample = self.apart if self.directed else self._all
+        return uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets)
+
+    def log_safe(self, margin: float, bets: Sequence[float], share_max: float) -> list[float]:
+        """Log capital of each bet against "E[D] is at least ``margin``". ``share_max``: what the share of disagreements
+        is at most; a loss beyond the margin is one of ``margin / share_max`` among them."""
+        if self.even:
+            return betting.log_capitals(self.counts.mirrored, -margin, bets)
+        if not self.directed:
+            return uneven.log_capitals(-self._all, self.chances.least, -margin, _SPAN, bets)
+        among = min(margin / max(share_max, _NEVER), 1.0)
+        return uneven.log_capitals(-self.apart, self.chances.least, -among, _SPAN, bets)
+
+    def bounds(self, bets: Sequence[float], alpha: float, share: tuple[float, float]) -> tuple[float, float]:
+        """Bounds on E[D] that hold at every look at once with probability ``1 - alpha``, given bounds on the ``share``
+        of disagreements."""
+        if self.even:
+            return betting.mean_bounds(self.counts, bets, alpha)
+        if not self.directed:
+            return uneven.mean_bounds(self._all, self.chances.least, _SPAN, bets, alpha)
+        low, high = uneven.mean_bounds(self.apart, self.chances.least, _SPAN, bets, alpha)
+        return min(low * part for part in share), max(high * part for part in share)
+
+    @property
+    def share_weight(self) -> float:
+        """The part of a certificate's level that a bound on the share of disagreements takes."""
+        return SHARE_WEIGHT if self.directed and not self.even else 0.0
+
+    @property
+    def _all(self) -> Drawn:
+        return self.apart + self.alike

@@ -51,6 +51,46 @@ class Drawn:
             self.spread + square * value * value,
         )
 
+    def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Drawn":
+        """Many at once, each sum rounded once: the same on any machine."""
+        weights = [1 / probability for probability in probabilities]
+        totals = [weight * value for weight, value in zip(weights, values, strict=True)]
+        return self + Drawn(
+            len(weights),
+            math.fsum(weights),
+            math.fsum(totals),
+            math.fsum(weight * weight for weight in weights),
+            math.fsum(weight * total for weight, total in zip(weights, totals, strict=True)),
+            math.fsum(total * total for total in totals),
+        )
+
+    def add_shares(self, events: int, total: int, probability: float) -> "Drawn":
+        """``total`` values that were equally likely to be drawn: ``events`` of them 1, the others 0."""
+        weight = 1 / probability
+        square = weight * weight
+        return Drawn(
+            self.count + total,
+            self.weight + weight * total,
+            self.total + weight * events,
+            self.squares + square * total,
+            self.cross + square * events,
+            self.spread + square * events,
+        )
+
+    def __add__(self, other: "Drawn") -> "Drawn":
+        return Drawn(
+            self.count + other.count,
+            self.weight + other.weight,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.cross + other.cross,
+            self.spread + other.spread,
+        )
+
+    def __neg__(self) -> "Drawn":
+        """Of the same values with the other sign."""
+        return Drawn(self.count, self.weight, -self.total, self.squares, -self.cross, self.spread)
+
     @property
     def mean(self) -> float:
         """Weighted; of one value at least."""

@@ -7,7 +7,7 @@ import pytest
 
 from controller.errors import UsageError
 from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
-from gates.evidence import LabelCounts, SlicePairs
+from gates.evidence import LabelChance, LabelCounts, SlicePairs
 
 START = SampleCursor()
 
@@ -148,6 +148,15 @@ class SamplesContract:
         found = evidence(samples)
         assert found.stable_labels == LabelCounts(labelled=2, wrong=1)
         assert found.candidate_labels == LabelCounts(labelled=1, wrong=0)
+
+    def test_live_labels_are_counted_by_how_likely_they_were(self, samples: SampleStore) -> None:
+        """The chance of being captured times that of being labelled; a count of its own for each, in order."""
+        samples.add_predictions([live("a", inclusion_probability=0.5), live("b"), live("c"), live("d"), live("e")])
+        samples.add_labels([truth("a", inclusion_probability=0.5), truth("b", "invoice", inclusion_probability=0.25)])
+        samples.add_labels([truth("c", inclusion_probability=0.5), truth("d", directed=True), truth("e")])
+        chances = (LabelChance(0.25, 2, 1), LabelChance(0.5, 1, 0), LabelChance(1.0, 1, 0))
+        assert evidence(samples).stable_labels == LabelCounts(labelled=4, wrong=1, chances=chances)
+        assert evidence(samples).candidate_labels == LabelCounts(labelled=0, wrong=0)
 
     def test_directed_labels_never_count_as_chosen_by_chance(self, samples: SampleStore) -> None:
         """They were asked for where the versions disagree: as a sample of live traffic they would be biased."""

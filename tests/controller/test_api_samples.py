@@ -11,7 +11,7 @@ from controller.codec import record_of
 from controller.core.release import Cursors, Phase
 from controller.ports import Entry, SampleCursor
 from controller.roles import REPLICA, Role
-from gates.evidence import LabelCounts
+from gates.evidence import LabelChance, LabelCounts
 from serving.contract import LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
 from serving.observe.capture import CapturedPrediction, encode_batch
 from tests.controller.api_support import Client, World, error_of
@@ -79,7 +79,7 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
     found = world.samples.since("intent", "6", "7", SampleCursor())
     assert (found.pairs[0].truth, found.pairs[0].stable.label) == ("invoice", "refund")
     assert found.pairs[0].inclusion_probability == 0.5
-    assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
+    assert found.stable_labels == LabelCounts(labelled=1, wrong=1, chances=(LabelChance(0.5, 1, 1),))
     assert {(one.tokens, one.tags["lang"]) for one in world.samples._predictions.values()} == {(9, "en")}
 
 

@@ -19,7 +19,7 @@ from controller.ports import (
     SampleCursor,
     SampleEvidence,
 )
-from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
+from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, SlicePairs, label_counts
 from gates.online.slices import Attributes, membership
 
 
@@ -40,6 +40,10 @@ class _Couple(NamedTuple):
 class _LabelledAnswer:
     prediction: Prediction
     truth: Label
+
+    @property
+    def chance(self) -> float:
+        return self.prediction.inclusion_probability * self.truth.inclusion_probability
 
 
 class FakeSamples:
@@ -131,9 +135,10 @@ class FakeSamples:
             for answer in self._labelled_answers[cursor.labelled_answer :]
             if (answer.prediction.model, answer.prediction.version) == (model, version) and not answer.truth.directed
         ]
-        return LabelCounts(
-            labelled=len(answers), wrong=sum(answer.prediction.label != answer.truth.label for answer in answers)
-        )
+        wrong: dict[float, list[bool]] = {}
+        for answer in answers:
+            wrong.setdefault(answer.chance, []).append(answer.prediction.label != answer.truth.label)
+        return label_counts(LabelChance(chance, len(of), sum(of)) for chance, of in sorted(wrong.items()))
 
     def _complete(self) -> None:
         for live in self._with_traffic("live"):

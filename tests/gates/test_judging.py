@@ -175,7 +175,8 @@ class TestCalibration:
         assert verdict.value == pytest.approx(0.0, abs=1e-9)
         assert verdict.outcome is not Outcome.FAIL
         _, verdict = gate.look(state, minute(10, pairs=(replace(LOST, inclusion_probability=0.01),)), WATCHING)
-        assert verdict.outcome is Outcome.ERROR
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "weighted by how likely each text was to be labelled (0.01 to 0.5)" in verdict.reason
 
 
 class TestErrors:

@@ -27,7 +27,7 @@ from controller.adapters.sql.database import IN_CLAUSE_MAX, Database, insert_new
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
 from controller.errors import UsageError
 from controller.ports import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
-from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
+from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, SlicePairs, label_counts
 from gates.online.slices import Membership, membership
 
 _SOURCE = "labels"
@@ -310,11 +310,15 @@ def _labelled_pair(row: Row[Any], stable: str, slices: tuple[str, ...]) -> Label
 
 def _label_counts(connection: Connection, model: str, version: str, span: tuple[int, int]) -> LabelCounts:
     columns = labelled_answers.c
-    query = select(func.count(), func.coalesce(func.sum(case((columns.correct, 0), else_=1)), 0)).where(
-        columns.model == model, columns.version == version, ~columns.directed
+    chance = columns.inclusion_probability
+    query = (
+        select(chance, func.count(), func.sum(case((columns.correct, 0), else_=1)))
+        .where(columns.model == model, columns.version == version, ~columns.directed)
+        .group_by(chance)
+        .order_by(chance)
     )
-    labelled, wrong = connection.execute(_within(query, labelled_answers, span)).one()
-    return LabelCounts(labelled=int(labelled), wrong=int(wrong))
+    rows = connection.execute(_within(query, labelled_answers, span))
+    return label_counts(LabelChance(probability, int(labelled), int(wrong)) for probability, labelled, wrong in rows)
 
 
 def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:

@@ -14,6 +14,8 @@ from scipy.stats import beta
 from gates.evidence import Answer, LabelledPair
 
 POOL = 20_000
+DOUBTS = ((0.0, 1.0), (0.6, 0.5), (0.75, 0.2), (0.9, 0.04))
+"""How likely people are asked where stable's confidence is at least so high: a tenth of all, most where unsure."""
 TRUTH, OTHER = "yes", "no"
 _CONCENTRATION = 10.0  # of the confidences: how much they differ between requests
 _COUPLING = 0.7  # rank correlation of the two versions' confidences, as of a Gaussian copula
@@ -54,6 +56,25 @@ class Pool:
     directed_change: NDArray[np.int64]
     stable_wrong: NDArray[np.bool_]
     disagree: float
+    doubts: NDArray[np.float64]  # of a pair: how likely it is labelled where people are asked by stable's doubt
+    asked: tuple[LabelledPair, ...]  # the pairs as labelled so
+    asked_before: NDArray[np.float64]  # of the pairs up to each: the share of those that are asked about
+
+    @property
+    def candidate_wrong(self) -> NDArray[np.bool_]:
+        wrong: NDArray[np.bool_] = self.change + self.stable_wrong > 0
+        return wrong
+
+    @property
+    def doubted(self) -> float:
+        """The share of requests that people are asked about."""
+        return float(self.doubts.mean())
+
+    @property
+    def disagree_unasked(self) -> float:
+        """The share of disagreements among the requests that nobody is asked about."""
+        apart = self.change != 0
+        return float(((1 - self.doubts) * apart).mean() / (1 - self.doubted))
 
 
 def pool(skill: Skill, size: int = POOL) -> Pool:
@@ -64,6 +85,7 @@ def pool(skill: Skill, size: int = POOL) -> Pool:
     stable_wrong = np.array([pair.stable.label != TRUTH for pair in pairs])
     change = np.array([pair.candidate.label != TRUTH for pair in pairs]).astype(int) - stable_wrong
     differing = np.flatnonzero(change)
+    doubts = _doubts(pairs)
     return Pool(
         chance=tuple(pairs),
         directed=tuple(replace(pairs[place], directed=True) for place in differing),
@@ -71,7 +93,19 @@ def pool(skill: Skill, size: int = POOL) -> Pool:
         directed_change=change[differing],
         stable_wrong=stable_wrong,
         disagree=len(differing) / len(pairs),
+        doubts=doubts,
+        asked=tuple(
+            replace(pair, inclusion_probability=chance) for pair, chance in zip(pairs, doubts.tolist(), strict=True)
+        ),
+        asked_before=np.cumsum(doubts) / doubts.sum(),
     )
+
+
+def _doubts(pairs: list[LabelledPair]) -> NDArray[np.float64]:
+    levels, chances = (np.array(column) for column in zip(*DOUBTS, strict=True))
+    confidences = np.array([pair.stable.confidence for pair in pairs])
+    found: NDArray[np.float64] = chances[np.searchsorted(levels, confidences, side="right") - 1]
+    return found
 
 
 def _pairs(rng: np.random.Generator, skill: Skill, size: int) -> list[LabelledPair]:

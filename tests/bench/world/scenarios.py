@@ -24,9 +24,11 @@ class Labels:
     chance: float = 0.1
     directed: float = 0.0  # of the disagreements that chance did not choose
     delay_looks: int = 10
+    by_doubt: bool = False  # chosen where stable is unsure (``answers.DOUBTS``), not each with probability ``chance``
 
 
 BY_CHANCE = Labels()
+BY_DOUBT = Labels(by_doubt=True)
 # As many labels as BY_CHANCE asks for, half of them where the versions disagree.
 HALF_DIRECTED = Labels(chance=0.05, directed=0.7)
 
@@ -77,6 +79,11 @@ BY_SESSION = GatePolicy(
 EQUAL = Scenario("equal", watch_on=True)
 STEPS = ReleasePolicy("any").steps
 RELEASED = Scenario("equal, default steps, half the labels directed", labels=HALF_DIRECTED, steps=STEPS)
+
+DOUBTED = {
+    name: replace(RELEASED, name=f"{name}, labels by doubt", candidate=candidate, labels=BY_DOUBT, looks=240)
+    for name, candidate in {"equal": Candidate(), "accuracy -2": LOSES_TWO}.items()
+}
 
 HARDER = (
     Scenario("shared incident", forecast=incident, watch_on=True),

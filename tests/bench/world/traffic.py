@@ -1,6 +1,7 @@
 """The evidence that a controller would gather of a release, look by look, and the same as plain numbers."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from controller.core.policy import ReleasePolicy
-from gates.evidence import ArmCounts, LabelCounts, LabelledPair, Look
+from gates.evidence import ArmCounts, LabelChance, LabelCounts, LabelledPair, Look
 from gates.verdict import Window
 from serving.contract import latency_edges_ms
 from tests.bench.world.answers import Pool, Skill, pool
@@ -53,14 +54,14 @@ class _Labelled:
     """Mirrored pairs of one look, and what was learnt about them later."""
 
     pairs: tuple[LabelledPair, ...]
-    by_chance: int
-    stable_wrong: int  # of those by chance
     lost: int
     won: int
+    stable: LabelCounts  # of those by chance
     candidate: LabelCounts
 
 
-_NOTHING = _Labelled((), 0, 0, 0, 0, LabelCounts(0, 0))
+_NONE = LabelCounts(0, 0)
+_NOTHING = _Labelled((), 0, 0, _NONE, _NONE)
 
 
 @lru_cache(maxsize=8)
@@ -102,7 +103,7 @@ class Traffic:
             pairs=arrived.pairs,
             pairs_agreed=agreed,
             pairs_disagreed=disagreed,
-            stable_labels=LabelCounts(arrived.by_chance, arrived.stable_wrong),
+            stable_labels=arrived.stable,
             candidate_labels=arrived.candidate if share else None,
         )
         return look, _both(stable, candidate, arrived)
@@ -139,23 +140,35 @@ class Traffic:
         counts = (mirrored, 0) if not hard else _divide(self._rng, mirrored, hard)
         parts = [self._label(pool, count) for pool, count in zip(self._pools, counts, strict=True) if count]
         pairs = tuple(pair for part, _ in parts for pair in part.pairs)
-        easy, harder = self._scenario.candidate.skill.candidate_wrong, hard * (_HARD - 1) + 1
-        of_live = int(self._rng.binomial(live, self._scenario.labels.chance))
-        wrong = int(self._rng.binomial(of_live, easy * harder))
         disagreed = sum(apart for _, apart in parts)
         found = _Labelled(
             pairs,
-            by_chance=sum(part.by_chance for part, _ in parts),
-            stable_wrong=sum(part.stable_wrong for part, _ in parts),
             lost=sum(part.lost for part, _ in parts),
             won=sum(part.won for part, _ in parts),
-            candidate=LabelCounts(of_live, wrong),
+            stable=_sum(part.stable for part, _ in parts),
+            candidate=self._live_labels(live, hard),
         )
         return found, mirrored - disagreed, disagreed
+
+    def _live_labels(self, live: int, hard: float) -> LabelCounts:
+        """Of what the candidate answered to users."""
+        if self._scenario.labels.by_doubt:
+            return self._ask(self._pools[0], live)[1]
+        easy, harder = self._scenario.candidate.skill.candidate_wrong, hard * (_HARD - 1) + 1
+        of_live = int(self._rng.binomial(live, self._scenario.labels.chance))
+        return LabelCounts(of_live, int(self._rng.binomial(of_live, easy * harder)))
+
+    def _ask(self, pool: Pool, count: int) -> tuple[NDArray[np.int64], LabelCounts]:
+        """Of ``count`` requests, those that people are asked about by stable's doubt; and how the candidate did."""
+        asked = int(self._rng.binomial(count, pool.doubted))
+        chosen = np.searchsorted(pool.asked_before, self._rng.random(asked))
+        return chosen, _by_chance(pool.candidate_wrong[chosen], pool.doubts[chosen])
 
     def _label(self, pool: Pool, count: int) -> tuple[_Labelled, int]:
         """Of ``count`` pairs, those that get a label; and how many disagree in all."""
         rng, labels = self._rng, self._scenario.labels
+        if labels.by_doubt:
+            return self._doubted(pool, count)
         by_chance = int(rng.binomial(count, labels.chance))
         chosen = rng.integers(0, len(pool.chance), by_chance)
         change = pool.change[chosen]
@@ -165,7 +178,21 @@ class Traffic:
         pairs = [pool.chance[place] for place in chosen.tolist()] + [pool.directed[n] for n in directed.tolist()]
         lost = int(np.count_nonzero(change > 0)) + int(np.count_nonzero(more > 0))
         won = int(np.count_nonzero(change < 0)) + int(np.count_nonzero(more < 0))
-        found = _Labelled(tuple(pairs), by_chance, int(pool.stable_wrong[chosen].sum()), lost, won, LabelCounts(0, 0))
+        of_stable = LabelCounts(by_chance, int(pool.stable_wrong[chosen].sum()))
+        found = _Labelled(tuple(pairs), lost, won, of_stable, _NONE)
+        return found, apart + int(np.count_nonzero(change))
+
+    def _doubted(self, pool: Pool, count: int) -> tuple[_Labelled, int]:
+        chosen, _ = self._ask(pool, count)
+        change = pool.change[chosen]
+        apart = int(self._rng.binomial(count - len(chosen), pool.disagree_unasked))
+        found = _Labelled(
+            tuple(pool.asked[place] for place in chosen.tolist()),
+            lost=int(np.count_nonzero(change > 0)),
+            won=int(np.count_nonzero(change < 0)),
+            stable=_by_chance(pool.stable_wrong[chosen], pool.doubts[chosen]),
+            candidate=_NONE,
+        )
         return found, apart + int(np.count_nonzero(change))
 
     def _paired(self, number: int, count: int) -> Look:
@@ -187,6 +214,21 @@ def slow_shares(factor: float) -> tuple[float, float]:
     return stable, candidate
 
 
+def _by_chance(wrong: NDArray[np.bool_], doubts: NDArray[np.float64]) -> LabelCounts:
+    """Labelled answers, by how likely each was to be."""
+    parts = []
+    for chance in np.unique(doubts).tolist():
+        of_chance = wrong[doubts == chance]
+        parts.append(LabelChance(chance, len(of_chance), int(of_chance.sum())))
+    return LabelCounts(len(wrong), int(wrong.sum()), tuple(parts))
+
+
+def _sum(found: Iterable[LabelCounts]) -> LabelCounts:
+    parts = list(found)
+    chances = tuple(chance for part in parts for chance in part.chances)
+    return LabelCounts(sum(part.labelled for part in parts), sum(part.wrong for part in parts), chances)
+
+
 def _divide(rng: np.random.Generator, count: int, share: float) -> tuple[int, int]:
     other = int(rng.binomial(count, share))
     return count - other, other
@@ -201,7 +243,7 @@ def _buckets(slowness: float) -> NDArray[np.float64]:
 def _both(stable: ArmCounts, candidate: ArmCounts, arrived: _Labelled) -> Both:
     return Both(
         _numbers(candidate, arrived.candidate),
-        _numbers(stable, LabelCounts(arrived.by_chance, arrived.stable_wrong)),
+        _numbers(stable, arrived.stable),
         len(arrived.pairs),
         arrived.lost,
         arrived.won,

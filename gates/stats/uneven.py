@@ -1,0 +1,141 @@
+"""Betting on the mean of a population of which some units were likelier to be drawn than others.
+
+Say that a unit is drawn with probability ``p``, never below ``least``, and has the value ``d``. Someone who bets
+against "the mean is at most ``m``" multiplies the capital by ``1 + b (least / p) (d - m)`` for each unit drawn, and by
+1 for the others. Over all units the mean of that factor is ``1 + b least (mean - m)`` (Horvitz & Thompson 1952), so the
+capital is a non-negative supermartingale, whatever the units' chances depended on (Shekhar, Xu, Lipton, Liang & Ramdas,
+arXiv:2210.10768): it exceeds ``1/alpha`` at any time with probability at most ``alpha``.
+
+The capital is bounded from below by sums alone, since ``log(1 + x) >= x - c x^2`` for ``x >= -s``, where
+``c = -(log(1 - s) + s) / s^2`` (Fan, Grama & Liu, arXiv:1311.6273). So a few sums (`Drawn`) are evidence about any
+mean, and ``least`` need not be known before they are read: evidence is what it would be, had it been known before.
+Until a unit of the smallest probability was drawn, or where it is not declared, nothing can tell what it is.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from scipy.optimize import minimize_scalar
+
+from gates.stats.numerics import boundary, log_mean_exp
+from gates.stats.weighted import Drawn
+
+_GRID = 64  # shares at which the evidence of two arms is tried, before the least is looked for between two of them
+_EDGE = 1 - 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """The smallest probability of being drawn, declared or seen, and the largest that was seen."""
+
+    least: float = 1.0
+    most: float = 0.0
+
+    def add(self, probabilities: Sequence[float]) -> "Chances":
+        if not probabilities:
+            return self
+        return Chances(min(self.least, *probabilities), max(self.most, *probabilities))
+
+    @property
+    def even(self) -> bool:
+        """All were as likely as the others: a plain mean is the population's."""
+        return self.most <= self.least
+
+
+def declared(least: float | None) -> Chances:
+    """Before anything was drawn by a design whose smallest probability is ``least``; None: not known."""
+    return Chances() if least is None else Chances(least)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What values lie in."""
+
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+    @property
+    def mirrored(self) -> "Span":
+        return Span(-self.high, -self.low)
+
+
+def log_capitals(sample: Drawn, least: float, mean_max: float, span: Span, bets: Sequence[float]) -> list[float]:
+    """At least the log capital of each bet against "the mean is at most ``mean_max``"."""
+    room = mean_max - span.low
+    won = least * (sample.total - mean_max * sample.weight)
+    squares = sample.spread - 2 * mean_max * sample.cross + mean_max**2 * sample.squares
+    risked = least**2 * max(squares, 0.0)
+    sizes = [bet / max(room, span.half) for bet in bets]
+    return [size * won - _curvature(size * room) * size**2 * risked for size in sizes]
+
+
+def _curvature(lost: float) -> float:
+    return -(math.log1p(-lost) + lost) / lost**2 if lost > 1e-4 else 0.5 + lost / 2
+
+
+def log_e_mean_at_most(sample: Drawn, least: float, mean_max: float, span: Span, bets: Sequence[float]) -> float:
+    """Log evidence against "the mean is at most ``mean_max``"."""
+    return log_mean_exp(log_capitals(sample, least, mean_max, span, bets))
+
+
+def log_e_mean_at_least(sample: Drawn, least: float, mean_min: float, span: Span, bets: Sequence[float]) -> float:
+    """Log evidence against "the mean is at least ``mean_min``": the mirror image."""
+    return log_e_mean_at_most(-sample, least, -mean_min, span.mirrored, bets)
+
+
+def mean_bounds(sample: Drawn, least: float, span: Span, bets: Sequence[float], alpha: float) -> tuple[float, float]:
+    """Bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
+    if not sample.count:
+        return span.low, span.high
+    threshold = math.log(2 / alpha)
+    centre = (span.low + span.high) / 2
+    ends = [centre + _EDGE * (end - centre) for end in (span.low, span.high)]
+    inside = min(max(sample.mean, ends[0]), ends[1])
+    step = 5 * span.half / math.sqrt(sample.effective)
+
+    def excess(of: Callable[..., float]) -> Callable[[float], float]:
+        return lambda mean: of(sample, least, mean, span, bets) - threshold
+
+    low = boundary(excess(log_e_mean_at_most), inside, ends[0], step)
+    return low, boundary(excess(log_e_mean_at_least), inside, ends[1], step)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What was drawn of one version's answers: 1 for a wrong one, 0 for a right one."""
+
+    sample: Drawn = field(default_factory=Drawn)
+    chances: Chances = field(default_factory=Chances)
+
+
+_SHARE = Span(0.0, 1.0)
+
+
+def log_e_difference_at_least(one: Arm, other: Arm, difference: float, bets: Sequence[float]) -> float:
+    """Log evidence against "the share of ``one`` is that of ``other`` plus ``difference``, or more".
+
+    Under it there is a share that ``other``'s is at most, and ``one``'s at least, ``difference`` above: the evidence
+    against both is a product, and against all such shares the least of the products.
+    """
+    low, high = max(0.0, -difference), min(1.0, 1 - difference)
+
+    def against(share: float) -> float:
+        own = log_e_mean_at_least(one.sample, one.chances.least, share + difference, _SHARE, bets)
+        return own + log_e_mean_at_most(other.sample, other.chances.least, share, _SHARE, bets)
+
+    step = (high - low) / _GRID
+    found = [against(low + step * place) for place in range(_GRID + 1)]
+    place = min(range(_GRID + 1), key=found.__getitem__)
+    near = (low + step * max(place - 1, 0), low + step * min(place + 1, _GRID))
+    least = minimize_scalar(against, bounds=near, method="bounded", options={"xatol": 1e-7})
+    return min(found[place], float(least.fun))
+
+
+def share_bounds(arm: Arm, bets: Sequence[float], alpha: float) -> tuple[float, float]:
+    """Bounds on an arm's share of wrong answers that hold at every look at once."""
+    return mean_bounds(arm.sample, arm.chances.least, _SHARE, bets, alpha)
