@@ -33,6 +33,7 @@ class Settings:
     capture_text: bool = False
     require_tokens: bool = False  # also of clients that ask replicas, and of who only reads at the interface
     api_hosts: Sequence[str] = ()  # names of the interface besides those of loopback, as behind a proxy
+    gateway_hosts: Sequence[str] = ()  # likewise of the gateway
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
@@ -41,9 +42,11 @@ class Settings:
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
 
     def __post_init__(self) -> None:
-        if isinstance(self.api_hosts, str):
-            raise TypeError('api_hosts must be a list, as ["serin.internal"]')
-        object.__setattr__(self, "api_hosts", tuple(self.api_hosts))  # JSON has lists
+        for name in ("api_hosts", "gateway_hosts"):
+            hosts = getattr(self, name)
+            if isinstance(hosts, str):
+                raise TypeError(f'{name} must be a list, as ["serin.internal"]')
+            object.__setattr__(self, name, tuple(hosts))  # JSON has lists
 
     @property
     def registry(self) -> str:

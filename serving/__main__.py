@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
+from serving.access.hosts import Hosts
 from serving.contract import check_model_name, check_version
 from serving.http.listener import Listeners, listen
 from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
@@ -41,6 +42,13 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument(
         "--port-file", type=Path, help="file to write the port to once the replica listens, the shadow port below it"
+    )
+    flags.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        help="name that it is asked by, with or without a port, besides this machine's own; repeat for several. An "
+        "address that other machines reach takes any name where none is given",
     )
     flags.add_argument(
         "--threads", type=int, help="threads of the engine (default: the cores it may use; 1 for a small model)"
@@ -206,7 +214,18 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         api_processes=arguments.api_processes,
         workers=arguments.workers,
         access=access_settings(arguments),
+        names=_names(arguments),
     )
+
+
+def _names(arguments: argparse.Namespace) -> tuple[str, ...] | None:
+    """Raises ValueError for what is no host."""
+    names = tuple(arguments.allowed_host)
+    try:
+        Hosts(names)
+    except ValueError as error:
+        raise ValueError(f"--allowed-host: {error}") from None
+    return names if names or is_loopback(arguments.host) else None
 
 
 def _check_capture(arguments: argparse.Namespace) -> None:

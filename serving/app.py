@@ -32,6 +32,7 @@ from serving.http.edge import INTERNAL_ERROR, Edge
 from serving.http.front import Front
 from serving.http.refusal import ApiError
 from serving.http.schema import parse_texts
+from serving.http.visitors import Visitors
 from serving.inference.classifier import TextClassifier
 from serving.inference.tokenizer import Tokenizer
 from serving.observe.capture import Capture
@@ -106,7 +107,8 @@ def build(
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
     access = server.settings.access
     door = Door(access) if access != AccessSettings() else None
-    edge = Edge(app, identity.version, front.predict, metrics, door, log, tracing, shadow_port=shadow_port)
+    visitors = Visitors(server.settings.names, shadow_port)
+    edge = Edge(app, identity.version, front.predict, metrics, visitors, door, log, tracing=tracing)
     server.classifier.is_ready = lambda: front.dispatcher.ready and not edge.draining
     return front, edge
 

@@ -26,8 +26,13 @@ LABELS_ROUTE: Final = "/v1/labels"
 LABEL_REQUESTS_ROUTE: Final = "/v1/label-requests"
 PREDICTIONS_SCHEMA: Final = "serin.predictions/v1"
 
+GATEWAY_HOST: Final = "serin.localhost"
+"""The Host that the gateway sends to replicas, whatever name clients ask it by. Browsers resolve names of localhost
+themselves, so nobody can point this one elsewhere first."""
+
 # --- headers ---------------------------------------------------------------------------------------------------------
 REQUEST_ID_HEADER: Final = "x-request-id"
+USABLE_REQUEST_ID: Final = "[!-~]{1,128}"  # what is kept of a caller's: printable, no spaces; any other is replaced
 MODEL_VERSION_HEADER: Final = "x-serin-model-version"
 TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"
 TRACE_PARENT_HEADER: Final = "traceparent"  # W3C Trace Context: whose child the server's span is
@@ -67,7 +72,9 @@ QUEUE_DEPTH_METRIC: Final = "serin_queue_depth"  # gauge: requests accepted and 
 COLD_REQUESTS_METRIC: Final = "serin_cold_requests_total"  # requests that came before warm-up was over
 CAPTURED_METRIC: Final = "serin_captured_predictions_total"
 CAPTURE_DROPPED_METRIC: Final = "serin_capture_dropped_total"  # by reason
-ACCESS_REFUSED_METRIC: Final = "serin_access_refused_total"  # by reason: no token, an unknown one, over a limit
+ACCESS_REFUSED_METRIC: Final = (
+    "serin_access_refused_total"  # by reason: no token, an unknown one, over a limit, a stranger
+)
 ACCESS_LOG_LOST_METRIC: Final = "serin_access_log_lost_total"  # lines that found no place or could not be written
 RESIDENT_MEMORY_METRIC: Final = "serin_resident_memory_bytes"  # gauge, all processes of the replica
 CPU_METRIC: Final = "serin_cpu_seconds_total"  # counter, all processes of the replica

@@ -115,7 +115,8 @@ class Settings:
     """One replica: which version, and how it is served. Without ``threads`` each engine gets what its size is worth.
 
     ``quiet_s``: how long a replica that was told to end goes on serving, closing each connection with its answer, so
-    that no request is under way on one that it then closes.
+    that no request is under way on one that it then closes. ``names``: hosts that it is asked by besides those of
+    loopback; None: any.
     """
 
     artifact: Path
@@ -129,6 +130,7 @@ class Settings:
     capture: CaptureSettings = CaptureSettings()
     access: AccessSettings = AccessSettings()
     tracing: TracingSettings = TracingSettings()
+    names: tuple[str, ...] | None = ()
     api_processes: int = 1
     workers: int = 1
     quiet_s: float = 0.5

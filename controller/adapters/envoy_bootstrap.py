@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,19 @@ _SOCKET_PATH_BYTES_MAX = 107  # of sockaddr_un, its final zero apart
 _OWNER_ONLY = 0o600
 
 
-def write_bootstrap(directory: Path, listen_port: int, admin_port: int, *, listen_host: str = "127.0.0.1") -> Path:
+def write_bootstrap(
+    directory: Path, listen_port: int, admin_port: int, *, listen_host: str = "127.0.0.1", names: Iterable[str] = ()
+) -> Path:
     """Write what Envoy starts from, keeping the tables and clusters that are there, and return the bootstrap file.
+
+    ``names``: the hosts that clients may ask for, with or without a port, besides those of loopback.
 
     The admin interface, which can end Envoy, is a Unix socket that only this user may open. On ``admin_port`` of
     loopback whoever is on this machine may read whether Envoy is ready, and its counts.
 
     Raises:
         PermanentError: there is no place for the socket, or a file cannot be written.
+        UsageError: a name is no host.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)  # also for the moment in which the socket has been made and not yet been closed to others
@@ -40,7 +46,10 @@ def write_bootstrap(directory: Path, listen_port: int, admin_port: int, *, liste
         "admin": {"address": {"pipe": {"path": str(socket), "mode": _OWNER_ONLY}}},
         "dynamic_resources": {"cds_config": _followed(directory / CLUSTERS_FILE)},
         "static_resources": {
-            "listeners": [gateway_listener(listen_host, listen_port, _routes(directory)), admin_reader(admin_port)],
+            "listeners": [
+                gateway_listener(listen_host, listen_port, names, _routes(directory)),
+                admin_reader(admin_port),
+            ],
             "clusters": [admin_cluster(socket)],
         },
     }

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-TYPE: Final = "type.googleapis.com/envoy"
+from controller.adapters.envoy_filters import LOOPBACK_NAMES, TYPE, no_strangers, refusals, router, usable_request_id
+
 LOOPBACK: Final = "127.0.0.1"
 READABLE_PATHS: Final = ("/ready", "/stats/prometheus")
 ADMIN_CLUSTER: Final = "envoy_admin"  # no deployment's name: those end in "-v" and a version
@@ -12,12 +13,15 @@ ADMIN_CLUSTER: Final = "envoy_admin"  # no deployment's name: those end in "-v" 
 _MISDIRECTED: Final = 421
 
 
-def gateway_listener(host: str, port: int, routes: Mapping[str, Any]) -> dict[str, Any]:
-    """Clients' requests, by the routes that ``routes`` (an ``Rds``) names."""
+def gateway_listener(host: str, port: int, names: Iterable[str], routes: Mapping[str, Any]) -> dict[str, Any]:
+    """Clients' requests, by the routes that ``routes`` (an ``Rds``) names.
+
+    ``names``: the hosts that clients may ask for besides those of loopback. Raises UsageError as ``no_strangers`` does.
+    """
     manager = {
         "stat_prefix": "models",
         "rds": dict(routes),
-        # A caller's request id is kept as it came, to the last character: labels come back under it.
+        # A caller's request id is kept as it came if it is usable, to the last character: labels come back under it.
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
@@ -33,7 +37,8 @@ def gateway_listener(host: str, port: int, routes: Mapping[str, Any]) -> dict[st
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "normalize_path": True,
         "merge_slashes": True,
-        "http_filters": [_router()],
+        "http_filters": [usable_request_id(), no_strangers(port, names), router()],
+        "local_reply_config": refusals(),
     }
     return _listener("models", host, port, manager)
 
@@ -47,11 +52,11 @@ def admin_reader(port: int) -> dict[str, Any]:
         {"match": {"path": path, "headers": matched}, "route": {"cluster": ADMIN_CLUSTER}} for path in READABLE_PATHS
     ]
     hosts: list[dict[str, Any]] = [
-        {"name": "here", "domains": list(loopback_names()), "routes": pages},
+        {"name": "here", "domains": list(LOOPBACK_NAMES), "routes": pages},
         {"name": "elsewhere", "domains": ["*"], "routes": [_misdirected()]},
     ]
     routes = {"name": "admin", "ignore_port_in_host_matching": True, "virtual_hosts": hosts}
-    manager = {"stat_prefix": "admin", "route_config": routes, "http_filters": [_router()]}
+    manager = {"stat_prefix": "admin", "route_config": routes, "http_filters": [router()]}
     return _listener("admin", LOOPBACK, port, manager)
 
 
@@ -66,19 +71,9 @@ def admin_cluster(socket: Path) -> dict[str, Any]:
     }
 
 
-def loopback_names() -> Iterable[str]:
-    """What this machine calls itself in a Host header, ports apart."""
-    return (LOOPBACK, "localhost", "[::1]")
-
-
 def _misdirected() -> dict[str, Any]:
-    body = {"inline_string": f"Host: only {', '.join(loopback_names())} are answered here\n"}
+    body = {"inline_string": f"Host: only {', '.join(LOOPBACK_NAMES)} are answered here\n"}
     return {"match": {"prefix": "/"}, "direct_response": {"status": _MISDIRECTED, "body": body}}
-
-
-def _router() -> dict[str, Any]:
-    router = {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
-    return {"name": "envoy.filters.http.router", "typed_config": router}
 
 
 def _listener(name: str, host: str, port: int, manager: Mapping[str, Any]) -> dict[str, Any]:

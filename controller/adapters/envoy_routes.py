@@ -20,7 +20,7 @@ from controller.adapters.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.naming import deployment_named, model_named, version_named
-from serving.contract import PREDICT_ROUTE, NameRefusedError, deployed, shadow_cluster_name
+from serving.contract import GATEWAY_HOST, PREDICT_ROUTE, NameRefusedError, deployed, shadow_cluster_name
 
 ROUTES_FILE = "routes.json"
 LOCK_FILE = "routes.lock"
@@ -101,6 +101,7 @@ class RouteDocument:
         configuration = {
             "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             "name": ROUTE_CONFIGURATION,
+            "request_headers_to_remove": ["origin"],  # asked for at the gateway, where alone it means something
             "virtual_hosts": [
                 {"name": "models", "domains": ["*"], "routes": [self._routes[model] for model in sorted(self._routes)]}
             ],
@@ -163,6 +164,7 @@ def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
     action: dict[str, Any] = {
         "weighted_clusters": weighted,
         "prefix_rewrite": PREDICT_ROUTE,
+        "host_rewrite_literal": GATEWAY_HOST,
         "timeout": f"{options.timeout_s:g}s",
         # Only where the request never reached a replica: anything else could be served, and counted, twice.
         "retry_policy": {"retry_on": "connect-failure", "num_retries": 2},

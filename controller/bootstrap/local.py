@@ -96,7 +96,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     prometheus_config(
         home.prometheus, home.targets, scrape_interval_s=settings.scrape_interval_s, token_file=token_file
     )
-    write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port)
+    write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port, names=settings.gateway_hosts)
     specs = []
     if settings.registry_url is None:
         key = _webhook_key(settings.webhook_secret) if settings.webhook_secret else None

@@ -18,6 +18,7 @@ class Refusal(StrEnum):
     EXPIRED_TOKEN = "expired_token"  # noqa: S105
     RATE = "rate"
     CONCURRENCY = "concurrency"
+    STRANGER = "stranger"  # it was meant for another host, or a web page of another origin sent it
 
 
 class RefusedError(ApiError):

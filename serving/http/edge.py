@@ -22,10 +22,12 @@ from serving.contract import (
     ROUTES,
     TAGS_HEADER,
     TRACE_RESPONSE_HEADER,
+    USABLE_REQUEST_ID,
     Traffic,
 )
 from serving.http.calls import Answer, Caller, Headers
 from serving.http.refusal import ApiError
+from serving.http.visitors import Visitors
 from serving.process.link import Failure
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _OwnHeaders = list[tuple[bytes, bytes]]
 _REQUEST_ID: Final = REQUEST_ID_HEADER.encode()
 _TRACE_RESPONSE: Final = TRACE_RESPONSE_HEADER.encode()
 _TAGS: Final = TAGS_HEADER.encode()
-_USABLE_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_USABLE_ID: Final = re.compile(USABLE_REQUEST_ID.encode())
 
 
 def caller_of(headers: Headers | Mapping[bytes, bytes], traffic: Traffic) -> Caller:
@@ -99,15 +101,15 @@ class Edge:
         version: str,
         predict: Callable[[Caller, Headers, Receive], Awaitable[Answer | None]],
         counts: Counts,
+        visitors: Visitors,
         door: Door | None = None,
         log: AccessLog | None = None,
-        tracing: "Tracing | None" = None,
         *,
-        shadow_port: int | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
-        """What comes in by ``shadow_port`` is shadow traffic, whatever it says of itself; all else is live."""
+        """Whom ``visitors`` turn away is no request of the model's: it is counted as refused alone."""
         self._app = app
-        self._shadow_port = shadow_port
+        self._visitors = visitors
         self._marks: tuple[tuple[bytes, bytes], ...] = ((MODEL_VERSION_HEADER.encode(), version.encode()),)
         self.draining = False
         self._predict = predict
@@ -127,9 +129,14 @@ class Edge:
             return
         started_s = time.perf_counter()
         headers = dict(scope["headers"])
-        shadow = self._shadow_port is not None and scope["server"][1] == self._shadow_port
-        caller = caller_of(headers, Traffic.SHADOW if shadow else Traffic.LIVE)
+        port = scope["server"][1]
+        caller = caller_of(headers, self._visitors.traffic(port))
         stay = _Stay(caller, [(_REQUEST_ID, caller.request_id.encode()), *self._marks])
+        if (refused := self._visitors.refusal(headers, scope["path"], port)) is not None:
+            await self._turn_away(refused, stay, send)
+            if self._log is not None:
+                self._log.note(_visit(stay, scope, time.perf_counter() - started_s))
+            return
         trace = None
         if self._tracing is not None and scope["path"] == PREDICT_ROUTE:
             trace = stay.trace(self._tracing, headers)
@@ -162,15 +169,18 @@ class Edge:
             stay.client = client.name
             counted = door.enter(client, route)
         except RefusedError as error:
-            stay.refusal = error.refusal
-            self._counts.refused(error.refusal)
-            await _refuse(error, stay, send)
+            await self._turn_away(error, stay, send)
             return
         try:
             await self._handle(stay, scope, receive, send)
         finally:
             if counted:
                 door.leave(client)
+
+    async def _turn_away(self, error: RefusedError, stay: _Stay, send: Send) -> None:
+        stay.refusal = error.refusal
+        self._counts.refused(error.refusal)
+        await _refuse(error, stay, send)
 
     async def _handle(self, stay: _Stay, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == PREDICT_ROUTE and scope["method"] == "POST":

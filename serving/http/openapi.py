@@ -29,8 +29,10 @@ _SCHEMES: Final = {"bearer": {"type": "http", "scheme": "bearer"}}
 _REFUSALS: Final = {
     400: "the body is no JSON",
     401: "no token, or one that is not known here or has expired",
+    403: "a web page of another origin sent it",
     405: "the route has another method",
     413: "the body is too long",
+    421: "it is meant for another host",
     422: "the body is JSON, but not what the model may see",
     429: "the client asks for more than its limits; Retry-After tells when to come again",
     500: "the model failed",
@@ -139,7 +141,7 @@ def _operation(
 
 def _open(summary: str, answer: dict[str, Any]) -> dict[str, Any]:
     success = {"description": "answered", "headers": _headers(), "content": _json(answer)}
-    return {"summary": summary, "responses": {"200": success, "405": _refusal(405)}}
+    return {"summary": summary, "responses": {"200": success} | _strangers()}
 
 
 def _plain(summary: str, others: dict[int, str], content_types: tuple[str, ...]) -> dict[str, Any]:
@@ -148,7 +150,12 @@ def _plain(summary: str, others: dict[int, str], content_types: tuple[str, ...])
         str(status): {"description": said, "headers": _headers(), "content": content}
         for status, said in ({200: "answered"} | others).items()
     }
-    return {"summary": summary, "responses": {**responses, "405": _refusal(405)}}
+    return {"summary": summary, "responses": responses | _strangers()}
+
+
+def _strangers() -> dict[str, Any]:
+    """What every route may answer, whatever it does."""
+    return {str(status): _refusal(status) for status in (403, 405, 421)}
 
 
 def _metrics(access: AccessSettings) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,9 +133,9 @@ class RunningEnvoy:
 
 
 @contextmanager
-def running_envoy(directory: Path) -> Iterator[RunningEnvoy]:
+def running_envoy(directory: Path, *, names: Sequence[str] = ()) -> Iterator[RunningEnvoy]:
     listen_port, admin_port = free_port(), free_port()
-    write_bootstrap(directory, listen_port, admin_port)
+    write_bootstrap(directory, listen_port, admin_port, names=names)
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(envoy_command(directory), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     with httpx.Client(trust_env=False) as client:

@@ -20,6 +20,7 @@ from controller.adapters.loopback import free_port
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError, TransientError
 from controller.ports import Traffic
+from serving.contract import GATEWAY_HOST
 from tests.contracts.traffic import TrafficContract, confirmed
 from tests.controller.envoy_support import RunningEnvoy, Upstream, eventually, running_envoy, upstream
 from tests.fakes.traffic import MemoryTraffic
@@ -121,7 +122,7 @@ class TestMirror:
         assert all(count == 1 for count in Counter(world.v7.ids).values())
         assert world.v7.got("shadow") == world.v7.requests
         assert world.v6.got("live") == world.v6.requests
-        assert {request["host"] for request in world.v7.requests} == {world.envoy.url.removeprefix("http://")}
+        assert {request["host"] for request in world.v7.requests} == {GATEWAY_HOST}
         assert {request[":path"] for request in world.v7.requests} == {"/predict"}
 
     def test_a_percentage_is_mirrored(self, world: World) -> None:

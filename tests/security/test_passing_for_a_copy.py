@@ -70,7 +70,7 @@ def test_what_comes_in_by_the_port_for_copies_is_never_live(served: tuple[Runnin
     """Nor can a request pass for live that no user waits for."""
     envoy, v7 = served
     live, shadow = (v7.total(REQUESTS_METRIC, traffic=traffic) for traffic in ("live", "shadow"))
-    for marks in ({}, {"x-serin-traffic": "live"}, {"host": f"127.0.0.1:{v7.url.rpartition(':')[2]}"}):
+    for marks in ({}, {"x-serin-traffic": "live"}, {"host": "serin.localhost"}):
         answer = envoy.client.post(v7.shadow_url + PREDICT_ROUTE, json={"text": "hi"}, headers=marks)
         assert answer.status_code == 200
     assert v7.total(REQUESTS_METRIC, traffic="live") == live

@@ -174,7 +174,7 @@ def test_a_websocket_is_not_a_way_around_the_door(guarded: Guarded) -> None:
     address = httpx.URL(guarded.replica.url)
     with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
         connection.sendall(
-            b"GET /predict HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"GET /predict HTTP/1.1\r\nhost: serin.localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
             b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         status = connection.recv(64).split(b" ")[1]

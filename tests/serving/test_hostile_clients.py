@@ -58,11 +58,11 @@ def closed(connection: socket.socket) -> bool:
     [
         b"",
         b"POST /pre",
-        b"POST /predict HTTP/1.1\r\nhost: x\r\nx-a: b",
-        b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n",
-        b'POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"text": "a',
-        b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc",
-        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /hea",  # the second request of a connection
+        b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\nx-a: b",
+        b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\ncontent-length: 100\r\n\r\n",
+        b'POST /predict HTTP/1.1\r\nhost: serin.localhost\r\ncontent-length: 100\r\n\r\n{"text": "a',
+        b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc",
+        b"GET /health HTTP/1.1\r\nhost: serin.localhost\r\n\r\nGET /hea",  # the second request of a connection
     ],
 )
 def test_a_request_that_never_ends_does_not_hold_its_connection(running: Replica, beginning: bytes) -> None:
@@ -79,7 +79,7 @@ def test_dripping_bytes_gain_no_time(running: Replica) -> None:
     """Slowloris: a header line now and then keeps no connection open."""
     with connect(running) as connection:
         connection.settimeout(0.2)
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: serin.localhost\r\n")
         began_s = time.monotonic()
         gone = False
         while not gone and time.monotonic() - began_s < 15:
@@ -97,7 +97,7 @@ def test_many_slow_clients_keep_nobody_else_waiting(running: Replica) -> None:
     connections = [connect(running) for _ in range(200)]
     try:
         for connection in connections:
-            connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+            connection.sendall(b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\ncontent-length: 100\r\n\r\n{")
         assert answers(running)
         http = psutil.Process(running.pid).children()[0]
         until(lambda: http.num_fds() < 150, "the slow connections are closed")
@@ -111,7 +111,7 @@ def test_a_slow_answer_is_no_slow_request(running: Replica) -> None:
     """A connection that is kept idle after its request stays open far beyond the time that a request may take."""
 
     def whole_answer() -> int:  # its head and its body come in one segment or in two
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: serin.localhost\r\n\r\n")
         response = HTTPResponse(connection)
         response.begin()
         response.read()
@@ -127,7 +127,7 @@ def test_a_slow_answer_is_no_slow_request(running: Replica) -> None:
 
 
 def head(line: bytes, more: bytes = b"") -> bytes:
-    return b"POST /predict HTTP/1.1\r\nhost: x\r\n" + line + b"\r\n\r\n" + more
+    return b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\n" + line + b"\r\n\r\n" + more
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def head(line: bytes, more: bytes = b"") -> bytes:
         head(b"transfer-encoding: chunked", b"zz\r\n"),
         head(b"transfer-encoding: chunked", b"-1\r\n"),
         head(b"transfer-encoding: chunked", b"fffffffffffffffff\r\n"),
-        b"POST /predict HTTP/9.9\r\nhost: x\r\n\r\n",
+        b"POST /predict HTTP/9.9\r\nhost: serin.localhost\r\n\r\n",
         b"POST  /predict  HTTP/1.1\r\n\r\n",
-        b"GET /%ff%fe HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET http://[::1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /%ff%fe HTTP/1.1\r\nhost: serin.localhost\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: serin.localhost\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nhost: serin.localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"\x00" * 100,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -173,7 +173,7 @@ def test_a_head_without_end_is_cut(running: Replica) -> None:
 def test_a_body_without_end_is_cut(running: Replica) -> None:
     """Also after it was refused: nobody reads on for ever."""
     pieces = itertools.chain(
-        [b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"],
+        [b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\ntransfer-encoding: chunked\r\n\r\n"],
         itertools.repeat(b"10000\r\n" + b"a" * 65_536 + b"\r\n"),
     )
     assert refuses_to_read(running, pieces)

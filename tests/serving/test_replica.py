@@ -124,7 +124,7 @@ def test_a_client_that_goes_away_is_not_counted_as_a_failure_of_the_version(runn
     abandoned, failed = (running.total(REQUESTS_METRIC, code=code) for code in ("400", "500"))
     address = httpx.URL(running.url)
     with socket.create_connection((address.host, address.port or 80)) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: serin.localhost\r\ncontent-length: 100\r\n\r\n{")
     until(lambda: running.total(REQUESTS_METRIC, code="400") == abandoned + 1, "the abandoned request is counted")
     assert running.total(REQUESTS_METRIC, code="500") == failed
 

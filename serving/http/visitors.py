@@ -1,0 +1,49 @@
+"""What is known of a request before it is read: by which port it came, for which host, from a page or not."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from serving.access.clients import Refusal, RefusedError
+from serving.access.hosts import Hosts, Stranger
+from serving.contract import GATEWAY_HOST, HEALTH_ROUTE, Traffic
+
+_KEPT: Final = 1024  # different Host and Origin headers whose judgement is remembered
+_MISDIRECTED: Final = "the Host header names another server: ask this address, or start the replica with --allowed-host"
+_FOREIGN: Final = "a web page of another origin may not ask here; --allowed-host names hosts whose pages may"
+
+
+class Visitors:
+    """Turns away what is meant for another host, and what a web page of another origin sends.
+
+    A replica goes by loopback's names, the one that the gateway uses, and those given. With None any name is taken, for
+    one that other machines reach by names that it cannot know; pages of another name are refused all the same. Probes
+    of health may come under any name; they learn nothing.
+    """
+
+    def __init__(self, names: tuple[str, ...] | None, shadow_port: int | None = None) -> None:
+        """Raises ValueError for what is no host, with or without a port."""
+        self._shadow_port = shadow_port
+        self._hosts = None if names is None else Hosts((GATEWAY_HOST, *names))
+        self._judged = lru_cache(_KEPT)(self._judge)
+
+    def traffic(self, port: int) -> Traffic:
+        """What comes in by the shadow port is shadow traffic, whatever it says of itself; all else is live."""
+        return Traffic.SHADOW if port == self._shadow_port else Traffic.LIVE
+
+    def refusal(self, headers: Mapping[bytes, bytes], route: str, port: int) -> RefusedError | None:
+        """Why the request, to this port, is not answered; None where it is."""
+        stranger = self._judged(headers.get(b"host", b""), headers.get(b"origin"), port)
+        if stranger is None or (route == HEALTH_ROUTE and stranger is Stranger.HOST):
+            return None
+        if stranger is Stranger.HOST:
+            return RefusedError(Refusal.STRANGER, 421, "host", _MISDIRECTED, {})
+        return RefusedError(Refusal.STRANGER, 403, "origin", _FOREIGN, {})
+
+    def _judge(self, host: bytes, origin: bytes | None, port: int) -> Stranger | None:
+        said, page = host.decode("latin-1"), None if origin is None else origin.decode("latin-1")
+        if self._hosts is not None:
+            return self._hosts.stranger((said,), () if page is None else (page,), port=port)
+        if page is None or page.partition("://")[2] == said:
+            return None
+        return Stranger.ORIGIN
