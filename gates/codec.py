@@ -2,6 +2,7 @@
 
 Only what gate states are made of: ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested
 frozen dataclasses. Python writes the shortest text that reads back as the same float, so a restart changes nothing.
+A field that has a default may be missing: a release under way goes on with a version that remembers more.
 """
 
 import dataclasses
@@ -24,9 +25,9 @@ def decode(expected: Any, document: Any) -> Any:
     """The value of type ``expected`` that ``document`` stands for; raises ``ValueError`` where it does not fit."""
     if dataclasses.is_dataclass(expected) and isinstance(expected, type):
         hints = _hints(expected)
-        if not isinstance(document, dict) or set(document) != set(hints):
-            raise ValueError(f"{expected.__name__}: expected exactly the fields {sorted(hints)}")
-        return expected(**{name: decode(hint, document[name]) for name, hint in hints.items()})
+        if not isinstance(document, dict) or not _required(expected) <= set(document) <= set(hints):
+            raise ValueError(f"{expected.__name__}: expected the fields {sorted(hints)}")
+        return expected(**{name: decode(hints[name], document[name]) for name in document})
     origin = typing.get_origin(expected)
     if origin is tuple:
         if not isinstance(document, list):
@@ -40,6 +41,14 @@ def decode(expected: Any, document: Any) -> Any:
     if type(document) is not expected:
         raise ValueError(f"expected {expected.__name__}, found {type(document).__name__}")
     return document
+
+
+@cache
+def _required(cls: Any) -> frozenset[str]:
+    missing = dataclasses.MISSING
+    return frozenset(
+        field.name for field in dataclasses.fields(cls) if field.default is missing and field.default_factory is missing
+    )
 
 
 @cache

@@ -75,6 +75,7 @@ class Simulation:
         self._service = service
         self._injection = injection
         self._pools = _pools(service.pairing, injection)
+        self._rates = _rates(service.pairing, self._pools, injection.accuracy_points / 100)
         self._later = _later(service.edges_ms, injection.latency_ratio)
 
     def look(
@@ -109,9 +110,10 @@ class Simulation:
             )
         if late:
             return look
-        by_chance = int(rng.binomial(disagreed, pairing.labelled)) if self._pools.agreeing else 0
-        asked_for = int(rng.binomial(disagreed - by_chance, _of_the_rest(pairing.directed, pairing.labelled)))
-        agreeing = int(rng.binomial(completed - disagreed, pairing.labelled))
+        rates = self._rates
+        by_chance = int(rng.binomial(disagreed, rates.disagreeing)) if self._pools.agreeing else 0
+        asked_for = int(rng.binomial(disagreed - by_chance, _of_the_rest(pairing.directed, rates.disagreeing)))
+        agreeing = int(rng.binomial(completed - disagreed, rates.agreeing))
         pairs = (
             *_draw(rng, self._pools.agreeing, agreeing),
             *self._disagreeing(rng, by_chance),
@@ -126,8 +128,7 @@ class Simulation:
 
     def _disagreeing(self, rng: np.random.Generator, count: int) -> list[LabelledPair]:
         """So many more of the disagreements are losses as the candidate is worse."""
-        disagreement, worse = self._service.pairing.disagreement, self._injection.accuracy_points / 100
-        lost = int(rng.binomial(count, worse / (disagreement + worse))) if worse else 0
+        lost = int(rng.binomial(count, self._rates.lost)) if self._injection.accuracy_points else 0
         return [*_draw(rng, self._pools.lost, lost), *_draw(rng, self._pools.differing, count - lost)]
 
     def _live_labels(self, rng: np.random.Generator, arm: ArmCounts | None, worse: float) -> LabelCounts | None:
@@ -224,6 +225,39 @@ def _pools(pairing: Pairing, injection: Injection) -> _Pools:
     lost = lost or [pair for pair in differing if pair.stable.label == pair.truth]
     surer = _surer(pairing, injection)
     return _Pools(*(tuple(surer(pair) for pair in pool) for pool in (agreeing, differing, lost)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Shares that are labelled by chance, of pairs whose versions agree and disagree; and of the latter's labels, the
+    share of those whose candidate was made wrong."""
+
+    agreeing: float
+    disagreeing: float
+    lost: float
+
+
+def _rates(pairing: Pairing, pools: _Pools, worse: float) -> _Rates:
+    """Where some pairs were likelier to be labelled, a pool's share of labels is that of its pairs, each weighing one
+    over its probability; a pool itself holds what was labelled, so that a pair drawn from it was chosen as it was."""
+    apart = pairing.disagreement + worse
+    if len({pair.inclusion_probability for pair in pairing.chance_pairs}) < 2:
+        return _Rates(pairing.labelled, pairing.labelled, worse / apart if worse else 0.0)
+    agreeing, differing, lost = (_mean_chance(pool) for pool in (pools.agreeing, pools.differing, pools.lost))
+    overall = (1 - pairing.disagreement) * agreeing + pairing.disagreement * differing
+    scale = pairing.labelled / overall if overall else 0.0
+    of_apart = pairing.disagreement * differing + worse * lost
+    return _Rates(
+        min(scale * agreeing, 1.0),
+        min(scale * of_apart / apart, 1.0) if apart else 0.0,
+        worse * lost / of_apart if of_apart else 0.0,
+    )
+
+
+def _mean_chance(labelled: Sequence[LabelledPair]) -> float:
+    """Of being labelled, over the pairs that such a sample stands for."""
+    weight = math.fsum(1 / pair.inclusion_probability for pair in labelled)
+    return len(labelled) / weight if weight else 0.0
 
 
 def _made_wrong(pair: LabelledPair, example: Answer | None) -> LabelledPair:

@@ -4,13 +4,14 @@ Nothing of the candidates that were recorded is taken for good or bad: of the li
 stable version did counts, and a pair is kept together with its mirror image.
 """
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gates.checks import METRICS, problems
-from gates.evidence import ArmCounts, LabelCounts, LabelledPair, Look
+from gates.evidence import ArmCounts, LabelChance, LabelCounts, LabelledPair, Look, label_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def observe(releases: Sequence[Sequence[Look]], *, moment_s: float = 0.0) -> Ser
         pairing=_pairing(usable, delay_s, requests),
         label_delay_s=delay_s,
         live_labelled=min(_ratio(labels.labelled, sum(moment.stable_requests for moment in moments)), 1.0),
-        live_wrong=_ratio(labels.wrong, labels.labelled),
+        live_wrong=_wrong_share(labels),
     )
 
 
@@ -225,7 +226,9 @@ def _pairing(releases: Sequence[Sequence[Look]], delay_s: float, requests: int) 
     agreed, disagreed = sum(look.pairs_agreed for look in looks), sum(look.pairs_disagreed for look in looks)
     counted = agreed + disagreed > 0
     if not counted:
-        disagreed = round(_ratio(sum(map(_differ, chance)), len(chance)) * _shadow_requests(looks))
+        apart = math.fsum(1 / pair.inclusion_probability for pair in chance if _differ(pair))
+        weight = math.fsum(1 / pair.inclusion_probability for pair in chance)
+        disagreed = round(_ratio(apart, weight) * _shadow_requests(looks))
         agreed = _shadow_requests(looks) - disagreed
     completed = agreed + disagreed
     # Of the answers of the last minutes the labels were still to come: they are no measure of how many get one.
@@ -270,7 +273,15 @@ def _differ(pair: LabelledPair) -> bool:
 
 def _sum_labels(found: Iterable[LabelCounts | None]) -> LabelCounts:
     known = [labels for labels in found if labels is not None]
-    return LabelCounts(sum(labels.labelled for labels in known), sum(labels.wrong for labels in known))
+    parts = [labels.chances or (LabelChance(1.0, labels.labelled, labels.wrong),) for labels in known]
+    return label_counts(chance for part in parts for chance in part)
+
+
+def _wrong_share(labels: LabelCounts) -> float:
+    """Each label counts one over how likely it was."""
+    parts = labels.chances or (LabelChance(1.0, labels.labelled, labels.wrong),)
+    known = math.fsum(part.labelled / part.inclusion_probability for part in parts)
+    return _ratio(math.fsum(part.wrong / part.inclusion_probability for part in parts), known)
 
 
 def _ratio(part: float, whole: float) -> float:

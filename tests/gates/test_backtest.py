@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gates.checks import METRICS, problems
-from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look, SlicePairs
+from gates.evidence import Answer, ArmCounts, Fault, LabelChance, LabelCounts, LabelledPair, Look, SlicePairs
 from gates.offline.backtest import EQUAL, Injection, Simulation, impossible, moments
 from gates.offline.backtest_service import Moment, Service, observe
 from gates.verdict import Window
+from tests.bench.world.answers import Skill, pool
 from tests.gates.support import EDGES_MS, World, look
 
 LOOKS = 60
@@ -84,8 +85,8 @@ def test_an_equal_candidate_is_equal_whatever_was_recorded(service: Service) -> 
 def test_pairs_are_exchangeable_exactly(service: Service) -> None:
     """The pools that pairs are drawn from hold each pair with its mirror image: no loss at all, to the last digit."""
     pools = Simulation(service, EQUAL)._pools
-    for pool in (pools.agreeing, pools.differing):
-        assert mean_change(list(pool)) == (0.0, pytest.approx(0.0, abs=1e-12))
+    for kept in (pools.agreeing, pools.differing):
+        assert mean_change(list(kept)) == (0.0, pytest.approx(0.0, abs=1e-12))
     assert len(pools.agreeing) + len(pools.differing) == 2 * len(service.pairing.chance_pairs)
 
 
@@ -133,6 +134,28 @@ def test_the_loss_is_as_asked_whichever_pairs_happened_to_be_labelled() -> None:
     apart = np.mean([pair.stable.label != pair.candidate.label for pair in found])
     assert apart == pytest.approx(0.09 + 0.05, abs=0.01)
     assert mean_change(found)[0] == pytest.approx(5.0, abs=0.6)
+
+
+@pytest.mark.parametrize("points", [0.0, 5.0])
+def test_the_loss_is_as_asked_where_labels_were_chosen_by_doubt(points: float) -> None:
+    """Each label weighs one over its probability, in the simulation as in the record; and so does a live one."""
+    rng, kinds = np.random.default_rng(8), pool(Skill())
+    looks = []
+    for seen in recorded():
+        chosen = rng.integers(0, len(kinds.chance), 1000)
+        asked, disagreed = rng.random(1000) < kinds.doubts[chosen], int(np.count_nonzero(kinds.change[chosen]))
+        pairs = tuple(kinds.asked[place] for place in chosen[asked])
+        labels = LabelCounts(60, 33, (LabelChance(0.1, 30, 3), LabelChance(1.0, 30, 30)))
+        counted = replace(seen, pairs_agreed=1000 - disagreed, pairs_disagreed=disagreed)
+        looks.append(replace(counted, pairs=pairs, stable_labels=labels))
+    service = observe([looks])
+    found = chance_pairs(simulated(service, Injection(accuracy_points=points)))
+    weights = [1 / pair.inclusion_probability for pair in found]
+    lost = [100.0 * ((p.stable.label == p.truth) - (p.candidate.label == p.truth)) for p in found]
+    assert np.average(lost, weights=weights) == pytest.approx(points, abs=0.8)
+    apart = np.average([pair.stable.label != pair.candidate.label for pair in found], weights=weights)
+    assert apart == pytest.approx(0.07 + points / 100, abs=0.012)
+    assert service.live_wrong == pytest.approx((30 + 30) / (300 + 30))
 
 
 def test_latency_grows_as_asked_at_every_percentile(service: Service) -> None:

@@ -89,6 +89,23 @@ def test_state_does_not_grow_with_traffic():
     assert len(json.dumps(state_to_json(large))) < 1.1 * len(json.dumps(state_to_json(small)))
 
 
+def test_a_release_under_way_goes_on_with_a_version_that_remembers_more():
+    """What the state of an earlier version does not tell has its default; what it does tell is kept."""
+    state, _ = run(PANEL, PANEL.start(), World(shadow_looks=10), 5, seed=6)
+    document = state_to_json(state)
+    losses = document["gates"]["accuracy.shadow"]["state"]["losses"]
+    for since in ("chances", "apart", "alike", "directed"):
+        del losses[since]
+    del document["gates"]["accuracy.live"]["state"]["uneven"]
+    del document["gates"]["calibration.shadow"]["state"]["sums"]
+    upgraded, verdicts = PANEL.look(
+        state_from_json(document), look(np.random.default_rng(6), 6, World(shadow_looks=10))
+    )
+    expected, known = PANEL.look(state, look(np.random.default_rng(6), 6, World(shadow_looks=10)))
+    assert [verdict.outcome for verdict in verdicts] == [verdict.outcome for verdict in known]
+    assert dict(upgraded.gates)["accuracy.shadow"].peak_harm == dict(expected.gates)["accuracy.shadow"].peak_harm
+
+
 def test_a_state_of_another_shape_is_refused():
     document = state_to_json(PANEL.start())
     document["gates"]["accuracy.shadow"]["state"]["peak_harm"] = "0"
