@@ -318,9 +318,17 @@ class Journal(Protocol):
     def release(self, release_id: str) -> ReleaseRecord | None: ...
 
     def releases(
-        self, *, model: str | None = None, active: bool | None = None, limit: int = 100
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseRecord]:
-        """Newest first."""
+        """Newest first; with ``before``, the id of a release, those older than it: none where there is no such one."""
+
+    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        """The entries that follow sequence number ``after``, in order, at most ``limit``. Each is held against its hash
+        and the entry before it, and the last of all against the release.
+
+        Raises:
+            PermanentError: the chain is broken; the message names the sequence number.
+        """
 
     def entries(self, release_id: str) -> Sequence[RecordedEntry]:
         """In order, with the chain checked.
@@ -330,11 +338,19 @@ class Journal(Protocol):
         """
 
 
+WAITING_MAX = 100
+"""Commands of one kind that wait for one model, and freezes that hold one, at most: each look reads them all."""
+
+
 class Inbox(Protocol):
     """Commands that wait to be taken up, in the order they came."""
 
     def put(self, command: Command) -> bool:
-        """Keep the command; False where one with this id was ever put in before."""
+        """Keep the command; False where one with this id was put in before.
+
+        Raises:
+            ConflictError: as many that ask the same of its model wait already as may (``WAITING_MAX``).
+        """
 
     def waiting(self) -> Sequence[Command]: ...
 
@@ -344,9 +360,13 @@ class Inbox(Protocol):
     def outcome(self, command_id: str) -> str | None:
         """Why no release answers the command; None where it waits, or a release has taken it up."""
 
+    def prune(self, before_s: float) -> int:
+        """Forget the discarded commands that came before; the number of them."""
+
 
 class Freezes(Protocol):
-    def freeze(self, freeze: Freeze) -> None: ...
+    def freeze(self, freeze: Freeze) -> None:
+        """Raises ConflictError where ``WAITING_MAX`` freezes hold this model already."""
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
         """False where there was nothing to lift."""

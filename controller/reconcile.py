@@ -28,6 +28,7 @@ from serving.package.artifact import ArtifactError
 
 log = logging.getLogger(__name__)
 
+COMMAND_KEPT_S = 86_400.0  # a command that is older was meant for other circumstances
 _HISTORY_MAX = 10_000
 _UNSETTLED = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY})
 _STEPS_MAX = 8  # state changes in one tick, before other models get their turn
@@ -76,16 +77,21 @@ class Reconciler:
         self._tell_registry()
 
     def _waiting(self) -> Sequence[Command]:
-        """Commands for models that have a policy; none while the inbox does not answer, which stops no rollback."""
+        """Commands that are still of use; none while the inbox does not answer, which stops no rollback."""
+        taken: list[Command] = []
+        now_s = self._world.clock.now_s()
         try:
-            commands = self._inbox.waiting()
-            for command in commands:
+            for command in self._inbox.waiting():
                 if command.model not in self._policies:
                     self._inbox.discard(command.id, f"no policy for model {command.model!r}")
+                elif now_s - command.at_s > COMMAND_KEPT_S:
+                    self._inbox.discard(command.id, f"nothing took it up within {COMMAND_KEPT_S / 3600:g} h: ask again")
+                else:
+                    taken.append(command)
         except TransientError as error:
             log.warning("commands wait: %s", error)
             return ()
-        return commands
+        return taken
 
     def _guarded(self, model: str, work: Callable[[], None]) -> None:
         try:

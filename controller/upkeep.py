@@ -1,8 +1,9 @@
-"""What is done once a day beside the releases: samples that no release can need any more are deleted."""
+"""What is done once a day beside the releases: samples that no release can need any more are deleted, and discarded
+commands."""
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -19,7 +20,7 @@ _AGAIN_AFTER_S = 3_600.0  # where the store did not answer
 
 class Prunable(Protocol):
     def prune(self, before_s: float) -> int:
-        """Delete samples that came before, and return how many rows that were."""
+        """Delete what came before, and return how many rows that were."""
 
 
 def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
@@ -38,10 +39,10 @@ def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
 
 
 @contextmanager
-def daily_pruning(samples: Prunable, clock: Clock, *, kept_days: float) -> Iterator[None]:
-    """Prune once a day, in a thread of its own, while the block lasts."""
+def daily_pruning(stores: Sequence[Prunable], clock: Clock, *, kept_days: float) -> Iterator[None]:
+    """Prune them once a day, in a thread of its own, while the block lasts."""
     stopping = threading.Event()
-    thread = threading.Thread(target=_run, args=(samples, clock, kept_days, stopping), name="upkeep", daemon=True)
+    thread = threading.Thread(target=_run, args=(stores, clock, kept_days, stopping), name="upkeep", daemon=True)
     thread.start()
     try:
         yield
@@ -50,18 +51,18 @@ def daily_pruning(samples: Prunable, clock: Clock, *, kept_days: float) -> Itera
         thread.join()
 
 
-def prune_once(samples: Prunable, clock: Clock, *, kept_days: float) -> float:
+def prune_once(stores: Sequence[Prunable], clock: Clock, *, kept_days: float) -> float:
     """Prune, and return after how many seconds to do it again."""
     try:
-        rows = samples.prune(clock.now_s() - kept_days * DAY_S)
+        rows = sum(store.prune(clock.now_s() - kept_days * DAY_S) for store in stores)
     except TransientError as error:
         log.warning("samples could not be pruned and will be in an hour: %s", error)
         return _AGAIN_AFTER_S
-    log.info("pruned %d rows of samples older than %g days", rows, kept_days)
+    log.info("pruned %d rows of samples and discarded commands older than %g days", rows, kept_days)
     return DAY_S
 
 
-def _run(samples: Prunable, clock: Clock, kept_days: float, stopping: threading.Event) -> None:
+def _run(stores: Sequence[Prunable], clock: Clock, kept_days: float, stopping: threading.Event) -> None:
     wait_s = _FIRST_AFTER_S
     while not stopping.wait(wait_s):
-        wait_s = prune_once(samples, clock, kept_days=kept_days)
+        wait_s = prune_once(stores, clock, kept_days=kept_days)

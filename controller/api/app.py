@@ -1,7 +1,7 @@
 """The application: which route is answered by what, and who may ask for it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -30,6 +30,7 @@ class ApiPorts:
     journal: Journal
     inbox: Inbox
     freezes: Freezes
+    models: Collection[str]  # those that have a policy
     deliveries: Deliveries
     clock: Clock
     wake: Callable[[], None]
@@ -61,7 +62,7 @@ def create_app(
 
 def _reading(ports: ApiPorts) -> list[Endpoint]:
     releases = ReleaseRoutes(ports.journal)
-    freezes = FreezeRoutes(ports.freezes, ports.clock, ports.wake)
+    freezes = FreezeRoutes(ports.freezes, ports.models, ports.clock, ports.wake)
     return [
         Endpoint("GET", "/v1/releases", releases.list, Deed.READ),
         Endpoint("GET", "/v1/releases/{release_id}", releases.one, Deed.READ),
@@ -80,8 +81,8 @@ def _samples(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _commands(ports: ApiPorts) -> list[Endpoint]:
-    commands = CommandRoutes(ports.inbox, ports.clock, ports.wake)
-    freezes = FreezeRoutes(ports.freezes, ports.clock, ports.wake)
+    commands = CommandRoutes(ports.inbox, ports.models, ports.clock, ports.wake)
+    freezes = FreezeRoutes(ports.freezes, ports.models, ports.clock, ports.wake)
     return [
         _post("/v1/releases", commands.start, Deed.START),
         _post("/v1/models/{model}/abort", commands.abort, Deed.ABORT),

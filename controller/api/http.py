@@ -1,6 +1,7 @@
 """From a request to a handler's plain arguments and back: body limits, content types, access, the thread pool."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from controller.api.access import ANYBODY, Access, Caller
@@ -41,7 +42,14 @@ class Reply:
     status: HTTPStatus = HTTPStatus.OK
 
 
-Handler = Callable[[Call], Reply]
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """An answer of any length: JSON lines, made while they are sent. Where making one fails, the answer breaks off."""
+
+    bodies: Iterator[Json]
+
+
+Handler = Callable[[Call], Reply | Lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,15 @@ class Endpoint:
                 body = await _limited_body(request)
             call = Call(caller, request.path_params, dict(request.query_params), headers, content_type, body)
             reply = await run_in_threadpool(self.handler, call)
+            if isinstance(reply, Lines):
+                return StreamingResponse(map(_line, reply.bodies), media_type=JSON_LINES_TYPE)
             return JSONResponse(reply.body, status_code=reply.status)
 
         return answer
+
+
+def _line(body: Json) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
 async def _limited_body(request: Request) -> bytes:
@@ -103,11 +117,19 @@ def limit_of(call: Call, *, default: int, most: int) -> int:
     Raises:
         ApiError: it is no number from 1 to ``most``.
     """
-    given = call.query.get("limit", str(default))
-    if not (given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= most):
-        raise ApiError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"limit: must be a number from 1 to {most}", field="limit"
-        )
+    return number_of(call, "limit", default=default, least=1, most=most)
+
+
+def number_of(call: Call, name: str, *, default: int, least: int, most: int) -> int:
+    """A whole number of the query.
+
+    Raises:
+        ApiError: it is no number from ``least`` to ``most``.
+    """
+    given = call.query.get(name, str(default))
+    if not (given.isascii() and given.isdecimal() and len(given) < 11 and least <= int(given) <= most):
+        message = f"{name}: must be a number from {least} to {most}"
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field=name)
     return int(given)
 
 

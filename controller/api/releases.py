@@ -1,18 +1,22 @@
 """Routes of people and pipelines: look at releases, start, abort, roll back, resume; freeze and unfreeze."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Final
 
 from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
 from controller.api.errors import ApiError
-from controller.api.http import Call, Reply, limit_of, query_text
+from controller.api.http import JSON_LINES_TYPE, Call, Lines, Reply, limit_of, number_of, query_text
 from controller.core.command import ANY_MODEL, Ask, Command, Freeze
 from controller.naming import model_named
-from controller.ports import Clock, Freezes, Inbox, Journal, ReleaseRecord
+from controller.ports import Clock, Freezes, Inbox, Journal, RecordedEntry, ReleaseRecord
+from controller.walking import walk
 
 RELEASES_MAX: Final = 1_000
+ENTRIES_MAX: Final = 500  # in one page; a look with its pairs may have 100 kB
+ENTRIES_DEFAULT: Final = 100
+ENTRY_MAX: Final = 2**31 - 1  # what a store counts them with
 
 
 class ReleaseRoutes:
@@ -20,32 +24,32 @@ class ReleaseRoutes:
         self._journal = journal
 
     def list(self, call: Call) -> Reply:
-        """Newest first, without their states."""
+        """Newest first, without their states. ``next`` asks for those before, as ``before``."""
         limit = limit_of(call, default=100, most=RELEASES_MAX)
-        found = self._journal.releases(model=call.query.get("model"), limit=limit)
-        return Reply({"releases": [_summary(record) for record in found]})
+        found = self._journal.releases(model=call.query.get("model"), limit=limit, before=call.query.get("before"))
+        more = found[-1].release_id if len(found) == limit else None
+        return Reply({"releases": [_summary(record) for record in found], "next": more})
 
     def one(self, call: Call) -> Reply:
         record = self._found(call)
         return Reply({**_summary(record), "state": record.state})
 
-    def entries(self, call: Call) -> Reply:
-        """The release's journal, with its chain checked."""
+    def entries(self, call: Call) -> Reply | Lines:
+        """The release's journal, with its chain checked: a page, whose ``next`` asks for the one after as ``after``; or
+        all of it, as lines. ``length`` is how many entries there are: the last one's hash stands for them all."""
         record = self._found(call)
+        after = number_of(call, "after", default=0, least=0, most=ENTRY_MAX)
+        if JSON_LINES_TYPE in call.headers.get("accept", ""):
+            return Lines(map(_entry, walk(self._journal, record, after=after)))
+        limit = limit_of(call, default=ENTRIES_DEFAULT, most=ENTRIES_MAX)
+        page = self._journal.page(record.release_id, after=after, limit=limit)
+        reached = page[-1].sequence if page else record.sequence
         return Reply(
             {
                 "release_id": record.release_id,
-                "entries": [
-                    {
-                        "sequence": one.sequence,
-                        "kind": one.entry.kind,
-                        "at_s": one.entry.at_s,
-                        "payload": one.entry.payload,
-                        "previous_hash": one.previous_hash,
-                        "hash": one.hash,
-                    }
-                    for one in self._journal.entries(record.release_id)
-                ],
+                "length": record.sequence,
+                "entries": [_entry(one) for one in page],
+                "next": reached if reached < record.sequence else None,
             }
         )
 
@@ -60,8 +64,10 @@ class ReleaseRoutes:
 class CommandRoutes:
     """Commands are put into the inbox and answered at once; what came of them stands in the journal."""
 
-    def __init__(self, inbox: Inbox, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, inbox: Inbox, models: Collection[str], clock: Clock, wake: Callable[[], None]) -> None:
+        """``models`` are those that have a policy: of others no release ever starts."""
         self._inbox = inbox
+        self._models = models
         self._clock = clock
         self._wake = wake
 
@@ -79,12 +85,14 @@ class CommandRoutes:
         return self._put(call, Ask.RESUME, parse(ReasonBody, call.body), call.path["model"])
 
     def _put(self, call: Call, ask: Ask, body: ReasonBody, model: str, version: str | None = None) -> Reply:
-        """Raises UsageError where no model can be called so, ApiError where the token is for another."""
+        """Raises UsageError where no model can be called so, ApiError where the token is for another or none is."""
         call.caller.may_speak_of(model)
+        model_named(model)
+        _refuse_unknown(model, self._models)
         command = Command(
             id=body.id or uuid.uuid4().hex,
             ask=ask,
-            model=model_named(model),
+            model=model,
             version=version,
             reason=body.reason,
             by=call.caller.on_behalf_of(body.by),
@@ -96,8 +104,9 @@ class CommandRoutes:
 
 
 class FreezeRoutes:
-    def __init__(self, freezes: Freezes, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, freezes: Freezes, models: Collection[str], clock: Clock, wake: Callable[[], None]) -> None:
         self._freezes = freezes
+        self._models = models
         self._clock = clock
         self._wake = wake
 
@@ -107,6 +116,8 @@ class FreezeRoutes:
     def freeze(self, call: Call) -> Reply:
         body = parse(FreezeBody, call.body)
         call.caller.may_speak_of(body.model)
+        if body.model != ANY_MODEL:
+            _refuse_unknown(body.model, self._models)
         freeze = Freeze(body.model, body.reason, call.caller.on_behalf_of(body.by), self._clock.now_s())
         self._freezes.freeze(freeze)
         self._wake()
@@ -124,6 +135,13 @@ class FreezeRoutes:
         return Reply({"model": model, "lifted": lifted})
 
 
+def _refuse_unknown(model: str, models: Collection[str]) -> None:
+    if model not in models:
+        known = ", ".join(sorted(models)) or "none yet"
+        message = f"there is no policy for model {model!r}; models here: {known}"
+        raise ApiError(HTTPStatus.NOT_FOUND, "no_policy", message, field="model")
+
+
 def _summary(record: ReleaseRecord) -> dict[str, object]:
     return {
         "release_id": record.release_id,
@@ -133,6 +151,17 @@ def _summary(record: ReleaseRecord) -> dict[str, object]:
         "active": record.active,
         "sequence": record.sequence,
         "started_at_s": record.started_at_s,
+    }
+
+
+def _entry(one: RecordedEntry) -> dict[str, object]:
+    return {
+        "sequence": one.sequence,
+        "kind": one.entry.kind,
+        "at_s": one.entry.at_s,
+        "payload": one.entry.payload,
+        "previous_hash": one.previous_hash,
+        "hash": one.hash,
     }
 
 

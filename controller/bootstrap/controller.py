@@ -44,6 +44,7 @@ class Controller:
     replicas: HttpReplicas
     home: Home
     settings: Settings
+    models: frozenset[str]  # those that have a policy
     access: Access  # who may ask at the interface
     hosts: Hosts  # the names that the interface goes by
 
@@ -54,7 +55,11 @@ class Controller:
 
 def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     """What is done once a day beside the releases, while the block lasts."""
-    return daily_pruning(controller.store.samples, SystemClock(), kept_days=controller.settings.samples_kept_days)
+    return daily_pruning(
+        [controller.store.samples, controller.store.inbox],
+        SystemClock(),
+        kept_days=controller.settings.samples_kept_days,
+    )
 
 
 @contextmanager
@@ -66,6 +71,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         journal=store.journal,
         inbox=store.inbox,
         freezes=store.freezes,
+        models=controller.models,
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,
@@ -113,7 +119,7 @@ def build(home: Home) -> Controller:
     watch = RegistryWatch(registry, packages, clock)
     reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
-    return Controller(reconciler, watch, store, replicas, home, settings, access, _hosts(settings))
+    return Controller(reconciler, watch, store, replicas, home, settings, frozenset(policies), access, _hosts(settings))
 
 
 def _hosts(settings: Settings) -> Hosts:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -245,12 +245,14 @@ def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
     return tuple(looks_of(_entries_of(release, home)))
 
 
-def _entries_of(release: str, home: Path) -> "Sequence[RecordedEntry]":
-    """What the journal of the installation holds of a release."""
+def _entries_of(release: str, home: Path) -> "Iterator[RecordedEntry]":
+    """What the journal of the installation holds of a release, read as it is asked for."""
     from controller.bootstrap.stores import opened
+    from controller.walking import walk
 
     with opened(home_at(home)) as store:
-        if store.journal.release(release) is None:
+        record = store.journal.release(release)
+        if record is None:
             known = ", ".join(record.release_id for record in store.journal.releases(limit=5)) or "none yet"
             raise UsageError(f"there is no release {release!r}; the latest are: {known}")
-        return store.journal.entries(release)
+        yield from walk(store.journal, record)

@@ -187,6 +187,7 @@ def report(
     """
     from controller.bootstrap.stores import open_home
     from controller.report import build_report, render_html, render_json
+    from controller.walking import walk
 
     place = writing_home(home) if out is None else home_at(home)
     journal = open_home(place).journal
@@ -194,7 +195,7 @@ def report(
     if record is None:
         known = ", ".join(r.release_id for r in journal.releases(limit=5)) or "none yet"
         raise UsageError(f"there is no release {release!r}; the latest are: {known}")
-    data = build_report(record, journal.entries(release))
+    data = build_report(record, walk(journal, record))
     folder = out or place.reports
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".html", render_html(data)), (".json", render_json(data))):

@@ -1,6 +1,7 @@
 """From the journal to the report's data, in one pass. No verdict is computed here: the recorded ones are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 
 from controller.codec import event_of, release_of
 from controller.core.events import Judged, Looked
@@ -22,21 +23,20 @@ from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage
 
 
-def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> ReportData:
+def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> ReportData:
     """The report of a release as it stood at ``record``; entries that came later are left out.
 
     Raises:
         PermanentError: there are fewer entries than the record counts, or this version of Serin cannot read one.
     """
-    if len(entries) < record.sequence:
-        message = f"release {record.release_id}: {len(entries)} journal entries of {record.sequence} were given"
-        raise PermanentError(message)
     release = release_of(record)
-    counted = entries[: record.sequence]
+    last: RecordedEntry | None = None
+    counted = 0
     history, evidence, latency = History(release.policy), EvidenceTally(), LatencyTally()
     labelled, accuracy, traces = ReliabilityTally(), AccuracyTally(), TraceTally()
     suites: tuple[SuiteFile, ...] = ()
-    for recorded in counted:
+    for recorded in islice(entries, record.sequence):
+        last, counted = recorded, counted + 1
         event = event_of(recorded.entry)
         history.add(recorded.sequence, recorded.entry.at_s, event)
         if isinstance(event, Judged) and event.suites is not None:
@@ -47,7 +47,10 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
             labelled.add(event.look.pairs)
             accuracy.add(event.look)
             traces.add(event.look.window.end_s, event.verdicts)
-    as_of_s = counted[-1].entry.at_s if counted else release.started_at_s
+    if counted < record.sequence:
+        message = f"release {record.release_id}: {counted} journal entries of {record.sequence} were given"
+        raise PermanentError(message)
+    as_of_s = release.started_at_s if last is None else last.entry.at_s
     return ReportData(
         schema=SCHEMA,
         conclusion=_conclusion(release),
@@ -66,7 +69,7 @@ def build_report(record: ReleaseRecord, entries: Sequence[RecordedEntry]) -> Rep
         accuracy_candidate=accuracy.result("candidate"),
         latency=latency.result(release.policy.objectives_ms),
         evidence=evidence.result(),
-        chain=Chain(len(counted), counted[-1].hash if counted else ""),
+        chain=Chain(counted, "" if last is None else last.hash),
     )
 
 

@@ -1,7 +1,12 @@
 """What every keeper of freezes must do."""
 
+import dataclasses
+
+import pytest
+
 from controller.core.command import Freeze
-from controller.ports import Freezes
+from controller.errors import ConflictError
+from controller.ports import WAITING_MAX, Freezes
 
 INTENT = Freeze("intent", "error budget is spent", "the burn gate", 10.0)
 EVERYTHING = Freeze("*", "holidays", "ada", 20.0)
@@ -40,3 +45,15 @@ class FreezesContract:
         assert list(freezes.in_force()) == [INTENT, again]
         assert freezes.lift("intent", reason="understood", by="ada", at_s=40.0)
         assert list(freezes.in_force()) == []
+
+    def test_freezes_of_one_model_are_bounded(self, freezes: Freezes) -> None:
+        """Each look reads them all. One that holds already can be repeated; other models are not concerned."""
+        for number in range(WAITING_MAX):
+            freezes.freeze(dataclasses.replace(INTENT, at_s=float(number)))
+        with pytest.raises(ConflictError, match="intent already"):
+            freezes.freeze(dataclasses.replace(INTENT, reason="one more"))
+        freezes.freeze(dataclasses.replace(INTENT, at_s=1.0))
+        freezes.freeze(EVERYTHING)
+        assert len(freezes.in_force()) == WAITING_MAX + 1
+        freezes.lift("intent", reason="enough", by="bob", at_s=1_000.0)
+        freezes.freeze(dataclasses.replace(INTENT, reason="one more"))

@@ -117,6 +117,24 @@ class JournalContract:
         assert ids(active=False) == ["old"]
         assert ids(limit=1) == ["new"]
 
+    def test_lists_go_on_where_they_ended(self, journal: Journal) -> None:
+        """Page by page every release comes once, also where several began in one moment."""
+        for number in range(7):
+            journal.append(record(1, release_id=f"r{number}", started_at_s=float(number // 2)), [entry(1)])
+        seen: list[str] = []
+        while page := journal.releases(limit=3, before=seen[-1] if seen else None):
+            seen += [one.release_id for one in page]
+        assert seen == [f"r{number}" for number in reversed(range(7))]
+        assert list(journal.releases(before="nobody")) == []
+
+    def test_entries_come_in_pages(self, journal: Journal) -> None:
+        """Every entry once and in order; after the last there is nothing."""
+        journal.append(record(7), [entry(number) for number in range(1, 8)])
+        pages = [journal.page("r1", after=after, limit=3) for after in (0, 3, 6, 7, 99)]
+        assert [[one.sequence for one in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7], [], []]
+        assert [one for page in pages for one in page] == list(journal.entries("r1"))
+        assert list(journal.page("nobody", after=0, limit=3)) == []
+
     def test_the_commands_that_entries_answer_leave_the_inbox_with_them(self, journal: Journal, inbox: Inbox) -> None:
         """A command is answered exactly when its answer is on record."""
         inbox.put(command("c1"))

@@ -59,6 +59,7 @@ class World:
             journal=self.journal,
             inbox=self.inbox,
             freezes=self.freezes,
+            models={"intent", "tone"},
             deliveries=self.deliveries,
             clock=self.clock,
             wake=self.wake,

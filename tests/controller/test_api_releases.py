@@ -1,10 +1,13 @@
 """People and pipelines: looking, asking, freezing; who may; and what every error looks like."""
 
+import hashlib
+import json
+
 import pytest
 
 from controller.core.command import Ask, Freeze
 from controller.errors import PermanentError, SerinError, TransientError
-from controller.ports import Entry, ReleaseRecord
+from controller.ports import WAITING_MAX, Entry, ReleaseRecord
 from controller.roles import REPLICA, Role
 from tests.controller.api_support import Client, World, error_of
 
@@ -106,6 +109,72 @@ def test_who_is_on_record_is_whose_token_it_was(world: World, said: dict[str, st
     client.request("DELETE", "/v1/freezes/*", params={"reason": "over", **said})
     assert [command.by for command in world.inbox.waiting()] == [on_record]
     assert [(freeze.by, lifted[1]) for freeze, lifted in world.freezes.lifted.items()] == [(on_record, on_record)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models/intnt/abort", {}),
+        ("/v1/models/intnt/rollback", {}),
+        ("/v1/models/intnt/resume", {}),
+        ("/v1/releases", {"model": "intnt", "version": "8"}),
+        ("/v1/freezes", {"model": "intnt"}),
+    ],
+)
+def test_what_is_asked_of_a_model_that_is_not_there_is_refused_at_once(
+    world: World, client: Client, path: str, body: dict[str, str]
+) -> None:
+    """A slip of the finger must not look like a freeze, or like an abort; and nothing is kept of it."""
+    response = client.post(path, {**body, "reason": "incident 42"})
+    assert (response.status_code, error_of(response)["field"]) == (404, "model")
+    assert error_of(response)["message"] == "there is no policy for model 'intnt'; models here: intent, tone"
+    assert (world.inbox.waiting(), world.freezes.in_force()) == ((), ())
+
+
+def test_what_nobody_takes_up_is_bounded(world: World, client: Client) -> None:
+    """A sender that repeats itself is told, and what stops a release has its place all the same."""
+    start = {"model": "intent", "version": "8", "reason": "again"}
+    answers = [client.post("/v1/releases", start).status_code for _ in range(WAITING_MAX + 1)]
+    assert answers == [202] * WAITING_MAX + [409]
+    assert client.post("/v1/models/intent/abort", {"reason": "enough"}).status_code == 202
+    freezes = [client.post("/v1/freezes", {"model": "*", "reason": str(n)}).status_code for n in range(WAITING_MAX + 1)]
+    assert freezes == [201] * WAITING_MAX + [409]
+
+
+def test_releases_and_entries_come_in_pages(world: World, client: Client) -> None:
+    """Each page says where the next begins, until there is none; a reader can check the whole chain by himself."""
+    first = client.get("/v1/releases?limit=1").json()
+    second = client.get(f"/v1/releases?limit=1&before={first['next']}").json()
+    assert [page["releases"][0]["release_id"] for page in (first, second)] == ["r2", "r1"]
+    assert client.get(f"/v1/releases?before={second['next']}").json() == {"releases": [], "next": None}
+
+    record = ReleaseRecord("r9", "intent", "9", "shadow", True, 1_000, 9.0, {})
+    world.journal.append(record, [Entry("looked", float(number), {"look": number}) for number in range(1_000)])
+    whole, after = [], 0
+    while after is not None:
+        page = client.get(f"/v1/releases/r9/entries?after={after}").json()
+        assert len(page["entries"]) <= 100
+        whole, after = [*whole, *page["entries"]], page["next"]
+    assert len(whole) == page["length"] == 1_000
+    _check_chain("r9", whole)
+    streamed = client.get("/v1/releases/r9/entries?after=10", headers={"accept": "application/x-ndjson"})
+    assert [json.loads(line) for line in streamed.text.splitlines()] == whole[10:]
+    assert streamed.headers["content-type"] == "application/x-ndjson"
+    refused = [
+        client.get(f"/v1/releases/r9/entries?{query}") for query in ("limit=501", "limit=0", "after=-1", "after=x")
+    ]
+    assert [error_of(one)["field"] for one in refused] == ["limit", "limit", "after", "after"]
+
+
+def _check_chain(release_id: str, entries: list[dict[str, object]]) -> None:
+    """As a reader does who trusts nobody: every hash from what it covers, from the first entry on."""
+    previous = "0" * 64
+    for number, entry in enumerate(entries, start=1):
+        covered = {name: entry[name] for name in ("kind", "at_s", "payload")}
+        document = {"release_id": release_id, "sequence": number, "previous_hash": previous, **covered}
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        previous = hashlib.sha256(text.encode()).hexdigest()
+        assert entry["hash"] == previous
 
 
 def test_freezes_are_made_listed_and_lifted(world: World, client: Client) -> None:

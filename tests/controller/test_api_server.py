@@ -43,6 +43,7 @@ def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
         journal=store.journal,
         inbox=store.inbox,
         freezes=store.freezes,
+        models={"intent"},
         deliveries=store.deliveries,
         clock=StoppedClock(),
         wake=lambda: None,

@@ -6,6 +6,7 @@ import pytest
 
 from controller.core.command import Ask, Command, Freeze
 from controller.core.release import Phase, Purpose
+from controller.reconcile import COMMAND_KEPT_S
 from tests.controller.service import GOOD, LESS_ACCURATE, Behaviour
 from tests.controller.world import POLICY, World
 
@@ -129,6 +130,16 @@ def test_no_release_is_left_for_a_start_that_cannot_be_followed(world, version, 
 def test_a_start_of_what_cannot_be_released_is_answered_with_the_reason(world, version, answer):
     world.given().when_asked(Ask.START, version=version).when_time_passes(20)
     assert (world.reports, list(world.inbox.answered.values())) == ([], [answer])
+
+
+def test_a_command_that_nobody_took_up_in_a_day_comes_to_nothing_and_says_so(world):
+    """A controller that was down for a week must not abort today's release for last week's reason."""
+    world.given(candidate=GOOD).when_phase(Phase.SHADOW)
+    at_s = world.clock.now_s() - COMMAND_KEPT_S - 1
+    world.inbox.put(Command("old", Ask.ABORT, "intent", None, "last week's incident", "ana", at_s))
+    world.when_time_passes(1)
+    assert world.inbox.outcome("old") == "nothing took it up within 24 h: ask again"
+    assert world.release.phase is Phase.SHADOW
 
 
 def test_a_start_waits_for_the_registry_and_leaves_the_release_in_progress_alone(world):

@@ -74,6 +74,9 @@ def test_tampering_is_found_where_it_happened(store: Store, tampering: str, sequ
     execute(store, tampering)
     with pytest.raises(PermanentError, match=rf"r1: the chain is broken at sequence {sequence}\b"):
         store.journal.entries("r1")
+    for limit in (1, 2, 3):  # and so it is by who reads in pages
+        with pytest.raises(PermanentError, match=rf"r1: the chain is broken at sequence {sequence}\b"):
+            [store.journal.page("r1", after=after, limit=limit) for after in range(0, 4, limit)]
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from controller.core.command import Freeze
+from controller.errors import ConflictError
+from controller.ports import WAITING_MAX
 
 
 class FakeFreezes:
@@ -11,8 +13,11 @@ class FakeFreezes:
         self.lifted: dict[Freeze, tuple[str, str, float]] = {}  # why, by whom, when
 
     def freeze(self, freeze: Freeze) -> None:
-        if freeze not in self._made:
-            self._made.append(freeze)
+        if freeze in self._made:
+            return
+        if sum(held.model == freeze.model for held in self.in_force()) >= WAITING_MAX:
+            raise ConflictError(f"{WAITING_MAX} freezes hold {freeze.model} already")
+        self._made.append(freeze)
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
         found = [freeze for freeze in self.in_force() if freeze.model == model]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from controller.core.command import Command
 from controller.errors import ConflictError
+from controller.ports import WAITING_MAX
 
 TAKEN_UP = "taken up"
 
@@ -16,6 +17,9 @@ class FakeInbox:
     def put(self, command: Command) -> bool:
         if command.id in self._commands:
             return False
+        alike = [one for one in self.waiting() if (one.model, one.ask) == (command.model, command.ask)]
+        if len(alike) >= WAITING_MAX:
+            raise ConflictError(f"{WAITING_MAX} commands to {command.ask} {command.model} wait already")
         self._commands[command.id] = command
         return True
 
@@ -29,6 +33,16 @@ class FakeInbox:
     def outcome(self, command_id: str) -> str | None:
         answer = self.answered.get(command_id)
         return None if answer == TAKEN_UP else answer
+
+    def prune(self, before_s: float) -> int:
+        old = [
+            command_id
+            for command_id, answer in self.answered.items()
+            if answer != TAKEN_UP and self._commands[command_id].at_s < before_s
+        ]
+        for command_id in old:
+            del self._commands[command_id], self.answered[command_id]
+        return len(old)
 
     def take_up(self, command_ids: Sequence[str]) -> None:
         """All of them or none: what the journal does in its transaction."""

@@ -33,14 +33,26 @@ class FakeJournal:
         return self._records.get(release_id)
 
     def releases(
-        self, *, model: str | None = None, active: bool | None = None, limit: int = 100
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseRecord]:
+        newer = self._records.get(before) if before is not None else None
+        if before is not None and newer is None:
+            return []
         found = [
             record
             for record in self._records.values()
-            if model in (None, record.model) and active in (None, record.active)
+            if model in (None, record.model)
+            and active in (None, record.active)
+            and (newer is None or _place(record) < _place(newer))
         ]
-        return sorted(found, key=lambda record: (record.started_at_s, record.release_id), reverse=True)[:limit]
+        return sorted(found, key=_place, reverse=True)[:limit]
+
+    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        return tuple(self._entries.get(release_id, ()))[after : after + limit]
 
     def entries(self, release_id: str) -> Sequence[RecordedEntry]:
         return tuple(self._entries.get(release_id, ()))
+
+
+def _place(record: ReleaseRecord) -> tuple[float, str]:
+    return record.started_at_s, record.release_id

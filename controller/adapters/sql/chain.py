@@ -37,21 +37,33 @@ def extend(release_id: str, after: int, head_hash: str, entries: Iterable[Entry]
     return recorded
 
 
-def verify(release_id: str, recorded: Sequence[RecordedEntry], *, length: int, head_hash: str) -> None:
-    """Check a release's whole chain against the length and the last hash that its release row names.
+def verify(
+    release_id: str,
+    recorded: Sequence[RecordedEntry],
+    *,
+    length: int,
+    head_hash: str,
+    after: int = 0,
+    previous_hash: str = GENESIS_HASH,
+    limit: int | None = None,
+) -> None:
+    """Check a release's chain against the length and the last hash that its release row names; or the page of at most
+    ``limit`` entries that follows sequence ``after``, whose hash is ``previous_hash``.
 
     Raises:
         PermanentError: it is broken; the message names the first sequence number that does not fit.
     """
-    previous = GENESIS_HASH
-    for expected, found in enumerate(recorded, start=1):
+    previous = previous_hash
+    for expected, found in enumerate(recorded, start=after + 1):
         digest = entry_hash(release_id, expected, found.entry, previous)
         if (found.sequence, found.previous_hash, found.hash) != (expected, previous, digest):
             raise PermanentError(f"journal of release {release_id}: the chain is broken at sequence {expected}")
         previous = digest
-    if (len(recorded), previous) != (length, head_hash):
+    reached, wanted = after + len(recorded), max(length - after, 0)
+    whole = len(recorded) == (wanted if limit is None else min(limit, wanted))
+    if not whole or (reached == length and previous != head_hash):
         raise PermanentError(
-            f"journal of release {release_id}: the chain is broken at sequence {len(recorded) + 1}: "
+            f"journal of release {release_id}: the chain is broken at sequence {reached + 1}: "
             f"it ends there, and the release has {length} entries"
         )
 

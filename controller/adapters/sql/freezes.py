@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import freezes
 from controller.core.command import Freeze
+from controller.errors import ConflictError
+from controller.ports import WAITING_MAX
 
 _SOURCE = "freezes"
 
@@ -20,8 +22,11 @@ class SqlFreezes:
 
     def freeze(self, freeze: Freeze) -> None:
         row = {"model": freeze.model, "reason": freeze.reason, "by": freeze.by, "at_s": freeze.at_s}
+        holding = (freezes.c.model == freeze.model, freezes.c.lifted_at_s.is_(None))
         with self._database.write_durably(_SOURCE) as connection:
-            insert_if_new(connection, freezes, row)
+            new = insert_if_new(connection, freezes, row)
+            if new and connection.execute(select(func.count()).where(*holding)).scalar_one() > WAITING_MAX:
+                raise ConflictError(f"{WAITING_MAX} freezes hold {freeze.model} already: one is enough")
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
         """Lift every freeze in force of exactly this model (``*`` is one of its own)."""

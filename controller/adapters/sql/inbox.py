@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import commands
 from controller.core.command import Ask, Command
+from controller.errors import ConflictError
+from controller.ports import WAITING_MAX
 
 _SOURCE = "inbox"
 
@@ -28,8 +30,15 @@ class SqlInbox:
             "at_s": command.at_s,
             "waiting": True,
         }
+        alike = (commands.c.model == command.model, commands.c.ask == command.ask.value, commands.c.waiting.is_(True))
         with self._database.write_durably(_SOURCE) as connection:
-            return insert_if_new(connection, commands, row)
+            new = insert_if_new(connection, commands, row)
+            count = connection.execute(select(func.count()).where(*alike)).scalar_one()
+            if new and count > WAITING_MAX:
+                raise ConflictError(
+                    f"{WAITING_MAX} commands to {command.ask} {command.model} wait already: does the controller run?"
+                )
+            return new
 
     def waiting(self) -> Sequence[Command]:
         query = select(commands).where(commands.c.waiting.is_(True)).order_by(commands.c.id)
@@ -54,6 +63,11 @@ class SqlInbox:
                 .where(commands.c.command_id == command_id, commands.c.waiting.is_(True))
                 .values(waiting=False, outcome=outcome)
             )
+
+    def prune(self, before_s: float) -> int:
+        old = (commands.c.at_s < before_s, commands.c.waiting.is_(False), commands.c.release_id.is_(None))
+        with self._database.write_durably(_SOURCE) as connection:
+            return connection.execute(delete(commands).where(*old)).rowcount
 
     def outcome(self, command_id: str) -> str | None:
         query = select(commands.c.outcome).where(commands.c.command_id == command_id)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
 from controller.adapters.sql import chain, schema
 from controller.adapters.sql.database import Database, insert_if_new
@@ -38,7 +38,7 @@ class SqlJournal:
         return None if row is None else _record(row)
 
     def releases(
-        self, *, model: str | None = None, active: bool | None = None, limit: int = 100
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseRecord]:
         columns = schema.releases.c
         query = select(schema.releases).order_by(columns.started_at_s.desc(), columns.release_id.desc()).limit(limit)
@@ -46,33 +46,62 @@ class SqlJournal:
             query = query.where(columns.model == model)
         if active is not None:
             query = query.where(columns.active.is_(active))
+        if before is not None:
+            newer = schema.releases.alias("newer").c
+            place = select(newer.started_at_s, newer.release_id).where(newer.release_id == before).subquery()
+            query = query.join(
+                place,
+                tuple_(columns.started_at_s, columns.release_id) < tuple_(place.c.started_at_s, place.c.release_id),
+            )
         with self._database.read(_SOURCE) as connection:
             return tuple(_record(row) for row in connection.execute(query))
 
-    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
-        releases, entries = schema.releases.c, schema.entries.c
+    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        entries = schema.entries.c
+        # The one before is read with them: its hash is what the first of the page follows.
+        wanted = (entries.release_id == release_id, entries.sequence >= after, entries.sequence <= after + limit)
         with self._database.read(_SOURCE) as connection:
-            head = connection.execute(
-                select(releases.sequence, releases.head_hash).where(releases.release_id == release_id)
-            ).one_or_none()
+            length, head_hash = _head(connection, release_id)
+            rows = connection.execute(select(schema.entries).where(*wanted).order_by(entries.sequence)).all()
+        recorded = tuple(_recorded(row) for row in rows if row.sequence > after)
+        previous = next((row.hash for row in rows if row.sequence == after), chain.GENESIS_HASH)
+        chain.verify(
+            release_id,
+            recorded,
+            length=length,
+            head_hash=head_hash,
+            after=after,
+            previous_hash=previous,
+            limit=limit,
+        )
+        return recorded
+
+    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
+        entries = schema.entries.c
+        with self._database.read(_SOURCE) as connection:
+            length, head_hash = _head(connection, release_id)
             rows = connection.execute(
                 select(schema.entries).where(entries.release_id == release_id).order_by(entries.sequence)
             ).all()
         recorded = tuple(_recorded(row) for row in rows)
-        length, head_hash = (head.sequence, head.head_hash) if head else (0, chain.GENESIS_HASH)
         chain.verify(release_id, recorded, length=length, head_hash=head_hash)
         return recorded
 
 
-def _head_hash(connection: Connection, release_id: str, after: int) -> str:
+def _head(connection: Connection, release_id: str) -> tuple[int, str]:
+    """How many entries the release has, and the hash of the last one."""
     columns = schema.releases.c
     row = connection.execute(
         select(columns.sequence, columns.head_hash).where(columns.release_id == release_id)
     ).one_or_none()
-    stands_at, head_hash = (row.sequence, row.head_hash) if row else (0, chain.GENESIS_HASH)
+    return (row.sequence, str(row.head_hash)) if row else (0, chain.GENESIS_HASH)
+
+
+def _head_hash(connection: Connection, release_id: str, after: int) -> str:
+    stands_at, head_hash = _head(connection, release_id)
     if stands_at != after:
         raise ConflictError(f"journal of release {release_id} stands at {stands_at}, not at {after}: another writer")
-    return str(head_hash)
+    return head_hash
 
 
 def _store_state(connection: Connection, record: ReleaseRecord, after: int, head_hash: str) -> None:
