@@ -71,7 +71,7 @@ def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
     for key, expected in _HEADER.items():
         if document.pop(key, None) != expected:
             raise UsageError(f"{name}: {key} must be {expected}")
-    for problem in (*_slips(node), *_unknown_keys(node, ReleasePolicy, extra=tuple(_HEADER))):
+    for problem in (*_slips(node), *_unknown_keys(node, ReleasePolicy, extra=tuple(_HEADER)), *_odd_names(node)):
         raise UsageError(f"{name}, {problem}")
     try:  # as strict JSON: neither a quoted number nor a boolean is a number, and a list is a tuple
         policy = _ADAPTER.validate_json(json.dumps(document, default=str), strict=True)
@@ -142,6 +142,16 @@ def _is_a_number(value: float) -> bool:
         return math.isfinite(value) and value >= 0
     except OverflowError:  # a whole number beyond every float
         return False
+
+
+def _odd_names(node: yaml.MappingNode) -> Iterator[str]:
+    """Each name in ``label_names`` that YAML takes for something else than is written: yes, 010, 1.0, null."""
+    for key_node, value_node in node.value:
+        if key_node.value == "label_names" and isinstance(value_node, yaml.MappingNode):
+            for name, _ in value_node.value:
+                is_number = name.value.isdecimal() and str(int(name.value)) == name.value
+                if name.tag != "tag:yaml.org,2002:str" and not is_number:
+                    yield f"line {name.start_mark.line + 1}: label_names: write {name.value!r} in quotes"
 
 
 def _unknown_keys(node: yaml.Node, kind: Any, *, extra: tuple[str, ...] = ()) -> Iterator[str]:

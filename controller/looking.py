@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from controller.core.actions import route_of
+from controller.core.labels import LabelNames
 from controller.core.release import Cursors, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, TransientError
@@ -21,6 +23,7 @@ from controller.ports import (
 )
 from gates.checks import LABELS, METRICS, PREDICTIONS
 from gates.evidence import ArmCounts, Fault, Look, Profile, Resources
+from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
@@ -37,9 +40,17 @@ class Sources:
 
 
 def look_at(
-    sources: Sources, release: Release, stable: Manifest | None, candidate: Manifest | None, *, now_s: float
+    sources: Sources,
+    release: Release,
+    stable: Manifest | None,
+    candidate: Manifest | None,
+    *,
+    now_s: float,
+    label_names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Look, Cursors]:
     """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
+
+    ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
 
     The window starts where the counted differences start: after an outage of the metrics that is before the last look.
     """
@@ -47,7 +58,9 @@ def look_at(
         raise PermanentError(f"release {release.id} has no stable version to compare with")
     reading = _Reading(sources, release, now_s)
     counts = reading.metrics()
-    found = reading.samples(counts, _classes(stable, candidate))
+    classes = _classes(stable, candidate)
+    known = stable is not None and candidate is not None
+    found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
     arms = (release.stable.number, release.candidate.number)
     route = route_of(release)
     share = TrafficTable(release.model, route.weights_pct).share_of(arms[1]) if route else 0.0
@@ -60,7 +73,8 @@ def look_at(
         fields |= _counted(counts, *arms)
     if found is not None:
         fields |= _sampled(found)
-    classes = _classes(stable, candidate)
+        impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
+        fields["unseen_slices"] = (*impossible, *found.unseen_slices)
     answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
     for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
         usage = counts.usage[number] if counts is not None else None
@@ -94,6 +108,13 @@ class _Reading:
         self.cursors = release.cursors
         self.faults: list[Fault] = []
         self.reference: Sequence[AnswerCounts] = ()
+        self.slices = [part.name for part in release.policy.gates.slices]
+
+    def no_classes(self) -> SampleEvidence | None:
+        """Nothing is read: which names are classes is not known, and a label that is read counts once."""
+        reason = "the packages of both versions are not verified yet, so that their classes are not known"
+        self.faults += [Fault(LABELS, reason), Fault(PREDICTIONS, reason)]
+        return None
 
     def metrics(self) -> MetricCounts | None:
         before = self.cursors
@@ -112,14 +133,16 @@ class _Reading:
         )
         return counts
 
-    def samples(self, counts: MetricCounts | None, classes: Sequence[str]) -> SampleEvidence | None:
+    def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
         """The reference is read once, as soon as its bins are known."""
         before, samples, model = self.cursors, self._sources.samples, self._release.model
-        slices = [part.name for part in self._release.policy.gates.slices]
+        settled_before_s = self._now_s - self._release.policy.gates.labels.unmatched_grace_s
         try:
             cursor = _sample_cursor(before, samples.latest())
-            found = samples.since(model, *self._versions, cursor, slices=slices)
-            if counts is not None and counts.token_edges and classes and not before.reference_read:
+            found = samples.since(
+                model, *self._versions, cursor, slices=self.slices, names=names, settled_before_s=settled_before_s
+            )
+            if counts is not None and counts.token_edges and names.classes and not before.reference_read:
                 self.reference = self._reference(samples, cursor, counts.token_edges)
                 self.cursors = replace(self.cursors, reference_read=True)
         except TransientError as error:
@@ -132,6 +155,10 @@ class _Reading:
             labelled_pair=found.cursor.labelled_pair,
             labelled_answer=found.cursor.labelled_answer,
             prediction=found.cursor.prediction,
+            first_labelled_answer=found.cursor.first_labelled_answer,
+            first_label=found.cursor.first_label,
+            first_dispute=found.cursor.first_dispute,
+            label_names=dict(names.aliases),
         )
         return found
 
@@ -164,12 +191,20 @@ def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
     """What was not read before is read from now on."""
     if cursors.first_pair is None:
         return latest
+
+    def known(value: int | None, otherwise: int) -> int:
+        return otherwise if value is None else value
+
     return SampleCursor(
         cursors.pair,
         cursors.labelled_pair,
         cursors.labelled_answer,
         first_pair=cursors.first_pair,
-        prediction=latest.prediction if cursors.prediction is None else cursors.prediction,
+        prediction=known(cursors.prediction, latest.prediction),
+        first_labelled_answer=known(cursors.first_labelled_answer, latest.labelled_answer),
+        first_label=known(cursors.first_label, latest.first_label),
+        first_dispute=known(cursors.first_dispute, latest.first_dispute),
+        aliases=cursors.label_names,
     )
 
 
@@ -199,6 +234,7 @@ def _sampled(found: SampleEvidence) -> Mapping[str, Any]:
         "slice_pairs": found.slice_pairs,
         "stable_labels": found.stable_labels,
         "candidate_labels": found.candidate_labels,
+        "label_sources": found.label_sources,
     }
 
 

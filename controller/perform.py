@@ -60,6 +60,8 @@ from suites.cases import SuiteError, cases_of, load
 
 log = logging.getLogger(__name__)
 
+NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
+
 _SOURCES: Mapping[type[Action], str] = {  # what is in question where an action fails in a way that nobody foresaw
     Serve: "deployments",
     Probe: "deployments",
@@ -89,9 +91,10 @@ class World:
 class Performer:
     """Performs actions; what went wrong comes back as a fact too, never as an exception."""
 
-    def __init__(self, world: World, packages: PackageStore) -> None:
+    def __init__(self, world: World, packages: PackageStore, names_of_labels: NamesOfLabels) -> None:
         self._world = world
         self._packages = packages
+        self._names_of_labels = names_of_labels
         self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
             Serve: self._serve,
@@ -239,7 +242,8 @@ class Performer:
         world = self._world
         sources = Sources(world.metrics, world.samples, world.deployments)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
-        yield LookTaken(*look_at(sources, release, *manifests, now_s=world.clock.now_s()))
+        label_names = self._names_of_labels(release.model)
+        yield LookTaken(*look_at(sources, release, *manifests, now_s=world.clock.now_s(), label_names=label_names))
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:
         """The manifest, where the package has been verified since this controller started."""

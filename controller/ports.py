@@ -4,14 +4,19 @@ Every method may raise ``TransientError`` (ask again later) or ``PermanentError`
 vendor's gets through. Every writing method is safe to repeat.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from controller.core.command import Command, Freeze
+from controller.core.labels import LabelNames, LabelsTaken
 from controller.core.traffic import TrafficTable
-from gates.evidence import ArmCounts, LabelCounts, LabelledPair, SlicePairs
+from gates.evidence import ArmCounts, LabelCounts, LabelledPair, LabelSource, SlicePairs, UnseenSlice
+
+_NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
 
 class Clock(Protocol):
@@ -190,7 +195,9 @@ class Metrics(Protocol):
 class SampleCursor:
     """How far the look before read: ids of the last rows taken.
 
-    ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once.
+    ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once. The
+    other firsts are where it began among labelled answers, labels and disputes. ``aliases`` are those that the look
+    before read labels by; None: it read none.
     """
 
     pair: int = 0
@@ -198,6 +205,10 @@ class SampleCursor:
     labelled_answer: int = 0
     first_pair: int = 0
     prediction: int = 0
+    first_labelled_answer: int = 0
+    first_label: int = 0
+    first_dispute: int = 0
+    aliases: Mapping[str, str] | None = None
 
 
 CONFIDENCE_BINS = 10
@@ -227,6 +238,14 @@ class SampleEvidence:
     slice_pairs: tuple[SlicePairs, ...]  # of each slice asked for, in that order
     stable_answers: AnswerCounts
     candidate_answers: AnswerCounts
+    label_sources: tuple[LabelSource, ...] = ()  # those that said most, by name
+    unseen_slices: tuple[UnseenSlice, ...] = ()  # by a tag that no request of the last ones carries
+
+
+SOURCES_MAX = 20
+"""Sources of labels that a look tells of."""
+SOURCE_LABELS_MAX = 1_000
+"""The last labels that a look tells their sources by: an error ends by itself once so many right ones came."""
 
 
 class Samples(Protocol):
@@ -234,13 +253,25 @@ class Samples(Protocol):
         """Where things stand now: what a release that starts now has to begin from."""
 
     def since(
-        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        slices: Sequence[str] = (),
+        names: LabelNames = LabelNames(),  # noqa: B008 - frozen
+        settled_before_s: float = math.inf,
     ) -> SampleEvidence:
         """Pairs, answers to live requests, and their labels, added since.
 
         A pair is a live and a shadow answer of the two versions to one request; which of them was live makes no
         difference. Of several pairs with the same text, the first one of the release stands for all. Each pair tells
         which of ``slices`` it belongs to (`gates.slices`).
+
+        A label whose truth is no class by ``names`` is no evidence, only counted for its source; one that was none by
+        the names of the look before, and is one now, is evidence now. What is read here is judged: corrections of it
+        come too late. ``settled_before_s``: labels that came before have had time to meet the sample of their request.
         """
 
     def reference(
@@ -398,7 +429,8 @@ class Label:
     """The truth about one request, whenever it comes. ``directed``: given because the versions disagreed.
 
     ``inclusion_probability``, in (0, 1]: how likely this request was to be labelled, by the design that chose it. Where
-    some texts are likelier than others, each label counts as one over it.
+    some texts are likelier than others, each label counts as one over it. ``corrects``: the source takes back what it
+    said of the request before. ``received_at_s``: when the label came here; None: at ``at_s``.
     """
 
     request_id: str
@@ -407,6 +439,8 @@ class Label:
     source: str
     directed: bool = False
     inclusion_probability: float = 1.0
+    corrects: bool = False
+    received_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,9 +460,28 @@ class SampleIntake(Protocol):
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
         """Number of new ones; the same (request, version, traffic) again changes nothing."""
 
-    def add_labels(self, labels: Sequence[Label]) -> int:
-        """Number of new ones; the same label again changes nothing; a different one for the same request from the same
-        source raises UsageError naming the request, and none of the batch is taken."""
+    def add_labels(
+        self, labels: Sequence[Label], *, aliases: Mapping[str, Mapping[str, str]] = _NO_ALIASES
+    ) -> LabelsTaken:
+        """Take a batch in; ``aliases`` by model say what names mean.
+
+        The same label again changes nothing. Another one for the same request from the same source is refused, unless
+        it corrects: then it takes the place of the first, or, where that was judged, is only kept on record. The first
+        source of a request says the truth; contradictions, of itself or of others, are counted for the later one.
+        Labels that match no sample are kept for a while and up to a number, the newest.
+        """
+
+    def label_sources(
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        names: LabelNames,
+        settled_before_s: float,
+    ) -> Sequence[LabelSource]:
+        """What `Samples.since` tells of the sources, read without a look."""
 
     def label_requests(
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int

@@ -21,7 +21,7 @@ from controller.core.release import Phase, Purpose, Release, Version
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import ConflictError, PermanentError, SerinError, TransientError
 from controller.packages import PackageStore
-from controller.perform import Performer, World
+from controller.perform import NamesOfLabels, Performer, World
 from controller.ports import CANDIDATE, CHAMPION, Inbox, Journal
 from controller.watch import RegistryWatch
 from serving.package.artifact import ArtifactError
@@ -53,19 +53,24 @@ class Reconciler:
         inbox: Inbox,
         policies: Mapping[str, ReleasePolicy],
         watch: RegistryWatch,
+        names_of_labels: NamesOfLabels | None = None,
     ) -> None:
+        """``names_of_labels``: read at each look; without, they are those of the policies."""
         self._world = world
         self._packages = packages
         self._watch = watch
         self._journal = journal
         self._inbox = inbox
         self._policies = policies
-        self._performer = Performer(world, packages)
+        self._performer = Performer(world, packages, names_of_labels or self._names_of_policy)
         self._budget = BudgetWatch(world.metrics, world.clock)
         self._standing: dict[str, _Standing] = {}
         self._released: dict[str, set[Version]] = {}  # by number and source, what has had its release
         self._untold: list[Release] = []  # ended releases of which the registry has not been told
         self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
+
+    def _names_of_policy(self, model: str) -> Mapping[str, str]:
+        return self._policies[model].label_names
 
     def tick(self) -> None:
         """One round over every model. What goes wrong with one model is logged and does not stop the others."""

@@ -19,9 +19,21 @@ from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
 from controller.ports import DeploymentStatus, ReleaseRecord
-from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, phase_title, shortened
+from controller.report.words import (
+    SYMBOLS,
+    duration,
+    exact,
+    figure,
+    is_idle,
+    is_signed,
+    oddities,
+    phase_title,
+    shortened,
+)
+from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Verdict
+from serving.text.printable import printable, shown
 
 EXIT_PASS: Final = 0
 EXIT_FAIL: Final = 1
@@ -136,6 +148,7 @@ class _Block:
         facts.append(("phase", _phase(self.release, self.now_s)))
         facts += [("replica", _replica(status)) for status in self.running.values() if not status.ready]
         facts += [(f"no {source}", Text(reason, "magenta")) for source, reason in sorted(self.release.faults.items())]
+        facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
         facts.append(("last", Text(shortened(self.release.reason, 2 * (width - 14)))))
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
@@ -187,6 +200,10 @@ def _phase(release: Release, now_s: float) -> Text:
     end = "ends" if release.phase is Phase.PROBATION else "deadline"
     left = f"{end} in {duration(left_s)}" if left_s >= 0 else f"{end} passed {duration(-left_s)} ago"
     return Text.assemble(words, ", ", (left, "" if left_s > 300 else "yellow"))
+
+
+def _labels_of(source: LabelSource) -> Text:
+    return Text(printable(f"{shown(source.source)}: {'; '.join(oddities(source))}"), "yellow")
 
 
 def _replica(status: DeploymentStatus) -> Text:

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.policy import ReleasePolicy
@@ -14,6 +15,7 @@ from controller.ports import Clock
 log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
+UNMATCHED_KEPT_DAYS = 1.0  # a sample comes seconds after its answer: a label that met none by then never will
 _FIRST_AFTER_S = 600.0  # a controller that starts has better things to do
 _AGAIN_AFTER_S = 3_600.0  # where the store did not answer
 
@@ -21,6 +23,14 @@ _AGAIN_AFTER_S = 3_600.0  # where the store did not answer
 class Prunable(Protocol):
     def prune(self, before_s: float) -> int:
         """Delete what came before, and return how many rows that were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A store, and for how many days it keeps what it holds."""
+
+    store: Prunable
+    days: float
 
 
 def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
@@ -39,10 +49,10 @@ def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
 
 
 @contextmanager
-def daily_pruning(stores: Sequence[Prunable], clock: Clock, *, kept_days: float) -> Iterator[None]:
+def daily_pruning(stores: Sequence[Kept], clock: Clock) -> Iterator[None]:
     """Prune them once a day, in a thread of its own, while the block lasts."""
     stopping = threading.Event()
-    thread = threading.Thread(target=_run, args=(stores, clock, kept_days, stopping), name="upkeep", daemon=True)
+    thread = threading.Thread(target=_run, args=(stores, clock, stopping), name="upkeep", daemon=True)
     thread.start()
     try:
         yield
@@ -51,18 +61,18 @@ def daily_pruning(stores: Sequence[Prunable], clock: Clock, *, kept_days: float)
         thread.join()
 
 
-def prune_once(stores: Sequence[Prunable], clock: Clock, *, kept_days: float) -> float:
+def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
     """Prune, and return after how many seconds to do it again."""
     try:
-        rows = sum(store.prune(clock.now_s() - kept_days * DAY_S) for store in stores)
+        rows = sum(kept.store.prune(clock.now_s() - kept.days * DAY_S) for kept in stores)
     except TransientError as error:
         log.warning("samples could not be pruned and will be in an hour: %s", error)
         return _AGAIN_AFTER_S
-    log.info("pruned %d rows of samples and discarded commands older than %g days", rows, kept_days)
+    log.info("pruned %d rows of old samples, labels that met none, and discarded commands", rows)
     return DAY_S
 
 
-def _run(stores: Sequence[Prunable], clock: Clock, kept_days: float, stopping: threading.Event) -> None:
+def _run(stores: Sequence[Kept], clock: Clock, stopping: threading.Event) -> None:
     wait_s = _FIRST_AFTER_S
     while not stopping.wait(wait_s):
-        wait_s = prune_once(stores, clock, kept_days=kept_days)
+        wait_s = prune_once(stores, clock)

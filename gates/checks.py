@@ -5,7 +5,7 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look, Profile
+from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, LabelSource, Look, Profile
 
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
@@ -99,6 +99,23 @@ def _labels(look: Look, odd: Odd) -> Iterator[str]:
     for place, pair in odd:
         if not isinstance(pair.truth, str) or not pair.truth:
             yield f"pairs[{place}].truth: {pair.truth!r} is not a class"
+    for place, source in enumerate(look.label_sources):
+        yield from _label_source(f"label_sources[{place}]", source)
+
+
+def _label_source(name: str, source: LabelSource) -> Iterator[str]:
+    for field in ("labelled", "settled", "contradicts_itself", "contradicts_others", "corrected_late"):
+        if not _is_count(getattr(source, field)):
+            yield f"{name}.{field}: {getattr(source, field)!r} is not a count"
+            return
+    for field, whole in (("unknown", source.labelled), ("unmatched", source.settled)):
+        part = getattr(source, field)
+        if not (_is_count(part) and part <= whole):
+            yield f"{name}.{field}: {part!r} of {whole} labels"
+    if not (is_number(source.expected_matched) and 0 <= source.expected_matched <= source.settled):
+        yield f"{name}.expected_matched: {source.expected_matched!r} of {source.settled} labels"
+    if not all(_is_count(one.labels) for one in source.unknown_names):
+        yield f"{name}.unknown_names: an entry is not a count"
 
 
 def _label_counts(name: str, labels: LabelCounts) -> Iterator[str]:

@@ -85,6 +85,43 @@ def label_counts(chances: Iterable[LabelChance]) -> LabelCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class NameCount:
+    """How many labels gave a name."""
+
+    name: str
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSource:
+    """What one source of labels said lately: of the last labels of the release, so many that the past does not count.
+
+    ``labelled`` are labels of live answers of the two versions; ``settled`` are labels of any request that came long
+    enough ago for the request's sample to have come too.
+    """
+
+    source: str
+    labelled: int = 0
+    unknown: int = 0  # of ``labelled``: no class of either version
+    unknown_names: tuple[NameCount, ...] = ()  # the most frequent of those, most frequent first
+    settled: int = 0
+    unmatched: int = 0  # of ``settled``: no sampled request has the id
+    expected_matched: float = 0.0  # of ``settled``, by the share of requests that is sampled
+    contradicts_itself: int = 0  # another label for a request that it labelled before; the first one stays
+    contradicts_others: int = 0  # another label than the source that was first
+    corrected_late: int = 0  # corrections that came after the label had been judged, and changed nothing
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenSlice:
+    """A slice of the policy that no request can belong to (``requests`` is 0), or none of the last ``requests`` did."""
+
+    slice: str
+    requests: int = 0
+    nearest: str = ""  # of the slices that requests do belong to, the one most alike
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What one version's requests and answers looked like in the window: sums and counts, no texts.
 
@@ -151,3 +188,5 @@ class Look:
     candidate_resources: Resources | None = None
     tokenizer_pinned: str = ""  # fingerprint that the artifact's manifest names
     reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; told once
+    label_sources: tuple[LabelSource, ...] = ()
+    unseen_slices: tuple[UnseenSlice, ...] = ()

@@ -1,11 +1,11 @@
 """All gates of a release together: one pure step a look, one small state."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from gates.checks import LOOK, METRICS, Problem, problems
+from gates.checks import LABELS, LOOK, METRICS, Problem, problems
 from gates.codec import decode, encode
 from gates.evidence import Look
 from gates.gate import Gate, Timing
@@ -16,6 +16,7 @@ from gates.online.budget import BudgetGate, BudgetState
 from gates.online.calibration_shadow import CalibrationGate, CalibrationState
 from gates.online.errors import ErrorsGate, ErrorsState
 from gates.online.experiment import RealisedShare, ShareGate, inputs_gate, prediction_gates
+from gates.online.label_sources import doubts, with_known_truths
 from gates.online.latency import LatencyGate, LatencyState, Percentile
 from gates.online.limits import LengthState, LimitState, TokenizerGate, TokenizerState, limit_gates
 from gates.online.reference import ReferenceState, reference_gates
@@ -72,6 +73,7 @@ class Panel:
 
     ``look`` is pure: the same state and look give the same state and verdicts. Evidence that is unusable, or whose
     source is in fault, makes an ``ERROR`` verdict of each gate that needs it and leaves that gate's state as it was.
+    Where only the source of labels is in doubt, what it said rightly is kept, and judged once it is mended.
     """
 
     def __init__(self, policy: GatePolicy) -> None:
@@ -94,6 +96,8 @@ class Panel:
         """
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
+        doubt = self._doubt(look, found)
+        look = with_known_truths(look)
         due = accepted and _due(state, look)
         timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
         failures = {failure.gate: failure for failure in state.failures}
@@ -108,6 +112,7 @@ class Panel:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
                 after[gate.name], verdict = gate.look(before[gate.name], look, timing)
+                verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
             verdicts.append(_latched(verdict, failures.get(gate.name)))
@@ -120,6 +125,12 @@ class Panel:
             failures=tuple(failures.values()),
         )
         return following, tuple(verdicts)
+
+    def _doubt(self, look: Look, found: Sequence[Problem]) -> Problem | None:
+        """Why no gate that reads labels can be judged now, though what it needs is there."""
+        unusable = any(problem.source in (LOOK, LABELS) for problem in found)
+        reasons = () if unusable else doubts(look, self.policy.labels)
+        return Problem(LABELS, f"labels: {'; '.join(reasons)}") if reasons else None
 
 
 def _judging(policy: GatePolicy) -> list[Gate[Any]]:

@@ -57,6 +57,22 @@ class SlicePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelPolicy:
+    """When a source of labels is at fault itself. Gates that read labels are errors then, until it is mended: nothing
+    is promoted and nothing rolled back."""
+
+    unknown_ratio_max: float = 0.02  # of a source's labels that name no class of either version; if all do, at once
+    unmatched_ratio_max: float = 0.99  # of its labels, of those whose request was sampled by design, that match none
+    unmatched_grace_s: float = 60.0  # after a label came, for the sample of its request to come too
+    contradicted_ratio_max: float = 0.2  # of its labels: it said another thing before, or another source did
+
+    def __post_init__(self) -> None:
+        for name in ("unknown_ratio_max", "unmatched_ratio_max", "contradicted_ratio_max"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
 class LiveAccuracyPolicy:
     """accuracy.live: wrong labels of each version's own live answers.
 
@@ -261,6 +277,7 @@ class GatePolicy:
     rollback_alpha: float = 0.01
     promotion_alpha: float = 0.01
     deadline_fraction: float = 0.1  # of each rollback level, kept for one exact test at the deadline
+    labels: LabelPolicy = field(default_factory=LabelPolicy)
     accuracy_shadow: PairedAccuracyPolicy | None = field(default_factory=PairedAccuracyPolicy)
     slices: tuple[SlicePolicy, ...] = ()
     accuracy_live: LiveAccuracyPolicy | None = field(default_factory=LiveAccuracyPolicy)

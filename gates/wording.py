@@ -1,6 +1,12 @@
 """Numbers as a tired person reads them."""
 
+import difflib
 import math
+import re
+from collections.abc import Iterable
+
+_NAME_SHOWN = 60
+_ALIKE = 0.6
 
 
 def pct(share: float) -> str:
@@ -32,3 +38,28 @@ def more(needed: int | None, samples: int, what: str) -> str:
     if needed is None:
         return f"more {what} are needed"
     return f"about {max(needed - samples, 1):,} more {what} at this rate would settle it"
+
+
+def quoted_name(name: str) -> str:
+    """Somebody else's name, in quotes, on one line, and no longer than a sentence bears."""
+    return repr(name if len(name) <= _NAME_SHOWN else f"{name[: _NAME_SHOWN - 1]}…")
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that is most alike, written in whatever way; None where none is."""
+    plain = {_plain(known): known for known in reversed(tuple(names))}
+    wanted = _plain(name[:1_000])
+    if wanted in plain:
+        return plain[wanted]
+    near = difflib.get_close_matches(wanted, plain, n=1, cutoff=_ALIKE)
+    return plain[near[0]] if near else None
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether the two differ in writing only."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(name: str) -> str:
+    """Without what programs and people write differently: case, spaces, hyphens, underscores."""
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")

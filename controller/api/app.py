@@ -1,7 +1,7 @@
 """The application: which route is answered by what, and who may ask for it."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -34,6 +34,7 @@ class ApiPorts:
     deliveries: Deliveries
     clock: Clock
     wake: Callable[[], None]
+    label_names: Callable[[], Mapping[str, Mapping[str, str]]] = dict  # by model: what label sources call classes
 
 
 def create_app(
@@ -72,7 +73,7 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _samples(ports: ApiPorts) -> list[Endpoint]:
-    samples = SampleRoutes(ports.samples, ports.journal, ports.clock)
+    samples = SampleRoutes(ports.samples, ports.journal, ports.clock, ports.label_names)
     return [
         _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
         _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),

@@ -1,11 +1,19 @@
 """The bodies that the interface reads: parsed by pydantic here, plain values from here on."""
 
 import difflib
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Annotated, Final, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from controller.api.errors import ApiError
@@ -28,7 +36,24 @@ ModelName = Annotated[Name, AfterValidator(check_model_name)]
 VersionName = Annotated[Name, AfterValidator(check_version)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=1e-9, le=1)]  # the product of two is a number still
-UnixSeconds = Annotated[float, Field(gt=0)]
+
+
+def _seconds(value: float) -> float:
+    for unit, factor in _FINER_UNITS.items():
+        if value > _SECONDS_END * factor / 1_000:
+            raise ValueError(f"{value:.0f} can only be {unit}; in seconds it is {value / factor:.3f}")
+    return value
+
+
+def _as_text(value: object) -> object:
+    """A whole number where a name is asked for is the name that it is written as: classes may be called 0 and 1."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_SECONDS_END: Final = 1e11  # the year 5138
+_FINER_UNITS: Final = {"nanoseconds": 1e9, "microseconds": 1e6, "milliseconds": 1e3}
+UnixSeconds = Annotated[float, Field(gt=0), AfterValidator(_seconds)]
+LabelName = Annotated[Name, BeforeValidator(_as_text)]
 
 
 class Body(BaseModel):
@@ -91,17 +116,19 @@ class PredictionsBody(Body):
 
 
 class LabelBody(Body):
-    """The truth about one request. ``directed``: given because the versions disagreed, not by chance.
+    """The truth about one request. ``directed``: given because the versions disagreed, not by chance. ``corrects``: the
+    source takes back what it said of the request before.
 
     ``inclusion_probability``: how likely the request was to be labelled, by the design that chose it.
     """
 
-    request_id: Name
-    label: Name
+    request_id: LabelName
+    label: LabelName
     at_s: UnixSeconds | None = None  # when it was given; now
     source: Name = UNNAMED_SOURCE
     directed: bool = False
     inclusion_probability: Probability = 1.0
+    corrects: bool = False
 
     def to_label(self, now_s: float) -> Label:
         return Label(
@@ -111,11 +138,15 @@ class LabelBody(Body):
             source=self.source,
             directed=self.directed,
             inclusion_probability=self.inclusion_probability,
+            corrects=self.corrects,
+            received_at_s=now_s,
         )
 
 
 class LabelsBody(Body):
-    labels: Annotated[list[LabelBody], Field(max_length=BATCH_MAX)]
+    """Labels that are not read yet: a wrong one is refused alone."""
+
+    labels: Annotated[list[Any], Field(max_length=BATCH_MAX)]
 
 
 class ReasonBody(Body):
@@ -154,30 +185,21 @@ def parse(kind: type[AnyBody], body: bytes) -> AnyBody:
         raise _refusal(kind, error) from error
 
 
-def parse_lines(kind: type[AnyBody], body: bytes) -> Iterator[AnyBody]:
-    """Parse a body of JSON lines; blank lines are left out.
-
-    Raises:
-        ApiError: as ``parse``, and the field names the line.
-    """
-    for number, line in enumerate(body.split(b"\n"), start=1):
-        if line.strip():
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError as error:
-                raise _refusal(kind, error, within=f"line {number}") from error
-
-
-def _refusal(kind: type[Body], error: ValidationError, *, within: str = "") -> ApiError:
+def first_fault(kind: type[Body], error: ValidationError) -> tuple[str, str]:
+    """The field of the first fault ("": the whole), and what is wrong with it."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     first = faults[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    field = " ".join(part for part in (within, path) if part)
-    if first["type"] == "json_invalid":
-        return ApiError(HTTPStatus.BAD_REQUEST, "json", f"{field or 'body'}: {first['msg']}", field=field or None)
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-    message = f"{field or 'body'}: {_fault(kind, first)}{more}"
-    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field=field or None)
+    return field, f"{_fault(kind, first)}{more}"
+
+
+def _refusal(kind: type[Body], error: ValidationError) -> ApiError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return ApiError(HTTPStatus.BAD_REQUEST, "json", f"body: {first['msg']}")
+    field, fault = first_fault(kind, error)
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"{field or 'body'}: {fault}", field=field or None)
 
 
 def _fault(kind: type[Body], fault: ErrorDetails) -> str:

@@ -1,58 +1,73 @@
 """Routes of replicas and label sources: predictions and labels in, questions out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
 from controller.api.access import Caller
-from controller.api.bodies import UNNAMED_SOURCE, LabelBody, LabelsBody, PredictionsBody, parse, parse_lines
+from controller.api.bodies import UNNAMED_SOURCE, PredictionsBody, parse
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
+from controller.api.labels import AHEAD_S_MAX, read_body, read_lines
 from controller.codec import release_of
+from controller.core.labels import LabelNames
 from controller.core.release import Release
-from controller.errors import UsageError
-from controller.ports import Clock, Journal, Label, LabelRequest, Prediction, SampleIntake
+from controller.ports import Clock, Journal, Label, LabelRequest, Prediction, SampleCursor, SampleIntake
 from controller.roles import Deed, way_in
+from gates.evidence import LabelSource
 
 LABEL_REQUESTS_MAX: Final = 1_000
 
 
 class SampleRoutes:
-    def __init__(self, samples: SampleIntake, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        samples: SampleIntake,
+        journal: Journal,
+        clock: Clock,
+        label_names: Callable[[], Mapping[str, Mapping[str, str]]],
+    ) -> None:
         self._samples = samples
         self._journal = journal
         self._clock = clock
+        self._label_names = label_names
 
     def predictions(self, call: Call) -> Reply:
         """Take a batch of predictions of the replica whose token came with it; sending it again changes nothing."""
         batch = [body.prediction() for body in parse(PredictionsBody, call.body).predictions]
         _refuse_others_predictions(batch, call.caller)
+        self._refuse_the_future(batch)
         return Reply({"received": len(batch), "new": self._samples.add_predictions(batch)})
 
+    def _refuse_the_future(self, batch: Sequence[Prediction]) -> None:
+        """What comes from there would never expire."""
+        latest_s = self._clock.now_s() + AHEAD_S_MAX
+        for index, one in enumerate(batch):
+            if one.at_s > latest_s:
+                field = f"predictions[{index}].at_s"
+                message = f"{field}: {one.at_s:.0f} is more than a day in the future; see the sender's clock"
+                raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field=field)
+
     def labels(self, call: Call) -> Reply:
-        """Take a batch of labels, whole or, where one contradicts what is known, not at all."""
-        if call.content_type == JSON_LINES_TYPE:
-            bodies = list(parse_lines(LabelBody, call.body))
-        else:
-            bodies = parse(LabelsBody, call.body).labels
-        now_s = self._clock.now_s()
-        try:
-            new = self._samples.add_labels([_signed(body.to_label(now_s), call.caller) for body in bodies])
-        except UsageError as error:
-            raise ApiError(HTTPStatus.CONFLICT, "contradiction", str(error)) from error
-        return Reply({"received": len(bodies), "new": new})
+        """Take labels in, each by itself: the answer lists those that were refused, and counts what helps nobody."""
+        read = read_lines if call.content_type == JSON_LINES_TYPE else read_body
+        feed = read(call.body, now_s=self._clock.now_s())
+        feed = replace(feed, labels=tuple(_signed(label, call.caller) for label in feed.labels))
+        taken = self._samples.add_labels(feed.labels, aliases=self._label_names())
+        return Reply(feed.answer(taken).as_json())
 
     def label_requests(self, call: Call) -> Reply:
         """Hand out the requests whose truth would tell most to the release under way; none where none is, since their
         labels would help nobody. Labels for those that disagree must be sent back as ``directed``, the others must
-        not."""
+        not. And tell what the labels of the release were like so far, by source."""
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
         model = query_text(call, "model")
         call.caller.may_speak_of(model)
-        records = self._journal.releases(model=model, active=True)
-        found = [one for record in records for one in self._label_requests(release_of(record), limit)]
-        return Reply({"label_requests": [_label_request(one) for one in found[:limit]]})
+        releases = [release_of(record) for record in self._journal.releases(model=model, active=True)]
+        found = [one for release in releases for one in self._label_requests(release, limit)]
+        sources = [_source(one) for release in releases for one in self._sources(release)]
+        return Reply({"label_requests": [_label_request(one) for one in found[:limit]], "label_sources": sources})
 
     def _label_requests(self, release: Release, limit: int) -> Sequence[LabelRequest]:
         first_pair = release.cursors.first_pair
@@ -60,6 +75,24 @@ class SampleRoutes:
             return ()
         versions = release.stable.number, release.candidate.number
         return self._samples.label_requests(release.model, *versions, first_pair=first_pair, limit=limit)
+
+    def _sources(self, release: Release) -> Sequence[LabelSource]:
+        began = release.cursors
+        if release.stable is None or began.first_pair is None:
+            return ()
+        cursor = SampleCursor(
+            first_labelled_answer=began.first_labelled_answer or 0,
+            first_label=began.first_label or 0,
+            first_dispute=began.first_dispute or 0,
+        )
+        return self._samples.label_sources(
+            release.model,
+            release.stable.number,
+            release.candidate.number,
+            cursor,
+            names=LabelNames(aliases=self._label_names().get(release.model, {})),
+            settled_before_s=self._clock.now_s() - release.policy.gates.labels.unmatched_grace_s,
+        )
 
 
 def _refuse_others_predictions(batch: Sequence[Prediction], caller: Caller) -> None:
@@ -89,4 +122,18 @@ def _label_request(one: LabelRequest) -> dict[str, object]:
         "answers": dict(one.answers),
         "disagree": one.disagree,
         "text": one.text,
+    }
+
+
+def _source(one: LabelSource) -> dict[str, object]:
+    return {
+        "source": one.source,
+        "labelled": one.labelled,
+        "unknown_classes": one.unknown,
+        "unknown_names": [{"name": name.name, "labels": name.labels} for name in one.unknown_names],
+        "settled": one.settled,
+        "unmatched_requests": one.unmatched,
+        "contradicts_itself": one.contradicts_itself,
+        "contradicts_others": one.contradicts_others,
+        "corrected_late": one.corrected_late,
     }

@@ -20,6 +20,7 @@ from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.bootstrap.access import access_flags, prepare_access, replica_token
+from controller.bootstrap.labels import CurrentLabelNames
 from controller.bootstrap.stores import policies_of, store_of
 from controller.errors import UsageError
 from controller.packages import PackageStore
@@ -27,7 +28,7 @@ from controller.perform import World
 from controller.ports import DeploymentSpec
 from controller.reconcile import Reconciler
 from controller.settings import Home, Settings
-from controller.upkeep import check_kept, daily_pruning
+from controller.upkeep import UNMATCHED_KEPT_DAYS, Kept, check_kept, daily_pruning
 from controller.watch import RegistryWatch
 from serving.access.hosts import Hosts
 from serving.access.tokens import TokenFile
@@ -47,6 +48,7 @@ class Controller:
     models: frozenset[str]  # those that have a policy
     access: Access  # who may ask at the interface
     hosts: Hosts  # the names that the interface goes by
+    label_names: CurrentLabelNames
 
     def close(self) -> None:
         self.replicas.close()
@@ -55,11 +57,9 @@ class Controller:
 
 def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     """What is done once a day beside the releases, while the block lasts."""
-    return daily_pruning(
-        [controller.store.samples, controller.store.inbox],
-        SystemClock(),
-        kept_days=controller.settings.samples_kept_days,
-    )
+    store, days = controller.store, controller.settings.samples_kept_days
+    kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
+    return daily_pruning([*kept, Kept(store.inbox, days)], SystemClock())
 
 
 @contextmanager
@@ -75,6 +75,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,
+        label_names=controller.label_names,
     )
     secret = settings.webhook_secret
     controller.home.logs.mkdir(parents=True, exist_ok=True)
@@ -117,9 +118,21 @@ def build(home: Home) -> Controller:
         freezes=store.freezes,
     )
     watch = RegistryWatch(registry, packages, clock)
-    reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch)
+    label_names = CurrentLabelNames(home)
+    reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch, label_names.of)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
-    return Controller(reconciler, watch, store, replicas, home, settings, frozenset(policies), access, _hosts(settings))
+    return Controller(
+        reconciler=reconciler,
+        watch=watch,
+        store=store,
+        replicas=replicas,
+        home=home,
+        settings=settings,
+        models=frozenset(policies),
+        access=access,
+        hosts=_hosts(settings),
+        label_names=label_names,
+    )
 
 
 def _hosts(settings: Settings) -> Hosts:

@@ -9,6 +9,8 @@ import typer
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.errors import UsageError
 
+LABELS_BYTES_MAX = 2**28
+
 
 def register(app: typer.Typer) -> None:
     for function in (gate, labels):
@@ -56,23 +58,33 @@ def labels(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON Lines: request_id, label, and optionally at_s, source, directed, inclusion_probability."
+            help="JSON Lines: request_id, label; if you like at_s, source, directed, inclusion_probability, corrects."
         ),
     ],
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Take in true labels from a file. The same label again changes nothing.
+    """Take in true labels from a file. The same label again changes nothing; a wrong one is refused alone.
+
+    Exit code: 0 all are taken or were known, 1 some were refused, 2 usage or not one could be read, 3 some name no
+    class.
 
     Example: serin labels truth.jsonl
     """
-    from controller.api.bodies import LabelBody, parse_lines
     from controller.api.errors import ApiError
+    from controller.api.labels import read_lines
+    from controller.bootstrap.labels import label_names_of
     from controller.bootstrap.stores import opened
+    from serving.text.jsonlines import Unreadable, read_bounded
+    from serving.text.printable import printable
 
     try:
-        found = [body.to_label(time.time()) for body in parse_lines(LabelBody, file.read_bytes())]
-    except (OSError, ApiError) as error:
+        feed = read_lines(read_bounded(file, LABELS_BYTES_MAX), now_s=time.time())
+    except (ApiError, Unreadable) as error:
         raise UsageError(f"{file}: {error}") from error
-    with opened(writing_home(home)) as store:
-        new = store.samples.add_labels(found)
-    typer.echo(f"{file}: {len(found)} labels, {new} new.")
+    place = writing_home(home)
+    with opened(place) as store:
+        answer = feed.answer(store.samples.add_labels(feed.labels, aliases=label_names_of(place)))
+    typer.echo(f"{file}: {printable(answer.sentence)}")
+    for refused in answer.refused:
+        typer.echo(printable(f"{file}, line {refused.place}: {refused.message}"), err=True)
+    raise typer.Exit(answer.exit_code)

@@ -222,6 +222,7 @@ def _look(release: Release, event: Looked, at_s: float) -> Release:
         looks=event.look.sequence,
         looked_at_s=at_s,
         step_requests=release.step_requests + served,
+        label_sources=event.look.label_sources or release.label_sources,
     )
 
 

@@ -32,6 +32,7 @@ class ReleasePolicy:
 
     model: str
     suites: tuple[str, ...] = ()  # files of labelled cases; judged before any traffic
+    label_names: dict[str, str] = field(default_factory=dict)  # what a label source calls a class: its name, the class
     mirror_pct: float = 100.0  # of live requests copied to the candidate, from shadow to the last step
     steps: tuple[Step, ...] = (Step(1.0), Step(5.0), Step(20.0), Step(50.0))
     look_every_s: float = 10.0

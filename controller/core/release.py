@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from controller.core.policy import ReleasePolicy, Step
+from gates.evidence import LabelSource
 from gates.outcome import Outcome, combine
 from gates.verdict import Stage, Verdict
 
@@ -61,6 +62,10 @@ class Cursors:
     reference_read: bool = False
     worker_restarts: int | None = None  # of the candidate, since the first look
     restarts_before: int | None = None  # of the candidate's deployment, at the first look
+    first_labelled_answer: int | None = None  # the newest ones before the release, as `first_pair` is
+    first_label: int | None = None
+    first_dispute: int | None = None
+    label_names: dict[str, str] | None = None  # what the look before took names for
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class Release:
     looked_at_s: float | None = None
     cursors: Cursors = field(default_factory=Cursors)
     faults: dict[str, str] = field(default_factory=dict)  # source -> why it could not be read; while it lasts
+    label_sources: tuple[LabelSource, ...] = ()  # as the last look that could read labels found them
     ending: Phase | None = None  # where ROLLING_BACK leads
     reason: str = ""  # why the release ended, or is ending, in one sentence
     blamed: tuple[str, ...] = ()  # gates that failed

@@ -68,6 +68,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
         accuracy_stable=accuracy.result("stable"),
         accuracy_candidate=accuracy.result("candidate"),
         latency=latency.result(release.policy.objectives_ms),
+        label_sources=release.label_sources,
         evidence=evidence.result(),
         chain=Chain(counted, "" if last is None else last.hash),
     )

@@ -5,6 +5,7 @@ from typing import Final
 
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Version
+from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Verdict
@@ -215,5 +216,6 @@ class ReportData:
     accuracy_stable: Accuracy | None
     accuracy_candidate: Accuracy | None
     latency: Latency | None
+    label_sources: tuple[LabelSource, ...]  # as the last look found them
     evidence: Evidence
     chain: Chain

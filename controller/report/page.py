@@ -14,9 +14,10 @@ from controller.report.charts.reliability import reliability_diagram
 from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
-from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, utc
+from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, oddities, utc
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict
+from serving.text.printable import printable
 
 _STAGES = {
     Stage.PREFLIGHT: "Before any traffic: the package and its replica",
@@ -119,7 +120,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Any] = {"duration": duration, "exact": exact, "figure": figure, "utc": utc}
+    filters: dict[str, Any] = {
+        "duration": duration,
+        "exact": exact,
+        "figure": figure,
+        "utc": utc,
+        "printable": printable,
+    }
     environment.filters.update(filters)
-    environment.globals.update(SYMBOLS=SYMBOLS, is_signed=is_signed)
+    environment.globals.update(SYMBOLS=SYMBOLS, is_signed=is_signed, oddities=oddities)
     return environment

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from controller.core.release import Phase
+from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Verdict
 
@@ -35,6 +36,18 @@ def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
     """``Canary 5 %`` for a step, else the phase's name."""
     name = phase.value.replace("_", " ").capitalize()
     return name if weight_pct is None else f"{name} {weight_pct:g} %"
+
+
+def oddities(source: LabelSource) -> tuple[str, ...]:
+    """What is wrong with a source of labels, in a few words each; none where nothing is."""
+    found = (
+        (source.unknown, f"of {source.labelled:,} labels name no class"),
+        (source.unmatched, f"of {source.settled:,} match no sampled request"),
+        (source.contradicts_itself, "contradict what it said before"),
+        (source.contradicts_others, "contradict another source"),
+        (source.corrected_late, "corrections came too late"),
+    )
+    return tuple(f"{number:,} {words}" for number, words in found if number)
 
 
 def duration(seconds: float) -> str:

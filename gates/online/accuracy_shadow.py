@@ -10,6 +10,7 @@ from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LabelledPair, Look
 from gates.gate import Timing, settle
 from gates.online.pairing import Losses
+from gates.online.slices import no_such_slice
 from gates.outcome import Outcome
 from gates.policy import PairedAccuracyPolicy
 from gates.stats.exact import upper_tail
@@ -65,6 +66,13 @@ class PairedAccuracyGate:
         return PairedAccuracyState(Losses(chances=declared(self.policy.inclusion_probability_min)))
 
     def look(self, state: PairedAccuracyState, look: Look, timing: Timing) -> tuple[PairedAccuracyState, Verdict]:
+        unseen = next((one for one in look.unseen_slices if one.slice == self.slice), None)
+        if unseen is not None:
+            reason = no_such_slice(unseen)
+            error = Verdict(
+                self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=not self.required
+            )
+            return state, error
         pairs, agreed, disagreed = self._of_slice(look)
         losses = state.losses.add(pairs, agreed, disagreed)
         if not losses.counted and any(pair.directed for pair in pairs):

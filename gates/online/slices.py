@@ -6,8 +6,16 @@ with the value ``en``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from gates.evidence import UnseenSlice
+from gates.wording import is_same_name, nearest_name, quoted_name
+
+CLASS = "class"
+TOKENS = "tokens"
+_TRAFFIC_MIN = 200  # requests seen before the absence of a tag says something
 
 _NAME = re.compile(r"([a-z][a-z0-9_.-]*):(.+)")
 _SPAN = re.compile(r"(\d+)-(\d*)")
@@ -35,9 +43,9 @@ def membership(name: str) -> Membership:
     if match is None:
         raise ValueError(f"slice {name!r} must be class:LABEL, tokens:LOW-HIGH, tokens:LOW- or TAG:VALUE")
     key, value = match.groups()
-    if key == "class":
+    if key == CLASS:
         return lambda request: request.stable_label == value
-    if key != "tokens":
+    if key != TOKENS:
         return lambda request: request.tags.get(key) == value
     span = _SPAN.fullmatch(value)
     if span is None or (span[2] and int(span[2]) < int(span[1])):
@@ -46,3 +54,56 @@ def membership(name: str) -> Membership:
     return lambda request: (
         request.tokens is not None and low <= request.tokens and (high is None or request.tokens <= high)
     )
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """The key and the value of a slice's name; raises ValueError as `membership` does."""
+    membership(name)
+    key, _, value = name.partition(":")
+    return key, value
+
+
+def unseen_classes(slices: Iterable[str], classes: Sequence[str]) -> tuple[UnseenSlice, ...]:
+    """Slices by a class that stable, whose ``classes`` these are, cannot predict: no request can belong to them."""
+    found = []
+    for name in slices:
+        key, value = parts_of(name)
+        if key == CLASS and classes and value not in classes:
+            near = nearest_name(value, classes)
+            found.append(UnseenSlice(name, nearest=f"{CLASS}:{near}" if near is not None else ""))
+    return tuple(found)
+
+
+def unseen_tags(slices: Iterable[str], seen: Sequence[Mapping[str, str]]) -> tuple[UnseenSlice, ...]:
+    """Slices by a tag that none of these requests, enough to tell, carries, or only with a value that is written
+    otherwise. A rare value of a tag that is carried is no mistake."""
+    if len(seen) < _TRAFFIC_MIN:
+        return ()
+    values: dict[str, Counter[str]] = {}
+    for tags in seen:
+        for key, value in tags.items():
+            values.setdefault(key, Counter())[value] += 1
+    return tuple(one for name in slices if (one := _unseen_tag(name, values, len(seen))) is not None)
+
+
+def _unseen_tag(name: str, values: Mapping[str, Counter[str]], requests: int) -> UnseenSlice | None:
+    key, value = parts_of(name)
+    if key in (CLASS, TOKENS):
+        return None
+    if key not in values:
+        near = nearest_name(key, values)
+        carried = values[near].most_common(1)[0][0] if near is not None else ""
+        return UnseenSlice(name, requests, f"{near}:{carried}" if near is not None else "")
+    near = nearest_name(value, values[key])
+    if value in values[key] or near is None or not is_same_name(near, value):
+        return None
+    return UnseenSlice(name, requests, f"{key}:{near}")
+
+
+def no_such_slice(unseen: UnseenSlice) -> str:
+    """The sentence of a gate whose slice no request belongs to."""
+    among = (
+        f"none of the last {unseen.requests:,} sampled requests is in it" if unseen.requests else "no request can be"
+    )
+    hint = f"; did you mean {quoted_name(unseen.nearest)}?" if unseen.nearest else ""
+    return f"Could not judge this look: gates.slices: there is no slice {quoted_name(unseen.slice)}, {among}{hint}"

@@ -5,9 +5,9 @@ from typing import Protocol
 
 import pytest
 
-from controller.errors import UsageError
+from controller.core.labels import LabelNames, LabelsTaken, RefusedLabel, UnknownName
 from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
-from gates.evidence import LabelChance, LabelCounts, SlicePairs
+from gates.evidence import LabelChance, LabelCounts, LabelSource, NameCount, SlicePairs, UnseenSlice
 
 START = SampleCursor()
 
@@ -57,6 +57,17 @@ def requests(samples: SampleIntake, limit: int = 10) -> Sequence[str]:
 
 def asked(samples: SampleIntake, limit: int = 10, *, first_pair: int = 0) -> Sequence[LabelRequest]:
     return samples.label_requests("intent", "6", "7", first_pair=first_pair, limit=limit)
+
+
+def named(samples: Samples, cursor: SampleCursor = START, aliases: Mapping[str, str] | None = None) -> SampleEvidence:
+    """What is added since, by the classes of `prediction`."""
+    names = LabelNames(("invoice", "refund"), aliases or {})
+    return samples.since("intent", "6", "7", cursor, names=names)
+
+
+def sources(samples: SampleIntake, start: SampleCursor = START) -> dict[str, LabelSource]:
+    told = samples.label_sources("intent", "6", "7", start, names=LabelNames(), settled_before_s=1_000.0)
+    return {one.source: one for one in told}
 
 
 class SamplesContract:
@@ -129,7 +140,7 @@ class SamplesContract:
         assert evidence(samples).pairs_disagreed == 1
 
     def test_an_answer_is_scored_against_the_truth(self, samples: SampleStore) -> None:
-        """Brier's multiclass score, 0 to 2, also where the model has no class for the truth."""
+        """Brier's multiclass score, 0 to 2; where the classes are not told, also of a truth that is none."""
         thirds: Mapping[str, float] = {"refund": 0.5, "invoice": 0.25, "other": 0.25}
         sure = {"refund": 1.0, "invoice": 0.0}
         samples.add_predictions([live("a", confidence=0.5, probabilities=thirds), shadow("a", probabilities=sure)])
@@ -218,8 +229,8 @@ class SamplesContract:
         batch = [live("a"), shadow("a")]
         assert samples.add_predictions([*batch, *batch]) == 2
         assert samples.add_predictions([*batch, live("b")]) == 1
-        assert samples.add_labels([truth("a"), truth("a")]) == 1
-        assert samples.add_labels([truth("a"), truth("b")]) == 1
+        assert samples.add_labels([truth("a"), truth("a")]).taken == 1
+        assert samples.add_labels([truth("a"), truth("b")]).taken == 1
         found = evidence(samples)
         assert (found.pairs_agreed, len(found.pairs)) == (1, 1)
         assert found.stable_labels == LabelCounts(labelled=2, wrong=0)
@@ -227,22 +238,167 @@ class SamplesContract:
     def test_nothing_sent_is_nothing_new(self, samples: SampleStore) -> None:
         """An empty batch is no error."""
         assert samples.add_predictions([]) == 0
-        assert samples.add_labels([]) == 0
+        assert samples.add_labels([]) == LabelsTaken()
 
     @pytest.mark.parametrize("before", [[truth("a")], []], ids=["stored", "in the batch"])
-    def test_a_source_that_contradicts_itself_is_refused(self, samples: SampleStore, before: list[Label]) -> None:
-        """The request is named, and none of the batch is taken."""
+    def test_a_label_that_contradicts_its_source_is_refused_alone(
+        self, samples: SampleStore, before: list[Label]
+    ) -> None:
+        """It is told with both names; what came with it is taken, and what was said first stays the truth."""
         samples.add_predictions([live("a"), live("b")])
         samples.add_labels(before)
-        with pytest.raises(UsageError, match="request a"):
-            samples.add_labels([truth("b"), truth("a"), truth("a", "invoice")])
-        assert evidence(samples).stable_labels == LabelCounts(labelled=len(before), wrong=0)
-        assert samples.add_labels([truth("b")]) == 1
+        answer = samples.add_labels([truth("b"), truth("a"), truth("a", "invoice")])
+        assert answer.refused == (RefusedLabel(2, "a", "people", "refund", "invoice"),)
+        assert (answer.taken, answer.repeated) == (2 - len(before), len(before))
+        assert evidence(samples).stable_labels == LabelCounts(labelled=2, wrong=0)
+
+    @pytest.mark.parametrize("first", ["label first", "samples first"])
+    def test_a_correction_counts_before_it_was_judged(self, samples: SampleStore, first: str) -> None:
+        """The corrected label is the truth, once, whichever came first; to say it again changes nothing."""
+        both = [live("a"), shadow("a", "invoice")]
+        samples.add_predictions(both if first == "samples first" else [])
+        samples.add_labels([truth("a")])
+        correction = truth("a", "invoice", corrects=True)
+        assert samples.add_labels([correction]).taken == 1
+        assert samples.add_labels([correction]).repeated == 1
+        samples.add_predictions(both if first == "label first" else [])
+        found = evidence(samples)
+        assert [pair.truth for pair in found.pairs] == ["invoice"]
+        assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
+        assert sources(samples)["people"].corrected_late == 0
+
+    def test_a_correction_within_its_batch_counts(self, samples: SampleStore) -> None:
+        """Nothing of a batch is judged yet; the last word of its source counts."""
+        samples.add_predictions([live("a")])
+        answer = samples.add_labels([truth("a"), truth("a", "other", corrects=True), truth("a", corrects=True)])
+        assert (answer.taken, answer.refused) == (3, ())
+        assert evidence(samples).stable_labels == LabelCounts(labelled=1, wrong=0)
+
+    def test_a_correction_of_what_was_judged_is_kept_on_record(self, samples: SampleStore) -> None:
+        """It changes no evidence that a look has read, and is counted for its source, once."""
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_labels([truth("a")])
+        first = evidence(samples)
+        for _ in range(2):
+            answer = samples.add_labels([truth("a", "invoice", corrects=True)])
+            assert (answer.taken, answer.corrected_late, answer.refused) == (0, 1, ())
+        second = evidence(samples, first.cursor)
+        assert (second.pairs, second.stable_labels) == ((), LabelCounts(0, 0))
+        assert sources(samples)["people"].corrected_late == 1
+
+    def test_a_correction_of_a_name_that_is_no_class_always_counts(self, samples: SampleStore) -> None:
+        """A look has passed over the label, and it was evidence of nothing."""
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_labels([truth("a", "Refund")])
+        first = named(samples)
+        assert (first.pairs, first.stable_labels) == ((), LabelCounts(0, 0))
+        assert samples.add_labels([truth("a", corrects=True)]).taken == 1
+        second = named(samples, first.cursor)
+        assert [pair.truth for pair in second.pairs] == ["refund"]
+        assert second.stable_labels == LabelCounts(labelled=1, wrong=0)
+
+    def test_a_second_source_corrects_itself_only(self, samples: SampleStore) -> None:
+        """The first source's word stays the truth and the evidence."""
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_labels([truth("a"), truth("a", "invoice", source="late")])
+        assert samples.add_labels([truth("a", "other", source="late", corrects=True)]).taken == 1
+        found = evidence(samples)
+        assert [pair.truth for pair in found.pairs] == ["refund"]
+        assert found.stable_labels == LabelCounts(labelled=1, wrong=0)
+
+    def test_contradictions_are_counted_for_who_came_later(self, samples: SampleStore) -> None:
+        """Of itself and of other sources; what was said before a release began is none of its business."""
+        samples.add_labels([truth("z"), truth("z", "other", source="crm")])
+        start = samples.latest()
+        samples.add_labels([truth("a"), truth("b"), truth("a", "other")])
+        samples.add_labels([truth("a", source="crm"), truth("b", "other", source="crm")])
+        told = sources(samples, start)
+        assert (told["people"].contradicts_itself, told["people"].contradicts_others) == (1, 0)
+        assert (told["crm"].contradicts_itself, told["crm"].contradicts_others) == (0, 1)
+
+    def test_a_truth_that_is_no_class_is_no_evidence(self, samples: SampleStore) -> None:
+        """Neither version could be right: it is counted for its source, with its name, and goes no further."""
+        samples.add_predictions([p for r in "abc" for p in (live(r), shadow(r, "invoice"))])
+        samples.add_labels([truth("a", "Refund"), truth("b", "Refund"), truth("c")])
+        found = named(samples)
+        assert [pair.truth for pair in found.pairs] == ["refund"]
+        assert found.stable_labels == LabelCounts(labelled=1, wrong=0)
+        (source,) = found.label_sources
+        assert (source.labelled, source.unknown) == (3, 2)
+        assert source.unknown_names == (NameCount("Refund", 2),)
+
+    def test_an_alias_turns_what_was_stored_into_evidence(self, samples: SampleStore) -> None:
+        """Also what a look has passed over: each label once, scored by the class that it means, and never again."""
+        samples.add_predictions([live("a"), shadow("a", "invoice"), live("b"), shadow("b")])
+        samples.add_labels([truth("a", "Geld zurück"), truth("b")])
+        first = named(samples)
+        assert [pair.truth for pair in first.pairs] == ["refund"]
+        aliases = {"Geld zurück": "refund", "Rechnung": "invoice"}
+        second = named(samples, first.cursor, aliases)
+        (pair,) = second.pairs
+        assert (pair.truth, pair.stable.brier, pair.candidate.brier) == ("refund", 0.125, 1.125)
+        assert second.stable_labels == LabelCounts(labelled=1, wrong=0)
+        assert second.label_sources[0].unknown == 0
+        samples.add_predictions([live("c"), shadow("c")])
+        samples.add_labels([truth("c", "Rechnung")])
+        third = named(samples, second.cursor, aliases)
+        assert [pair.truth for pair in third.pairs] == ["invoice"]
+        assert third.stable_labels == LabelCounts(labelled=1, wrong=1)
+        assert named(samples, third.cursor, aliases).pairs == ()
+
+    def test_an_alias_to_no_class_helps_nobody(self, samples: SampleStore) -> None:
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_labels([truth("a", "Geld")])
+        found = named(samples, START, {"Geld": "Refund"})
+        assert (found.pairs, found.label_sources[0].unknown) == ((), 1)
+
+    def test_a_batch_is_told_what_of_it_helps_nobody(self, samples: SampleStore) -> None:
+        """Names that no version of the request's model has as a class, with the nearest one; requests without a
+        sample."""
+        samples.add_predictions([live("a"), live("b"), live("c")])
+        answer = samples.add_labels([truth("a", "REFUND"), truth("b"), truth("c", "xyz"), truth("d", "REFUND")])
+        assert (answer.taken, answer.unknown_classes, answer.unmatched_requests) == (4, 2, 1)
+        assert set(answer.unknown_names) == {UnknownName("REFUND", 1, "refund"), UnknownName("xyz", 1)}
+        known = samples.add_labels([truth("a", "REFUND")], aliases={"intent": {"REFUND": "refund"}})
+        assert (known.repeated, known.unknown_classes) == (1, 0)
+
+    def test_two_names_of_one_class_contradict_nobody(self, samples: SampleStore) -> None:
+        """What an alias says is the same is the same, from one source or from two."""
+        samples.add_predictions([live("a")])
+        aliases = {"intent": {"REFUND": "refund"}}
+        answer = samples.add_labels(
+            [truth("a"), truth("a", "REFUND"), truth("a", "REFUND", source="b")], aliases=aliases
+        )
+        assert (answer.taken, answer.repeated, answer.refused) == (2, 1, ())
+        assert sources(samples)["b"].contradicts_others == 0
+
+    def test_labels_of_requests_that_nobody_sampled_are_counted(self, samples: SampleStore) -> None:
+        """Once they have had time to meet their sample; those of other models' requests have met theirs."""
+        samples.add_predictions([live("a", inclusion_probability=0.5), live("m", model="tone")])
+        samples.add_labels([truth(request, received_at_s=90.0) for request in ("a", "m", "x", "y")])
+        samples.add_labels([truth("later", received_at_s=101.0)])
+        (source,) = samples.since("intent", "6", "7", START, settled_before_s=100.0).label_sources
+        assert (source.settled, source.unmatched, source.expected_matched) == (4, 2, 2.0)
+        samples.add_predictions([shadow("x")])
+        (source,) = samples.since("intent", "6", "7", START, settled_before_s=100.0).label_sources
+        assert source.unmatched == 1
+
+    def test_a_tag_that_no_request_carries_is_told(self, samples: SampleStore) -> None:
+        """With the slice that is there and written otherwise; a value that is only rare is no mistake."""
+        names = ("lang:EN", "lang:xh", "channel:app", "region:eu", "class:refund")
+        samples.add_predictions([live(f"r{n}", tags={"lang": "en", "chanel": "app"}) for n in range(199)])
+        assert samples.since("intent", "6", "7", START, slices=names).unseen_slices == ()
+        samples.add_predictions([live("last", tags={"lang": "en"})])
+        assert samples.since("intent", "6", "7", START, slices=names).unseen_slices == (
+            UnseenSlice("lang:EN", 200, "lang:en"),
+            UnseenSlice("channel:app", 200, "chanel:app"),
+            UnseenSlice("region:eu", 200),
+        )
 
     def test_the_first_source_says_the_truth(self, samples: SampleStore) -> None:
         """A second source that sees it otherwise is kept, and changes no evidence: none is ever counted twice."""
         samples.add_labels([truth("a")])
-        assert samples.add_labels([truth("a", "invoice", source="a second look")]) == 1
+        assert samples.add_labels([truth("a", "invoice", source="a second look")]).taken == 1
         samples.add_predictions([live("a"), shadow("a")])
         assert [pair.truth for pair in evidence(samples).pairs] == ["refund"]
         assert evidence(samples).stable_labels == LabelCounts(labelled=1, wrong=0)

@@ -63,7 +63,14 @@ class StreamedSamples:
         return SampleCursor(*evidence, prediction=len(self.answers))
 
     def since(
-        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        slices: Sequence[str] = (),
+        **_: object,  # everything here is labelled by classes, in time
     ) -> SampleEvidence:
         self._check_reachable()
         assert model == MODEL, "there is only this one"

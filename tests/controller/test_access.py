@@ -2,6 +2,7 @@
 
 import json
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from serving.access.tokens import TokenFile, changing, id_of, new_token, read_to
 from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
 from serving.package.artifact import read_manifest
 from serving.package.packaging import build_package
-from tests.controller.api_support import World
+from tests.controller.api_support import StoppedClock, World
 from tests.controller.envoy_support import running_envoy
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.replica import Replica, replica, until
@@ -147,7 +148,7 @@ def guarded(home: Home, package: Path) -> Iterator[tuple[Replica, Replica, World
     """Two versions as the controller starts them, and its interface, which asks for a token, too."""
     home.logs.mkdir(parents=True)
     prepare_access(home, REQUIRED)
-    world = World()
+    world = World(clock=StoppedClock(time.time()))
     running: set[tuple[str, str]] = set()
 
     def own_token(version: str) -> list[str]:

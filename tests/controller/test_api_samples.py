@@ -75,7 +75,7 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
         assert (answer.status_code, answer.json()) == (200, {"received": 1, "new": 1})
     assert [answer.json() for answer in send(world, *batch)] == [{"received": 1, "new": 0}] * 2
 
-    assert client.post(LABELS_ROUTE, {"labels": [{"request_id": "a", "label": "invoice"}]}).json()["new"] == 1
+    assert client.post(LABELS_ROUTE, {"labels": [{"request_id": "a", "label": "invoice"}]}).json()["taken"] == 1
     found = world.samples.since("intent", "6", "7", SampleCursor())
     assert (found.pairs[0].truth, found.pairs[0].stable.label) == ("invoice", "refund")
     assert found.pairs[0].inclusion_probability == 0.5
@@ -137,7 +137,7 @@ def test_labels_come_as_json_lines_too(world: World, client: Client) -> None:
     came with it, and what it says of itself comes after that."""
     lines = b'{"request_id": "a", "label": "x"}\n\n{"request_id": "b", "label": "y", "source": "crm", "at_s": 5}\r\n'
     response = client.request("POST", LABELS_ROUTE, content=lines, headers={"content-type": "application/x-ndjson"})
-    assert response.json() == {"received": 2, "new": 2}
+    assert (response.json()["received"], response.json()["taken"]) == (2, 2)
     kept = {label.request_id: label for label in world.samples._labels.values()}
     assert (kept["a"].source, kept["a"].at_s) == ("api", world.clock.at_s)
     assert (kept["b"].source, kept["b"].at_s) == ("api/crm", 5.0)
@@ -150,29 +150,103 @@ def test_a_label_says_how_likely_it_was(world: World, client: Client) -> None:
     for wrong in (0, 1.5, -0.1, "0.5", None):
         refused = client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": wrong}]})
         assert (refused.status_code, error_of(refused)["field"]) == (422, "labels[0].inclusion_probability")
-    assert client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": 0.25}]}).json()["new"] == 1
+    assert client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": 0.25}]}).json()["taken"] == 1
     found = world.samples.since("intent", "6", "7", SampleCursor())
     assert [pair.inclusion_probability for pair in found.pairs] == [0.125]
 
 
-def test_a_wrong_line_is_named(world: World, client: Client) -> None:
-    """The line's number stands in the answer, and no line of the file is taken."""
-    for lines, status in ((b'{"request_id":"a","label":"x"}\n{"request_id":"b"}', 422), (b"\n{nonsense", 400)):
-        response = client.request("POST", LABELS_ROUTE, content=lines, headers={"content-type": "application/x-ndjson"})
+def post_lines(client: Client, *lines: str | bytes) -> httpx.Response:
+    content = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    return client.request("POST", LABELS_ROUTE, content=content, headers={"content-type": "application/x-ndjson"})
+
+
+WRONG = [
+    ('{"request_id":"b"}', "label", "invalid", "label: Field required"),
+    ('{"request_id":"b","label":""}', "label", "invalid", "label: String should have at least 1 character"),
+    ('{"request_id":"b","label":true}', "label", "invalid", "label: Input should be a valid string"),
+    ('{"request_id":"b","label":1.5}', "label", "invalid", "label: Input should be a valid string"),
+    ('{"request_id":"b","label":"x","lable":"y"}', "lable", "invalid", "lable: unknown key; did you mean label?"),
+    ('{"request_id":"b","label":"x","label":"y"}', "label", "invalid", "label: is written twice"),
+    ('{"request_id":"b","label":"x","at_s":0}', "at_s", "invalid", "at_s: Input should be greater than 0"),
+    ('{"request_id":"b","label":"x","at_s":1795432308000}', "at_s", "invalid",
+     "at_s: 1795432308000 can only be milliseconds; in seconds it is 1795432308.000"),
+    ('{"request_id":"b","label":"x","at_s":1795432308000000}', "at_s", "invalid",
+     "at_s: 1795432308000000 can only be microseconds; in seconds it is 1795432308.000"),
+    ('{"request_id":"b","label":"x","at_s":1795432308000000000}', "at_s", "invalid",
+     "at_s: 1795432308000000000 can only be nanoseconds; in seconds it is 1795432308.000"),
+    ('{"request_id":"b","label":"x","at_s":1795518709}', "at_s", "invalid",
+     "at_s: 1795518709 is 1.0 days in the future; it is when the label was given"),
+    ('{"request_id":"b","label":"x","at_s":NaN}', "at_s", "invalid", "at_s: NaN, which is no JSON"),
+    ("{nonsense", None, "json", "not JSON: Expecting property name enclosed in double quotes at column 2"),
+    ("[]", None, "invalid", "label: Input should be a valid dictionary or instance of LabelBody"),
+    (b'{"request_id":"b","label":"\xff"}', None, "json", "not UTF-8 at byte 28"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "field", "code", "message"), WRONG)
+def test_a_wrong_label_is_refused_alone(
+    world: World, client: Client, line: str | bytes, field: str | None, code: str, message: str
+) -> None:
+    """The others of its batch are taken, and the answer lists it: its line, its request, its field, and why."""
+    response = post_lines(client, '{"request_id":"a","label":"x"}', line, '{"request_id":"c","label":"x"}')
+    assert response.status_code == 200
+    answer = response.json()
+    (refused,) = answer["refused"]
+    assert (answer["received"], answer["taken"]) == (3, 2)
+    assert (refused["line"], refused["field"], refused["code"], refused["message"]) == (2, field, code, message)
+    assert {request for request, _ in world.samples._labels} == {"a", "c"}
+
+
+def test_a_wrong_label_of_a_list_is_named_by_its_place(client: Client) -> None:
+    """Of a JSON body places are counted from 0, as programs do."""
+    labels = [{"request_id": "a", "label": "x"}, {"request_id": "b", "label": None}]
+    (refused,) = client.post(LABELS_ROUTE, {"labels": labels}).json()["refused"]
+    assert (refused["index"], refused["request_id"], refused["field"]) == (1, "b", "label")
+
+
+def test_where_nothing_is_a_label_the_feed_is_refused(world: World, client: Client) -> None:
+    """With the first line's reason; blank lines are nothing, and nothing at all is no mistake."""
+    for content, status in (('{"request_id":"b"}', 422), ("\n{nonsense", 400), ("hello\nworld", 400)):
+        response = post_lines(client, content)
         assert response.status_code == status
-        assert error_of(response)["field"].startswith("line 2")
+        assert error_of(response)["field"].startswith("line ")
     assert world.samples._labels == {}
+    assert post_lines(client, "", "\r", "").json()["received"] == 0
 
 
-def test_a_contradiction_is_a_conflict_that_names_the_request(client: Client) -> None:
-    """The same label again is fine; another one for the same request is not, and the batch stays out."""
+def test_a_contradiction_is_listed_and_a_correction_taken(client: Client) -> None:
+    """The same label again is free; another one for the same request has to say that it corrects."""
     label = {"request_id": "req-17", "label": "refund"}
-    assert client.post(LABELS_ROUTE, {"labels": [label]}).json()["new"] == 1
-    assert client.post(LABELS_ROUTE, {"labels": [label]}).json()["new"] == 0
-    response = client.post(LABELS_ROUTE, {"labels": [{**label, "label": "invoice"}]})
-    assert response.status_code == 409
-    assert error_of(response)["code"] == "contradiction"
-    assert "req-17" in error_of(response)["message"]
+    assert client.post(LABELS_ROUTE, {"labels": [label]}).json()["taken"] == 1
+    assert client.post(LABELS_ROUTE, {"labels": [label]}).json()["repeated"] == 1
+    other = {**label, "label": "invoice"}
+    response = client.post(LABELS_ROUTE, {"labels": [other, {**label, "request_id": "req-18"}]})
+    (refused,) = response.json()["refused"]
+    assert (response.status_code, response.json()["taken"]) == (200, 1)
+    assert (refused["request_id"], refused["code"]) == ("req-17", "contradiction")
+    assert "'refund' before and says 'invoice' now" in refused["message"]
+    assert client.post(LABELS_ROUTE, {"labels": [{**other, "corrects": True}]}).json()["taken"] == 1
+
+
+def test_a_batch_is_told_what_of_it_names_no_class_and_no_request(world: World, client: Client) -> None:
+    """So that whoever sends labels of another vocabulary, or by ids of their own, learns it at once."""
+    send(world, captured("a", "6", Traffic.LIVE))
+    labels = [{"request_id": "a", "label": "Refund"}, {"request_id": "ticket 5", "label": "refund"}]
+    answer = client.post(LABELS_ROUTE, {"labels": labels}).json()
+    assert (answer["taken"], answer["unknown_classes"], answer["unmatched_requests"]) == (2, 1, 1)
+    assert answer["unknown_names"] == [{"name": "Refund", "labels": 1, "nearest": "refund"}]
+
+
+def test_a_class_may_be_named_by_a_whole_number(world: World, client: Client) -> None:
+    """Classes are called 0 and 1 where nobody gave them names, and feeds write such names as numbers."""
+    post_lines(client, '{"request_id":17,"label":10}')
+    assert {(one.request_id, one.label) for one in world.samples._labels.values()} == {("17", "10")}
+
+
+def test_a_prediction_of_the_far_future_is_refused(world: World, replica: Client) -> None:
+    """It would never expire."""
+    response = replica.post(PREDICTIONS_ROUTE, body(at_s=world.clock.at_s + 90_000))
+    assert (response.status_code, error_of(response)["field"]) == (422, "predictions[0].at_s")
 
 
 def test_disagreements_are_handed_out(world: World, client: Client) -> None:
@@ -188,8 +262,20 @@ def test_disagreements_are_handed_out(world: World, client: Client) -> None:
                 "disagree": True,
                 "text": None,
             }
-        ]
+        ],
+        "label_sources": [],
     }
+
+
+def test_whoever_labels_is_told_what_helped_nobody_so_far(world: World, client: Client) -> None:
+    """Beside the requests to label: by source, how many labels named no class, and how many matched no request."""
+    under_way(world, Cursors(first_pair=0))
+    send(world, captured("a", "6", Traffic.LIVE))
+    client.post(LABELS_ROUTE, {"labels": [{"request_id": r, "label": "Refund", "source": "crm"} for r in ("a", "b")]})
+    world.clock.at_s += 61.0
+    (source,) = client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json()["label_sources"]
+    assert (source["source"], source["labelled"], source["unknown_classes"]) == ("api/crm", 1, 1)
+    assert (source["settled"], source["unmatched_requests"]) == (2, 1)
 
 
 @pytest.mark.parametrize("cursors", [None, Cursors()], ids=["no release", "not yet observed"])
@@ -198,7 +284,7 @@ def test_no_label_is_asked_for_that_would_help_nobody(world: World, client: Clie
     if cursors is not None:
         under_way(world, cursors)
     send(world, captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW, "invoice"))
-    assert client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json() == {"label_requests": []}
+    assert client.get(LABEL_REQUESTS_ROUTE, params={"model": "intent"}).json()["label_requests"] == []
 
 
 @pytest.mark.parametrize("other", [("intent", "7"), ("tone", "6")])

@@ -92,7 +92,10 @@ def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
     with serve(app) as url, httpx.Client(base_url=url) as client, ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda send: client.post(send[0], json=send[1], headers=shown[send[2]]), sends))
     assert [answer.status_code for answer in answers] == [200] * len(sends)
-    assert [answer.json()["new"] for answer in answers] == [requests] * len(sends)
+    taken = {"/v1/predictions": "new", "/v1/labels": "taken"}
+    assert [answer.json()[taken[route]] for answer, (route, *_) in zip(answers, sends, strict=True)] == (
+        [requests] * len(sends)
+    )
     found = store.samples.since("intent", "6", "7", SampleCursor())
     assert (found.pairs_agreed, len(found.pairs)) == (requests * rounds, requests * rounds)
     assert (found.stable_labels.labelled, found.stable_labels.wrong) == (requests * rounds, requests * rounds)

@@ -4,7 +4,7 @@ import pytest
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import TransientError, UsageError
-from controller.upkeep import DAY_S, check_kept, daily_pruning, prune_once
+from controller.upkeep import DAY_S, Kept, check_kept, daily_pruning, prune_once
 from tests.fakes.clock import FakeClock
 
 
@@ -22,12 +22,12 @@ class Samples:
 
 def test_samples_older_than_so_many_days_go_once_a_day() -> None:
     clock, samples = FakeClock(), Samples()
-    assert prune_once([samples, samples], clock, kept_days=90) == DAY_S
-    assert samples.before_s == [clock.now_s() - 90 * DAY_S] * 2
+    assert prune_once([Kept(samples, 90), Kept(samples, 1)], clock) == DAY_S
+    assert samples.before_s == [clock.now_s() - 90 * DAY_S, clock.now_s() - DAY_S]
 
 
 def test_a_store_that_is_away_is_asked_again_within_the_hour() -> None:
-    assert prune_once([Samples(away=True)], FakeClock(), kept_days=90) == 3_600
+    assert prune_once([Kept(Samples(away=True), 90)], FakeClock()) == 3_600
 
 
 def test_samples_must_outlive_a_release() -> None:
@@ -39,6 +39,6 @@ def test_samples_must_outlive_a_release() -> None:
 
 def test_the_thread_ends_with_its_block() -> None:
     samples = Samples()
-    with daily_pruning([samples], FakeClock(), kept_days=90):
+    with daily_pruning([Kept(samples, 90)], FakeClock()):
         pass
     assert samples.before_s == []

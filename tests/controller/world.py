@@ -81,7 +81,14 @@ class Report:
 
 
 class World:
-    def __init__(self, directory: Path, *, policy: ReleasePolicy = POLICY, seed: int = 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        policy: ReleasePolicy = POLICY,
+        seed: int = 1,
+        service: Callable[..., Service] = Service,
+    ) -> None:
         self.policy = policy
         self.clock = FakeClock()
         self.traffic = MemoryTraffic()
@@ -91,7 +98,7 @@ class World:
         self.freezes = FakeFreezes()
         self.inbox = FakeInbox()
         self.journal = FakeJournal(self.inbox)
-        self.service = Service(self.clock, self.traffic, self.deployments, seed=seed)
+        self.service = service(self.clock, self.traffic, self.deployments, seed=seed)
         self.interrupt: Callable[[str], None] = lambda _: None  # called before and after each call of a port
         self._packages = directory / "packages"
         self.controller = self._start_controller()

@@ -4,12 +4,13 @@ place in the list, from 1.
 Only the order in which evidence was completed is kept; everything else follows from the predictions and labels.
 """
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from controller.errors import UsageError
+from controller.core.labels import NAMES_TOLD, LabelNames, LabelsTaken, RefusedLabel, UnknownName
 from controller.ports import (
     CONFIDENCE_BINS,
     AnswerCounts,
@@ -19,8 +20,19 @@ from controller.ports import (
     SampleCursor,
     SampleEvidence,
 )
-from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, SlicePairs, label_counts
-from gates.online.slices import Attributes, membership
+from gates.evidence import (
+    Answer,
+    LabelChance,
+    LabelCounts,
+    LabelledPair,
+    LabelSource,
+    NameCount,
+    SlicePairs,
+    UnseenSlice,
+    label_counts,
+)
+from gates.online.slices import CLASS, TOKENS, Attributes, membership, parts_of, unseen_tags
+from gates.wording import nearest_name
 
 
 class _Couple(NamedTuple):
@@ -54,8 +66,10 @@ class FakeSamples:
         self._labels: dict[tuple[str, str], Label] = {}
         self._truths: dict[str, Label] = {}
         self._pairs: list[_Couple] = []
-        self._labelled_pairs: list[tuple[_Couple, Label]] = []
-        self._labelled_answers: list[_LabelledAnswer] = []
+        self._labelled_pairs: list[tuple[_Couple, Label] | None] = []  # None: the label was corrected
+        self._labelled_answers: list[_LabelledAnswer | None] = []
+        self._disputes: list[tuple[str, str, str, str]] = []  # kind, request, source, what it says
+        self._judged: set[str] = set()  # requests whose truth was evidence at some look
 
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
         before = len(self._predictions)
@@ -64,44 +78,218 @@ class FakeSamples:
         self._complete()
         return len(self._predictions) - before
 
-    def add_labels(self, labels: Sequence[Label]) -> int:
-        merged = dict(self._labels)
-        for label in labels:
-            known = merged.setdefault((label.request_id, label.source), label)
-            if known.label != label.label:
-                raise UsageError(f"label of request {label.request_id}: {known.label!r} before, {label.label!r} now")
-        new = len(merged) - len(self._labels)
-        self._labels = merged
-        for label in merged.values():
-            self._truths.setdefault(label.request_id, label)
+    def add_labels(self, labels: Sequence[Label], *, aliases: Mapping[str, Mapping[str, str]] = {}) -> LabelsTaken:
+        counts: Counter[str] = Counter()
+        refused = []
+        accepted = []
+        for place, label in enumerate(labels):
+            outcome = self._take(label, aliases)
+            counts[outcome] += 1
+            if outcome == "refused":
+                before = self._labels[label.request_id, label.source].label
+                refused.append(RefusedLabel(place, label.request_id, label.source, before, label.label))
+            else:
+                accepted.append(label)
         self._complete()
-        return new
+        names = Counter(label.label for label in accepted if self._names_no_class(label, aliases))
+        return LabelsTaken(
+            taken=counts["taken"],
+            repeated=counts["repeated"],
+            corrected_late=counts["late"],
+            refused=tuple(refused),
+            unknown_classes=names.total(),
+            unknown_names=tuple(UnknownName(*item, self._nearest(item[0])) for item in names.most_common(NAMES_TOLD)),
+            unmatched_requests=sum(not self._models(label.request_id) for label in accepted),
+        )
+
+    def _take(self, label: Label, aliases: Mapping[str, Mapping[str, str]]) -> str:
+        key = label.request_id, label.source
+        before, truth = self._labels.get(key), self._truths.get(label.request_id)
+        if before is None:
+            if truth is not None and not self._same(label.request_id, truth.label, label.label, aliases):
+                self._dispute("others", label)
+            self._labels[key] = label
+            self._truths.setdefault(label.request_id, label)
+            return "taken"
+        if self._same(label.request_id, before.label, label.label, aliases):
+            return "repeated"
+        if not label.corrects:
+            self._dispute("itself", label)
+            return "refused"
+        if before is truth and label.request_id in self._judged:
+            self._dispute("late", label)
+            return "late"
+        self._labels = {known: said for known, said in self._labels.items() if known != key} | {key: label}
+        if before is truth:
+            self._truths[label.request_id] = label
+            self._labelled_pairs = [
+                done if done is None or done[0].live.request_id != label.request_id else None
+                for done in self._labelled_pairs
+            ]
+            self._labelled_answers = [
+                done if done is None or done.prediction.request_id != label.request_id else None
+                for done in self._labelled_answers
+            ]
+        return "taken"
+
+    def _dispute(self, kind: str, label: Label) -> None:
+        if not any((kind, label.request_id, label.source, label.label) == known for known in self._disputes):
+            self._disputes.append((kind, label.request_id, label.source, label.label))
+
+    def _same(self, request_id: str, one: str, other: str, aliases: Mapping[str, Mapping[str, str]]) -> bool:
+        meanings = [aliases.get(model, {}) for model in self._models(request_id) or aliases] or [{}]
+        return one == other or all(names.get(one, one) == names.get(other, other) for names in meanings)
+
+    def _models(self, request_id: str) -> set[str]:
+        return {one.model for one in self._predictions.values() if one.request_id == request_id}
+
+    def _classes(self, models: Collection[str]) -> tuple[str, ...]:
+        named = [one.probabilities for one in self._predictions.values() if one.model in models]
+        return tuple(sorted({name for names in named for name in names}))
+
+    def _names_no_class(self, label: Label, aliases: Mapping[str, Mapping[str, str]]) -> bool:
+        names = [LabelNames(self._classes({m}), aliases.get(m, {})) for m in self._models(label.request_id)]
+        return bool(names) and all(one.truth(label.label) is None for one in names)
+
+    def _nearest(self, name: str) -> str:
+        return nearest_name(name, self._classes({one.model for one in self._predictions.values()})) or ""
 
     def latest(self) -> SampleCursor:
         newest = len(self._pairs)
-        evidence = (newest, len(self._labelled_pairs), len(self._labelled_answers))
-        return SampleCursor(*evidence, first_pair=newest, prediction=len(self._predictions))
+        return SampleCursor(
+            newest,
+            len(self._labelled_pairs),
+            len(self._labelled_answers),
+            first_pair=newest,
+            prediction=len(self._predictions),
+            first_labelled_answer=len(self._labelled_answers),
+            first_label=len(self._labels),
+            first_dispute=len(self._disputes),
+        )
 
     def since(
-        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        slices: Sequence[str] = (),
+        names: LabelNames = LabelNames(),  # noqa: B008 - frozen
+        settled_before_s: float = math.inf,
     ) -> SampleEvidence:
         standing = self._standing(model, {stable, candidate}, cursor.first_pair)
         new = [pair for number, pair in standing.items() if number > cursor.pair]
         agreed = sum(pair.agrees for pair in new)
+        latest = self.latest()
+        upto = replace(
+            cursor,
+            pair=latest.pair,
+            labelled_pair=latest.labelled_pair,
+            labelled_answer=latest.labelled_answer,
+            prediction=latest.prediction,
+            aliases=dict(names.aliases),
+        )
+        before = LabelNames(names.classes, cursor.aliases if cursor.aliases is not None else names.aliases)
+
+        def is_new(place: int, after: int, truth: Label) -> bool:
+            """Read for the first time, or by a name that meant nothing at the look before."""
+            if names.truth(truth.label) is None:
+                return False
+            return place >= after or before.truth(truth.label) is None
+
+        pairs = [
+            done
+            for place, done in enumerate(self._labelled_pairs)
+            if done is not None and done[0] in standing.values() and is_new(place, cursor.labelled_pair, done[1])
+        ]
+        answered = [
+            done
+            for place, done in enumerate(self._labelled_answers[cursor.first_labelled_answer :])
+            if done is not None and is_new(place + cursor.first_labelled_answer, cursor.labelled_answer, done.truth)
+        ]
+        sources = self.label_sources(model, stable, candidate, cursor, names=names, settled_before_s=settled_before_s)
+        of_model = [done for done in self._labelled_pairs if done is not None and done[0].live.model == model]
+        read = [*(done[1] for done in of_model), *(a.truth for a in self._of_model(model))]
+        self._judged |= {truth.request_id for truth in read if names.truth(truth.label) is not None}
         return SampleEvidence(
-            pairs=tuple(
-                _labelled(pair, truth, stable, slices)
-                for pair, truth in self._labelled_pairs[cursor.labelled_pair :]
-                if pair in standing.values()
-            ),
+            pairs=tuple(_labelled(pair, truth, stable, slices, names) for pair, truth in pairs),
             pairs_agreed=agreed,
             pairs_disagreed=len(new) - agreed,
-            stable_labels=self._label_counts(model, stable, cursor),
-            candidate_labels=self._label_counts(model, candidate, cursor),
-            cursor=replace(self.latest(), first_pair=cursor.first_pair),
+            stable_labels=_label_counts(answered, model, stable, names),
+            candidate_labels=_label_counts(answered, model, candidate, names),
+            cursor=upto,
             slice_pairs=tuple(_slice_pairs(name, new, stable) for name in slices),
             stable_answers=_answers(self._live_of(model, stable)[cursor.prediction :], ()),
             candidate_answers=_answers(self._live_of(model, candidate)[cursor.prediction :], ()),
+            label_sources=sources,
+            unseen_slices=self._unseen(model, stable, slices),
+        )
+
+    def _of_model(self, model: str) -> "list[_LabelledAnswer]":
+        return [done for done in self._labelled_answers if done is not None and done.prediction.model == model]
+
+    def _unseen(self, model: str, stable: str, slices: Sequence[str]) -> tuple[UnseenSlice, ...]:
+        tagged = [name for name in slices if parts_of(name)[0] not in (CLASS, TOKENS)]
+        return unseen_tags(tagged, [one.tags for one in self._live_of(model, stable)[-1_000:] if one is not None])
+
+    def label_sources(
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        names: LabelNames,
+        settled_before_s: float,
+    ) -> tuple[LabelSource, ...]:
+        if not names.classes:
+            names = replace(names, classes=self._classes({model})) if settled_before_s < math.inf else names
+        live = [done for done in self._labelled_answers[cursor.first_labelled_answer :] if done is not None]
+        named = [
+            done.truth
+            for done in live[-1_000:]
+            if done.prediction.model == model and done.prediction.version in (stable, candidate)
+        ]
+        said = list(self._labels.values())[cursor.first_label :]
+        settled = [one for one in said if _received(one) <= settled_before_s][-1_000:]
+        disputes = self._disputes[cursor.first_dispute :]
+        ratio = min((one.inclusion_probability for one in self._predictions.values()), default=0.0)
+        sources = {one.source for one in (*named, *settled)} | {source for _, _, source, _ in disputes}
+        return tuple(
+            self._source(
+                source,
+                [one.label for one in named if one.source == source],
+                [one.request_id for one in settled if one.source == source],
+                Counter(kind for kind, _, whose, _ in disputes if whose == source),
+                names,
+                ratio,
+            )
+            for source in sorted(sources)
+        )
+
+    def _source(
+        self,
+        source: str,
+        said: Sequence[str],
+        settled: Sequence[str],
+        disputes: Counter[str],
+        names: LabelNames,
+        ratio: float,
+    ) -> LabelSource:
+        unknown = Counter(name for name in said if names.truth(name) is None)
+        ordered = sorted(unknown.items(), key=lambda item: (-item[1], item[0]))
+        return LabelSource(
+            source=source,
+            labelled=len(said),
+            unknown=unknown.total(),
+            unknown_names=tuple(NameCount(*item) for item in ordered[:5]),
+            settled=len(settled),
+            unmatched=sum(not self._models(request) for request in settled),
+            expected_matched=len(settled) * ratio,
+            contradicts_itself=disputes["itself"],
+            contradicts_others=disputes["others"],
+            corrected_late=disputes["late"],
         )
 
     def reference(
@@ -129,28 +317,17 @@ class FakeSamples:
                 first.setdefault(pair.live.text_digest, number)
         return {number: self._pairs[number - 1] for number in first.values()}
 
-    def _label_counts(self, model: str, version: str, cursor: SampleCursor) -> LabelCounts:
-        answers = [
-            answer
-            for answer in self._labelled_answers[cursor.labelled_answer :]
-            if (answer.prediction.model, answer.prediction.version) == (model, version) and not answer.truth.directed
-        ]
-        wrong: dict[float, list[bool]] = {}
-        for answer in answers:
-            wrong.setdefault(answer.chance, []).append(answer.prediction.label != answer.truth.label)
-        return label_counts(LabelChance(chance, len(of), sum(of)) for chance, of in sorted(wrong.items()))
-
     def _complete(self) -> None:
         for live in self._with_traffic("live"):
             for shadow in self._with_traffic("shadow"):
                 self._pair(_Couple(live, shadow))
         for pair in self._pairs:
             truth = self._truths.get(pair.live.request_id)
-            if truth and all(pair is not done for done, _ in self._labelled_pairs):
+            if truth and all(done is None or pair is not done[0] for done in self._labelled_pairs):
                 self._labelled_pairs.append((pair, truth))
         for live in self._with_traffic("live"):
             truth = self._truths.get(live.request_id)
-            if truth and all(live is not done.prediction for done in self._labelled_answers):
+            if truth and all(done is None or live is not done.prediction for done in self._labelled_answers):
                 self._labelled_answers.append(_LabelledAnswer(live, truth))
 
     def _live_of(self, model: str, version: str) -> list[Prediction | None]:
@@ -189,7 +366,21 @@ def _answers(predictions: Sequence[Prediction | None], token_edges: Sequence[int
     )
 
 
-def _labelled(pair: _Couple, truth: Label, stable: str, slices: Sequence[str]) -> LabelledPair:
+def _label_counts(answers: "Sequence[_LabelledAnswer]", model: str, version: str, names: LabelNames) -> LabelCounts:
+    wrong: dict[float, list[bool]] = {}
+    for answer in answers:
+        if (answer.prediction.model, answer.prediction.version) == (model, version) and not answer.truth.directed:
+            mistaken = answer.prediction.label != names.truth(answer.truth.label)
+            wrong.setdefault(answer.chance, []).append(mistaken)
+    return label_counts(LabelChance(chance, len(of), sum(of)) for chance, of in sorted(wrong.items()))
+
+
+def _received(label: Label) -> float:
+    return label.at_s if label.received_at_s is None else label.received_at_s
+
+
+def _labelled(pair: _Couple, label: Label, stable: str, slices: Sequence[str], names: LabelNames) -> LabelledPair:
+    truth = replace(label, label=names.truth(label.label) or "")
     by_version = {one.version: _answer(one, truth.label) for one in pair}
     answer_of_stable = by_version.pop(stable)
     (answer_of_candidate,) = by_version.values()

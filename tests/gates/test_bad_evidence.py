@@ -156,7 +156,7 @@ BROKEN = Profile((1, 2), (3, 4), (5,), tokens=3, requests=3)
 )
 def test_a_bad_profile_is_an_error_of_what_reads_it_and_of_nothing_else(change, field):
     """A warning that cannot be judged must not keep the gates that decide from judging."""
-    seen = replace(GOOD, token_edges=(8,), classes=("a", "b"), **change)
+    seen = replace(GOOD, pairs=(), token_edges=(8,), classes=("a", "b"), **change)
     after, verdicts = WATCHING.look(WATCHING.start(), seen)
     errors = {v.gate: v for v in verdicts if v.outcome is Outcome.ERROR}
     assert {"experiment.inputs", "drift.classes", "reference.classes", "tokenization.unknown"} <= set(errors)

@@ -14,12 +14,13 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, selec
 
 from controller.adapters.sql.schema import pairs, predictions
 from controller.ports import CONFIDENCE_BINS, AnswerCounts
-from gates.evidence import SlicePairs
-from gates.online.slices import Attributes, Membership
+from gates.evidence import SlicePairs, UnseenSlice
+from gates.online.slices import CLASS, TOKENS, Attributes, Membership, parts_of, unseen_tags
 from serving.contract import Traffic
 
 BLOCKS: Final = 8
 BLOCK_ROWS_MAX: Final = 1_000
+SLICE_ROWS_MAX: Final = 1_000  # the last answers that tell which tags requests carry
 
 _LIVE = predictions.alias("slice_live")
 _SHADOW = predictions.alias("slice_shadow")
@@ -107,3 +108,14 @@ def with_attributes(query: Select[Any], source: Any) -> Select[Any]:
         _SHADOW.c.label.label("shadow_answer"),
         _SHADOW.c.tokens.label("shadow_tokens"),
     )
+
+
+def unseen_slices(connection: Connection, model: str, version: str, slices: Sequence[str]) -> tuple[UnseenSlice, ...]:
+    """Slices by a tag that none of the version's last live answers belongs to (`gates.online.slices.unseen_tags`)."""
+    tagged = [name for name in slices if parts_of(name)[0] not in (CLASS, TOKENS)]
+    if not tagged:
+        return ()
+    columns = predictions.c
+    newest = select(columns.tags).where(*_live(model, version, (0, 2**62))).order_by(columns.id.desc())
+    rows = connection.execute(newest.limit(SLICE_ROWS_MAX))
+    return unseen_tags(tagged, [json.loads(row.tags) if row.tags else {} for row in rows])

@@ -6,10 +6,11 @@ depend on the past. Pairs of the same text are all kept: which one counts depend
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, exists, func, select, update
 
 from controller.adapters.sql.database import insert_new
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, labels, pairs, predictions
@@ -38,6 +39,8 @@ def heads(connection: Connection) -> Heads:
 
 def after_predictions(connection: Connection, before: Heads) -> None:
     """Form what the predictions newer than ``before`` complete."""
+    sampled = select(predictions.c.request_id).where(predictions.c.id > before.prediction)
+    connection.execute(update(labels).where(labels.c.request_id.in_(sampled), ~labels.c.matched).values(matched=True))
     for new in (_LIVE.c.id, _SHADOW.c.id):
         formed = _pairs_newer(new, before.prediction)
         connection.execute(insert_new(connection, pairs).from_select(_PAIR_COLUMNS, formed, include_defaults=False))
@@ -168,7 +171,9 @@ def _form_labelled_answers(connection: Connection, new: ColumnElement[int], head
             live.id,
             live.model,
             live.version,
-            live.label == labels.c.label,
+            live.label,
+            labels.c.label,
+            labels.c.source,
             labels.c.directed,
             labels.c.at_s,
             live.inclusion_probability * labels.c.inclusion_probability,
@@ -177,6 +182,15 @@ def _form_labelled_answers(connection: Connection, new: ColumnElement[int], head
         .join(labels, and_(labels.c.request_id == live.request_id, labels.c.is_truth))
         .where(live.traffic == Traffic.LIVE.value)
     )
-    columns = ["prediction_id", "model", "version", "correct", "directed", "at_s", "inclusion_probability"]
+    columns = ["prediction_id", "model", "version", "answer", "truth", "source", "directed", "at_s"]
+    columns.append("inclusion_probability")
     rows = _newer(formed, new, head)
     connection.execute(insert_new(connection, labelled_answers).from_select(columns, rows, include_defaults=False))
+
+
+def undo_labels(connection: Connection, requests: Sequence[str]) -> None:
+    """Take back what labels of these requests formed, none of it read by a look. What takes their place forms anew."""
+    of_requests = select(pairs.c.id).where(pairs.c.request_id.in_(requests))
+    connection.execute(delete(labelled_pairs).where(labelled_pairs.c.pair_id.in_(of_requests)))
+    answered = select(predictions.c.id).where(predictions.c.request_id.in_(requests))
+    connection.execute(delete(labelled_answers).where(labelled_answers.c.prediction_id.in_(answered)))

@@ -1,10 +1,11 @@
 """Sampled predictions and labels: taken in by batches, read as evidence from a cursor on."""
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,24 +19,27 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     select,
 )
 
 from controller.adapters.sql import answers, evidence, schema
-from controller.adapters.sql.database import IN_CLAUSE_MAX, Database, insert_new
+from controller.adapters.sql.classes import classes_of, note_classes
+from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.labels import Aliases, note_looked, take
+from controller.adapters.sql.reading import LabelReading, ReadPair
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
-from controller.errors import UsageError
+from controller.adapters.sql.sources import label_sources
+from controller.core.labels import LabelNames, LabelsTaken
 from controller.ports import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
-from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, SlicePairs, label_counts
+from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
 from gates.online.slices import Membership, membership
 
 _SOURCE = "labels"
 PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
 
 CHOSEN_FROM: Final = 1_000  # agreeing pairs that label requests are chosen from
-
-Item = TypeVar("Item")
+_NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
+_ANY_NAME: Final = LabelNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,7 @@ class _Comparison:
 
 
 class SqlSamples:
-    """``controller.ports.Samples`` and ``SampleIntake`` on SQL.
-
-    The first label of a request is its truth; later ones of other sources are kept and change no evidence.
-    """
+    """``controller.ports.Samples`` and ``SampleIntake`` on SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,43 +84,71 @@ class SqlSamples:
         with self._database.write(_SOURCE) as connection:
             before = _locked_heads(connection)
             connection.execute(insert_new(connection, schema.predictions), rows)
+            note_classes(connection, predictions)
             evidence.after_predictions(connection, before)
             return _count_after(connection, schema.predictions, before.prediction)
 
-    def add_labels(self, labels: Sequence[Label]) -> int:
+    def add_labels(self, labels: Sequence[Label], *, aliases: Aliases = _NO_ALIASES) -> LabelsTaken:
+        if not labels:
+            return LabelsTaken()
         with self._database.write(_SOURCE) as connection:
-            before = _locked_heads(connection)
-            fresh = _fresh_labels(connection, labels)
-            if fresh:
-                connection.execute(insert(schema.labels), fresh)
-                evidence.after_labels(connection, before)
-            return len(fresh)
+            _lock(connection)
+            return take(connection, labels, aliases)
 
     def latest(self) -> SampleCursor:
         with self._database.read(_SOURCE) as connection:
             return _latest(connection)
 
     def since(
-        self, model: str, stable: str, candidate: str, cursor: SampleCursor, *, slices: Sequence[str] = ()
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        slices: Sequence[str] = (),
+        names: LabelNames = _ANY_NAME,
+        settled_before_s: float = math.inf,
     ) -> SampleEvidence:
+        """Writes too: a correction that comes while this reads waits for it, and is told that it came too late."""
         members = {name: membership(name) for name in slices}
-        with self._database.read(_SOURCE) as connection:
-            upto = _later(cursor, _latest(connection))
+        with self._database.write(_SOURCE) as connection:
+            _lock(connection)
+            upto = replace(_later(cursor, _latest(connection)), aliases=dict(names.aliases))
             release = _Comparison(model, stable, candidate, cursor.first_pair)
             agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
-            span = (cursor.labelled_answer, upto.labelled_answer)
+            reading = LabelReading(names, cursor, upto)
             answered = (cursor.prediction, upto.prediction)
+            sources = label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
+            note_looked(connection, model, names, upto)
             return SampleEvidence(
-                pairs=_labelled_pairs(connection, release, (cursor.labelled_pair, upto.labelled_pair), members),
+                pairs=_labelled_pairs(connection, release, reading, members),
                 pairs_agreed=agreed,
                 pairs_disagreed=disagreed,
-                stable_labels=_label_counts(connection, model, stable, span),
-                candidate_labels=_label_counts(connection, model, candidate, span),
+                stable_labels=reading.label_counts(connection, model, stable),
+                candidate_labels=reading.label_counts(connection, model, candidate),
                 cursor=upto,
                 slice_pairs=_slice_pairs(connection, release, (cursor.pair, upto.pair), members),
                 stable_answers=answers.answer_counts(connection, model, stable, answered),
                 candidate_answers=answers.answer_counts(connection, model, candidate, answered),
+                label_sources=sources,
+                unseen_slices=answers.unseen_slices(connection, model, stable, slices),
             )
+
+    def label_sources(
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        names: LabelNames,
+        settled_before_s: float,
+    ) -> Sequence[LabelSource]:
+        with self._database.read(_SOURCE) as connection:
+            if not names.classes:
+                names = replace(names, classes=classes_of(connection, [model]).get(model, ()))
+            return label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
 
     def reference(
         self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
@@ -140,31 +169,57 @@ class SqlSamples:
             agreed = connection.execute(others).all()
         return tuple(_label_request(row) for row in (*disagreed, *agreed))
 
+    @property
+    def unmatched_labels(self) -> "UnmatchedLabels":
+        return UnmatchedLabels(self._database)
+
     def prune(self, before_s: float) -> int:
         """Delete what is older than ``before_s`` and return the number of rows. Cursors stay good: ids only grow.
 
         Evidence is never undone, but what nobody has read by then is gone: keep more than the longest release lasts.
         """
-        return sum(
-            self._prune(table, before_s)
-            for table in (labelled_pairs, labelled_answers, pairs, schema.labels, schema.predictions)
+        formed = (labelled_pairs, labelled_answers, pairs, schema.predictions)
+        old = [(table, table.c.at_s, table.c.at_s < before_s) for table in formed]
+        received = (schema.labels, schema.label_disputes)
+        old += [(table, table.c.received_at_s, table.c.received_at_s < before_s) for table in received]
+        total = sum(_prune(self._database, *what) for what in old)
+        with self._database.write(_SOURCE) as connection:  # named again where their version still answers
+            connection.execute(delete(schema.version_classes).where(schema.version_classes.c.at_s < before_s))
+        return total
+
+
+class UnmatchedLabels:
+    """Labels that have met no sample of their request: they expire sooner, for whoever makes ids up may send many."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def prune(self, before_s: float) -> int:
+        columns = schema.labels.c
+        return _prune(
+            self._database, schema.labels, columns.id, and_(~columns.matched, columns.received_at_s < before_s)
         )
 
-    def _prune(self, table: Table, before_s: float) -> int:
-        oldest = select(table.c.id).where(table.c.at_s < before_s).order_by(table.c.at_s).limit(PRUNE_ROWS)
-        total = 0
-        while True:
-            with self._database.write(_SOURCE) as connection:
-                deleted = connection.execute(delete(table).where(table.c.id.in_(oldest))).rowcount
-            total += deleted
-            if deleted < PRUNE_ROWS:
-                return total
+
+def _prune(database: Database, table: Table, oldest_first: ColumnElement[Any], old: ColumnElement[bool]) -> int:
+    oldest = select(table.c.id).where(old).order_by(oldest_first).limit(PRUNE_ROWS)
+    total = 0
+    while True:
+        with database.write(_SOURCE) as connection:
+            deleted = connection.execute(delete(table).where(table.c.id.in_(oldest))).rowcount
+        total += deleted
+        if deleted < PRUNE_ROWS:
+            return total
+
+
+def _lock(connection: Connection) -> None:
+    """Let one batch, or one look, in at a time. Ids then become visible in their order, and a cursor never passes over
+    a row that is committed later (PostgreSQL would allow it; on SQLite the transaction itself is the lock)."""
+    connection.execute(select(schema.intake.c.id).with_for_update()).one()
 
 
 def _locked_heads(connection: Connection) -> evidence.Heads:
-    """Let one batch in at a time. Ids then become visible in their order, and a cursor never passes over a row that is
-    committed later (PostgreSQL would allow it; on SQLite the transaction itself is the lock)."""
-    connection.execute(select(schema.intake.c.id).with_for_update()).one()
+    _lock(connection)
     return evidence.heads(connection)
 
 
@@ -190,59 +245,20 @@ def _prediction_row(prediction: Prediction) -> dict[str, object]:
     }
 
 
-def _fresh_labels(connection: Connection, batch: Sequence[Label]) -> list[dict[str, object]]:
-    """Rows for the labels not yet known.
-
-    Raises:
-        UsageError: one contradicts what its source said of the same request before, in the store or in this batch.
-    """
-    columns = schema.labels.c
-    said: dict[tuple[str, str], str] = {}
-    for some in _chunks(dict.fromkeys(label.request_id for label in batch)):
-        known = select(columns.request_id, columns.source, columns.label).where(columns.request_id.in_(some))
-        said.update({(row.request_id, row.source): row.label for row in connection.execute(known)})
-    decided = {request_id for request_id, _ in said}
-    fresh: list[dict[str, object]] = []
-    for label in batch:
-        before = said.get((label.request_id, label.source))
-        if before == label.label:
-            continue
-        if before is not None:
-            raise UsageError(
-                f"label of request {label.request_id}: {label.source} said {before!r} before and says "
-                f"{label.label!r} now; nothing of this batch was taken"
-            )
-        said[label.request_id, label.source] = label.label
-        fresh.append(_label_row(label, is_truth=label.request_id not in decided))
-        decided.add(label.request_id)
-    return fresh
-
-
-def _label_row(label: Label, *, is_truth: bool) -> dict[str, object]:
-    return {
-        "request_id": label.request_id,
-        "source": label.source,
-        "label": label.label,
-        "at_s": label.at_s,
-        "directed": label.directed,
-        "is_truth": is_truth,
-        "inclusion_probability": label.inclusion_probability,
-    }
-
-
-def _chunks(values: Iterable[Item]) -> Iterator[list[Item]]:
-    rest = iter(values)
-    while some := list(itertools.islice(rest, IN_CLAUSE_MAX)):
-        yield some
-
-
 def _latest(connection: Connection) -> SampleCursor:
-    newest = (
-        select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery()
-        for table in (pairs, labelled_pairs, labelled_answers, schema.predictions)
+    tables = (pairs, labelled_pairs, labelled_answers, schema.predictions, schema.labels, schema.label_disputes)
+    newest = (select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery() for table in tables)
+    pair, labelled_pair, labelled_answer, prediction, label, dispute = connection.execute(select(*newest)).one()
+    return SampleCursor(
+        pair=pair,
+        labelled_pair=labelled_pair,
+        labelled_answer=labelled_answer,
+        prediction=prediction,
+        first_pair=pair,
+        first_labelled_answer=labelled_answer,
+        first_label=label,
+        first_dispute=dispute,
     )
-    pair, labelled_pair, labelled_answer, prediction = connection.execute(select(*newest)).one()
-    return SampleCursor(pair, labelled_pair, labelled_answer, first_pair=pair, prediction=prediction)
 
 
 def _later(cursor: SampleCursor, latest: SampleCursor) -> SampleCursor:
@@ -280,45 +296,31 @@ def _slice_pairs(
 
 
 def _labelled_pairs(
-    connection: Connection, release: _Comparison, span: tuple[int, int], members: dict[str, Membership]
+    connection: Connection, release: _Comparison, reading: LabelReading, members: dict[str, Membership]
 ) -> tuple[LabelledPair, ...]:
     query = select(labelled_pairs).where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
-    query = _within(query, labelled_pairs, span).order_by(labelled_pairs.c.id)
     if members:
         joined = labelled_pairs.outerjoin(pairs, pairs.c.id == labelled_pairs.c.pair_id)
         query = answers.with_attributes(query, joined)
-    found = connection.execute(query)
     return tuple(
-        _labelled_pair(row, release.stable, answers.slices_of(row, release.stable, members) if members else ())
-        for row in found
+        _labelled_pair(read, release.stable, answers.slices_of(read.row, release.stable, members) if members else ())
+        for read in reading.labelled_pairs(connection, query)
     )
 
 
-def _labelled_pair(row: Row[Any], stable: str, slices: tuple[str, ...]) -> LabelledPair:
-    live = Answer(row.live_label, row.live_confidence, row.live_brier)
-    shadow = Answer(row.shadow_label, row.shadow_confidence, row.shadow_brier)
+def _labelled_pair(read: ReadPair, stable: str, slices: tuple[str, ...]) -> LabelledPair:
+    row = read.row
+    live = Answer(row.live_label, row.live_confidence, read.live_brier)
+    shadow = Answer(row.shadow_label, row.shadow_confidence, read.shadow_brier)
     stable_was_live = row.live_version == stable
     return LabelledPair(
-        truth=row.truth,
+        truth=read.truth,
         stable=live if stable_was_live else shadow,
         candidate=shadow if stable_was_live else live,
         inclusion_probability=row.inclusion_probability,
         directed=row.directed,
         slices=slices,
     )
-
-
-def _label_counts(connection: Connection, model: str, version: str, span: tuple[int, int]) -> LabelCounts:
-    columns = labelled_answers.c
-    chance = columns.inclusion_probability
-    query = (
-        select(chance, func.count(), func.sum(case((columns.correct, 0), else_=1)))
-        .where(columns.model == model, columns.version == version, ~columns.directed)
-        .group_by(chance)
-        .order_by(chance)
-    )
-    rows = connection.execute(_within(query, labelled_answers, span))
-    return label_counts(LabelChance(probability, int(labelled), int(wrong)) for probability, labelled, wrong in rows)
 
 
 def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:

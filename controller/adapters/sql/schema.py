@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION: Final = "0003"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0004"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -154,9 +154,43 @@ labels = Table(
     _flag("directed"),
     _flag("is_truth"),  # the first label of its request: the one that evidence is formed from
     _probability(),
+    _number("received_at_s"),  # by our clock: what it is kept by
+    _flag("matched"),  # there is a sample of the request
     UniqueConstraint("request_id", "source"),
-    Index(None, "at_s"),
+    Index(None, "received_at_s"),
     sqlite_autoincrement=True,
+)
+Index("ix_labels_unmatched", labels.c.id, sqlite_where=~labels.c.matched, postgresql_where=~labels.c.matched)
+label_disputes = Table(
+    "label_disputes",
+    metadata,
+    _id(),
+    _text("kind"),  # `labels.Dispute`
+    _text("request_id"),
+    _text("source"),  # who said it later
+    _text("says"),
+    _text("was"),  # what was said first, and stays
+    _text("was_source"),
+    _number("received_at_s"),
+    UniqueConstraint("request_id", "source", "kind", "says"),
+    Index(None, "received_at_s"),
+    sqlite_autoincrement=True,
+)
+version_classes = Table(
+    "version_classes",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    _text("classes"),  # JSON array: every class that a sampled answer named
+    _number("at_s"),  # of the answer that named the last of them
+)
+looked_at = Table(  # how far any release has read a model's labels: what is judged
+    "looked_at",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("labelled_pairs", BIG_ID, nullable=False),
+    Column("labelled_answers", BIG_ID, nullable=False),
+    Column("names", Text),  # JSON: the classes and aliases that it was read by
 )
 pairs = Table(
     "pairs",
@@ -217,12 +251,14 @@ labelled_answers = Table(
     Column("prediction_id", BIG_ID, nullable=False),
     _text("model"),
     _text("version"),
-    _flag("correct"),
+    _text("answer"),
+    _text("truth"),  # as the source named it
+    _text("source"),
     _flag("directed"),
     _number("at_s"),
     _probability(),  # of being sampled and labelled
     UniqueConstraint("prediction_id"),
-    Index(None, "model", "id", "version", "directed", "correct"),
+    Index(None, "model", "id", "version", "directed"),
     Index(None, "at_s"),
     sqlite_autoincrement=True,
 )

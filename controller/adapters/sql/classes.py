@@ -1,0 +1,41 @@
+"""Which classes each version has, by what its sampled answers named: what labels are told by as they come in."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, delete, insert, select
+
+from controller.adapters.sql.schema import version_classes
+from controller.ports import Prediction
+
+CLASSES_MAX: Final = 5_000  # of one version that are kept; a sender that makes names up fills nothing
+
+
+def note_classes(connection: Connection, predictions: Sequence[Prediction]) -> None:
+    """Keep the classes that these answers name and that were not known yet."""
+    named: dict[tuple[str, str], set[str]] = {}
+    at_s: dict[tuple[str, str], float] = {}
+    for one in predictions:
+        key = one.model, one.version
+        named.setdefault(key, set()).update(one.probabilities)
+        at_s[key] = max(one.at_s, at_s.get(key, one.at_s))
+    columns = version_classes.c
+    for (model, version), names in named.items():
+        of_version = (columns.model == model, columns.version == version)
+        found = connection.execute(select(columns.classes).where(*of_version)).scalar_one_or_none()
+        known = set(json.loads(found)) if found is not None else set()
+        if names <= known or len(known | names) > CLASSES_MAX:
+            continue
+        connection.execute(delete(version_classes).where(*of_version))
+        row = {"model": model, "version": version, "classes": json.dumps(sorted(known | names))}
+        connection.execute(insert(version_classes).values(**row, at_s=at_s[model, version]))
+
+
+def classes_of(connection: Connection, models: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """The classes of each model, of any of its versions; none of a model that no answer was sampled of."""
+    columns = version_classes.c
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(select(columns.model, columns.classes).where(columns.model.in_(set(models)))):
+        found.setdefault(row.model, set()).update(json.loads(row.classes))
+    return {model: tuple(sorted(names)) for model, names in found.items()}

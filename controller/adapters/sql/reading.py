@@ -1,0 +1,107 @@
+"""Labels read as evidence: by the names of classes, and by what a policy says other names mean.
+
+A label is kept as its source named it. What it means is found when it is read, so that a name which nobody knew is
+evidence from the look on that knows it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, or_, select
+
+from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs, predictions
+from controller.adapters.sql.scoring import brier
+from controller.adapters.sql.values import chunks
+from controller.core.labels import LabelNames
+from controller.ports import SampleCursor
+from gates.evidence import LabelChance, LabelCounts, label_counts
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPair:
+    """A row of ``labelled_pairs`` whose truth is a class, and the scores by it."""
+
+    row: Row[Any]
+    truth: str
+    live_brier: float
+    shadow_brier: float
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """What lies between two cursors, by names; and of what lies before, what those of the look before did not know."""
+
+    names: LabelNames
+    after: SampleCursor
+    upto: SampleCursor
+
+    @cached_property
+    def _newly_known(self) -> list[str]:
+        if self.after.aliases is None:
+            return []
+        before = LabelNames(self.names.classes, self.after.aliases)
+        return [
+            name for name in self.names.aliases if before.truth(name) is None and self.names.truth(name) is not None
+        ]
+
+    def _new(self, table: Table, first: int, after: int, upto: int) -> ColumnElement[bool]:
+        within = and_(table.c.id > after, table.c.id <= upto)
+        if not self._newly_known:
+            return within
+        named = or_(*(table.c.truth.in_(some) for some in chunks(self._newly_known)))
+        return or_(within, and_(table.c.id > first, table.c.id <= after, named))
+
+    def labelled_pairs(self, connection: Connection, query: Select[Any]) -> Iterator[ReadPair]:
+        """Those of the query, in their order. One whose scores by its truth cannot be told any more is left out."""
+        new = self._new(labelled_pairs, 0, self.after.labelled_pair, self.upto.labelled_pair)
+        rows = connection.execute(query.where(new).order_by(labelled_pairs.c.id)).all()
+        renamed = [row.pair_id for row in rows if self.names.truth(row.truth) not in (None, row.truth)]
+        probabilities = _probabilities(connection, renamed) if renamed else {}
+        for row in rows:
+            truth = self.names.truth(row.truth)
+            if truth is not None and truth == row.truth:
+                yield ReadPair(row, truth, row.live_brier, row.shadow_brier)
+            elif truth is not None and row.pair_id in probabilities:
+                live, shadow = probabilities[row.pair_id]
+                yield ReadPair(row, truth, brier(live, truth), brier(shadow, truth))
+
+    def label_counts(self, connection: Connection, model: str, version: str) -> LabelCounts:
+        """Of the version's live answers that were labelled by chance."""
+        columns = labelled_answers.c
+        new = self._new(
+            labelled_answers, self.after.first_labelled_answer, self.after.labelled_answer, self.upto.labelled_answer
+        )
+        query = (
+            select(columns.inclusion_probability, columns.truth, columns.answer, func.count())
+            .where(columns.model == model, columns.version == version, ~columns.directed, new)
+            .group_by(columns.inclusion_probability, columns.truth, columns.answer)
+        )
+        labelled, wrong = Counter[float](), Counter[float]()
+        for chance, name, answer, number in connection.execute(query):
+            truth = self.names.truth(name)
+            if truth is not None:
+                labelled[chance] += number
+                wrong[chance] += number if answer != truth else 0
+        return label_counts(LabelChance(chance, labelled[chance], wrong[chance]) for chance in sorted(labelled))
+
+
+Scores = dict[str, float]
+
+
+def _probabilities(connection: Connection, pair_ids: list[int]) -> dict[int, tuple[Scores, Scores]]:
+    live, shadow = predictions.alias("live"), predictions.alias("shadow")
+    query = (
+        select(pairs.c.id, live.c.probabilities.label("live"), shadow.c.probabilities.label("shadow"))
+        .select_from(pairs)
+        .join(live, live.c.id == pairs.c.live_id)
+        .join(shadow, shadow.c.id == pairs.c.shadow_id)
+    )
+    found = {}
+    for some in chunks(pair_ids):
+        for row in connection.execute(query.where(pairs.c.id.in_(some))):
+            found[row.id] = (json.loads(row.live), json.loads(row.shadow))
+    return found

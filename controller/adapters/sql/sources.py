@@ -1,0 +1,120 @@
+"""What each source of labels said lately: of the last labels of a release, whatever came before."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, select
+
+from controller.adapters.sql.labels import Dispute
+from controller.adapters.sql.schema import label_disputes, labelled_answers, labels, predictions
+from controller.core.labels import LabelNames
+from controller.ports import SOURCE_LABELS_MAX, SOURCES_MAX, SampleCursor
+from gates.evidence import LabelSource, NameCount
+
+NAMES_MAX = 5  # unknown names that are told of a source
+_NAME_CHARS_MAX = 200
+_SAMPLES = 200  # the newest samples that tell how large a share of the requests is sampled
+
+
+def label_sources(
+    connection: Connection,
+    model: str,
+    versions: Sequence[str],
+    cursor: SampleCursor,
+    names: LabelNames,
+    settled_before_s: float,
+) -> tuple[LabelSource, ...]:
+    """The sources that said most since the release began, by name. ``cursor`` tells where it began."""
+    labelled, unknown = _named(connection, model, versions, cursor, names)
+    settled, unmatched = _settled(connection, cursor, settled_before_s)
+    disputes = _disputes(connection, cursor)
+    heard = labelled + settled + Counter({source: number for (source, _), number in disputes.items()})
+    sampled_ratio = _sampled_ratio(connection)
+    return tuple(
+        LabelSource(
+            source=source,
+            labelled=labelled[source],
+            unknown=sum(unknown.get(source, Counter()).values()),
+            unknown_names=_most_frequent(unknown.get(source, Counter())),
+            settled=settled[source],
+            unmatched=unmatched[source],
+            expected_matched=settled[source] * sampled_ratio,
+            contradicts_itself=disputes[source, Dispute.ITSELF],
+            contradicts_others=disputes[source, Dispute.OTHERS],
+            corrected_late=disputes[source, Dispute.LATE],
+        )
+        for source in sorted(sorted(heard, key=lambda name: (-heard[name], name))[:SOURCES_MAX])
+    )
+
+
+def _most_frequent(names: Counter[str]) -> tuple[NameCount, ...]:
+    ordered = sorted(names.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(NameCount(name[:_NAME_CHARS_MAX], number) for name, number in ordered[:NAMES_MAX])
+
+
+def _named(
+    connection: Connection, model: str, versions: Sequence[str], cursor: SampleCursor, names: LabelNames
+) -> tuple[Counter[str], dict[str, Counter[str]]]:
+    """Labels of live answers of the versions, by source; and those that name no class, by source and name."""
+    columns = labelled_answers.c
+    newest = (
+        select(columns.source, columns.truth)
+        .where(columns.model == model, columns.version.in_(versions), columns.id > cursor.first_labelled_answer)
+        .order_by(columns.id.desc())
+        .limit(SOURCE_LABELS_MAX)
+        .subquery("newest")
+    )
+    counted = select(newest.c.source, newest.c.truth, func.count()).group_by(newest.c.source, newest.c.truth)
+    labelled: Counter[str] = Counter()
+    unknown: dict[str, Counter[str]] = {}
+    for source, truth, number in connection.execute(counted):
+        labelled[source] += number
+        if names.truth(truth) is None:
+            unknown.setdefault(source, Counter())[truth] += number
+    return labelled, unknown
+
+
+def _settled(
+    connection: Connection, cursor: SampleCursor, settled_before_s: float
+) -> tuple[Counter[str], Counter[str]]:
+    """Labels of whatever request that had time to meet its sample, by source; and those of them that met none."""
+    columns = labels.c
+    had_time = () if math.isinf(settled_before_s) else (columns.received_at_s <= settled_before_s,)
+    newest = (
+        select(columns.source, columns.matched)
+        .where(columns.id > cursor.first_label, *had_time)
+        .order_by(columns.id.desc())
+        .limit(SOURCE_LABELS_MAX)
+        .subquery("newest")
+    )
+    counted = select(newest.c.source, newest.c.matched, func.count()).group_by(newest.c.source, newest.c.matched)
+    settled: Counter[str] = Counter()
+    unmatched: Counter[str] = Counter()
+    for source, matched, number in connection.execute(counted):
+        settled[source] += number
+        unmatched[source] += 0 if matched else number
+    return settled, unmatched
+
+
+def _disputes(connection: Connection, cursor: SampleCursor) -> Counter[tuple[str, str]]:
+    columns = label_disputes.c
+    newest = (
+        select(columns.source, columns.kind)
+        .where(columns.id > cursor.first_dispute)
+        .order_by(columns.id.desc())
+        .limit(SOURCE_LABELS_MAX)
+        .subquery("newest")
+    )
+    counted = select(newest.c.source, newest.c.kind, func.count()).group_by(newest.c.source, newest.c.kind)
+    return Counter({(source, kind): number for source, kind, number in connection.execute(counted)})
+
+
+def _sampled_ratio(connection: Connection) -> float:
+    """The smallest share of requests that the newest samples were taken with; 0 where there are none."""
+    columns = predictions.c
+    newest = select(func.max(columns.id)).scalar_subquery()
+    least = connection.execute(
+        select(func.min(columns.inclusion_probability)).where(columns.id > newest - _SAMPLES)
+    ).scalar_one()
+    return float(least) if least is not None else 0.0
