@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules
+from tests.rounding import DECIMALS_APART, apart, encoder_terms, probabilities_apart
 
 CHECKPOINT = Path(__file__).parent / "data" / "tiny"
 TABLE = "distilbert.embeddings.word_embeddings.weight"
@@ -20,6 +21,14 @@ VOCABULARY = 30
 DIMENSIONS = 6
 STATES = np.random.default_rng(5).normal(size=(VOCABULARY, DIMENSIONS)).astype(np.float32)
 """The hidden state of each token, before its text's mean is added."""
+TERMS = encoder_terms(dim=16, hidden=32, layers=1, tokens=64)  # of the checkpoint in ``data``
+PROBABILITIES_APART = probabilities_apart(TERMS, 4.0)  # its logits are within 4
+STATES_APART = apart(TERMS + 64, 4.0)  # of its hidden states' mean, normalised or not
+POOLED_TERMS = 2 * 64 + 4  # of an embedding: the mean in the graph and the mean over it, of 64 tokens at most
+POOLED_SIZE = 4 * float(np.abs(STATES).max())
+VECTORS_APART = apart(POOLED_TERMS, POOLED_SIZE) + DECIMALS_APART
+"""Of embeddings made of ``STATES``; none is shorter than 1, so of normalised ones too."""
+SCORES_APART = apart(4) + DECIMALS_APART  # of entities: a token's logits stand in the graph, only the softmax rounds
 SPAN_LABELS = ("O", "B-WISH", "I-WISH", "B-THING", "I-THING")
 LABEL_OF_WORD = {
     "want": "B-WISH", "to": "I-WISH", "cancel": "I-WISH", "refund": "B-WISH", "order": "B-THING", "parcel": "B-THING",

@@ -7,7 +7,7 @@ import pytest
 
 from serving.inference.engine import Engine, load
 from serving.package.rules import Aggregate, AnswerRules, Task, Windows
-from tests.serving.graphs import DIMENSIONS, STATES, embedding_checkpoint, package_of
+from tests.serving.graphs import DIMENSIONS, STATES, VECTORS_APART, embedding_checkpoint, package_of
 
 TEXTS = ["where is my order", "refund", "i want to cancel it please " * 8, "", " \t\n", "nonsense \x00\x07 words 🙂"]
 
@@ -31,22 +31,24 @@ def test_it_is_the_mean_over_the_tokens_of_the_text(checkpoint: Path, tmp_path: 
     engine = engine_of(checkpoint, tmp_path)
     for text, vector in zip(engine.tokenizer.tokenize(TEXTS), engine.answer(TEXTS), strict=True):
         assert vector.shape == (DIMENSIONS,)
-        np.testing.assert_allclose(vector, by_hand(text.ids), atol=1e-5)
+        np.testing.assert_allclose(vector, by_hand(text.ids), rtol=0, atol=VECTORS_APART)
 
 
 def test_company_does_not_change_a_vector(checkpoint: Path, tmp_path: Path) -> None:
     engine = engine_of(checkpoint, tmp_path)
     alone = [engine.answer([text])[0] for text in TEXTS]
-    np.testing.assert_allclose(engine.answer(TEXTS), alone, atol=1e-6)
+    np.testing.assert_allclose(engine.answer(TEXTS), alone, rtol=0, atol=VECTORS_APART)
     rows = engine.tokenizer.tokenize(TEXTS)
-    np.testing.assert_allclose(engine.run(rows), alone, atol=1e-6)
+    np.testing.assert_allclose(engine.run(rows), alone, rtol=0, atol=VECTORS_APART)
 
 
 def test_normalised_vectors_keep_their_direction(checkpoint: Path, tmp_path: Path) -> None:
     plain = np.array(engine_of(checkpoint, tmp_path / "a").answer(TEXTS))
     normalised = np.array(engine_of(checkpoint, tmp_path / "b", normalise=True).answer(TEXTS))
-    np.testing.assert_allclose(np.linalg.norm(normalised, axis=1), 1.0, atol=1e-12)
-    np.testing.assert_allclose(normalised * np.linalg.norm(plain, axis=1, keepdims=True), plain, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(normalised, axis=1), 1.0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        normalised * np.linalg.norm(plain, axis=1, keepdims=True), plain, rtol=0, atol=VECTORS_APART
+    )
 
 
 def test_a_long_text_is_the_mean_of_its_windows(checkpoint: Path, tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_long_text_is_the_mean_of_its_windows(checkpoint: Path, tmp_path: Path
     assert (text.tokens, text.rows, text.truncated) == (202, 4, False)
     expected = np.mean([by_hand(ids) for ids in (text.ids, *text.windows)], axis=0)
     (vector,) = engine.outputs([text])
-    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), rtol=0, atol=VECTORS_APART)
 
 
 def test_there_is_no_largest_vector() -> None:

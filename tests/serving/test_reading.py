@@ -19,6 +19,7 @@ from serving.package.check import check
 from serving.package.families import FAMILIES, positions_max
 from serving.package.packaging import build_package, golden_texts
 from serving.package.rules import AnswerRules, Side, TokenRules, Windows
+from tests.serving.graphs import PROBABILITIES_APART
 from tests.serving.shapes import configure, edit, settle, tokenize_with
 
 BAKED = {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0}
@@ -203,12 +204,12 @@ def test_padding_on_the_left_is_kept_where_it_moves_no_answer(checkpoint: Path, 
     texts = ["refund", "where is my order i want to cancel it"]
     together = engine.answer(texts)
     for text, found in zip(texts, together, strict=True):
-        np.testing.assert_allclose(found, engine.answer([text])[0], atol=1e-6)
+        np.testing.assert_allclose(found, engine.answer([text])[0], rtol=0, atol=PROBABILITIES_APART)
 
 
 def test_padding_on_the_left_stays_where_states_are_averaged(tmp_path: Path) -> None:
     from serving.package.rules import Task
-    from tests.serving.graphs import embedding_checkpoint
+    from tests.serving.graphs import VECTORS_APART, embedding_checkpoint
 
     states = embedding_checkpoint(tmp_path / "states")
     settle(states, padding_side="left")
@@ -216,7 +217,9 @@ def test_padding_on_the_left_stays_where_states_are_averaged(tmp_path: Path) -> 
     assert manifest.tokens.padding_side is Side.LEFT
     engine = load(tmp_path / "out")
     texts = ["refund", "where is my order i want to cancel it"]
-    np.testing.assert_allclose(engine.answer(texts), [engine.answer([text])[0] for text in texts], atol=1e-6)
+    np.testing.assert_allclose(
+        engine.answer(texts), [engine.answer([text])[0] for text in texts], rtol=0, atol=VECTORS_APART
+    )
 
 
 def test_entities_are_found_where_rows_are_filled_up_on_the_left(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from serving.contract import (
 )
 from serving.inference.engine import Engine
 from serving.package.artifact import TOKENIZER_FILE, read_manifest
+from tests.serving.graphs import PROBABILITIES_APART
 from tests.serving.replica import Replica, replica, until
 
 pytestmark = pytest.mark.integration
@@ -67,7 +68,7 @@ def test_one_text_gets_one_answer(client: httpx.Client, built_package: Path) -> 
     assert answer.headers[MODEL_VERSION_HEADER] == "7"
     assert body.keys() == {"label", "probabilities", "truncated", "model", "model_version", "request_id"}
     assert (body["model"], body["model_version"], body["request_id"]) == ("intent", "7", "r-1")
-    assert list(body["probabilities"].values()) == pytest.approx(list(row.probabilities), abs=1e-6)
+    assert list(body["probabilities"].values()) == pytest.approx(list(row.probabilities), abs=PROBABILITIES_APART)
     assert body["label"] == max(body["probabilities"], key=body["probabilities"].get)
     assert body["truncated"] is False
 
@@ -78,7 +79,7 @@ def test_many_texts_get_their_answers_in_their_order(client: httpx.Client) -> No
     alone = [client.post(PREDICT_ROUTE, json={"text": text}).json() for text in texts]
     assert [entry["truncated"] for entry in body["predictions"]] == [False, False, True]
     for together, single in zip(body["predictions"], alone, strict=True):
-        assert together["probabilities"] == pytest.approx(single["probabilities"], abs=1e-5)
+        assert together["probabilities"] == pytest.approx(single["probabilities"], abs=PROBABILITIES_APART)
 
 
 def test_a_request_without_an_id_gets_one(client: httpx.Client) -> None:

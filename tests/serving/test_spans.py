@@ -11,7 +11,7 @@ from serving.inference.heads import Entity, TokenHead
 from serving.inference.tokenizer import TokenizedText, Word
 from serving.package.artifact import ArtifactError
 from serving.package.rules import AnswerRules, Task, Windows
-from tests.serving.graphs import SPAN_LABELS, package_of, span_checkpoint, span_logits, vocabulary
+from tests.serving.graphs import SCORES_APART, SPAN_LABELS, package_of, span_checkpoint, span_logits, vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_score_is_the_mean_of_its_words_probabilities(engine: Engine) -> None:
     for word in ("want", "to"):
         row = np.exp(span_logits()[vocabulary()[word]].astype(np.float64))
         expected.append(row.max() / row.sum())
-    assert entity.score == pytest.approx(np.mean(expected), abs=1e-6)
+    assert entity.score == pytest.approx(np.mean(expected), abs=SCORES_APART)
 
 
 def test_a_word_has_the_label_of_its_first_token(engine: Engine) -> None:
@@ -82,7 +82,7 @@ def test_company_does_not_change_entities(engine: Engine) -> None:
     for text, entities in zip(texts, together, strict=True):
         (alone,) = engine.answer([text])
         assert [(e.label, e.start, e.end) for e in entities] == [(e.label, e.start, e.end) for e in alone]
-        assert [e.score for e in entities] == pytest.approx([e.score for e in alone], abs=1e-6)
+        assert [e.score for e in entities] == pytest.approx([e.score for e in alone], abs=SCORES_APART)
 
 
 def test_what_is_cut_off_names_nothing_and_windows_find_it(engine: Engine, windowed: Engine) -> None:

@@ -21,13 +21,22 @@ from serving.inference.engine import load
 from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
-from tests.serving.graphs import DIMENSIONS, embedding_checkpoint, package_of, span_checkpoint
+from tests.serving.graphs import (
+    DIMENSIONS,
+    PROBABILITIES_APART,
+    SCORES_APART,
+    VECTORS_APART,
+    embedding_checkpoint,
+    package_of,
+    span_checkpoint,
+)
 from tests.serving.replica import Replica, replica
 
 pytestmark = pytest.mark.integration
 
 TEXTS = ["where is my order", "Órder 🙂 refund", "i want to cancel it please " * 30, "control \x00\x1b[31m characters"]
 CLASSES = Task.SEQUENCE_CLASSIFICATION
+APART = {CLASSES: PROBABILITIES_APART, Task.EMBEDDING: VECTORS_APART, Task.TOKEN_CLASSIFICATION: SCORES_APART}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +75,7 @@ def test_answers_are_the_engines_and_as_documented(running: tuple[Task, Replica]
     for text, expected, answer in zip(TEXTS, load(packages[task]).answer(TEXTS), together, strict=True):
         alone = one.model_validate_json(post(it, {"text": text}).content).model_dump()
         for found in (answer, alone):
-            assert numbers(task, found) == pytest.approx(numbers(task, in_documents(task, expected)), abs=2e-6)
+            assert numbers(task, found) == pytest.approx(numbers(task, in_documents(task, expected)), abs=APART[task])
         assert places(task, answer) == places(task, alone) == places(task, in_documents(task, expected))
         assert (answer["truncated"], answer["windows"]) == (False, alone["windows"])
     assert [answer["windows"] for answer in together] == [1, 1, 4, 1]

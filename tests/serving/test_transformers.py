@@ -14,7 +14,7 @@ from serving.package.artifact import Variant
 from serving.package.packaging import build_package
 from serving.package.rules import Aggregate, AnswerRules, Task, Windows
 from tests.serving.conftest import CHECKPOINT
-from tests.serving.graphs import SPAN_LABELS
+from tests.serving.graphs import PROBABILITIES_APART, SPAN_LABELS, STATES_APART
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -67,7 +67,7 @@ def test_classes(tmp_path: Path) -> None:
     for text, found in zip(TEXTS, engine.answer(TEXTS), strict=True):
         with torch.no_grad():
             logits = model(**tokenizer()(text, return_tensors="pt", truncation=True)).logits
-        np.testing.assert_allclose(found, logits.softmax(-1)[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(found, logits.softmax(-1)[0].numpy(), rtol=0, atol=PROBABILITIES_APART)
 
 
 def test_classes_of_windows(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_classes_of_windows(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = model(**windows).logits.softmax(-1).mean(0).numpy()
     (found,) = engine.answer([LONG])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=PROBABILITIES_APART)
 
 
 @pytest.mark.parametrize("normalise", [False, True])
@@ -93,7 +93,7 @@ def test_embeddings(tmp_path: Path, normalise: bool) -> None:
     expected = (states * mask).sum(1) / mask.sum(1)
     if normalise:
         expected = torch.nn.functional.normalize(expected)
-    np.testing.assert_allclose(engine.answer(TEXTS), expected.numpy(), atol=2e-5)
+    np.testing.assert_allclose(engine.answer(TEXTS), expected.numpy(), rtol=0, atol=STATES_APART)
 
 
 def test_a_classifier_has_a_body_to_embed_with(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_classifier_has_a_body_to_embed_with(tmp_path: Path) -> None:
     with torch.no_grad():
         states = model.distilbert(**tokenizer()(TEXTS[0], return_tensors="pt")).last_hidden_state
     (found,) = load(tmp_path / "package").answer(TEXTS[:1])
-    np.testing.assert_allclose(found, states.mean(1)[0].numpy(), atol=2e-5)
+    np.testing.assert_allclose(found, states.mean(1)[0].numpy(), rtol=0, atol=STATES_APART)
 
 
 @pytest.mark.parametrize("task", [Task.EMBEDDING, Task.TOKEN_CLASSIFICATION])
@@ -132,6 +132,8 @@ def test_entities(tmp_path: Path) -> None:
         assert [(e.label, e.start, e.end) for e in found] == [
             (entity["entity_group"], entity["start"], entity["end"]) for entity in expected
         ], text
-        assert [e.score for e in found] == pytest.approx([float(entity["score"]) for entity in expected], abs=1e-5)
+        assert [e.score for e in found] == pytest.approx(
+            [float(entity["score"]) for entity in expected], abs=PROBABILITIES_APART
+        )
         seen += len(found)
     assert seen >= 5, "texts in which nothing is named prove nothing"

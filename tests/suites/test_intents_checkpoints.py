@@ -13,8 +13,10 @@ from tokenizers import Tokenizer
 from suites.intents.evaluate import CHECKPOINTS, RESULTS, Measured, measure, probabilities
 from suites.intents.generator import LABELS, Example, held_out
 from suites.intents.recipes import NEWEST, RECENT, RECIPES, VERSIONS
+from tests.rounding import encoder_terms, probabilities_apart
 
 TEXTS = ("where is my order 48213", "HI, I WANT MY MONEY BACK for the tent. Thanks", "tent")
+PROBABILITIES_APART = probabilities_apart(encoder_terms(dim=64, hidden=256, layers=2, tokens=256), 8.0)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_v5_is_v1_with_fixed_padding(examples: list[Example]) -> None:
         assert (CHECKPOINTS / "v5" / name).read_bytes() == (CHECKPOINTS / "v1" / name).read_bytes()
     texts = [e.text for e in examples[:60]]
     padded, plain = (probabilities(CHECKPOINTS / version, texts) for version in ("v5", "v1"))
-    assert padded == pytest.approx(plain, abs=1e-5)
+    assert padded == pytest.approx(plain, abs=PROBABILITIES_APART)
     tokenizer = Tokenizer.from_file(str(CHECKPOINTS / "v5" / "tokenizer.json"))
     assert {len(tokenizer.encode(text).ids) for text in TEXTS} == {256}
 

@@ -18,7 +18,15 @@ from serving.package.artifact import read_manifest
 from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task, Windows
 from tests.serving.batch.support import read_jsonl, score, write_jsonl
-from tests.serving.graphs import CHECKPOINT, embedding_checkpoint, package_of, span_checkpoint
+from tests.serving.graphs import (
+    CHECKPOINT,
+    PROBABILITIES_APART,
+    SCORES_APART,
+    VECTORS_APART,
+    embedding_checkpoint,
+    package_of,
+    span_checkpoint,
+)
 from tests.serving.replica import REPOSITORY, replica
 
 TEXTS = [
@@ -28,6 +36,10 @@ TEXTS = [
     "nonsense words here",
     "Refund my money back",
 ]
+APART = dict.fromkeys(("classes", "int8", "windows"), PROBABILITIES_APART) | {
+    "embedding": VECTORS_APART,
+    "entities": SCORES_APART,
+}
 ROWS = [{"id": number, "text": TEXTS[number % len(TEXTS)] + " order" * (number % 7)} for number in range(60)]
 
 
@@ -56,7 +68,7 @@ def test_numbers_are_those_of_each_text_alone(built_package: Path, source: Path)
         out = source.with_name(f"out-{rows}.jsonl")
         assert run(built_package, source, out, "--probabilities", "--block-rows", rows) == 0
         scored = [list(row["probabilities"].values()) for row in read_jsonl(out)]
-        np.testing.assert_allclose(scored, alone, atol=1e-6)
+        np.testing.assert_allclose(scored, alone, rtol=0, atol=PROBABILITIES_APART)
 
 
 @pytest.mark.integration
@@ -76,11 +88,11 @@ def test_numbers_are_those_of_the_server(task: str, tmp_path: Path, source: Path
             words, numbers = _taken_apart({name: row[name] for name in expected})
             online_words, online_numbers = _taken_apart(expected)
             assert words == online_words
-            np.testing.assert_allclose(numbers, online_numbers, rtol=0, atol=2e-7)
+            np.testing.assert_allclose(numbers, online_numbers, rtol=0, atol=APART[task])
 
 
 def _taken_apart(value: Any) -> tuple[list[Any], list[float]]:
-    """What must be equal, and what must be equal within rounding, which of a vector's digits is the seventh."""
+    """What must be equal, and what must be equal within rounding."""
     if isinstance(value, float):
         return [], [value]
     if not isinstance(value, dict | list):
@@ -115,7 +127,9 @@ def test_every_format_goes_to_every_format(built_package: Path, tmp_path: Path, 
     for row in found:
         shares = row["probabilities"] if isinstance(row["probabilities"], dict) else json.loads(row["probabilities"])
         assert list(shares) == list(labels)
-        assert tuple(shares.values()) == pytest.approx(engine.predict([row["text"]])[0].probabilities, abs=1e-6)
+        assert tuple(shares.values()) == pytest.approx(
+            engine.predict([row["text"]])[0].probabilities, abs=PROBABILITIES_APART
+        )
         assert row["label"] == max(shares, key=lambda label: shares[label])
         assert float(row["confidence"]) == shares[row["label"]]
 
