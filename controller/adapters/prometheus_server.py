@@ -69,6 +69,8 @@ def prometheus_command(directory: Path, port: int) -> list[str]:
         f"--storage.tsdb.retention.time={RETENTION_TIME}",
         f"--storage.tsdb.retention.size={RETENTION_SIZE}",
         f"--web.listen-address=127.0.0.1:{port}",
+        # By default every page may read it. Another Host than ours it cannot be told to refuse.
+        f"--web.cors.origin=http://(127\\.0\\.0\\.1|localhost):{port}",
         "--log.level=warn",
         f"--scrape.discovery-reload-interval={DISCOVERED_WITHIN}",
     ]

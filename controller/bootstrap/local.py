@@ -11,7 +11,7 @@ from pathlib import Path
 from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.files import tighten
 from controller.adapters.loopback import free_port, get
-from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
+from controller.adapters.mlflow_server import Hooks, mlflow_ready_url, mlflow_server_command
 from controller.adapters.processes import end_recorded
 from controller.adapters.processes_os import end_process
 from controller.adapters.prometheus_server import prometheus_command, prometheus_config, prometheus_ready_url
@@ -99,8 +99,9 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port, names=settings.gateway_hosts)
     specs = []
     if settings.registry_url is None:
-        key = _webhook_key(settings.webhook_secret) if settings.webhook_secret else None
-        command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, webhook_key=key)
+        secret = settings.webhook_secret
+        hooks = Hooks(_webhook_key(secret), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
+        command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, hooks=hooks)
         specs.append(_process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env))
     return [
         *specs,

@@ -12,16 +12,16 @@ from pathlib import Path
 import httpx
 
 from controller.adapters.loopback import free_port
-from controller.adapters.mlflow_server import mlflow_ready_url, mlflow_server_command
+from controller.adapters.mlflow_server import Hooks, mlflow_ready_url, mlflow_server_command
 
 HOST = "127.0.0.1"
 
 
 @contextmanager
-def mlflow_server(directory: Path, *, within_s: float = 120.0) -> Iterator[str]:
+def mlflow_server(directory: Path, *, hooks: Hooks | None = None, within_s: float = 120.0) -> Iterator[str]:
     """The address of a server with its store in the directory; all its processes end with the block."""
     port = free_port()
-    command, environment = mlflow_server_command(directory / "mlflow", HOST, port)
+    command, environment = mlflow_server_command(directory / "mlflow", HOST, port, hooks=hooks)
     log_file = directory / "mlflow.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(

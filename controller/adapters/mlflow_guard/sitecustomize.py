@@ -1,0 +1,51 @@
+"""Imported by Python itself at its start where this folder is on PYTHONPATH; standard library only.
+
+MLflow's hooks are sent to whatever URL somebody registered. That this machine may be one of them is a switch in MLflow
+for all of its ports and for every private network. Here each connection is looked at, with the address that its name
+was resolved to: only one place of this machine may be asked. An audit hook sees connections of every library, and
+cannot be taken away again.
+"""
+
+import importlib.machinery
+import importlib.util
+import ipaddress
+import os
+import sys
+from pathlib import Path
+
+_MAY_REACH = os.environ.get("SERIN_MLFLOW_MAY_REACH", "")
+
+
+def _look(event: str, arguments: tuple[object, ...]) -> None:
+    """Raises PermissionError, which is an OSError: the connection has failed."""
+    if event == "socket.connect" and not _is_allowed(arguments[1]):
+        raise PermissionError(f"Serin's MLflow server may not connect to {arguments[1]}")
+
+
+def _is_allowed(address: object) -> bool:
+    if not isinstance(address, tuple):
+        return True  # a Unix socket: no URL leads there
+    host, port = address[0], address[1]
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except (ValueError, AttributeError):
+        return False  # a name: who would know what it is resolved to
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    if f"{ip}:{port}" == _MAY_REACH:
+        return True
+    return ip.is_global and not ip.is_multicast
+
+
+def _pass_on() -> None:
+    """Import the module of this name that this one stands before, if there is one."""
+    here = Path(__file__).parent.resolve()
+    others = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+if __name__ == "sitecustomize":
+    sys.addaudithook(_look)
+    _pass_on()
