@@ -11,6 +11,7 @@ from pathlib import Path
 from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
 from controller.errors import SerinError
 from controller.settings import PRIVATE_UMASK, Home
+from serving.text.logs import log_to_stderr
 
 log = logging.getLogger("controller")
 
@@ -20,7 +21,7 @@ def main() -> int:
     flags.add_argument("--home", type=Path, required=True, help="folder that `serin up` made")
     home = Home(flags.parse_args().home.resolve())
     os.umask(PRIVATE_UMASK)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stopping, waking = threading.Event(), threading.Event()
 

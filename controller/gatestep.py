@@ -1,10 +1,8 @@
-"""The CI step behind `serin gate`: serve a model, ask it a suite, judge, and tell the pipeline by exit code and files.
+"""The CI step behind `serin gate`: serve a model, ask it a suite, judge, and tell the pipeline by exit code.
 
 The same runner and the same gates judge here as in a release; nothing else of Serin has to be running.
 """
 
-import html
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,12 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
-from pydantic_core import to_json
-
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.questions import Answers, Asks, ask, ask_candidate, hold_against
-from controller.report.words import SYMBOLS, exact, figure, is_signed, listed
+from controller.report.words import listed
 from gates.offline.suite import SuiteResult, judge_suite
 from gates.offline.suite_cases import distinct
 from gates.outcome import Outcome, combine
@@ -26,10 +21,10 @@ from gates.verdict import Stage, Verdict
 from serving.package.artifact import ArtifactError, Manifest, read_manifest
 from suites.cases import Case, SuiteError, cases_of, load
 
-SCHEMA: Final = "serin.gate/v1"
 MODEL_GATE: Final = "model"
 EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}
 EXAMPLES_MAX: Final = 10  # of wrong cases, in the files: a summary, not the suite again
+SLICES_MAX: Final = 25  # of slices, likewise: the worst
 
 Obtain = Callable[[str], Path]
 """The verified package of a model address (``models:/intent/7``)."""
@@ -75,7 +70,8 @@ class WrongCase:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What the step found. ``wrong`` holds the surest of the wrong answers, at most ``EXAMPLES_MAX``."""
+    """What the step found. ``wrong`` holds the surest of the wrong answers, at most ``EXAMPLES_MAX``; ``slices`` all
+    cases, then at most ``SLICES_MAX`` slices, the worst first, and ``slices_left_out`` how many more there are."""
 
     model: str
     baseline: str | None
@@ -83,6 +79,7 @@ class GateResult:
     verdicts: tuple[Verdict, ...]
     slices: tuple[SliceCount, ...] = ()
     wrong: tuple[WrongCase, ...] = ()
+    slices_left_out: int = 0
 
     @property
     def outcome(self) -> Outcome:
@@ -125,18 +122,21 @@ def run_gate(question: Question, world: World) -> GateResult:
     except SuiteError as error:
         raise UsageError(str(error)) from error
     except ArtifactError as error:
-        return _unjudged(question, Outcome.FAIL, f"The package is refused: {error}.")
+        return unjudged(question, Outcome.FAIL, f"The package is refused: {error}.")
     except TransientError as error:
-        return _unjudged(question, Outcome.ERROR, f"Could not judge: {error.source} does not answer: {error}.")
+        return unjudged(question, Outcome.ERROR, f"Could not judge: {error.source} does not answer: {error}.")
     except PermanentError as error:
-        return _unjudged(question, Outcome.ERROR, f"Could not judge: {error}.")
+        return unjudged(question, Outcome.ERROR, f"Could not judge: {error}.")
+    counted = distinct(found.results)
+    slices = _slices(counted)
     return GateResult(
         model=question.model,
         baseline=question.baseline,
         suites=tuple(path.name for path in question.suites),
         verdicts=judge_suite(found.results, baseline, question.policy, reading=found.reading),
-        slices=_slices(distinct(found.results)),
-        wrong=_wrong(distinct(found.results)),
+        slices=slices[: SLICES_MAX + 1],
+        wrong=_wrong(counted),
+        slices_left_out=max(0, len(slices) - SLICES_MAX - 1),
     )
 
 
@@ -173,7 +173,8 @@ def _manifest(package: Path) -> Manifest | None:
         return None
 
 
-def _unjudged(question: Question, outcome: Outcome, reason: str) -> GateResult:
+def unjudged(question: Question, outcome: Outcome, reason: str) -> GateResult:
+    """The result where nothing of the model was judged."""
     verdict = Verdict(MODEL_GATE, Stage.PREFLIGHT, outcome, reason)
     return GateResult(question.model, question.baseline, tuple(path.name for path in question.suites), (verdict,))
 
@@ -192,107 +193,3 @@ def _slices(results: Sequence[SuiteResult]) -> tuple[SliceCount, ...]:
 def _wrong(results: Sequence[SuiteResult]) -> tuple[WrongCase, ...]:
     missed = sorted((result for result in results if not result.correct), key=lambda r: (-r.confidence, r.case_id))
     return tuple(WrongCase(r.case_id, r.truth, r.label, r.confidence) for r in missed[:EXAMPLES_MAX])
-
-
-# --- files for pipelines ----------------------------------------------------------------------------------------------
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKDOWN = re.compile(r"([\\`*_\[\]|#!~])")
-
-
-def write_junit(result: GateResult, path: Path) -> None:
-    """One test case a gate, not one a text: a wrong answer is no failure, a gate is. Anything but a pass of a gate
-    that counts is a failure or an error, so that no viewer shows it green."""
-    suite = TestSuite(f"serin gate {_xml(result.model)}")
-    for verdict in result.verdicts:
-        suite.add_testcase(_test_case(result, verdict))
-    document = JUnitXml()
-    document.add_testsuite(suite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    document.write(str(path), pretty=True)
-
-
-def _test_case(result: GateResult, verdict: Verdict) -> TestCase:
-    case = TestCase(verdict.gate, classname=f"serin.{verdict.stage}")
-    reason = _xml(verdict.reason)
-    if verdict.advisory and verdict.outcome is not Outcome.PASS:
-        case.result = [Skipped(f"advisory, {verdict.outcome}: {reason}")]
-    elif verdict.outcome is Outcome.FAIL:
-        failure = Failure(reason, type_=verdict.outcome.value)
-        failure.text = _xml("\n".join([verdict.reason, *_slice_lines(result), *_wrong_lines(result)]))
-        case.result = [failure]
-    elif verdict.outcome is not Outcome.PASS:
-        case.result = [Error(reason, type_=verdict.outcome.value)]
-    return case
-
-
-def _slice_lines(result: GateResult) -> list[str]:
-    return [f"{part.name or 'all cases'}: {part.wrong} of {part.cases} wrong" for part in result.slices if part.wrong]
-
-
-def _wrong_lines(result: GateResult) -> list[str]:
-    return [f"case {c.id}: {c.label} ({c.confidence:.2f}) instead of {c.truth}" for c in result.wrong]
-
-
-def write_summary(result: GateResult, path: Path) -> None:
-    """Append Markdown for people; a CI system's job summary is such a file, and other steps may have written to it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(summary(result))
-
-
-def summary(result: GateResult) -> str:
-    """The outcome, a table of gates, and where the wrong answers lie."""
-    lines = [f"### {SYMBOLS[result.outcome]} {_md(result.sentence)}", ""]
-    against = f" beside {_md(result.baseline)}" if result.baseline else ""
-    lines += [f"Suites: {_md(', '.join(result.suites))}{against}.", ""]
-    lines += ["| outcome | gate | value | limit | cases | why |", "| --- | --- | ---: | ---: | ---: | --- |"]
-    lines += [_row(verdict) for verdict in result.verdicts]
-    missed = [part for part in result.slices if part.wrong]
-    if missed:
-        lines += ["", "| slice | wrong | cases | share |", "| --- | ---: | ---: | ---: |"]
-        lines += [
-            f"| {_md(part.name) or '**all cases**'} | {part.wrong:,} | {part.cases:,} "
-            f"| {100 * part.wrong / part.cases:.1f} % |"
-            for part in missed
-        ]
-    if result.wrong:
-        lines += ["", f"The {len(result.wrong)} surest of the wrong answers:", ""]
-        lines += [f"- {_md(line)}" for line in _wrong_lines(result)]
-    return "\n".join(lines) + "\n\n"
-
-
-def _row(verdict: Verdict) -> str:
-    value = figure(verdict.value, signed=is_signed(verdict.unit))
-    note = " (advisory)" if verdict.advisory else ""
-    cells = (
-        f"{SYMBOLS[verdict.outcome]} {verdict.outcome}{note}",
-        _md(verdict.gate),
-        f"{value} {_md(verdict.unit)}" if verdict.value is not None else value,
-        exact(verdict.threshold),
-        f"{verdict.samples:,}",
-        _md(verdict.reason),
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def write_json(result: GateResult, path: Path) -> None:
-    """The result for a machine (``serin.gate/v1``); a number that is not finite is null."""
-    document = {
-        "schema": SCHEMA,
-        "outcome": result.outcome,
-        "exit_code": result.exit_code,
-        "sentence": result.sentence,
-        "result": result,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_json(document, indent=2, inf_nan_mode="null") + b"\n")
-
-
-def _xml(text: str) -> str:
-    """The text without the characters that XML cannot hold, however escaped."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _md(text: str) -> str:
-    """The text on one line, with nothing left that Markdown or HTML would act on."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -115,7 +115,7 @@ def status_table(
         running = (deployments or {}).get(release.model, {})
         blocks.append(_Block(release, traffic.get(release.model), running, now_s))
     blocks.extend(
-        Text.assemble((model, "bold"), "  no release  ", _weights(traffic[model], None))
+        Text.assemble((printable(model), "bold"), "  no release  ", _weights(traffic[model], None))
         for model in sorted(traffic.keys() - {record.model for record in records})
     )
     if not blocks:
@@ -124,7 +124,7 @@ def status_table(
 
 
 def _frozen(freeze: Freeze) -> Text:
-    return Text(f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}", "bold red")
+    return Text(printable(f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}"), "bold red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,10 @@ class _Block:
         facts = [("versions", _versions(self.release)), ("traffic", _weights(self.table, self.release))]
         facts.append(("phase", _phase(self.release, self.now_s)))
         facts += [("replica", _replica(status)) for status in self.running.values() if not status.ready]
-        facts += [(f"no {source}", Text(reason, "magenta")) for source, reason in sorted(self.release.faults.items())]
+        facts += [
+            (f"no {source}", Text(printable(reason), "magenta"))
+            for source, reason in sorted(self.release.faults.items())
+        ]
         facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
         facts.append(("last", Text(shortened(self.release.reason, 2 * (width - 14)))))
         grid = Table.grid(padding=(0, 2))
@@ -165,9 +168,9 @@ def _heading(release: Release) -> Text:
         title += f", step {release.step + 1} of {len(release.policy.steps)}"
     verb = "restore" if release.purpose is Purpose.RESTORE else "release"
     return Text.assemble(
-        (release.model, "bold"),
+        (printable(release.model), "bold"),
         f"  {verb} of version ",
-        (release.candidate.number, "bold"),
+        (printable(release.candidate.number), "bold"),
         "  ",
         (title, _PHASE_STYLES.get(release.phase, "bold blue")),
     )
@@ -186,7 +189,7 @@ def _weights(table: TrafficTable | None, release: Release | None) -> Text:
     shares = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
     moving = "  (not confirmed yet)" if release is not None and release.active and not release.routed else ""
-    by_hand = f"  set by {table.override.by}: {table.override.reason}" if table.override else ""
+    by_hand = printable(f"  set by {table.override.by}: {table.override.reason}") if table.override else ""
     return Text.assemble(shares + mirrored, (moving, "dim"), (by_hand, "yellow"))
 
 
@@ -209,7 +212,7 @@ def _labels_of(source: LabelSource) -> Text:
 def _replica(status: DeploymentStatus) -> Text:
     state = "failed" if status.failed else "not ready"
     detail = f": {status.detail}" if status.detail else ""
-    return Text(f"version {status.version} {state}{detail}", "bold red" if status.failed else "yellow")
+    return Text(printable(f"version {status.version} {state}{detail}"), "bold red" if status.failed else "yellow")
 
 
 def _gates(release: Release, width: int) -> list[Text]:
@@ -345,7 +348,7 @@ class _Screen:
 
     def show(self, seen: Snapshot | None, trouble: str) -> None:
         parts = [seen.table] if seen is not None else []
-        table = Group(*parts, Text(trouble, "magenta"))
+        table = Group(*parts, Text(printable(trouble), "magenta"))
         if self._console.is_terminal:
             self._live.update(table, refresh=True)
             return

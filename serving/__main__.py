@@ -23,6 +23,8 @@ from serving.contract import check_model_name, check_version
 from serving.http.listener import Listeners, listen
 from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
+from serving.text.logs import log_to_stderr
+from serving.text.printable import one_line
 
 _LIMIT_FLAGS: Final = ("max_text_chars", "max_texts", "max_windows", "max_body_bytes", "queue_limit")
 
@@ -263,7 +265,7 @@ def check_trace_url(url: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     flags = parser()
     arguments = flags.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(logging.WARNING, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     if arguments.check:
         return check(arguments)
     try:
@@ -303,12 +305,12 @@ def check(arguments: argparse.Namespace) -> int:
         sound = checked(arguments.artifact, threads=arguments.threads, provider=arguments.provider)
     except (ArtifactError, ProviderError, OSError) as error:
         return refuse(error)
-    print(f"artifact is sound: {sound}")
+    print(one_line(f"artifact is sound: {sound}"))
     return 0
 
 
 def refuse(error: Exception) -> int:
-    print(f"artifact refused: {error}", file=sys.stderr)
+    print(one_line(f"artifact refused: {error}"), file=sys.stderr)
     return EXIT_REFUSED
 
 

@@ -4,12 +4,14 @@ import sys
 from typing import NoReturn
 
 from controller.cli.errors import told
+from controller.cli.output import prepare
 
 __all__ = ["main"]
 
 
 def main() -> NoReturn:
     """Run the command that the arguments name; an error that a person can act on is one line on standard error."""
+    prepare()
     with told():
         if sys.argv[1:2] == ["rollback"]:
             from controller.cli.rollback import rollback

@@ -1,27 +1,46 @@
 """How errors are told: one line on standard error, and an exit code of its own."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controller.errors import SerinError, TransientError, UsageError
+from controller.cli.output import EXIT_PIPE_CLOSED, close_pipe, say, say_defect
+from controller.errors import SerinError, UsageError
 
-EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_COULD_NOT_JUDGE = 4
+EXIT_INTERRUPTED = 130
+_ABOUT_A_PATH = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ELOOP}
+    | {errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+)
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn Serin's own errors into a line and an exit; anything else is a defect and shows its traceback."""
+    """Turn errors into a line and an exit: 2 for what the caller can mend, 4 for all else.
+
+    A verdict alone ends with 1, never an error: a pipeline reads 1 as "this version failed". What nobody foresaw shows
+    its traceback.
+    """
     try:
         yield
     except SerinError as error:
-        print(f"serin: {error}", file=sys.stderr)
-        sys.exit(_code(error))
-
-
-def _code(error: SerinError) -> int:
-    if isinstance(error, UsageError):
-        return EXIT_USAGE
-    return EXIT_COULD_NOT_JUDGE if isinstance(error, TransientError) else EXIT_FAILED
+        say(f"serin: {error}", err=True)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_COULD_NOT_JUDGE)
+    except KeyboardInterrupt:
+        say("serin: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        close_pipe(sys.stdout)
+        sys.exit(EXIT_PIPE_CLOSED)
+    except OSError as error:
+        if error.errno in _ABOUT_A_PATH and error.filename is not None:
+            say(f"serin: {error.filename}: {error.strerror}", err=True)
+            sys.exit(EXIT_USAGE)
+        say_defect(error)
+        sys.exit(EXIT_COULD_NOT_JUDGE)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no verdict
+        say_defect(error)
+        sys.exit(EXIT_COULD_NOT_JUDGE)

@@ -1,6 +1,5 @@
 """Recorded evidence: take it out of the journal, judge it again, and try a policy on it before it decides anything."""
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.output import console, say, say_json, say_json_text, say_lines
 from controller.errors import UsageError
 
 if TYPE_CHECKING:
     from controller.evidence import RecordedLook
+    from controller.judge import Judgement, SuitesJudgement
     from controller.ports import RecordedEntry
 
 PolicyOption = Annotated[Path, typer.Option("--policy", help="The policy file.")]
@@ -33,7 +34,7 @@ def _print_schema(asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
     if asked:
         from controller.evidence import json_schema
 
-        typer.echo(json.dumps(json_schema(), indent=2))
+        say_json(json_schema())
         raise typer.Exit
 
 
@@ -54,7 +55,7 @@ def evidence(
     from controller.evidence import evidence_of, line_of
 
     for recorded in evidence_of(_entries_of(release, home)):
-        typer.echo(line_of(recorded))
+        say_json_text(line_of(recorded))
 
 
 def judge(
@@ -83,15 +84,23 @@ def judge(
     from controller.gatestep import EXIT_CODES
 
     loaded, recorded = load_policy(policy), read_evidence(evidence)
-    told = judging.as_json if as_json else judging.as_text
     suites = last = None
     for suites in judging.judge_suites(loaded, recorded):
-        typer.echo(told(suites))
+        _tell(suites, as_json=as_json)
     for last in judging.judge(loaded, recorded.looks, deadline_s=deadline_s):
-        typer.echo(told(last))
+        _tell(last, as_json=as_json)
     outcome, sentence = judging.conclusion(suites, last, judging.missing_looks(recorded.looks))
-    typer.echo(sentence, err=as_json)
+    say(sentence, err=as_json)
     raise typer.Exit(EXIT_CODES[outcome])
+
+
+def _tell(judgement: "Judgement | SuitesJudgement", *, as_json: bool) -> None:
+    from controller import judge as judging
+
+    if as_json:
+        say_json_text(judging.as_json(judgement))
+    else:
+        say_lines(judging.as_text(judgement))
 
 
 def backtest(
@@ -121,8 +130,6 @@ def backtest(
 
     Example: serin backtest --policy policy.yaml --evidence intent.jsonl --runs 500 --accuracy-points 1.5
     """
-    from rich.console import Console
-
     from controller.backtest import Plays, Sizes, as_document, service_of
     from controller.backtest import backtest as play_all
     from controller.cli.evidence_tables import backtest_table
@@ -145,19 +152,18 @@ def backtest(
     with _progress(runs * sizes.scenarios) as advance:
         found = play_all(loaded, service, plays, advance)
     if as_json:
-        typer.echo(json.dumps(as_document(found), ensure_ascii=False, indent=2))
+        say_json(as_document(found))
     else:
-        Console().print(backtest_table(found, service, loaded))
+        console().print(backtest_table(found, service, loaded))
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, where that is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("releases"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(err=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda ended: bar.advance(task, ended)
 
@@ -207,8 +213,6 @@ def plan(
 
     On what a service recorded: serin plan --policy policy.yaml --evidence evidence.jsonl --directed-rate 1
     """
-    from rich.console import Console
-
     from controller.backtest import service_of
     from controller.cli.evidence_tables import plan_table
     from controller.config import load_policy
@@ -234,9 +238,9 @@ def plan(
     traffic, known = traffic_known(loaded, given, service)
     found = forecast(loaded, traffic, known)
     if as_json:
-        typer.echo(json.dumps(as_document(found), ensure_ascii=False, indent=2))
+        say_json(as_document(found))
     else:
-        Console().print(plan_table(found, service))
+        console().print(plan_table(found, service))
 
 
 def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":

@@ -2,7 +2,6 @@
 
 import dataclasses
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
+from controller.cli.output import say
 from controller.errors import UsageError
 from controller.settings import PORTS, Home, Settings
 
@@ -103,7 +103,7 @@ def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
     from controller.bootstrap.local import end_everything
 
     ended = end_everything(home_at(home))
-    typer.echo(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
+    say(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
 
 
 def _settings(place: Home, asked: Mapping[str, Any], *, free_ports: bool) -> Settings:
@@ -136,4 +136,4 @@ def _take_in(place: Home, path: Path) -> None:
 
 
 def _tell(line: str) -> None:
-    print(f"serin: {line}", file=sys.stderr, flush=True)
+    say(f"serin: {line}", err=True)

@@ -8,6 +8,7 @@ import typer
 
 from controller.cli.asking import asker
 from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
+from controller.cli.output import say
 from controller.core.command import Freeze
 
 
@@ -49,7 +50,7 @@ def freeze(
             check_model(place, model)
         store.freezes.freeze(Freeze(model, reason, by or asker(), time.time()))
     elsewhere = f" --home {shlex.quote(str(home))}" if home != DEFAULT_HOME_OPTION else ""
-    typer.echo(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{elsewhere}')
+    say(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{elsewhere}')
 
 
 def unfreeze(
@@ -66,4 +67,4 @@ def unfreeze(
 
     with opened(writing_home(home)) as store:
         lifted = store.freezes.lift(model, reason=reason, by=by or asker(), at_s=time.time())
-    typer.echo(f"{model}: {'lifted' if lifted else 'nothing was frozen'}.")
+    say(f"{model}: {'lifted' if lifted else 'nothing was frozen'}.")

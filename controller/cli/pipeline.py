@@ -1,13 +1,19 @@
 """For pipelines: a gate in CI, and labels from a file."""
 
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
-from controller.errors import UsageError
+from controller.cli.output import say
+from controller.errors import SerinError, UsageError
+
+if TYPE_CHECKING:
+    from controller.gatestep import GateResult, Question
 
 LABELS_BYTES_MAX = 2**28
 
@@ -36,22 +42,43 @@ def gate(
 
     Example: serin gate --model models:/intent/7 --baseline models:/intent@champion --suite cases.jsonl --junit gate.xml
     """
+    from controller.bootstrap.cancelling import cancelled_by_signals
+    from controller.gatefiles import ResultFiles
+    from controller.gatestep import Question, unjudged
+    from gates.outcome import Outcome
+
+    inputs = [*suite, *([policy] if policy is not None else [])]
+    files = ResultFiles(junit, summary, json, inputs)
+    question = Question(model, tuple(suite), baseline)
+    files.begin(question)
+    try:
+        with cancelled_by_signals():
+            result = _judged(question, policy, registry, home)
+    except BaseException as error:
+        with suppress(UsageError):  # what matters more is on its way
+            files.write(unjudged(question, Outcome.ERROR, f"Could not judge: {_why(error)}."))
+        raise
+    for verdict in result.verdicts:
+        say(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
+    say(result.sentence)
+    files.write(result)
+    raise typer.Exit(result.exit_code)
+
+
+def _judged(question: "Question", policy: Path | None, registry: str | None, home: Path) -> "GateResult":
     from controller.bootstrap.gate import judge
     from controller.config import load_policy
-    from controller.gatestep import Question, write_json, write_junit, write_summary
-    from gates.policy import GatePolicy
 
     place = home_at(home)
     url = registry or (place.load().registry if place.exists() else None)
-    gates = load_policy(policy).gates if policy is not None else GatePolicy()
-    result = judge(Question(model, tuple(suite), baseline, gates), url)
-    for path, write in ((junit, write_junit), (summary, write_summary), (json, write_json)):
-        if path is not None:
-            write(result, path)
-    for verdict in result.verdicts:
-        typer.echo(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
-    typer.echo(result.sentence)
-    raise typer.Exit(result.exit_code)
+    asked = replace(question, policy=load_policy(policy).gates) if policy is not None else question
+    return judge(asked, url)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "the step was cancelled"
+    return str(error).rstrip(".") if isinstance(error, SerinError) else f"a defect, {type(error).__name__}: {error}"
 
 
 def labels(
@@ -75,7 +102,6 @@ def labels(
     from controller.bootstrap.labels import label_names_of
     from controller.bootstrap.stores import opened
     from serving.text.jsonlines import Unreadable, read_bounded
-    from serving.text.printable import printable
 
     try:
         feed = read_lines(read_bounded(file, LABELS_BYTES_MAX), now_s=time.time())
@@ -84,7 +110,7 @@ def labels(
     place = writing_home(home)
     with opened(place) as store:
         answer = feed.answer(store.samples.add_labels(feed.labels, aliases=label_names_of(place)))
-    typer.echo(f"{file}: {printable(answer.sentence)}")
+    say(f"{file}: {answer.sentence}")
     for refused in answer.refused:
-        typer.echo(printable(f"{file}, line {refused.place}: {refused.message}"), err=True)
+        say(f"{file}, line {refused.place}: {refused.message}", err=True)
     raise typer.Exit(answer.exit_code)

@@ -1,10 +1,11 @@
 """`serin policy`: check a policy, and print its schema for editors."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from controller.cli.output import say, say_json
 
 policy_app = typer.Typer(help="Check policies.", no_args_is_help=True)
 
@@ -24,7 +25,7 @@ def check(path: Annotated[Path, typer.Argument(help="The policy file.")]) -> Non
     policy = load_policy(path)
     check_suites(policy)
     steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
-    typer.echo(f"{path}: valid. Model {policy.model}: shadow at {policy.mirror_pct:g} %, then {steps}.")
+    say(f"{path}: valid. Model {policy.model}: shadow at {policy.mirror_pct:g} %, then {steps}.")
 
 
 @policy_app.command()
@@ -32,4 +33,4 @@ def schema() -> None:
     """Print the JSON Schema of policy files."""
     from controller.config import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    say_json(json_schema())

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.output import say
 from controller.errors import UsageError
 from serving.package.artifact import Manifest, Variant
 from serving.package.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Side, Task, Windows
@@ -75,15 +76,15 @@ def register_checkpoint(
     place = home_at(home)
     url = registry or place.load().registry
     if place.exists() and not has_policy(place, model):
-        typer.echo(f"no policy for {model} in this home: no release will start", err=True)
+        say(f"no policy for {model} in this home: no release will start", err=True)
     version, manifest = packaging.register_checkpoint(url, checkpoint, order)
     kind = f"{len(manifest.labels)} labels" if manifest.labels else manifest.rules.task
     of_which = f" of version {of}" if of is not None else ""
-    typer.echo(
+    say(
         f"models:/{model}/{version.version} registered: {manifest.family}, {len(manifest.files)} files, {kind}, "
         f"{variant}{of_which}."
     )
-    typer.echo(_reading(manifest))
+    say(_reading(manifest))
 
 
 def _reading(manifest: Manifest) -> str:

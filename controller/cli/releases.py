@@ -16,6 +16,7 @@ from controller.cli.options import (
     home_at,
     writing_home,
 )
+from controller.cli.output import console, say, say_row
 from controller.core.command import Ask, Command
 from controller.errors import UsageError
 from controller.settings import Home
@@ -61,9 +62,9 @@ def start(
         check_model(place, model)
         asked = command(Ask.START, model, version=version_named(version), reason=reason, by=by)
         store.inbox.put(asked)
-        typer.echo(f"{model}: release of version {version} asked for.")
+        say(f"{model}: release of version {version} asked for.")
         if not _taken_up(store, asked):
-            typer.echo(f"{model}: {_why_it_waits(place)}")
+            say(f"{model}: {_why_it_waits(place)}")
         if wait_s > 0:
             _wait_for_the_end(store, asked, wait_s)
 
@@ -100,10 +101,10 @@ def _wait_for_the_end(store: "Store", asked: Command, wait_s: float) -> NoReturn
         _refuse_discarded(store, asked)
         found = [r for r in store.journal.releases(model=asked.model) if r.version == asked.version]
         if found and found[0].started_at_s >= asked.at_s and is_settled(found[0]):
-            typer.echo(f"{found[0].release_id}: {found[0].phase}. {found[0].state['reason']}")
+            say(f"{found[0].release_id}: {found[0].phase}. {found[0].state['reason']}")
             raise typer.Exit(exit_code(found[0]))
         time.sleep(_WAIT_POLL_S)
-    typer.echo(f"not settled after {wait_s:g} s", err=True)
+    say(f"not settled after {wait_s:g} s", err=True)
     raise typer.Exit(EXIT_TIMEOUT)
 
 
@@ -116,7 +117,7 @@ def list_releases(
     from controller.bootstrap.stores import open_home
 
     for record in open_home(home_at(home)).journal.releases(model=model):
-        typer.echo(f"{record.release_id}\t{record.phase}\t{record.state['reason']}")
+        say_row(record.release_id, record.phase, str(record.state["reason"]))
 
 
 def abort(
@@ -145,8 +146,6 @@ def status(
 
     Example: serin status --watch
     """
-    from rich.console import Console
-
     from controller.bootstrap.stores import check_model, open_home, traffic_tables
     from controller.core.command import ANY_MODEL
     from controller.status import Snapshot
@@ -169,11 +168,10 @@ def status(
     if model is not None and not (first := fetch()).records and not first.traffic:
         check_model(place, model)  # one without a policy that was ever served is known too
 
-    console = Console()
     if watch:
-        watch_table(fetch, console)
+        watch_table(fetch, console())
     else:
-        console.print(fetch().table)
+        console().print(fetch().table)
 
 
 def report(
@@ -201,7 +199,7 @@ def report(
     for suffix, text in ((".html", render_html(data)), (".json", render_json(data))):
         path = folder / f"{quote(release, safe='')}{suffix}"  # one that began under another rule for names, too
         path.write_text(text, encoding="utf-8")
-        typer.echo(str(path))
+        say(str(path))
 
 
 def _ask(home: Path, ask: Ask, model: str, reason: str, by: str) -> None:
@@ -211,4 +209,4 @@ def _ask(home: Path, ask: Ask, model: str, reason: str, by: str) -> None:
     with opened(place) as store:
         check_model(place, model)
         store.inbox.put(command(ask, model, reason=reason, by=by))
-    typer.echo(f"{model}: {ask} asked for; the controller takes it up at its next round.")
+    say(f"{model}: {ask} asked for; the controller takes it up at its next round.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from controller.bootstrap.oncall import roll_back
 from controller.cli.asking import asker, given_reason
+from controller.cli.output import say
 from controller.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
 
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
@@ -46,4 +47,4 @@ def rollback(arguments: Sequence[str]) -> None:
     )
     version = next(iter(result.table.weights_pct))
     told = "Envoy confirms it" if result.confirmed else "written; Envoy did not confirm it: check that it runs"
-    print(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")
+    say(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")

@@ -1,12 +1,12 @@
 """`serin token`: who may ask at the controller's interface, and what."""
 
-import sys
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, writing_home
+from controller.cli.output import say, say_row
 from controller.errors import UsageError
 from controller.roles import Role
 
@@ -44,8 +44,8 @@ def create(
     place.load()
     entry, token = create_token(place, name, role, model=model, lasts=_age(expires))
     until = "never expires" if entry.expires_at is None else f"expires {entry.expires_at:%Y-%m-%d %H:%M} UTC"
-    print(f"token of {entry.name} (id {entry.id}, {', '.join(entry.roles)}, {until}), shown only now:", file=sys.stderr)
-    typer.echo(token)
+    say(f"token of {entry.name} (id {entry.id}, {', '.join(entry.roles)}, {until}), shown only now:", err=True)
+    say(token)
 
 
 @token_app.command(name="list")
@@ -59,7 +59,7 @@ def list_tokens(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
         until = "never" if entry.expires_at is None else f"{entry.expires_at:%Y-%m-%dT%H:%MZ}"
         state = "expired" if entry.expires_at is not None and entry.expires_at <= now else "valid"
         of = " ".join(part for part in (entry.model, entry.version) if part is not None)
-        typer.echo("\t".join([entry.id, entry.name, ",".join(entry.roles), of or "-", f"expires {until}", state]))
+        say_row(entry.id, entry.name, ",".join(entry.roles), of or "-", f"expires {until}", state)
 
 
 @token_app.command()
@@ -79,7 +79,7 @@ def revoke(
     revoked = revoke_tokens(writing_home(home), name=name, token_id=token_id)
     if not revoked:
         raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows those there are")
-    typer.echo(f"revoked: {revoked}")
+    say(f"revoked: {revoked}")
 
 
 def _age(text: str) -> timedelta | None:

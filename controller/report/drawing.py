@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from serving.text.printable import printable
+
 Point = tuple[float, float]
 
 
@@ -16,7 +18,9 @@ def element(name: str, *contents: str, **attributes: str | float | None) -> Mark
         for key, value in attributes.items()
         if value is not None
     )
-    inner = Markup("").join(escape(content) for content in contents)
+    inner = Markup("").join(
+        escape(content if isinstance(content, Markup) else printable(content)) for content in contents
+    )
     tag = Markup(name)  # noqa: S704 - names are written in this package
     return Markup("<{0}{1}>{2}</{0}>").format(tag, written, inner)
 

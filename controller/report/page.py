@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from controller.core.policy import OnDeadline, ReleasePolicy
@@ -111,11 +112,17 @@ def _adapter() -> TypeAdapter[ReportData]:
     return TypeAdapter(ReportData)
 
 
+def _harmless(value: Any) -> Any:
+    """What others wrote, without what would turn or hide text on the page; markup of ours as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("controller.report"),
         autoescape=True,
+        finalize=_harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from serving.access.age import parse_age
 from serving.access.tokens import TokenFileError, changing, new_token, read_tokens, utc_now
+from serving.text.printable import one_line
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +61,7 @@ def _new(arguments: argparse.Namespace) -> int:
     with changing(arguments.file) as entries:
         entries.append(entry)
     until = "never expires" if expires_at is None else f"expires {expires_at:%Y-%m-%d %H:%M} UTC"
-    print(f"token of {entry.name} (id {entry.id}, {until}), shown only now:", file=sys.stderr)
+    print(one_line(f"token of {entry.name} (id {entry.id}, {until}), shown only now:"), file=sys.stderr)
     print(token)
     return 0
 
@@ -70,7 +71,8 @@ def _list(file: Path) -> int:
     for entry in read_tokens(file).tokens:
         until = "never" if entry.expires_at is None else f"{entry.expires_at:%Y-%m-%dT%H:%MZ}"
         state = "expired" if entry.expires_at is not None and entry.expires_at <= now else "valid"
-        print(f"{entry.id}  {entry.name}  expires {until}  {state}{'  unlimited' if entry.unlimited else ''}")
+        unlimited = "  unlimited" if entry.unlimited else ""
+        print(one_line(f"{entry.id}  {entry.name}  expires {until}  {state}{unlimited}"))
     return 0
 
 
@@ -80,7 +82,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
         kept = [entry for entry in entries if arguments.name != entry.name and arguments.id != entry.id]
         revoked = len(entries) - len(kept)
         entries[:] = kept
-    print(f"revoked: {revoked}")
+    print(one_line(f"revoked: {revoked}"))
     return 0 if revoked else 1
 
 

@@ -5,12 +5,14 @@ import time
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from serving.text.printable import one_line
+
 _LINE_EVERY_S: Final = 10.0
 
 
 def say(message: str) -> None:
     """A line for people."""
-    print(message, file=sys.stderr, flush=True)
+    print(one_line(message), file=sys.stderr, flush=True)
 
 
 class Display(Protocol):

@@ -9,7 +9,8 @@ import pytest
 from controller.codec import event_of
 from controller.core.release import Phase
 from controller.errors import PermanentError, UsageError
-from controller.gatestep import GateResult, Question, run_gate, summary
+from controller.gatefiles import summary
+from controller.gatestep import GateResult, Question, run_gate
 from controller.questions import ask_candidate
 from gates.offline.suite import judge_suite
 from gates.offline.suite_cases import Reading

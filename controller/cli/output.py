@@ -1,0 +1,95 @@
+"""All that the commands print. Whatever others wrote in it: a line stays one, and commands no terminal or CI system.
+
+Standard library only: the on-call rollback prints by it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from serving.text.printable import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_PIPE_CLOSED = 141
+"""Who read the output is gone; as a shell tells of SIGPIPE."""
+
+
+def prepare() -> None:
+    """Let the standard streams take any text, whatever their encoding: what it cannot show stands as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line. Goes on in silence where nobody reads it any more: the exit code still tells."""
+    _write(one_line(text), sys.stderr if err else sys.stdout)
+
+
+def say_row(*cells: str) -> None:
+    """Print a line of cells for other programs, with tabs between them and none within."""
+    _write("\t".join(map(one_line, cells)), sys.stdout)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print a text of several lines, which are ours; what stands in each is printable when it comes here."""
+    for line in text.split("\n"):
+        say(line, err=err)
+
+
+def say_json(document: Mapping[str, Any]) -> None:
+    """Print an object over several lines."""
+    import json
+
+    say_json_text(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def say_json_text(text: str) -> None:
+    """Print JSON: the same value, with escapes for what a terminal would obey or its encoding cannot hold."""
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        text = "".join(letter if letter.isascii() else _json_escape(letter) for letter in text)
+    _write("\n".join(map(_json_line, text.split("\n"))), sys.stdout)
+
+
+def say_defect(error: Exception) -> None:
+    """Print the traceback of what nobody foresaw, and one line."""
+    import traceback
+
+    from serving.text.logs import below
+
+    _write(below("".join(traceback.format_exception(error)).rstrip("\n")), sys.stderr)
+    say(f"serin: a defect, and no verdict: {type(error).__name__}: {error}", err=True)
+
+
+def console(*, err: bool = False) -> "Console":
+    """Where tables are drawn: no markup is read in what they hold."""
+    from controller.cli.console import HarmlessConsole
+
+    return HarmlessConsole(stderr=err)
+
+
+def close_pipe(stream: TextIO) -> None:
+    """Let a stream that nobody reads lead nowhere, so that the interpreter does not fail on it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        close_pipe(stream)
+
+
+def _json_line(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else _json_escape(c) for c in line)
+
+
+def _json_escape(letter: str) -> str:
+    import json
+
+    return json.dumps(letter)[1:-1]
