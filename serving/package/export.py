@@ -137,7 +137,6 @@ def load_model(checkpoint_dir: Path, task: Task) -> Any:
             local_files_only=True,
             trust_remote_code=False,
             attn_implementation="eager",
-            return_dict=False,  # tensors out, as the exporter wants them
             output_loading_info=True,
             **{_dtype_argument(transformers.__version__): torch.float32},
         )
@@ -192,6 +191,21 @@ def _encode(checkpoint_dir: Path, texts: Sequence[str], *, max_tokens: int) -> l
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
+def _first_output(model: Any) -> Any:
+    """The model with two tensors in and one out, as the exporter wants it: families differ in what else they give."""
+    import torch
+
+    class FirstOutput(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+
+    return FirstOutput().eval()
+
+
 def _write_graph(model: Any, path: Path, task: Task) -> None:
     """Traces the model on two rows of different lengths, so that neither size nor mask becomes a constant.
 
@@ -208,7 +222,7 @@ def _write_graph(model: Any, path: Path, task: Task) -> None:
     try:
         with _tracing_warnings_hidden():
             torch.onnx.export(
-                model,
+                _first_output(model),
                 (input_ids, attention_mask),
                 str(path),
                 input_names=["input_ids", "attention_mask"],

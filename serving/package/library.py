@@ -77,7 +77,6 @@ def _answers(
 
     rules, labels = engine.manifest.rules, engine.manifest.labels
     if rules.task is Task.SEQUENCE_CLASSIFICATION:
-        model.config.return_dict = True
         pipeline = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
         names = [model.config.id2label[index] for index in range(len(labels))]
         for text, _ in rows:
