@@ -6,12 +6,15 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.serin-installed
+EXPORT_STAMP := .venv-export/.serin-installed
+EXPORT_TORCH := 2.13.0  # the version that was tested; where pip has no build for a CPU alone, it is gigabytes
+EXPORT_TESTS ?= $(addprefix tests/serving/test_,export.py transformers.py families.py library.py released.py)
 BENCHES := rollback path  # the quick ones; the others (see tests/bench) take from ten minutes to hours
 RULES = $(shell find deploy -name '*.rules.yml')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEMO ?=
 
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test test-export check format bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +30,13 @@ demo: setup  ## Watch real models promoted and rolled back on live traffic; DEMO
 
 test: setup  ## Run every test; TESTS="tests/gates -k latency" runs some
 	@$(PYTHON) -m pytest $(TESTS)
+
+test-export: $(EXPORT_STAMP)  ## Run the tests that need torch and transformers, in .venv-export (made at the first time)
+	@OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest $(EXPORT_TESTS)
+
+$(EXPORT_STAMP): pyproject.toml constraints.txt deploy/install/setup.sh deploy/install/common.sh
+	@deploy/install/setup.sh $(EXPORT_TORCH)
+	@touch $@
 
 check: setup  ## Check format, lint, types, import rules and Prometheus rules
 	@ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
@@ -44,5 +54,5 @@ bench-%: setup  ## Run one benchmark: tests/bench/%.py
 	@$(PYTHON) -m tests.bench.$*
 
 clean:  ## Remove what the other commands made, .venv too
-	rm -rf .venv .serin build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-export .serin build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

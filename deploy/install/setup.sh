@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # Make .venv hold all that the demo and the tests need. Safe to run again; `make setup` runs it when it has to.
+# With a version of torch as its argument, make .venv-export hold what the tests of the export need, beside the former.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source deploy/install/common.sh
 
 VENV=.venv
 EXTRAS=serving,tracing,batch,local,kubernetes,dev
+TORCH=${1:-}
+if [ -n "$TORCH" ]; then
+    VENV=.venv-export
+    EXTRAS=serving,local,dev,export
+fi
 
 # The newest interpreter that works (a name on PATH may be a shim that does not), of those known to have every wheel.
 find_python() {
@@ -54,6 +60,8 @@ install_python_packages() {
     say "installing Python packages, versions and digests of constraints.txt (a minute or two the first time)"
     local pip=("$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --progress-bar on)
     "${pip[@]}" --require-hashes --only-binary :all: --requirement <(pins pip setuptools)
+    # torch comes in builds of its own for each platform, without a digest here; give pip the index of yours.
+    if [ -n "$TORCH" ]; then "${pip[@]}" --no-deps --only-binary :all: "torch==$TORCH"; fi
     requirements >"$VENV/requirements.txt"
     "${pip[@]}" --constraint constraints.txt --only-binary :all: --requirement "$VENV/requirements.txt"
     PYTHONWARNINGS=ignore "${pip[@]}" --no-deps --no-build-isolation --editable .  # setuptools warns of any such link

@@ -1,7 +1,7 @@
 """The kinds of encoders that are served, and how their checkpoints are held against themselves before an export.
 
-Every family here is exported, packaged and compared with the library in ``tests/serving/test_families.py``. A family is named as
-``config.json`` names it (``model_type``): MiniLM is a ``bert`` or an ``xlm-roberta``.
+Every family here is exported, packaged and compared with the library in ``tests/serving/test_families.py``. A family is
+named as ``config.json`` names it (``model_type``): MiniLM is a ``bert`` or an ``xlm-roberta``.
 """
 
 import math
