@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from serving.package.export import quiet_library
+
 LABELS: Final = ("cancel order", "track order", "refund")
 SENTENCES: Final = (
     "where is my order", "i want to cancel it please", "refund the money", "my parcel is late, where is it?",
@@ -77,6 +79,22 @@ def save(
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return model
+
+
+def pipeline_of(checkpoint: Path, limit: int) -> Any:
+    """What a user of the library has: text to probabilities by label, cut where the version cuts."""
+    import torch
+    import transformers
+
+    with quiet_library():
+        pipeline = transformers.pipeline("text-classification", model=str(checkpoint), top_k=None, dtype=torch.float32)
+
+    def answer(text: str) -> list[float]:
+        (found,) = pipeline([text], truncation=True, max_length=limit)
+        scores = {entry["label"]: entry["score"] for entry in found}
+        return [scores[label] for label in LABELS]
+
+    return answer
 
 
 def make_tokenizer(kind: str, **settings: Any) -> Any:

@@ -8,7 +8,6 @@ refused beyond it, so that here it is only measured again, from outside.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from serving.package.graphs import TOLERANCE
 from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task
 from tests.fakes.registry import FakeRegistry
-from tests.serving.library_models import LABELS, RECIPES, SENTENCES, save
+from tests.serving.library_models import RECIPES, SENTENCES, pipeline_of, save
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -34,19 +33,6 @@ TEXTS = [*SENTENCES, "", "Ünknown wörds 🙂", "my order " * 90 + "now", "  ta
 
 def test_every_family_that_is_served_is_tried_here() -> None:
     assert set(RECIPES) == set(FAMILIES)
-
-
-def pipeline_of(checkpoint: Path, limit: int) -> Any:
-    """What a user of the library has: text to probabilities by label, cut where the version cuts."""
-    with quiet_library():
-        pipeline = transformers.pipeline("text-classification", model=str(checkpoint), top_k=None, dtype=torch.float32)
-
-    def answer(text: str) -> list[float]:
-        (found,) = pipeline([text], truncation=True, max_length=limit)
-        scores = {entry["label"]: entry["score"] for entry in found}
-        return [scores[label] for label in LABELS]
-
-    return answer
 
 
 @pytest.mark.integration

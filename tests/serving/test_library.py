@@ -19,9 +19,8 @@ from serving.package.export import quiet_library
 from serving.package.graphs import TOLERANCE
 from serving.package.packaging import build_package
 from serving.package.rules import Side
-from tests.serving.library_models import SENTENCES, make_tokenizer, save
+from tests.serving.library_models import SENTENCES, make_tokenizer, pipeline_of, save
 from tests.serving.shapes import edit
-from tests.serving.test_families import pipeline_of
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
