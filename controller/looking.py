@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from controller import crosscheck
 from controller.core.actions import route_of
 from controller.core.labels import LabelNames
 from controller.core.release import Cursors, Release
-from controller.core.traffic import TrafficTable
+from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import PermanentError, TransientError
 from controller.ports import (
     AnswerCounts,
     CounterCursor,
     Deployments,
+    GatewayCounts,
     MetricCounts,
     Metrics,
     SampleCursor,
@@ -21,22 +23,24 @@ from controller.ports import (
     Samples,
     Usage,
 )
-from gates.checks import LABELS, METRICS, PREDICTIONS
-from gates.evidence import ArmCounts, Fault, Look, Profile, Resources
+from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
+from gates.evidence import ArmCounts, Fault, Look, Profile, Resources, UserCounts
 from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
 _HOUR_S = 3600.0
+_IN_STEP = 3.0  # times as late as it is due
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a look is read from."""
+    """What a look is read from. ``captured``: the share of answers that replicas sample."""
 
     metrics: Metrics
     samples: Samples
     deployments: Deployments
+    captured: float = 1.0
 
 
 def look_at(
@@ -58,12 +62,15 @@ def look_at(
         raise PermanentError(f"release {release.id} has no stable version to compare with")
     reading = _Reading(sources, release, now_s)
     counts = reading.metrics()
+    users = reading.users()
     classes = _classes(stable, candidate)
     known = stable is not None and candidate is not None
     found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
     arms = (release.stable.number, release.candidate.number)
     route = route_of(release)
     share = TrafficTable(release.model, route.weights_pct).share_of(arms[1]) if route else 0.0
+    mirror = route.mirror if route is not None else None
+    reading.cross_check(counts, users, found, mirrored=mirror is not None and mirror.pct == HUNDRED_PCT)
     start_s = release.looked_at_s or release.phase_since_s
     if counts is not None and release.cursors.counters is not None:
         start_s = release.cursors.counters_at_s
@@ -71,6 +78,8 @@ def look_at(
     fields: dict[str, Any] = {}
     if counts is not None:
         fields |= _counted(counts, *arms)
+    if users is not None:
+        fields["users"] = _users(users, counts, *arms)
     if found is not None:
         fields |= _sampled(found)
         impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
@@ -132,6 +141,37 @@ class _Reading:
             worker_restarts=before.worker_restarts if lost is None else (before.worker_restarts or 0) + lost,
         )
         return counts
+
+    def users(self) -> GatewayCounts | None:
+        before = self.cursors
+        cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
+        try:
+            counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)
+        except TransientError as error:
+            self.faults.append(Fault(GATEWAY, str(error)))
+            return None
+        self.cursors = replace(before, gateway=dict(counts.cursor.values), gateway_at_s=counts.cursor.at_s)
+        return counts
+
+    def cross_check(
+        self, counts: MetricCounts | None, users: GatewayCounts | None, found: SampleEvidence | None, *, mirrored: bool
+    ) -> None:
+        """Hold against each other what the sources told so far. What one did not tell comes with a later look."""
+        before = crosscheck.Arrived(self._release.cursors.arrived)
+        now = before.plus(crosscheck.asked(users) if users is not None else {})
+        now = now.plus(crosscheck.answered(counts) if counts is not None else {})
+        now = now.plus(crosscheck.sampled(found, *self._versions) if found is not None else {})
+        now = now.on_pairs(before, mirrored=mirrored and self._in_step)
+        self.cursors = replace(self.cursors, arrived=dict(now.sums))
+        if users is not None:
+            captured = self._sources.captured
+            self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured)
+
+    @property
+    def _in_step(self) -> bool:
+        """Whether the look before was taken when it was due: not after a hold, while which nothing is mirrored."""
+        since_s, every_s = self._release.looked_at_s, self._release.policy.look_every_s
+        return since_s is not None and self._now_s - since_s < _IN_STEP * every_s
 
     def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
         """The reference is read once, as soon as its bins are known."""
@@ -224,6 +264,21 @@ def _counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, 
         "shadow": counts.shadow.get(candidate, none),
         "token_edges": counts.token_edges,
     }
+
+
+def _users(users: GatewayCounts, counts: MetricCounts | None, stable: str, candidate: str) -> UserCounts:
+    def arm(version: str) -> ArmCounts:
+        """With causes: those that the replica counted, and one more for what never reached it."""
+        got = users.live[version]
+        if counts is None:
+            return replace(got, error_clusters=min(got.errors, 1))
+        own = counts.live[version]
+        if own.error_clusters is None:
+            return got
+        causes = own.error_clusters + (got.errors > own.errors)
+        return replace(got, error_clusters=min(causes, got.errors))
+
+    return UserCounts(arm(stable), arm(candidate), users.latency_edges_ms)
 
 
 def _sampled(found: SampleEvidence) -> Mapping[str, Any]:

@@ -86,6 +86,7 @@ class World:
     metrics: Metrics
     samples: Samples
     freezes: Freezes
+    captured: float = 1.0  # the share of answers that replicas sample
 
 
 class Performer:
@@ -240,7 +241,7 @@ class Performer:
     # --- evidence ------------------------------------------------------------------------------------------------
     def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
         world = self._world
-        sources = Sources(world.metrics, world.samples, world.deployments)
+        sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
         label_names = self._names_of_labels(release.model)
         yield LookTaken(*look_at(sources, release, *manifests, now_s=world.clock.now_s(), label_names=label_names))

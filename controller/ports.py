@@ -169,6 +169,20 @@ class MetricCounts:
     token_edges: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayCounts:
+    """What the gateway answered since a cursor, exact: each user's request once, by the version that it was dealt to.
+
+    ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
+    milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
+    """
+
+    live: Mapping[str, ArmCounts]
+    copies: Mapping[str, int]
+    latency_edges_ms: tuple[float, ...]
+    cursor: CounterCursor
+
+
 class Metrics(Protocol):
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         """What each version did between the cursor and ``at_s``, both from the same instant of the same source.
@@ -181,10 +195,23 @@ class Metrics(Protocol):
                 nothing is known of the window, and the same cursor must be used again.
         """
 
-    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
-        """(Errors, requests) of all live requests to the model in each of the windows that end at ``at_s``.
+    def gateway(
+        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
+    ) -> GatewayCounts:
+        """What users got of each version between the cursor and ``at_s``, as the gateway counted it.
 
-        Whatever versions served them. A window longer than the model has been watched tells of what was watched.
+        As ``counts``, with a cursor of its own. What the gateway answered by itself (no connection to the version, a
+        time-out) is among the version's errors: nobody else counts it.
+
+        Raises:
+            TransientError: of the source ``gateway``: not reachable, or the gateway is not scraped, or another one.
+        """
+
+    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
+        """(Errors, requests) of all that users asked of the model in each of the windows that end at ``at_s``.
+
+        As the gateway answered them: whatever version they were dealt to, and if there was none. A window longer than
+        the gateway has been watched tells of what was watched.
 
         Raises:
             TransientError: not reachable, or its answer cannot be used.

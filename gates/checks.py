@@ -9,6 +9,7 @@ from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, LabelSo
 
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
+GATEWAY = "gateway"  # what users got
 LABELS = "labels"
 PREDICTIONS = "predictions"
 PROFILES = "profiles"  # what requests and answers look like; read by warnings and by checks of the experiment
@@ -36,6 +37,7 @@ def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tup
         return tuple(found)
     found += [Problem(fault.source, f"{fault.source}: {fault.reason}") for fault in look.faults]
     found += [Problem(METRICS, reason) for reason in _counts(look)]
+    found += [Problem(GATEWAY, reason) for reason in _users(look, found)]
     odd = _odd(look.pairs)
     found += [Problem(LABELS, reason) for reason in _labels(look, odd)]
     found += [Problem(PREDICTIONS, reason) for reason in _predictions(look, odd)]
@@ -58,11 +60,7 @@ def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator
 
 def _counts(look: Look) -> Iterator[str]:
     edges = look.latency_edges_ms
-    if not _are_increasing(edges):
-        what = "the edges do not increase"
-        if not all(is_number(edge) and edge > 0 for edge in edges):
-            what = "an edge is not a positive number"
-        yield f"latency_edges_ms: {what}"
+    yield from _edges("latency_edges_ms", edges)
     if not any(fault.source == METRICS for fault in look.faults):
         if look.candidate_share > 0 and look.candidate is None:
             yield f"candidate: no counts, though it served {look.candidate_share:.0%} of the traffic"
@@ -74,7 +72,26 @@ def _counts(look: Look) -> Iterator[str]:
             yield from _arm(name, arm, len(edges))
 
 
-def _arm(name: str, arm: ArmCounts, edges: int) -> Iterator[str]:
+def _users(look: Look, found: list[Problem]) -> Iterator[str]:
+    """Where nobody asked the gateway, the replicas' counts stand for what users got, with all their problems."""
+    if look.users is not None:
+        yield from _edges("users.latency_edges_ms", look.users.latency_edges_ms)
+        for name, arm in (("users.stable", look.users.stable), ("users.candidate", look.users.candidate)):
+            yield from _arm(name, arm, len(look.users.latency_edges_ms), counted_at_once=False)
+    elif not any(problem.source == GATEWAY for problem in found):
+        yield from (problem.reason for problem in found if problem.source == METRICS)
+
+
+def _edges(name: str, edges: tuple[float, ...]) -> Iterator[str]:
+    if not _are_increasing(edges):
+        what = "the edges do not increase"
+        if not all(is_number(edge) and edge > 0 for edge in edges):
+            what = "an edge is not a positive number"
+        yield f"{name}: {what}"
+
+
+def _arm(name: str, arm: ArmCounts, edges: int, *, counted_at_once: bool = True) -> Iterator[str]:
+    """``counted_at_once``: no answer is timed in a later window than it is counted in."""
     bad = [field for field in ("requests", "errors") if not _is_count(getattr(arm, field))]
     if bad:
         yield f"{name}.{bad[0]}: {getattr(arm, bad[0])!r} is not a count"
@@ -87,7 +104,7 @@ def _arm(name: str, arm: ArmCounts, edges: int) -> Iterator[str]:
         yield f"{name}.latency_counts: an entry is not a count"
     elif len(arm.latency_counts) != edges + 1:
         yield f"{name}.latency_counts: {len(arm.latency_counts)} entries for {edges} edges, expected {edges + 1}"
-    elif sum(arm.latency_counts) > _COUNTER_SLACK * arm.requests + 2:
+    elif counted_at_once and sum(arm.latency_counts) > _COUNTER_SLACK * arm.requests + 2:
         yield f"{name}.latency_counts: {sum(arm.latency_counts)} timed answers of {arm.requests} requests"
 
 

@@ -15,7 +15,7 @@ from gates.verdict import Window
 class ArmCounts:
     """What one version did in the window, summed over its replicas.
 
-    ``latency_counts[i]`` counts the requests that took at most ``Look.latency_edges_ms[i]`` and longer than the edge
+    ``latency_counts[i]`` counts the requests that took at most ``latency_edges_ms[i]`` and longer than the edge
     before; the last entry counts those above the last edge: ``len(edges) + 1`` entries. Only answered requests
     (2xx) are timed; ``errors`` are answers with status 5xx, and are within ``requests``.
     """
@@ -163,6 +163,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class UserCounts:
+    """What users got of both versions, as the gateway counted and timed it, since the look before that told of it.
+
+    Of each request once, whatever was answered by whom: a request that never reached a replica is an error here and
+    nowhere else. Every answer of a version is timed, in whole milliseconds; the times may be a scrape behind.
+    """
+
+    stable: ArmCounts
+    candidate: ArmCounts
+    latency_edges_ms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """All the evidence of one look at one release. See ``docs/evidence.md`` for the recorded form."""
 
@@ -190,3 +203,12 @@ class Look:
     reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; told once
     label_sources: tuple[LabelSource, ...] = ()
     unseen_slices: tuple[UnseenSlice, ...] = ()
+    users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
+
+    @property
+    def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:
+        """What users got of stable and of the candidate: in evidence from before the gateway was read, what the
+        replicas counted."""
+        if self.users is None:
+            return self.stable, self.candidate
+        return self.users.stable, self.users.candidate

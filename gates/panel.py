@@ -101,6 +101,7 @@ class Panel:
         due = accepted and _due(state, look)
         timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
         failures = {failure.gate: failure for failure in state.failures}
+        usable = _usable(look, found)
         before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
         if before.keys() != set(self.names):  # the order is the panel's own: what stores a state may sort its keys
             raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
@@ -111,7 +112,7 @@ class Panel:
             if blocking is not None:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
-                after[gate.name], verdict = gate.look(before[gate.name], look, timing)
+                after[gate.name], verdict = gate.look(before[gate.name], usable, timing)
                 verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
@@ -199,6 +200,13 @@ def _percentiles(policy: LatencyPolicy) -> Iterator[tuple[float, Percentile]]:
 def _uncounted(look: Look) -> bool:
     """What was not counted in this window is counted in a later one, which starts where this one does."""
     return any(fault.source == METRICS for fault in look.faults)
+
+
+def _usable(look: Look, found: Sequence[Problem]) -> Look:
+    """Where the replicas' counts cannot be used, nothing is seen of them by a gate that can do without."""
+    if any(problem.source == METRICS for problem in found):
+        return replace(look, stable=None, candidate=None, shadow=None)
+    return look
 
 
 def _due(state: PanelState, look: Look) -> bool:

@@ -91,6 +91,17 @@ GPU_LABEL: Final = "gpu"
 START_METRIC: Final = "serin_start_time_seconds"  # gauge, unix time: tells a new process from one with new labels
 INFO_METRIC: Final = "serin_model_info"  # constant 1 with the fingerprint as a label
 
+# --- metrics of the gateway, as Envoy names them ----------------------------------------------------------------------
+GATEWAY_JOB: Final = "serin-gateway"  # under which it is scraped
+GATEWAY_STATS_ROUTE: Final = "/stats/prometheus"
+CLUSTER_LABEL: Final = "envoy_cluster_name"
+CODE_CLASS_LABEL: Final = "envoy_response_code_class"
+GATEWAY_REQUESTS_METRIC: Final = "envoy_cluster_upstream_rq_xx"  # by cluster and class of status, once there is one
+GATEWAY_COMPLETED_METRIC: Final = "envoy_cluster_upstream_rq_completed"  # by cluster, from its beginning on
+GATEWAY_TIME_METRIC: Final = "envoy_cluster_upstream_rq_time"  # histogram by cluster, in whole ms
+GATEWAY_UPTIME_METRIC: Final = "envoy_server_uptime"  # whole seconds
+GATEWAY_NO_CLUSTER_METRIC: Final = "envoy_http_no_cluster"  # requests to a model for which no version is known
+
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 """Upper edges of the histogram of tokens."""
 
@@ -117,6 +128,52 @@ def latency_edges_ms(objectives_ms: Iterable[float] = ()) -> tuple[float, ...]:
         (round(LATENCY_EDGE_FIRST_MS * LATENCY_EDGE_RATIO**k, 4) for k in itertools.count()),
     )
     return tuple(sorted({*grid, *objectives}))
+
+
+GATEWAY_OBJECTIVES_MS: Final = (
+    20,
+    25,
+    30,
+    40,
+    50,
+    75,
+    80,
+    100,
+    150,
+    200,
+    250,
+    300,
+    400,
+    500,
+    750,
+    800,
+    1000,
+    1500,
+    2000,
+    2500,
+    3000,
+    4000,
+    5000,
+    7500,
+    8000,
+    10_000,
+)
+
+
+def gateway_edges_ms() -> tuple[float, ...]:
+    """Upper edges, in ms, of the gateway's latency histogram: whole milliseconds, then steps of at most 1.1, and the
+    usual objectives.
+
+    Envoy counts whole milliseconds, cut off, in bins of two significant digits, and tells an edge exactly only where
+    one of those begins: a request that took less than the edge is below it. The edges are fixed when Envoy starts,
+    before anybody knows of a policy.
+    """
+    edges = list(range(1, 11))
+    while edges[-1] < LATENCY_EDGE_LAST_MS:
+        reach = max(edges[-1] * 11 // 10, edges[-1] + 1)
+        bin_ms = 10 ** (len(str(reach)) - 2)
+        edges.append(reach // bin_ms * bin_ms)
+    return tuple(map(float, sorted({*edges, *GATEWAY_OBJECTIVES_MS})))
 
 
 # --- names of models and versions -------------------------------------------------------------------------------------

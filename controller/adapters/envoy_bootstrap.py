@@ -16,6 +16,7 @@ from controller.adapters.envoy_admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy_clusters import CLUSTERS_FILE, write_clusters
 from controller.adapters.envoy_listeners import admin_cluster, admin_reader, gateway_listener
 from controller.adapters.envoy_routes import LOCK_FILE, ROUTE_CONFIGURATION, ROUTES_FILE, read_routes, write_routes
+from controller.adapters.envoy_stats import stats_settings
 from controller.adapters.files import locked, replace_file
 from controller.errors import PermanentError
 
@@ -52,6 +53,7 @@ def write_bootstrap(
             ],
             "clusters": [admin_cluster(socket)],
         },
+        **stats_settings(),
     }
     with locked(directory / LOCK_FILE, source="traffic"):
         if not (directory / CLUSTERS_FILE).exists():

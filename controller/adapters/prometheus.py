@@ -5,15 +5,14 @@ to carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them;
 pod), with ``honor_labels`` on, so that ``up`` tells whose samples may be trusted.
 """
 
-import itertools
 import json
 import math
 import re
-from collections import Counter as Counts
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
+from controller.adapters.prometheus_arms import arm_of, edges_of, is_error
 from controller.adapters.prometheus_counters import (
     AT_ENDS,
     BUCKET_METRIC,
@@ -28,19 +27,18 @@ from controller.adapters.prometheus_counters import (
     require_whole,
 )
 from controller.adapters.prometheus_cursor import Mark, buckets, claim, mark, read_marks, write_marks
+from controller.adapters.prometheus_gateway import GatewayReader
 from controller.adapters.prometheus_http import SOURCE, PrometheusSession
 from controller.adapters.prometheus_targets import INSTANCE_LABEL, UP_METRIC, Counter, Matrix, Target, Targets, scraped
 from controller.adapters.prometheus_usage import GAUGES, Gauges, Span, read_gauges, usage
 from controller.errors import TransientError
-from controller.ports import CounterCursor, MetricCounts
+from controller.ports import CounterCursor, GatewayCounts, MetricCounts
 from gates.evidence import ArmCounts
 from serving.contract import (
-    CODE_LABEL,
     FAILURES_METRIC,
     MODEL_LABEL,
     REQUESTS_METRIC,
     START_METRIC,
-    TRAFFIC_LABEL,
     VERSION_LABEL,
     Traffic,
 )
@@ -70,12 +68,12 @@ class PrometheusMetrics:
     ) -> None:
         from prometheus_api_client import PrometheusConnect  # 0.3 s, and not every command needs it
 
-        self._client = PrometheusConnect(
-            url, session=PrometheusSession(deadline_s=deadline_s, answer_bytes_max=answer_bytes_max)
-        )
+        session = PrometheusSession(deadline_s=deadline_s, answer_bytes_max=answer_bytes_max)
+        self._client = PrometheusConnect(url, session=session)
         self._stale_after_s = STALE_AFTER_SCRAPES * scrape_interval_s
         self._lookback_s_max = lookback_s_max
         self._process_labels = tuple(process_labels)
+        self._gateway = GatewayReader(self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max)
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         """What each version did between the cursor and ``at_s``; see the port.
@@ -104,7 +102,7 @@ class PrometheusMetrics:
                 sums[target.version].spans.append(span)
             if seen:
                 marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
-        edges, token_edges = _edges(targets.all), _token_edges(targets.all)
+        edges, token_edges = edges_of(targets.all, BUCKET_METRIC, "s"), _token_edges(targets.all)
         return MetricCounts(
             live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
             shadow={version: sums[version].arm(Traffic.SHADOW, edges) for version in versions},
@@ -114,22 +112,14 @@ class PrometheusMetrics:
             token_edges=tuple(int(float(edge)) for edge in token_edges[:-1]),
         )
 
+    def gateway(
+        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
+    ) -> GatewayCounts:
+        """What users got; see the port."""
+        return self._gateway.counts(model, versions, cursor, at_s=at_s)
+
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
-        """As the port says. Windows of hours are read as Prometheus sums them up (``increase``): a fraction of a
-        request more or less does not matter here, and days of raw samples would."""
-        live = f"{REQUESTS_METRIC}{{{MODEL_LABEL}={json.dumps(model)},{TRAFFIC_LABEL}={json.dumps(Traffic.LIVE)}}}"
-        sums = {window_s: f"sum by ({CODE_LABEL}) (increase({live}[{round(window_s)}s]))" for window_s in windows_s}
-        parts = [f'label_replace({query}, "window", "{window_s!r}", "", "")' for window_s, query in sums.items()]
-        answer = self._client.custom_query(" or ".join(parts), params={"time": f"{at_s:.3f}"})
-        found = dict.fromkeys(windows_s, (0, 0))
-        for series in cast("Matrix", answer):
-            number = float(series["value"][1])
-            if not 0 <= number < math.inf:
-                raise TransientError(SOURCE, f"requests of {model} are {number}, which no count can be")
-            errors, requests = found[float(series["metric"]["window"])]
-            failed = series["metric"].get(CODE_LABEL, "").startswith("5")
-            found[float(series["metric"]["window"])] = errors + round(number) * failed, requests + round(number)
-        return found
+        return self._gateway.service_errors(model, windows_s, at_s=at_s)
 
     def _targets(
         self, model: str, versions: Sequence[str], since_s: float, at_s: float
@@ -174,6 +164,9 @@ class PrometheusMetrics:
             f'{{__name__=~"{names}",{MODEL_LABEL}={json.dumps(model)},{VERSION_LABEL}=~{wanted}}}'
             f"[{math.ceil(lookback_s * 1000) + 1}ms]"
         )
+        return self._query(query, at_s)
+
+    def _query(self, query: str, at_s: float) -> Matrix:
         return cast("Matrix", self._client.custom_query(query, params={"time": f"{at_s:.3f}"}))
 
     def _require_fresh(self, version: str, targets: Sequence[Target], at_s: float) -> None:
@@ -200,11 +193,15 @@ class _Sum:
     def add(self, gained: Mapping[Counter, float]) -> None:
         for counter, value in gained.items():
             self.gained[counter] = self.gained.get(counter, 0.0) + value
-            if _is_error(counter) and value and Counter(FAILURES_METRIC, counter.traffic, "") not in gained:
+            if (
+                is_error(counter, REQUESTS_METRIC)
+                and value
+                and Counter(FAILURES_METRIC, counter.traffic, "") not in gained
+            ):
                 self.uncounted.add(counter.traffic)
 
     def arm(self, traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
-        arm = _arm(self.gained, traffic, edges)
+        arm = arm_of(self.gained, traffic, edges, REQUESTS_METRIC, BUCKET_METRIC)
         if traffic in self.uncounted:
             return arm
         failures = int(self.gained.get(Counter(FAILURES_METRIC, traffic, ""), 0.0))
@@ -219,10 +216,6 @@ def _lives(target: Target, left: Mark | None) -> list[Life]:
     return [life._replace(began=life.began or not place) for place, life in enumerate(lives)]
 
 
-def _is_error(counter: Counter) -> bool:
-    return counter.metric == REQUESTS_METRIC and counter.label.startswith("5")
-
-
 def _token_edges(targets: Iterable[Target]) -> tuple[str, ...]:
     """The edges that all histograms of tokens have; none where they differ: lengths alone decide nothing."""
     found = {
@@ -231,36 +224,3 @@ def _token_edges(targets: Iterable[Target]) -> tuple[str, ...]:
         for snapshot in target.snapshots.values()
     } - {()}
     return found.pop() if len(found) == 1 else ()
-
-
-def _edges(targets: Iterable[Target]) -> tuple[str, ...]:
-    """The edges that all histograms have, ``+Inf`` last; none where nothing was timed yet."""
-    found: set[tuple[str, ...]] = set()
-    for shape in {frozenset(snapshot) for target in targets for snapshot in target.snapshots.values()}:
-        by_traffic: dict[str, list[str]] = {}
-        for bucket in buckets(shape, BUCKET_METRIC):
-            by_traffic.setdefault(bucket.traffic, []).append(bucket.label)
-        found.update(tuple(edges) for edges in by_traffic.values())
-    if len(found) > 1:
-        spread = Counts(edge for edges in found for edge in edges)
-        differing = sorted((edge for edge, times in spread.items() if times < len(found)), key=float)
-        raise TransientError(SOURCE, f"ambiguous: latency histograms differ in their edges (s): {', '.join(differing)}")
-    edges = next(iter(found), ())
-    if edges and not math.isinf(float(edges[-1])):
-        raise TransientError(SOURCE, "a latency histogram without its +Inf bucket")
-    return edges
-
-
-def _arm(counters: Mapping[Counter, float], traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
-    codes = [
-        (it.label, value) for it, value in counters.items() if (it.metric, it.traffic) == (REQUESTS_METRIC, traffic)
-    ]
-    at_most = [counters.get(Counter(BUCKET_METRIC, traffic, edge), 0.0) for edge in edges] or [0.0]
-    latencies = tuple(int(value - below) for below, value in itertools.pairwise([0.0, *at_most]))
-    if min(latencies) < 0:
-        raise TransientError(SOURCE, "a latency histogram whose buckets contradict each other")
-    return ArmCounts(
-        requests=int(sum(value for _, value in codes)),
-        errors=int(sum(value for code, value in codes if code.startswith("5"))),
-        latency_counts=latencies,
-    )

@@ -35,6 +35,7 @@ from serving.contract import (
     CPU_METRIC,
     DURATION_METRIC,
     FAILURES_METRIC,
+    GATEWAY_TIME_METRIC,
     REQUESTS_METRIC,
     TOKENS_METRIC,
     TRAFFIC_LABEL,
@@ -47,6 +48,7 @@ from serving.contract import (
 BUCKET_METRIC: Final = f"{DURATION_METRIC}_bucket"
 TOKEN_BUCKET_METRIC: Final = f"{TOKENS_METRIC}_bucket"
 TOKEN_SUM_METRIC: Final = f"{TOKENS_METRIC}_sum"
+GATEWAY_BUCKET_METRIC: Final = f"{GATEWAY_TIME_METRIC}_bucket"
 EDGE_LABEL: Final = "le"
 
 

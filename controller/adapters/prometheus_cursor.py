@@ -9,7 +9,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.adapters.prometheus_counters import BUCKET_METRIC, BUCKETS, TOKEN_BUCKET_METRIC, TOKEN_SUM_METRIC
+from controller.adapters.prometheus_counters import (
+    BUCKET_METRIC,
+    BUCKETS,
+    GATEWAY_BUCKET_METRIC,
+    TOKEN_BUCKET_METRIC,
+    TOKEN_SUM_METRIC,
+)
 from controller.adapters.prometheus_targets import START, Counter, Snapshot, Target
 from serving.contract import (
     BUSY_METRIC,
@@ -17,6 +23,9 @@ from serving.contract import (
     COLD_REQUESTS_METRIC,
     CPU_METRIC,
     FAILURES_METRIC,
+    GATEWAY_COMPLETED_METRIC,
+    GATEWAY_REQUESTS_METRIC,
+    GATEWAY_UPTIME_METRIC,
     REQUESTS_METRIC,
     START_METRIC,
     TRUNCATED_METRIC,
@@ -38,8 +47,13 @@ _NAMES: Final = {
     BUSY_METRIC: "busy",
     CPU_METRIC: "cpu",
     START_METRIC: "start",
+    GATEWAY_REQUESTS_METRIC: "class",
+    GATEWAY_BUCKET_METRIC: "ms_le",
+    GATEWAY_UPTIME_METRIC: "uptime",
+    GATEWAY_COMPLETED_METRIC: "completed",
 }
-_LIFE_METRICS: Final = (REQUESTS_METRIC, START_METRIC)
+_LIFE_METRICS: Final = (REQUESTS_METRIC, START_METRIC, GATEWAY_REQUESTS_METRIC, GATEWAY_UPTIME_METRIC)
+_STEPPED: Final = (*BUCKETS, GATEWAY_BUCKET_METRIC)
 _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
 
 
@@ -56,11 +70,11 @@ class Mark:
 
     def base(self, known: Snapshot) -> Snapshot:
         """The counters at the mark, with all buckets that ``known`` has; of tokens, if the mark has any of tokens."""
-        counters = {counter: value for counter, value in self.steps.items() if counter.metric not in BUCKETS}
-        for metric in BUCKETS:
+        counters = {counter: value for counter, value in self.steps.items() if counter.metric not in _STEPPED}
+        for metric in _STEPPED:
             reached: dict[str, float] = {}
             for bucket in buckets(known, metric):
-                if metric == BUCKET_METRIC or Counter(TOKEN_SUM_METRIC, bucket.traffic, "") in counters:
+                if metric != TOKEN_BUCKET_METRIC or Counter(TOKEN_SUM_METRIC, bucket.traffic, "") in counters:
                     reached[bucket.traffic] = self.steps.get(bucket, reached.get(bucket.traffic, 0.0))
                     counters[bucket] = reached[bucket.traffic]
         return counters
@@ -68,8 +82,8 @@ class Mark:
 
 def mark(scraped_s: float, snapshot: Snapshot) -> Mark:
     """The mark to leave at a snapshot."""
-    steps = {counter: value for counter, value in snapshot.items() if counter.metric not in BUCKETS}
-    for metric in BUCKETS:
+    steps = {counter: value for counter, value in snapshot.items() if counter.metric not in _STEPPED}
+    for metric in _STEPPED:
         reached: dict[str, float] = {}
         for bucket in buckets(snapshot, metric):
             if snapshot[bucket] != reached.get(bucket.traffic, 0.0):

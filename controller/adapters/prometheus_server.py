@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from controller.adapters.files import replace_file
 from controller.errors import PermanentError
 from controller.naming import deployment_named
-from serving.contract import METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL
+from serving.contract import GATEWAY_JOB, GATEWAY_STATS_ROUTE, METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL
 
 CONFIG_FILE: Final = "prometheus.json"
 STORAGE_DIRECTORY: Final = "storage"
@@ -20,14 +20,19 @@ DISCOVERED_WITHIN: Final = "500ms"  # by default a new target waits up to 5 s fo
 
 
 def prometheus_config(
-    directory: Path, targets_dir: Path, *, scrape_interval_s: float = 1.0, token_file: Path | None = None
+    directory: Path,
+    targets_dir: Path,
+    *,
+    scrape_interval_s: float = 1.0,
+    token_file: Path | None = None,
+    gateway_port: int | None = None,
 ) -> Path:
     """Write the configuration (JSON, which YAML contains) and return its path.
 
     A target's own ``model`` and ``model_version`` labels win over those of discovery (``honor_labels``); discovery
     gives them all the same, so that ``up`` carries them. All samples of a scrape bear its time (no timestamps of the
     target's), which is what lets counters of one process be compared as one snapshot. ``token_file`` holds the bearer
-    token that targets ask for.
+    token that targets ask for. ``gateway_port``: where the gateway on this machine tells its counts.
     """
     interval = f"{round(scrape_interval_s * 1000)}ms"
     targets_dir.mkdir(parents=True, exist_ok=True)
@@ -44,10 +49,21 @@ def prometheus_config(
         scrape["authorization"] = {"type": "Bearer", "credentials_file": str(token_file.resolve())}
     document = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
-        "scrape_configs": [scrape],
+        "scrape_configs": [scrape, *([] if gateway_port is None else [_gateway(gateway_port)])],
     }
     replace_file(directory / CONFIG_FILE, json.dumps(document, indent=1))
     return directory / CONFIG_FILE
+
+
+def _gateway(port: int) -> dict[str, Any]:
+    """All that users got went through it; its own address does not name it, so that a new port is no new process."""
+    return {
+        "job_name": GATEWAY_JOB,
+        "honor_timestamps": False,
+        "metrics_path": GATEWAY_STATS_ROUTE,
+        "follow_redirects": False,
+        "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": {"instance": "gateway"}}],
+    }
 
 
 def prometheus_command(directory: Path, port: int) -> list[str]:

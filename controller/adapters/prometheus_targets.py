@@ -174,7 +174,8 @@ def _same(run: _Run, other: _Run, identity: Sequence[str]) -> bool:
 def _target(runs: list[_Run], identity: Sequence[str], recent_s: float) -> Target:
     """One process, named as it was last. A run counts as far as the run after it began."""
     newest = runs[-1]
-    key = ",".join(f"{name}={newest.labels.get(name, '')}" for name in sorted({MODEL_LABEL, VERSION_LABEL, *identity}))
+    names = sorted({MODEL_LABEL, VERSION_LABEL, *identity} & newest.labels.keys())
+    key = ",".join(f"{name}={newest.labels[name]}" for name in names)
     scrapes: dict[float, dict[Counter, float] | None] = {}
     for run, after in zip(runs, [*runs[1:], None], strict=True):
         if after is not None and after.first_s <= run.last_s and run.last_s >= recent_s:

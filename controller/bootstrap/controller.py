@@ -116,6 +116,7 @@ def build(home: Home) -> Controller:
         ),
         samples=store.samples,
         freezes=store.freezes,
+        captured=settings.capture_ratio,
     )
     watch = RegistryWatch(registry, packages, clock)
     label_names = CurrentLabelNames(home)

@@ -94,7 +94,11 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     prepare_access(home, settings)
     token_file = home.own_token if settings.require_tokens else None
     prometheus_config(
-        home.prometheus, home.targets, scrape_interval_s=settings.scrape_interval_s, token_file=token_file
+        home.prometheus,
+        home.targets,
+        scrape_interval_s=settings.scrape_interval_s,
+        token_file=token_file,
+        gateway_port=settings.envoy_admin_port,
     )
     write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port, names=settings.gateway_hosts)
     specs = []

@@ -42,13 +42,13 @@ from controller.core.facts import (
 )
 from controller.core.policy import OnDeadline
 from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release
-from gates.checks import LABELS, METRICS, PREDICTIONS
+from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.verdict import Stage, Verdict
 
 FactT = TypeVar("FactT")
-_SPOKEN_FOR = {METRICS, LABELS, PREDICTIONS, "traffic", "registry", "deployments", "packages"}
+_SPOKEN_FOR = {METRICS, GATEWAY, LABELS, PREDICTIONS, "traffic", "registry", "deployments", "packages"}
 BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
 BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
 
@@ -109,7 +109,7 @@ def _recoveries(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
 def _sources_answering(fact: Fact) -> tuple[str, ...]:
     match fact:
         case LookTaken(look, _):
-            return tuple({METRICS, LABELS, PREDICTIONS} - {fault.source for fault in look.faults})
+            return tuple({METRICS, GATEWAY, LABELS, PREDICTIONS} - {fault.source for fault in look.faults})
         case Routed():
             return ("traffic",)
         case AliasAt():

@@ -66,6 +66,9 @@ class Cursors:
     first_label: int | None = None
     first_dispute: int | None = None
     label_names: dict[str, str] | None = None  # what the look before took names for
+    gateway: dict[str, float] | None = None  # as the counters, of what users got
+    gateway_at_s: float = 0.0
+    arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by
 
 
 @dataclass(frozen=True, slots=True)

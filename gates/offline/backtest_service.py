@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gates.checks import METRICS, problems
+from gates.checks import GATEWAY, METRICS, problems
 from gates.evidence import ArmCounts, LabelChance, LabelCounts, LabelledPair, Look, label_counts
 
 
@@ -148,7 +148,7 @@ def _moments(looks: Iterable[Look], edges_ms: tuple[float, ...], least_s: float)
     gathered: Moment | None = None
     since_s: float | None = None
     for look in looks:
-        if any(fault.source == METRICS for fault in look.faults):
+        if any(fault.source in (METRICS, GATEWAY) for fault in look.faults):
             continue
         start_s, since_s = look.window.start_s if since_s is None else since_s, look.window.end_s
         if look.stable is None or not _is_usable(look) or look.latency_edges_ms != edges_ms:
@@ -166,13 +166,16 @@ def _moments(looks: Iterable[Look], edges_ms: tuple[float, ...], least_s: float)
 
 
 def _moment(look: Look, stable: ArmCounts, seconds: float) -> Moment:
-    live = look.candidate.requests if look.candidate is not None else 0
+    """Requests and errors as users got them; times as the replica took them, which tells more finely."""
+    got, candidate = look.got
+    live = candidate.requests if candidate is not None else 0
+    users = got if got is not None else stable
     return Moment(
         seconds,
-        stable.requests + live,
-        stable.requests,
-        stable.errors,
-        stable.error_clusters,
+        users.requests + live,
+        users.requests,
+        users.errors,
+        users.error_clusters,
         stable.latency_counts,
     )
 

@@ -6,13 +6,14 @@ either keeps within the budget or is no worse than stable is failed no more ofte
 stable served nobody (after a promotion) have nothing to be compared with and are judged by the objective alone. The two
 kinds of windows are kept apart, and each has its part of the level.
 
-This gate can stop a release, and freeze the service; promotion does not wait for it.
+All is counted as users got it, by the gateway. This gate can stop a release, and freeze the service; promotion does not
+wait for it.
 """
 
 import math
 from dataclasses import dataclass, field
 
-from gates.checks import METRICS
+from gates.checks import GATEWAY
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, settle
 from gates.outcome import Outcome
@@ -73,7 +74,7 @@ class BudgetGate:
     count_clusters: bool = False
     name: str = "budget.burn"
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({METRICS})
+    sources: frozenset[str] = frozenset({GATEWAY})
     required: bool = False
 
     @property
@@ -89,12 +90,13 @@ class BudgetGate:
         return BudgetState(self._ratio.start())
 
     def look(self, state: BudgetState, look: Look, timing: Timing) -> tuple[BudgetState, Verdict]:
-        arms = [arm for arm in (look.candidate, look.stable) if arm is not None]
+        stable, candidate = look.got
+        arms = [arm for arm in (candidate, stable) if arm is not None]
         if self.count_clusters and any(arm.error_clusters is None for arm in arms):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
-        if look.candidate is not None:
-            state = self._add(state, look.candidate, look.stable)
+        if candidate is not None:
+            state = self._add(state, candidate, stable)
         return state, self._verdict(state, look, timing)
 
     def _add(self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None) -> BudgetState:

@@ -8,7 +8,7 @@ has half of the promotion level.
 import math
 from dataclasses import dataclass, field
 
-from gates.checks import METRICS
+from gates.checks import GATEWAY, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import Timing, bounds, settle
 from gates.outcome import Outcome
@@ -35,18 +35,26 @@ class ErrorsState:
 
 @dataclass(frozen=True, slots=True)
 class ErrorsGate:
-    """One gate for either stage; the live one takes mirrored traffic as evidence for its certificates too."""
+    """One gate for either stage; the live one takes mirrored traffic as evidence for its certificates too.
+
+    The live one compares what users got of both versions. Copies that nobody waits for are counted by the replica that
+    answers them, and compared with what stable's replica counted.
+    """
 
     policy: ShadowErrorsPolicy | LiveErrorsPolicy
     stage: Stage
     alpha: float
     promotion_alpha: float
-    sources: frozenset[str] = frozenset({METRICS})
     required: bool = True
 
     @property
     def name(self) -> str:
         return f"errors.{self.stage}"
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Without copies, which the live gate can do without, it needs the gateway's counts alone."""
+        return frozenset({GATEWAY if self.stage is Stage.LIVE else METRICS})
 
     @property
     def _harm(self) -> RatioTest:
@@ -61,13 +69,13 @@ class ErrorsGate:
         return ErrorsState(self._harm.start(), self._safe.start())
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
-        own = look.candidate if self.stage is Stage.LIVE else look.shadow
+        stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
         seen = [arm for arm in (look.shadow, own if self.stage is Stage.LIVE else None) if arm is not None]
-        compared = [arm for arm in (*seen, look.stable) if arm is not None]
+        compared = [arm for arm in (*seen, stable) if arm is not None]
         if self.policy.count_clusters and any(arm.error_clusters is None for arm in compared):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
-        certifying, harmful = self._arms(seen, look.stable), self._arms([own] if own else [], look.stable)
+        certifying, harmful = self._arms(seen, stable), self._arms([own] if own else [], stable)
         errors = sum(arm.errors for arm in seen)
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful),

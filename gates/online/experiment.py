@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gates.checks import METRICS, PREDICTIONS, PROFILES
+from gates.checks import GATEWAY, METRICS, PREDICTIONS, PROFILES
 from gates.evidence import Look, Profile
 from gates.gate import Timing
 from gates.outcome import Outcome
@@ -31,12 +31,15 @@ class RealisedShare:
 
 @dataclass(frozen=True, slots=True)
 class ShareGate:
-    """Sample-ratio mismatch. The first window at a new share is left out: part of it was served at the old one."""
+    """Sample-ratio mismatch, of requests as the gateway dealt them: a replica that was down has none of its own.
+
+    The first window at a new share is left out: part of it was served at the old one.
+    """
 
     policy: ExperimentPolicy
     name: str = "experiment.ratio"
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({METRICS})
+    sources: frozenset[str] = frozenset({GATEWAY})
     required: bool = False
 
     def start(self) -> RealisedShare:
@@ -44,8 +47,9 @@ class ShareGate:
 
     def look(self, state: RealisedShare, look: Look, _timing: Timing) -> tuple[RealisedShare, Verdict]:
         share, requests = look.candidate_share, state.requests
-        if 0 < share < 1 and share == state.last_share and look.candidate is not None and look.stable is not None:
-            seen = look.candidate.requests, look.stable.requests
+        stable, candidate = look.got
+        if 0 < share < 1 and share == state.last_share and candidate is not None and stable is not None:
+            seen = candidate.requests, stable.requests
             requests = _RATIOS.add_at(requests, Arms(seen[0], seen[0], seen[1], seen[1]), share)
         state = RealisedShare(requests, share)
         return state, self._verdict(state, look)

@@ -1,5 +1,10 @@
 """latency.p95 and latency.p99: is the candidate slower, by bucket counts and without interpolation?
 
+What counts is how long users waited, as the gateway timed it. It counts whole milliseconds: where none of its edges
+lies between stable's percentile and ``margin`` times that (a service of a few milliseconds), the replicas' own finer
+times are compared, and the reason says so. Which of the two is read at a look is chosen as the yardstick is: from the
+past.
+
 The yardstick tau is stable's own percentile, taken to the edge of its bucket. At each look it is the one of stable's
 most recent requests *before* that look. Chosen from the past, it may move with the load and the e-processes stay valid:
 each look multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once
@@ -24,7 +29,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from gates.checks import METRICS
+from gates.checks import GATEWAY, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, bounds, settle
 from gates.outcome import Outcome
@@ -71,6 +76,7 @@ class Yardstick:
 
     stable_ms: float
     candidate_ms: float
+    of_users: bool = False  # by the gateway's times; else by the replicas'
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ class LatencyState:
     stable_counts: tuple[float, ...] = ()  # stable's recent requests, older ones fading
     yardstick: Yardstick | None = None  # of the last look
     bounds: RatioBounds = field(default_factory=RatioBounds)
+    users_edges_ms: tuple[float, ...] = ()  # as the two above, of what users waited
+    users_counts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ class LatencyGate:
     alpha: float
     promotion_alpha: float
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({METRICS})
+    sources: frozenset[str] = frozenset({METRICS, GATEWAY})
     required: bool = True
 
     @property
@@ -119,30 +127,45 @@ class LatencyGate:
         return LatencyState(self._harm.start(), self._margin.start(), ObjectiveState(self._harm.start()))
 
     def look(self, state: LatencyState, look: Look, timing: Timing) -> tuple[LatencyState, Verdict]:
-        if state.edges_ms and look.latency_edges_ms and state.edges_ms != look.latency_edges_ms:
+        if _edges_changed(state, look):
             reason = "latency_edges_ms: the bucket edges changed during the release; a new release can be judged."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
-        yardstick = self._yardstick(state)
+        yardstick = self._yardstick(state, look)
         if yardstick not in (None, state.yardstick):
             state = replace(state, yardstick=yardstick)
-        if yardstick is not None and look.stable is not None and look.candidate is not None:
-            state = self._compare(state, yardstick, look.stable, look.candidate, look.latency_edges_ms)
+        stable, candidate, edges = _timed(look, of_users=yardstick is not None and yardstick.of_users)
+        if yardstick is not None and stable is not None and candidate is not None:
+            state = self._compare(state, yardstick, stable, candidate, edges)
         state = _remember(state, look, self.asked.stable_requests_memory)
-        if look.candidate is not None:
-            state = self._against_objective(state, look.stable, look.candidate, look.latency_edges_ms)
+        stable, candidate, edges = _timed(look, of_users=True)
+        if candidate is not None:
+            state = self._against_objective(state, stable, candidate, edges)
         return state, self._verdict(state, look, timing)
 
-    def _yardstick(self, state: LatencyState) -> Yardstick | None:
-        """From what stable did in earlier looks, as soon as that is enough; None where it lies beyond the last edge."""
-        reached = list(accumulate(state.stable_counts))
+    def _yardstick(self, state: LatencyState, look: Look) -> Yardstick | None:
+        """From what stable did in earlier looks, as soon as that is enough; None where it lies beyond the last edge.
+
+        By the times of users; by the replicas' where the gateway has no edge to tell the margin by, or is not read.
+        """
+        if look.users is None:
+            return self._by(state.edges_ms, state.stable_counts)
+        if sum(state.users_counts) < self.asked.stable_requests_min:
+            return None
+        found = self._by(state.users_edges_ms, state.users_counts)
+        if found is not None and found.candidate_ms > found.stable_ms:
+            return replace(found, of_users=True)
+        return self._by(state.edges_ms, state.stable_counts)
+
+    def _by(self, edges_ms: tuple[float, ...], counts: tuple[float, ...]) -> Yardstick | None:
+        reached = list(accumulate(counts))
         if not reached or reached[-1] < self.asked.stable_requests_min:
             return None
         place = bisect_left(reached, self.asked.quantile * reached[-1])
-        if place == len(state.edges_ms):
+        if place == len(edges_ms):
             return None
-        edge = state.edges_ms[place]
+        edge = edges_ms[place]
         limit = edge * self.asked.margin_ratio * _SLACK
-        return Yardstick(edge, state.edges_ms[bisect_right(state.edges_ms, limit) - 1])
+        return Yardstick(edge, edges_ms[bisect_right(edges_ms, limit) - 1])
 
     def _compare(
         self,
@@ -194,7 +217,7 @@ class LatencyGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, needed, None if slower else over),
+            self._reason(outcome, state, look, needed, None if slower else over),
             value=ratio,
             unit="times as many slow requests",
             interval=bounds(low, high, self.promotion_alpha),
@@ -246,15 +269,17 @@ class LatencyGate:
         threshold = math.log(1 / self.promotion_alpha) + math.log(len(FASTER))
         return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
 
-    def _reason(self, outcome: Outcome, state: LatencyState, needed: int | None, over: ShareState | None) -> str:
+    def _reason(
+        self, outcome: Outcome, state: LatencyState, look: Look, needed: int | None, over: ShareState | None
+    ) -> str:
         label, arms, yardstick = self.asked.label.upper(), state.harm.arms, state.yardstick
         if yardstick is None:
-            return self._why_no_yardstick(state)
+            return self._why_no_yardstick(state, look)
         if not arms.candidate_total:
             return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
         slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
-        seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late, {slow}"
+        seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late{_read(yardstick, look)}, {slow}"
         if outcome is Outcome.FAIL:
             return self._why_failed(state, seen, over)
         margin = f"{self.asked.margin_ratio:g} times"
@@ -273,30 +298,61 @@ class LatencyGate:
         stable = f", stable in {of(arms.stable_events, arms.stable_total, 'requests')}"
         return f"{missed}: slower in {slow}{stable if over is objective.beside else ''}."
 
-    def _why_no_yardstick(self, state: LatencyState) -> str:
-        label, total, needed = self.asked.label.upper(), int(sum(state.stable_counts)), self.asked.stable_requests_min
+    def _why_no_yardstick(self, state: LatencyState, look: Look) -> str:
+        edges_ms, counts = state.edges_ms, state.stable_counts
+        if look.users is not None and sum(state.users_counts) < self.asked.stable_requests_min:
+            edges_ms, counts = state.users_edges_ms, state.users_counts
+        label, total, needed = self.asked.label.upper(), int(sum(counts)), self.asked.stable_requests_min
         if total < needed:
             seen = f"{total:,} of the {needed:,} requests of stable seen that make its yardstick"
             return f"No live comparison of {label} yet: {seen}."
-        if self._yardstick(state) is None:
-            return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {state.edges_ms[-1]:g} ms."
+        if self._yardstick(state, look) is None:
+            return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {edges_ms[-1]:g} ms."
         return f"No live comparison of {label} yet: its yardstick, of {total:,} requests of stable, serves from now on."
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
 
 
+def _read(yardstick: Yardstick, look: Look) -> str:
+    """Whose times were compared, where there are two kinds."""
+    if look.users is None:
+        return ""
+    if yardstick.of_users:
+        return " as users waited"
+    return " inside the replicas (the gateway's whole milliseconds cannot tell the margin)"
+
+
+def _timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | None, tuple[float, ...]]:
+    """Stable, the candidate and the edges of their times: of what users waited, where that is known, or of replicas."""
+    if of_users and look.users is not None:
+        return look.users.stable, look.users.candidate, look.users.latency_edges_ms
+    return look.stable, look.candidate, look.latency_edges_ms
+
+
+def _edges_changed(state: LatencyState, look: Look) -> bool:
+    users_ms = look.users.latency_edges_ms if look.users is not None else ()
+    both = ((state.edges_ms, look.latency_edges_ms), (state.users_edges_ms, users_ms))
+    return any(before and now and before != now for before, now in both)
+
+
 def _remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState:
     """Stable's requests of this look added to its recent ones, which never weigh more than ``requests_max``."""
-    if look.stable is None or not look.latency_edges_ms:
-        return state
-    if not state.edges_ms:
-        return replace(
-            state, edges_ms=look.latency_edges_ms, stable_counts=tuple(map(float, look.stable.latency_counts))
-        )
-    counts = tuple(map(operator.add, state.stable_counts, look.stable.latency_counts))
+    if look.stable is not None and look.latency_edges_ms:
+        counts = _faded(state.stable_counts, look.stable, requests_max)
+        state = replace(state, edges_ms=look.latency_edges_ms, stable_counts=counts)
+    if look.users is not None and look.users.latency_edges_ms:
+        counts = _faded(state.users_counts, look.users.stable, requests_max)
+        state = replace(state, users_edges_ms=look.users.latency_edges_ms, users_counts=counts)
+    return state
+
+
+def _faded(before: tuple[float, ...], arm: ArmCounts, requests_max: int) -> tuple[float, ...]:
+    if not before:
+        return tuple(map(float, arm.latency_counts))
+    counts = tuple(map(operator.add, before, arm.latency_counts))
     fading = requests_max / max(sum(counts), 1.0)
-    return replace(state, stable_counts=counts if fading >= 1 else tuple([fading * count for count in counts]))
+    return counts if fading >= 1 else tuple([fading * count for count in counts])
 
 
 def _above(arm: ArmCounts, edges: tuple[float, ...], edge_ms: float) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 
 from controller.errors import TransientError
-from controller.ports import CounterCursor, MetricCounts
+from controller.ports import CounterCursor, GatewayCounts, MetricCounts
 from gates.evidence import ArmCounts
 from serving.contract import Traffic
 
@@ -31,6 +31,19 @@ class MetricsWorld(Protocol):
     ) -> None:
         """Let a version answer: 200 after each latency, and further answers by status code. ``failures``: what made
         the server errors among them; each has a cause of its own unless told otherwise."""
+
+    def deal(self, version: str, *, latencies_ms: Sequence[float] = (), codes: Mapping[int, int] | None = None) -> None:
+        """Let the gateway answer users for a version that the requests never reached. What ``serve`` lets it answer,
+        the gateway answers too."""
+
+    def lose_gateway(self) -> None:
+        """From now on, nobody tells what the gateway did."""
+
+    def users(self, cursor: CounterCursor | None, versions: Sequence[str] = ("6", "7")) -> GatewayCounts:
+        """``Metrics.gateway``, once all that was answered can be seen."""
+
+    def restart_gateway(self) -> None:
+        """Replace the gateway's process, after its counters have been read a last time."""
 
     def read(self, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
         """Let a version take in texts of so many tokens, which takes it some time."""
@@ -199,3 +212,58 @@ class MetricsContract:
         errors, requests = world.service_errors((300.0,))[300.0]
         assert requests == pytest.approx(200, rel=0.6)  # Prometheus sums up with an allowance for what no scrape saw
         assert errors / requests == pytest.approx(0.3, abs=0.15)  # which is large where it was watched for seconds
+
+    def test_what_users_got_is_what_the_gateway_answered(self, world: MetricsWorld) -> None:
+        """Each request once, by version: also those that no replica ever saw."""
+        world.serve("6", latencies_ms=[20.0] * 9)
+        start = world.users(None)
+        assert (start.live["6"].requests, start.copies["6"]) == (0, 0)
+        world.serve("6", latencies_ms=[20.0] * 5, codes={422: 2, 500: 1})
+        world.deal("6", codes={503: 7})
+        world.serve("7", latencies_ms=[20.0])
+        found = world.users(start.cursor)
+        assert (found.live["6"].requests, found.live["6"].errors) == (15, 8)
+        assert (found.live["7"].requests, found.live["7"].errors) == (1, 0)
+        assert world.users(found.cursor).live["6"].requests == 0
+
+    def test_copies_are_counted_apart_from_what_users_got(self, world: MetricsWorld) -> None:
+        """Nobody waits for them, and nobody's error is theirs."""
+        start = world.users(None).cursor
+        world.serve("7", traffic=Traffic.SHADOW, latencies_ms=[20.0] * 4, codes={500: 2})
+        found = world.users(start)
+        assert (found.copies["7"], found.live["7"].requests, found.live["7"].errors) == (6, 0, 0)
+
+    def test_users_times_are_counted_below_whole_milliseconds(self, world: MetricsWorld) -> None:
+        """A time is cut to whole milliseconds, and one of exactly an edge is above it."""
+        start = world.users(None).cursor
+        world.serve("7", latencies_ms=[9.9, 10.0, 10.9, 49.5, 50.0, 9999.0])
+        found = world.users(start)
+        assert found.latency_edges_ms == EDGES_MS
+        assert found.live["7"].latency_counts == (1, 3, 1, 1)
+
+    def test_a_gateway_that_was_replaced_loses_and_doubles_nothing(self, world: MetricsWorld) -> None:
+        """Its counters begin again, and overtake what they were."""
+        world.serve("7", latencies_ms=[20.0] * 2)
+        start = world.users(None).cursor
+        world.serve("7", latencies_ms=[20.0] * 3)
+        world.restart_gateway()
+        world.serve("7", latencies_ms=[20.0] * 9, codes={503: 1})
+        arm = world.users(start).live["7"]
+        assert (arm.requests, arm.errors, arm.latency_counts) == (13, 1, (0, 12, 0, 0))
+
+    def test_a_gateway_that_nobody_reads_is_a_fault_of_the_gateway(self, world: MetricsWorld) -> None:
+        """Known by its name, so that nothing else is blamed or doubted; and no errors are not none."""
+        world.lose_gateway()
+        with pytest.raises(TransientError) as caught:
+            world.users(None)
+        assert caught.value.source == "gateway"
+        with pytest.raises(TransientError):
+            world.service_errors((300.0,))
+
+    def test_the_services_errors_hold_those_that_no_version_answered(self, world: MetricsWorld) -> None:
+        """The gateway's own answers are what users got, too."""
+        world.look(None)
+        world.serve("6", latencies_ms=[20.0] * 50)
+        world.deal("6", codes={503: 50})
+        errors, requests = world.service_errors((300.0,))[300.0]
+        assert errors / requests == pytest.approx(0.5, abs=0.2)

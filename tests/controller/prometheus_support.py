@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -23,14 +24,22 @@ from controller.adapters.prometheus_server import (
     prometheus_ready_url,
 )
 from controller.errors import TransientError
-from controller.ports import CounterCursor, MetricCounts
+from controller.ports import CounterCursor, GatewayCounts, MetricCounts
 from serving.contract import (
     BUSY_METRIC,
+    CLUSTER_LABEL,
+    CODE_CLASS_LABEL,
     COLD_REQUESTS_METRIC,
     CORES_METRIC,
     CPU_METRIC,
     DURATION_METRIC,
     FAILURES_METRIC,
+    GATEWAY_COMPLETED_METRIC,
+    GATEWAY_JOB,
+    GATEWAY_NO_CLUSTER_METRIC,
+    GATEWAY_REQUESTS_METRIC,
+    GATEWAY_TIME_METRIC,
+    GATEWAY_UPTIME_METRIC,
     INFO_METRIC,
     MEMORY_LIMIT_METRIC,
     QUEUE_DEPTH_METRIC,
@@ -42,6 +51,8 @@ from serving.contract import (
     UNKNOWN_TOKENS_METRIC,
     WORKER_RESTARTS_METRIC,
     Traffic,
+    deployment_name,
+    shadow_cluster_name,
 )
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES
 from tests.controller.http_support import http_server
@@ -115,9 +126,59 @@ class Exporter:
         return "\n".join([*lines, ""])
 
 
+@dataclass
+class GatewayExporter:
+    """What a scraped Envoy tells, of many models; the test controls what it answered."""
+
+    url: str = ""
+    classes: dict[tuple[str, str], int] = field(default_factory=dict)  # by cluster and class of status
+    latencies_ms: dict[str, list[float]] = field(default_factory=dict)
+    clusters: set[str] = field(default_factory=set)
+    started_at_s: float = field(default_factory=time.time)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, cluster: str, latencies_ms: Sequence[float], codes: Mapping[int, int]) -> None:
+        with self.lock:
+            for code, number in {200: len(latencies_ms), **codes}.items():
+                if number:
+                    place = (cluster, str(code // 100))
+                    self.classes[place] = self.classes.get(place, 0) + number
+            self.latencies_ms.setdefault(cluster, []).extend(latencies_ms)
+
+    def page(self) -> str:
+        with self.lock:
+            return self._page()
+
+    def _page(self) -> str:
+        lines = [f"{GATEWAY_UPTIME_METRIC}{{}} {int(time.time() - self.started_at_s)}"]
+        lines.append(f'{GATEWAY_NO_CLUSTER_METRIC}{{envoy_http_conn_manager_prefix="models"}} 0')
+        for (cluster, kind), number in self.classes.items():
+            labels = f'{CODE_CLASS_LABEL}="{kind}",{CLUSTER_LABEL}="{cluster}"'
+            lines.append(f"{GATEWAY_REQUESTS_METRIC}{{{labels}}} {number}")
+        for cluster in self.clusters:
+            completed = sum(number for (whose, _), number in self.classes.items() if whose == cluster)
+            lines.append(f'{GATEWAY_COMPLETED_METRIC}{{{CLUSTER_LABEL}="{cluster}"}} {completed}')
+        for cluster, latencies_ms in self.latencies_ms.items():
+            for edge_ms in (*EDGES_MS, float("inf")):
+                below = sum(int(latency_ms) < edge_ms for latency_ms in latencies_ms)
+                edge = "+Inf" if edge_ms == float("inf") else f"{edge_ms:g}"
+                labels = f'{CLUSTER_LABEL}="{cluster}",le="{edge}"'
+                lines.append(f"{GATEWAY_TIME_METRIC}_bucket{{{labels}}} {below}")
+        return "\n".join([*lines, ""])
+
+
 @contextmanager
 def exporter(model: str, version: str) -> Iterator[Exporter]:
-    state = Exporter(model, version)
+    with exported(Exporter(model, version)) as state:
+        yield state
+
+
+Exported = TypeVar("Exported", Exporter, GatewayExporter)
+
+
+@contextmanager
+def exported(state: Exported) -> Iterator[Exported]:
+    """Its page is served while the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -138,12 +199,14 @@ def exporter(model: str, version: str) -> Iterator[Exporter]:
 class PrometheusServer:
     """Prometheus as ``serin up`` starts it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, gateway_port: int | None = None) -> None:
         self._directory = directory
         self.targets = TargetFiles(directory / "targets")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        prometheus_config(directory, directory / "targets", scrape_interval_s=SCRAPE_INTERVAL_S)
+        prometheus_config(
+            directory, directory / "targets", scrape_interval_s=SCRAPE_INTERVAL_S, gateway_port=gateway_port
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -169,7 +232,13 @@ class PrometheusServer:
 
     def last_success_s(self, model: str, version: str) -> float:
         """Time of the version's last successful scrape, 0 for none."""
-        up = f'up{{model="{model}",model_version="{version}"}}'
+        return self._last_success_s(f'up{{model="{model}",model_version="{version}"}}')
+
+    def gateway_success_s(self) -> float:
+        """As ``last_success_s``, of the gateway."""
+        return self._last_success_s(f'up{{job="{GATEWAY_JOB}"}}')
+
+    def _last_success_s(self, up: str) -> float:
         query = f"timestamp({up}) and {up} == 1"
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, trust_env=False).json()
         return max((float(series["value"][1]) for series in answer["data"]["result"]), default=0.0)
@@ -178,8 +247,11 @@ class PrometheusServer:
 class ScrapedWorld:
     """A ``MetricsWorld`` behind a real Prometheus."""
 
-    def __init__(self, server: PrometheusServer, exporters: Sequence[Exporter]) -> None:
+    def __init__(
+        self, server: PrometheusServer, exporters: Sequence[Exporter], gateway: GatewayExporter | None = None
+    ) -> None:
         self._server = server
+        self.gateway = gateway
         self.exporters = {one.version: one for one in exporters}
         self._model = self.model = exporters[0].model
         self.metrics = PrometheusMetrics(server.url, scrape_interval_s=SCRAPE_INTERVAL_S)
@@ -200,6 +272,32 @@ class ScrapedWorld:
                 process.codes[traffic, code] = process.codes.get((traffic, code), 0) + number
             process.failures[traffic] = process.failures.get(traffic, 0) + found
             process.latencies_ms.setdefault(traffic, []).extend(latencies_ms)
+        cluster = shadow_cluster_name if traffic is Traffic.SHADOW else deployment_name
+        if self.gateway is not None:
+            self.gateway.answer(cluster(self.model, version), latencies_ms, codes or {})
+
+    def deal(self, version: str, *, latencies_ms: Sequence[float] = (), codes: Mapping[int, int] | None = None) -> None:
+        assert self.gateway is not None
+        self.gateway.answer(deployment_name(self.model, version), latencies_ms, codes or {})
+
+    def lose_gateway(self) -> None:
+        """Read where none is scraped: every other test shares this one."""
+        self.metrics = PrometheusMetrics(f"{self._server.url}/nowhere", scrape_interval_s=SCRAPE_INTERVAL_S)
+
+    def users(self, cursor: CounterCursor | None, versions: Sequence[str] = ("6", "7")) -> GatewayCounts:
+        self.settle()
+        return self.metrics.gateway(self._model, versions, cursor, at_s=time.time())
+
+    def restart_gateway(self) -> None:
+        """Its counters of this model and its uptime: the tests share it, one after the other."""
+        assert self.gateway is not None
+        self.settle()
+        mine = deployment_name(self.model, "")
+        with self.gateway.lock:
+            self.gateway.classes = {it: n for it, n in self.gateway.classes.items() if not it[0].startswith(mine)}
+            for cluster in [name for name in self.gateway.latencies_ms if name.startswith(mine)]:
+                del self.gateway.latencies_ms[cluster]
+            self.gateway.started_at_s = time.time()
 
     def read(self, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
         process = self.exporters[version]
@@ -245,6 +343,8 @@ class ScrapedWorld:
                 partial(self._scraped_since, version, now_s),
                 what=f"a new scrape of {self._model} version {version}",
             )
+        if self.gateway is not None:
+            eventually(lambda: self._server.gateway_success_s() > now_s, what="a new scrape of the gateway")
 
     def _scraped_since(self, version: str, time_s: float) -> bool:
         return self._server.last_success_s(self._model, version) > time_s

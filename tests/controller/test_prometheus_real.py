@@ -19,24 +19,35 @@ from controller.core.policy import ReleasePolicy
 from gates.evidence import ArmCounts
 from gates.policy import BudgetPolicy, GatePolicy
 from gates.stats.burn import BurnWindow
+from serving.contract import deployment_name
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES, MetricsContract, MetricsWorld
-from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, ScrapedWorld, eventually, exporter
+from tests.controller.prometheus_support import (
+    SCRAPE_INTERVAL_S,
+    GatewayExporter,
+    PrometheusServer,
+    ScrapedWorld,
+    eventually,
+    exported,
+    exporter,
+)
 from tests.fakes.metrics import FakeMetrics, Levels
 
-WORLDS = 20  # each test takes a model of its own; all are discovered at once, which takes seconds
+WORLDS = 26  # each test takes a model of its own; all are discovered at once, which takes seconds
 
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[ScrapedWorld]]:
     with ExitStack() as running:
-        server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
+        gateway = running.enter_context(exported(GatewayExporter()))
+        server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), int(gateway.url.rpartition(":")[2]))
         running.callback(server.stop)
         prepared = []
         for model in (f"model{number}" for number in range(WORLDS)):
             exporters = [running.enter_context(exporter(model, version)) for version in ("6", "7")]
             for one in exporters:
                 server.targets.set(model, one.version, one.url)
-            prepared.append(ScrapedWorld(server, exporters))
+                gateway.clusters.add(deployment_name(model, one.version))
+            prepared.append(ScrapedWorld(server, exporters, gateway))
         server.start()
         yield iter(prepared)
 
@@ -74,6 +85,18 @@ class _FakeWorld:
 
     def serve(self, version, **served):  # type: ignore[no-untyped-def]
         self._metrics.serve("intent", version, **served)
+
+    def deal(self, version, **dealt):  # type: ignore[no-untyped-def]
+        self._metrics.deal("intent", version, **dealt)
+
+    def lose_gateway(self) -> None:
+        self._metrics.gateway_away = "nobody scrapes it"
+
+    def users(self, cursor, versions=("6", "7")):  # type: ignore[no-untyped-def]
+        return self._metrics.gateway("intent", versions, cursor, at_s=float(next(self._times)))
+
+    def restart_gateway(self) -> None:
+        """Nothing is kept in processes here."""
 
     def read(self, version, tokens, **of):  # type: ignore[no-untyped-def]
         self._metrics.read("intent", version, tokens, **of)

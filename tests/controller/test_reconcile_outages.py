@@ -12,7 +12,7 @@ from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World, with_suite
 from tests.fakes.replicas import FakeReplica
 
-IMPATIENT = replace(POLICY, deadline_s=300.0)
+IMPATIENT = replace(POLICY, deadline_s=360.0)
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def test_while_the_metrics_are_away_nothing_is_promoted_and_it_goes_on_when_they
     """No data is its own state, and it holds (argo 1466; flagger 1035, 1011)."""
     world.given(candidate=GOOD).when_phase(Phase.CANARY)
     world.service.metrics.away = "connection refused"
-    world.when_time_passes(100)
+    world.when_time_passes(60)
     assert (world.release.phase, world.release.step) == (Phase.CANARY, 0)
-    assert world.release.faults == {"metrics": "connection refused"}
+    assert world.release.faults == {"metrics": "connection refused", "gateway": "connection refused"}
     world.service.metrics.away = None
     world.when_settled()
     assert (world.weights, world.release.faults) == ({"v7": 100}, {})

@@ -2,12 +2,12 @@
 
 import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.errors import TransientError
-from controller.ports import CounterCursor, MetricCounts, Usage
+from controller.ports import CounterCursor, GatewayCounts, MetricCounts, Usage
 from gates.evidence import ArmCounts
-from serving.contract import TOKEN_EDGES, Traffic, latency_edges_ms
+from serving.contract import TOKEN_EDGES, Traffic, gateway_edges_ms, latency_edges_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,12 @@ def server_errors(codes: Mapping[int, int] | None) -> int:
 class FakeMetrics:
     """``serve`` lets a version answer requests; ``unscraped`` lists versions whose samples are missing; ``away`` is the
     reason why nothing can be read at all. ``levels``: what each version's gauges say. ``burning``: (errors, requests)
-    of the service in any window, unless its own counts are to say it."""
+    of the service in any window, unless its own counts are to say it. ``gateway_away``: why only the gateway cannot."""
 
     def __init__(self, edges_ms: Sequence[float] | None = None, token_edges: Sequence[int] = TOKEN_EDGES) -> None:
         self._edges_ms = tuple(edges_ms) if edges_ms is not None else latency_edges_ms()
+        self._gateway_edges_ms = tuple(edges_ms) if edges_ms is not None else gateway_edges_ms()
+        self.gateway_away: str | None = None
         self._token_edges = tuple(token_edges)
         self.levels: dict[str, Levels] = {}
         self.burning: tuple[int, int] | None = None
@@ -55,6 +57,23 @@ class FakeMetrics:
         self._add(f"{model}|{version}|{traffic}|failures", server_errors(codes) if failures is None else failures)
         for latency_ms in latencies_ms:
             self._add(f"{model}|{version}|{traffic}|{bisect.bisect_left(self._edges_ms, latency_ms)}", 1)
+        self.deal(model, version, traffic=traffic, latencies_ms=latencies_ms, codes=codes)
+
+    def deal(
+        self,
+        model: str,
+        version: str,
+        *,
+        traffic: Traffic = Traffic.LIVE,
+        latencies_ms: Sequence[float] = (),
+        codes: Mapping[int, int] | None = None,
+    ) -> None:
+        """Answer requests at the gateway, which ``serve`` does too: alone, they never reached the version."""
+        whose = f"{model}|{version}|gateway {traffic}"
+        for code, number in {200: len(latencies_ms), **(codes or {})}.items():
+            self._add(f"{whose}|{'errors' if code >= 500 else 'answers'}", number)
+        for latency_ms in latencies_ms:
+            self._add(f"{whose}|{bisect.bisect_right(self._gateway_edges_ms, int(latency_ms))}", 1)
 
     def read(self, model: str, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
         """Take in texts of so many tokens, which is part of answering."""
@@ -71,9 +90,9 @@ class FakeMetrics:
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
         """Of all time, whatever the window."""
         del at_s
-        if self.away is not None:
-            raise TransientError("metrics", self.away)
-        live = [key for key in self._totals if key.startswith(f"{model}|") and f"|{Traffic.LIVE}|" in key]
+        if away := self.gateway_away or self.away:
+            raise TransientError("gateway", away)
+        live = [key for key in self._totals if key.startswith(f"{model}|") and f"|gateway {Traffic.LIVE}|" in key]
         errors = sum(self._totals[key] for key in live if key.endswith("|errors"))
         answers = sum(self._totals[key] for key in live if key.endswith("|answers"))
         found = self.burning if self.burning is not None else (int(errors), int(errors + answers))
@@ -85,13 +104,30 @@ class FakeMetrics:
         for version in versions:
             if version in self.unscraped:
                 raise TransientError("metrics", f"version {version} has no samples: nothing of it is being scraped")
+        edges = len(self._edges_ms)
         return MetricCounts(
-            live={version: self._arm(f"{model}|{version}|{Traffic.LIVE}", cursor) for version in versions},
-            shadow={version: self._arm(f"{model}|{version}|{Traffic.SHADOW}", cursor) for version in versions},
+            live={version: self._arm(f"{model}|{version}|{Traffic.LIVE}", cursor, edges) for version in versions},
+            shadow={version: self._arm(f"{model}|{version}|{Traffic.SHADOW}", cursor, edges) for version in versions},
             latency_edges_ms=self._edges_ms,
             cursor=CounterCursor(dict(self._totals), at_s),
             usage={version: self._usage(f"{model}|{version}", version, cursor, at_s) for version in versions},
             token_edges=self._token_edges,
+        )
+
+    def gateway(
+        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
+    ) -> GatewayCounts:
+        away = self.gateway_away or self.away
+        if away is not None:
+            raise TransientError("gateway", away)
+        edges = len(self._gateway_edges_ms)
+        live = {version: self._arm(f"{model}|{version}|gateway {Traffic.LIVE}", cursor, edges) for version in versions}
+        copies = {version: self._arm(f"{model}|{version}|gateway {Traffic.SHADOW}", cursor, 0) for version in versions}
+        return GatewayCounts(
+            live={version: replace(arm, error_clusters=None) for version, arm in live.items()},
+            copies={version: arm.requests for version, arm in copies.items()},
+            latency_edges_ms=self._gateway_edges_ms,
+            cursor=CounterCursor(dict(self._totals), at_s),
         )
 
     def _usage(self, prefix: str, version: str, cursor: CounterCursor | None, at_s: float) -> Usage:
@@ -126,13 +162,13 @@ class FakeMetrics:
     def _add(self, key: str, number: float) -> None:
         self._totals[key] = self._totals.get(key, 0.0) + number
 
-    def _arm(self, prefix: str, cursor: CounterCursor | None) -> ArmCounts:
+    def _arm(self, prefix: str, cursor: CounterCursor | None, edges: int) -> ArmCounts:
         before = self._totals if cursor is None else cursor.values
 
         def gained(name: object) -> int:
             return int(self._totals.get(f"{prefix}|{name}", 0.0) - before.get(f"{prefix}|{name}", 0.0))
 
         errors = gained("errors")
-        buckets = range(len(self._edges_ms) + 1)
+        buckets = range(edges + 1)
         counts = tuple(gained(bucket) for bucket in buckets)
         return ArmCounts(gained("answers") + errors, errors, counts, gained("failures"))

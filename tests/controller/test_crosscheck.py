@@ -1,0 +1,79 @@
+"""What one source tells is held against what another one does, without mistaking a delay for a contradiction."""
+
+from collections.abc import Iterable
+
+from controller.crosscheck import Arrived, contradictions
+from gates.checks import GATEWAY, PREDICTIONS
+from gates.evidence import Fault
+
+VERSIONS = ("6", "7")
+FINE = {
+    "asked 6": 5_000,
+    "asked 7": 1_000,
+    "answered 6": 5_000,
+    "answered 7": 1_000,
+    "copied 6": 1_000,
+    "copied 7": 5_000,
+}
+
+
+def found(before: dict[str, int], now: dict[str, int] | None = None, captured: float = 1.0) -> list[Fault]:
+    latest = {**FINE, **before, **(now or {})}
+    return list(contradictions(Arrived(before), Arrived(latest), VERSIONS, captured=captured))
+
+
+def sources(faults: Iterable[Fault]) -> list[str]:
+    return [fault.source for fault in faults]
+
+
+def test_more_samples_than_requests_are_a_fault_of_the_predictions() -> None:
+    """6,000 made-up pairs on a service of few requests: whose they are is named, and it says nothing of the model."""
+    [fault] = found({"sampled 7": 6_000})
+    assert fault.source == PREDICTIONS
+    assert "6,000 live answers of version 7 came in and the gateway counted 1,000 requests" in fault.reason
+    assert "somebody sends answers that nobody asked for" in fault.reason
+    assert sources(found({"paired": 9_000})) == [PREDICTIONS]
+
+
+def test_the_share_that_is_sampled_counts() -> None:
+    """At a tenth, 1,000 requests make about 100 samples: 400 are made up, 130 are chance."""
+    assert sources(found({"sampled 7": 400}, captured=0.1)) == [PREDICTIONS]
+    assert found({"sampled 7": 130}, captured=0.1) == []
+
+
+def test_what_came_in_is_compared_with_requests_that_are_counted_later() -> None:
+    """All samples are there and half of their requests are not counted yet: the next look counts them."""
+    late = Arrived({**FINE, "sampled 6": 9_900, "asked 6": 5_000})
+    assert list(contradictions(Arrived({"sampled 6": 5_000}), late, VERSIONS, captured=1.0)) == []
+
+
+def test_a_request_with_many_texts_has_many_answers() -> None:
+    """Each is a sample, and the replicas tell how many texts a request has."""
+    assert found({"sampled 6": 20_000, "texts 6": 20_000, "answered 6": 5_000}) == []
+
+
+def test_ids_that_no_request_had_never_pair() -> None:
+    """Everything is mirrored and the other version never answered: only then."""
+    assert sources(found({"to pair": 1_000}, {"to pair": 1_200, "of those paired": 100})) == [PREDICTIONS]
+    assert found({"to pair": 1_000}, {"to pair": 1_200, "of those paired": 950}) == []
+    assert found({"to pair": 100}, {"to pair": 150, "of those paired": 0}) == []
+
+
+def test_only_what_was_sampled_while_everything_was_mirrored_has_to_pair() -> None:
+    """The look in which mirroring began, and one after a hold, say nothing."""
+    first = Arrived({"sampled 6": 500, "paired": 0}).on_pairs(Arrived({}), mirrored=True)
+    assert first.of("to pair") == 0
+    second = first.plus({"sampled 6": 400, "paired": 390}).on_pairs(first, mirrored=True)
+    assert (second.of("to pair"), second.of("of those paired")) == (400, 390)
+    held = second.plus({"sampled 6": 9_000}).on_pairs(second, mirrored=False)
+    assert held.of("to pair") == 400
+    again = held.plus({"sampled 6": 70, "paired": 60}).on_pairs(held, mirrored=True)
+    assert again.of("to pair") == 400
+
+
+def test_requests_that_the_gateway_never_saw_are_a_fault_of_the_gateway() -> None:
+    """Another Envoy is scraped, or users come past it: its counts are not those of the users."""
+    [fault] = found({"answered 6": 5_000}, {"asked 6": 10})
+    assert fault.source == GATEWAY
+    assert "another gateway is scraped, or users come past it" in fault.reason
+    assert found({"answered 6": 5_000}, {"asked 6": 4_000}) == []

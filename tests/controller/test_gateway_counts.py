@@ -1,0 +1,181 @@
+"""What users got, end to end: a real Envoy answers, a real Prometheus scrapes it, and the adapter counts."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy_routes import RouteOptions
+from controller.adapters.prometheus import PrometheusMetrics
+from controller.core.traffic import Mirror, TrafficTable
+from controller.ports import CounterCursor, GatewayCounts
+from serving.contract import GATEWAY_STATS_ROUTE, gateway_edges_ms
+from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
+from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, eventually
+
+pytestmark = pytest.mark.integration
+TIMEOUT_S = 5.0
+
+
+@dataclass
+class Users:
+    """Users of versions 6 and 7 behind a gateway, and what Prometheus knows of it."""
+
+    envoy: RunningEnvoy
+    server: PrometheusServer
+    metrics: PrometheusMetrics
+    traffic: EnvoyTraffic
+    generation: int = 0
+
+    def route(self, weights_pct: dict[str, float], mirror: Mirror | None = None) -> None:
+        self.generation += 1
+        self.traffic.write(TrafficTable("intent", weights_pct, mirror, "6", self.generation))
+        eventually(lambda: self.traffic.confirmed_generation("intent") == self.generation, what="the route")
+
+    def counted(self, cursor: CounterCursor | None) -> GatewayCounts:
+        """Once two scrapes began after now: histograms may be one behind."""
+        for _ in range(2):
+            now_s = time.time()
+            eventually(lambda: self.server.gateway_success_s() > now_s, what="a scrape of the gateway")  # noqa: B023
+        return self.metrics.gateway("intent", ("6", "7"), cursor, at_s=time.time())
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Iterator[Users]:
+    with ExitStack() as running:
+        envoy = running.enter_context(running_envoy(tmp_path / "envoy"))
+        server = PrometheusServer(tmp_path / "prometheus", int(envoy.admin_url.rpartition(":")[2]))
+        running.callback(server.stop)
+        server.start()
+        metrics = PrometheusMetrics(server.url, scrape_interval_s=SCRAPE_INTERVAL_S)
+        options = RouteOptions(timeout_s=TIMEOUT_S)
+        yield Users(envoy, server, metrics, EnvoyTraffic(tmp_path / "envoy", options))
+
+
+@pytest.fixture
+def versions() -> Iterator[tuple[Upstream, Upstream]]:
+    with upstream("6") as six, upstream("7") as seven:
+        yield six, seven
+
+
+def test_each_request_of_a_user_counts_once_whoever_answered_it(users: Users) -> None:
+    """Answers of the version, a time-out and refused connections (retried twice): one count each, by class."""
+    with upstream("6") as six:
+        users.traffic.set_endpoint("intent", "6", six.url, six.url)
+        users.traffic.set_endpoint("intent", "7", six.url, six.url)
+        users.route({"6": 100.0})
+        start = users.counted(None).cursor
+        for status, number in ((200, 9), (422, 3), (503, 4)):
+            six.status = status
+            assert [users.envoy.post().status_code for _ in range(number)] == [status] * number
+        six.status, six.hold = 200, threading.Event()
+        assert users.envoy.post().status_code == 504
+        six.hold.set()
+    eventually(lambda: six.connections == 0, what="Envoy to let go of the connections that it kept")
+    assert [users.envoy.post().status_code for _ in range(5)] == [503] * 5
+    found = users.counted(start)
+    arm = found.live["6"]
+    assert (arm.requests, arm.errors) == (9 + 3 + 4 + 1 + 5, 4 + 1 + 5)
+    assert sum(arm.latency_counts) == 9 + 3 + 4, "a refused connection and a time-out take no time"
+    assert found.latency_edges_ms == gateway_edges_ms()
+    assert (found.live["7"].requests, found.copies["7"]) == (0, 0)
+    assert users.counted(found.cursor).live["6"].requests == 0
+
+
+def test_copies_are_no_requests_of_users(users: Users, versions: tuple[Upstream, Upstream]) -> None:
+    """They go to a cluster of their own: the candidate's errors there are nobody's."""
+    six, seven = versions
+    for version in (six, seven):
+        users.traffic.set_endpoint("intent", version.version, version.url, version.url)
+    users.route({"6": 100.0}, Mirror("7", 100.0))
+    start = users.counted(None).cursor
+    seven.status = 500
+    users.envoy.ask(20)
+    eventually(lambda: len(seven.requests) == 20, what="the copies")
+    found = users.counted(start)
+    assert (found.live["6"].requests, found.live["6"].errors, found.live["7"].requests) == (20, 0, 0)
+    assert found.copies == {"6": 0, "7": 20}
+
+
+def test_a_replica_that_died_and_came_back_elsewhere_is_counted_on(users: Users) -> None:
+    """Envoy makes its cluster anew and forgets what no scrape has seen: those requests found nobody."""
+    with upstream("6") as six:
+        users.traffic.set_endpoint("intent", "6", six.url, six.url)
+        users.route({"6": 100.0})
+        start = users.counted(None).cursor
+        users.envoy.ask(7)
+        users.counted(None)
+    eventually(lambda: six.connections == 0, what="Envoy to let go of the connection that it kept")
+    assert [users.envoy.post().status_code for _ in range(5)] == [503] * 5
+    with upstream("again") as again:
+        users.traffic.set_endpoint("intent", "6", again.url, again.url)
+        eventually(lambda: users.envoy.post().status_code == 200, what="the new address")
+        first = users.counted(start)
+        failed = first.live["6"].errors
+        assert failed >= 5
+        assert first.live["6"].requests == 7 + failed + 1
+        users.envoy.ask(3)
+        arm = users.counted(first.cursor).live["6"]
+        assert (arm.requests, arm.errors) == (3, 0)
+
+
+def test_times_are_counted_below_edges_of_whole_milliseconds(users: Users, versions: tuple[Upstream, Upstream]) -> None:
+    """No sooner than the version answered: what takes 60 ms is not below 40, what takes 250 not below 200."""
+    six, _ = versions
+    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    users.route({"6": 100.0})
+    start = users.counted(None).cursor
+    for least_s in (0.06, 0.06, 0.25):
+        six.hold = threading.Event()
+        timer = threading.Timer(least_s, six.hold.set)
+        timer.start()
+        users.envoy.ask(1)
+        timer.join()
+    arm = users.counted(start).live["6"]
+    edges = gateway_edges_ms()
+
+    def below(edge_ms: float) -> int:
+        return sum(arm.latency_counts[: edges.index(edge_ms) + 1])
+
+    assert (below(40.0), sum(arm.latency_counts)) == (0, 3)
+    assert below(200.0) <= 2
+
+
+def test_the_service_counts_what_no_version_could_answer(users: Users, versions: tuple[Upstream, Upstream]) -> None:
+    """From the first failure on, whose series had not been there before; and of no other model."""
+    six, seven = versions
+    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    users.route({"6": 100.0})
+    users.counted(None)
+    users.envoy.ask(30)
+    six.status = 503
+    assert {users.envoy.post().status_code for _ in range(30)} == {503}
+    users.counted(None)
+    errors, requests = users.metrics.service_errors("intent", (60.0,), at_s=time.time())[60.0]
+    assert requests == pytest.approx(60, rel=0.35)  # Prometheus allows for what no scrape saw
+    assert errors / requests == pytest.approx(0.5, abs=0.15)
+    assert users.metrics.service_errors("inten", (60.0,), at_s=time.time())[60.0] == (0, 0)
+    del seven
+
+
+def test_only_what_is_read_is_kept(users: Users, versions: tuple[Upstream, Upstream]) -> None:
+    """A name with dots is no label cut short, and Envoy's other counts cost nothing."""
+    six, _ = versions
+    users.traffic.set_endpoint("in.tent-vx", "6", six.url, six.url)
+    users.traffic.write(TrafficTable("in.tent-vx", {"6": 100.0}, None, "6", 1))
+    eventually(lambda: users.traffic.confirmed_generation("in.tent-vx") == 1, what="the route")
+    assert users.envoy.post("in.tent-vx").status_code == 200
+    page = users.envoy.client.get(f"{users.envoy.admin_url}{GATEWAY_STATS_ROUTE}").text
+    names = {line.partition("{")[0].partition(" ")[0] for line in page.splitlines() if line and line[0] != "#"}
+    assert names <= {
+        "envoy_cluster_upstream_rq_xx", "envoy_cluster_upstream_rq_completed", "envoy_server_uptime",
+        "envoy_server_live", "envoy_http_no_cluster", "envoy_http_no_route", "envoy_http_downstream_rq_xx",
+        *(f"envoy_cluster_upstream_rq_time_{part}" for part in ("bucket", "sum", "count")),
+    }  # fmt: skip
+    assert 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="in.tent-vx-v6"} 1' in page
+    assert "external" not in page
