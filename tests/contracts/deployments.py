@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
+from tests.patience import PATIENCE_S
 
 
 def spec(version: str, model: str = "intent") -> DeploymentSpec:
@@ -15,8 +16,8 @@ def spec(version: str, model: str = "intent") -> DeploymentSpec:
 def settled(
     deployments: Deployments, wanted: DeploymentSpec, done: Callable[[DeploymentStatus], bool]
 ) -> DeploymentStatus:
-    """Ensure the deployment again and again, as the loop does, until it is as wanted; at most 20 seconds."""
-    deadline_s, pause = time.monotonic() + 20, threading.Event()
+    """Ensure the deployment again and again, as the loop does, until it is as wanted."""
+    deadline_s, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while not done(status := deployments.ensure(wanted)):
         assert time.monotonic() < deadline_s, f"still {status}"
         pause.wait(0.02)
@@ -24,8 +25,8 @@ def settled(
 
 
 def gone(deployments: Deployments, model: str, version: str) -> bool:
-    """Whether a removed deployment disappears from the list, within 20 seconds."""
-    deadline_s, pause = time.monotonic() + 20, threading.Event()
+    """Whether a removed deployment disappears from the list."""
+    deadline_s, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while version in deployments.status(model):
         if time.monotonic() > deadline_s:
             return False

@@ -10,17 +10,18 @@ import pytest
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError
 from controller.ports import Traffic
+from tests.patience import PATIENCE_S
 
 V6_ONLY = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)
 
 
 def confirmed(traffic: Traffic, model: str, generation: int) -> bool:
-    """Whether the data plane takes the generation up, within ten seconds."""
+    """Whether the data plane takes the generation up."""
     return _eventually(lambda: traffic.confirmed_generation(model) == generation)
 
 
 def _eventually(condition: Callable[[], bool]) -> bool:
-    deadline_s, pause = time.monotonic() + 10, threading.Event()
+    deadline_s, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while not condition():
         if time.monotonic() > deadline_s:
             return False

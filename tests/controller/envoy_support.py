@@ -16,9 +16,10 @@ import httpx
 from controller.adapters.envoy import EnvoyTraffic
 from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.loopback import free_port
+from tests.patience import PATIENCE_S
 
 
-def eventually(condition: Callable[[], object], *, within_s: float = 10.0, what: str) -> None:
+def eventually(condition: Callable[[], object], *, within_s: float = PATIENCE_S, what: str) -> None:
     """Poll until the condition holds; fail, saying what was waited for, when it does not in time."""
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
@@ -143,7 +144,7 @@ def running_envoy(directory: Path, *, names: Sequence[str] = ()) -> Iterator[Run
             directory, f"http://127.0.0.1:{listen_port}", f"http://127.0.0.1:{admin_port}", process, client
         )
         try:
-            eventually(lambda: _is_ready(directory, process), within_s=20, what=f"Envoy in {directory}")
+            eventually(lambda: _is_ready(directory, process), within_s=PATIENCE_S, what=f"Envoy in {directory}")
             yield envoy
         finally:
             envoy.end()

@@ -57,9 +57,10 @@ from serving.contract import (
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES
 from tests.controller.http_support import http_server
 from tests.fakes.metrics import server_errors
+from tests.patience import PATIENCE_S
 
 SCRAPE_INTERVAL_S = 0.5
-WITHIN_S = 30.0
+WITHIN_S = PATIENCE_S
 AMOUNTS = {
     "unknown_tokens": UNKNOWN_TOKENS_METRIC,
     "truncated": TRUNCATED_METRIC,

@@ -17,6 +17,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.contract import HEALTH_ROUTE, METRICS_ROUTE
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 START_S = 30.0
@@ -27,7 +28,7 @@ _fresh = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepa
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def until(condition: Callable[[], object], what: str, *, within_s: float = 15.0) -> None:
+def until(condition: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
     """Poll a condition; when the deadline passes, say what was waited for."""
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
