@@ -39,10 +39,12 @@ def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
 
 
 def oddities(source: LabelSource) -> tuple[str, ...]:
-    """What is wrong with a source of labels, in a few words each; none where nothing is."""
+    """What is wrong with a source of labels, in a few words each; none where nothing is. That some labels match no
+    request is as it should be where some requests are sampled."""
+    too_few_match = source.settled - source.unmatched < source.expected_matched / 2
     found = (
         (source.unknown, f"of {source.labelled:,} labels name no class"),
-        (source.unmatched, f"of {source.settled:,} match no sampled request"),
+        (source.unmatched if too_few_match else 0, f"of {source.settled:,} match no sampled request"),
         (source.contradicts_itself, "contradict what it said before"),
         (source.contradicts_others, "contradict another source"),
         (source.corrected_late, "corrections came too late"),

@@ -204,3 +204,24 @@ def test_a_suite_that_cannot_be_read_is_found_before_a_release(tmp_path):
     broken.write_text('{"id": "1", "text": "x"}', encoding="utf-8")
     with pytest.raises(UsageError, match="line 1: label"):
         check_suites(ReleasePolicy("intent", suites=(str(broken),)))
+
+
+# --- names of labels --------------------------------------------------------------------------------------------------
+def test_names_of_labels_are_texts_or_whole_numbers():
+    """A number is the name that it is written as, whichever way it is quoted."""
+    policy = parse_policy(MINIMAL + "label_names:\n  Login Problem: login\n  10: login\n  '7': refund\n")
+    assert policy.label_names == {"Login Problem": "login", "10": "login", "7": "refund"}
+    assert parse_policy(MINIMAL).label_names == {}
+
+
+@pytest.mark.parametrize("name", ["yes", "010", "1.0", "null", "0x1F", "2026-11-23"])
+def test_a_name_that_yaml_would_read_as_something_else_is_refused(name):
+    """Taken as read it would be another name, and no label would ever match it."""
+    assert refusal(MINIMAL + f"label_names:\n  {name}: login\n") == (
+        f"intent.yaml, line 5: label_names: write {name!r} in quotes"
+    )
+
+
+@pytest.mark.parametrize("meant", ["10", "yes", "[login]", ""])
+def test_a_name_means_a_class(meant):
+    assert refusal(MINIMAL + f"label_names:\n  Login: {meant}\n").startswith("intent.yaml, line 5: label_names.Login:")

@@ -13,6 +13,7 @@ from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
 from controller.ports import DeploymentStatus, ReleaseRecord
 from controller.status import Snapshot, current, exit_code, is_settled, never, status_table, watch
+from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 from tests.controller import releases
@@ -238,3 +239,24 @@ def test_a_freeze_is_the_first_thing_to_see() -> None:
     line = "intent  frozen by ana because incident 42"
     for seen in (Snapshot([record(Phase.PROMOTED)], NOW_S, {}), Snapshot([], NOW_S, {})):
         assert in_text(replace(seen, freezes=[releases.FREEZE])).splitlines()[0].rstrip() == line
+
+
+# --- sources of labels ------------------------------------------------------------------------------------------------
+def test_what_is_wrong_with_a_source_of_labels_is_told() -> None:
+    """A line a source; one with which nothing is wrong needs none."""
+    odd = LabelSource(
+        "crm\n\x1b[2J",
+        labelled=50,
+        unknown=3,
+        settled=40,
+        unmatched=39,
+        expected_matched=40.0,
+        contradicts_others=7,
+        corrected_late=1,
+    )
+    fine = LabelSource("helpdesk", labelled=9, settled=90, unmatched=80, expected_matched=9.0)
+    table = drawn(record(Phase.SHADOW, label_sources=(odd, fine)), width=200)
+    assert "3 of 50 labels name no class; 39 of 40 match no sampled request; 7 contradict another source;" in table
+    assert "1 corrections came too late" in table
+    assert "helpdesk" not in table
+    assert "\x1b" not in table

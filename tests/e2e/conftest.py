@@ -66,12 +66,13 @@ class Site:
         os.kill(self.pid(name), number)
 
     @contextmanager
-    def load(self, *, rate_per_s: float = 50.0, for_s: float = 180.0) -> Iterator[dict[str, Any]]:
-        """Steady, bounded traffic with late labels while the block lasts; its summary is filled in at the end."""
+    def load(self, *more: str, rate_per_s: float = 50.0, for_s: float = 180.0) -> Iterator[dict[str, Any]]:
+        """Steady, bounded traffic with late labels while the block lasts; its summary is filled in at the end. ``more``
+        are further flags of the load."""
         flags = ["--gateway", self.serin.gateway, "--api", self.serin.api, "--rate-per-s", f"{rate_per_s:g}"]
         flags += ["--label-token-file", str(self.serin.label_token_file)]
         flags += ["--label-delay-s", "2", "--for-s", f"{for_s:g}"]
-        command = [sys.executable, "-m", "suites.intents.demo.load", *flags]
+        command = [sys.executable, "-m", "suites.intents.demo.load", *flags, *more]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         summary: dict[str, Any] = {}
         try:

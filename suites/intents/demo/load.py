@@ -13,6 +13,7 @@ import json
 import signal
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -44,7 +45,18 @@ class Tally:
 class Load:
     """Sends requests at a constant rate whatever the answers take, and labels late."""
 
-    def __init__(self, gateway: str, api: str, label_token: str, *, rate_per_s: float, label_delay_s: float) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        api: str,
+        label_token: str,
+        *,
+        rate_per_s: float,
+        label_delay_s: float,
+        named: Callable[[str], str] = str,
+    ) -> None:
+        """``named``: what the source of labels calls a class."""
+        self._named = named
         self._predict = f"{gateway}/models/intent/predict"
         self._labels = f"{api}/v1/labels"
         self._label_headers = {"authorization": f"Bearer {label_token}"}
@@ -93,7 +105,7 @@ class Load:
             self.tally.failures[f"{answer.status_code} {answer.text[:80]}"] += 1
             return
         self.tally.by_version[answer.headers.get(VERSION_HEADER, "?")] += 1
-        self._waiting.append((time.monotonic() + self._label_delay_s, request_id, example.label))
+        self._waiting.append((time.monotonic() + self._label_delay_s, request_id, self._named(example.label)))
 
     async def _send_labels(self, client: httpx.AsyncClient) -> None:
         while True:
@@ -111,17 +123,25 @@ class Load:
             self.tally.labelled += len(due) if answer.is_success else 0
 
 
+def as_title(label: str) -> str:
+    """As a help desk writes it: ``Login Problem`` for ``login_problem``."""
+    return label.replace("_", " ").title()
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--gateway", required=True)
     flags.add_argument("--api", required=True)
     flags.add_argument("--label-token-file", type=Path, required=True, help="token with the role `labels`")
     flags.add_argument("--rate-per-s", type=float, default=60.0)
+    flags.add_argument("--labels-as-titles", action="store_true", help="labels of another vocabulary: `Login Problem`")
     flags.add_argument("--label-delay-s", type=float, default=4.0)
     flags.add_argument("--for-s", type=float, default=300.0)
     chosen = flags.parse_args()
     token = chosen.label_token_file.read_text(encoding="ascii").strip()
-    load = Load(chosen.gateway, chosen.api, token, rate_per_s=chosen.rate_per_s, label_delay_s=chosen.label_delay_s)
+    named = as_title if chosen.labels_as_titles else str
+    rate_per_s, label_delay_s = chosen.rate_per_s, chosen.label_delay_s
+    load = Load(chosen.gateway, chosen.api, token, rate_per_s=rate_per_s, label_delay_s=label_delay_s, named=named)
     asyncio.run(_until_stopped(load, chosen.for_s))
     tally = load.tally
     print(
