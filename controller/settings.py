@@ -128,6 +128,11 @@ class Home:
         return self.path / "digest.key"
 
     @property
+    def text_key(self) -> Path:
+        """What captured texts are sealed with in the database; without it they are lost."""
+        return self.path / "text.key"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

@@ -1,5 +1,6 @@
 """The secrets of an installation: made when they are first needed, each in a file that only its owner can read."""
 
+import base64
 import os
 import secrets
 from collections.abc import Container, Sequence
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from controller.adapters.sql.texts import KEY_BYTES
 from controller.errors import UsageError
 from controller.roles import REPLICA, Role
 from controller.settings import Home, Settings
@@ -18,8 +20,8 @@ RESERVED_NAMES: Final = frozenset({OWN_ADMIN, REPLICA})
 
 
 def prepare_access(home: Home, settings: Settings) -> None:
-    """Make the key of the text digests, the admin's token at the interface and, where replicas require tokens, Serin's
-    own at those.
+    """Make the key of text digests and, where texts are kept, the one that seals them; the admin's token at the
+    interface and, where replicas require tokens, Serin's own at those.
 
     Safe to repeat. A token of Serin's own that was revoked, or that others could read, is made anew: without it no
     release could be judged.
@@ -28,6 +30,8 @@ def prepare_access(home: Home, settings: Settings) -> None:
         UsageError: a token file is damaged, or others may write it.
     """
     _once(home.digest_key, secrets.token_hex(32))
+    if settings.capture_text:
+        _once(home.text_key, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())
     try:
         _keep_own(home.api_token, home.api_tokens, OWN_ADMIN, roles=(Role.ADMIN,))
         if settings.require_tokens:

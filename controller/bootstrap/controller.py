@@ -21,7 +21,7 @@ from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.bootstrap.access import access_flags, prepare_access, replica_token
 from controller.bootstrap.labels import CurrentLabelNames
-from controller.bootstrap.stores import policies_of, store_of
+from controller.bootstrap.stores import policies_of, store_of, texts_of
 from controller.errors import UsageError
 from controller.packages import PackageStore
 from controller.perform import World
@@ -97,11 +97,11 @@ def build(home: Home) -> Controller:
     policies = policies_of(home)
     check_kept(settings.samples_kept_days, policies.values())
     clock = SystemClock()
-    store = store_of(home, settings)
+    prepare_access(home, settings)
+    store = store_of(home, settings, texts_of(home, settings))
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
     traffic = EnvoyTraffic(home.envoy, RouteOptions(sticky_header=settings.sticky_header))
-    prepare_access(home, settings)
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
     world = World(
         clock=clock,

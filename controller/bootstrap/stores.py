@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from controller.adapters.envoy_routes import read_routes
 from controller.adapters.sql.store import Store, open_store
+from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config import load_policy
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
@@ -18,8 +19,19 @@ def open_home(home: Home) -> Store:
     return store_of(home, home.load())
 
 
-def store_of(home: Home, settings: Settings) -> Store:
-    return open_store(home.database_url(settings))
+def store_of(home: Home, settings: Settings, texts: Texts | None = None) -> Store:
+    return open_store(home.database_url(settings), texts)
+
+
+def texts_of(home: Home, settings: Settings) -> Texts | None:
+    """How the controller keeps captured texts: sealed, and only where that was asked for.
+
+    Raises:
+        UsageError: the key is damaged.
+    """
+    if not home.text_key.exists():
+        return None
+    return SealedTexts(home.text_key.read_text(encoding="ascii").strip(), keeping=settings.capture_text)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.sql import Store, open_store
+from controller.adapters.sql.texts import SealedTexts
 from controller.ports import Freezes, Inbox, Journal
 from tests.contracts.freezes import FreezesContract
 from tests.contracts.inbox import InboxContract
@@ -16,10 +17,12 @@ from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
 from tests.fakes.samples import FakeSamples
 
+KEY = "k" * 43 + "="
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    opened = open_store(f"sqlite:///{tmp_path}/store.db", SealedTexts(KEY))
     yield opened
     opened.close()
 

@@ -63,6 +63,24 @@ def test_texts_are_never_open(installed: Site) -> None:
     assert ask(installed, "GET", "/v1/label-requests?model=intent").status_code == 401
 
 
+def test_captured_texts_lie_nowhere_in_the_clear(installed: Site) -> None:
+    """Who may label is shown them; a copy of all files of the home, keys aside, shows none."""
+    home, text = installed.serin.home, "where is the money of Ursula Quixote"
+    client = home / "serin.token"  # there where clients need tokens
+    shown = {"authorization": f"Bearer {client.read_text().strip()}"} if client.exists() else {}
+    labeller = {"authorization": f"Bearer {installed.serin.label_token_file.read_text().strip()}"}
+
+    def asked() -> bool:
+        predict = f"{installed.serin.gateway}/models/intent/predict"
+        httpx.post(predict, json={"text": text}, headers=shown, timeout=10, trust_env=False)
+        found = ask(installed, "GET", "/v1/label-requests?model=intent&limit=1000", **labeller)
+        return text in {one["text"] for one in found.json()["label_requests"]}
+
+    eventually(asked, within_s=60, what="a request to label, with its text")
+    files = [path for path in home.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [str(path) for path in files if b"Quixote" in path.read_bytes()] == []
+
+
 def test_guessing_a_token_gets_nowhere_and_fills_no_disk(installed: Site) -> None:
     """Every guess is refused alike, with the id of a token that exists or without; a flood leaves few lines."""
     (known,) = [one for one in _tokens(installed) if one["name"] == "demo"]

@@ -29,6 +29,7 @@ from controller.adapters.sql.labels import Aliases, note_looked, take
 from controller.adapters.sql.reading import LabelReading, ReadPair
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
 from controller.adapters.sql.sources import label_sources
+from controller.adapters.sql.texts import NoTexts, Texts
 from controller.core.labels import LabelNames, LabelsTaken
 from controller.ports import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
 from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
@@ -74,13 +75,15 @@ class _Comparison:
 class SqlSamples:
     """``controller.ports.Samples`` and ``SampleIntake`` on SQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, texts: Texts | None = None) -> None:
+        """``texts``: how captured texts are kept; without it they are not."""
         self._database = database
+        self._texts = texts or NoTexts()
 
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
         if not predictions:
             return 0
-        rows = [_prediction_row(prediction) for prediction in predictions]
+        rows = [_prediction_row(one) | {"text": self._texts.kept(one.text)} for one in predictions]
         with self._database.write(_SOURCE) as connection:
             before = _locked_heads(connection)
             connection.execute(insert_new(connection, schema.predictions), rows)
@@ -167,7 +170,7 @@ class SqlSamples:
             newest = _unlabelled(release, agreed=True).limit(CHOSEN_FROM).subquery("newest")
             others = select(newest).order_by(newest.c.text_digest).limit(limit - len(disagreed))
             agreed = connection.execute(others).all()
-        return tuple(_label_request(row) for row in (*disagreed, *agreed))
+        return tuple(_label_request(row, self._texts) for row in (*disagreed, *agreed))
 
     @property
     def unmatched_labels(self) -> "UnmatchedLabels":
@@ -240,7 +243,6 @@ def _prediction_row(prediction: Prediction) -> dict[str, object]:
         "inclusion_probability": prediction.inclusion_probability,
         "text_digest": prediction.text_digest,
         "tokens": prediction.tokens,
-        "text": prediction.text,
         "tags": json.dumps(dict(prediction.tags), separators=(",", ":")) if prediction.tags else None,
     }
 
@@ -346,11 +348,11 @@ def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:
     )
 
 
-def _label_request(row: Row[Any]) -> LabelRequest:
+def _label_request(row: Row[Any], texts: Texts) -> LabelRequest:
     return LabelRequest(
         request_id=row.request_id,
         model=row.model,
         answers={row.live_version: row.live_label, row.shadow_version: row.shadow_label},
         disagree=not row.agreed,
-        text=row.text,
+        text=texts.shown(row.text),
     )

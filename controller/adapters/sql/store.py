@@ -11,6 +11,7 @@ from controller.adapters.sql.inbox import SqlInbox
 from controller.adapters.sql.journal import SqlJournal
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
+from controller.adapters.sql.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,10 @@ class Store:
         self.database.close()
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, texts: Texts | None = None) -> Store:
     """Open the database at an SQLAlchemy URL, making or upgrading its tables where needed.
+
+    ``texts`` says how captured texts are kept; without it they are not.
 
     Raises:
         UsageError: the URL is none, or names a database that Serin does not know.
@@ -46,7 +49,7 @@ def open_store(url: str) -> Store:
         journal=SqlJournal(database),
         inbox=SqlInbox(database),
         freezes=SqlFreezes(database),
-        samples=SqlSamples(database),
+        samples=SqlSamples(database, texts),
         deliveries=SqlDeliveries(database),
         database=database,
     )
