@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,6 +21,7 @@ from serving.access.hosts import Hosts
 from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE
 
 MLFLOW_WEBHOOK_ROUTE = "/v1/webhooks/mlflow"
+WEBHOOK_BYTES_MAX: Final = 256 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def create_app(
     endpoints = [Endpoint("GET", HEALTH_ROUTE, _health), *_reading(ports), *_samples(ports), *_commands(ports)]
     if webhook_secret is not None:
         hook = MlflowWebhook(webhook_secret, ports.deliveries, ports.clock, ports.wake)
-        endpoints.append(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None))
+        # Read before anybody knows whose it is, since the signature is over the body: so it must be small.
+        endpoints.append(replace(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None), body_bytes_max=WEBHOOK_BYTES_MAX))
     return Starlette(
         routes=[endpoint.route(access) for endpoint in endpoints],
         exception_handlers=handlers(),

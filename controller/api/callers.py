@@ -20,6 +20,7 @@ from serving.contract import HEALTH_ROUTE, PREDICTIONS_ROUTE
 LOG_BYTES_MAX: Final = 16 * 2**20
 LOG_FILES: Final = 4
 QUIET_ROUTES: Final = frozenset({HEALTH_ROUTE, PREDICTIONS_ROUTE})
+NAMED_MAX: Final = 200  # characters of a model's or a release's name: anybody can write a longer one into a path
 REFUSED_A_SECOND_MAX: Final = 20  # written down; a flood of guesses drowns nothing else
 
 _REFUSALS: Final = {
@@ -106,7 +107,7 @@ class AccessLog:
             "status": status,
             "ms": round(took_s * 1000, 2),
         }
-        document |= scope.get("path_params", {})
+        document |= {name: str(value)[:NAMED_MAX] for name, value in scope.get("path_params", {}).items()}
         lines.handle(logging.LogRecord("api", logging.INFO, "", 0, json.dumps(document), None, None))
 
     def _flooded(self, at_s: float) -> bool:

@@ -1,5 +1,6 @@
 """From a request to a handler's plain arguments and back: body limits, content types, access, the thread pool."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from controller.ports import Json
 from controller.roles import Deed
 
 BODY_BYTES_MAX: Final = 16 * 2**20
+BODY_S: Final = 30.0  # how long a body may take to come
 JSON_TYPE: Final = "application/json"
 JSON_LINES_TYPE: Final = "application/x-ndjson"
 ROUTE_KEY: Final = "serin.route"  # of a request's scope: the route's pattern, for the access log
@@ -61,6 +63,7 @@ class Endpoint:
     handler: Handler
     deed: Deed | None = None  # None: anybody may; the handler itself sees to who it is
     content_types: tuple[str, ...] = field(default=())
+    body_bytes_max: int = BODY_BYTES_MAX
 
     def route(self, access: Access) -> Route:
         return Route(self.path, self._answer(access), methods=[self.method])
@@ -84,7 +87,7 @@ class Endpoint:
                         "content_type",
                         f"send the body as {' or '.join(self.content_types)}, not as {content_type or 'nothing named'}",
                     )
-                body = await _limited_body(request)
+                body = await _limited_body(request, self.body_bytes_max)
             call = Call(caller, request.path_params, dict(request.query_params), headers, content_type, body)
             reply = await run_in_threadpool(self.handler, call)
             if isinstance(reply, Lines):
@@ -98,16 +101,21 @@ def _line(body: Json) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
-async def _limited_body(request: Request) -> bytes:
-    """The body, read no further than the limit; a length announced beyond it is refused unread."""
+async def _limited_body(request: Request, bytes_max: int) -> bytes:
+    """The body, read no further than the limit and no longer than ``BODY_S``; a length announced beyond the limit is
+    refused unread."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
+    if announced.isdecimal() and int(announced[:20]) > bytes_max:
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > BODY_BYTES_MAX:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                parts += part
+                if len(parts) > bytes_max:
+                    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers={"connection": "close"}) from None
     return bytes(parts)
 
 

@@ -1,21 +1,26 @@
 """The interface's server, in a thread of the controller's process."""
 
+import asyncio
+import functools
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from controller.api.patience import GuardedProtocol, Patience
 
 STOP_TIMEOUT_S: Final = 5.0  # for requests under way; then connections are cut
 _BACKLOG: Final = 128
 
 
 @contextmanager
-def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve the application within the block and yield its URL; port 0 takes a free one.
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, patience: Patience | None = None) -> Iterator[str]:
+    """Serve the application within the block and yield its URL; port 0 takes a free one. ``patience`` bounds what a
+    connection may cost.
 
     Connections are accepted from the first moment on. At the end requests under way are finished.
 
@@ -25,10 +30,14 @@ def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]
     listener = _listen(host, port)
     config = uvicorn.Config(
         app,
+        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, patience=patience or Patience())),
+        ws="none",
         log_config=None,
+        log_level="error",  # a line for every broken request would be anybody's way to fill the disk
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # anybody can write an address there
         timeout_graceful_shutdown=int(STOP_TIMEOUT_S),
     )
     server = uvicorn.Server(config)

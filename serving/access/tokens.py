@@ -146,8 +146,9 @@ def _private(path: str, flags: int) -> int:
 
 
 class TokenFile:
-    """Implements ``Authenticator``. Looks at the file at most once a second; what it had read stays in force while a
-    changed file cannot be read, and the log says so: a slip of the editor locks nobody out and lets nobody new in."""
+    """Implements ``Authenticator``. Looks at the file once a second, and whenever a token is not known. What it had
+    read stays in force while a changed file cannot be read, and the log says so: a slip of the editor locks nobody out
+    and lets nobody new in."""
 
     def __init__(
         self,
@@ -177,7 +178,10 @@ class TokenFile:
         if self._monotonic_s() >= self._look_at_s:
             self._look()
         match = _TOKEN.fullmatch(token)
-        entry = self._entries.get(match[1].decode()) if match else None
+        token_id = match[1].decode() if match else ""
+        if token_id and token_id not in self._entries:
+            self._look()  # it may have been made a moment ago
+        entry = self._entries.get(token_id)
         sent = hashlib.sha256(token).hexdigest()
         if not hmac.compare_digest(sent, _NOBODYS if entry is None else entry.sha256) or entry is None:
             raise unauthorized(Refusal.UNKNOWN_TOKEN, "the token is not known here")

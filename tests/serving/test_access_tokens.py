@@ -106,6 +106,13 @@ def test_a_changed_file_counts_within_a_second_or_so(path: Path, clock: Time) ->
     assert asked(tokens, old) is Refusal.UNKNOWN_TOKEN
 
 
+def test_a_new_token_counts_at_once(path: Path, clock: Time) -> None:
+    """Who has just been given one is not told that it is nobody's: a replica would lose its first samples."""
+    made(path)
+    tokens = TokenFile(path, monotonic_s=clock)
+    assert asked(tokens, made(path, "bob")) == Client("bob")
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"tokens": [{"id": 1}]}', '{"token": []}'])
 def test_a_damaged_change_locks_nobody_out_and_is_said(
     path: Path, clock: Time, damage: str, caplog: pytest.LogCaptureFixture
