@@ -16,17 +16,13 @@ class Patience:
     """``quiet_s``: how long a connection may be without a request; ``answer_s``: how long its answer may take, the
     request's body included.
 
-    More connections than ``connections_max`` are closed at once. A head is never read beyond ``head_bytes_max``: more
-    than one reading of the socket, which may hold 256 KiB of a body, too.
+    More connections than ``connections_max`` are closed at once. A head is not read beyond ``head_bytes_max``.
     """
 
     connections_max: int = 256
     quiet_s: float = 15.0
     answer_s: float = 600.0
-    head_bytes_max: int = 320 * 2**10
-
-
-_A_BODY = object()
+    head_bytes_max: int = 64 * 2**10
 
 
 class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -42,8 +38,8 @@ class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._patience = patience
         self._seen: Any = None
         self._seen_since_s = self.loop.time()
+        self._in_head = False
         self._head_bytes = 0
-        self._head_after: Any = None  # the request that went before what is counted
         self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -59,16 +55,20 @@ class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._waits():
-            self._head_bytes, self._head_after = 0, _A_BODY
-        elif self._head_after is not self.cycle:
-            self._head_bytes, self._head_after = len(data), self.cycle
-        else:
+        super().data_received(data)
+        if self._in_head:
             self._head_bytes += len(data)
-        if self._head_bytes > self._patience.head_bytes_max and self.transport is not None:
-            self.transport.abort()
-        else:
-            super().data_received(data)
+            if self._head_bytes > self._patience.head_bytes_max and self.transport is not None:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Of httptools' protocol; h11 bounds a head by itself."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def _waits(self) -> bool:
         """Whether no request is being answered."""

@@ -121,6 +121,16 @@ def test_a_huge_body_is_refused_before_it_is_read() -> None:
         assert healthy(url)
 
 
+def test_who_is_refused_with_a_large_body_is_told_so() -> None:
+    """What is still on its way of it is not taken for something else: the answer arrives."""
+    with interface(Patience()) as url:
+        body = b'{"labels": [' + b" " * 8 * 2**20 + b"]}"
+        answer = httpx.post(
+            f"{url}/v1/labels", content=body, headers={"content-type": "application/json"}, timeout=30, trust_env=False
+        )
+        assert answer.status_code == 401
+
+
 def test_many_clients_that_behave_are_all_answered() -> None:
     """What is bounded is far above what an installation has."""
     with interface(Patience()) as url:
