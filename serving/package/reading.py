@@ -32,6 +32,9 @@ _CASE: Final = (  # of tokenizer_config.json, its default in the library, of the
 )
 _LIKE_BERT: Final = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer")
 _LIKE_ROBERTA: Final = ("RobertaTokenizer",)
+_AS_WRITTEN: Final = ("PreTrainedTokenizer", "TokenizersBackend")
+"""Classes of the library that take ``tokenizer.json`` as it is."""
+_ADDED_FLAGS: Final = ("single_word", "lstrip", "rstrip", "normalized")
 _LIKE_BERT_FAMILIES: Final = ("bert", "distilbert", "electra", "mpnet")
 
 
@@ -193,6 +196,16 @@ def _check_normalizer(saved: Saved, config: Mapping[str, Any]) -> None:
                 if wanted != found:
                     unsaid = "" if field in saved.settings else " (its default)"
                     raise _contradiction(f"{field} is {wanted!r}{unsaid}", f"normalizer.{written} is {found!r}")
+    elif kind not in _AS_WRITTEN and (wanted := saved.settings.get("do_lower_case")) is not None:
+        lowers = any(
+            step.get("lowercase", True)
+            for name in ("Lowercase", "BertNormalizer")
+            for step in _steps(saved.tokenizer.get("normalizer"), "normalizers", name)
+        )
+        if lowers != bool(wanted):
+            raise _contradiction(
+                f"do_lower_case is {wanted!r}", f"the normalizer {'lowers' if lowers else 'keeps'} case"
+            )
     if kind in _LIKE_ROBERTA:
         for step in _steps(saved.tokenizer.get("pre_tokenizer"), "pretokenizers", "ByteLevel"):
             wanted, found = bool(saved.settings.get("add_prefix_space", False)), bool(step.get("add_prefix_space"))
@@ -217,11 +230,11 @@ def _check_tokens(saved: Saved) -> None:
     for name in ("pad_token", "unk_token", "cls_token", "sep_token", "bos_token", "eos_token"):
         if (token := saved.token(name)) is not None and token not in saved.vocabulary:
             raise ArtifactError(SETTINGS_FILE, f"{name} {token!r} is no token of {TOKENIZER_FILE}: {_SAVE_AGAIN}")
-    decoder = saved.settings.get("added_tokens_decoder")
-    for number, entry in decoder.items() if isinstance(decoder, dict) else ():
-        token = entry.get("content") if isinstance(entry, dict) else entry
-        if str(saved.vocabulary.get(str(token))) != str(number):
-            raise ArtifactError(SETTINGS_FILE, _not_there(token, number, saved))
+    _check_added(saved)
+    if saved.settings.get("split_special_tokens"):
+        raise ArtifactError(
+            SETTINGS_FILE, "split_special_tokens is not served: special tokens in a text are always taken"
+        )
     extra = saved.settings.get("additional_special_tokens") or saved.settings.get("extra_special_tokens") or ()
     for token in extra.values() if isinstance(extra, dict) else extra:
         text = token.get("content") if isinstance(token, dict) else token
@@ -229,6 +242,23 @@ def _check_tokens(saved: Saved) -> None:
             raise ArtifactError(
                 SETTINGS_FILE, f"the special token {text!r} is no token of {TOKENIZER_FILE}: {_SAVE_AGAIN}"
             )
+
+
+def _check_added(saved: Saved) -> None:
+    """What the settings say of added tokens; how they are found in a text decides about ids, too."""
+    decoder = saved.settings.get("added_tokens_decoder")
+    entries = saved.tokenizer.get("added_tokens")
+    there = {entry.get("content"): entry for entry in entries or () if isinstance(entry, dict)}
+    for number, entry in decoder.items() if isinstance(decoder, dict) else ():
+        token = entry.get("content") if isinstance(entry, dict) else entry
+        if str(saved.vocabulary.get(str(token))) != str(number):
+            raise ArtifactError(SETTINGS_FILE, _not_there(token, number, saved))
+        if token not in there:
+            raise _contradiction(f"added_tokens_decoder has {token!r}", "added_tokens lacks it")
+        for flag in _ADDED_FLAGS if isinstance(entry, dict) else ():
+            wanted, found = entry.get(flag), there[token].get(flag)
+            if wanted is not None and wanted != found:
+                raise _contradiction(f"{flag} of {token!r} is {wanted!r}", f"it is {found!r}")
 
 
 def _contradiction(settings: str, tokenizer: str) -> ArtifactError:

@@ -122,8 +122,17 @@ def test_a_tokenizer_that_keeps_case_keeps_it(checkpoint: Path, tmp_path: Path) 
         ({"additional_special_tokens": ["<id>"]}, "the special token '<id>' is no token of tokenizer.json"),
         ({"added_tokens_decoder": {"30": {"content": "<id>"}}}, "'<id>' the id 30, and tokenizer.json lacks it"),
         (
-            {"added_tokens_decoder": {"7": {"content": "my"}, "9": {"content": "[SEP]"}}},
+            {"added_tokens_decoder": {"9": {"content": "[SEP]"}}},
             "and tokenizer.json gives it 3",
+        ),
+        (
+            {"added_tokens_decoder": {"3": {"content": "[SEP]"}}},
+            "has '[SEP]', and in tokenizer.json added_tokens lacks it",
+        ),
+        ({"split_special_tokens": True}, "split_special_tokens is not served"),
+        (
+            {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False},
+            "False, and in .* the normalizer lowers case",
         ),
         ({"truncation_side": "middle"}, "truncation_side must be left or right, it is 'middle'"),
         ({"padding_side": 1}, "padding_side must be left or right, it is 1"),
@@ -141,6 +150,17 @@ def test_files_that_contradict_each_other_are_refused_with_both_values(
     with pytest.raises(ArtifactError, match=words) as refusal:
         build_package(checkpoint, tmp_path / "out")
     assert refusal.value.file == "tokenizer_config.json"
+
+
+def test_how_an_added_token_is_found_must_be_the_same(checkpoint: Path, tmp_path: Path) -> None:
+    """Whether the space before it belongs to it decides about the token ids of a text."""
+    token = {"content": "[MASK]", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    tokenize_with(checkpoint, added_tokens=[{**token, "id": 4, "special": True}])
+    settle(checkpoint, added_tokens_decoder={"4": {**token, "special": True}})
+    build_package(checkpoint, tmp_path / "same")
+    settle(checkpoint, added_tokens_decoder={"4": {**token, "lstrip": True, "special": True}})
+    with pytest.raises(ArtifactError, match=r"lstrip of '\[MASK\]' is True, and in tokenizer\.json it is False"):
+        build_package(checkpoint, tmp_path / "other")
 
 
 def test_what_is_not_said_is_the_librarys_default(checkpoint: Path, tmp_path: Path) -> None:
