@@ -120,7 +120,7 @@ class PairedAccuracyGate:
             self.stage,
             outcome,
             self._reason(outcome, state, points, needed),
-            value=points if counts.total else None,
+            value=points if counts.total and state.losses.weighable else None,
             unit="points lost",
             interval=self._interval(state),
             threshold=policy.margin_points,
@@ -155,6 +155,14 @@ class PairedAccuracyGate:
             if outcome is Outcome.PASS:
                 return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
             return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
+        if not state.losses.weighable and outcome is not Outcome.PASS:
+            chances = state.losses.by_chance
+            span = f"{chances.least:.2g} to {chances.most:.2g}"
+            return (
+                f"Accuracy cannot be told from these labels{', ' + apart if apart else ''}: some were asked for where "
+                f"the versions disagree, and the others were not equally likely ({span}), so nothing says how many "
+                "pairs each stands for. Use one of the two in a release."
+            )
         seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
         seen += "" if state.losses.even else f", {weighed(state.losses.chances.least, state.losses.chances.most)}"
         seen += f", {apart}" if apart else ""

@@ -7,6 +7,8 @@ or every pass would come early.
 
 Pairs that were likelier to be labelled than others count one over their probability. Then the labelled pairs stand for
 all on their own; or, where labels were asked for by disagreement, the labelled disagreements for all disagreements.
+What cannot be weighed are both at once: of a disagreement that was labelled because it is one, nobody says how likely
+it was to be labelled anyway.
 """
 
 from collections.abc import Sequence
@@ -41,6 +43,7 @@ class Losses:
     apart: Drawn = field(default_factory=Drawn)
     alike: Drawn = field(default_factory=Drawn)
     directed: bool = False
+    by_chance: Chances = field(default_factory=Chances)  # of the labels that were not directed
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
@@ -70,6 +73,7 @@ class Losses:
             apart=apart,
             alike=alike,
             directed=self.directed or any(pair.directed for pair in pairs),
+            by_chance=self.by_chance.add([pair.inclusion_probability for pair in pairs if not pair.directed]),
         )
 
     @property
@@ -78,9 +82,14 @@ class Losses:
         return self.chances.even
 
     @property
-    def basis(self) -> tuple[float, bool] | None:
+    def weighable(self) -> bool:
+        """It is known how many pairs each label stands for."""
+        return not self.directed or self.by_chance.even
+
+    @property
+    def basis(self) -> tuple[float, bool, bool] | None:
         """What evidence rests on: of an earlier look it counts only if that rested on the same."""
-        return None if self.even else (self.chances.least, self.directed)
+        return None if self.even else (self.chances.least, self.directed, self.weighable)
 
     def mean(self, differ: ShareState) -> float:
         """Of D over all pairs; ``differ``: how many of them disagreed."""
@@ -94,6 +103,8 @@ class Losses:
         """Log evidence against "E[D] is at most 0"."""
         if self.even:
             return betting.log_e_mean_at_most(self.counts, 0.0, bets)
+        if not self.weighable:
+            return 0.0
         sample = self.apart if self.directed else self._all
         return uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets)
 
@@ -102,6 +113,8 @@ class Losses:
         is at most; a loss beyond the margin is one of ``margin / share_max`` among them."""
         if self.even:
             return betting.log_capitals(self.counts.mirrored, -margin, bets)
+        if not self.weighable:
+            return [0.0] * len(bets)
         if not self.directed:
             return uneven.log_capitals(-self._all, self.chances.least, -margin, _SPAN, bets)
         among = min(margin / max(share_max, _NEVER), 1.0)
@@ -112,6 +125,8 @@ class Losses:
         of disagreements."""
         if self.even:
             return betting.mean_bounds(self.counts, bets, alpha)
+        if not self.weighable:
+            return -1.0, 1.0
         if not self.directed:
             return uneven.mean_bounds(self._all, self.chances.least, _SPAN, bets, alpha)
         low, high = uneven.mean_bounds(self.apart, self.chances.least, _SPAN, bets, alpha)

@@ -249,6 +249,26 @@ def test_directed_labels_with_a_probability_are_weighed_among_the_disagreements(
     assert verdicts[-1].interval.low <= loss <= verdicts[-1].interval.high
 
 
+def test_directed_labels_beside_labels_by_doubt_cannot_be_weighed():
+    """Which disagreements were left to direction depends on the doubt, and no label of theirs says how: the gate waits,
+    and says what to do; few disagreements certify without a label all the same."""
+    kinds, gate, rng = pool(Skill()), PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS), np.random.default_rng(3)
+    looks = []
+    for number in range(1, 31):
+        chosen = rng.integers(0, len(kinds.chance), 6000)
+        asked = rng.random(6000) < kinds.doubts[chosen]
+        pairs = [kinds.asked[place] for place in chosen[asked]]
+        rest = [kinds.chance[place] for place in chosen[~asked & (kinds.change[chosen] != 0)]]
+        directed = [replace(pair, directed=True) for pair in rest]
+        looks.append(look(number, pairs + directed, 6000, int(np.count_nonzero(kinds.change[chosen]))))
+    verdicts, state = watched(gate, looks)
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.INCONCLUSIVE}
+    assert verdicts[-1].value is None
+    assert "Use one of the two" in verdicts[-1].reason
+    _, verdict = gate.look(state, look(31, [], 10_000_000, 0), WATCHING)
+    assert verdict.outcome is Outcome.PASS
+
+
 def live_labels(kinds: Pool, rng: np.random.Generator, count: int, wrong: np.ndarray) -> LabelCounts:
     chosen = rng.integers(0, len(kinds.chance), count)
     chosen = chosen[rng.random(count) < kinds.doubts[chosen]]

@@ -51,6 +51,7 @@ def work(runs: int) -> list[tuple[Scenario, int]]:
         (PAIRED["-5"], fortieth),
         *((scenario, fortieth) for scenario in (*EXPOSED.values(), *STEPPED.values())),
         *((scenario, fortieth) for scenario in HARDER),
+        *((scenario, fortieth) for scenario in s.DOUBTED.values()),
     ]
 
 
@@ -149,11 +150,17 @@ def _promised(results: Results) -> list[Bar]:
         by_request = scenario.cluster > 1 and scenario.policy == s.EQUAL.policy  # takes each error for independent
         bar = None if by_request else 1.0
         rows.append(failed(results[scenario.name]).bar(f"false rollback, equal: {scenario.name}", at_most=bar))
-    return rows
+    equal, worse = (results[s.DOUBTED[name].name] for name in ("equal", "accuracy -2"))
+    return [
+        *rows,
+        failed(equal).bar("false rollback, equal: labels by stable's doubt", at_most=1.0),
+        ever_promoted(worse).bar("promoted beyond its margin: accuracy -2, labels by stable's doubt", at_most=1.0),
+    ]
 
 
 def _told(results: Results) -> list[Bar]:
     rows = [ever_promoted(results[scenario.name]).bar(f"equal, promoted: {scenario.name}") for scenario in s.HARDER]
+    rows.append(ever_promoted(results[s.DOUBTED["equal"].name]).bar("equal, promoted: labels by stable's doubt"))
     for name, scenario in PAIRED.items():
         pairs = [float(one.ended.labels) for one in results[scenario.name] if one.ended.failed_at]
         rows.append(median_bar(f"{name} points, paired: median pairs", pairs, "pairs"))
