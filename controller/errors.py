@@ -1,5 +1,8 @@
 """The one small tree of errors that cross a port. Vendor exceptions are wrapped where they appear, never further in."""
 
+import errno
+from typing import Final
+
 
 class SerinError(Exception):
     """Something went wrong that a person can be told in one line."""
@@ -37,3 +40,33 @@ class ConflictError(SerinError):
 
 class UsageError(SerinError):
     """What the caller asked for cannot be done; the message names the field and the way out."""
+
+
+_SHORTAGES: Final = {
+    errno.EMFILE: "this process may open no more files: raise its limit (ulimit -n)",
+    errno.ENFILE: "this machine has no more open files to give (fs.file-max)",
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the quota of the disk is used up: make room",
+    errno.EFBIG: "a file would be longer than this process may write (ulimit -f)",
+    errno.ENOMEM: "this machine has no memory left",
+    errno.EAGAIN: "this machine may start no more processes (ulimit -u)",
+    errno.EROFS: "the disk can only be read: remount it",
+    errno.EIO: "the disk reports an error: look at the machine's log",
+    errno.EACCES: "the rights of this user do not allow it",
+    errno.EPERM: "the rights of this user do not allow it",
+    errno.EADDRINUSE: "the port is in use by another process",
+    errno.ENOENT: "it is away",
+    errno.ESTALE: "its file system is away: mount it again",
+    errno.ENOTCONN: "its file system is away: mount it again",
+}
+
+
+def our_fault(source: str, doing: str, error: Exception) -> TransientError:
+    """What this machine refused us, as the error that it is: asked again later, named, and never the version's fault.
+
+    ``doing`` says what could not be done, as in "cannot write routes.json".
+    """
+    why = "this process has no memory left" if isinstance(error, MemoryError) else None
+    if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        why = _SHORTAGES[error.errno]
+    return TransientError(source, f"{doing}: {error or type(error).__name__}" + (f"; {why}" if why else ""))

@@ -28,13 +28,14 @@ from controller.core.facts import (
     Probed,
     Routed,
     Serving,
+    Sighted,
     SuitesRun,
     Unreachable,
 )
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Release, Version
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from controller.errors import ConflictError, PermanentError, SerinError, TransientError, our_fault
 from controller.looking import Sources, look_at
 from controller.packages import Package, PackageStore
 from controller.ports import (
@@ -74,6 +75,13 @@ _SOURCES: Mapping[type[Action], str] = {  # what is in question where an action 
 }
 
 
+_SOURCE_OF_ERROR: Mapping[type[Exception], str] = {
+    ConflictError: "traffic",  # somebody else is writing it
+    SuiteError: "suites",  # our file, not the candidate, is at fault: it is held, not rejected
+    ArtifactError: "packages",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything outside that a release touches, each behind its port."""
@@ -87,6 +95,28 @@ class World:
     samples: Samples
     freezes: Freezes
     captured: float = 1.0  # the share of answers that replicas sample
+
+
+def _is_of_candidate(release: Release, action: Action) -> bool:
+    """Whether what went wrong for good says something of the candidate. Everything else is stable's, or ours."""
+    if isinstance(action, Serve | Probe):
+        return action.version.number == release.candidate.number
+    return isinstance(action, RunSuites)
+
+
+def _found_by(
+    release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
+) -> Fact:
+    """What an error says. Of the candidate only where it is about the candidate and asking again will not help."""
+    if isinstance(error, TransientError):
+        return Unreachable(error.source, str(error))
+    if isinstance(error, ArtifactError | PermanentError) and _is_of_candidate(release, action):
+        verdict = package_refused(error) if isinstance(error, ArtifactError) else None
+        return Broken(verdict.reason if verdict else str(error), verdict)
+    source = _SOURCE_OF_ERROR.get(type(error), _SOURCES[type(action)])
+    if isinstance(error, OSError | MemoryError):
+        return Unreachable(source, str(our_fault(source, "something was refused to us", error)))
+    return Unreachable(source, str(error))
 
 
 class Performer:
@@ -112,36 +142,40 @@ class Performer:
         """What was found by carrying out the action."""
         try:
             return tuple(self._performers[type(action)](release, action))
-        except (TransientError, ConflictError) as error:
-            source = error.source if isinstance(error, TransientError) else "traffic"  # somebody else is writing it
-            return (Unreachable(source, str(error)),)
-        except ArtifactError as error:
-            verdict = package_refused(error)
-            return (Broken(verdict.reason, verdict),)
-        except (SuiteError, UsageError) as error:  # our file, not the candidate, is at fault: it is held, not rejected
-            return (Unreachable("suites" if isinstance(error, SuiteError) else _SOURCES[type(action)], str(error)),)
-        except PermanentError as error:
-            return (Broken(str(error)),)
+        except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
+            return (_found_by(release, action, error),)
         except Exception as error:  # a defect must not keep a deadline or a person's word from being decided
             log.exception("release %s: %s failed", release.id, type(action).__name__)
             return (Unreachable(_SOURCES[type(action)], f"{type(error).__name__}: {error}"),)
 
     # --- capacity ------------------------------------------------------------------------------------------------
     def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
-        status = self.keep_running(release.policy, action.version)
-        yield Serving(status.version, ready=status.ready, failed=status.failed, detail=status.detail)
+        package = self._package(release.model, action.version)
+        yield Sighted(package.version, package.tagged)
+        status = self._run(release.policy, package)
+        if not (status.ready or status.starting):  # its files may have been damaged here since: looked at once more
+            self._verified.pop((release.model, action.version.number, action.version.source_id), None)
+        yield Serving(status.version, status.ready, status.failed, status.detail, status.starting, status.ours)
 
     def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
         """Start the version unless it runs. Raises as the ports and `PackageStore.obtain` do."""
-        package = self._package(policy.model, version)
-        spec = DeploymentSpec(policy.model, version.number, package.directory, policy.objectives_ms)
-        return self._world.deployments.ensure(spec)
+        return self._run(policy, self._package(policy.model, version))
+
+    def _run(self, policy: ReleasePolicy, package: Package) -> DeploymentStatus:
+        """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
+        version, fingerprint = package.version.number, package.version.fingerprint
+        spec = DeploymentSpec(policy.model, version, package.directory, policy.objectives_ms, fingerprint)
+        try:
+            return self._world.deployments.ensure(spec)
+        except PermanentError as error:
+            raise TransientError("deployments", str(error)) from error
 
     def _package(self, model: str, version: Version) -> Package:
         key = (model, version.number, version.source_id)
-        if key not in self._verified:
-            self._verified[key] = self._packages.obtain(model, version)
-        return self._verified[key]
+        found = self._verified.get(key)
+        if found is None or version.fingerprint not in ("", found.version.fingerprint) or not found.directory.is_dir():
+            found = self._verified[key] = self._packages.obtain(model, version)
+        return found
 
     # --- judged without traffic ----------------------------------------------------------------------------------
     def _probe(self, release: Release, action: Probe) -> Iterator[Fact]:

@@ -49,13 +49,18 @@ class DeploymentSpec:
     version: str
     package_dir: Path
     objectives_ms: tuple[float, ...] = ()  # an edge of the latency histogram at each
+    fingerprint: str = ""  # what the package has to be when it is read, at each start; "": whatever it is
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
     """``ready``: it answers its health route. ``failed``: it was ready or starting and died, or did not start in time;
     ``detail`` says how, with the end of its log. What is asked at ``shadow_url`` counts as shadow traffic; one that
-    an earlier version of Serin started may have none."""
+    an earlier version of Serin started may have none.
+
+    Not ready says nothing of the version where it is ``starting`` (we started it, or ended it and start it again, and
+    it has not answered since) or where ``ours``: this machine refused it something, which ``detail`` names.
+    """
 
     version: str
     url: str | None
@@ -64,6 +69,8 @@ class DeploymentStatus:
     detail: str = ""
     restarts: int | None = None  # how often it was started again after it had died; None: not known
     shadow_url: str | None = None
+    starting: bool = False
+    ours: bool = False
 
 
 class Deployments(Protocol):
@@ -86,12 +93,18 @@ class RegisteredVersion:
     version: str
     source_id: str
     ready: bool  # the registry has finished taking it in
+    fingerprint: str = ""  # of the package as it was registered, by its tags; "": they do not say
 
 
 CANDIDATE = "candidate"
 """The alias that asks for a release of the version it points at."""
 CHAMPION = "champion"
 """The alias that tells which version serves."""
+FINGERPRINT_TAG = "serin.fingerprint"
+"""The tag of a version that holds the SHA-256 of its package's manifest, which has the digest of everything else.
+
+Files stay changeable after registration, and so do tags: what to compare with until the journal knows the version.
+"""
 
 
 class Registry(Protocol):
@@ -123,7 +136,7 @@ class Registry(Protocol):
         """Remove the alias if it points at ``expected``."""
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags on a version; for people to read, never read back as truth."""
+        """Set tags on a version, for people to read. Of what is set here nothing is read back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release, Version
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import ConflictError, PermanentError, SerinError, TransientError
+from controller.identities import Identities
 from controller.packages import PackageStore
 from controller.perform import NamesOfLabels, Performer, World
 from controller.ports import CANDIDATE, CHAMPION, Inbox, Journal
@@ -63,6 +64,7 @@ class Reconciler:
         self._inbox = inbox
         self._policies = policies
         self._performer = Performer(world, packages, names_of_labels or self._names_of_policy)
+        self._identities = Identities(journal)
         self._budget = BudgetWatch(world.metrics, world.clock)
         self._standing: dict[str, _Standing] = {}
         self._released: dict[str, set[Version]] = {}  # by number and source, what has had its release
@@ -161,6 +163,7 @@ class Reconciler:
         else:
             self._standing.pop(after.model, None)
             self._untold.append(after)
+        self._identities.note(after)
         log.info("%s: %s. %s", after.id, after.phase, after.reason)
         return standing
 
@@ -230,7 +233,8 @@ class Reconciler:
     def _released_versions(self, model: str) -> set[Version]:
         if model not in self._released:
             records = self._journal.releases(model=model, limit=_HISTORY_MAX)
-            self._released[model] = {_identity(release_of(record).candidate) for record in records}
+            releases = [release_of(record) for record in records]
+            self._released[model] = {_identity(r.candidate) for r in releases if r.purpose is Purpose.PROMOTE}
         return self._released[model]
 
     def _begin(self, policy: ReleasePolicy, asked: Sequence[Command]) -> _Standing | None:
@@ -272,6 +276,7 @@ class Reconciler:
         reason: str,
         command: Command | None = None,
     ) -> _Standing:
+        model, known = policy.model, self._identities
         restores = not candidate.source_id  # a way back: known by its number, from the traffic table
         stable = self._stable(policy.model, table, besides=candidate if restores else None)
         fallback = table.known_good if table is not None and not restores else None
@@ -280,9 +285,9 @@ class Reconciler:
             id=self._new_id(policy.model, candidate.number),
             model=policy.model,
             purpose=Purpose.RESTORE if restores else Purpose.PROMOTE,
-            candidate=candidate,
+            candidate=known.of(model, candidate.number) if restores else known.recognised(model, candidate),
             stable=stable,
-            fallback=Version(fallback) if fallback and stable and fallback != stable.number else None,
+            fallback=known.of(model, fallback) if fallback and stable and fallback != stable.number else None,
             policy=policy,
             by=by,
             reason=reason,
@@ -297,11 +302,12 @@ class Reconciler:
         """What serves now: by the traffic table, or else by the registry's champion."""
         if besides is not None:  # the table was moved to the version that comes back; the registry says what was there
             champion = self._champion_if_known(model)
-            return Version(champion) if champion is not None and champion != besides.number else None
-        if table is not None:
-            return Version(max(table.weights_pct, key=lambda version: table.weights_pct[version]))
-        champion = self._world.registry.aliases(model).get(CHAMPION)
-        return Version(champion) if champion is not None else None
+            found = champion if champion != besides.number else None
+        elif table is not None:
+            found = max(table.weights_pct, key=lambda version: table.weights_pct[version])
+        else:
+            found = self._world.registry.aliases(model).get(CHAMPION)
+        return self._identities.of(model, found) if found is not None else None
 
     def _champion_if_known(self, model: str) -> str | None:
         promoted = (r for r in self._journal.releases(model=model) if r.phase in (Phase.PROMOTED, Phase.PROBATION))
@@ -335,7 +341,7 @@ class Reconciler:
 
     def _keep_running(self, policy: ReleasePolicy, number: str) -> None:
         try:
-            self._performer.keep_running(policy, Version(number))
+            self._performer.keep_running(policy, self._identities.of(policy.model, number))
         except (SerinError, ArtifactError) as error:  # the others are kept running all the same
             log.warning("model %s: version %s cannot be kept running: %s", policy.model, number, error)
 

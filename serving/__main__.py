@@ -1,7 +1,8 @@
 """``python -m serving``: one replica of one version.
 
 Prints one line with its address once it listens; ``/health`` answers 200 once it is warm. SIGTERM or Ctrl-C drains.
-Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the artifact was refused.
+Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the artifact was refused, 75 this machine did
+not let it be served (open files, memory, processes, a disk that fails).
 """
 
 import argparse
@@ -19,9 +20,9 @@ from urllib.parse import urlsplit
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
 from serving.access.hosts import Hosts
-from serving.contract import check_model_name, check_version
+from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, check_model_name, check_version
 from serving.http.listener import Listeners, listen
-from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest, verify
+from serving.package.artifact import MANIFEST_FILE, ArtifactError, read_manifest, verify
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 from serving.text.logs import log_to_stderr
 from serving.text.printable import one_line
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--artifact", type=Path, required=True, help="directory of the packaged version")
     flags.add_argument("--model", help="name of the registered model")
     flags.add_argument("--version", help="its version")
+    flags.add_argument("--fingerprint", help="what the artifact must be: SHA-256 of the manifest that was registered")
     flags.add_argument("--check", action="store_true", help="verify the artifact, run its golden texts, serve nothing")
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     flags.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
@@ -279,13 +281,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         from serving.process.life import run
     try:
         manifest, fingerprint = verified.result()
-    except (ArtifactError, OSError) as error:
+        check_fingerprint(fingerprint, arguments.fingerprint)
+    except ArtifactError as error:
         return refuse(error)
+    except (OSError, MemoryError) as error:
+        return lacking(error)
     addresses = ", copies on ".join(f"http://{arguments.host}:{port}" for port in listeners.ports)
     print(f"{settings.model} version {settings.version} on {addresses}", flush=True)
     if arguments.port_file is not None:
         write_ports(arguments.port_file, listeners.ports)
-    return run(settings, manifest, fingerprint, listeners)
+    try:
+        return run(settings, manifest, fingerprint, listeners)
+    except OSError as error:  # of the supervisor: a process that could not be started
+        return lacking(error)
 
 
 def listeners_from(arguments: argparse.Namespace) -> Listeners:
@@ -303,15 +311,30 @@ def check(arguments: argparse.Namespace) -> int:
 
     try:
         sound = checked(arguments.artifact, threads=arguments.threads, provider=arguments.provider)
-    except (ArtifactError, ProviderError, OSError) as error:
+        check_fingerprint(sound.fingerprint, arguments.fingerprint)
+    except ArtifactError as error:
         return refuse(error)
+    except (ProviderError, OSError, MemoryError) as error:
+        return lacking(error)
     print(one_line(f"artifact is sound: {sound}"))
     return 0
+
+
+def check_fingerprint(fingerprint: str, registered: str | None) -> None:
+    """Raise ArtifactError where the artifact, whole as it is, is another one than was registered."""
+    if registered is not None and fingerprint != registered:
+        raise ArtifactError(MANIFEST_FILE, f"has the fingerprint {fingerprint}, but {registered} was registered")
 
 
 def refuse(error: Exception) -> int:
     print(one_line(f"artifact refused: {error}"), file=sys.stderr)
     return EXIT_REFUSED
+
+
+def lacking(error: Exception) -> int:
+    """Of this machine, not of the artifact."""
+    print(one_line(f"this machine cannot serve it now: {error or type(error).__name__}"), file=sys.stderr)
+    return EXIT_SHORTAGE
 
 
 def write_ports(path: Path, ports: Sequence[int]) -> None:

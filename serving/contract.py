@@ -20,6 +20,11 @@ METRICS_ROUTE: Final = "/metrics"
 OPENAPI_ROUTE: Final = "/openapi.json"
 ROUTES: Final = frozenset({PREDICT_ROUTE, TOKENIZE_ROUTE, INFO_ROUTE, HEALTH_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE})
 
+# --- how a replica ends, for who started it: 0 as it was asked to, 1 a process of it was lost -------------------------
+EXIT_USAGE: Final = 2  # its command line asks for what cannot be
+EXIT_REFUSED: Final = 3  # it will not serve its package
+EXIT_SHORTAGE: Final = 75  # this machine refused it something, such as open files; says nothing of the package
+
 # --- routes of the controller that replicas and label sources use ----------------------------------------------------
 PREDICTIONS_ROUTE: Final = "/v1/predictions"
 LABELS_ROUTE: Final = "/v1/labels"

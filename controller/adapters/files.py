@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.errors import PermanentError, TransientError
+from controller.errors import PermanentError, TransientError, our_fault
 
 _LOCK_WITHIN_S = 5.0
 _LOCK_POLL_S = 0.002
@@ -24,7 +24,7 @@ def replace_file(path: Path, text: str) -> None:
     over; two writers at once therefore need a lock around this.
 
     Raises:
-        PermanentError: it cannot be written (rights, a full disk); the old text stands.
+        TransientError: it cannot be written (rights, a full disk, too many open files); the old text stands.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -35,7 +35,7 @@ def replace_file(path: Path, text: str) -> None:
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise PermanentError(f"cannot write {path}: {error}") from error
+        raise our_fault("disk", f"cannot write {path}", error) from error
 
 
 def _sync_directory(path: Path) -> None:
@@ -75,13 +75,13 @@ def locked(path: Path, *, source: str) -> Iterator[None]:
     """Hold the lock file exclusively, against threads and processes alike. The kernel frees it when its holder dies.
 
     Raises:
-        TransientError: somebody held it for five seconds; ``source`` names the port it belongs to.
-        PermanentError: it cannot be opened.
+        TransientError: somebody held it for five seconds, or it cannot be opened; ``source`` names the port it
+            belongs to.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise PermanentError(f"cannot lock {path}: {error}") from error
+        raise our_fault(source, f"cannot lock {path}", error) from error
     try:
         deadline_s = time.monotonic() + _LOCK_WITHIN_S
         while not _try_lock(file):

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 from controller.naming import model_named
-from controller.ports import RegisteredVersion
+from controller.ports import FINGERPRINT_TAG, RegisteredVersion
 
 SOURCE: Final = "registry"
 EXPERIMENT: Final = "serin"  # where registered packages are logged
@@ -98,20 +98,25 @@ class MlflowRegistry:
         """The version, and the logged model at the end of its chain of sources.
 
         Raises:
-            PermanentError: there is none, its registration failed, or its source is not a logged model of this server.
+            PermanentError: there is none, its registration failed, its source is not a logged model of this server, or
+                its tags and those of that logged model name two fingerprints.
         """
         ready = True
+        tagged: set[str] = set()
         name, number = model, version
         for _ in range(CHAIN_LENGTH_MAX):
             with _wrapped(f"read {name} version {number}"):
                 found = self._client.get_model_version(name, number)
+            tagged.add(str(found.tags.get(FINGERPRINT_TAG, "")))
             ready = self._is_ready(f"{name} version {number}", str(found.status)) and ready
             if copied := _COPIED.fullmatch(found.source):
                 name, number = copied.groups()
             elif logged := _LOGGED_MODEL.fullmatch(found.source):
                 source_id = logged.group(1)
-                ready = self._is_ready(f"logged model {source_id}", str(self._logged(source_id).status)) and ready
-                return RegisteredVersion(model, version, source_id, ready)
+                package = self._logged(source_id)
+                tagged.add(str(package.tags.get(FINGERPRINT_TAG, "")))
+                ready = self._is_ready(f"logged model {source_id}", str(package.status)) and ready
+                return RegisteredVersion(model, version, source_id, ready, _one(tagged - {""}, model, version))
             else:
                 raise PermanentError(
                     f"{name} version {number} comes from {found.source!r}, which is not allowed: register a package "
@@ -244,6 +249,17 @@ class MlflowRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _one(fingerprints: set[str], model: str, version: str) -> str:
+    """The fingerprint that the tags along the chain agree on; nothing where none of them has one."""
+    if len(fingerprints) > 1:
+        named = " and ".join(sorted(fingerprint[:64] for fingerprint in fingerprints))
+        raise PermanentError(
+            f"the tags {FINGERPRINT_TAG} of {model} version {version} and of what it comes from contradict each other "
+            f"({named}): somebody changed one. Register the version again."
+        )
+    return next(iter(fingerprints), "")
 
 
 def _logged_name(model: str) -> str:

@@ -1,5 +1,6 @@
 """Deployments as processes of this machine. They outlive the controller, whose successor takes them up again."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -9,15 +10,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.adapters.loopback import get
-from controller.adapters.processes_os import end_groups, group_runs, identity_of, runs, signal_group, start_process
+from controller.adapters.processes_os import (
+    boot_id,
+    end_groups,
+    group_runs,
+    identity_of,
+    memory_kills,
+    runs,
+    signal_group,
+    start_process,
+)
 from controller.adapters.processes_records import Record, Records
 from controller.errors import PermanentError
 from controller.naming import deployment_named
 from controller.ports import Clock, DeploymentSpec, DeploymentStatus
-from serving.contract import HEALTH_ROUTE
+from serving.contract import EXIT_SHORTAGE, EXIT_USAGE, HEALTH_ROUTE
 
 _HEALTH_WITHIN_S = 0.5
 _MISSES_MAX = 3  # one late answer of a busy replica is no outage
+_COULD_NOT_ASK = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+_EXITS_OURS = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours, and so is what this machine lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] 
     """Serve the package with this very Python."""
     objectives = [argument for edge_ms in spec.objectives_ms for argument in ("--objective-ms", f"{edge_ms:g}")]
     package = ["--artifact", str(spec.package_dir), "--model", spec.model, "--version", spec.version]
+    if spec.fingerprint:
+        package += ["--fingerprint", spec.fingerprint]
     return [
         sys.executable,
         "-m",
@@ -83,6 +97,9 @@ class LocalProcesses:
         with self._lock:
             record = self._records.load(deployment_named(spec.model, spec.version))
             record = record and self._observed(record)
+            if record is not None and spec.fingerprint not in ("", record.fingerprint or spec.fingerprint):
+                self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
+                return replace(self._status(record), url=None, ready=False, failed=False, starting=True)
             if record is None:
                 return self._status(self._start(spec, after=None))
             if self._is_due(record):
@@ -128,28 +145,39 @@ class LocalProcesses:
                 starts_s=(*(self._counted_starts(after) if after else ()), now_s),
                 restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
+                fingerprint=spec.fingerprint,
+                boot_id=boot_id(),
+                memory_kills=memory_kills(),
+                recovering=after is not None and not after.ours and (after.answered or after.recovering),
             )
         )
 
     def _observed(self, record: Record) -> Record | None:
         """The record after a look at the process; None where it was being ended and is gone."""
         self._reap(record.name)  # a dead child that nobody asks for stays in the table of processes
+        if record.boot_id not in ("", boot_id()):  # the machine was started again: nothing that it did ended it
+            self._forget(record)
+            return None
         if record.ending_since_s is not None:
             return self._seen_through(record, record.ending_since_s)
         if record.failure:
             return record
         if not runs(record.identity):
-            return self._failed(record, f"it ended {self._exit(record)}")
+            return self._failed(record, f"it ended {self._exit(record)}", ours=self._is_ours(record))
         if record.port is None and (ports := self._records.read_ports(record.name)) is not None:
             record = self._records.save(replace(record, port=ports[0], shadow_port=ports[1]))
         return self._probed(record)
 
     def _probed(self, record: Record) -> Record:
-        if record.url is not None and _is_healthy(record.url):
+        url = record.url
+        healthy = _is_healthy(url) if url is not None else False
+        if healthy is None:  # we could not even ask
+            return record
+        if healthy and url is not None:
             self._misses[record.name] = 0
-            if self._announced.get(record.name) != record.url:
-                self._gateway.announce(record.model, record.version, record.url, record.shadow_url)
-                self._announced[record.name] = record.url
+            if self._announced.get(record.name) != url:
+                self._gateway.announce(record.model, record.version, url, record.shadow_url)
+                self._announced[record.name] = url
             return record if record.answered else self._records.save(replace(record, answered=True))
         self._misses[record.name] = self._misses.get(record.name, 0) + 1
         waited_s = self._clock.now_s() - record.started_at_s
@@ -157,33 +185,46 @@ class LocalProcesses:
             return self._failed(record, f"it did not answer {HEALTH_ROUTE} within {self._patience.start_within_s:g} s")
         return record
 
-    def _failed(self, record: Record, what: str) -> Record:
+    def _failed(self, record: Record, what: str, *, ours: bool = False) -> Record:
         signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
         failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
-        return self._records.save(replace(record, failed_at_s=self._clock.now_s(), failure=failure))
+        return self._records.save(replace(record, failed_at_s=self._clock.now_s(), failure=failure, ours=ours))
 
     def _seen_through(self, record: Record, ending_since_s: float) -> Record | None:
         if group_runs(record.identity):
             if self._clock.now_s() - ending_since_s > self._patience.end_within_s:
                 signal_group(record.identity, signal.SIGKILL)
             return record
+        self._forget(record)
+        return None
+
+    def _forget(self, record: Record) -> None:
         self._records.forget(record.name)
         self._reap(record.name)
         for memory in (self._children, self._announced, self._misses):
             memory.pop(record.name, None)
-        return None
 
     def _reap(self, name: str) -> None:
         if (child := self._children.get(name)) is not None:
             child.poll()
 
     def _exit(self, record: Record) -> str:
+        code = self._exit_code(record)
+        if code is None:
+            return "while no controller watched"
+        return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+    def _exit_code(self, record: Record) -> int | None:
         self._reap(record.name)
         child = self._children.get(record.name)
-        if child is None or child.pid != record.pid or child.returncode is None:
-            return "while no controller watched"
-        code = child.returncode
-        return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+        return child.returncode if child is not None and child.pid == record.pid else None
+
+    def _is_ours(self, record: Record) -> bool:
+        """Whether it ended for want of something that this machine did not give it, by its own word or the kernel's."""
+        code = self._exit_code(record)
+        if code == -signal.SIGKILL and record.memory_kills is not None:
+            return (memory_kills() or 0) > record.memory_kills
+        return code in _EXITS_OURS
 
     def _counted_starts(self, record: Record) -> tuple[float, ...]:
         since_s = self._clock.now_s() - self._patience.restart_window_s
@@ -192,9 +233,10 @@ class LocalProcesses:
     def _restart_at_s(self, record: Record) -> float | None:
         """When the dead process may be started again; None where it has failed for now."""
         starts = len(self._counted_starts(record))
-        if starts > self._patience.restarts_max:
+        if starts > self._patience.restarts_max and not record.ours:
             return None
-        return (record.failed_at_s or 0.0) + self._patience.backoff_s * 2.0 ** max(starts - 1, 0)
+        doublings = min(max(starts - 1, 0), self._patience.restarts_max + 1)
+        return (record.failed_at_s or 0.0) + self._patience.backoff_s * 2.0**doublings
 
     def _is_due(self, record: Record) -> bool:
         if record.ending_since_s is not None or not record.failure:
@@ -207,16 +249,19 @@ class LocalProcesses:
 
     def _condition(self, record: Record) -> DeploymentStatus:
         if record.ending_since_s is not None:
-            return DeploymentStatus(record.version, None, ready=False, detail="it is being ended")
+            return DeploymentStatus(record.version, None, ready=False, detail="it is being ended", starting=True)
         if record.failure:
             failed = self._restart_at_s(record) is None
             tries = f"start {len(record.starts_s)} of {self._patience.restarts_max + 1}: "
-            return DeploymentStatus(record.version, None, ready=False, failed=failed, detail=tries + record.failure)
+            detail = tries + record.failure
+            return DeploymentStatus(record.version, None, ready=False, failed=failed, detail=detail, ours=record.ours)
         ready = record.answered and self._misses.get(record.name, 0) < _MISSES_MAX
         if ready:
             return DeploymentStatus(record.version, record.url, ready=True, shadow_url=record.shadow_url)
         detail = f"it does not answer {HEALTH_ROUTE}" if record.answered else "it is starting"
-        return DeploymentStatus(record.version, record.url, ready=False, detail=detail, shadow_url=record.shadow_url)
+        starting = not (record.answered or record.recovering)
+        status = DeploymentStatus(record.version, record.url, ready=False, detail=detail, shadow_url=record.shadow_url)
+        return replace(status, starting=starting)
 
 
 def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:
@@ -232,8 +277,9 @@ def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:
     return [record.name for record in recorded]
 
 
-def _is_healthy(url: str) -> bool:
+def _is_healthy(url: str) -> bool | None:
+    """None where this process lacked what asking needs, such as an open file: nothing is known of who was asked."""
     try:
         return get(url + HEALTH_ROUTE, timeout_s=_HEALTH_WITHIN_S)[0] == 200
-    except OSError:
-        return False
+    except OSError as error:
+        return None if error.errno in _COULD_NOT_ASK else False

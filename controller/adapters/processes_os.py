@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from controller.errors import PermanentError
+from controller.errors import our_fault
 
 _CREATE_TIME_TOLERANCE_S = 1.0  # the system's clock may be set between two readings
 _POLL_S = 0.02
@@ -43,10 +43,10 @@ def start_process(
     ``ends_with_us``: the kernel sends it SIGTERM when the thread that called this ends, however it ends (Linux only).
 
     Raises:
-        PermanentError: it cannot be started at all.
+        TransientError: it cannot be started now: whatever keeps a process from being started is this machine's.
     """
-    with log_file.open("ab") as log:
-        try:
+    try:
+        with log_file.open("ab") as log:
             return subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
@@ -57,13 +57,30 @@ def start_process(
                 start_new_session=True,
                 preexec_fn=_end_with_parent if ends_with_us and _LIBC else None,  # noqa: PLW1509 - one system call
             )
-        except OSError as error:
-            raise PermanentError(f"cannot start {command[0]}: {error}") from error
+    except (OSError, subprocess.SubprocessError, MemoryError) as error:
+        raise our_fault("deployments", f"cannot start {command[0]}", error) from error
 
 
 def _end_with_parent() -> None:
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def boot_id() -> str:
+    """What tells this run of the machine from those before: no process outlives it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # no Linux
+        return f"{psutil.boot_time():.0f}"
+
+
+def memory_kills() -> int | None:
+    """Processes that the kernel has ended on this machine since its start for want of memory; None: it does not say."""
+    try:
+        counts = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+        return int(counts["oom_kill"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:

@@ -31,6 +31,11 @@ class Record:
     failed_at_s: float | None = None
     failure: str = ""
     shadow_port: int | None = None  # none: started by a version of Serin in which copies had no port of their own
+    fingerprint: str = ""  # of the package that it was started with
+    boot_id: str = ""  # of the machine's run in which it was started
+    memory_kills: int | None = None  # on this machine, before it was started
+    recovering: bool = False  # it had died by itself before this start, after it had answered or ever since
+    ours: bool = False  # the failure is one of this machine
 
     @property
     def name(self) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from controller.adapters.mlflow_registry import MlflowRegistry
+from controller.core.release import Version
 from controller.errors import UsageError
 from controller.naming import model_named, version_named
-from controller.ports import CANDIDATE, RegisteredVersion, Registry
+from controller.packages import PackageStore
+from controller.ports import CANDIDATE, FINGERPRINT_TAG, RegisteredVersion, Registry
 from controller.preflight import judged_task
 from serving.package.artifact import (
     CONFIG_FILE,
@@ -21,7 +23,6 @@ from serving.package.artifact import (
     Variant,
     file_record,
     read_manifest,
-    verify,
 )
 from serving.package.checkpoint import find_checkpoint
 from serving.package.export import ExportError
@@ -75,7 +76,11 @@ def register(registry: Registrar, checkpoint: Path, order: Order) -> tuple[Regis
         package = Path(folder) / "package"
         with _refusals(checkpoint):
             manifest = _built(checkpoint, package, _original(registry, checkpoint, order, Path(folder)), order)
-        tags = {VARIANT_TAG: str(manifest.variant), TASK_TAG: str(manifest.rules.task)}
+        tags = {
+            VARIANT_TAG: str(manifest.variant),
+            TASK_TAG: str(manifest.rules.task),
+            FINGERPRINT_TAG: read_manifest(package)[1],
+        }
         if manifest.family is not None:
             tags[FAMILY_TAG] = manifest.family
         if order.variant_of is not None:
@@ -123,13 +128,13 @@ def _original(registry: Registrar, checkpoint: Path, order: Order, folder: Path)
     if order.variant_of is None:
         return None
     whose = f"{order.model} version {order.variant_of}"
-    directory = registry.fetch(registry.version(order.model, order.variant_of), folder / "original")
     try:
-        manifest = verify(directory)
+        package = PackageStore(registry, folder / "original").obtain(order.model, Version(order.variant_of))
     except ArtifactError as error:
         raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
+    manifest = package.manifest
     _check_is_variant(manifest, checkpoint, order.variant, whose)
-    return _Original(read_manifest(directory)[1], manifest)
+    return _Original(package.version.fingerprint, manifest)
 
 
 def _check_is_variant(manifest: Manifest, checkpoint: Path, variant: Variant, whose: str) -> None:

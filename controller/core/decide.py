@@ -15,6 +15,7 @@ from controller.core.events import (
     Event,
     FaultCleared,
     FaultNoted,
+    Identified,
     Judged,
     Leaving,
     Looked,
@@ -37,12 +38,14 @@ from controller.core.facts import (
     Probed,
     Routed,
     Serving,
+    Sighted,
     SuitesRun,
     Unreachable,
 )
 from controller.core.policy import OnDeadline
-from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release
+from controller.core.release import EXPOSED, OBSERVED, Cursors, Phase, Purpose, Release, Version
 from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
+from gates.evidence import Look
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.verdict import Stage, Verdict
@@ -72,17 +75,15 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
     match fact:
         case Asked(command):
             yield CommandTaken(command.id, command.ask, command.reason, command.by)
+        case Sighted(version, tagged):
+            yield from _first_sight(release, version, tagged=tagged)
         case Probed(candidate, verdicts):
             yield Verified(candidate)
             yield Judged(verdicts)
         case SuitesRun(verdicts, evidence):
             yield Judged(verdicts, evidence)
         case LookTaken(look, cursors):
-            yield from (FaultNoted(f.source, f.reason) for f in look.faults if release.faults.get(f.source) != f.reason)
-            panel = Panel(release.policy.gates)
-            before = state_from_json(release.panel) if release.panel else panel.start(deadline_s=release.deadline_at_s)
-            state, verdicts = panel.look(before, look)
-            yield Looked(look, verdicts, state_to_json(state), cursors)
+            yield from _looked(release, look, cursors)
         case Routed(weights_pct, generation):
             if not release.routed:
                 yield TrafficConfirmed(weights_pct, generation)
@@ -91,16 +92,43 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
         case Broken(_, verdict):
             if verdict is not None and release.verdicts.get(verdict.gate) != verdict:
                 yield Judged((verdict,))
-        case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
-            if release.faults.get(source) != reason:
-                yield FaultNoted(source, reason)
+        case Unreachable() | BudgetSpent() | Serving():
+            away = _away(release, fact)
+            if away is not None and release.faults.get(away[0]) != away[1]:
+                yield FaultNoted(*away)
         case _:
             return
 
 
+def _away(release: Release, fact: Fact) -> tuple[str, str] | None:
+    """The source that does not answer, and why: something of ours, which says nothing about the candidate."""
+    match fact:
+        case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
+            return source, reason
+        case Serving(version, ready=False, failed=False, detail=detail, starting=starting, ours=ours):
+            ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT)  # at first it has to start, of course
+            return ("deployments", f"version {version}: {detail}") if ours or (starting and ran_before) else None
+        case _:
+            return None
+
+
+def _looked(release: Release, look: Look, cursors: Cursors) -> Iterator[Event]:
+    yield from (FaultNoted(f.source, f.reason) for f in look.faults if release.faults.get(f.source) != f.reason)
+    panel = Panel(release.policy.gates)
+    before = state_from_json(release.panel) if release.panel else panel.start(deadline_s=release.deadline_at_s)
+    state, verdicts = panel.look(before, look)
+    yield Looked(look, verdicts, state_to_json(state), cursors)
+
+
+def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterator[Event]:
+    mine = (release.candidate, release.stable, release.fallback)
+    if any(one is not None and one.number == version.number and not one.fingerprint for one in mine):
+        yield Identified(version, tagged)
+
+
 def _recoveries(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     """A source that answered is back; so is one that no fact can speak for, once it is not said to be away again."""
-    still = {fact.source for fact in facts if isinstance(fact, Unreachable | BudgetSpent)}
+    still = {away[0] for fact in facts if (away := _away(release, fact)) is not None}
     answered = {source for fact in facts for source in _sources_answering(fact)}
     back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
     return tuple(FaultCleared(source) for source in back if source not in still)
@@ -204,10 +232,14 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
         return ()
     number = release.candidate.number
     exposed = release.phase in EXPOSED and release.stable is not None and release.purpose is Purpose.PROMOTE
-    serving = [fact for fact in _only(facts, Serving) if fact.version == number]
-    lost = next((fact for fact in serving if fact.failed or (exposed and not fact.ready)), None)
-    if lost is None:
+    serving = {fact.version: fact for fact in _only(facts, Serving)}
+    lost = serving.get(number)
+    if lost is None or not (lost.failed or (exposed and not (lost.ready or lost.starting or lost.ours))):
         return ()
+    stable = serving.get(release.stable.number) if release.stable is not None else None
+    if stable is not None and not stable.ready:  # what neither version can do is for want of something that both need
+        why = f"Neither version can be kept running: {number}: {lost.detail}; {stable.version}: {stable.detail}"
+        return (Leaving(Phase.HELD, why),) if lost.failed and stable.failed else ()
     reason = f"Version {number} cannot be kept running: {lost.detail or 'its replica failed'}"
     verdict = Verdict("deployment", Stage.PREFLIGHT, Outcome.FAIL, reason)
     return (Judged((verdict,)), Leaving(_ending_of_failure(release), reason, ("deployment",)))

@@ -43,6 +43,15 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Identified:
+    """A version was seen for the first time: what it is compared with from now on. ``tagged``: the registry's own tag
+    of it says the same; where none does, what was found has to be believed."""
+
+    version: Version
+    tagged: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Verdicts that need no traffic: preflight and suites; of suites with the evidence that they were judged by."""
 
@@ -112,6 +121,7 @@ Event = (
     Started
     | PhaseEntered
     | Verified
+    | Identified
     | Judged
     | Looked
     | TrafficConfirmed
@@ -140,6 +150,8 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
             return _enter(release, event, at_s)
         case Verified():
             return replace(release, candidate=event.candidate)
+        case Identified():
+            return _identify(release, event.version)
         case Judged():
             return _with_verdicts(release, event.verdicts)
         case Looked():
@@ -224,6 +236,15 @@ def _look(release: Release, event: Looked, at_s: float) -> Release:
         step_requests=release.step_requests + served,
         label_sources=event.look.label_sources or release.label_sources,
     )
+
+
+def _identify(release: Release, version: Version) -> Release:
+    def known(one: Version | None) -> Version | None:
+        same = one is not None and one.number == version.number and one.source_id in ("", version.source_id)
+        return version if same else one
+
+    candidate = known(release.candidate) or release.candidate
+    return replace(release, candidate=candidate, stable=known(release.stable), fallback=known(release.fallback))
 
 
 def _with_verdicts(release: Release, verdicts: Iterable[Verdict]) -> Release:

@@ -12,12 +12,25 @@ from gates.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How the replica of a version is. ``failed``: it died, or did not start in time."""
+    """How the replica of a version is. ``failed``: it died, or did not start in time.
+
+    ``starting``: we started it, or ended it and start it again. ``ours``: this machine refused it something.
+    """
 
     version: str
     ready: bool
     failed: bool = False
     detail: str = ""
+    starting: bool = False
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """The package of a version was read and is what it has to be. ``tagged``: as the registry's own tag says."""
+
+    version: Version
+    tagged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,7 @@ class BudgetSpent:
 
 Fact = (
     Serving
+    | Sighted
     | Probed
     | SuitesRun
     | LookTaken

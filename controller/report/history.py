@@ -8,6 +8,7 @@ from controller.core.events import (
     Event,
     FaultCleared,
     FaultNoted,
+    Identified,
     Leaving,
     PhaseEntered,
     Started,
@@ -93,6 +94,10 @@ def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
         case Verified():
             fingerprint = event.candidate.fingerprint[:12] or "unknown"
             title, reason = "Identity verified", f"The running candidate is manifest {fingerprint}."
+        case Identified():
+            vouched = "as its tag in the registry says" if event.tagged else "which no tag in the registry vouches for"
+            number, fingerprint = event.version.number, event.version.fingerprint[:12]
+            title, reason = "Seen first", f"Version {number} is manifest {fingerprint}, {vouched}."
         case TrafficConfirmed():
             weights = ", ".join(f"version {name}: {pct:g} %" for name, pct in sorted(event.weights_pct.items()))
             title, reason = "Traffic confirmed", f"The data plane reports {weights}."

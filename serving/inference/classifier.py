@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from litserve import LitAPI
 from litserve.loops import LitLoop
 
-from serving.contract import PREDICT_ROUTE
+from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, PREDICT_ROUTE
 from serving.inference.batching import WINDOWS_SHARE_MIN, Batcher, Pace, Piece
 from serving.inference.tokenizer import TokenizedText
 from serving.observe.metrics import WorkerMetrics
 from serving.observe.trails import Trails
-from serving.package.artifact import EXIT_REFUSED, ArtifactError, read_manifest
+from serving.package.artifact import ArtifactError, read_manifest
 from serving.process.cores import usable_cores
 from serving.process.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
 from serving.settings import Limits, Settings
@@ -66,9 +66,12 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
                 settings.artifact, manifest, threads=settings.threads, provider=settings.provider, cores=cores
             )
             golden_texts(self._engine.tokenizer, manifest)  # a millisecond; a digest cannot see an upgraded library
-        except (ArtifactError, ProviderError) as error:  # another worker would find the same
+        except ArtifactError as error:  # another worker would find the same
             _log.error("artifact refused: %s", error)
             raise SystemExit(EXIT_REFUSED) from error
+        except (ProviderError, OSError) as error:
+            _log.error("this machine cannot serve it: %s", error)
+            raise SystemExit(EXIT_SHORTAGE) from error
         self._write = writer_for(manifest)
         self._warm_up(settings.batching.texts_max)
         _log.debug("engine ready on %s", device)

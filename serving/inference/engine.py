@@ -57,6 +57,7 @@ class Engine:
     Raises:
         ArtifactError: the graph or the tokenizer is not what the manifest's rules need.
         ProviderError: this machine lacks what should run the graph.
+        OSError: this machine did not let a file be read.
     """
 
     def __init__(
@@ -259,6 +260,7 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises many kinds, all meaning "this graph cannot be run"
+        path.open("rb").close()  # or that no file can be opened, which is OSError
         raise ArtifactError(path.name, f"is not a graph that ONNX Runtime loads ({error})") from error
     check_provider(providers[0], session.get_providers())
     return session

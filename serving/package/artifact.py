@@ -6,6 +6,7 @@ digest of the manifest's own bytes names the whole version. Nothing here loads a
 the controller checks packages too.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -32,10 +33,12 @@ REQUIRED_FILES: Final = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE, GRAPH_FILE)
 ALLOWED_SUFFIXES: Final = (".safetensors", ".onnx", ".onnx.data", ".json")  # nothing that runs code when it is loaded
 GOLDEN_TEXTS_MIN: Final = 20
 CONFIG_BYTES_MAX: Final = 1 * 2**20
-EXIT_REFUSED: Final = 3  # exit status of a process that will not serve its artifact
 
 _MANIFEST_BYTES_MAX: Final = 4 * 2**20
 _PIECE_BYTES: Final = 2**23
+_CHECKED_AT_ONCE_MAX: Final = 8
+# What opening a file says of the file. Anything else it says of this machine, and nobody's package is refused for that.
+_OF_THE_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR})
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 _T = TypeVar("_T")
@@ -149,13 +152,18 @@ def verify(directory: Path) -> Manifest:
     Raises:
         ArtifactError: naming the first file that is missing, surplus, not a plain file, of a kind that is never
             loaded, of another size or digest than registered, or a configuration that asks for code of its own.
+        OSError: this machine did not let it be read; says nothing of the package.
     """
     manifest, _ = read_manifest(directory)
     expected = {MANIFEST_FILE, *manifest.files}
     _check_names(directory, expected)
     files = sorted(manifest.files.items())
-    with ThreadPoolExecutor(len(files)) as pool:  # digests are taken outside the interpreter's lock
-        for done in [pool.submit(_check_file, directory, name, record) for name, record in files]:
+    with ThreadPoolExecutor(min(len(files), _CHECKED_AT_ONCE_MAX)) as pool:  # digests leave the interpreter's lock
+        try:
+            checks = [pool.submit(_check_file, directory, name, record) for name, record in files]
+        except RuntimeError as error:  # no thread can be started
+            raise OSError(errno.EAGAIN, str(error)) from error
+        for done in checks:
             done.result()
     labels = config_labels(_read_regular(directory, CONFIG_FILE, CONFIG_BYTES_MAX), manifest.rules.task)
     if labels != manifest.labels:
@@ -226,6 +234,8 @@ def _open_regular(directory: Path, name: str) -> Any:
     try:
         descriptor = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
         raise ArtifactError(name, f"cannot be read ({error.strerror})") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -30,13 +30,14 @@ from litserve.loops import inference_worker
 
 from serving.access.log import AccessLog
 from serving.app import ReplicaServer, build
+from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
 from serving.http.calls import Identity
 from serving.http.connections import GuardedProtocol, close_late
 from serving.http.front import Front
 from serving.http.listener import Listeners, begin_no_more
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
-from serving.package.artifact import EXIT_REFUSED, Manifest
+from serving.package.artifact import Manifest
 from serving.process.link import WorkerEnd
 from serving.process.shared import PID_BYTES, Life, Place, WorkerCounts, packed
 from serving.settings import Settings, TracingSettings
@@ -72,7 +73,7 @@ class Supervisor:
         self._tallies = tallies_of(settings.model, settings.version, settings.objectives_ms, processes)
 
     def run(self) -> int:
-        """Serve until told to stop (0), until a part is lost for good (1), or until the artifact is refused (3)."""
+        """Serve until told to stop (0), until a part is lost for good (1), or a worker says why none can serve."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._stop_write, b"s"))
         settings = self._server.settings
@@ -123,8 +124,8 @@ class Supervisor:
                     continue
                 worker.join()
                 self._counts.lost()
-                if worker.exitcode == EXIT_REFUSED:  # it has said why; another would say the same
-                    return EXIT_REFUSED
+                if worker.exitcode in (EXIT_REFUSED, EXIT_SHORTAGE):  # it has said why; another would say the same
+                    return worker.exitcode
                 if not self._may_replace():
                     _log.error("%s ended with %s; not replaced again", worker.name, worker.exitcode)
                     return 1

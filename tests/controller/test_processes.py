@@ -14,7 +14,7 @@ import pytest
 
 from controller.adapters.loopback import accepts_connections, get
 from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
-from controller.errors import PermanentError, UsageError
+from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
 from tests.contracts.deployments import DeploymentsContract, gone, settled, spec
 from tests.controller.envoy_support import eventually
@@ -146,11 +146,11 @@ class TestReadiness:
         os.kill(world.pid(), signal.SIGCONT)
         assert world.ready(deployments).ready
 
-    def test_a_program_that_does_not_exist_is_permanent(self, world: World) -> None:
-        """Asking again would not help."""
+    def test_a_program_that_does_not_exist_is_this_machines_fault(self, world: World) -> None:
+        """Whatever keeps a process from being started says nothing of the version that it would have served."""
         gateway = Gateway(lambda *_: None, lambda *_: None)
         deployments = LocalProcesses(world.directory, lambda *_: ["/no/such/program"], gateway, world.clock)
-        with pytest.raises(PermanentError, match="cannot start /no/such/program"):
+        with pytest.raises(TransientError, match="cannot start /no/such/program"):
             deployments.ensure(spec("6"))
 
     def test_a_name_that_would_be_a_path_is_refused(self, world: World) -> None:

@@ -262,13 +262,15 @@ def test_a_data_plane_that_is_away_is_waited_for(world):
     assert world.weights == {"v7": 100}
 
 
-def test_what_the_data_plane_refuses_ends_the_release(world):
+def test_a_damaged_route_file_of_ours_is_waited_for_and_blames_nobody(world):
+    """Whatever keeps us from moving traffic says nothing of the candidate; it is told."""
     world.given(candidate=GOOD).when_phase(Phase.SHADOW)
     world.traffic.outage = PermanentError("the route file is damaged")
     world.tick()
+    assert (world.release.phase, world.release.faults) == (Phase.SHADOW, {"traffic": "the route file is damaged"})
     world.traffic.outage = None
     world.when_settled()
-    assert (world.release.phase, world.release.reason) == (Phase.ROLLED_BACK, "the route file is damaged")
+    assert (world.release.phase, world.release.faults) == (Phase.PROBATION, {})
 
 
 # --- defects ----------------------------------------------------------------------------------------------------------

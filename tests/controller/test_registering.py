@@ -62,6 +62,7 @@ def test_a_plain_version_says_what_it_is(registry: KeepingRegistry, checkpoint: 
         "serin.variant": "fp32",
         "serin.task": "sequence-classification",
         "serin.family": "distilbert",
+        "serin.fingerprint": read_manifest(registry.package(version))[1],
     }
     assert verify(registry.package(version)) == manifest
     assert (manifest.variant_of, manifest.rules) == (None, AnswerRules())

@@ -27,7 +27,7 @@ class MemoryDeployments:
         if key in self._statuses:
             return self._looked_at(key)
         self.started.append(spec)
-        self._statuses[key] = DeploymentStatus(spec.version, None, ready=False, detail="it is starting")
+        self._statuses[key] = DeploymentStatus(spec.version, None, ready=False, detail="it is starting", starting=True)
         return self._statuses[key]
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
@@ -45,10 +45,18 @@ class MemoryDeployments:
             status, url=None, shadow_url=None, ready=False, failed=True, detail=detail
         )
 
+    def restart(self) -> None:
+        """Everything is ended by us and forgotten, as `serin down` does: what is asked for starts anew."""
+        self._statuses.clear()
+
+    def refuse(self, model: str, version: str, detail: str) -> None:
+        """The machine lacks something that the version needs to start."""
+        self._statuses[(model, version)] = DeploymentStatus(version, None, ready=False, detail=detail, ours=True)
+
     def _looked_at(self, key: tuple[str, str]) -> DeploymentStatus:
         model, version = key
         status = self._statuses[key]
-        if status.failed:
+        if status.failed or status.ours:
             return status
         if version in self.broken:
             status = replace(status, failed=True, detail=self.broken[version])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controller.errors import ConflictError, PermanentError, TransientError
 from controller.naming import model_named
-from controller.ports import RegisteredVersion
+from controller.ports import FINGERPRINT_TAG, RegisteredVersion
 
 
 class FakeRegistry:
@@ -31,7 +31,7 @@ class FakeRegistry:
         self._packages[added.source_id] = package_dir
         self.aliases_of.setdefault(model, {})
         self.tags_of[model, added.version] = dict(tags)
-        return added
+        return self.version(model, added.version)
 
     def set_ready(self, model: str, version: str, ready: bool) -> None:
         """Whether the version's registration is finished."""
@@ -51,7 +51,7 @@ class FakeRegistry:
         self._require_here()
         for known in self._versions.get(model, []):
             if known.version == version:
-                return known
+                return replace(known, fingerprint=self.tags_of[model, version].get(FINGERPRINT_TAG, ""))
         raise PermanentError(f"there is no {model} version {version}")
 
     def fetch(self, version: RegisteredVersion, into: Path) -> Path:

@@ -71,7 +71,7 @@ def test_cuda_without_a_gpu_is_refused_by_name(built_package: Path, capsys: pyte
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime was built with CUDA")
     code, said = checked(built_package, capsys, "--provider", "cuda")
-    assert code == 3
+    assert code == 75
     assert "ONNX Runtime has no CUDAExecutionProvider here" in said
     assert "onnxruntime-gpu" in said
 

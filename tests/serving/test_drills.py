@@ -26,6 +26,7 @@ from serving.contract import (
     BATCH_SIZE_METRIC,
     COLD_REQUESTS_METRIC,
     DURATION_METRIC,
+    EXIT_REFUSED,
     FAILURES_METRIC,
     PREDICT_ROUTE,
     QUEUE_DEPTH_METRIC,
@@ -36,7 +37,7 @@ from serving.contract import (
     WORKER_RESTARTS_METRIC,
     WORKERS_METRIC,
 )
-from serving.package.artifact import EXIT_REFUSED, MANIFEST_FILE, TOKENIZER_FILE, file_record
+from serving.package.artifact import MANIFEST_FILE, TOKENIZER_FILE, file_record
 from tests.bench._load import Plan, Stream, load
 from tests.serving.replica import REPOSITORY, Replica, Samples, replica, total, until
 
