@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 _NAME_SHOWN = 60
+_NAME_READ = 200
 _ALIKE = 0.6
 
 
@@ -48,7 +49,7 @@ def quoted_name(name: str) -> str:
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
     """The one of ``names`` that is most alike, written in whatever way; None where none is."""
     plain = {_plain(known): known for known in reversed(tuple(names))}
-    wanted = _plain(name[:1_000])
+    wanted = _plain(name[:_NAME_READ])
     if wanted in plain:
         return plain[wanted]
     near = difflib.get_close_matches(wanted, plain, n=1, cutoff=_ALIKE)

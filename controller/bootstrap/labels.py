@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from controller.bootstrap.stores import policies_of
@@ -40,5 +41,9 @@ class CurrentLabelNames:
         return self().get(model, {})
 
     def _state(self) -> Mapping[Path, tuple[int, int]]:
-        found = {path: path.stat() for path in sorted(self._home.policies.glob("*.yaml"))}
-        return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
+        found: dict[Path, tuple[int, int]] = {}
+        for path in sorted(self._home.policies.glob("*.yaml")):
+            with suppress(OSError):  # it is being replaced: the next call finds it
+                stat = path.stat()
+                found[path] = (stat.st_mtime_ns, stat.st_size)
+        return found

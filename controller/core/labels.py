@@ -57,4 +57,4 @@ class LabelsTaken:
     unmatched_requests: int = 0  # labels of requests of which there is no sample, so far
 
 
-NAMES_TOLD = 10
+NAMES_TOLD = 5

@@ -102,6 +102,17 @@ def test_a_truth_that_is_no_class_is_no_evidence_to_any_gate() -> None:
     assert mixed == clean
 
 
+def test_a_class_that_only_one_version_has_is_a_class() -> None:
+    """The other's answer is wrong there, and that is evidence."""
+    fresh = tuple(
+        replace(pair, truth="new", candidate=replace(pair.candidate, label="new"))
+        for pair in pairs(np.random.default_rng(2), 200, World())
+    )
+    verdict = judged(replace(seen_with(pairs=fresh), classes=("new", *CLASSES)))["accuracy.shadow"]
+    assert verdict.outcome is not Outcome.ERROR
+    assert "0 answers got worse and 200 better" in verdict.reason
+
+
 def test_a_look_of_nothing_but_strange_truths_is_an_error() -> None:
     """Also where no source is told."""
     strange = tuple(replace(pair, truth="YES") for pair in pairs(np.random.default_rng(2), 50, World()))

@@ -14,6 +14,8 @@ from controller.adapters.sql.store import open_store
 from controller.codec import event_of
 from controller.core.events import Looked
 from controller.core.release import Phase
+from controller.evidence import RecordedLook, line_of, looks_of, parse_line
+from controller.judge import judge
 from gates.outcome import Outcome
 from tests.controller.service import CLASSES, GOOD
 from tests.controller.world import POLICY, World
@@ -60,9 +62,16 @@ def test_they_never_promote_a_candidate_that_swaps_two_classes(world: World, voc
 
 @pytest.mark.parametrize("world", [200.0], indirect=True)
 def test_they_never_blame_a_good_candidate(world: World) -> None:
+    """And the recorded looks say why: judged again they are the same errors."""
     world.service.says = str.upper
     world.when_settled()
     assert (world.release.phase, world.release.blamed) == (Phase.HELD, ())
+    looks = [parse_line(line_of(look)) for look in looks_of(world.journal.entries(world.release.id))]
+    *_, last = judge(world.policy, [look for look in looks if isinstance(look, RecordedLook)])
+    assert {verdict.gate: verdict for verdict in last.verdicts} == {
+        gate: world.release.verdicts[gate] for gate in (verdict.gate for verdict in last.verdicts)
+    }
+    assert last.outcome is Outcome.ERROR
 
 
 def test_with_label_names_a_candidate_that_swaps_two_classes_is_rolled_back(world: World) -> None:
