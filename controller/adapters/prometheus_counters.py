@@ -184,10 +184,10 @@ def _counters(
 ) -> Iterator[tuple[Counter, Target, list[tuple[float, str]]]]:
     names = [name for name in (kind.traffic_label, kind.own_label) if name]
     for series in series_of(matrix, metric):
-        target, own = targets.owner(series, *names)
+        target, own, values = targets.owner(series, *names)
         if not all(own.values()) or (kind.traffics and own[kind.traffic_label] not in kind.traffics):
             raise stranger(series)
-        yield Counter(metric, own.get(kind.traffic_label, ""), own.get(kind.own_label, "")), target, series["values"]
+        yield Counter(metric, own.get(kind.traffic_label, ""), own.get(kind.own_label, "")), target, values
 
 
 def _value(text: str, counter: Counter, target: Target, kind: Kind) -> float:
@@ -216,6 +216,13 @@ def require_whole(version: str, target: Target, snapshot: Snapshot) -> None:
                 SOURCE,
                 f"{whose} counted {answered:.0f} answered {traffic} requests and timed none: its {BUCKET_METRIC} is "
                 "missing or stands still; histograms are read by their classic buckets, native ones alone are not",
+            )
+        measured = any((it.metric, it.traffic) == (TOKEN_BUCKET_METRIC, traffic) for it in snapshot)
+        if START in snapshot and answered >= _UNTIMED_MIN and not measured:  # a replica of ours: it tells them, too
+            raise TransientError(
+                SOURCE,
+                f"{whose} counted {answered:.0f} answered {traffic} requests and no tokens: its "
+                f"{TOKEN_BUCKET_METRIC} is missing",
             )
 
 

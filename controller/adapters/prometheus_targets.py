@@ -6,6 +6,7 @@ follow upon each other are of one process. Series that run side by side are one 
 Prometheus servers, a second job), so that its requests would count twice: an error that names the label that differs.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,7 @@ MARKER: Final = "NaN"  # with which Prometheus ends a series
 
 Matrix = list[dict[str, Any]]  # as Prometheus answers: series of {"metric": labels, "values": [[time, "value"], ...]}
 Labels = frozenset[tuple[str, str]]
+Samples = list[tuple[float, str]]
 
 
 class Counter(NamedTuple):
@@ -64,10 +66,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """All scraped processes. ``by_labels``: whose series are those that share these labels."""
+    """All scraped processes. ``by_labels``: whose series are those that share these labels, and before when."""
 
     members: tuple[Target, ...]
-    by_labels: Mapping[Labels, Target]
+    by_labels: Mapping[Labels, tuple[Target, float]]
 
     @property
     def all(self) -> tuple[Target, ...]:
@@ -77,18 +79,19 @@ class Targets:
     def of(self, version: str) -> list[Target]:
         return [target for target in self.all if target.version == version]
 
-    def owner(self, series: dict[str, Any], *own_labels: str) -> tuple[Target, dict[str, str]]:
-        """Whose series it is, and its values of ``own_labels``.
+    def owner(self, series: dict[str, Any], *own_labels: str) -> tuple[Target, dict[str, str], Samples]:
+        """Whose series it is, its values of ``own_labels``, and its samples: (time, text) pairs.
 
         Raises:
             TransientError: nobody's.
         """
         labels = _labels(series)
         own = {name: labels.pop(name, "") for name in own_labels}
-        target = self.by_labels.get(frozenset(labels.items()))
-        if target is None:
+        found = self.by_labels.get(frozenset(labels.items()))
+        if found is None:
             raise stranger(series)
-        return target, own
+        target, before_s = found
+        return target, own, [(at_s, text) for at_s, text in series["values"] if at_s < before_s]
 
 
 def stranger(series: dict[str, Any]) -> TransientError:
@@ -105,9 +108,9 @@ def is_empty(series: dict[str, Any]) -> bool:
     return all(text == MARKER for _, text in series.get("values", ()))
 
 
-def samples(series: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """(Time, value) of a series, without the markers of its end."""
-    return ((at_s, float(text)) for at_s, text in series["values"] if text != MARKER)
+def numbers(found: Samples) -> Iterator[tuple[float, float]]:
+    """(Time, value) of samples, without the markers of a series' end."""
+    return ((at_s, float(text)) for at_s, text in found if text != MARKER)
 
 
 @dataclass(slots=True)
@@ -136,21 +139,23 @@ def scraped(matrix: Matrix, identity: Sequence[str], *, recent_s: float) -> Targ
     runs: dict[Labels, _Run] = {}
     for series in series_of(matrix, UP_METRIC):
         labels = _labels(series)
-        if ups := {at_s: value == 1 for at_s, value in samples(series)}:
+        if ups := {at_s: value == 1 for at_s, value in numbers(series["values"])}:
             runs[frozenset(labels.items())] = _Run(labels, ups, {})
     for series in series_of(matrix, START_METRIC):
         labels = _labels(series)
         run = runs.get(frozenset(labels.items()))
         if run is None:
             raise stranger(series)
-        run.starts |= dict(samples(series))
-    by_labels: dict[Labels, Target] = {}
+        run.starts |= dict(numbers(series["values"]))
+    by_labels: dict[Labels, tuple[Target, float]] = {}
     targets = []
     for members in _processes(list(runs.values()), identity):
         members.sort(key=lambda run: (run.last_s, run.first_s))
         target = _target(members, identity, recent_s)
         targets.append(target)
-        by_labels |= dict.fromkeys((frozenset(run.labels.items()) for run in members), target)
+        for run, after in zip(members, [*members[1:], None], strict=True):
+            before_s = after.first_s if after is not None else math.inf
+            by_labels[frozenset(run.labels.items())] = target, before_s
     return Targets(tuple(targets), by_labels)
 
 

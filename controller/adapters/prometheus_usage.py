@@ -3,10 +3,10 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from controller.adapters.prometheus_counters import TOKEN_BUCKET_METRIC, TOKEN_SUM_METRIC
-from controller.adapters.prometheus_targets import Counter, Matrix, Target, Targets, samples, series_of
+from controller.adapters.prometheus_targets import Counter, Matrix, Samples, Target, Targets, numbers, series_of
 from controller.ports import Usage
 from serving.contract import (
     BUSY_METRIC,
@@ -55,23 +55,23 @@ def read_gauges(matrix: Matrix, targets: Targets) -> dict[str, Gauges]:
     found = {target.key: Gauges() for target in targets.all}
     for metric in _LEVELS:
         for series in series_of(matrix, metric):
-            target, _ = targets.owner(series)
-            found[target.key].samples.setdefault(metric, {}).update(_taken(series, target))
+            target, _, values = targets.owner(series)
+            found[target.key].samples.setdefault(metric, {}).update(_taken(values, target))
     for series in series_of(matrix, GPU_UTILIZATION_METRIC):
-        target, _ = targets.owner(series, GPU_LABEL)
-        found[target.key].gpus.append(_taken(series, target))
+        target, _, values = targets.owner(series, GPU_LABEL)
+        found[target.key].gpus.append(_taken(values, target))
     newest: dict[str, float] = {}
     for series in series_of(matrix, INFO_METRIC):
-        target, own = targets.owner(series, *_INFO_LABELS)
-        at_s = max(_taken(series, target), default=0.0)
+        target, own, values = targets.owner(series, *_INFO_LABELS)
+        at_s = max(_taken(values, target), default=0.0)
         if at_s >= newest.get(target.key, 0.0):
             newest[target.key], found[target.key].tokenizer = at_s, own[TOKENIZER_LABEL]
     return found
 
 
-def _taken(series: dict[str, Any], target: Target) -> dict[float, float]:
+def _taken(values: Samples, target: Target) -> dict[float, float]:
     """The samples that scrapes took: no markers of a series' end."""
-    return {at_s: value for at_s, value in samples(series) if at_s in target.snapshots}
+    return {at_s: value for at_s, value in numbers(values) if at_s in target.snapshots}
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,13 +233,14 @@ class PrometheusServer:
 
     def last_success_s(self, model: str, version: str) -> float:
         """Time of the version's last successful scrape, 0 for none."""
-        return self._last_success_s(f'up{{model="{model}",model_version="{version}"}}')
+        return self.success_s(f'up{{model="{model}",model_version="{version}"}}')
 
     def gateway_success_s(self) -> float:
         """As ``last_success_s``, of the gateway."""
-        return self._last_success_s(f'up{{job="{GATEWAY_JOB}"}}')
+        return self.success_s(f'up{{job="{GATEWAY_JOB}"}}')
 
-    def _last_success_s(self, up: str) -> float:
+    def success_s(self, up: str) -> float:
+        """Of the targets that this selector of ``up`` means; 0 for none."""
         query = f"timestamp({up}) and {up} == 1"
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, trust_env=False).json()
         return max((float(series["value"][1]) for series in answer["data"]["result"]), default=0.0)

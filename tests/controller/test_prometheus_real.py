@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.clock import SystemClock
+from controller.adapters.files import replace_file
 from controller.adapters.prometheus_server import TargetFiles, prometheus_config
 from controller.budget import BudgetWatch
 from controller.core.policy import ReleasePolicy
@@ -204,3 +205,35 @@ def test_a_look_is_quick_enough_to_be_frequent(worlds: Iterator[ScrapedWorld]) -
         assert world.look_error(start) == ""
         times_ms.append((time.perf_counter() - began_s) * 1000)
     assert sorted(times_ms)[10] < 5_000, times_ms
+
+
+@pytest.mark.integration
+def test_a_replica_that_is_relabelled_is_read_on_and_one_that_is_doubled_is_told(tmp_path: Path) -> None:
+    """Discovery gives it another label, and then it is scraped under two: the real markers, starts and overlaps."""
+    with ExitStack() as running:
+        server = PrometheusServer(tmp_path)
+        running.callback(server.stop)
+        process = running.enter_context(exporter("intent", "7"))
+        world = ScrapedWorld(server, [process])
+
+        def label(*replicas: str) -> None:
+            own = {"instance": "intent-v7", "model": "intent", "model_version": "7"}
+            address = process.url.removeprefix("http://")
+            groups = [{"targets": [address], "labels": {**own, "replica": replica}} for replica in replicas]
+            replace_file(tmp_path / "targets" / "intent-v7.json", json.dumps(groups))
+
+        label("a")
+        server.start()
+        world.serve("7", latencies_ms=[20.0] * 50)
+        start = world.look(None, ("7",)).cursor
+        world.serve("7", latencies_ms=[20.0] * 3)
+        label("b")
+        eventually(lambda: server.success_s('up{replica="b"}') > 0, what="a scrape under the new label")
+        found = world.look(start, ("7",))
+        assert found.live["7"].requests == 3
+        label("a", "b")
+        eventually(lambda: "replica ('a' and 'b')" in world.look_error(start, ("7",)), what="the doubled replica told")
+        label("b")
+        world.serve("7", latencies_ms=[20.0] * 2)
+        eventually(lambda: not world.look_error(start, ("7",)), what="the end of the double")
+        assert world.look(found.cursor, ("7",)).live["7"].requests == 2

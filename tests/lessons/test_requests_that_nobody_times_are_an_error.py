@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serving.contract import DURATION_METRIC, REQUESTS_METRIC
+from serving.contract import DURATION_METRIC, REQUESTS_METRIC, START_METRIC, TOKENS_METRIC
 from tests.controller.test_prometheus_wire import (
     BUCKET,
     NOW_S,
@@ -53,6 +53,16 @@ def test_a_process_that_does_not_count_its_requests_is_an_error(prometheus: Prom
     """It is scraped, so it is not idle: the counter was renamed or dropped on the way."""
     prometheus.series = [up({1: 1, 0: 1}), *buckets({"0.1": {1: 5, 0: 9}, "+Inf": {1: 5, 0: 9}})]
     assert f"does not tell {REQUESTS_METRIC}" in refused(prometheus)
+
+
+def test_texts_that_nobody_measures_are_an_error_of_a_replica_that_does(prometheus: Prometheus) -> None:  # noqa: F811
+    """A rule that drops one histogram of ours is told by its name; a replica of another make has none to drop."""
+    start = started(prometheus, up({10: 1}), requests({10: 0}))
+    answered = [requests({10: 0, 0: 50}, code="200"), *buckets({"0.1": {0: 50}, "+Inf": {0: 50}})]
+    prometheus.series = [up({10: 1, 0: 1}), *answered]
+    assert look(prometheus, start).live["7"].requests == 50
+    prometheus.series.append(series(START_METRIC, {10: 5.5, 0: 5.5}, **target()))
+    assert f"no tokens: its {TOKENS_METRIC}_bucket is missing" in refused(prometheus, start)
 
 
 def test_refusals_need_no_time(prometheus: Prometheus) -> None:  # noqa: F811

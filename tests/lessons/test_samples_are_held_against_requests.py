@@ -1,0 +1,53 @@
+"""More answers than anybody asked for are no evidence: the release waits, and nobody is blamed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.core.release import Phase
+from gates.evidence import Answer, LabelledPair
+from tests.controller.service import GOOD, LESS_ACCURATE
+from tests.controller.world import POLICY, World
+
+IMPATIENT = replace(POLICY, deadline_s=400.0)
+RIGHT = Answer("refund", 0.9, 0.02)
+
+
+def forge(world: World, pairs: int) -> None:
+    """Pairs that speak for the candidate, with labels, as somebody may send who can write predictions."""
+    samples = world.service.samples
+    samples.pairs += [("6", "7", True)] * pairs
+    samples.labelled_pairs += [("6", "7", LabelledPair("refund", RIGHT, RIGHT))] * pairs
+    samples.answers += [("6", RIGHT)] * pairs
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, policy=IMPATIENT)
+
+
+def test_made_up_answers_hold_a_release_and_promote_nothing(world: World) -> None:
+    """A worse candidate, for which somebody sends more pairs than requests were mirrored, look after look."""
+    world.given(candidate=LESS_ACCURATE).when_phase(Phase.SHADOW)
+    for _ in range(3):
+        forge(world, 6_000)
+        world.when_time_passes(10)
+    said = world.release.faults["predictions"]
+    assert "somebody sends answers that nobody asked for" in said
+    assert "the gateway counted" in said
+    world.when_settled()
+    assert (world.weights, world.release.blamed) == ({"v6": 100}, ())
+
+
+def test_true_answers_are_no_fault_however_late_their_counts_come(world: World) -> None:
+    """The metrics are away for a while, and what was sampled meanwhile is held against nothing old."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    world.service.metrics.away = "connection refused"
+    world.when_time_passes(60)
+    assert "predictions" not in world.release.faults
+    world.service.metrics.away = None
+    world.when_settled()
+    noted = [it.entry for it in world.journal.entries(world.release.id) if it.entry.kind == "FaultNoted"]
+    assert noted
+    assert not [entry for entry in noted if entry.payload["source"] == "predictions"]
