@@ -35,7 +35,7 @@ from controller.core.facts import (
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Release, Version
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, SerinError, TransientError, our_fault
+from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
 from controller.looking import Sources, look_at
 from controller.packages import Package, PackageStore
 from controller.ports import (
@@ -110,7 +110,8 @@ def _found_by(
     """What an error says. Of the candidate only where it is about the candidate and asking again will not help."""
     if isinstance(error, TransientError):
         return Unreachable(error.source, str(error))
-    if isinstance(error, ArtifactError | PermanentError) and _is_of_candidate(release, action):
+    about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done
+    if isinstance(error, ArtifactError | PermanentError) and not about_us and _is_of_candidate(release, action):
         verdict = package_refused(error) if isinstance(error, ArtifactError) else None
         return Broken(verdict.reason if verdict else str(error), verdict)
     source = _SOURCE_OF_ERROR.get(type(error), _SOURCES[type(action)])

@@ -4,14 +4,14 @@ import sys
 from typing import NoReturn
 
 from controller.cli.errors import told
-from controller.cli.output import prepare
+from serving.text.streams import take_any_text
 
 __all__ = ["main"]
 
 
 def main() -> NoReturn:
     """Run the command that the arguments name; an error that a person can act on is one line on standard error."""
-    prepare()
+    take_any_text()
     with told():
         if sys.argv[1:2] == ["rollback"]:
             from controller.cli.rollback import rollback

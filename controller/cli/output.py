@@ -17,13 +17,6 @@ EXIT_PIPE_CLOSED = 141
 """Who read the output is gone; as a shell tells of SIGPIPE."""
 
 
-def prepare() -> None:
-    """Let the standard streams take any text, whatever their encoding: what it cannot show stands as its escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def say(text: str, *, err: bool = False) -> None:
     """Print one line. Goes on in silence where nobody reads it any more: the exit code still tells."""
     _write(one_line(text), sys.stderr if err else sys.stdout)

@@ -12,6 +12,7 @@ from pathlib import Path
 from serving.access.age import parse_age
 from serving.access.tokens import TokenFileError, changing, new_token, read_tokens, utc_now
 from serving.text.printable import one_line
+from serving.text.streams import take_any_text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +39,7 @@ def _age(value: str) -> timedelta | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    take_any_text()
     flags = parser()
     arguments = flags.parse_args(argv)
     try:

@@ -17,6 +17,7 @@ from serving.batch.progress import say
 from serving.batch.sources import STANDARD_STREAM
 from serving.package.artifact import ArtifactError, verify
 from serving.process.cores import usable_cores
+from serving.text.streams import take_any_text
 
 EXIT_FAILED: Final = 1
 EXIT_REFUSED: Final = 3
@@ -97,6 +98,7 @@ def options_from(arguments: argparse.Namespace) -> Options:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    take_any_text()
     flags = parser()
     arguments = flags.parse_args(argv)
     try:

@@ -6,6 +6,7 @@ is dropped. An object that has a key twice is refused, since readers differ in w
 
 import json
 import math
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,15 @@ class NoNumber:
 
 
 def read_bounded(path: Path, bytes_max: int) -> bytes:
-    """The file, or pipe, whole. Symbolic links are followed.
+    """The file whole. Symbolic links are followed; a pipe is read where it is open here (``/dev/stdin``, ``<(...)``).
 
     Raises:
         Unreadable: it cannot be read, is no file, is compressed, or is longer than ``bytes_max``.
     """
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISFIFO(mode) and _is_open_here(path))):
+            raise Unreadable("cannot be read: it is no file, but a pipe or a device")
         with path.open("rb") as file:
             return whole(file, bytes_max)
     except IsADirectoryError as error:
@@ -58,6 +62,11 @@ def read_bounded(path: Path, bytes_max: int) -> bytes:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
         raise Unreadable(f"cannot be read: {error}") from error
+
+
+def _is_open_here(path: Path) -> bool:
+    """Whether opening it waits for nobody: a named pipe would, for as long as no one writes."""
+    return path == Path("/dev/stdin") or path.is_relative_to("/dev/fd") or path.is_relative_to("/proc/self/fd")
 
 
 def whole(file: BinaryIO, bytes_max: int) -> bytes:

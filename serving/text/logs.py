@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from serving.text.printable import printable
+from serving.text.streams import take_any_text
 
 BELOW: Final = "    | "
 """Begins each line of a traceback: none of them looks like a record."""
@@ -35,6 +36,7 @@ def below(text: str) -> str:
 
 def log_to_stderr(level: int, form: str) -> None:
     """Set up the logging of this process, and of those that it forks. What ends a thread unforeseen is a record too."""
+    take_any_text()
     logging.setLogRecordFactory(OneLineRecord)
     logging.basicConfig(level=level, stream=sys.stderr, format=form)
     sys.excepthook = _ended

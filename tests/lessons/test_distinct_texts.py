@@ -9,6 +9,7 @@ import pytest
 from controller.codec import event_of
 from controller.core.release import Phase
 from controller.errors import PermanentError, UsageError
+from controller.evidence import RecordedSuites, line_of, parse_line
 from controller.gatefiles import summary
 from controller.gatestep import GateResult, Question, run_gate
 from controller.questions import ask_candidate
@@ -19,6 +20,7 @@ from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.stats.exact import share_bounds
 from suites.cases import Case, SuiteError, load
+from tests.controller.releases import SUITES
 from tests.controller.service import GOOD
 from tests.controller.test_gatestep import POLICY, Models
 from tests.controller.world import POLICY as RELEASE_POLICY
@@ -133,6 +135,15 @@ def test_a_release_counts_each_text_once_and_its_evidence_is_judged_again_the_sa
     assert judged.suites.texts[:14] == (*range(12), 0, 1)
     assert judged.suites.reading == "tokens"
     assert repr(judge_suite_evidence(judged.suites, policy.gates)) == repr(judged.verdicts)
+
+
+def test_evidence_of_an_older_serin_is_judged_as_it_was() -> None:
+    """It does not know of repeats: a case is a case, and nothing is said of how texts were told apart."""
+    document = json.loads(line_of(RecordedSuites(SUITES, "intent-v7-1")))
+    for field in ("texts", "reading"):
+        del document[field]
+    found = parse_line(json.dumps(document | {"schema": "serin.evidence.suites/v1"}))
+    assert found == RecordedSuites(replace(SUITES, texts=(), reading=""), "intent-v7-1")
 
 
 def test_evidence_that_says_odd_things_of_repeats_is_an_error_that_names_them() -> None:

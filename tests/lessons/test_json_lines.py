@@ -4,6 +4,7 @@ One promise, held for each kind of file: cases of a suite, recorded evidence, ro
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,13 +171,25 @@ def test_a_file_that_is_none_is_told_as_what_it_is(tmp_path: Path) -> None:
             load(tmp_path / name)
 
 
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """Opening a named pipe waits for a writer: a controller would hang there. What a shell opened for us is read."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for path in (tmp_path / "pipe.jsonl", Path("/dev/zero"), Path("/dev/tty0")):
+        with pytest.raises(SuiteError, match=r"cannot be read: (it is no file, but a pipe or a device|No such file)"):
+            load(path)
+    read, write = os.pipe()
+    os.write(write, json.dumps(case(1, "x")).encode())
+    os.close(write)
+    assert [found.text for found in load(Path(f"/dev/fd/{read}")).cases] == ["x"]
+    os.close(read)
+
+
 def test_a_file_without_end_is_not_read_to_the_end(tmp_path: Path) -> None:
-    """A gigabyte given by mistake, or a device, costs bounded memory and one line."""
+    """A gigabyte given by mistake costs bounded memory and one line."""
     with (tmp_path / "large.jsonl").open("wb") as file:
         file.truncate(2**30)
-    for path in (tmp_path / "large.jsonl", Path("/dev/zero")):
-        with pytest.raises(SuiteError, match=f"is longer than {BYTES_MAX:,} bytes"):
-            load(path)
+    with pytest.raises(SuiteError, match=f"is longer than {BYTES_MAX:,} bytes"):
+        load(tmp_path / "large.jsonl")
     with pytest.raises(Unreadable, match="longer than 10 bytes"):
         read_bounded(tmp_path / "large.jsonl", 10)
 

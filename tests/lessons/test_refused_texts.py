@@ -2,6 +2,7 @@
 candidate is neither rejected nor rolled back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_a_text_over_the_replicas_limit_holds_the_release_and_is_named(tmp_path:
     assert world.release.phase is Phase.HELD
     assert "suite.jsonl, line 41, case 'long-one'" in world.release.reason
     assert "at most 20000 characters, got 28000" in world.release.reason
+
+
+def test_a_request_that_a_replica_refuses_is_no_fault_of_its_version(tmp_path: Path) -> None:
+    """Any 4xx is about what we asked; the release waits for its deadline and is held, with the answer."""
+
+    def refuse(_: str) -> tuple[int, ...]:
+        raise RefusedRequestError("u refused the request with 413: a body may have at most 10 bytes")
+
+    world = World(tmp_path).given().given_candidate("v7", GOOD)
+    url = "http://intent-v7-shadow.test"
+    world.replicas.running[url] = replace(world.replicas.running[url], tokenize=refuse)
+    world.when_settled()
+    assert world.release.phase is Phase.HELD
+    assert "413: a body may have at most 10 bytes" in world.release.reason
 
 
 def test_a_suite_that_is_away_holds_the_release_and_is_named(tmp_path: Path) -> None:
