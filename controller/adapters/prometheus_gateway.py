@@ -90,7 +90,7 @@ class GatewayReader:
         marks = {} if cursor is None else read_marks(cursor.values)
         gateways = self._gateways(names, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
         lives = {one.key: _lives(one, marks.get(one.key), cursor) for one in _clusters(gateways, names)}
-        self._read_times(names, gateways, lives, at_s)
+        self._read_times(list(live.values()), gateways, lives, at_s)
         gained: dict[Counter, float] = {}
         for cluster in _clusters(gateways, names):
             left, seen = marks.get(cluster.key), lives[cluster.key]
@@ -116,6 +116,7 @@ class GatewayReader:
         """As the port says. Windows of hours are read as Prometheus sums them up (``increase``): a fraction of a
         request more or less does not matter here, and days of raw samples would."""
         with _as_gateway():
+            self._gateways([], 0.0, at_s)  # a gateway that nobody scrapes any more has no errors in short windows
             parts = [part for window_s in windows_s for part in _summed(model, window_s)]
             found = dict.fromkeys(windows_s, (0, 0))
             for series in self._query(" or ".join(parts), at_s):
@@ -125,8 +126,6 @@ class GatewayReader:
                 errors, requests = found[float(series["metric"]["window"])]
                 failed = series["metric"].get(CODE_CLASS_LABEL, "") == "5"
                 found[float(series["metric"]["window"])] = errors + round(number) * failed, requests + round(number)
-            if not any(requests for _, requests in found.values()):
-                self._gateways([], 0.0, at_s)  # nothing was asked, or nobody counts
             return found
 
     def _gateways(self, names: Sequence[str], since_s: float, at_s: float) -> Targets:

@@ -254,8 +254,9 @@ class EvidenceTally:
         self.sums["disagreed"] += look.pairs_disagreed
         self.sums["directed"] += directed
         self.sums["by_chance"] += len(look.pairs) - directed
-        self._requests("stable_live", look.stable)
-        self._requests("candidate_live", look.candidate)
+        stable, candidate = look.got
+        self._requests("stable_live", stable)
+        self._requests("candidate_live", candidate)
         self._requests("candidate_mirrored", look.shadow)
         self._labels("stable", look.stable_labels)
         self._labels("candidate", look.candidate_labels)

@@ -241,7 +241,10 @@ class PrometheusServer:
 
     def success_s(self, up: str) -> float:
         """Of the targets that this selector of ``up`` means; 0 for none."""
-        query = f"timestamp({up}) and {up} == 1"
+        return self.value(f"max(timestamp({up}) and {up} == 1)")
+
+    def value(self, query: str) -> float:
+        """What a query gives, the greatest of it; 0 where it gives nothing."""
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, trust_env=False).json()
         return max((float(series["value"][1]) for series in answer["data"]["result"]), default=0.0)
 

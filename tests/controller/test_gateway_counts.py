@@ -1,15 +1,18 @@
 """What users got, end to end: a real Envoy answers, a real Prometheus scrapes it, and the adapter counts."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy_bootstrap import envoy_command
 from controller.adapters.envoy_routes import RouteOptions
 from controller.adapters.prometheus import PrometheusMetrics
 from controller.core.traffic import Mirror, TrafficTable
@@ -122,6 +125,44 @@ def test_a_replica_that_died_and_came_back_elsewhere_is_counted_on(users: Users)
         users.envoy.ask(3)
         arm = users.counted(first.cursor).live["6"]
         assert (arm.requests, arm.errors) == (3, 0)
+
+
+def test_an_envoy_that_was_killed_counts_on_from_zero(users: Users, versions: tuple[Upstream, Upstream]) -> None:
+    """Its counters begin anew and overtake what they were; its uptime tells, and nothing counts twice."""
+    six, _ = versions
+    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    users.route({"6": 100.0})
+    users.envoy.ask(3)
+    start = users.counted(None).cursor
+    users.envoy.ask(2)
+    users.counted(None)
+    uptime_s = users.server.value("max(envoy_server_uptime)")
+    assert uptime_s > 0
+    users.envoy.end()
+    with again(users.envoy.directory):
+        eventually(lambda: _answers(users.envoy), what="Envoy to answer again")
+        users.envoy.ask(30)
+        arm = users.counted(start).live["6"]
+    asked = len(six.requests) - 3
+    assert (arm.requests, arm.errors, sum(arm.latency_counts)) == (asked, 0, asked)
+
+
+@contextmanager
+def again(directory: Path) -> Iterator[None]:
+    """Envoy once more, from the same bootstrap."""
+    process = subprocess.Popen(envoy_command(directory), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _answers(envoy: RunningEnvoy) -> bool:
+    try:
+        return envoy.post().status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_times_are_counted_below_edges_of_whole_milliseconds(users: Users, versions: tuple[Upstream, Upstream]) -> None:

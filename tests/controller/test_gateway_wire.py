@@ -1,0 +1,148 @@
+"""What the adapter makes of what Prometheus may answer about the gateway; each over a real socket."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from controller.adapters.prometheus import PrometheusMetrics
+from controller.errors import TransientError
+from controller.ports import CounterCursor, GatewayCounts
+from serving.contract import (
+    CLUSTER_LABEL,
+    CODE_CLASS_LABEL,
+    GATEWAY_COMPLETED_METRIC,
+    GATEWAY_JOB,
+    GATEWAY_REQUESTS_METRIC,
+    GATEWAY_TIME_METRIC,
+    GATEWAY_UPTIME_METRIC,
+)
+from tests.controller.test_prometheus_wire import (
+    NOW_S,
+    Prometheus,
+    prometheus,  # noqa: F401 - a fixture
+    series,
+)
+
+OWN = {"job": GATEWAY_JOB, "instance": "gateway"}
+Values = Mapping[float, object]
+
+
+def up(values: Values, **more: str) -> dict[str, Any]:
+    return series("up", values, **OWN | more)
+
+
+def uptime(values: Values, **more: str) -> dict[str, Any]:
+    return series(GATEWAY_UPTIME_METRIC, values, **OWN | more)
+
+
+def requests(values: Values, kind: str = "4", **more: str) -> dict[str, Any]:
+    labels = {CLUSTER_LABEL: "intent-v7", CODE_CLASS_LABEL: kind}
+    return series(GATEWAY_REQUESTS_METRIC, values, **OWN | labels | more)
+
+
+def completed(values: Values) -> dict[str, Any]:
+    return series(GATEWAY_COMPLETED_METRIC, values, **OWN | {CLUSTER_LABEL: "intent-v7"})
+
+
+def times(by_edge: Mapping[str, Values]) -> list[dict[str, Any]]:
+    name = f"{GATEWAY_TIME_METRIC}_bucket"
+    return [series(name, values, **OWN | {CLUSTER_LABEL: "intent-v7", "le": edge}) for edge, values in by_edge.items()]
+
+
+def got(prometheus: Prometheus, cursor: CounterCursor | None = None, at_s: float = NOW_S) -> GatewayCounts:  # noqa: F811
+    metrics = PrometheusMetrics(prometheus.url, scrape_interval_s=1.0)
+    return metrics.gateway("intent", ("7",), cursor, at_s=at_s)
+
+
+def refused(prometheus: Prometheus, cursor: CounterCursor | None = None) -> str:  # noqa: F811
+    with pytest.raises(TransientError) as caught:
+        got(prometheus, cursor)
+    assert caught.value.source == "gateway"
+    return str(caught.value)
+
+
+def started(prometheus: Prometheus, *at_first: dict[str, Any]) -> CounterCursor:  # noqa: F811
+    """The cursor of a look 10 s ago."""
+    prometheus.series = [up({10: 1}), uptime({10: 100}), *at_first]
+    return got(prometheus, at_s=NOW_S - 10).cursor
+
+
+def test_a_class_that_was_not_there_began_at_zero(prometheus: Prometheus) -> None:  # noqa: F811
+    """Envoy counts a class from its first request on; the very first errors are errors."""
+    start = started(prometheus, requests({10: 40}))
+    prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 40, 0: 44}), requests({0: 3}, "5")]
+    arm = got(prometheus, start).live["7"]
+    assert (arm.requests, arm.errors) == (7, 3)
+
+
+def test_an_envoy_that_began_anew_and_overtook_itself_counts_from_zero(prometheus: Prometheus) -> None:  # noqa: F811
+    """Its uptime fell, though no counter of the cluster did at any scrape."""
+    start = started(prometheus, requests({10: 5}))
+    prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 4}), requests({10: 5, 0: 9})]
+    assert got(prometheus, start).live["7"].requests == 9
+
+
+def test_a_cluster_made_anew_loses_none_of_its_requests(prometheus: Prometheus) -> None:  # noqa: F811
+    """Its replica died and came back elsewhere: what no scrape saw by class was completed, and found nobody."""
+    start = started(prometheus, requests({10: 50}), completed({10: 50}))
+    prometheus.series = [
+        up({10: 1, 5: 1, 0: 1}),
+        uptime({10: 100, 5: 105, 0: 110}),
+        requests({10: 50, 5: 60, 0: 2}),
+        completed({10: 50, 5: 60, 0: 75}),
+    ]
+    arm = got(prometheus, start).live["7"]
+    assert (arm.requests, arm.errors) == (25, 13)
+
+
+def test_a_relabelled_gateway_does_not_begin_again_from_all_it_ever_did(prometheus: Prometheus) -> None:  # noqa: F811
+    """It ran long before the look: what it had by then is not of this window."""
+    start = started(prometheus, requests({10: 5_000}))
+    other = {"instance": "other"}
+    prometheus.series = [
+        up({2: 1, 0: 1}, **other), uptime({2: 108, 0: 110}, **other), requests({2: 5_001, 0: 5_004}, **other),
+    ]  # fmt: skip
+    counts = got(prometheus, start)
+    assert counts.live["7"].requests == 0
+    prometheus.series[0]["values"].append([NOW_S + 5, "1"])
+    prometheus.series[1]["values"].append([NOW_S + 5, "115"])
+    prometheus.series[2]["values"].append([NOW_S + 5, "5010"])
+    assert got(prometheus, counts.cursor, NOW_S + 5).live["7"].requests == 6
+
+
+def test_a_second_gateway_that_started_within_the_window_counts_from_zero(prometheus: Prometheus) -> None:  # noqa: F811
+    """Two of them add up."""
+    start = started(prometheus, requests({10: 5}))
+    other = {"instance": "other"}
+    prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 5, 0: 7})]
+    prometheus.series += [up({0: 1}, **other), uptime({0: 3}, **other), requests({0: 4}, **other)]
+    assert got(prometheus, start).live["7"].requests == 6
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([], "the gateway is not scraped: there is no sample of a job 'serin-gateway'"),
+        ([up({9: 1}), uptime({9: 5})], "the gateway's last sample is 9.0 s old"),
+        ([up({1: 1, 0: 0}), uptime({1: 5})], "the gateway does not answer scrapes"),
+        ([up({1: 1, 0: 1})], "does not tell envoy_server_uptime: is it Envoy?"),
+        ([up({1: 1, 0: 1}, replica=one) for one in "ab"], "replica ('a' and 'b')"),
+    ],
+    ids=["none", "stale", "down", "another", "doubled"],
+)
+def test_a_gateway_that_cannot_be_read_is_told_apart(prometheus: Prometheus, found, said: str) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    """Each with its reason, as a fault of the gateway; nothing is taken for no errors."""
+    prometheus.series = found
+    assert said in refused(prometheus)
+    with pytest.raises(TransientError, match="gateway"):
+        PrometheusMetrics(prometheus.url, scrape_interval_s=1.0).service_errors("intent", (60.0,), at_s=NOW_S)
+
+
+def test_users_requests_counted_and_none_timed_are_an_error_that_names_the_metric(prometheus: Prometheus) -> None:  # noqa: F811
+    """Histograms may be a scrape behind, but not a look."""
+    start = started(prometheus, requests({10: 40}, "2"))
+    prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 40, 0: 80}, "2")]
+    assert f"timed none: {GATEWAY_TIME_METRIC}_bucket is missing" in refused(prometheus, start)
+    prometheus.series += times({"10": {0: 30}, "+Inf": {0: 80}})
+    assert got(prometheus, start).live["7"].latency_counts == (30, 50)
