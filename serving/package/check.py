@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.inference.tokenizer import TokenizedText, Tokenizer
-from serving.package.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest, verify
+from serving.package.artifact import (
+    GRAPH_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    ArtifactError,
+    Manifest,
+    read_manifest,
+    verify,
+)
+from serving.package.families import token_rows
+from serving.package.reading import check_rows, read_saved
+from serving.package.tensors import read_safetensors
 from serving.settings import Provider
 
 
@@ -35,6 +46,9 @@ class Checked:
 def check(artifact: Path, *, threads: int | None = None, provider: Provider = Provider.CPU) -> Checked:
     """Verify the files, probe the golden texts on the tokenizer as installed here, and answer them.
 
+    A token without a row in the weights, which packages from before that was checked may have, is refused: whoever
+    writes it gets an error for an answer.
+
     Raises:
         ArtifactError: which file is wrong, and how.
         ProviderError: this machine lacks what should run the graph.
@@ -42,6 +56,7 @@ def check(artifact: Path, *, threads: int | None = None, provider: Provider = Pr
     from serving.inference.engine import Engine
 
     manifest = verify(artifact)
+    check_rows(read_saved(artifact), token_rows(read_safetensors(artifact / WEIGHTS_FILE)))
     engine = Engine(artifact, manifest, threads=threads, provider=provider)
     for text in golden_texts(engine.tokenizer, manifest):
         try:

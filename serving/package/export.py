@@ -142,13 +142,11 @@ def load_model(checkpoint_dir: Path, task: Task) -> Any:
         )
     # Whatever a broken file makes the library raise, it is this checkpoint that cannot be read.
     except Exception as error:
-        raise ExportError(f"cannot load {checkpoint_dir} for {task}: {one_line(error)}") from error
+        raise ExportError(f"transformers cannot load {WEIGHTS_FILE} for {task}: {one_line(error)}") from error
     # The library fills what a checkpoint lacks with random weights and only warns.
     absent = sorted(loaded["missing_keys"])
     if absent:
-        raise ExportError(
-            f"{checkpoint_dir} is for no {task}: {len(absent)} weights are missing, {absent[0]} among them"
-        )
+        raise ExportError(f"{WEIGHTS_FILE} is for no {task}: {len(absent)} weights are missing, {absent[0]} among them")
     return model.float().eval()
 
 

@@ -133,6 +133,12 @@ def check_weights(
     return rows
 
 
+def token_rows(weights: Mapping[str, Tensor]) -> int | None:
+    """How many token ids have a row in a version's weights; None where no family's table is among them."""
+    tables = (_table(weights, family.words) for family in FAMILIES.values())
+    return next((table.shape[0] for table in tables if table is not None), None)
+
+
 def _check_classifier(
     config: Mapping[str, Any], weights: Mapping[str, Tensor], task: Task, labels: tuple[str, ...]
 ) -> None:

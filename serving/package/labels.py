@@ -9,8 +9,8 @@ from serving.package.rules import Task, check_span_labels
 
 SINGLE_LABEL: Final = "single_label_classification"
 _WAY_OUT: Final = {
-    "multi_label_classification": "several classes at once are not served: train one that chooses among its classes",
-    "regression": "a number is not served: train a classifier",
+    "multi_label_classification": "a version answers one class, not several: train one that chooses among them",
+    "regression": "a version answers a class, not a number: train a classifier",
 }
 
 
@@ -25,7 +25,9 @@ def label_names(config: Mapping[str, Any], task: Task) -> tuple[str, ...]:
     """
     problem = config.get("problem_type")
     if problem not in (None, SINGLE_LABEL):
-        raise ValueError(f"problem_type {problem!r} is not served ({_WAY_OUT.get(str(problem), 'unknown')})")
+        raise ValueError(
+            f"problem_type {problem!r} is not served ({_WAY_OUT.get(str(problem), f'served is {SINGLE_LABEL}')})"
+        )
     names = config.get("id2label")
     if names is None:
         names = _default_names(config)

@@ -15,7 +15,6 @@ from serving.package.artifact import (
     GRAPH_WEIGHTS_FILE,
     MANIFEST_FILE,
     REQUIRED_FILES,
-    TOKENIZER_FILE,
     WEIGHTS_FILE,
     ArtifactError,
     GoldenText,
@@ -29,7 +28,7 @@ from serving.package.artifact import (
 from serving.package.checkpoint import Checkpoint, find_checkpoint
 from serving.package.families import check_config, check_weights, family_of, positions_max
 from serving.package.labels import check_claims
-from serving.package.reading import SETTINGS_FILE, check_saved, read_saved, token_rules
+from serving.package.reading import SETTINGS_FILE, check_saved, read_saved, refusing, token_rules
 from serving.package.rules import AnswerRules, Side, TokenRules
 from serving.package.tensors import check_graph_weights, read_safetensors
 
@@ -237,10 +236,8 @@ def _describe(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Chec
 
 
 def _tokenized(engine: "Engine", texts: Sequence[str]) -> "list[TokenizedText]":
-    try:
+    with refusing("fails on a text"):  # a client's would be answered with 500
         return engine.tokenizer.tokenize(texts)
-    except Exception as error:  # it raises Exception itself; a client's text would be answered with 500
-        raise ArtifactError(TOKENIZER_FILE, f"fails on a text ({error})") from error
 
 
 def _settled(tokens: TokenRules, graph: Path, texts: "Sequence[TokenizedText]", engine: "Engine") -> TokenRules:

@@ -7,6 +7,7 @@ tokens) must be what stands there, since the ids of a version come from that fil
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,12 +41,17 @@ _LIKE_BERT_FAMILIES: Final = ("bert", "distilbert", "electra", "mpnet")
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the files of a tokenizer say, each as an object; empty where there is no such file."""
+    """What the files of a tokenizer say, each as an object; empty where there is no such file.
+
+    ``around``: how many tokens are put around a text; ``types``: the token types of a single text.
+    """
 
     tokenizer: Mapping[str, Any]
     settings: Mapping[str, Any]
     added: Mapping[str, Any]
     vocabulary: Mapping[str, int]
+    around: int
+    types: frozenset[int]
 
     def token(self, name: str) -> str | None:
         """A special token by the name of its field, such as ``pad_token``."""
@@ -65,16 +71,37 @@ def read_saved(directory: Path) -> Saved:
     settings = _object(directory, SETTINGS_FILE)
     if "auto_map" in settings:
         raise ArtifactError(SETTINGS_FILE, "auto_map asks for code from the checkpoint, which is never run")
-    try:
-        vocabulary = tokenizers.Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
-    except Exception as error:  # it raises Exception itself, for whatever is wrong with the file
-        raise ArtifactError(TOKENIZER_FILE, f"is no tokenizer that can be loaded ({error})") from error
+    with refusing("is no tokenizer that can be loaded"):
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    with refusing("fails on a text"):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        empty = tokenizer.encode("")
+        types = {*empty.type_ids, *tokenizer.encode("a").type_ids}
     return Saved(
         document,
         {**_object(directory, SPECIAL_TOKENS_FILE), **settings},
         _object(directory, ADDED_TOKENS_FILE),
         vocabulary,
+        len(empty.ids),
+        frozenset(types),
     )
+
+
+@contextmanager
+def refusing(words: str) -> Iterator[None]:
+    """Whatever the tokenizer raises, a panic of its Rust code too, becomes the file's fault, in one line.
+
+    Raises:
+        ArtifactError: with these words, and the tokenizer's own.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a panic is no Exception
+        raise ArtifactError(TOKENIZER_FILE, f"{words} ({' '.join(str(error).split())[:200]})") from error
 
 
 def token_rules(saved: Saved, config: Mapping[str, Any], positions: int) -> tuple[int, TokenRules]:
@@ -84,6 +111,10 @@ def token_rules(saved: Saved, config: Mapping[str, Any], positions: int) -> tupl
         ArtifactError: a setting that means nothing, named with its value.
     """
     limit, origin = _limit(saved, positions)
+    if limit <= saved.around:
+        raise ArtifactError(
+            TOKENIZER_FILE, f"puts {saved.around} tokens around a text that may have {limit} ({origin})"
+        )
     return limit, TokenRules(
         truncation_side=_side(saved, "truncation_side", "truncation"),
         padding_side=_side(saved, "padding_side", "padding"),
@@ -99,11 +130,36 @@ def check_saved(saved: Saved, config: Mapping[str, Any], rows: int) -> None:
     Raises:
         ArtifactError: naming the setting or token, with both values.
     """
-    _check_ids(saved, rows)
+    check_rows(saved, rows)
+    for token, number in saved.added.items():
+        if saved.vocabulary.get(token) != number:
+            raise ArtifactError(ADDED_TOKENS_FILE, _not_there(token, number, saved))
     _check_normalizer(saved, config)
     _check_tokens(saved)
+    if saved.types - {0} and config.get("type_vocab_size") not in (None, 0, 1):
+        raise ArtifactError(TOKENIZER_FILE, f"gives a single text the token types {sorted(saved.types)}; 0 is served")
+    if (padding := _padding_id(saved, config)) is not None and padding >= rows:
+        raise ArtifactError(TOKENIZER_FILE, f"pads with the id {padding}, and {WEIGHTS_FILE} has {rows} rows")
     if (strategy := (saved.tokenizer.get("truncation") or {}).get("strategy")) == "OnlySecond":
         raise ArtifactError(TOKENIZER_FILE, f"truncation.strategy {strategy} cuts the second of two texts; one is sent")
+
+
+def check_rows(saved: Saved, rows: int | None) -> None:
+    """Refuse a tokenizer that gives ids for which the model has no row; None: it is not known how many it has.
+
+    Raises:
+        ArtifactError: naming the first of them.
+    """
+    if rows is None:
+        return
+    ids = {**saved.vocabulary, **dict(_template_ids(saved))}
+    if beyond := sorted((number, token) for token, number in ids.items() if number >= rows):
+        number, token = beyond[0]
+        raise ArtifactError(
+            TOKENIZER_FILE,
+            f"gives {token!r} the id {number}, and {WEIGHTS_FILE} has {rows} rows (0 to {rows - 1}): "
+            "model.resize_token_embeddings(len(tokenizer)), train, and save both",
+        )
 
 
 def _object(directory: Path, name: str) -> Mapping[str, Any]:
@@ -157,20 +213,6 @@ def _unknown_id(saved: Saved) -> int | None:
     token = model.get("unk_token")
     found = saved.vocabulary.get(token) if isinstance(token, str) else model.get("unk_id")
     return found if type(found) is int else None
-
-
-def _check_ids(saved: Saved, rows: int) -> None:
-    ids = {**saved.vocabulary, **dict(_template_ids(saved))}
-    if beyond := sorted((number, token) for token, number in ids.items() if number >= rows):
-        number, token = beyond[0]
-        raise ArtifactError(
-            TOKENIZER_FILE,
-            f"gives {token!r} the id {number}, and {WEIGHTS_FILE} has {rows} rows (0 to {rows - 1}): "
-            "model.resize_token_embeddings(len(tokenizer)), train, and save both",
-        )
-    for token, number in saved.added.items():
-        if saved.vocabulary.get(token) != number:
-            raise ArtifactError(ADDED_TOKENS_FILE, _not_there(token, number, saved))
 
 
 def _template_ids(saved: Saved) -> Iterator[tuple[str, int]]:

@@ -9,7 +9,7 @@ import pytest
 
 from controller.adapters.replicas import HttpReplicas
 from controller.bootstrap.packaging import Order, register
-from controller.cli.registry import LongTexts, _rules
+from controller.cli.registry import LongTexts, _reading, _rules
 from controller.errors import PermanentError, UsageError
 from controller.ports import CANDIDATE, RegisteredVersion
 from controller.preflight import judge_replica
@@ -18,12 +18,13 @@ from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from serving.package import graphs
 from serving.package.artifact import Variant, read_manifest, verify
-from serving.package.rules import Aggregate, AnswerRules, Task, Windows
+from serving.package.rules import Aggregate, AnswerRules, Side, Task, Windows
 from suites.cases import load
 from suites.runner import run
 from tests.fakes.registry import FakeRegistry
 from tests.serving.graphs import CHECKPOINT, embedding_checkpoint
 from tests.serving.replica import replica
+from tests.serving.shapes import settle, shard
 
 INTENTS = Path(__file__).parents[2] / "suites" / "intents"
 
@@ -81,6 +82,52 @@ def test_a_variant_is_a_version_of_its_own_that_names_its_original(registry: Kee
     assert (manifest.rules, manifest.golden) == (rules, first.golden)
     assert manifest.files["model.onnx.data"] != first.files["model.onnx.data"]
     assert read_manifest(registry.package(version))[1] != original_fingerprint
+
+
+def test_a_variant_is_cut_as_its_original_is(registry: KeepingRegistry, checkpoint: Path) -> None:
+    """Its settings must be those of the original, too, which lie in a file that no package holds."""
+    pytest.importorskip("onnx")
+    settle(checkpoint, truncation_side="left", model_max_length=32)
+    _, original = register(registry, checkpoint, Order("intent"))
+    _, manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
+    assert (manifest.max_tokens, manifest.tokens) == (32, original.tokens)
+    assert manifest.tokens.truncation_side is Side.LEFT
+    settle(checkpoint, truncation_side="right", model_max_length=32)
+    with pytest.raises(UsageError, match=r"tokenizer_config\.json: cuts or pads texts otherwise.*leave --of out"):
+        register(registry, checkpoint, Order("intent", Variant.FP16, variant_of="1"))
+
+
+def test_shards_have_variants_too(registry: KeepingRegistry, checkpoint: Path) -> None:
+    """A package holds them as one file, which the shards are compared with."""
+    pytest.importorskip("onnx")
+    shard(checkpoint)
+    register(registry, checkpoint, Order("intent"))
+    _, manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
+    assert manifest.variant is Variant.INT8
+
+
+@pytest.mark.parametrize(
+    ("settings", "rules", "said"),
+    [
+        ({}, AnswerRules(), "Texts beyond 64 tokens (the model's positions) are cut: their beginning is read."),
+        (
+            {"model_max_length": 16, "truncation_side": "left"},
+            AnswerRules(),
+            "Texts beyond 16 tokens (model_max_length of tokenizer_config.json) are cut: their end is read.",
+        ),
+        (
+            {},
+            AnswerRules(windows=Windows(8, Aggregate.MAX)),
+            "Texts beyond 64 tokens (the model's positions) are read in windows (max).",
+        ),
+    ],
+)
+def test_registering_says_which_limit_was_taken(
+    registry: KeepingRegistry, checkpoint: Path, settings: dict[str, object], rules: AnswerRules, said: str
+) -> None:
+    settle(checkpoint, **settings)
+    _, manifest = register(registry, checkpoint, Order("intent", rules=rules))
+    assert _reading(manifest) == said
 
 
 def test_other_files_are_no_variant(registry: KeepingRegistry, checkpoint: Path) -> None:

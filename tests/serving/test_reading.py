@@ -9,21 +9,31 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from serving.inference.engine import Engine, load
 from serving.inference.tokenizer import Tokenizer
-from serving.package.artifact import ArtifactError, Manifest, read_manifest, verify
+from serving.package.artifact import ArtifactError, Manifest, file_record, read_manifest, verify
 from serving.package.check import check
 from serving.package.families import FAMILIES, positions_max
 from serving.package.packaging import build_package, golden_texts
 from serving.package.rules import AnswerRules, Side, TokenRules, Windows
 from tests.serving.graphs import PROBABILITIES_APART
+from tests.serving.replica import replica
 from tests.serving.shapes import configure, edit, settle, tokenize_with
 
 BAKED = {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0}
+PADDING = {"strategy": "BatchLongest", "direction": "Right", "pad_type_id": 0, "pad_token": "[PAD]"}
 LONG = "where is my order " * 30 + "cancel it please"
+
+
+def _template(around: list[int], name: str = "[CLS]", type_id: int = 0) -> dict[str, Any]:
+    tokens = [{"SpecialToken": {"id": name, "type_id": 0}}] * (len(around) or 1)
+    text = [{"Sequence": {"id": part, "type_id": type_id}} for part in "AB"]
+    known = {name: {"id": name, "ids": around[:1], "tokens": [name]}} if around else {}
+    return {"type": "TemplateProcessing", "single": [*tokens, text[0]], "pair": text, "special_tokens": known}
 
 
 def test_what_is_cut_on_the_left_keeps_its_end(checkpoint: Path, tmp_path: Path) -> None:
@@ -161,6 +171,64 @@ def test_how_an_added_token_is_found_must_be_the_same(checkpoint: Path, tmp_path
     settle(checkpoint, added_tokens_decoder={"4": {**token, "lstrip": True, "special": True}})
     with pytest.raises(ArtifactError, match=r"lstrip of '\[MASK\]' is True, and in tokenizer\.json it is False"):
         build_package(checkpoint, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "is no tokenizer that can be loaded"),
+        ({"post_processor": _template([], "[X]")}, "fails on a text"),
+        ({"model": {"type": "Unigram", "unk_id": None, "vocab": [["a", -1.0], ["b", -1.0]]}}, "fails on a text"),
+        ({"post_processor": _template([2] * 70)}, "puts 70 tokens around a text that may have 64"),
+        ({"padding": {**PADDING, "pad_id": 30}}, "pads with the id 30, and model.safetensors has 30 rows"),
+    ],
+)
+def test_a_tokenizer_that_fails_on_some_text_is_refused_in_one_line(
+    checkpoint: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    """A client would end its worker, or get 500 at will; a panic of the library is no exception of Python's."""
+    tokenize_with(checkpoint, **change)
+    with pytest.raises(ArtifactError, match=words) as refusal:
+        build_package(checkpoint, tmp_path / "out")
+    assert refusal.value.file == "tokenizer.json"
+    assert "\n" not in str(refusal.value)
+
+
+def test_token_types_that_a_family_would_read_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """A single text has the type 0 everywhere, as the exported graph has it."""
+    tokenize_with(checkpoint, post_processor=_template([2], type_id=1))
+    build_package(checkpoint, tmp_path / "without_types")
+    configure(checkpoint, type_vocab_size=2)
+    with pytest.raises(ArtifactError, match=r"gives a single text the token types \[0, 1\]; 0 is served"):
+        build_package(checkpoint, tmp_path / "out")
+
+
+def test_the_check_finds_a_token_without_a_row(package: Path) -> None:
+    """In a package from before registration looked for it."""
+    added = {"id": 30, "content": "<id>", "single_word": False, "lstrip": False, "rstrip": False}
+    tokenize_with(package, added_tokens=[{**added, "normalized": False, "special": True}])
+    manifest, _ = read_manifest(package)
+    files = {**manifest.files, "tokenizer.json": file_record(package / "tokenizer.json")}
+    (package / "manifest.json").write_bytes(dataclasses.replace(manifest, files=files).to_bytes())
+    with pytest.raises(ArtifactError, match="gives '<id>' the id 30"):
+        check(package)
+
+
+@pytest.mark.integration
+def test_a_replica_cuts_where_the_manifest_says(checkpoint: Path, tmp_path: Path) -> None:
+    """On the route of token ids, by which a release is probed, and in its answers."""
+    settle(checkpoint, truncation_side="left", model_max_length=16)
+    manifest = build_package(checkpoint, tmp_path / "out")
+    (expected,) = load(tmp_path / "out").answer([LONG])
+    with replica(tmp_path / "out") as running:
+        body = {"texts": [golden.text for golden in manifest.golden]}
+        found = httpx.post(f"{running.url}/tokenize", json=body, timeout=20).raise_for_status().json()
+        answer = httpx.post(f"{running.url}/predict", json={"text": LONG}, timeout=20).raise_for_status().json()
+        info = httpx.get(f"{running.url}/info", timeout=20).raise_for_status().json()
+    assert found["token_ids"] == [list(golden.token_ids) for golden in manifest.golden]
+    assert answer["truncated"]
+    assert list(answer["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert (info["family"], info["max_tokens"]) == ("distilbert", 16)
 
 
 def test_what_is_not_said_is_the_librarys_default(checkpoint: Path, tmp_path: Path) -> None:
