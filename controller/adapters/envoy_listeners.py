@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters.envoy_filters import LOOPBACK_NAMES, TYPE, no_strangers, refusals, router, usable_request_id
+from serving.contract import GATEWAY_STATS_ROUTE
 
 LOOPBACK: Final = "127.0.0.1"
-READABLE_PATHS: Final = ("/ready", "/stats/prometheus")
+READABLE_PATHS: Final = ("/ready", GATEWAY_STATS_ROUTE)
 ADMIN_CLUSTER: Final = "envoy_admin"  # no deployment's name: those end in "-v" and a version
 
 _MISDIRECTED: Final = 421

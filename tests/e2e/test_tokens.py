@@ -53,4 +53,4 @@ def test_a_first_version_goes_through_behind_tokens(tmp_path: Path) -> None:
             def health() -> list[str]:
                 return [target["health"] for target in client.get(targets).json()["data"]["activeTargets"]]
 
-            eventually(lambda: health() == ["up"], within_s=30, what="Prometheus scrapes the replica")
+            eventually(lambda: health() == ["up", "up"], within_s=30, what="the replica and the gateway are scraped")
