@@ -27,7 +27,7 @@ from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, Phase, Purpose, Version
 from controller.errors import PermanentError
 from controller.ports import Entry
-from gates.evidence import Answer, Fault, LabelCounts, LabelledPair
+from gates.evidence import Answer, Fault, LabelChance, LabelCounts, LabelledPair
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy
@@ -54,7 +54,7 @@ LOOK = replace(
     pairs=(PAIR,),
     pairs_agreed=7,
     pairs_disagreed=1,
-    stable_labels=LabelCounts(10, 1),
+    stable_labels=LabelCounts(10, 1, (LabelChance(0.1, 4, 1), LabelChance(1 / 3, 6, 0))),
     faults=(Fault("metrics", "away"),),
 )
 PANEL = state_to_json(Panel(GatePolicy()).start(deadline_s=NOW_S + 3_600))

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look, Profile, Resources, SlicePairs
+from gates.evidence import (
+    Answer,
+    ArmCounts,
+    Fault,
+    LabelChance,
+    LabelCounts,
+    LabelledPair,
+    Look,
+    Profile,
+    Resources,
+    SlicePairs,
+)
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, LimitPolicy
@@ -47,6 +58,21 @@ BAD = [
     ({"pairs_agreed": -1}, PAIR_GATES, "pairs_agreed"),
     ({"slice_pairs": (SlicePairs("de", 1, -1),)}, PAIR_GATES, "slice_pairs[de]"),
     ({"candidate_labels": LabelCounts(3, 4)}, PAIR_GATES | {"accuracy.live"}, "candidate_labels.wrong"),
+    (
+        {"stable_labels": LabelCounts(3, 1, (LabelChance(0.0, 3, 1),))},
+        PAIR_GATES | {"accuracy.live"},
+        "stable_labels.chances.inclusion_probability",
+    ),
+    (
+        {"candidate_labels": LabelCounts(3, 1, (LabelChance(0.5, 2, 1),))},
+        PAIR_GATES | {"accuracy.live"},
+        "candidate_labels.chances: they do not add up to 3 labelled",
+    ),
+    (
+        {"candidate_labels": LabelCounts(3, 1, (LabelChance(0.5, 3, 4),))},
+        PAIR_GATES | {"accuracy.live"},
+        "candidate_labels.chances: 4 wrong of 3",
+    ),
     ({"stable_labels": LabelCounts(-3, -4)}, PAIR_GATES | {"accuracy.live"}, "stable_labels"),
 ]
 
