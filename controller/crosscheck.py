@@ -38,7 +38,7 @@ class Arrived:
     def on_pairs(self, before: "Arrived", *, mirrored: bool) -> "Arrived":
         """With what has come since ``before`` to be paired, if everything was mirrored since then."""
         more: dict[str, int] = {}
-        if mirrored and before.of("mirrored"):
+        if mirrored and before.of("mirrored") and "paired" in self.sums:
             live = [name for name in self.sums if name.startswith("sampled ")]
             more["to pair"] = self.of(*live) - before.of(*live)
             more["of those paired"] = self.of("paired") - before.of("paired")
@@ -68,7 +68,9 @@ def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int
         return sum(answers.classes.values())
 
     live = {f"sampled {stable}": number(found.stable_answers), f"sampled {candidate}": number(found.candidate_answers)}
-    return live | {"paired": found.pairs_agreed + found.pairs_disagreed}
+    if found.paired is None:
+        return live
+    return live | {"paired": found.paired}
 
 
 def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float) -> Iterator[Fault]:

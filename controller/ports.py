@@ -280,6 +280,7 @@ class SampleEvidence:
     candidate_answers: AnswerCounts
     label_sources: tuple[LabelSource, ...] = ()  # those that said most, by name
     unseen_slices: tuple[UnseenSlice, ...] = ()  # by a tag that no request of the last ones carries
+    paired: int | None = None  # pairs that were completed, those of a text that was seen before, too; None: not told
 
 
 SOURCES_MAX = 20

@@ -1,6 +1,7 @@
 """What every store of samples must do, both as ``Samples`` and as ``SampleIntake``."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -77,6 +78,16 @@ class SamplesContract:
         assert samples.add_predictions([shadow("b", "invoice")]) == 1
         found = evidence(samples)
         assert (found.pairs_agreed, found.pairs_disagreed, found.pairs) == (1, 1, ())
+
+    def test_pairs_of_a_text_that_was_seen_before_are_counted_and_no_evidence(self, samples: SampleStore) -> None:
+        """They were answered twice, as whoever holds samples against requests must know; how, says nothing new."""
+        samples.add_predictions([live("a", text_digest="same"), shadow("a", text_digest="same")])
+        first = evidence(samples)
+        more = [live("b", text_digest="same"), shadow("b", "invoice", text_digest="same"), live("c"), shadow("c")]
+        samples.add_predictions([*more, live("d", model="tone"), shadow("d", model="tone")])
+        found = evidence(samples, replace(first.cursor, first_pair=START.first_pair))
+        assert (first.paired, found.paired) == (1, 2)
+        assert (found.pairs_agreed, found.pairs_disagreed) == (1, 0)
 
     def test_it_makes_no_difference_who_was_live(self, samples: SampleStore) -> None:
         """During a canary each version gets copies of what the other serves: both kinds are the same evidence, told as

@@ -86,6 +86,7 @@ class StreamedSamples:
             candidate_labels=_counts([wrong for version, wrong in answers if version == candidate]),
             cursor=self.latest(),
             slice_pairs=tuple(SlicePairs(name, 0, 0) for name in slices),
+            paired=len(agreed),
             stable_answers=self._answers(stable, cursor.prediction, None),
             candidate_answers=self._answers(candidate, cursor.prediction, None),
         )

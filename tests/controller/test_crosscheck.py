@@ -1,10 +1,12 @@
 """What one source tells is held against what another one does, without mistaking a delay for a contradiction."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from controller.crosscheck import Arrived, contradictions
+from controller.crosscheck import Arrived, contradictions, sampled
+from controller.ports import AnswerCounts, SampleCursor, SampleEvidence
 from gates.checks import GATEWAY, PREDICTIONS
-from gates.evidence import Fault
+from gates.evidence import Fault, LabelCounts
 
 VERSIONS = ("6", "7")
 FINE = {
@@ -77,3 +79,20 @@ def test_requests_that_the_gateway_never_saw_are_a_fault_of_the_gateway() -> Non
     assert fault.source == GATEWAY
     assert "another gateway is scraped, or users come past it" in fault.reason
     assert found({"answered 6": 5_000}, {"asked 6": 4_000}) == []
+
+
+def test_texts_that_come_again_pair_like_any_others() -> None:
+    """They are no further evidence, and were answered twice all the same: no ids that no request had."""
+    answers = AnswerCounts({"refund": 400}, (400, *(0,) * 9))
+    none = LabelCounts(0, 0)
+    found = SampleEvidence((), 12, 0, none, none, SampleCursor(), (), answers, AnswerCounts({}, ()), paired=398)
+    arrived = Arrived({"mirrored": 1, "paired": 0})
+    for _ in range(3):
+        arrived = arrived.plus(sampled(found, *VERSIONS)).on_pairs(arrived, mirrored=True)
+    assert (arrived.of("to pair"), arrived.of("of those paired")) == (1_200, 1_194)
+    assert list(contradictions(arrived, Arrived({**arrived.sums, **FINE}), VERSIONS, captured=1.0)) == []
+    unknown = Arrived({"mirrored": 1})
+    assert (
+        unknown.plus(sampled(replace(found, paired=None), *VERSIONS)).on_pairs(unknown, mirrored=True).of("to pair")
+        == 0
+    )

@@ -224,6 +224,9 @@ class FakeSamples:
             candidate_answers=_answers(self._live_of(model, candidate)[cursor.prediction :], ()),
             label_sources=sources,
             unseen_slices=self._unseen(model, stable, slices),
+            paired=sum(
+                pair.live.model == model and pair.versions == {stable, candidate} for pair in self._pairs[cursor.pair :]
+            ),
         )
 
     def _of_model(self, model: str) -> "list[_LabelledAnswer]":

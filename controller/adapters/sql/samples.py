@@ -58,13 +58,13 @@ class _Comparison:
         earlier = pairs.alias("earlier")
         seen = exists().where(
             earlier.c.text_digest == table.c.text_digest,
-            self._compares(earlier),
+            self.compares(earlier),
             earlier.c.id > self.first_pair,
             earlier.c.id < pair_id,
         )
-        return and_(self._compares(table), pair_id > self.first_pair, ~seen)
+        return and_(self.compares(table), pair_id > self.first_pair, ~seen)
 
-    def _compares(self, table: FromClause) -> ColumnElement[bool]:
+    def compares(self, table: FromClause) -> ColumnElement[bool]:
         versions = (self.stable, self.candidate)  # of a pair they are never the same
         columns = table.c
         return and_(
@@ -136,6 +136,7 @@ class SqlSamples:
                 candidate_answers=answers.answer_counts(connection, model, candidate, answered),
                 label_sources=sources,
                 unseen_slices=answers.unseen_slices(connection, model, stable, slices),
+                paired=_paired(connection, release, (cursor.pair, upto.pair)),
             )
 
     def label_sources(
@@ -285,6 +286,12 @@ def _pair_counts(connection: Connection, release: _Comparison, span: tuple[int, 
     )
     total, agreed = connection.execute(_within(query, pairs, span)).one()
     return int(agreed), int(total) - int(agreed)
+
+
+def _paired(connection: Connection, release: _Comparison, span: tuple[int, int]) -> int:
+    """Every pair, also of a text that was seen before: what was answered twice, and not what is evidence."""
+    query = select(func.count()).select_from(pairs).where(release.compares(pairs))
+    return int(connection.execute(_within(query, pairs, span)).scalar_one())
 
 
 def _slice_pairs(
