@@ -8,7 +8,8 @@ from serving.access.clients import Refusal, RefusedError
 from serving.access.hosts import Hosts, Stranger
 from serving.contract import GATEWAY_HOST, HEALTH_ROUTE, Traffic
 
-_KEPT: Final = 1024  # different Host and Origin headers whose judgement is remembered
+_KEPT: Final = 1024  # different headers whose judgement is remembered
+_ACROSS: Final = (b"cross-site", b"same-site")
 _MISDIRECTED: Final = "the Host header names another server: ask this address, or start the replica with --allowed-host"
 _FOREIGN: Final = "a web page of another origin may not ask here; --allowed-host names hosts whose pages may"
 
@@ -24,7 +25,7 @@ class Visitors:
     def __init__(self, names: tuple[str, ...] | None, shadow_port: int | None = None) -> None:
         """Raises ValueError for what is no host, with or without a port."""
         self._shadow_port = shadow_port
-        self._hosts = None if names is None else Hosts((GATEWAY_HOST, *names))
+        self._hosts = None if names is None else Hosts(names)
         self._judged = lru_cache(_KEPT)(self._judge)
 
     def traffic(self, port: int) -> Traffic:
@@ -33,17 +34,22 @@ class Visitors:
 
     def refusal(self, headers: Mapping[bytes, bytes], route: str, port: int) -> RefusedError | None:
         """Why the request, to this port, is not answered; None where it is."""
-        stranger = self._judged(headers.get(b"host", b""), headers.get(b"origin"), port)
+        stranger = self._judged(headers.get(b"host", b""), headers.get(b"origin"), headers.get(b"sec-fetch-site"), port)
         if stranger is None or (route == HEALTH_ROUTE and stranger is Stranger.HOST):
             return None
         if stranger is Stranger.HOST:
             return RefusedError(Refusal.STRANGER, 421, "host", _MISDIRECTED, {})
         return RefusedError(Refusal.STRANGER, 403, "origin", _FOREIGN, {})
 
-    def _judge(self, host: bytes, origin: bytes | None, port: int) -> Stranger | None:
-        said, page = host.decode("latin-1"), None if origin is None else origin.decode("latin-1")
+    def _judge(self, host: bytes, origin: bytes | None, site: bytes | None, port: int) -> Stranger | None:
+        said = host.decode("latin-1")
+        if self._hosts is not None and said != GATEWAY_HOST:
+            found = self._hosts.stranger((said,), (), port=port)
+            if found is not None:
+                return found
+        if origin is None:  # what a page merely shows has none, and browsers say where the page stands to us
+            return Stranger.ORIGIN if site in _ACROSS else None
+        page = origin.decode("latin-1")
         if self._hosts is not None:
-            return self._hosts.stranger((said,), () if page is None else (page,), port=port)
-        if page is None or page.partition("://")[2] == said:
-            return None
-        return Stranger.ORIGIN
+            return self._hosts.stranger((f"127.0.0.1:{port}",), (page,), port=port)
+        return None if page.partition("://")[2] == said else Stranger.ORIGIN

@@ -48,6 +48,10 @@ async function read(url) {
     for (const type of ["text/plain", "application/json"])
       await fetch(form.url, {method: "POST", mode: type == "text/plain" ? "no-cors" : "cors",
                              headers: {"content-type": type}, body: form.name + form.value}).catch(() => null);
+  await Promise.all(plan.reads.map(url => new Promise(done => {
+    Object.assign(new Image(), {onload: done, onerror: done, src: url});
+    setTimeout(done, 4000);
+  })));
   const seen = {};
   for (const url of plan.reads) seen[url] = await read(url);
   await fetch("/report", {method: "POST", body: JSON.stringify(seen)});

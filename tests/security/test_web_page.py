@@ -47,6 +47,8 @@ class Installation:
             *(url + path for url in (self.v7.url, self.v7.shadow_url) for path in (METRICS_ROUTE, INFO_ROUTE)),
             *(self.api + path for path in ("/v1/releases", "/v1/freezes", "/v1/label-requests?model=intent")),
             f"{self.prometheus}/api/v1/query?query=up",
+            f"{self.envoy.url}/models/intent/predict",
+            self.v7.url + PREDICT_ROUTE,
         ]
 
     @property
