@@ -104,6 +104,10 @@ def _check(policy: ReleasePolicy, name: str) -> None:
     for field in ("look_every_s", "deadline_s", "start_timeout_s"):
         if not getattr(policy, field) > 0:
             raise UsageError(f"{name}: {field} must be above 0, got {getattr(policy, field):g}")
+    for limit in ("memory_mb_max", "processes_max"):
+        value = getattr(policy.replica, limit)
+        if value is not None and not value > 0:
+            raise UsageError(f"{name}: replica.{limit} must be above 0, got {value}")
     try:
         model_named(policy.model)
     except UsageError as error:

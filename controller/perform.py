@@ -164,8 +164,15 @@ class Performer:
 
     def _run(self, policy: ReleasePolicy, package: Package) -> DeploymentStatus:
         """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
-        version, fingerprint = package.version.number, package.version.fingerprint
-        spec = DeploymentSpec(policy.model, version, package.directory, policy.objectives_ms, fingerprint)
+        spec = DeploymentSpec(
+            policy.model,
+            package.version.number,
+            package.directory,
+            policy.objectives_ms,
+            policy.replica.memory_mb_max,
+            policy.replica.processes_max,
+            package.version.fingerprint,
+        )
         try:
             return self._world.deployments.ensure(spec)
         except PermanentError as error:

@@ -49,6 +49,8 @@ class DeploymentSpec:
     version: str
     package_dir: Path
     objectives_ms: tuple[float, ...] = ()  # an edge of the latency histogram at each
+    memory_mb_max: int | None = None  # of each of its processes; None: by the size of the package's graph
+    processes_max: int = 512  # processes and threads
     fingerprint: str = ""  # what the package has to be when it is read, at each start; "": whatever it is
 
 

@@ -23,6 +23,7 @@ from serving.access.hosts import Hosts
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, check_model_name, check_version
 from serving.http.listener import Listeners, listen
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, read_manifest, verify
+from serving.process.bounds import bound, memory_by_size_mb
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 from serving.text.logs import log_to_stderr
 from serving.text.printable import one_line
@@ -35,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--artifact", type=Path, required=True, help="directory of the packaged version")
     flags.add_argument("--model", help="name of the registered model")
     flags.add_argument("--version", help="its version")
+    flags.add_argument(
+        "--memory-mb-max",
+        type=int,
+        help="what each process may hold; 0: 2,000 and four times the graph's size (default: no limit; 0 for --check)",
+    )
+    flags.add_argument("--processes-max", type=int, help="processes and threads, on top of those that run already")
     flags.add_argument("--fingerprint", help="what the artifact must be: SHA-256 of the manifest that was registered")
     flags.add_argument("--check", action="store_true", help="verify the artifact, run its golden texts, serve nothing")
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -268,6 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser()
     arguments = flags.parse_args(argv)
     log_to_stderr(logging.WARNING, "%(asctime)s %(levelname)s %(name)s: %(message)s")
+    hold(arguments)
     if arguments.check:
         return check(arguments)
     try:
@@ -318,6 +326,17 @@ def check(arguments: argparse.Namespace) -> int:
         return lacking(error)
     print(one_line(f"artifact is sound: {sound}"))
     return 0
+
+
+def hold(arguments: argparse.Namespace) -> None:
+    """Set the limits that this process and all that it starts are held to, before anything of the package is read."""
+    memory_mb = arguments.memory_mb_max
+    if memory_mb is None and arguments.check and arguments.provider is Provider.CPU:
+        memory_mb = 0
+    if memory_mb == 0:
+        memory_mb = memory_by_size_mb(arguments.artifact)
+    if memory_mb is not None or arguments.processes_max is not None:
+        bound(memory_mb, arguments.processes_max)
 
 
 def check_fingerprint(fingerprint: str, registered: str | None) -> None:

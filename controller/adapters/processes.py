@@ -59,6 +59,7 @@ def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] 
     """Serve the package with this very Python."""
     objectives = [argument for edge_ms in spec.objectives_ms for argument in ("--objective-ms", f"{edge_ms:g}")]
     package = ["--artifact", str(spec.package_dir), "--model", spec.model, "--version", spec.version]
+    limits = ["--memory-mb-max", str(spec.memory_mb_max or 0), "--processes-max", str(spec.processes_max)]
     if spec.fingerprint:
         package += ["--fingerprint", spec.fingerprint]
     return [
@@ -66,6 +67,7 @@ def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] 
         "-m",
         "serving",
         *package,
+        *limits,
         *("--port", "0", "--shadow-port", "0", "--port-file", str(port_file)),
         *objectives,
         *extra,

@@ -27,6 +27,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaPolicy:
+    """What a replica may use. One that asks for more fails by itself, by name, and takes nothing from the others.
+
+    A control group of its own holds all its processes where one may be made; limits of the process hold each of them
+    anywhere.
+    """
+
+    memory_mb_max: int | None = None  # of each process; null: 2,000 and four times the size of its graph
+    processes_max: int = 512  # processes and threads
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasePolicy:
     """How one model's releases proceed. The defaults need only the model's name."""
 
@@ -40,6 +52,7 @@ class ReleasePolicy:
     deadline_s: float = 7_200.0  # from shadow to promotion
     on_deadline: OnDeadline = OnDeadline.HOLD
     probation_s: float = 86_400.0  # after promotion: late labels still count, the former version is warm
+    replica: ReplicaPolicy = ReplicaPolicy()
     gates: GatePolicy = field(default_factory=GatePolicy)
 
     @property

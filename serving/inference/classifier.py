@@ -14,7 +14,8 @@ from serving.inference.batching import WINDOWS_SHARE_MIN, Batcher, Pace, Piece
 from serving.inference.tokenizer import TokenizedText
 from serving.observe.metrics import WorkerMetrics
 from serving.observe.trails import Trails
-from serving.package.artifact import ArtifactError, read_manifest
+from serving.package.artifact import GRAPH_FILE, ArtifactError, read_manifest
+from serving.process.bounds import is_memory_refused, memory_refused
 from serving.process.cores import usable_cores
 from serving.process.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
 from serving.settings import Limits, Settings
@@ -66,6 +67,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
                 settings.artifact, manifest, threads=settings.threads, provider=settings.provider, cores=cores
             )
             golden_texts(self._engine.tokenizer, manifest)  # a millisecond; a digest cannot see an upgraded library
+            self._warm_up(settings.batching.texts_max)
         except ArtifactError as error:  # another worker would find the same
             _log.error("artifact refused: %s", error)
             raise SystemExit(EXIT_REFUSED) from error
@@ -73,7 +75,6 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
             _log.error("this machine cannot serve it: %s", error)
             raise SystemExit(EXIT_SHORTAGE) from error
         self._write = writer_for(manifest)
-        self._warm_up(settings.batching.texts_max)
         _log.debug("engine ready on %s", device)
 
     def _warm_up(self, texts_max: int) -> None:
@@ -82,7 +83,12 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         for tokens, texts in ((tokens, texts) for texts in (1, texts_max) for tokens in _WARM_UP_TOKENS):
             if time.perf_counter() - began_s + tokens * texts * self.pace.token_s > _WARM_UP_S:
                 continue
-            self.pace.observe(tokens * texts, self._engine.warm_up(tokens, texts))
+            try:
+                self.pace.observe(tokens * texts, self._engine.warm_up(tokens, texts))
+            except Exception as error:
+                if not is_memory_refused(error):
+                    raise
+                raise memory_refused(GRAPH_FILE) from error
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._engine.tokenizer.tokenize(texts)

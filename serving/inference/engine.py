@@ -27,6 +27,7 @@ from serving.inference.heads import Floats, head_for
 from serving.inference.tokenizer import TokenizedText, Tokenizer
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest
 from serving.package.rules import Side, Task
+from serving.process.bounds import is_memory_refused, memory_refused
 from serving.process.cores import engine_threads, usable_cores
 from serving.settings import Provider
 
@@ -240,6 +241,9 @@ def _tokenizer(directory: Path, manifest: Manifest) -> Tokenizer:
         )
     except ValueError as error:
         raise ArtifactError(MANIFEST_FILE, str(error)) from error
+    except Exception as error:  # what the library raises where it cannot read the file
+        (directory / TOKENIZER_FILE).open("rb").close()  # or where no file can be opened, which is OSError
+        raise ArtifactError(TOKENIZER_FILE, f"is not a tokenizer that can be loaded ({error})") from error
 
 
 def _session(path: Path, threads: int, provider: Provider) -> Any:
@@ -261,6 +265,8 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises many kinds, all meaning "this graph cannot be run"
         path.open("rb").close()  # or that no file can be opened, which is OSError
+        if is_memory_refused(error):
+            raise memory_refused(path.name) from error
         raise ArtifactError(path.name, f"is not a graph that ONNX Runtime loads ({error})") from error
     check_provider(providers[0], session.get_providers())
     return session

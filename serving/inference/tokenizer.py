@@ -14,6 +14,12 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from serving.package.rules import Side, TokenRules
 
+_PANIC = "PanicException"
+
+
+class TokenizerPanicError(RuntimeError):
+    """The tokenizer's library gave up on a text: as its own error, which is no Exception, it would end the process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -110,6 +116,15 @@ class Tokenizer:
         return [token.content for _, token in sorted(self._tokenizer.get_added_tokens_decoder().items())]
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Raises TokenizerPanicError, or what else the library raises, where it fails on a text."""
+        try:
+            return self._all_tokenized(texts)
+        except BaseException as error:
+            if type(error).__name__ != _PANIC:  # its class is not to be had from the library
+                raise
+            raise TokenizerPanicError(f"the tokenizer panicked: {error}") from None
+
+    def _all_tokenized(self, texts: Sequence[str]) -> list[TokenizedText]:
         if self._with_words:  # the quick way leaves out where tokens stand in the text
             return [self._tokenized(encoding) for encoding in self._tokenizer.encode_batch(list(texts))]
         return [self._tokenized(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]

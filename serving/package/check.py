@@ -16,6 +16,7 @@ from serving.package.artifact import (
 from serving.package.families import token_rows
 from serving.package.reading import check_rows, read_saved
 from serving.package.tensors import read_safetensors
+from serving.process.bounds import is_memory_refused, memory_refused
 from serving.settings import Provider
 
 
@@ -63,6 +64,10 @@ def check(artifact: Path, *, threads: int | None = None, provider: Provider = Pr
             engine.outputs([text])
         except FloatingPointError as error:
             raise ArtifactError(GRAPH_FILE, str(error)) from error
+        except Exception as error:
+            if not is_memory_refused(error):
+                raise
+            raise memory_refused(GRAPH_FILE) from error
     return Checked(manifest, read_manifest(artifact)[1], engine.dimensions)
 
 
@@ -73,7 +78,10 @@ def golden_texts(tokenizer: Tokenizer, manifest: Manifest) -> list[TokenizedText
         ArtifactError: not as they were when the version was packaged: it would answer other questions than it was
             judged by.
     """
-    tokenized = tokenizer.tokenize([golden.text for golden in manifest.golden])
+    try:
+        tokenized = tokenizer.tokenize([golden.text for golden in manifest.golden])
+    except Exception as error:  # the library raises Exception itself
+        raise ArtifactError(TOKENIZER_FILE, f"fails on a golden text ({error})") from error
     for number, (golden, found) in enumerate(zip(manifest.golden, tokenized, strict=True)):
         if golden.token_ids != found.ids:
             raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.process.cgroups import Pressure, pressure
+from serving.process.cgroups import Pressure, join_group, pressure
 
 UNIFIED = {
     "proc/self/cgroup": "0::/pod/box\n",
@@ -38,3 +38,34 @@ def test_pressure_is_that_of_the_own_group(tmp_path: Path, files: dict[str, str]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     assert pressure(tmp_path) == expected
+
+
+def delegated(root: Path) -> Path:
+    """A group of ours whose children have the controllers, as files: the kernel makes a new child's."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text("0::/box\n")
+    own = root / "sys/fs/cgroup/box"
+    own.mkdir(parents=True)
+    return own
+
+
+def test_no_group_is_made_where_the_controllers_are_not_delegated(tmp_path: Path) -> None:
+    """And nothing is left of the try."""
+    own = delegated(tmp_path)
+    assert not join_group(10**9, 64, root=tmp_path)
+    assert list(own.iterdir()) == []
+
+
+def test_groups_that_earlier_replicas_left_empty_are_removed(tmp_path: Path) -> None:
+    own = delegated(tmp_path)
+    (own / "serin-1").mkdir()
+    (own / "serin-2").mkdir()
+    (own / "serin-2" / "cgroup.procs").write_text("17\n")  # as a group with processes, it cannot be removed
+    join_group(10**9, 64, root=tmp_path)
+    assert [path.name for path in own.iterdir()] == ["serin-2"]
+
+
+def test_without_the_unified_hierarchy_no_group_is_made(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("4:memory:/pod\n")
+    assert not join_group(10**9, 64, root=tmp_path)

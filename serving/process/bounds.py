@@ -1,0 +1,84 @@
+"""What a replica may use at most: set once, before anything of a version is read, and inherited by all its processes.
+
+Two walls. A control group of its own holds all processes together, where this process may make one (version 2, with the
+memory controller delegated, as under a systemd unit with ``Delegate=yes`` or in a container of its own). And limits of
+the process hold each one by itself, anywhere: who asks for more gets no memory, instead of the kernel having to choose
+whom to end. The kernel's choice, if it ever has to make one, falls on a replica before anything else of ours.
+"""
+
+import contextlib
+import errno
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+from serving.package.artifact import GRAPH_FILE, ArtifactError
+from serving.process.cgroups import join_group
+
+MB: Final = 10**6
+BASE_MB: Final = 2_000  # the interpreter, the libraries, and the activations of any batch that is served
+WEIGHTS_TIMES: Final = 4  # as stored, as read, as packed for the processor, and what optimising holds meanwhile
+_KILL_FIRST: Final = "500"  # of -1,000 to 1,000; ours have 0
+_OUT_OF_MEMORY: Final = ("bad_alloc", "bad allocation", "failed to allocate", "cannot allocate", "out of memory")
+
+
+def memory_by_size_mb(artifact: Path) -> int:
+    """What a process that serves this package may hold: so much that any graph of its size can be served."""
+    graph_bytes = sum(path.stat().st_size for path in artifact.glob(f"{GRAPH_FILE}*"))
+    return BASE_MB + WEIGHTS_TIMES * -(-graph_bytes // MB)
+
+
+def bound(memory_mb: int | None, processes: int | None, *, root: Path = Path("/")) -> None:
+    """Hold this process and all that it starts to so much memory and so many processes and threads. None: no limit.
+
+    ``RLIMIT_DATA`` counts what a process could write to and does not share, so neither mapped files nor address space
+    that was only set aside. ``RLIMIT_NPROC`` counts all of a user's processes, so those that run already are added, and
+    the kernel does not hold root to it.
+    """
+    with contextlib.suppress(OSError):  # no Linux, or no right to
+        (root / "proc/self/oom_score_adj").write_text(_KILL_FIRST, encoding="ascii")
+    join_group(None if memory_mb is None else memory_mb * MB, processes, root=root)
+    if memory_mb is not None:
+        _lower(resource.RLIMIT_DATA, memory_mb * MB)
+    if processes is not None and os.geteuid() != 0:
+        _lower(resource.RLIMIT_NPROC, _tasks_of(os.geteuid(), root) + processes)
+
+
+def memory_limit_mb() -> int | None:
+    """What this process is held to; None where it is not."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return None if soft == resource.RLIM_INFINITY else soft // MB
+
+
+def is_memory_refused(error: BaseException) -> bool:
+    """Whether the error, of whichever library, says that memory was asked for and not given."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
+
+
+def memory_refused(file: str) -> ArtifactError | OSError:
+    """What to raise where memory was refused: of the file where a limit of its own was met, else of this machine."""
+    limit_mb = memory_limit_mb()
+    if limit_mb is None:
+        return OSError(errno.ENOMEM, f"there was not the memory that {file} asks for")
+    return ArtifactError(file, f"asks for more memory than its limit of {limit_mb:,} MB")
+
+
+def _lower(kind: int, limit: int) -> None:
+    """Never raised: where a stricter limit is set already, it stays."""
+    _, hard = resource.getrlimit(kind)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(kind, (limit, limit))
+
+
+def _tasks_of(user: int, root: Path) -> int:
+    """Processes and threads of a user, at this moment."""
+    tasks = 0
+    for entry in (root / "proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended
+                if entry.stat().st_uid == user:
+                    tasks += sum(1 for _ in (entry / "task").iterdir())
+    return tasks
