@@ -17,6 +17,7 @@ from serving.inference.engine import load
 from serving.package.artifact import ArtifactError, read_manifest, verify
 from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task
+from serving.package.tensors import check_graph_weights, read_safetensors
 from tests.serving.shapes import brain_floats, configure, edit, log_with_mlflow, reweigh, settle, shard, tokenize_with
 
 TEXTS = ("where is my order", "i want to cancel it please")
@@ -222,6 +223,44 @@ def test_a_graph_of_other_weights_is_refused(checkpoint: Path, tmp_path: Path, w
     """One number of one weight is enough, whether the exporter kept the weight's name or turned the matrix."""
     reweigh(checkpoint, lambda weights: weights[weight].__setitem__(..., _moved(weights[weight])))
     _refused(checkpoint, tmp_path, r"model\.onnx: .*holds other numbers than model\.safetensors: leave model\.onnx out")
+
+
+def test_a_weight_may_be_turned_in_the_graph(checkpoint: Path) -> None:
+    """Exporters write a product's matrix as it is multiplied, with the weight's own name or another."""
+    onnx = pytest.importorskip("onnx")
+    weights = read_safetensors(checkpoint / "model.safetensors")
+    for name in ("model.classifier.weight", "classifier.weight", "onnx::MatMul_1"):
+        turned = onnx.numpy_helper.from_array(weights["classifier.weight"].floats().T.copy(), name)
+        onnx.save(
+            onnx.helper.make_model(onnx.helper.make_graph([], "turned", [], [], [turned])), checkpoint / "model.onnx"
+        )
+        check_graph_weights(checkpoint / "model.onnx", weights)
+
+
+@pytest.mark.parametrize("beside", ["weights.bin", "../weights.bin"])
+def test_weights_of_a_graph_lie_beside_it(checkpoint: Path, tmp_path: Path, beside: str) -> None:
+    """In a file of the same folder and nowhere else; there they are compared like any others."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(checkpoint / "model.onnx")
+    onnx.save(model, checkpoint / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    build_package(checkpoint, tmp_path / "fine")
+    if beside != "weights.bin":
+        graph = (checkpoint / "model.onnx").read_bytes()
+        model = onnx.load(checkpoint / "model.onnx", load_external_data=False)
+        for tensor in model.graph.initializer:
+            next(entry for entry in tensor.external_data if entry.key == "location").value = beside
+        (checkpoint / "model.onnx").write_bytes(model.SerializeToString())
+        assert graph != (checkpoint / "model.onnx").read_bytes()
+        _refused(checkpoint, tmp_path, "which does not lie beside it")
+        return
+    reweigh(checkpoint, lambda weights: weights["classifier.bias"].__setitem__(..., _moved(weights["classifier.bias"])))
+    _refused(checkpoint, tmp_path, "holds other numbers")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x3a\xff\xff\xff\xff\x0f", b"\x08\x08", b"\x0b"])
+def test_a_file_that_is_no_graph_is_said_to_be_none(checkpoint: Path, tmp_path: Path, damage: bytes) -> None:
+    (checkpoint / "model.onnx").write_bytes(damage)
+    _refused(checkpoint, tmp_path, r"model\.onnx: is not a graph in ONNX")
 
 
 def test_a_graph_that_shares_nothing_with_the_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
