@@ -237,7 +237,13 @@ def _gates(release: Release, width: int) -> list[Text]:
 
 def _cells(verdict: Verdict) -> tuple[Text, ...]:
     value = figure(verdict.value, signed=is_signed(verdict.unit))
-    return Text(verdict.gate), _outcome(verdict), Text(value), Text(exact(verdict.threshold)), Text(_samples(verdict))
+    return (
+        Text(printable(verdict.gate)),
+        _outcome(verdict),
+        Text(value),
+        Text(exact(verdict.threshold)),
+        Text(_samples(verdict)),
+    )
 
 
 def _line(cells: tuple[Text, ...], sizes: Sequence[int]) -> Text:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from serving.text.printable import one_line
+from controller.errors import UsageError
+from serving.text.printable import COMMAND, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +19,11 @@ EXIT_PIPE_CLOSED = 141
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print one line. Goes on in silence where nobody reads it any more: the exit code still tells."""
+    """Print one line. Goes on in silence where nobody reads it any more: the exit code still tells.
+
+    Raises:
+        UsageError: standard output takes no more, as on a full disk.
+    """
     _write(one_line(text), sys.stderr if err else sys.stdout)
 
 
@@ -42,7 +47,7 @@ def say_json(document: Mapping[str, Any]) -> None:
 
 def say_json_text(text: str) -> None:
     """Print JSON: the same value, with escapes for what a terminal would obey or its encoding cannot hold."""
-    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+    if not (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf"):
         text = "".join(letter if letter.isascii() else _json_escape(letter) for letter in text)
     _write("\n".join(map(_json_line, text.split("\n"))), sys.stdout)
 
@@ -74,11 +79,14 @@ def close_pipe(stream: TextIO) -> None:
 def _write(text: str, stream: TextIO) -> None:
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         close_pipe(stream)
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise UsageError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def _json_line(line: str) -> str:
+    line = COMMAND.sub(r"#\\u0023", line)
     return line if line.isprintable() else "".join(c if c.isprintable() else _json_escape(c) for c in line)
 
 

@@ -58,10 +58,12 @@ def gate(
         with suppress(UsageError):  # what matters more is on its way
             files.write(unjudged(question, Outcome.ERROR, f"Could not judge: {_why(error)}."))
         raise
-    for verdict in result.verdicts:
-        say(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
-    say(result.sentence)
-    files.write(result)
+    try:
+        for verdict in result.verdicts:
+            say(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
+        say(result.sentence)
+    finally:
+        files.write(result)
     raise typer.Exit(result.exit_code)
 
 

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Final
 
 SHOWN_MAX: Final = 40
-_COMMAND: Final = re.compile(r"##(?=\[|vso\[|teamcity\[)", re.IGNORECASE)  # a CI system obeys these anywhere in a line
+COMMAND: Final = re.compile(r"##(?=\[|vso\[|teamcity\[)", re.IGNORECASE)  # a CI system obeys these anywhere in a line
 _COMMAND_AT_START: Final = re.compile(r"^\s*:(?=:)")  # and this where a line begins with it
 
 
@@ -17,7 +17,7 @@ def printable(text: str) -> str:
     """
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
-    return _COMMAND.sub("# #", text) if "##" in text else text
+    return COMMAND.sub("# #", text) if "##" in text else text
 
 
 def one_line(text: str) -> str:

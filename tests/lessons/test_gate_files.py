@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from tests.lessons.pipeline import INTENTS, cases, serin, written
+from tests.lessons.pipeline import INTENTS, cases, serin, started, written
 
 SUITE = INTENTS / "suite.jsonl"
 GREEN = '<testsuites><testsuite name="serin gate" tests="1"><testcase name="accuracy.suite"/></testsuite></testsuites>'
@@ -99,8 +99,6 @@ def test_no_result_is_written_over_what_the_step_reads(tmp_path: Path, option: s
 @pytest.mark.integration
 def test_whoever_stops_reading_costs_neither_files_nor_exit_code(intents_package: Path, tmp_path: Path) -> None:
     """`serin gate ... | head -1`: the pipe is closed, the verdict stands."""
-    from tests.lessons.pipeline import started
-
     arguments = ("--model", intents_package, "--suite", SUITE, "--json", tmp_path / "result.json")
     running = started("gate", *arguments, temporary=tmp_path, stdout=-1, stderr=-1)
     assert running.stdout is not None
@@ -110,6 +108,17 @@ def test_whoever_stops_reading_costs_neither_files_nor_exit_code(intents_package
     assert running.wait(120) == 0
     assert json.loads((tmp_path / "result.json").read_text())["outcome"] == "pass"
     running.stderr.close()
+
+
+@pytest.mark.integration
+def test_a_log_that_takes_no_more_costs_no_file(intents_package: Path, tmp_path: Path) -> None:
+    """Standard output on a full disk: one line, 2, and the results are where they were asked for."""
+    arguments = ("--model", intents_package, "--suite", SUITE, "--json", tmp_path / "result.json")
+    with Path("/dev/full").open("wb") as full:
+        running = started("gate", *arguments, temporary=tmp_path, stdout=full, stderr=-1)
+        _, said = running.communicate(timeout=120)
+    assert (running.returncode, said) == (2, b"serin: standard output cannot be written: No space left on device\n")
+    assert json.loads((tmp_path / "result.json").read_text())["outcome"] == "pass"
 
 
 def test_a_path_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:

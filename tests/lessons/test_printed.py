@@ -100,10 +100,12 @@ def test_a_defect_of_a_real_command_ends_with_four(tmp_path: Path) -> None:
 
 
 def test_json_on_a_terminal_is_the_same_value_and_obeys_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    document = {"reason": EVIL, "name": "é\u2028\x9b", "high": "\U000e0001😀"}
+    document = {"reason": EVIL, "name": "é\u2028\x9b", "high": "\U000e0001😀", "ci": "##[error]x ##vso[y"}
     output.say_json(document)
     said = capsys.readouterr().out
     assert json.loads(said) == document
+    assert "##[" not in said
+    assert "##vso" not in said
     assert not [letter for letter in said if not letter.isprintable() and letter != "\n"]
 
 
