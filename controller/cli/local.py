@@ -81,6 +81,7 @@ def up(
     def is_up() -> None:
         _tell(f"up. Models: {models}. Ctrl-C ends it.")
         _tell(f"predict at {settings.gateway}/models/MODEL/predict; registry at {settings.registry}")
+        _tell(f"labels at {settings.api}/v1/labels with a token: serin token create --role labels --name NAME")
 
     run_everything(place, settings, tell=_tell, stopping=stopping, up=is_up)
     _tell("down. Nothing is left running.")
