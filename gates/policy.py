@@ -61,7 +61,9 @@ class LabelPolicy:
     """When a source of labels is at fault itself. Gates that read labels are errors then, until it is mended: nothing
     is promoted and nothing rolled back."""
 
-    unknown_ratio_max: float = 0.02  # of a source's labels that name no class of either version; if all do, at once
+    # Of a source's labels, those that name no class of either version; if all do, at once. So much accuracy could be
+    # lost in a class that is never named rightly and not be seen: keep it well below the accuracy's margin.
+    unknown_ratio_max: float = 0.005
     unmatched_ratio_max: float = 0.99  # of its labels, of those whose request was sampled by design, that match none
     unmatched_grace_s: float = 60.0  # after a label came, for the sample of its request to come too
     contradicted_ratio_max: float = 0.2  # of its labels: it said another thing before, or another source did

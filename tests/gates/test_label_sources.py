@@ -38,7 +38,7 @@ def unknown(labelled: int, wrong: int, *names: tuple[str, int]) -> LabelSource:
     [
         unknown(1, 1),
         unknown(1_000, 1_000),
-        unknown(1_000, 21),
+        unknown(1_000, 6),
         replace(RIGHT, unmatched=1_000),
         replace(RIGHT, settled=100, unmatched=100, expected_matched=10.0),
         replace(RIGHT, contradicts_itself=150, contradicts_others=51),
@@ -56,7 +56,7 @@ def test_a_source_at_fault_is_an_error_of_what_reads_labels_and_of_nothing_else(
     [
         RIGHT,
         LabelSource("new"),
-        unknown(1_000, 20),
+        unknown(1_000, 5),
         unknown(10, 2),
         replace(RIGHT, unmatched=989),
         replace(RIGHT, settled=9, unmatched=9, expected_matched=9.0),

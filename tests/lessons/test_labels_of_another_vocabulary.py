@@ -117,8 +117,8 @@ def test_the_error_ends_once_the_source_says_it_right(world: World) -> None:
 def test_a_few_slips_of_the_pen_stop_nothing(world: World) -> None:
     """They are no evidence, and they are counted; the rest is judged."""
     slips = iter(range(10**6))
-    world.service.says = lambda name: name.upper() if next(slips) % 100 == 0 else name
+    world.service.says = lambda name: name.upper() if next(slips) % 300 == 150 else name
     world.when_settled()
     assert world.report.phases[-1] is Phase.PROBATION
     (source,) = world.release.label_sources
-    assert 0 < source.unknown < 0.02 * source.labelled
+    assert 0 < source.unknown <= 0.005 * source.labelled
