@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from suites.intents.demo.installation import Installation, installation
+from tests.patience import PATIENCE_S
 
 CHECKPOINTS = Path(__file__).parents[2] / "suites/intents/checkpoints"
 POLICY = Path(__file__).with_name("policy.yaml")
@@ -85,6 +86,7 @@ class Site:
 
 def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
     """Poll until the condition holds and return what it gave; fail with what was waited for when it does not."""
+    within_s = max(within_s, PATIENCE_S)
     deadline_s, pause = time.monotonic() + within_s, threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline_s, f"waited {within_s:g} s for: {what}"

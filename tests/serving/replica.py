@@ -20,7 +20,7 @@ from serving.contract import HEALTH_ROUTE, METRICS_ROUTE
 from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
-START_S = 30.0
+START_S = PATIENCE_S
 SERVING = "serving"
 _fresh = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
 """Each request on a connection of its own, and TLS, which none needs, set up once."""
