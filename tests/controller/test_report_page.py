@@ -14,6 +14,7 @@ from controller.report.data import PhaseSpan
 from controller.report.drawing import Scale, element, log_ticks, round_ticks
 from controller.report.timescale import time_scale
 from controller.report.words import compact, duration, exact, figure, listed, shortened
+from gates.evidence import LabelSource, NameCount
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 from tests.controller import report_support as support
@@ -131,6 +132,19 @@ def test_hostile_names_and_reasons_stay_text() -> None:
     assert not {"script", "img"} & {tag for tag, _ in tags}
     assert not any(name.startswith("on") for _, attrs in tags for name in attrs)
     assert HOSTILE in Page(page).text
+
+
+def test_sources_of_labels_are_told_with_what_is_wrong_with_them() -> None:
+    """By name, which somebody else wrote; one with which nothing is wrong is told as that."""
+    journal = support.play(replace(support.PROMOTED, stop_after_s=60.0))
+    odd = LabelSource("crm\x1b<b>", labelled=50, unknown=3, unknown_names=(NameCount("Refund\n<i>", 3),))
+    report = replace(
+        build_report(journal.record, journal.entries), label_sources=(odd, LabelSource("helpdesk", labelled=4))
+    )
+    page = render_html(report)
+    assert "crm\\x1b&lt;b&gt;" in page
+    assert "3 of 50 labels name no class: Refund\\n&lt;i&gt;" in page
+    assert "<td>helpdesk</td>" in page
 
 
 def test_advisory_gates_without_data_take_little_room() -> None:
