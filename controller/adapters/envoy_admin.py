@@ -26,10 +26,17 @@ class EnvoyAdmin:
 
         Raises:
             PermanentError: there is no bootstrap file, or not one of ours.
+            TransientError: an earlier version of Serin started Envoy, whose interface was no socket then.
         """
         path = directory / BOOTSTRAP_FILE
         try:
-            return cls(Path(json.loads(path.read_text(encoding="utf-8"))["admin"]["address"]["pipe"]["path"]))
+            address = json.loads(path.read_text(encoding="utf-8"))["admin"]["address"]
+            if "socket_address" in address:
+                raise TransientError(
+                    "traffic",
+                    "an earlier version of Serin started Envoy: start it again, with `serin down` and `serin up`",
+                )
+            return cls(Path(address["pipe"]["path"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PermanentError(f"{path} does not say where Envoy's admin interface is: {error!r}") from error
 

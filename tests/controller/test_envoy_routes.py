@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy_admin import BOOTSTRAP_FILE
 from controller.adapters.envoy_bootstrap import ADMIN_SOCKET, write_bootstrap
 from controller.adapters.envoy_clusters import CLUSTERS_FILE, read_clusters
 from controller.adapters.envoy_routes import (
@@ -264,6 +265,19 @@ class TestWithoutEnvoy:
         shares = route["route"]["weighted_clusters"]["clusters"]
         copied_to = {share["name"]: share["request_headers_to_add"][0]["header"]["value"] for share in shares}
         assert copied_to == {"intent-v6": "intent-v7-shadow", "intent-v7": "intent-v6-shadow"}
+
+    def test_an_envoy_of_an_earlier_version_is_told_and_still_rolled_back(self, home: Path) -> None:
+        """Its admin interface was no socket: nobody asks it, no release is blamed, and the on-call way out is open."""
+        file = home / BOOTSTRAP_FILE
+        document = json.loads(file.read_text())
+        document["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free_port()}}}
+        file.write_text(json.dumps(document))
+        with pytest.raises(TransientError, match="earlier version of Serin started Envoy: start it again"):
+            EnvoyTraffic(home).confirmed_generation("intent")
+        assert dict(rollback(home).weights_pct) == {"6": 100.0}
+        write_bootstrap(home, free_port(), free_port())
+        with pytest.raises(TransientError, match="does not answer"):
+            EnvoyTraffic(home).confirmed_generation("intent")
 
     def test_no_copies_go_where_they_have_no_port(self, home: Path) -> None:
         """At a live port they would count as live: what an earlier version started serves on, and takes no copies."""
