@@ -24,6 +24,7 @@ from controller.adapters.sql import database as sql_database
 from controller.adapters.sql.upgrade import alembic_config
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports import Entry, Label, Prediction, SampleCursor
+from gates.evidence import LabelCounts
 from tests.contracts.freezes import INTENT
 from tests.contracts.inbox import START
 from tests.contracts.journal import entry, record
@@ -227,6 +228,32 @@ def test_labels_from_before_their_probability_was_kept_are_equally_likely(url: s
         ]
     store.close()
     assert kept == [[1.0], [0.5, 1.0]]
+
+
+def test_labels_from_before_they_were_read_by_name_are_evidence_still(url: str) -> None:
+    """An upgrade while a release is under way: what its sources said, of whom, and when, is told of old rows too."""
+    database = sql_database.connect(url)
+    config = alembic_config()
+    with database.write_durably("store") as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        answered = "(id, request_id, model, version, traffic, at_s, label, confidence, probabilities, "
+        answered += "inclusion_probability, text_digest) "
+        answered += "VALUES (7, 'a', 'intent', '6', 'live', 1, 'x', 1, '{\"x\"\\:1}', 1, 'd')"
+        said = "(request_id, source, label, at_s, directed, is_truth) "
+        said += "VALUES ('a', 'people', 'y', 5, false, true), ('b', 'people', 'x', 6, false, true)"
+        formed = "(prediction_id, model, version, correct, directed, at_s, inclusion_probability) "
+        formed += "VALUES (7, 'intent', '6', false, false, 5, 1)"
+        for table, row in (("predictions", answered), ("labels", said), ("labelled_answers", formed)):
+            connection.execute(sa.text(f"INSERT INTO {table} {row}"))
+    database.close()
+    store = open_store(url)
+    found = evidence(store.samples)
+    assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
+    (source,) = found.label_sources
+    assert (source.source, source.labelled, source.settled, source.unmatched) == ("people", 1, 2, 1)
+    assert store.samples.unmatched_labels.prune(6.5) == 1
+    store.close()
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:
