@@ -36,11 +36,8 @@ _UNFIT: Final = frozenset(
         "RESOURCE_ALREADY_EXISTS",
         "INVALID_PARAMETER_VALUE",
         "BAD_REQUEST",
-        "PERMISSION_DENIED",
-        "UNAUTHENTICATED",
-        "CUSTOMER_UNAUTHORIZED",
     }
-)  # asking again will not help
+)  # asking again will not help; who may not ask (PERMISSION_DENIED and the like) lacks rights of ours, not of a version
 
 
 class MlflowRegistry:

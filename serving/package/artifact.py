@@ -36,6 +36,7 @@ CONFIG_BYTES_MAX: Final = 1 * 2**20
 
 _MANIFEST_BYTES_MAX: Final = 4 * 2**20
 _PIECE_BYTES: Final = 2**23
+_WHOLE_MAX: Final = 2**31 - 1
 _CHECKED_AT_ONCE_MAX: Final = 8
 # What opening a file says of the file. Anything else it says of this machine, and nobody's package is refused for that.
 _OF_THE_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR})
@@ -348,8 +349,8 @@ class _Fields:
 
     def positive(self, name: str) -> int:
         value = self._of_type(name, int, "a whole number")
-        if isinstance(value, bool) or value < 1:
-            raise ArtifactError(MANIFEST_FILE, f"{name} must be a positive whole number")
+        if isinstance(value, bool) or not 1 <= value <= _WHOLE_MAX:
+            raise ArtifactError(MANIFEST_FILE, f"{name} must be a positive whole number, at most {_WHOLE_MAX}")
         return value
 
     def mapping(self, name: str) -> dict[str, Any]:

@@ -162,3 +162,12 @@ def test_a_download_that_fails_leaves_nothing_behind(mlflow: Mlflow, registry: M
     with pytest.raises((PermanentError, TransientError), match="download intent version 7"):
         registry.fetch(mlflow.version, tmp_path / "into")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"])
+def test_rights_that_we_lack_are_waited_for_and_reject_no_version(mlflow: Mlflow, code: str) -> None:
+    """A password that ran out says nothing of the candidate that is looked at just then."""
+    mlflow.answers[f"{API}/model-versions/get"] = [{"error_code": code, "message": "not allowed"}]
+    with pytest.raises(TransientError, match="not allowed") as refused:
+        MlflowRegistry(mlflow.url, timeout_s=5).version("intent", "7")
+    assert refused.value.source == "registry"
