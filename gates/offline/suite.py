@@ -173,8 +173,9 @@ def _calibration(
     findings = [_gap("calibration error", error, policy, remedy), *_classwise(results, policy)]
     if pairs and all(case.probabilities for pair in pairs for case in pair):
         findings.append(_brier(pairs, policy))
-    if len(results) < policy.cases_min:
-        findings.append(_Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed"))
+    if len(results) < policy.cases_min:  # an interval from so few is too narrow: it may hold a release, not reject one
+        needed = _Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed")
+        findings = [needed, *(_Finding(Outcome.INCONCLUSIVE, found.reason) for found in findings)]
     worst = _worst(findings)
     return Verdict(
         "calibration.suite",

@@ -189,3 +189,12 @@ def test_no_case_at_all_is_an_error():
 
 def test_the_same_answers_give_the_same_verdicts():
     assert judge_suite(results(500), None, POLICY) == judge_suite(results(500), None, POLICY)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 40])
+def test_few_cases_reject_nobody_for_calibration(count):
+    """The interval is a bootstrap's: of one case it has no width, and "0.657 to 0.657" failed sound versions."""
+    for seed in range(5):
+        _, calibration = judge(results(count, seed=seed))
+        assert calibration.outcome is Outcome.INCONCLUSIVE
+        assert f"{count} cases of 100 that are needed" in calibration.reason
