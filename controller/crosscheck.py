@@ -51,7 +51,7 @@ class Arrived:
 
 def asked(counts: GatewayCounts) -> dict[str, int]:
     """What a look adds, of the gateway."""
-    live = {f"asked {version}": arm.requests for version, arm in counts.live.items()}
+    live = {f"asked {version}": max(arm.requests, counts.sent[version]) for version, arm in counts.live.items()}
     return live | {f"copied {version}": copies for version, copies in counts.copies.items()}
 
 

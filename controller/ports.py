@@ -190,10 +190,12 @@ class GatewayCounts:
 
     ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
     milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
+    ``sent``: live ones that a version was asked, those that their user gave up, too; some may be among no answers.
     """
 
     live: Mapping[str, ArmCounts]
     copies: Mapping[str, int]
+    sent: Mapping[str, int]
     latency_edges_ms: tuple[float, ...]
     cursor: CounterCursor
 

@@ -103,6 +103,7 @@ CLUSTER_LABEL: Final = "envoy_cluster_name"
 CODE_CLASS_LABEL: Final = "envoy_response_code_class"
 GATEWAY_REQUESTS_METRIC: Final = "envoy_cluster_upstream_rq_xx"  # by cluster and class of status, once there is one
 GATEWAY_COMPLETED_METRIC: Final = "envoy_cluster_upstream_rq_completed"  # by cluster, from its beginning on
+GATEWAY_SENT_METRIC: Final = "envoy_cluster_upstream_rq_total"  # as that one, also those that the user gave up
 GATEWAY_TIME_METRIC: Final = "envoy_cluster_upstream_rq_time"  # histogram by cluster, in whole ms
 GATEWAY_UPTIME_METRIC: Final = "envoy_server_uptime"  # whole seconds
 GATEWAY_NO_CLUSTER_METRIC: Final = "envoy_http_no_cluster"  # requests to a model for which no version is known

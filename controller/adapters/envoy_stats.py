@@ -13,7 +13,7 @@ from serving.contract import gateway_edges_ms
 # follows a dot begins with a letter, so that none of those is taken for a deployment.
 _DEPLOYMENT: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*-v[A-Za-z0-9][A-Za-z0-9_]*(\.[0-9][A-Za-z0-9_]*)*(-shadow)?"
 _KEPT: Final = (
-    rf"cluster\.{_DEPLOYMENT}\.upstream_rq_(time|completed|[1-5]xx)",
+    rf"cluster\.{_DEPLOYMENT}\.upstream_rq_(time|completed|total|[1-5]xx)",
     r"http\.models\.(no_cluster|no_route|downstream_rq_[1-5]xx)",
     r"server\.(uptime|live)",
 )

@@ -1,11 +1,10 @@
 """What users got, read from Prometheus as Envoy counted it (``controller.adapters.envoy_stats`` says what it keeps).
 
-A cluster of the gateway is read like a process of its own: its counters begin at zero when Envoy starts, which the
-uptime tells, and when the cluster is made anew, which its own counters tell by being gone or lower.
-
-Envoy makes a cluster anew when its address changes: when a replica that died is started again on another port. The
-counts by class begin anew then, and those since the last scrape are gone; the count of all completed requests goes on,
-and tells how many they were. They were asked of a replica that was away, so they are counted as errors.
+All counters begin at zero when Envoy starts, which its uptime tells. Some begin anew while it runs: Envoy makes a
+cluster anew when its address changes, as when a replica that died is started again on another port. A count by class,
+or the histogram, is then gone with what no scrape has seen of it, each by itself and not always; the counts of
+completed and of sent requests go on. What was completed and is in no class was asked of a replica that was away: it is
+counted as errors.
 """
 
 import json
@@ -19,8 +18,8 @@ from controller.adapters.prometheus_arms import arm_of, edges_of
 from controller.adapters.prometheus_counters import (
     EDGE_LABEL,
     GATEWAY_BUCKET_METRIC,
+    GATEWAY_TIMED_METRIC,
     Kind,
-    Life,
     add_ends,
     add_requests,
     increments,
@@ -45,6 +44,7 @@ from serving.contract import (
     GATEWAY_JOB,
     GATEWAY_NO_CLUSTER_METRIC,
     GATEWAY_REQUESTS_METRIC,
+    GATEWAY_SENT_METRIC,
     GATEWAY_UPTIME_METRIC,
     deployment_name,
     shadow_cluster_name,
@@ -54,15 +54,18 @@ SOURCE: Final = "gateway"
 _JOB: Final = f'job="{GATEWAY_JOB}"'
 _UPTIME: Final = Counter(GATEWAY_UPTIME_METRIC, "", "")
 _ERRORS: Final = "5"
-_REQUESTS: Final = Kind(CODE_CLASS_LABEL, CLUSTER_LABEL)
-_ENDS: Final = {GATEWAY_BUCKET_METRIC: Kind(EDGE_LABEL, CLUSTER_LABEL)}
 _COUNTED: Final = {
     GATEWAY_UPTIME_METRIC: Kind(),
-    GATEWAY_REQUESTS_METRIC: _REQUESTS,
+    GATEWAY_REQUESTS_METRIC: Kind(CODE_CLASS_LABEL, CLUSTER_LABEL),
     GATEWAY_COMPLETED_METRIC: Kind(traffic_label=CLUSTER_LABEL),
+    GATEWAY_SENT_METRIC: Kind(traffic_label=CLUSTER_LABEL),
+    GATEWAY_TIMED_METRIC: Kind(traffic_label=CLUSTER_LABEL),
 }
-_KINDS: Final = {**_COUNTED, **_ENDS}
-_FROM_ZERO: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_BUCKET_METRIC)
+_ENDS: Final = {GATEWAY_BUCKET_METRIC: Kind(EDGE_LABEL, CLUSTER_LABEL)}
+_ARM: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_BUCKET_METRIC)
+# Counters are read one after another while requests end: so few more are completed than are counted by class by chance.
+_LOST_MIN: Final = 3
+_LOST_RATIO_MIN: Final = 0.002
 _UNTIMED_MIN: Final = 10  # requests
 
 Query = Callable[[str, float], Matrix]  # (PromQL, at which time) -> what Prometheus answers
@@ -89,25 +92,23 @@ class GatewayReader:
         names = [*live.values(), *copied.values()]
         marks = {} if cursor is None else read_marks(cursor.values)
         gateways = self._gateways(names, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
-        lives = {one.key: _lives(one, marks.get(one.key), cursor) for one in _clusters(gateways, names)}
-        self._read_times(list(live.values()), gateways, lives, at_s)
+        clusters = [_Cluster(gateway, name, marks, cursor) for gateway in gateways.all for name in names]
+        self._read_times(list(live.values()), gateways, clusters, at_s)
         gained: dict[Counter, float] = {}
-        for cluster in _clusters(gateways, names):
-            left, seen = marks.get(cluster.key), lives[cluster.key]
-            if cursor is not None and seen:
-                counted = seen if left or seen[0].began else seen[1:]  # what it had before it was known, nobody knows
-                base = left.base(cluster.snapshots[seen[0].end_s]) if left else {}
-                more = increments(cluster, base, counted, from_zero=_FROM_ZERO, kinds=_KINDS)
-                for counter, value in _with_lost(cluster, left, counted, more).items():
+        sent = dict.fromkeys(names, 0.0)
+        for cluster in clusters:
+            if cursor is not None:
+                sent[cluster.name] += cluster.gained(GATEWAY_SENT_METRIC)
+                for counter, value in (cluster.requests() | cluster.times()).items():
                     gained[counter] = gained.get(counter, 0.0) + value
-            if seen:
-                last = cluster.snapshots[seen[-1].end_s]
-                _require_timed(cluster, left, last)
-                marks[cluster.key] = mark(seen[-1].end_s, last)
+            if cluster.lives:
+                cluster.require_timed()
+                marks[cluster.key] = mark(cluster.end_s, cluster.last())
         edges = edges_of(gateways.all, GATEWAY_BUCKET_METRIC, "ms")
         return GatewayCounts(
-            live={version: arm_of(gained, name, edges, *_FROM_ZERO) for version, name in live.items()},
-            copies={version: arm_of(gained, name, (), *_FROM_ZERO).requests for version, name in copied.items()},
+            live={version: arm_of(gained, name, edges, *_ARM) for version, name in live.items()},
+            copies={version: arm_of(gained, name, (), *_ARM).requests for version, name in copied.items()},
+            sent={version: int(sent[name]) for version, name in live.items()},
             latency_edges_ms=tuple(float(edge) for edge in edges[:-1]),
             cursor=CounterCursor(write_marks(marks), at_s),
         )
@@ -138,15 +139,11 @@ class GatewayReader:
         self._require_fresh(gateways, at_s)
         return gateways
 
-    def _read_times(
-        self, names: Sequence[str], gateways: Targets, lives: Mapping[str, Sequence[Life]], at_s: float
-    ) -> None:
-        """Complete the gateways' snapshots that lives of a cluster end at, and the last ones, for their edges."""
-        needed = {
-            gateway.key: {life.end_s for one in _clusters_of(gateway, names) for life in lives[one.key]}
-            | set(list(gateway.snapshots)[-1:])
-            for gateway in gateways.all
-        }
+    def _read_times(self, names: Sequence[str], gateways: Targets, clusters: "Sequence[_Cluster]", at_s: float) -> None:
+        """Complete the gateways' snapshots that lives of a histogram end at, and the last ones, for their edges."""
+        needed = {gateway.key: set(list(gateway.snapshots)[-1:]) for gateway in gateways.all}
+        for cluster in clusters:
+            needed[cluster.gateway.key] |= {life.end_s for life in cluster.lives}
         lookback_s = at_s - min((at_s for times in needed.values() for at_s in times), default=at_s)
         add_ends(gateways, self._samples(tuple(_ENDS), names, lookback_s, at_s), needed, _ENDS)
 
@@ -180,72 +177,103 @@ def _as_gateway() -> Iterator[None]:
         raise TransientError(SOURCE, str(error)) from error
 
 
-def _clusters(gateways: Targets, names: Sequence[str]) -> list[Target]:
-    return [cluster for gateway in gateways.all for cluster in _clusters_of(gateway, names)]
+class _Cluster:
+    """One cluster of one gateway: what its counters gained since the mark that the look before left.
 
-
-def _clusters_of(gateway: Target, names: Sequence[str]) -> Iterator[Target]:
-    """Each cluster of a gateway as a target of its own, with the gateway's uptime."""
-    for name in names:
-        snapshots = {
-            at_s: {it: value for it, value in snapshot.items() if it == _UPTIME or it.traffic == name}
-            for at_s, snapshot in gateway.snapshots.items()
-        }
-        yield Target(f"{gateway.key},cluster={name}", "", gateway.scrapes_s, snapshots)
-
-
-def _lives(cluster: Target, left: Mark | None, cursor: CounterCursor | None) -> list[Life]:
-    """What is unread of the cluster. A gateway that was never read before began at zero if it started since."""
-    if left is not None:
-        return lives_of(cluster, left.tell_tales(), left.scraped_s)
-    lives = lives_of(cluster, {}, -math.inf)
-    if cursor is not None and lives:
-        first_s, first = next(iter(cluster.snapshots.items()))
-        lives[0] = lives[0]._replace(began=first.get(_UPTIME, math.inf) <= first_s - cursor.at_s)
-    return lives
-
-
-def _with_lost(
-    cluster: Target, left: Mark | None, lives: Sequence[Life], gained: Mapping[Counter, float]
-) -> dict[Counter, float]:
-    """With the requests of which only the count of completed ones still tells, as errors; without that count."""
-    name = next((it.traffic for it in cluster.snapshots[lives[-1].end_s] if it != _UPTIME), "") if lives else ""
-    found = {it: value for it, value in gained.items() if it.metric != GATEWAY_COMPLETED_METRIC}
-    if left is None or not any(life.began for life in lives):
-        return found
-    lost = _completed(cluster, left, name) - sum(
-        value for it, value in found.items() if it.metric == GATEWAY_REQUESTS_METRIC
-    )
-    if lost > 0:
-        errors = Counter(GATEWAY_REQUESTS_METRIC, name, _ERRORS)
-        found[errors] = found.get(errors, 0.0) + lost
-    return found
-
-
-def _completed(cluster: Target, left: Mark, name: str) -> float:
-    """Requests completed since the mark; the count begins anew with the gateway alone."""
-    counter = Counter(GATEWAY_COMPLETED_METRIC, name, "")
-    total, before, uptime = 0.0, left.steps.get(counter, 0.0), left.steps.get(_UPTIME, 0.0)
-    for at_s, snapshot in cluster.snapshots.items():
-        if at_s > left.scraped_s and counter in snapshot:
-            restarted = snapshot.get(_UPTIME, 0.0) < uptime or snapshot[counter] < before
-            total += snapshot[counter] - (0.0 if restarted else before)
-            before, uptime = snapshot[counter], snapshot.get(_UPTIME, 0.0)
-    return total
-
-
-def _require_timed(cluster: Target, left: Mark | None, last: Mapping[Counter, float]) -> None:
-    """Histograms are a little behind the counts, but not by more than a look.
-
-    Raises:
-        TransientError: requests were answered by the look before, and none is timed yet; names the metric.
+    ``lives`` are those of its histogram. A gateway that was never read before began at zero if it started since; what
+    one that is older had before it was known, nobody knows.
     """
-    answered = sum(value for it, value in (left.steps if left else {}).items() if it[::2] == (_FROM_ZERO[0], "2"))
-    timed = max((value for it, value in last.items() if it.metric == GATEWAY_BUCKET_METRIC), default=0.0)
-    if answered >= _UNTIMED_MIN and not timed and not cluster.key.endswith("-shadow"):
-        raise TransientError(
-            SOURCE, f"{cluster.key} answered {answered:.0f} requests and timed none: {GATEWAY_BUCKET_METRIC} is missing"
-        )
+
+    def __init__(self, gateway: Target, name: str, marks: Mapping[str, Mark], cursor: CounterCursor | None) -> None:
+        self.gateway = gateway
+        self.name = name
+        self.key = f"{gateway.key},cluster={name}"
+        self._left = marks.get(self.key)
+        self._made_anew = False  # as far as its counters have told
+        told = {Counter(GATEWAY_TIMED_METRIC, name, ""), _UPTIME}
+        self._times = self._view(lambda it: it in told)
+        if self._left is not None:
+            self.lives = lives_of(self._times, self._left.tell_tales(), self._left.scraped_s)
+            return
+        self.lives = lives_of(self._times, {}, -math.inf)
+        if cursor is not None and self.lives:
+            first_s, first = next(iter(self._times.snapshots.items()))
+            self.lives[0] = self.lives[0]._replace(began=first.get(_UPTIME, math.inf) <= first_s - cursor.at_s)
+
+    def _view(self, wanted: Callable[[Counter], bool]) -> Target:
+        snapshots = {
+            at_s: {it: value for it, value in snapshot.items() if wanted(it)}
+            for at_s, snapshot in self.gateway.snapshots.items()
+        }
+        return Target(self.key, "", self.gateway.scrapes_s, snapshots)
+
+    @property
+    def end_s(self) -> float:
+        return self.lives[-1].end_s
+
+    def last(self) -> dict[Counter, float]:
+        """The cluster's counters at the last scrape, with the uptime of its gateway."""
+        return {
+            it: n for it, n in self.gateway.snapshots[self.end_s].items() if it == _UPTIME or it.traffic == self.name
+        }
+
+    def gained(self, metric: str, label: str = "") -> float:
+        """Of one counter, each time that it began anew included; where it is absent, it stands at zero."""
+        counter = Counter(metric, self.name, label)
+        scrapes = list(self.gateway.snapshots.items())
+        if self._left is not None:
+            before, uptime = self._left.steps.get(counter, 0.0), self._left.steps.get(_UPTIME, 0.0)
+            scrapes = [(at_s, snapshot) for at_s, snapshot in scrapes if at_s > self._left.scraped_s]
+        elif self.lives and self.lives[0].began:
+            before, uptime = 0.0, 0.0
+        else:
+            before, uptime = scrapes[0][1].get(counter, 0.0), scrapes[0][1].get(_UPTIME, 0.0)
+        total = 0.0
+        for _, snapshot in scrapes:
+            now, then = snapshot.get(counter, 0.0), uptime
+            uptime = snapshot.get(_UPTIME, 0.0)
+            total += now if now < before or uptime < then else now - before
+            self._made_anew |= now < before and uptime >= then
+            before = now
+        return total
+
+    def requests(self) -> dict[Counter, float]:
+        """By class of status; those of which only the count of completed ones still tells are errors."""
+        classes = {it.label for one in self.gateway.snapshots.values() for it in one if self._is_class(it)}
+        found = {label: self.gained(GATEWAY_REQUESTS_METRIC, label) for label in sorted(classes)}
+        completed = self.gained(GATEWAY_COMPLETED_METRIC)
+        lost = completed - sum(found.values())
+        if lost > 0 and (self._made_anew or lost >= max(_LOST_MIN, _LOST_RATIO_MIN * completed)):
+            found[_ERRORS] = found.get(_ERRORS, 0.0) + lost
+        return {Counter(GATEWAY_REQUESTS_METRIC, self.name, label): value for label, value in found.items()}
+
+    def _is_class(self, counter: Counter) -> bool:
+        return (counter.metric, counter.traffic) == (GATEWAY_REQUESTS_METRIC, self.name)
+
+    def times(self) -> dict[Counter, float]:
+        """Of the histogram's buckets.
+
+        Raises:
+            TransientError: a bucket fell, though the histogram did not begin anew.
+        """
+        buckets = self._view(lambda it: (it.metric, it.traffic) == (GATEWAY_BUCKET_METRIC, self.name))
+        known = self.lives if self._left is not None or (self.lives and self.lives[0].began) else self.lives[1:]
+        base = self._left.base(buckets.snapshots[known[0].end_s]) if self._left is not None and known else {}
+        return increments(buckets, base, known, from_zero=tuple(_ENDS), kinds=_ENDS)
+
+    def require_timed(self) -> None:
+        """Histograms are a little behind the counts, but not by more than a look.
+
+        Raises:
+            TransientError: requests were answered by the look before, and none is timed yet; names the metric.
+        """
+        answered = self._left.steps.get(Counter(GATEWAY_REQUESTS_METRIC, self.name, "2"), 0.0) if self._left else 0.0
+        timed = any(value for it, value in self.last().items() if it.metric == GATEWAY_BUCKET_METRIC)
+        if answered >= _UNTIMED_MIN and not timed and not self.name.endswith("-shadow"):
+            raise TransientError(
+                SOURCE,
+                f"{self.key} answered {answered:.0f} requests and timed none: {GATEWAY_BUCKET_METRIC} is missing",
+            )
 
 
 def _summed(model: str, window_s: float) -> Iterator[str]:

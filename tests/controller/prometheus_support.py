@@ -160,6 +160,7 @@ class GatewayExporter:
             completed = sum(number for (whose, _), number in self.classes.items() if whose == cluster)
             lines.append(f'{GATEWAY_COMPLETED_METRIC}{{{CLUSTER_LABEL}="{cluster}"}} {completed}')
         for cluster, latencies_ms in self.latencies_ms.items():
+            lines.append(f'{GATEWAY_TIME_METRIC}_count{{{CLUSTER_LABEL}="{cluster}"}} {len(latencies_ms)}')
             for edge_ms in (*EDGES_MS, float("inf")):
                 below = sum(int(latency_ms) < edge_ms for latency_ms in latencies_ms)
                 edge = "+Inf" if edge_ms == float("inf") else f"{edge_ms:g}"

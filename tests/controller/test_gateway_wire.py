@@ -96,15 +96,39 @@ def test_a_cluster_made_anew_loses_none_of_its_requests(prometheus: Prometheus) 
     assert (arm.requests, arm.errors) == (25, 13)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "requests_and_errors"),
+    [
+        (([8, None], 8), ([9, None], 14), (6, 5)),
+        (([8, 5], 13), ([9, None], 14), (1, 0)),
+        (([8, 5], 13), ([2, 1], 16), (3, 1)),
+        (([8, None], 8), ([4_000, None], 4_002), (3_992, 0)),
+    ],
+    ids=["a class that no scrape saw", "one class alone began anew", "both", "a scrape between two counters"],
+)
+def test_each_class_of_a_cluster_begins_anew_by_itself(prometheus, before, after, requests_and_errors) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    """As Envoy has it where the address of a cluster changes; the count of completed requests tells what is missing."""
+
+    def told(found: tuple[list[int | None], int], ago_s: int) -> list[dict[str, Any]]:
+        (refused, failed), all_of_them = found
+        parts = [requests({ago_s: refused}), completed({ago_s: all_of_them})]
+        return parts if failed is None else [*parts, requests({ago_s: failed}, "5")]
+
+    start = started(prometheus, *told(before, 10))
+    prometheus.series = [up({0: 1}), uptime({0: 110}), *told(after, 0)]
+    arm = got(prometheus, start).live["7"]
+    assert (arm.requests, arm.errors) == requests_and_errors
+
+
 def test_a_relabelled_gateway_does_not_begin_again_from_all_it_ever_did(prometheus: Prometheus) -> None:  # noqa: F811
-    """It ran long before the look: what it had by then is not of this window."""
+    """It ran long before the look: of what it has, only what came while it was seen is of this window."""
     start = started(prometheus, requests({10: 5_000}))
     other = {"instance": "other"}
     prometheus.series = [
         up({2: 1, 0: 1}, **other), uptime({2: 108, 0: 110}, **other), requests({2: 5_001, 0: 5_004}, **other),
     ]  # fmt: skip
     counts = got(prometheus, start)
-    assert counts.live["7"].requests == 0
+    assert counts.live["7"].requests == 3
     prometheus.series[0]["values"].append([NOW_S + 5, "1"])
     prometheus.series[1]["values"].append([NOW_S + 5, "115"])
     prometheus.series[2]["values"].append([NOW_S + 5, "5010"])

@@ -126,6 +126,7 @@ class FakeMetrics:
         return GatewayCounts(
             live={version: replace(arm, error_clusters=None) for version, arm in live.items()},
             copies={version: arm.requests for version, arm in copies.items()},
+            sent={version: arm.requests for version, arm in live.items()},
             latency_edges_ms=self._gateway_edges_ms,
             cursor=CounterCursor(dict(self._totals), at_s),
         )
