@@ -8,6 +8,8 @@ from typing import Any, Final
 from serving.package.rules import Task, check_span_labels
 
 SINGLE_LABEL: Final = "single_label_classification"
+_LABELS_MAX: Final = 100_000
+"""Of classes that no file names one by one."""
 _WAY_OUT: Final = {
     "multi_label_classification": "a version answers one class, not several: train one that chooses among them",
     "regression": "a version answers a class, not a number: train a classifier",
@@ -63,8 +65,8 @@ def check_claims(config: Mapping[str, Any], labels: tuple[str, ...]) -> None:
 
 def _default_names(config: Mapping[str, Any]) -> dict[str, str]:
     count = config.get("num_labels", config.get("_num_labels", 2))
-    if type(count) is not int:
-        raise ValueError(f"num_labels must be a whole number, it is {_shown(count)}")
+    if type(count) is not int or count > _LABELS_MAX:
+        raise ValueError(f"num_labels must be a whole number to {_LABELS_MAX}, it is {_shown(count)}")
     return {str(index): f"LABEL_{index}" for index in range(count)}
 
 

@@ -178,7 +178,7 @@ def _original_rules(original: Manifest, max_tokens: int, tokens: TokenRules) -> 
 
 def golden_texts(max_tokens: int) -> tuple[str, ...]:
     """The texts whose token ids a manifest keeps; the last is longer than the limit, and its ends differ."""
-    words = max(60 * len(_FILLER), max_tokens + 8)
+    words = min(max(60 * len(_FILLER), max_tokens + 8), _GOLDEN_CHARS_MAX // 2)  # of a letter and a space at the least
     longer = " ".join((_BEGIN, *(_FILLER[at % len(_FILLER)] for at in range(words)), _END))
     if len(longer) > _GOLDEN_CHARS_MAX:
         longer = " ".join((_BEGIN, *("a" for _ in range(words)), _END))

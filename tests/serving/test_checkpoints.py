@@ -143,6 +143,7 @@ def test_names_that_are_no_texts_are_taken_as_they_are_written(
         ({"id2label": {"0": "LABEL_0"}}, "two or more"),
         ({"label2id": {"a": 1, "b": 0, "c": 2}}, "label2id gives 'a' the number 1, id2label 0: which is right"),
         ({"label2id": {"a": 0, "b": 1, "z": 2}}, "label2id has a label 'z' that id2label has not"),
+        ({"id2label": None, "num_labels": 10**12}, "num_labels must be a whole number to 100000"),
         ({"num_labels": 5}, "num_labels is 5, id2label names 3 labels"),
         (
             {"id2label": None, "label2id": None},

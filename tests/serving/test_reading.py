@@ -78,7 +78,7 @@ def test_a_changed_end_shows_in_the_golden_texts(checkpoint: Path, tmp_path: Pat
         check(tmp_path / "out")
 
 
-@pytest.mark.parametrize("limit", [3, 64, 512, 4096, 8192])
+@pytest.mark.parametrize("limit", [3, 64, 512, 4096, 8192, 10**15])
 def test_one_golden_text_is_longer_than_any_limit(limit: int, checkpoint: Path) -> None:
     *_, last = golden_texts(limit)
     assert len(last) <= 20_000, "the longest text that a replica takes"
@@ -86,6 +86,8 @@ def test_one_golden_text_is_longer_than_any_limit(limit: int, checkpoint: Path) 
         Tokenizer(checkpoint / "tokenizer.json", limit, rules=TokenRules(truncation_side=side)).tokenize([last])[0]
         for side in (Side.LEFT, Side.RIGHT)
     )
+    if limit > 8192:  # longer than any text that a replica takes: nothing is ever cut
+        return
     assert left.truncated
     assert right.truncated
     assert left.ids != right.ids or limit == 3
