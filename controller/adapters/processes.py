@@ -157,7 +157,10 @@ class LocalProcesses:
     def _observed(self, record: Record) -> Record | None:
         """The record after a look at the process; None where it was being ended and is gone."""
         self._reap(record.name)  # a dead child that nobody asks for stays in the table of processes
-        if record.boot_id not in ("", boot_id()):  # the machine was started again: nothing that it did ended it
+        if boot_id() not in (
+            "",
+            record.boot_id or boot_id(),
+        ):  # the machine was started again: nothing that it did ended it
             self._forget(record)
             return None
         if record.ending_since_s is not None:

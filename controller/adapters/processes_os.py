@@ -67,11 +67,14 @@ def _end_with_parent() -> None:
 
 
 def boot_id() -> str:
-    """What tells this run of the machine from those before: no process outlives it."""
+    """What tells this run of the machine from those before, which no process outlives; nothing where it is not told.
+
+    Not the time of the boot: that moves with the clock.
+    """
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:  # no Linux
-        return f"{psutil.boot_time():.0f}"
+        return ""
 
 
 def memory_kills() -> int | None:

@@ -37,7 +37,7 @@ from serving.http.front import Front
 from serving.http.listener import Listeners, begin_no_more
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
-from serving.package.artifact import Manifest
+from serving.package.artifact import ArtifactError, Manifest, read_manifest, verify
 from serving.process.link import WorkerEnd
 from serving.process.shared import PID_BYTES, Life, Place, WorkerCounts, packed
 from serving.settings import Settings, TracingSettings
@@ -93,9 +93,9 @@ class Supervisor:
         control_api.close()
         return process
 
-    def _start_worker(self, number: int) -> BaseProcess:
+    def _start_worker(self, number: int, *, again: bool = False) -> BaseProcess:
         pairs = [socket.socketpair() for _ in self._controls]
-        process = _fork.Process(target=self._worker_main, args=(number, pairs), name=f"worker-{number}")
+        process = _fork.Process(target=self._worker_main, args=(number, pairs, again), name=f"worker-{number}")
         process.start()
         self._counts.started()
         for control, (api_end, worker_end) in zip(self._controls, pairs, strict=True):
@@ -131,7 +131,7 @@ class Supervisor:
                     return 1
                 _log.error("%s ended with %s; replaced", worker.name, worker.exitcode)
                 self._counts.replaced()
-                workers[number] = self._start_worker(number)
+                workers[number] = self._start_worker(number, again=True)
 
     def _end_hung(self, control: socket.socket, workers: Sequence[BaseProcess]) -> None:
         """Of the workers, one that an HTTP process names; it may have ended since. Its sentinel tells the rest."""
@@ -169,15 +169,34 @@ class Supervisor:
         place = Place(number, os.getppid(), self._counts, self._life, control)
         serve_http(self._server, self._listeners, place, ApiMetrics(self._tallies, number))
 
-    def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
+    def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]], again: bool) -> None:  # noqa: FBT001 - of a fork
         for open_end in (*self._controls, *(api_end for api_end, _ in pairs)):
             open_end.close()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # drained requests still need a worker
+        if again:
+            _check_unchanged(self._server)
         end = WorkerEnd([worker_end for _, worker_end in pairs])
         classifier = self._server.classifier
         classifier.metrics = WorkerMetrics(self._tallies, self._server.settings.api_processes + number)
         inference_worker(classifier, "cpu", number, end, None, {}, CallbackRunner(), False)  # noqa: FBT003
+
+
+def _check_unchanged(server: ReplicaServer) -> None:
+    """The files may be others by now than those that were verified at the start: a worker that replaces another reads
+    them anew. Ends this process where they are, or where they cannot be read."""
+    try:
+        verify(server.settings.artifact)
+        unchanged = read_manifest(server.settings.artifact)[1] == server.fingerprint
+    except ArtifactError as error:
+        _log.error("artifact refused: it has changed since this replica was started: %s", error)
+        raise SystemExit(EXIT_REFUSED) from error
+    except OSError as error:
+        _log.error("this machine cannot serve it: %s", error)
+        raise SystemExit(EXIT_SHORTAGE) from error
+    if not unchanged:
+        _log.error("artifact refused: it is another one than this replica was started with")
+        raise SystemExit(EXIT_REFUSED)
 
 
 def _end_until(process: BaseProcess, deadline_s: float) -> None:

@@ -18,8 +18,11 @@ from serving.contract import EXIT_REFUSED
 from serving.package.artifact import ArtifactError, read_manifest
 from serving.package.packaging import build_package
 from tests.controller.mlflow_support import mlflow_server
+from tests.serving.conftest import built_package, package
 from tests.serving.graphs import CHECKPOINT
+from tests.serving.replica import replica
 
+__all__ = ["built_package", "package"]  # fixtures
 pytestmark = pytest.mark.integration
 SUITES = Path(__file__).parents[2] / "suites" / "intents"
 
@@ -114,3 +117,13 @@ def test_a_replica_does_not_start_another_package_than_was_registered(other: Pat
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert check.returncode == EXIT_REFUSED
+
+
+def test_a_worker_that_replaces_another_reads_no_other_package(package: Path, other: Path) -> None:
+    """The files are replaced under a running replica, and its worker is lost: the replica ends, serving none."""
+    with replica(package) as running:
+        for file in other.iterdir():
+            shutil.copyfile(file, package / file.name)
+        running.family()[2].kill()
+        assert running.process.wait(60) == EXIT_REFUSED
+        assert "artifact refused" in running.log.read_text()
