@@ -67,7 +67,7 @@ class Site:
         os.kill(self.pid(name), number)
 
     @contextmanager
-    def load(self, *more: str, rate_per_s: float = 50.0, for_s: float = 180.0) -> Iterator[dict[str, Any]]:
+    def load(self, *more: str, rate_per_s: float = 50.0, for_s: float = 600.0) -> Iterator[dict[str, Any]]:
         """Steady, bounded traffic with late labels while the block lasts; its summary is filled in at the end. ``more``
         are further flags of the load."""
         flags = ["--gateway", self.serin.gateway, "--api", self.serin.api, "--rate-per-s", f"{rate_per_s:g}"]

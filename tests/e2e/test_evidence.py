@@ -11,7 +11,7 @@ import pytest
 from suites.intents.demo.installation import SERIN
 from tests.e2e.conftest import Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 POLICY = Path(__file__).with_name("policy-evidence.yaml")
 NOT_HERE = {"resources.gpu", "resources.gpu_idle"}  # there is no such thing in these machines

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 
 def test_a_killed_controller_goes_on_with_the_same_release(site: Site) -> None:

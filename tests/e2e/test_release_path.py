@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 
 def test_a_better_model_is_promoted_and_a_worse_one_is_not(site: Site) -> None:

@@ -12,7 +12,7 @@ import pytest
 from suites.intents.demo.installation import Installation, installation
 from tests.e2e.conftest import CHECKPOINTS, POLICY, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.integration
 
 
 def token_for(client: str, home: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ import pytest
 from controller.adapters.prometheus import PrometheusMetrics
 from tests.e2e.conftest import Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 KILLS = 3
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.conftest import Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 
 def test_an_int8_variant_is_released_like_any_version(site: Site) -> None:

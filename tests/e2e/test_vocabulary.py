@@ -10,7 +10,7 @@ import pytest
 from suites.intents.demo.load import as_title
 from tests.e2e.conftest import CHECKPOINTS, Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 POLICY = Path(__file__).with_name("policy-vocabulary.yaml")
 SWAPPED = ("login_problem", "refund_status")
@@ -36,7 +36,7 @@ def test_labels_of_another_vocabulary_never_promote(site: Site, tmp_path: Path) 
     def accuracy() -> Any:
         return site.release("2")["state"]["verdicts"].get("accuracy.shadow", {})
 
-    with site.load("--labels-as-titles", for_s=300.0):
+    with site.load("--labels-as-titles", for_s=600.0):
         site.serin.serin("register", str(checkpoint), "--model", "intent", "--candidate")
         eventually(lambda: site.phase("2") == "shadow", within_s=90, what="the candidate in shadow")
         eventually(lambda: accuracy().get("outcome") == "error", within_s=60, what="an error of the source of labels")

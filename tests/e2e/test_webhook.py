@@ -7,7 +7,7 @@ import pytest
 from suites.intents.demo.installation import installation
 from tests.e2e.conftest import POLICY
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.integration
 
 
 def test_a_signed_hook_is_taken_and_a_forged_one_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from controller.api.patience import Patience
 from controller.api.server import serve
 from tests.controller.api_support import World
 from tests.e2e.conftest import eventually
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +42,7 @@ def is_closed(connection: socket.socket) -> bool:
 
 def healthy(url: httpx.URL) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/health", timeout=PATIENCE_S, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Site, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 RIGHT, WRONG = "refund_status", "close_account"
 PAIRS_A_BATCH = 1_000
