@@ -68,9 +68,9 @@ def look_at(
     found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
     arms = (release.stable.number, release.candidate.number)
     route = route_of(release)
-    share = TrafficTable(release.model, route.weights_pct).share_of(arms[1]) if route else 0.0
-    mirror = route.mirror if route is not None else None
-    reading.cross_check(counts, users, found, mirrored=mirror is not None and mirror.pct == HUNDRED_PCT)
+    table = TrafficTable(release.model, route.weights_pct, route.mirror) if route is not None else None
+    share = table.share_of(arms[1]) if table is not None else 0.0
+    reading.cross_check(counts, users, found, mirrored=table is not None and _all_mirrored(table))
     start_s = release.looked_at_s or release.phase_since_s
     if counts is not None and release.cursors.counters is not None:
         start_s = release.cursors.counters_at_s
@@ -225,6 +225,12 @@ class _Reading:
             known.append(max(restarts - (self.cursors.restarts_before or 0), 0))
         numbers = [number for number in known if number is not None]
         return sum(numbers) if numbers else None
+
+
+def _all_mirrored(table: TrafficTable) -> bool:
+    """Whether each live request has a copy: a version that serves all of them by itself has nobody to send it to."""
+    everything = table.mirror is not None and table.mirror.pct == HUNDRED_PCT
+    return everything and all(table.copied_to(version) is not None for version in table.weights_pct)
 
 
 def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:

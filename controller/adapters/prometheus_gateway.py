@@ -226,6 +226,8 @@ class _Cluster:
             scrapes = [(at_s, snapshot) for at_s, snapshot in scrapes if at_s > self._left.scraped_s]
         elif self.lives and self.lives[0].began:
             before, uptime = 0.0, 0.0
+        elif not scrapes:  # a gateway that never answered a scrape
+            return 0.0
         else:
             before, uptime = scrapes[0][1].get(counter, 0.0), scrapes[0][1].get(_UPTIME, 0.0)
         total = 0.0
@@ -264,16 +266,29 @@ class _Cluster:
     def require_timed(self) -> None:
         """Histograms are a little behind the counts, but not by more than a look.
 
+        What counts is what the window gained: a histogram that began anew, of a version without traffic, stays empty.
+
         Raises:
-            TransientError: requests were answered by the look before, and none is timed yet; names the metric.
+            TransientError: requests were answered by the look before, more were since, and none is timed; names the
+                metric.
         """
-        answered = self._left.steps.get(Counter(GATEWAY_REQUESTS_METRIC, self.name, "2"), 0.0) if self._left else 0.0
-        timed = any(value for it, value in self.last().items() if it.metric == GATEWAY_BUCKET_METRIC)
-        if answered >= _UNTIMED_MIN and not timed and not self.name.endswith("-shadow"):
+        if self._left is None or self.name.endswith("-shadow"):
+            return
+        before = self._left.steps
+        answered = before.get(Counter(GATEWAY_REQUESTS_METRIC, self.name, "2"), 0.0)
+        more = self.gained(GATEWAY_REQUESTS_METRIC, "2")
+        least = _UNTIMED_MIN if _is_timed(before) else 1  # of a histogram that was there, the last few may be lost
+        timed = _is_timed(self.last()) or any(self.times().values())
+        if answered >= _UNTIMED_MIN and more >= least and not timed:
             raise TransientError(
                 SOURCE,
-                f"{self.key} answered {answered:.0f} requests and timed none: {GATEWAY_BUCKET_METRIC} is missing",
+                f"{self.key} answered {answered + more:.0f} requests and timed none: {GATEWAY_BUCKET_METRIC} is "
+                "missing",
             )
+
+
+def _is_timed(counters: Mapping[Counter, float]) -> bool:
+    return any(value for it, value in counters.items() if it.metric == GATEWAY_BUCKET_METRIC)
 
 
 def _summed(model: str, window_s: float) -> Iterator[str]:

@@ -170,3 +170,34 @@ def test_users_requests_counted_and_none_timed_are_an_error_that_names_the_metri
     assert f"timed none: {GATEWAY_TIME_METRIC}_bucket is missing" in refused(prometheus, start)
     prometheus.series += times({"10": {0: 30}, "+Inf": {0: 80}})
     assert got(prometheus, start).live["7"].latency_counts == (30, 50)
+
+
+@pytest.mark.parametrize("survives", [False, True], ids=["Envoy began anew", "the replica came back elsewhere"])
+def test_a_histogram_that_began_anew_is_not_missing_where_nobody_is_served(
+    prometheus: Prometheus,  # noqa: F811
+    survives: bool,
+) -> None:
+    """In probation the stable version serves nobody: nothing fills it again, and the candidate can still be judged."""
+    start = started(prometheus, requests({10: 5_000}, "2"), *times({"10": {10: 4_000}, "+Inf": {10: 5_000}}))
+    prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 110 if survives else 4})]
+    if survives:
+        prometheus.series.append(requests({10: 5_000, 0: 5_000}, "2"))
+    counts = got(prometheus, start)
+    assert counts.live["7"].requests == 0
+    assert got(prometheus, counts.cursor).live["7"].requests == 0
+
+
+def test_few_requests_a_look_that_nobody_times_are_an_error_too(prometheus: Prometheus) -> None:  # noqa: F811
+    """A histogram that never was there needs no ten of them in one look."""
+    start = started(prometheus, requests({10: 40}, "2"))
+    prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 40, 0: 43}, "2")]
+    assert "answered 43 requests and timed none" in refused(prometheus, start)
+
+
+def test_a_gateway_that_never_answered_a_scrape_counts_nothing(prometheus: Prometheus) -> None:  # noqa: F811
+    """It came and went, or was a wrong address: the other one is read all the same."""
+    start = started(prometheus, requests({10: 40}))
+    prometheus.series = [
+        up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 40, 0: 44}), up({9: 0, 8: 0}, instance="gone"),
+    ]  # fmt: skip
+    assert got(prometheus, start).live["7"].requests == 4

@@ -7,6 +7,7 @@ import pytest
 
 from controller.codec import event_of
 from controller.core.events import Looked
+from controller.core.policy import Step
 from controller.core.release import Phase
 from gates.evidence import Look
 from gates.outcome import Outcome
@@ -101,3 +102,15 @@ def test_a_replica_with_another_tokenizer_than_the_pinned_one_is_taken_back(worl
     world.when_settled()
     assert (world.release.phase, world.release.blamed) == (Phase.ROLLED_BACK, ("tokenization.fingerprint",))
     assert "tokenizer letters is not the pinned" in world.release.reason
+
+
+def test_at_a_step_of_all_traffic_nothing_has_to_pair(tmp_path: Path) -> None:
+    """The candidate serves everybody: no other version is left to send copies to, and none to answer them."""
+    policy = replace(POLICY, steps=(Step(100.0, min_s=30, min_requests=100),))
+    world = World(tmp_path, policy=policy).given(candidate=GOOD)
+    world.when_phase(Phase.CANARY).when_time_passes(20)
+    due = world.release.cursors.arrived.get("to pair", 0)
+    world.when_time_passes(30)
+    assert world.weights == {"v7": 100}
+    assert world.release.phase is Phase.CANARY
+    assert world.release.cursors.arrived.get("to pair", 0) == due
