@@ -198,7 +198,7 @@ class _Reading:
             first_labelled_answer=found.cursor.first_labelled_answer,
             first_label=found.cursor.first_label,
             first_dispute=found.cursor.first_dispute,
-            label_names=dict(names.aliases),
+            label_names=names.ever(before.label_names),
         )
         return found
 

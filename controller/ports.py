@@ -240,8 +240,8 @@ class SampleCursor:
     """How far the look before read: ids of the last rows taken.
 
     ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once. The
-    other firsts are where it began among labelled answers, labels and disputes. ``aliases`` are those that the look
-    before read labels by; None: it read none.
+    other firsts are where it began among labelled answers, labels and disputes. ``aliases`` are what
+    the looks before took names for (`LabelNames.ever`); None: there were none.
     """
 
     pair: int = 0

@@ -20,6 +20,24 @@ class LabelNames:
         meant = self.aliases.get(name, name)
         return meant if not self.classes or meant in self.classes else None
 
+    def ever(self, before: Mapping[str, str] | None) -> dict[str, str]:
+        """What each name was taken for when it last was known, also where it is not any more: labels that were read
+        by it are never read again. ``before``: this, of the looks before; None: there were none."""
+        if before is None:
+            return dict(self.aliases)
+        earlier = LabelNames(self.classes, before)
+        ever = dict(before)
+        for name in {*before, *self.aliases}:
+            if self.truth(name) is not None or earlier.truth(name) is None:
+                ever[name] = self.aliases.get(name, name)
+        return ever
+
+    def newly_known(self, before: Mapping[str, str]) -> list[str]:
+        """The names that are known now and were not at any look ``before``, as `ever` tells them; sorted."""
+        earlier = LabelNames(self.classes, before)
+        names = {*before, *self.aliases}
+        return sorted(name for name in names if earlier.truth(name) is None and self.truth(name) is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedLabel:

@@ -357,6 +357,43 @@ class SamplesContract:
         assert third.stable_labels == LabelCounts(labelled=1, wrong=1)
         assert named(samples, third.cursor, aliases).pairs == ()
 
+    @pytest.mark.parametrize("back", ["refund", "invoice"])
+    def test_an_alias_that_goes_and_comes_back_brings_nothing_in_twice(self, samples: SampleStore, back: str) -> None:
+        """A typo and its undo, a policy that was moved away and back: also as another class, a label is read once."""
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        samples.add_labels([truth("a", "Geld")])
+        first = named(samples, START, {"Geld": "refund"})
+        assert [pair.truth for pair in first.pairs] == ["refund"]
+        cursor = first.cursor
+        for aliases in ({}, {"Geld": back}, {"Geld": "typo"}, {}, {"Geld": back}):
+            again = named(samples, cursor, aliases)
+            assert (again.pairs, again.stable_labels) == ((), LabelCounts(0, 0)), aliases
+            cursor = again.cursor
+        samples.add_predictions([live("b"), shadow("b")])
+        samples.add_labels([truth("b", "Geld")])
+        assert [pair.truth for pair in named(samples, cursor, {"Geld": back}).pairs] == [back]
+
+    def test_a_class_under_a_wrong_alias_is_read_once(self, samples: SampleStore) -> None:
+        """Its own name means it again when the alias goes, and what was passed over meanwhile comes in, once."""
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_labels([truth("a")])
+        cursor, read = START, []
+        for aliases in ({"refund": "typo"}, {}, {"refund": "typo"}, {"refund": "refund"}, {"refund": "invoice"}):
+            found = named(samples, cursor, aliases)
+            cursor = found.cursor
+            read.append([pair.truth for pair in found.pairs])
+        assert read == [[], ["refund"], [], [], []]
+
+    def test_what_was_judged_by_an_alias_stays_judged_without_it(self, samples: SampleStore) -> None:
+        """A correction comes too late although its name means nothing just now, and counts for nobody anew."""
+        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_labels([truth("a", "Geld")])
+        first = named(samples, START, {"Geld": "refund"})
+        without = named(samples, first.cursor)
+        assert samples.add_labels([truth("a", "invoice", corrects=True)]).corrected_late == 1
+        second = named(samples, without.cursor, {"Geld": "refund"})
+        assert (second.pairs, second.stable_labels) == ((), LabelCounts(0, 0))
+
     def test_an_alias_to_no_class_helps_nobody(self, samples: SampleStore) -> None:
         samples.add_predictions([live("a"), shadow("a")])
         samples.add_labels([truth("a", "Geld")])

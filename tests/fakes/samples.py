@@ -188,15 +188,15 @@ class FakeSamples:
             labelled_pair=latest.labelled_pair,
             labelled_answer=latest.labelled_answer,
             prediction=latest.prediction,
-            aliases=dict(names.aliases),
+            aliases=names.ever(cursor.aliases),
         )
-        before = LabelNames(names.classes, cursor.aliases if cursor.aliases is not None else names.aliases)
+        newly_known = names.newly_known(cursor.aliases) if cursor.aliases is not None else []
 
         def is_new(place: int, after: int, truth: Label) -> bool:
-            """Read for the first time, or by a name that meant nothing at the look before."""
+            """Read for the first time, or by a name that meant nothing at any look before."""
             if names.truth(truth.label) is None:
                 return False
-            return place >= after or before.truth(truth.label) is None
+            return place >= after or truth.label in newly_known
 
         pairs = [
             done

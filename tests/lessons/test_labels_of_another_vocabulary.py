@@ -104,6 +104,24 @@ def test_names_that_are_given_on_the_way_judge_what_came_before(world: World, *,
     assert sum(len(event.look.pairs) for event in looks if isinstance(event, Looked)) == judged.samples
 
 
+def test_names_that_go_and_come_back_count_nothing_twice(world: World) -> None:
+    """A policy file that was moved away for a few looks, and back: what was read stays read."""
+    world.service.says = str.upper
+    known = replace(world.policy, label_names={name.upper(): name for name in CLASSES})
+    without = world.policy
+    world.policy = known
+    world.controller = world._start_controller()
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 5)
+    world.service.labelled = 0.0
+    world.when_time_passes(20)  # all that is on its way has come
+    read = world.release.verdicts["accuracy.shadow"].samples
+    for policy in (without, known):
+        world.policy = policy
+        world.controller = world._start_controller()
+        world.when_time_passes(20)
+    assert world.release.verdicts["accuracy.shadow"].samples == read > 0
+
+
 def test_the_error_ends_once_the_source_says_it_right(world: World) -> None:
     """A feed that was mended needs nothing else; a good candidate goes its way."""
     world.service.says = str.upper

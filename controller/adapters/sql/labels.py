@@ -180,7 +180,7 @@ def _batch(connection: Connection, batch: Sequence[Label], requests: Sequence[st
 
 
 def _judged(connection: Connection, requests: Iterable[str]) -> set[str]:
-    """Those of the requests whose truth was evidence at some look: read, and a class by the names of that look."""
+    """Those of the requests whose truth was evidence at some look: read, and a class by the names of a look."""
     rows: list[tuple[str, Any]] = []
     for some in chunks(requests):
         columns = labelled_pairs.c
@@ -204,8 +204,10 @@ def _judged(connection: Connection, requests: Iterable[str]) -> set[str]:
 
 def note_looked(connection: Connection, model: str, names: LabelNames, upto: SampleCursor) -> None:
     """Keep that a look has read so far, by these names: what it read is judged."""
-    written = json.dumps({"classes": names.classes, "aliases": dict(names.aliases)}, sort_keys=True)
     before = connection.execute(select(looked_at).where(looked_at.c.model == model)).one_or_none()
+    known = _names_of(before.names) if before is not None and before.names else None
+    aliases = names.ever(known.aliases if known is not None else None)
+    written = json.dumps({"classes": names.classes, "aliases": aliases}, sort_keys=True)
     row = {
         "model": model,
         "labelled_pairs": max(upto.labelled_pair, before.labelled_pairs if before is not None else 0),

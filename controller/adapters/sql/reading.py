@@ -33,7 +33,7 @@ class ReadPair:
 
 @dataclass(frozen=True)
 class LabelReading:
-    """What lies between two cursors, by names; and of what lies before, what those of the look before did not know."""
+    """What lies between two cursors, by names; and of what lies before, what no look knew."""
 
     names: LabelNames
     after: SampleCursor
@@ -43,10 +43,7 @@ class LabelReading:
     def _newly_known(self) -> list[str]:
         if self.after.aliases is None:
             return []
-        before = LabelNames(self.names.classes, self.after.aliases)
-        return [
-            name for name in self.names.aliases if before.truth(name) is None and self.names.truth(name) is not None
-        ]
+        return self.names.newly_known(self.after.aliases)
 
     def _new(self, table: Table, first: int, after: int, upto: int) -> ColumnElement[bool]:
         within = and_(table.c.id > after, table.c.id <= upto)

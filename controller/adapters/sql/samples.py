@@ -117,7 +117,7 @@ class SqlSamples:
         members = {name: membership(name) for name in slices}
         with self._database.write(_SOURCE) as connection:
             _lock(connection)
-            upto = replace(_later(cursor, _latest(connection)), aliases=dict(names.aliases))
+            upto = replace(_later(cursor, _latest(connection)), aliases=names.ever(cursor.aliases))
             release = _Comparison(model, stable, candidate, cursor.first_pair)
             agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
             reading = LabelReading(names, cursor, upto)

@@ -190,7 +190,7 @@ looked_at = Table(  # how far any release has read a model's labels: what is jud
     Column("model", Text, primary_key=True),
     Column("labelled_pairs", BIG_ID, nullable=False),
     Column("labelled_answers", BIG_ID, nullable=False),
-    Column("names", Text),  # JSON: the classes and aliases that it was read by
+    Column("names", Text),  # JSON: all classes and aliases that it was read by
 )
 pairs = Table(
     "pairs",
