@@ -5,7 +5,7 @@ and then what the phase itself makes of the facts. A failed gate takes a release
 it forward.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from controller.core.command import Ask, Command
@@ -68,7 +68,10 @@ def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
 
 # --- what is recorded whatever follows --------------------------------------------------------------------------------
 def _note(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    return tuple(event for fact in facts for event in _record(release, fact)) + _recoveries(release, facts)
+    recorded = tuple(event for fact in facts for event in _record(release, fact))
+    away = _away(release, facts)
+    noted = tuple(FaultNoted(*fault) for fault in away.items() if release.faults.get(fault[0]) != fault[1])
+    return recorded + noted + _recoveries(release, facts, away)
 
 
 def _record(release: Release, fact: Fact) -> Iterator[Event]:
@@ -92,22 +95,28 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
         case Broken(_, verdict):
             if verdict is not None and release.verdicts.get(verdict.gate) != verdict:
                 yield Judged((verdict,))
-        case Unreachable() | BudgetSpent() | Serving():
-            away = _away(release, fact)
-            if away is not None and release.faults.get(away[0]) != away[1]:
-                yield FaultNoted(*away)
         case _:
             return
 
 
-def _away(release: Release, fact: Fact) -> tuple[str, str] | None:
-    """The source that does not answer, and why: something of ours, which says nothing about the candidate."""
+def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
+    """The sources that do not answer, and why: something of ours, which says nothing about the candidate."""
+    reasons: dict[str, list[str]] = {}
+    for fact in facts:
+        if (found := _fault(release, fact)) is not None:
+            reasons.setdefault(found[0], []).append(found[1])
+    return {source: "; ".join(dict.fromkeys(found)) for source, found in reasons.items()}
+
+
+def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
+    """What cannot be relied on for now. Also a version that ran and does not: nothing goes forward without it."""
     match fact:
         case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             return source, reason
-        case Serving(version, ready=False, failed=False, detail=detail, starting=starting, ours=ours):
-            ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT)  # at first it has to start, of course
-            return ("deployments", f"version {version}: {detail}") if ours or (starting and ran_before) else None
+        case Serving(version, ready=False, detail=detail, ours=ours):
+            ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # where it may not run yet
+            away = f"version {version}: {detail or 'it is not ready'}"
+            return ("deployments", away) if ours or ran_before else None
         case _:
             return None
 
@@ -126,12 +135,11 @@ def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterato
         yield Identified(version, tagged)
 
 
-def _recoveries(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+def _recoveries(release: Release, facts: Sequence[Fact], away: Container[str]) -> tuple[Event, ...]:
     """A source that answered is back; so is one that no fact can speak for, once it is not said to be away again."""
-    still = {away[0] for fact in facts if (away := _away(release, fact)) is not None}
     answered = {source for fact in facts for source in _sources_answering(fact)}
     back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
-    return tuple(FaultCleared(source) for source in back if source not in still)
+    return tuple(FaultCleared(source) for source in back if source not in away)
 
 
 def _sources_answering(fact: Fact) -> tuple[str, ...]:
@@ -192,6 +200,8 @@ def _superseded(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     if newer is None or release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING) or release.purpose is Purpose.RESTORE:
         return ()  # the last two end by themselves, and to leave a way back would bring back what a person left
     if release.phase is Phase.PROBATION:
+        if _is_down(release, facts):
+            return ()  # it has not shown that it can stay
         reason = f"{release.reason} Probation ended early: version {newer.version} is the next candidate."
         return (PhaseEntered(Phase.PROMOTED, reason),)
     return (Leaving(Phase.SUPERSEDED, f"Version {newer.version} became the candidate before this one was decided."),)
@@ -286,13 +296,16 @@ def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 
 
 def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    if not release.policy.suites:
-        return _without_suites(release, now_s)
-    if not _only(facts, SuitesRun):
+    suites = release.policy.suites
+    if not suites and release.stable is None:
+        return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
+    if (suites and not _only(facts, SuitesRun)) or "deployments" in release.faults:
         if not _past_deadline(release, now_s):
             return ()
         why = "; ".join(release.faults.values()) or "a replica was not ready"
         return (Leaving(Phase.HELD, f"The suites were not run in time: {why}."),)
+    if not suites:
+        return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
     if not all(release.outcome_of(stage) is Outcome.PASS for stage in (Stage.PREFLIGHT, Stage.SUITE)):
         return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
     return _first_version(facts) if release.stable is None else _enter_shadow(release, now_s, "The suites passed.")
@@ -305,12 +318,6 @@ def _first_version(facts: Sequence[Fact]) -> tuple[Event, ...]:
     return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
 
 
-def _without_suites(release: Release, now_s: float) -> tuple[Event, ...]:
-    if release.stable is None:
-        return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
-    return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
-
-
 def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, ...]:
     return (PhaseEntered(Phase.SHADOW, reason, now_s + release.policy.deadline_s),)
 
@@ -318,7 +325,8 @@ def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, .
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    if not (passed and shadowed) or _frozen(facts) or _past_deadline(release, now_s):
+    stopped = _frozen(facts) or "deployments" in release.faults
+    if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
 
@@ -343,6 +351,8 @@ def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
 def _promoting(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     if not (release.routed and release.champion_moved):
         return _not_promoted_yet(release, facts, now_s)
+    if release.purpose is not Purpose.RESTORE and _is_down(release, facts):
+        return _wait_for_candidate(release, now_s)
     if release.stable is None or release.purpose is Purpose.RESTORE:
         return (PhaseEntered(Phase.PROMOTED, release.reason),)
     return (PhaseEntered(Phase.PROBATION, release.reason, now_s + release.policy.probation_s),)
@@ -360,10 +370,20 @@ def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> 
     return (Leaving(Phase.HELD, f"Proven, but not promoted by the deadline: {waiting}."),)
 
 
-def _probation(release: Release, _: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     if not _past_deadline(release, now_s):
         return ()
+    if _is_down(release, facts):
+        return _wait_for_candidate(release, now_s)
     return (PhaseEntered(Phase.PROMOTED, f"{release.reason} Probation is over and nothing spoke against it."),)
+
+
+def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:
+    """At the deadline a restart of ours takes nothing back; what lasts longer than a start does is for a person."""
+    if release.deadline_at_s is None or now_s < release.deadline_at_s + release.policy.start_timeout_s:
+        return ()
+    why = "; ".join(release.faults.values())
+    return (Leaving(Phase.HELD, f"The candidate did not run when it was to stay: {why}."),)
 
 
 def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Event, ...]:
@@ -422,6 +442,12 @@ _PHASES: dict[Phase, Callable[[Release, Sequence[Fact], float], tuple[Event, ...
 
 def _past_deadline(release: Release, now_s: float) -> bool:
     return release.deadline_at_s is not None and now_s >= release.deadline_at_s
+
+
+def _is_down(release: Release, facts: Sequence[Fact]) -> bool:
+    """Whether the candidate does not run, or nobody can tell."""
+    found = [fact.ready for fact in _only(facts, Serving) if fact.version == release.candidate.number]
+    return not all(found) if found else "deployments" in release.faults
 
 
 def _frozen(facts: Sequence[Fact]) -> bool:

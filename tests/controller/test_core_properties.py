@@ -266,6 +266,33 @@ def test_a_freeze_stops_exposure_and_nothing_else(story):
     assert left_free == left_frozen or advances(free)
 
 
+def replicas(number, ready):
+    """A replica of the version in any condition."""
+    return st.builds(Serving, st.just(number), ready, st.booleans(), starting=st.booleans(), ours=st.booleans())
+
+
+@given(
+    st.sampled_from(sorted(set(Phase) - TERMINAL - {Phase.HELD})),
+    replicas("7", st.just(False)),
+    replicas("6", st.booleans()),
+    st.booleans(),
+    st.sampled_from([70, 9_000, 10**6]),
+)
+@PLAYED
+def test_nothing_goes_forward_while_the_candidate_is_not_ready(phase, candidate, stable, newer, later_s):
+    """However it is down, however stable is, and although everything else is proven, routed and over."""
+    release = release_in(
+        phase,
+        routed=True,
+        champion_moved=phase in (Phase.PROMOTING, Phase.PROBATION),
+        step_requests=10**6,
+        deadline_at_s=NOW_S + 8_000,
+    )
+    facts = [candidate, stable, Routed({"7": 100.0}, 1), suites_run(verdict("suite.0", stage=Stage.SUITE))]
+    facts += [NewerCandidate("8")] if newer else []
+    assert not advances(decide(release, facts, NOW_S + later_s))
+
+
 @given(stories())
 @PLAYED
 def test_a_failed_gate_is_never_left_in_the_way_of_users(story):
