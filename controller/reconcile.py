@@ -337,13 +337,22 @@ class Reconciler:
                 self._keep_running(policy, number)
         for number in self._world.deployments.status(model):
             if number not in needed:
-                self._world.deployments.remove(model, number)
+                remove = partial(self._world.deployments.remove, model, number)
+                self._apart(f"model {model}: version {number} cannot be ended", remove)
 
     def _keep_running(self, policy: ReleasePolicy, number: str) -> None:
+        identity = self._identities.of(policy.model, number)
+        run = partial(self._performer.keep_running, policy, identity)
+        self._apart(f"model {policy.model}: version {number} cannot be kept running", run)
+
+    def _apart(self, what: str, work: Callable[[], object]) -> None:
+        """Whatever goes wrong with one version is logged; the others are seen to all the same."""
         try:
-            self._performer.keep_running(policy, self._identities.of(policy.model, number))
-        except (SerinError, ArtifactError) as error:  # the others are kept running all the same
-            log.warning("model %s: version %s cannot be kept running: %s", policy.model, number, error)
+            work()
+        except (SerinError, ArtifactError, OSError, MemoryError) as error:
+            log.warning("%s: %s", what, error)
+        except Exception:
+            log.exception("%s", what)
 
     def _tell_registry(self) -> None:
         """Tags for people to read, and the candidate alias of what was promoted; tried again while it is away."""

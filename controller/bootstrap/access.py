@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.adapters.sql.texts import KEY_BYTES
-from controller.errors import UsageError
+from controller.errors import UsageError, our_fault
 from controller.roles import REPLICA, Role
 from controller.settings import Home, Settings
 from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
@@ -52,6 +52,9 @@ def replica_token(home: Home, model: str, version: str, file: Path, *, running: 
     """Write the token by which a replica that is about to start sends its own predictions, and no others.
 
     One that was made for it before is valid no more, nor are those of replicas that are not among the ``running``.
+
+    Raises:
+        TransientError: the file of tokens is damaged, or nothing can be written: ours, and no version's.
     """
     entry, token = new_token(REPLICA, datetime.now(UTC), roles=(REPLICA,), model=model, version=version)
 
@@ -59,9 +62,12 @@ def replica_token(home: Home, model: str, version: str, file: Path, *, running: 
         of = (other.model or "", other.version or "")
         return REPLICA not in other.roles or (of != (model, version) and of in running)
 
-    with changing(home.api_tokens) as entries:
-        entries[:] = [*filter(stays, entries), entry]
-    _write(file, token)
+    try:
+        with changing(home.api_tokens) as entries:
+            entries[:] = [*filter(stays, entries), entry]
+        _write(file, token)
+    except (TokenFileError, OSError) as error:
+        raise our_fault("deployments", f"cannot give version {version} of {model} its token", error) from error
 
 
 def create_token(

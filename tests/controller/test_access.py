@@ -63,6 +63,23 @@ def test_a_revoked_token_of_serins_own_is_made_anew_and_others_are_kept(home: Ho
     assert [entry.name for entry in read_tokens(home.tokens).tokens] == ["alice", "serin"]
 
 
+def test_a_damaged_file_of_tokens_is_said_to_be_ours_and_stays_as_it_is(home: Home, tmp_path: Path) -> None:
+    """A replica that cannot be given its token cannot start: nothing that its version has done."""
+    prepare_access(home, REQUIRED)
+    home.api_tokens.write_text("{")
+    with pytest.raises(TransientError, match=r"cannot give version 7 of intent its token: .*api-tokens\.json") as told:
+        replica_token(home, "intent", "7", tmp_path / "token", running=set())
+    assert told.value.source == "deployments"
+    assert home.api_tokens.read_text() == "{"
+
+
+def test_a_token_that_cannot_be_written_is_ours_too(home: Home, tmp_path: Path) -> None:
+    prepare_access(home, REQUIRED)
+    (tmp_path / "file").touch()
+    with pytest.raises(TransientError, match="cannot give version 7 of intent its token"):
+        replica_token(home, "intent", "7", tmp_path / "file" / "token", running=set())
+
+
 @pytest.mark.parametrize("name", ["api.token", "serin.token"])
 def test_a_secret_that_others_could_read_is_made_anew(home: Home, name: str) -> None:
     """Whoever has read it is let in no more."""

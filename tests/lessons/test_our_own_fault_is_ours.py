@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from controller.core.release import Phase
+from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, TransientError, our_fault
 from controller.packages import PackageStore
-from controller.ports import RegisteredVersion
+from controller.ports import DeploymentSpec, DeploymentStatus, RegisteredVersion
 from tests.controller.registered import PackagedRegistry
 from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World
+from tests.fakes.deployments import MemoryDeployments
 
 IMPATIENT = replace(POLICY, start_timeout_s=300.0, deadline_s=900.0)
 
@@ -104,6 +106,42 @@ def test_what_keeps_us_from_starting_anything_blames_nobody(world: World, outage
     world.deployments.outage = None
     world.when_settled()
     assert world.release.phase is Phase.PROBATION
+
+
+class OneTrouble(MemoryDeployments):
+    """Version 6 cannot be started, nor version 4 ended, for whatever reason."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
+        if spec.version == "6":
+            raise self.error
+        return super().ensure(spec)
+
+    def remove(self, model: str, version: str) -> None:
+        if version == "4":
+            raise self.error
+        super().remove(model, version)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), ValueError("damaged"), PermanentError("no"), MemoryError()],
+)
+def test_one_versions_trouble_keeps_no_other_from_being_seen_to(tmp_path: Path, error: Exception) -> None:
+    """Between releases: the version to go back to is kept running, and what nobody needs is ended."""
+    world = World(tmp_path)
+    world.deployments = OneTrouble(error)
+    world.controller = world._start_controller()
+    for version in ("v3", "v4", "v5", "v6"):
+        world.register(version, GOOD)
+        if version in ("v3", "v4"):
+            world.deployments.ensure(DeploymentSpec("intent", version.removeprefix("v"), tmp_path, ()))
+    world.traffic.write(TrafficTable("intent", {"6": 100.0}, known_good="5", generation=1))
+    world.tick()
+    assert world.running == {"v4", "v5"}
 
 
 class FullDisk(PackagedRegistry):
