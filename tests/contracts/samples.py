@@ -327,6 +327,21 @@ class SamplesContract:
         assert (told["people"].contradicts_itself, told["people"].contradicts_others) == (1, 0)
         assert (told["crm"].contradicts_itself, told["crm"].contradicts_others) == (0, 1)
 
+    def test_contradictions_end_once_enough_labels_came_after_them(self, samples: SampleStore) -> None:
+        """One bad afternoon: what is held against the newest labels is what came since the oldest of them."""
+        bad = [f"bad{n}" for n in range(30)]
+        samples.add_labels([truth(request, received_at_s=10.0) for request in bad])
+        samples.add_labels([truth(request, "other", received_at_s=10.0) for request in bad])
+        samples.add_labels([truth(request, "other", source="crm", received_at_s=10.0) for request in bad])
+        samples.add_labels([truth(f"good{n}", source="crm", received_at_s=20.0) for n in range(900)])
+        told = sources(samples)
+        assert (told["people"].contradicts_itself, told["crm"].contradicts_others) == (30, 30)
+        samples.add_labels([truth(f"right{n}", received_at_s=30.0) for n in range(100)])
+        samples.add_labels([truth("right0", "other", received_at_s=30.0)])
+        told = sources(samples)
+        assert (told["people"].contradicts_itself, told["people"].settled) == (1, 100)
+        assert (told["crm"].contradicts_others, told["crm"].settled) == (0, 900)
+
     def test_a_truth_that_is_no_class_is_no_evidence(self, samples: SampleStore) -> None:
         """Neither version could be right: it is counted for its source, with its name, and goes no further."""
         samples.add_predictions([p for r in "abc" for p in (live(r), shadow(r, "invoice"))])

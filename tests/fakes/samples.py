@@ -69,6 +69,7 @@ class FakeSamples:
         self._labelled_pairs: list[tuple[_Couple, Label] | None] = []  # None: the label was corrected
         self._labelled_answers: list[_LabelledAnswer | None] = []
         self._disputes: list[tuple[str, str, str, str]] = []  # kind, request, source, what it says
+        self._disputed_at_s: list[float] = []  # of each, when it came
         self._judged: set[str] = set()  # requests whose truth was evidence at some look
 
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
@@ -135,6 +136,7 @@ class FakeSamples:
     def _dispute(self, kind: str, label: Label) -> None:
         if not any((kind, label.request_id, label.source, label.label) == known for known in self._disputes):
             self._disputes.append((kind, label.request_id, label.source, label.label))
+            self._disputed_at_s.append(_received(label))
 
     def _same(self, request_id: str, one: str, other: str, aliases: Mapping[str, Mapping[str, str]]) -> bool:
         meanings = [aliases.get(model, {}) for model in self._models(request_id) or aliases] or [{}]
@@ -256,7 +258,9 @@ class FakeSamples:
         ]
         said = list(self._labels.values())[cursor.first_label :]
         settled = [one for one in said if _received(one) <= settled_before_s][-1_000:]
-        disputes = self._disputes[cursor.first_dispute :]
+        since_s = min(map(_received, settled)) if len(settled) == 1_000 else -math.inf
+        came = list(zip(self._disputes, self._disputed_at_s, strict=True))[cursor.first_dispute :]
+        disputes = [dispute for dispute, at_s in came if at_s >= since_s]
         ratio = min((one.inclusion_probability for one in self._predictions.values()), default=0.0)
         sources = {one.source for one in (*named, *settled)} | {source for _, _, source, _ in disputes}
         return tuple(

@@ -27,8 +27,8 @@ def label_sources(
 ) -> tuple[LabelSource, ...]:
     """The sources that said most since the release began, by name. ``cursor`` tells where it began."""
     labelled, unknown = _named(connection, model, versions, cursor, names)
-    settled, unmatched = _settled(connection, cursor, settled_before_s)
-    disputes = _disputes(connection, cursor)
+    settled, unmatched, since_s = _settled(connection, cursor, settled_before_s)
+    disputes = _disputes(connection, cursor, since_s)
     heard = labelled + settled + Counter({source: number for (source, _), number in disputes.items()})
     sampled_ratio = _sampled_ratio(connection)
     return tuple(
@@ -77,36 +77,41 @@ def _named(
 
 def _settled(
     connection: Connection, cursor: SampleCursor, settled_before_s: float
-) -> tuple[Counter[str], Counter[str]]:
-    """Labels of whatever request that had time to meet its sample, by source; and those of them that met none."""
+) -> tuple[Counter[str], Counter[str], float]:
+    """Labels of whatever request that had time to meet its sample, by source; those of them that met none; and when the
+    oldest of them all came, where older ones are left out: what is held against these came since."""
     columns = labels.c
     had_time = () if math.isinf(settled_before_s) else (columns.received_at_s <= settled_before_s,)
     newest = (
-        select(columns.source, columns.matched)
+        select(columns.source, columns.matched, columns.received_at_s)
         .where(columns.id > cursor.first_label, *had_time)
         .order_by(columns.id.desc())
         .limit(SOURCE_LABELS_MAX)
         .subquery("newest")
     )
-    counted = select(newest.c.source, newest.c.matched, func.count()).group_by(newest.c.source, newest.c.matched)
+    counted = select(newest.c.source, newest.c.matched, func.count(), func.min(newest.c.received_at_s))
     settled: Counter[str] = Counter()
     unmatched: Counter[str] = Counter()
-    for source, matched, number in connection.execute(counted):
+    oldest_s = math.inf
+    for source, matched, number, first_s in connection.execute(counted.group_by(newest.c.source, newest.c.matched)):
         settled[source] += number
         unmatched[source] += 0 if matched else number
-    return settled, unmatched
+        oldest_s = min(oldest_s, first_s)
+    return settled, unmatched, oldest_s if settled.total() == SOURCE_LABELS_MAX else -math.inf
 
 
-def _disputes(connection: Connection, cursor: SampleCursor) -> Counter[tuple[str, str]]:
+def _disputes(connection: Connection, cursor: SampleCursor, since_s: float) -> Counter[tuple[str, str]]:
     columns = label_disputes.c
     newest = (
-        select(columns.source, columns.kind)
+        select(columns.source, columns.kind, columns.received_at_s)
         .where(columns.id > cursor.first_dispute)
         .order_by(columns.id.desc())
         .limit(SOURCE_LABELS_MAX)
         .subquery("newest")
     )
     counted = select(newest.c.source, newest.c.kind, func.count()).group_by(newest.c.source, newest.c.kind)
+    if math.isfinite(since_s):
+        counted = counted.where(newest.c.received_at_s >= since_s)
     return Counter({(source, kind): number for source, kind, number in connection.execute(counted)})
 
 
