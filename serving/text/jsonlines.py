@@ -7,7 +7,7 @@ is dropped. An object that has a key twice is refused, since readers differ in w
 import json
 import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,6 +17,8 @@ from serving.text.printable import shown
 BOM: Final = b"\xef\xbb\xbf"
 NUMBER_CHARS_MAX: Final = 400
 """Longer whole numbers are refused unread: reading one takes time that grows with the square of its length."""
+DEPTH_MAX: Final = 50
+"""Nothing that is read here nests so deep; a place in it stays one that can be told."""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _GZIP: Final = b"\x1f\x8b"
 
@@ -125,19 +127,19 @@ def loads_marked(line: bytes | str) -> Any:
 
 def numbers_checked(value: Any) -> Any:
     """The value. Raises Unreadable where a `NoNumber` stands in it, with the field."""
-    for place, inner in _parts(value):
+    for path, inner in _parts(value):
         if isinstance(inner, NoNumber):
-            raise Unreadable(inner.reason, place)
+            raise Unreadable(inner.reason, _place(path))
     return value
 
 
 def texts_checked(value: Any) -> Any:
     """The value. Raises Unreadable where a text or a key in it is none, with the field."""
-    for place, inner in _parts(value):
+    for path, inner in _parts(value):
         if isinstance(inner, str) and not is_text(inner):
-            raise Unreadable("is no text: half of a surrogate pair stands alone", place)
+            raise Unreadable("is no text: half of a surrogate pair stands alone", _place(path))
         if isinstance(inner, dict) and not all(map(is_text, inner)):
-            raise Unreadable("a key in it is no text: half of a surrogate pair stands alone", place)
+            raise Unreadable("a key in it is no text: half of a surrogate pair stands alone", _place(path))
     return value
 
 
@@ -146,17 +148,40 @@ def is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """The value and all that is in it, however deep, in the document's order, each with its place."""
-    left: list[tuple[str, Any]] = [("", value)]
-    while left:
-        place, inner = left.pop()
-        yield place, inner
-        if isinstance(inner, dict):
-            dot = "." if place else ""
-            left.extend((f"{place}{dot}{shown(key)}", item) for key, item in reversed(inner.items()))
-        elif isinstance(inner, list):
-            left.extend((f"{place}[{at}]", inner[at]) for at in range(len(inner) - 1, -1, -1))
+def _parts(value: Any) -> Iterator[tuple[list[str | int], Any]]:
+    """The value and all that is in it, in the document's order, each with the keys that lead to it.
+
+    One list of keys for all, good until the next is asked for: a place of its own for each value would take many times
+    what the document takes.
+
+    Raises:
+        Unreadable: it is nested deeper than `DEPTH_MAX`.
+    """
+    path: list[str | int] = []
+    yield path, value
+    levels = [_items(value)]
+    while levels:
+        for key, inner in levels[-1]:
+            path[len(levels) - 1 :] = [key]
+            yield path, inner
+            if isinstance(inner, dict | list):
+                if len(levels) == DEPTH_MAX:
+                    raise Unreadable("nested too deeply")
+                levels.append(_items(inner))
+                break
+        else:
+            levels.pop()
+
+
+def _items(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        return iter(value.items())
+    return enumerate(value) if isinstance(value, list) else iter(())
+
+
+def _place(path: Iterable[str | int]) -> str:
+    """As people write it: ``labels[3].at_s``."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{shown(key)}" for key in path).removeprefix(".")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ One promise, held for each kind of file: cases of a suite, recorded evidence, ro
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from controller.errors import UsageError
 from controller.evidence import line_of, read_evidence
 from serving.batch.job import Options, RowError
 from serving.batch.sources import open_source
-from serving.text.jsonlines import Unreadable, loads, read_bounded
+from serving.text.jsonlines import DEPTH_MAX, Unreadable, loads, read_bounded
 from suites.cases import BYTES_MAX, SuiteError, load
 from tests.controller.test_evidence_format import PLAIN
 
@@ -201,3 +202,29 @@ def test_a_name_as_long_as_a_book_is_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps(case(1, "x") | {field: "n" * 1_001}))
         with pytest.raises(SuiteError, match=f"line 1: {field}: a name has at most 1,000 characters"):
             load(path)
+
+
+def nested(inner: str, levels: int) -> str:
+    return f'{{"{"k" * 40}":' * levels + inner + "}" * levels
+
+
+def test_a_deep_document_takes_no_more_memory_than_a_flat_one() -> None:
+    """Each of the values kept the whole way to it: 80 kB took 720 MB, and 330 kB ended the process."""
+    flat = f"[{','.join(['0'] * 50_000)}]"
+    peaks = []
+    for levels in (0, DEPTH_MAX - 1):
+        text = nested(flat, levels)
+        tracemalloc.start()
+        loads(text)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 100_000
+
+
+def test_what_is_nested_too_deeply_is_refused_and_a_deep_fault_is_placed() -> None:
+    """The place of a fault stays one that a line can tell."""
+    assert loads(nested("1", DEPTH_MAX))
+    with pytest.raises(Unreadable, match=r"^nested too deeply$"):
+        loads(nested("[0]", DEPTH_MAX))
+    with pytest.raises(Unreadable, match=r"^a\.b\[2\]\[1\]\.c: NaN, which is no JSON$"):
+        loads('{"a": {"x": [1, {"y": 2}], "b": [0, {"z": [3]}, [4, {"c": NaN}]]}}')
