@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from controller.cli.output import EXIT_PIPE_CLOSED, close_pipe
-from serving.text.printable import printable
+from serving.text.printable import one_line, printable
 
 
 class HarmlessConsole(Console):
@@ -16,10 +18,24 @@ class HarmlessConsole(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as it may be drawn; made so before its lines are broken: longer, it needs room."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments of what is drawn; lines are broken by Rich alone."""
+        """The segments of what is drawn; lines are broken by Rich alone, and each is held to `one_line`."""
+        line: list[Segment] = []
         for segment in super().render(renderable, options):
-            yield segment if segment.control or segment.text.isprintable() else _harmless(segment)
+            if segment.control:
+                line.append(segment)
+                continue
+            *ended, rest = segment.text.split("\n")
+            for text in ended:
+                yield from _harmless([*line, Segment(text, segment.style)])
+                yield Segment.line()
+                line = []
+            line.append(Segment(rest, segment.style))
+        yield from _harmless(line)
 
     def on_broken_pipe(self) -> None:
         """End with a code that is no verdict."""
@@ -27,5 +43,11 @@ class HarmlessConsole(Console):
         raise SystemExit(EXIT_PIPE_CLOSED)
 
 
-def _harmless(segment: Segment) -> Segment:
-    return Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
+def _harmless(line: list[Segment]) -> Iterable[Segment]:
+    """The line without what moves the cursor or commands; all in one style where only its parts together command."""
+    parts = [part if part.control else Segment(printable(part.text), part.style) for part in line]
+    drawn = [part for part in parts if not part.control]
+    text = "".join(part.text for part in drawn)
+    if (harmless := one_line(text)) == text:
+        return (part for part in parts if part.control or part.text)
+    return [*(part for part in parts if part.control), Segment(harmless, drawn[0].style)]

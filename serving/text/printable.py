@@ -6,7 +6,7 @@ from typing import Final
 
 SHOWN_MAX: Final = 40
 COMMAND: Final = re.compile(r"##(?=\[|vso\[|teamcity\[)", re.IGNORECASE)  # a CI system obeys these anywhere in a line
-_COMMAND_AT_START: Final = re.compile(r"^\s*:(?=:)")  # and this where a line begins with it
+_COMMAND_AT_START: Final = re.compile(r"^(\s*):(?=:)")  # and this where a line begins with it
 
 
 def printable(text: str) -> str:
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """A whole line of output: `printable`, and no workflow command though a name leads it."""
-    return _COMMAND_AT_START.sub(": ", printable(text))
+    return _COMMAND_AT_START.sub(r"\1: ", printable(text))
 
 
 def shown(text: str) -> str:

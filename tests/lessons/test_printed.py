@@ -49,6 +49,7 @@ def test_printable_replaces_what_would_act_and_keeps_what_reads(text: str, shown
 def test_a_line_that_begins_like_a_workflow_command_is_none() -> None:
     assert one_line("::error::x") == ": :error::x"
     assert one_line(" \u00a0::error::x").lstrip().startswith(": :")
+    assert one_line("  ::error::x") == "  : :error::x", "what stands in columns stays there"
     assert one_line("a ::error::x") == "a ::error::x"
 
 
@@ -130,6 +131,40 @@ def test_status_shows_a_reason_on_one_line() -> None:
     console.width = 200
     console.print(status_table([], now_s=0.0, traffic={}, freezes=[Freeze("intent", EVIL, EVIL, 0.0)]))
     assert [line for line in file.getvalue().splitlines() if line.startswith("2026")] == []
+
+
+def drawn(*renderables: str | Text | Table, width: int = 60) -> list[str]:
+    console = HarmlessConsole()
+    console.file = file = io.StringIO()
+    console.width = width
+    for renderable in renderables:
+        console.print(renderable)
+    return file.getvalue().splitlines()
+
+
+def test_no_table_and_no_line_drawn_commands_a_ci_system() -> None:
+    """A label source's name, and a reason, were printed as they came: a CI system obeys them wherever they stand."""
+    reason = "see ##vso[task.complete result=Failed;] and ##[error]boo ##teamcity[x"
+    table = Table(box=None)
+    table.add_column("##[error]head")
+    table.add_row(reason)
+    table.add_row(Text(reason))
+    said = "\n".join(drawn(table, reason, Text.assemble(("#", "red"), "#", ("[error]x", "bold"))))
+    assert "# #vso[task.complete" in said
+    assert "# #[error]x" in said
+    assert not [command for command in ("##vso[", "##[", "##teamcity[") if command in said]
+
+
+def test_no_line_that_is_broken_begins_with_a_command() -> None:
+    """Words that stood in the middle begin a line where the width says so: in a table after blanks."""
+    long = "x" * 56
+    table = Table(box=None)
+    table.add_column("gate")
+    table.add_column("why")
+    table.add_row("accuracy", f"{'x' * 45} ::error::in a table")
+    lines = drawn(table, f"{long} ::error::in a line", Text.assemble(f"{long} ", (":", "red"), ":error::in parts"))
+    assert [line for line in lines if line.lstrip().startswith("::")] == []
+    assert sum(line.lstrip().startswith(": :error::in") for line in lines) == 3
 
 
 LOGGING = """
