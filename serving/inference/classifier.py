@@ -88,7 +88,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
             except Exception as error:
                 if not is_memory_refused(error):
                     raise
-                raise memory_refused(GRAPH_FILE) from error
+                raise memory_refused(GRAPH_FILE, error) from error
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._engine.tokenizer.tokenize(texts)

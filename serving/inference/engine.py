@@ -266,7 +266,7 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
     except Exception as error:  # onnxruntime raises many kinds, all meaning "this graph cannot be run"
         path.open("rb").close()  # or that no file can be opened, which is OSError
         if is_memory_refused(error):
-            raise memory_refused(path.name) from error
+            raise memory_refused(path.name, error) from error
         raise ArtifactError(path.name, f"is not a graph that ONNX Runtime loads ({error})") from error
     check_provider(providers[0], session.get_providers())
     return session

@@ -67,7 +67,7 @@ def check(artifact: Path, *, threads: int | None = None, provider: Provider = Pr
         except Exception as error:
             if not is_memory_refused(error):
                 raise
-            raise memory_refused(GRAPH_FILE) from error
+            raise memory_refused(GRAPH_FILE, error) from error
     return Checked(manifest, read_manifest(artifact)[1], engine.dimensions)
 
 

@@ -1,25 +1,26 @@
 """What a replica may use at most: set once, before anything of a version is read, and inherited by all its processes.
 
-Two walls. A control group of its own holds all processes together, where this process may make one (version 2, with the
-memory controller delegated, as under a systemd unit with ``Delegate=yes`` or in a container of its own). And limits of
-the process hold each one by itself, anywhere: who asks for more gets no memory, instead of the kernel having to choose
-whom to end. The kernel's choice, if it ever has to make one, falls on a replica before anything else of ours.
+The limits hold each process by itself, anywhere: who asks for more gets no memory, instead of the kernel having to
+choose whom to end. The kernel's choice, if it ever has to make one, falls on a replica before anything else of ours.
+What holds all processes together is a control group, which whoever starts the replica has to make.
 """
 
 import contextlib
 import errno
 import os
+import re
 import resource
 from pathlib import Path
 from typing import Final
 
 from serving.package.artifact import GRAPH_FILE, ArtifactError
-from serving.process.cgroups import join_group
 
 MB: Final = 10**6
 BASE_MB: Final = 2_000  # the interpreter, the libraries, and the activations of any batch that is served
 WEIGHTS_TIMES: Final = 4  # as stored, as read, as packed for the processor, and what optimising holds meanwhile
 _KILL_FIRST: Final = "500"  # of -1,000 to 1,000; ours have 0
+_SIZE: Final = re.compile(r"size (\d+)", re.ASCII)  # in bytes, as ONNX Runtime says what it asked for
+_NEAR: Final = 0.9  # of the limit: what the libraries gave back when they were refused is not counted any more
 _OUT_OF_MEMORY: Final = ("bad_alloc", "bad allocation", "failed to allocate", "cannot allocate", "out of memory")
 
 
@@ -38,7 +39,6 @@ def bound(memory_mb: int | None, processes: int | None, *, root: Path = Path("/"
     """
     with contextlib.suppress(OSError):  # no Linux, or no right to
         (root / "proc/self/oom_score_adj").write_text(_KILL_FIRST, encoding="ascii")
-    join_group(None if memory_mb is None else memory_mb * MB, processes, root=root)
     if memory_mb is not None:
         _lower(resource.RLIMIT_DATA, memory_mb * MB)
     if processes is not None and os.geteuid() != 0:
@@ -57,12 +57,32 @@ def is_memory_refused(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
 
 
-def memory_refused(file: str) -> ArtifactError | OSError:
+def memory_refused(file: str, error: BaseException) -> ArtifactError | OSError:
     """What to raise where memory was refused: of the file where a limit of its own was met, else of this machine."""
     limit_mb = memory_limit_mb()
-    if limit_mb is None:
+    if limit_mb is None or not _limit_was_met(limit_mb, str(error)):
         return OSError(errno.ENOMEM, f"there was not the memory that {file} asks for")
     return ArtifactError(file, f"asks for more memory than its limit of {limit_mb:,} MB")
+
+
+def _limit_was_met(limit_mb: int, said: str) -> bool:
+    """Whether it was our limit that refused the memory, where others could have: of address space (``ulimit -v``), or
+    of an overcommit that the kernel counts strictly. Then it was, if what was asked for would have passed it."""
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if address_space == resource.RLIM_INFINITY and _field(Path("/proc/sys/vm/overcommit_memory"), "") != "2":
+        return True  # it is the only one
+    held_kb = _field(Path("/proc/self/status"), "VmData:").removesuffix("kB").strip()
+    asked_bytes = max(map(int, _SIZE.findall(said)), default=0)
+    return not held_kb.isdecimal() or int(held_kb) * 1024 + asked_bytes > _NEAR * limit_mb * MB
+
+
+def _field(file: Path, name: str) -> str:
+    """What stands after the name in one of the kernel's files; "" where nothing does."""
+    with contextlib.suppress(OSError):
+        for line in file.read_text(encoding="ascii").splitlines():
+            if line.startswith(name):
+                return line.removeprefix(name).strip()
+    return ""
 
 
 def _lower(kind: int, limit: int) -> None:

@@ -1,13 +1,9 @@
 """What the control groups of this process allow and report, of either version: its own group and those around it."""
 
-import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-_GROUP_PREFIX = "serin-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +43,10 @@ def memory_limits(root: Path = Path("/")) -> Iterator[int]:
                 yield int(limit)
 
 
-def join_group(memory_bytes: int | None, tasks: int | None, *, root: Path = Path("/")) -> bool:
-    """Move this process into a group of its own below its present one, with these limits on all that it starts.
-
-    False where it may not: only the unified hierarchy is used, and its controllers have to be delegated to the group
-    that this process is in. What earlier processes left empty is removed.
-    """
-    own = next((directory for unified, groups in _hierarchies(root, "memory") if unified for directory in groups), None)
-    if own is None or not own.is_dir():
-        return False
-    for left in own.glob(f"{_GROUP_PREFIX}*"):
-        with contextlib.suppress(OSError):  # processes run in it
-            left.rmdir()
-    group = own / f"{_GROUP_PREFIX}{os.getpid()}"
-    limits = {"memory.max": memory_bytes, "memory.swap.max": None if memory_bytes is None else 0, "pids.max": tasks}
-    try:
-        group.mkdir()
-        if not (group / "memory.max").exists():
-            group.rmdir()
-            return False
-        for name, limit in limits.items():
-            if limit is not None and (group / name).exists():
-                (group / name).write_text(str(limit), encoding="ascii")
-        (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
-    except OSError:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-        return False
-    return True
+def memory_kills(root: Path = Path("/")) -> int | None:
+    """How many processes the kernel has ended on this machine, ever, for want of memory. None: it does not say."""
+    lines = (line.split() for line in _read(root / "proc/vmstat").splitlines())
+    return next((int(line[1]) for line in lines if line[0] == "oom_kill"), None)
 
 
 def _hierarchies(root: Path, controller: str) -> Iterator[tuple[bool, Iterator[Path]]]:

@@ -19,7 +19,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Final, cast
@@ -38,6 +38,7 @@ from serving.http.listener import Listeners, begin_no_more
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
 from serving.package.artifact import ArtifactError, Manifest, read_manifest, verify
+from serving.process.cgroups import memory_kills
 from serving.process.link import WorkerEnd
 from serving.process.shared import PID_BYTES, Life, Place, WorkerCounts, packed
 from serving.settings import Settings, TracingSettings
@@ -60,8 +61,17 @@ _KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is 
 class Supervisor:
     """Single-threaded on purpose: it forks, also later when it replaces a worker."""
 
-    def __init__(self, server: ReplicaServer, listeners: Listeners) -> None:
+    def __init__(
+        self,
+        server: ReplicaServer,
+        listeners: Listeners,
+        memory_kills: Callable[[], int | None] = memory_kills,
+    ) -> None:
+        """``memory_kills``: as `serving.process.cgroups.memory_kills`."""
         self._server = server
+        self._memory_kills = memory_kills
+        self._kills_before = memory_kills()
+        self._hung: set[int | None] = set()  # workers that were ended by us
         self._listeners = listeners
         self._deaths_s: deque[float] = deque(maxlen=_WORKER_DEATHS_MAX)
         self._stop_read, self._stop_write = os.pipe()
@@ -73,7 +83,7 @@ class Supervisor:
         self._tallies = tallies_of(settings.model, settings.version, settings.objectives_ms, processes)
 
     def run(self) -> int:
-        """Serve until told to stop (0), until a part is lost for good (1), or a worker says why none can serve."""
+        """Serve until told to stop (0), until a part is lost for good (1), or it is known why none can serve."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._stop_write, b"s"))
         settings = self._server.settings
@@ -128,10 +138,19 @@ class Supervisor:
                     return worker.exitcode
                 if not self._may_replace():
                     _log.error("%s ended with %s; not replaced again", worker.name, worker.exitcode)
-                    return 1
+                    return self._why_lost(worker)
                 _log.error("%s ended with %s; replaced", worker.name, worker.exitcode)
                 self._counts.replaced()
                 workers[number] = self._start_worker(number, again=True)
+
+    def _why_lost(self, worker: BaseProcess) -> int:
+        """The exit status: of this machine, where its kernel has ended processes for want of memory since the start,
+        and so perhaps this one; else of the version."""
+        by_kernel = worker.exitcode == -signal.SIGKILL and worker.pid not in self._hung
+        if by_kernel and self._kills_before is not None and (self._memory_kills() or 0) > self._kills_before:
+            _log.error("this machine has no memory left: its kernel has ended processes")
+            return EXIT_SHORTAGE
+        return 1
 
     def _end_hung(self, control: socket.socket, workers: Sequence[BaseProcess]) -> None:
         """Of the workers, one that an HTTP process names; it may have ended since. Its sentinel tells the rest."""
@@ -142,6 +161,7 @@ class Supervisor:
         for worker in workers:
             if said == packed(worker.pid or 0):
                 _log.error("%s has given no sign of life for as long as a request may take; ended", worker.name)
+                self._hung.add(worker.pid)
                 worker.kill()
 
     def _may_replace(self) -> bool:

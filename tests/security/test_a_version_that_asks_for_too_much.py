@@ -12,7 +12,7 @@ import pytest
 
 from controller.adapters.processes import serving_command
 from controller.ports import DeploymentSpec
-from serving.contract import EXIT_REFUSED
+from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, file_record
 from tests.serving.conftest import built_package, package
 from tests.serving.replica import replica
@@ -63,6 +63,19 @@ def test_a_graph_that_asks_for_20_gb_ends_its_own_replica_by_name(
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == EXIT_REFUSED, done.stderr
     assert "artifact refused: model.onnx: asks for more memory than its limit of" in done.stderr
+
+
+def test_what_a_limit_around_it_refuses_is_not_the_versions(package: Path) -> None:
+    """A machine that gives less address space than the version may use of memory: ours, with exit code 75."""
+    greedy(package, floats=5_000_000_000)
+    command = [sys.executable, "-m", "serving", "--check", "--artifact", str(package), "--memory-mb-max", "100000"]
+    limited = "import os, resource; resource.setrlimit(resource.RLIMIT_AS, (16 * 10**9, 16 * 10**9))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{limited}; os.execv({sys.executable!r}, {command!r})"],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == EXIT_SHORTAGE, done.stderr
+    assert "artifact refused" not in done.stderr
 
 
 def test_the_check_before_registration_refuses_it_too(package: Path) -> None:

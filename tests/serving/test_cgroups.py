@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.process.cgroups import Pressure, join_group, pressure
+from serving.process.cgroups import Pressure, memory_kills, pressure
 
 UNIFIED = {
     "proc/self/cgroup": "0::/pod/box\n",
@@ -40,32 +40,9 @@ def test_pressure_is_that_of_the_own_group(tmp_path: Path, files: dict[str, str]
     assert pressure(tmp_path) == expected
 
 
-def delegated(root: Path) -> Path:
-    """A group of ours whose children have the controllers, as files: the kernel makes a new child's."""
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_text("0::/box\n")
-    own = root / "sys/fs/cgroup/box"
-    own.mkdir(parents=True)
-    return own
-
-
-def test_no_group_is_made_where_the_controllers_are_not_delegated(tmp_path: Path) -> None:
-    """And nothing is left of the try."""
-    own = delegated(tmp_path)
-    assert not join_group(10**9, 64, root=tmp_path)
-    assert list(own.iterdir()) == []
-
-
-def test_groups_that_earlier_replicas_left_empty_are_removed(tmp_path: Path) -> None:
-    own = delegated(tmp_path)
-    (own / "serin-1").mkdir()
-    (own / "serin-2").mkdir()
-    (own / "serin-2" / "cgroup.procs").write_text("17\n")  # as a group with processes, it cannot be removed
-    join_group(10**9, 64, root=tmp_path)
-    assert [path.name for path in own.iterdir()] == ["serin-2"]
-
-
-def test_without_the_unified_hierarchy_no_group_is_made(tmp_path: Path) -> None:
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("4:memory:/pod\n")
-    assert not join_group(10**9, 64, root=tmp_path)
+@pytest.mark.parametrize(("vmstat", "expected"), [("pgfault 9\noom_kill 3\n", 3), ("pgfault 9\n", None), (None, None)])
+def test_the_kernels_own_count_of_what_it_ended_for_memory(tmp_path: Path, vmstat: str | None, expected: int) -> None:
+    if vmstat is not None:
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc/vmstat").write_text(vmstat)
+    assert memory_kills(tmp_path) == expected
