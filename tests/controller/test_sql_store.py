@@ -366,6 +366,34 @@ def test_no_statement_reads_the_past(store: Store) -> None:
     assert scans <= {"SCAN intake", "SCAN CONSTANT ROW", "SCAN newest"}
 
 
+def test_a_look_seeks_tags_among_the_newest_samples_only(store: Store) -> None:
+    """A quiet model's answers lie far behind those of busy ones: it is not for them that all samples are read."""
+    store.samples.add_predictions([live(f"r{n}", tags={"lang": "en"}) for n in range(200)])
+
+    def unseen() -> int:
+        return len(store.samples.since("intent", "6", "7", SampleCursor(), slices=["region:eu"]).unseen_slices)
+
+    assert unseen() == 1
+    execute(store, "UPDATE sqlite_sequence SET seq = 50199 WHERE name = 'predictions'")
+    store.samples.add_predictions([live("busy", model="tone")])
+    assert unseen() == 0  # all of them lie further behind than is looked
+
+
+def test_a_look_holds_the_write_lock_for_no_more_than_its_cursors_move_by(store: Store) -> None:
+    """What sources said lately, and which tags requests carry, is read before: intake does not wait for it."""
+    statements: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    sa.event.listen(store.database.engine, "before_cursor_execute", note)
+    store.samples.since("intent", "6", "7", SampleCursor(), slices=["region:eu"])
+    sa.event.remove(store.database.engine, "before_cursor_execute", note)
+    locked = statements.index("BEGIN IMMEDIATE")
+    for read in ("label_disputes.source", "labels.matched", "labelled_answers.source", "SELECT predictions.tags"):
+        assert [place < locked for place, one in enumerate(statements) if read in one] == [True], read
+
+
 def test_pruning_deletes_the_old_and_keeps_cursors_good(store: Store) -> None:
     """A release that is under way misses nothing that comes after, even where nothing at all was left."""
     store.samples.add_predictions([live("old", at_s=10.0), shadow("old", at_s=11.0)])

@@ -21,6 +21,7 @@ from serving.contract import Traffic
 BLOCKS: Final = 8
 BLOCK_ROWS_MAX: Final = 1_000
 SLICE_ROWS_MAX: Final = 1_000  # the last answers that tell which tags requests carry
+SLICE_IDS_MAX: Final = 50_000  # among the newest samples of all models: older ones of a quiet model tell nothing
 
 _LIVE = predictions.alias("slice_live")
 _SHADOW = predictions.alias("slice_shadow")
@@ -111,11 +112,14 @@ def with_attributes(query: Select[Any], source: Any) -> Select[Any]:
 
 
 def unseen_slices(connection: Connection, model: str, version: str, slices: Sequence[str]) -> tuple[UnseenSlice, ...]:
-    """Slices by a tag that none of the version's last live answers belongs to (`gates.online.slices.unseen_tags`)."""
+    """Slices by a tag that none of the version's last live answers belongs to (`gates.online.slices.unseen_tags`).
+    Looked for among the newest ``SLICE_IDS_MAX`` samples only."""
     tagged = [name for name in slices if parts_of(name)[0] not in (CLASS, TOKENS)]
     if not tagged:
         return ()
     columns = predictions.c
-    newest = select(columns.tags).where(*_live(model, version, (0, 2**62))).order_by(columns.id.desc())
+    head = connection.execute(select(func.coalesce(func.max(columns.id), 0))).scalar_one()
+    span = (head - SLICE_IDS_MAX, head)
+    newest = select(columns.tags).where(*_live(model, version, span)).order_by(columns.id.desc())
     rows = connection.execute(newest.limit(SLICE_ROWS_MAX))
     return unseen_tags(tagged, [json.loads(row.tags) if row.tags else {} for row in rows])

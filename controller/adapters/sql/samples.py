@@ -115,6 +115,9 @@ class SqlSamples:
     ) -> SampleEvidence:
         """Writes too: a correction that comes while this reads waits for it, and is told that it came too late."""
         members = {name: membership(name) for name in slices}
+        with self._database.read(_SOURCE) as connection:  # no cursor moves by these, so that no writer waits for them
+            sources = label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
+            unseen = answers.unseen_slices(connection, model, stable, slices)
         with self._database.write(_SOURCE) as connection:
             _lock(connection)
             upto = replace(_later(cursor, _latest(connection)), aliases=names.ever(cursor.aliases))
@@ -122,7 +125,6 @@ class SqlSamples:
             agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
             reading = LabelReading(names, cursor, upto)
             answered = (cursor.prediction, upto.prediction)
-            sources = label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
             note_looked(connection, model, names, upto)
             return SampleEvidence(
                 pairs=_labelled_pairs(connection, release, reading, members),
@@ -135,7 +137,7 @@ class SqlSamples:
                 stable_answers=answers.answer_counts(connection, model, stable, answered),
                 candidate_answers=answers.answer_counts(connection, model, candidate, answered),
                 label_sources=sources,
-                unseen_slices=answers.unseen_slices(connection, model, stable, slices),
+                unseen_slices=unseen,
                 paired=_paired(connection, release, (cursor.pair, upto.pair)),
             )
 
