@@ -129,7 +129,7 @@ class PrometheusMetrics:
         metrics = (UP_METRIC, START_METRIC, REQUESTS_METRIC, *GAUGES)
         matrix = self._samples(model, versions, metrics, lookback_s, at_s)
         targets = scraped(matrix, self._process_labels, recent_s=at_s - self._stale_after_s)
-        add_requests(targets, matrix, REQUESTS_METRIC, REQUESTS)
+        add_requests(targets, matrix, {REQUESTS_METRIC: REQUESTS})
         for version in versions:
             self._require_fresh(version, targets.of(version), at_s)
         return targets, read_gauges(matrix, targets)

@@ -94,14 +94,17 @@ class Life(NamedTuple):
     began: bool
 
 
-def lives_of(target: Target, base: Snapshot, since_s: float) -> list[Life]:
-    """The lives seen in snapshots later than ``since_s``, when the counters that tell them stood at ``base``."""
+def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collection[float] = ()) -> list[Life]:
+    """The lives seen in snapshots later than ``since_s``, when the counters that tell them stood at ``base``.
+
+    ``begun``: the scrapes known to be the first of a new process.
+    """
     lives: list[Life] = []
     before = base
     for at_s, now in target.snapshots.items():
         if at_s <= since_s:
             continue
-        if not _continues(before, now):
+        if at_s in begun or not _continues(before, now):
             lives.append(Life(at_s, began=True))
         else:
             lives[-1:] = [Life(at_s, began=lives[-1].began if lives else False)]
@@ -141,24 +144,31 @@ def increments(
     return gained
 
 
-def add_requests(targets: Targets, matrix: Matrix, metric: str, kind: Kind) -> None:
-    """Put the samples of the counter that tells the lives into the targets' snapshots.
+def add_requests(
+    targets: Targets, matrix: Matrix, kinds: Mapping[str, Kind], *, absent_is_zero: Collection[str] = ()
+) -> None:
+    """Put the samples of the counters that tell the lives into the targets' snapshots.
 
     Prometheus marks the end of a series with NaN, at a scrape that failed or no longer had it. Such a scrape is stepped
-    over: what it would have counted, the next one does.
+    over, once all of its samples are read: what it would have counted, the next one does. The end of a series of which
+    ``absent_is_zero`` concerns that series alone.
 
     Raises:
         TransientError: a series that is not one of ours, belongs to no target, or holds what no counter can be.
     """
     marked: dict[str, tuple[Target, set[float]]] = {}
-    for counter, target, values in _counters(matrix, metric, kind, targets):
-        for at_s, text in values:
-            if text == MARKER:
-                marked.setdefault(target.key, (target, set()))[1].add(at_s)
-            elif at_s in target.snapshots:
-                target.snapshots[at_s][counter] = _value(text, counter, target, kind)
-            else:
-                raise TransientError(SOURCE, f"{counter} of {target.key} has a sample at {at_s} that no scrape took")
+    for metric, kind in kinds.items():
+        for counter, target, values in _counters(matrix, metric, kind, targets):
+            for at_s, text in values:
+                if text == MARKER:
+                    if metric not in absent_is_zero:
+                        marked.setdefault(target.key, (target, set()))[1].add(at_s)
+                elif at_s in target.snapshots:
+                    target.snapshots[at_s][counter] = _value(text, counter, target, kind)
+                else:
+                    raise TransientError(
+                        SOURCE, f"{counter} of {target.key} has a sample at {at_s} that no scrape took"
+                    )
     for target, times in marked.values():
         for at_s in times & target.snapshots.keys():
             target.step_over(at_s)

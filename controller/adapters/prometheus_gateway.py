@@ -35,6 +35,7 @@ from controller.adapters.prometheus_targets import (
     Targets,
     scraped,
 )
+from controller.adapters.prometheus_uptime import require_one_process, restarts
 from controller.errors import TransientError
 from controller.ports import CounterCursor, GatewayCounts
 from serving.contract import (
@@ -61,6 +62,7 @@ _COUNTED: Final = {
     GATEWAY_SENT_METRIC: Kind(traffic_label=CLUSTER_LABEL),
     GATEWAY_TIMED_METRIC: Kind(traffic_label=CLUSTER_LABEL),
 }
+_MADE_ANEW: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_TIMED_METRIC)  # while Envoy runs, with their cluster
 _ENDS: Final = {GATEWAY_BUCKET_METRIC: Kind(EDGE_LABEL, CLUSTER_LABEL)}
 _ARM: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_BUCKET_METRIC)
 # Counters are read one after another while requests end: so few more are completed than are counted by class by chance.
@@ -134,8 +136,9 @@ class GatewayReader:
         lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
         matrix = self._samples((UP_METRIC, *_COUNTED), ["", *names], lookback_s, at_s)
         gateways = scraped(matrix, (INSTANCE_LABEL,), recent_s=at_s - self._stale_after_s)
-        for metric, kind in _COUNTED.items():
-            add_requests(gateways, matrix, metric, kind)
+        add_requests(gateways, matrix, _COUNTED, absent_is_zero=_MADE_ANEW)
+        for gateway in gateways.all:
+            require_one_process(gateway, _UPTIME)
         self._require_fresh(gateways, at_s)
         return gateways
 
@@ -192,10 +195,11 @@ class _Cluster:
         self._made_anew = False  # as far as its counters have told
         told = {Counter(GATEWAY_TIMED_METRIC, name, ""), _UPTIME}
         self._times = self._view(lambda it: it in told)
+        self._restarts = restarts(gateway, _UPTIME, self._left)
         if self._left is not None:
-            self.lives = lives_of(self._times, self._left.tell_tales(), self._left.scraped_s)
+            self.lives = lives_of(self._times, self._left.tell_tales(), self._left.scraped_s, begun=self._restarts)
             return
-        self.lives = lives_of(self._times, {}, -math.inf)
+        self.lives = lives_of(self._times, {}, -math.inf, begun=self._restarts)
         if cursor is not None and self.lives:
             first_s, first = next(iter(self._times.snapshots.items()))
             self.lives[0] = self.lives[0]._replace(began=first.get(_UPTIME, math.inf) <= first_s - cursor.at_s)
@@ -222,20 +226,19 @@ class _Cluster:
         counter = Counter(metric, self.name, label)
         scrapes = list(self.gateway.snapshots.items())
         if self._left is not None:
-            before, uptime = self._left.steps.get(counter, 0.0), self._left.steps.get(_UPTIME, 0.0)
+            before = self._left.steps.get(counter, 0.0)
             scrapes = [(at_s, snapshot) for at_s, snapshot in scrapes if at_s > self._left.scraped_s]
         elif self.lives and self.lives[0].began:
-            before, uptime = 0.0, 0.0
+            before = 0.0
         elif not scrapes:  # a gateway that never answered a scrape
             return 0.0
         else:
-            before, uptime = scrapes[0][1].get(counter, 0.0), scrapes[0][1].get(_UPTIME, 0.0)
+            before = scrapes[0][1].get(counter, 0.0)
         total = 0.0
-        for _, snapshot in scrapes:
-            now, then = snapshot.get(counter, 0.0), uptime
-            uptime = snapshot.get(_UPTIME, 0.0)
-            total += now if now < before or uptime < then else now - before
-            self._made_anew |= now < before and uptime >= then
+        for at_s, snapshot in scrapes:
+            now, restarted = snapshot.get(counter, 0.0), at_s in self._restarts
+            total += now if now < before or restarted else now - before
+            self._made_anew |= now < before and not restarted
             before = now
         return total
 

@@ -201,3 +201,87 @@ def test_a_gateway_that_never_answered_a_scrape_counts_nothing(prometheus: Prome
         up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 40, 0: 44}), up({9: 0, 8: 0}, instance="gone"),
     ]  # fmt: skip
     assert got(prometheus, start).live["7"].requests == 4
+
+
+WINDOW = range(9, -1, -1)  # seconds before now
+
+
+def going_on(**more: Values) -> list[dict[str, Any]]:
+    """A gateway that answers 10 requests a second since the look that left 1000 with status 2xx, and 3 with 5xx."""
+    gained = {ago_s: 10 * (9 - ago_s) for ago_s in WINDOW}
+    labels = OWN | {CLUSTER_LABEL: "intent-v7"}
+    every = {ago_s: 1_003 + more_now for ago_s, more_now in gained.items()}
+    return [
+        up(dict.fromkeys(WINDOW, 1)),
+        uptime({ago_s: 110 - ago_s for ago_s in WINDOW} | dict(more.get("uptime", {}))),
+        requests({ago_s: 1_000 + more_now for ago_s, more_now in gained.items()}, "2"),
+        completed(every | dict(more.get("completed", {}))),
+        series(f"{GATEWAY_TIME_METRIC}_count", every, **labels),
+        *times({"1": every, "+Inf": every}),
+    ]
+
+
+def left_at(prometheus: Prometheus) -> CounterCursor:  # noqa: F811
+    timed = series(f"{GATEWAY_TIME_METRIC}_count", {10: 1_003}, **OWN | {CLUSTER_LABEL: "intent-v7"})
+    buckets = times({"1": {10: 1_003}, "+Inf": {10: 1_003}})
+    return started(
+        prometheus, requests({10: 1_000}, "2"), requests({10: 3}, "5"), completed({10: 1_003}), timed, *buckets
+    )
+
+
+@pytest.mark.parametrize(
+    ("refused_then", "errors"),
+    [({9: 3, 8: 3, 7: 3, 6: "NaN"}, 0), ({9: 3, 8: 3, 7: 3, 6: "NaN", 5: 1, 4: 2, 3: 2, 2: 2, 1: 2, 0: 2}, 2)],
+    ids=["for good", "begun anew"],
+)
+def test_a_class_that_ends_while_the_gateway_goes_on_keeps_it_readable(  # type: ignore[no-untyped-def]
+    prometheus: Prometheus,  # noqa: F811
+    refused_then,
+    errors: int,
+) -> None:
+    """The marker at its end is of that series alone: the other counters of the scrape are read as they are."""
+    cursor = left_at(prometheus)
+    prometheus.series = [*going_on(), requests(refused_then, "5")]
+    arm = got(prometheus, cursor).live["7"]
+    assert (arm.requests, arm.errors, sum(arm.latency_counts)) == (90 + errors, errors, 90)
+
+
+@pytest.mark.parametrize("name", ["completed", "uptime"])
+def test_a_scrape_without_a_count_that_goes_on_is_stepped_over(prometheus: Prometheus, name: str) -> None:  # noqa: F811
+    """What was completed does not begin anew with its cluster; nor does the uptime."""
+    cursor = left_at(prometheus)
+    prometheus.series = going_on(**{name: {5: "NaN"}})
+    arm = got(prometheus, cursor).live["7"]
+    assert (arm.requests, arm.errors) == (90, 0)
+
+
+def test_a_scrape_that_does_not_tell_the_uptime_begins_nothing_anew(prometheus: Prometheus) -> None:  # noqa: F811
+    """No marker stands there either: it is no uptime of zero."""
+    cursor = left_at(prometheus)
+    prometheus.series = going_on()
+    prometheus.series[1]["values"] = [pair for pair in prometheus.series[1]["values"] if pair[0] != NOW_S - 5]
+    arm = got(prometheus, cursor).live["7"]
+    assert (arm.requests, arm.errors, sum(arm.latency_counts)) == (90, 0, 90)
+
+
+def test_an_envoy_whose_uptime_overtook_the_old_one_began_anew(prometheus: Prometheus) -> None:  # noqa: F811
+    """It is up for 8 s, and was for 5 s ten seconds ago: it began between the two."""
+    prometheus.series = [up({10: 1}), uptime({10: 5}), requests({10: 40})]
+    cursor = got(prometheus, at_s=NOW_S - 10).cursor
+    prometheus.series = [up({1: 1, 0: 1}), uptime({1: 7, 0: 8}), requests({1: 60, 0: 70})]
+    assert got(prometheus, cursor).live["7"].requests == 70
+    prometheus.series[1] = uptime({1: 13, 0: 14})  # told a moment late: the same one
+    assert got(prometheus, cursor).live["7"].requests == 30
+
+
+@pytest.mark.parametrize(("one", "other"), [(100, 50), (100, 98), (5_000, 90)])
+def test_two_gateways_that_answer_by_turns_are_ambiguous(prometheus: Prometheus, one: int, other: int) -> None:  # noqa: F811
+    """Neither went on from the other, nor began since: at every scrape all that one ever did would count."""
+    cursor = left_at(prometheus)
+    prometheus.series = going_on(
+        uptime={ago_s: (one if ago_s % 2 else other) + 9 - ago_s for ago_s in WINDOW},
+        completed={ago_s: (1_000 if ago_s % 2 else 500) for ago_s in WINDOW},
+    )
+    said = refused(prometheus, cursor)
+    assert "ambiguous: two processes answer as instance=gateway" in said
+    assert GATEWAY_UPTIME_METRIC in said
