@@ -115,7 +115,8 @@ def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collectio
 def _continues(before: Snapshot, now: Snapshot) -> bool:
     if START in before and START in now:
         return before[START] == now[START]
-    return all(counter in now and now[counter] >= value for counter, value in before.items())
+    counted = {counter: value for counter, value in before.items() if counter != START}  # told once, and no more
+    return all(counter in now and now[counter] >= value for counter, value in counted.items())
 
 
 def increments(

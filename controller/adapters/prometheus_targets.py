@@ -6,6 +6,7 @@ follow upon each other are of one process. Series that run side by side are one 
 Prometheus servers, a second job), so that its requests would count twice: an error that names the label that differs.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def scraped(matrix: Matrix, identity: Sequence[str], *, recent_s: float) -> Targ
         run = runs.get(frozenset(labels.items()))
         if run is None:
             raise stranger(series)
-        run.starts |= dict(numbers(series["values"]))
+        run.starts |= {at_s: _start(value, run) for at_s, value in numbers(series["values"])}
     by_labels: dict[Labels, tuple[Target, float]] = {}
     targets = []
     for members in _processes(list(runs.values()), identity):
@@ -157,6 +158,13 @@ def scraped(matrix: Matrix, identity: Sequence[str], *, recent_s: float) -> Targ
             before_s = after.first_s if after is not None else math.inf
             by_labels[frozenset(run.labels.items())] = target, before_s
     return Targets(tuple(targets), by_labels)
+
+
+def _start(value: float, run: _Run) -> float:
+    if not 0 < value < math.inf:
+        whose = ",".join(f"{name}={label}" for name, label in sorted(run.labels.items()))
+        raise TransientError(SOURCE, f"{START_METRIC} of {whose} is {value:g}, which is no time that a process began")
+    return value
 
 
 def _processes(runs: Iterable[_Run], identity: Sequence[str]) -> list[list[_Run]]:
@@ -191,7 +199,20 @@ def _target(runs: list[_Run], identity: Sequence[str], recent_s: float) -> Targe
                 scrapes[at_s] = start if up else None
     times = sorted(scrapes)
     snapshots = {at_s: found for at_s in times if (found := scrapes[at_s]) is not None}
+    _require_one_process(key, snapshots.values())
     return Target(key, newest.labels.get(VERSION_LABEL, ""), times, snapshots)
+
+
+def _require_one_process(key: str, snapshots: Iterable[Snapshot]) -> None:
+    """A process that replaces another began later; where a start goes back, both are there and answer by turns."""
+    starts = [snapshot[START] for snapshot in snapshots if START in snapshot]
+    for start, after in itertools.pairwise(starts):
+        if after < start:
+            raise TransientError(
+                SOURCE,
+                f"ambiguous: two processes answer as {key}: by {START_METRIC} one began at {start:.3f}, and after it "
+                f"answered one that began at {after:.3f}; have each scraped at an address of its own",
+            )
 
 
 def _doubled(run: _Run, other: _Run) -> str:
@@ -201,6 +222,11 @@ def _doubled(run: _Run, other: _Run) -> str:
     )
     how = ", ".join(f"{name} ({run.labels.get(name, '')!r} and {other.labels.get(name, '')!r})" for name in differing)
     whose = ",".join(f"{name}={run.labels[name]}" for name in sorted(run.labels) if name not in differing)
+    if run.starts and other.starts and set(run.starts.values()).isdisjoint(other.starts.values()):
+        return (
+            f"two processes bear one name: {whose} is there with different starts and labels {how}; name the label "
+            "that tells processes apart in the setting process_labels"
+        )
     return (
         f"one process is scraped twice at a time and would count twice: {whose} is there with different labels {how}; "
         "have it scraped once, or read from where the copies are made one"

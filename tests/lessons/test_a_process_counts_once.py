@@ -1,5 +1,7 @@
 """A process is known by what names it and by its start: other labels may come, go and change."""
 
+import pytest
+
 from controller.adapters.prometheus import PrometheusMetrics
 from controller.ports import CounterCursor, MetricCounts
 from serving.contract import START_METRIC
@@ -129,3 +131,53 @@ def test_a_cursor_of_an_older_release_of_serin_is_read_on(prometheus: Prometheus
     cursor = CounterCursor({f"{key}||": NOW_S - 10, f"{key}|live|code=422": 40.0}, NOW_S - 10)
     prometheus.series = [up({10: 1, 0: 1}), requests({10: 40, 0: 45})]
     assert gained(look(prometheus, cursor)) == 5
+
+
+def test_a_start_that_is_told_no_more_is_no_restart(prometheus: Prometheus) -> None:  # noqa: F811
+    """Where one side alone tells it, the counters say whether they went on: 90 requests, not a thousand more."""
+    start = started(prometheus, up({10: 1}), requests({10: 1000}), begun({10: 100.5}))
+    prometheus.series = [
+        up(dict.fromkeys(ALL, 1)),
+        requests({ago_s: 1090 - 9 * ago_s for ago_s in ALL}),
+        begun({ago_s: 100.5 for ago_s in ALL if ago_s > 5}),
+    ]
+    counts = look(prometheus, start)
+    assert gained(counts) == 90
+    prometheus.series = [up({0: 1}), requests({0: 1090}), begun({0: 100.5})]
+    assert gained(look(prometheus, counts.cursor)) == 0
+
+
+@pytest.mark.parametrize("value", ["+Inf", "-Inf", "-5", "0"])
+def test_a_start_that_no_process_can_have_is_refused(prometheus: Prometheus, value: str) -> None:  # noqa: F811
+    """By name: it would tell no process from another."""
+    prometheus.series = [up({1: 1, 0: 1}), requests({1: 4, 0: 5}), begun({1: value, 0: value})]
+    said = refused(prometheus)
+    assert f"{START_METRIC} of instance=intent-v7" in said
+    assert "no time that a process began" in said
+
+
+@pytest.mark.parametrize("other", [99.5, 200.0])
+def test_two_processes_behind_one_address_are_ambiguous(prometheus: Prometheus, other: float) -> None:  # noqa: F811
+    """They answer by turns; a start that goes back is no restart, and nothing is counted again at every scrape."""
+    start = started(prometheus, up({10: 1}), requests({10: 1000}), begun({10: 100.5}))
+    prometheus.series = [
+        up(dict.fromkeys(ALL, 1)),
+        requests({ago_s: (1100 if ago_s % 2 else 500) - ago_s for ago_s in ALL}),
+        begun({ago_s: 100.5 if ago_s % 2 else other for ago_s in ALL}),
+    ]
+    said = refused(prometheus, start)
+    assert "ambiguous: two processes answer as instance=intent-v7" in said
+    assert START_METRIC in said
+
+
+def test_two_pods_of_one_name_are_told_the_setting_that_tells_them_apart(prometheus: Prometheus) -> None:  # noqa: F811
+    """Their starts differ: they are no copies of one process, and each has to count."""
+    prometheus.series = [
+        part
+        for pod, began_s in (("x", 100.5), ("y", 200.5))
+        for part in (up({1: 1, 0: 1}, pod=pod), begun({1: began_s, 0: began_s}, pod=pod))
+    ]
+    said = refused(prometheus)
+    assert "two processes bear one name" in said
+    assert "pod ('x' and 'y')" in said
+    assert "process_labels" in said
