@@ -7,6 +7,7 @@ Standard library only, so that whoever needs a name pays nothing for it.
 import hashlib
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
@@ -185,9 +186,11 @@ def gateway_edges_ms() -> tuple[float, ...]:
 # --- names of models and versions -------------------------------------------------------------------------------------
 MODEL_NAME_LENGTH_MAX: Final = 100  # with version, suffix and what a write in progress adds, far below 255 bytes
 VERSION_LENGTH_MAX: Final = 20
+CLASS_NAME_LENGTH_MAX: Final = 1_000
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+_NO_TEXT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, ends of lines and paragraphs
 _BETWEEN: Final = "-v"  # of a deployment's name; a version has no '-', so the last one parts model and version
 
 
@@ -217,6 +220,21 @@ def check_model_name(name: str) -> str:
             "the registered model, or register its versions under another name."
         )
     return name
+
+
+def class_name_problem(name: str) -> str | None:
+    """Why a class cannot be called so; None where it can.
+
+    The one rule for classes' names, asked when a version is registered: a name that the controller takes with samples
+    and labels, and that stays on its line wherever it is shown.
+    """
+    if not name.strip():
+        return "it has no letter"
+    if len(name) > CLASS_NAME_LENGTH_MAX:
+        return f"it has {len(name):,} characters, {CLASS_NAME_LENGTH_MAX:,} are allowed"
+    if any(unicodedata.category(letter) in _NO_TEXT for letter in name):
+        return "it has a line break, a control character or half of a surrogate pair"
+    return None
 
 
 def check_version(version: str) -> str:

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from controller.api.errors import ApiError
 from controller.core.command import ANY_MODEL
 from controller.ports import Label, Prediction
-from serving.contract import Traffic, check_model_name, check_version
+from serving.contract import CLASS_NAME_LENGTH_MAX, Traffic, check_model_name, check_version
 
 BATCH_MAX: Final = 20_000
 TAGS_MAX: Final = 64
@@ -28,7 +28,7 @@ UNNAMED_SOURCE: Final = "api"  # of labels whose sender does not say
 ROUNDING: Final = 0.01  # how far probabilities may be rounded on their way here
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in a text
-Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=_NO_NUL)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=CLASS_NAME_LENGTH_MAX, pattern=_NO_NUL)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]

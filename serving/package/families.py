@@ -25,32 +25,35 @@ _CLASSIFIERS: Final = ("classifier.weight", "classifier.out_proj.weight")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """``words``: the table of token embeddings, by the end of its name.
+    """``prefix``: what stands before the names of a model's weights; a bare encoder is saved without. Empty where the
+    names differ anyway.
+
+    ``words``: the table of token embeddings, by the end of its name.
 
     ``absolute``: there must be a table of positions; where they are relative there may be one. ``offset``: positions
     are counted from the padding's id on, by default this one, which takes as many and one from the table; None: from 0.
     """
 
+    prefix: str
     words: str = "embeddings.word_embeddings.weight"
     absolute: bool = True
     offset: int | None = None
 
 
-_LIKE_BERT: Final = Family()
-_LIKE_ROBERTA: Final = Family(offset=1)
-_LIKE_DEBERTA: Final = Family(absolute=False)
+_LIKE_ROBERTA: Final = Family("roberta", offset=1)
+_LIKE_DEBERTA: Final = Family("deberta", absolute=False)
 
 FAMILIES: Final[Mapping[str, Family]] = {
-    "distilbert": _LIKE_BERT,
-    "bert": _LIKE_BERT,
-    "electra": _LIKE_BERT,
+    "distilbert": Family("distilbert"),
+    "bert": Family("bert"),
+    "electra": Family("electra"),
     "roberta": _LIKE_ROBERTA,
     "xlm-roberta": _LIKE_ROBERTA,
     "camembert": _LIKE_ROBERTA,
-    "mpnet": _LIKE_ROBERTA,
+    "mpnet": Family("mpnet", offset=1),
     "deberta": _LIKE_DEBERTA,
     "deberta-v2": _LIKE_DEBERTA,
-    "modernbert": Family(words="embeddings.tok_embeddings.weight", absolute=False),
+    "modernbert": Family("", words="embeddings.tok_embeddings.weight", absolute=False),
 }
 
 
@@ -118,6 +121,7 @@ def check_weights(
     Raises:
         ArtifactError: naming what differs, with both values.
     """
+    _check_prefix(config, family, weights)
     words = _table(weights, family.words)
     if words is None:
         raise ArtifactError(WEIGHTS_FILE, f"has no {family.words}: it holds no {config.get('model_type')}")
@@ -131,6 +135,22 @@ def check_weights(
     if task is not Task.EMBEDDING:
         _check_classifier(config, weights, task, labels)
     return rows
+
+
+def _check_prefix(config: Mapping[str, Any], family: Family, weights: Mapping[str, Tensor]) -> None:
+    """Only another family's prefix contradicts: there may be none, or one of somebody's own."""
+    others: dict[str, str] = {}
+    for name, other in FAMILIES.items():
+        if other.prefix not in (family.prefix, ""):
+            others.setdefault(other.prefix, name)
+    for name in weights:
+        prefix = name.partition(".embeddings.")[0]
+        if prefix != name and prefix in others:
+            raise ArtifactError(
+                CONFIG_FILE,
+                f"model_type is {config.get('model_type')!r}, and {name} of {WEIGHTS_FILE} is a weight of "
+                f"{others[prefix]!r}: which is right?",
+            )
 
 
 def token_rows(weights: Mapping[str, Tensor]) -> int | None:

@@ -5,7 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from serving.contract import class_name_problem
 from serving.package.rules import Task, check_span_labels
+from serving.text.printable import shown
 
 SINGLE_LABEL: Final = "single_label_classification"
 _LABELS_MAX: Final = 100_000
@@ -48,8 +50,12 @@ def check_claims(config: Mapping[str, Any], labels: tuple[str, ...]) -> None:
     """Hold what else a ``config.json`` says about its classes against their names, before anything is made of it.
 
     Raises:
-        ValueError: naming the field that contradicts ``id2label``, with both values.
+        ValueError: naming the field that contradicts ``id2label``, with both values, or a name under which no sample
+            of the version would be taken.
     """
+    for index, label in enumerate(labels):
+        if (problem := class_name_problem(label)) is not None:
+            raise ValueError(f"id2label: {index} cannot name a class ({shown(label)}): {problem}")
     for field in ("num_labels", "_num_labels"):
         if (count := config.get(field)) not in (None, len(labels)):
             raise ValueError(f"{field} is {_shown(count)}, id2label names {len(labels)} labels: which is right?")
@@ -93,9 +99,16 @@ def _in_order(names: Mapping[str, Any]) -> tuple[str, ...]:
 def _name(index: int, value: Any) -> str:
     if isinstance(value, str) and value.strip():
         return value
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, int | float) and _is_finite(value):
         return json.dumps(value)
     raise ValueError(f"id2label must give a name of its own to each number: {index} is {_shown(value)}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _is_default(numbers: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ import tokenizers
 
 from serving.package.artifact import TOKENIZER_FILE, WEIGHTS_FILE, ArtifactError, parse_object
 from serving.package.rules import Side, TokenRules
+from serving.text.printable import shown
 
 SETTINGS_FILE: Final = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE: Final = "special_tokens_map.json"
@@ -277,13 +278,28 @@ def _check_tokens(saved: Saved) -> None:
         raise ArtifactError(
             SETTINGS_FILE, "split_special_tokens is not served: special tokens in a text are always taken"
         )
-    extra = saved.settings.get("additional_special_tokens") or saved.settings.get("extra_special_tokens") or ()
-    for token in extra.values() if isinstance(extra, dict) else extra:
-        text = token.get("content") if isinstance(token, dict) else token
+    for text in _extra_tokens(saved.settings):
         if text not in saved.vocabulary:
             raise ArtifactError(
                 SETTINGS_FILE, f"the special token {text!r} is no token of {TOKENIZER_FILE}: {_SAVE_AGAIN}"
             )
+
+
+def _extra_tokens(settings: Mapping[str, Any]) -> Iterator[str]:
+    field = "additional_special_tokens" if settings.get("additional_special_tokens") else "extra_special_tokens"
+    extra = settings.get(field) or []
+    if not isinstance(extra, list | dict):
+        raise ArtifactError(SETTINGS_FILE, f"{field} must be a list of tokens, it is {shown(repr(extra))}")
+    for token in extra.values() if isinstance(extra, dict) else extra:
+        yield _content(field, token)
+
+
+def _content(field: str, token: Any) -> str:
+    """The text of a token, which is written as itself or as an object that has it."""
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str):
+        raise ArtifactError(SETTINGS_FILE, f"{field}: the content of a token must be a text, it is {shown(repr(text))}")
+    return text
 
 
 def _check_added(saved: Saved) -> None:
@@ -291,9 +307,11 @@ def _check_added(saved: Saved) -> None:
     decoder = saved.settings.get("added_tokens_decoder")
     entries = saved.tokenizer.get("added_tokens")
     there = {entry.get("content"): entry for entry in entries or () if isinstance(entry, dict)}
-    for number, entry in decoder.items() if isinstance(decoder, dict) else ():
-        token = entry.get("content") if isinstance(entry, dict) else entry
-        if str(saved.vocabulary.get(str(token))) != str(number):
+    if decoder is not None and not isinstance(decoder, dict):
+        raise ArtifactError(SETTINGS_FILE, f"added_tokens_decoder must be an object, it is {shown(repr(decoder))}")
+    for number, entry in (decoder or {}).items():
+        token = _content(f"added_tokens_decoder.{shown(number)}", entry)
+        if str(saved.vocabulary.get(token)) != str(number):
             raise ArtifactError(SETTINGS_FILE, _not_there(token, number, saved))
         if token not in there:
             raise _contradiction(f"added_tokens_decoder has {token!r}", "added_tokens lacks it")

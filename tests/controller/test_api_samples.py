@@ -12,7 +12,14 @@ from controller.core.release import Cursors, Phase
 from controller.ports import Entry, SampleCursor
 from controller.roles import REPLICA, Role
 from gates.evidence import LabelChance, LabelCounts
-from serving.contract import LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
+from serving.contract import (
+    LABEL_REQUESTS_ROUTE,
+    LABELS_ROUTE,
+    PREDICTIONS_ROUTE,
+    PREDICTIONS_SCHEMA,
+    Traffic,
+    class_name_problem,
+)
 from serving.observe.capture import CapturedPrediction, encode_batch
 from tests.controller.api_support import Client, World, error_of
 from tests.controller.releases import release_in
@@ -117,6 +124,20 @@ def test_a_wrong_prediction_is_refused_by_field(
     assert error["field"] == field
     assert field in error["message"]
     assert world.samples.latest() == SampleCursor()
+
+
+@pytest.mark.parametrize("name", ["x" * 1_000, "naïve 🙂", "0", "a b"])
+def test_what_may_name_a_class_is_taken_with_samples(world: World, replica: Client, name: str) -> None:
+    """A version was registered whose every sample was then refused."""
+    assert class_name_problem(name) is None
+    text = json.dumps(body(label=name, probabilities={name: 0.75, "other": 0.25}))
+    response = replica.request("POST", PREDICTIONS_ROUTE, content=text, headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["new"]) == (200, 1)
+
+
+@pytest.mark.parametrize("name", ["x" * 1_001, "a\0", "", " ", "a\nb", "a\u2028", "\ud800"])
+def test_what_may_name_no_class_is_known_before(name: str) -> None:
+    assert class_name_problem(name) is not None
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(replica: Client) -> None:

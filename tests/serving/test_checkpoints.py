@@ -139,6 +139,18 @@ def test_names_that_are_no_texts_are_taken_as_they_are_written(
         ({"id2label": {"0": 1, "1": "1", "2": "a"}}, "0 and 1 are both '1'"),
         ({"id2label": {"0": "a", "1": None, "2": "b"}}, "1 is null"),
         ({"id2label": {"0": "a", "1": " ", "2": "b"}}, "a name of its own"),
+        ({"id2label": {"0": 10**400, "1": "b", "2": "c"}}, "a name of its own to each number: 0 is 1000"),
+        (
+            {"id2label": {"0": "a", "1": "b\0", "2": "c"}, "label2id": None},
+            "1 cannot name a class .b.x00.: it has a line",
+        ),
+        (
+            {"id2label": {"0": "a", "1": "b\n", "2": "c"}, "label2id": None},
+            "1 cannot name a class .b.n.: it has a line",
+        ),
+        ({"id2label": {"0": "a", "1": "\u2028b", "2": "c"}, "label2id": None}, "1 cannot name a class"),
+        ({"id2label": {"0": "a", "1": "\ud800", "2": "c"}, "label2id": None}, "half of a surrogate pair"),
+        ({"id2label": {"0": "a", "1": "b" * 1_001, "2": "c"}, "label2id": None}, "1,001 characters, 1,000 are allowed"),
         ({"id2label": ["a", "b", "c"]}, "must name two or more labels, it is"),
         ({"id2label": {"0": "LABEL_0"}}, "two or more"),
         ({"label2id": {"a": 1, "b": 0, "c": 2}}, "label2id gives 'a' the number 1, id2label 0: which is right"),
@@ -158,6 +170,10 @@ def test_names_that_are_no_texts_are_taken_as_they_are_written(
         ({"auto_map": {"AutoModel": "x.py"}}, "auto_map asks for code"),
         ({"quantization_config": {"load_in_8bit": True}}, "quantised checkpoints are not served.*--variant int8"),
         ({"model_type": "t5"}, "model_type 't5' is not served; served are distilbert, bert,"),
+        (
+            {"model_type": "bert"},
+            r"model_type is 'bert', and distilbert\.embeddings\..* is a weight of 'distilbert': which is right",
+        ),
         ({"model_type": None}, "model_type is missing; served are"),
         (
             {"vocab_size": 31},

@@ -141,6 +141,12 @@ def test_a_tokenizer_that_keeps_case_keeps_it(checkpoint: Path, tmp_path: Path) 
             {"added_tokens_decoder": {"3": {"content": "[SEP]"}}},
             "has '[SEP]', and in tokenizer.json added_tokens lacks it",
         ),
+        ({"additional_special_tokens": 5}, "additional_special_tokens must be a list of tokens, it is 5"),
+        ({"additional_special_tokens": [["a"]]}, "additional_special_tokens: the content of a token must be a text"),
+        ({"extra_special_tokens": {"x": {"content": 1}}}, "extra_special_tokens: the content of a token .* it is 1"),
+        ({"added_tokens_decoder": 5}, "added_tokens_decoder must be an object, it is 5"),
+        ({"added_tokens_decoder": {"0": {"content": ["x"]}}}, "added_tokens_decoder.0: the content of a token must be"),
+        ({"added_tokens_decoder": {"0": None}}, "added_tokens_decoder.0: the content of a token .* it is None"),
         ({"split_special_tokens": True}, "split_special_tokens is not served"),
         (
             {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False},
