@@ -8,14 +8,19 @@ beginning of a release, when answers of a moment before still come in, make of i
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from controller.ports import AnswerCounts, GatewayCounts, MetricCounts, SampleEvidence
 from gates.checks import GATEWAY, PREDICTIONS
 from gates.evidence import Fault
+from serving.settings import Limits
 
+BEGUN: Final[Mapping[str, int]] = {"mirrored": 0}
+"""The sums at the look that they begin with."""
 _SLACK = 100  # answers: of the moment before the release began
 _SLACK_RATIO = 0.05
-_STANDARD_DEVIATIONS = 5.0
+_LOG_CHANCE = math.log(1e6)
+_TEXTS_MAX = Limits().texts_max  # of a request, as the API has it
 _ELSEWHERE_MIN = 100  # requests
 _UNPAIRED_MIN = 200  # answers
 _PAIRED_RATIO_MIN = 0.5
@@ -34,6 +39,15 @@ class Arrived:
 
     def of(self, *names: str) -> int:
         return sum(self.sums.get(name, 0) for name in names)
+
+    @property
+    def begun(self) -> bool:
+        """Whether every source has told where it stood when the sums began."""
+        return BEGUN.keys() <= self.sums.keys()
+
+    def of_pairs(self) -> dict[str, int]:
+        """The sums of what was mirrored, and of what came in for it."""
+        return {name: more for name, more in self.sums.items() if name == "paired" or name.startswith("copied ")}
 
     def on_pairs(self, before: "Arrived", *, mirrored: bool) -> "Arrived":
         """With what has come since ``before`` to be paired, if everything was mirrored since then."""
@@ -97,7 +111,7 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
     sources.append(("pairs of answers", "paired", copies, max(map(now.texts_a_request, versions))))
     for what, name, requests_of, texts in sources:
         requests = now.of(*requests_of)
-        seen, most = before.of(name), _at_most(requests, captured) * texts
+        seen, most = before.of(name), _at_most(requests, captured, texts)
         if seen > most:
             yield Fault(
                 PREDICTIONS,
@@ -113,8 +127,16 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
         )
 
 
-def _at_most(requests: int, captured: float) -> float:
-    """The most samples of so many requests that there can be, but for a chance of less than one in a million."""
-    expected = requests * captured
-    chance = _STANDARD_DEVIATIONS * math.sqrt(expected * (1 - captured))
-    return min(expected + chance, requests) * (1 + _SLACK_RATIO) + _SLACK
+def _at_most(requests: int, captured: float, texts: float) -> float:
+    """The most samples of so many requests that there can be, but for a chance of less than one in a million.
+
+    Requests are sampled, each with all of its texts, so few long lists make more of chance than many short ones. How
+    long they are is known by the mean (``texts``) and by what a request may hold: the squares of their lengths sum up
+    to no more than if each were one text or the longest list. Bernstein's inequality (Boucheron, Lugosi and Massart,
+    *Concentration Inequalities*, 2013, theorem 2.10) makes a bound of that.
+    """
+    asked = requests * texts
+    longest = min(float(_TEXTS_MAX), 1 + asked - requests)
+    squares = requests + (asked - requests) * (longest + 1)
+    chance = math.sqrt(2 * _LOG_CHANCE * captured * (1 - captured) * squares) + _LOG_CHANCE * longest / 3
+    return min(asked * captured + chance, asked) * (1 + _SLACK_RATIO) + _SLACK

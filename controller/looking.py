@@ -156,11 +156,21 @@ class _Reading:
     def cross_check(
         self, counts: MetricCounts | None, users: GatewayCounts | None, found: SampleEvidence | None, *, mirrored: bool
     ) -> None:
-        """Hold against each other what the sources told so far. What one did not tell comes with a later look."""
+        """Hold against each other what the sources told so far. What one did not tell comes with a later look.
+
+        The sums begin with one look, the first that every source told. After a gap, in which Envoy may have begun anew
+        unseen, those of live requests begin again: what came in before is of requests that they do not have. Those of
+        pairs go on, for nothing is mirrored during a hold.
+        """
         before = crosscheck.Arrived(self._release.cursors.arrived)
         now = before.plus(crosscheck.asked(users) if users is not None else {})
         now = now.plus(crosscheck.answered(counts) if counts is not None else {})
         now = now.plus(crosscheck.sampled(found, *self._versions) if found is not None else {})
+        if not (before.begun and self._gateway_in_step):
+            all_told = counts is not None and users is not None and found is not None
+            kept = now.of_pairs() if before.sums else {}
+            self.cursors = replace(self.cursors, arrived={**kept, **(crosscheck.BEGUN if all_told else {})})
+            return
         now = now.on_pairs(before, mirrored=mirrored and self._in_step)
         self.cursors = replace(self.cursors, arrived=dict(now.sums))
         if users is not None:
@@ -170,8 +180,17 @@ class _Reading:
     @property
     def _in_step(self) -> bool:
         """Whether the look before was taken when it was due: not after a hold, while which nothing is mirrored."""
-        since_s, every_s = self._release.looked_at_s, self._release.policy.look_every_s
-        return since_s is not None and self._now_s - since_s < _IN_STEP * every_s
+        since_s = self._release.looked_at_s
+        return since_s is not None and self._is_recent(since_s)
+
+    @property
+    def _gateway_in_step(self) -> bool:
+        """Whether the gateway was read when it was due: of a longer time, not every sample is."""
+        before = self._release.cursors
+        return before.gateway is not None and self._is_recent(before.gateway_at_s)
+
+    def _is_recent(self, at_s: float) -> bool:
+        return self._now_s - at_s < _IN_STEP * self._release.policy.look_every_s
 
     def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
         """The reference is read once, as soon as its bins are known."""

@@ -5,7 +5,8 @@ and then what the phase itself makes of the facts. A failed gate takes a release
 it forward.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from controller.core.command import Ask, Command
@@ -50,6 +51,7 @@ from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.verdict import Stage, Verdict
 
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 FactT = TypeVar("FactT")
 _SPOKEN_FOR = {METRICS, GATEWAY, LABELS, PREDICTIONS, "traffic", "registry", "deployments", "packages"}
 BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
@@ -70,8 +72,24 @@ def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
 def _note(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     recorded = tuple(event for fact in facts for event in _record(release, fact))
     away = _away(release, facts)
-    noted = tuple(FaultNoted(*fault) for fault in away.items() if release.faults.get(fault[0]) != fault[1])
-    return recorded + noted + _recoveries(release, facts, away)
+    return (*_faults(release, facts, away), *recorded, *_recoveries(release, facts, away))
+
+
+def _faults(release: Release, facts: Sequence[Fact], away: Mapping[str, str]) -> Iterator[FaultNoted]:
+    """One a source, when it begins and when its kind changes: a reason may hold numbers that run on at each look."""
+    told = [(fault.source, fault.reason) for taken in _only(facts, LookTaken) for fault in taken.look.faults]
+    reasons: dict[str, list[str]] = {}
+    for source, reason in (*told, *away.items()):
+        if reason not in reasons.setdefault(source, []):
+            reasons[source].append(reason)
+    for source, found in reasons.items():
+        reason = "; ".join(found)
+        if source not in release.faults or _kind(release.faults[source]) != _kind(reason):
+            yield FaultNoted(source, reason)
+
+
+def _kind(reason: str) -> str:
+    return _NUMBER.sub("#", reason)
 
 
 def _record(release: Release, fact: Fact) -> Iterator[Event]:
@@ -122,7 +140,6 @@ def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
 
 
 def _looked(release: Release, look: Look, cursors: Cursors) -> Iterator[Event]:
-    yield from (FaultNoted(f.source, f.reason) for f in look.faults if release.faults.get(f.source) != f.reason)
     panel = Panel(release.policy.gates)
     before = state_from_json(release.panel) if release.panel else panel.start(deadline_s=release.deadline_at_s)
     state, verdicts = panel.look(before, look)

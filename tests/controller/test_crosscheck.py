@@ -96,3 +96,22 @@ def test_texts_that_come_again_pair_like_any_others() -> None:
         unknown.plus(sampled(replace(found, paired=None), *VERSIONS)).on_pairs(unknown, mirrored=True).of("to pair")
         == 0
     )
+
+
+def test_few_long_lists_make_more_of_chance() -> None:
+    """A tenth of the requests is sampled, each with all of its texts: 2,000 requests, of which 20 hold 256 texts.
+
+    Two of those are expected among the samples; seven come now and then, and make no contradiction.
+    """
+    texts = 1_980 + 20 * 256
+    told = {"asked 6": 2_000, "answered 6": 2_000, "texts 6": texts}
+    by_chance = 198 + 7 * 256
+    assert found({**told, "sampled 6": by_chance}, captured=0.1) == []
+    assert sources(found({**told, "sampled 6": 6_000}, captured=0.1)) == [PREDICTIONS]
+
+
+def test_long_lists_hide_nothing_where_there_are_many_requests() -> None:
+    """Chance grows with the root of what was asked: three times as many samples as can be are seen."""
+    told = {"asked 6": 100_000, "answered 6": 100_000, "texts 6": 110_000}
+    assert sources(found({**told, "sampled 6": 33_000}, captured=0.1)) == [PREDICTIONS]
+    assert found({**told, "sampled 6": 12_000}, captured=0.1) == []

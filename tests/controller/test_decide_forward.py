@@ -329,6 +329,24 @@ def test_a_source_that_fails_a_look_is_a_fault_until_a_look_without_it():
     assert release.faults == {}
 
 
+def test_a_fault_whose_numbers_run_on_is_noted_once():
+    """A lasting fault is one line of the journal, not one a look; another kind of it is told."""
+    release = release_in(Phase.CANARY, routed=True)
+
+    def noted(at: int, *reasons: str) -> list[FaultNoted]:
+        nonlocal release
+        taken = LookTaken(replace(look(at), faults=tuple(Fault(METRICS, reason) for reason in reasons)), Cursors())
+        found = of_kind(decide(release, [taken], NOW_S), FaultNoted)
+        release = after(release, taken)
+        return found
+
+    assert noted(1, "6,000 answers and 10 requests") == [FaultNoted(METRICS, "6,000 answers and 10 requests")]
+    assert noted(2, "12,500 answers and 1,020.5 requests") == []
+    assert noted(3, "refused") == [FaultNoted(METRICS, "refused")]
+    assert noted(4, "too many: 10", "too few: 3") == [FaultNoted(METRICS, "too many: 10; too few: 3")]
+    assert noted(5, "too many: 12", "too few: 1") == []
+
+
 def test_a_look_counts_the_steps_requests_and_moves_the_cursors():
     cursors = Cursors({"series": 4.0}, NOW_S, pair=2, labelled_pair=1, labelled_answer=5)
     release = release_in(Phase.CANARY, step_requests=50, routed=True)

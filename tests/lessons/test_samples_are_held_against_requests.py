@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.command import Ask
 from controller.core.release import Phase
 from gates.evidence import Answer, LabelledPair
 from tests.controller.service import GOOD, LESS_ACCURATE
@@ -51,3 +52,51 @@ def test_true_answers_are_no_fault_however_late_their_counts_come(world: World) 
     noted = [it.entry for it in world.journal.entries(world.release.id) if it.entry.kind == "FaultNoted"]
     assert noted
     assert not [entry for entry in noted if entry.payload["source"] == "predictions"]
+
+
+def contradictions(world: World) -> list[object]:
+    noted = [it.entry for it in world.journal.entries(world.release.id) if it.entry.kind == "FaultNoted"]
+    return [entry.payload["reason"] for entry in noted if "the gateway counted" in str(entry.payload["reason"])]
+
+
+def test_a_gateway_that_cannot_be_read_at_first_contradicts_nobody(world: World) -> None:
+    """The replicas' counts and the samples began before it: the sums begin with the first look that all told."""
+
+    def away_from_its_first_reading_on(call: str) -> None:
+        if call.endswith("metrics.gateway"):
+            world.service.metrics.gateway_away = "connection refused"
+
+    world.interrupt = away_from_its_first_reading_on
+    world.given(candidate=GOOD).when_phase(Phase.SHADOW).when_time_passes(100)
+    assert world.release.looks > 3
+    assert world.release.cursors.gateway is None
+    world.interrupt = lambda _: None
+    world.service.metrics.gateway_away = None
+    world.when_time_passes(60)
+    assert contradictions(world) == []
+    assert world.release.faults == {}
+
+
+def held_for_a_minute(world: World) -> None:
+    """No label comes, so that nothing is settled by the deadline."""
+    world.service.labelled = 0.0
+    world.given(candidate=GOOD).when_settled()
+    assert world.release.phase is Phase.HELD
+    world.when_time_passes(60)
+
+
+def test_answers_of_a_hold_are_held_against_no_requests_that_a_new_gateway_did_not_see(world: World) -> None:
+    """Users were served all along, and Envoy began anew meanwhile: their samples are no made-up ones."""
+    held_for_a_minute(world)
+    world.service.samples.answers += [("6", RIGHT)] * 40_000
+    world.when_asked(Ask.RESUME).when_time_passes(60)
+    assert world.release.phase is Phase.SHADOW
+    assert contradictions(world) == []
+
+
+def test_pairs_made_up_during_a_hold_are_found(world: World) -> None:
+    """Nothing is mirrored meanwhile, so none can have come in."""
+    held_for_a_minute(world)
+    forge(world, 40_000)
+    world.when_asked(Ask.RESUME).when_time_passes(60)
+    assert any("pairs of answers came in" in str(reason) for reason in contradictions(world))
