@@ -121,7 +121,8 @@ def _labels(look: Look, odd: Odd) -> Iterator[str]:
 
 
 def _label_source(name: str, source: LabelSource) -> Iterator[str]:
-    for field in ("labelled", "settled", "contradicts_itself", "contradicts_others", "corrected_late"):
+    contradictions = ("contradicts_itself", "contradicts_others", "corrected_late", "others_labels")
+    for field in ("labelled", "settled", *contradictions):
         if not _is_count(getattr(source, field)):
             yield f"{name}.{field}: {getattr(source, field)!r} is not a count"
             return

@@ -110,6 +110,7 @@ class LabelSource:
     contradicts_itself: int = 0  # another label for a request that it labelled before; the first one stays
     contradicts_others: int = 0  # another label than the source that was first
     corrected_late: int = 0  # corrections that came after the label had been judged, and changed nothing
+    others_labels: int = 0  # labels of the sources that it contradicts
 
 
 @dataclass(frozen=True, slots=True)

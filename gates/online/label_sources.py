@@ -4,11 +4,16 @@ A truth that is no class of either version is evidence of nothing: neither versi
 would count as no difference. Such labels never reach a gate. A source of which more than a small share is so, or whose
 labels are for requests that nobody made, is at fault itself: gates that read labels are errors until it is mended. That
 holds a release, and neither promotes it nor rolls it back.
+
+Whoever sends labels names his sources as he likes, "TOKEN/PERSON": what each person says is too little to be judged by.
+So what a token's sources said together is judged too, and what all of them said.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from gates.evidence import LabelledPair, LabelSource, Look, NameCount
 from gates.policy import LabelPolicy
@@ -20,6 +25,9 @@ _EXPECTED_MIN = (
     10  # of so many labels whose request was sampled, by design, none matches by chance once in 20,000 times
 )
 _CONTRADICTED_MIN = 20
+_SUMMED: Final = ("labelled", "unknown", "settled", "unmatched", "contradicts_itself", "contradicts_others")
+_OTHERS: Final = "(others)"
+_NAMES_MAX: Final = 5  # of a sum, as of one source
 
 
 def with_known_truths(look: Look) -> Look:
@@ -30,13 +38,77 @@ def with_known_truths(look: Look) -> Look:
 
 
 def doubts(look: Look, policy: LabelPolicy) -> tuple[str, ...]:
-    """Why the sources of the look's labels are not to be believed, a sentence each; none where they are."""
-    return tuple(doubt for source in _sources(look) for doubt in _doubts(source, look.classes, policy))
+    """Why the sources of the look's labels are not to be believed, a sentence each; none where they are.
+
+    A fault is told of the smallest part that shows it: of a source, else of its token, else of all together.
+    """
+    by_token: dict[str, list[LabelSource]] = {}
+    for source in look.label_sources:
+        by_token.setdefault(_token(source), []).append(source)
+    found = [doubt for token, sources in by_token.items() for doubt in _of_token(token, sources, look.classes, policy)]
+    if not found and len(by_token) > 1:
+        every = replace(_sum("all sources", look.label_sources), others_labels=0)
+        found += _doubts(every, "all sources together", look.classes, policy)
+    return (*found, *(doubt for one in _own(look) for doubt in _doubts(one, "the source", look.classes, policy)))
 
 
-def _sources(look: Look) -> Iterator[LabelSource]:
-    """Those that the look tells of, and what is unknown among its own pairs: other programs write looks too."""
-    yield from look.label_sources
+def told(sources: Sequence[LabelSource], most: int) -> tuple[LabelSource, ...]:
+    """The sources by name, ``most`` of them: those that name unknown classes before the others, then the busiest.
+
+    The rest is summed by token, and by ``most`` tokens at most: each label counts in exactly one of what is told.
+    """
+    ordered = sorted(sources, key=_importance)
+    rest: dict[str, list[LabelSource]] = {}
+    for source in ordered[most:]:
+        rest.setdefault(_token(source), []).append(source)
+    sums = sorted((_sum(f"{token}/{_OTHERS}", of_token) for token, of_token in rest.items()), key=_importance)
+    last = (_sum(_OTHERS, sums[most:]),) if sums[most:] else ()
+    return (*sorted((*ordered[:most], *sums[:most]), key=lambda one: one.source), *last)
+
+
+def _importance(source: LabelSource) -> tuple[int, int, str]:
+    contradicted = source.contradicts_itself + source.contradicts_others + source.corrected_late
+    return -source.unknown, -(source.labelled + source.settled + contradicted), source.source
+
+
+def _token(source: LabelSource) -> str:
+    return source.source.partition("/")[0]
+
+
+def _of_token(token: str, sources: Sequence[LabelSource], classes: Sequence[str], policy: LabelPolicy) -> Iterator[str]:
+    found = [
+        doubt
+        for source in sources
+        for doubt in _doubts(source, f"the source {quoted_name(source.source)}", classes, policy, one_of=len(sources))
+    ]
+    yield from found
+    if not found and len(sources) > 1:
+        who = f"the sources of {quoted_name(token)} together"
+        yield from _doubts(_sum(token, sources), who, classes, policy)
+
+
+def _sum(name: str, sources: Sequence[LabelSource]) -> LabelSource:
+    counts = {field: sum(getattr(source, field) for source in sources) for field in _SUMMED}
+    return LabelSource(
+        name,
+        **counts,
+        unknown_names=_most(one for source in sources for one in source.unknown_names),
+        expected_matched=min(math.fsum(source.expected_matched for source in sources), float(counts["settled"])),
+        corrected_late=sum(source.corrected_late for source in sources),
+        others_labels=max((source.others_labels for source in sources), default=0),  # the same ones, as a rule
+    )
+
+
+def _most(names: Iterable[NameCount]) -> tuple[NameCount, ...]:
+    counts: Counter[str] = Counter()
+    for one in names:
+        counts[one.name] += one.labels
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(NameCount(*item) for item in ordered[:_NAMES_MAX])
+
+
+def _own(look: Look) -> Iterator[LabelSource]:
+    """What is unknown among the look's own pairs: other programs write looks too."""
     unknown = [pair for pair in look.pairs if pair.truth not in look.classes] if look.classes else []
     if unknown:
         yield LabelSource("", len(look.pairs), len(unknown), _most_frequent(unknown))
@@ -47,10 +119,13 @@ def _most_frequent(pairs: Sequence[LabelledPair]) -> tuple[NameCount, ...]:
     return tuple(NameCount(name, number) for name, number in counts.most_common(NAMES_TOLD))
 
 
-def _doubts(source: LabelSource, classes: Sequence[str], policy: LabelPolicy) -> Iterator[str]:
-    who = f"the source {quoted_name(source.source)}" if source.source else "the source"
+def _doubts(
+    source: LabelSource, who: str, classes: Sequence[str], policy: LabelPolicy, *, one_of: int = 1
+) -> Iterator[str]:
+    """Of a source that is ``one_of`` so many of its token: a person who labelled little has a slip of the pen too."""
     few = source.unknown < _UNKNOWN_MIN or source.unknown <= policy.unknown_ratio_max * source.labelled
-    if source.unknown and (source.unknown >= source.labelled or not few):
+    all_unknown = source.unknown >= source.labelled and not (one_of > 1 and "/" in source.source and few)
+    if source.unknown and (all_unknown or not few):
         names = ", ".join(_name(one, classes) for one in source.unknown_names[:NAMES_TOLD])
         seen = of(source.unknown, source.labelled, "labels")
         yield f"{who} names no class of either version in {seen}: {names}; say in label_names what they mean"
@@ -60,10 +135,11 @@ def _doubts(source: LabelSource, classes: Sequence[str], policy: LabelPolicy) ->
         seen = of(source.unmatched, source.settled, "labels")
         yield f"{who} names no request that was sampled in {seen}: send the x-request-id of the gateway's answer"
     contradicted = source.contradicts_itself + source.contradicts_others
-    labels = max(source.settled, source.labelled)
+    labels = max(source.settled, source.labelled) + source.others_labels  # who contradicts may be the one who is right
     if contradicted >= _CONTRADICTED_MIN and contradicted > policy.contradicted_ratio_max * labels:
         seen = f"itself {source.contradicts_itself:,} times and other sources {source.contradicts_others:,} times"
-        yield f"{who} contradicts {seen}, in {labels:,} labels"
+        both = " of both" if source.others_labels else ""
+        yield f"{who} contradicts {seen}, in {labels:,} labels{both}"
 
 
 def _name(one: NameCount, classes: Sequence[str]) -> str:

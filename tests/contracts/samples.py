@@ -446,6 +446,26 @@ class SamplesContract:
         (source,) = samples.since("intent", "6", "7", START, settled_before_s=100.0).label_sources
         assert source.unmatched == 1
 
+    def test_sources_beyond_the_twentieth_are_summed_by_token(self, samples: SampleStore) -> None:
+        """Those that name no class are told before the busiest; each label counts in exactly one of what is told."""
+        requests = [f"r{n}" for n in range(61)]
+        samples.add_predictions([live(request) for request in requests])
+        said = [truth(request, source=f"desk/agent{n // 2:02d}") for n, request in enumerate(requests)]
+        samples.add_labels([*said[:60], truth("r60", "REFUND", source="team")])
+        found = named(samples).label_sources
+        by_name = {one.source: one for one in found}
+        assert (by_name["team"].unknown, by_name["desk/(others)"].labelled, len(found)) == (1, 22, 21)
+        assert sum(one.labelled for one in found) == sum(one.settled for one in found) == 61
+
+    def test_whom_a_source_contradicts_is_counted_with_it(self, samples: SampleStore) -> None:
+        """Few labels of one who corrects are held against all labels of those that it corrects."""
+        samples.add_predictions([live(f"r{n}") for n in range(9)])
+        samples.add_labels([truth(f"r{n}", source="bot") for n in range(9)])
+        samples.add_labels([truth("r1", "invoice"), truth("r2", "invoice")])
+        found = sources(samples)
+        assert (found["people"].contradicts_others, found["people"].others_labels) == (2, 9)
+        assert (found["bot"].contradicts_others, found["bot"].others_labels) == (0, 0)
+
     def test_a_tag_that_no_request_carries_is_told(self, samples: SampleStore) -> None:
         """With the slice that is there and written otherwise; a value that is only rare is no mistake."""
         names = ("lang:EN", "lang:xh", "channel:app", "region:eu", "class:refund")

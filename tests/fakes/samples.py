@@ -13,6 +13,7 @@ from typing import NamedTuple
 from controller.core.labels import NAMES_TOLD, LabelNames, LabelsTaken, RefusedLabel, UnknownName
 from controller.ports import (
     CONFIDENCE_BINS,
+    SOURCES_MAX,
     AnswerCounts,
     Label,
     LabelRequest,
@@ -31,6 +32,7 @@ from gates.evidence import (
     UnseenSlice,
     label_counts,
 )
+from gates.online.label_sources import told
 from gates.online.slices import CLASS, TOKENS, Attributes, membership, parts_of, unseen_tags
 from gates.wording import nearest_name
 
@@ -68,7 +70,7 @@ class FakeSamples:
         self._pairs: list[_Couple] = []
         self._labelled_pairs: list[tuple[_Couple, Label] | None] = []  # None: the label was corrected
         self._labelled_answers: list[_LabelledAnswer | None] = []
-        self._disputes: list[tuple[str, str, str, str]] = []  # kind, request, source, what it says
+        self._disputes: list[tuple[str, str, str, str, str]] = []  # kind, request, source, what it says, against whom
         self._disputed_at_s: list[float] = []  # of each, when it came
         self._judged: set[str] = set()  # requests whose truth was evidence at some look
 
@@ -108,7 +110,7 @@ class FakeSamples:
         before, truth = self._labels.get(key), self._truths.get(label.request_id)
         if before is None:
             if truth is not None and not self._same(label.request_id, truth.label, label.label, aliases):
-                self._dispute("others", label)
+                self._dispute("others", label, truth.source)
             self._labels[key] = label
             self._truths.setdefault(label.request_id, label)
             return "taken"
@@ -133,9 +135,10 @@ class FakeSamples:
             ]
         return "taken"
 
-    def _dispute(self, kind: str, label: Label) -> None:
-        if not any((kind, label.request_id, label.source, label.label) == known for known in self._disputes):
-            self._disputes.append((kind, label.request_id, label.source, label.label))
+    def _dispute(self, kind: str, label: Label, against: str = "") -> None:
+        said = kind, label.request_id, label.source, label.label
+        if not any(said == known[:4] for known in self._disputes):
+            self._disputes.append((*said, against))
             self._disputed_at_s.append(_received(label))
 
     def _same(self, request_id: str, one: str, other: str, aliases: Mapping[str, Mapping[str, str]]) -> bool:
@@ -262,18 +265,27 @@ class FakeSamples:
         came = list(zip(self._disputes, self._disputed_at_s, strict=True))[cursor.first_dispute :]
         disputes = [dispute for dispute, at_s in came if at_s >= since_s]
         ratio = min((one.inclusion_probability for one in self._predictions.values()), default=0.0)
-        sources = {one.source for one in (*named, *settled)} | {source for _, _, source, _ in disputes}
-        return tuple(
-            self._source(
+        sources = {one.source for one in (*named, *settled)} | {source for _, _, source, *_ in disputes}
+        found = {
+            source: self._source(
                 source,
                 [one.label for one in named if one.source == source],
                 [one.request_id for one in settled if one.source == source],
-                Counter(kind for kind, _, whose, _ in disputes if whose == source),
+                Counter(kind for kind, _, whose, *_ in disputes if whose == source),
                 names,
                 ratio,
             )
-            for source in sorted(sources)
-        )
+            for source in sources
+        }
+        against = {
+            source: {whom for kind, _, whose, _, whom in disputes if (kind, whose) == ("others", source)} & sources
+            for source in sources
+        }
+        every = [
+            replace(one, others_labels=sum(max(found[o].labelled, found[o].settled) for o in against[name]))
+            for name, one in found.items()
+        ]
+        return told(every, SOURCES_MAX)
 
     def _source(
         self,

@@ -71,6 +71,39 @@ def test_small_mistakes_of_a_source_stop_nothing(source: LabelSource) -> None:
     assert not [v for v in judged(seen_with(source)).values() if v.outcome is Outcome.ERROR]
 
 
+@pytest.mark.parametrize(("name", "who"), [("desk/agent{}", "'desk' together"), ("team{}", "all sources together")])
+@pytest.mark.parametrize(
+    "part",
+    [
+        LabelSource("", labelled=10, unknown=1, unknown_names=(NameCount("Yes", 1),)),
+        LabelSource("", settled=5, unmatched=5, expected_matched=5.0),
+        LabelSource("", settled=5, contradicts_itself=2),
+    ],
+)
+def test_a_fault_that_is_spread_over_many_sources_is_a_fault(part: LabelSource, name: str, who: str) -> None:
+    """Each by itself said too little to be judged by."""
+    spread = tuple(replace(part, source=name.format(number)) for number in range(20))
+    verdicts = judged(seen_with(*spread))
+    assert {name for name, verdict in verdicts.items() if verdict.outcome is Outcome.ERROR} == OF_LABELS
+    assert who in verdicts["accuracy.shadow"].reason
+
+
+def test_a_slip_of_one_among_many_people_stops_nothing() -> None:
+    """Also of one who labelled nothing else."""
+    people = tuple(replace(RIGHT, source=f"desk/agent{number}", labelled=10) for number in range(20))
+    slip = LabelSource("desk/new", 1, 1, (NameCount("Yes", 1),))
+    assert not [v for v in judged(seen_with(*people, slip)).values() if v.outcome is Outcome.ERROR]
+
+
+def test_one_who_corrects_few_of_many_is_not_at_fault() -> None:
+    """Contradictions are held against the labels of both: the later one may be right."""
+    people = replace(RIGHT, source="people", labelled=40, settled=40, expected_matched=40.0, contradicts_others=40)
+    bot = replace(RIGHT, source="bot")
+    verdicts = judged(seen_with(bot, replace(people, others_labels=1_000)))
+    assert not [v for v in verdicts.values() if v.outcome is Outcome.ERROR]
+    assert judged(seen_with(bot, replace(people, others_labels=100)))["accuracy.shadow"].outcome is Outcome.ERROR
+
+
 def test_the_error_names_what_was_said_most_and_the_nearest_classes() -> None:
     """Three names, so that a person knows at once what to write into the policy; nothing in them moves a terminal."""
     source = unknown(100, 90, ("YES", 40), ("N o", 30), ("\x1b[2Jzzz", 15), ("fourth", 5))

@@ -11,6 +11,7 @@ from controller.adapters.sql.schema import label_disputes, labelled_answers, lab
 from controller.core.labels import LabelNames
 from controller.ports import SOURCE_LABELS_MAX, SOURCES_MAX, SampleCursor
 from gates.evidence import LabelSource, NameCount
+from gates.online.label_sources import told
 
 NAMES_MAX = 5  # unknown names that are told of a source
 _NAME_CHARS_MAX = 200
@@ -25,13 +26,20 @@ def label_sources(
     names: LabelNames,
     settled_before_s: float,
 ) -> tuple[LabelSource, ...]:
-    """The sources that said most since the release began, by name. ``cursor`` tells where it began."""
+    """What was said since the release began, by name of the source (`gates.online.label_sources.told`). ``cursor``
+    tells where it began."""
     labelled, unknown = _named(connection, model, versions, cursor, names)
     settled, unmatched, since_s = _settled(connection, cursor, settled_before_s)
     disputes = _disputes(connection, cursor, since_s)
-    heard = labelled + settled + Counter({source: number for (source, _), number in disputes.items()})
+    heard = {*labelled, *settled, *(source for source, *_ in disputes)}
+    kinds = Counter[tuple[str, str]]()
+    against: dict[str, set[str]] = {}
+    for (source, kind, was_source), number in disputes.items():
+        kinds[source, kind] += number
+        if kind == Dispute.OTHERS:
+            against.setdefault(source, set()).add(was_source)
     sampled_ratio = _sampled_ratio(connection)
-    return tuple(
+    every = [
         LabelSource(
             source=source,
             labelled=labelled[source],
@@ -40,12 +48,14 @@ def label_sources(
             settled=settled[source],
             unmatched=unmatched[source],
             expected_matched=settled[source] * sampled_ratio,
-            contradicts_itself=disputes[source, Dispute.ITSELF],
-            contradicts_others=disputes[source, Dispute.OTHERS],
-            corrected_late=disputes[source, Dispute.LATE],
+            contradicts_itself=kinds[source, Dispute.ITSELF],
+            contradicts_others=kinds[source, Dispute.OTHERS],
+            corrected_late=kinds[source, Dispute.LATE],
+            others_labels=sum(max(labelled[other], settled[other]) for other in against.get(source, ())),
         )
-        for source in sorted(sorted(heard, key=lambda name: (-heard[name], name))[:SOURCES_MAX])
-    )
+        for source in heard
+    ]
+    return told(every, SOURCES_MAX)
 
 
 def _most_frequent(names: Counter[str]) -> tuple[NameCount, ...]:
@@ -100,19 +110,21 @@ def _settled(
     return settled, unmatched, oldest_s if settled.total() == SOURCE_LABELS_MAX else -math.inf
 
 
-def _disputes(connection: Connection, cursor: SampleCursor, since_s: float) -> Counter[tuple[str, str]]:
+def _disputes(connection: Connection, cursor: SampleCursor, since_s: float) -> Counter[tuple[str, str, str]]:
+    """How many, by source, kind, and the source that was first."""
     columns = label_disputes.c
     newest = (
-        select(columns.source, columns.kind, columns.received_at_s)
+        select(columns.source, columns.kind, columns.was_source, columns.received_at_s)
         .where(columns.id > cursor.first_dispute)
         .order_by(columns.id.desc())
         .limit(SOURCE_LABELS_MAX)
         .subquery("newest")
     )
-    counted = select(newest.c.source, newest.c.kind, func.count()).group_by(newest.c.source, newest.c.kind)
+    by = (newest.c.source, newest.c.kind, newest.c.was_source)
+    counted = select(*by, func.count()).group_by(*by)
     if math.isfinite(since_s):
         counted = counted.where(newest.c.received_at_s >= since_s)
-    return Counter({(source, kind): number for source, kind, number in connection.execute(counted)})
+    return Counter({(source, kind, was): number for source, kind, was, number in connection.execute(counted)})
 
 
 def _sampled_ratio(connection: Connection) -> float:
