@@ -446,6 +446,34 @@ class SamplesContract:
         (source,) = samples.since("intent", "6", "7", START, settled_before_s=100.0).label_sources
         assert source.unmatched == 1
 
+    @pytest.mark.parametrize("together", [False, True])
+    def test_a_label_that_names_no_class_gives_way_to_one_that_does(self, samples: SampleStore, together: bool) -> None:
+        """Whoever says it then disputes nothing: nothing had been said. It does so once a look was made, too."""
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        first, second = truth("a", "unsure", source="bot"), truth("a")
+        start = START
+        if together:
+            samples.add_labels([first, second])
+        else:
+            samples.add_labels([first])
+            start = named(samples).cursor
+            samples.add_labels([second])
+        found = named(samples, start)
+        assert [pair.truth for pair in found.pairs] == ["refund"]
+        assert found.stable_labels == LabelCounts(1, 0)
+        by_name = {one.source: one for one in found.label_sources}
+        assert (by_name["people"].labelled, by_name["people"].contradicts_others) == (1, 0)
+        assert all(one.unknown == 0 for one in found.label_sources)
+
+    def test_a_label_that_was_judged_by_an_alias_gives_way_to_none(self, samples: SampleStore) -> None:
+        """What a look has read as a class stays the truth, whatever its name means later."""
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
+        samples.add_labels([truth("a", "REFUND", source="bot")])
+        first = named(samples, aliases={"REFUND": "refund"})
+        samples.add_labels([truth("a", "invoice")])
+        assert sources(samples)["people"].contradicts_others == 1
+        assert named(samples, first.cursor).pairs == ()
+
     def test_sources_beyond_the_twentieth_are_summed_by_token(self, samples: SampleStore) -> None:
         """Those that name no class are told before the busiest; each label counts in exactly one of what is told."""
         requests = [f"r{n}" for n in range(61)]

@@ -109,6 +109,9 @@ class FakeSamples:
         key = label.request_id, label.source
         before, truth = self._labels.get(key), self._truths.get(label.request_id)
         if before is None:
+            if truth is not None and self._gives_way(truth, label, aliases):
+                self._truths[label.request_id] = truth = label
+                self._undo(label.request_id)
             if truth is not None and not self._same(label.request_id, truth.label, label.label, aliases):
                 self._dispute("others", label, truth.source)
             self._labels[key] = label
@@ -125,15 +128,21 @@ class FakeSamples:
         self._labels = {known: said for known, said in self._labels.items() if known != key} | {key: label}
         if before is truth:
             self._truths[label.request_id] = label
-            self._labelled_pairs = [
-                done if done is None or done[0].live.request_id != label.request_id else None
-                for done in self._labelled_pairs
-            ]
-            self._labelled_answers = [
-                done if done is None or done.prediction.request_id != label.request_id else None
-                for done in self._labelled_answers
-            ]
+            self._undo(label.request_id)
         return "taken"
+
+    def _gives_way(self, truth: Label, label: Label, aliases: Mapping[str, Mapping[str, str]]) -> bool:
+        names_one = bool(self._models(label.request_id)) and not self._names_no_class(label, aliases)
+        return names_one and self._names_no_class(truth, aliases) and label.request_id not in self._judged
+
+    def _undo(self, request_id: str) -> None:
+        self._labelled_pairs = [
+            done if done is None or done[0].live.request_id != request_id else None for done in self._labelled_pairs
+        ]
+        self._labelled_answers = [
+            done if done is None or done.prediction.request_id != request_id else None
+            for done in self._labelled_answers
+        ]
 
     def _dispute(self, kind: str, label: Label, against: str = "") -> None:
         said = kind, label.request_id, label.source, label.label

@@ -1,7 +1,8 @@
 """Labels as they come in: taken, known before, corrected, or refused; and which of them are kept.
 
-The first label of a request is its truth. What contradicts it is kept on record, as a dispute of the source that came
-later: another label from the same source, another from a second one, or a correction of what a look has read already.
+The first label of a request that names a class is its truth; one that names none gives way, unless a look has read it
+as one. What contradicts the truth is kept on record, as a dispute of the source that came later: another label from the
+same source, another from a second one, or a correction of what a look has read already.
 """
 
 import json
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from controller.adapters.sql import evidence
 from controller.adapters.sql.classes import classes_of
@@ -64,12 +65,14 @@ class _Batch:
     judged: set[str]  # requests whose truth a look has read
     models: Mapping[str, set[str]]  # request -> models of its samples
     aliases: Aliases
+    names: Mapping[str, LabelNames]  # by model: what its labels may name
     taken: int = 0
     repeated: int = 0
     corrected_late: int = 0
     refused: list[RefusedLabel] = field(default_factory=list)
     replaced: list[int] = field(default_factory=list)  # ids of labels that give way to corrected ones
     undone: list[str] = field(default_factory=list)  # requests whose truth is corrected
+    given_way: list[int] = field(default_factory=list)  # ids of labels that name no class and are truths no more
     disputes: list[dict[str, object]] = field(default_factory=list)
 
     def take(self, place: int, label: Label) -> bool:
@@ -92,12 +95,30 @@ class _Batch:
 
     def _take_new(self, label: Label) -> None:
         source, said = self.first.setdefault(label.request_id, (label.source, label.label))
+        if source != label.source and self.gives_way(label.request_id, said, label.label):
+            self._give_way(self.said[label.request_id, source], label)
+            source, said = self.first[label.request_id]
         if source != label.source and not self._same(label.request_id, said, label.label):
             self._dispute(Dispute.OTHERS, label, said, source)
         is_truth = source == label.source
         row = _row(label, is_truth=is_truth, matched=label.request_id in self.models)
         self.said[label.request_id, label.source] = _Said(label.label, is_truth, None, row)
         self.taken += 1
+
+    def gives_way(self, request_id: str, said: str, to: str) -> bool:
+        """Whether what was said names no class of any model of the request, and what is said now names one."""
+        named = [self.names[model] for model in self.models.get(request_id, ()) if model in self.names]
+        known, knows_now = (any(one.truth(name) is not None for one in named) for name in (said, to))
+        return knows_now and not known and request_id not in self.judged
+
+    def _give_way(self, before: _Said, to: Label) -> None:
+        before.is_truth = False
+        if before.row is not None:
+            before.row["is_truth"] = False
+        elif before.stored_id is not None:
+            self.given_way.append(before.stored_id)
+            self.undone.append(to.request_id)
+        self.first[to.request_id] = (to.source, to.label)
 
     def _correct(self, label: Label, before: _Said) -> None:
         if before.stored_id is not None and before.row is None:
@@ -137,6 +158,8 @@ def take(connection: Connection, batch: Sequence[Label], aliases: Aliases) -> La
     accepted = [label for place, label in enumerate(batch) if reading.take(place, label)]
     for some in chunks(reading.replaced):
         connection.execute(delete(labels).where(labels.c.id.in_(some)))
+    for some in chunks(reading.given_way):
+        connection.execute(update(labels).where(labels.c.id.in_(some)).values(is_truth=False))
     for of_requests in chunks(reading.undone):
         evidence.undo_labels(connection, of_requests)
     fresh = [said.row for said in reading.said.values() if said.row is not None]
@@ -149,7 +172,7 @@ def take(connection: Connection, batch: Sequence[Label], aliases: Aliases) -> La
     unmatched = sum(label.request_id not in reading.models for label in accepted)
     if unmatched:
         _keep_newest(connection, labels, UNMATCHED_MAX, ~labels.c.matched)
-    unknown_classes, unknown_names = _unknown(connection, accepted, reading.models, aliases)
+    unknown_classes, unknown_names = _unknown(accepted, reading.models, reading.names)
     return LabelsTaken(
         taken=reading.taken,
         repeated=reading.repeated,
@@ -175,8 +198,17 @@ def _batch(connection: Connection, batch: Sequence[Label], requests: Sequence[st
         sampled = select(predictions.c.request_id, predictions.c.model).distinct()
         for request_id, model in connection.execute(sampled.where(predictions.c.request_id.in_(some))):
             models.setdefault(request_id, set()).add(model)
-    corrected = {label.request_id for label in batch if label.corrects and label.request_id in first}
-    return _Batch(said, first, _judged(connection, corrected) if corrected else set(), models, aliases)
+    names = _names_by_model(connection, models, aliases)
+    # Of what is not corrected and whose truth stays, it need not be known whether it was judged.
+    reading = _Batch(said, first, set(), models, aliases, names)
+    at_stake = {
+        label.request_id
+        for label in batch
+        if label.request_id in first
+        and (label.corrects or reading.gives_way(label.request_id, first[label.request_id][1], label.label))
+    }
+    reading.judged |= _judged(connection, at_stake) if at_stake else set()
+    return reading
 
 
 def _judged(connection: Connection, requests: Iterable[str]) -> set[str]:
@@ -224,18 +256,23 @@ def _names_of(written: str | None) -> LabelNames:
     return LabelNames(tuple(document.get("classes", ())), document.get("aliases", {}))
 
 
+def _names_by_model(
+    connection: Connection, models: Mapping[str, set[str]], aliases: Aliases
+) -> Mapping[str, LabelNames]:
+    known = classes_of(connection, {model for of_request in models.values() for model in of_request})
+    return {model: LabelNames(classes, aliases.get(model, {})) for model, classes in known.items()}
+
+
 def _unknown(
-    connection: Connection, batch: Sequence[Label], models: Mapping[str, set[str]], aliases: Aliases
+    batch: Sequence[Label], models: Mapping[str, set[str]], names: Mapping[str, LabelNames]
 ) -> tuple[int, tuple[UnknownName, ...]]:
     """Labels of sampled requests whose name no version of their model has as a class: how many, and which names."""
-    known = classes_of(connection, {model for of_request in models.values() for model in of_request})
-    names = {model: LabelNames(classes, aliases.get(model, {})) for model, classes in known.items()}
     counts: Counter[str] = Counter()
     for label in batch:
         of_request = [names[model] for model in models.get(label.request_id, ()) if model in names]
         if of_request and all(one.truth(label.label) is None for one in of_request):
             counts[label.label] += 1
-    classes = sorted({name for of_model in known.values() for name in of_model})
+    classes = sorted({name for of_model in names.values() for name in of_model.classes})
     told = [
         UnknownName(name, number, nearest_name(name, classes) or "") for name, number in counts.most_common(NAMES_TOLD)
     ]
