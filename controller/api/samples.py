@@ -51,6 +51,7 @@ class SampleRoutes:
 
     def labels(self, call: Call) -> Reply:
         """Take labels in, each by itself: the answer lists those that were refused, and counts what helps nobody."""
+        _refuse_of_one_model(call.caller)
         read = read_lines if call.content_type == JSON_LINES_TYPE else read_body
         feed = read(call.body, now_s=self._clock.now_s())
         feed = replace(feed, labels=tuple(_signed(label, call.caller) for label in feed.labels))
@@ -107,6 +108,20 @@ def _refuse_others_predictions(batch: Sequence[Prediction], caller: Caller) -> N
                 f"the replica of {caller.model} version {caller.version}; {way_in(Deed.PREDICT)}"
             )
             raise ApiError(HTTPStatus.FORBIDDEN, "forbidden", message, field=f"predictions[{number}]")
+
+
+def _refuse_of_one_model(caller: Caller) -> None:
+    """Labels name requests only, and a request's samples may still come: whose it is cannot be told here.
+
+    Raises:
+        ApiError: the token is for one model (403).
+    """
+    if caller.model is not None:
+        message = (
+            f"the token of {caller.name} is for model {caller.model} only, and labels name requests of any model; "
+            "make one for labels that is bound to none"
+        )
+        raise ApiError(HTTPStatus.FORBIDDEN, "forbidden", message, by=caller.name)
 
 
 def _signed(label: Label, caller: Caller) -> Label:

@@ -327,6 +327,16 @@ def test_a_token_without_a_version_sends_no_predictions(world: World, role: str)
     assert world.samples.latest() == SampleCursor()
 
 
+@pytest.mark.parametrize("roles", [("labels",), ("labels", "operator"), ("admin",)])
+def test_a_token_of_one_model_sends_no_labels(world: World, roles: tuple[str, ...]) -> None:
+    """They name requests, and may be of any model; the command makes no such token, and a person may write one."""
+    sender = world.client(*roles, name="crm", model="tone")
+    response = sender.post(LABELS_ROUTE, {"labels": [{"request_id": "a", "label": "refund"}]})
+    assert (response.status_code, error_of(response)["code"]) == (403, "forbidden")
+    assert "tone" in error_of(response)["message"]
+    assert world.samples.latest() == SampleCursor()
+
+
 def under_way(world: World, cursors: Cursors) -> None:
     """A release of version 7 beside 6 that has read samples so far."""
     release = release_in(Phase.SHADOW, cursors=cursors)
