@@ -34,6 +34,18 @@ def weighed(least: float, most: float) -> str:
     return f"weighted by how likely each text was to be labelled ({least:.2g} to {most:.2g})"
 
 
+def set_aside(labels: int, least: float) -> str:
+    """What holds a promotion where a few labels claim to stand for most of the requests; empty where none does."""
+    if not labels:
+        return ""
+    which = "1 label says it was" if labels == 1 else f"{labels:,} labels say they were"
+    return (
+        f"{which} far less likely to be asked for than the others (inclusion_probability down to {least:.2g} with that "
+        "of the capture): set aside where the candidate is worse, but promotion waits; mend what its source sends, and "
+        "start the release anew"
+    )
+
+
 def more(needed: int | None, samples: int, what: str) -> str:
     """What would settle a gate: ``about 1,200 more labels at this rate would``."""
     if needed is None:

@@ -36,6 +36,7 @@ ModelName = Annotated[Name, AfterValidator(check_model_name)]
 VersionName = Annotated[Name, AfterValidator(check_version)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=1e-9, le=1)]  # the product of two is a number still
+LabelProbability = Annotated[float, Field(ge=1e-6, le=1)]  # one for more than a million requests is a slip
 
 
 def _seconds(value: float) -> float:
@@ -127,7 +128,7 @@ class LabelBody(Body):
     at_s: UnixSeconds | None = None  # when it was given; now
     source: Name = UNNAMED_SOURCE
     directed: bool = False
-    inclusion_probability: Probability = 1.0
+    inclusion_probability: LabelProbability = 1.0
     corrects: bool = False
 
     def to_label(self, now_s: float) -> Label:

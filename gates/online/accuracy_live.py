@@ -19,9 +19,10 @@ from gates.policy import LiveAccuracyPolicy
 from gates.stats.difference import DifferenceState, DifferenceTest
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
-from gates.stats.uneven import Arm, declared, log_e_difference_at_least, share_bounds
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
+from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more, of, weighed
+from gates.wording import more, of, set_aside, weighed
 
 GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in margins
 
@@ -54,7 +55,16 @@ class Uneven:
 
     @property
     def points(self) -> float:
+        """Of all but the few that are set aside."""
+        return 100 * (self.candidate.kept.sample.mean - self.stable.kept.sample.mean)
+
+    @property
+    def points_of_all(self) -> float:
         return 100 * (self.candidate.sample.mean - self.stable.sample.mean)
+
+    @property
+    def aside(self) -> int:
+        return self.candidate.graded.kept.aside + self.stable.graded.kept.aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,9 @@ class LiveAccuracyGate:
             return now
         kept = before if now.least == before.least else now
         harm = log_e_difference_at_least(stable, candidate, 0.0, BETS)
+        if now.aside:
+            without = log_e_difference_at_least(stable.kept, candidate.kept, 0.0, BETS) + FLOOR_LOG_WEIGHT
+            harm = max(harm, without)
         safe = log_e_difference_at_least(candidate, stable, self.policy.margin_points / 100, BETS)
         return replace(now, peak_harm=max(kept.peak_harm, harm), peak_safe=max(kept.peak_safe, safe))
 
@@ -118,12 +131,13 @@ class LiveAccuracyGate:
         enough = min(arms.candidate_total, arms.stable_total) >= policy.labels_min
         even = uneven.even
         points = _points(arms) if even or not arms.comparable else uneven.points
+        most = points if even or points is None else max(points, uneven.points_of_all)
         peak_harm, peak_safe = (state.harm.peak, state.safe.peak) if even else (uneven.peak_harm, uneven.peak_safe)
         fired = timing.fires(self.alpha, peak_harm, state.harm.equal_rates_p_value if even else _no_exact_test)
         threshold = math.log(1 / self.promotion_alpha)
         outcome = settle(
             failed=enough and fired and points is not None and points >= policy.guard_points,
-            passed=enough and peak_safe >= threshold and points is not None and points < policy.margin_points,
+            passed=enough and peak_safe >= threshold and most is not None and most < policy.margin_points,
         )
         best, guesses = (max(state.safe.log_e), len(GUESSES)) if even else (peak_safe, 1)
         needed = samples_to_settle(arms.candidate_total, best, threshold + math.log(guesses))
@@ -167,17 +181,21 @@ class LiveAccuracyGate:
             return f"Live accuracy is {points:.1f} points below stable's: {seen}."
         if outcome is Outcome.PASS:
             return f"Live accuracy holds, a loss of {self.policy.margin_points:g} points is excluded: {seen}."
-        return f"Live accuracy not settled yet: {seen}; {more(needed, arms.candidate_total, 'labels')}."
+        least = min(uneven.candidate.chances.least, uneven.stable.chances.least)
+        further = set_aside(uneven.aside, least) or more(needed, arms.candidate_total, "labels")
+        return f"Live accuracy not settled yet: {seen}; {further}."
 
 
 def _added(arm: Arm, labels: LabelCounts) -> Arm:
     parts = labels.chances or (LabelChance(1.0, labels.labelled, labels.wrong),)
-    sample, chances = arm.sample, arm.chances
+    sample, chances, graded = arm.sample, arm.chances, arm.graded
     for part in parts:
         if part.labelled:
             sample = sample.add_shares(part.wrong, part.labelled, part.inclusion_probability)
             chances = chances.add([part.inclusion_probability])
-    return Arm(sample, chances)
+            one = Drawn().add_shares(part.wrong, part.labelled, part.inclusion_probability)
+            graded = graded.add(one, Chances().add([part.inclusion_probability]))
+    return Arm(sample, chances, graded)
 
 
 def _no_exact_test() -> float:

@@ -18,7 +18,7 @@ from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.share import ShareState, below
 from gates.stats.uneven import declared
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more, pct, weighed
+from gates.wording import more, pct, set_aside, weighed
 
 AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
 
@@ -107,9 +107,10 @@ class PairedAccuracyGate:
 
     def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
         policy, counts = self.policy, state.losses.counts
-        points = 100 * state.losses.mean(state.disagreement)
+        points = 100 * state.losses.kept_mean(state.disagreement)
+        every = 100 * state.losses.mean(state.disagreement)
         fired = timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
-        certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and points < policy.margin_points
+        certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
         outcome = settle(
             failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
             passed=max(counts.total, state.disagreement.total) >= policy.pairs_min and certified,
@@ -170,7 +171,8 @@ class PairedAccuracyGate:
             return f"Accuracy fell by {points:.1f} points: {seen}."
         if outcome is Outcome.PASS:
             return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
-        further = more(needed, labels, "labels of further texts")
+        aside = set_aside(state.losses.kept.aside, state.losses.chances.least)
+        further = aside or more(needed, labels, "labels of further texts")
         return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
 
     @property

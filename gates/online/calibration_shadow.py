@@ -26,10 +26,10 @@ from gates.outcome import Outcome
 from gates.policy import CalibrationPolicy
 from gates.stats.bounded import BetState, MeanBounds, MeanTest, Values, add_all
 from gates.stats.numerics import log_mean_exp, samples_to_settle
-from gates.stats.uneven import Chances, Span, declared, log_capitals, mean_bounds
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span, declared, log_capitals, mean_bounds
 from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more, weighed
+from gates.wording import more, set_aside, weighed
 
 Sided = TypeVar("Sided", Values, Drawn)
 """Values, or sums over them: what has a mirror image."""
@@ -59,6 +59,9 @@ class Sums:
     change: Drawn = field(default_factory=Drawn)
     own: Drawn = field(default_factory=Drawn)
     brier: Drawn = field(default_factory=Drawn)
+    graded_change: Graded = field(default_factory=Graded)
+    graded_own: Graded = field(default_factory=Graded)
+    graded_brier: Graded = field(default_factory=Graded)
 
     def add(self, change: Values, own: Values, brier: Values, probabilities: list[float]) -> "Sums":
         return Sums(
@@ -66,7 +69,14 @@ class Sums:
             self.change.add_all(change.tolist(), probabilities),
             self.own.add_all(own.tolist(), probabilities),
             self.brier.add_all(brier.tolist(), probabilities),
+            self.graded_change.add_all(change.tolist(), probabilities),
+            self.graded_own.add_all(own.tolist(), probabilities),
+            self.graded_brier.add_all(brier.tolist(), probabilities),
         )
+
+    @property
+    def aside(self) -> int:
+        return self.graded_change.kept.aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,22 @@ class CalibrationGate:
             self._questions(before if kept else self.start()), _sides(sums.change, sums.own, sums.brier), strict=True
         )
         found = [_summed(test, state, sample, sums.chances.least) for (test, state), sample in asked]
+        if sums.aside:
+            found = self._without_few(found, sums)
         return replace(_of(found), change=before.change, own=before.own, brier=before.brier, sums=sums)
+
+    def _without_few(self, found: Sequence[BetState], sums: Sums) -> list[BetState]:
+        """What tells of harm, by the labels that are left where the few least likely ones are set aside too."""
+        change, brier = sums.graded_change.kept, sums.graded_brier.kept
+        raised = list(found)
+        for place, sample, tolerance in (
+            (0, change.sample, self.policy.tolerance_gap),
+            (1, -change.sample, self.policy.tolerance_gap),
+            (6, brier.sample, self.policy.tolerance_brier),
+        ):
+            kept = _summed(self._test(tolerance), self._test(tolerance).start(), sample, change.least)
+            raised[place] = replace(found[place], peak=max(found[place].peak, kept.peak + FLOOR_LOG_WEIGHT))
+        return raised
 
     def _questions(self, state: CalibrationState) -> list[tuple[MeanTest, BetState]]:
         """In the order of ``_of`` and of ``_sides``."""
@@ -159,6 +184,14 @@ class CalibrationGate:
             return state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN), state.brier.mean(_CHANGE_SPAN)
         return sums.change.mean, sums.own.mean, sums.brier.mean
 
+    def _kept_means(self, state: CalibrationState) -> tuple[float, float, float]:
+        """The same without the few labels that are set aside."""
+        sums = state.sums
+        if self._weighable(sums) or not sums.aside:
+            return self._means(state)
+        change, own, brier = sums.graded_change.kept, sums.graded_own.kept, sums.graded_brier.kept
+        return change.sample.mean, own.sample.mean, brier.sample.mean
+
     def _interval(self, state: CalibrationState) -> Interval:
         alpha, sums = self.promotion_alpha, state.sums
         if self._weighable(sums):
@@ -170,7 +203,8 @@ class CalibrationGate:
         policy = self.policy
         (change, own, brier), samples = self._means(state), state.sums.change.count
         enough = samples >= policy.pairs_min
-        gap_worse, brier_worse = self._gap_worse(state, change, own), self._brier_worse(state, brier)
+        left = self._kept_means(state)
+        gap_worse, brier_worse = self._gap_worse(state, left[0], left[1]), self._brier_worse(state, left[2])
         passed = enough and self._gap_held(state, change, own) and self._brier_held(state, brier)
         outcome = settle(failed=enough and (gap_worse or brier_worse), passed=passed)
         needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
@@ -179,7 +213,7 @@ class CalibrationGate:
             self.stage,
             outcome,
             self._reason(outcome, state, needed, gap_worse=gap_worse),
-            value=change if samples else None,
+            value=left[0] if samples else None,
             unit="confidence gap",
             interval=self._interval(state),
             threshold=policy.margin_gap,
@@ -225,7 +259,7 @@ class CalibrationGate:
         samples, chances = state.sums.change.count, state.sums.chances
         if not samples:
             return "No pair labelled by chance yet: calibration needs labels that were not asked for by disagreement."
-        change, own, brier = self._means(state)
+        change, own, brier = self._kept_means(state)
         seen = f"confidence minus accuracy {own:+.3f}, stable's {own - change:+.3f}, in {samples:,} labelled pairs"
         seen += "" if chances.even else f", {weighed(chances.least, chances.most)}"
         if outcome is Outcome.FAIL and gap_worse:
@@ -235,7 +269,9 @@ class CalibrationGate:
             return f"The probabilities got worse, Brier score {brier:+.3f}: {seen}."
         if outcome is Outcome.PASS:
             return f"Calibration holds within {self.policy.margin_gap:g}: {seen}; Brier score {brier:+.3f}."
-        return f"Calibration not settled yet: {seen}; {more(needed, samples, 'labels of further texts')}."
+        aside = "" if self._weighable(state.sums) else set_aside(state.sums.aside, chances.least)
+        further = aside or more(needed, samples, "labels of further texts")
+        return f"Calibration not settled yet: {seen}; {further}."
 
 
 def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:

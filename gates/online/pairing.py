@@ -18,7 +18,7 @@ from gates.evidence import LabelledPair
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
 from gates.stats.share import ShareState
-from gates.stats.uneven import Chances, Span
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Kept, Span
 from gates.stats.weighted import Drawn
 
 SHARE_WEIGHT = 0.1  # of the level: that the share of disagreements is bounded, where it has to be
@@ -44,10 +44,13 @@ class Losses:
     alike: Drawn = field(default_factory=Drawn)
     directed: bool = False
     by_chance: Chances = field(default_factory=Chances)  # of the labels that were not directed
+    graded_apart: Graded = field(default_factory=Graded)
+    graded_all: Graded = field(default_factory=Graded)
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
         apart, alike, plus, minus = self.apart, self.alike, 0, 0
+        differing = [pair for pair in pairs if pair.stable.label != pair.candidate.label]
         for pair in pairs:
             if pair.stable.label == pair.candidate.label:
                 alike = alike.add(0.0, pair.inclusion_probability)
@@ -74,6 +77,8 @@ class Losses:
             alike=alike,
             directed=self.directed or any(pair.directed for pair in pairs),
             by_chance=self.by_chance.add([pair.inclusion_probability for pair in pairs if not pair.directed]),
+            graded_apart=_graded(self.graded_apart, differing),
+            graded_all=_graded(self.graded_all, pairs),
         )
 
     @property
@@ -99,6 +104,20 @@ class Losses:
             return differ.share * self.apart.mean if self.apart.count else 0.0
         return self._all.mean
 
+    @property
+    def kept(self) -> Kept:
+        """What tells of harm where a few labels claim to be much less likely than all others."""
+        if not self.weighable:
+            return Kept()
+        return (self.graded_apart if self.directed else self.graded_all).kept
+
+    def kept_mean(self, differ: ShareState) -> float:
+        """Of D over all pairs but those as unlikely to be labelled as the few set aside."""
+        kept = self.kept
+        if not kept.aside:
+            return self.mean(differ)
+        return kept.sample.mean * (differ.share if self.directed and differ.total else 1.0)
+
     def log_harm(self, bets: Sequence[float]) -> float:
         """Log evidence against "E[D] is at most 0"."""
         if self.even:
@@ -106,7 +125,11 @@ class Losses:
         if not self.weighable:
             return 0.0
         sample = self.apart if self.directed else self._all
-        return uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets)
+        found = uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets)
+        kept = self.kept
+        if not kept.aside:
+            return found
+        return max(found, uneven.log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, bets) + FLOOR_LOG_WEIGHT)
 
     def log_safe(self, margin: float, bets: Sequence[float], share_max: float) -> list[float]:
         """Log capital of each bet against "E[D] is at least ``margin``". ``share_max``: what the share of disagreements
@@ -140,3 +163,8 @@ class Losses:
     @property
     def _all(self) -> Drawn:
         return self.apart + self.alike
+
+
+def _graded(before: Graded, pairs: Sequence[LabelledPair]) -> Graded:
+    values = [float((pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)) for pair in pairs]
+    return before.add_all(values, [pair.inclusion_probability for pair in pairs])

@@ -23,6 +23,9 @@ from gates.stats.weighted import Drawn
 
 _GRID = 64  # shares at which the evidence of two arms is tried, before the least is looked for between two of them
 _EDGE = 1 - 1e-9
+SET_ASIDE_MAX = 0.01  # of the labels: so few may be left out of what tells of harm, the least likely ones
+_FLOORS_WEIGHT = 0.1  # of the level: that a floor was chosen after the labels were seen
+_FLOORS = 9  # powers of ten down to the smallest that is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,71 @@ class Span:
     @property
     def mirrored(self) -> "Span":
         return Span(-self.high, -self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Units whose probability is of one power of ten."""
+
+    power: int
+    chances: Chances
+    sample: Drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left without the few least likely units, and how many those are."""
+
+    sample: Drawn = field(default_factory=Drawn)
+    least: float = 1.0
+    aside: int = 0
+
+
+def _power(probability: float) -> int:
+    return math.floor(math.log10(probability))
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """Sums by the power of ten of the units' probabilities: at most one entry for each."""
+
+    grades: tuple[Grade, ...] = ()
+
+    def add(self, sample: Drawn, chances: Chances) -> "Graded":
+        """With ``sample``, all of it drawn with probabilities of one power of ten."""
+        power = _power(chances.least)
+        found = {grade.power: grade for grade in self.grades}
+        before = found.get(power, Grade(power, Chances(), Drawn()))
+        found[power] = Grade(power, before.chances.add([chances.least, chances.most]), before.sample + sample)
+        return Graded(tuple(found[key] for key in sorted(found)))
+
+    def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Graded":
+        """With one unit of each value."""
+        alike: dict[int, list[tuple[float, float]]] = {}
+        for value, probability in zip(values, probabilities, strict=True):
+            alike.setdefault(_power(probability), []).append((value, probability))
+        graded = self
+        for units in alike.values():
+            own, chances = zip(*units, strict=True)
+            graded = graded.add(Drawn().add_all(own, chances), Chances().add(chances))
+        return graded
+
+    @property
+    def kept(self) -> Kept:
+        """Without the lowest powers, as long as all units of those are at most ``SET_ASIDE_MAX`` of the whole."""
+        room = SET_ASIDE_MAX * sum(grade.sample.count for grade in self.grades)
+        aside, first = 0, 0
+        while first < len(self.grades) - 1 and aside + self.grades[first].sample.count <= room:
+            aside += self.grades[first].sample.count
+            first += 1
+        sample = Drawn()
+        for grade in self.grades[first:]:
+            sample = sample + grade.sample
+        return Kept(sample, min((grade.chances.least for grade in self.grades[first:]), default=1.0), aside)
+
+
+FLOOR_LOG_WEIGHT = math.log(_FLOORS_WEIGHT / _FLOORS)
+"""What is added to log evidence of `Kept` units: a tenth of the level, divided among the floors it may be of."""
 
 
 def log_capitals(sample: Drawn, least: float, mean_max: float, span: Span, bets: Sequence[float]) -> list[float]:
@@ -111,6 +179,13 @@ class Arm:
 
     sample: Drawn = field(default_factory=Drawn)
     chances: Chances = field(default_factory=Chances)
+    graded: Graded = field(default_factory=Graded)
+
+    @property
+    def kept(self) -> "Arm":
+        """Without the few least likely answers."""
+        found = self.graded.kept
+        return Arm(found.sample, Chances(found.least, self.chances.most)) if found.aside else self
 
 
 _SHARE = Span(0.0, 1.0)

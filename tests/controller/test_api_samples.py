@@ -165,10 +165,10 @@ def test_labels_come_as_json_lines_too(world: World, client: Client) -> None:
 
 
 def test_a_label_says_how_likely_it_was(world: World, client: Client) -> None:
-    """As designed, with the chance of being captured: 1 unless it says otherwise, and never 0."""
+    """As designed, with the chance of being captured: 1 unless it says otherwise, never 0 and no slip such as 1e-9."""
     send(world, captured("a", "6", Traffic.LIVE), captured("a", "7", Traffic.SHADOW))
     label = {"request_id": "a", "label": "refund"}
-    for wrong in (0, 1.5, -0.1, "0.5", None):
+    for wrong in (0, 1e-9, 1.5, -0.1, "0.5", None):
         refused = client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": wrong}]})
         assert (refused.status_code, error_of(refused)["field"]) == (422, "labels[0].inclusion_probability")
     assert client.post(LABELS_ROUTE, {"labels": [{**label, "inclusion_probability": 0.25}]}).json()["taken"] == 1

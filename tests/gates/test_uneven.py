@@ -16,7 +16,7 @@ from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import CalibrationPolicy, GatePolicy, LiveAccuracyPolicy, PairedAccuracyPolicy
 from gates.stats import uneven
-from gates.stats.uneven import Arm, Chances, Span
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, Graded, Span
 from gates.stats.weighted import Drawn
 from gates.verdict import Verdict, Window
 from tests.bench.world.answers import Pool, Skill, pool
@@ -321,3 +321,97 @@ def test_a_state_with_uneven_labels_survives_a_restart():
     seen = look(1, pairs, 2000, disagreed, stable_labels=labels, candidate_labels=labels)
     state, _ = panel.look(panel.start(), seen)
     assert state_from_json(state_to_json(state)) == state
+
+
+# --- one label that claims to stand for most of the requests ---------------------------------------------------------
+RIGHT, WRONG = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
+SAME, LOSES, WINS = (
+    LabelledPair("yes", RIGHT, RIGHT),
+    LabelledPair("yes", RIGHT, WRONG),
+    LabelledPair("yes", WRONG, RIGHT),
+)
+
+
+def thousand(odd: list[LabelledPair], lost: int, won: int, first: bool) -> list[Look]:
+    """A thousand pairs in ten looks, the odd ones in a look before all others or in the last."""
+    plain = [LOSES] * lost + [WINS] * won + [SAME] * (100 - lost - won)
+    looks = [odd, *[plain] * 10] if first else [plain] * 9 + [plain + odd]
+    return [
+        look(number, pairs, len(pairs), lost + won if len(pairs) > 99 else 0) for number, pairs in enumerate(looks, 1)
+    ]
+
+
+@pytest.mark.parametrize("chance", [1e-9, 0.001])
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("slip", [SAME, LOSES, WINS], ids=["same", "loses", "wins"])
+def test_one_unlikely_label_switches_no_rollback_off(chance, first, slip):
+    """Forty points worse: accuracy and its slice, and calibration, fail all the same and never pass."""
+    odd = [replace(slip, inclusion_probability=chance, slices=("lang:en",))]
+    looks = [
+        replace(one, pairs=tuple(replace(pair, slices=("lang:en",)) for pair in one.pairs))
+        for one in thousand(odd, 40, 0, first)
+    ]
+    gates = (
+        PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS),
+        PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS, slice="lang:en"),
+        CalibrationGate(CalibrationPolicy(), **LEVELS),
+    )
+    for gate in gates:
+        verdicts, _ = watched(gate, looks)
+        assert verdicts[-1].outcome is Outcome.FAIL, (gate.name, verdicts[-1].reason)
+        assert all(verdict.outcome is not Outcome.PASS for verdict in verdicts)
+
+
+@pytest.mark.parametrize("chance", [1e-9, 0.001])
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_one_unlikely_live_label_switches_no_rollback_off(chance, first):
+    """Of its own live answers half are wrong, of stable's a tenth."""
+    odd = LabelCounts(1, 0, (LabelChance(chance, 1, 0),))
+    plain = [(LabelCounts(100, 50), LabelCounts(100, 10))] * 10
+    counts = [(odd, odd), *plain] if first else [*plain, (odd, odd)]
+    looks = [look(n, [], candidate_labels=own, stable_labels=other) for n, (own, other) in enumerate(counts, 1)]
+    verdicts, _ = watched(LiveAccuracyGate(LiveAccuracyPolicy(), **LEVELS), looks)
+    assert verdicts[-1].outcome is Outcome.FAIL
+    assert verdicts[-1].value == pytest.approx(40.0, abs=0.5)
+
+
+def test_a_good_candidate_that_one_unlikely_label_holds_is_told_which():
+    """Setting a label aside promotes nothing: the label may be of texts that nobody is asked about. It is named."""
+    odd = [replace(LOSES, inclusion_probability=0.001)]
+    verdicts, _ = watched(PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS), thousand(odd, 2, 3, first=True))
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.INCONCLUSIVE}
+    assert "1 label says it was far less likely" in verdicts[-1].reason
+    assert "inclusion_probability down to 0.001" in verdicts[-1].reason
+    assert "mend what its source sends" in verdicts[-1].reason
+
+
+def test_labels_that_are_not_few_are_not_set_aside():
+    """A loss among common texts, made up for among rare ones, is none: eleven labels of a thousand are of those."""
+    few, many = (Graded().add_all([1.0] * 1000 + [-1.0] * n, [1.0] * 1000 + [0.01] * n) for n in (10, 11))
+    assert (few.kept.aside, few.kept.least, few.kept.sample.count) == (10, 1.0, 1000)
+    assert (many.kept.aside, many.kept.least, many.kept.sample.count) == (0, 0.01, 1011)
+
+
+@pytest.mark.parametrize("kinds", DESIGNS.values(), ids=DESIGNS)
+def test_no_floor_chosen_after_the_labels_gains_more_than_a_tenth(kinds):
+    """All paths of four requests, the floor with the most evidence of each, and the best time to stop: where the
+    candidate is no worse among the texts above each floor."""
+    floors = sorted({chance for _, chance, _, _ in kinds})
+    above = [[kind for kind in kinds if kind[1] >= floor] for floor in floors]
+    means = [mean_of(tuple(part)) / math.fsum(kind[0] for kind in part) for part in above]
+
+    def most(samples: tuple[Drawn, ...]) -> float:
+        found = [
+            uneven.log_e_mean_at_most(sample, floor, mean, D, PAIRED)
+            for sample, floor, mean in zip(samples, floors, means, strict=True)
+        ]
+        return max(found) + FLOOR_LOG_WEIGHT
+
+    def seen_by(samples: tuple[Drawn, ...], seen: tuple[float, float] | None) -> tuple[Drawn, ...]:
+        return tuple(
+            step(sample, seen if seen is not None and seen[1] >= floor else None)
+            for sample, floor in zip(samples, floors, strict=True)
+        )
+
+    start = tuple(Drawn() for _ in floors)
+    assert best_stopping(start, seen_by, most, outcomes_of(kinds), 4) <= 0.1 + ROUNDING
