@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ API_VERSION = "serin/v1"
 KIND = "ReleasePolicy"
 _HEADER = {"apiVersion": API_VERSION, "kind": KIND}
 _NUMBER_TAGS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+_OTHER_BASE = re.compile(r"[-+]?(?:0[0-7xb_]+[^.]*$|.*:)")  # octal, hexadecimal, binary; minutes and seconds
 _ADAPTER: TypeAdapter[ReleasePolicy] = TypeAdapter(ReleasePolicy)
 
 
@@ -123,11 +125,14 @@ def _check(policy: ReleasePolicy, name: str) -> None:
 
 
 def _slips(node: yaml.Node) -> Iterator[str]:
-    """What YAML allows and no policy means, as 'line N: ...': a key written twice, a negative or endless number."""
+    """What YAML allows and no policy means, as 'line N: ...': a key written twice, a negative or endless number,
+    one to another base."""
     line = node.start_mark.line + 1
     is_number = isinstance(node, yaml.ScalarNode) and node.tag in _NUMBER_TAGS
     if is_number and not _is_a_number(yaml.safe_load(node.value)):
         yield f"line {line}: {node.value[:40]} is not a number from 0 up"
+    elif is_number and _OTHER_BASE.match(node.value):
+        yield f"line {line}: YAML reads {node.value[:40]} to another base than ten: write a plain number, or quote it"
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _slips(item)
@@ -149,10 +154,14 @@ def _is_a_number(value: float) -> bool:
 
 
 def _odd_names(node: yaml.MappingNode) -> Iterator[str]:
-    """Each name in ``label_names`` that YAML takes for something else than is written: yes, 010, 1.0, null."""
+    """Each name in ``label_names`` that YAML takes for something else than is written (yes, 010, 1.0, null), and
+    each that is empty."""
     for key_node, value_node in node.value:
         if key_node.value == "label_names" and isinstance(value_node, yaml.MappingNode):
-            for name, _ in value_node.value:
+            for name, meant in value_node.value:
+                for part in (name, meant):
+                    if part.tag == "tag:yaml.org,2002:str" and not part.value.strip():
+                        yield f"line {part.start_mark.line + 1}: label_names: {name.value!r}: a name is empty"
                 is_number = name.value.isdecimal() and str(int(name.value)) == name.value
                 if name.tag != "tag:yaml.org,2002:str" and not is_number:
                     yield f"line {name.start_mark.line + 1}: label_names: write {name.value!r} in quotes"

@@ -20,6 +20,7 @@ from controller.api.errors import ApiError
 from controller.core.command import ANY_MODEL
 from controller.ports import Label, Prediction
 from serving.contract import CLASS_NAME_LENGTH_MAX, Traffic, check_model_name, check_version
+from serving.text.jsonlines import Unreadable, loads_marked
 
 BATCH_MAX: Final = 20_000
 TAGS_MAX: Final = 64
@@ -178,12 +179,17 @@ def parse(kind: type[AnyBody], body: bytes) -> AnyBody:
     """Parse a JSON body.
 
     Raises:
-        ApiError: it is not JSON (400), or not of this shape (422): the first fault, with the field.
+        ApiError: it is not JSON (400), or not of this shape or with a key twice (422): the first fault, with the field.
     """
     try:
-        return kind.model_validate_json(body)
+        found = kind.model_validate_json(body)
+        loads_marked(body)  # the other takes the last of two values without a word
     except ValidationError as error:
         raise _refusal(kind, error) from error
+    except Unreadable as error:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        raise ApiError(status, "invalid", f"body: {error}", field=error.place or None) from error
+    return found
 
 
 def first_fault(kind: type[Body], error: ValidationError) -> tuple[str, str]:

@@ -117,7 +117,9 @@ def read_body(content: bytes, *, now_s: float) -> Feed:
         ApiError: it is no such object, or not one of the labels can be read; says why.
     """
     try:
-        document = loads_marked(content)
+        document = loads_marked(content, twice_marked=True)
+        if isinstance(document, dict):  # its labels are read one by one
+            numbers_checked({key: value for key, value in document.items() if not isinstance(value, list)})
     except Unreadable as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "json", f"body: {error}", field=error.place or None) from error
     try:

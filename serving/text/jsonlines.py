@@ -41,7 +41,7 @@ class Unreadable(Exception):  # noqa: N818 - told to people as an error of the p
 
 @dataclass(frozen=True, slots=True)
 class NoNumber:
-    """Stands where a number cannot be, until somebody says so who knows the field."""
+    """Stands where a number cannot be, or a key was written twice, until somebody says so who knows the field."""
 
     reason: str
 
@@ -103,15 +103,17 @@ def loads(line: bytes | str) -> Any:
     return texts_checked(numbers_checked(loads_marked(line)))
 
 
-def loads_marked(line: bytes | str) -> Any:
+def loads_marked(line: bytes | str, *, twice_marked: bool = False) -> Any:
     """As `loads`, but with a `NoNumber` where a number cannot be, and with halves of surrogate pairs.
 
-    For readers that know what each field must be, and can say it better.
+    ``twice_marked``: a key that is written twice has one, too, where it would refuse the whole. For readers that know
+    what each field must be, and can say it better.
     """
+    pairs_hook = _object_marked if twice_marked else _object
     try:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
         return json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite, parse_int=_whole
+            text, object_pairs_hook=pairs_hook, parse_constant=_constant, parse_float=_finite, parse_int=_whole
         )
     except UnicodeDecodeError as error:
         if isinstance(line, bytes) and line.startswith(_UTF_16):
@@ -184,13 +186,26 @@ def _place(path: Iterable[str | int]) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{shown(key)}" for key in path).removeprefix(".")
 
 
+_TWICE: Final = "is written twice"
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Unreadable("is written twice", shown(twice))
+        raise Unreadable(_TWICE, shown(_twice(pairs)))
     return found
+
+
+def _object_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        found[_twice(pairs)] = NoNumber(_TWICE)
+    return found
+
+
+def _twice(pairs: list[tuple[str, Any]]) -> str:
+    seen: set[str] = set()
+    return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
 def _constant(name: str) -> NoNumber:

@@ -225,6 +225,30 @@ def test_a_wrong_label_of_a_list_is_named_by_its_place(client: Client) -> None:
     assert (refused["index"], refused["request_id"], refused["field"]) == (1, "b", "label")
 
 
+def test_a_key_written_twice_costs_the_label_that_has_it(world: World, client: Client) -> None:
+    """In a JSON body as in JSON Lines; twice beside the labels it refuses the whole: which counts?"""
+    one, two = '{"request_id":"a","label":"x"}', '{"request_id":"b","label":"x","label":"y"}'
+    json_type = {"content-type": "application/json"}
+    answer = client.request("POST", LABELS_ROUTE, content=f'{{"labels":[{one},{two}]}}', headers=json_type).json()
+    (refused,) = answer["refused"]
+    assert (refused["index"], refused["field"], refused["message"]) == (1, "label", "label: is written twice")
+    assert {request for request, _ in world.samples._labels} == {"a"}
+    response = client.request("POST", LABELS_ROUTE, content=f'{{"labels":[{one}],"labels":[]}}', headers=json_type)
+    assert response.status_code == 400
+    assert error_of(response)["message"] == "body: labels: is written twice"
+
+
+def test_a_prediction_with_a_key_twice_is_refused(world: World, replica: Client) -> None:
+    """The last of the two was taken without a word."""
+    text = json.dumps(body())
+    doubled = text.replace('"label": ', '"label": "other", "label": ', 1)
+    assert doubled != text
+    response = replica.request("POST", PREDICTIONS_ROUTE, content=doubled, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert (error_of(response)["field"], error_of(response)["message"]) == ("label", "body: label: is written twice")
+    assert world.samples.latest() == SampleCursor()
+
+
 def test_where_nothing_is_a_label_the_feed_is_refused(world: World, client: Client) -> None:
     """With the first line's reason; blank lines are nothing, and nothing at all is no mistake."""
     for content, status in (('{"request_id":"b"}', 422), ("\n{nonsense", 400), ("hello\nworld", 400)):

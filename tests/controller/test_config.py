@@ -1,6 +1,7 @@
 """Policy documents: what they say, and what is said of one that is wrong: file, line, field and the way out."""
 
 import dataclasses
+import re
 import typing
 
 import pytest
@@ -220,6 +221,26 @@ def test_a_name_that_yaml_would_read_as_something_else_is_refused(name):
     assert refusal(MINIMAL + f"label_names:\n  {name}: login\n") == (
         f"intent.yaml, line 5: label_names: write {name!r} in quotes"
     )
+
+
+@pytest.mark.parametrize("line", ["Login: ''", "'': login", "Login: ' '"])
+def test_no_name_is_empty(line):
+    assert re.fullmatch(
+        r"intent\.yaml, line 5: label_names: '(Login)?': a name is empty",
+        refusal(MINIMAL + f"label_names:\n  {line}\n"),
+    )
+
+
+@pytest.mark.parametrize("written", ["1:30", "1:30.5", "010", "0x1F", "0b11"])
+def test_a_number_to_another_base_is_refused(written):
+    """1:30 was taken for 90 without a word, and 010 for 8."""
+    problem = f"YAML reads {written} to another base than ten: write a plain number, or quote it"
+    assert refusal(MINIMAL + f"deadline_s: {written}\n") == f"intent.yaml, line 4: {problem}"
+
+
+@pytest.mark.parametrize(("written", "value"), [("90", 90), ("0.5", 0.5), ("1_000", 1000), ("1.5e+3", 1500)])
+def test_a_plain_number_is_one(written, value):
+    assert parse_policy(MINIMAL + f"deadline_s: {written}\n").deadline_s == value
 
 
 @pytest.mark.parametrize("meant", ["10", "yes", "[login]", ""])
