@@ -221,8 +221,8 @@ class _Cluster:
             it: n for it, n in self.gateway.snapshots[self.end_s].items() if it == _UPTIME or it.traffic == self.name
         }
 
-    def gained(self, metric: str, label: str = "") -> float:
-        """Of one counter, each time that it began anew included; where it is absent, it stands at zero."""
+    def gained(self, metric: str, label: str = "", *, absent_is_zero: bool = True) -> float:
+        """Of one counter, each time that it began anew included; absent, it stands at zero, or as it was."""
         counter = Counter(metric, self.name, label)
         scrapes = list(self.gateway.snapshots.items())
         if self._left is not None:
@@ -236,7 +236,8 @@ class _Cluster:
             before = scrapes[0][1].get(counter, 0.0)
         total = 0.0
         for at_s, snapshot in scrapes:
-            now, restarted = snapshot.get(counter, 0.0), at_s in self._restarts
+            restarted = at_s in self._restarts
+            now = snapshot.get(counter, 0.0 if absent_is_zero or restarted else before)
             total += now if now < before or restarted else now - before
             self._made_anew |= now < before and not restarted
             before = now
@@ -245,8 +246,12 @@ class _Cluster:
     def requests(self) -> dict[Counter, float]:
         """By class of status; those of which only the count of completed ones still tells are errors."""
         classes = {it.label for one in self.gateway.snapshots.values() for it in one if self._is_class(it)}
-        found = {label: self.gained(GATEWAY_REQUESTS_METRIC, label) for label in sorted(classes)}
         completed = self.gained(GATEWAY_COMPLETED_METRIC)
+        found = {label: self.gained(GATEWAY_REQUESTS_METRIC, label) for label in sorted(classes)}
+        if any(Counter(GATEWAY_COMPLETED_METRIC, self.name, "") in one for one in self.gateway.snapshots.values()):
+            kept = {label: self.gained(GATEWAY_REQUESTS_METRIC, label, absent_is_zero=False) for label in found}
+            # A class that was not told for a while had begun anew, or not: as the completed ones say.
+            found = min(found, kept, key=lambda classes: abs(completed - sum(classes.values())))
         lost = completed - sum(found.values())
         if lost > 0 and (self._made_anew or lost >= max(_LOST_MIN, _LOST_RATIO_MIN * completed)):
             found[_ERRORS] = found.get(_ERRORS, 0.0) + lost

@@ -285,3 +285,14 @@ def test_two_gateways_that_answer_by_turns_are_ambiguous(prometheus: Prometheus,
     said = refused(prometheus, cursor)
     assert "ambiguous: two processes answer as instance=gateway" in said
     assert GATEWAY_UPTIME_METRIC in said
+
+
+@pytest.mark.parametrize("kind", ["2", "5"])
+def test_a_class_that_comes_back_as_it_was_counts_nothing_twice(prometheus: Prometheus, kind: str) -> None:  # noqa: F811
+    """It was not told at one scrape; no more requests than were completed can have been answered."""
+    cursor = left_at(prometheus)
+    prometheus.series = [*going_on(), requests(dict.fromkeys(WINDOW, 3), "5")]
+    found = next(one for one in prometheus.series if one["metric"].get(CODE_CLASS_LABEL) == kind)
+    found["values"][4][1] = "NaN"
+    arm = got(prometheus, cursor).live["7"]
+    assert (arm.requests, arm.errors) == (90, 0)
