@@ -156,7 +156,7 @@ class PairedAccuracyGate:
             if outcome is Outcome.PASS:
                 return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
             return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
-        if not state.losses.weighable and outcome is not Outcome.PASS:
+        if not state.losses.weighable and outcome is Outcome.INCONCLUSIVE:
             chances = state.losses.by_chance
             span = f"{chances.least:.2g} to {chances.most:.2g}"
             return (

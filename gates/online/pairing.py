@@ -12,7 +12,7 @@ it was to be labelled anyway.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gates.evidence import LabelledPair
 from gates.stats import betting, uneven
@@ -46,6 +46,7 @@ class Losses:
     by_chance: Chances = field(default_factory=Chances)  # of the labels that were not directed
     graded_apart: Graded = field(default_factory=Graded)
     graded_all: Graded = field(default_factory=Graded)
+    graded_chance: Graded = field(default_factory=Graded)  # of the labels that were not directed
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
@@ -79,6 +80,7 @@ class Losses:
             by_chance=self.by_chance.add([pair.inclusion_probability for pair in pairs if not pair.directed]),
             graded_apart=_graded(self.graded_apart, differing),
             graded_all=_graded(self.graded_all, pairs),
+            graded_chance=_graded(self.graded_chance, [pair for pair in pairs if not pair.directed]),
         )
 
     @property
@@ -107,9 +109,13 @@ class Losses:
     @property
     def kept(self) -> Kept:
         """What tells of harm where a few labels claim to be much less likely than all others."""
-        if not self.weighable:
-            return Kept()
-        return (self.graded_apart if self.directed else self.graded_all).kept
+        if not self.directed:
+            return self.graded_all.kept
+        apart, chance = self.graded_apart.kept, self.graded_chance.kept
+        if self.weighable:
+            return apart
+        even = chance.aside and chance.least == chance.most  # without the few it is known what each stands for
+        return replace(apart, aside=chance.aside) if even and apart.least >= chance.least else Kept()
 
     def kept_mean(self, differ: ShareState) -> float:
         """Of D over all pairs but those as unlikely to be labelled as the few set aside."""
@@ -122,10 +128,8 @@ class Losses:
         """Log evidence against "E[D] is at most 0"."""
         if self.even:
             return betting.log_e_mean_at_most(self.counts, 0.0, bets)
-        if not self.weighable:
-            return 0.0
         sample = self.apart if self.directed else self._all
-        found = uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets)
+        found = uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets) if self.weighable else 0.0
         kept = self.kept
         if not kept.aside:
             return found

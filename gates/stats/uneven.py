@@ -83,6 +83,7 @@ class Kept:
     sample: Drawn = field(default_factory=Drawn)
     least: float = 1.0
     aside: int = 0
+    most: float = 1.0
 
 
 def _power(probability: float) -> int:
@@ -125,7 +126,8 @@ class Graded:
         sample = Drawn()
         for grade in self.grades[first:]:
             sample = sample + grade.sample
-        return Kept(sample, min((grade.chances.least for grade in self.grades[first:]), default=1.0), aside)
+        most = max((grade.chances.most for grade in self.grades[first:]), default=1.0)
+        return Kept(sample, min((grade.chances.least for grade in self.grades[first:]), default=1.0), aside, most)
 
 
 FLOOR_LOG_WEIGHT = math.log(_FLOORS_WEIGHT / _FLOORS)

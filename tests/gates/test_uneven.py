@@ -385,6 +385,19 @@ def test_a_good_candidate_that_one_unlikely_label_holds_is_told_which():
     assert "mend what its source sends" in verdicts[-1].reason
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("slip", [SAME, LOSES, WINS], ids=["same", "loses", "wins"])
+def test_one_unlikely_label_beside_directed_ones_switches_no_rollback_off(first, slip):
+    """Disagreements are asked for; one label by chance says 0.001, the others 1."""
+    looks = [
+        replace(one, pairs=tuple(replace(pair, directed=pair is LOSES) for pair in one.pairs))
+        for one in thousand([replace(slip, inclusion_probability=0.001)], 40, 0, first)
+    ]
+    verdicts, _ = watched(PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS), looks)
+    assert verdicts[-1].outcome is Outcome.FAIL
+    assert "Accuracy fell" in verdicts[-1].reason
+
+
 def test_labels_that_are_not_few_are_not_set_aside():
     """A loss among common texts, made up for among rare ones, is none: eleven labels of a thousand are of those."""
     few, many = (Graded().add_all([1.0] * 1000 + [-1.0] * n, [1.0] * 1000 + [0.01] * n) for n in (10, 11))
