@@ -139,7 +139,7 @@ def running_envoy(directory: Path, *, names: Sequence[str] = ()) -> Iterator[Run
     write_bootstrap(directory, listen_port, admin_port, names=names)
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(envoy_command(directory), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
         envoy = RunningEnvoy(
             directory, f"http://127.0.0.1:{listen_port}", f"http://127.0.0.1:{admin_port}", process, client
         )
