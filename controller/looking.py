@@ -29,6 +29,9 @@ from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
+SKIPPED: Mapping[str, float] = MappingProxyType({"skipped": 0.0})
+"""Where the gateway's cursor stands while users' requests do not count: no series is called so."""
+
 _HOUR_S = 3600.0
 _IN_STEP = 3.0  # times as late as it is due
 
@@ -143,7 +146,15 @@ class _Reading:
         return counts
 
     def users(self) -> GatewayCounts | None:
+        """What users got; not while we start a version again, nor up to the look after: that they got nothing then was
+        our doing, and some of it is scraped late."""
         before = self.cursors
+        if before.gateway == SKIPPED:
+            self.cursors = replace(before, gateway=None)
+            self.faults.append(
+                Fault(GATEWAY, "versions were started again by us: users' requests of that time do not count")
+            )
+            return None
         cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
         try:
             counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
-from controller.looking import Sources, look_at
+from controller.looking import SKIPPED, Sources, look_at
 from controller.packages import Package, PackageStore
 from controller.ports import (
     CHAMPION,
@@ -128,6 +128,7 @@ class Performer:
         self._packages = packages
         self._names_of_labels = names_of_labels
         self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
+        self._started_again: set[str] = set()  # releases of which we started a version again since their last look
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
             Serve: self._serve,
             Probe: self._probe,
@@ -156,6 +157,8 @@ class Performer:
         status = self._run(release.policy, package)
         if not (status.ready or status.starting):  # its files may have been damaged here since: looked at once more
             self._verified.pop((release.model, action.version.number, action.version.source_id), None)
+        if release.looks and not status.ready and (status.starting or status.ours):
+            self._started_again.add(release.id)
         yield Serving(status.version, status.ready, status.failed, status.detail, status.starting, status.ours)
 
     def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
@@ -286,6 +289,9 @@ class Performer:
         sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
         label_names = self._names_of_labels(release.model)
+        if release.id in self._started_again:
+            self._started_again.discard(release.id)
+            release = replace(release, cursors=replace(release.cursors, gateway=dict(SKIPPED)))
         yield LookTaken(*look_at(sources, release, *manifests, now_s=world.clock.now_s(), label_names=label_names))
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:

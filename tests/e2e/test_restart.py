@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from suites.intents.demo.installation import SERIN
 from tests.e2e.conftest import Site, eventually
 
 pytestmark = pytest.mark.integration
+
+POLICY = Path(__file__).with_name("policy-restart.yaml")
 
 
 @contextmanager
@@ -36,7 +39,7 @@ def test_a_restart_of_everything_under_load_rolls_nothing_back(site: Site) -> No
         eventually(lambda: site.phase("2") == "canary", within_s=90, what="version 2 in canary")
         release_id = site.release("2")["release_id"]
         with restarted(site):
-            eventually(lambda: site.phase("2") != "canary", within_s=240, what="the end of the canary")
+            eventually(lambda: site.phase("2") != "canary", within_s=300, what="the end of the canary")
             assert site.phase("2") in {"promoting", "probation"}, site.release("2")["state"]["reason"]
             eventually(lambda: site.phase("2") == "probation", within_s=60, what="version 2 promoted")
         with restarted(site):

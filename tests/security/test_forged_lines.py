@@ -136,13 +136,13 @@ def test_a_terminal_of_any_encoding_shows_the_result(intents_package: Path, tmp_
 
 
 def test_a_package_that_names_its_classes_so_is_judged_and_told_harmlessly(tmp_path: Path) -> None:
-    """A model's config.json comes from outside as well."""
+    """A model's config.json comes from outside as well. A line break in a name is refused when the package is made."""
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
     for file in (INTENTS / "checkpoints" / "v1").iterdir():
         (checkpoint / file.name).write_bytes(file.read_bytes())
     config = json.loads((checkpoint / "config.json").read_text())
-    names = {key: f"{name}\n::error::{name}" for key, name in config["id2label"].items()}
+    names = {key: f"::error::{name}" for key, name in config["id2label"].items()}
     config["id2label"], config["label2id"] = names, {name: int(key) for key, name in names.items()}
     (checkpoint / "config.json").write_text(json.dumps(config))
     build_package(checkpoint, tmp_path / "package")

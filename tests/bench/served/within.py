@@ -31,7 +31,14 @@ AT_ONCE: Final = 16
 REQUESTS: Final = 2048
 BLOCKS: Final = 6
 """Of so many requests each; the quickest tells, since whatever else the machine does only adds."""
-_SCOPE: Final = {"type": "http", "method": "POST", "path": PREDICT_ROUTE, "client": ("127.0.0.1", 1)}
+_OURS: Final = ("127.0.0.1", 8000)
+_SCOPE: Final = {
+    "type": "http",
+    "method": "POST",
+    "path": PREDICT_ROUTE,
+    "client": ("127.0.0.1", 1),
+    "server": _OURS,
+}
 MODEL, VERSION = "intent", "1"
 TEXTS: Final = [" ".join(["where is my order"] * count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 5, 8)]
 _HEADERS: Final = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")]
@@ -61,6 +68,7 @@ class Way:
         from serving.http.calls import Identity
         from serving.http.edge import Edge
         from serving.http.front import Front
+        from serving.http.visitors import Visitors
         from serving.inference.answers import writer_for
         from serving.inference.batching import Batcher
         from serving.inference.classifier import TextClassifier, Work
@@ -80,7 +88,7 @@ class Way:
         place = Place(0, os.getpid(), WorkerCounts(), Life(1), self._api)
         identity = Identity(MODEL, VERSION, manifest.labels)
         self._front = Front(settings, identity, manifest, metrics, Capture(settings.capture, metrics), place)
-        self.edge = Edge(_nowhere, VERSION, self._front.predict, metrics)
+        self.edge = Edge(_nowhere, VERSION, self._front.predict, metrics, Visitors(settings.names))
         classifier: Any = TextClassifier(settings)
         classifier.metrics = WorkerMetrics(tallies, 1)
         classifier._engine = Instant(load(package))
