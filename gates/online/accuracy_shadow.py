@@ -165,10 +165,12 @@ class PairedAccuracyGate:
                 "pairs each stands for. Use one of the two in a release."
             )
         seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
-        seen += "" if state.losses.even else f", {weighed(state.losses.chances.least, state.losses.chances.most)}"
+        chances = state.losses.chances
+        seen += f", {weighed(chances.least, chances.most)}" if state.losses.weighable and not state.losses.even else ""
         seen += f", {apart}" if apart else ""
         if outcome is Outcome.FAIL:
-            return f"Accuracy fell by {points:.1f} points: {seen}."
+            least = "" if state.losses.weighable else "at least "
+            return f"Accuracy fell by {least}{points:.1f} points: {seen}."
         if outcome is Outcome.PASS:
             return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
         aside = set_aside(state.losses.kept.aside, state.losses.chances.least)

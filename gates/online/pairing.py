@@ -8,7 +8,12 @@ or every pass would come early.
 Pairs that were likelier to be labelled than others count one over their probability. Then the labelled pairs stand for
 all on their own; or, where labels were asked for by disagreement, the labelled disagreements for all disagreements.
 What cannot be weighed are both at once: of a disagreement that was labelled because it is one, nobody says how likely
-it was to be labelled anyway.
+it was to be labelled anyway. It tells of harm all the same: say that no disagreement was more than ``1 / r`` times as
+likely to be labelled as another. Where no more were lost than won, the mean of "``r`` if lost, -1 if won" among the
+labelled ones is at most 0, whichever of them were likely: bets against that are fair.
+
+Labels come with ``p`` by chance, or else with ``q`` by direction: with ``p + q - p q``. Twice both is at most twice
+that, so ``r`` is the smaller of the two ratios, of the least ``p`` to the most and of the least ``q`` to the most.
 """
 
 from collections.abc import Sequence
@@ -18,7 +23,7 @@ from gates.evidence import LabelledPair
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
 from gates.stats.share import ShareState
-from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Kept, Span
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, SET_ASIDE_MAX, Chances, Graded, Kept, Span
 from gates.stats.weighted import Drawn
 
 SHARE_WEIGHT = 0.1  # of the level: that the share of disagreements is bounded, where it has to be
@@ -47,6 +52,7 @@ class Losses:
     graded_apart: Graded = field(default_factory=Graded)
     graded_all: Graded = field(default_factory=Graded)
     graded_chance: Graded = field(default_factory=Graded)  # of the labels that were not directed
+    graded_directed: Graded = field(default_factory=Graded)  # of those that were
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
@@ -81,6 +87,7 @@ class Losses:
             graded_apart=_graded(self.graded_apart, differing),
             graded_all=_graded(self.graded_all, pairs),
             graded_chance=_graded(self.graded_chance, [pair for pair in pairs if not pair.directed]),
+            graded_directed=_graded(self.graded_directed, [pair for pair in pairs if pair.directed]),
         )
 
     @property
@@ -94,9 +101,9 @@ class Losses:
         return not self.directed or self.by_chance.even
 
     @property
-    def basis(self) -> tuple[float, bool, bool] | None:
+    def basis(self) -> tuple[float, bool, float | None] | None:
         """What evidence rests on: of an earlier look it counts only if that rested on the same."""
-        return None if self.even else (self.chances.least, self.directed, self.weighable)
+        return None if self.even else (self.chances.least, self.directed, None if self.weighable else self._unlikeliest)
 
     def mean(self, differ: ShareState) -> float:
         """Of D over all pairs; ``differ``: how many of them disagreed."""
@@ -108,19 +115,36 @@ class Losses:
 
     @property
     def kept(self) -> Kept:
-        """What tells of harm where a few labels claim to be much less likely than all others."""
+        """What tells of harm where a few labels claim to be much less likely than all others, or nothing says how many
+        pairs each stands for."""
         if not self.directed:
             return self.graded_all.kept
         apart, chance = self.graded_apart.kept, self.graded_chance.kept
         if self.weighable:
             return apart
         even = chance.aside and chance.least == chance.most  # without the few it is known what each stands for
-        return replace(apart, aside=chance.aside) if even and apart.least >= chance.least else Kept()
+        if even and apart.least >= chance.least:
+            return replace(apart, aside=chance.aside)
+        lost, won, every = self._unlikeliest, -1.0, self.apart.count
+        total, squares = (
+            lost * self.counts.plus + won * self.counts.minus,
+            lost**2 * self.counts.plus + self.counts.minus,
+        )
+        return Kept(Drawn(every, every, total, every, total, squares), aside=chance.aside)
+
+    @property
+    def _unlikeliest(self) -> float:
+        """How likely a disagreement was to be labelled, beside any other, at least."""
+        parts = [self.graded_directed.kept]
+        if self.graded_chance.count > SET_ASIDE_MAX * self.graded_all.count:
+            parts.append(self.graded_chance.kept)
+        return min(part.least / part.most for part in parts)
 
     def kept_mean(self, differ: ShareState) -> float:
-        """Of D over all pairs but those as unlikely to be labelled as the few set aside."""
+        """Of D over all pairs but those as unlikely to be labelled as the few set aside; where nothing says how many
+        pairs each label stands for, what it is at least."""
         kept = self.kept
-        if not kept.aside:
+        if self.weighable and not kept.aside:
             return self.mean(differ)
         return kept.sample.mean * (differ.share if self.directed and differ.total else 1.0)
 
@@ -131,7 +155,7 @@ class Losses:
         sample = self.apart if self.directed else self._all
         found = uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets) if self.weighable else 0.0
         kept = self.kept
-        if not kept.aside:
+        if self.weighable and not kept.aside:
             return found
         return max(found, uneven.log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, bets) + FLOOR_LOG_WEIGHT)
 

@@ -116,9 +116,13 @@ class Graded:
         return graded
 
     @property
+    def count(self) -> int:
+        return sum(grade.sample.count for grade in self.grades)
+
+    @property
     def kept(self) -> Kept:
         """Without the lowest powers, as long as all units of those are at most ``SET_ASIDE_MAX`` of the whole."""
-        room = SET_ASIDE_MAX * sum(grade.sample.count for grade in self.grades)
+        room = SET_ASIDE_MAX * self.count
         aside, first = 0, 0
         while first < len(self.grades) - 1 and aside + self.grades[first].sample.count <= room:
             aside += self.grades[first].sample.count

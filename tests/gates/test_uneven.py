@@ -12,10 +12,11 @@ from gates.gate import Timing
 from gates.online.accuracy_live import BETS, LiveAccuracyGate
 from gates.online.accuracy_shadow import PairedAccuracyGate
 from gates.online.calibration_shadow import CalibrationGate
+from gates.online.pairing import Losses
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import CalibrationPolicy, GatePolicy, LiveAccuracyPolicy, PairedAccuracyPolicy
-from gates.stats import uneven
+from gates.stats import betting, uneven
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, Graded, Span
 from gates.stats.weighted import Drawn
 from gates.verdict import Verdict, Window
@@ -396,6 +397,48 @@ def test_one_unlikely_label_beside_directed_ones_switches_no_rollback_off(first,
     verdicts, _ = watched(PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS), looks)
     assert verdicts[-1].outcome is Outcome.FAIL
     assert "Accuracy fell" in verdicts[-1].reason
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("by_chance", [(0.5, 1.0), (0.5, 0.6), (0.001, 1.0), (0.5,) * 20 + (1.0,) * 20])
+def test_labels_by_uneven_chance_beside_directed_ones_switch_no_rollback_off(first, by_chance):
+    """Forty points worse by what disagreements were asked for; a few others came by chance, none like the next."""
+    odd = [replace(SAME, inclusion_probability=chance) for chance in by_chance]
+    looks = [
+        replace(one, pairs=tuple(replace(pair, directed=pair is LOSES) for pair in one.pairs))
+        for one in thousand(odd, 40, 0, first)
+    ]
+    verdicts, _ = watched(PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS), looks)
+    assert verdicts[-1].outcome is Outcome.FAIL
+    assert "Accuracy fell by at least" in verdicts[-1].reason
+    assert all(verdict.outcome is not Outcome.PASS for verdict in verdicts)
+
+
+@pytest.mark.parametrize("direction", [1.0, 0.5, 0.1])
+def test_no_stopping_rule_gains_from_labels_by_chance_and_by_direction(direction):
+    """All paths of four disagreements, of which as many are lost as won: what is lost is likelier to be labelled."""
+    declared = (0.25, 0.5)  # how likely a text of either kind is to be labelled by chance
+    outcomes: list[tuple[float, LabelledPair | None]] = []
+    for chance, lost, share in ((0.5, True, 0.4), (0.25, True, 0.1), (0.5, False, 0.1), (0.25, False, 0.4)):
+        pair, directed = (LOSES if lost else WINS), (1 - chance) * direction
+        outcomes.append((share * chance, replace(pair, inclusion_probability=chance)))
+        outcomes.append((share * directed, replace(pair, directed=True)))
+        outcomes.append((share * (1 - chance) * (1 - direction), None))
+    start = Losses(chances=Chances(min(declared)), by_chance=Chances(*declared), directed=True).add(
+        [replace(SAME, inclusion_probability=chance) for chance in declared], 0, 0
+    )
+
+    def grow(losses: Losses, seen: LabelledPair | None) -> Losses:
+        return losses if seen is None else losses.add([seen], 0, 0)
+
+    def log_e(losses: Losses) -> float:
+        return uneven.log_e_mean_at_most(losses.kept.sample, losses.kept.least, 0.0, D, PAIRED)
+
+    assert best_stopping(start, grow, log_e, outcomes, 4) <= 1 + ROUNDING
+    plain = best_stopping(
+        start, grow, lambda losses: betting.log_e_mean_at_most(losses.counts, 0.0, PAIRED), outcomes, 4
+    )
+    assert plain > 1.01 or direction == 1.0
 
 
 def test_labels_that_are_not_few_are_not_set_aside():
