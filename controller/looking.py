@@ -29,9 +29,6 @@ from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
-SKIPPED: Mapping[str, float] = MappingProxyType({"skipped": 0.0})
-"""Where the gateway's cursor stands while users' requests do not count: no series is called so."""
-
 _HOUR_S = 3600.0
 _IN_STEP = 3.0  # times as late as it is due
 
@@ -54,10 +51,13 @@ def look_at(
     *,
     now_s: float,
     label_names: Mapping[str, str] = MappingProxyType({}),
+    started_again: bool = False,
 ) -> tuple[Look, Cursors]:
     """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
 
     ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
+    ``started_again``: since the last look a version was, by us. What users got meanwhile is not counted, and nor is it
+    in the next look: some of it is scraped late.
 
     The window starts where the counted differences start: after an outage of the metrics that is before the last look.
     """
@@ -65,7 +65,7 @@ def look_at(
         raise PermanentError(f"release {release.id} has no stable version to compare with")
     reading = _Reading(sources, release, now_s)
     counts = reading.metrics()
-    users = reading.users()
+    users = reading.users() if not started_again else reading.no_users()
     classes = _classes(stable, candidate)
     known = stable is not None and candidate is not None
     found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
@@ -145,16 +145,15 @@ class _Reading:
         )
         return counts
 
+    def no_users(self) -> GatewayCounts | None:
+        """Nothing is read, and the next look begins to count: that users got nothing now was our doing."""
+        self.cursors = replace(self.cursors, gateway=None)
+        reason = "versions were started again by us: users' requests of that time do not count"
+        self.faults.append(Fault(GATEWAY, reason))
+        return None
+
     def users(self) -> GatewayCounts | None:
-        """What users got; not while we start a version again, nor up to the look after: that they got nothing then was
-        our doing, and some of it is scraped late."""
         before = self.cursors
-        if before.gateway == SKIPPED:
-            self.cursors = replace(before, gateway=None)
-            self.faults.append(
-                Fault(GATEWAY, "versions were started again by us: users' requests of that time do not count")
-            )
-            return None
         cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
         try:
             counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)

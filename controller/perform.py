@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
-from controller.looking import SKIPPED, Sources, look_at
+from controller.looking import Sources, look_at
 from controller.packages import Package, PackageStore
 from controller.ports import (
     CHAMPION,
@@ -288,11 +288,16 @@ class Performer:
         world = self._world
         sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
-        label_names = self._names_of_labels(release.model)
-        if release.id in self._started_again:
-            self._started_again.discard(release.id)
-            release = replace(release, cursors=replace(release.cursors, gateway=dict(SKIPPED)))
-        yield LookTaken(*look_at(sources, release, *manifests, now_s=world.clock.now_s(), label_names=label_names))
+        look, cursors = look_at(
+            sources,
+            release,
+            *manifests,
+            now_s=world.clock.now_s(),
+            label_names=self._names_of_labels(release.model),
+            started_again=release.id in self._started_again,
+        )
+        self._started_again.discard(release.id)
+        yield LookTaken(look, cursors)
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:
         """The manifest, where the package has been verified since this controller started."""

@@ -221,6 +221,23 @@ def test_a_candidate_that_dies_is_rolled_back(world, phase):
     assert "killed, out of memory" in world.release.reason
 
 
+@pytest.mark.parametrize("phase", [Phase.CANARY, Phase.PROBATION])
+@pytest.mark.parametrize("late", [False, True], ids=["scraped at once", "scraped a look later"])
+def test_what_users_got_while_we_started_versions_again_counts_against_nobody(world, phase, late):
+    """A restart of everything under load: "the candidate failed 99 of 99" rolled a good version back."""
+    world.given(candidate=GOOD).when_phase(phase).when_time_passes(20)
+    world.deployments.restart()
+    world.service.metrics.deal("intent", "7", codes={503: 0 if late else 200})
+    world.when_time_passes(10)
+    assert "started again by us" in world.release.faults["gateway"]
+    world.service.metrics.deal("intent", "7", codes={503: 200 if late else 0})
+    world.when_time_passes(30)
+    assert "gateway" not in world.release.faults
+    assert world.release.phase in {phase, Phase.PROBATION}
+    world.service.metrics.deal("intent", "7", codes={503: 200})  # and what they get afterwards counts again
+    world.when_settled().when(lambda: world.release.phase is Phase.ROLLED_BACK)
+
+
 def test_a_candidate_that_never_starts_is_rejected(world):
     world.deployments.broken["7"] = "no libonnxruntime.so"
     world.given(candidate=GOOD).when_settled()
