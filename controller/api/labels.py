@@ -101,12 +101,15 @@ class FeedAnswer:
         return {self.unit: one.place, **told}
 
 
-def read_lines(content: bytes, *, now_s: float) -> Feed:
+def read_lines(content: bytes, *, now_s: float, count_max: int | None = None) -> Feed:
     """The labels of JSON Lines.
 
     Raises:
-        ApiError: not one of the lines is a label; says why the first one is none.
+        ApiError: not one of the lines is a label; says why the first one is none. Or there are more than ``count_max``.
     """
+    if count_max is not None and sum(1 for _ in lines(content)) > count_max:
+        message = f"labels: more than {count_max:,} lines; send them in parts, or give the file to 'serin labels'"
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="labels")
     return _read("line", ((number, _of_line(line)) for number, line in lines(content)), now_s)
 
 

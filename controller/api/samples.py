@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from controller.api.access import Caller
-from controller.api.bodies import UNNAMED_SOURCE, PredictionsBody, parse
+from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, PredictionsBody, parse
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
 from controller.api.labels import AHEAD_S_MAX, read_body, read_lines
@@ -52,8 +52,8 @@ class SampleRoutes:
     def labels(self, call: Call) -> Reply:
         """Take labels in, each by itself: the answer lists those that were refused, and counts what helps nobody."""
         _refuse_of_one_model(call.caller)
-        read = read_lines if call.content_type == JSON_LINES_TYPE else read_body
-        feed = read(call.body, now_s=self._clock.now_s())
+        now_s, by_line = self._clock.now_s(), call.content_type == JSON_LINES_TYPE
+        feed = read_lines(call.body, now_s=now_s, count_max=BATCH_MAX) if by_line else read_body(call.body, now_s=now_s)
         feed = replace(feed, labels=tuple(_signed(label, call.caller) for label in feed.labels))
         taken = self._samples.add_labels(feed.labels, aliases=self._label_names())
         return Reply(feed.answer(taken).as_json())
