@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
+from controller.config.settings import PRIVATE_UMASK, Home
 from controller.errors import SerinError
-from controller.settings import PRIVATE_UMASK, Home
 from serving.text.logs import log_to_stderr
 
 log = logging.getLogger("controller")

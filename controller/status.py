@@ -13,12 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.codec import release_of
-from controller.core.command import Freeze
+from controller.core.commands import Freeze
 from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
-from controller.ports import DeploymentStatus, ReleaseRecord
+from controller.journal.codec import release_of
+from controller.ports.journal import ReleaseRecord
+from controller.ports.runtime import DeploymentStatus
 from controller.report.words import (
     SYMBOLS,
     duration,

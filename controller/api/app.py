@@ -15,7 +15,10 @@ from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Hand
 from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
 from controller.api.webhook import Deliveries, MlflowWebhook
-from controller.ports import Clock, Freezes, Inbox, Journal, SampleIntake
+from controller.ports.clock import Clock
+from controller.ports.journal import Journal
+from controller.ports.people import Freezes, Inbox
+from controller.ports.samples import SampleIntake
 from controller.roles import Deed
 from serving.access.hosts import Hosts
 from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE

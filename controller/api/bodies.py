@@ -17,8 +17,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from controller.api.errors import ApiError
-from controller.core.command import ANY_MODEL
-from controller.ports import Label, Prediction
+from controller.core.commands import ANY_MODEL
+from controller.ports.samples import Label, Prediction
 from serving.contract import CLASS_NAME_LENGTH_MAX, Traffic, check_model_name, check_version
 from serving.text.jsonlines import Unreadable, loads_marked
 

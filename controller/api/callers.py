@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api.errors import error_response
 from controller.api.http import CALLER_KEY, ROUTE_KEY
-from controller.ports import Clock
+from controller.ports.clock import Clock
 from serving.access.hosts import Hosts, Stranger
 from serving.contract import HEALTH_ROUTE, PREDICTIONS_ROUTE
 

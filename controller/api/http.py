@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from controller.api.access import ANYBODY, Access, Caller
 from controller.api.errors import ApiError
-from controller.ports import Json
+from controller.ports.journal import Json
 from controller.roles import Deed
 
 BODY_BYTES_MAX: Final = 16 * 2**20

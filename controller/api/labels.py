@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from controller.api.bodies import LabelBody, LabelsBody, first_fault
 from controller.api.errors import ApiError
 from controller.core.labels import LabelsTaken, UnknownName
-from controller.ports import Label
+from controller.ports.samples import Label
 from gates.wording import quoted_name
 from serving.text.jsonlines import Unreadable, lines, loads, loads_marked, numbers_checked, texts_checked
 

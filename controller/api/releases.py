@@ -8,10 +8,12 @@ from typing import Final
 from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Lines, Reply, limit_of, number_of, query_text
-from controller.core.command import ANY_MODEL, Ask, Command, Freeze
+from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
+from controller.journal.walk import walk
 from controller.naming import model_named
-from controller.ports import Clock, Freezes, Inbox, Journal, RecordedEntry, ReleaseRecord
-from controller.walking import walk
+from controller.ports.clock import Clock
+from controller.ports.journal import Journal, RecordedEntry, ReleaseRecord
+from controller.ports.people import Freezes, Inbox
 
 RELEASES_MAX: Final = 1_000
 ENTRIES_MAX: Final = 500  # in one page; a look with its pairs may have 100 kB

@@ -10,10 +10,12 @@ from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, PredictionsBody, pa
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
 from controller.api.labels import AHEAD_S_MAX, read_body, read_lines
-from controller.codec import release_of
 from controller.core.labels import LabelNames
 from controller.core.release import Release
-from controller.ports import Clock, Journal, Label, LabelRequest, Prediction, SampleCursor, SampleIntake
+from controller.journal.codec import release_of
+from controller.ports.clock import Clock
+from controller.ports.journal import Journal
+from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
 from controller.roles import Deed, way_in
 from gates.evidence import LabelSource
 

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from controller.api.errors import ApiError
 from controller.api.http import Call, Reply
-from controller.ports import Clock
+from controller.ports.clock import Clock
 
 TOLERANCE_S: Final = 300.0  # as Standard Webhooks has it; the signature covers the timestamp
 _ID_HEADER: Final = "x-mlflow-delivery-id"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from controller.adapters.sql.texts import KEY_BYTES
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError, our_fault
 from controller.roles import REPLICA, Role
-from controller.settings import Home, Settings
 from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
 
 OWN_CLIENT: Final = "serin"  # under which the controller and Prometheus ask replicas

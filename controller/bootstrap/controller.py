@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_routes import RouteOptions
-from controller.adapters.mlflow_registry import MlflowRegistry
-from controller.adapters.processes import Gateway, LocalProcesses, serving_command
-from controller.adapters.processes_records import Records
-from controller.adapters.prometheus import PrometheusMetrics
-from controller.adapters.prometheus_server import TargetFiles
+from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.processes import Gateway, LocalProcesses, serving_command
+from controller.adapters.local.records import Records
+from controller.adapters.mlflow.registry import MlflowRegistry
+from controller.adapters.prometheus.metrics import PrometheusMetrics
+from controller.adapters.prometheus.server import TargetFiles
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.store import Store
 from controller.api.access import Access
@@ -22,14 +22,14 @@ from controller.api.server import serve
 from controller.bootstrap.access import access_flags, prepare_access, replica_token
 from controller.bootstrap.labels import CurrentLabelNames
 from controller.bootstrap.stores import policies_of, store_of, texts_of
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError
-from controller.packages import PackageStore
-from controller.perform import World
-from controller.ports import DeploymentSpec
-from controller.reconcile import Reconciler
-from controller.settings import Home, Settings
-from controller.upkeep import UNMATCHED_KEPT_DAYS, Kept, check_kept, daily_pruning
-from controller.watch import RegistryWatch
+from controller.loop.candidate_poller import CandidatePoller
+from controller.loop.executor import World
+from controller.loop.packages import PackageStore
+from controller.loop.reconciler import Reconciler
+from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, check_kept, daily_pruning
+from controller.ports.runtime import DeploymentSpec
 from serving.access.hosts import Hosts
 from serving.access.tokens import TokenFile
 from serving.contract import deployment_name
@@ -40,7 +40,7 @@ class Controller:
     """What one controller process runs."""
 
     reconciler: Reconciler
-    watch: RegistryWatch
+    watch: CandidatePoller
     store: Store
     replicas: HttpReplicas
     home: Home
@@ -118,7 +118,7 @@ def build(home: Home) -> Controller:
         freezes=store.freezes,
         captured=settings.capture_ratio,
     )
-    watch = RegistryWatch(registry, packages, clock)
+    watch = CandidatePoller(registry, packages, clock)
     label_names = CurrentLabelNames(home)
     reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch, label_names.of)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)

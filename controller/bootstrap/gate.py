@@ -3,16 +3,16 @@
 import re
 from pathlib import Path
 
-from controller.adapters.lone_replica import lone_replica
-from controller.adapters.mlflow_registry import MlflowRegistry
+from controller.adapters.local.lone_replica import lone_replica
+from controller.adapters.local.scratch import scratch_folder
+from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.replicas import HttpReplicas
-from controller.adapters.scratch import scratch_folder
 from controller.core.release import Version
 from controller.errors import UsageError
-from controller.gatestep import GateResult, Question, World, run_gate
+from controller.loop.packages import PackageStore
 from controller.naming import model_named
-from controller.packages import PackageStore
-from controller.ports import DeploymentSpec
+from controller.offline.ci_gate import GateResult, Question, World, run_gate
+from controller.ports.runtime import DeploymentSpec
 
 _ADDRESS = re.compile(r"models:/(?P<model>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 

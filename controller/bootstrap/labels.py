@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from controller.bootstrap.stores import policies_of
+from controller.config.settings import Home
 from controller.errors import SerinError
-from controller.settings import Home
 
 log = logging.getLogger(__name__)
 

@@ -8,17 +8,23 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
+from controller.adapters.envoy.bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.files import tighten
-from controller.adapters.loopback import free_port, get
-from controller.adapters.mlflow_server import Hooks, mlflow_ready_url, mlflow_server_command
-from controller.adapters.processes import end_recorded
-from controller.adapters.processes_os import end_process
-from controller.adapters.prometheus_server import prometheus_command, prometheus_config, prometheus_ready_url
-from controller.adapters.supervisor import ProcessSpec, Supervisor, end_leftovers, refuse_second, running_supervisor
+from controller.adapters.local.loopback import free_port, get
+from controller.adapters.local.processes import end_recorded
+from controller.adapters.local.processes_os import end_process
+from controller.adapters.local.supervisor import (
+    ProcessSpec,
+    Supervisor,
+    end_leftovers,
+    refuse_second,
+    running_supervisor,
+)
+from controller.adapters.mlflow.server import Hooks, mlflow_ready_url, mlflow_server_command
+from controller.adapters.prometheus.server import prometheus_command, prometheus_config, prometheus_ready_url
 from controller.bootstrap.access import prepare_access
+from controller.config.settings import Home, Settings
 from controller.errors import PermanentError
-from controller.settings import Home, Settings
 from serving.contract import HEALTH_ROUTE
 
 LOOPBACK = "127.0.0.1"

@@ -1,7 +1,7 @@
 """What a rollback needs: files, and nothing that takes long to import."""
 
-from controller.adapters.envoy_routes import RollbackResult, rollback_route
-from controller.settings import Home
+from controller.adapters.envoy.routes import RollbackResult, rollback_route
+from controller.config.settings import Home
 
 __all__ = ["RollbackResult", "roll_back"]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from controller.adapters.mlflow_registry import MlflowRegistry
+from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.core.release import Version
 from controller.errors import UsageError
+from controller.loop.packages import PackageStore
+from controller.loop.preflight import judged_task
 from controller.naming import model_named, version_named
-from controller.packages import PackageStore
-from controller.ports import CANDIDATE, FINGERPRINT_TAG, RegisteredVersion, Registry
-from controller.preflight import judged_task
+from controller.ports.registry import CANDIDATE, FINGERPRINT_TAG, RegisteredVersion, Registry
 from serving.package.artifact import (
     CONFIG_FILE,
     TOKENIZER_FILE,

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from controller.adapters.envoy_routes import read_routes
+from controller.adapters.envoy.routes import read_routes
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
-from controller.config import load_policy
+from controller.config.policy_file import load_policy
+from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from controller.naming import check_distinct, model_named
-from controller.settings import Home, Settings
 
 
 def open_home(home: Home) -> Store:

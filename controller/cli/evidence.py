@@ -14,9 +14,9 @@ from controller.cli.output import console, say, say_json, say_json_text, say_lin
 from controller.errors import UsageError
 
 if TYPE_CHECKING:
-    from controller.evidence import RecordedLook
-    from controller.judge import Judgement, SuitesJudgement
-    from controller.ports import RecordedEntry
+    from controller.offline.evidence_file import RecordedLook
+    from controller.offline.replay import Judgement, SuitesJudgement
+    from controller.ports.journal import RecordedEntry
 
 PolicyOption = Annotated[Path, typer.Option("--policy", help="The policy file.")]
 EvidenceOption = Annotated[
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def _print_schema(asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
     if asked:
-        from controller.evidence import json_schema
+        from controller.offline.evidence_file import json_schema
 
         say_json(json_schema())
         raise typer.Exit
@@ -52,7 +52,7 @@ def evidence(
 
     Example: serin evidence intent-v7-1 > intent-v7-1.jsonl
     """
-    from controller.evidence import evidence_of, line_of
+    from controller.offline.evidence_file import evidence_of, line_of
 
     for recorded in evidence_of(_entries_of(release, home)):
         say_json_text(line_of(recorded))
@@ -78,10 +78,10 @@ def judge(
 
     Example: serin judge --policy policy.yaml --evidence intent-v7-1.jsonl | tail -n 25
     """
-    from controller import judge as judging
-    from controller.config import load_policy
-    from controller.evidence import read_evidence
-    from controller.gatestep import EXIT_CODES
+    from controller.config.policy_file import load_policy
+    from controller.offline import replay as judging
+    from controller.offline.ci_gate import EXIT_CODES
+    from controller.offline.evidence_file import read_evidence
 
     loaded, recorded = load_policy(policy), read_evidence(evidence)
     suites = last = None
@@ -95,7 +95,7 @@ def judge(
 
 
 def _tell(judgement: "Judgement | SuitesJudgement", *, as_json: bool) -> None:
-    from controller import judge as judging
+    from controller.offline import replay as judging
 
     if as_json:
         say_json_text(judging.as_json(judgement))
@@ -130,11 +130,11 @@ def backtest(
 
     Example: serin backtest --policy policy.yaml --evidence intent.jsonl --runs 500 --accuracy-points 1.5
     """
-    from controller.backtest import Plays, Sizes, as_document, service_of
-    from controller.backtest import backtest as play_all
     from controller.cli.evidence_tables import backtest_table
-    from controller.config import load_policy
-    from controller.evidence import read_evidence
+    from controller.config.policy_file import load_policy
+    from controller.offline.backtest import Plays, Sizes, as_document, service_of
+    from controller.offline.backtest import backtest as play_all
+    from controller.offline.evidence_file import read_evidence
 
     asked = {
         "accuracy_points": accuracy_points,
@@ -213,12 +213,12 @@ def plan(
 
     On what a service recorded: serin plan --policy policy.yaml --evidence evidence.jsonl --directed-rate 1
     """
-    from controller.backtest import service_of
     from controller.cli.evidence_tables import plan_table
-    from controller.config import load_policy
-    from controller.evidence import read_evidence
-    from controller.planning.release import as_document, forecast
-    from controller.planning.traffic import traffic_known
+    from controller.config.policy_file import load_policy
+    from controller.offline.backtest import service_of
+    from controller.offline.evidence_file import read_evidence
+    from controller.offline.forecast.release import as_document, forecast
+    from controller.offline.forecast.traffic import traffic_known
 
     if evidence is not None and release is not None:
         raise UsageError("--evidence and --release: name one of them")
@@ -244,7 +244,7 @@ def plan(
 
 
 def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
-    from controller.evidence import looks_of
+    from controller.offline.evidence_file import looks_of
 
     return tuple(looks_of(_entries_of(release, home)))
 
@@ -252,7 +252,7 @@ def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
 def _entries_of(release: str, home: Path) -> "Iterator[RecordedEntry]":
     """What the journal of the installation holds of a release, read as it is asked for."""
     from controller.bootstrap.stores import opened
-    from controller.walking import walk
+    from controller.journal.walk import walk
 
     with opened(home_at(home)) as store:
         record = store.journal.release(release)

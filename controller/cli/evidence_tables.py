@@ -7,12 +7,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.backtest import Backtest, Found, Rate
 from controller.core.policy import ReleasePolicy
-from controller.planning.release import ReleasePlan, StepPlan
-from controller.planning.remedies import STEPS, Remedy, Trouble
-from controller.planning.traffic import SLICE, Known
-from controller.planning.way import NO_CHANGE
+from controller.offline.backtest import Backtest, Found, Rate
+from controller.offline.forecast.release import ReleasePlan, StepPlan
+from controller.offline.forecast.remedies import STEPS, Remedy, Trouble
+from controller.offline.forecast.rollout import NO_CHANGE
+from controller.offline.forecast.traffic import SLICE, Known
 from controller.report.words import duration, figure
 from gates.offline.backtest_service import Service
 from gates.offline.planner.plan import GatePlan

@@ -11,8 +11,8 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.cli.output import say
+from controller.config.settings import PORTS, Home, Settings
 from controller.errors import UsageError
-from controller.settings import PORTS, Home, Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -122,7 +122,7 @@ def _take_in(place: Home, path: Path) -> None:
     import yaml
 
     from controller.bootstrap.stores import policies_of
-    from controller.config import check_suites, load_policy, policy_text
+    from controller.config.policy_file import check_suites, load_policy, policy_text
     from controller.naming import check_distinct
 
     policy = load_policy(path)

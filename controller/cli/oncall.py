@@ -9,7 +9,7 @@ import typer
 from controller.cli.asking import asker
 from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
 from controller.cli.output import say
-from controller.core.command import Freeze
+from controller.core.commands import Freeze
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def freeze(
     Example: serin freeze '*' --reason "error budget spent"
     """
     from controller.bootstrap.stores import check_model, opened
-    from controller.core.command import ANY_MODEL
+    from controller.core.commands import ANY_MODEL
 
     place = writing_home(home)
     with opened(place) as store:

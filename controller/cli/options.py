@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from controller.cli.asking import asker, given_reason
-from controller.core.command import Ask, Command
-from controller.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
+from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
+from controller.core.commands import Ask, Command
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="Folder of the installation.")]
 ReasonOption = Annotated[

@@ -13,7 +13,7 @@ from controller.cli.output import say
 from controller.errors import SerinError, UsageError
 
 if TYPE_CHECKING:
-    from controller.gatestep import GateResult, Question
+    from controller.offline.ci_gate import GateResult, Question
 
 LABELS_BYTES_MAX = 2**28
 
@@ -43,8 +43,8 @@ def gate(
     Example: serin gate --model models:/intent/7 --baseline models:/intent@champion --suite cases.jsonl --junit gate.xml
     """
     from controller.bootstrap.cancelling import cancelled_by_signals
-    from controller.gatefiles import ResultFiles
-    from controller.gatestep import Question, unjudged
+    from controller.offline.ci_gate import Question, unjudged
+    from controller.offline.ci_gate_files import ResultFiles
     from gates.outcome import Outcome
 
     inputs = [*suite, *([policy] if policy is not None else [])]
@@ -69,7 +69,7 @@ def gate(
 
 def _judged(question: "Question", policy: Path | None, registry: str | None, home: Path) -> "GateResult":
     from controller.bootstrap.gate import judge
-    from controller.config import load_policy
+    from controller.config.policy_file import load_policy
 
     place = home_at(home)
     url = registry or (place.load().registry if place.exists() else None)

@@ -20,7 +20,7 @@ def check(path: Annotated[Path, typer.Argument(help="The policy file.")]) -> Non
 
     Example: serin policy check policy.yaml
     """
-    from controller.config import check_suites, load_policy
+    from controller.config.policy_file import check_suites, load_policy
 
     policy = load_policy(path)
     check_suites(policy)
@@ -31,6 +31,6 @@ def check(path: Annotated[Path, typer.Argument(help="The policy file.")]) -> Non
 @policy_app.command()
 def schema() -> None:
     """Print the JSON Schema of policy files."""
-    from controller.config import json_schema
+    from controller.config.policy_file import json_schema
 
     say_json(json_schema())

@@ -17,9 +17,9 @@ from controller.cli.options import (
     writing_home,
 )
 from controller.cli.output import console, say, say_row
-from controller.core.command import Ask, Command
+from controller.config.settings import Home
+from controller.core.commands import Ask, Command
 from controller.errors import UsageError
-from controller.settings import Home
 
 if TYPE_CHECKING:
     from controller.adapters.sql.store import Store
@@ -147,7 +147,7 @@ def status(
     Example: serin status --watch
     """
     from controller.bootstrap.stores import check_model, open_home, traffic_tables
-    from controller.core.command import ANY_MODEL
+    from controller.core.commands import ANY_MODEL
     from controller.status import Snapshot
     from controller.status import watch as watch_table
 
@@ -184,8 +184,8 @@ def report(
     Example: serin report intent-v7-1
     """
     from controller.bootstrap.stores import open_home
+    from controller.journal.walk import walk
     from controller.report import build_report, render_html, render_json
-    from controller.walking import walk
 
     place = writing_home(home) if out is None else home_at(home)
     journal = open_home(place).journal

@@ -9,7 +9,7 @@ from pathlib import Path
 from controller.bootstrap.oncall import roll_back
 from controller.cli.asking import asker, given_reason
 from controller.cli.output import say
-from controller.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
+from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
 
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from controller.core.command import Ask, Command
+from controller.core.commands import Ask, Command
 from controller.core.events import (
     ChampionMoved,
     CommandTaken,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from controller.core.command import Command, Freeze
+from controller.core.commands import Command, Freeze
 from controller.core.release import Cursors, Version
 from controller.core.traffic import Override
 from gates.evidence import Look

@@ -1,4 +1,4 @@
-"""The policy of one model: how a release of it proceeds. Frozen values; `controller.config` reads them from YAML."""
+"""The policy of one model: how a release of it proceeds. Frozen values; `config.policy_file` reads them from YAML."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

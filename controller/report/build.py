@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from itertools import islice
 
-from controller.codec import event_of, release_of
 from controller.core.events import Judged, Looked
 from controller.core.release import Phase, Purpose, Release
 from controller.errors import PermanentError
-from controller.ports import RecordedEntry, ReleaseRecord
+from controller.journal.codec import event_of, release_of
+from controller.ports.journal import RecordedEntry, ReleaseRecord
 from controller.report.data import SCHEMA, Chain, Conclusion, Facts, ReportData
 from controller.report.history import History
 from controller.report.tallies import (

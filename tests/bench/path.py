@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import psutil
 
-from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import PREDICT_ROUTE
 from serving.inference.engine import Engine

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_routes import rollback_route
+from controller.adapters.envoy.routes import rollback_route
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.config.settings import Home
 from controller.core.traffic import TrafficTable
-from controller.settings import Home
 from serving.package.packaging import build_package
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load

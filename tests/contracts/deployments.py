@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
+from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.patience import PATIENCE_S
 
 

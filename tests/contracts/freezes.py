@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from controller.core.command import Freeze
+from controller.core.commands import Freeze
 from controller.errors import ConflictError
-from controller.ports import WAITING_MAX, Freezes
+from controller.ports.people import WAITING_MAX, Freezes
 
 INTENT = Freeze("intent", "error budget is spent", "the burn gate", 10.0)
 EVERYTHING = Freeze("*", "holidays", "ada", 20.0)

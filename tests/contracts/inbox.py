@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from controller.core.command import Ask, Command
+from controller.core.commands import Ask, Command
 from controller.errors import ConflictError
-from controller.ports import WAITING_MAX, Inbox
+from controller.ports.people import WAITING_MAX, Inbox
 
 START = Command("c1", Ask.START, "intent", "7", "a better model", "ada", 1795432308.25)
 ABORT = Command("c2", Ask.ABORT, "intent", None, "wrong data", "bob", 1.0)

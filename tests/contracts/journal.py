@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from controller.core.command import Ask, Command
+from controller.core.commands import Ask, Command
 from controller.errors import ConflictError, PermanentError
-from controller.ports import Entry, Inbox, Journal, RecordedEntry, ReleaseRecord
+from controller.ports.journal import Entry, Journal, RecordedEntry, ReleaseRecord
+from controller.ports.people import Inbox
 
 
 def record(sequence: int, *, release_id: str = "r1", **changes: object) -> ReleaseRecord:

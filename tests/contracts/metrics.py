@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 
 from controller.errors import TransientError
-from controller.ports import CounterCursor, GatewayCounts, MetricCounts
+from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts
 from gates.evidence import ArmCounts
 from serving.contract import Traffic
 

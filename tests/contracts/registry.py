@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from controller.errors import ConflictError, PermanentError, UsageError
-from controller.ports import RegisteredVersion, Registry
+from controller.ports.registry import RegisteredVersion, Registry
 
 FILES = {"manifest.json": b'{"schema": "x"}', "model.onnx": bytes(range(256)) * 40, "config.json": b"{}"}
 

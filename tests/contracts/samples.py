@@ -7,7 +7,15 @@ from typing import Protocol
 import pytest
 
 from controller.core.labels import LabelNames, LabelsTaken, RefusedLabel, UnknownName
-from controller.ports import Label, LabelRequest, Prediction, SampleCursor, SampleEvidence, SampleIntake, Samples
+from controller.ports.samples import (
+    Label,
+    LabelRequest,
+    Prediction,
+    SampleCursor,
+    SampleEvidence,
+    SampleIntake,
+    Samples,
+)
 from gates.evidence import LabelChance, LabelCounts, LabelSource, NameCount, SlicePairs, UnseenSlice
 
 START = SampleCursor()

@@ -9,7 +9,7 @@ import pytest
 
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError
-from controller.ports import Traffic
+from controller.ports.traffic import Traffic
 from tests.patience import PATIENCE_S
 
 V6_ONLY = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_bootstrap import envoy_command, is_ready, write_bootstrap
-from controller.adapters.loopback import free_port
+from controller.adapters.envoy.bootstrap import envoy_command, is_ready, write_bootstrap
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.loopback import free_port
 from tests.patience import PATIENCE_S
 
 

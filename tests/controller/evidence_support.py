@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from controller.core.policy import ReleasePolicy
-from controller.evidence import Recorded, RecordedLook, evidence_of, line_of, looks_of
+from controller.offline.evidence_file import Recorded, RecordedLook, evidence_of, line_of, looks_of
 from tests.controller.report_support import Journal
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from controller.adapters.loopback import free_port
-from controller.adapters.mlflow_server import Hooks, mlflow_ready_url, mlflow_server_command
+from controller.adapters.local.loopback import free_port
+from controller.adapters.mlflow.server import Hooks, mlflow_ready_url, mlflow_server_command
 
 HOST = "127.0.0.1"
 

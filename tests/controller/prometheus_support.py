@@ -15,16 +15,16 @@ from typing import TypeVar
 
 import httpx
 
-from controller.adapters.loopback import free_port
-from controller.adapters.prometheus import PrometheusMetrics
-from controller.adapters.prometheus_server import (
+from controller.adapters.local.loopback import free_port
+from controller.adapters.prometheus.metrics import PrometheusMetrics
+from controller.adapters.prometheus.server import (
     TargetFiles,
     prometheus_command,
     prometheus_config,
     prometheus_ready_url,
 )
 from controller.errors import TransientError
-from controller.ports import CounterCursor, GatewayCounts, MetricCounts
+from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts
 from serving.contract import (
     BUSY_METRIC,
     CLUSTER_LABEL,

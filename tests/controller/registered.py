@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from controller.ports import RegisteredVersion
+from controller.ports.registry import RegisteredVersion
 from serving.package.artifact import (
     CONFIG_FILE,
     GOLDEN_TEXTS_MIN,

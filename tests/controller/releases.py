@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from controller.core.command import Ask, Command, Freeze
+from controller.core.commands import Ask, Command, Freeze
 from controller.core.decide import decide
 from controller.core.events import Event, Started, fold
 from controller.core.facts import Fact, SuitesRun

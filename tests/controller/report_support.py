@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from controller.adapters.sql import chain
-from controller.codec import entry_of, record_of
+from controller.journal import chain
 from controller.core.actions import look_is_due
-from controller.core.command import Ask, Command
+from controller.core.commands import Ask, Command
 from controller.core.decide import decide
 from controller.core.events import Event, Started, evolve
 from controller.core.facts import AliasAt, Asked, Fact, LookTaken, Probed, Routed, Serving, SuitesRun
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.release import OBSERVED, Cursors, Phase, Purpose, Release, Version
-from controller.ports import Entry, RecordedEntry, ReleaseRecord
+from controller.journal.codec import entry_of, record_of
+from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
 from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look
 from gates.offline.suite import SuiteResult
 from gates.offline.suite_replay import as_evidence, judge_suite_evidence

@@ -12,15 +12,10 @@ import numpy as np
 
 from controller.core.traffic import HUNDRED_PCT
 from controller.errors import TransientError
-from controller.ports import (
-    CONFIDENCE_BINS,
-    AnswerCounts,
-    Clock,
-    Deployments,
-    SampleCursor,
-    SampleEvidence,
-    Traffic,
-)
+from controller.ports.clock import Clock
+from controller.ports.runtime import Deployments
+from controller.ports.samples import CONFIDENCE_BINS, AnswerCounts, SampleCursor, SampleEvidence
+from controller.ports.traffic import Traffic
 from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
 from serving.contract import Traffic as TrafficKind
 from tests.fakes.metrics import FakeMetrics

@@ -10,16 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.prometheus_server import prometheus_config
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.prometheus.server import prometheus_config
 from controller.adapters.replicas import HttpReplicas
 from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.server import serve
 from controller.bootstrap.access import access_flags, prepare_access, replica_token
+from controller.config.settings import Home, Settings
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import TransientError, UsageError
-from controller.settings import Home, Settings
 from serving.access.tokens import TokenFile, changing, id_of, new_token, read_tokens, utc_now
 from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
 from serving.package.artifact import read_manifest

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from controller.core.command import Ask, Freeze
+from controller.core.commands import Ask, Freeze
 from controller.errors import PermanentError, SerinError, TransientError
-from controller.ports import WAITING_MAX, Entry, ReleaseRecord
+from controller.ports.journal import Entry, ReleaseRecord
+from controller.ports.people import WAITING_MAX
 from controller.roles import REPLICA, Role
 from tests.controller.api_support import Client, World, error_of
 

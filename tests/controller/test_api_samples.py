@@ -8,9 +8,10 @@ import pytest
 
 from controller.api.bodies import BATCH_MAX
 from controller.api.http import BODY_BYTES_MAX
-from controller.codec import record_of
 from controller.core.release import Cursors, Phase
-from controller.ports import Entry, SampleCursor
+from controller.journal.codec import record_of
+from controller.ports.journal import Entry
+from controller.ports.samples import SampleCursor
 from controller.roles import REPLICA, Role
 from gates.evidence import LabelChance, LabelCounts
 from serving.contract import (

@@ -11,7 +11,7 @@ from controller.adapters.sql import open_store
 from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.api.server import serve
-from controller.ports import SampleCursor
+from controller.ports.samples import SampleCursor
 from controller.roles import REPLICA, Role
 from tests.controller.api_support import FakeTokens, StoppedClock, World
 

@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from controller.backtest import Backtest, End, Found, Plays, Sizes, as_document, backtest, play, scenarios, service_of
 from controller.cli.app import app
 from controller.core.policy import OnDeadline, Step
 from controller.errors import UsageError
-from controller.evidence import RecordedLook
-from controller.planning.release import forecast
-from controller.planning.traffic import traffic_known
+from controller.offline.backtest import (
+    Backtest,
+    End,
+    Found,
+    Plays,
+    Sizes,
+    as_document,
+    backtest,
+    play,
+    scenarios,
+    service_of,
+)
+from controller.offline.evidence_file import RecordedLook
+from controller.offline.forecast.release import forecast
+from controller.offline.forecast.traffic import traffic_known
 from gates.evidence import Look
 from gates.offline.backtest import EQUAL, Injection, Simulation
 from gates.offline.backtest_service import Service

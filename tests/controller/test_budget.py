@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.budget import BudgetWatch
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase
+from controller.loop.error_budget import ErrorBudget
 from gates.policy import BudgetPolicy, GatePolicy
 from gates.stats.burn import BurnWindow
 from tests.controller.service import GOOD, LESS_ACCURATE
@@ -91,11 +91,11 @@ class Counted(FakeMetrics):
         return super().service_errors(model, windows_s, at_s=at_s)
 
 
-def watched(burning: tuple[int, int], **changes: object) -> tuple[BudgetWatch, Counted, FakeClock, ReleasePolicy]:
+def watched(burning: tuple[int, int], **changes: object) -> tuple[ErrorBudget, Counted, FakeClock, ReleasePolicy]:
     metrics, clock = Counted(), FakeClock()
     metrics.burning = burning
     policy = ReleasePolicy("intent", gates=GatePolicy(budget=replace(BudgetPolicy(), **changes)))  # type: ignore[arg-type]
-    return BudgetWatch(metrics, clock), metrics, clock, policy
+    return ErrorBudget(metrics, clock), metrics, clock, policy
 
 
 def test_it_asks_seldom_and_says_the_same_while_the_same_rows_fire() -> None:

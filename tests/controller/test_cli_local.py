@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from controller.adapters.supervisor import running_supervisor
+from controller.adapters.local.supervisor import running_supervisor
 from controller.bootstrap.local import end_everything
 from controller.cli.app import app
+from controller.config.settings import PORTS, Home, Settings
 from controller.errors import PermanentError, UsageError
-from controller.settings import PORTS, Home, Settings
 from tests.controller.envoy_support import eventually
 
 UP = """
     import signal, sys, threading
     from pathlib import Path
-    from controller.adapters.supervisor import ProcessSpec, Supervisor
+    from controller.adapters.local.supervisor import ProcessSpec, Supervisor
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set() if "deaf" not in sys.argv else None)
     home = Path(sys.argv[1])

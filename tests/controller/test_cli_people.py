@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controller.adapters.envoy_routes import RouteOptions, read_routes, write_routes
+from controller.adapters.envoy.routes import RouteOptions, read_routes, write_routes
 from controller.bootstrap.stores import opened
 from controller.cli.app import app
-from controller.core.command import Freeze
+from controller.config.settings import Home, Settings
+from controller.core.commands import Freeze
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
-from controller.settings import Home, Settings
 from tests.controller.envoy_support import eventually
 
 

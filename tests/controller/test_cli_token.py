@@ -7,8 +7,8 @@ from typer.testing import CliRunner, Result
 
 from controller.bootstrap.access import prepare_access
 from controller.cli.app import app
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError
-from controller.settings import Home, Settings
 from serving.access.clients import RefusedError
 from serving.access.tokens import TokenFile, read_tokens
 

@@ -7,7 +7,6 @@ from typing import get_args
 
 import pytest
 
-from controller.codec import entry_of, event_of, record_of, release_of
 from controller.core.events import (
     ChampionMoved,
     CommandTaken,
@@ -26,7 +25,8 @@ from controller.core.events import (
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, Phase, Purpose, Version
 from controller.errors import PermanentError
-from controller.ports import Entry
+from controller.journal.codec import entry_of, event_of, record_of, release_of
+from controller.ports.journal import Entry
 from gates.evidence import Answer, Fault, LabelChance, LabelCounts, LabelledPair
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json

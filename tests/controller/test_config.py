@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from controller.config import check_suites, json_schema, load_policy, parse_policy
+from controller.config.policy_file import check_suites, json_schema, load_policy, parse_policy
 from controller.core.policy import OnDeadline, ReleasePolicy, Step
 from controller.errors import UsageError
 

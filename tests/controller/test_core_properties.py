@@ -11,9 +11,8 @@ import hypothesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.codec import entry_of, event_of, record_of, release_of
 from controller.core.actions import Action, MoveChampion, Probe, Route, RunSuites, Serve, TakeLook, plan, route_of
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.decide import BEFORE_PROMOTION, decide
 from controller.core.events import Event, Leaving, PhaseEntered, evolve, fold
 from controller.core.facts import (
@@ -34,6 +33,7 @@ from controller.core.facts import (
 from controller.core.policy import OnDeadline
 from controller.core.release import TERMINAL, Cursors, Phase, Purpose, Release
 from controller.core.traffic import Override
+from controller.journal.codec import entry_of, event_of, record_of, release_of
 from gates.outcome import Outcome
 from gates.verdict import Stage, Window
 from tests.controller.releases import (

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from controller.crosscheck import Arrived, contradictions, sampled
-from controller.ports import AnswerCounts, SampleCursor, SampleEvidence
+from controller.loop.crosscheck import Arrived, contradictions, sampled
+from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence
 from gates.checks import GATEWAY, PREDICTIONS
 from gates.evidence import Fault, LabelCounts
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.decide import decide
 from controller.core.events import ChampionMoved, Judged, Leaving
 from controller.core.facts import (

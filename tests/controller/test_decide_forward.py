@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered
 from controller.core.facts import AliasAt, Asked, FrozenBy, LookTaken, Probed, Routed, Serving, Unreachable

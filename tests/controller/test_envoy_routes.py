@@ -17,11 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_admin import BOOTSTRAP_FILE
-from controller.adapters.envoy_bootstrap import ADMIN_SOCKET, write_bootstrap
-from controller.adapters.envoy_clusters import CLUSTERS_FILE, read_clusters
-from controller.adapters.envoy_routes import (
+from controller.adapters.envoy.admin import BOOTSTRAP_FILE
+from controller.adapters.envoy.bootstrap import ADMIN_SOCKET, write_bootstrap
+from controller.adapters.envoy.clusters import CLUSTERS_FILE, read_clusters
+from controller.adapters.envoy.routes import (
     EMPTY_DOCUMENT,
     ROUTES_FILE,
     RouteDocument,
@@ -30,7 +29,8 @@ from controller.adapters.envoy_routes import (
     rollback_route,
     write_routes,
 )
-from controller.adapters.loopback import free_port
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 
@@ -160,7 +160,7 @@ class TestTheFile:
         crash = """
             import os, sys
             from pathlib import Path
-            from controller.adapters.envoy import EnvoyTraffic
+            from controller.adapters.envoy.traffic import EnvoyTraffic
             Path.replace = lambda *_: os._exit(9)
             traffic = EnvoyTraffic(Path(sys.argv[1]))
             traffic.write(traffic.read("intent").next(weights_pct={"7": 100.0}))
@@ -379,6 +379,6 @@ class TestRollback:
     def test_its_module_starts_quickly(self) -> None:
         """On call, milliseconds count: nothing heavy is imported, not even an HTTP client."""
         heavy = ["asyncio", "http.client", "httpx", "numpy", "psutil", "pydantic", "sqlalchemy", "ssl", "subprocess"]
-        code = f"import sys, controller.adapters.envoy_routes; print([m for m in {heavy} if m in sys.modules])"
+        code = f"import sys, controller.adapters.envoy.routes; print([m for m in {heavy} if m in sys.modules])"
         found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
         assert found.stdout.strip() == "[]"

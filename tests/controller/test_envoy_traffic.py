@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_clusters import read_clusters
-from controller.adapters.envoy_routes import ROUTES_FILE, RouteOptions, rollback_route
-from controller.adapters.loopback import free_port
+from controller.adapters.envoy.clusters import read_clusters
+from controller.adapters.envoy.routes import ROUTES_FILE, RouteOptions, rollback_route
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError, TransientError
-from controller.ports import Traffic
+from controller.ports.traffic import Traffic
 from serving.contract import GATEWAY_HOST
 from tests.contracts.traffic import TrafficContract, confirmed
 from tests.controller.envoy_support import RunningEnvoy, Upstream, eventually, running_envoy, upstream

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.errors import UsageError
-from controller.evidence import Evidence, Recorded, RecordedLook, RecordedSuites, line_of, parse_line
-from controller.judge import as_json, as_text, judge, judge_suites
+from controller.offline.evidence_file import Evidence, Recorded, RecordedLook, RecordedSuites, line_of, parse_line
+from controller.offline.replay import as_json, as_text, judge, judge_suites
 from gates.evidence import Look
 from gates.offline.suite_replay import as_evidence
 from gates.outcome import Outcome, combine

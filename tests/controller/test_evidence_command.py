@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from controller.adapters.sql import open_store
 from controller.cli.app import app
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError
-from controller.evidence import RecordedSuites, json_schema, line_of, parse_line
-from controller.settings import Home, Settings
+from controller.offline.evidence_file import RecordedSuites, json_schema, line_of, parse_line
 from tests.controller import report_support as support
 from tests.controller.evidence_support import lines_of, recorded, write_evidence, write_policy
 from tests.controller.report_support import Journal

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.codec import event_of
 from controller.core.events import Looked
 from controller.errors import UsageError
-from controller.evidence import (
+from controller.journal.codec import event_of
+from controller.offline.evidence_file import (
     SCHEMA,
     Recorded,
     RecordedLook,
@@ -26,7 +26,7 @@ from controller.evidence import (
     parse_line,
     read_evidence,
 )
-from controller.judge import SuitesJudgement
+from controller.offline.replay import SuitesJudgement
 from gates import evidence
 from gates.evidence import ArmCounts, Look
 from gates.offline.suite_replay import judge_suite_evidence

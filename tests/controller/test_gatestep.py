@@ -12,8 +12,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 
 from controller.adapters.replicas import HttpReplicas
 from controller.errors import PermanentError, TransientError, UsageError
-from controller.gatefiles import summary, write_json, write_junit, write_summary
-from controller.gatestep import GateResult, Question, World, run_gate
+from controller.offline.ci_gate import GateResult, Question, World, run_gate
+from controller.offline.ci_gate_files import summary, write_json, write_junit, write_summary
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
 from gates.verdict import Stage, Verdict

@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_bootstrap import envoy_command
-from controller.adapters.envoy_routes import RouteOptions
-from controller.adapters.prometheus import PrometheusMetrics
+from controller.adapters.envoy.bootstrap import envoy_command
+from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.core.traffic import Mirror, TrafficTable
-from controller.ports import CounterCursor, GatewayCounts
+from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import GATEWAY_STATS_ROUTE, gateway_edges_ms
 from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
 from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, eventually

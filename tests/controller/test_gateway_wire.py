@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.prometheus import PrometheusMetrics
+from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.errors import TransientError
-from controller.ports import CounterCursor, GatewayCounts
+from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import (
     CLUSTER_LABEL,
     CODE_CLASS_LABEL,

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from controller.cli.app import app
-from controller.codec import event_of
 from controller.core.events import Judged, Looked
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
-from controller.evidence import Evidence, Recorded, RecordedLook, RecordedSuites, read_evidence
-from controller.judge import as_json, as_text, conclusion, deadline_of, judge, judge_suites, only_release
+from controller.journal.codec import event_of
+from controller.offline.evidence_file import Evidence, Recorded, RecordedLook, RecordedSuites, read_evidence
+from controller.offline.replay import as_json, as_text, conclusion, deadline_of, judge, judge_suites, only_release
 from gates.evidence import Look
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy

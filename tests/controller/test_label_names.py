@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controller.bootstrap.labels import CurrentLabelNames
-from controller.settings import Home
+from controller.config.settings import Home
 
 POLICY = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
 

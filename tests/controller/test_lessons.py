@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from controller.codec import event_of
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.decide import BEFORE_PROMOTION, decide
 from controller.core.events import Looked, TrafficConfirmed
 from controller.core.facts import LookTaken
 from controller.core.release import Cursors, Phase
+from controller.journal.codec import event_of
 from gates.evidence import Answer, LabelledPair
 from gates.outcome import Outcome
 from tests.controller.releases import NOW_S, after, look, passes, release_in

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.codec import event_of
 from controller.core.events import Looked
 from controller.core.policy import Step
 from controller.core.release import Phase
+from controller.journal.codec import event_of
 from gates.evidence import Look
 from gates.outcome import Outcome
 from gates.policy import LimitPolicy

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.loopback import free_port
-from controller.adapters.mlflow_registry import MlflowRegistry
+from controller.adapters.local.loopback import free_port
+from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.errors import PermanentError, TransientError, UsageError
 from tests.contracts.registry import FILES, RegistryContract, model, package
 from tests.controller.mlflow_support import mlflow_server
@@ -138,7 +138,7 @@ def test_only_a_server_is_a_registry() -> None:
 def test_constructing_the_registry_does_not_import_mlflow() -> None:
     """Its import takes seconds, which an on-call command must not pay."""
     code = (
-        "import sys; from controller.adapters.mlflow_registry import MlflowRegistry; "
+        "import sys; from controller.adapters.mlflow.registry import MlflowRegistry; "
         "MlflowRegistry('http://127.0.0.1:1'); assert 'mlflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

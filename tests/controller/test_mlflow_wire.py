@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from controller.adapters.mlflow_registry import CHAIN_LENGTH_MAX, MlflowRegistry
+from controller.adapters.mlflow.registry import CHAIN_LENGTH_MAX, MlflowRegistry
 from controller.errors import ConflictError, PermanentError, TransientError
-from controller.ports import RegisteredVersion
+from controller.ports.registry import RegisteredVersion
 from tests.controller.http_support import http_server
 
 API = "/api/2.0/mlflow"

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from controller.backtest import service_of
 from controller.cli.app import app
 from controller.core.policy import ReleasePolicy, Step
 from controller.errors import UsageError
-from controller.planning.release import ReleasePlan, as_document, forecast
-from controller.planning.remedies import LIKELY, STEPS
-from controller.planning.traffic import traffic_known
-from controller.planning.way import Ends
+from controller.offline.backtest import service_of
+from controller.offline.forecast.release import ReleasePlan, as_document, forecast
+from controller.offline.forecast.remedies import LIKELY, STEPS
+from controller.offline.forecast.rollout import Ends
+from controller.offline.forecast.traffic import traffic_known
 from gates.evidence import Answer, LabelledPair, Look
 from gates.offline.planner.traffic import Traffic
 from gates.outcome import Outcome

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_routes import RouteOptions, read_routes, write_routes
+from controller.adapters.envoy.routes import RouteOptions, read_routes, write_routes
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.bootstrap.access import prepare_access
 from controller.bootstrap.local import make_private
 from controller.cli.app import app
 from controller.cli.rollback import rollback
+from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
-from controller.settings import Home, Settings
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controller.adapters.loopback import accepts_connections, get
-from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
+from controller.adapters.local.loopback import accepts_connections, get
+from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
 from controller.errors import PermanentError, TransientError, UsageError
-from controller.ports import Deployments, DeploymentSpec, DeploymentStatus
+from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.contracts.deployments import DeploymentsContract, gone, settled, spec
 from tests.controller.envoy_support import eventually
 from tests.fakes.deployments import MemoryDeployments

@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.loopback import get
-from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.loopback import get
+from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError
-from controller.ports import DeploymentSpec, DeploymentStatus
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from serving.contract import METRICS_ROUTE, MODEL_VERSION_HEADER, REQUESTS_METRIC
 from serving.package.packaging import build_package
 from tests.contracts.deployments import gone, settled

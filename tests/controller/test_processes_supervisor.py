@@ -14,9 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controller.adapters.loopback import accepts_connections, free_port
-from controller.adapters.processes_os import identity_of
-from controller.adapters.supervisor import PROCESSES_FILE, ProcessSpec, Supervisor, end_leftovers, running_supervisor
+from controller.adapters.local.loopback import accepts_connections, free_port
+from controller.adapters.local.processes_os import identity_of
+from controller.adapters.local.supervisor import (
+    PROCESSES_FILE,
+    ProcessSpec,
+    Supervisor,
+    end_leftovers,
+    running_supervisor,
+)
 from controller.errors import PermanentError, UsageError
 from tests.controller.envoy_support import eventually
 
@@ -167,7 +173,7 @@ class TestEnd:
         killed = """
             import os, signal, sys, threading
             from pathlib import Path
-            from controller.adapters.supervisor import ProcessSpec, Supervisor
+            from controller.adapters.local.supervisor import ProcessSpec, Supervisor
             home = Path(sys.argv[1])
             command = (sys.executable, "-c", "import signal; signal.pause()")
             kept = ProcessSpec("kept", command, lambda: True, home / "kept.log", ends_with_us=False)

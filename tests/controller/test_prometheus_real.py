@@ -14,9 +14,9 @@ import pytest
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.files import replace_file
-from controller.adapters.prometheus_server import TargetFiles, prometheus_config
-from controller.budget import BudgetWatch
+from controller.adapters.prometheus.server import TargetFiles, prometheus_config
 from controller.core.policy import ReleasePolicy
+from controller.loop.error_budget import ErrorBudget
 from gates.evidence import ArmCounts
 from gates.policy import BudgetPolicy, GatePolicy
 from gates.stats.burn import BurnWindow
@@ -146,7 +146,7 @@ def test_a_service_that_burns_its_budget_is_held_until_it_has_recovered(worlds: 
     row = BurnWindow(budget_ratio=0.1, long_s=30.0, short_s=4.0)
     budget = replace(BudgetPolicy(), service_windows=(row,), period_s=3_000.0, service_errors_min=5)
     policy = ReleasePolicy(world.model, gates=GatePolicy(budget=budget))
-    watch = BudgetWatch(world.metrics, SystemClock(), poll_s=0.0)
+    watch = ErrorBudget(world.metrics, SystemClock(), poll_s=0.0)
     world.settle()
     world.serve("6", latencies_ms=[20.0] * 50)
     world.settle()

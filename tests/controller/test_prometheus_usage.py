@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.errors import TransientError
-from controller.ports import CounterCursor, Usage
+from controller.ports.metrics import CounterCursor, Usage
 from gates.evidence import ArmCounts
 from serving.contract import (
     BUSY_METRIC,

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from controller.adapters.loopback import free_port
-from controller.adapters.prometheus import PrometheusMetrics
+from controller.adapters.local.loopback import free_port
+from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.errors import TransientError
-from controller.ports import CounterCursor, MetricCounts
+from controller.ports.metrics import CounterCursor, MetricCounts
 from gates.evidence import ArmCounts
 from serving.contract import DURATION_METRIC, REQUESTS_METRIC
 from tests.controller.http_support import http_server

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.policy import Step
 from controller.core.release import TERMINAL, Phase
 from controller.errors import TransientError

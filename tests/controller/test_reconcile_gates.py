@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.codec import event_of
 from controller.core.release import Phase
-from controller.ports import CANDIDATE
+from controller.journal.codec import event_of
+from controller.ports.registry import CANDIDATE
 from gates.offline.suite_replay import judge_suite_evidence
 from tests.controller.service import ERRORING, GOOD, LESS_ACCURATE, OVERCONFIDENT, SLOW, Behaviour
 from tests.controller.world import GATES, POLICY, World, with_suite, write_suite

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.policy import OnDeadline
 from controller.core.release import Phase
 from controller.errors import PermanentError, TransientError

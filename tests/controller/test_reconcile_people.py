@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.command import Ask, Command, Freeze
+from controller.core.commands import Ask, Command, Freeze
 from controller.core.release import Phase, Purpose
-from controller.reconcile import COMMAND_KEPT_S
+from controller.loop.reconciler import COMMAND_KEPT_S
 from tests.controller.service import GOOD, LESS_ACCURATE, Behaviour
 from tests.controller.world import POLICY, World
 

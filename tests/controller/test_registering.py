@@ -11,8 +11,8 @@ from controller.adapters.replicas import HttpReplicas
 from controller.bootstrap.packaging import Order, register
 from controller.cli.registry import LongTexts, _reading, _rules
 from controller.errors import PermanentError, UsageError
-from controller.ports import CANDIDATE, RegisteredVersion
-from controller.preflight import judge_replica
+from controller.loop.preflight import judge_replica
+from controller.ports.registry import CANDIDATE, RegisteredVersion
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
 from gates.policy import GatePolicy

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from controller.codec import entry_of, event_of
 from controller.core.events import ChampionMoved, FaultNoted, Looked, evolve
 from controller.core.release import Cursors, Phase, Purpose
 from controller.errors import PermanentError
-from controller.ports import Entry
+from controller.journal.codec import entry_of, event_of
+from controller.ports.journal import Entry
 from controller.report import ReportData, build_report, render_html, render_json
 from gates.evidence import ArmCounts, LabelCounts, Look
 from gates.outcome import Outcome

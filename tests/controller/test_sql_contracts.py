@@ -7,7 +7,8 @@ import pytest
 
 from controller.adapters.sql import Store, open_store
 from controller.adapters.sql.texts import SealedTexts
-from controller.ports import Freezes, Inbox, Journal
+from controller.ports.journal import Journal
+from controller.ports.people import Freezes, Inbox
 from tests.contracts.freezes import FreezesContract
 from tests.contracts.inbox import InboxContract
 from tests.contracts.journal import JournalContract

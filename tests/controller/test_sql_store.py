@@ -23,7 +23,8 @@ from controller.adapters.sql import Store, open_store, schema
 from controller.adapters.sql import database as sql_database
 from controller.adapters.sql.upgrade import alembic_config
 from controller.errors import PermanentError, TransientError, UsageError
-from controller.ports import Entry, Label, Prediction, SampleCursor
+from controller.ports.journal import Entry
+from controller.ports.samples import Label, Prediction, SampleCursor
 from gates.evidence import LabelCounts
 from tests.contracts.freezes import INTENT
 from tests.contracts.inbox import START

@@ -10,8 +10,8 @@ from controller.adapters.sql import open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.bootstrap.access import prepare_access
 from controller.bootstrap.stores import texts_of
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError
-from controller.settings import Home, Settings
 from tests.contracts.samples import live, shadow
 
 TEXT = "where is my money, says ünique Ursula"

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from controller.codec import record_of
 from controller.core.release import Phase
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
-from controller.ports import DeploymentStatus, ReleaseRecord
+from controller.journal.codec import record_of
+from controller.ports.journal import ReleaseRecord
+from controller.ports.runtime import DeploymentStatus
 from controller.status import Snapshot, current, exit_code, is_settled, never, status_table, watch
 from gates.evidence import LabelSource
 from gates.outcome import Outcome

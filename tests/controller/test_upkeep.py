@@ -4,7 +4,7 @@ import pytest
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import TransientError, UsageError
-from controller.upkeep import DAY_S, Kept, check_kept, daily_pruning, prune_once
+from controller.loop.retention import DAY_S, Kept, check_kept, daily_pruning, prune_once
 from tests.fakes.clock import FakeClock
 
 

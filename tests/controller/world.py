@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from controller.codec import event_of, release_of
-from controller.core.command import Ask, Command
+from controller.core.commands import Ask, Command
 from controller.core.events import PhaseEntered, evolve
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.release import TERMINAL, Phase, Release
 from controller.core.traffic import Override, TrafficTable
-from controller.packages import PackageStore
-from controller.perform import World as Ports
-from controller.ports import CANDIDATE, CHAMPION
-from controller.reconcile import Reconciler
-from controller.watch import RegistryWatch
+from controller.journal.codec import event_of, release_of
+from controller.loop.candidate_poller import CandidatePoller
+from controller.loop.executor import World as Ports
+from controller.loop.packages import PackageStore
+from controller.loop.reconciler import Reconciler
+from controller.ports.registry import CANDIDATE, CHAMPION
 from gates.policy import (
     CalibrationPolicy,
     GatePolicy,
@@ -247,7 +247,7 @@ class World:
             freezes=_Watched(self.freezes, "freezes", self),
         )
         journal, inbox = _Watched(self.journal, "journal", self), _Watched(self.inbox, "inbox", self)
-        watch = RegistryWatch(registry, packages, self.clock)
+        watch = CandidatePoller(registry, packages, self.clock)
         return Reconciler(ports, packages, journal, inbox, {MODEL: self.policy}, watch)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from controller.adapters.prometheus import PrometheusMetrics
+from controller.adapters.prometheus.metrics import PrometheusMetrics
 from tests.e2e.conftest import Site, eventually
 
 pytestmark = pytest.mark.integration

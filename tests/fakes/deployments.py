@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.errors import SerinError
-from controller.ports import DeploymentSpec, DeploymentStatus
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 
 
 class MemoryDeployments:

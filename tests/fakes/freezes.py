@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from controller.core.command import Freeze
+from controller.core.commands import Freeze
 from controller.errors import ConflictError
-from controller.ports import WAITING_MAX
+from controller.ports.people import WAITING_MAX
 
 
 class FakeFreezes:

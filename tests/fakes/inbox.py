@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from controller.core.command import Command
+from controller.core.commands import Command
 from controller.errors import ConflictError
-from controller.ports import WAITING_MAX
+from controller.ports.people import WAITING_MAX
 
 TAKEN_UP = "taken up"
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller.adapters.sql import chain
+from controller.journal import chain
 from controller.errors import ConflictError
-from controller.ports import Entry, RecordedEntry, ReleaseRecord
+from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
 from tests.fakes.inbox import FakeInbox
 
 

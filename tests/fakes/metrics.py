@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.errors import TransientError
-from controller.ports import CounterCursor, GatewayCounts, MetricCounts, Usage
+from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Usage
 from gates.evidence import ArmCounts
 from serving.contract import TOKEN_EDGES, Traffic, gateway_edges_ms, latency_edges_ms
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controller.errors import ConflictError, PermanentError, TransientError
 from controller.naming import model_named
-from controller.ports import FINGERPRINT_TAG, RegisteredVersion
+from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 
 
 class FakeRegistry:

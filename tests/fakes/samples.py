@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from controller.core.labels import NAMES_TOLD, LabelNames, LabelsTaken, RefusedLabel, UnknownName
-from controller.ports import (
+from controller.ports.samples import (
     CONFIDENCE_BINS,
     SOURCES_MAX,
     AnswerCounts,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.config import parse_policy
+from controller.config.policy_file import parse_policy
 from controller.errors import UsageError
 from gates.policy import (
     BudgetPolicy,

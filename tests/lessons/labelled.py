@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from controller.adapters.sql.store import Store
-from controller.ports import Label, Prediction
+from controller.ports.samples import Label, Prediction
 from tests.controller.service import CLASSES, MODEL, Service
 
 

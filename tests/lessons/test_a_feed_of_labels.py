@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 
 from controller.adapters.sql.store import open_store
 from controller.cli.app import app
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError
-from controller.ports import SampleCursor
-from controller.settings import Home, Settings
+from controller.ports.samples import SampleCursor
 from tests.contracts.samples import live, shadow
 
 

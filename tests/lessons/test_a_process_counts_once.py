@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.adapters.prometheus import PrometheusMetrics
-from controller.ports import CounterCursor, MetricCounts
+from controller.adapters.prometheus.metrics import PrometheusMetrics
+from controller.ports.metrics import CounterCursor, MetricCounts
 from serving.contract import START_METRIC
 from tests.controller.test_prometheus_wire import (
     NOW_S,

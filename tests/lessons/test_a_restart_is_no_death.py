@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.processes import Gateway, LocalProcesses, Patience, end_recorded
-from controller.ports import DeploymentSpec, DeploymentStatus
+from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from serving.contract import EXIT_SHORTAGE, EXIT_USAGE
 from tests.contracts.deployments import settled, spec
 from tests.controller.test_processes import FakeClock, stub_command

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import TransientError
-from controller.packages import PackageStore
+from controller.loop.packages import PackageStore
 from tests.controller.registered import PackagedRegistry
 
 

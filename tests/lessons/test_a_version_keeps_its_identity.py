@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.release import Phase, Purpose, Version
 from controller.errors import TransientError
-from controller.packages import PackageStore
-from controller.ports import FINGERPRINT_TAG
+from controller.loop.packages import PackageStore
+from controller.ports.registry import FINGERPRINT_TAG
 from serving.package.artifact import ArtifactError, read_manifest
 from tests.controller.registered import write_package
 from tests.controller.service import GOOD

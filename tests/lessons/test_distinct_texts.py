@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from controller.codec import event_of
 from controller.core.release import Phase
 from controller.errors import PermanentError, UsageError
-from controller.evidence import RecordedSuites, line_of, parse_line
-from controller.gatefiles import summary
-from controller.gatestep import GateResult, Question, run_gate
-from controller.questions import ask_candidate
+from controller.journal.codec import event_of
+from controller.loop.questions import ask_candidate
+from controller.offline.ci_gate import GateResult, Question, run_gate
+from controller.offline.ci_gate_files import summary
+from controller.offline.evidence_file import RecordedSuites, line_of, parse_line
 from gates.offline.suite import judge_suite
 from gates.offline.suite_cases import Reading
 from gates.offline.suite_replay import judge_suite_evidence

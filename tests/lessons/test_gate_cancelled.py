@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.scratch import scratch_folder
+from controller.adapters.local.scratch import scratch_folder
 from tests.lessons.pipeline import INTENTS, cases, replicas_of, started, written
 from tests.serving.replica import until
 

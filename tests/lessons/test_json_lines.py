@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from controller.errors import UsageError
-from controller.evidence import line_of, read_evidence
+from controller.offline.evidence_file import line_of, read_evidence
 from serving.batch.job import Options, RowError
 from serving.batch.sources import open_source
 from serving.text.jsonlines import DEPTH_MAX, Unreadable, loads, read_bounded

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.sql.store import open_store
-from controller.codec import event_of
 from controller.core.events import Looked
 from controller.core.release import Phase
-from controller.evidence import RecordedLook, line_of, looks_of, parse_line
-from controller.judge import judge
+from controller.journal.codec import event_of
+from controller.offline.evidence_file import RecordedLook, line_of, looks_of, parse_line
+from controller.offline.replay import judge
 from gates.outcome import Outcome
 from tests.controller.service import CLASSES, GOOD
 from tests.controller.world import POLICY, World

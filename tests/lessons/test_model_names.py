@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.envoy_routes import EMPTY_DOCUMENT, RouteOptions, rollback_route
+from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteOptions, rollback_route
 from controller.bootstrap.packaging import Order, register
 from controller.bootstrap.stores import check_model, policies_of
-from controller.config import parse_policy
+from controller.config.policy_file import parse_policy
+from controller.config.settings import Home
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
-from controller.settings import Home
 from serving.__main__ import parser, settings_from
 from serving.contract import (
     MODEL_NAME_LENGTH_MAX,

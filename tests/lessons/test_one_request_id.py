@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import Mirror, TrafficTable
 from serving.contract import USABLE_REQUEST_ID
 from serving.package.packaging import build_package

@@ -10,8 +10,9 @@ import pytest
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, TransientError, our_fault
-from controller.packages import PackageStore
-from controller.ports import DeploymentSpec, DeploymentStatus, RegisteredVersion
+from controller.loop.packages import PackageStore
+from controller.ports.registry import RegisteredVersion
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from tests.controller.registered import PackagedRegistry
 from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from controller.config import parse_policy
+from controller.config.plain_yaml import BYTES_MAX, DEPTH_MAX
+from controller.config.policy_file import parse_policy
 from controller.errors import UsageError
-from controller.plain_yaml import BYTES_MAX, DEPTH_MAX
 
 HEADER = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
 LETTERS = "abcdefghij"

@@ -14,10 +14,10 @@ from rich.text import Text
 from controller.cli import output
 from controller.cli.console import HarmlessConsole
 from controller.cli.errors import told
-from controller.core.command import Freeze
+from controller.core.commands import Freeze
 from controller.errors import ConflictError, PermanentError, SerinError, TransientError, UsageError
-from controller.gatefiles import summary, write_junit
-from controller.gatestep import EXAMPLES_MAX, SLICES_MAX, GateResult, SliceCount, WrongCase, _slices
+from controller.offline.ci_gate import EXAMPLES_MAX, SLICES_MAX, GateResult, SliceCount, WrongCase, _slices
+from controller.offline.ci_gate_files import summary, write_junit
 from controller.status import status_table
 from gates.offline.suite_cases import SuiteResult
 from gates.outcome import Outcome

@@ -10,7 +10,7 @@ import pytest
 from controller.adapters.replicas import HttpReplicas
 from controller.core.release import Phase
 from controller.errors import RefusedRequestError
-from controller.questions import ask
+from controller.loop.questions import ask
 from serving.package.packaging import build_package
 from suites.cases import SuiteError, load
 from tests.controller.service import GOOD

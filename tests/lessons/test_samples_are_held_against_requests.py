@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.command import Ask
+from controller.core.commands import Ask
 from controller.core.release import Phase
 from gates.evidence import Answer, LabelledPair
 from tests.controller.service import GOOD, LESS_ACCURATE

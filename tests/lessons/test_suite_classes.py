@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import UsageError
-from controller.gatestep import GateResult, Question, run_gate
+from controller.offline.ci_gate import GateResult, Question, run_gate
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
 from tests.controller.test_gatestep import POLICY, Models

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.settings import Home, Settings
+from controller.config.settings import Home, Settings
 
 CASES = {"escapes": "../../escaped", "slash": "intent/eu", "space": "Intent Classifier"}
 

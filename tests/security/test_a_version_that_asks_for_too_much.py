@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.adapters.processes import serving_command
-from controller.ports import DeploymentSpec
+from controller.adapters.local.processes import serving_command
+from controller.ports.runtime import DeploymentSpec
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, file_record
 from tests.serving.conftest import built_package, package

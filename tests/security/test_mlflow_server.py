@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.adapters.mlflow_server import Hooks
+from controller.adapters.mlflow.server import Hooks
 from tests.controller.mlflow_support import mlflow_server
 
 KEY = "c2VyaW4gc2VyaW4gc2VyaW4gc2VyaW4gc2VyaW4gc2U="

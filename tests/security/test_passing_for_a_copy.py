@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import PREDICT_ROUTE, REQUESTS_METRIC
 from serving.package.packaging import build_package

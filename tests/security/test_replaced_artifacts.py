@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.mlflow_registry import MlflowRegistry
+from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.bootstrap.packaging import Order, register
 from controller.errors import PermanentError
-from controller.packages import PackageStore
-from controller.ports import FINGERPRINT_TAG, RegisteredVersion
+from controller.loop.packages import PackageStore
+from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 from serving.contract import EXIT_REFUSED
 from serving.package.artifact import ArtifactError, read_manifest
 from serving.package.packaging import build_package

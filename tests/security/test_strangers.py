@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
-from controller.adapters.envoy_bootstrap import write_bootstrap
-from controller.adapters.loopback import free_port
+from controller.adapters.envoy.bootstrap import write_bootstrap
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.loopback import free_port
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from serving.contract import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.server import serve

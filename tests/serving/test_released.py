@@ -11,7 +11,7 @@ import pytest
 
 from controller.adapters.replicas import HttpReplicas
 from controller.bootstrap.packaging import Order, register
-from controller.preflight import judge_replica
+from controller.loop.preflight import judge_replica
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
 from gates.policy import GatePolicy

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import DURATION_METRIC, METRICS_ROUTE, PREDICT_ROUTE, QUEUE_DEPTH_METRIC
 from tests.controller.envoy_support import eventually, running_envoy

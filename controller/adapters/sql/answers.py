@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from controller.adapters.sql.schema import pairs, predictions
-from controller.ports import CONFIDENCE_BINS, AnswerCounts
+from controller.ports.samples import CONFIDENCE_BINS, AnswerCounts
 from gates.evidence import SlicePairs, UnseenSlice
 from gates.online.slices import CLASS, TOKENS, Attributes, Membership, parts_of, unseen_tags
 from serving.contract import Traffic

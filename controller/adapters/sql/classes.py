@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 
 from controller.adapters.sql.schema import version_classes
-from controller.ports import Prediction
+from controller.ports.samples import Prediction
 
 CLASSES_MAX: Final = 5_000  # of one version that are kept; a sender that makes names up fills nothing
 

@@ -6,9 +6,9 @@ from sqlalchemy import func, select, update
 
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import freezes
-from controller.core.command import Freeze
+from controller.core.commands import Freeze
 from controller.errors import ConflictError
-from controller.ports import WAITING_MAX
+from controller.ports.people import WAITING_MAX
 
 _SOURCE = "freezes"
 

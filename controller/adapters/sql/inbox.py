@@ -6,9 +6,9 @@ from sqlalchemy import delete, func, select, update
 
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import commands
-from controller.core.command import Ask, Command
+from controller.core.commands import Ask, Command
 from controller.errors import ConflictError
-from controller.ports import WAITING_MAX
+from controller.ports.people import WAITING_MAX
 
 _SOURCE = "inbox"
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
-from controller.adapters.sql import chain, schema
+from controller.adapters.sql import schema
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.errors import ConflictError
-from controller.ports import Entry, RecordedEntry, ReleaseRecord
+from controller.journal import chain
+from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
 
 _SOURCE = "journal"
 

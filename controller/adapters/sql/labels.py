@@ -28,7 +28,7 @@ from controller.adapters.sql.schema import (
 )
 from controller.adapters.sql.values import chunks
 from controller.core.labels import NAMES_TOLD, LabelNames, LabelsTaken, RefusedLabel, UnknownName
-from controller.ports import Label, SampleCursor
+from controller.ports.samples import Label, SampleCursor
 from gates.wording import nearest_name
 
 UNMATCHED_MAX: Final = 100_000  # labels that wait for the sample of their request; beyond, the oldest are dropped

@@ -17,7 +17,7 @@ from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pai
 from controller.adapters.sql.scoring import brier
 from controller.adapters.sql.values import chunks
 from controller.core.labels import LabelNames
-from controller.ports import SampleCursor
+from controller.ports.samples import SampleCursor
 from gates.evidence import LabelChance, LabelCounts, label_counts
 
 

@@ -31,7 +31,7 @@ from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pai
 from controller.adapters.sql.sources import label_sources
 from controller.adapters.sql.texts import NoTexts, Texts
 from controller.core.labels import LabelNames, LabelsTaken
-from controller.ports import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
+from controller.ports.samples import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
 from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
 from gates.online.slices import Membership, membership
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from controller.adapters.sql.labels import Dispute
 from controller.adapters.sql.schema import label_disputes, labelled_answers, labels, predictions
 from controller.core.labels import LabelNames
-from controller.ports import SOURCE_LABELS_MAX, SOURCES_MAX, SampleCursor
+from controller.ports.samples import SOURCE_LABELS_MAX, SOURCES_MAX, SampleCursor
 from gates.evidence import LabelSource, NameCount
 from gates.online.label_sources import told
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from controller.adapters.envoy import EnvoyTraffic
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import PREDICT_ROUTE
 from serving.inference.engine import Engine

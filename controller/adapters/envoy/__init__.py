@@ -1,0 +1,1 @@
+"""The gateway: Envoy, its files and its administration."""

@@ -1,0 +1,78 @@
+"""What the running Envoy says of itself, asked at its admin socket, which only this user may open."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from controller.adapters.envoy.clusters import Address, address_of
+from controller.adapters.local.loopback import get_from_socket
+from controller.errors import PermanentError, TransientError
+
+BOOTSTRAP_FILE = "bootstrap.json"
+_ANSWER_WITHIN_S = 0.5
+_READY_PATH = "/ready"
+
+
+class EnvoyAdmin:
+    """Reads only. Every method raises TransientError where nobody answers, PermanentError where somebody else does."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    @classmethod
+    def beside(cls, directory: Path) -> Self:
+        """The admin interface named in the directory's bootstrap file.
+
+        Raises:
+            PermanentError: there is no bootstrap file, or not one of ours.
+            TransientError: an earlier version of Serin started Envoy, whose interface was no socket then.
+        """
+        path = directory / BOOTSTRAP_FILE
+        try:
+            address = json.loads(path.read_text(encoding="utf-8"))["admin"]["address"]
+            if "socket_address" in address:
+                raise TransientError(
+                    "traffic",
+                    "an earlier version of Serin started Envoy: start it again, with `serin down` and `serin up`",
+                )
+            return cls(Path(address["pipe"]["path"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PermanentError(f"{path} does not say where Envoy's admin interface is: {error!r}") from error
+
+    def is_ready(self) -> bool:
+        """Whether Envoy has read its files and listens; False where nobody answers."""
+        try:
+            return get_from_socket(self._socket, _READY_PATH, timeout_s=_ANSWER_WITHIN_S)[0] == 200
+        except OSError:
+            return False
+
+    def route_configuration(self, name: str) -> Mapping[str, Any] | None:
+        """The RouteConfiguration that Envoy routes by; None where it has not taken one in yet."""
+        for config in self._dump("dynamic_route_configs"):
+            if config.get("route_config", {}).get("name") == name:
+                return dict(config["route_config"])
+        return None
+
+    def clusters(self) -> dict[str, Address]:
+        """Clusters that Envoy can route to now, with their addresses."""
+        return {
+            config["cluster"]["name"]: address_of(config["cluster"]) for config in self._dump("dynamic_active_clusters")
+        }
+
+    def _dump(self, resource: str) -> list[Any]:
+        try:
+            status, body = get_from_socket(
+                self._socket, f"/config_dump?resource={resource}", timeout_s=_ANSWER_WITHIN_S
+            )
+        except OSError as error:
+            raise TransientError(
+                "traffic", f"Envoy's admin interface at {self._socket} does not answer: {error}"
+            ) from error
+        try:
+            if status == 200:
+                return list(json.loads(body).get("configs", ()))  # of none, Envoy says {}
+            answer = f"status {status}"
+        except (ValueError, AttributeError) as error:
+            answer = repr(error)
+        raise PermanentError(f"what answers at {self._socket} is not Envoy's admin interface: {answer}")

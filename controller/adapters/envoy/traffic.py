@@ -1,0 +1,164 @@
+"""The data plane on one machine: Envoy, told what to do by two files that it follows."""
+
+import ipaddress
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from controller.adapters.envoy.admin import EnvoyAdmin
+from controller.adapters.envoy.clusters import Address, read_clusters, write_clusters
+from controller.adapters.envoy.routes import (
+    LOCK_FILE,
+    RouteOptions,
+    copies_cluster_name,
+    live_table,
+    needed_clusters,
+    read_routes,
+    routed_versions,
+    write_routes,
+)
+from controller.adapters.files import locked
+from controller.core.traffic import TrafficTable
+from controller.errors import ConflictError, PermanentError, TransientError
+from controller.naming import deployment_named
+
+_CLUSTERS_WITHIN_S = 2.0
+_POLL_S = 0.005
+
+
+class EnvoyTraffic:
+    """Implements ``Traffic`` on the directory that ``write_bootstrap`` made; keeps nothing in memory.
+
+    A model that was never routed stands at generation 0, so its first table has generation 1.
+    """
+
+    def __init__(self, directory: Path, options: RouteOptions | None = None) -> None:
+        self._directory = directory
+        self._options = options or RouteOptions()
+
+    def read(self, model: str) -> TrafficTable | None:
+        return read_routes(self._directory).table(model)
+
+    def write(self, table: TrafficTable) -> None:
+        """Replace the model's table. Writing the table that stands there already changes nothing.
+
+        Raises:
+            ConflictError: the stored generation is not the one before.
+            PermanentError: a version has no endpoint, or a weight is finer than Envoy serves.
+            TransientError: Envoy has not (yet) said that it knows a version that is to be routed to for the first time.
+        """
+        stored = self.read(table.model)
+        if not self._is_next(table, stored):
+            return
+        known = needed_clusters(stored)
+        newcomers = {name: version for name, version in needed_clusters(table).items() if name not in known}
+        # Confirmed before the lock is taken, so that an on-call rollback never waits for Envoy behind us.
+        self._await_clusters(table.model, newcomers)
+        with locked(self._directory / LOCK_FILE, source="traffic"):
+            document = read_routes(self._directory)
+            if not self._is_next(table, document.table(table.model)):
+                return
+            self._addresses(table.model, newcomers)  # once more: dropping an endpoint takes this lock too
+            write_routes(self._directory, document.with_table(table, self._options))
+
+    def confirmed_generation(self, model: str) -> int | None:
+        live = live_table(self._directory, model)
+        return None if live is None else live.generation
+
+    def set_endpoint(self, model: str, version: str, url: str, shadow_url: str | None = None) -> None:
+        """Tell Envoy where the version answers, and where it takes copies. Without the latter it gets none.
+
+        Returns before Envoy has read it: ``write`` waits for that.
+
+        Raises:
+            PermanentError: a URL is not ``http://IP:PORT``.
+        """
+        own = {deployment_named(model, version): _address(url)}
+        if shadow_url is not None:
+            own[copies_cluster_name(model, version)] = _address(shadow_url)
+        with locked(self._directory / LOCK_FILE, source="traffic"):
+            clusters = read_clusters(self._directory)
+            wanted = _without(clusters, model, version) | own
+            if clusters != wanted:
+                write_clusters(self._directory, wanted)
+
+    def drop_endpoint(self, model: str, version: str) -> None:
+        """Take the version's addresses away, once neither the table nor the running Envoy sends anything to it.
+
+        Raises:
+            PermanentError: the table still routes to it.
+            TransientError: Envoy still does, or cannot be asked.
+        """
+        if (clusters := read_clusters(self._directory)) == _without(clusters, model, version):
+            return
+        self._check_unrouted(model, version)
+        if version in routed_versions(live_table(self._directory, model)):
+            raise TransientError("traffic", f"Envoy still routes {model} requests to version {version}")
+        with locked(self._directory / LOCK_FILE, source="traffic"):
+            self._check_unrouted(model, version)
+            write_clusters(self._directory, _without(read_clusters(self._directory), model, version))
+
+    def _check_unrouted(self, model: str, version: str) -> None:
+        if version in routed_versions(self.read(model)):
+            raise PermanentError(f"version {version} of {model} still gets traffic: move that away first")
+
+    @staticmethod
+    def _is_next(table: TrafficTable, stored: TrafficTable | None) -> bool:
+        """False where the very table is stored already: a repeated call."""
+        generation = stored.generation if stored else 0
+        if generation == table.generation and stored == table:
+            return False
+        if generation != table.generation - 1:
+            raise ConflictError(
+                f"the traffic table of {table.model} stands at generation {generation}, not at {table.generation - 1}: "
+                "somebody else wrote it"
+            )
+        return True
+
+    def _addresses(self, model: str, wanted: Mapping[str, str]) -> dict[str, Address]:
+        """``wanted``: cluster name -> version."""
+        clusters = read_clusters(self._directory)
+        missing = {name: version for name, version in wanted.items() if name not in clusters}
+        for name, version in missing.items():
+            if name != deployment_named(model, version) and deployment_named(model, version) in clusters:
+                raise TransientError(
+                    "traffic",
+                    f"version {version} of {model} has no port for copies, so none are sent there: an earlier "
+                    "version of Serin started it; start it again, with `serin down` and `serin up`",
+                )
+        if missing:
+            names = ", ".join(sorted(set(missing.values())))
+            raise PermanentError(f"version {names} of {model} has no endpoint, so nothing is routed to it")
+        return {name: clusters[name] for name in wanted}
+
+    def _await_clusters(self, model: str, wanted: Mapping[str, str]) -> None:
+        deadline_s = time.monotonic() + _CLUSTERS_WITHIN_S
+        while unknown := self._unknown_to_envoy(self._addresses(model, wanted)):
+            if time.monotonic() > deadline_s:
+                raise TransientError(
+                    "traffic", f"Envoy does not know {', '.join(unknown)} yet, so nothing was routed there"
+                )
+            time.sleep(_POLL_S)
+
+    def _unknown_to_envoy(self, addresses: dict[str, Address]) -> list[str]:
+        if not addresses:
+            return []  # nothing new is routed to: no need for Envoy to be reachable
+        known = EnvoyAdmin.beside(self._directory).clusters()
+        return [name for name, address in addresses.items() if known.get(name) != address]
+
+
+def _without(clusters: Mapping[str, Address], model: str, version: str) -> dict[str, Address]:
+    own = (deployment_named(model, version), copies_cluster_name(model, version))
+    return {name: address for name, address in clusters.items() if name not in own}
+
+
+def _address(url: str) -> Address:
+    parts = urlsplit(url)
+    try:
+        ipaddress.ip_address(parts.hostname or "")
+    except ValueError as error:
+        raise PermanentError(f"endpoint {url!r}: an address like http://127.0.0.1:8000 is needed") from error
+    if parts.scheme != "http" or parts.port is None or parts.hostname is None:
+        raise PermanentError(f"endpoint {url!r}: an address like http://127.0.0.1:8000 is needed")
+    return parts.hostname, parts.port

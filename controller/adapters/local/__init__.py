@@ -1,0 +1,1 @@
+"""Processes of this machine: replicas, servers, their supervisor."""

@@ -1,0 +1,291 @@
+"""Deployments as processes of this machine. They outlive the controller, whose successor takes them up again."""
+
+import errno
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from controller.adapters.local.loopback import get
+from controller.adapters.local.processes_os import (
+    boot_id,
+    end_groups,
+    group_runs,
+    identity_of,
+    memory_kills,
+    runs,
+    signal_group,
+    start_process,
+)
+from controller.adapters.local.records import Record, Records
+from controller.errors import PermanentError
+from controller.naming import deployment_named
+from controller.ports.clock import Clock
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus
+from serving.contract import EXIT_SHORTAGE, EXIT_USAGE, HEALTH_ROUTE
+
+_HEALTH_WITHIN_S = 0.5
+_MISSES_MAX = 3  # one late answer of a busy replica is no outage
+_COULD_NOT_ASK = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+_EXITS_OURS = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours, and so is what this machine lacks
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take, and how often a process that dies is started again.
+
+    After a death, ``ensure`` starts it again after ``backoff_s``, doubled each time, at most ``restarts_max`` times
+    within ``restart_window_s``. Then it has failed, until that window has passed or it is removed.
+    """
+
+    start_within_s: float = 60.0
+    end_within_s: float = 25.0  # a replica drains for up to 20 s
+    restarts_max: int = 3
+    restart_window_s: float = 600.0
+    backoff_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Who must know where a deployment answers. Both calls are safe to repeat, and may refuse by raising."""
+
+    announce: Callable[[str, str, str, str | None], None]  # model, version, url, and the url for copies
+    withdraw: Callable[[str, str], None]  # model, version
+
+
+def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] = ()) -> list[str]:
+    """Serve the package with this very Python."""
+    objectives = [argument for edge_ms in spec.objectives_ms for argument in ("--objective-ms", f"{edge_ms:g}")]
+    package = ["--artifact", str(spec.package_dir), "--model", spec.model, "--version", spec.version]
+    limits = ["--memory-mb-max", str(spec.memory_mb_max or 0), "--processes-max", str(spec.processes_max)]
+    if spec.fingerprint:
+        package += ["--fingerprint", spec.fingerprint]
+    return [
+        sys.executable,
+        "-m",
+        "serving",
+        *package,
+        *limits,
+        *("--port", "0", "--shadow-port", "0", "--port-file", str(port_file)),
+        *objectives,
+        *extra,
+    ]
+
+
+class LocalProcesses:
+    """Implements ``Deployments``; what it must remember stands in ``directory``. Calls may come from any thread."""
+
+    def __init__(
+        self,
+        directory: Path,
+        command: Callable[[DeploymentSpec, Path], Sequence[str]],
+        gateway: Gateway,
+        clock: Clock,
+        patience: Patience | None = None,
+    ) -> None:
+        self._records = Records(directory)
+        self._command = command
+        self._gateway = gateway
+        self._clock = clock
+        self._patience = patience or Patience()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._announced: dict[str, str] = {}  # name -> url that the gateway was told by us
+        self._misses: dict[str, int] = {}  # name -> health checks without an answer since the last answer
+        self._lock = threading.RLock()
+
+    def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
+        with self._lock:
+            record = self._records.load(deployment_named(spec.model, spec.version))
+            record = record and self._observed(record)
+            if record is not None and spec.fingerprint not in ("", record.fingerprint or spec.fingerprint):
+                self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
+                return replace(self._status(record), url=None, ready=False, failed=False, starting=True)
+            if record is None:
+                return self._status(self._start(spec, after=None))
+            if self._is_due(record):
+                return self._status(self._start(spec, after=record))
+            return self._status(record)
+
+    def status(self, model: str) -> Mapping[str, DeploymentStatus]:
+        with self._lock:
+            observed = [self._observed(record) for record in self._records.all() if record.model == model]
+            return {record.version: self._status(record) for record in observed if record is not None}
+
+    def remove(self, model: str, version: str) -> None:
+        """The first call withdraws it from the gateway and sends SIGTERM; later calls of any method see it through."""
+        with self._lock:
+            record = self._records.load(deployment_named(model, version))
+            if record is None:
+                return
+            if record.ending_since_s is None:
+                self._gateway.withdraw(model, version)
+                signal_group(record.identity, signal.SIGTERM)
+                record = self._records.save(replace(record, ending_since_s=self._clock.now_s()))
+            self._observed(record)
+
+    def _start(self, spec: DeploymentSpec, *, after: Record | None) -> Record:
+        """``after``: the record of the start that it replaces."""
+        name = deployment_named(spec.model, spec.version)
+        offset = self._records.prepare(name)
+        command = tuple(self._command(spec, self._records.port_file(name)))
+        child = start_process(command, self._records.log_file(name))
+        identity = identity_of(child.pid)  # it is our child and not reaped, so it has one even if it has ended already
+        if identity is None:
+            raise PermanentError(f"{name} was started, but no process {child.pid} is to be found")
+        self._children[name] = child
+        now_s = self._clock.now_s()
+        return self._records.save(
+            Record(
+                model=spec.model,
+                version=spec.version,
+                pid=identity.pid,
+                create_time_s=identity.create_time_s,
+                command=command,
+                started_at_s=now_s,
+                starts_s=(*(self._counted_starts(after) if after else ()), now_s),
+                restarts=after.restarts + 1 if after else 0,
+                log_offset=offset,
+                fingerprint=spec.fingerprint,
+                boot_id=boot_id(),
+                memory_kills=memory_kills(),
+                recovering=after is not None and not after.ours and (after.answered or after.recovering),
+            )
+        )
+
+    def _observed(self, record: Record) -> Record | None:
+        """The record after a look at the process; None where it was being ended and is gone."""
+        self._reap(record.name)  # a dead child that nobody asks for stays in the table of processes
+        if boot_id() not in (
+            "",
+            record.boot_id or boot_id(),
+        ):  # the machine was started again: nothing that it did ended it
+            self._forget(record)
+            return None
+        if record.ending_since_s is not None:
+            return self._seen_through(record, record.ending_since_s)
+        if record.failure:
+            return record
+        if not runs(record.identity):
+            return self._failed(record, f"it ended {self._exit(record)}", ours=self._is_ours(record))
+        if record.port is None and (ports := self._records.read_ports(record.name)) is not None:
+            record = self._records.save(replace(record, port=ports[0], shadow_port=ports[1]))
+        return self._probed(record)
+
+    def _probed(self, record: Record) -> Record:
+        url = record.url
+        healthy = _is_healthy(url) if url is not None else False
+        if healthy is None:  # we could not even ask
+            return record
+        if healthy and url is not None:
+            self._misses[record.name] = 0
+            if self._announced.get(record.name) != url:
+                self._gateway.announce(record.model, record.version, url, record.shadow_url)
+                self._announced[record.name] = url
+            return record if record.answered else self._records.save(replace(record, answered=True))
+        self._misses[record.name] = self._misses.get(record.name, 0) + 1
+        waited_s = self._clock.now_s() - record.started_at_s
+        if not record.answered and waited_s > self._patience.start_within_s:
+            return self._failed(record, f"it did not answer {HEALTH_ROUTE} within {self._patience.start_within_s:g} s")
+        return record
+
+    def _failed(self, record: Record, what: str, *, ours: bool = False) -> Record:
+        signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
+        failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
+        return self._records.save(replace(record, failed_at_s=self._clock.now_s(), failure=failure, ours=ours))
+
+    def _seen_through(self, record: Record, ending_since_s: float) -> Record | None:
+        if group_runs(record.identity):
+            if self._clock.now_s() - ending_since_s > self._patience.end_within_s:
+                signal_group(record.identity, signal.SIGKILL)
+            return record
+        self._forget(record)
+        return None
+
+    def _forget(self, record: Record) -> None:
+        self._records.forget(record.name)
+        self._reap(record.name)
+        for memory in (self._children, self._announced, self._misses):
+            memory.pop(record.name, None)
+
+    def _reap(self, name: str) -> None:
+        if (child := self._children.get(name)) is not None:
+            child.poll()
+
+    def _exit(self, record: Record) -> str:
+        code = self._exit_code(record)
+        if code is None:
+            return "while no controller watched"
+        return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+    def _exit_code(self, record: Record) -> int | None:
+        self._reap(record.name)
+        child = self._children.get(record.name)
+        return child.returncode if child is not None and child.pid == record.pid else None
+
+    def _is_ours(self, record: Record) -> bool:
+        """Whether it ended for want of something that this machine did not give it, by its own word or the kernel's."""
+        code = self._exit_code(record)
+        if code == -signal.SIGKILL and record.memory_kills is not None:
+            return (memory_kills() or 0) > record.memory_kills
+        return code in _EXITS_OURS
+
+    def _counted_starts(self, record: Record) -> tuple[float, ...]:
+        since_s = self._clock.now_s() - self._patience.restart_window_s
+        return tuple(start_s for start_s in record.starts_s if start_s >= since_s)
+
+    def _restart_at_s(self, record: Record) -> float | None:
+        """When the dead process may be started again; None where it has failed for now."""
+        starts = len(self._counted_starts(record))
+        if starts > self._patience.restarts_max and not record.ours:
+            return None
+        doublings = min(max(starts - 1, 0), self._patience.restarts_max + 1)
+        return (record.failed_at_s or 0.0) + self._patience.backoff_s * 2.0**doublings
+
+    def _is_due(self, record: Record) -> bool:
+        if record.ending_since_s is not None or not record.failure:
+            return False
+        due_s = self._restart_at_s(record)
+        return due_s is not None and self._clock.now_s() >= due_s
+
+    def _status(self, record: Record) -> DeploymentStatus:
+        return replace(self._condition(record), restarts=record.restarts)
+
+    def _condition(self, record: Record) -> DeploymentStatus:
+        if record.ending_since_s is not None:
+            return DeploymentStatus(record.version, None, ready=False, detail="it is being ended", starting=True)
+        if record.failure:
+            failed = self._restart_at_s(record) is None
+            tries = f"start {len(record.starts_s)} of {self._patience.restarts_max + 1}: "
+            detail = tries + record.failure
+            return DeploymentStatus(record.version, None, ready=False, failed=failed, detail=detail, ours=record.ours)
+        ready = record.answered and self._misses.get(record.name, 0) < _MISSES_MAX
+        if ready:
+            return DeploymentStatus(record.version, record.url, ready=True, shadow_url=record.shadow_url)
+        detail = f"it does not answer {HEALTH_ROUTE}" if record.answered else "it is starting"
+        starting = not (record.answered or record.recovering)
+        status = DeploymentStatus(record.version, record.url, ready=False, detail=detail, shadow_url=record.shadow_url)
+        return replace(status, starting=starting)
+
+
+def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:
+    """End every deployment recorded in the directory, whoever started it, and return their names. Waits for the end.
+
+    For when everything is stopped; a controller that runs would start them again.
+    """
+    records = Records(directory)
+    recorded = records.all()
+    end_groups([record.identity for record in recorded], grace_s=grace_s, reap=())
+    for record in recorded:
+        records.forget(record.name)
+    return [record.name for record in recorded]
+
+
+def _is_healthy(url: str) -> bool | None:
+    """None where this process lacked what asking needs, such as an open file: nothing is known of who was asked."""
+    try:
+        return get(url + HEALTH_ROUTE, timeout_s=_HEALTH_WITHIN_S)[0] == 200
+    except OSError as error:
+        return None if error.errno in _COULD_NOT_ASK else False

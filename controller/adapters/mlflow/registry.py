@@ -1,0 +1,288 @@
+"""The MLflow model registry, through its client library, with what it does not guarantee made up for.
+
+Aliases have no compare-and-swap, so they are read before and after each move. A version's files are taken by the id of
+the logged model behind it, as data: no flavour is loaded and no code of the candidate runs. MLflow keeps no digests of
+them, so what was fetched proves nothing until its manifest is verified.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, Final
+
+from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from controller.naming import model_named
+from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
+
+SOURCE: Final = "registry"
+EXPERIMENT: Final = "serin"  # where registered packages are logged
+CHAIN_LENGTH_MAX: Final = 8  # a version copied from a version copied from ...
+FILES_MAX: Final = 64
+PACKAGE_BYTES_MAX: Final = 8 * 2**30
+
+_LOGGED_MODEL: Final = re.compile(r"models:/(m-[0-9a-f]{32})")
+_COPIED: Final = re.compile(r"models:/([^/:@]+)/([0-9]+)")
+_SERVED_LOCATION: Final = re.compile(r"mlflow-artifacts:/(?!/)[A-Za-z0-9._/-]+")  # on the registry's own server
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_UNFIT: Final = frozenset(
+    {
+        "RESOURCE_DOES_NOT_EXIST",
+        "NOT_FOUND",
+        "RESOURCE_ALREADY_EXISTS",
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+    }
+)  # asking again will not help; who may not ask (PERMISSION_DENIED and the like) lacks rights of ours, not of a version
+
+
+class MlflowRegistry:
+    """The port ``Registry`` on an MLflow tracking server.
+
+    The client library reads its time-outs from the environment only, so constructing this sets
+    ``MLFLOW_HTTP_REQUEST_*`` (and no redirects, telemetry or progress bars) for the whole process; without them a call
+    to a registry that is away hangs for four minutes.
+    """
+
+    def __init__(self, url: str, *, timeout_s: int = 5, retries: int = 2) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(
+                f"registry address: an http:// or https:// address of an MLflow server is needed, got {url}"
+            )
+        self._url = url
+        os.environ |= {
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+            "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+            "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        }
+
+    @cached_property
+    def _client(self) -> Any:
+        from mlflow import MlflowClient  # a second, which commands that need no registry do not pay
+
+        return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+
+    def models(self) -> Sequence[str]:
+        """Names of every registered model."""
+        names: list[str] = []
+        token: str | None = None
+        with _wrapped("list the models"):
+            while True:
+                page = self._client.search_registered_models(max_results=1000, page_token=token)
+                names += [model.name for model in page]
+                token = page.token
+                if not token:
+                    return names
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        """Alias -> version.
+
+        Raises:
+            PermanentError: there is no such model.
+        """
+        with _wrapped(f"read model {model!r}"):
+            found = self._client.get_registered_model(model).aliases
+        return {alias: str(version) for alias, version in found.items()}
+
+    def version(self, model: str, version: str) -> RegisteredVersion:
+        """The version, and the logged model at the end of its chain of sources.
+
+        Raises:
+            PermanentError: there is none, its registration failed, its source is not a logged model of this server, or
+                its tags and those of that logged model name two fingerprints.
+        """
+        ready = True
+        tagged: set[str] = set()
+        name, number = model, version
+        for _ in range(CHAIN_LENGTH_MAX):
+            with _wrapped(f"read {name} version {number}"):
+                found = self._client.get_model_version(name, number)
+            tagged.add(str(found.tags.get(FINGERPRINT_TAG, "")))
+            ready = self._is_ready(f"{name} version {number}", str(found.status)) and ready
+            if copied := _COPIED.fullmatch(found.source):
+                name, number = copied.groups()
+            elif logged := _LOGGED_MODEL.fullmatch(found.source):
+                source_id = logged.group(1)
+                package = self._logged(source_id)
+                tagged.add(str(package.tags.get(FINGERPRINT_TAG, "")))
+                ready = self._is_ready(f"logged model {source_id}", str(package.status)) and ready
+                return RegisteredVersion(model, version, source_id, ready, _one(tagged - {""}, model, version))
+            else:
+                raise PermanentError(
+                    f"{name} version {number} comes from {found.source!r}, which is not allowed: register a package "
+                    "with `serin register`, so that its source is a logged model (models:/m-...)"
+                )
+        raise PermanentError(f"{model} version {version}: more than {CHAIN_LENGTH_MAX} copies of copies, or a circle")
+
+    def fetch(self, version: RegisteredVersion, into: Path) -> Path:
+        """Download the package to ``into``, which appears whole or not at all.
+
+        Raises:
+            PermanentError: it is not a flat set of plainly named files, is too large, or lies on another server.
+        """
+        location = self._logged(version.source_id).artifact_location
+        if not _SERVED_LOCATION.fullmatch(location) or ".." in location:
+            raise PermanentError(
+                f"the files of {version.model} version {version.version} are at {location!r}: only files that the "
+                "registry's server serves itself are taken (mlflow server --serve-artifacts)"
+            )
+        names = self._package_files(version)
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _wrapped(f"download {version.model} version {version.version}"),
+            tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}.") as work,
+        ):
+            arriving = Path(work) / "package"
+            arriving.mkdir()
+            for name in names:
+                self._download(f"{location}/{name}", arriving)
+            if sorted(path.name for path in arriving.iterdir() if S_ISREG(path.lstat().st_mode)) != sorted(names):
+                raise PermanentError(f"{version.model} version {version.version}: other files arrived than were listed")
+            arriving.rename(into)
+        return into
+
+    def move_alias(self, model: str, alias: str, version: str, *, expected: str | None) -> None:
+        """Point the alias at the version; see the port.
+
+        Raises:
+            ConflictError: the alias stood, or stands afterwards, somewhere else.
+        """
+        before = self.aliases(model).get(alias)
+        if before == version:
+            return
+        if before != expected:
+            raise ConflictError(
+                f"alias {alias!r} of {model}: expected at {_place(expected)}, found at {_place(before)}"
+            )
+        with _wrapped(f"move alias {alias!r} of {model} to version {version}"):
+            self._client.set_registered_model_alias(model, alias, version)
+        after = self.aliases(model).get(alias)
+        if after != version:
+            raise ConflictError(f"alias {alias!r} of {model}: set to {_place(version)}, but found at {_place(after)}")
+
+    def drop_alias(self, model: str, alias: str, *, expected: str) -> None:
+        """Remove the alias if it points at ``expected``."""
+        if self.aliases(model).get(alias) == expected:
+            with _wrapped(f"remove alias {alias!r} of {model}"):
+                self._client.delete_registered_model_alias(model, alias)
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+        with _wrapped(f"tag {model} version {version}"):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(model, version, key, value)
+
+    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+        """Log the directory as a new model and register it as the next version of ``model``, which is made if need be.
+
+        What fails in the middle leaves a logged model marked as failed, and no version.
+
+        Raises:
+            UsageError: no model can be called so; nothing was written.
+        """
+        model_named(model)
+        with _wrapped(f"register a version of {model}"):
+            self._ensure(self._client.create_experiment, EXPERIMENT)
+            experiment_id = self._client.get_experiment_by_name(EXPERIMENT).experiment_id
+            logged = self._client.create_logged_model(experiment_id, name=_logged_name(model), tags=dict(tags))
+            try:
+                self._client.log_model_artifacts(logged.model_id, str(package_dir))
+            except Exception:
+                self._client.finalize_logged_model(logged.model_id, "FAILED")
+                raise
+            self._client.finalize_logged_model(logged.model_id, "READY")
+            self._ensure(self._client.create_registered_model, model)
+            created = self._client.create_model_version(
+                model, f"models:/{logged.model_id}", tags=dict(tags), await_creation_for=0, model_id=logged.model_id
+            )
+        return self.version(model, str(created.version))
+
+    def _logged(self, source_id: str) -> Any:
+        with _wrapped(f"read logged model {source_id}"):
+            return self._client.get_logged_model(source_id)
+
+    def _package_files(self, version: RegisteredVersion) -> list[str]:
+        """Names of the package's files, checked before a byte is downloaded."""
+        whose = f"{version.model} version {version.version}"
+        with _wrapped(f"list the files of {whose}"):
+            listed = self._client.list_logged_model_artifacts(version.source_id)
+        for file in listed:
+            if file.is_dir or not _FILE_NAME.fullmatch(file.path):
+                raise PermanentError(
+                    f"{whose} holds {file.path!r}: a package is a flat directory of plainly named files"
+                )
+        size = sum(file.file_size or 0 for file in listed)
+        if not 0 < len(listed) <= FILES_MAX or size > PACKAGE_BYTES_MAX:
+            raise PermanentError(
+                f"{whose} has {len(listed)} files of {size} bytes together: a package has 1 to {FILES_MAX} files and "
+                f"at most {PACKAGE_BYTES_MAX} bytes"
+            )
+        return [file.path for file in listed]
+
+    def _download(self, uri: str, into: Path) -> None:
+        from mlflow.artifacts import download_artifacts
+
+        download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=self._url)
+
+    @staticmethod
+    def _is_ready(what: str, status: str) -> bool:
+        if "FAILED" in status:
+            raise PermanentError(f"{what} is marked as failed: register it again")
+        return status == "READY"
+
+    @staticmethod
+    def _ensure(create: Any, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            create(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _one(fingerprints: set[str], model: str, version: str) -> str:
+    """The fingerprint that the tags along the chain agree on; nothing where none of them has one."""
+    if len(fingerprints) > 1:
+        named = " and ".join(sorted(fingerprint[:64] for fingerprint in fingerprints))
+        raise PermanentError(
+            f"the tags {FINGERPRINT_TAG} of {model} version {version} and of what it comes from contradict each other "
+            f"({named}): somebody changed one. Register the version again."
+        )
+    return next(iter(fingerprints), "")
+
+
+def _logged_name(model: str) -> str:
+    """What its logged models are called, for people: MLflow allows no dot there, as it does in registered names."""
+    return model.replace(".", "-")
+
+
+def _place(version: str | None) -> str:
+    return "no version" if version is None else f"version {version}"
+
+
+@contextmanager
+def _wrapped(doing: str) -> Iterator[None]:
+    """Turn what the client library raises into our errors, saying what was being done."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        message = f"MLflow could not {doing}: {_first_line(error)}"
+        if error.error_code in _UNFIT:
+            raise PermanentError(message) from error
+        raise TransientError(SOURCE, message) from error
+    except (OSError, ValueError, KeyError) as error:  # requests' own errors are OSErrors; an odd answer is the others
+        raise TransientError(SOURCE, f"MLflow could not {doing}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or repr(error)).splitlines()[0]

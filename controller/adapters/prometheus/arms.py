@@ -1,0 +1,57 @@
+"""From what counters gained to what one version did: requests, errors, and times by bucket."""
+
+import itertools
+import math
+from collections import Counter as Counts
+from collections.abc import Iterable, Mapping, Sequence
+
+from controller.adapters.prometheus.cursor import buckets
+from controller.adapters.prometheus.http import SOURCE
+from controller.adapters.prometheus.targets import Counter, Target
+from controller.errors import TransientError
+from gates.evidence import ArmCounts
+
+
+def is_error(counter: Counter, requests: str) -> bool:
+    """Whether it counts answers with status 5xx, by code or by class."""
+    return counter.metric == requests and counter.label.startswith("5")
+
+
+def edges_of(targets: Iterable[Target], metric: str, unit: str) -> tuple[str, ...]:
+    """The edges that all histograms have, ``+Inf`` last; none where nothing was timed yet."""
+    found: set[tuple[str, ...]] = set()
+    for shape in {frozenset(snapshot) for target in targets for snapshot in target.snapshots.values()}:
+        by_traffic: dict[str, list[str]] = {}
+        for bucket in buckets(shape, metric):
+            by_traffic.setdefault(bucket.traffic, []).append(bucket.label)
+        found.update(tuple(edges) for edges in by_traffic.values())
+    if len(found) > 1:
+        spread = Counts(edge for edges in found for edge in edges)
+        differing = sorted((edge for edge, times in spread.items() if times < len(found)), key=float)
+        raise TransientError(
+            SOURCE, f"ambiguous: latency histograms differ in their edges ({unit}): {', '.join(differing)}"
+        )
+    edges = next(iter(found), ())
+    if edges and not math.isinf(float(edges[-1])):
+        raise TransientError(SOURCE, "a latency histogram without its +Inf bucket")
+    return edges
+
+
+def arm_of(
+    counters: Mapping[Counter, float], traffic: str, edges: Sequence[str], requests: str, bucket: str
+) -> ArmCounts:
+    """One version's counts: of the metrics that count its ``requests`` by status, and their times by ``bucket``.
+
+    Raises:
+        TransientError: the histogram contradicts itself.
+    """
+    codes = {it: value for it, value in counters.items() if (it.metric, it.traffic) == (requests, traffic)}
+    at_most = [counters.get(Counter(bucket, traffic, edge), 0.0) for edge in edges] or [0.0]
+    latencies = tuple(int(value - below) for below, value in itertools.pairwise([0.0, *at_most]))
+    if min(latencies) < 0:
+        raise TransientError(SOURCE, "a latency histogram whose buckets contradict each other")
+    return ArmCounts(
+        requests=int(sum(codes.values())),
+        errors=int(sum(value for code, value in codes.items() if is_error(code, requests))),
+        latency_counts=latencies,
+    )

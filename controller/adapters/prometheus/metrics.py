@@ -1,0 +1,226 @@
+"""What each version did, read from Prometheus: exact counts from raw samples, or an error, never a guess.
+
+Two instant queries a look, both at one explicit time, for raw samples of counters, gauges and ``up``. The targets have
+to carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them; in a cluster, relabelling from the
+pod), with ``honor_labels`` on, so that ``up`` tells whose samples may be trusted.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, cast
+
+from controller.adapters.prometheus.arms import arm_of, edges_of, is_error
+from controller.adapters.prometheus.counters import (
+    AT_ENDS,
+    BUCKET_METRIC,
+    KINDS,
+    REQUESTS,
+    TOKEN_BUCKET_METRIC,
+    Life,
+    add_ends,
+    add_requests,
+    increments,
+    lives_of,
+    require_whole,
+)
+from controller.adapters.prometheus.cursor import Mark, buckets, claim, mark, read_marks, write_marks
+from controller.adapters.prometheus.gateway import GatewayReader
+from controller.adapters.prometheus.http import SOURCE, PrometheusSession
+from controller.adapters.prometheus.targets import INSTANCE_LABEL, UP_METRIC, Counter, Matrix, Target, Targets, scraped
+from controller.adapters.prometheus.usage import GAUGES, Gauges, Span, read_gauges, usage
+from controller.errors import TransientError
+from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts
+from gates.evidence import ArmCounts
+from serving.contract import (
+    FAILURES_METRIC,
+    MODEL_LABEL,
+    REQUESTS_METRIC,
+    START_METRIC,
+    VERSION_LABEL,
+    Traffic,
+)
+
+STALE_AFTER_SCRAPES: Final = 3
+_FROM_ZERO: Final = (REQUESTS_METRIC, BUCKET_METRIC)
+_MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
+
+
+class PrometheusMetrics:
+    """The port ``Metrics`` on a Prometheus server, or on what answers its query API.
+
+    ``process_labels`` name a process beside its model and version (``pod``, where instances are renamed).
+    ``lookback_s_max`` bounds how much of a long absence is read sample by sample. Counts over a longer one are still
+    exact, unless a process was replaced in the part that is not read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        scrape_interval_s: float,
+        deadline_s: float = 5.0,
+        answer_bytes_max: int = 64 * 2**20,
+        lookback_s_max: float = 600.0,
+        process_labels: Sequence[str] = (INSTANCE_LABEL,),
+    ) -> None:
+        from prometheus_api_client import PrometheusConnect  # 0.3 s, and not every command needs it
+
+        session = PrometheusSession(deadline_s=deadline_s, answer_bytes_max=answer_bytes_max)
+        self._client = PrometheusConnect(url, session=session)
+        self._stale_after_s = STALE_AFTER_SCRAPES * scrape_interval_s
+        self._lookback_s_max = lookback_s_max
+        self._process_labels = tuple(process_labels)
+        self._gateway = GatewayReader(self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max)
+
+    def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
+        """What each version did between the cursor and ``at_s``; see the port.
+
+        Raises:
+            TransientError: also where the histograms of two processes have different edges, or an answer holds a
+                series that is not one of those asked for.
+        """
+        marks = {} if cursor is None else read_marks(cursor.values)
+        targets, gauges = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
+        keys = {target.key for target in targets.all}
+        before = {target.key: claim(marks, target, keys) for target in targets.all}
+        lives = {target.key: _lives(target, before[target.key]) for target in targets.all}
+        self._read_ends(model, versions, targets, lives, at_s)
+        sums = {version: _Sum() for version in versions}
+        for target in targets.all:
+            left, seen = before[target.key], lives[target.key]
+            gained: Mapping[Counter, float] = {}
+            if seen and cursor is not None:
+                base = left.base(target.snapshots[seen[0].end_s]) if left else {}
+                gained = increments(target, base, seen, from_zero=_FROM_ZERO, kinds=KINDS)
+                sums[target.version].add(gained)
+            if self._is_recent(target, at_s):
+                since_s = left.scraped_s if left else None
+                span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
+                sums[target.version].spans.append(span)
+            if seen:
+                marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
+        edges, token_edges = edges_of(targets.all, BUCKET_METRIC, "s"), _token_edges(targets.all)
+        return MetricCounts(
+            live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
+            shadow={version: sums[version].arm(Traffic.SHADOW, edges) for version in versions},
+            latency_edges_ms=tuple(round(float(edge) * 1000, _MS_DIGITS) for edge in edges[:-1]),
+            cursor=CounterCursor(write_marks(marks), at_s),
+            usage={version: usage(sums[version].spans, sums[version].gained, token_edges) for version in versions},
+            token_edges=tuple(int(float(edge)) for edge in token_edges[:-1]),
+        )
+
+    def gateway(
+        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
+    ) -> GatewayCounts:
+        """What users got; see the port."""
+        return self._gateway.counts(model, versions, cursor, at_s=at_s)
+
+    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
+        return self._gateway.service_errors(model, windows_s, at_s=at_s)
+
+    def _targets(
+        self, model: str, versions: Sequence[str], since_s: float, at_s: float
+    ) -> tuple[Targets, Mapping[str, Gauges]]:
+        """The targets with their request counters and gauges, read back for ``since_s`` and a little more."""
+        lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
+        metrics = (UP_METRIC, START_METRIC, REQUESTS_METRIC, *GAUGES)
+        matrix = self._samples(model, versions, metrics, lookback_s, at_s)
+        targets = scraped(matrix, self._process_labels, recent_s=at_s - self._stale_after_s)
+        add_requests(targets, matrix, {REQUESTS_METRIC: REQUESTS})
+        for version in versions:
+            self._require_fresh(version, targets.of(version), at_s)
+        return targets, read_gauges(matrix, targets)
+
+    def _read_ends(
+        self, model: str, versions: Sequence[str], targets: Targets, lives: Mapping[str, Sequence[Life]], at_s: float
+    ) -> None:
+        """Complete the snapshots that the lives end at; where nothing was unread, the last ones, for their edges.
+
+        Raises:
+            TransientError: also where a process tells only some of what has to be counted.
+        """
+        needed = {
+            target.key: {life.end_s for life in lives[target.key]} or set(list(target.snapshots)[-1:])
+            for target in targets.all
+        }
+        lookback_s = at_s - min((at_s for times in needed.values() for at_s in times), default=at_s)
+        add_ends(targets, self._samples(model, versions, tuple(AT_ENDS), lookback_s, at_s), needed, AT_ENDS)
+        for target in targets.all:
+            if self._is_recent(target, at_s):
+                require_whole(target.version, target, target.snapshots[target.last_scrape_s])
+
+    def _is_recent(self, target: Target, at_s: float) -> bool:
+        return at_s - target.last_scrape_s <= self._stale_after_s
+
+    def _samples(
+        self, model: str, versions: Sequence[str], metrics: Sequence[str], lookback_s: float, at_s: float
+    ) -> Matrix:
+        wanted = json.dumps("|".join(re.escape(version) for version in versions))
+        names = "|".join(metrics)
+        query = (
+            f'{{__name__=~"{names}",{MODEL_LABEL}={json.dumps(model)},{VERSION_LABEL}=~{wanted}}}'
+            f"[{math.ceil(lookback_s * 1000) + 1}ms]"
+        )
+        return self._query(query, at_s)
+
+    def _query(self, query: str, at_s: float) -> Matrix:
+        return cast("Matrix", self._client.custom_query(query, params={"time": f"{at_s:.3f}"}))
+
+    def _require_fresh(self, version: str, targets: Sequence[Target], at_s: float) -> None:
+        """Every process that is being scraped has to answer, and one has to have answered lately."""
+        if not targets:
+            raise TransientError(SOURCE, f"version {version} has no samples: nothing of it is being scraped")
+        recent = [target for target in targets if self._is_recent(target, at_s)]
+        if not recent:
+            age_s = at_s - max(target.last_scrape_s for target in targets)
+            raise TransientError(SOURCE, f"version {version}: its last sample is {age_s:.1f} s old")
+        for target in recent:
+            if not target.answers:
+                raise TransientError(SOURCE, f"version {version} does not answer scrapes: up is 0 for {target.key}")
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What the targets of one version make together."""
+
+    gained: dict[Counter, float] = field(default_factory=dict)
+    uncounted: set[str] = field(default_factory=set)  # kinds of traffic with errors whose causes nobody counted
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, gained: Mapping[Counter, float]) -> None:
+        for counter, value in gained.items():
+            self.gained[counter] = self.gained.get(counter, 0.0) + value
+            if (
+                is_error(counter, REQUESTS_METRIC)
+                and value
+                and Counter(FAILURES_METRIC, counter.traffic, "") not in gained
+            ):
+                self.uncounted.add(counter.traffic)
+
+    def arm(self, traffic: Traffic, edges: Sequence[str]) -> ArmCounts:
+        arm = arm_of(self.gained, traffic, edges, REQUESTS_METRIC, BUCKET_METRIC)
+        if traffic in self.uncounted:
+            return arm
+        failures = int(self.gained.get(Counter(FAILURES_METRIC, traffic, ""), 0.0))
+        return replace(arm, error_clusters=min(failures, arm.errors))  # a scrape may fall between the two counters
+
+
+def _lives(target: Target, left: Mark | None) -> list[Life]:
+    """What is unread of the target; one that was never read before began at zero."""
+    if left is not None:
+        return lives_of(target, left.tell_tales(), left.scraped_s)
+    lives = lives_of(target, {}, -math.inf)
+    return [life._replace(began=life.began or not place) for place, life in enumerate(lives)]
+
+
+def _token_edges(targets: Iterable[Target]) -> tuple[str, ...]:
+    """The edges that all histograms of tokens have; none where they differ: lengths alone decide nothing."""
+    found = {
+        tuple(bucket.label for bucket in buckets(snapshot, TOKEN_BUCKET_METRIC) if bucket.traffic == Traffic.LIVE)
+        for target in targets
+        for snapshot in target.snapshots.values()
+    } - {()}
+    return found.pop() if len(found) == 1 else ()

@@ -1,0 +1,64 @@
+"""From the uptime that a gateway tells to whether it is still the process of the scrape before.
+
+An uptime grows as time passes. A process that began since the scrape before has been up for less than the time between
+the two. An uptime that does neither is another process's: two of them answer under one name.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from controller.adapters.prometheus.cursor import Mark
+from controller.adapters.prometheus.http import SOURCE
+from controller.adapters.prometheus.targets import Counter, Target
+from controller.errors import TransientError
+
+_ROUNDED_S: Final = 2.0  # uptimes are whole seconds, and told a moment after their scrape began
+_LATE_S: Final = 10.0  # a scrape waits so long for its answer; clocks that are set apart by less are borne
+
+
+class _Told(NamedTuple):
+    at_s: float
+    uptime_s: float
+
+
+def restarts(gateway: Target, uptime: Counter, left: Mark | None) -> set[float]:
+    """The scrapes at which the gateway was a newer process than at the scrape before, or than where it was left."""
+    told = list(_told(gateway, uptime))
+    if left is not None:
+        told = [one for one in told if one.at_s > left.scraped_s]
+        if uptime in left.steps:
+            told.insert(0, _Told(left.scraped_s, left.steps[uptime]))
+    return {now.at_s for then, now in itertools.pairwise(told) if _began_between(then, now)}
+
+
+def require_one_process(gateway: Target, uptime: Counter) -> None:
+    """Take scrapes that do not tell the uptime for none, where others do, and hold the rest against each other.
+
+    Raises:
+        TransientError: an uptime fell, or leapt, as that of one process cannot.
+    """
+    told = list(_told(gateway, uptime))
+    if told:
+        for at_s in gateway.snapshots.keys() - {one.at_s for one in told}:
+            gateway.step_over(at_s)
+    for then, now in itertools.pairwise(told):
+        passed_s = now.at_s - then.at_s
+        fell = now.uptime_s < then.uptime_s and now.uptime_s > passed_s + _LATE_S
+        leapt = now.uptime_s > then.uptime_s + passed_s + _LATE_S
+        if fell or leapt:
+            raise TransientError(
+                SOURCE,
+                f"ambiguous: two processes answer as {gateway.key}: {uptime.metric} was {then.uptime_s:.0f} s and is "
+                f"{now.uptime_s:.0f} s {passed_s:.1f} s later; have each scraped at an address of its own",
+            )
+
+
+def _began_between(then: _Told, now: _Told) -> bool:
+    passed_s = now.at_s - then.at_s
+    overtook = now.uptime_s <= passed_s and now.uptime_s - then.uptime_s < passed_s - _ROUNDED_S
+    return now.uptime_s < then.uptime_s or overtook
+
+
+def _told(gateway: Target, uptime: Counter) -> Iterator[_Told]:
+    return (_Told(at_s, found[uptime]) for at_s, found in gateway.snapshots.items() if uptime in found)

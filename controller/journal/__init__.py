@@ -1,0 +1,1 @@
+"""What the journal keeps: how events are written, read, walked through and chained."""

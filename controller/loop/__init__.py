@@ -1,0 +1,1 @@
+"""Drive releases: observe, decide, record, execute."""

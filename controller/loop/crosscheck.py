@@ -1,0 +1,143 @@
+"""What one source tells, held against what another one does: more cannot have been sampled than was asked.
+
+Sums over the release. What came in up to the look *before* is compared with the requests that were counted up to this
+one, so that a count which is a scrape or two late is no contradiction; and nothing is said within what chance and the
+beginning of a release, when answers of a moment before still come in, make of it.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from controller.ports.metrics import GatewayCounts, MetricCounts
+from controller.ports.samples import AnswerCounts, SampleEvidence
+from gates.checks import GATEWAY, PREDICTIONS
+from gates.evidence import Fault
+from serving.settings import Limits
+
+BEGUN: Final[Mapping[str, int]] = {"mirrored": 0}
+"""The sums at the look that they begin with."""
+_SLACK = 100  # answers: of the moment before the release began
+_SLACK_RATIO = 0.05
+_LOG_CHANCE = math.log(1e6)
+_TEXTS_MAX = Limits().texts_max  # of a request, as the API has it
+_ELSEWHERE_MIN = 100  # requests
+_UNPAIRED_MIN = 200  # answers
+_PAIRED_RATIO_MIN = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Of the looks of a release so far, by what and version: ``asked 6`` (live requests, by the gateway), ``copied 7``
+    (mirrored ones), ``answered 6`` (live, by its replicas), ``texts 6`` (of those), ``sampled 6`` (live answers), and
+    ``paired``. ``to pair`` and ``of those paired`` are sums of the stretches in which everything was mirrored."""
+
+    sums: Mapping[str, int]
+
+    def plus(self, found: Mapping[str, int]) -> "Arrived":
+        return Arrived({name: self.of(name) + found.get(name, 0) for name in {**self.sums, **found}})
+
+    def of(self, *names: str) -> int:
+        return sum(self.sums.get(name, 0) for name in names)
+
+    @property
+    def begun(self) -> bool:
+        """Whether every source has told where it stood when the sums began."""
+        return BEGUN.keys() <= self.sums.keys()
+
+    def of_pairs(self) -> dict[str, int]:
+        """The sums of what was mirrored, and of what came in for it."""
+        return {name: more for name, more in self.sums.items() if name == "paired" or name.startswith("copied ")}
+
+    def on_pairs(self, before: "Arrived", *, mirrored: bool) -> "Arrived":
+        """With what has come since ``before`` to be paired, if everything was mirrored since then."""
+        more: dict[str, int] = {}
+        if mirrored and before.of("mirrored") and "paired" in self.sums:
+            live = [name for name in self.sums if name.startswith("sampled ")]
+            more["to pair"] = self.of(*live) - before.of(*live)
+            more["of those paired"] = self.of("paired") - before.of("paired")
+        return Arrived({**self.plus(more).sums, "mirrored": int(mirrored)})
+
+    def texts_a_request(self, version: str) -> float:
+        """A request may hold a list of texts; each of its answers is a sample."""
+        return max(self.of(f"texts {version}") / max(self.of(f"answered {version}"), 1), 1.0)
+
+
+def asked(counts: GatewayCounts) -> dict[str, int]:
+    """What a look adds, of the gateway."""
+    live = {f"asked {version}": max(arm.requests, counts.sent[version]) for version, arm in counts.live.items()}
+    return live | {f"copied {version}": copies for version, copies in counts.copies.items()}
+
+
+def answered(counts: MetricCounts) -> dict[str, int]:
+    """What a look adds, of the replicas."""
+    texts = {f"texts {version}": sum(used.token_counts) for version, used in counts.usage.items()}
+    return texts | {f"answered {version}": arm.requests for version, arm in counts.live.items()}
+
+
+def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int]:
+    """What a look adds, of the sampled answers."""
+
+    def number(answers: AnswerCounts) -> int:
+        return sum(answers.classes.values())
+
+    live = {f"sampled {stable}": number(found.stable_answers), f"sampled {candidate}": number(found.candidate_answers)}
+    if found.paired is None:
+        return live
+    return live | {"paired": found.paired}
+
+
+def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float) -> Iterator[Fault]:
+    """Sources that cannot both be right. ``captured``: the share of answers that replicas sample."""
+    for version in versions:
+        requests, seen = now.of(f"asked {version}"), before.of(f"answered {version}")
+        if seen >= _ELSEWHERE_MIN and requests < seen / 2:
+            yield Fault(
+                GATEWAY,
+                f"the replicas of version {version} answered {seen:,} live requests and the gateway counted "
+                f"{requests:,}: another gateway is scraped, or users come past it",
+            )
+            return
+    sources: list[tuple[str, str, tuple[str, ...], float]] = [
+        (
+            f"live answers of version {version}",
+            f"sampled {version}",
+            (f"asked {version}",),
+            now.texts_a_request(version),
+        )
+        for version in versions
+    ]
+    copies = tuple(f"copied {version}" for version in versions)
+    sources.append(("pairs of answers", "paired", copies, max(map(now.texts_a_request, versions))))
+    for what, name, requests_of, texts in sources:
+        requests = now.of(*requests_of)
+        seen, most = before.of(name), _at_most(requests, captured, texts)
+        if seen > most:
+            yield Fault(
+                PREDICTIONS,
+                f"{seen:,} {what} came in and the gateway counted {requests:,} requests for them, of which "
+                f"{captured:.0%} are sampled ({most:,.0f} at most): somebody sends answers that nobody asked for",
+            )
+    due, paired = before.of("to pair"), now.of("of those paired")
+    if due >= _UNPAIRED_MIN and paired < _PAIRED_RATIO_MIN * due:
+        yield Fault(
+            PREDICTIONS,
+            f"{due:,} live answers were sampled and only {paired:,} of them by the other version too, though "
+            "everything is mirrored: they bear ids that no request had, or answers are lost on the way",
+        )
+
+
+def _at_most(requests: int, captured: float, texts: float) -> float:
+    """The most samples of so many requests that there can be, but for a chance of less than one in a million.
+
+    Requests are sampled, each with all of its texts, so few long lists make more of chance than many short ones. How
+    long they are is known by the mean (``texts``) and by what a request may hold: the squares of their lengths sum up
+    to no more than if each were one text or the longest list. Bernstein's inequality (Boucheron, Lugosi and Massart,
+    *Concentration Inequalities*, 2013, theorem 2.10) makes a bound of that.
+    """
+    asked = requests * texts
+    longest = min(float(_TEXTS_MAX), 1 + asked - requests)
+    squares = requests + (asked - requests) * (longest + 1)
+    chance = math.sqrt(2 * _LOG_CHANCE * captured * (1 - captured) * squares) + _LOG_CHANCE * longest / 3
+    return min(asked * captured + chance, asked) * (1 + _SLACK_RATIO) + _SLACK

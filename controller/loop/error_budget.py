@@ -1,0 +1,73 @@
+"""Watch how fast each service spends its own error budget: one that burns too fast gets no new version meanwhile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from controller.core.policy import ReleasePolicy
+from controller.ports.clock import Clock
+from controller.ports.metrics import Metrics
+from controller.report.words import duration
+from gates.policy import BudgetPolicy
+from gates.stats.burn import BurnAlert, BurnWindow, burn_alerts
+
+POLL_S: Final = 15.0
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was found when the service was last asked about. ``rows`` are those that fire, by what was said of them."""
+
+    asked_at_s: float
+    reason: str = ""
+    rows: tuple[BurnWindow, ...] = field(default_factory=tuple)
+
+
+class ErrorBudget:
+    """The burn of each model's service, asked at most every ``poll_s``: the longest window spans days of samples."""
+
+    def __init__(self, metrics: Metrics, clock: Clock, *, poll_s: float = POLL_S) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._poll_s = poll_s
+        self._known: dict[str, _Known] = {}
+
+    def overspent(self, policy: ReleasePolicy) -> str | None:
+        """Why no new version may come now, in one sentence; None while the budget allows it.
+
+        The sentence stays the same while the same rows of the table fire, with the numbers of the moment when they
+        began to.
+
+        Raises:
+            TransientError: the metrics do not answer.
+        """
+        budget = policy.gates.budget
+        if budget is None or not budget.service_windows:
+            return None
+        now_s = self._clock.now_s()
+        known = self._known.get(policy.model)
+        if known is None or not known.asked_at_s <= now_s < known.asked_at_s + self._poll_s:
+            known = self._known[policy.model] = self._ask(policy.model, budget, known, now_s)
+        return known.reason or None
+
+    def _ask(self, model: str, budget: BudgetPolicy, before: _Known | None, now_s: float) -> _Known:
+        windows_s = sorted({length_s for row in budget.service_windows for length_s in (row.long_s, row.short_s)})
+        alerts = _firing(self._metrics.service_errors(model, windows_s, at_s=now_s), budget)
+        rows = tuple(alert.window for alert in alerts)
+        if before is not None and rows == before.rows and rows:
+            return _Known(now_s, before.reason, rows)
+        return _Known(now_s, " ".join(_sentence(alert, budget) for alert in alerts), rows)
+
+
+def _firing(counts: Mapping[float, tuple[int, int]], budget: BudgetPolicy) -> tuple[BurnAlert, ...]:
+    alerts = burn_alerts(counts, budget.objective_ratio, budget.service_windows, budget.period_s)
+    return tuple(alert for alert in alerts if counts[alert.window.long_s][0] >= budget.service_errors_min)
+
+
+def _sentence(alert: BurnAlert, budget: BudgetPolicy) -> str:
+    row = alert.window
+    return (
+        f"The service burns its error budget {alert.long_burn:.1f} times too fast over {duration(row.long_s)} and "
+        f"{alert.short_burn:.1f} times over {duration(row.short_s)} ({row.factor(budget.period_s):.3g} times holds "
+        "releases): it goes on by itself once that is over."
+    )

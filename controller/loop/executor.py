@@ -1,0 +1,300 @@
+"""Carry out what a release wants done, and say what was found. One helper an action; each is safe to repeat."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller.core.actions import (
+    Action,
+    CheckChampion,
+    FreezeModel,
+    MoveChampion,
+    Probe,
+    Route,
+    RunSuites,
+    Serve,
+    TakeLook,
+)
+from controller.core.commands import Freeze
+from controller.core.facts import (
+    AliasAt,
+    AliasSurprise,
+    Broken,
+    Fact,
+    LookTaken,
+    Overridden,
+    Probed,
+    Routed,
+    Serving,
+    Sighted,
+    SuitesRun,
+    Unreachable,
+)
+from controller.core.policy import ReleasePolicy
+from controller.core.release import Release, Version
+from controller.core.traffic import TrafficTable
+from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
+from controller.loop.observe import Sources, look_at
+from controller.loop.packages import Package, PackageStore
+from controller.loop.preflight import judge_replica, package_refused
+from controller.loop.questions import ask, ask_candidate, hold_against
+from controller.ports.clock import Clock
+from controller.ports.metrics import Metrics
+from controller.ports.people import Freezes
+from controller.ports.registry import CHAMPION, Registry
+from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus, Replicas
+from controller.ports.samples import Samples
+from controller.ports.traffic import Traffic
+from gates.checks import METRICS
+from gates.offline.suite_replay import as_evidence, judge_suite_evidence
+from gates.suite_evidence import SuiteFile
+from serving.package.artifact import ArtifactError, Manifest
+from suites.cases import SuiteError, cases_of, load
+
+log = logging.getLogger(__name__)
+
+NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
+
+_SOURCES: Mapping[type[Action], str] = {  # what is in question where an action fails in a way that nobody foresaw
+    Serve: "deployments",
+    Probe: "deployments",
+    RunSuites: "deployments",
+    Route: "traffic",
+    TakeLook: METRICS,
+    CheckChampion: "registry",
+    MoveChampion: "registry",
+    FreezeModel: "freezes",
+}
+
+
+_SOURCE_OF_ERROR: Mapping[type[Exception], str] = {
+    ConflictError: "traffic",  # somebody else is writing it
+    SuiteError: "suites",  # our file, not the candidate, is at fault: it is held, not rejected
+    ArtifactError: "packages",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside that a release touches, each behind its port."""
+
+    clock: Clock
+    traffic: Traffic
+    deployments: Deployments
+    registry: Registry
+    replicas: Replicas
+    metrics: Metrics
+    samples: Samples
+    freezes: Freezes
+    captured: float = 1.0  # the share of answers that replicas sample
+
+
+def _is_of_candidate(release: Release, action: Action) -> bool:
+    """Whether what went wrong for good says something of the candidate. Everything else is stable's, or ours."""
+    if isinstance(action, Serve | Probe):
+        return action.version.number == release.candidate.number
+    return isinstance(action, RunSuites)
+
+
+def _found_by(
+    release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
+) -> Fact:
+    """What an error says. Of the candidate only where it is about the candidate and asking again will not help."""
+    if isinstance(error, TransientError):
+        return Unreachable(error.source, str(error))
+    about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done
+    if isinstance(error, ArtifactError | PermanentError) and not about_us and _is_of_candidate(release, action):
+        verdict = package_refused(error) if isinstance(error, ArtifactError) else None
+        return Broken(verdict.reason if verdict else str(error), verdict)
+    source = _SOURCE_OF_ERROR.get(type(error), _SOURCES[type(action)])
+    if isinstance(error, OSError | MemoryError):
+        return Unreachable(source, str(our_fault(source, "something was refused to us", error)))
+    return Unreachable(source, str(error))
+
+
+class Executor:
+    """Performs actions; what went wrong comes back as a fact too, never as an exception."""
+
+    def __init__(self, world: World, packages: PackageStore, names_of_labels: NamesOfLabels) -> None:
+        self._world = world
+        self._packages = packages
+        self._names_of_labels = names_of_labels
+        self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
+        self._started_again: set[str] = set()  # releases of which we started a version again since their last look
+        self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
+            Serve: self._serve,
+            Probe: self._probe,
+            RunSuites: self._run_suites,
+            Route: self._route,
+            TakeLook: self._take_look,
+            CheckChampion: self._check_champion,
+            MoveChampion: self._move_champion,
+            FreezeModel: self._freeze,
+        }
+
+    def perform(self, release: Release, action: Action) -> tuple[Fact, ...]:
+        """What was found by carrying out the action."""
+        try:
+            return tuple(self._performers[type(action)](release, action))
+        except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
+            return (_found_by(release, action, error),)
+        except Exception as error:  # a defect must not keep a deadline or a person's word from being decided
+            log.exception("release %s: %s failed", release.id, type(action).__name__)
+            return (Unreachable(_SOURCES[type(action)], f"{type(error).__name__}: {error}"),)
+
+    # --- capacity ------------------------------------------------------------------------------------------------
+    def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
+        package = self._package(release.model, action.version)
+        yield Sighted(package.version, package.tagged)
+        status = self._run(release.policy, package)
+        if not (status.ready or status.starting):  # its files may have been damaged here since: looked at once more
+            self._verified.pop((release.model, action.version.number, action.version.source_id), None)
+        if release.looks and not status.ready and (status.starting or status.ours):
+            self._started_again.add(release.id)
+        yield Serving(status.version, status.ready, status.failed, status.detail, status.starting, status.ours)
+
+    def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
+        """Start the version unless it runs. Raises as the ports and `PackageStore.obtain` do."""
+        return self._run(policy, self._package(policy.model, version))
+
+    def _run(self, policy: ReleasePolicy, package: Package) -> DeploymentStatus:
+        """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
+        spec = DeploymentSpec(
+            policy.model,
+            package.version.number,
+            package.directory,
+            policy.objectives_ms,
+            policy.replica.memory_mb_max,
+            policy.replica.processes_max,
+            package.version.fingerprint,
+        )
+        try:
+            return self._world.deployments.ensure(spec)
+        except PermanentError as error:
+            raise TransientError("deployments", str(error)) from error
+
+    def _package(self, model: str, version: Version) -> Package:
+        key = (model, version.number, version.source_id)
+        found = self._verified.get(key)
+        if found is None or version.fingerprint not in ("", found.version.fingerprint) or not found.directory.is_dir():
+            found = self._verified[key] = self._packages.obtain(model, version)
+        return found
+
+    # --- judged without traffic ----------------------------------------------------------------------------------
+    def _probe(self, release: Release, action: Probe) -> Iterator[Fact]:
+        package = self._package(release.model, action.version)
+        url = self._url(release.model, action.version)
+        if url is None:
+            return
+        verdicts = judge_replica(
+            package.manifest,
+            package.version.fingerprint,
+            running=self._world.replicas.fingerprint(url),
+            token_ids=self._world.replicas.token_ids(url, [golden.text for golden in package.manifest.golden]),
+        )
+        yield Probed(package.version, verdicts)
+
+    def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
+        if not action.suites:
+            return
+        suites = [load(Path(suite)) for suite in action.suites]
+        cases = cases_of(suites)
+        candidate = self._url(release.model, action.candidate)
+        baseline = self._url(release.model, action.baseline) if action.baseline else None
+        if candidate is None or (action.baseline is not None and baseline is None):
+            return
+        replicas, manifest = self._world.replicas, self._known(release.model, action.candidate)
+        found = ask_candidate(replicas, candidate, cases, manifest)
+        stable = ask(replicas, baseline, cases, "stable") if baseline is not None else None
+        hold_against(cases, found.results, *([stable] if stable is not None else []))
+        evidence = as_evidence(
+            [SuiteFile(suite.name, suite.sha256, len(suite.cases)) for suite in suites],
+            found.results,
+            stable,
+            reading=found.reading,
+        )
+        yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
+
+    def _url(self, model: str, version: Version) -> str | None:
+        """Where the version is asked questions of ours, which no user waits for; None where it is not ready.
+
+        Raises:
+            TransientError: it would count them as live, since copies have no port of their own there.
+        """
+        status = self._world.deployments.status(model).get(version.number)
+        if status is None or not status.ready:
+            return None
+        if status.shadow_url is None:
+            raise TransientError(
+                "deployments",
+                f"version {version.number} of {model} has no port for copies and questions: an earlier version of "
+                "Serin started it; start it again, with `serin down` and `serin up`",
+            )
+        return status.shadow_url
+
+    # --- traffic and names ---------------------------------------------------------------------------------------
+    def _route(self, release: Release, action: Route) -> Iterator[Fact]:
+        traffic = self._world.traffic
+        found = traffic.read(release.model)
+        if found is not None and found.override is not None and not action.takes_up_override:
+            yield Overridden(found.override)
+            return
+        wanted = TrafficTable(
+            model=release.model,
+            weights_pct=action.weights_pct,
+            mirror=action.mirror,
+            known_good=action.known_good,
+            generation=found.generation if found is not None else 0,
+        )
+        if found != wanted:
+            wanted = wanted.next()
+            traffic.write(wanted)
+        if traffic.confirmed_generation(release.model) == wanted.generation:
+            yield Routed(dict(wanted.weights_pct), wanted.generation)
+
+    def _check_champion(self, release: Release, action: CheckChampion) -> Iterator[Fact]:
+        found = self._world.registry.aliases(release.model).get(CHAMPION)
+        expected = action.expected.number if action.expected is not None else None
+        if found not in (expected, action.to.number):
+            before, now = (f"at version {place}" if place else "nowhere" for place in (expected, found))
+            yield AliasSurprise(f"alias {CHAMPION!r} of {release.model}: expected {before}, found {now}.")
+
+    def _move_champion(self, release: Release, action: MoveChampion) -> Iterator[Fact]:
+        expected = action.expected.number if action.expected is not None else None
+        try:
+            self._world.registry.move_alias(release.model, CHAMPION, action.to.number, expected=expected)
+        except (ConflictError, PermanentError) as error:
+            yield AliasSurprise(str(error))
+            return
+        yield AliasAt(action.to.number)
+
+    def _freeze(self, release: Release, action: FreezeModel) -> Iterator[Fact]:
+        in_force = {freeze.model for freeze in self._world.freezes.in_force()}
+        if release.model not in in_force:
+            freeze = Freeze(release.model, action.reason, f"serin, release {release.id}", self._world.clock.now_s())
+            self._world.freezes.freeze(freeze)
+        yield from ()
+
+    # --- evidence ------------------------------------------------------------------------------------------------
+    def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
+        world = self._world
+        sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
+        manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
+        look, cursors = look_at(
+            sources,
+            release,
+            *manifests,
+            now_s=world.clock.now_s(),
+            label_names=self._names_of_labels(release.model),
+            started_again=release.id in self._started_again,
+        )
+        self._started_again.discard(release.id)
+        yield LookTaken(look, cursors)
+
+    def _known(self, model: str, version: Version | None) -> Manifest | None:
+        """The manifest, where the package has been verified since this controller started."""
+        key = (model, version.number, version.source_id) if version is not None else None
+        package = self._verified.get(key) if key is not None else None
+        return package.manifest if package is not None else None

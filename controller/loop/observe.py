@@ -1,0 +1,353 @@
+"""Gather one look from its sources; one that does not answer becomes a fault of the look and keeps its cursor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from controller.core.actions import route_of
+from controller.core.labels import LabelNames
+from controller.core.release import Cursors, Release
+from controller.core.traffic import HUNDRED_PCT, TrafficTable
+from controller.errors import PermanentError, TransientError
+from controller.loop import crosscheck
+from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics, Usage
+from controller.ports.runtime import Deployments
+from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence, Samples
+from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
+from gates.evidence import ArmCounts, Fault, Look, Profile, Resources, UserCounts
+from gates.online.slices import unseen_classes
+from gates.verdict import Window
+from serving.package.artifact import TOKENIZER_FILE, Manifest
+
+_HOUR_S = 3600.0
+_IN_STEP = 3.0  # times as late as it is due
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a look is read from. ``captured``: the share of answers that replicas sample."""
+
+    metrics: Metrics
+    samples: Samples
+    deployments: Deployments
+    captured: float = 1.0
+
+
+def look_at(
+    sources: Sources,
+    release: Release,
+    stable: Manifest | None,
+    candidate: Manifest | None,
+    *,
+    now_s: float,
+    label_names: Mapping[str, str] = MappingProxyType({}),
+    started_again: bool = False,
+) -> tuple[Look, Cursors]:
+    """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
+
+    ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
+    ``started_again``: since the last look a version was, by us. What users got meanwhile is not counted, and nor is it
+    in the next look: some of it is scraped late.
+
+    The window starts where the counted differences start: after an outage of the metrics that is before the last look.
+    """
+    if release.stable is None:
+        raise PermanentError(f"release {release.id} has no stable version to compare with")
+    reading = _Reading(sources, release, now_s)
+    counts = reading.metrics()
+    users = reading.users() if not started_again else reading.no_users()
+    classes = _classes(stable, candidate)
+    known = stable is not None and candidate is not None
+    found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
+    arms = (release.stable.number, release.candidate.number)
+    route = route_of(release)
+    table = TrafficTable(release.model, route.weights_pct, route.mirror) if route is not None else None
+    share = table.share_of(arms[1]) if table is not None else 0.0
+    reading.cross_check(counts, users, found, mirrored=table is not None and _all_mirrored(table))
+    start_s = release.looked_at_s or release.phase_since_s
+    if counts is not None and release.cursors.counters is not None:
+        start_s = release.cursors.counters_at_s
+    window = Window(start_s, now_s)
+    fields: dict[str, Any] = {}
+    if counts is not None:
+        fields |= _counted(counts, *arms)
+    if users is not None:
+        fields["users"] = _users(users, counts, *arms)
+    if found is not None:
+        fields |= _sampled(found)
+        impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
+        fields["unseen_slices"] = (*impossible, *found.unseen_slices)
+    answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
+    for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
+        usage = counts.usage[number] if counts is not None else None
+        fields[f"{name}_profile"] = _profile(usage, sampled, classes)
+        if counts is not None and usage is not None:
+            restarts = reading.restarts(number) if name == "candidate" else None
+            fields[f"{name}_resources"] = _resources(release, counts, number, window, restarts)
+    look = Look(
+        sequence=release.looks + 1,
+        window=window,
+        candidate_share=share,
+        classes=classes,
+        reference=tuple(_profile(None, block, classes) for block in reading.reference),
+        tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
+        faults=tuple(reading.faults),
+        **fields,
+    )
+    return look, reading.cursors
+
+
+class _Reading:
+    """Asks the sources, one after the other, and moves the cursors of those that answered."""
+
+    def __init__(self, sources: Sources, release: Release, now_s: float) -> None:
+        if release.stable is None:
+            raise PermanentError(f"release {release.id} has no stable version to compare with")
+        self._sources = sources
+        self._release = release
+        self._versions = (release.stable.number, release.candidate.number)
+        self._now_s = now_s
+        self.cursors = release.cursors
+        self.faults: list[Fault] = []
+        self.reference: Sequence[AnswerCounts] = ()
+        self.slices = [part.name for part in release.policy.gates.slices]
+
+    def no_classes(self) -> SampleEvidence | None:
+        """Nothing is read: which names are classes is not known, and a label that is read counts once."""
+        reason = "the packages of both versions are not verified yet, so that their classes are not known"
+        self.faults += [Fault(LABELS, reason), Fault(PREDICTIONS, reason)]
+        return None
+
+    def metrics(self) -> MetricCounts | None:
+        before = self.cursors
+        cursor = CounterCursor(before.counters, before.counters_at_s) if before.counters is not None else None
+        try:
+            counts = self._sources.metrics.counts(self._release.model, self._versions, cursor, at_s=self._now_s)
+        except TransientError as error:
+            self.faults.append(Fault(METRICS, str(error)))
+            return None
+        lost = counts.usage[self._versions[1]].worker_restarts
+        self.cursors = replace(
+            before,
+            counters=dict(counts.cursor.values),
+            counters_at_s=counts.cursor.at_s,
+            worker_restarts=before.worker_restarts if lost is None else (before.worker_restarts or 0) + lost,
+        )
+        return counts
+
+    def no_users(self) -> GatewayCounts | None:
+        """Nothing is read, and the next look begins to count: that users got nothing now was our doing."""
+        self.cursors = replace(self.cursors, gateway=None)
+        reason = "versions were started again by us: users' requests of that time do not count"
+        self.faults.append(Fault(GATEWAY, reason))
+        return None
+
+    def users(self) -> GatewayCounts | None:
+        before = self.cursors
+        cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
+        try:
+            counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)
+        except TransientError as error:
+            self.faults.append(Fault(GATEWAY, str(error)))
+            return None
+        self.cursors = replace(before, gateway=dict(counts.cursor.values), gateway_at_s=counts.cursor.at_s)
+        return counts
+
+    def cross_check(
+        self, counts: MetricCounts | None, users: GatewayCounts | None, found: SampleEvidence | None, *, mirrored: bool
+    ) -> None:
+        """Hold against each other what the sources told so far. What one did not tell comes with a later look.
+
+        The sums begin with one look, the first that every source told. After a gap, in which Envoy may have begun anew
+        unseen, those of live requests begin again: what came in before is of requests that they do not have. Those of
+        pairs go on, for nothing is mirrored during a hold.
+        """
+        before = crosscheck.Arrived(self._release.cursors.arrived)
+        now = before.plus(crosscheck.asked(users) if users is not None else {})
+        now = now.plus(crosscheck.answered(counts) if counts is not None else {})
+        now = now.plus(crosscheck.sampled(found, *self._versions) if found is not None else {})
+        if not (before.begun and self._gateway_in_step):
+            all_told = counts is not None and users is not None and found is not None
+            kept = now.of_pairs() if before.sums else {}
+            self.cursors = replace(self.cursors, arrived={**kept, **(crosscheck.BEGUN if all_told else {})})
+            return
+        now = now.on_pairs(before, mirrored=mirrored and self._in_step)
+        self.cursors = replace(self.cursors, arrived=dict(now.sums))
+        if users is not None:
+            captured = self._sources.captured
+            self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured)
+
+    @property
+    def _in_step(self) -> bool:
+        """Whether the look before was taken when it was due: not after a hold, while which nothing is mirrored."""
+        since_s = self._release.looked_at_s
+        return since_s is not None and self._is_recent(since_s)
+
+    @property
+    def _gateway_in_step(self) -> bool:
+        """Whether the gateway was read when it was due: of a longer time, not every sample is."""
+        before = self._release.cursors
+        return before.gateway is not None and self._is_recent(before.gateway_at_s)
+
+    def _is_recent(self, at_s: float) -> bool:
+        return self._now_s - at_s < _IN_STEP * self._release.policy.look_every_s
+
+    def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
+        """The reference is read once, as soon as its bins are known."""
+        before, samples, model = self.cursors, self._sources.samples, self._release.model
+        settled_before_s = self._now_s - self._release.policy.gates.labels.unmatched_grace_s
+        try:
+            cursor = _sample_cursor(before, samples.latest())
+            found = samples.since(
+                model, *self._versions, cursor, slices=self.slices, names=names, settled_before_s=settled_before_s
+            )
+            if counts is not None and counts.token_edges and names.classes and not before.reference_read:
+                self.reference = self._reference(samples, cursor, counts.token_edges)
+                self.cursors = replace(self.cursors, reference_read=True)
+        except TransientError as error:
+            self.faults += [Fault(LABELS, str(error)), Fault(PREDICTIONS, str(error))]
+            return None
+        self.cursors = replace(
+            self.cursors,
+            first_pair=found.cursor.first_pair,
+            pair=found.cursor.pair,
+            labelled_pair=found.cursor.labelled_pair,
+            labelled_answer=found.cursor.labelled_answer,
+            prediction=found.cursor.prediction,
+            first_labelled_answer=found.cursor.first_labelled_answer,
+            first_label=found.cursor.first_label,
+            first_dispute=found.cursor.first_dispute,
+            label_names=names.ever(before.label_names),
+        )
+        return found
+
+    def _reference(self, samples: Samples, cursor: SampleCursor, token_edges: Sequence[int]) -> Sequence[AnswerCounts]:
+        drift = self._release.policy.gates.drift
+        if drift is None:
+            return ()
+        since_s = self._release.started_at_s - drift.reference_s
+        return samples.reference(
+            self._release.model, self._versions[0], cursor, since_s=since_s, token_edges=token_edges
+        )
+
+    def restarts(self, number: str) -> int | None:
+        """Of the replica by whoever keeps it running, and of its workers by itself, since the first look."""
+        try:
+            status = self._sources.deployments.status(self._release.model).get(number)
+        except TransientError:  # said by what keeps it running; for this look the number is not known
+            return None
+        restarts = status.restarts if status is not None else None
+        if restarts is not None and self.cursors.restarts_before is None:
+            self.cursors = replace(self.cursors, restarts_before=restarts)
+        known = [self.cursors.worker_restarts]
+        if restarts is not None:
+            known.append(max(restarts - (self.cursors.restarts_before or 0), 0))
+        numbers = [number for number in known if number is not None]
+        return sum(numbers) if numbers else None
+
+
+def _all_mirrored(table: TrafficTable) -> bool:
+    """Whether each live request has a copy: a version that serves all of them by itself has nobody to send it to."""
+    everything = table.mirror is not None and table.mirror.pct == HUNDRED_PCT
+    return everything and all(table.copied_to(version) is not None for version in table.weights_pct)
+
+
+def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
+    """What was not read before is read from now on."""
+    if cursors.first_pair is None:
+        return latest
+
+    def known(value: int | None, otherwise: int) -> int:
+        return otherwise if value is None else value
+
+    return SampleCursor(
+        cursors.pair,
+        cursors.labelled_pair,
+        cursors.labelled_answer,
+        first_pair=cursors.first_pair,
+        prediction=known(cursors.prediction, latest.prediction),
+        first_labelled_answer=known(cursors.first_labelled_answer, latest.labelled_answer),
+        first_label=known(cursors.first_label, latest.first_label),
+        first_dispute=known(cursors.first_dispute, latest.first_dispute),
+        aliases=cursors.label_names,
+    )
+
+
+def _classes(stable: Manifest | None, candidate: Manifest | None) -> tuple[str, ...]:
+    """Of both versions; none unless both are known, for their order must stay the same from look to look."""
+    if stable is None or candidate is None:
+        return ()
+    return tuple(sorted({*stable.labels, *candidate.labels}))
+
+
+def _counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, Any]:
+    none = ArmCounts(0, 0, (0,) * (len(counts.latency_edges_ms) + 1))
+    return {
+        "latency_edges_ms": counts.latency_edges_ms,
+        "stable": counts.live.get(stable, none),
+        "candidate": counts.live.get(candidate, none),
+        "shadow": counts.shadow.get(candidate, none),
+        "token_edges": counts.token_edges,
+    }
+
+
+def _users(users: GatewayCounts, counts: MetricCounts | None, stable: str, candidate: str) -> UserCounts:
+    def arm(version: str) -> ArmCounts:
+        """With causes: those that the replica counted, and one more for what never reached it."""
+        got = users.live[version]
+        if counts is None:
+            return replace(got, error_clusters=min(got.errors, 1))
+        own = counts.live[version]
+        if own.error_clusters is None:
+            return got
+        causes = own.error_clusters + (got.errors > own.errors)
+        return replace(got, error_clusters=min(causes, got.errors))
+
+    return UserCounts(arm(stable), arm(candidate), users.latency_edges_ms)
+
+
+def _sampled(found: SampleEvidence) -> Mapping[str, Any]:
+    return {
+        "pairs": found.pairs,
+        "pairs_agreed": found.pairs_agreed,
+        "pairs_disagreed": found.pairs_disagreed,
+        "slice_pairs": found.slice_pairs,
+        "stable_labels": found.stable_labels,
+        "candidate_labels": found.candidate_labels,
+        "label_sources": found.label_sources,
+    }
+
+
+def _profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:
+    """Answers of a class that neither version has are no answers of theirs, and are left out."""
+    used = usage or Usage(replicas=0)
+    sampled = answers or AnswerCounts({}, ())
+    return Profile(
+        token_counts=used.token_counts if usage is not None else sampled.token_counts,
+        class_counts=tuple(sampled.classes.get(name, 0) for name in classes) if answers is not None else (),
+        confidence_counts=sampled.confidence_counts,
+        tokens=used.tokens or 0,
+        unknown_tokens=used.unknown_tokens or 0,
+        truncated=used.truncated or 0,
+        requests=used.texts or 0,
+        tokenizer=used.tokenizer,
+    )
+
+
+def _resources(release: Release, counts: MetricCounts, number: str, window: Window, restarts: int | None) -> Resources:
+    usage, arms = counts.usage[number], (counts.live.get(number), counts.shadow.get(number))
+    answered = sum(sum(arm.latency_counts) for arm in arms if arm is not None)
+    limits = release.policy.gates.limits
+    price = limits.replica_hour_price if limits is not None else None
+    counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost either
+    return Resources(
+        memory_ratio=usage.memory_ratio,
+        cpu_ratio=usage.cpu_ratio,
+        gpu_ratio=usage.gpu_ratio,
+        queue_depth=usage.queue_depth,
+        cold_starts=usage.cold_requests,
+        restarts=restarts,
+        requests_per_busy_s=answered / usage.busy_s if usage.busy_s else None,
+        cost=price * usage.replicas * window.length_s / _HOUR_S if price is not None and counted else None,
+    )

@@ -1,0 +1,138 @@
+"""Verified packages of versions, kept on local disk so that a restart or a rollback needs no registry.
+
+A package is compared twice: its files with its manifest, and its manifest with the fingerprint that the version was
+registered or first seen with. So files that were replaced whole are found too.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from controller.core.release import Version
+from controller.errors import PermanentError, TransientError, our_fault
+from controller.naming import deployment_named
+from controller.ports.registry import Registry
+from serving.package.artifact import MANIFEST_FILE, ArtifactError, Manifest, read_manifest, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A directory whose every file matched the manifest when it was taken in."""
+
+    directory: Path
+    manifest: Manifest
+    version: Version  # with its fingerprint
+    tagged: bool = False  # the registry's tag says that fingerprint too, as far as it was asked
+
+
+class PackageStore:
+    """Packages under ``<directory>/<model>-v<number>/<source id>``: a recreated version gets a folder of its own."""
+
+    def __init__(self, registry: Registry, directory: Path) -> None:
+        self._registry = registry
+        self._directory = directory
+
+    def obtain(self, model: str, version: Version) -> Package:
+        """The version's package, fetched once and verified every time.
+
+        A version that carries a fingerprint is compared with it; one that is seen for the first time with the tag that
+        it was registered with, if it has one. A copy here that is damaged is fetched again, and stays until another one
+        has taken its place.
+
+        Raises:
+            TransientError: the registry did not answer, or has not finished taking the version in; or this machine
+                refused us something.
+            PermanentError: there is no such version, its source is not allowed, or the number was given to another
+                model since the version was identified.
+            ArtifactError: what the registry has is not what its manifest says, or not what was registered.
+        """
+        try:
+            return self._obtain(model, version)
+        except (OSError, MemoryError) as error:
+            whose = f"the package of {model} version {version.number}"
+            raise our_fault("packages", f"cannot take in {whose}", error) from error
+
+    def _obtain(self, model: str, version: Version) -> Package:
+        place, damage = self._known(model, version), None
+        if place is not None:
+            known = replace(version, source_id=place.name)
+            try:
+                return _checked(place, known, self._tag(model, known))
+            except ArtifactError as error:
+                damage = error
+        try:
+            return self._fetched(model, version)
+        except TransientError as error:
+            if damage is None:
+                raise
+            whose = f"the package of {model} version {version.number} here"
+            raise TransientError("packages", f"{whose} is not what it was ({damage}), and {error}") from error
+
+    def identify(self, model: str, number: str) -> Version:
+        """The version as the registry knows it now, not yet verified."""
+        return Version(number, self._registry.version(model, number).source_id)
+
+    def _known(self, model: str, version: Version) -> Path | None:
+        """The package on local disk. A version known by its number alone is the one that was taken in last."""
+        if version.source_id:
+            place = self._place(model, version.number, version.source_id)
+            return place if place.is_dir() else None
+        taken_in = (self._directory / deployment_named(model, version.number)).glob("m-*[0-9a-f]")
+        return max(taken_in, key=lambda path: path.stat().st_mtime, default=None)
+
+    def _tag(self, model: str, version: Version) -> str:
+        """The fingerprint in the registry's tags, for a first sight; nothing where the registry does not say.
+
+        A version that was seen before needs no registry: a restart and a rollback do without.
+        """
+        if version.fingerprint:
+            return ""
+        try:
+            registered = self._registry.version(model, version.number)
+        except (TransientError, PermanentError):
+            return ""
+        return registered.fingerprint if registered.source_id == version.source_id else ""
+
+    def _fetched(self, model: str, version: Version) -> Package:
+        """Verified before it takes its place: what stands there was right once."""
+        registered = self._registry.version(model, version.number)
+        if version.source_id and registered.source_id != version.source_id:
+            was, now = version.source_id, registered.source_id
+            raise PermanentError(f"{model} version {version.number} was {was} and is {now} now: it was registered anew")
+        if not registered.ready:
+            raise TransientError("registry", f"{model} version {version.number} is still being registered")
+        found = replace(version, source_id=registered.source_id)
+        place = self._place(model, version.number, registered.source_id)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        arriving = place.with_name(place.name + ".arriving")
+        shutil.rmtree(arriving, ignore_errors=True)
+        try:
+            tag = "" if version.fingerprint else registered.fingerprint  # what was seen first wins over what says so
+            package = _checked(self._registry.fetch(registered, arriving), found, tag)
+            if place.exists():
+                shutil.rmtree(place)
+            arriving.rename(place)
+        finally:
+            shutil.rmtree(arriving, ignore_errors=True)
+        return replace(package, directory=place)
+
+    def _place(self, model: str, number: str, source_id: str) -> Path:
+        return self._directory / deployment_named(model, number) / source_id
+
+
+def _checked(directory: Path, version: Version, tag: str) -> Package:
+    """The package, if its files are those of its manifest and its manifest is the one that the version has to have.
+
+    Raises:
+        ArtifactError: naming the file, and the two fingerprints where they differ.
+    """
+    manifest = verify(directory)
+    _, digest = read_manifest(directory)
+    for expected, whence in ((version.fingerprint, "was seen first with"), (tag, "was registered with")):
+        if expected and digest != expected:
+            raise ArtifactError(
+                MANIFEST_FILE,
+                f"has the fingerprint {digest}, but version {version.number} {whence} {expected[:64]}: "
+                "its files were replaced since",
+            )
+    return Package(directory, manifest, replace(version, fingerprint=digest), tagged=digest == tag)

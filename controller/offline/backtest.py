@@ -1,0 +1,360 @@
+"""What a policy would have done with a service's own traffic: whole releases of candidates whose worth is known.
+
+Each release is played by the controller's own decision and the gates' own panel on looks that `gates.backtest` draws
+from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
+"""
+
+import concurrent.futures
+import multiprocessing
+import signal
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+
+from controller.core.decide import decide
+from controller.core.events import Looked, evolve, fold
+from controller.core.facts import Routed
+from controller.core.policy import ReleasePolicy
+from controller.core.release import Cursors, Phase, Purpose, Release, Version
+from controller.errors import UsageError
+from controller.offline.evidence_file import RecordedLook
+from gates.codec import encode
+from gates.evidence import Look
+from gates.offline.backtest import EQUAL, Injection, Simulation, impossible, moments
+from gates.offline.backtest_service import Service, observe
+from gates.panel import Panel
+from gates.policy import GatePolicy
+from gates.stats.exact import median_bounds, share_bounds
+from gates.wording import pct
+
+SCHEMA: Final = "serin.backtest/v1"
+LEVEL: Final = 0.95
+_LOOKS_MAX: Final = 120  # in one release: recorded looks are added up to this coarseness, which costs little time
+_CHUNKS: Final = 8  # of the runs of a scenario: how often progress is told
+
+
+class End(StrEnum):
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"  # by a gate
+    NOT_PROVEN = "not_proven"  # by the deadline; what follows is the policy's word (held, or rolled back)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one release went, and how long after its first look began."""
+
+    end: End
+    seconds: float
+    blamed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A kind of candidate, and why it is not to be judged as one that must be stopped, where that is so.
+
+    ``skipped``: the regression cannot be put into this evidence. ``tolerated``: the policy does not forbid it.
+    """
+
+    name: str
+    injection: Injection
+    skipped: str = ""
+    tolerated: str = ""
+
+    @property
+    def harmful(self) -> bool:
+        """Whether its promotion is a miss."""
+        return self.injection != EQUAL and not self.tolerated
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many of how many, with the Clopper-Pearson interval."""
+
+    hits: int
+    runs: int
+    low: float
+    high: float
+    level: float = LEVEL
+
+    @property
+    def share(self) -> float:
+        return self.hits / self.runs if self.runs else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of the releases of one scenario.
+
+    The false-alarm rate is ``rolled_back`` of the equal candidate; the miss rate is ``promoted`` of a harmful one.
+    ``seconds_to_decide`` are the 10th, 50th and 90th percentile over the releases that were decided, and
+    ``median_interval_s`` holds the true median at 95 % (order statistics; none of less than six releases).
+    """
+
+    scenario: Scenario
+    promoted: Rate
+    rolled_back: Rate
+    not_proven: Rate
+    seconds_to_decide: tuple[float, float, float] | None
+    median_interval_s: tuple[float, float] | None
+    blamed: tuple[tuple[str, int], ...]  # gate, and how many releases it failed; most first
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    runs: int
+    seed: int
+    look_s: float  # the mean length of a simulated look
+    found: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of the regressions to put in, one scenario each."""
+
+    accuracy_points: tuple[float, ...] = (1.0, 2.0, 5.0)
+    latency_pct: tuple[float, ...] = (10.0, 20.0)
+    error_times: tuple[float, ...] = (3.0, 5.0)
+    confidence_gap: tuple[float, ...] = (0.05,)
+
+    @property
+    def scenarios(self) -> int:
+        """How many, with the equal candidate."""
+        return 1 + sum(map(len, (self.accuracy_points, self.latency_pct, self.error_times, self.confidence_gap)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plays:
+    """How many releases of each scenario, from which seed, on how many processes."""
+
+    runs: int = 200
+    seed: int = 1
+    jobs: int = 1
+    sizes: Sizes = field(default_factory=Sizes)
+
+
+def service_of(policy: ReleasePolicy, recorded: Sequence[RecordedLook]) -> Service:
+    """The service behind the evidence, in moments that make at most so many looks of a release.
+
+    Raises:
+        UsageError: the evidence shows no live traffic of a stable version.
+    """
+    releases: dict[str, list[Look]] = {}
+    for line in recorded:
+        releases.setdefault(line.release, []).append(line.look)
+    try:
+        return observe(tuple(releases.values()), moment_s=policy.deadline_s / _LOOKS_MAX)
+    except ValueError as error:
+        raise UsageError(f"the evidence shows no service: {error}") from error
+
+
+def scenarios(policy: ReleasePolicy, service: Service, sizes: Sizes) -> tuple[Scenario, ...]:
+    """The equal candidate first, then each regression."""
+    asked = [("equal", EQUAL)]
+    asked += [(f"accuracy \N{MINUS SIGN}{_points(p)}", Injection(accuracy_points=p)) for p in sizes.accuracy_points]
+    asked += [(f"latency +{p:g} %", Injection(latency_ratio=1 + p / 100)) for p in sizes.latency_pct]
+    asked += [(f"errors \N{MULTIPLICATION SIGN}{t:g}", Injection(error_ratio=t)) for t in sizes.error_times]
+    asked += [(f"confidence +{g:g}", Injection(confidence_gap=g)) for g in sizes.confidence_gap]
+    return tuple(
+        Scenario(name, change, impossible(service, change) or "", _tolerated(policy.gates, service, change))
+        for name, change in asked
+    )
+
+
+def _points(points: float) -> str:
+    return f"{points:g} point" + ("" if points == 1 else "s")
+
+
+def _tolerated(gates: GatePolicy, service: Service, change: Injection) -> str:
+    """Which promise of the policy leaves room for so small a regression; empty where none does."""
+    accuracy, calibration, latency = gates.accuracy_shadow, gates.calibration_shadow, gates.latency
+    if change.accuracy_points > 0 and (accuracy is None or change.accuracy_points < accuracy.margin_points):
+        return "within the margin of accuracy.shadow" if accuracy else "the policy has no gate accuracy.shadow"
+    if change.confidence_gap > 0 and (calibration is None or change.confidence_gap < calibration.margin_gap):
+        return "within the margin of calibration.shadow" if calibration else "the policy has no gate calibration.shadow"
+    if change.latency_ratio > 1 and (latency is None or change.latency_ratio < latency.p95_margin_ratio):
+        return "within the margin of latency.p95" if latency else "the policy has no gate latency.p95"
+    if change.error_ratio > 1:
+        return _tolerated_errors(gates, service, change.error_ratio)
+    return ""
+
+
+def _tolerated_errors(gates: GatePolicy, service: Service, times: float) -> str:
+    """Errors that grow may still meet the absolute objective, which certifies as well as the comparison."""
+    errors = gates.errors_live
+    if errors is None:
+        return "the policy has no gate errors.live"
+    if times < errors.margin_ratio:
+        return "within the margin of errors.live"
+    share = service.errors / max(service.stable_requests, 1) * times
+    if share >= errors.error_ratio_max:
+        return ""
+    return f"{pct(share)} of errors meets the objective of errors.live, {pct(errors.error_ratio_max)}"
+
+
+def backtest(
+    policy: ReleasePolicy, service: Service, plays: Plays, advance: Callable[[int], None] = lambda _: None
+) -> Backtest:
+    """Play every scenario. The same arguments give the same answer, whatever ``plays.jobs`` is.
+
+    ``advance`` is told of releases as they end, or need not be played: ``runs`` a scenario in all.
+    """
+    asked = scenarios(policy, service, plays.sizes)
+    tasks = [
+        _Task(place, scenario.injection, plays.seed, tuple(range(first, plays.runs, _CHUNKS)))
+        for place, scenario in enumerate(asked)
+        if not scenario.skipped
+        for first in range(min(_CHUNKS, plays.runs))
+    ]
+    ended: dict[int, list[Ended]] = {place: [] for place in range(len(asked))}
+    advance(plays.runs * sum(bool(scenario.skipped) for scenario in asked))
+    for task, results in _carry_out(policy, service, tasks, plays.jobs):
+        ended[task.scenario] += results
+        advance(len(results))
+    look_s = service.seconds / len(service.moments)
+    found = tuple(_found(scenario, ended[place]) for place, scenario in enumerate(asked))
+    return Backtest(plays.runs, plays.seed, look_s, found)
+
+
+def play(policy: ReleasePolicy, service: Service, simulation: Simulation, rng: np.random.Generator) -> Ended:
+    """One release, from shadow on, until it is decided."""
+    panel = Panel(_judging(policy))
+    state = panel.start(deadline_s=policy.deadline_s)
+    release = _in_shadow(policy)
+    at_s = 0.0
+    for number, moment in enumerate(moments(service, rng), start=1):
+        share = release.canary_step.weight_pct / 100 if release.phase is Phase.CANARY else 0.0
+        look = simulation.look(rng, moment, sequence=number, start_s=at_s, candidate_share=share)
+        at_s = look.window.end_s
+        state, verdicts = panel.look(state, look)
+        release = evolve(release, Looked(look, verdicts, {}, Cursors()), at_s)
+        release = fold(release, decide(release, (Routed({}, number),), at_s), at_s)
+        if release.phase is Phase.PROMOTING:
+            return Ended(End.PROMOTED, at_s)
+        if release.phase is Phase.ROLLING_BACK:
+            return Ended(End.ROLLED_BACK if release.blamed else End.NOT_PROVEN, at_s, release.blamed)
+    raise AssertionError("moments do not end, and a release settles by its deadline")
+
+
+def _in_shadow(policy: ReleasePolicy) -> Release:
+    return Release(
+        id="backtest",
+        model=policy.model,
+        purpose=Purpose.PROMOTE,
+        candidate=Version("candidate"),
+        stable=Version("stable"),
+        fallback=None,
+        policy=policy,
+        started_at_s=0.0,
+        started_by="backtest",
+        phase=Phase.SHADOW,
+        deadline_at_s=policy.deadline_s,
+        routed=True,
+    )
+
+
+def _judging(policy: ReleasePolicy) -> GatePolicy:
+    """Without the gates that only watch: simulated traffic is divided as configured, and profiles are not drawn."""
+    return replace(policy.gates, experiment=None, drift=None, limits=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Some runs of one scenario, by number: a run's randomness follows from seed, scenario and number alone."""
+
+    scenario: int
+    injection: Injection
+    seed: int
+    runs: tuple[int, ...]
+
+
+def _carry_out(
+    policy: ReleasePolicy, service: Service, tasks: Sequence[_Task], jobs: int
+) -> Iterator[tuple[_Task, list[Ended]]]:
+    if jobs <= 1:
+        for task in tasks:
+            yield task, _play_all(policy, service, task)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, _keep, (policy, service)) as pool:
+        waiting = {pool.submit(_play_kept, task): task for task in tasks}
+        try:
+            for future in concurrent.futures.as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_kept: list[tuple[ReleasePolicy, Service]] = []  # in a worker process: sent once, not with every task
+
+
+def _keep(policy: ReleasePolicy, service: Service) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is told once, by the parent
+    _kept.append((policy, service))
+
+
+def _play_kept(task: _Task) -> list[Ended]:
+    return _play_all(*_kept[0], task)
+
+
+def _play_all(policy: ReleasePolicy, service: Service, task: _Task) -> list[Ended]:
+    simulation = Simulation(service, task.injection)
+    seeds = ((task.seed, task.scenario, run) for run in task.runs)
+    return [play(policy, service, simulation, np.random.default_rng(seed)) for seed in seeds]
+
+
+def _found(scenario: Scenario, ended: Sequence[Ended]) -> Found:
+    decided = sorted(one.seconds for one in ended if one.end is not End.NOT_PROVEN)
+    blamed = Counter(gate for one in ended for gate in one.blamed)
+    promoted, rolled_back, not_proven = (_rate(sum(one.end is end for one in ended), len(ended)) for end in End)
+    return Found(
+        scenario,
+        promoted,
+        rolled_back,
+        not_proven,
+        seconds_to_decide=_percentiles(decided),
+        median_interval_s=median_bounds(decided, 1 - LEVEL),
+        blamed=tuple(sorted(blamed.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def _rate(hits: int, runs: int) -> Rate:
+    low, high = share_bounds(hits, runs, 1 - LEVEL) if runs else (0.0, 1.0)
+    return Rate(hits, runs, low, high)
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float] | None:
+    if not seconds:
+        return None
+    if len(seconds) == 1:
+        return (seconds[0],) * 3
+    tenths = statistics.quantiles(seconds, n=10, method="inclusive")
+    return tenths[0], statistics.median(seconds), tenths[8]
+
+
+def as_document(found: Backtest) -> dict[str, Any]:
+    """The result as JSON values, with the two rates that matter by their names (null where one does not apply)."""
+    return {
+        "schema": SCHEMA,
+        "runs": found.runs,
+        "seed": found.seed,
+        "look_s": found.look_s,
+        "scenarios": [_as_row(row) for row in found.found],
+    }
+
+
+def _as_row(row: Found) -> dict[str, Any]:
+    document: dict[str, Any] = encode(row)
+    scenario = document.pop("scenario")
+    played = not row.scenario.skipped
+    equal = row.scenario.injection == EQUAL
+    return {
+        **scenario,
+        "false_alarm_rate": encode(row.rolled_back) if equal else None,
+        "miss_rate": encode(row.promoted) if row.scenario.harmful and played else None,
+        **document,
+    }

@@ -1,0 +1,195 @@
+"""The CI step behind `serin gate`: serve a model, ask it a suite, judge, and tell the pipeline by exit code.
+
+The same runner and the same gates judge here as in a release; nothing else of Serin has to be running.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from controller.errors import PermanentError, TransientError, UsageError
+from controller.loop.questions import Answers, Asks, ask, ask_candidate, hold_against
+from controller.report.words import listed
+from gates.offline.suite import SuiteResult, judge_suite
+from gates.offline.suite_cases import distinct
+from gates.outcome import Outcome, combine
+from gates.policy import GatePolicy
+from gates.verdict import Stage, Verdict
+from serving.package.artifact import ArtifactError, Manifest, read_manifest
+from suites.cases import Case, SuiteError, cases_of, load
+
+MODEL_GATE: Final = "model"
+EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}
+EXAMPLES_MAX: Final = 10  # of wrong cases, in the files: a summary, not the suite again
+SLICES_MAX: Final = 25  # of slices, likewise: the worst
+
+Obtain = Callable[[str], Path]
+"""The verified package of a model address (``models:/intent/7``)."""
+Serve = Callable[[Path], AbstractContextManager[str]]
+"""A replica of the package, ready, as its address; ended with the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the step needs of the world. ``obtain`` is only asked for what is no local directory."""
+
+    obtain: Obtain
+    serve: Serve
+    replicas: Asks
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
+
+    model: str
+    suites: tuple[Path, ...]
+    baseline: str | None = None
+    policy: GatePolicy = field(default_factory=GatePolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceCount:
+    """How many cases of a slice were answered wrongly; the empty name stands for all cases."""
+
+    name: str
+    cases: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCase:
+    id: str
+    truth: str
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What the step found. ``wrong`` holds the surest of the wrong answers, at most ``EXAMPLES_MAX``; ``slices`` all
+    cases, then at most ``SLICES_MAX`` slices, the worst first, and ``slices_left_out`` how many more there are."""
+
+    model: str
+    baseline: str | None
+    suites: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    slices: tuple[SliceCount, ...] = ()
+    wrong: tuple[WrongCase, ...] = ()
+    slices_left_out: int = 0
+
+    @property
+    def outcome(self) -> Outcome:
+        return combine(verdict.outcome for verdict in self.verdicts if not verdict.advisory)
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 inconclusive, 4 could not judge. Only a pass makes a pipeline green."""
+        return EXIT_CODES[self.outcome]
+
+    @property
+    def sentence(self) -> str:
+        """The outcome and what it rests on, in one sentence."""
+        words = {
+            Outcome.PASS: "passed every gate",
+            Outcome.FAIL: f"failed {self._gates(Outcome.FAIL)}",
+            Outcome.INCONCLUSIVE: f"is not proven: {self._gates(Outcome.INCONCLUSIVE) or 'no gate'} did not settle",
+            Outcome.ERROR: f"could not be judged by {self._gates(Outcome.ERROR)}",
+        }
+        return f"{self.model} {words[self.outcome]}."
+
+    def _gates(self, outcome: Outcome) -> str:
+        return listed(v.gate for v in self.verdicts if v.outcome is outcome and not v.advisory)
+
+
+def run_gate(question: Question, world: World) -> GateResult:
+    """Judge the model on the suites, beside the baseline if one is named.
+
+    What keeps the model from being judged is an answer too: a package that is not what its manifest says fails;
+    a registry or replica that does not answer is an error. Only what the caller got wrong is raised.
+
+    Raises:
+        UsageError: a suite that cannot be used, or an address that names nothing.
+    """
+    try:
+        cases = _cases(question.suites)
+        found = _ask(question.model, cases, world)
+        baseline = _ask_baseline(question.baseline, cases, world) if question.baseline is not None else None
+        hold_against(cases, found.results, *([baseline] if baseline is not None else []))
+    except SuiteError as error:
+        raise UsageError(str(error)) from error
+    except ArtifactError as error:
+        return unjudged(question, Outcome.FAIL, f"The package is refused: {error}.")
+    except TransientError as error:
+        return unjudged(question, Outcome.ERROR, f"Could not judge: {error.source} does not answer: {error}.")
+    except PermanentError as error:
+        return unjudged(question, Outcome.ERROR, f"Could not judge: {error}.")
+    counted = distinct(found.results)
+    slices = _slices(counted)
+    return GateResult(
+        model=question.model,
+        baseline=question.baseline,
+        suites=tuple(path.name for path in question.suites),
+        verdicts=judge_suite(found.results, baseline, question.policy, reading=found.reading),
+        slices=slices[: SLICES_MAX + 1],
+        wrong=_wrong(counted),
+        slices_left_out=max(0, len(slices) - SLICES_MAX - 1),
+    )
+
+
+def _cases(suites: Sequence[Path]) -> tuple[Case, ...]:
+    if not suites:
+        raise UsageError("a suite is needed: --suite FILE")
+    return cases_of([load(path) for path in suites])
+
+
+def _ask(model: str, cases: Sequence[Case], world: World) -> Answers:
+    package = _package(model, world)
+    with world.serve(package) as url:
+        return ask_candidate(world.replicas, url, cases, _manifest(package))
+
+
+def _ask_baseline(baseline: str, cases: Sequence[Case], world: World) -> tuple[SuiteResult, ...]:
+    """A baseline whose package is refused says nothing of the model: it cannot be judged beside it."""
+    try:
+        with world.serve(_package(baseline, world)) as url:
+            return ask(world.replicas, url, cases, f"the baseline {baseline}")
+    except ArtifactError as error:
+        raise PermanentError(f"the package of the baseline {baseline} is refused: {error}") from error
+
+
+def _package(address: str, world: World) -> Path:
+    return Path(address) if Path(address).is_dir() else world.obtain(address)
+
+
+def _manifest(package: Path) -> Manifest | None:
+    """None where there is none that can be read: what serves the package says so."""
+    try:
+        return read_manifest(package)[0]
+    except ArtifactError:
+        return None
+
+
+def unjudged(question: Question, outcome: Outcome, reason: str) -> GateResult:
+    """The result where nothing of the model was judged."""
+    verdict = Verdict(MODEL_GATE, Stage.PREFLIGHT, outcome, reason)
+    return GateResult(question.model, question.baseline, tuple(path.name for path in question.suites), (verdict,))
+
+
+def _slices(results: Sequence[SuiteResult]) -> tuple[SliceCount, ...]:
+    """All cases first, then each slice, the worst before the others."""
+    asked: Counter[str] = Counter({"": len(results)})
+    wrong: Counter[str] = Counter({"": sum(not result.correct for result in results)})
+    for result in results:
+        asked.update(result.slices)
+        wrong.update(result.slices if not result.correct else ())
+    names = sorted((name for name in asked if name), key=lambda name: (-wrong[name] / asked[name], name))
+    return tuple(SliceCount(name, asked[name], wrong[name]) for name in ("", *names))
+
+
+def _wrong(results: Sequence[SuiteResult]) -> tuple[WrongCase, ...]:
+    missed = sorted((result for result in results if not result.correct), key=lambda r: (-r.confidence, r.case_id))
+    return tuple(WrongCase(r.case_id, r.truth, r.label, r.confidence) for r in missed[:EXAMPLES_MAX])

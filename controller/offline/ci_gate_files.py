@@ -1,0 +1,236 @@
+"""What `serin gate` leaves for pipelines: a JUnit file, a Markdown summary, JSON. No viewer shows yesterday's green.
+
+What others wrote (names of slices, cases, classes) stands in them on one line, and commands nobody.
+"""
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from pydantic_core import to_jsonable_python
+
+from controller.errors import UsageError
+from controller.offline.ci_gate import GateResult, Question, unjudged
+from controller.report.words import SYMBOLS, exact, figure, is_signed
+from gates.outcome import Outcome
+from gates.verdict import Verdict
+from serving.text.printable import one_line, printable
+
+SCHEMA: Final = "serin.gate/v1"
+_NOT_ENDED: Final = "Could not judge: the step did not come to its end; it runs still, or it was killed."
+_CHARS_MAX: Final = 1_000  # of one name or reason in a file
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|#!~$]|:(?=//))")
+
+
+@dataclass(slots=True)
+class ResultFiles:
+    """The files that were asked for, from before the judging to after it.
+
+    ``inputs`` are what the step reads, which no output may replace.
+    """
+
+    junit: Path | None = None
+    summary: Path | None = None
+    json: Path | None = None
+    inputs: Sequence[Path] = ()
+    _summary_bytes: int | None = field(default=None, init=False)  # of the summary, before our part of it
+
+    def begin(self, question: Question) -> None:
+        """Write "could not judge" into each of them: that stands there whatever becomes of this process.
+
+        Raises:
+            UsageError: one cannot be written, or is an input or another output too.
+        """
+        self._check_apart()
+        self._write(unjudged(question, Outcome.ERROR, _NOT_ENDED), _is_kept)
+
+    def write(self, result: GateResult) -> None:
+        """Write the result into each of them, in place of what `begin` wrote.
+
+        Raises:
+            UsageError: some cannot be written; names all of them. The others are written.
+        """
+        self._write(result, lambda _: True)
+
+    def _write(self, result: GateResult, is_meant: Callable[[Path], bool]) -> None:
+        writers = [(path, write) for path, write in self._writers() if is_meant(path)]
+        problems = [problem for path, write in writers if (problem := _tried(path, write, result))]
+        if problems:
+            raise UsageError("; ".join(problems))
+
+    def _writers(self) -> Iterator[tuple[Path, Callable[[GateResult, Path], None]]]:
+        if self.junit is not None:
+            yield self.junit, write_junit
+        if self.json is not None:
+            yield self.json, write_json
+        if self.summary is not None:
+            yield self.summary, self._write_summary
+
+    def _write_summary(self, result: GateResult, path: Path) -> None:
+        """What other steps wrote stays; what this one wrote before is replaced, where the file lets it."""
+        if self._summary_bytes is None:
+            self._summary_bytes = path.stat().st_size if path.is_file() else 0
+        elif path.is_file():
+            with path.open("r+b") as file:
+                file.truncate(self._summary_bytes)
+        write_summary(result, path)
+
+    def _check_apart(self) -> None:
+        named = {"--junit": self.junit, "--summary": self.summary, "--json": self.json}
+        outputs = [(option, path) for option, path in named.items() if path is not None]
+        for place, (option, path) in enumerate(outputs):
+            for other in self.inputs:
+                if _same(path, other):
+                    raise UsageError(f"{option} {path}: is read by this very step; name another file")
+            for earlier, other in outputs[:place]:
+                if _same(path, other) and path.is_file():
+                    raise UsageError(f"{option} {path}: is the file of {earlier}, too; name another one")
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether what is written there stays, and is seen later: not so in a pipe or a device."""
+    return path.is_file() or path.is_dir() or not path.exists()
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.absolute() == other.absolute()
+
+
+def _tried(path: Path, write: Callable[[GateResult, Path], None], result: GateResult) -> str | None:
+    """Why the file could not be written; None where it was."""
+    try:
+        write(result, path)
+    except OSError as error:
+        return f"{path}: cannot be written: {error.strerror or error}"
+    except ValueError as error:  # a path with a NUL
+        return f"{path}: cannot be written: {error}"
+    return None
+
+
+# --- JUnit ------------------------------------------------------------------------------------------------------------
+def write_junit(result: GateResult, path: Path) -> None:
+    """One test case a gate, not one a text: a wrong answer is no failure, a gate is. Anything but a pass of a gate
+    that counts is a failure or an error, so that no viewer shows it green."""
+    suite = TestSuite(f"serin gate {_clipped(result.model)}")
+    for verdict in result.verdicts:
+        suite.add_testcase(_test_case(result, verdict))
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    content = BytesIO()
+    document.write(content, pretty=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.getvalue())
+
+
+def _test_case(result: GateResult, verdict: Verdict) -> TestCase:
+    case = TestCase(_clipped(verdict.gate), classname=f"serin.{verdict.stage}")
+    reason = _clipped(verdict.reason)
+    if verdict.advisory and verdict.outcome is not Outcome.PASS:
+        case.result = [Skipped(f"advisory, {verdict.outcome}: {reason}")]
+    elif verdict.outcome is Outcome.FAIL:
+        failure = Failure(reason, type_=verdict.outcome.value)
+        failure.text = "\n".join(one_line(line) for line in [reason, *_slice_lines(result), *_wrong_lines(result)])
+        case.result = [failure]
+    elif verdict.outcome is not Outcome.PASS:
+        case.result = [Error(reason, type_=verdict.outcome.value)]
+    return case
+
+
+def _slice_lines(result: GateResult) -> list[str]:
+    lines = [
+        f"{f'slice {_clipped(part.name)}' if part.name else 'all cases'}: {part.wrong} of {part.cases} wrong"
+        for part in result.slices
+        if part.wrong
+    ]
+    return [*lines, *([_more_slices(result)] if result.slices_left_out else [])]
+
+
+def _more_slices(result: GateResult) -> str:
+    return f"{result.slices_left_out:,} more slices, of which none is worse, are left out"
+
+
+def _wrong_lines(result: GateResult) -> list[str]:
+    return [
+        f"case {_clipped(c.id)}: {_clipped(c.label)} ({c.confidence:.2f}) instead of {_clipped(c.truth)}"
+        for c in result.wrong
+    ]
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+def write_summary(result: GateResult, path: Path) -> None:
+    """Append Markdown for people; a CI system's job summary is such a file, and other steps may have written to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(summary(result))
+
+
+def summary(result: GateResult) -> str:
+    """The outcome, a table of gates, and where the wrong answers lie. Far below the megabyte that CI systems take."""
+    lines = [f"### {SYMBOLS[result.outcome]} {_md(result.sentence)}", ""]
+    against = f" beside {_md(result.baseline)}" if result.baseline else ""
+    lines += [f"Suites: {_md(', '.join(result.suites))}{against}.", ""]
+    lines += ["| outcome | gate | value | limit | cases | why |", "| --- | --- | ---: | ---: | ---: | --- |"]
+    lines += [_row(verdict) for verdict in result.verdicts]
+    missed = [part for part in result.slices if part.wrong]
+    if missed:
+        lines += ["", "| slice | wrong | cases | share |", "| --- | ---: | ---: | ---: |"]
+        lines += [
+            f"| {_md(part.name) or '**all cases**'} | {part.wrong:,} | {part.cases:,} "
+            f"| {100 * part.wrong / part.cases:.1f} % |"
+            for part in missed
+        ]
+    if result.slices_left_out:
+        lines += ["", f"{_more_slices(result)}."]
+    if result.wrong:
+        lines += ["", f"The {len(result.wrong)} surest of the wrong answers:", ""]
+        lines += [f"- {_md(line)}" for line in _wrong_lines(result)]
+    return "\n".join(lines) + "\n\n"
+
+
+def _row(verdict: Verdict) -> str:
+    value = figure(verdict.value, signed=is_signed(verdict.unit))
+    note = " (advisory)" if verdict.advisory else ""
+    cells = (
+        f"{SYMBOLS[verdict.outcome]} {verdict.outcome}{note}",
+        _md(verdict.gate),
+        f"{value} {_md(verdict.unit)}" if verdict.value is not None else value,
+        exact(verdict.threshold),
+        f"{verdict.samples:,}",
+        _md(verdict.reason),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _md(text: str) -> str:
+    """The text on one line, with nothing left that Markdown or HTML would act on."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(_clipped(text).split()), quote=False))
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+def write_json(result: GateResult, path: Path) -> None:
+    """The result for a machine (``serin.gate/v1``); a number that is not finite is null."""
+    document = {
+        "schema": SCHEMA,
+        "outcome": result.outcome,
+        "exit_code": result.exit_code,
+        "sentence": result.sentence,
+        "result": result,
+    }
+    plain = to_jsonable_python(document, inf_nan_mode="null")
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")  # a path may hold bytes that are no text
+
+
+def _clipped(text: str) -> str:
+    """At most so much of a text, printable: what XML cannot hold is not printable either."""
+    return printable(text if len(text) <= _CHARS_MAX else f"{text[: _CHARS_MAX - 1]}…")

@@ -1,0 +1,209 @@
+"""Recorded evidence as a file: JSON Lines, read strictly and written so that nothing is lost.
+
+A line is a look, or what a version's suites were judged by. It holds the fields of `gates.evidence.Look` or
+`gates.suite_evidence.SuiteEvidence` under their own names, as the journal stores them, and a few more: which kind of
+line and version of the format it is, which release it belongs to, and where in the release it stands. Every line says
+all of this, so a file can be cut, sorted by release, and put together with others.
+"""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from controller.core.events import Judged, Looked
+from controller.errors import UsageError
+from controller.journal.codec import event_of
+from controller.offline.strict_json import compact_json, described, hints_of, quoted, read, schema_of, unknown_key
+from controller.ports.journal import RecordedEntry
+from gates.codec import encode
+from gates.evidence import Look
+from gates.suite_evidence import SuiteEvidence
+from serving.text.jsonlines import Unreadable, lines, loads_marked, read_bounded, whole
+
+SCHEMA: Final = "serin.evidence/v2"
+SUITES_SCHEMA: Final = "serin.evidence.suites/v2"
+READABLE: Final = ("serin.evidence/v1", SCHEMA)
+"""Of looks. The first version knows fewer fields; all that came later may be left out."""
+SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
+STDIN: Final = Path("-")
+BYTES_MAX: Final = 2**30
+"""Of a file: what is read from it takes some times its size in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLook:
+    """One line: a look, its release, and (unix time) the deadline that its release started with."""
+
+    look: Look
+    release: str = ""
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSuites:
+    """One line: what the suites were judged by, its release, which run of them it was there, and when."""
+
+    suites: SuiteEvidence
+    release: str = ""
+    run: int = 1  # a release that was held and resumed may run its suites again
+    at_s: float | None = None
+
+
+Recorded = RecordedLook | RecordedSuites
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A file, by kinds of lines; each in the file's order."""
+
+    looks: tuple[RecordedLook, ...]
+    suites: tuple[RecordedSuites, ...] = ()
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Each once, in the file's order."""
+        return tuple(dict.fromkeys([*(line.release for line in self.suites), *(line.release for line in self.looks)]))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+def line_of(recorded: Recorded) -> str:
+    """The line, without its newline. `parse_line` gives back an equal value."""
+    kind = _kind_of(recorded)
+    outer: dict[str, Any] = {name: getattr(recorded, name) for name in kind.outer}
+    return compact_json({"schema": kind.written} | outer | encode(getattr(recorded, kind.inner)))
+
+
+def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
+    """All evidence that the journal of a release holds, in order.
+
+    Raises:
+        PermanentError: the journal holds an entry that this version cannot read.
+    """
+    release, run = "", 0
+    for recorded in entries:
+        if recorded.entry.kind == "Started":
+            release = str(recorded.entry.payload["id"])
+        if recorded.entry.kind not in (Looked.__name__, Judged.__name__):
+            continue
+        match event_of(recorded.entry):
+            case Looked(look=look, panel=panel):
+                yield RecordedLook(look, release, panel.get("deadline_s"))
+            case Judged(suites=SuiteEvidence() as suites):
+                run += 1
+                yield RecordedSuites(suites, release, run, recorded.entry.at_s)
+
+
+def looks_of(entries: Iterable[RecordedEntry]) -> Iterator[RecordedLook]:
+    """Every look that the journal of a release holds, in order. Raises as `evidence_of`."""
+    return (recorded for recorded in evidence_of(entries) if isinstance(recorded, RecordedLook))
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+def read_evidence(path: Path) -> Evidence:
+    """All lines of a file, or of standard input where the path is ``-``. Blank lines are left out.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is not evidence; names file, line and field.
+    """
+    try:
+        content = whole(sys.stdin.buffer, BYTES_MAX) if path == STDIN else read_bounded(path, BYTES_MAX)
+    except Unreadable as error:
+        raise UsageError(f"{path}: {error}") from error
+    found = [parse_line(line, f"{path}, line {number}") for number, line in lines(content)]
+    return Evidence(
+        looks=tuple(line for line in found if isinstance(line, RecordedLook)),
+        suites=tuple(line for line in found if isinstance(line, RecordedSuites)),
+    )
+
+
+def parse_line(line: bytes | str, name: str = "evidence") -> Recorded:
+    """What a line stands for. Fields with a default may be left out; unknown ones may not be added.
+
+    Raises:
+        UsageError: anything else, whatever it is; begins with ``name`` and names the field.
+    """
+    try:
+        return _recorded(loads_marked(line))
+    except Unreadable as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of line: the class of its ``inner`` field gives the line's fields, and ``outer`` stand beside them."""
+
+    cls: type[Recorded]
+    inner: str
+    written: str  # the schema that is written
+    read: tuple[str, ...]  # those that are read
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        return hints_of(self.cls)
+
+    @property
+    def outer(self) -> tuple[str, ...]:
+        return tuple(field.name for field in dataclasses.fields(self.cls) if field.name != self.inner)
+
+
+_KINDS: Final = (
+    _Kind(RecordedLook, "look", SCHEMA, READABLE),
+    _Kind(RecordedSuites, "suites", SUITES_SCHEMA, SUITES_READABLE),
+)
+
+
+def _kind_of(recorded: Recorded) -> _Kind:
+    return next(kind for kind in _KINDS if isinstance(recorded, kind.cls))
+
+
+def _recorded(document: Any) -> Recorded:
+    if not isinstance(document, dict):
+        raise Unreadable(f"expected an object, found {described(document)}")
+    kind = next((kind for kind in _KINDS if document.get("schema") in kind.read), None)
+    if kind is None:
+        known = quoted(schema for kind in _KINDS for schema in kind.read)
+        raise Unreadable(f"expected one of {known}", "schema")
+    hints = kind.hints
+    keys = {"schema", *kind.outer, *hints_of(hints[kind.inner])}
+    for key in document:
+        if key not in keys:
+            raise unknown_key(key, keys)
+    fields = {key: value for key, value in document.items() if key != "schema"}
+    outer = {key: fields.pop(key) for key in kind.outer if key in fields}
+    inner = read(hints[kind.inner], fields)
+    for key, value in outer.items():
+        try:
+            outer[key] = read(hints[key], value)
+        except Unreadable as error:
+            raise error.within(key) from error
+        if isinstance(outer[key], float) and not math.isfinite(outer[key]):
+            raise Unreadable(f"expected a finite number, found {value!r}", key)
+    return kind.cls(inner, **outer)
+
+
+# --- the format, for other programs -----------------------------------------------------------------------------------
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one line."""
+    definitions: dict[str, Any] = {}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A line of recorded evidence: {SCHEMA} or {SUITES_SCHEMA}",
+        "oneOf": [_line_schema(kind, definitions) for kind in _KINDS],
+        "$defs": definitions,
+    }
+
+
+def _line_schema(kind: _Kind, definitions: dict[str, Any]) -> dict[str, Any]:
+    hints = kind.hints
+    schema_of(hints[kind.inner], definitions)
+    inner = definitions.pop(hints[kind.inner].__name__)
+    outer = {key: schema_of(hints[key], definitions) for key in kind.outer}
+    return {
+        **inner,
+        "properties": {"schema": {"enum": list(kind.read)}, **outer, **inner["properties"]},
+        "required": ["schema", *inner["required"]],
+    }

@@ -1,0 +1,102 @@
+"""Before a release starts: what each step and gate will need on this traffic, and what would make it quicker.
+
+The forecasts are those of `gates.offline.planner`, put on the way that a release goes (`forecast.rollout`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from controller.core.policy import ReleasePolicy, Step
+from controller.offline.forecast.remedies import Trouble, troubles
+from controller.offline.forecast.rollout import Ends, ends, gate_plans, least_seconds
+from controller.offline.forecast.traffic import Known
+from controller.report.words import duration
+from gates.codec import encode
+from gates.offline.planner.plan import GatePlan
+from gates.offline.planner.traffic import Traffic
+from gates.verdict import Stage
+
+SCHEMA: Final = "serin.plan/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step: how long it is expected to last (None: it does not end by the deadline), and what ends it."""
+
+    name: str
+    share: float
+    seconds: float | None
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """The whole forecast. Seconds of gates count from the start of shadow traffic."""
+
+    model: str
+    deadline_s: float
+    traffic: tuple[Known, ...]
+    steps: tuple[StepPlan, ...]
+    promoted_s: float | None
+    gates: tuple[GatePlan, ...]
+    ends: tuple[Ends, ...]
+    troubles: tuple[Trouble, ...]
+
+
+def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
+    """The plan of one release under this policy and traffic (whose steps are filled in here)."""
+    gates = gate_plans(policy, traffic)
+    steps = tuple(_steps(policy, traffic, gates))
+    lasts = [step.seconds for step in steps if step.seconds is not None]
+    return ReleasePlan(
+        model=policy.model,
+        deadline_s=policy.deadline_s,
+        traffic=known,
+        steps=steps,
+        promoted_s=sum(lasts) if len(lasts) == len(steps) else None,
+        gates=gates,
+        ends=tuple(ends(policy, traffic)),
+        troubles=tuple(troubles(policy, traffic, gates)),
+    )
+
+
+def _steps(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...]) -> Iterator[StepPlan]:
+    open_gates = [gate for gate in gates if gate.stage is Stage.SHADOW and gate.required]
+    passed = [gate.pass_s for gate in open_gates if gate.pass_s is not None]
+    shadow_s = max(passed) if passed and len(passed) == len(open_gates) else None
+    yield StepPlan("shadow", 0.0, shadow_s, _until(open_gates) or "never: no required gate judges shadow traffic")
+    at_s = math.inf if shadow_s is None else shadow_s
+    for place, step in enumerate(policy.steps, start=1):
+        seconds, until = least_seconds(step, traffic), _why_so_long(step, traffic)
+        if place == len(policy.steps):
+            live = [gate for gate in gates if gate.stage is Stage.LIVE and gate.required]
+            ends = max((gate.pass_s if gate.pass_s is not None else math.inf for gate in live), default=0.0)
+            if ends > at_s + seconds:
+                seconds, until = ends - at_s, _until(live)
+        begins, at_s = at_s, at_s + seconds
+        known = seconds if at_s <= policy.deadline_s else None
+        yield StepPlan(
+            f"canary {place}", step.weight_pct / 100, known, until if begins < policy.deadline_s else "not reached"
+        )
+
+
+def _until(gates: Iterable[GatePlan]) -> str:
+    """The gate that is waited for."""
+    waiting = list(gates)
+    never = [gate.gate for gate in waiting if gate.pass_s is None]
+    if never:
+        return f"not by the deadline: {', '.join(never)}"
+    slowest = max(waiting, key=lambda gate: gate.pass_s or 0.0, default=None)
+    return f"{slowest.gate} passes last" if slowest else ""
+
+
+def _why_so_long(step: Step, traffic: Traffic) -> str:
+    by_requests = least_seconds(step, traffic) > step.min_s
+    return f"{step.min_requests:,} requests are served" if by_requests else f"{duration(step.min_s)} have passed"
+
+
+def as_document(found: ReleasePlan) -> dict[str, Any]:
+    """The plan as JSON values."""
+    return {"schema": SCHEMA, **encode(found)}

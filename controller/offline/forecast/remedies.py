@@ -1,0 +1,175 @@
+"""What would make a gate settle in time that is not likely to: the smallest change of each kind that is enough."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from controller.core.policy import ReleasePolicy
+from controller.offline.forecast.rollout import all_steps_seconds, exposure, gate_plans
+from controller.report.words import duration
+from gates.offline.planner.plan import GatePlan
+from gates.offline.planner.traffic import Traffic
+from gates.verdict import Stage
+
+STEPS: Final = "steps"
+LIKELY: Final = 0.9
+"""A gate that passes an equal candidate with less than this chance is told, with what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A change after which a gate would settle: how soon, and with which chance by the deadline."""
+
+    change: str
+    pass_s: float
+    pass_chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is not likely to let an equal candidate through by the deadline. No remedy: nothing tried is enough.
+
+    ``gate`` is ``STEPS`` where the gates of shadow would pass, but not early enough for the steps to follow.
+    """
+
+    gate: str
+    chance: float  # to pass by the deadline, or to leave shadow in time
+    remedies: tuple[Remedy, ...]
+
+
+Changed = tuple[str, ReleasePolicy, Traffic]
+_WIDER: Final = (1.5, 2.0, 3.0, 5.0, 10.0)
+_LONGER: Final = (1.5, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0)
+
+
+def troubles(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...]) -> Iterator[Trouble]:
+    """Of every gate that promotion waits for, and of the steps."""
+    waited_for = [gate for gate in gates if gate.required]
+    for gate in waited_for:
+        if gate.pass_chance < LIKELY:
+            kinds = _changes(gate, policy, traffic)
+            found = (_smallest(gate.gate, kind) for kind in kinds)
+            yield Trouble(gate.gate, gate.pass_chance, tuple(remedy for remedy in found if remedy is not None))
+    shadow = [gate for gate in waited_for if gate.stage is Stage.SHADOW]
+    in_time = exposure(policy, traffic).in_time
+    if shadow and in_time < LIKELY and all(gate.pass_chance >= LIKELY for gate in shadow):
+        remedy = _longer(policy, traffic)
+        yield Trouble(STEPS, in_time, () if remedy is None else (remedy,))
+
+
+def _longer(policy: ReleasePolicy, traffic: Traffic) -> Remedy | None:
+    """The first of ever later deadlines that leaves the steps their time."""
+    for text, later, _ in _deadline(policy, traffic):
+        found = exposure(later, traffic)
+        if found.in_time >= LIKELY:
+            return Remedy(text, found.shadow_s + all_steps_seconds(later, traffic), found.in_time)
+    return None
+
+
+def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
+    """The first of ever larger changes after which the gate is likely to pass in time."""
+    for text, policy, traffic in changes:
+        gate = next(gate for gate in gate_plans(policy, traffic) if gate.gate == name)
+        if gate.pass_s is not None and gate.pass_chance >= LIKELY:
+            return Remedy(text, gate.pass_s, gate.pass_chance)
+    return None
+
+
+def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Iterator[Changed]]:
+    """Kinds of changes that this gate would profit from, each from small to large."""
+    if gate.gate.startswith("accuracy.shadow"):
+        yield _directed(policy, traffic)
+    if gate.gate.startswith("accuracy.shadow") or gate.gate == "calibration.shadow":
+        yield _labels(policy, traffic)
+    if gate.gate == "accuracy.live":
+        yield _live_labels(policy, traffic)
+    if gate.stage is Stage.SHADOW or gate.gate.startswith("errors"):
+        yield _mirror(policy, traffic)
+    if gate.stage is Stage.LIVE:
+        yield _share(policy, traffic)
+    for section, key in _MARGINS.get(gate.gate, ()):
+        yield _margin(section, key, policy, traffic)
+    for place, part in enumerate(policy.gates.slices):
+        if gate.gate == f"accuracy.shadow[{part.name}]":
+            yield _slice_margin(place, policy, traffic)
+    yield _deadline(policy, traffic)
+
+
+_MARGINS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "accuracy.shadow": (("accuracy_shadow", "margin_points"),),
+    "accuracy.live": (("accuracy_live", "margin_points"),),
+    "calibration.shadow": (("calibration_shadow", "margin_gap"),),
+    "errors.shadow": (("errors_shadow", "error_ratio_max"), ("errors_shadow", "margin_ratio")),
+    "errors.live": (("errors_live", "error_ratio_max"), ("errors_live", "margin_ratio")),
+    "latency.p95": (("latency", "p95_margin_ratio"),),
+    "latency.p99": (("latency", "p99_margin_ratio"),),
+}
+
+
+def _directed(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    for share in (0.25, 0.5, 1.0):
+        if share > max(traffic.directed_ratio, traffic.label_ratio):
+            yield f"label {100 * share:g} % of the disagreements", policy, replace(traffic, directed_ratio=share)
+
+
+_LABELLED: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def _labels(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    for share in _LABELLED:
+        if share > traffic.label_ratio:
+            yield f"label {100 * share:g} % of the requests by chance", policy, replace(traffic, label_ratio=share)
+
+
+def _live_labels(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    for share in _LABELLED:
+        if share > traffic.live_label_ratio:
+            yield f"label {100 * share:g} % of the live answers", policy, replace(traffic, live_label_ratio=share)
+
+
+def _mirror(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    for share in (0.25, 0.5, 1.0):
+        if share > traffic.mirror_ratio:
+            yield f"mirror_pct: {100 * share:g}", policy, replace(traffic, mirror_ratio=share)
+
+
+def _share(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    *before, last = policy.steps
+    for weight_pct in (10.0, 20.0, 50.0):
+        if weight_pct > last.weight_pct:
+            steps = (*before, last, replace(last, weight_pct=weight_pct))
+            yield f"steps: one more, at {weight_pct:g} %", replace(policy, steps=steps), traffic
+
+
+def _margin(section: str, key: str, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    """A wider margin; of a ratio, what it has above 1 is widened."""
+    part = getattr(policy.gates, section)
+    for before, value, wider in _wider(part, key):
+        gates = replace(policy.gates, **{section: wider})
+        yield f"gates.{section}.{key}: {value:g} (now {before:g})", replace(policy, gates=gates), traffic
+
+
+def _slice_margin(place: int, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    slices = policy.gates.slices
+    for before, value, wider in _wider(slices[place].accuracy, "margin_points"):
+        wide = (*slices[:place], replace(slices[place], accuracy=wider), *slices[place + 1 :])
+        gates = replace(policy.gates, slices=wide)
+        yield f"margin_points of the slice: {value:g} (now {before:g})", replace(policy, gates=gates), traffic
+
+
+def _wider(part: Any, key: str) -> Iterator[tuple[float, float, Any]]:
+    """A part of the policy with ever wider margins, as far as the policy takes them."""
+    before = getattr(part, key)
+    above = 1.0 if key.endswith("margin_ratio") else 0.0
+    for factor in _WIDER:
+        value = float(f"{above + (before - above) * factor:.3g}")
+        try:
+            yield before, value, replace(part, **{key: value})
+        except ValueError:  # beyond what the policy allows
+            return
+
+
+def _deadline(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    for factor in _LONGER:
+        seconds = policy.deadline_s * factor
+        yield f"deadline_s: {seconds:g} ({duration(seconds)})", replace(policy, deadline_s=seconds), traffic

@@ -1,0 +1,101 @@
+"""What versions and their users counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gates.evidence import ArmCounts
+
+
+@dataclass(frozen=True, slots=True)
+class CounterCursor:
+    """Where the last look stopped reading: series key -> value of its last raw sample, and when that was."""
+
+    values: Mapping[str, float]
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one version's texts were like and what its replicas used, since a cursor; ``None``: nobody measured it.
+
+    Counts are of all its traffic, sums over its replicas; ratios and the depth are those of the worst replica.
+    """
+
+    replicas: int
+    token_counts: tuple[int, ...] = ()  # texts of live requests, by ``MetricCounts.token_edges``
+    texts: int | None = None
+    tokens: int | None = None
+    unknown_tokens: int | None = None
+    truncated: int | None = None
+    cold_requests: int | None = None
+    worker_restarts: int | None = None
+    busy_s: float | None = None  # time spent computing
+    memory_ratio: float | None = None  # at its highest, of what the replica may use
+    cpu_ratio: float | None = None  # of the cores that the replica may use
+    gpu_ratio: float | None = None  # on average, of the GPU that is used most; None where there is none
+    queue_depth: float | None = None  # on average
+    tokenizer: str = ""  # SHA-256 of the running tokenizer's file; several, where replicas differ
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCounts:
+    """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero."""
+
+    live: Mapping[str, ArmCounts]
+    shadow: Mapping[str, ArmCounts]
+    latency_edges_ms: tuple[float, ...]
+    cursor: CounterCursor
+    usage: Mapping[str, Usage]
+    token_edges: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCounts:
+    """What the gateway answered since a cursor, exact: each user's request once, by the version that it was dealt to.
+
+    ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
+    milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
+    ``sent``: live ones that a version was asked, those that their user gave up, too; some may be among no answers.
+    """
+
+    live: Mapping[str, ArmCounts]
+    copies: Mapping[str, int]
+    sent: Mapping[str, int]
+    latency_edges_ms: tuple[float, ...]
+    cursor: CounterCursor
+
+
+class Metrics(Protocol):
+    def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
+        """What each version did between the cursor and ``at_s``, both from the same instant of the same source.
+
+        Without a cursor the counts are zero and the cursor is where things stand. Raw samples are differenced with
+        reset handling, per instance; never extrapolated.
+
+        Raises:
+            TransientError: not reachable, or a version's samples are missing, stale, partial or not finite: then
+                nothing is known of the window, and the same cursor must be used again.
+        """
+
+    def gateway(
+        self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
+    ) -> GatewayCounts:
+        """What users got of each version between the cursor and ``at_s``, as the gateway counted it.
+
+        As ``counts``, with a cursor of its own. What the gateway answered by itself (no connection to the version, a
+        time-out) is among the version's errors: nobody else counts it.
+
+        Raises:
+            TransientError: of the source ``gateway``: not reachable, or the gateway is not scraped, or another one.
+        """
+
+    def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
+        """(Errors, requests) of all that users asked of the model in each of the windows that end at ``at_s``.
+
+        As the gateway answered them: whatever version they were dealt to, and if there was none. A window longer than
+        the gateway has been watched tells of what was watched.
+
+        Raises:
+            TransientError: not reachable, or its answer cannot be used.
+        """

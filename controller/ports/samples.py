@@ -1,0 +1,190 @@
+"""Sampled answers and their labels: what is read of them, and what is sent in."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from controller.core.labels import LabelNames, LabelsTaken
+from gates.evidence import LabelCounts, LabelledPair, LabelSource, SlicePairs, UnseenSlice
+
+_NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCursor:
+    """How far the look before read: ids of the last rows taken.
+
+    ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once. The
+    other firsts are where it began among labelled answers, labels and disputes. ``aliases`` are what
+    the looks before took names for (`LabelNames.ever`); None: there were none.
+    """
+
+    pair: int = 0
+    labelled_pair: int = 0
+    labelled_answer: int = 0
+    first_pair: int = 0
+    prediction: int = 0
+    first_labelled_answer: int = 0
+    first_label: int = 0
+    first_dispute: int = 0
+    aliases: Mapping[str, str] | None = None
+
+
+CONFIDENCE_BINS = 10
+"""Equal bins over 0 to 1 that confidences are counted in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCounts:
+    """One version's sampled answers to live requests: by predicted class, by confidence (``CONFIDENCE_BINS``), and by
+    tokens of the text where edges were given (one entry more than edges; answers that do not tell are left out)."""
+
+    classes: Mapping[str, int]
+    confidence_counts: tuple[int, ...]
+    token_counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SampleEvidence:
+    """What sampled predictions and labels added since a cursor."""
+
+    pairs: tuple[LabelledPair, ...]
+    pairs_agreed: int
+    pairs_disagreed: int
+    stable_labels: LabelCounts
+    candidate_labels: LabelCounts
+    cursor: SampleCursor
+    slice_pairs: tuple[SlicePairs, ...]  # of each slice asked for, in that order
+    stable_answers: AnswerCounts
+    candidate_answers: AnswerCounts
+    label_sources: tuple[LabelSource, ...] = ()  # those that said most, by name
+    unseen_slices: tuple[UnseenSlice, ...] = ()  # by a tag that no request of the last ones carries
+    paired: int | None = None  # pairs that were completed, those of a text that was seen before, too; None: not told
+
+
+SOURCES_MAX = 20
+"""Sources of labels that a look tells of."""
+SOURCE_LABELS_MAX = 1_000
+"""The last labels that a look tells their sources by: an error ends by itself once so many right ones came."""
+
+
+class Samples(Protocol):
+    def latest(self) -> SampleCursor:
+        """Where things stand now: what a release that starts now has to begin from."""
+
+    def since(
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        slices: Sequence[str] = (),
+        names: LabelNames = LabelNames(),  # noqa: B008 - frozen
+        settled_before_s: float = math.inf,
+    ) -> SampleEvidence:
+        """Pairs, answers to live requests, and their labels, added since.
+
+        A pair is a live and a shadow answer of the two versions to one request; which of them was live makes no
+        difference. Of several pairs with the same text, the first one of the release stands for all. Each pair tells
+        which of ``slices`` it belongs to (`gates.slices`).
+
+        A label whose truth is no class by ``names`` is no evidence, only counted for its source; one that was none by
+        the names of the look before, and is one now, is evidence now. What is read here is judged: corrections of it
+        come too late. ``settled_before_s``: labels that came before have had time to meet the sample of their request.
+        """
+
+    def reference(
+        self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
+    ) -> Sequence[AnswerCounts]:
+        """What the version's sampled live answers looked like from ``since_s`` on and before the cursor.
+
+        In blocks of bounded size from all along that time, none in two; those without an answer are left out.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One sampled answer, as a replica reports it (``serving.contract.PREDICTIONS_ROUTE``)."""
+
+    request_id: str
+    model: str
+    version: str
+    traffic: str
+    at_s: float
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    inclusion_probability: float
+    text_digest: str
+    tokens: int | None = None  # of the text before truncation; not every replica says
+    tags: Mapping[str, str] = field(default_factory=dict)  # attributes that the client gave the request
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The truth about one request, whenever it comes. ``directed``: given because the versions disagreed.
+
+    ``inclusion_probability``, in (0, 1]: how likely this request was to be labelled, by the design that chose it. Where
+    some texts are likelier than others, each label counts as one over it. ``corrects``: the source takes back what it
+    said of the request before. ``received_at_s``: when the label came here; None: at ``at_s``.
+    """
+
+    request_id: str
+    label: str
+    at_s: float
+    source: str
+    directed: bool = False
+    inclusion_probability: float = 1.0
+    corrects: bool = False
+    received_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """A request whose truth would tell most: the two versions' answers, newest disagreements first."""
+
+    request_id: str
+    model: str
+    answers: Mapping[str, str]  # version -> predicted class
+    disagree: bool
+    text: str | None
+
+
+class SampleIntake(Protocol):
+    """The writing side of ``Samples``: what replicas and label sources send."""
+
+    def add_predictions(self, predictions: Sequence[Prediction]) -> int:
+        """Number of new ones; the same (request, version, traffic) again changes nothing."""
+
+    def add_labels(
+        self, labels: Sequence[Label], *, aliases: Mapping[str, Mapping[str, str]] = _NO_ALIASES
+    ) -> LabelsTaken:
+        """Take a batch in; ``aliases`` by model say what names mean.
+
+        The same label again changes nothing. Another one for the same request from the same source is refused, unless
+        it corrects: then it takes the place of the first, or, where that was judged, is only kept on record. The first
+        source of a request says the truth; contradictions, of itself or of others, are counted for the later one.
+        Labels that match no sample are kept for a while and up to a number, the newest.
+        """
+
+    def label_sources(
+        self,
+        model: str,
+        stable: str,
+        candidate: str,
+        cursor: SampleCursor,
+        *,
+        names: LabelNames,
+        settled_before_s: float,
+    ) -> Sequence[LabelSource]:
+        """What `Samples.since` tells of the sources, read without a look."""
+
+    def label_requests(
+        self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
+    ) -> Sequence[LabelRequest]:
+        """Of the release that compares the two since ``first_pair``: requests whose label would be evidence and is not
+        known, disagreements first, newest first, then others by chance."""
