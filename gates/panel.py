@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from gates.checks import LABELS, LOOK, METRICS, Problem, problems
 from gates.codec import decode, encode
@@ -26,6 +26,7 @@ from gates.stats.homogeneity import HomogeneityState
 from gates.stats.share import ShareState
 from gates.verdict import Stage, Verdict
 
+_SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
 _STATE_TYPES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -73,7 +74,8 @@ class Panel:
 
     ``look`` is pure: the same state and look give the same state and verdicts. Evidence that is unusable, or whose
     source is in fault, makes an ``ERROR`` verdict of each gate that needs it and leaves that gate's state as it was.
-    Where only the source of labels is in doubt, what it said rightly is kept, and judged once it is mended.
+    A gate that raises is such a source: the others are judged all the same. Where only the source of labels is in
+    doubt, what it said rightly is kept, and judged once it is mended.
     """
 
     def __init__(self, policy: GatePolicy) -> None:
@@ -90,7 +92,7 @@ class Panel:
         return PanelState(deadline_s=deadline_s, gates=tuple((gate.name, gate.start()) for gate in self._gates))
 
     def look(self, state: PanelState, look: Look) -> tuple[PanelState, tuple[Verdict, ...]]:
-        """Judge one look: the next state, and one verdict per gate. Never raises for what the evidence holds.
+        """The next state, and one verdict per gate. Never raises for what the evidence holds or what a gate does.
 
         Raises ``ValueError`` for a state that another policy started.
         """
@@ -112,7 +114,7 @@ class Panel:
             if blocking is not None:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
-                after[gate.name], verdict = gate.look(before[gate.name], usable, timing)
+                after[gate.name], verdict = _judged(gate, before[gate.name], usable, timing)
                 verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
@@ -211,6 +213,15 @@ def _usable(look: Look, found: Sequence[Problem]) -> Look:
 
 def _due(state: PanelState, look: Look) -> bool:
     return state.deadline_s is not None and not state.deadline_spent and look.window.end_s >= state.deadline_s
+
+
+def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple[object, Verdict]:
+    """What the gate says; an error with its state as it was where the gate raises, for that is our fault."""
+    try:
+        return gate.look(state, look, timing)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong in one gate, the others are to be judged
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID_MAX]
+        return state, _error(gate, look, Problem(gate.name, f"the gate itself failed, {said}"))
 
 
 def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gates.evidence import Answer, ArmCounts, Fault, LabelledPair
+from gates.evidence import Answer, ArmCounts, Fault, LabelledPair, Profile
 from gates.outcome import Outcome, combine
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, LiveErrorsPolicy, SlicePolicy
@@ -254,6 +254,42 @@ def test_a_state_of_another_policy_is_refused():
     other = Panel(replace(JUDGING, latency=None)).start()
     with pytest.raises(ValueError, match="the state is of the gates"):
         PANEL.look(other, look(np.random.default_rng(0), 1, World()))
+
+
+@pytest.mark.parametrize("name", Panel(GatePolicy()).names)
+def test_a_gate_that_raises_is_an_error_of_its_own_and_the_others_are_judged(name):
+    """It remembers nothing that it could read, as after a faulty change of ours."""
+    panel, seen = Panel(GatePolicy()), look(np.random.default_rng(3), 6, World(shadow_looks=2))
+    before, _ = run(panel, panel.start(), World(shadow_looks=2), 5, seed=3)
+    broken = replace(before, gates=tuple((gate, "?" if gate == name else state) for gate, state in before.gates))
+    expected, sound = panel.look(before, seen)
+    after, verdicts = panel.look(broken, seen)
+    of = {verdict.gate: verdict for verdict in verdicts}
+    required = next(gate.required for gate in panel._gates if gate.name == name)
+    assert (of[name].outcome, of[name].advisory) == (Outcome.ERROR, not required)
+    assert of[name].reason.startswith("Could not judge this look: the gate itself failed, AttributeError: ")
+    assert [verdict for verdict in verdicts if verdict.gate != name] == [v for v in sound if v.gate != name]
+    assert dict(after.gates) == dict(expected.gates) | {name: "?"}
+    assert after.sequence == expected.sequence
+
+
+def test_what_a_gate_raises_is_told_on_one_line_of_bounded_length():
+    class Loud:
+        def add(self, *_):
+            raise RuntimeError("first line\nsecond line" + 1000 * "!")
+
+    panel = Panel(GatePolicy())
+    start = panel.start()
+    broken = replace(start, gates=tuple((gate, Loud() if gate == "drift.classes" else s) for gate, s in start.gates))
+    profile = Profile(class_counts=(3, 4))
+    seen = replace(
+        look(np.random.default_rng(3), 1, World()),
+        classes=("no", "yes"), stable_profile=profile, candidate_profile=profile,
+    )  # fmt: skip
+    _, verdicts = panel.look(broken, seen)
+    reason = next(verdict.reason for verdict in verdicts if verdict.gate == "drift.classes")
+    assert "RuntimeError: first line second line!!!" in reason
+    assert len(reason) < 300
 
 
 def test_labels_in_fault_do_not_block_where_promotion_waits_for_no_label():
