@@ -21,7 +21,7 @@ from controller.errors import ConflictError, PermanentError, SerinError, Transie
 from controller.journal.codec import entry_of, record_of, release_of
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.error_budget import ErrorBudget
-from controller.loop.executor import NamesOfLabels, Executor, World
+from controller.loop.executor import Executor, NamesOfLabels, World
 from controller.loop.identities import Identities
 from controller.loop.packages import PackageStore
 from controller.ports.journal import Journal

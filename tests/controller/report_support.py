@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from controller.journal import chain
 from controller.core.actions import look_is_due
 from controller.core.commands import Ask, Command
 from controller.core.decide import decide
@@ -15,6 +14,7 @@ from controller.core.events import Event, Started, evolve
 from controller.core.facts import AliasAt, Asked, Fact, LookTaken, Probed, Routed, Serving, SuitesRun
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.release import OBSERVED, Cursors, Phase, Purpose, Release, Version
+from controller.journal import chain
 from controller.journal.codec import entry_of, record_of
 from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
 from gates.evidence import Answer, ArmCounts, Fault, LabelCounts, LabelledPair, Look

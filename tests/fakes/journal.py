@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller.journal import chain
 from controller.errors import ConflictError
+from controller.journal import chain
 from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
 from tests.fakes.inbox import FakeInbox
 
