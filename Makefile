@@ -14,7 +14,7 @@ RULES = $(shell find deploy -name '*.rules.yml')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEMO ?=
 
-.PHONY: help setup demo test test-export check format bench clean
+.PHONY: help setup demo test test-export check format docs bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ check: setup  ## Check format, lint, types, import rules and Prometheus rules
 
 format: setup  ## Format the code and mend what the linter can mend
 	@ruff format --quiet . && ruff check --quiet --fix .
+
+docs: setup  ## Rewrite the tables of keys and of gates in docs/ from the code
+	@$(PYTHON) -m controller.config.reference docs/policy.md docs/gates.md
 
 bench: $(addprefix bench-,$(BENCHES))  ## Time a rollback under load, and the way of a request beside the bare engine
 

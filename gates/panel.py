@@ -1,50 +1,20 @@
 """All gates of a release together: one pure step a look, one small state."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final
 
 from gates.checks import LABELS, LOOK, METRICS, Problem, problems
 from gates.codec import decode, encode
 from gates.evidence import Look
 from gates.gate import Gate, Timing
-from gates.online.accuracy_live import LiveAccuracyGate, LiveAccuracyState
-from gates.online.accuracy_shadow import PairedAccuracyGate, PairedAccuracyState
-from gates.online.agreement import AgreementGate
-from gates.online.budget import BudgetGate, BudgetState
-from gates.online.calibration_shadow import CalibrationGate, CalibrationState
-from gates.online.errors import ErrorsGate, ErrorsState
-from gates.online.experiment import RealisedShare, ShareGate, inputs_gate, prediction_gates
 from gates.online.label_sources import doubts, with_known_truths
-from gates.online.latency import LatencyGate, LatencyState, Percentile
-from gates.online.limits import LengthState, LimitState, TokenizerGate, TokenizerState, limit_gates
-from gates.online.reference import ReferenceState, reference_gates
 from gates.outcome import Outcome
-from gates.policy import GatePolicy, LatencyPolicy
-from gates.stats.homogeneity import HomogeneityState
-from gates.stats.share import ShareState
-from gates.verdict import Stage, Verdict
+from gates.policy import GatePolicy
+from gates.table import configured, kinds
+from gates.verdict import Verdict
 
 _SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
-_STATE_TYPES: dict[str, type] = {
-    cls.__name__: cls
-    for cls in (
-        PairedAccuracyState,
-        LiveAccuracyState,
-        CalibrationState,
-        ErrorsState,
-        LatencyState,
-        BudgetState,
-        RealisedShare,
-        HomogeneityState,
-        ShareState,
-        LimitState,
-        LengthState,
-        ReferenceState,
-        TokenizerState,
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +50,10 @@ class Panel:
 
     def __init__(self, policy: GatePolicy) -> None:
         self.policy = policy
-        self._watching: tuple[Gate[Any], ...] = tuple(_watching(policy))  # begin anew in a state that has none of them
-        self._gates: tuple[Gate[Any], ...] = (*_judging(policy), *self._watching)
+        asked = [(one.kind, gate) for one in configured(policy) for gate in one.gates()]
+        self._gates: tuple[Gate[Any], ...] = tuple(gate for _, gate in asked)
+        # They begin anew in a state that has none of them.
+        self._watching = tuple(gate for kind, gate in asked if not kind.alpha_share)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,69 +108,6 @@ class Panel:
         return Problem(LABELS, f"labels: {'; '.join(reasons)}") if reasons else None
 
 
-def _judging(policy: GatePolicy) -> list[Gate[Any]]:
-    """The gates that can roll back, each with its part of the level."""
-    unit = policy.rollback_alpha / (policy.alpha_shares or 1.0)
-    return [make(share * unit, policy.promotion_alpha) for share, make in _makers(policy)]
-
-
-def _makers(policy: GatePolicy) -> Iterator[tuple[float, Callable[[float, float], Gate[Any]]]]:
-    """(alpha share, what makes the gate from its rollback level and the promotion level) of each configured gate."""
-    if policy.accuracy_shadow is not None:
-        yield policy.accuracy_shadow.alpha_share, partial(PairedAccuracyGate, policy.accuracy_shadow)
-    for part in policy.slices:
-        yield part.accuracy.alpha_share, partial(PairedAccuracyGate, part.accuracy, slice=part.name)
-    if policy.calibration_shadow is not None:
-        yield policy.calibration_shadow.alpha_share, partial(CalibrationGate, policy.calibration_shadow)
-    if policy.errors_shadow is not None:
-        yield policy.errors_shadow.alpha_share, partial(ErrorsGate, policy.errors_shadow, Stage.SHADOW)
-    if policy.accuracy_live is not None:
-        yield policy.accuracy_live.alpha_share, partial(LiveAccuracyGate, policy.accuracy_live)
-    if policy.latency is not None:
-        for share, percentile in _percentiles(policy.latency):
-            yield share, partial(LatencyGate, percentile)
-    if policy.errors_live is not None:
-        yield policy.errors_live.alpha_share, partial(ErrorsGate, policy.errors_live, Stage.LIVE)
-    if policy.budget is not None:
-        by_cluster = policy.errors_live is not None and policy.errors_live.count_clusters
-        yield policy.budget.alpha_share, partial(BudgetGate, policy.budget, count_clusters=by_cluster)
-
-
-def _watching(policy: GatePolicy) -> Iterator[Gate[Any]]:
-    """The gates that hold a release or warn, and never claim that the candidate is worse by a test."""
-    if policy.experiment is not None:
-        yield ShareGate(policy.experiment)
-        yield inputs_gate(policy.experiment)
-    if policy.drift is not None:
-        yield AgreementGate(policy.drift)
-        yield from prediction_gates(policy.drift)
-        yield from reference_gates(policy.drift)
-    if policy.limits is not None:
-        yield TokenizerGate()
-        yield from limit_gates(policy.limits)
-
-
-def _percentiles(policy: LatencyPolicy) -> Iterator[tuple[float, Percentile]]:
-    asked = (
-        (0.95, policy.p95_alpha_share, policy.p95_margin_ratio, policy.p95_ms_max),
-        (0.99, policy.p99_alpha_share, policy.p99_margin_ratio, policy.p99_ms_max),
-    )
-    for quantile, share, margin_ratio, ms_max in asked:
-        yield (
-            share,
-            Percentile(
-                quantile=quantile,
-                margin_ratio=margin_ratio,
-                ms_max=ms_max,
-                guard_ratio=policy.guard_ratio,
-                requests_min=policy.requests_min,
-                stable_requests_min=policy.stable_requests_min,
-                stable_requests_memory=policy.stable_requests_memory,
-                grid=policy.grid,
-            ),
-        )
-
-
 def _uncounted(look: Look) -> bool:
     """What was not counted in this window is counted in a later one, which starts where this one does."""
     return any(fault.source == METRICS for fault in look.faults)
@@ -243,12 +152,17 @@ def state_to_json(state: PanelState) -> dict[str, Any]:
     return document | {"gates": gates}
 
 
-def state_from_json(document: dict[str, Any]) -> PanelState:
-    """The state that ``state_to_json`` wrote. Raises ``ValueError`` for anything else."""
+def state_from_json(document: dict[str, Any], policy: type[GatePolicy] = GatePolicy) -> PanelState:
+    """The state that ``state_to_json`` wrote, of gates that are in the table of ``policy``.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    types = {state.__name__: state for _, kind in kinds(policy) for state in kind.state}
     outer: PanelState = decode(PanelState, document | {"gates": []})
     gates = []
     for name, entry in document["gates"].items():
-        if entry["kind"] not in _STATE_TYPES:
+        if entry["kind"] not in types:
             raise ValueError(f"gate {name}: unknown kind of state {entry['kind']!r}")
-        gates.append((name, decode(_STATE_TYPES[entry["kind"]], entry["state"])))
+        gates.append((name, decode(types[entry["kind"]], entry["state"])))
     return replace(outer, gates=tuple(gates))

@@ -132,9 +132,10 @@ def backtest(
     """
     from controller.cli.evidence_tables import backtest_table
     from controller.config.policy_file import load_policy
-    from controller.offline.backtest import Plays, Sizes, as_document, service_of
+    from controller.offline.backtest import Plays, as_document, service_of
     from controller.offline.backtest import backtest as play_all
     from controller.offline.evidence_file import read_evidence
+    from controller.offline.scenarios import Sizes
 
     asked = {
         "accuracy_points": accuracy_points,

@@ -15,7 +15,7 @@ from controller.offline.forecast.rollout import NO_CHANGE
 from controller.offline.forecast.traffic import SLICE, Known
 from controller.report.words import duration, figure
 from gates.offline.backtest_service import Service
-from gates.offline.planner.plan import GatePlan
+from gates.offline.plan import GatePlan
 from gates.wording import pct
 
 _NEVER = "not in time"

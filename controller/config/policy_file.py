@@ -15,6 +15,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from controller.config import plain_yaml
+from controller.config.reference import descriptions, section_types
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
 from controller.naming import model_named
@@ -84,8 +85,12 @@ def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a policy document, for editors."""
+    """The JSON Schema of a policy document, for editors; every key with what it means."""
     schema = _ADAPTER.json_schema()
+    for kind in section_types():
+        properties = (schema if kind is ReleasePolicy else schema["$defs"][kind.__name__])["properties"]
+        for key, text in descriptions(kind).items():
+            properties[key]["description"] = text
     schema["properties"] = {key: {"const": value} for key, value in _HEADER.items()} | schema["properties"]
     schema["required"] = [*_HEADER, *schema.get("required", [])]
     for definition in (schema, *schema.get("$defs", {}).values()):

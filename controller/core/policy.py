@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
 from gates.policy import GatePolicy
 
@@ -21,37 +22,41 @@ class Step:
     a pass of every required gate promotes.
     """
 
-    weight_pct: float
-    min_s: float = 60.0
-    min_requests: int = 100
+    weight_pct: Annotated[float, "the candidate's share of live traffic; grows from step to step, up to 100"]
+    min_s: Annotated[float, "the step lasts so long at the least"] = 60.0
+    min_requests: Annotated[int, "of the candidate, that are served at the least before the next step"] = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPolicy:
     """What a replica may use. One that asks for more fails by itself, by name, and takes nothing from the others.
 
-    A control group of its own holds all its processes where one may be made; limits of the process hold each of them
-    anywhere.
+    The limits hold each of its processes by itself. What all of them together may use is for a control group, which
+    whoever starts the replica sets: a container's limit, or ``MemoryMax=`` of a systemd unit.
     """
 
-    memory_mb_max: int | None = None  # of each process; null: 2,000 and four times the size of its graph
-    processes_max: int = 512  # processes and threads
+    memory_mb_max: Annotated[int | None, "of each process; null: 2,000 and four times the size of its graph"] = None
+    processes_max: Annotated[int, "processes and threads"] = 512
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasePolicy:
     """How one model's releases proceed. The defaults need only the model's name."""
 
-    model: str
-    suites: tuple[str, ...] = ()  # files of labelled cases; judged before any traffic
-    label_names: dict[str, str] = field(default_factory=dict)  # what a label source calls a class: its name, the class
-    mirror_pct: float = 100.0  # of live requests copied to the candidate, from shadow to the last step
-    steps: tuple[Step, ...] = (Step(1.0), Step(5.0), Step(20.0), Step(50.0))
-    look_every_s: float = 10.0
-    start_timeout_s: float = 300.0  # from the start of a release to a replica that is ready and verified
-    deadline_s: float = 7_200.0  # from shadow to promotion
-    on_deadline: OnDeadline = OnDeadline.HOLD
-    probation_s: float = 86_400.0  # after promotion: late labels still count, the former version is warm
+    model: Annotated[str, "the name of the registered model"]
+    suites: Annotated[tuple[str, ...], "files of labelled cases; judged before any traffic"] = ()
+    label_names: Annotated[dict[str, str], "what a label source calls a class: its name, the class; see below"] = field(
+        default_factory=dict
+    )
+    mirror_pct: Annotated[float, "of live requests copied to the candidate, from shadow to the last step"] = 100.0
+    steps: Annotated[tuple[Step, ...], "the canary steps, in order"] = (Step(1.0), Step(5.0), Step(20.0), Step(50.0))
+    look_every_s: Annotated[float, "between two looks at a release"] = 10.0
+    start_timeout_s: Annotated[float, "from the start of a release to a replica that is ready and verified"] = 300.0
+    deadline_s: Annotated[float, "from shadow to promotion"] = 7_200.0
+    on_deadline: Annotated[OnDeadline, "`hold` (traffic back to stable, and a person decides) or `roll_back`"] = (
+        OnDeadline.HOLD
+    )
+    probation_s: Annotated[float, "after promotion: late labels still count, the former version is warm"] = 86_400.0
     replica: ReplicaPolicy = ReplicaPolicy()
     gates: GatePolicy = field(default_factory=GatePolicy)
 

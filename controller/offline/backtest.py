@@ -10,7 +10,7 @@ import signal
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -23,14 +23,14 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Cursors, Phase, Purpose, Release, Version
 from controller.errors import UsageError
 from controller.offline.evidence_file import RecordedLook
+from controller.offline.scenarios import Scenario, Sizes, scenarios
 from gates.codec import encode
 from gates.evidence import Look
-from gates.offline.backtest import EQUAL, Injection, Simulation, impossible, moments
+from gates.offline.backtest import EQUAL, Injection, Simulation, moments
 from gates.offline.backtest_service import Service, observe
 from gates.panel import Panel
-from gates.policy import GatePolicy
 from gates.stats.exact import median_bounds, share_bounds
-from gates.wording import pct
+from gates.table import without_watching
 
 SCHEMA: Final = "serin.backtest/v1"
 LEVEL: Final = 0.95
@@ -51,24 +51,6 @@ class Ended:
     end: End
     seconds: float
     blamed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A kind of candidate, and why it is not to be judged as one that must be stopped, where that is so.
-
-    ``skipped``: the regression cannot be put into this evidence. ``tolerated``: the policy does not forbid it.
-    """
-
-    name: str
-    injection: Injection
-    skipped: str = ""
-    tolerated: str = ""
-
-    @property
-    def harmful(self) -> bool:
-        """Whether its promotion is a miss."""
-        return self.injection != EQUAL and not self.tolerated
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +95,6 @@ class Backtest:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """Of the regressions to put in, one scenario each."""
-
-    accuracy_points: tuple[float, ...] = (1.0, 2.0, 5.0)
-    latency_pct: tuple[float, ...] = (10.0, 20.0)
-    error_times: tuple[float, ...] = (3.0, 5.0)
-    confidence_gap: tuple[float, ...] = (0.05,)
-
-    @property
-    def scenarios(self) -> int:
-        """How many, with the equal candidate."""
-        return 1 + sum(map(len, (self.accuracy_points, self.latency_pct, self.error_times, self.confidence_gap)))
-
-
-@dataclass(frozen=True, slots=True)
 class Plays:
     """How many releases of each scenario, from which seed, on how many processes."""
 
@@ -150,50 +117,6 @@ def service_of(policy: ReleasePolicy, recorded: Sequence[RecordedLook]) -> Servi
         return observe(tuple(releases.values()), moment_s=policy.deadline_s / _LOOKS_MAX)
     except ValueError as error:
         raise UsageError(f"the evidence shows no service: {error}") from error
-
-
-def scenarios(policy: ReleasePolicy, service: Service, sizes: Sizes) -> tuple[Scenario, ...]:
-    """The equal candidate first, then each regression."""
-    asked = [("equal", EQUAL)]
-    asked += [(f"accuracy \N{MINUS SIGN}{_points(p)}", Injection(accuracy_points=p)) for p in sizes.accuracy_points]
-    asked += [(f"latency +{p:g} %", Injection(latency_ratio=1 + p / 100)) for p in sizes.latency_pct]
-    asked += [(f"errors \N{MULTIPLICATION SIGN}{t:g}", Injection(error_ratio=t)) for t in sizes.error_times]
-    asked += [(f"confidence +{g:g}", Injection(confidence_gap=g)) for g in sizes.confidence_gap]
-    return tuple(
-        Scenario(name, change, impossible(service, change) or "", _tolerated(policy.gates, service, change))
-        for name, change in asked
-    )
-
-
-def _points(points: float) -> str:
-    return f"{points:g} point" + ("" if points == 1 else "s")
-
-
-def _tolerated(gates: GatePolicy, service: Service, change: Injection) -> str:
-    """Which promise of the policy leaves room for so small a regression; empty where none does."""
-    accuracy, calibration, latency = gates.accuracy_shadow, gates.calibration_shadow, gates.latency
-    if change.accuracy_points > 0 and (accuracy is None or change.accuracy_points < accuracy.margin_points):
-        return "within the margin of accuracy.shadow" if accuracy else "the policy has no gate accuracy.shadow"
-    if change.confidence_gap > 0 and (calibration is None or change.confidence_gap < calibration.margin_gap):
-        return "within the margin of calibration.shadow" if calibration else "the policy has no gate calibration.shadow"
-    if change.latency_ratio > 1 and (latency is None or change.latency_ratio < latency.p95_margin_ratio):
-        return "within the margin of latency.p95" if latency else "the policy has no gate latency.p95"
-    if change.error_ratio > 1:
-        return _tolerated_errors(gates, service, change.error_ratio)
-    return ""
-
-
-def _tolerated_errors(gates: GatePolicy, service: Service, times: float) -> str:
-    """Errors that grow may still meet the absolute objective, which certifies as well as the comparison."""
-    errors = gates.errors_live
-    if errors is None:
-        return "the policy has no gate errors.live"
-    if times < errors.margin_ratio:
-        return "within the margin of errors.live"
-    share = service.errors / max(service.stable_requests, 1) * times
-    if share >= errors.error_ratio_max:
-        return ""
-    return f"{pct(share)} of errors meets the objective of errors.live, {pct(errors.error_ratio_max)}"
 
 
 def backtest(
@@ -222,7 +145,7 @@ def backtest(
 
 def play(policy: ReleasePolicy, service: Service, simulation: Simulation, rng: np.random.Generator) -> Ended:
     """One release, from shadow on, until it is decided."""
-    panel = Panel(_judging(policy))
+    panel = Panel(without_watching(policy.gates))  # profiles are not drawn, and traffic is divided as configured
     state = panel.start(deadline_s=policy.deadline_s)
     release = _in_shadow(policy)
     at_s = 0.0
@@ -255,11 +178,6 @@ def _in_shadow(policy: ReleasePolicy) -> Release:
         deadline_at_s=policy.deadline_s,
         routed=True,
     )
-
-
-def _judging(policy: ReleasePolicy) -> GatePolicy:
-    """Without the gates that only watch: simulated traffic is divided as configured, and profiles are not drawn."""
-    return replace(policy.gates, experiment=None, drift=None, limits=None)
 
 
 @dataclass(frozen=True, slots=True)

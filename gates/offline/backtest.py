@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look, SlicePairs
+from gates.kind import Regression
 from gates.offline.backtest_service import Moment, Pairing, Service, SliceRate
 from gates.verdict import Window
 
@@ -30,6 +31,17 @@ class Injection:
     latency_ratio: float = 1.0  # of every answer's time
     error_ratio: float = 1.0  # of the rate of server errors
     confidence_gap: float = 0.0  # confidence is so much higher on average, at equal accuracy
+
+    @property
+    def regressions(self) -> tuple[tuple[Regression, float], ...]:
+        """What is worse, and by how much, measured as the margins of the gates are."""
+        kinds = (
+            (Regression.ACCURACY, self.accuracy_points, 0.0),
+            (Regression.CONFIDENCE, self.confidence_gap, 0.0),
+            (Regression.LATENCY, self.latency_ratio, 1.0),
+            (Regression.ERRORS, self.error_ratio, 1.0),
+        )
+        return tuple((regression, size) for regression, size, none in kinds if size > none)
 
 
 EQUAL = Injection()

@@ -5,20 +5,35 @@ says something about the experiment and nothing about the candidate: such a rele
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated, Final
 
-from gates.checks import GATEWAY, METRICS, PREDICTIONS, PROFILES
-from gates.evidence import Look, Profile
+from gates.checks import GATEWAY, METRICS, PROFILES
+from gates.evidence import Look
 from gates.gate import Timing
+from gates.keys import require
+from gates.kind import Doc, GateKind
+from gates.online.distance import DistanceGate
 from gates.outcome import Outcome
-from gates.policy import DriftPolicy, ExperimentPolicy
 from gates.stats.homogeneity import HomogeneityState
 from gates.stats.ratio import Arms, RatioState, RatioTest
 from gates.verdict import Stage, Verdict
 from gates.wording import pct
 
 _RATIOS = RatioTest(1.0, (0.5, 2 / 3, 0.8, 1.25, 1.5, 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentPolicy:
+    """experiment.ratio, experiment.inputs: is the comparison itself sound? A broken one holds the release."""
+
+    alpha: Annotated[float, "of each: it says something of us, so it takes nothing from the rollback level"] = 0.001
+    share_guard_ratio: Annotated[float, "never hold for less: realised over configured share, or the reverse"] = 1.5
+    inputs_guard: Annotated[float, "never hold for a smaller total variation distance between the inputs"] = 0.05
+    samples_min: Annotated[int, "requests (of each version, for the inputs) without which nothing is said"] = 200
+
+    def __post_init__(self) -> None:
+        require(self, "alpha", below=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,66 +100,6 @@ class ShareGate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DistanceGate:
-    """Are two versions' counts from one distribution? ``field`` of ``Profile`` says which counts."""
-
-    name: str
-    field: str
-    what: str
-    alarm: str
-    alpha: float
-    guard: float
-    samples_min: int
-    holds: bool  # what to do when not: hold the release, or only warn
-    stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({PREDICTIONS, PROFILES})
-    required: bool = False
-
-    def start(self) -> HomogeneityState:
-        return HomogeneityState()
-
-    def look(self, state: HomogeneityState, look: Look, _timing: Timing) -> tuple[HomogeneityState, Verdict]:
-        candidate, stable = look.candidate_profile or Profile(), look.stable_profile or Profile()
-        counts = getattr(candidate, self.field), getattr(stable, self.field)
-        comparable = self.field != "token_counts" or _same_tokenizer(candidate, stable)
-        if all(counts) and comparable:
-            state = state.add(*counts)
-        return state, self._verdict(state, look, comparable=comparable)
-
-    def _verdict(self, state: HomogeneityState, look: Look, *, comparable: bool) -> Verdict:
-        distance, enough = state.distance(), state.smaller >= self.samples_min
-        apart = enough and state.peak >= -math.log(self.alpha) and distance >= self.guard
-        seen = f"distance {distance:.3f} (0 same, 1 disjoint) over {state.smaller:,} requests of the smaller side"
-        if apart:
-            reason = f"{self.what} differ between the versions: {seen}; {self.alarm}."
-        elif enough:
-            reason = f"{self.what} look alike in both versions: {seen}."
-        elif not comparable:
-            reason = f"{self.what} cannot be compared: the versions have different tokenizers."
-        else:
-            reason = (
-                f"{self.what} not compared yet: {state.smaller:,} of {self.samples_min:,} requests of each version."
-            )
-        return Verdict(
-            self.name,
-            self.stage,
-            Outcome.PASS if enough and not apart else Outcome.INCONCLUSIVE,
-            reason,
-            value=distance if state.smaller else None,
-            unit="total variation",
-            threshold=self.guard,
-            samples=state.smaller,
-            window=look.window,
-            advisory=not (apart and self.holds),
-        )
-
-
-def _same_tokenizer(one: Profile, other: Profile) -> bool:
-    """Lengths are of tokens: where the tokenizers differ, so do they, whatever the texts. Unless told, they are one."""
-    return not one.tokenizer or not other.tokenizer or one.tokenizer == other.tokenizer
-
-
 def inputs_gate(policy: ExperimentPolicy) -> DistanceGate:
     """Token lengths, version against version: different inputs are a broken experiment."""
     alarm = "the versions do not see the same traffic, so the experiment is broken"
@@ -154,11 +109,20 @@ def inputs_gate(policy: ExperimentPolicy) -> DistanceGate:
     )  # fmt: skip
 
 
-def prediction_gates(policy: DriftPolicy) -> Iterator[DistanceGate]:
-    """Predicted classes and confidences, version against version: a warning that asks for labels."""
-    rows = (("classes", "class_counts", "Predicted classes"), ("confidence", "confidence_counts", "Confidences"))
-    for name, field, what in rows:
-        alarm = "label some of the requests to learn whether that is for the better"
-        yield DistanceGate(
-            f"drift.{name}", field, what, alarm, policy.alpha, policy.guard, policy.samples_min, holds=False
-        )
+_HOLDS: Final = "never; a broken experiment holds the release"
+EXPERIMENT: Final = (
+    GateKind(
+        name="experiment.ratio",
+        section=ExperimentPolicy,
+        state=(RealisedShare,),
+        make=lambda asked: (ShareGate(asked.section),),
+        doc=Doc("live requests, as the gateway dealt them", _HOLDS),
+    ),
+    GateKind(
+        name="experiment.inputs",
+        section=ExperimentPolicy,
+        state=(HomogeneityState,),
+        make=lambda asked: (inputs_gate(asked.section),),
+        doc=Doc("live requests of both versions", _HOLDS),
+    ),
+)

@@ -12,11 +12,10 @@ So what a token's sources said together is judged too, and what all of them said
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Annotated, Final
 
 from gates.evidence import LabelledPair, LabelSource, Look, NameCount
-from gates.policy import LabelPolicy
 from gates.wording import nearest_name, of, quoted_name
 
 NAMES_TOLD = 3
@@ -28,6 +27,33 @@ _CONTRADICTED_MIN = 20
 _SUMMED: Final = ("labelled", "unknown", "settled", "unmatched", "contradicts_itself", "contradicts_others")
 _OTHERS: Final = "(others)"
 _NAMES_MAX: Final = 5  # of a sum, as of one source
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPolicy:
+    """When a source of labels is at fault itself. Gates that read labels are errors then, until it is mended: nothing
+    is promoted and nothing rolled back.
+
+    Each share is of the last 1,000 labels of the release, by source, so that an error ends by itself once right ones
+    come.
+    """
+
+    unknown_ratio_max: Annotated[
+        float,
+        "of a source's labels, those that name no class of either version; if all do, at once. So much accuracy could "
+        "be lost in a class that is never named rightly and not be seen: keep it well below "
+        "`accuracy_shadow.margin_points`",
+    ] = 0.005
+    unmatched_ratio_max: Annotated[
+        float, "of its labels, of those whose request was sampled by design, those that match none; `1`: never"
+    ] = 0.99
+    unmatched_grace_s: Annotated[float, "after a label came, for the sample of its request to come too"] = 60.0
+    contradicted_ratio_max: Annotated[float, "of its labels: it said another thing before, or another source did"] = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("unknown_ratio_max", "unmatched_ratio_max", "contradicted_ratio_max"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
 
 
 def with_known_truths(look: Look) -> Look:

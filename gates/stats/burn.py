@@ -8,6 +8,7 @@ soon after the trouble does.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
@@ -23,10 +24,10 @@ class Urgency(StrEnum):
 class BurnWindow:
     """Spending ``budget_ratio`` of the period's budget within ``long_s`` is worth ``urgency``."""
 
-    budget_ratio: float
-    long_s: float
-    short_s: float
-    urgency: Urgency = Urgency.PAGE
+    budget_ratio: Annotated[float, "of the period's budget, spent within the long window"]
+    long_s: Annotated[float, "the long window; it fires while this one and the short one both burn"]
+    short_s: Annotated[float, "its short companion, so that it ends soon after the trouble does"]
+    urgency: Annotated[Urgency, "`page` or `ticket`: what it is worth to people; both hold releases"] = Urgency.PAGE
 
     def __post_init__(self) -> None:
         if not (0 < self.budget_ratio <= 1 and 0 < self.short_s <= self.long_s):

@@ -16,16 +16,15 @@ from controller.offline.backtest import (
     End,
     Found,
     Plays,
-    Sizes,
     as_document,
     backtest,
     play,
-    scenarios,
     service_of,
 )
 from controller.offline.evidence_file import RecordedLook
 from controller.offline.forecast.release import forecast
 from controller.offline.forecast.traffic import traffic_known
+from controller.offline.scenarios import Sizes, scenarios
 from gates.evidence import Look
 from gates.offline.backtest import EQUAL, Injection, Simulation
 from gates.offline.backtest_service import Service

@@ -19,7 +19,7 @@ from controller.offline.forecast.remedies import LIKELY, STEPS
 from controller.offline.forecast.rollout import Ends
 from controller.offline.forecast.traffic import traffic_known
 from gates.evidence import Answer, LabelledPair, Look
-from gates.offline.planner.traffic import Traffic
+from gates.forecast.traffic import Traffic
 from gates.outcome import Outcome
 from gates.panel import Panel
 from gates.policy import (

@@ -9,11 +9,12 @@ import pytest
 
 from gates.evidence import Answer, ArmCounts, LabelledPair, Look, SlicePairs
 from gates.gate import Timing
-from gates.online.accuracy_shadow import PairedAccuracyGate
-from gates.online.budget import BudgetGate
-from gates.online.calibration_shadow import CalibrationGate
-from gates.online.errors import ErrorsGate
-from gates.online.latency import LatencyGate, Percentile
+from gates.online.accuracy_shadow.gate import PairedAccuracyGate
+from gates.online.budget.gate import BudgetGate
+from gates.online.calibration_shadow.gate import CalibrationGate
+from gates.online.errors.gate import ErrorsGate
+from gates.online.latency.gate import LatencyGate
+from gates.online.latency.policy import Percentile
 from gates.outcome import Outcome
 from gates.policy import (
     BudgetPolicy,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gates.offline.planner.plan import plan
-from gates.offline.planner.traffic import PlannedSlice, PlannedStep, Traffic
+from gates.forecast.traffic import PlannedSlice, PlannedStep, Traffic
+from gates.offline.plan import plan
 from gates.outcome import Outcome
 from gates.panel import Panel
 from gates.policy import GatePolicy, LiveAccuracyPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy, SlicePolicy

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gates.evidence import Profile
-from gates.online.reference import ReferenceState
+from gates.online.drift.reference import ReferenceState
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import DriftPolicy

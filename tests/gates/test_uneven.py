@@ -9,9 +9,9 @@ import pytest
 
 from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, Look
 from gates.gate import Timing
-from gates.online.accuracy_live import BETS, LiveAccuracyGate
-from gates.online.accuracy_shadow import PairedAccuracyGate
-from gates.online.calibration_shadow import CalibrationGate
+from gates.online.accuracy_live.gate import BETS, LiveAccuracyGate
+from gates.online.accuracy_shadow.gate import PairedAccuracyGate
+from gates.online.calibration_shadow.gate import CalibrationGate
 from gates.online.pairing import Losses
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json

@@ -7,7 +7,8 @@ import pytest
 
 from gates.evidence import ArmCounts, Fault, Look, UserCounts
 from gates.gate import Timing
-from gates.online.latency import LatencyGate, Percentile
+from gates.online.latency.gate import LatencyGate
+from gates.online.latency.policy import Percentile
 from gates.outcome import Outcome
 from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy

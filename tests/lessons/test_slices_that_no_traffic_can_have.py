@@ -10,14 +10,14 @@ import pytest
 from controller.adapters.sql.store import open_store
 from controller.core.release import Phase
 from gates.outcome import Outcome
-from gates.policy import PairedAccuracyPolicy, SlicePolicy
+from gates.policy import SliceAccuracyPolicy, SlicePolicy
 from tests.controller.service import GOOD
 from tests.controller.world import GATES, POLICY, World
 from tests.lessons.labelled import LabelledService
 
 pytestmark = pytest.mark.integration
 
-REQUIRED = PairedAccuracyPolicy(alpha_share=0.5, guard_points=2.0, margin_points=9.0)
+REQUIRED = SliceAccuracyPolicy(margin_points=9.0, required=True)
 
 
 def started(tmp_path: Path, *slices: SlicePolicy) -> Iterator[World]:

@@ -14,8 +14,8 @@ from controller.offline.forecast.rollout import Ends, ends, gate_plans, least_se
 from controller.offline.forecast.traffic import Known
 from controller.report.words import duration
 from gates.codec import encode
-from gates.offline.planner.plan import GatePlan
-from gates.offline.planner.traffic import Traffic
+from gates.forecast.traffic import Traffic
+from gates.offline.plan import GatePlan
 from gates.verdict import Stage
 
 SCHEMA: Final = "serin.plan/v1"

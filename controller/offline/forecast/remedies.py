@@ -1,14 +1,16 @@
 """What would make a gate settle in time that is not likely to: the smallest change of each kind that is enough."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from controller.core.policy import ReleasePolicy
 from controller.offline.forecast.rollout import all_steps_seconds, exposure, gate_plans
 from controller.report.words import duration
-from gates.offline.planner.plan import GatePlan
-from gates.offline.planner.traffic import Traffic
+from gates.forecast.traffic import Traffic
+from gates.kind import Lever, value_of, with_value
+from gates.offline.plan import GatePlan
+from gates.table import Configured, configured, with_section
 from gates.verdict import Stage
 
 STEPS: Final = "steps"
@@ -76,34 +78,14 @@ def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
 
 
 def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Iterator[Changed]]:
-    """Kinds of changes that this gate would profit from, each from small to large."""
-    if gate.gate.startswith("accuracy.shadow"):
-        yield _directed(policy, traffic)
-    if gate.gate.startswith("accuracy.shadow") or gate.gate == "calibration.shadow":
-        yield _labels(policy, traffic)
-    if gate.gate == "accuracy.live":
-        yield _live_labels(policy, traffic)
-    if gate.stage is Stage.SHADOW or gate.gate.startswith("errors"):
-        yield _mirror(policy, traffic)
-    if gate.stage is Stage.LIVE:
-        yield _share(policy, traffic)
-    for section, key in _MARGINS.get(gate.gate, ()):
-        yield _margin(section, key, policy, traffic)
-    for place, part in enumerate(policy.gates.slices):
-        if gate.gate == f"accuracy.shadow[{part.name}]":
-            yield _slice_margin(place, policy, traffic)
+    """Kinds of changes that this gate would profit from, as its kind says, each from small to large."""
+    asked = next(one for one in configured(policy.gates) if gate.gate in {made.name for made in one.gates()})
+    for lever, change in _LEVERS.items():
+        if lever in asked.kind.levers:
+            yield change(policy, traffic)
+    for key in asked.kind.margins:
+        yield _margin(asked, key, policy, traffic)
     yield _deadline(policy, traffic)
-
-
-_MARGINS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "accuracy.shadow": (("accuracy_shadow", "margin_points"),),
-    "accuracy.live": (("accuracy_live", "margin_points"),),
-    "calibration.shadow": (("calibration_shadow", "margin_gap"),),
-    "errors.shadow": (("errors_shadow", "error_ratio_max"), ("errors_shadow", "margin_ratio")),
-    "errors.live": (("errors_live", "error_ratio_max"), ("errors_live", "margin_ratio")),
-    "latency.p95": (("latency", "p95_margin_ratio"),),
-    "latency.p99": (("latency", "p99_margin_ratio"),),
-}
 
 
 def _directed(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
@@ -141,30 +123,32 @@ def _share(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
             yield f"steps: one more, at {weight_pct:g} %", replace(policy, steps=steps), traffic
 
 
-def _margin(section: str, key: str, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+_LEVERS: Final[dict[Lever, Callable[[ReleasePolicy, Traffic], Iterator[Changed]]]] = {
+    Lever.DIRECTED_LABELS: _directed,
+    Lever.LABELS: _labels,
+    Lever.LIVE_LABELS: _live_labels,
+    Lever.MIRROR: _mirror,
+    Lever.SHARE: _share,
+}
+
+
+def _margin(asked: Configured, key: str, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
     """A wider margin; of a ratio, what it has above 1 is widened."""
-    part = getattr(policy.gates, section)
-    for before, value, wider in _wider(part, key):
-        gates = replace(policy.gates, **{section: wider})
-        yield f"gates.{section}.{key}: {value:g} (now {before:g})", replace(policy, gates=gates), traffic
-
-
-def _slice_margin(place: int, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
-    slices = policy.gates.slices
-    for before, value, wider in _wider(slices[place].accuracy, "margin_points"):
-        wide = (*slices[:place], replace(slices[place], accuracy=wider), *slices[place + 1 :])
-        gates = replace(policy.gates, slices=wide)
-        yield f"margin_points of the slice: {value:g} (now {before:g})", replace(policy, gates=gates), traffic
+    part = asked.part
+    path = f"gates.{part.field}.{key}" if part.place is None else f"{key.rpartition('.')[2]} of the slice"
+    for before, value, wider in _wider(part.value, key):
+        gates = with_section(policy.gates, part, wider)
+        yield f"{path}: {value:g} (now {before:g})", replace(policy, gates=gates), traffic
 
 
 def _wider(part: Any, key: str) -> Iterator[tuple[float, float, Any]]:
     """A part of the policy with ever wider margins, as far as the policy takes them."""
-    before = getattr(part, key)
+    before = value_of(part, key)
     above = 1.0 if key.endswith("margin_ratio") else 0.0
     for factor in _WIDER:
         value = float(f"{above + (before - above) * factor:.3g}")
         try:
-            yield before, value, replace(part, **{key: value})
+            yield before, value, with_value(part, key, value)
         except ValueError:  # beyond what the policy allows
             return
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.core.policy import ReleasePolicy, Step
-from gates.offline.planner.candidate import UNCHANGED, Candidate
-from gates.offline.planner.plan import Chance, Curves, GatePlan, curves, plan, reached_s
-from gates.offline.planner.traffic import PlannedStep, Traffic
+from gates.forecast.candidate import UNCHANGED, Candidate
+from gates.forecast.traffic import PlannedStep, Traffic
+from gates.offline.plan import Chance, Curves, GatePlan, curves, plan, reached_s
 from gates.verdict import Stage
 
 NO_CHANGE: Final = "no change"

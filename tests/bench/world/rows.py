@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from gates.online.latency import OBJECTIVE_SHARE
+from gates.online.latency.gate import OBJECTIVE_SHARE
 from gates.panel import Panel
 from gates.policy import GatePolicy
 from tests.bench._table import Bar

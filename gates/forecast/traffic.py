@@ -1,0 +1,63 @@
+"""What is known of a service before a release: its requests, labels, errors and latencies, and the steps ahead."""
+
+from dataclasses import dataclass
+
+SLICE_SHARE = 0.1  # of the requests, where nothing is known of a slice
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step of the release: the candidate's share of live traffic (0 in shadow) and how long it lasts."""
+
+    share_ratio: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSlice:
+    """A slice of the policy as the traffic shows it: its share of the pairs, and how many of them disagree."""
+
+    name: str
+    share_ratio: float = SLICE_SHARE
+    disagreement_ratio: float = 0.07
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is known of a service: observed, or assumed by whoever asks for the plan."""
+
+    requests_per_s: float
+    steps: tuple[PlannedStep, ...]
+    mirror_ratio: float = 1.0  # of stable's requests, mirrored to the candidate
+    label_ratio: float = 0.1  # of the pairs, labelled by chance
+    directed_ratio: float = 0.0  # of the disagreements, labelled because of the disagreement
+    live_label_ratio: float = 0.1  # of the live answers of each version, labelled by chance
+    wrong_ratio: float = 0.1  # of stable's labelled live answers
+    label_delay_s: float = 600.0
+    disagreement_ratio: float = 0.07  # of the pairs
+    error_ratio: float = 0.001
+    latency_spread: float = 0.5  # standard deviation of the log of latency
+    latency_median_ms: float = 50.0
+    gap_spread: float = 0.3  # standard deviation of the change of the confidence gap on one pair
+    brier_spread: float = 0.4  # standard deviation of the change of the Brier score on one pair
+    slices: tuple[PlannedSlice, ...] = ()
+
+    def slice_named(self, name: str) -> PlannedSlice:
+        """What is known of the slice; where that is nothing, a usual share that disagrees as all pairs do."""
+        found = (part for part in self.slices if part.name == name)
+        return next(found, PlannedSlice(name, disagreement_ratio=self.disagreement_ratio))
+
+    @property
+    def deadline_s(self) -> float:
+        return sum(step.duration_s for step in self.steps)
+
+    def mirrored(self, step: PlannedStep) -> float:
+        """Pairs per second: what stable serves and the mirror repeats."""
+        return self.requests_per_s * (1 - step.share_ratio) * self.mirror_ratio
+
+    def to_candidate(self, step: PlannedStep) -> float:
+        """Live requests per second."""
+        return self.requests_per_s * step.share_ratio
+
+    def to_stable(self, step: PlannedStep) -> float:
+        return self.requests_per_s * (1 - step.share_ratio)

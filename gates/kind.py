@@ -1,0 +1,168 @@
+"""What a kind of gate tells of itself, once: the panel, the levels, the forecasts, the remedies, the backtest and the
+documents read it, and know no gate by name.
+
+A gate is its own module or folder in `gates.online`: the keys of its section of the policy, its state, the gate, its
+forecast, and one `GateKind` that puts them together. The table of all kinds is `gates.policy.GatePolicy`.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import Field, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from gates.forecast.candidate import Candidate
+from gates.forecast.race import Race
+from gates.forecast.traffic import Traffic
+from gates.gate import Gate
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_KINDS: Final = "gates"
+SectionT = TypeVar("SectionT")
+OtherT = TypeVar("OtherT")
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The levels of one gate: of all its claims that the candidate is worse, and of all that it is safe."""
+
+    rollback_alpha: float
+    promotion_alpha: float
+    deadline_fraction: float  # of the former, kept for an exact test at the deadline
+
+    def safe(self, parts: float = 1.0) -> float:
+        """The log evidence that passes, where the level is divided into so many parts."""
+        return math.log(parts / self.promotion_alpha)
+
+    def harm(self, parts: float = 1.0) -> float:
+        """The log evidence that fails, where all of the level is spent by watching."""
+        return math.log(parts / self.rollback_alpha)
+
+    def harm_before_deadline(self, parts: float = 1.0) -> float:
+        """The same, where a part is kept for an exact test at the deadline."""
+        return self.harm(parts / (1 - self.deadline_fraction))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[SectionT]):
+    """What a gate and its forecast are made from. ``others``: all sections of the policy."""
+
+    section: SectionT
+    levels: Levels
+    others: tuple[object, ...] = ()
+
+    def other(self, kind: type[OtherT]) -> OtherT | None:
+        """The section of this type; None where the policy judges no such thing."""
+        return next((one for one in self.others if isinstance(one, kind)), None)
+
+
+class Lever(StrEnum):
+    """What somebody can change, beside margins and the deadline, so that a gate settles sooner."""
+
+    DIRECTED_LABELS = "directed_labels"  # of pairs that disagree
+    LABELS = "labels"  # of pairs, by chance
+    LIVE_LABELS = "live_labels"
+    MIRROR = "mirror"
+    SHARE = "share"  # of live traffic
+
+
+class Regression(StrEnum):
+    """Kinds of worse candidates that a backtest puts in, measured as the margins of the gates are."""
+
+    ACCURACY = "accuracy"  # points lost
+    CONFIDENCE = "confidence"  # a gap that grew by so much
+    LATENCY = "latency"  # times as long
+    ERRORS = "errors"  # times as many
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Which regression the gate keeps out: one as large as the section's key ``margin``.
+
+    ``ceiling``: the key of an absolute objective that lets a candidate pass as well, whatever it is beside stable.
+    """
+
+    regression: Regression
+    margin: str
+    ceiling: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """A row of ``docs/gates.md``. ``gates``: as the row names them, where that is not the kind's name."""
+
+    judged_on: str
+    rolls_back: str
+    passes: str = ""
+    gates: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateKind(Generic[SectionT]):
+    """One kind of gate. ``make`` gives the gates of one section of the policy, as a rule one; keys are of the section.
+
+    ``alpha_share`` is the key of its part of the rollback level; a kind without one never claims by a test that the
+    candidate is worse, and a state that lacks its gates begins them anew. ``margins`` may be widened so that an equal
+    candidate passes sooner, and ``levers`` pulled.
+    """
+
+    name: str
+    section: type[SectionT]
+    state: tuple[type, ...]  # what its gates remember
+    make: Callable[[Asked[SectionT]], Iterable[Gate[Any]]]
+    doc: Doc
+    alpha_share: str = ""
+    forecast: Callable[[Asked[SectionT], Traffic, Candidate], Race] | None = None
+    margins: tuple[str, ...] = ()
+    levers: frozenset[Lever] = field(default_factory=frozenset)
+    promise: Promise | None = None
+
+    def share(self, section: object) -> float:
+        """The section's part of the rollback level; 0 where the kind takes none."""
+        return float(value_of(section, self.alpha_share)) if self.alpha_share else 0.0
+
+
+def value_of(section: object, key: str) -> Any:
+    """The value of a key; ``accuracy.margin_points`` is one of a part of the section."""
+    for name in key.split("."):
+        section = getattr(section, name)
+    return section
+
+
+def with_value(section: Any, key: str, value: object) -> Any:
+    """The section with this value of a key. Raises ValueError where the policy does not take it."""
+    name, _, rest = key.partition(".")
+    return replace(section, **{name: with_value(getattr(section, name), rest, value) if rest else value})
+
+
+def section(default: Callable[[], SectionT], *judged_by: GateKind[Any]) -> SectionT:
+    """A field of a policy: a section, or a tuple of them, and the kinds of gates that judge by it."""
+    return field(default_factory=default, metadata={_KINDS: judged_by})
+
+
+def kinds_of(one: "Field[Any]") -> tuple[GateKind[Any], ...]:
+    """The kinds of gates that judge by this field of a policy."""
+    judged_by: tuple[GateKind[Any], ...] = one.metadata.get(_KINDS, ())
+    return judged_by
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One section of a policy and the kinds that judge by it. ``place``: in its field, where that is a tuple."""
+
+    field: str
+    place: int | None
+    value: Any
+    judged_by: tuple[GateKind[Any], ...]
+
+
+def sections(policy: "DataclassInstance") -> Iterator[Part]:
+    """The sections that are judged, in the order of the fields."""
+    for one in fields(policy):
+        judged_by, value = kinds_of(one), getattr(policy, one.name)
+        if judged_by and isinstance(value, tuple):
+            yield from (Part(one.name, place, part, judged_by) for place, part in enumerate(value))
+        elif judged_by and value is not None:
+            yield Part(one.name, None, value, judged_by)

@@ -1,0 +1,186 @@
+"""Before a release starts: how long will each gate need, and which one cannot settle by the deadline?
+
+For two candidates, one that changes nothing and one that is as bad as the margin of the gate, the growth of the
+evidence follows from the traffic, by the forecast of each kind of gate. Plans are forecasts: they decide nothing.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from scipy.special import pdtrc
+
+from gates.forecast.candidate import UNCHANGED, Candidate
+from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.traffic import PlannedStep, Traffic
+from gates.policy import GatePolicy
+from gates.stats.growth import Stretch, chance_to_cross, deciding, until
+from gates.table import configured
+from gates.verdict import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlan:
+    """One gate's forecast. Seconds count from the start of the release and are medians: half of the releases need less.
+
+    ``None``: not by the deadline, for most of them.
+    """
+
+    gate: str
+    stage: Stage
+    required: bool  # whether promotion waits for it
+    pass_s: float | None  # for a candidate that changes nothing
+    pass_chance: float  # by the deadline, for that candidate
+    fail_s: float | None  # for a candidate as bad as the margin
+    fail_chance: float  # by the deadline, for that candidate
+    advice: str  # what would settle it sooner; empty where nothing need change
+
+
+Chance = Callable[[float], float]
+"""By so many seconds after the start, the chance that something has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """One gate and one candidate: the chance that it has passed, and that it has failed."""
+
+    gate: str
+    stage: Stage
+    required: bool
+    margin: Candidate  # as bad as the gate's margin
+    passed: Chance
+    failed: Chance
+
+
+def curves(policy: GatePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> tuple[Curves, ...]:
+    """Of every gate that can pass by a test of its own."""
+    return tuple(_curves(race, traffic) for race in races(policy, traffic, candidate))
+
+
+def races(policy: GatePolicy, traffic: Traffic, candidate: Candidate) -> Iterator[Race]:
+    """Every gate that can pass and fail by a test of its own, with this candidate."""
+    for one in configured(policy):
+        if one.kind.forecast is not None:
+            yield one.kind.forecast(one.asked, traffic, candidate)
+
+
+def plan(policy: GatePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
+    """The forecast for one release; every gate of the policy that can pass by a test of its own has an entry.
+
+    Not planned is what no test decides: drift, limits, experiment.
+    """
+    return tuple(_forecast(race, policy, traffic) for race in races(policy, traffic, UNCHANGED))
+
+
+def reached_s(chance: Chance, level: float, deadline_s: float) -> float | None:
+    """When the chance reaches this level; ``None``: not by the deadline."""
+    if chance(deadline_s) < level:
+        return None
+    low, high = 0.0, deadline_s
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if chance(middle) >= level else (middle, high)
+    return high
+
+
+def _forecast(race: Race, policy: GatePolicy, traffic: Traffic) -> GatePlan:
+    worst = next(other for other in races(policy, traffic, race.margin) if other.gate == race.gate)
+    passed, failed = _curves(race, traffic).passed, _curves(worst, traffic).failed
+    pass_chance = passed(traffic.deadline_s)
+    return GatePlan(
+        gate=race.gate,
+        stage=race.stage,
+        required=race.required,
+        pass_s=reached_s(passed, 0.5, traffic.deadline_s),
+        pass_chance=pass_chance,
+        fail_s=reached_s(failed, 0.5, traffic.deadline_s),
+        fail_chance=failed(traffic.deadline_s),
+        advice=race.advice if pass_chance < 0.9 else "",
+    )
+
+
+def _curves(race: Race, traffic: Traffic) -> Curves:
+    passed = _all([*(_any(group, traffic) for group in race.safe), _enough(race.safe_samples, traffic)])
+    failed: Chance = _never
+    if race.harm:
+        failed = _all([*(_reached(proof, traffic) for proof in race.harm), _enough(race.harm_samples, traffic)])
+    if race.harm and race.harm_at_guard:
+        failed = _measured(failed, race.harm_samples, traffic)
+    return Curves(race.gate, race.stage, race.required, race.margin, passed, failed)
+
+
+def _never(_seconds: float) -> float:
+    return 0.0
+
+
+def _any(proofs: Sequence[Proof], traffic: Traffic) -> Chance:
+    """The likeliest: they rest on much the same evidence."""
+    found = [_reached(proof, traffic) for proof in proofs]
+    return lambda seconds: max(chance(seconds) for chance in found)
+
+
+def _all(parts: Sequence[Chance]) -> Chance:
+    """A lower bound that holds however the parts depend on each other."""
+    return lambda seconds: max(0.0, 1 - sum(1 - chance(seconds) for chance in parts))
+
+
+def _reached(proof: Proof, traffic: Traffic) -> Chance:
+    spans = [(seconds, proof.growth(step)) for step, seconds in _spans(traffic, labelled=proof.labelled)]
+    bets = [[Stretch(seconds, growth[bet]) for seconds, growth in spans] for bet in range(len(spans[0][1]))]
+    stretches, threshold = deciding(bets, proof.threshold)
+    delay_s = _delay_s(traffic, labelled=proof.labelled)
+    return lambda seconds: chance_to_cross(list(until(stretches, seconds - delay_s)), threshold)
+
+
+def _enough(minimum: Minimum, traffic: Traffic) -> Chance:
+    """That the least number of samples has come (Poisson)."""
+    if minimum.least <= 0:
+        return lambda _seconds: 1.0
+    seen = _samples(minimum, traffic)
+    return lambda seconds: float(pdtrc(math.ceil(minimum.least) - 1, seen(seconds)))
+
+
+def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
+    """That at one look there is evidence and the estimate, which wanders around the guard, is not below it.
+
+    A walk without drift stays below its start from one time to another with the arcsine law's chance, half of it on
+    this side (Feller 1968, chapter III). What makes evidence raises the estimate: both are taken to come together.
+    """
+    first_s = reached_s(failed, 0.5, traffic.deadline_s)
+    if first_s is None:
+        return failed
+    seen = _samples(minimum, traffic)
+
+    def chance(seconds: float) -> float:
+        before = seen(first_s) / max(seen(seconds), seen(first_s))
+        return min(failed(seconds), 1 - math.asin(math.sqrt(before)) / math.pi)
+
+    return chance
+
+
+def _samples(minimum: Minimum, traffic: Traffic) -> Callable[[float], float]:
+    """How many are expected to have come."""
+    spans = list(_spans(traffic, labelled=minimum.labelled))
+    delay_s = _delay_s(traffic, labelled=minimum.labelled)
+
+    def seen(seconds: float) -> float:
+        left, total = seconds - delay_s, 0.0
+        for step, lasts in spans:
+            total += minimum.rate(step) * max(min(lasts, left), 0.0)
+            left -= lasts
+        return total
+
+    return seen
+
+
+def _delay_s(traffic: Traffic, *, labelled: bool) -> float:
+    return traffic.label_delay_s if labelled else 0.0
+
+
+def _spans(traffic: Traffic, *, labelled: bool) -> Iterator[tuple[PlannedStep, float]]:
+    """The steps and how much of each counts: late labels of the last answers come too late."""
+    left = max(traffic.deadline_s - _delay_s(traffic, labelled=labelled), 0.0)
+    for step in traffic.steps:
+        seconds = min(step.duration_s, left)
+        left -= seconds
+        yield step, seconds

@@ -1,0 +1,208 @@
+"""accuracy.live: is the candidate wrong more often on its own live requests, where labels arrived?
+
+Harm is a ratio of the rates of wrong answers above 1 (F1); safety is a difference below the margin, in points. The two
+versions answered different requests, so this needs many more labels than ``accuracy.shadow``: by default promotion
+does not wait for it (``required``), but it can stop a release at any time.
+
+Where some answers were likelier to be labelled than others, each label counts one over its probability, and harm too is
+a difference: above 0 (`gates.stats.uneven`).
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from gates.checks import LABELS
+from gates.evidence import LabelChance, LabelCounts, Look
+from gates.gate import Timing, bounds, settle
+from gates.online.accuracy_live.policy import LiveAccuracyPolicy
+from gates.outcome import Outcome
+from gates.stats.difference import DifferenceState, DifferenceTest
+from gates.stats.numerics import samples_to_settle
+from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
+from gates.stats.weighted import Drawn
+from gates.verdict import Interval, Stage, Verdict
+from gates.wording import more, of, set_aside, weighed
+
+GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in margins
+
+
+BETS = (0.1, 0.2, 0.4, 0.8)  # on labels that were not equally likely
+
+
+@dataclass(frozen=True, slots=True)
+class Uneven:
+    """What was labelled of each version, by how likely it was, and the highest log evidence where that differs."""
+
+    candidate: Arm = field(default_factory=Arm)
+    stable: Arm = field(default_factory=Arm)
+    peak_harm: float = 0.0
+    peak_safe: float = 0.0
+
+    @property
+    def even(self) -> bool:
+        return self.candidate.chances.even and self.stable.chances.even
+
+    @property
+    def least(self) -> tuple[float, float] | None:
+        """What evidence rests on."""
+        return None if self.even else (self.candidate.chances.least, self.stable.chances.least)
+
+    @property
+    def told(self) -> str:
+        both = (self.candidate.chances, self.stable.chances)
+        return weighed(min(one.least for one in both), max(one.most for one in both))
+
+    @property
+    def points(self) -> float:
+        """Of all but the few that are set aside."""
+        return 100 * (self.candidate.kept.sample.mean - self.stable.kept.sample.mean)
+
+    @property
+    def points_of_all(self) -> float:
+        return 100 * (self.candidate.sample.mean - self.stable.sample.mean)
+
+    @property
+    def aside(self) -> int:
+        return self.candidate.graded.kept.aside + self.stable.graded.kept.aside
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAccuracyState:
+    harm: RatioState
+    safe: DifferenceState
+    bounds: RatioBounds = field(default_factory=RatioBounds)
+    uneven: Uneven = field(default_factory=Uneven)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAccuracyGate:
+    policy: LiveAccuracyPolicy
+    alpha: float
+    promotion_alpha: float
+    name: str = "accuracy.live"
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({LABELS})
+
+    @property
+    def _harm(self) -> RatioTest:
+        return RatioTest(1.0, self.policy.grid)
+
+    @property
+    def _safe(self) -> DifferenceTest:
+        margin = self.policy.margin_points / 100
+        return DifferenceTest(margin, tuple(margin * guess for guess in GUESSES))
+
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
+    def start(self) -> LiveAccuracyState:
+        arm = Arm(chances=declared(self.policy.inclusion_probability_min))
+        return LiveAccuracyState(self._harm.start(), self._safe.start(), uneven=Uneven(arm, arm))
+
+    def look(self, state: LiveAccuracyState, look: Look, timing: Timing) -> tuple[LiveAccuracyState, Verdict]:
+        none = LabelCounts(0, 0)
+        candidate, stable = look.candidate_labels or none, look.stable_labels or none
+        arms = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
+        state = LiveAccuracyState(
+            self._harm.add(state.harm, arms),
+            self._safe.add(state.safe, arms),
+            state.bounds.add(arms),
+            self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
+        )
+        return state, self._verdict(state, look, timing)
+
+    def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
+        """Evidence counts on only from looks that knew of the same smallest probabilities."""
+        now = Uneven(candidate, stable)
+        if now.even or not (candidate.sample.count and stable.sample.count):
+            return now
+        kept = before if now.least == before.least else now
+        harm = log_e_difference_at_least(stable, candidate, 0.0, BETS)
+        if now.aside:
+            without = log_e_difference_at_least(stable.kept, candidate.kept, 0.0, BETS) + FLOOR_LOG_WEIGHT
+            harm = max(harm, without)
+        safe = log_e_difference_at_least(candidate, stable, self.policy.margin_points / 100, BETS)
+        return replace(now, peak_harm=max(kept.peak_harm, harm), peak_safe=max(kept.peak_safe, safe))
+
+    def _verdict(self, state: LiveAccuracyState, look: Look, timing: Timing) -> Verdict:
+        policy, arms, uneven = self.policy, state.harm.arms, state.uneven
+        enough = min(arms.candidate_total, arms.stable_total) >= policy.labels_min
+        even = uneven.even
+        points = _points(arms) if even or not arms.comparable else uneven.points
+        most = points if even or points is None else max(points, uneven.points_of_all)
+        peak_harm, peak_safe = (state.harm.peak, state.safe.peak) if even else (uneven.peak_harm, uneven.peak_safe)
+        fired = timing.fires(self.alpha, peak_harm, state.harm.equal_rates_p_value if even else _no_exact_test)
+        threshold = math.log(1 / self.promotion_alpha)
+        outcome = settle(
+            failed=enough and fired and points is not None and points >= policy.guard_points,
+            passed=enough and peak_safe >= threshold and most is not None and most < policy.margin_points,
+        )
+        best, guesses = (max(state.safe.log_e), len(GUESSES)) if even else (peak_safe, 1)
+        needed = samples_to_settle(arms.candidate_total, best, threshold + math.log(guesses))
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, points, needed),
+            value=points,
+            unit="points",
+            interval=self._interval(state),
+            threshold=policy.margin_points,
+            samples=arms.candidate_total,
+            samples_needed=needed if outcome is Outcome.INCONCLUSIVE else None,
+            window=look.window,
+            advisory=not self.required and outcome is not Outcome.FAIL,
+        )
+
+    def _interval(self, state: LiveAccuracyState) -> Interval | None:
+        arms, alpha = state.harm.arms, self.promotion_alpha
+        if not arms.stable_total:
+            return None
+        if not state.uneven.even:
+            own, others = (share_bounds(arm, BETS, alpha / 2) for arm in (state.uneven.candidate, state.uneven.stable))
+            return Interval(100 * (own[0] - others[1]), 100 * (own[1] - others[0]), 1 - alpha)
+        low, high = state.bounds.interval(alpha)
+        base = 100 * arms.stable_events / arms.stable_total
+        return bounds(base * (low - 1), base * (high - 1), alpha) if base else None
+
+    def _reason(self, outcome: Outcome, state: LiveAccuracyState, points: float | None, needed: int | None) -> str:
+        arms, uneven = state.harm.arms, state.uneven
+        if points is None:
+            return "No labels of live answers of both versions yet; promotion " + (
+                "waits for them." if self.policy.required else "does not wait for them."
+            )
+        seen = "the candidate was wrong in " + of(arms.candidate_events, arms.candidate_total, "labelled answers")
+        seen += ", stable in " + of(arms.stable_events, arms.stable_total, "labelled answers")
+        if not uneven.even:
+            seen += f"; {points:+.1f} points of wrong answers when {uneven.told}"
+        if outcome is Outcome.FAIL:
+            return f"Live accuracy is {points:.1f} points below stable's: {seen}."
+        if outcome is Outcome.PASS:
+            return f"Live accuracy holds, a loss of {self.policy.margin_points:g} points is excluded: {seen}."
+        least = min(uneven.candidate.chances.least, uneven.stable.chances.least)
+        further = set_aside(uneven.aside, least) or more(needed, arms.candidate_total, "labels")
+        return f"Live accuracy not settled yet: {seen}; {further}."
+
+
+def _added(arm: Arm, labels: LabelCounts) -> Arm:
+    parts = labels.chances or (LabelChance(1.0, labels.labelled, labels.wrong),)
+    sample, chances, graded = arm.sample, arm.chances, arm.graded
+    for part in parts:
+        if part.labelled:
+            sample = sample.add_shares(part.wrong, part.labelled, part.inclusion_probability)
+            chances = chances.add([part.inclusion_probability])
+            one = Drawn().add_shares(part.wrong, part.labelled, part.inclusion_probability)
+            graded = graded.add(one, Chances().add([part.inclusion_probability]))
+    return Arm(sample, chances, graded)
+
+
+def _no_exact_test() -> float:
+    return 1.0
+
+
+def _points(arms: Arms) -> float | None:
+    if not arms.comparable:
+        return None
+    return 100 * (arms.candidate_events / arms.candidate_total - arms.stable_events / arms.stable_total)

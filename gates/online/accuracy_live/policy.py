@@ -1,0 +1,29 @@
+"""The keys of accuracy.live."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gates.keys import AlphaShare, InclusionProbabilityMin, RatioGrid, Required, require
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAccuracyPolicy:
+    """accuracy.live: wrong labels of each version's own live answers.
+
+    By default not required for promotion: labels are late and few on a small canary, and the paired shadow gate holds
+    the tighter certificate. It can fail a release at any time.
+    """
+
+    alpha_share: AlphaShare = 0.25
+    guard_points: Annotated[float, "never roll back for a smaller loss, in points of accuracy"] = 0.5
+    margin_points: Annotated[float, "passes only when a loss this large is excluded, in points of accuracy"] = 2.0
+    labels_min: Annotated[int, "labels of each version without which nothing is said"] = 50
+    required: Required = False
+    inclusion_probability_min: InclusionProbabilityMin = None
+    grid: RatioGrid = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0)
+
+    def __post_init__(self) -> None:
+        require(self, "alpha_share")
+        require(self, "margin_points", below=100.0)
+        require(self, "inclusion_probability_min", below=1.0)
+        require(self, "grid", above=1.0)

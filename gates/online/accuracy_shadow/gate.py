@@ -1,0 +1,182 @@
+"""accuracy.shadow: did the candidate answer more requests wrongly than the stable version, on the same requests?
+
+One gate for all requests, and one for each slice of the policy.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from gates.checks import LABELS, PREDICTIONS
+from gates.evidence import LabelledPair, Look
+from gates.gate import Timing, settle
+from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
+from gates.online.pairing import Losses
+from gates.online.slices import no_such_slice
+from gates.outcome import Outcome
+from gates.stats.exact import upper_tail
+from gates.stats.numerics import log_mean_exp, samples_to_settle
+from gates.stats.share import ShareState, below
+from gates.stats.uneven import declared
+from gates.verdict import Interval, Stage, Verdict
+from gates.wording import more, pct, set_aside, weighed
+
+AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
+
+
+@dataclass(frozen=True, slots=True)
+class PairedAccuracyState:
+    """Peaks are the highest log evidence of a loss above 0, and of a loss below the margin, so far."""
+
+    losses: Losses = field(default_factory=Losses)
+    disagreement: ShareState = field(default_factory=ShareState)  # among all pairs, labelled or not
+    labels: int = 0
+    peak_harm: float = 0.0
+    peak_safe: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PairedAccuracyGate:
+    """F2 on D: fails on E[D] > 0 with an effect of at least the guard, passes on E[D] < margin.
+
+    As |E[D]| is at most the share of disagreements, few disagreements certify without any label: the evidence against
+    "the margin or more" is the weighted mean of both. Labels that were not equally likely count one over their
+    probability; without its number of agreeing pairs a sample of disagreements cannot be weighed.
+    """
+
+    policy: PairedAccuracyPolicy
+    alpha: float
+    promotion_alpha: float
+    slice: str | None = None
+    stage: Stage = Stage.SHADOW
+    sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+
+    @property
+    def name(self) -> str:
+        return "accuracy.shadow" if self.slice is None else f"accuracy.shadow[{self.slice}]"
+
+    @property
+    def _margin(self) -> float:
+        return self.policy.margin_points / 100
+
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
+    def start(self) -> PairedAccuracyState:
+        return PairedAccuracyState(Losses(chances=declared(self.policy.inclusion_probability_min)))
+
+    def look(self, state: PairedAccuracyState, look: Look, timing: Timing) -> tuple[PairedAccuracyState, Verdict]:
+        unseen = next((one for one in look.unseen_slices if one.slice == self.slice), None)
+        if unseen is not None:
+            reason = no_such_slice(unseen)
+            error = Verdict(
+                self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=not self.required
+            )
+            return state, error
+        pairs, agreed, disagreed = self._of_slice(look)
+        losses = state.losses.add(pairs, agreed, disagreed)
+        if not losses.counted and any(pair.directed for pair in pairs):
+            reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        kept = losses.basis == state.losses.basis  # else what earlier looks were evidence of is not known
+        disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
+        by_labels = log_mean_exp(self._log_safe(losses, disagreement))
+        by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
+        safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
+        harm = losses.log_harm(self.policy.bets)
+        state = PairedAccuracyState(
+            losses=losses,
+            disagreement=disagreement,
+            labels=state.labels + len(pairs),
+            peak_harm=max(state.peak_harm if kept else 0.0, harm),
+            peak_safe=max(state.peak_safe if kept else 0.0, safe),
+        )
+        return state, self._verdict(state, look, timing)
+
+    def _log_safe(self, losses: Losses, disagreement: ShareState) -> list[float]:
+        """Of each bet, against a loss of the margin or more."""
+        share_max = disagreement.interval(losses.share_weight * self.promotion_alpha)[1] if losses.share_weight else 1.0
+        return losses.log_safe(self._margin, self.policy.bets, share_max)
+
+    def _of_slice(self, look: Look) -> tuple[list[LabelledPair], int, int]:
+        if self.slice is None:
+            return list(look.pairs), look.pairs_agreed, look.pairs_disagreed
+        pairs = [pair for pair in look.pairs if self.slice in pair.slices]
+        counts = [part for part in look.slice_pairs if part.slice == self.slice]
+        return pairs, sum(part.agreed for part in counts), sum(part.disagreed for part in counts)
+
+    def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
+        policy, counts = self.policy, state.losses.counts
+        points = 100 * state.losses.kept_mean(state.disagreement)
+        every = 100 * state.losses.mean(state.disagreement)
+        fired = timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
+        certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
+        outcome = settle(
+            failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
+            passed=max(counts.total, state.disagreement.total) >= policy.pairs_min and certified,
+        )
+        needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, points, needed),
+            value=points if counts.total and state.losses.weighable else None,
+            unit="points lost",
+            interval=self._interval(state),
+            threshold=policy.margin_points,
+            samples=state.labels,
+            samples_needed=needed,
+            window=look.window,
+            advisory=not self.required and outcome is not Outcome.FAIL,
+        )
+
+    def _p_value(self, losses: Losses) -> float:
+        """Of the sign test, which is exact only where labels were equally likely."""
+        counts = losses.counts
+        return upper_tail(counts.plus, counts.plus + counts.minus, 0.5) if losses.even else 1.0
+
+    def _interval(self, state: PairedAccuracyState) -> Interval:
+        """From the labels, and never wider than the share of disagreements: each has half of the level."""
+        alpha = self.promotion_alpha
+        narrowest, widest = state.disagreement.interval(alpha / 2) if state.disagreement.total else (0.0, 1.0)
+        low, high = state.losses.bounds(self.policy.bets, alpha / 2, (narrowest, widest))
+        return Interval(100 * max(low, -widest), 100 * min(high, widest), 1 - alpha)
+
+    def _needed(self, state: PairedAccuracyState) -> int | None:
+        """Labels, at the rate at which evidence for a pass grew so far."""
+        best = max(self._log_safe(state.losses, state.disagreement))
+        return samples_to_settle(state.labels, best, math.log(len(self.policy.bets) / self.promotion_alpha))
+
+    def _reason(self, outcome: Outcome, state: PairedAccuracyState, points: float, needed: int | None) -> str:
+        counts, labels = state.losses.counts, state.labels
+        differ = state.disagreement
+        apart = f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
+        if not labels:
+            if outcome is Outcome.PASS:
+                return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
+            return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
+        if not state.losses.weighable and outcome is Outcome.INCONCLUSIVE:
+            chances = state.losses.by_chance
+            span = f"{chances.least:.2g} to {chances.most:.2g}"
+            return (
+                f"Accuracy cannot be told from these labels{', ' + apart if apart else ''}: some were asked for where "
+                f"the versions disagree, and the others were not equally likely ({span}), so nothing says how many "
+                "pairs each stands for. Use one of the two in a release."
+            )
+        seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
+        chances = state.losses.chances
+        seen += f", {weighed(chances.least, chances.most)}" if state.losses.weighable and not state.losses.even else ""
+        seen += f", {apart}" if apart else ""
+        if outcome is Outcome.FAIL:
+            least = "" if state.losses.weighable else "at least "
+            return f"Accuracy fell by {least}{points:.1f} points: {seen}."
+        if outcome is Outcome.PASS:
+            return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
+        aside = set_aside(state.losses.kept.aside, state.losses.chances.least)
+        further = aside or more(needed, labels, "labels of further texts")
+        return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
+
+    @property
+    def _loss(self) -> str:
+        return f"{self.policy.margin_points:g} point" + ("" if self.policy.margin_points == 1 else "s")

@@ -1,0 +1,45 @@
+"""The forecast of budget.burn."""
+
+import math
+
+from gates.forecast.candidate import Candidate
+from gates.forecast.growths import of_ratio, of_share
+from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.traffic import PlannedStep, Traffic
+from gates.gate import ALONE_SHARE
+from gates.kind import Asked
+from gates.online.budget.policy import BudgetPolicy
+from gates.stats.growth import Growth
+from gates.stats.share import above, below
+from gates.verdict import Stage
+
+
+def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> Race:
+    """It fails where the candidate burns ``rollback_burn`` times too fast, and is worse than stable, too."""
+    policy, level = asked.section, asked.levels
+    error, failing = traffic.error_ratio, candidate.error_ratio_on(traffic)
+    allowed = 1 - policy.objective_ratio
+    burning = min(allowed * policy.rollback_burn, 1.0)
+
+    def compared(step: PlannedStep) -> list[Growth]:
+        events = traffic.to_candidate(step) * failing, traffic.to_stable(step) * error
+        return of_ratio(*events, step.share_ratio, 1.0, policy.grid)
+
+    threshold = level.harm_before_deadline(1 / (1 - ALONE_SHARE))
+    burns = Proof(lambda step: of_share(traffic.to_candidate(step), failing, above(allowed, policy.grid)), threshold)
+    safe = Proof(lambda step: of_share(traffic.to_candidate(step), failing, below(burning)), level.safe())
+    enough = Minimum(traffic.to_candidate, policy.requests_min)
+    at_guard = math.isclose(failing, burning)
+    blamed = error < failing >= policy.guard_ratio * error and (at_guard or failing > burning)
+    return Race(
+        gate="budget.burn",
+        stage=Stage.LIVE,
+        required=False,
+        safe=((safe,),),
+        safe_samples=enough,
+        harm=(burns, Proof(compared, threshold)) if blamed else (),
+        harm_samples=enough,
+        harm_at_guard=at_guard,
+        margin=Candidate(error_ratio=burning),
+        advice="give the candidate a larger share for longer",
+    )

@@ -1,0 +1,182 @@
+"""budget.burn: does the candidate spend the error budget faster than the objective allows, and is that its own doing?
+
+Burn 1 spends exactly the budget. In an incident of the whole service every version burns, so where stable served users
+in the same windows the candidate must also be worse than stable by a test (F1, as in ``errors.live``): a candidate that
+either keeps within the budget or is no worse than stable is failed no more often than the level says. Windows in which
+stable served nobody (after a promotion) have nothing to be compared with and are judged by the objective alone. The two
+kinds of windows are kept apart, and each has its part of the level.
+
+All is counted as users got it, by the gateway. This gate can stop a release, and freeze the service; promotion does not
+wait for it.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from gates.checks import GATEWAY
+from gates.evidence import ArmCounts, Look
+from gates.gate import ALONE_SHARE, Timing, settle
+from gates.online.budget.policy import BudgetPolicy
+from gates.outcome import Outcome
+from gates.stats.ratio import Arms, RatioState, RatioTest
+from gates.stats.share import ShareState, ShareTest, above, below
+from gates.verdict import Interval, Stage, Verdict
+from gates.wording import of
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The candidate's requests of some windows. ``test`` counts errors, or what caused them."""
+
+    test: ShareState = field(default_factory=ShareState)
+    errors: int = 0
+
+    @property
+    def requests(self) -> int:
+        return self.test.total
+
+    @property
+    def error_ratio(self) -> float:
+        return self.errors / self.requests if self.requests else 0.0
+
+    def add(self, harmful: ShareTest, events: int, arm: ArmCounts) -> "Spent":
+        return Spent(harmful.add(self.test, events, arm.requests), self.errors + arm.errors)
+
+    def __add__(self, other: "Spent") -> "Spent":
+        """The counts of both; evidence does not add up."""
+        test = ShareState(self.test.events + other.test.events, self.requests + other.requests)
+        return Spent(test, self.errors + other.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """Live requests: of windows that both versions served, of those that the candidate served alone, and of all."""
+
+    ratio: RatioState
+    beside: Spent = field(default_factory=Spent)
+    stable_errors: int = 0
+    alone: Spent = field(default_factory=Spent)
+    safe: ShareState = field(default_factory=ShareState)
+
+    @property
+    def stable_ratio(self) -> float:
+        requests = self.ratio.arms.stable_total
+        return self.stable_errors / requests if requests else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetGate:
+    """``count_clusters``: the evidence is of ``error_clusters``; the burn that is measured stays that of errors."""
+
+    policy: BudgetPolicy
+    alpha: float
+    promotion_alpha: float
+    count_clusters: bool = False
+    name: str = "budget.burn"
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({GATEWAY})
+    required: bool = False
+
+    @property
+    def _allowed(self) -> float:
+        """The error ratio that spends the budget exactly."""
+        return 1 - self.policy.objective_ratio
+
+    @property
+    def _ratio(self) -> RatioTest:
+        return RatioTest(1.0, self.policy.grid)
+
+    def start(self) -> BudgetState:
+        return BudgetState(self._ratio.start())
+
+    def look(self, state: BudgetState, look: Look, timing: Timing) -> tuple[BudgetState, Verdict]:
+        stable, candidate = look.got
+        arms = [arm for arm in (candidate, stable) if arm is not None]
+        if self.count_clusters and any(arm.error_clusters is None for arm in arms):
+            reason = "error_clusters: not counted, though the policy compares errors by cluster."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
+        if candidate is not None:
+            state = self._add(state, candidate, stable)
+        return state, self._verdict(state, look, timing)
+
+    def _add(self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None) -> BudgetState:
+        harmful, events = above(self._allowed, self.policy.grid), self._events(candidate)
+        most = below(self._allowed * self.policy.rollback_burn)
+        safe = most.add(state.safe, candidate.errors, candidate.requests)
+        if stable is None or not stable.requests:
+            alone = state.alone.add(harmful, events, candidate)
+            return BudgetState(state.ratio, state.beside, state.stable_errors, alone, safe)
+        arms = Arms(events, candidate.requests, self._events(stable), stable.requests)
+        return BudgetState(
+            ratio=self._ratio.add(state.ratio, arms),
+            beside=state.beside.add(harmful, events, candidate),
+            stable_errors=state.stable_errors + (stable.errors if candidate.requests else 0),
+            alone=state.alone,
+            safe=safe,
+        )
+
+    def _events(self, arm: ArmCounts) -> int:
+        return arm.error_clusters if self.count_clusters and arm.error_clusters is not None else arm.errors
+
+    def _burn(self, spent: Spent) -> float:
+        return spent.error_ratio / self._allowed
+
+    def _burns(self, spent: Spent, alpha: float, timing: Timing) -> bool:
+        """Above the objective by a test, and by as much as the policy says."""
+        fired = timing.fires(alpha, spent.test.peak, lambda: spent.test.p_value(self._allowed))
+        enough = spent.requests >= self.policy.requests_min
+        return enough and fired and self._burn(spent) >= self.policy.rollback_burn
+
+    def _worse(self, state: BudgetState, alpha: float, timing: Timing) -> bool:
+        """Than stable in the same windows."""
+        ratio = state.ratio.estimate()
+        fired = timing.fires(alpha, state.ratio.peak, state.ratio.equal_rates_p_value)
+        return fired and ratio is not None and ratio >= self.policy.guard_ratio
+
+    def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
+        policy, seen = self.policy, state.beside + state.alone
+        alpha = self.alpha * (1 - ALONE_SHARE)
+        beside = self._burns(state.beside, alpha, timing)
+        blamed = beside and self._worse(state, alpha, timing)
+        failed = blamed or self._burns(state.alone, self.alpha * ALONE_SHARE, timing)
+        if failed:
+            seen = state.beside if blamed else state.alone
+        burn = self._burn(seen)
+        certified = state.safe.peak >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
+        outcome = settle(failed=failed, passed=seen.requests >= policy.requests_min and certified)
+        freezes = failed and burn >= policy.freeze_burn
+        low, high = ShareState(seen.errors, seen.requests).interval(self.promotion_alpha)
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, seen, beside=beside, freezes=freezes),
+            value=burn if seen.requests else None,
+            unit="times the budget",
+            interval=Interval(low / self._allowed, high / self._allowed, 1 - self.promotion_alpha),
+            threshold=policy.rollback_burn,
+            samples=seen.requests,
+            window=look.window,
+            advisory=not failed,
+            freezes=freezes,
+        )
+
+    def _reason(self, outcome: Outcome, state: BudgetState, spent: Spent, *, beside: bool, freezes: bool) -> str:
+        if not spent.requests:
+            return "No live traffic yet: the error budget is judged on requests that users sent to the candidate."
+        burn, stable = self._burn(spent), of(state.stable_errors, state.ratio.arms.stable_total, "requests")
+        seen = f"the candidate failed {of(spent.errors, spent.requests, 'requests')}"
+        both = f"{seen}, stable {stable} meanwhile"
+        objective = f"of the objective {100 * self.policy.objective_ratio:g} %"
+        if outcome is Outcome.FAIL:
+            seen = seen if spent is state.alone else both
+            then = "; all model changes of this service are frozen" if freezes else ""
+            return f"The error budget {objective} burns {burn:.1f} times too fast: {seen}{then}."
+        if beside and state.stable_ratio >= self._allowed * self.policy.rollback_burn:
+            whose = "an incident of the service, not of this version"
+            return f"Both versions burn the error budget {objective}: {whose}; {both}."
+        if beside:
+            return f"Burn {burn:.2g} {objective}, not yet shown to be the candidate's doing: {both}."
+        if outcome is Outcome.PASS:
+            return f"The error budget {objective} is safe, burn {burn:.2g}: {seen}."
+        return f"Burn {burn:.2g} {objective}, not settled yet: {seen}; promotion does not wait for it."

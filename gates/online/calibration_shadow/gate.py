@@ -1,0 +1,241 @@
+"""calibration.shadow: did the candidate's confidence move away from how often it is right?
+
+On pairs that were labelled by chance (a label asked for because the versions disagreed says nothing of calibration):
+the change of the gap, G = (confidence - correct) of the candidate minus that of stable, in [-2, 2], two-sided; and
+the paired difference of Brier scores, which sees miscalibration of any shape. The rollback level is divided by three.
+
+A candidate that moves the gap *towards* zero does no harm, so a failure on the gap also needs the candidate's own gap
+to be the larger one, and its own gap within the margin certifies as well as an unchanged one.
+
+Pairs that were likelier to be labelled than others count one over their probability. Where the policy says the smallest
+one of the design, each bet is scaled by it over the pair's own; where it is only seen, evidence comes from sums that do
+not depend on it (`gates.stats.uneven`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from gates.checks import LABELS, PREDICTIONS
+from gates.evidence import LabelledPair, Look
+from gates.gate import Timing, settle
+from gates.online.calibration_shadow.policy import CalibrationPolicy
+from gates.online.calibration_shadow.state import CalibrationState, Sides, Sums
+from gates.outcome import Outcome
+from gates.stats.bounded import BetState, MeanTest, Values, add_all
+from gates.stats.numerics import log_mean_exp, samples_to_settle
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Span, declared, log_capitals, mean_bounds
+from gates.stats.weighted import Drawn
+from gates.verdict import Interval, Stage, Verdict
+from gates.wording import more, set_aside, weighed
+
+Sided = TypeVar("Sided", Values, Drawn)
+"""Values, or sums over them: what has a mirror image."""
+
+_CHANGE_SPAN = 2.0  # of G and of the Brier difference
+_GAP_SPAN = 1.0  # of one version's own gap
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationGate:
+    policy: CalibrationPolicy
+    alpha: float
+    promotion_alpha: float
+    name: str = "calibration.shadow"
+    stage: Stage = Stage.SHADOW
+    sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+    required: bool = True
+
+    def start(self) -> CalibrationState:
+        fresh = self._test(0.0).start()
+        both = Sides(fresh, fresh)
+        chances = declared(self.policy.inclusion_probability_min)
+        return CalibrationState(both, fresh, both, both, fresh, sums=Sums(chances))
+
+    def look(self, state: CalibrationState, look: Look, _timing: Timing) -> tuple[CalibrationState, Verdict]:
+        pairs = [pair for pair in look.pairs if not pair.directed]
+        state = self._add(state, pairs) if pairs else state
+        return state, self._verdict(state, look)
+
+    def _test(self, null: float, span: float = _CHANGE_SPAN) -> MeanTest:
+        return MeanTest(null, span, self.policy.bets)
+
+    def _add(self, state: CalibrationState, pairs: list[LabelledPair]) -> CalibrationState:
+        own = np.array([pair.candidate.confidence - (pair.candidate.label == pair.truth) for pair in pairs])
+        change = own - np.array([pair.stable.confidence - (pair.stable.label == pair.truth) for pair in pairs])
+        brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
+        probabilities = [pair.inclusion_probability for pair in pairs]
+        sums = state.sums.add(change, own, brier, probabilities)
+        if not self._weighable(sums):
+            return self._from_sums(state, sums)
+        # Bets in inverse proportion to the chance of being labelled test the mean over all pairs.
+        weights = sums.chances.least / np.array(probabilities)
+        asked = zip(self._questions(state), _sides(change, own, brier), strict=True)
+        found = add_all([(test, before, values) for (test, before), values in asked], weights)
+        return replace(
+            _of(found),
+            change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
+            own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
+            brier=state.brier.add(brier, weights, _CHANGE_SPAN, self.promotion_alpha),
+            sums=sums,
+        )
+
+    def _weighable(self, sums: Sums) -> bool:
+        """One by one: the smallest probability is the declared one, or all are the same."""
+        return sums.chances.even or sums.chances.least == self.policy.inclusion_probability_min
+
+    def _from_sums(self, before: CalibrationState, sums: Sums) -> CalibrationState:
+        """Evidence of an earlier look counts on only if it knew of the same smallest probability."""
+        kept = sums.chances.least == before.sums.chances.least and not self._weighable(before.sums)
+        asked = zip(
+            self._questions(before if kept else self.start()), _sides(sums.change, sums.own, sums.brier), strict=True
+        )
+        found = [_summed(test, state, sample, sums.chances.least) for (test, state), sample in asked]
+        if sums.aside:
+            found = self._without_few(found, sums)
+        return replace(_of(found), change=before.change, own=before.own, brier=before.brier, sums=sums)
+
+    def _without_few(self, found: Sequence[BetState], sums: Sums) -> list[BetState]:
+        """What tells of harm, by the labels that are left where the few least likely ones are set aside too."""
+        change, brier = sums.graded_change.kept, sums.graded_brier.kept
+        raised = list(found)
+        for place, sample, tolerance in (
+            (0, change.sample, self.policy.tolerance_gap),
+            (1, -change.sample, self.policy.tolerance_gap),
+            (6, brier.sample, self.policy.tolerance_brier),
+        ):
+            kept = _summed(self._test(tolerance), self._test(tolerance).start(), sample, change.least)
+            raised[place] = replace(found[place], peak=max(found[place].peak, kept.peak + FLOOR_LOG_WEIGHT))
+        return raised
+
+    def _questions(self, state: CalibrationState) -> list[tuple[MeanTest, BetState]]:
+        """In the order of ``_of`` and of ``_sides``."""
+        policy, harm, safe, own = self.policy, state.harm_gap, state.safe_change, state.safe_own
+        harmful, changed = self._test(policy.tolerance_gap), self._test(-policy.margin_gap)
+        itself = self._test(-policy.margin_gap, _GAP_SPAN)
+        return [
+            *((harmful, harm.high), (harmful, harm.low)),
+            *((changed, safe.high), (changed, safe.low)),
+            *((itself, own.high), (itself, own.low)),
+            (self._test(policy.tolerance_brier), state.harm_brier),
+            (self._test(-policy.margin_brier), state.safe_brier),
+        ]
+
+    def _means(self, state: CalibrationState) -> tuple[float, float, float]:
+        """Of the change, of the candidate's own gap, and of the Brier difference."""
+        sums = state.sums
+        if self._weighable(sums):
+            return state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN), state.brier.mean(_CHANGE_SPAN)
+        return sums.change.mean, sums.own.mean, sums.brier.mean
+
+    def _kept_means(self, state: CalibrationState) -> tuple[float, float, float]:
+        """The same without the few labels that are set aside."""
+        sums = state.sums
+        if self._weighable(sums) or not sums.aside:
+            return self._means(state)
+        change, own, brier = sums.graded_change.kept, sums.graded_own.kept, sums.graded_brier.kept
+        return change.sample.mean, own.sample.mean, brier.sample.mean
+
+    def _interval(self, state: CalibrationState) -> Interval:
+        alpha, sums = self.promotion_alpha, state.sums
+        if self._weighable(sums):
+            return Interval(*state.change.interval(_CHANGE_SPAN, alpha), 1 - alpha)
+        span = Span(-_CHANGE_SPAN, _CHANGE_SPAN)
+        return Interval(*mean_bounds(sums.change, sums.chances.least, span, self.policy.bets, alpha), 1 - alpha)
+
+    def _verdict(self, state: CalibrationState, look: Look) -> Verdict:
+        policy = self.policy
+        (change, own, brier), samples = self._means(state), state.sums.change.count
+        enough = samples >= policy.pairs_min
+        left = self._kept_means(state)
+        gap_worse, brier_worse = self._gap_worse(state, left[0], left[1]), self._brier_worse(state, left[2])
+        passed = enough and self._gap_held(state, change, own) and self._brier_held(state, brier)
+        outcome = settle(failed=enough and (gap_worse or brier_worse), passed=passed)
+        needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, needed, gap_worse=gap_worse),
+            value=left[0] if samples else None,
+            unit="confidence gap",
+            interval=self._interval(state),
+            threshold=policy.margin_gap,
+            samples=samples,
+            samples_needed=needed,
+            window=look.window,
+        )
+
+    def _gap_worse(self, state: CalibrationState, change: float, own: float) -> bool:
+        fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= self._rollback_threshold
+        return fired and abs(change) >= self.policy.guard_gap and abs(own) > abs(own - change)
+
+    def _brier_worse(self, state: CalibrationState, brier: float) -> bool:
+        return state.harm_brier.peak >= self._rollback_threshold and brier >= self.policy.guard_brier
+
+    @property
+    def _rollback_threshold(self) -> float:
+        """No exact test exists for these means, so all of the level is spent by watching."""
+        return math.log(3 / self.alpha)
+
+    def _gap_held(self, state: CalibrationState, change: float, own: float) -> bool:
+        margin, threshold = self.policy.margin_gap, math.log(2 / self.promotion_alpha)
+        unchanged = state.safe_change.weaker >= threshold and abs(change) < margin
+        return unchanged or (state.safe_own.weaker >= threshold and abs(own) < margin)
+
+    def _brier_held(self, state: CalibrationState, brier: float) -> bool:
+        return state.safe_brier.peak >= math.log(1 / self.promotion_alpha) and brier < self.policy.margin_brier
+
+    def _needed(self, state: CalibrationState) -> int | None:
+        penalty = math.log(len(self.policy.bets))
+        parts = (
+            (min(max(state.safe_change.high.log_capital), max(state.safe_change.low.log_capital)), 2),
+            (max(state.safe_brier.log_capital), 1),
+        )
+        found = [
+            samples_to_settle(state.sums.change.count, log_e, math.log(factor / self.promotion_alpha) + penalty)
+            for log_e, factor in parts
+        ]
+        known = [needed for needed in found if needed is not None]
+        return max(known) if len(known) == len(found) else None
+
+    def _reason(self, outcome: Outcome, state: CalibrationState, needed: int | None, *, gap_worse: bool) -> str:
+        samples, chances = state.sums.change.count, state.sums.chances
+        if not samples:
+            return "No pair labelled by chance yet: calibration needs labels that were not asked for by disagreement."
+        change, own, brier = self._kept_means(state)
+        seen = f"confidence minus accuracy {own:+.3f}, stable's {own - change:+.3f}, in {samples:,} labelled pairs"
+        seen += "" if chances.even else f", {weighed(chances.least, chances.most)}"
+        if outcome is Outcome.FAIL and gap_worse:
+            word = "overconfident" if own > 0 else "underconfident"
+            return f"The candidate is {word}: {seen}."
+        if outcome is Outcome.FAIL:
+            return f"The probabilities got worse, Brier score {brier:+.3f}: {seen}."
+        if outcome is Outcome.PASS:
+            return f"Calibration holds within {self.policy.margin_gap:g}: {seen}; Brier score {brier:+.3f}."
+        aside = "" if self._weighable(state.sums) else set_aside(state.sums.aside, chances.least)
+        further = aside or more(needed, samples, "labels of further texts")
+        return f"Calibration not settled yet: {seen}; {further}."
+
+
+def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
+    """What each question is about: a mean that is too high, and its mirror image."""
+    return [change, -change, change, -change, own, -own, brier, -brier]
+
+
+def _of(found: Sequence[BetState]) -> CalibrationState:
+    return CalibrationState(
+        harm_gap=Sides(*found[0:2]),
+        safe_change=Sides(*found[2:4]),
+        safe_own=Sides(*found[4:6]),
+        harm_brier=found[6],
+        safe_brier=found[7],
+    )
+
+
+def _summed(test: MeanTest, state: BetState, sample: Drawn, least: float) -> BetState:
+    logs = log_capitals(sample, least, test.null, Span(-test.span, test.span), test.bets)
+    return BetState(tuple(logs), max(state.peak, log_mean_exp(logs)))

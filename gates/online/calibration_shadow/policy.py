@@ -1,0 +1,28 @@
+"""The keys of calibration.shadow."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gates.keys import AlphaShare, InclusionProbabilityMin, require
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPolicy:
+    """calibration.shadow: confidence against correctness, and the Brier score, candidate minus stable, on pairs."""
+
+    alpha_share: AlphaShare = 1.0
+    tolerance_gap: Annotated[float, "a change of the gap, confidence minus accuracy, within this is no harm"] = 0.01
+    guard_gap: Annotated[float, "never roll back for a smaller change of the gap"] = 0.02
+    margin_gap: Annotated[float, "promote only when a change of the gap this large is excluded"] = 0.03
+    tolerance_brier: Annotated[float, "a rise of the Brier score within this is no harm"] = 0.0
+    guard_brier: Annotated[float, "never roll back for a smaller rise of the Brier score"] = 0.01
+    margin_brier: Annotated[float, "promote only when a rise of the Brier score this large is excluded"] = 0.03
+    pairs_min: Annotated[int, "pairs labelled by chance without which nothing is said"] = 100
+    inclusion_probability_min: InclusionProbabilityMin = None
+    bets: Annotated[tuple[float, ...], "on each mean, as parts of the largest bet that cannot lose everything"] = (
+        0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.95,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        require(self, "alpha_share")
+        require(self, "margin_gap", "margin_brier", "inclusion_probability_min", "bets", below=1.0)

@@ -1,0 +1,66 @@
+"""The forecast of errors.shadow and errors.live."""
+
+import math
+from collections.abc import Sequence
+
+from gates.forecast.candidate import Candidate
+from gates.forecast.growths import of_ratio, of_share
+from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.traffic import PlannedStep, Traffic
+from gates.kind import Asked
+from gates.online.errors.gate import SAFER
+from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
+from gates.stats.growth import Growth
+from gates.stats.share import below
+from gates.verdict import Stage
+
+
+def in_shadow(asked: Asked[ShadowErrorsPolicy], traffic: Traffic, candidate: Candidate) -> Race:
+    """The race of mirrored requests."""
+    return _race(asked, Stage.SHADOW, traffic, candidate)
+
+
+def live(asked: Asked[LiveErrorsPolicy], traffic: Traffic, candidate: Candidate) -> Race:
+    """The race of live requests, with mirrored ones as evidence for its certificates."""
+    return _race(asked, Stage.LIVE, traffic, candidate)
+
+
+def _race(
+    asked: Asked[ShadowErrorsPolicy] | Asked[LiveErrorsPolicy], stage: Stage, traffic: Traffic, candidate: Candidate
+) -> Race:
+    policy, level = asked.section, asked.levels
+    error, failing, margin = traffic.error_ratio, candidate.error_ratio_on(traffic), policy.margin_ratio
+    own = traffic.to_candidate if stage is Stage.LIVE else traffic.mirrored
+
+    def all_own(step: PlannedStep) -> float:
+        """Mirrored requests certify live ones too."""
+        return traffic.mirrored(step) + (traffic.to_candidate(step) if stage is Stage.LIVE else 0.0)
+
+    def compared(step: PlannedStep, requests: float, null: float, bets: Sequence[float]) -> list[Growth]:
+        stable = traffic.to_stable(step)
+        share = requests / (requests + stable) if requests + stable else 0.0
+        return of_ratio(requests * failing, stable * error, share, null, bets)
+
+    harm = Proof(
+        lambda step: compared(step, own(step), 1.0, policy.grid),
+        level.harm_before_deadline(),
+    )
+    enough = Minimum(own, policy.requests_min)
+    lower = [margin * factor for factor in SAFER]
+    return Race(
+        gate=f"errors.{stage}",
+        stage=stage,
+        required=True,
+        safe=(
+            (
+                Proof(lambda step: compared(step, all_own(step), margin, lower), level.safe(2)),
+                Proof(lambda step: of_share(all_own(step), failing, below(policy.error_ratio_max)), level.safe(2)),
+            ),
+        ),
+        safe_samples=enough,
+        harm=(harm,) if error < failing >= policy.guard_ratio * error else (),
+        harm_samples=enough,
+        harm_at_guard=math.isclose(failing, policy.guard_ratio * error),
+        margin=Candidate(error_ratio=min(error * margin, 1.0)),
+        advice="mirror more traffic, or state an absolute objective (error_ratio_max) that clean traffic can certify",
+    )

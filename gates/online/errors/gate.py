@@ -1,0 +1,169 @@
+"""errors.shadow and errors.live: does the candidate fail more requests than the stable version?
+
+It fails on a ratio of the error rates above 1 (F1). It passes on either of two certificates, and says which: the ratio
+is below the margin, or, where errors are too few to compare, the candidate's error ratio is below the ceiling. Each
+has half of the promotion level.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from gates.checks import GATEWAY, METRICS
+from gates.evidence import ArmCounts, Look
+from gates.gate import Timing, bounds, settle
+from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
+from gates.outcome import Outcome
+from gates.stats.numerics import samples_to_settle
+from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
+from gates.stats.share import ShareState, below
+from gates.verdict import Stage, Verdict
+from gates.wording import more, of, pct, times
+
+SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsState:
+    """``harm`` compares this stage's own traffic; ``ratio`` and ``share`` hold all evidence that may certify."""
+
+    harm: RatioState
+    ratio: RatioState
+    share: ShareState = field(default_factory=ShareState)
+    bounds: RatioBounds = field(default_factory=RatioBounds)
+    requests: int = 0  # of this stage's own traffic
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsGate:
+    """One gate for either stage; the live one takes mirrored traffic as evidence for its certificates too.
+
+    The live one compares what users got of both versions. Copies that nobody waits for are counted by the replica that
+    answers them, and compared with what stable's replica counted.
+    """
+
+    policy: ShadowErrorsPolicy | LiveErrorsPolicy
+    stage: Stage
+    alpha: float
+    promotion_alpha: float
+    required: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"errors.{self.stage}"
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Without copies, which the live gate can do without, it needs the gateway's counts alone."""
+        return frozenset({GATEWAY if self.stage is Stage.LIVE else METRICS})
+
+    @property
+    def _harm(self) -> RatioTest:
+        return RatioTest(1.0, self.policy.grid)
+
+    @property
+    def _safe(self) -> RatioTest:
+        margin = self.policy.margin_ratio
+        return RatioTest(margin, tuple(margin * factor for factor in SAFER))
+
+    def start(self) -> ErrorsState:
+        return ErrorsState(self._harm.start(), self._safe.start())
+
+    def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
+        stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
+        seen = [arm for arm in (look.shadow, own if self.stage is Stage.LIVE else None) if arm is not None]
+        compared = [arm for arm in (*seen, stable) if arm is not None]
+        if self.policy.count_clusters and any(arm.error_clusters is None for arm in compared):
+            reason = "error_clusters: not counted, though the policy compares errors by cluster."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        certifying, harmful = self._arms(seen, stable), self._arms([own] if own else [], stable)
+        errors = sum(arm.errors for arm in seen)
+        following = ErrorsState(
+            harm=self._harm.add(state.harm, harmful),
+            ratio=self._safe.add(state.ratio, certifying),
+            share=below(self.policy.error_ratio_max).add(state.share, errors, certifying.candidate_total),
+            bounds=state.bounds.add(harmful),
+            requests=state.requests + harmful.candidate_total,
+        )
+        if self.stage is Stage.SHADOW and own is None and look.candidate_share == 0:
+            return following, self._waiting(look, following, "No mirrored request was counted in this look")
+        if not following.requests:
+            what = "No live traffic yet" if self.stage is Stage.LIVE else "No mirrored request yet"
+            return following, self._waiting(look, following, what)
+        return following, self._verdict(following, look, timing)
+
+    def _arms(self, candidates: list[ArmCounts], stable: ArmCounts | None) -> Arms:
+        """What is compared: errors, or where several come of one cause those causes."""
+
+        def events(arm: ArmCounts) -> int:
+            return arm.errors if arm.error_clusters is None or not self.policy.count_clusters else arm.error_clusters
+
+        return Arms(
+            candidate_events=sum(events(arm) for arm in candidates),
+            candidate_total=sum(arm.requests for arm in candidates),
+            stable_events=events(stable) if stable else 0,
+            stable_total=stable.requests if stable else 0,
+        )
+
+    def _waiting(self, look: Look, state: ErrorsState, what: str) -> Verdict:
+        reason = f"{what}: the error rate can be judged once the candidate answers requests."
+        samples = state.requests
+        return Verdict(
+            self.name, self.stage, Outcome.INCONCLUSIVE, reason, unit="times", samples=samples, window=look.window
+        )
+
+    def _verdict(self, state: ErrorsState, look: Look, timing: Timing) -> Verdict:
+        policy, ratio = self.policy, state.harm.estimate()
+        fired = timing.fires(self.alpha, state.harm.peak, state.harm.equal_rates_p_value)
+        enough = state.requests >= policy.requests_min
+        certificate = self._certificate(state) if enough else None
+        outcome = settle(
+            failed=enough and fired and ratio is not None and ratio >= policy.guard_ratio,
+            passed=certificate is not None,
+        )
+        low, high = state.bounds.interval(self.promotion_alpha)
+        needed = None
+        if outcome is Outcome.INCONCLUSIVE:
+            needed = max(self._needed(state) or 0, policy.requests_min) or None
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, certificate, needed),
+            value=ratio,
+            unit="times",
+            interval=bounds(low, high, self.promotion_alpha),
+            threshold=policy.margin_ratio,
+            samples=state.requests,
+            samples_needed=needed,
+            window=look.window,
+        )
+
+    def _certificate(self, state: ErrorsState) -> str | None:
+        threshold = math.log(2 / self.promotion_alpha)
+        ratio = state.ratio.estimate()
+        if state.ratio.peak >= threshold and ratio is not None and ratio < self.policy.margin_ratio:
+            return f"a ratio to stable of {self.policy.margin_ratio:g} or more is excluded"
+        ceiling = self.policy.error_ratio_max
+        if state.share.peak >= threshold and state.share.share < ceiling:
+            return f"an error ratio of {pct(ceiling)} or more is excluded"
+        return None
+
+    def _needed(self, state: ErrorsState) -> int | None:
+        threshold = math.log(2 / self.promotion_alpha)
+        shares = below(self.policy.error_ratio_max).log_e(state.share.events, state.share.total)
+        by_share = samples_to_settle(state.share.total, max(shares), threshold + math.log(len(shares)))
+        ratios = state.ratio.log_e
+        by_ratio = samples_to_settle(state.share.total, max(ratios), threshold + math.log(len(ratios)))
+        return min((needed for needed in (by_share, by_ratio) if needed is not None), default=None)
+
+    def _reason(self, outcome: Outcome, state: ErrorsState, certificate: str | None, needed: int | None) -> str:
+        arms, ratio = state.harm.arms, state.harm.estimate()
+        all_own = state.share if self.stage is Stage.SHADOW else None
+        seen = "the candidate failed " + of(arms.candidate_events, state.requests, "requests")
+        seen += ", stable " + of(arms.stable_events, arms.stable_total, "requests")
+        if outcome is Outcome.FAIL:
+            return f"Server errors are {times(ratio or math.inf)} as frequent as stable's: {seen}."
+        if outcome is Outcome.PASS:
+            mirrored = "" if all_own else f", by {state.share.total:,} live and mirrored requests"
+            return f"Server errors hold: {certificate}{mirrored}; {seen}."
+        return f"Server errors not settled yet: {seen}; {more(needed, state.share.total, 'requests')}."

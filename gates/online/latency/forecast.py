@@ -1,0 +1,69 @@
+"""The forecast of latency.p95 and latency.p99."""
+
+import math
+from collections.abc import Sequence
+
+from scipy.special import ndtr, ndtri
+
+from gates.forecast.candidate import Candidate
+from gates.forecast.growths import of_ratio, of_share
+from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.traffic import PlannedStep, Traffic
+from gates.kind import Asked, Levels
+from gates.online.latency.gate import FASTER, OBJECTIVE_SHARE
+from gates.online.latency.policy import LatencyPolicy, Percentile, p95, p99
+from gates.stats.growth import Growth
+from gates.stats.share import below
+from gates.verdict import Stage
+
+EDGE_FIRST_MS, EDGE_RATIO = 2.0, 1.1  # of the latency buckets that a replica counts by
+_ROUNDING = 1 + 1e-4
+
+
+def of_p95(asked: Asked[LatencyPolicy], traffic: Traffic, candidate: Candidate) -> Race:
+    return _race(p95(asked.section), asked.levels, traffic, candidate)
+
+
+def of_p99(asked: Asked[LatencyPolicy], traffic: Traffic, candidate: Candidate) -> Race:
+    return _race(p99(asked.section), asked.levels, traffic, candidate)
+
+
+def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candidate) -> Race:
+    """Answers are log-normal; the yardstick is the upper edge of the bucket that holds stable's percentile."""
+    spread, bucket = traffic.latency_spread, math.log(EDGE_RATIO)
+    median, percentile = math.log(traffic.latency_median_ms), ndtri(asked.quantile) * spread
+    yardstick = math.ceil((median + percentile - math.log(EDGE_FIRST_MS)) / bucket) * bucket + math.log(EDGE_FIRST_MS)
+    edges = math.floor(math.log(asked.margin_ratio * _ROUNDING) / bucket)
+
+    def beyond(log_ms: float) -> float:
+        """The share of stable's answers that take longer."""
+        return float(ndtr((median - log_ms) / spread))
+
+    slower = math.log(candidate.slower_ratio)  # what takes stable so much less takes the candidate as long
+    tail, worse = beyond(yardstick), beyond(yardstick - slower)
+    later = beyond(yardstick + edges * bucket - slower)
+
+    def compared(step: PlannedStep, slow: float, bets: Sequence[float]) -> list[Growth]:
+        events = traffic.to_candidate(step) * slow, traffic.to_stable(step) * tail
+        return of_ratio(*events, step.share_ratio, 1.0, bets)
+
+    safe = [(Proof(lambda step: compared(step, later, FASTER), level.safe()),)]
+    if asked.ms_max is not None:
+        over = beyond(math.log(asked.ms_max) - slower)
+        missed = Proof(lambda step: of_share(traffic.to_candidate(step), over, below(1 - asked.quantile)), level.safe())
+        safe.append((missed,))
+    parts = 1.0 if asked.ms_max is None else 1 / (1 - OBJECTIVE_SHARE)
+    harm = Proof(lambda step: compared(step, worse, asked.grid), level.harm(parts))
+    enough = Minimum(traffic.to_candidate, asked.requests_min)
+    return Race(
+        gate=f"latency.{asked.label}",
+        stage=Stage.LIVE,
+        required=True,
+        safe=tuple(safe),
+        safe_samples=enough,
+        harm=(harm,) if worse >= asked.guard_ratio * tail else (),
+        harm_samples=enough,
+        harm_at_guard=math.isclose(worse, asked.guard_ratio * tail),
+        margin=Candidate(slower_ratio=asked.margin_ratio),
+        advice="give the candidate a larger share for longer, or widen its margin_ratio",
+    )

@@ -1,0 +1,244 @@
+"""latency.p95 and latency.p99: is the candidate slower, by bucket counts and without interpolation?
+
+What counts is how long users waited, as the gateway timed it. It counts whole milliseconds: where none of its edges
+lies between stable's percentile and ``margin`` times that (a service of a few milliseconds), the replicas' own finer
+times are compared, and the reason says so. Which of the two is read at a look is chosen as the yardstick is: from the
+past.
+
+The yardstick tau moves with stable's recent percentile (`yardstick`). An exact test of the totals at the deadline has
+no such leave: how many of stable's requests were slow in one look moves the yardstick, and with it the number of slow
+requests of the next, so the candidate's are no binomial given all of them. The comparison with stable therefore spends
+its whole level by watching. The objective's edge never moves: its exact test stays.
+
+* Harm: the candidate exceeds tau more often than stable does (F1, ratio at most 1).
+* Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
+  is, its percentile is less than ``margin`` times as high.
+* Objective: the share of the candidate's answers above it is less than 5 % (1 %). Missing it fails the candidate if it
+  exceeds it more often than stable in the same windows, by a test: in an incident that slows both, the candidate's
+  share is above stable's by chance half of the time.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+
+from gates.checks import GATEWAY, METRICS
+from gates.evidence import ArmCounts, Look
+from gates.gate import ALONE_SHARE, Timing, bounds, settle
+from gates.online.latency.policy import Percentile
+from gates.online.latency.state import (
+    LatencyState,
+    ObjectiveState,
+    Yardstick,
+    edges_changed,
+    remember,
+    slower_than,
+    timed,
+)
+from gates.online.latency.yardstick import SLACK, yardstick_of
+from gates.outcome import Outcome
+from gates.stats.numerics import samples_to_settle
+from gates.stats.ratio import Arms, RatioTest
+from gates.stats.share import ShareState, above, below
+from gates.verdict import Stage, Verdict
+from gates.wording import more, of, times
+
+FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
+# Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
+OBJECTIVE_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyGate:
+    asked: Percentile
+    alpha: float
+    promotion_alpha: float
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({METRICS, GATEWAY})
+    required: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"latency.{self.asked.label}"
+
+    @property
+    def _harm(self) -> RatioTest:
+        return RatioTest(1.0, self.asked.grid)
+
+    @property
+    def _margin(self) -> RatioTest:
+        return RatioTest(1.0, FASTER)
+
+    def start(self) -> LatencyState:
+        return LatencyState(self._harm.start(), self._margin.start(), ObjectiveState(self._harm.start()))
+
+    def look(self, state: LatencyState, look: Look, timing: Timing) -> tuple[LatencyState, Verdict]:
+        if edges_changed(state, look):
+            reason = "latency_edges_ms: the bucket edges changed during the release; a new release can be judged."
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
+        yardstick = yardstick_of(self.asked, state, look)
+        if yardstick not in (None, state.yardstick):
+            state = replace(state, yardstick=yardstick)
+        stable, candidate, edges = timed(look, of_users=yardstick is not None and yardstick.of_users)
+        if yardstick is not None and stable is not None and candidate is not None:
+            state = self._compare(state, yardstick, stable, candidate, edges)
+        state = remember(state, look, self.asked.stable_requests_memory)
+        stable, candidate, edges = timed(look, of_users=True)
+        if candidate is not None:
+            state = self._against_objective(state, stable, candidate, edges)
+        return state, self._verdict(state, look, timing)
+
+    def _compare(
+        self,
+        state: LatencyState,
+        yardstick: Yardstick,
+        stable: ArmCounts,
+        candidate: ArmCounts,
+        edges: tuple[float, ...],
+    ) -> LatencyState:
+        def arms(candidate_ms: float) -> Arms:
+            slow, answered = slower_than(candidate_ms, candidate, edges)
+            return Arms(slow, answered, *slower_than(yardstick.stable_ms, stable, edges))
+
+        same, later = arms(yardstick.stable_ms), arms(yardstick.candidate_ms)
+        return replace(
+            state,
+            harm=self._harm.add(state.harm, same),
+            margin=self._margin.add(state.margin, later),
+            bounds=state.bounds.add(same),
+        )
+
+    def _against_objective(
+        self, state: LatencyState, stable: ArmCounts | None, candidate: ArmCounts, edges: tuple[float, ...]
+    ) -> LatencyState:
+        """Where no edge lies exactly at the objective, the nearest one on the cautious side of each question."""
+        objective = self.asked.ms_max
+        if objective is None or not edges:
+            return state
+        tail = self.asked.tail
+        over = edges[min(bisect_left(edges, objective / SLACK), len(edges) - 1)]
+        under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
+        seen, missed, slow = state.objective, above(tail, self.asked.grid), slower_than(over, candidate, edges)
+        seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges)))
+        if stable is None or not stable.requests:
+            return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow)))
+        ratio = self._harm.add(seen.ratio, Arms(*slow, *slower_than(over, stable, edges)))
+        return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow)))
+
+    def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
+        asked, ratio = self.asked, state.harm.estimate()
+        samples = state.harm.arms.candidate_total
+        slower, over = self._slower(state), self._over_objective(state, timing)
+        enough = samples >= asked.requests_min
+        passed = enough and self._within_margin(state) and self._within_objective(state)
+        outcome = settle(failed=enough and (slower or over is not None), passed=passed)
+        low, high = state.bounds.interval(self.promotion_alpha)
+        needed = max(self._needed(state) or 0, asked.requests_min) if outcome is Outcome.INCONCLUSIVE else None
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, look, needed, None if slower else over),
+            value=ratio,
+            unit="times as many slow requests",
+            interval=bounds(low, high, self.promotion_alpha),
+            threshold=asked.guard_ratio,
+            samples=samples,
+            samples_needed=needed,
+            window=look.window,
+        )
+
+    def _slower(self, state: LatencyState) -> bool:
+        alpha, ratio = self.alpha * (1 - self._objective_share), state.harm.estimate()
+        return state.harm.peak >= math.log(1 / alpha) and ratio is not None and ratio >= self.asked.guard_ratio
+
+    def _over_objective(self, state: LatencyState, timing: Timing) -> ShareState | None:
+        """The requests that miss it. A slow neighbour is not the candidate's fault: stable must not miss it alike."""
+        if self.asked.ms_max is None:
+            return None
+        seen, alpha = state.objective, self.alpha * self._objective_share
+        beside, alone = alpha * (1 - ALONE_SHARE), alpha * ALONE_SHARE
+        if self._misses(seen.beside, beside, timing) and self._misses_more(seen, beside, timing):
+            return seen.beside
+        return seen.alone if self._misses(seen.alone, alone, timing) else None
+
+    def _misses(self, seen: ShareState, alpha: float, timing: Timing) -> bool:
+        tail = self.asked.tail
+        fired = timing.fires(alpha, seen.peak, lambda: seen.p_value(tail))
+        return fired and seen.share >= self.asked.guard_ratio * tail
+
+    def _misses_more(self, seen: ObjectiveState, alpha: float, timing: Timing) -> bool:
+        """Than stable in the same windows. The objective's edge is fixed, so the totals have an exact test."""
+        ratio = seen.ratio.estimate()
+        fired = timing.fires(alpha, seen.ratio.peak, seen.ratio.equal_rates_p_value)
+        return fired and ratio is not None and ratio >= self.asked.guard_ratio
+
+    @property
+    def _objective_share(self) -> float:
+        return 0.0 if self.asked.ms_max is None else OBJECTIVE_SHARE
+
+    def _within_margin(self, state: LatencyState) -> bool:
+        ratio = state.margin.estimate()
+        return state.margin.peak >= math.log(1 / self.promotion_alpha) and ratio is not None and ratio < 1
+
+    def _within_objective(self, state: LatencyState) -> bool:
+        seen = state.objective.safe
+        certified = seen.peak >= math.log(1 / self.promotion_alpha) and seen.share < self.asked.tail
+        return self.asked.ms_max is None or certified
+
+    def _needed(self, state: LatencyState) -> int | None:
+        threshold = math.log(1 / self.promotion_alpha) + math.log(len(FASTER))
+        return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
+
+    def _reason(
+        self, outcome: Outcome, state: LatencyState, look: Look, needed: int | None, over: ShareState | None
+    ) -> str:
+        label, arms, yardstick = self.asked.label.upper(), state.harm.arms, state.yardstick
+        if yardstick is None:
+            return self._why_no_yardstick(state, look)
+        if not arms.candidate_total:
+            return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
+        slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
+        slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
+        seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late{_read(yardstick, look)}, {slow}"
+        if outcome is Outcome.FAIL:
+            return self._why_failed(state, seen, over)
+        margin = f"{self.asked.margin_ratio:g} times"
+        if outcome is Outcome.PASS:
+            return f"{label} holds, within {margin} stable's{self._objective_words()}: {seen}."
+        if yardstick.candidate_ms <= yardstick.stable_ms:
+            return f"{label} cannot be certified, no bucket edge lies within {margin} stable's: {seen}."
+        return f"{label} not settled yet: {seen}; {more(needed, arms.candidate_total, 'requests')}."
+
+    def _why_failed(self, state: LatencyState, seen: str, over: ShareState | None) -> str:
+        label, objective = self.asked.label.upper(), state.objective
+        if over is None:
+            return f"{label} got worse, {times(state.harm.estimate() or math.inf)} as many slow answers: {seen}."
+        missed = f"{label} misses its objective of {self.asked.ms_max:g} ms"
+        slow, arms = of(over.events, over.total, "requests"), objective.ratio.arms
+        stable = f", stable in {of(arms.stable_events, arms.stable_total, 'requests')}"
+        return f"{missed}: slower in {slow}{stable if over is objective.beside else ''}."
+
+    def _why_no_yardstick(self, state: LatencyState, look: Look) -> str:
+        edges_ms, counts = state.edges_ms, state.stable_counts
+        if look.users is not None and sum(state.users_counts) < self.asked.stable_requests_min:
+            edges_ms, counts = state.users_edges_ms, state.users_counts
+        label, total, needed = self.asked.label.upper(), int(sum(counts)), self.asked.stable_requests_min
+        if total < needed:
+            seen = f"{total:,} of the {needed:,} requests of stable seen that make its yardstick"
+            return f"No live comparison of {label} yet: {seen}."
+        if yardstick_of(self.asked, state, look) is None:
+            return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {edges_ms[-1]:g} ms."
+        return f"No live comparison of {label} yet: its yardstick, of {total:,} requests of stable, serves from now on."
+
+    def _objective_words(self) -> str:
+        return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
+
+
+def _read(yardstick: Yardstick, look: Look) -> str:
+    """Whose times were compared, where there are two kinds."""
+    if look.users is None:
+        return ""
+    if yardstick.of_users:
+        return " as users waited"
+    return " inside the replicas (the gateway's whole milliseconds cannot tell the margin)"

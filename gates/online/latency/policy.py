@@ -1,0 +1,79 @@
+"""The keys of latency.p95 and latency.p99, and what each of the two asks."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gates.keys import AlphaShare, require
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPolicy:
+    """latency.p95 and latency.p99: against stable by bucket counts, and absolute objectives."""
+
+    p95_alpha_share: AlphaShare = 2.0
+    p99_alpha_share: AlphaShare = 0.75
+    p95_margin_ratio: Annotated[float, "promote only when a P95 so many times stable's is excluded"] = 1.1
+    p99_margin_ratio: Annotated[float, "promote only when a P99 so many times stable's is excluded"] = 1.25
+    p95_ms_max: Annotated[float | None, "the objective of P95, certified before promotion; null: none"] = 200.0
+    p99_ms_max: Annotated[float | None, "the objective of P99, certified before promotion; null: none"] = 500.0
+    guard_ratio: Annotated[
+        float,
+        "never roll back for a smaller ratio of slow requests, over stable's and over what an objective allows",
+    ] = 1.15
+    requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 200
+    stable_requests_min: Annotated[int, "seen before stable's percentile serves as the yardstick"] = 500
+    stable_requests_memory: Annotated[
+        int, "the yardstick is the percentile of about so many requests before a look"
+    ] = 5_000
+    grid: Annotated[
+        tuple[float, ...], "ratios of slow requests, candidate over stable, that the test of harm bets on; each above 1"
+    ] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 4.5)
+
+    def __post_init__(self) -> None:
+        require(self, "p95_alpha_share", "p99_alpha_share", "p95_margin_ratio", "p99_margin_ratio")
+        require(self, "p95_ms_max", "p99_ms_max", "stable_requests_min", "stable_requests_memory")
+        require(self, "grid", above=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """What one latency gate asks: which percentile, how much slower it may be, and its absolute objective."""
+
+    quantile: float
+    margin_ratio: float
+    ms_max: float | None
+    guard_ratio: float
+    requests_min: int
+    stable_requests_min: int
+    stable_requests_memory: int
+    grid: tuple[float, ...]
+
+    @property
+    def tail(self) -> float:
+        """The share of requests that may be slower."""
+        return 1 - self.quantile
+
+    @property
+    def label(self) -> str:
+        return f"p{100 * self.quantile:.10g}"
+
+
+def p95(policy: LatencyPolicy) -> Percentile:
+    return _percentile(policy, 0.95, policy.p95_margin_ratio, policy.p95_ms_max)
+
+
+def p99(policy: LatencyPolicy) -> Percentile:
+    return _percentile(policy, 0.99, policy.p99_margin_ratio, policy.p99_ms_max)
+
+
+def _percentile(policy: LatencyPolicy, quantile: float, margin_ratio: float, ms_max: float | None) -> Percentile:
+    return Percentile(
+        quantile=quantile,
+        margin_ratio=margin_ratio,
+        ms_max=ms_max,
+        guard_ratio=policy.guard_ratio,
+        requests_min=policy.requests_min,
+        stable_requests_min=policy.stable_requests_min,
+        stable_requests_memory=policy.stable_requests_memory,
+        grid=policy.grid,
+    )

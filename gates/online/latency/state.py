@@ -1,0 +1,80 @@
+"""What a latency gate remembers, and how it reads the times of a look."""
+
+import operator
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+
+from gates.evidence import ArmCounts, Look
+from gates.stats.ratio import RatioBounds, RatioState
+from gates.stats.share import ShareState
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """Stable's percentile edge, and the edge that the candidate's percentile must stay below."""
+
+    stable_ms: float
+    candidate_ms: float
+    of_users: bool = False  # by the gateway's times; else by the replicas'
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveState:
+    """Answers slower than the objective: ``beside`` stable, compared with it in the same windows, and ``alone``."""
+
+    ratio: RatioState
+    beside: ShareState = field(default_factory=ShareState)
+    alone: ShareState = field(default_factory=ShareState)
+    safe: ShareState = field(default_factory=ShareState)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyState:
+    harm: RatioState
+    margin: RatioState
+    objective: ObjectiveState
+    edges_ms: tuple[float, ...] = ()  # of ``stable_counts``
+    stable_counts: tuple[float, ...] = ()  # stable's recent requests, older ones fading
+    yardstick: Yardstick | None = None  # of the last look
+    bounds: RatioBounds = field(default_factory=RatioBounds)
+    users_edges_ms: tuple[float, ...] = ()  # as the two above, of what users waited
+    users_counts: tuple[float, ...] = ()
+
+
+def timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | None, tuple[float, ...]]:
+    """Stable, the candidate and the edges of their times: of what users waited, where that is known, or of replicas."""
+    if of_users and look.users is not None:
+        return look.users.stable, look.users.candidate, look.users.latency_edges_ms
+    return look.stable, look.candidate, look.latency_edges_ms
+
+
+def edges_changed(state: LatencyState, look: Look) -> bool:
+    """Whether times are counted by other edges than before."""
+    users_ms = look.users.latency_edges_ms if look.users is not None else ()
+    both = ((state.edges_ms, look.latency_edges_ms), (state.users_edges_ms, users_ms))
+    return any(before and now and before != now for before, now in both)
+
+
+def remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState:
+    """Stable's requests of this look added to its recent ones, which never weigh more than ``requests_max``."""
+    if look.stable is not None and look.latency_edges_ms:
+        counts = _faded(state.stable_counts, look.stable, requests_max)
+        state = replace(state, edges_ms=look.latency_edges_ms, stable_counts=counts)
+    if look.users is not None and look.users.latency_edges_ms:
+        counts = _faded(state.users_counts, look.users.stable, requests_max)
+        state = replace(state, users_edges_ms=look.users.latency_edges_ms, users_counts=counts)
+    return state
+
+
+def _faded(before: tuple[float, ...], arm: ArmCounts, requests_max: int) -> tuple[float, ...]:
+    if not before:
+        return tuple(map(float, arm.latency_counts))
+    counts = tuple(map(operator.add, before, arm.latency_counts))
+    fading = requests_max / max(sum(counts), 1.0)
+    return counts if fading >= 1 else tuple([fading * count for count in counts])
+
+
+def slower_than(edge_ms: float, arm: ArmCounts, edges: tuple[float, ...]) -> tuple[int, int]:
+    """Requests slower than ``edge_ms``, which is one of ``edges``, and all that were timed."""
+    first = bisect_left(edges, edge_ms) + 1
+    return sum(arm.latency_counts[first:]), sum(arm.latency_counts)

@@ -1,0 +1,100 @@
+"""The running tokenizer against the pinned one, and the length of texts in its tokens."""
+
+import math
+from dataclasses import dataclass
+
+from gates.checks import METRICS, PROFILES
+from gates.evidence import Look, Profile
+from gates.gate import Timing
+from gates.outcome import Outcome
+from gates.verdict import Stage, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerState:
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerGate:
+    """The tokenizer that answers must be the one that the manifest pins: another one quietly makes other token ids."""
+
+    name: str = "tokenization.fingerprint"
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({METRICS, PROFILES})
+    required: bool = False
+
+    def start(self) -> TokenizerState:
+        return TokenizerState()
+
+    def look(self, state: TokenizerState, look: Look, _timing: Timing) -> tuple[TokenizerState, Verdict]:
+        if look.candidate_profile is not None and look.candidate_profile.tokenizer:
+            state = TokenizerState(look.candidate_profile.tokenizer)
+        outcome, reason = Outcome.INCONCLUSIVE, "Tokenizer: no fingerprint of the running one, or none pinned."
+        if state.seen and look.tokenizer_pinned:
+            same = state.seen == look.tokenizer_pinned
+            outcome = Outcome.PASS if same else Outcome.FAIL
+            running, pinned = (fingerprint[:12] for fingerprint in (state.seen, look.tokenizer_pinned))
+            reason = f"The running tokenizer {running} is {'' if same else 'not '}the pinned {pinned}."
+        failed = outcome is Outcome.FAIL
+        return state, Verdict(self.name, self.stage, outcome, reason, window=look.window, advisory=not failed)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthState:
+    """Live texts of the candidate so far, by their tokens."""
+
+    counts: tuple[int, ...] = ()
+
+    def percentile(self, quantile: float, edges: tuple[int, ...]) -> float:
+        """The upper edge of the bin that holds it; infinite above the last edge."""
+        reached, wanted = 0, quantile * sum(self.counts)
+        for count, edge in zip(self.counts, (*edges, math.inf), strict=True):
+            reached += count
+            if reached >= wanted:
+                return edge
+        return math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class LengthGate:
+    """The 95th percentile of the tokens of a text: long texts wait, and are cut."""
+
+    limit: float
+    name: str = "tokenization.tokens_p95"
+    stage: Stage = Stage.LIVE
+    sources: frozenset[str] = frozenset({METRICS, PROFILES})
+    required: bool = False
+
+    def start(self) -> LengthState:
+        return LengthState()
+
+    def look(self, state: LengthState, look: Look, _timing: Timing) -> tuple[LengthState, Verdict]:
+        now = (look.candidate_profile or Profile()).token_counts
+        if now:
+            before = state.counts if len(state.counts) == len(now) else (0,) * len(now)
+            state = LengthState(tuple(map(int.__add__, before, now)))
+        return state, self._verdict(state, look)
+
+    def _verdict(self, state: LengthState, look: Look) -> Verdict:
+        texts, known = sum(state.counts), len(state.counts) == len(look.token_edges) + 1
+        value = state.percentile(0.95, look.token_edges) if texts and known else None
+        outcome, reason = Outcome.INCONCLUSIVE, "P95 of tokens: no live text of the candidate yet."
+        if value is not None:
+            fine = value <= self.limit
+            outcome = Outcome.PASS if fine else Outcome.FAIL
+            most = f"at most {value:g}" if math.isfinite(value) else f"above {look.token_edges[-1]}"
+            ask = "is fine" if fine else "were asked for"
+            reason = f"P95 of tokens is {most} in {texts:,} live texts, {self.limit:g} {ask}."
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            reason,
+            value=value if value is None or math.isfinite(value) else None,
+            unit="tokens",
+            threshold=self.limit,
+            samples=texts,
+            window=look.window,
+            advisory=True,
+        )
