@@ -14,8 +14,34 @@ from controller.errors import UsageError
 from controller.naming import check_distinct, model_named
 
 
+def upgrade_schema(home: Home) -> tuple[str | None, str]:
+    """Bring the home's database to the schema of this release: the one that it had (None: none), and this one.
+
+    Raises:
+        UsageError: no installation is here.
+        PermanentError: the database has the schema of a newer release.
+    """
+    from controller.adapters.sql.upgrade import upgrade_store  # Alembic takes longer to import than a store to open
+
+    changed = upgrade_store(home.database_url(home.load()))
+    return changed.before, changed.after
+
+
+def prepare_own_database(home: Home) -> str | None:
+    """Before `serin up`: a home's own database is made, or upgraded (the schema that it had is returned; None: nothing
+    to tell). One that it names by ``database_url`` may be others' as well, and is left as it is.
+
+    Raises:
+        PermanentError: the database has the schema of a newer release.
+    """
+    if home.load().database_url is not None:
+        return None
+    before, after = upgrade_schema(home)
+    return before if before != after else None
+
+
 def open_home(home: Home) -> Store:
-    """The store of an installation. Raises UsageError where none is."""
+    """The store of an installation. Raises UsageError where none is, or its schema is that of an older release."""
     return store_of(home, home.load())
 
 

@@ -53,7 +53,7 @@ def up(
     Example: serin up --policy policy.yaml
     """
     from controller.bootstrap.local import make_private, refuse_if_up, run_everything
-    from controller.bootstrap.stores import policies_of
+    from controller.bootstrap.stores import policies_of, prepare_own_database
 
     place = writing_home(home)
     place.check_path()
@@ -72,6 +72,8 @@ def up(
     place.save(settings)
     if opened := make_private(place):
         _tell(f"{opened} files and folders in {place.path} were open to others; they are yours alone now")
+    if (old := prepare_own_database(place)) is not None:
+        _tell(f"the database had schema {old} of an older release, and was upgraded")
     models = ", ".join(policies_of(place)) or "none yet: give --policy FILE"
 
     stopping = threading.Event()

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 source deploy/install/common.sh
 
 VENV=.venv
-EXTRAS=serving,tracing,batch,local,kubernetes,dev
+EXTRAS=serving,tracing,batch,local,postgresql,kubernetes,dev
 TORCH=${1:-}
 if [ -n "$TORCH" ]; then
     VENV=.venv-export
@@ -88,7 +88,31 @@ install_prometheus() {
         give_up "the unpacked $VENV/bin/prometheus does not run here" "install Prometheus 2.40 or newer and put it on PATH"
 }
 
+# The server that the tests of the store on PostgreSQL start for themselves; nothing else here needs one.
+install_postgresql() {
+    local programs=$VENV/postgresql
+    if [ -n "$TORCH" ] || has_postgresql; then return; fi
+    say "unpacking Debian's package postgresql into $VENV (no root needed, no service started)"
+    if ! fetch_debs postgresql "$programs" || ! has_postgresql; then
+        rm -rf "$programs"
+        say "no PostgreSQL server could be had: tests of the store on it will be skipped" \
+            "(on Debian or Ubuntu: sudo apt-get install postgresql, then make setup again)"
+    fi
+}
+
+# Whether tests/postgres_support.py will find one.
+has_postgresql() {
+    local program
+    for program in "$VENV"/postgresql/usr/lib/postgresql/*/bin/postgres /usr/lib/postgresql/*/bin/postgres \
+        "$(command -v postgres || true)"; do
+        if [ -x "$program" ] && LD_LIBRARY_PATH=$(echo "$VENV"/postgresql/usr/lib/*-linux-gnu) \
+            "$program" --version >/dev/null 2>&1; then return; fi
+    done
+    return 1
+}
+
 "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
 install_python_packages
 install_prometheus
+install_postgresql
 say "ready"

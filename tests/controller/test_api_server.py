@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.sql import open_store
 from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.api.server import serve
 from controller.ports.samples import SampleCursor
 from controller.roles import REPLICA, Role
 from tests.controller.api_support import FakeTokens, StoppedClock, World
+from tests.stores import new_store
 
 
 def test_it_answers_from_the_first_moment_and_is_gone_afterwards() -> None:
@@ -37,7 +37,7 @@ def test_a_taken_port_is_an_error_at_once() -> None:
 
 def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
     """Batches and labels from many connections all become evidence, each once, on the real store."""
-    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    store = new_store(f"sqlite:///{tmp_path}/store.db")
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controller.adapters.envoy.routes import RouteOptions, read_routes, write_routes
-from controller.bootstrap.stores import opened
+from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.core.commands import Freeze
@@ -25,6 +25,7 @@ def home(tmp_path: Path) -> Home:
     place.policies.mkdir()
     policy = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
     (place.policies / "intent.yaml").write_text(policy, encoding="utf-8")
+    upgrade_schema(place)
     return place
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from controller.adapters.sql import open_store
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError
@@ -17,6 +16,7 @@ from controller.offline.evidence_file import RecordedSuites, json_schema, line_o
 from tests.controller import report_support as support
 from tests.controller.evidence_support import lines_of, recorded, write_evidence, write_policy
 from tests.controller.report_support import Journal
+from tests.stores import new_store
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def home(journal: Journal, tmp_path: Path) -> Path:
     """An installation whose journal holds one release; nothing of it runs."""
     place = Home(tmp_path / "home")
     place.save(Settings())
-    store = open_store(place.database_url(Settings()))
+    store = new_store(place.database_url(Settings()))
     store.journal.append(journal.record, [entry.entry for entry in journal.entries])
     store.close()
     return place.path

@@ -1,7 +1,6 @@
 """The SQL store and the fakes in memory keep the same contracts."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,8 +21,8 @@ KEY = "k" * 43 + "="
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db", SealedTexts(KEY))
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url, SealedTexts(KEY))
     yield opened
     opened.close()
 

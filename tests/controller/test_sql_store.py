@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -17,11 +17,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.dialects import postgresql, sqlite
 
 from controller.adapters.sql import Store, open_store, schema
 from controller.adapters.sql import database as sql_database
-from controller.adapters.sql.upgrade import alembic_config
+from controller.adapters.sql.store import revision as stored_revision
+from controller.adapters.sql.upgrade import Upgraded, alembic_config, upgrade_store
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports.journal import Entry
 from controller.ports.samples import Label, Prediction, SampleCursor
@@ -31,6 +31,7 @@ from tests.contracts.inbox import START
 from tests.contracts.journal import entry, record
 from tests.contracts.samples import asked, evidence, live, shadow, truth
 from tests.fakes.samples import FakeSamples
+from tests.stores import new_store
 
 
 @pytest.fixture
@@ -40,7 +41,15 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    opened = open_store(url)
+    opened = new_store(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def any_store(store_url: str) -> Iterator[Store]:
+    """On each kind of database."""
+    opened = open_store(store_url)
     yield opened
     opened.close()
 
@@ -101,7 +110,7 @@ KILLED_BEFORE_COMMIT = """
 import os, sys
 from sqlalchemy import event
 from controller.adapters.sql import open_store
-from controller.ports import Entry, ReleaseRecord
+from controller.ports.journal import Entry, ReleaseRecord
 
 store = open_store(sys.argv[1])
 event.listen(store.database.engine, "commit", lambda connection: os._exit(9))
@@ -110,16 +119,16 @@ store.journal.append(after, [Entry("x", 1.0, {})], taken_up=["c1"])
 """
 
 
-def test_a_controller_killed_before_the_commit_has_decided_nothing(store: Store, url: str) -> None:
+def test_a_controller_killed_before_the_commit_has_decided_nothing(any_store: Store, store_url: str) -> None:
     """The process dies with everything written and nothing committed: the next one finds the state before."""
-    store.inbox.put(START)
-    store.journal.append(record(1), [entry(1)])
-    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_COMMIT, url], check=False, timeout=60)
+    any_store.inbox.put(START)
+    any_store.journal.append(record(1), [entry(1)])
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_COMMIT, store_url], check=False, timeout=60)
     assert killed.returncode == 9
-    assert store.journal.release("r1") == record(1)
-    assert list(store.inbox.waiting()) == [START]
-    store.journal.append(record(2), [entry(2)], taken_up=["c1"])
-    assert len(store.journal.entries("r1")) == 2
+    assert any_store.journal.release("r1") == record(1)
+    assert list(any_store.inbox.waiting()) == [START]
+    any_store.journal.append(record(2), [entry(2)], taken_up=["c1"])
+    assert len(any_store.journal.entries("r1")) == 2
 
 
 def test_decisions_are_on_the_disk_when_they_return(store: Store) -> None:
@@ -155,14 +164,14 @@ def test_a_locked_database_is_an_outage(store: Store, url: str, monkeypatch: pyt
     hasty.close()
 
 
-def test_two_writers_of_one_release_never_both_win(store: Store) -> None:
+def test_two_writers_of_one_release_never_both_win(any_store: Store) -> None:
     """Whatever the interleaving, each sequence number is written once and the chain holds."""
     wins: list[int] = []
 
     def write() -> None:
         for sequence in range(1, 21):
             with contextlib.suppress(Exception):
-                store.journal.append(record(sequence), [entry(sequence)])
+                any_store.journal.append(record(sequence), [entry(sequence)])
                 wins.append(sequence)
 
     threads = [threading.Thread(target=write) for _ in range(3)]
@@ -171,32 +180,32 @@ def test_two_writers_of_one_release_never_both_win(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert sorted(wins) == list(range(1, len(wins) + 1))
-    assert len(store.journal.entries("r1")) == len(wins)
+    assert len(any_store.journal.entries("r1")) == len(wins)
 
 
 # --- schema ----------------------------------------------------------------------------------------------------------
-def test_an_open_store_is_found_again(url: str) -> None:
+def test_an_open_store_is_found_again(store_url: str) -> None:
     """Opening twice changes nothing, and needs no Alembic."""
-    first = open_store(url)
+    first = open_store(store_url)
     first.journal.append(record(1), [entry(1)])
     first.close()
     code = (
         "import sys; from controller.adapters.sql import open_store; store = open_store(sys.argv[1]); "
         "assert store.journal.release('r1') is not None; assert 'alembic' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code, url], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, store_url], check=True, timeout=60)
 
 
-def test_the_migrations_make_the_schema(store: Store) -> None:
+def test_the_migrations_make_the_schema(any_store: Store) -> None:
     """Tables are described twice, for today's code and step by step: both say the same."""
-    with store.database.engine.connect() as connection:
+    with any_store.database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     assert ScriptDirectory.from_config(alembic_config()).get_current_head() == schema.SCHEMA_REVISION
 
 
-def test_labels_from_before_their_probability_was_kept_are_equally_likely(url: str) -> None:
+def test_labels_from_before_their_probability_was_kept_are_equally_likely(empty_url: str) -> None:
     """An upgrade changes no evidence: a label counts as one, an answer as often as it was sampled."""
-    database = sql_database.connect(url)
+    database = sql_database.connect(empty_url)
     config = alembic_config()
     with database.write_durably("store") as connection:
         config.attributes["connection"] = connection
@@ -221,7 +230,7 @@ def test_labels_from_before_their_probability_was_kept_are_equally_likely(url: s
             )
         )
     database.close()
-    store = open_store(url)
+    store = new_store(empty_url)
     with store.database.engine.connect() as connection:
         kept = [
             connection.execute(sa.select(table.c.inclusion_probability).order_by(table.c.id)).scalars().all()
@@ -231,9 +240,9 @@ def test_labels_from_before_their_probability_was_kept_are_equally_likely(url: s
     assert kept == [[1.0], [0.5, 1.0]]
 
 
-def test_labels_from_before_they_were_read_by_name_are_evidence_still(url: str) -> None:
+def test_labels_from_before_they_were_read_by_name_are_evidence_still(empty_url: str) -> None:
     """An upgrade while a release is under way: what its sources said, of whom, and when, is told of old rows too."""
-    database = sql_database.connect(url)
+    database = sql_database.connect(empty_url)
     config = alembic_config()
     with database.write_durably("store") as connection:
         config.attributes["connection"] = connection
@@ -248,7 +257,7 @@ def test_labels_from_before_they_were_read_by_name_are_evidence_still(url: str) 
         for table, row in (("predictions", answered), ("labels", said), ("labelled_answers", formed)):
             connection.execute(sa.text(f"INSERT INTO {table} {row}"))
     database.close()
-    store = open_store(url)
+    store = new_store(empty_url)
     found = evidence(store.samples)
     assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
     (source,) = found.label_sources
@@ -257,31 +266,42 @@ def test_labels_from_before_they_were_read_by_name_are_evidence_still(url: str) 
     store.close()
 
 
-def test_a_newer_schema_is_refused(url: str) -> None:
+def test_a_newer_schema_is_refused(store_url: str) -> None:
     """An old release never writes into what a newer one made."""
-    store = open_store(url)
+    store = open_store(store_url)
     execute(store, "UPDATE alembic_version SET version_num = '9999'")
     store.close()
     with pytest.raises(PermanentError, match="schema 9999 is newer than this release"):
-        open_store(url)
+        open_store(store_url)
 
 
-def test_opening_at_once_makes_the_schema_once(url: str) -> None:
-    """The controller and a command of the same moment may both find an empty database."""
-    failures: list[Exception] = []
+def test_upgrading_at_once_makes_the_schema_once(empty_url: str) -> None:
+    """Two homes that are upgraded in one moment may share their database."""
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(upgrade_store, [empty_url] * 3))
+    assert sorted(one.before or "" for one in found) == ["", schema.SCHEMA_REVISION, schema.SCHEMA_REVISION]
+    open_store(empty_url).close()
 
-    def open_it() -> None:
-        try:
-            open_store(url).close()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the test's result
-            failures.append(error)
 
-    threads = [threading.Thread(target=open_it) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+def test_no_store_is_opened_whose_schema_is_older(empty_url: str) -> None:
+    """Only `serin db upgrade` changes it: whoever opens it says so in one line, and changes nothing."""
+    for has, revision in (("holds no tables yet", None), ("has schema 0003", "0003")):
+        if revision is not None:
+            upgrade_to(empty_url, revision)
+        with pytest.raises(UsageError, match=rf"{has}.*: run `serin db upgrade`$"):
+            open_store(empty_url)
+        with contextlib.closing(sql_database.connect(empty_url)) as database:
+            assert stored_revision(database) == revision
+    assert upgrade_store(empty_url) == Upgraded("0003", schema.SCHEMA_REVISION)
+    open_store(empty_url).close()
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    """As a release before left it."""
+    config = alembic_config()
+    with contextlib.closing(sql_database.connect(url)) as database, database.write_durably("store") as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 @pytest.mark.parametrize(
@@ -298,25 +318,6 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_text("this is a letter, not a database\n" * 200)
     with pytest.raises(PermanentError, match="not a database"):
         open_store(f"sqlite:///{tmp_path}/store.db")
-
-
-def test_every_statement_compiles_for_postgresql(store: Store) -> None:
-    """No statement of ours is SQLite's alone (running them there is a later test)."""
-    postgres = SimpleNamespace(dialect=postgresql.dialect())
-    compiled: list[str] = []
-
-    def compile_it(_connection: object, statement: sa.ClauseElement, *_rest: object) -> None:
-        statements = [statement]
-        if isinstance(statement, sqlite.Insert):  # made for the dialect: the part that differs, and what it inserts
-            statements = [sql_database.insert_new(postgres, statement.table)]  # type: ignore[arg-type]
-            statements += [statement.select] if statement.select is not None else []
-        compiled.extend(str(one.compile(dialect=postgres.dialect)) for one in statements)
-
-    sa.event.listen(store.database.engine, "before_execute", compile_it)
-    use_everything(store)
-    assert sum("ON CONFLICT DO NOTHING" in text for text in compiled) > 5
-    assert any("FOR UPDATE" in text for text in compiled)
-    assert len(compiled) > 25
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------
@@ -395,29 +396,29 @@ def test_a_look_holds_the_write_lock_for_no_more_than_its_cursors_move_by(store:
         assert [place < locked for place, one in enumerate(statements) if read in one] == [True], read
 
 
-def test_pruning_deletes_the_old_and_keeps_cursors_good(store: Store) -> None:
+def test_pruning_deletes_the_old_and_keeps_cursors_good(any_store: Store) -> None:
     """A release that is under way misses nothing that comes after, even where nothing at all was left."""
-    store.samples.add_predictions([live("old", at_s=10.0), shadow("old", at_s=11.0)])
-    store.samples.add_labels([truth("old", at_s=12.0)])
-    cursor = evidence(store.samples).cursor
-    assert store.samples.prune(10.0) == 0
-    assert store.samples.prune(1_000.0) == 6
-    assert evidence(store.samples, cursor).cursor == cursor
-    store.samples.add_predictions([live("new"), shadow("new")])
-    store.samples.add_labels([truth("new"), truth("old")])
-    found = evidence(store.samples, cursor)
+    any_store.samples.add_predictions([live("old", at_s=10.0), shadow("old", at_s=11.0)])
+    any_store.samples.add_labels([truth("old", at_s=12.0)])
+    cursor = evidence(any_store.samples).cursor
+    assert any_store.samples.prune(10.0) == 0
+    assert any_store.samples.prune(1_000.0) == 6
+    assert evidence(any_store.samples, cursor).cursor == cursor
+    any_store.samples.add_predictions([live("new"), shadow("new")])
+    any_store.samples.add_labels([truth("new"), truth("old")])
+    found = evidence(any_store.samples, cursor)
     assert (found.pairs_agreed, len(found.pairs), found.stable_labels.labelled) == (1, 1, 1)
 
 
-def test_pruning_takes_the_old_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruning_takes_the_old_only(any_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In small transactions, however much there is."""
     monkeypatch.setattr("controller.adapters.sql.samples.PRUNE_ROWS", 3)
     for number in range(10):
         times = {"at_s": float(number + 1)}
-        store.samples.add_predictions([live(f"{number}", **times), shadow(f"{number}", **times)])
-    assert store.samples.prune(8.0) == 3 * 7
-    assert evidence(store.samples).pairs_agreed == 3
-    assert {one.request_id for one in asked(store.samples)} == {"7", "8", "9"}
+        any_store.samples.add_predictions([live(f"{number}", **times), shadow(f"{number}", **times)])
+    assert any_store.samples.prune(8.0) == 3 * 7
+    assert evidence(any_store.samples).pairs_agreed == 3
+    assert {one.request_id for one in asked(any_store.samples)} == {"7", "8", "9"}
 
 
 def test_the_length_of_a_text_is_kept(store: Store) -> None:
@@ -445,7 +446,7 @@ EVENTS: list[Prediction | Label] = [
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("empty") / "store.db"
-    store = open_store(f"sqlite:///{path}")
+    store = new_store(f"sqlite:///{path}")
     execute(store, "PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
     return path.read_bytes()

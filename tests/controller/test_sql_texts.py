@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.sql import open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.bootstrap.access import prepare_access
 from controller.bootstrap.stores import texts_of
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 from tests.contracts.samples import live, shadow
+from tests.stores import new_store
 
 TEXT = "where is my money, says ünique Ursula"
 KEYS = [base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in range(2)]
@@ -24,13 +24,13 @@ def database(tmp_path: Path) -> Path:
 
 
 def keep(database: Path, texts: Texts | None, request: str = "a") -> None:
-    store = open_store(f"sqlite:///{database}", texts)
+    store = new_store(f"sqlite:///{database}", texts)
     store.samples.add_predictions([live(request), shadow(request, label="b", text=TEXT)])
     store.close()
 
 
 def asked(database: Path, texts: Texts | None) -> list[str | None]:
-    store = open_store(f"sqlite:///{database}", texts)
+    store = new_store(f"sqlite:///{database}", texts)
     found = store.samples.label_requests("intent", "6", "7", first_pair=0, limit=9)
     store.close()
     return [one.text for one in found]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controller.adapters.sql.store import open_store
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 from controller.ports.samples import SampleCursor
 from tests.contracts.samples import live, shadow
+from tests.stores import new_store
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Home:
     place.policies.mkdir()
     policy = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\nlabel_names: {Rechnung: invoice}\n"
     (place.policies / "intent.yaml").write_text(policy, encoding="utf-8")
-    store = open_store(place.database_url(Settings()))
+    store = new_store(place.database_url(Settings()))
     now_s = time.time()
     for request in "abc":
         store.samples.add_predictions([live(request, at_s=now_s), shadow(request, "invoice", at_s=now_s)])
@@ -100,7 +100,7 @@ def test_a_correction_needs_to_say_that_it_is_one(home: Home) -> None:
     assert refused.exit_code == 1
     assert "said 'refund' before and says 'invoice' now; to correct it, send it with corrects: true" in refused.output
     assert labels(home, label("a", "invoice", corrects=True)).exit_code == 0
-    store = open_store(home.database_url(Settings()))
+    store = new_store(home.database_url(Settings()))
     (pair,) = store.samples.since("intent", "6", "7", SampleCursor()).pairs
     store.close()
     assert pair.truth == "invoice"
@@ -109,7 +109,7 @@ def test_a_correction_needs_to_say_that_it_is_one(home: Home) -> None:
 def test_a_correction_after_the_look_is_kept_on_record_and_changes_nothing(home: Home) -> None:
     """What was judged stays judged; who reads the report learns that the source thought better of it."""
     labels(home, label("a", "refund"))
-    store = open_store(home.database_url(Settings()))
+    store = new_store(home.database_url(Settings()))
     first = store.samples.since("intent", "6", "7", SampleCursor())
     result = labels(home, label("a", "invoice", corrects=True))
     second = store.samples.since("intent", "6", "7", first.cursor)

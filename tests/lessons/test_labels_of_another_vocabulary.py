@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.sql.store import open_store
 from controller.core.events import Looked
 from controller.core.release import Phase
 from controller.journal.codec import event_of
@@ -20,6 +19,7 @@ from gates.outcome import Outcome
 from tests.controller.service import CLASSES, GOOD
 from tests.controller.world import POLICY, World
 from tests.lessons.labelled import LabelledService
+from tests.stores import new_store
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ VOCABULARIES: dict[str, Callable[[str], str]] = {
 @pytest.fixture
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     """Its deadline, in seconds, may be a test's parameter."""
-    store = open_store(f"sqlite:///{tmp_path}/serin.db")
+    store = new_store(f"sqlite:///{tmp_path}/serin.db")
     policy = replace(POLICY, deadline_s=getattr(request, "param", 900.0))
     world = World(tmp_path, policy=policy, service=partial(LabelledService, store))
     world.service.requests_per_s = 30

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from controller.adapters.sql import Store, open_store, schema
+from controller.adapters.sql import Store, schema
 from controller.adapters.sql import labels as sql_labels
 from tests.contracts.samples import evidence, live, shadow, truth
+from tests.stores import new_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    opened = new_store(f"sqlite:///{tmp_path}/store.db")
     yield opened
     opened.close()
 

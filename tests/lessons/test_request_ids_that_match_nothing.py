@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.sql.store import open_store
 from controller.core.release import Phase
 from gates.outcome import Outcome
 from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World
 from tests.lessons.labelled import LabelledService
+from tests.stores import new_store
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    store = open_store(f"sqlite:///{tmp_path}/serin.db")
+    store = new_store(f"sqlite:///{tmp_path}/serin.db")
     world = World(tmp_path, policy=replace(POLICY, deadline_s=200.0), service=partial(LabelledService, store))
     world.service.requests_per_s = 30
     world.service.labelled = 0.5

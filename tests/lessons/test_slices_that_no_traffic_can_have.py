@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.sql.store import open_store
 from controller.core.release import Phase
 from gates.outcome import Outcome
 from gates.policy import SliceAccuracyPolicy, SlicePolicy
 from tests.controller.service import GOOD
 from tests.controller.world import GATES, POLICY, World
 from tests.lessons.labelled import LabelledService
+from tests.stores import new_store
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +21,7 @@ REQUIRED = SliceAccuracyPolicy(margin_points=9.0, required=True)
 
 
 def started(tmp_path: Path, *slices: SlicePolicy) -> Iterator[World]:
-    store = open_store(f"sqlite:///{tmp_path}/serin.db")
+    store = new_store(f"sqlite:///{tmp_path}/serin.db")
     policy = replace(POLICY, deadline_s=150.0, gates=replace(GATES, slices=slices))
     world = World(tmp_path, policy=policy, service=partial(LabelledService, store))
     world.service.requests_per_s = 30

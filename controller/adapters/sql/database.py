@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from controller.errors import PermanentError, TransientError, UsageError
 
-BUSY_TIMEOUT_MS: Final = 5_000
+BUSY_TIMEOUT_MS: Final = 5_000  # how long anybody waits for a lock
+STATEMENT_TIMEOUT_MS: Final = 60_000  # of PostgreSQL; no statement of ours takes as long, upgrades apart
+IDLE_TIMEOUT_MS: Final = 10_000  # a process that was stopped inside a transaction keeps its locks no longer
+_CONNECT_TIMEOUT_S: Final = 5
 _SYNC_OPTION: Final = "serin_synchronous"  # how a writing transaction reaches the disk; absent: it only reads
 IN_CLAUSE_MAX: Final = 500  # values in one IN (...): well below each database's limit on parameters
 
@@ -25,12 +28,16 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.is_postgresql: Final = engine.dialect.name == "postgresql"
 
     @contextmanager
     def read(self, source: str) -> Iterator[Connection]:
-        """A transaction that only reads. ``source`` names the port in errors."""
-        with _our_errors(source), self.engine.connect() as connection, connection.begin():
-            yield connection
+        """A transaction that only reads, and sees one snapshot. ``source`` names the port in errors."""
+        with _our_errors(source), self.engine.connect() as connection:
+            if self.is_postgresql:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self, source: str) -> Iterator[Connection]:
@@ -68,15 +75,34 @@ def connect(url: str) -> Database:
             raise UsageError(f"store: {dialect} is not supported; use sqlite:///FILE or postgresql://HOST/DATABASE")
         if dialect == "sqlite" and parsed.database in (None, "", ":memory:"):
             raise UsageError("store: a SQLite database must be a file, sqlite:///FILE")
-        engine = create_engine(parsed)
+        engine = _postgresql(parsed) if dialect == "postgresql" else create_engine(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"store: {_first_line(error)}") from error
     except ImportError as error:
-        raise UsageError(f"store: the driver of {parsed.drivername} is not installed ({error})") from error
+        way_out = 'pip install "serin[postgresql]"' if dialect == "postgresql" else f"it needs {parsed.drivername}"
+        raise UsageError(f"store: the driver of {dialect} is not installed ({error}): {way_out}") from error
     if dialect == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def _postgresql(url: URL) -> Engine:
+    """By psycopg 3, whatever driver the URL leaves open. What it says itself of timeouts and options stands."""
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    limits = {
+        "lock_timeout": BUSY_TIMEOUT_MS,
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
+    }
+    defaults = {
+        "application_name": "serin",
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+    }
+    given = {name: value for name, value in defaults.items() if name not in url.query}
+    return create_engine(url, connect_args=given, pool_pre_ping=True)
 
 
 def insert_new(connection: Connection, table: Table) -> Insert:

@@ -1,4 +1,4 @@
-"""Opening the store: one database, brought to the schema of this release, and the ports that live in it."""
+"""Opening the store: one database with the schema of this release, and the ports that live in it."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from controller.adapters.sql.journal import SqlJournal
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
+from controller.errors import PermanentError, SerinError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +31,21 @@ class Store:
 
 
 def open_store(url: str, texts: Texts | None = None) -> Store:
-    """Open the database at an SQLAlchemy URL, making or upgrading its tables where needed.
+    """Open the database at an SQLAlchemy URL. Its schema is never changed here (`upgrade.upgrade_store` does).
 
     ``texts`` says how captured texts are kept; without it they are not.
 
     Raises:
-        UsageError: the URL is none, or names a database that Serin does not know.
+        UsageError: the URL is none, names a database that Serin does not know, or has the schema of an older release.
         TransientError: the database does not answer.
         PermanentError: its schema is newer than this release of Serin.
     """
     database = connect(url)
-    if _revision(database) != SCHEMA_REVISION:
-        # Alembic takes longer to import than an up-to-date store takes to open.
-        from controller.adapters.sql.upgrade import upgrade
-
-        upgrade(database)
+    try:
+        check_schema(database)
+    except SerinError:
+        database.close()
+        raise
     return Store(
         journal=SqlJournal(database),
         inbox=SqlInbox(database),
@@ -55,7 +56,27 @@ def open_store(url: str, texts: Texts | None = None) -> Store:
     )
 
 
-def _revision(database: Database) -> str | None:
+def check_schema(database: Database) -> None:
+    """Raise where the database does not have the schema of this release: UsageError where it is older or has none, and
+    `serin db upgrade` helps; PermanentError where it is newer."""
+    found = revision(database)
+    if found == SCHEMA_REVISION:
+        return
+    if found is not None and found > SCHEMA_REVISION:  # revisions are numbered
+        raise too_new(found)
+    has = f"has schema {found}, and this release of Serin needs {SCHEMA_REVISION}" if found else "holds no tables yet"
+    raise UsageError(f"store: the database {has}: run `serin db upgrade`")
+
+
+def too_new(found: str) -> PermanentError:
+    return PermanentError(
+        f"store: its schema {found} is newer than this release of Serin knows; upgrade Serin, "
+        "or point it at another database"
+    )
+
+
+def revision(database: Database) -> str | None:
+    """The schema that the database has; None: none of ours."""
     with database.read("store") as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

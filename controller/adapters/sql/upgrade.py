@@ -1,5 +1,7 @@
-"""Schema upgrades by Alembic, from the migrations shipped in this package."""
+"""Schema upgrades by Alembic, from the migrations shipped in this package: the only place that changes a schema."""
 
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -7,29 +9,49 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from controller.adapters.sql.database import Database
-from controller.errors import PermanentError
+from controller.adapters.sql.database import Database, connect
+from controller.adapters.sql.schema import SCHEMA_REVISION
+from controller.adapters.sql.store import too_new
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 7_364_105  # a number of our own among PostgreSQL's advisory locks
 
 
-def upgrade(database: Database) -> None:
-    """Bring the database to the newest schema, in one transaction.
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """The schema that was found (None: none) and the one that there is now."""
+
+    before: str | None
+    after: str
+
+
+def upgrade_store(url: str) -> Upgraded:
+    """Bring the database at an SQLAlchemy URL to the schema of this release; a new one is made.
 
     Raises:
+        UsageError: the URL is none, or names a database that Serin does not know.
+        TransientError: the database does not answer.
         PermanentError: it has a schema that this release does not know, so a newer one made it.
     """
+    with closing(connect(url)) as database:
+        return upgrade(database)
+
+
+def upgrade(database: Database) -> Upgraded:
+    """As `upgrade_store`, in one transaction; of two at once the later one finds it done."""
     config = alembic_config()
     with database.write_durably("store") as connection:
+        if database.is_postgresql:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         found = MigrationContext.configure(connection).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if found is not None and found not in known:
-            raise PermanentError(
-                f"store: its schema {found} is newer than this release of Serin knows; upgrade Serin, "
-                "or point it at another database"
-            )
+            raise too_new(found)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return Upgraded(found, SCHEMA_REVISION)
 
 
 def alembic_config() -> Config:

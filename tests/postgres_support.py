@@ -1,0 +1,144 @@
+"""A real PostgreSQL server for a run of the tests: on a socket of its own, gone with whoever started it."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+
+from tests.patience import PATIENCE_S
+
+_UNPACKED: Final = Path(__file__).parents[1] / ".venv" / "postgresql"
+_NOBODY: Final = 65_534  # PostgreSQL refuses to run as root
+_ROLE: Final = "serin"
+# Nothing here outlives the run: what keeps data through a power cut is left out, and with it most of the time.
+_SETTINGS: Final = {
+    "autovacuum": "off",  # tests say themselves when
+    "fsync": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "",
+    "max_connections": "40",
+    "max_wal_senders": "0",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server; ``folder`` holds its socket."""
+
+    folder: Path
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{_ROLE}@/{database}?host={self.folder}"
+
+    @contextmanager
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """The URL of a new database, a copy of ``template``; dropped afterwards."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside of any transaction, in the server's own database."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server with an empty cluster, ended with the block. Skips the test where none is installed."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed: `make setup` says why")
+    # Not under pytest's folder, which only its owner may enter; and a socket's path must be short.
+    folder = Path(tempfile.mkdtemp(prefix="serin-pg-"))
+    try:
+        if os.getuid() == 0:
+            os.chown(folder, _NOBODY, _NOBODY)
+        with _running(programs, folder):
+            yield PostgresServer(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _running(programs: Path, folder: Path) -> Iterator[None]:
+    data = folder / "data"
+    made = [str(programs / "initdb"), "--no-sync", "--no-instructions", "--auth=trust", f"--username={_ROLE}"]
+    _run([*made, "--locale=C", "--encoding=UTF8", f"--pgdata={data}"])
+    options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder), *options]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(_as_nobody(command), cwd=folder, stdout=log, stderr=log, env=_environment())
+    try:
+        _wait(PostgresServer(folder), process)
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5.0)
+        process.kill()
+        process.wait()
+
+
+def _wait(server: PostgresServer, process: subprocess.Popen[bytes]) -> None:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            server.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            if process.poll() is not None or time.monotonic() > give_up_at:
+                log = (server.folder / "log").read_text(encoding="utf-8", errors="replace")
+                raise AssertionError(f"PostgreSQL does not start: {log[-2_000:]}") from error
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _programs() -> Path | None:
+    """The folder of ``initdb`` and ``postgres``: what `make setup` unpacked, the newest installed, that on PATH."""
+    found = [*_UNPACKED.glob("usr/lib/postgresql/*/bin"), *Path("/usr/lib/postgresql").glob("*/bin")]
+    on_path = shutil.which("postgres")
+    by_version = sorted(found, key=lambda folder: int(folder.parent.name), reverse=True)
+    for folder in [*by_version, *([Path(on_path).resolve().parent] if on_path else [])]:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    return None
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(_as_nobody(command), cwd="/", capture_output=True, text=True, env=_environment(), check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _as_nobody(command: list[str]) -> list[str]:
+    """As somebody who is not root, and ended at once when this process ends in whatever way."""
+    prefix = ["setpriv", "--pdeathsig", "QUIT"]
+    if os.getuid() == 0:
+        prefix += [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
+    return [*prefix, *command]
+
+
+def _environment() -> dict[str, str]:
+    libraries = ":".join(map(str, _UNPACKED.glob("usr/lib/*-linux-gnu")))
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        **({"LD_LIBRARY_PATH": libraries} if libraries else {}),
+    }
