@@ -14,6 +14,8 @@ from controller.errors import SerinError
 from serving.text.logs import log_to_stderr
 
 log = logging.getLogger("controller")
+_RETRY_S = 0.05
+_RETRIES = 20
 
 
 def main() -> int:
@@ -40,6 +42,9 @@ def main() -> int:
         run(controller, stopping, waking)
     finally:
         controller.close()
+    if controller.jobs.busy():  # what hangs elsewhere must not keep this process from ending
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 
@@ -47,14 +52,18 @@ def run(controller: Controller, stopping: threading.Event, waking: threading.Eve
     """Serve the API and go round until ``stopping`` is set. Deployments and routes are left as they are."""
 
     def wake() -> None:
-        controller.watch.hint()
+        controller.poller.hint()
         waking.set()
 
     with serve_api(controller, wake=wake), keep_tidy(controller):
+        retries = 0
         while not stopping.is_set():
-            controller.reconciler.tick()
-            waking.wait(controller.settings.tick_s)
+            all_begun = controller.fleet.tick()
+            retries = 0 if all_begun else retries - 1
+            woken = waking.wait(_RETRY_S if retries > 0 else controller.settings.tick_s)
             waking.clear()
+            if woken:  # somebody asked for something: a model that is just being seen to must not miss it
+                retries = _RETRIES
 
 
 if __name__ == "__main__":

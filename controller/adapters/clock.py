@@ -8,3 +8,6 @@ class SystemClock:
 
     def now_s(self) -> float:
         return time.time()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()

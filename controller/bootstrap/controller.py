@@ -26,8 +26,10 @@ from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
+from controller.loop.fleet import Fleet
+from controller.loop.jobs import ThreadedJobs
 from controller.loop.packages import PackageStore
-from controller.loop.reconciler import Reconciler
+from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, check_kept, daily_pruning
 from controller.ports.runtime import DeploymentSpec
 from serving.access.hosts import Hosts
@@ -39,8 +41,9 @@ from serving.contract import deployment_name
 class Controller:
     """What one controller process runs."""
 
-    reconciler: Reconciler
-    watch: CandidatePoller
+    fleet: Fleet
+    poller: CandidatePoller
+    jobs: ThreadedJobs
     store: Store
     replicas: HttpReplicas
     home: Home
@@ -51,6 +54,7 @@ class Controller:
     label_names: CurrentLabelNames
 
     def close(self) -> None:
+        self.jobs.close()
         self.replicas.close()
         self.store.close()
 
@@ -118,13 +122,16 @@ def build(home: Home) -> Controller:
         freezes=store.freezes,
         captured=settings.capture_ratio,
     )
-    watch = CandidatePoller(registry, packages, clock)
+    jobs = ThreadedJobs(clock)
+    poller = CandidatePoller(registry, packages, clock, jobs)
     label_names = CurrentLabelNames(home)
-    reconciler = Reconciler(world, packages, store.journal, store.inbox, policies, watch, label_names.of)
+    books = Books(store.journal, store.inbox, poller, packages, jobs)
+    fleet = Fleet(world, books, policies, label_names.of)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
     return Controller(
-        reconciler=reconciler,
-        watch=watch,
+        fleet=fleet,
+        poller=poller,
+        jobs=jobs,
         store=store,
         replicas=replicas,
         home=home,

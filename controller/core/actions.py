@@ -111,7 +111,20 @@ def _leave(release: Release) -> Iterator[Action]:
 
 def look_is_due(release: Release, now_s: float) -> bool:
     """At each interval, and once more at the deadline, where the gates have a test kept for that very look."""
-    if release.looked_at_s is None or now_s - release.looked_at_s >= release.policy.look_every_s:
+    return _is_over(release, release.policy.look_every_s, now_s)
+
+
+def look_is_written(release: Release, now_s: float) -> bool:
+    """Whether a look at which nothing changed is worth its place in the journal. In probation few are: the next one
+    begins where the last that was written ended, so that nothing is lost."""
+    return _is_over(release, release.policy.written_every_s(probation=release.phase is Phase.PROBATION), now_s)
+
+
+def _is_over(release: Release, every_s: float, now_s: float) -> bool:
+    """Also where the last look is of a time to come: the clock was set back."""
+    if release.looked_at_s is None or not 0 <= now_s - release.looked_at_s < every_s:
+        return True
+    if release.phase is Phase.PROBATION and release.looked_at_s < release.phase_since_s:
         return True
     return release.deadline_at_s is not None and release.looked_at_s < release.deadline_at_s <= now_s
 

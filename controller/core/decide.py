@@ -7,8 +7,10 @@ it forward.
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from controller.core.actions import look_is_written
 from controller.core.commands import Ask, Command
 from controller.core.events import (
     ChampionMoved,
@@ -16,19 +18,23 @@ from controller.core.events import (
     Event,
     FaultCleared,
     FaultNoted,
+    GatesRestarted,
     Identified,
     Judged,
     Leaving,
     Looked,
     PhaseEntered,
+    Reading,
     TrafficConfirmed,
     Verified,
+    carry,
     fold,
 )
 from controller.core.facts import (
     AliasAt,
     AliasSurprise,
     Asked,
+    Awaited,
     Broken,
     BudgetSpent,
     Fact,
@@ -43,17 +49,16 @@ from controller.core.facts import (
     SuitesRun,
     Unreachable,
 )
+from controller.core.judging import GATES
 from controller.core.policy import OnDeadline
-from controller.core.release import EXPOSED, OBSERVED, Cursors, Phase, Purpose, Release, Version
+from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release, Version
 from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
-from gates.evidence import Look
 from gates.outcome import Outcome
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.verdict import Stage, Verdict
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 FactT = TypeVar("FactT")
-_SPOKEN_FOR = {METRICS, GATEWAY, LABELS, PREDICTIONS, "traffic", "registry", "deployments", "packages"}
+_SPOKEN_FOR = {METRICS, GATEWAY, LABELS, PREDICTIONS, GATES, "traffic", "registry", "deployments", "packages"}
 BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
 BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
 
@@ -62,22 +67,37 @@ def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
     """The events that follow from the facts, in order; none where nothing changes."""
     if not release.active:
         return ()
-    noted = _note(release, facts)
-    after = fold(release, noted, now_s)
+    noted = _note(release, facts, now_s)
+    after = after_events(release, noted, facts, now_s)
     moved = _leave(after, facts) or _advance(after, facts, now_s)
-    return (*noted, *moved)
+    return (*(_in_full(event, facts) if moved else event for event in noted), *moved)
+
+
+def after_events(release: Release, events: Sequence[Event], facts: Sequence[Fact], now_s: float) -> Release:
+    """The release after the events that were decided on the facts, with what only its snapshot holds."""
+    after = fold(release, events, now_s) if events else release
+    taken = next(iter(_only(facts, LookTaken)), None)
+    return carry(after, taken) if taken is not None and any(isinstance(event, Looked) for event in events) else after
+
+
+def _in_full(event: Event, facts: Sequence[Fact]) -> Event:
+    """A look at which the release moves keeps every verdict."""
+    taken = next(iter(_only(facts, LookTaken)), None)
+    return replace(event, verdicts=taken.judgement.verdicts) if isinstance(event, Looked) and taken else event
 
 
 # --- what is recorded whatever follows --------------------------------------------------------------------------------
-def _note(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    recorded = tuple(event for fact in facts for event in _record(release, fact))
+def _note(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    recorded = tuple(event for fact in facts for event in _record(release, fact, now_s))
     away = _away(release, facts)
     return (*_faults(release, facts, away), *recorded, *_recoveries(release, facts, away))
 
 
 def _faults(release: Release, facts: Sequence[Fact], away: Mapping[str, str]) -> Iterator[FaultNoted]:
     """One a source, when it begins and when its kind changes: a reason may hold numbers that run on at each look."""
-    told = [(fault.source, fault.reason) for taken in _only(facts, LookTaken) for fault in taken.look.faults]
+    taken = _only(facts, LookTaken)
+    told = [(fault.source, fault.reason) for one in taken for fault in one.look.faults]
+    told += [(GATES, one.judgement.fault) for one in taken if one.judgement.fault]
     reasons: dict[str, list[str]] = {}
     for source, reason in (*told, *away.items()):
         if reason not in reasons.setdefault(source, []):
@@ -92,7 +112,7 @@ def _kind(reason: str) -> str:
     return _NUMBER.sub("#", reason)
 
 
-def _record(release: Release, fact: Fact) -> Iterator[Event]:
+def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
     match fact:
         case Asked(command):
             yield CommandTaken(command.id, command.ask, command.reason, command.by)
@@ -103,8 +123,8 @@ def _record(release: Release, fact: Fact) -> Iterator[Event]:
             yield Judged(verdicts)
         case SuitesRun(verdicts, evidence):
             yield Judged(verdicts, evidence)
-        case LookTaken(look, cursors):
-            yield from _looked(release, look, cursors)
+        case LookTaken():
+            yield from _looked(release, fact, now_s)
         case Routed(weights_pct, generation):
             if not release.routed:
                 yield TrafficConfirmed(weights_pct, generation)
@@ -139,11 +159,33 @@ def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
             return None
 
 
-def _looked(release: Release, look: Look, cursors: Cursors) -> Iterator[Event]:
-    panel = Panel(release.policy.gates)
-    before = state_from_json(release.panel) if release.panel else panel.start(deadline_s=release.deadline_at_s)
-    state, verdicts = panel.look(before, look)
-    yield Looked(look, verdicts, state_to_json(state), cursors)
+def _looked(release: Release, taken: LookTaken, now_s: float) -> Iterator[Event]:
+    look, judged = taken.look, taken.judgement
+    if judged.state is None:
+        return
+    changed = tuple(verdict for verdict in judged.verdicts if _says_something_new(release, verdict))
+    if not changed and not look_is_written(release, now_s):
+        return
+    if judged.restarted:
+        yield GatesRestarted(dict(judged.restarted))
+    readings = {verdict.gate: reading(verdict) for verdict in judged.verdicts if verdict.value is not None}
+    yield Looked(look, changed, readings, judged.deadline_s)
+
+
+def _says_something_new(release: Release, verdict: Verdict) -> bool:
+    """Whether the gate's answer is another one than before; its numbers run on at each look."""
+    before = release.verdicts.get(verdict.gate)
+    return before is None or _answer(before) != _answer(verdict)
+
+
+def _answer(verdict: Verdict) -> tuple[object, ...]:
+    return verdict.stage, verdict.outcome, verdict.advisory, verdict.freezes
+
+
+def reading(verdict: Verdict) -> Reading:
+    """The verdict's value and the bounds of its interval."""
+    interval = verdict.interval
+    return (verdict.value, interval.low, interval.high) if interval else (verdict.value, None, None)
 
 
 def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterator[Event]:
@@ -161,8 +203,9 @@ def _recoveries(release: Release, facts: Sequence[Fact], away: Container[str]) -
 
 def _sources_answering(fact: Fact) -> tuple[str, ...]:
     match fact:
-        case LookTaken(look, _):
-            return tuple({METRICS, GATEWAY, LABELS, PREDICTIONS} - {fault.source for fault in look.faults})
+        case LookTaken(look=look, judgement=judged):
+            away = {fault.source for fault in look.faults} | ({GATES} if judged.fault else set())
+            return tuple({METRICS, GATEWAY, LABELS, PREDICTIONS, GATES} - away)
         case Routed():
             return ("traffic",)
         case AliasAt():
@@ -342,7 +385,7 @@ def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, .
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    stopped = _frozen(facts) or "deployments" in release.faults
+    stopped = _frozen(facts) or not {"deployments", GATES}.isdisjoint(release.faults)
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
@@ -464,7 +507,8 @@ def _past_deadline(release: Release, now_s: float) -> bool:
 def _is_down(release: Release, facts: Sequence[Fact]) -> bool:
     """Whether the candidate does not run, or nobody can tell."""
     found = [fact.ready for fact in _only(facts, Serving) if fact.version == release.candidate.number]
-    return not all(found) if found else "deployments" in release.faults
+    unknown = "deployments" in release.faults or Awaited("deployments") in facts
+    return not all(found) if found else unknown
 
 
 def _frozen(facts: Sequence[Fact]) -> bool:

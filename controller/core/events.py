@@ -1,15 +1,18 @@
 """What can happen to a release. The journal keeps these; `evolve` is the only way by which a release changes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
 
+from controller.core.facts import LookTaken
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Cursors, Phase, Purpose, Release, Version
+from controller.core.release import Phase, Purpose, Release, Version
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
+
+Reading = tuple[float | None, float | None, float | None]
+"""A gate's value, and the bounds of its interval, in its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,24 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One look: the evidence, what the gates said of it, and where the next look goes on from."""
+    """One look: the evidence, and what the gates said of it.
+
+    ``verdicts`` are those that changed; all of them where the release moved at this look. ``readings``: of every gate
+    that had one, its value and the bounds of its interval. What the gates remember and how far was read stand in the
+    snapshot alone (`carry`): whoever judges the looks again comes to the same.
+    """
 
     look: Look
     verdicts: tuple[Verdict, ...]
-    panel: dict[str, Any]
-    cursors: Cursors
+    readings: dict[str, Reading] = field(default_factory=dict)
+    deadline_s: float | None = None  # of the gates, in unix time
+
+
+@dataclass(frozen=True, slots=True)
+class GatesRestarted:
+    """What these gates remembered could not be read: they began anew, with the level that they had spent."""
+
+    reasons: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +139,7 @@ Event = (
     | Identified
     | Judged
     | Looked
+    | GatesRestarted
     | TrafficConfirmed
     | ChampionMoved
     | FaultNoted
@@ -166,7 +182,7 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
             return replace(release, faults={k: v for k, v in release.faults.items() if k != event.source})
         case Leaving():
             return _leave(release, event, at_s)
-        case CommandTaken():
+        case CommandTaken() | GatesRestarted():
             return release
 
 
@@ -176,6 +192,12 @@ def fold(release: Release | None, events: Iterable[Event], at_s: float) -> Relea
     if after is None:
         raise ValueError("no events: there is no release")
     return after
+
+
+def carry(release: Release, taken: LookTaken) -> Release:
+    """The release with what only its snapshot holds of the look: the whole verdicts, the gates' memory, the cursors."""
+    judged = taken.judgement
+    return replace(_with_verdicts(release, judged.verdicts), gate_state=judged.state, cursors=taken.cursors)
 
 
 def _begin(event: Started, at_s: float) -> Release:
@@ -229,8 +251,6 @@ def _look(release: Release, event: Looked, at_s: float) -> Release:
     served = event.look.candidate.requests if event.look.candidate is not None else 0
     return replace(
         _with_verdicts(release, event.verdicts),
-        panel=event.panel,
-        cursors=event.cursors,
         looks=event.look.sequence,
         looked_at_s=at_s,
         step_requests=release.step_requests + served,

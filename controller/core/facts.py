@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from controller.core.commands import Command, Freeze
+from controller.core.judging import Judgement
 from controller.core.release import Cursors, Version
 from controller.core.traffic import Override
 from gates.evidence import Look
@@ -51,8 +52,11 @@ class SuitesRun:
 
 @dataclass(frozen=True, slots=True)
 class LookTaken:
+    """A look, how far it read, and what was made of it."""
+
     look: Look
     cursors: Cursors
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,13 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """A source was asked and has not answered yet; a later round takes its answer up."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """Something that asking again will not mend."""
 
@@ -117,7 +128,7 @@ class FrozenBy:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpent:
-    """The service burns its error budget too fast for any change of model, or nobody can tell that it does not."""
+    """No new version may come now: the service burns its error budget too fast, or nobody can tell that it does not."""
 
     reason: str
     source: str = "error budget"
@@ -134,6 +145,7 @@ Fact = (
     | AliasAt
     | AliasSurprise
     | Unreachable
+    | Awaited
     | Broken
     | Asked
     | NewerCandidate

@@ -51,6 +51,9 @@ class ReleasePolicy:
     mirror_pct: Annotated[float, "of live requests copied to the candidate, from shadow to the last step"] = 100.0
     steps: Annotated[tuple[Step, ...], "the canary steps, in order"] = (Step(1.0), Step(5.0), Step(20.0), Step(50.0))
     look_every_s: Annotated[float, "between two looks at a release"] = 10.0
+    probation_look_every_s: Annotated[
+        float, "between two looks that are kept in probation; one at which a gate's answer changes always is"
+    ] = 300.0
     start_timeout_s: Annotated[float, "from the start of a release to a replica that is ready and verified"] = 300.0
     deadline_s: Annotated[float, "from shadow to promotion"] = 7_200.0
     on_deadline: Annotated[OnDeadline, "`hold` (traffic back to stable, and a person decides) or `roll_back`"] = (
@@ -59,6 +62,10 @@ class ReleasePolicy:
     probation_s: Annotated[float, "after promotion: late labels still count, the former version is warm"] = 86_400.0
     replica: ReplicaPolicy = ReplicaPolicy()
     gates: GatePolicy = field(default_factory=GatePolicy)
+
+    def written_every_s(self, *, probation: bool) -> float:
+        """Seconds between two looks that are written."""
+        return max(self.look_every_s, self.probation_look_every_s) if probation else self.look_every_s
 
     @property
     def objectives_ms(self) -> tuple[float, ...]:

@@ -50,7 +50,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """How far the evidence has been read. Stored with its look, so that a restart counts nothing twice."""
+    """How far the evidence has been read. Stored together with its look, so that a restart counts nothing twice."""
 
     counters: dict[str, float] | None = None  # None: not yet read at all
     counters_at_s: float = 0.0
@@ -69,6 +69,14 @@ class Cursors:
     gateway: dict[str, float] | None = None  # as the counters, of what users got
     gateway_at_s: float = 0.0
     arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """What the gates remember between looks. ``schema`` says how ``document`` is written."""
+
+    schema: int
+    document: dict[str, Any]  # as `gates.panel.state_to_json` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +100,10 @@ class Release:
     routed: bool = False  # the data plane confirmed this phase's traffic table
     champion_moved: bool = False  # the registry's alias points at the candidate because of us
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # the latest of each gate
-    panel: dict[str, Any] | None = None  # the gates' state, as `gates.panel.state_to_json` writes it
+    gate_state: GateState | None = None  # of the snapshot alone: no event carries it
     looks: int = 0
     looked_at_s: float | None = None
-    cursors: Cursors = field(default_factory=Cursors)
+    cursors: Cursors = field(default_factory=Cursors)  # of the snapshot alone
     faults: dict[str, str] = field(default_factory=dict)  # source -> why it could not be read; while it lasts
     label_sources: tuple[LabelSource, ...] = ()  # as the last look that could read labels found them
     ending: Phase | None = None  # where ROLLING_BACK leads

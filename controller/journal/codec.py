@@ -1,15 +1,16 @@
 """Releases and events as JSON values, and back to the same values: what the journal stores."""
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from controller.core.events import Event
+from controller.core.events import Event, Looked
 from controller.core.release import Release
 from controller.errors import PermanentError
-from controller.ports.journal import Entry, ReleaseRecord
+from controller.ports.journal import Entry, Json, ReleaseRecord
 
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
 
@@ -28,8 +29,16 @@ def event_of(entry: Entry) -> Event:
     """The event that the entry stands for. Raises PermanentError where this version of Serin cannot read it."""
     if entry.kind not in _KINDS:
         raise PermanentError(f"the journal holds an event of kind {entry.kind!r}, which this version does not know")
-    event: Event = _load(_KINDS[entry.kind], entry.payload)
+    event: Event = _load(_KINDS[entry.kind], _of_today(entry))
     return event
+
+
+def _of_today(entry: Entry) -> Json:
+    """The payload as this version writes it. A look used to hold the gates' memory, and so their deadline."""
+    panel = entry.payload.get("panel")
+    if entry.kind == Looked.__name__ and isinstance(panel, Mapping):
+        return {**entry.payload, "deadline_s": panel.get("deadline_s")}
+    return entry.payload
 
 
 def record_of(release: Release, sequence: int) -> ReleaseRecord:
@@ -48,8 +57,14 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
 
 def release_of(record: ReleaseRecord) -> Release:
     """The release as it was recorded. Raises PermanentError where this version of Serin cannot read it."""
-    release: Release = _load(Release, record.state)
+    release: Release = _load(Release, _state_of_today(record.state))
     return release
+
+
+def _state_of_today(state: Json) -> Json:
+    """The snapshot as this version writes it. What the gates remember used to have no schema."""
+    panel = state.get("panel")
+    return {**state, "gate_state": {"schema": 1, "document": panel}} if isinstance(panel, Mapping) else state
 
 
 def _dump(value: Any) -> Any:

@@ -1,10 +1,11 @@
 """Carry out what a release wants done, and say what was found. One helper an action; each is safe to repeat."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from controller.core.actions import (
     Action,
@@ -16,11 +17,13 @@ from controller.core.actions import (
     RunSuites,
     Serve,
     TakeLook,
+    look_is_due,
 )
 from controller.core.commands import Freeze
 from controller.core.facts import (
     AliasAt,
     AliasSurprise,
+    Awaited,
     Broken,
     Fact,
     LookTaken,
@@ -32,10 +35,12 @@ from controller.core.facts import (
     SuitesRun,
     Unreachable,
 )
+from controller.core.judging import judge
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Release, Version
+from controller.core.release import Phase, Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
+from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
 from controller.loop.packages import Package, PackageStore
 from controller.loop.preflight import judge_replica, package_refused
@@ -54,6 +59,9 @@ from serving.package.artifact import ArtifactError, Manifest
 from suites.cases import SuiteError, cases_of, load
 
 log = logging.getLogger(__name__)
+
+OVERDUE_S: Final = 5.0
+"""A source that has not answered for so long is away."""
 
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
 
@@ -117,12 +125,14 @@ def _found_by(
 class Executor:
     """Performs actions; what went wrong comes back as a fact too, never as an exception."""
 
-    def __init__(self, world: World, packages: PackageStore, names_of_labels: NamesOfLabels) -> None:
+    def __init__(self, world: World, packages: PackageStore, names_of_labels: NamesOfLabels, jobs: Jobs) -> None:
         self._world = world
+        self._jobs = jobs
         self._packages = packages
         self._names_of_labels = names_of_labels
         self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
         self._started_again: set[str] = set()  # releases of which we started a version again since their last look
+        self._looked_s: dict[str, float] = {}  # by model, by the monotonic clock: when a look was taken, written or not
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
             Serve: self._serve,
             Probe: self._probe,
@@ -135,7 +145,40 @@ class Executor:
         }
 
     def perform(self, release: Release, action: Action) -> tuple[Fact, ...]:
-        """What was found by carrying out the action."""
+        """What was found by carrying out the action, now or in a job that was begun for it before."""
+        if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
+            return self._performed(release, action)
+        source = _SOURCES[type(action)]
+        slot, token = self._job_of(release, action)
+        found = self._jobs.ask(self._pool_of(release, action), slot, token, partial(self._performed, release, action))
+        if not isinstance(found, Running):
+            return found
+        waited_s = self._world.clock.monotonic_s() - found.since_s
+        if waited_s < OVERDUE_S or isinstance(action, RunSuites):  # those have the release's deadline
+            return (Awaited(source),)
+        return Awaited(source), Unreachable(source, f"no answer for {waited_s:.0f} s")
+
+    def _job_of(self, release: Release, action: Action) -> tuple[Hashable, Hashable]:
+        """What waits for each other, and what a result has to be for to count."""
+        model = release.model
+        match action:
+            case Serve(version) | Probe(version):
+                return (type(action).__name__, model, version.number), (release.id, version)
+            case TakeLook():  # of another phase or after another look it would count what was counted
+                standing = (release.phase, release.step, release.phase_since_s, release.looks)
+                return ("look", model), (release.id, *standing)
+            case CheckChampion(to, expected) | MoveChampion(to, expected):
+                return ("alias", model), (release.id, type(action).__name__, to, expected)
+            case _:
+                return (type(action).__name__, model), release.id
+
+    def _pool_of(self, release: Release, action: Action) -> str:
+        """Whose threads do it: fetching a package waits for the registry, whatever else its replica needs."""
+        if isinstance(action, Serve) and self._known(release.model, action.version) is None:
+            return "packages"
+        return "suites" if isinstance(action, RunSuites) else _SOURCES[type(action)]
+
+    def _performed(self, release: Release, action: Action) -> tuple[Fact, ...]:
         try:
             return tuple(self._performers[type(action)](release, action))
         except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
@@ -279,19 +322,25 @@ class Executor:
 
     # --- evidence ------------------------------------------------------------------------------------------------
     def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
-        world = self._world
+        world, now_s, elapsed_s = self._world, self._world.clock.now_s(), self._world.clock.monotonic_s()
+        before_s = self._looked_s.get(release.model)
+        if release.phase is Phase.PROBATION and before_s is not None:  # not every look of it is written
+            unwritten = replace(release, looked_at_s=now_s - (elapsed_s - before_s))
+            if not look_is_due(unwritten, now_s):
+                return
+        self._looked_s[release.model] = elapsed_s
         sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
         look, cursors = look_at(
             sources,
             release,
             *manifests,
-            now_s=world.clock.now_s(),
+            now_s=now_s,
             label_names=self._names_of_labels(release.model),
             started_again=release.id in self._started_again,
         )
         self._started_again.discard(release.id)
-        yield LookTaken(look, cursors)
+        yield LookTaken(look, cursors, judge(release, look))
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:
         """The manifest, where the package has been verified since this controller started."""

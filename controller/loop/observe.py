@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.core.actions import route_of
 from controller.core.labels import LabelNames
-from controller.core.release import Cursors, Release
+from controller.core.release import Cursors, Phase, Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import PermanentError, TransientError
 from controller.loop import crosscheck
@@ -191,7 +191,8 @@ class _Reading:
         return before.gateway is not None and self._is_recent(before.gateway_at_s)
 
     def _is_recent(self, at_s: float) -> bool:
-        return self._now_s - at_s < _IN_STEP * self._release.policy.look_every_s
+        probation = self._release.phase is Phase.PROBATION
+        return self._now_s - at_s < _IN_STEP * self._release.policy.written_every_s(probation=probation)
 
     def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
         """The reference is read once, as soon as its bins are known."""

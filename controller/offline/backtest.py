@@ -20,7 +20,7 @@ from controller.core.decide import decide
 from controller.core.events import Looked, evolve, fold
 from controller.core.facts import Routed
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Cursors, Phase, Purpose, Release, Version
+from controller.core.release import Phase, Purpose, Release, Version
 from controller.errors import UsageError
 from controller.offline.evidence_file import RecordedLook
 from controller.offline.scenarios import Scenario, Sizes, scenarios
@@ -154,7 +154,7 @@ def play(policy: ReleasePolicy, service: Service, simulation: Simulation, rng: n
         look = simulation.look(rng, moment, sequence=number, start_s=at_s, candidate_share=share)
         at_s = look.window.end_s
         state, verdicts = panel.look(state, look)
-        release = evolve(release, Looked(look, verdicts, {}, Cursors()), at_s)
+        release = evolve(release, Looked(look, verdicts), at_s)
         release = fold(release, decide(release, (Routed({}, number),), at_s), at_s)
         if release.phase is Phase.PROMOTING:
             return Ended(End.PROMOTED, at_s)

@@ -90,8 +90,8 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
         if recorded.entry.kind not in (Looked.__name__, Judged.__name__):
             continue
         match event_of(recorded.entry):
-            case Looked(look=look, panel=panel):
-                yield RecordedLook(look, release, panel.get("deadline_s"))
+            case Looked(look=look, deadline_s=deadline_s):
+                yield RecordedLook(look, release, deadline_s)
             case Judged(suites=SuiteEvidence() as suites):
                 run += 1
                 yield RecordedSuites(suites, release, run, recorded.entry.at_s)

@@ -46,7 +46,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
             latency.add(event.look)
             labelled.add(event.look.pairs)
             accuracy.add(event.look)
-            traces.add(event.look.window.end_s, event.verdicts)
+            traces.add(event.look.window.end_s, event.verdicts, event.readings)
     if counted < record.sequence:
         message = f"release {record.release_id}: {counted} journal entries of {record.sequence} were given"
         raise PermanentError(message)

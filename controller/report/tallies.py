@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controller.core.events import Reading
 from controller.report.data import (
     Accuracy,
     ArmEvidence,
@@ -17,7 +18,7 @@ from controller.report.data import (
     TracePoint,
 )
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
-from gates.outcome import combine
+from gates.outcome import Outcome, combine
 from gates.stats.weighted import STRATUM_LEAST, Drawn, Estimate, Stratum, aipw, hajek
 from gates.verdict import Verdict
 
@@ -200,22 +201,27 @@ def _edge_at(counts: Sequence[int], edges_ms: Sequence[float], quantile: float) 
 @dataclass(slots=True)
 class TraceTally:
     points: defaultdict[str, list[TracePoint]] = field(default_factory=lambda: defaultdict(list))
-    last: dict[str, Verdict] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    last: dict[str, Verdict] = field(default_factory=dict)  # that knew unit and threshold: an error knows neither
+    valued: set[str] = field(default_factory=set)
 
-    def add(self, at_s: float, verdicts: Iterable[Verdict]) -> None:
+    def add(self, at_s: float, verdicts: Iterable[Verdict], readings: Mapping[str, Reading]) -> None:
+        """One look: the verdicts that changed at it, and what every gate read."""
         for verdict in verdicts:
-            interval = verdict.interval
-            low, high = (interval.low, interval.high) if interval is not None else (None, None)
-            self.points[verdict.gate].append(TracePoint(at_s, verdict.outcome, verdict.value, low, high))
-            if verdict.value is not None:  # an error verdict knows neither unit nor threshold
+            self.outcomes[verdict.gate] = verdict.outcome
+            if verdict.outcome is not Outcome.ERROR:
                 self.last[verdict.gate] = verdict
+        for gate, outcome in self.outcomes.items():
+            value, low, high = readings.get(gate, (None, None, None))
+            self.points[gate].append(TracePoint(at_s, outcome, value, low, high))
+            self.valued |= {gate} if value is not None else set()
 
     def result(self) -> tuple[Trace, ...]:
         """A trace of every gate that ever had a value."""
         return tuple(
             Trace(gate, self.last[gate].unit, self.last[gate].threshold, _thinned(points))
             for gate, points in self.points.items()
-            if gate in self.last
+            if gate in self.last and gate in self.valued
         )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from controller.core.commands import Ask, Command, Freeze
-from controller.core.decide import decide
+from controller.core.decide import after_events, decide
 from controller.core.events import Event, Started, fold
-from controller.core.facts import Fact, SuitesRun
+from controller.core.facts import Fact, LookTaken, SuitesRun
+from controller.core.judging import judge
 from controller.core.policy import ReleasePolicy, Step
-from controller.core.release import Phase, Purpose, Release, Version
+from controller.core.release import Cursors, Phase, Purpose, Release, Version
 from gates.evidence import ArmCounts, Look
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
@@ -83,7 +84,24 @@ def command(ask: Ask, *, version: str | None = None, by: str = "ana", reason: st
 
 def after(release: Release, *facts: Fact, at_s: float = NOW_S + 100) -> Release:
     """The release after one decision on the facts."""
-    return fold(release, decide(release, facts, at_s), at_s)
+    return after_events(release, decide(release, facts, at_s), facts, at_s)
+
+
+def course(release: Release | None) -> Release | None:
+    """What events alone tell of the release: without what its snapshot adds, such as the numbers of verdicts."""
+    if release is None:
+        return None
+    answers = {
+        gate: replace(one, reason="any", value=None, unit="", interval=None, threshold=None, samples=0,
+                      samples_needed=None, window=None)
+        for gate, one in release.verdicts.items()
+    }  # fmt: skip
+    return replace(release, verdicts=answers, gate_state=None, cursors=Cursors())
+
+
+def taken(release: Release, look: Look, cursors: Cursors | None = None) -> LookTaken:
+    """The fact that the release was looked at, judged as the loop judges it."""
+    return LookTaken(look, cursors or Cursors(), judge(release, look))
 
 
 def look(sequence: int = 1, *, requests: int = 100, errors: int = 0, at_s: float = NOW_S) -> Look:

@@ -9,9 +9,9 @@ import numpy as np
 
 from controller.core.actions import look_is_due
 from controller.core.commands import Ask, Command
-from controller.core.decide import decide
+from controller.core.decide import after_events, decide
 from controller.core.events import Event, Started, evolve
-from controller.core.facts import AliasAt, Asked, Fact, LookTaken, Probed, Routed, Serving, SuitesRun
+from controller.core.facts import AliasAt, Asked, Fact, Probed, Routed, Serving, SuitesRun
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.release import OBSERVED, Cursors, Phase, Purpose, Release, Version
 from controller.journal import chain
@@ -25,6 +25,7 @@ from gates.policy import GatePolicy, LatencyPolicy
 from gates.suite_evidence import SuiteEvidence, SuiteFile
 from gates.verdict import Stage, Verdict, Window
 from serving.contract import latency_edges_ms
+from tests.controller.releases import taken
 
 START_S = 1_795_000_000.0
 EDGES_MS = latency_edges_ms((200.0, 500.0))
@@ -67,9 +68,9 @@ class Journal:
     release: Release | None = None
     entries: list[RecordedEntry] = field(default_factory=list)
 
-    def write(self, events: Sequence[Event], at_s: float) -> None:
-        for event in events:
-            self.release = evolve(self.release, event, at_s)
+    def write(self, events: Sequence[Event], at_s: float, facts: Sequence[Fact] = ()) -> None:
+        before = self.release if self.release is not None else evolve(None, events[0], at_s)
+        self.release = after_events(before, events if self.release is not None else events[1:], facts, at_s)
         self.append([entry_of(event, at_s) for event in events])
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -106,9 +107,10 @@ def play(scene: Scene) -> Journal:
     while (release := journal.release) is not None and release.active and at_s < START_S + scene.stop_after_s:
         slow = release.phase is Phase.PROBATION and at_s > release.phase_since_s + 600
         at_s += 3_600.0 if slow else 2.0
-        events = decide(release, tuple(_facts(scene, release, at_s, rng)), at_s)
+        facts = tuple(_facts(scene, release, at_s, rng))
+        events = decide(release, facts, at_s)
         if events:
-            journal.write(events, at_s)
+            journal.write(events, at_s, facts)
     return journal
 
 
@@ -128,7 +130,7 @@ def _facts(scene: Scene, release: Release, at_s: float, rng: np.random.Generator
     if release.phase in OBSERVED and release.routed and look_is_due(release, at_s):
         share = weights(release).get("7", 0.0) / 100
         since_s = release.looked_at_s or release.phase_since_s
-        yield LookTaken(look(scene, release.looks + 1, since_s, at_s, share, rng), Cursors({}, at_s))
+        yield taken(release, look(scene, release.looks + 1, since_s, at_s, share, rng), Cursors({}, at_s))
 
 
 def weights(release: Release) -> dict[str, float]:

@@ -13,6 +13,7 @@ from controller.core.events import (
     Event,
     FaultCleared,
     FaultNoted,
+    GatesRestarted,
     Identified,
     Judged,
     Leaving,
@@ -23,7 +24,7 @@ from controller.core.events import (
     Verified,
 )
 from controller.core.policy import OnDeadline
-from controller.core.release import Cursors, Phase, Purpose, Version
+from controller.core.release import Cursors, GateState, Phase, Purpose, Version
 from controller.errors import PermanentError
 from controller.journal.codec import entry_of, event_of, record_of, release_of
 from controller.ports.journal import Entry
@@ -70,7 +71,8 @@ EVENTS = [
     Identified(STABLE, tagged=True),
     Judged((JUDGED, *passes().values())),
     Judged((JUDGED,), SUITES),
-    Looked(LOOK, (JUDGED,), PANEL, CURSORS),
+    Looked(LOOK, (JUDGED,), {"latency.p95": (1.5, 1.0, None)}, NOW_S + 3_600),
+    GatesRestarted({"latency.p95": "it has none"}),
     TrafficConfirmed({"6": 95.0, "7": 5.0}, 12),
     ChampionMoved("7"),
     FaultNoted("metrics", "connection refused"),
@@ -108,7 +110,7 @@ def test_a_release_with_everything_reads_back_as_itself():
         Phase.ROLLING_BACK,
         policy=POLICY_OF_ALL,
         verdicts={"latency.p95": JUDGED},
-        panel=PANEL,
+        gate_state=GateState(1, PANEL),
         cursors=CURSORS,
         faults={"metrics": "away"},
         ending=Phase.ABORTED,
@@ -123,16 +125,18 @@ def test_a_release_with_everything_reads_back_as_itself():
 def test_the_gates_go_on_from_the_journal_to_the_same_floating_point_values():
     panel = Panel(GatePolicy())
     state, _ = panel.look(panel.start(deadline_s=NOW_S + 3_600), look(1, errors=3))
-    looked = event_of(entry_of(Looked(look(1, errors=3), (), stored(state_to_json(state)), CURSORS), NOW_S))
+    release = release_in(Phase.CANARY, gate_state=GateState(1, stored(state_to_json(state))))
+    record = record_of(release, 12)
+    read = release_of(replace(record, state=stored(record.state)))
     following = look(2, errors=1, at_s=NOW_S + 10)
-    assert panel.look(state_from_json(looked.panel), following) == panel.look(state, following)
+    assert panel.look(state_from_json(read.gate_state.document), following) == panel.look(state, following)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_evidence_that_is_no_number_is_recorded_as_what_it_is(value):
     """It is the gates' to judge: a journal that refused it would stop the release from being decided at all."""
     bad = replace(PAIR, candidate=Answer("track", value, value))
-    entry = entry_of(Looked(replace(LOOK, pairs=(bad,)), (replace(JUDGED, value=value),), PANEL, CURSORS), NOW_S)
+    entry = entry_of(Looked(replace(LOOK, pairs=(bad,)), (replace(JUDGED, value=value),)), NOW_S)
     read = event_of(replace(entry, payload=stored(entry.payload)))
     assert str(read.look.pairs[0].candidate.confidence) == str(value)
     assert str(read.verdicts[0].value) == str(value)

@@ -10,17 +10,27 @@ from controller.core.facts import (
     AliasSurprise,
     Asked,
     Broken,
-    LookTaken,
     NewerCandidate,
     Overridden,
     Routed,
     Serving,
 )
-from controller.core.release import TERMINAL, Cursors, Phase, Purpose
+from controller.core.release import TERMINAL, Phase, Purpose
 from controller.core.traffic import Override
 from gates.outcome import Outcome
 from gates.verdict import Stage
-from tests.controller.releases import NOW_S, after, command, look, of_kind, passes, release_in, suites_run, verdict
+from tests.controller.releases import (
+    NOW_S,
+    after,
+    command,
+    look,
+    of_kind,
+    passes,
+    release_in,
+    suites_run,
+    taken,
+    verdict,
+)
 
 ABORT = Asked(command(Ask.ABORT))
 ROLLBACK = Asked(command(Ask.ROLLBACK))
@@ -43,7 +53,7 @@ def test_a_failed_gate_takes_a_release_back_from_any_phase(phase):
 def test_a_failed_look_takes_a_release_back_in_the_same_decision():
     """A failed analysis did not stop the step (argo 1411): verdict and step change in one transaction."""
     release = release_in(Phase.CANARY, step_requests=10_000, routed=True)
-    events = decide(release, [LookTaken(look(requests=5_000, errors=1_500), Cursors())], NOW_S + 100)
+    events = decide(release, [taken(release, look(requests=5_000, errors=1_500))], NOW_S + 100)
     assert [type(event).__name__ for event in events] == ["Looked", "Leaving"]
     assert "errors.live" in events[-1].blamed
 

@@ -7,7 +7,7 @@ import pytest
 from controller.core.commands import Ask
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered
-from controller.core.facts import AliasAt, Asked, FrozenBy, LookTaken, Probed, Routed, Serving, Unreachable
+from controller.core.facts import AliasAt, Asked, FrozenBy, Probed, Routed, Serving, Unreachable
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, Phase, Purpose
 from gates.checks import LABELS, METRICS
@@ -26,6 +26,7 @@ from tests.controller.releases import (
     passes,
     release_in,
     suites_run,
+    taken,
     verdict,
 )
 
@@ -321,11 +322,11 @@ def test_a_fault_of_a_source_that_nothing_speaks_for_does_not_stay_for_ever():
 def test_a_source_that_fails_a_look_is_a_fault_until_a_look_without_it():
     release = release_in(Phase.CANARY, routed=True)
     faulty = replace(look(1), stable=None, candidate=None, faults=(Fault(METRICS, "connection refused"),))
-    release = after(release, LookTaken(faulty, Cursors()))
+    release = after(release, taken(release, faulty))
     assert release.faults == {METRICS: "connection refused"}
     again = replace(faulty, sequence=2, window=replace(faulty.window, start_s=NOW_S, end_s=NOW_S + 10))
-    assert not of_kind(decide(release, [LookTaken(again, Cursors())], NOW_S), FaultNoted)
-    release = after(release, LookTaken(look(3, at_s=NOW_S + 20), Cursors()))
+    assert not of_kind(decide(release, [taken(release, again)], NOW_S), FaultNoted)
+    release = after(release, taken(release, look(3, at_s=NOW_S + 20)))
     assert release.faults == {}
 
 
@@ -335,9 +336,9 @@ def test_a_fault_whose_numbers_run_on_is_noted_once():
 
     def noted(at: int, *reasons: str) -> list[FaultNoted]:
         nonlocal release
-        taken = LookTaken(replace(look(at), faults=tuple(Fault(METRICS, reason) for reason in reasons)), Cursors())
-        found = of_kind(decide(release, [taken], NOW_S), FaultNoted)
-        release = after(release, taken)
+        fact = taken(release, replace(look(at), faults=tuple(Fault(METRICS, reason) for reason in reasons)))
+        found = of_kind(decide(release, [fact], NOW_S), FaultNoted)
+        release = after(release, fact)
         return found
 
     assert noted(1, "6,000 answers and 10 requests") == [FaultNoted(METRICS, "6,000 answers and 10 requests")]
@@ -350,11 +351,11 @@ def test_a_fault_whose_numbers_run_on_is_noted_once():
 def test_a_look_counts_the_steps_requests_and_moves_the_cursors():
     cursors = Cursors({"series": 4.0}, NOW_S, pair=2, labelled_pair=1, labelled_answer=5)
     release = release_in(Phase.CANARY, step_requests=50, routed=True)
-    release = after(release, LookTaken(look(1, requests=30), cursors), at_s=NOW_S)
+    release = after(release, taken(release, look(1, requests=30), cursors), at_s=NOW_S)
     assert (release.step_requests, release.looks, release.looked_at_s, release.cursors) == (80, 1, NOW_S, cursors)
 
 
 def test_labels_that_are_away_do_not_clear_what_else_is_away():
     release = release_in(Phase.SHADOW, faults={LABELS: "x", METRICS: "y"}, routed=True)
     faulty = replace(look(1), faults=(Fault(LABELS, "x"),))
-    assert after(release, LookTaken(faulty, Cursors())).faults == {LABELS: "x"}
+    assert after(release, taken(release, faulty)).faults == {LABELS: "x"}

@@ -6,7 +6,7 @@ import pytest
 
 from controller.core.commands import Ask, Command, Freeze
 from controller.core.release import Phase, Purpose
-from controller.loop.reconciler import COMMAND_KEPT_S
+from controller.loop.fleet import COMMAND_KEPT_S
 from tests.controller.service import GOOD, LESS_ACCURATE, Behaviour
 from tests.controller.world import POLICY, World
 

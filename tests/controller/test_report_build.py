@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.core.events import ChampionMoved, FaultNoted, Looked, evolve
-from controller.core.release import Cursors, Phase, Purpose
+from controller.core.release import Phase, Purpose
 from controller.errors import PermanentError
 from controller.journal.codec import entry_of, event_of
 from controller.ports.journal import Entry
@@ -286,7 +286,7 @@ def _with_looks(looks: list[Look]) -> Journal:
     journal.write([started()], START_S)
     verdict = Verdict("errors.live", Stage.LIVE, Outcome.INCONCLUSIVE, "Nothing yet.")
     for look in looks:
-        journal.write([Looked(look, (verdict,), {}, Cursors())], look.window.end_s)
+        journal.write([Looked(look, (verdict,))], look.window.end_s)
     return journal
 
 

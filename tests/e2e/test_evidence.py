@@ -61,14 +61,25 @@ def _judged_again(site: Site, directory: Path) -> None:
     entries = site.entries("intent-v2-1")
     of_suites = [e["payload"] for e in entries if e["kind"] == "Judged" and e["payload"]["suites"] is not None]
     assert len(of_suites) == 1
-    judged = of_suites + [entry["payload"] for entry in entries if entry["kind"] == "Looked"]
-    said = _judge(site, "intent-v2-1", directory, "--json").stdout
-    assert [json.loads(line)["verdicts"] for line in said.splitlines()] == [payload["verdicts"] for payload in judged]
+    looks = [entry["payload"] for entry in entries if entry["kind"] == "Looked"]
+    said = [
+        json.loads(line)["verdicts"] for line in _judge(site, "intent-v2-1", directory, "--json").stdout.splitlines()
+    ]
+    assert said[0] == of_suites[0]["verdicts"]
+    assert len(said) == 1 + len(looks)
+    for look, verdicts in zip(looks, said[1:], strict=True):
+        assert all(verdict in verdicts for verdict in look["verdicts"])
+        assert look["readings"] == {one["gate"]: _reading(one) for one in verdicts if one["value"] is not None}
     first = _judge(site, "intent-v1-1", directory)
     assert (first.returncode, first.stdout.splitlines()[-1]) == (
         0,
         "After the suites: pass, every required gate passed.",
     )
+
+
+def _reading(verdict: dict[str, Any]) -> list[float | None]:
+    interval = verdict["interval"] or {"low": None, "high": None}
+    return [verdict["value"], interval["low"], interval["high"]]
 
 
 def _judge(site: Site, release: str, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:

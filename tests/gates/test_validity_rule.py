@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from controller.core.decide import decide
-from controller.core.events import fold
-from controller.core.facts import LookTaken
+from controller.core.decide import after_events, decide
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Cursors, Phase, Purpose, Release, Version
+from controller.core.release import Phase, Purpose, Release, Version
 from gates.panel import Panel
 from tests.bench.world.release import Progress, play
 from tests.bench.world.scenarios import FAILING, LOSES_FIVE, RELEASED, SLOWER_20, Scenario, released
 from tests.bench.world.traffic import Traffic
+from tests.controller.releases import taken
 
 
 def in_shadow(scenario: Scenario) -> Release:
@@ -39,7 +38,8 @@ def decided(scenario: Scenario, seed: int) -> tuple[int | None, int | None, int 
         share = release.canary_step.weight_pct / 100 if release.phase is Phase.CANARY else 0.0
         look, _ = traffic.look(number, share)
         now_s = look.window.end_s
-        release = fold(release, decide(release, (LookTaken(look, Cursors()),), now_s), now_s)
+        facts = (taken(release, look),)
+        release = after_events(release, decide(release, facts, now_s), facts, now_s)
         if release.phase is Phase.CANARY and exposed_at is None:
             exposed_at = number
         if release.phase is Phase.PROMOTING:

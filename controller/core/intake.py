@@ -1,0 +1,133 @@
+"""What is to begin, and what the release under way has to hear of: from what people and the registry ask for. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from controller.core.commands import Ask, Command
+from controller.core.facts import Asked, Fact, NewerCandidate
+from controller.core.release import Phase, Purpose, Release, Version
+from controller.core.traffic import HUNDRED_PCT, TrafficTable
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a version cannot be released."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one round saw of a model. ``identified``: the versions that are asked for, as far as the registry has
+    answered. ``wanted``: the registry's candidate, where it has had no release yet."""
+
+    model: str
+    release: Release | None  # the one under way
+    table: TrafficTable | None
+    asked: Sequence[Command] = ()
+    wanted: Version | None = None
+    identified: Mapping[str, Version | Refused] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """A command that no release will answer, and why."""
+
+    command_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A release is to begin. One that restores takes its version from the traffic table, known by its number alone."""
+
+    purpose: Purpose
+    version: Version
+    by: str
+    reason: str
+    command: Command | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """``facts`` are for the release under way; ``begin`` only where there is none."""
+
+    facts: tuple[Fact, ...] = ()
+    discards: tuple[Discard, ...] = ()
+    begin: Begin | None = None
+
+
+def intake(seen: Seen) -> Intake:
+    """What follows from what was asked for, first come, first served: a way back, a person's start, the registry."""
+    found = list(_for_release(seen, seen.release) if seen.release is not None else _for_nobody(seen))
+    return Intake(
+        facts=tuple(one for one in found if isinstance(one, Asked | NewerCandidate)),
+        discards=tuple(one for one in found if isinstance(one, Discard)),
+        begin=next((one for one in found if isinstance(one, Begin)), None),
+    )
+
+
+# --- a release is under way -------------------------------------------------------------------------------------------
+def _for_release(seen: Seen, release: Release) -> Iterator[Fact | Discard]:
+    for command in seen.asked:
+        if command.ask is not Ask.START:
+            yield Asked(command)
+        elif command.version == release.candidate.number and release.phase is not Phase.ROLLING_BACK:
+            yield Discard(command.id, f"release {release.id} of version {command.version} is in progress")
+        else:
+            yield from _next(seen, release, command)
+    if seen.wanted is not None and seen.wanted.number != release.candidate.number:
+        yield NewerCandidate(seen.wanted.number)
+
+
+def _next(seen: Seen, release: Release, command: Command) -> Iterator[Fact | Discard]:
+    """The version that is asked for can be released next, or never: no release is left for one that cannot."""
+    stable = release.stable.number if release.stable is not None else None
+    if command.version == stable and release.phase not in (Phase.PROMOTING, Phase.PROBATION):
+        yield Discard(command.id, f"version {stable} is the stable version already")
+        return
+    match _identified(seen, command):
+        case Refused(reason):
+            yield Discard(command.id, reason)
+        case Version(number):
+            yield NewerCandidate(number)
+
+
+# --- none is ----------------------------------------------------------------------------------------------------------
+def _for_nobody(seen: Seen) -> Iterator[Begin | Discard]:
+    table = seen.table
+    if table is not None and table.override is not None:
+        target = max(table.weights_pct, key=lambda version: table.weights_pct[version])
+        yield Begin(Purpose.RESTORE, Version(target), table.override.by, table.override.reason)
+        return
+    for command in seen.asked:
+        found = _asked_for(seen, command)
+        if found is not None:
+            yield found
+        if isinstance(found, Begin):
+            return
+    if seen.wanted is not None and not any(command.ask is Ask.START for command in seen.asked):
+        yield Begin(Purpose.PROMOTE, seen.wanted, "registry", f"Alias candidate set on version {seen.wanted.number}.")
+
+
+def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
+    """What comes of the command; None while the registry has not said what it knows of the version."""
+    table = seen.table
+    match command.ask:
+        case Ask.ROLLBACK if table is not None and table.known_good is not None:
+            return Begin(Purpose.RESTORE, Version(table.known_good), command.by, command.reason, command)
+        case Ask.START if command.version is not None:
+            if table is not None and table.weights_pct.get(command.version) == HUNDRED_PCT:
+                return Discard(command.id, f"version {command.version} serves all traffic already")
+            match _identified(seen, command):
+                case Refused(reason):
+                    return Discard(command.id, reason)
+                case Version() as version:
+                    return Begin(Purpose.PROMOTE, version, command.by, command.reason, command)
+            return None
+        case _:
+            return Discard(command.id, f"there is nothing to {command.ask} for {seen.model}")
+
+
+def _identified(seen: Seen, command: Command) -> Version | Refused | None:
+    return (seen.identified or {}).get(command.version or "")

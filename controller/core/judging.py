@@ -1,0 +1,64 @@
+"""Judging, beside deciding: a look and what the gates remember make verdicts, and what they remember next.
+
+What cannot be judged is a source that is away: it keeps no deadline and no abort from being decided.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from controller.core.release import GateState, Release
+from gates.evidence import Look
+from gates.panel import Panel, PanelState, state_from_json, state_to_json
+from gates.verdict import Verdict
+
+STATE_SCHEMA: Final = 1
+GATES: Final = "gates"
+"""The source that is away while looks cannot be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One verdict a gate, and what the gates remember after the look. ``restarted``: gates whose memory could not be
+    read, and why: they begin anew, with the level that they had spent. ``fault``: why nothing could be judged."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    state: GateState | None = None
+    restarted: Mapping[str, str] = field(default_factory=dict)
+    fault: str = ""
+    deadline_s: float | None = None  # of the gates, in unix time
+
+
+def judge(release: Release, look: Look) -> Judgement:
+    """The judgement of the release's next look. Never raises."""
+    try:
+        panel = Panel(release.policy.gates)
+        before, restarted = _remembered(panel, release)
+        after, verdicts = panel.look(before, look)
+        return Judgement(
+            verdicts, GateState(STATE_SCHEMA, state_to_json(after)), restarted, deadline_s=after.deadline_s
+        )
+    except Exception as error:  # noqa: BLE001 - a defect of a gate is ours, and nothing else waits for it
+        return Judgement(fault=f"the look cannot be judged: {type(error).__name__}: {error}")
+
+
+def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str, str]]:
+    """What the gates remember, each by itself: what another release of the software wrote is read where it can be."""
+    fresh = panel.start(deadline_s=release.deadline_at_s)
+    if release.gate_state is None:
+        return fresh, {}
+    found = release.gate_state.document
+    gates: dict[str, Any] = found.get("gates", {})
+    try:
+        outer = state_from_json({**found, "gates": {}})
+    except (ValueError, KeyError, TypeError) as error:
+        return fresh, dict.fromkeys(panel.names, str(error))
+    states, restarted = dict(fresh.gates), {}
+    for name in panel.names:
+        try:
+            states[name] = state_from_json({**found, "gates": {name: gates[name]}}).gates[0][1]
+        except KeyError:
+            restarted[name] = "it has none"
+        except (ValueError, TypeError) as error:
+            restarted[name] = str(error)
+    return replace(outer, gates=tuple(states.items())), restarted

@@ -1,0 +1,152 @@
+"""The rounds over all models. A round sees everything once, then each model is driven by itself: what is slow or hangs
+with one keeps no other from its look, its rollback or its abort."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from controller.core.commands import Command
+from controller.core.policy import ReleasePolicy
+from controller.core.release import Phase, Release
+from controller.errors import ConflictError, PermanentError, SerinError, TransientError
+from controller.journal.codec import release_of
+from controller.loop.error_budget import ErrorBudget
+from controller.loop.executor import Executor, NamesOfLabels, World
+from controller.loop.identities import Identities
+from controller.loop.jobs import Running
+from controller.loop.reconciler import Books, Observed, Reconciler
+from controller.ports.registry import CANDIDATE
+
+log = logging.getLogger(__name__)
+
+COMMAND_KEPT_S: Final = 86_400.0
+"""A command that is older was meant for other circumstances."""
+
+
+class Fleet:
+    """Drives every model that has a policy. One writer: only one of these may run against a journal."""
+
+    def __init__(
+        self,
+        world: World,
+        books: Books,
+        policies: Mapping[str, ReleasePolicy],
+        names_of_labels: NamesOfLabels | None = None,
+    ) -> None:
+        """``names_of_labels``: read at each look; without, they are those of the policies."""
+        self._world = world
+        self._books = books
+        self._policies = policies
+        executor = Executor(world, books.packages, names_of_labels or self._names_of_policy, books.jobs)
+        identities, budget = Identities(books.journal), ErrorBudget(world.metrics, world.clock)
+        self._models = {
+            model: Reconciler(policy, world, books, executor, identities, budget) for model, policy in policies.items()
+        }
+        self._rounds = 0
+        self._untold: deque[Release] = deque()  # ended releases of which the registry has not been told
+        self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
+
+    def _names_of_policy(self, model: str) -> Mapping[str, str]:
+        return self._policies[model].label_names
+
+    def tick(self) -> bool:
+        """Begin one round over every model; whether all could be: a model of which the last round has not ended waits.
+
+        What goes wrong with one model is logged and does not stop the others.
+        """
+        self._rounds += 1
+        observed = self._observe()
+        busy = False
+        for model, reconciler in self._models.items():
+            found = self._books.jobs.ask(
+                "models", model, self._rounds, partial(self._round, reconciler, observed), patience_s=0
+            )
+            busy |= isinstance(found, Running) and found.token != self._rounds
+        self._books.jobs.ask("registry", "tags", "tags", self._tell_registry, patience_s=0)
+        return not busy
+
+    # --- seen once ------------------------------------------------------------------------------------------------
+    def _observe(self) -> Observed:
+        asked: dict[str, list[Command]] = {}
+        for command in self._waiting():
+            asked.setdefault(command.model, []).append(command)
+        try:
+            return Observed(asked, tuple(self._world.freezes.in_force()))
+        except TransientError as error:
+            log.warning("freezes: %s", error)
+            return Observed(asked, (), f"it is not known whether models are frozen: {error}")
+
+    def _waiting(self) -> Sequence[Command]:
+        """Commands that are still of use; none while the inbox does not answer, which stops no rollback."""
+        taken: list[Command] = []
+        now_s = self._world.clock.now_s()
+        try:
+            for command in self._books.inbox.waiting():
+                if command.model not in self._policies:
+                    self._books.inbox.discard(command.id, f"no policy for model {command.model!r}")
+                elif now_s - command.at_s > COMMAND_KEPT_S:
+                    outcome = f"nothing took it up within {COMMAND_KEPT_S / 3600:g} h: ask again"
+                    self._books.inbox.discard(command.id, outcome)
+                else:
+                    taken.append(command)
+        except TransientError as error:
+            log.warning("commands wait: %s", error)
+            return ()
+        return taken
+
+    # --- each by itself -------------------------------------------------------------------------------------------
+    def _round(self, reconciler: Reconciler, observed: Observed) -> None:
+        self._guarded(reconciler, partial(reconciler.reconcile, observed))
+        self._guarded(reconciler, reconciler.keep_up)
+        while reconciler.ended:
+            self._untold.append(reconciler.ended.pop(0))
+
+    @staticmethod
+    def _guarded(reconciler: Reconciler, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ConflictError:
+            log.warning("model %s: the journal changed under this controller", reconciler.model, exc_info=True)
+        except SerinError as error:
+            log.warning("model %s: %s", reconciler.model, error)
+        except Exception:  # one model's defect must not keep the others from being rolled back
+            log.exception("model %s: this round failed", reconciler.model)
+        else:
+            return
+        reconciler.forget()
+
+    # --- the registry is told --------------------------------------------------------------------------------------
+    def _tell_registry(self) -> None:
+        """Tags for people to read, and the candidate alias of what was promoted; tried again while it is away."""
+        self._untold.extend(self._perhaps_untold())
+        for _ in range(len(self._untold)):
+            release = self._untold.popleft()
+            try:
+                self._tell(release)
+            except TransientError as error:
+                log.debug("registry not told of %s yet: %s", release.id, error)
+                self._untold.append(release)
+            except (PermanentError, ConflictError) as error:
+                log.warning("registry not told of %s: %s", release.id, error)
+
+    def _perhaps_untold(self) -> list[Release]:
+        """Each model's newest ended release, once after a start: the controller before may have died untold."""
+        found: list[Release] = []
+        for model in self._policies.keys() - self._recalled:
+            try:
+                records = self._books.journal.releases(model=model, active=False, limit=1)
+                found += [release_of(record) for record in records]
+            except SerinError as error:
+                log.warning("model %s: the newest ended release cannot be read: %s", model, error)
+            else:
+                self._recalled.add(model)
+        return found
+
+    def _tell(self, release: Release) -> None:
+        number = release.candidate.number
+        tags = {"serin.outcome": release.phase.value, "serin.release": release.id, "serin.reason": release.reason[:500]}
+        self._world.registry.tag(release.model, number, tags)
+        if release.phase is Phase.PROMOTED:
+            self._world.registry.drop_alias(release.model, CANDIDATE, expected=number)

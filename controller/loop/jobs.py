@@ -1,0 +1,118 @@
+"""Work that may take long, done beside the rounds. A round asks for it, waits a moment, and takes the result up in a
+later round where it is not there yet: nothing that hangs keeps anything else from being seen to."""
+
+import logging
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final, Protocol, TypeVar
+
+from controller.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+PATIENCE_S: Final = 0.2
+"""What a round waits for one job, so that what is quick is done in the round that asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The job has not ended. ``token``: what it was begun for."""
+
+    since_s: float  # by the monotonic clock
+    token: Hashable
+
+
+class Jobs(Protocol):
+    """One job a ``slot`` at a time. ``token`` says what it is for: a result that is for something else is dropped."""
+
+    def ask(
+        self, pool: str, slot: Hashable, token: Hashable, work: Callable[[], Result], *, patience_s: float = PATIENCE_S
+    ) -> Result | Running:
+        """The result of the slot's job, begun now unless one runs. Raises what ``work`` raised.
+
+        Jobs of one ``pool`` wait for each other's threads: what hangs in one keeps no other pool waiting.
+        """
+
+
+class InlineJobs:
+    """Implements ``Jobs`` by doing the work at once."""
+
+    def ask(
+        self,
+        pool: str,  # noqa: ARG002
+        slot: Hashable,  # noqa: ARG002
+        token: Hashable,  # noqa: ARG002
+        work: Callable[[], Result],
+        *,
+        patience_s: float = PATIENCE_S,  # noqa: ARG002
+    ) -> Result | Running:
+        return work()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    token: Hashable
+    future: "Future[Any]"
+    since_s: float
+
+
+class ThreadedJobs:
+    """Implements ``Jobs`` with ``workers`` threads a pool, made as they are needed. Calls may come from any thread."""
+
+    def __init__(self, clock: Clock, *, workers: int = 8) -> None:
+        self._clock = clock
+        self._workers = workers
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._jobs: dict[tuple[str, Hashable], _Job] = {}
+        self._lock = Lock()
+
+    def ask(
+        self, pool: str, slot: Hashable, token: Hashable, work: Callable[[], Result], *, patience_s: float = PATIENCE_S
+    ) -> Result | Running:
+        job = self._job(pool, slot, token, work)
+        if job.token != token:
+            return Running(job.since_s, job.token)
+        try:
+            result: Result = job.future.result(timeout=patience_s)
+        except NotYetError:
+            if not job.future.done():
+                return Running(job.since_s, token)
+            self._forget(pool, slot, job)
+            raise
+        except BaseException:
+            self._forget(pool, slot, job)
+            raise
+        self._forget(pool, slot, job)
+        return result
+
+    def busy(self) -> bool:
+        """Whether any job has not ended."""
+        with self._lock:
+            return any(not job.future.done() for job in self._jobs.values())
+
+    def close(self) -> None:
+        """Begin nothing more. What runs ends by itself, or with the process."""
+        with self._lock:
+            for executor in self._pools.values():
+                executor.shutdown(wait=False, cancel_futures=True)
+
+    def _job(self, pool: str, slot: Hashable, token: Hashable, work: Callable[[], Any]) -> _Job:
+        """The slot's job: the one that runs, or whose result is asked for, or a new one."""
+        with self._lock:
+            known = self._jobs.get((pool, slot))
+            if known is not None and (known.token == token or not known.future.done()):
+                return known
+            if pool not in self._pools:
+                self._pools[pool] = ThreadPoolExecutor(self._workers, thread_name_prefix=pool)
+            job = _Job(token, self._pools[pool].submit(work), self._clock.monotonic_s())
+            self._jobs[pool, slot] = job
+            return job
+
+    def _forget(self, pool: str, slot: Hashable, job: _Job) -> None:
+        with self._lock:
+            if self._jobs.get((pool, slot)) is job:
+                del self._jobs[pool, slot]
