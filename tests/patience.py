@@ -4,6 +4,19 @@ Nothing may come sooner for it: what is there at once is seen at once. Whether s
 benchmarks; a test says what happens, and fails after this long if it does not.
 """
 
-from typing import Final
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 PATIENCE_S: Final = 90.0
+
+
+def eventually(condition: Callable[[], Any], *, what: str, within_s: float = PATIENCE_S) -> Any:
+    """What the condition gave once it held; fails with what was waited for where it does not in time."""
+    within_s = max(within_s, PATIENCE_S)
+    deadline_s, pause = time.monotonic() + within_s, threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s, f"waited {within_s:g} s for: {what}"
+        pause.wait(0.02)
+    return found

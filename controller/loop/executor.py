@@ -149,8 +149,8 @@ class Executor:
         if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
             return self._performed(release, action)
         source = _SOURCES[type(action)]
-        slot, token = self._job_of(release, action)
-        found = self._jobs.ask(self._pool_of(release, action), slot, token, partial(self._performed, release, action))
+        slot, purpose = self._job_of(release, action)
+        found = self._jobs.ask(self._pool_of(release, action), slot, purpose, partial(self._performed, release, action))
         if not isinstance(found, Running):
             return found
         waited_s = self._world.clock.monotonic_s() - found.since_s

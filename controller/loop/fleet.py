@@ -63,7 +63,7 @@ class Fleet:
             found = self._books.jobs.ask(
                 "models", model, self._rounds, partial(self._round, reconciler, observed), patience_s=0
             )
-            busy |= isinstance(found, Running) and found.token != self._rounds
+            busy |= isinstance(found, Running) and found.purpose != self._rounds
         self._books.jobs.ask("registry", "tags", "tags", self._tell_registry, patience_s=0)
         return not busy
 

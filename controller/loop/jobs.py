@@ -20,17 +20,23 @@ PATIENCE_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The job has not ended. ``token``: what it was begun for."""
+    """The job has not ended. ``purpose``: what it was begun for."""
 
     since_s: float  # by the monotonic clock
-    token: Hashable
+    purpose: Hashable
 
 
 class Jobs(Protocol):
-    """One job a ``slot`` at a time. ``token`` says what it is for: a result that is for something else is dropped."""
+    """One job a ``slot`` at a time. ``purpose`` says what it is for: a result that is for something else is dropped."""
 
     def ask(
-        self, pool: str, slot: Hashable, token: Hashable, work: Callable[[], Result], *, patience_s: float = PATIENCE_S
+        self,
+        pool: str,
+        slot: Hashable,
+        purpose: Hashable,
+        work: Callable[[], Result],
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> Result | Running:
         """The result of the slot's job, begun now unless one runs. Raises what ``work`` raised.
 
@@ -45,7 +51,7 @@ class InlineJobs:
         self,
         pool: str,  # noqa: ARG002
         slot: Hashable,  # noqa: ARG002
-        token: Hashable,  # noqa: ARG002
+        purpose: Hashable,  # noqa: ARG002
         work: Callable[[], Result],
         *,
         patience_s: float = PATIENCE_S,  # noqa: ARG002
@@ -55,7 +61,7 @@ class InlineJobs:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    token: Hashable
+    purpose: Hashable
     future: "Future[Any]"
     since_s: float
 
@@ -71,16 +77,22 @@ class ThreadedJobs:
         self._lock = Lock()
 
     def ask(
-        self, pool: str, slot: Hashable, token: Hashable, work: Callable[[], Result], *, patience_s: float = PATIENCE_S
+        self,
+        pool: str,
+        slot: Hashable,
+        purpose: Hashable,
+        work: Callable[[], Result],
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> Result | Running:
-        job = self._job(pool, slot, token, work)
-        if job.token != token:
-            return Running(job.since_s, job.token)
+        job = self._job(pool, slot, purpose, work)
+        if job.purpose != purpose:
+            return Running(job.since_s, job.purpose)
         try:
             result: Result = job.future.result(timeout=patience_s)
         except NotYetError:
             if not job.future.done():
-                return Running(job.since_s, token)
+                return Running(job.since_s, purpose)
             self._forget(pool, slot, job)
             raise
         except BaseException:
@@ -100,15 +112,15 @@ class ThreadedJobs:
             for executor in self._pools.values():
                 executor.shutdown(wait=False, cancel_futures=True)
 
-    def _job(self, pool: str, slot: Hashable, token: Hashable, work: Callable[[], Any]) -> _Job:
+    def _job(self, pool: str, slot: Hashable, purpose: Hashable, work: Callable[[], Any]) -> _Job:
         """The slot's job: the one that runs, or whose result is asked for, or a new one."""
         with self._lock:
             known = self._jobs.get((pool, slot))
-            if known is not None and (known.token == token or not known.future.done()):
+            if known is not None and (known.purpose == purpose or not known.future.done()):
                 return known
             if pool not in self._pools:
                 self._pools[pool] = ThreadPoolExecutor(self._workers, thread_name_prefix=pool)
-            job = _Job(token, self._pools[pool].submit(work), self._clock.monotonic_s())
+            job = _Job(purpose, self._pools[pool].submit(work), self._clock.monotonic_s())
             self._jobs[pool, slot] = job
             return job
 

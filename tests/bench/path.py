@@ -31,7 +31,8 @@ from serving.settings import Batching
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report
-from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.patience import eventually
 from tests.serving.replica import REPOSITORY, Replica, replica
 
 CHECKPOINT: Final = REPOSITORY / "suites" / "intents" / "checkpoints" / "v1"

@@ -26,7 +26,8 @@ from serving.package.packaging import build_package
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report
-from tests.controller.envoy_support import eventually, running_envoy
+from tests.controller.envoy_support import running_envoy
+from tests.patience import eventually
 from tests.serving.replica import REPOSITORY, replica
 
 CHECKPOINTS: Final = REPOSITORY / "suites" / "intents" / "checkpoints"

@@ -4,8 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,16 +15,7 @@ import httpx
 from controller.adapters.envoy.bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
-from tests.patience import PATIENCE_S
-
-
-def eventually(condition: Callable[[], object], *, within_s: float = PATIENCE_S, what: str) -> None:
-    """Poll until the condition holds; fail, saying what was waited for, when it does not in time."""
-    deadline_s = time.monotonic() + within_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited {within_s} s for: {what}"
-        pause.wait(0.01)
+from tests.patience import PATIENCE_S, eventually
 
 
 @dataclass

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,7 +57,7 @@ from serving.contract import (
 from tests.contracts.metrics import EDGES_MS, TOKEN_EDGES
 from tests.controller.http_support import http_server
 from tests.fakes.metrics import server_errors
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 SCRAPE_INTERVAL_S = 0.5
 WITHIN_S = PATIENCE_S
@@ -69,14 +69,6 @@ AMOUNTS = {
     "busy_s": BUSY_METRIC,
     "cpu_s": CPU_METRIC,
 }
-
-
-def eventually(condition: Callable[[], object], *, what: str, within_s: float = WITHIN_S) -> None:
-    """Poll until the condition holds; fail, saying what was waited for, when it does not in time."""
-    deadline_s, pause = time.monotonic() + within_s, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited {within_s} s for: {what}"
-        pause.wait(0.02)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from controller.bootstrap.local import end_everything
 from controller.cli.app import app
 from controller.config.settings import PORTS, Home, Settings
 from controller.errors import PermanentError, UsageError
-from tests.controller.envoy_support import eventually
+from tests.patience import eventually
 
 UP = """
     import signal, sys, threading

@@ -14,7 +14,7 @@ from controller.config.settings import Home, Settings
 from controller.core.commands import Freeze
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
-from tests.controller.envoy_support import eventually
+from tests.patience import eventually
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from controller.errors import PermanentError, TransientError
 from controller.ports.traffic import Traffic
 from serving.contract import GATEWAY_HOST
 from tests.contracts.traffic import TrafficContract, confirmed
-from tests.controller.envoy_support import RunningEnvoy, Upstream, eventually, running_envoy, upstream
+from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
 from tests.fakes.traffic import MemoryTraffic
+from tests.patience import eventually
 
 STABLE = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)
 

@@ -19,7 +19,8 @@ from controller.core.traffic import Mirror, TrafficTable
 from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import GATEWAY_STATS_ROUTE, gateway_edges_ms
 from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
-from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer, eventually
+from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 TIMEOUT_S = 5.0

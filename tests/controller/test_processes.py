@@ -17,8 +17,8 @@ from controller.adapters.local.processes import Gateway, LocalProcesses, Patienc
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.contracts.deployments import DeploymentsContract, gone, settled, spec
-from tests.controller.envoy_support import eventually
 from tests.fakes.deployments import MemoryDeployments
+from tests.patience import eventually
 
 STUB = Path(__file__).with_name("replica_stub.py")
 BEHAVIOURS = {"broken", "silent", "stubborn", "parent"}

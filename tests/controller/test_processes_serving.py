@@ -20,7 +20,8 @@ from serving.contract import METRICS_ROUTE, MODEL_VERSION_HEADER, REQUESTS_METRI
 from serving.package.packaging import build_package
 from tests.contracts.deployments import gone, settled
 from tests.contracts.traffic import confirmed
-from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.patience import eventually
 
 CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"
 

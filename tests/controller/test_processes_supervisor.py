@@ -24,7 +24,7 @@ from controller.adapters.local.supervisor import (
     running_supervisor,
 )
 from controller.errors import PermanentError, UsageError
-from tests.controller.envoy_support import eventually
+from tests.patience import eventually
 
 SERVER = """
 import http.server, signal, sys

@@ -21,7 +21,7 @@ from controller.journal.codec import event_of, release_of
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World as Ports
 from controller.loop.fleet import Fleet
-from controller.loop.jobs import InlineJobs
+from controller.loop.jobs import InlineJobs, Jobs
 from controller.loop.packages import PackageStore
 from controller.loop.reconciler import Books
 from controller.ports.registry import CANDIDATE, CHAMPION
@@ -103,6 +103,7 @@ class World:
         self.journal = FakeJournal(self.inbox)
         self.service = service(self.clock, self.traffic, self.deployments, seed=seed)
         self.interrupt: Callable[[str], None] = lambda _: None  # called before and after each call of a port
+        self.jobs: Jobs = InlineJobs()
         self._packages = directory / "packages"
         self.controller = self._start_controller()
 
@@ -158,6 +159,10 @@ class World:
             self.clock.pass_s(passing_s)
             self.tick()
         return self
+
+    def restart(self) -> None:
+        """The controller starts anew."""
+        self.controller = self._start_controller()
 
     def tick(self) -> None:
         try:
@@ -254,7 +259,7 @@ class World:
             inbox=_Watched(self.inbox, "inbox", self),
             poller=CandidatePoller(registry, packages, self.clock),
             packages=packages,
-            jobs=InlineJobs(),
+            jobs=self.jobs,
         )
         return Fleet(ports, books, {MODEL: self.policy})
 

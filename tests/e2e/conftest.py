@@ -5,9 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ import psutil
 import pytest
 
 from suites.intents.demo.installation import Installation, installation
-from tests.patience import PATIENCE_S
+from tests.patience import eventually
 
 CHECKPOINTS = Path(__file__).parents[2] / "suites/intents/checkpoints"
 POLICY = Path(__file__).with_name("policy.yaml")
@@ -82,16 +80,6 @@ class Site:
             process.terminate()
             output, _ = process.communicate(timeout=60)
             summary.update(json.loads(output.splitlines()[-1]))
-
-
-def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
-    """Poll until the condition holds and return what it gave; fail with what was waited for when it does not."""
-    within_s = max(within_s, PATIENCE_S)
-    deadline_s, pause = time.monotonic() + within_s, threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline_s, f"waited {within_s:g} s for: {what}"
-        pause.wait(0.1)
-    return found
 
 
 @pytest.fixture

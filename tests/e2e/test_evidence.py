@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from suites.intents.demo.installation import SERIN
-from tests.e2e.conftest import Site, eventually
+from tests.e2e.conftest import Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from suites.intents.demo.installation import Installation, installation
-from tests.e2e.conftest import CHECKPOINTS, POLICY, eventually
+from tests.e2e.conftest import CHECKPOINTS, POLICY
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from controller.adapters.prometheus.metrics import PrometheusMetrics
-from tests.e2e.conftest import Site, eventually
+from tests.e2e.conftest import Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 KILLS = 3

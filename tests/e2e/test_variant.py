@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.e2e.conftest import Site, eventually
+from tests.e2e.conftest import Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from suites.intents.demo.load import as_title
-from tests.e2e.conftest import CHECKPOINTS, Site, eventually
+from tests.e2e.conftest import CHECKPOINTS, Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

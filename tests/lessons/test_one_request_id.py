@@ -21,7 +21,8 @@ from controller.core.traffic import Mirror, TrafficTable
 from serving.contract import USABLE_REQUEST_ID
 from serving.package.packaging import build_package
 from tests.contracts.traffic import confirmed
-from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.patience import eventually
 from tests.serving.replica import replica
 
 CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from suites.intents.demo.installation import installation
-from tests.e2e.conftest import POLICY, Site, eventually
+from tests.e2e.conftest import POLICY, Site
+from tests.patience import eventually
 
 
 @pytest.fixture(scope="module", params=[(), ("--require-tokens",)], ids=["as it comes", "tokens required"])

@@ -12,8 +12,7 @@ from starlette.types import Receive, Scope, Send
 from controller.api.patience import Patience
 from controller.api.server import serve
 from tests.controller.api_support import World
-from tests.e2e.conftest import eventually
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 

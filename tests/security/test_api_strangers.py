@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import Site, eventually
+from tests.e2e.conftest import Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,8 @@ from controller.adapters.local.loopback import free_port
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError
 from tests.contracts.traffic import confirmed
-from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy, upstream
+from tests.controller.envoy_support import RunningEnvoy, running_envoy, upstream
+from tests.patience import eventually
 
 PAGE = {"origin": "http://evil.test", "content-type": "application/x-www-form-urlencoded"}
 CHANGES = ("/quitquitquit", "/healthcheck/fail", "/drain_listeners", "/reset_counters", "/logging?level=trace")

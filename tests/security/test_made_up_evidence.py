@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.e2e.conftest import Site, eventually
+from tests.e2e.conftest import Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -19,8 +19,9 @@ from serving.contract import INFO_ROUTE, METRICS_ROUTE, PREDICT_ROUTE, REQUESTS_
 from serving.package.packaging import build_package
 from tests.contracts.traffic import confirmed
 from tests.controller.api_support import FakeTokens, World
-from tests.controller.envoy_support import RunningEnvoy, eventually, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy
 from tests.controller.prometheus_support import PrometheusServer
+from tests.patience import eventually
 from tests.security.browser import REBOUND, Form, attack, shown
 from tests.serving.replica import Replica, replica
 

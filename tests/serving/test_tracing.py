@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import DURATION_METRIC, METRICS_ROUTE, PREDICT_ROUTE, QUEUE_DEPTH_METRIC
-from tests.controller.envoy_support import eventually, running_envoy
+from tests.controller.envoy_support import running_envoy
+from tests.patience import eventually
 from tests.serving.otlp import Collector, Received, collector
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 

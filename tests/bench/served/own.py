@@ -32,7 +32,8 @@ from tests.bench.served.measure import (
     saturated,
 )
 from tests.bench.served.models import MODEL, VERSION, Models, Subject
-from tests.controller.envoy_support import eventually, running_envoy
+from tests.controller.envoy_support import running_envoy
+from tests.patience import eventually
 from tests.serving.replica import REPOSITORY, Replica, end, replica, until
 
 ROUNDS: Final = 4

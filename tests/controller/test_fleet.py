@@ -1,0 +1,109 @@
+"""Rounds over several models with real threads: what hangs with one keeps no other from its rollback or its abort."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.core.commands import Ask
+from controller.core.release import Phase
+from controller.loop.jobs import InlineJobs, Running, ThreadedJobs
+from tests.controller.service import GOOD
+from tests.controller.world import World
+from tests.fakes.clock import FakeClock
+from tests.patience import PATIENCE_S, eventually
+
+
+class Switched:
+    """Jobs that are done at once until a test wants threads, and the port's call at which everything hangs."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._inline, self._threaded = InlineJobs(), ThreadedJobs(world.clock, workers=2)
+        self.hangs_at = ""
+        self.let_go = threading.Event()
+        self.hung = threading.Event()
+        world.interrupt = self._interrupt
+
+    def _interrupt(self, call: str) -> None:
+        if call == self.hangs_at:
+            self.hung.set()
+            self.let_go.wait(PATIENCE_S)
+
+    def ask(self, *job: Any, **named: Any) -> Any:
+        return (self._threaded if self.hangs_at else self._inline).ask(*job, **named)
+
+    def close(self) -> None:
+        self.let_go.set()
+        self._threaded.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.jobs = Switched(world)
+    world.restart()
+    yield world
+    world.jobs.close()
+
+
+@pytest.mark.parametrize(
+    ("phase", "hangs_at", "ask"),
+    [
+        (Phase.PROMOTING, "before registry.move_alias", Ask.ABORT),
+        (Phase.PROMOTING, "before registry.aliases", Ask.ABORT),
+        (Phase.CANARY, "before metrics.counts", Ask.ABORT),
+        (Phase.CANARY, "before samples.since", Ask.ROLLBACK),
+        (Phase.PROBATION, "before metrics.gateway", Ask.ROLLBACK),
+        (Phase.CANARY, "before deployments.ensure", Ask.ABORT),
+    ],
+)
+def test_a_persons_word_waits_for_nothing_that_hangs(world: World, phase: Phase, hangs_at: str, ask: Ask) -> None:
+    """A hung MLflow made rounds of 37 s, and promoted against an abort."""
+    jobs = world.jobs
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    if phase is Phase.PROMOTING:
+        world.registry.away = "away"
+        world.when_phase(phase)
+        world.registry.away = None
+    elif phase is Phase.PROBATION:
+        world.when_phase(phase)
+    jobs.hangs_at = hangs_at
+    world.clock.pass_s(10)
+    eventually(lambda: (world.tick(), jobs.hung.is_set())[1], what="the hung call")
+    world.when_asked(ask)
+    eventually(lambda: (world.tick(), world.weights == {"v6": 100})[1], what="everything back on stable")
+    moved = [number for alias, number in world.registry.moved if alias == "champion"]
+    jobs.let_go.set()
+    eventually(lambda: (world.tick(), world.release.phase in (Phase.ABORTED, Phase.ROLLED_BACK))[1], what="the end")
+    assert (world.weights, world.champion) == ({"v6": 100}, "v6")
+    assert len(moved) <= 1
+
+
+def test_a_word_that_comes_within_the_round_stops_what_cannot_be_undone(tmp_path: Path) -> None:
+    """The abort is put in after the round looked for commands, before the alias is moved."""
+    world = World(tmp_path).given(candidate=GOOD).when_phase(Phase.CANARY, step=1)
+
+    def interrupt(call: str) -> None:
+        if call == "after registry.aliases" and world.release.phase is Phase.PROMOTING:
+            world.interrupt = lambda _: None
+            world.when_asked(Ask.ABORT)
+
+    world.interrupt = interrupt
+    world.when(lambda: world.release.phase is Phase.ABORTED)
+    assert (world.weights, world.champion) == ({"v6": 100}, "v6")
+    assert not [table for table in world.traffic.history if table.weights_pct == {"7": 100.0}]
+    assert world.registry.moved == []
+
+
+def test_a_model_that_is_still_being_seen_to_is_not_begun_again() -> None:
+    """The round says so, and the loop comes back soon for who was waiting."""
+    jobs, go = ThreadedJobs(FakeClock(), workers=1), threading.Event()
+    assert isinstance(jobs.ask("models", "intent", 1, lambda: go.wait(PATIENCE_S), patience_s=0), Running)
+    second = jobs.ask("models", "intent", 2, lambda: None, patience_s=0)
+    assert isinstance(second, Running)
+    assert second.purpose == 1
+    go.set()
+    jobs.close()

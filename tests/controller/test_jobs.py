@@ -1,0 +1,82 @@
+"""Jobs beside the rounds: what is quick is done at once, what is slow is taken up later, what hangs keeps nobody."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from controller.adapters.clock import SystemClock
+from controller.loop.jobs import InlineJobs, Jobs, Running, ThreadedJobs
+from tests.patience import PATIENCE_S
+
+
+@pytest.fixture
+def jobs() -> Iterator[ThreadedJobs]:
+    threaded = ThreadedJobs(SystemClock(), workers=2)
+    yield threaded
+    threaded.close()
+
+
+@pytest.mark.parametrize("make", [InlineJobs, lambda: ThreadedJobs(SystemClock())], ids=["inline", "threaded"])
+def test_a_quick_job_is_done_where_it_is_asked_for(make: Callable[[], Jobs]) -> None:
+    """Its result, or what it raised; and the next one begins anew."""
+    jobs, calls = make(), []
+
+    def work() -> int:
+        calls.append(1)
+        return len(calls)
+
+    def fails() -> int:
+        raise ValueError("no such version")
+
+    for number in (1, 2):
+        assert jobs.ask("registry", "intent", "look", work, patience_s=PATIENCE_S) == number
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no such version"):
+            jobs.ask("registry", "intent", "look", fails, patience_s=PATIENCE_S)
+
+
+def test_a_slow_job_is_begun_once_and_taken_up_later(jobs: ThreadedJobs) -> None:
+    go, calls = threading.Event(), []
+
+    def work() -> str:
+        calls.append(1)
+        go.wait(PATIENCE_S)
+        return "done"
+
+    for _ in range(3):
+        assert isinstance(jobs.ask("suites", "intent", 1, work, patience_s=0), Running)
+    assert jobs.busy()
+    go.set()
+    assert jobs.ask("suites", "intent", 1, work, patience_s=PATIENCE_S) == "done"
+    assert len(calls) == 1
+    assert not jobs.busy()
+
+
+def test_a_result_that_was_for_something_else_is_dropped(jobs: ThreadedJobs) -> None:
+    """A look that was begun before an abort counts nothing; while it runs, the slot is taken."""
+    go = threading.Event()
+
+    def hangs() -> str:
+        go.wait(PATIENCE_S)
+        return "of before"
+
+    assert isinstance(jobs.ask("metrics", "intent", "before", hangs, patience_s=0), Running)
+    waiting = jobs.ask("metrics", "intent", "after", lambda: "of after", patience_s=0)
+    assert isinstance(waiting, Running)
+    assert waiting.purpose == "before"
+    go.set()
+    found: object = waiting
+    while isinstance(found, Running):
+        found = jobs.ask("metrics", "intent", "after", lambda: "of after", patience_s=PATIENCE_S)
+    assert found == "of after"
+
+
+def test_what_hangs_in_one_pool_keeps_no_other_waiting(jobs: ThreadedJobs) -> None:
+    """As many as there are threads hang, and one more waits; another pool answers."""
+    go = threading.Event()
+    for model in range(3):
+        hung = jobs.ask("registry", model, 1, lambda: go.wait(PATIENCE_S), patience_s=0)
+        assert isinstance(hung, Running)
+    assert jobs.ask("metrics", 0, 1, lambda: "answered", patience_s=PATIENCE_S) == "answered"
+    go.set()
