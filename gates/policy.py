@@ -31,7 +31,7 @@ from gates.online.label_sources import LabelPolicy
 from gates.online.latency import LATENCY_P95, LATENCY_P99
 from gates.online.latency.policy import LatencyPolicy
 from gates.online.limits import LIMITS
-from gates.online.limits.policy import LimitPolicy
+from gates.online.limits.measures import LimitPolicy
 from gates.suite_policy import SuitePolicy
 
 __all__ = [

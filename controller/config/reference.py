@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.core.policy import ReleasePolicy
+from gates.policy import GatePolicy
 from gates.table import kinds
 
 _BLOCK: Final = re.compile(r"<!-- (policy|gates)(?:: ([a-z_.]+))? -->\n.*?<!-- end -->", re.DOTALL)
@@ -101,7 +102,7 @@ def rewritten(page: str) -> str:
         subject, path = found[1], found[2] or ""
         if subject == "policy" and path not in sections:
             raise ValueError(f"the policy has no section {path!r}")
-        body = _gates_table() if subject == "gates" else _section_text(sections[path])
+        body = gates_table() if subject == "gates" else _section_text(sections[path])
         return f"{found[0].splitlines()[0]}\n{body}\n<!-- end -->"
 
     return _BLOCK.sub(block, page)
@@ -112,9 +113,10 @@ def _section_text(section: Section) -> str:
     return "\n".join([section.about, "", "| key | default | |", "| --- | --- | --- |", *rows])
 
 
-def _gates_table() -> str:
+def gates_table(policy: type[GatePolicy] = GatePolicy) -> str:
+    """The rows of `docs/gates.md` about the gates that watch a release, as Markdown."""
     rows: dict[tuple[str, ...], list[str]] = {}
-    for _, kind in kinds():
+    for _, kind in kinds(policy):
         doc = kind.doc
         rows.setdefault((doc.judged_on, doc.rolls_back, doc.passes), []).append(doc.gates or f"`{kind.name}`")
     table = [f"| {', '.join(names)} | {' | '.join(told)} |" for told, names in rows.items()]

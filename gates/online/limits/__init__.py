@@ -8,8 +8,7 @@ from typing import Final
 
 from gates.kind import Doc, GateKind
 from gates.online.limits.gate import LimitState
-from gates.online.limits.measures import limit_gates
-from gates.online.limits.policy import LimitPolicy
+from gates.online.limits.measures import LimitPolicy, limit_gates
 from gates.online.limits.tokens import LengthState, TokenizerGate, TokenizerState
 
 LIMITS: Final = (

@@ -1,58 +1,50 @@
-"""What is measured against which limit: a row each."""
+"""The limits: a key of the policy and a row each. A new one on a figure that a look has is both, in this file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from gates.evidence import Look, Profile, Resources
 from gates.online.limits.gate import LimitGate, Measured, Reader
-from gates.online.limits.policy import LimitPolicy
 from gates.online.limits.tokens import LengthGate
+
+Making = Callable[[float], LimitGate | LengthGate]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicy:
+    """Limits on what the candidate uses, as warnings; ``null`` switches one off."""
+
+    memory_ratio_max: Annotated[float | None, "resident memory, of what the replica may use"] = 0.9
+    cpu_ratio_max: Annotated[float | None, "CPU, of the cores that the replica may use"] = 0.7
+    gpu_ratio_max: Annotated[float | None, "of the GPU that is used most"] = 0.9
+    gpu_ratio_min: Annotated[float | None, "below it, a GPU is paid for and idle"] = 0.6
+    queue_depth_max: Annotated[float | None, "requests accepted and not yet answered, on average"] = 5.0
+    cold_start_ratio_max: Annotated[float | None, "of requests, that met a replica still warming up"] = 0.01
+    restarts_max: Annotated[float | None, "of workers, since the release started"] = 0.0
+    unknown_token_ratio_max: Annotated[float | None, "of tokens, that the tokenizer does not know"] = 0.05
+    truncated_ratio_max: Annotated[float | None, "of texts, cut to the longest length that the model takes"] = 0.01
+    tokens_p95_max: Annotated[
+        float | None, "of a text's tokens, the 95th percentile; the longest text DistilBERT takes"
+    ] = 512.0
+    throughput_ratio_min: Annotated[float | None, "answers per second of computing, candidate over stable"] = 0.8
+    replica_hour_price: Annotated[
+        float | None, "in the currency of `cost_per_1000_max`; without it no cost is known"
+    ] = None
+    cost_per_1000_max: Annotated[float | None, "of 1,000 requests; set by the business"] = None
 
 
 def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate | LengthGate]:
     """One gate for each limit that is set, and one for the cost, which is told in any case."""
-    of_release: tuple[tuple[str, str, float | None, Reader], ...] = (
-        (
-            "resources.cold_starts",
-            "Share of requests that met a cold replica",
-            policy.cold_start_ratio_max,
-            _cold_starts,
-        ),
-        ("tokenization.unknown", "Share of unknown tokens", policy.unknown_token_ratio_max, _unknown_tokens),
-        ("tokenization.truncated", "Share of truncated requests", policy.truncated_ratio_max, _truncated),
-    )
-    of_look: tuple[tuple[str, str, float | None, Reader], ...] = (
-        ("resources.memory", "Memory used, of the limit,", policy.memory_ratio_max, _level("memory_ratio")),
-        ("resources.cpu", "CPU used, of the cores given,", policy.cpu_ratio_max, _level("cpu_ratio")),
-        ("resources.gpu", "GPU used", policy.gpu_ratio_max, _level("gpu_ratio")),
-        (
-            "resources.restarts",
-            "The number of restarts since the release started",
-            policy.restarts_max,
-            _level("restarts"),
-        ),
-        ("resources.queue", "Queue depth", policy.queue_depth_max, _level("queue_depth")),
-    )
-    for sums, rows in ((True, of_release), (False, of_look)):
-        for name, what, limit, read in rows:
-            if limit is not None:
-                yield LimitGate(name, what, limit, read, sums)
-    if policy.gpu_ratio_min is not None:
-        idle = _level("gpu_ratio")
-        yield LimitGate("resources.gpu_idle", "GPU used", policy.gpu_ratio_min, idle, sums=False, at_least=True)
-    if policy.tokens_p95_max is not None:
-        yield LengthGate(policy.tokens_p95_max)
-    if policy.throughput_ratio_min is not None:
-        what = "Answers per second of computing, candidate over stable,"
-        yield LimitGate("throughput", what, policy.throughput_ratio_min, _throughput, sums=True, at_least=True)
-    yield LimitGate(
-        "cost.per_1000", "Cost of 1,000 requests", policy.cost_per_1000_max, _cost, sums=True, unknown=_no_cost(policy)
-    )
-
-
-def _no_cost(policy: LimitPolicy) -> str:
+    for key, make in _ROWS.items():
+        limit = getattr(policy, key)
+        if limit is not None:
+            yield make(limit)
+    unknown = "the candidate has not answered yet"
     if policy.replica_hour_price is None:
-        return "the policy names no price of a replica's hour (gates.limits.replica_hour_price)"
-    return "the candidate has not answered yet"
+        unknown = "the policy names no price of a replica's hour (gates.limits.replica_hour_price)"
+    what, limit = "Cost of 1,000 requests", policy.cost_per_1000_max
+    yield LimitGate("cost.per_1000", what, limit, _cost, sums=True, unknown=unknown)
 
 
 def _level(field: str) -> Reader:
@@ -96,3 +88,31 @@ def _throughput(look: Look) -> Measured | None:
     if candidate.requests_per_busy_s is None or not stable.requests_per_busy_s:
         return None
     return candidate.requests_per_busy_s, stable.requests_per_busy_s
+
+
+def _last(gate: str, what: str, read: Reader, *, at_least: bool = False) -> Making:
+    """A limit on what was measured at the last look."""
+    return lambda limit: LimitGate(gate, what, limit, read, sums=False, at_least=at_least)
+
+
+def _sum(gate: str, what: str, read: Reader, *, at_least: bool = False) -> Making:
+    """A limit on what is added up over the release."""
+    return lambda limit: LimitGate(gate, what, limit, read, sums=True, at_least=at_least)
+
+
+_ROWS: Final[dict[str, Making]] = {
+    "cold_start_ratio_max": _sum("resources.cold_starts", "Share of requests that met a cold replica", _cold_starts),
+    "unknown_token_ratio_max": _sum("tokenization.unknown", "Share of unknown tokens", _unknown_tokens),
+    "truncated_ratio_max": _sum("tokenization.truncated", "Share of truncated requests", _truncated),
+    "memory_ratio_max": _last("resources.memory", "Memory used, of the limit,", _level("memory_ratio")),
+    "cpu_ratio_max": _last("resources.cpu", "CPU used, of the cores given,", _level("cpu_ratio")),
+    "gpu_ratio_max": _last("resources.gpu", "GPU used", _level("gpu_ratio")),
+    "restarts_max": _last("resources.restarts", "The number of restarts since the release started", _level("restarts")),
+    "queue_depth_max": _last("resources.queue", "Queue depth", _level("queue_depth")),
+    "gpu_ratio_min": _last("resources.gpu_idle", "GPU used", _level("gpu_ratio"), at_least=True),
+    "tokens_p95_max": LengthGate,
+    "throughput_ratio_min": _sum(
+        "throughput", "Answers per second of computing, candidate over stable,", _throughput, at_least=True
+    ),
+}
+"""What makes the gate of a limit that is set, by its key of the policy."""
