@@ -88,12 +88,13 @@ class Reconciler:
         self._identities = identities
         self._budget = budget
         self._standing: _Standing | None = None
+        self._is_known = False  # whether that is what the journal says
         self._released: set[Version] | None = None  # by number and source, what has had its release
         self.ended: list[Release] = []  # since the last time that somebody took them out
 
     def forget(self) -> None:
         """Read the journal again: somebody wrote, or it is not known whether we did."""
-        self._standing = None
+        self._is_known = False
 
     def reconcile(self, observed: Observed) -> None:
         """Take in what is asked for, and drive the release that is under way, or begins.
@@ -112,10 +113,10 @@ class Reconciler:
             self._drive(standing, found.facts, observed)
 
     def _under_way(self) -> _Standing | None:
-        if self._standing is None:
+        if not self._is_known:
             found = self._books.journal.releases(model=self.model, active=True, limit=1)
-            if found:
-                self._standing = _Standing(release_of(found[0]), found[0].sequence)
+            self._standing = _Standing(release_of(found[0]), found[0].sequence) if found else None
+            self._is_known = True
         return self._standing
 
     # --- what is asked for ---------------------------------------------------------------------------------------
@@ -284,14 +285,16 @@ class Reconciler:
 
     # --- between releases ----------------------------------------------------------------------------------------
     def keep_up(self) -> None:
-        """Keep running what is routed to or could be; drain what nobody needs any more."""
+        """Keep running what is routed to or could be; drain what nobody needs any more. Nothing is drained while it is
+        not known which release is under way."""
+        standing = self._under_way()
         table = self._world.traffic.read(self.model)
         needed: set[str] = set()
         if table is not None:
             mirrored = table.mirror.version if table.mirror is not None else None
             needed |= {version for version in (*table.weights_pct, table.known_good, mirrored) if version}
-        if self._standing is not None:
-            release = self._standing.release
+        if standing is not None:
+            release = standing.release
             needed |= {v.number for v in (release.candidate, release.stable, release.fallback) if v is not None}
         elif table is not None:
             for number in sorted(needed, key=table.share_of, reverse=True):

@@ -323,6 +323,24 @@ def test_a_disk_that_is_full_is_waited_for(world):
     assert (world.weights, world.release.faults) == ({"v7": 100}, {})
 
 
+@pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.SHADOW, Phase.CANARY])
+def test_a_database_that_is_locked_once_ends_no_replica(world, phase):
+    """What this process remembers is not the truth: after an error it is read again before anything is ended."""
+    world.given(candidate=GOOD)
+    world.deployments.started.clear()
+
+    def locked(call):
+        if call == "before journal.append" and world.release.phase is phase:
+            world.interrupt = lambda _: None
+            raise TransientError("journal", "database is locked")
+
+    world.when(lambda: bool(world.journal.releases()))
+    world.interrupt = locked
+    world.when_settled()
+    assert [spec.version for spec in world.deployments.started] == ["7"]
+    assert world.release.phase is Phase.PROBATION
+
+
 def test_suites_that_no_replica_answers_hold_the_release_in_time(tmp_path):
     world = World(tmp_path, policy=with_suite(tmp_path)).given(candidate=GOOD)
 
