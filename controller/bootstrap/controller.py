@@ -20,8 +20,8 @@ from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.bootstrap.access import access_flags, prepare_access, replica_token
-from controller.bootstrap.labels import CurrentLabelNames
-from controller.bootstrap.stores import policies_of, store_of, texts_of
+from controller.bootstrap.policies import CurrentPolicies
+from controller.bootstrap.stores import store_of, texts_of
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 from controller.loop.candidate_poller import CandidatePoller
@@ -30,7 +30,7 @@ from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
 from controller.loop.packages import PackageStore
 from controller.loop.reconciler import Books
-from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, check_kept, daily_pruning
+from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, daily_pruning
 from controller.ports.runtime import DeploymentSpec
 from serving.access.hosts import Hosts
 from serving.access.tokens import TokenFile
@@ -48,10 +48,9 @@ class Controller:
     replicas: HttpReplicas
     home: Home
     settings: Settings
-    models: frozenset[str]  # those that have a policy
     access: Access  # who may ask at the interface
     hosts: Hosts  # the names that the interface goes by
-    label_names: CurrentLabelNames
+    policies: CurrentPolicies
 
     def close(self) -> None:
         self.jobs.close()
@@ -75,11 +74,11 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         journal=store.journal,
         inbox=store.inbox,
         freezes=store.freezes,
-        models=controller.models,
+        models=controller.fleet.models,
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,
-        label_names=controller.label_names,
+        label_names=controller.policies.label_names,
     )
     secret = settings.webhook_secret
     controller.home.logs.mkdir(parents=True, exist_ok=True)
@@ -98,8 +97,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
 def build(home: Home) -> Controller:
     """The controller of an installation, with its local data plane. Opens the store; starts nothing."""
     settings = home.load()
-    policies = policies_of(home)
-    check_kept(settings.samples_kept_days, policies.values())
+    policies = CurrentPolicies(home, settings.samples_kept_days)
     clock = SystemClock()
     prepare_access(home, settings)
     store = store_of(home, settings, texts_of(home, settings))
@@ -124,9 +122,8 @@ def build(home: Home) -> Controller:
     )
     jobs = ThreadedJobs(clock)
     poller = CandidatePoller(registry, packages, clock, jobs)
-    label_names = CurrentLabelNames(home)
     books = Books(store.journal, store.inbox, poller, packages, jobs)
-    fleet = Fleet(world, books, policies, label_names.of)
+    fleet = Fleet(world, books, policies, policies.label_names_of)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
     return Controller(
         fleet=fleet,
@@ -136,10 +133,9 @@ def build(home: Home) -> Controller:
         replicas=replicas,
         home=home,
         settings=settings,
-        models=frozenset(policies),
         access=access,
         hosts=_hosts(settings),
-        label_names=label_names,
+        policies=policies,
     )
 
 

@@ -1,6 +1,7 @@
 """`serin up` and `serin down`: the whole path on this machine."""
 
 import dataclasses
+import math
 import signal
 import threading
 from collections.abc import Mapping
@@ -53,7 +54,8 @@ def up(
     Example: serin up --policy policy.yaml
     """
     from controller.bootstrap.local import make_private, refuse_if_up, run_everything
-    from controller.bootstrap.stores import policies_of, prepare_own_database
+    from controller.bootstrap.policies import CurrentPolicies
+    from controller.bootstrap.stores import prepare_own_database
 
     place = writing_home(home)
     place.check_path()
@@ -74,7 +76,10 @@ def up(
         _tell(f"{opened} files and folders in {place.path} were open to others; they are yours alone now")
     if (old := prepare_own_database(place)) is not None:
         _tell(f"the database had schema {old} of an older release, and was upgraded")
-    models = ", ".join(policies_of(place)) or "none yet: give --policy FILE"
+    policies = CurrentPolicies(place, settings.samples_kept_days)
+    models = ", ".join(policies()) or "none yet: give --policy FILE"
+    for name, fault in policies.faults.items():
+        _tell(f"policy {name} is not followed until it is mended: {fault}")
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,12 +128,12 @@ def _take_in(place: Home, path: Path) -> None:
     """Keep a checked copy of the policy in the home; its suites are named by absolute path there."""
     import yaml
 
-    from controller.bootstrap.stores import policies_of
+    from controller.bootstrap.policies import CurrentPolicies
     from controller.config.policy_file import check_suites, load_policy, policy_text
     from controller.naming import check_distinct
 
     policy = load_policy(path)
-    check_distinct(policy.model, policies_of(place))
+    check_distinct(policy.model, CurrentPolicies(place, math.inf)())
     check_suites(policy)
     document = yaml.safe_load(policy_text(path))
     if policy.suites:

@@ -101,7 +101,7 @@ def labels(
     """
     from controller.api.errors import ApiError
     from controller.api.labels import read_lines
-    from controller.bootstrap.labels import label_names_of
+    from controller.bootstrap.policies import label_names_of
     from controller.bootstrap.stores import opened
     from serving.text.jsonlines import Unreadable, read_bounded
 

@@ -27,6 +27,7 @@ class Seen:
     asked: Sequence[Command] = ()
     wanted: Version | None = None
     identified: Mapping[str, Version | Refused] | None = None
+    accepts: bool = True  # whether anything new may begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +131,6 @@ def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
 
 
 def _identified(seen: Seen, command: Command) -> Version | Refused | None:
+    if not seen.accepts:
+        return Refused(f"there is no policy for model {seen.model!r} that can be read: mend or write it, and ask again")
     return (seen.identified or {}).get(command.version or "")

@@ -3,7 +3,7 @@ with one keeps no other from its look, its rollback or its abort."""
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -21,6 +21,7 @@ from controller.ports.registry import CANDIDATE
 
 log = logging.getLogger(__name__)
 
+_MODELS_MAX: Final = 10_000
 COMMAND_KEPT_S: Final = 86_400.0
 """A command that is older was meant for other circumstances."""
 
@@ -32,24 +33,30 @@ class Fleet:
         self,
         world: World,
         books: Books,
-        policies: Mapping[str, ReleasePolicy],
+        policies: Callable[[], Mapping[str, ReleasePolicy]],
         names_of_labels: NamesOfLabels | None = None,
     ) -> None:
-        """``names_of_labels``: read at each look; without, they are those of the policies."""
+        """``policies`` are asked at each round. ``names_of_labels`` are read at each look; without, they are those of
+        the policies."""
         self._world = world
         self._books = books
         self._policies = policies
-        executor = Executor(world, books.packages, names_of_labels or self._names_of_policy, books.jobs)
-        identities, budget = Identities(books.journal), ErrorBudget(world.metrics, world.clock)
-        self._models = {
-            model: Reconciler(policy, world, books, executor, identities, budget) for model, policy in policies.items()
-        }
+        self._executor = Executor(world, books.packages, names_of_labels or self._names_of_policy, books.jobs)
+        self._identities = Identities(books.journal)
+        self._budget = ErrorBudget(world.metrics, world.clock)
+        self._models: dict[str, Reconciler] = {}
+        self._orphans_known = False
         self._rounds = 0
         self._untold: deque[Release] = deque()  # ended releases of which the registry has not been told
         self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
-        return self._policies[model].label_names
+        return self._models[model].policy.label_names
+
+    @property
+    def models(self) -> Collection[str]:
+        """Those that are driven, as they are at any moment."""
+        return self._models.keys()
 
     def tick(self) -> bool:
         """Begin one round over every model; whether all could be: a model of which the last round has not ended waits.
@@ -57,15 +64,48 @@ class Fleet:
         What goes wrong with one model is logged and does not stop the others.
         """
         self._rounds += 1
+        self._take_in(self._policies())
         observed = self._observe()
         busy = False
-        for model, reconciler in self._models.items():
+        for model, reconciler in tuple(self._models.items()):
             found = self._books.jobs.ask(
                 "models", model, self._rounds, partial(self._round, reconciler, observed), patience_s=0
             )
             busy |= isinstance(found, Running) and found.purpose != self._rounds
         self._books.jobs.ask("registry", "tags", "tags", self._tell_registry, patience_s=0)
         return not busy
+
+    # --- which models there are -----------------------------------------------------------------------------------
+    def _take_in(self, policies: Mapping[str, ReleasePolicy]) -> None:
+        """A model that has a policy is driven by it; one that has none any more is seen to its end and kept running."""
+        for model, policy in policies.items():
+            if model in self._models:
+                self._models[model].policy = policy
+            else:
+                self._models[model] = self._reconciler(policy)
+        if not self._orphans_known:
+            self._take_in_orphans()
+        for model, reconciler in self._models.items():
+            reconciler.accepts = model in policies
+
+    def _take_in_orphans(self) -> None:
+        """What is under way or routed to without a policy that can be read goes on by the policy that it began with."""
+        try:
+            under_way = {
+                record.model: record for record in self._books.journal.releases(active=True, limit=_MODELS_MAX)
+            }
+            for model in {*under_way, *self._world.traffic.models()} - self._models.keys():
+                record = under_way.get(model) or next(iter(self._books.journal.releases(model=model, limit=1)), None)
+                if record is not None:
+                    self._models[model] = self._reconciler(release_of(record).policy)
+                    log.warning("model %s has no policy that can be read: nothing new begins", model)
+        except SerinError as error:
+            log.warning("what goes on without a policy is not known yet: %s", error)
+        else:
+            self._orphans_known = True
+
+    def _reconciler(self, policy: ReleasePolicy) -> Reconciler:
+        return Reconciler(policy, self._world, self._books, self._executor, self._identities, self._budget)
 
     # --- seen once ------------------------------------------------------------------------------------------------
     def _observe(self) -> Observed:
@@ -84,7 +124,7 @@ class Fleet:
         now_s = self._world.clock.now_s()
         try:
             for command in self._books.inbox.waiting():
-                if command.model not in self._policies:
+                if command.model not in self._models:
                     self._books.inbox.discard(command.id, f"no policy for model {command.model!r}")
                 elif now_s - command.at_s > COMMAND_KEPT_S:
                     outcome = f"nothing took it up within {COMMAND_KEPT_S / 3600:g} h: ask again"
@@ -134,7 +174,7 @@ class Fleet:
     def _perhaps_untold(self) -> list[Release]:
         """Each model's newest ended release, once after a start: the controller before may have died untold."""
         found: list[Release] = []
-        for model in self._policies.keys() - self._recalled:
+        for model in self._models.keys() - self._recalled:
             try:
                 records = self._books.journal.releases(model=model, active=False, limit=1)
                 found += [release_of(record) for record in records]

@@ -80,7 +80,8 @@ class Reconciler:
         identities: Identities,
         budget: ErrorBudget,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
+        self.accepts = True  # whether anything new may begin: the policy is one that somebody has written
         self.model = policy.model
         self._world = world
         self._books = books
@@ -128,7 +129,8 @@ class Reconciler:
                 release=standing.release if standing is not None else None,
                 table=self._world.traffic.read(self.model) if standing is None else None,
                 asked=asked,
-                wanted=self._wanted(),
+                wanted=self._wanted() if self.accepts else None,
+                accepts=self.accepts,
                 identified={number: one for number in starts if (one := self._identified(number)) is not None},
             )
         )
@@ -174,7 +176,7 @@ class Reconciler:
             candidate=known.of(self.model, candidate.number) if restores else known.recognised(self.model, candidate),
             stable=stable,
             fallback=known.of(self.model, fallback) if fallback and stable and fallback != stable.number else None,
-            policy=self._policy,
+            policy=self.policy,
             by=begin.by,
             reason=begin.reason,
         )
@@ -306,7 +308,7 @@ class Reconciler:
 
     def _keep_running(self, number: str) -> None:
         identity = self._identities.of(self.model, number)
-        run = partial(self._executor.keep_running, self._policy, identity)
+        run = partial(self._executor.keep_running, self.policy, identity)
         work = partial(self._books.jobs.ask, "packages", ("keep", self.model, number), identity, run)
         _apart(f"model {self.model}: version {number} cannot be kept running", work)
 

@@ -1,5 +1,6 @@
 """The data plane's routing."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from controller.core.traffic import TrafficTable
@@ -7,6 +8,9 @@ from controller.core.traffic import TrafficTable
 
 class Traffic(Protocol):
     """The data plane's routing, held where a rollback can reach it with nothing else alive."""
+
+    def models(self) -> Sequence[str]:
+        """Those that have a table."""
 
     def read(self, model: str) -> TrafficTable | None:
         """The table as written, or None where the model has never been routed."""

@@ -36,6 +36,7 @@ class TrafficContract:
         """No table is None, and the data plane knows nothing of it: not an empty table, not an error."""
         assert traffic.read("intent") is None
         assert traffic.confirmed_generation("intent") is None
+        assert traffic.models() == ()
 
     def test_a_table_is_read_back_as_it_was_written(self, traffic: Traffic) -> None:
         """Weights, mirror, known good version, generation and override all survive, to the last digit."""

@@ -75,11 +75,10 @@ def test_a_persons_word_waits_for_nothing_that_hangs(world: World, phase: Phase,
     eventually(lambda: (world.tick(), jobs.hung.is_set())[1], what="the hung call")
     world.when_asked(ask)
     eventually(lambda: (world.tick(), world.weights == {"v6": 100})[1], what="everything back on stable")
-    moved = [number for alias, number in world.registry.moved if alias == "champion"]
     jobs.let_go.set()
     eventually(lambda: (world.tick(), world.release.phase in (Phase.ABORTED, Phase.ROLLED_BACK))[1], what="the end")
     assert (world.weights, world.champion) == ({"v6": 100}, "v6")
-    assert len(moved) <= 1
+    assert [number for alias, number in world.registry.moved if alias == "champion"] in ([], ["7", "6"])
 
 
 def test_a_word_that_comes_within_the_round_stops_what_cannot_be_undone(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class World:
         seed: int = 1,
         service: Callable[..., Service] = Service,
     ) -> None:
-        self.policy = policy
+        self.policies = {MODEL: policy}
         self.clock = FakeClock()
         self.traffic = MemoryTraffic()
         self.deployments = MemoryDeployments()
@@ -106,6 +106,14 @@ class World:
         self.jobs: Jobs = InlineJobs()
         self._packages = directory / "packages"
         self.controller = self._start_controller()
+
+    @property
+    def policy(self) -> ReleasePolicy:
+        return self.policies[MODEL]
+
+    @policy.setter
+    def policy(self, policy: ReleasePolicy) -> None:
+        self.policies[MODEL] = policy
 
     # --- given ---------------------------------------------------------------------------------------------------
     def given(self, *, stable: Behaviour | None = GOOD, candidate: Behaviour | None = None) -> Self:
@@ -261,7 +269,7 @@ class World:
             packages=packages,
             jobs=self.jobs,
         )
-        return Fleet(ports, books, {MODEL: self.policy})
+        return Fleet(ports, books, lambda: self.policies)
 
 
 class _Watched:

@@ -19,6 +19,10 @@ class MemoryTraffic:
         self._tables: dict[str, TrafficTable] = {}
         self._confirmed: dict[str, int] = {}
 
+    def models(self) -> tuple[str, ...]:
+        self._check_reachable()
+        return tuple(sorted(self._tables))
+
     def read(self, model: str) -> TrafficTable | None:
         self._check_reachable()
         return self._tables.get(model)

@@ -37,6 +37,9 @@ class EnvoyTraffic:
         self._directory = directory
         self._options = options or RouteOptions()
 
+    def models(self) -> tuple[str, ...]:
+        return read_routes(self._directory).models
+
     def read(self, model: str) -> TrafficTable | None:
         return read_routes(self._directory).table(model)
 
