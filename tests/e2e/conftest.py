@@ -1,5 +1,6 @@
 """Installations in which every process is the real one: MLflow, Prometheus, Envoy, the controller, LitServe."""
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -82,8 +83,24 @@ class Site:
             summary.update(json.loads(output.splitlines()[-1]))
 
 
+@contextmanager
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One installation at a time, whatever number of tests run: each has a service's load of its own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "installation.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with alone(tmp_path_factory):
+        yield
+
+
 @pytest.fixture
-def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+def site(turn: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """An installation with v1 in production, by the ``POLICY`` of the test's module if it has one. Afterwards nothing
     of it may be left running."""
     home = tmp_path / "home"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from suites.intents.demo.installation import installation
-from tests.e2e.conftest import POLICY, Site
+from tests.e2e.conftest import POLICY, Site, alone
 from tests.patience import eventually
 
 
@@ -13,7 +13,7 @@ from tests.patience import eventually
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One with v1 in production and v2 as its candidate in shadow, for all attacks of a module."""
     home = tmp_path_factory.mktemp("attacked") / "home"
-    with installation(home, POLICY, lambda _: None, *request.param) as serin:
+    with alone(tmp_path_factory), installation(home, POLICY, lambda _: None, *request.param) as serin:
         site = Site(serin)
         site.register("v1")
         eventually(lambda: site.phase("1") == "promoted", within_s=120, what="version 1 in production")
