@@ -10,13 +10,13 @@ from starlette.middleware import Middleware
 
 from controller.api.access import Access
 from controller.api.callers import AccessLog, KnownHosts
+from controller.api.entries import EntryRoutes, EveryStream
 from controller.api.errors import handlers
 from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Handler, Reply
 from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
 from controller.api.webhook import Deliveries, MlflowWebhook
 from controller.ports.clock import Clock
-from controller.ports.journal import Journal
 from controller.ports.people import Freezes, Inbox
 from controller.ports.samples import SampleIntake
 from controller.roles import Deed
@@ -32,7 +32,7 @@ class ApiPorts:
     """What the interface needs of the world. ``wake`` makes the control loop look now instead of at its next turn."""
 
     samples: SampleIntake
-    journal: Journal
+    journal: EveryStream
     inbox: Inbox
     freezes: Freezes
     models: Collection[str]  # those that have a policy
@@ -68,12 +68,13 @@ def create_app(
 
 
 def _reading(ports: ApiPorts) -> list[Endpoint]:
-    releases = ReleaseRoutes(ports.journal)
+    releases, entries = ReleaseRoutes(ports.journal), EntryRoutes(ports.journal)
     freezes = FreezeRoutes(ports.freezes, ports.models, ports.clock, ports.wake)
     return [
         Endpoint("GET", "/v1/releases", releases.list, Deed.READ),
         Endpoint("GET", "/v1/releases/{release_id}", releases.one, Deed.READ),
-        Endpoint("GET", "/v1/releases/{release_id}/entries", releases.entries, Deed.READ),
+        Endpoint("GET", "/v1/releases/{release_id}/entries", entries.of_release, Deed.READ),
+        Endpoint("GET", "/v1/journal", entries.of_all, Deed.READ),
         Endpoint("GET", "/v1/freezes", freezes.list, Deed.READ),
     ]
 

@@ -1,7 +1,6 @@
 """From a request to a handler's plain arguments and back: body limits, content types, access, the thread pool."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -45,13 +44,20 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """An answer of any length: JSON lines, made while they are sent. Where making one fails, the answer breaks off."""
+class Raw:
+    """JSON that is written already."""
 
-    bodies: Iterator[Json]
+    body: bytes
 
 
-Handler = Callable[[Call], Reply | Lines]
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """An answer of any length: JSON lines, many at a time, made while sent. Where that fails, it breaks off."""
+
+    lines: Iterator[bytes]
+
+
+Handler = Callable[[Call], Reply | Raw | Chunks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +96,13 @@ class Endpoint:
                 body = await _limited_body(request, self.body_bytes_max)
             call = Call(caller, request.path_params, dict(request.query_params), headers, content_type, body)
             reply = await run_in_threadpool(self.handler, call)
-            if isinstance(reply, Lines):
-                return StreamingResponse(map(_line, reply.bodies), media_type=JSON_LINES_TYPE)
+            if isinstance(reply, Chunks):
+                return StreamingResponse(reply.lines, media_type=JSON_LINES_TYPE)
+            if isinstance(reply, Raw):
+                return Response(reply.body, media_type=JSON_TYPE)
             return JSONResponse(reply.body, status_code=reply.status)
 
         return answer
-
-
-def _line(body: Json) -> bytes:
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
 async def _limited_body(request: Request, bytes_max: int) -> bytes:

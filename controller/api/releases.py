@@ -7,18 +7,14 @@ from typing import Final
 
 from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
 from controller.api.errors import ApiError
-from controller.api.http import JSON_LINES_TYPE, Call, Lines, Reply, limit_of, number_of, query_text
+from controller.api.http import Call, Reply, limit_of, query_text
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
-from controller.journal.walk import walk
 from controller.naming import model_named
 from controller.ports.clock import Clock
-from controller.ports.journal import Journal, RecordedEntry, ReleaseRecord
+from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.people import Freezes, Inbox
 
 RELEASES_MAX: Final = 1_000
-ENTRIES_MAX: Final = 500  # in one page; a look with its pairs may have 100 kB
-ENTRIES_DEFAULT: Final = 100
-ENTRY_MAX: Final = 2**31 - 1  # what a store counts them with
 
 
 class ReleaseRoutes:
@@ -28,32 +24,13 @@ class ReleaseRoutes:
     def list(self, call: Call) -> Reply:
         """Newest first, without their states. ``next`` asks for those before, as ``before``."""
         limit = limit_of(call, default=100, most=RELEASES_MAX)
-        found = self._journal.releases(model=call.query.get("model"), limit=limit, before=call.query.get("before"))
+        found = self._journal.summaries(model=call.query.get("model"), limit=limit, before=call.query.get("before"))
         more = found[-1].release_id if len(found) == limit else None
         return Reply({"releases": [_summary(record) for record in found], "next": more})
 
     def one(self, call: Call) -> Reply:
         record = self._found(call)
         return Reply({**_summary(record), "state": record.state})
-
-    def entries(self, call: Call) -> Reply | Lines:
-        """The release's journal, with its chain checked: a page, whose ``next`` asks for the one after as ``after``; or
-        all of it, as lines. ``length`` is how many entries there are: the last one's hash stands for them all."""
-        record = self._found(call)
-        after = number_of(call, "after", default=0, least=0, most=ENTRY_MAX)
-        if JSON_LINES_TYPE in call.headers.get("accept", ""):
-            return Lines(map(_entry, walk(self._journal, record, after=after)))
-        limit = limit_of(call, default=ENTRIES_DEFAULT, most=ENTRIES_MAX)
-        page = self._journal.page(record.release_id, after=after, limit=limit)
-        reached = page[-1].sequence if page else record.sequence
-        return Reply(
-            {
-                "release_id": record.release_id,
-                "length": record.sequence,
-                "entries": [_entry(one) for one in page],
-                "next": reached if reached < record.sequence else None,
-            }
-        )
 
     def _found(self, call: Call) -> ReleaseRecord:
         release_id = call.path["release_id"]
@@ -144,7 +121,7 @@ def _refuse_unknown(model: str, models: Collection[str]) -> None:
         raise ApiError(HTTPStatus.NOT_FOUND, "no_policy", message, field="model")
 
 
-def _summary(record: ReleaseRecord) -> dict[str, object]:
+def _summary(record: ReleaseSummary | ReleaseRecord) -> dict[str, object]:
     return {
         "release_id": record.release_id,
         "model": record.model,
@@ -153,17 +130,8 @@ def _summary(record: ReleaseRecord) -> dict[str, object]:
         "active": record.active,
         "sequence": record.sequence,
         "started_at_s": record.started_at_s,
-    }
-
-
-def _entry(one: RecordedEntry) -> dict[str, object]:
-    return {
-        "sequence": one.sequence,
-        "kind": one.entry.kind,
-        "at_s": one.entry.at_s,
-        "payload": one.entry.payload,
-        "previous_hash": one.previous_hash,
-        "hash": one.hash,
+        "phase_since_s": record.phase_since_s,
+        "reason": record.reason,
     }
 
 

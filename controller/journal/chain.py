@@ -1,14 +1,23 @@
-"""The journal's hash chain: each entry's hash covers the one before, so that no entry can change, go or come unseen."""
+"""The journal's hash chains, one a stream: each hash covers the entry and the one before, so that none can change, go
+or come unseen. What is hashed are bytes as they are stored: SHA-256 and a reader of JSON are all that a check needs.
+
+Chain 2, written now: ``hash`` is the SHA-256 of ``head``, canonical JSON of ``at_s``, ``kind``, ``payload_sha256``,
+``position``, ``previous_hash``, ``schema``, ``sequence`` and ``stream``; so a payload can be taken away and the chain
+holds. Chain 1, of earlier releases of Serin: ``hash`` covers one document with the payload in it.
+"""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from controller.errors import PermanentError
-from controller.ports.journal import Entry, Json, RecordedEntry
+from controller.ports.journal import Entry, RecordedEntry
 
-GENESIS_HASH: Final = "0" * 64  # what the first entry of a release follows
+GENESIS_HASH: Final = "0" * 64  # what the first entry of a stream follows
+OLD_CHAIN, CHAIN = 1, 2
+_RELEASE: Final = "release:"
 
 
 def canonical_json(value: object) -> str:
@@ -25,20 +34,37 @@ def canonical_json(value: object) -> str:
         raise PermanentError(f"the journal takes only JSON values with finite numbers: {error}") from error
 
 
-def extend(release_id: str, after: int, head_hash: str, entries: Iterable[Entry]) -> list[RecordedEntry]:
-    """The entries with their places in the chain that stands at sequence ``after`` with ``head_hash``."""
+def sha256(text: str) -> str:
+    """SHA-256, in hex, of the text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def extend(stream: str, *, position: int, after: int, head_hash: str, entries: Iterable[Entry]) -> list[RecordedEntry]:
+    """The entries as they are to be stored: the first follows ``position`` of the journal, and sequence ``after`` of
+    the stream, whose last hash is ``head_hash``."""
     recorded: list[RecordedEntry] = []
-    for sequence, entry in enumerate(entries, start=after + 1):
-        # Through text and back, so that what is hashed is what will be read (tuples are lists, keys are strings).
-        kept = Entry(entry.kind, entry.at_s, json.loads(canonical_json(entry.payload)))
-        digest = entry_hash(release_id, sequence, kept, head_hash)
-        recorded.append(RecordedEntry(sequence, kept, previous_hash=head_hash, hash=digest))
-        head_hash = digest
+    for number, entry in enumerate(entries, start=1):
+        text = canonical_json(entry.payload)
+        placed = RecordedEntry(
+            position=position + number,
+            stream=stream,
+            sequence=after + number,
+            kind=entry.kind,
+            at_s=float(entry.at_s),
+            schema=entry.schema,
+            text=text,
+            head="",
+            previous_hash=head_hash,
+            hash="",
+        )
+        head = canonical_json(_head(placed, sha256(text)))
+        head_hash = sha256(head)
+        recorded.append(replace(placed, head=head, hash=head_hash))
     return recorded
 
 
 def verify(
-    release_id: str,
+    stream: str,
     recorded: Sequence[RecordedEntry],
     *,
     length: int,
@@ -47,38 +73,72 @@ def verify(
     previous_hash: str = GENESIS_HASH,
     limit: int | None = None,
 ) -> None:
-    """Check a release's chain against the length and the last hash that its release row names; or the page of at most
-    ``limit`` entries that follows sequence ``after``, whose hash is ``previous_hash``.
+    """Check a stream's chain against its length and its last hash; or the page of at most ``limit`` entries that
+    follows sequence ``after``, whose hash is ``previous_hash``.
 
     Raises:
         PermanentError: it is broken; the message names the first sequence number that does not fit.
     """
     previous = previous_hash
     for expected, found in enumerate(recorded, start=after + 1):
-        digest = entry_hash(release_id, expected, found.entry, previous)
-        if (found.sequence, found.previous_hash, found.hash) != (expected, previous, digest):
-            raise PermanentError(f"journal of release {release_id}: the chain is broken at sequence {expected}")
-        previous = digest
+        placed = (found.stream, found.sequence, found.previous_hash) == (stream, expected, previous)
+        if not placed or not is_whole(found):
+            raise PermanentError(f"journal of {_named(stream)}: the chain is broken at sequence {expected}")
+        previous = found.hash
     reached, wanted = after + len(recorded), max(length - after, 0)
     whole = len(recorded) == (wanted if limit is None else min(limit, wanted))
     if not whole or (reached == length and previous != head_hash):
         raise PermanentError(
-            f"journal of release {release_id}: the chain is broken at sequence {reached + 1}: "
-            f"it ends there, and the release has {length} entries"
+            f"journal of {_named(stream)}: the chain is broken at sequence {reached + 1}: "
+            f"it ends there, and the stream has {length} entries"
         )
 
 
-def entry_hash(release_id: str, sequence: int, entry: Entry, previous_hash: str) -> str:
-    """SHA-256, in hex, of the canonical JSON of the entry, its place and the hash before it."""
-    document: Json = {
-        "release_id": release_id,
-        "sequence": sequence,
-        "kind": entry.kind,
-        "at_s": float(entry.at_s),
-        "payload": entry.payload,
-        "previous_hash": previous_hash,
+def is_whole(found: RecordedEntry) -> bool:
+    """Whether the entry is what its hash says: every byte of it, but for a payload that was thinned out.
+
+    Of a thinned entry of the old chain, whose hash needs the payload, the hashes before and after it vouch alone.
+    """
+    if found.chain == OLD_CHAIN:
+        return found.text is None or found.hash == sha256(_old_document(found, found.text))
+    if found.hash != sha256(found.head):
+        return False
+    try:
+        head = json.loads(found.head)
+    except ValueError:
+        return False
+    digest = head.get("payload_sha256") if isinstance(head, dict) else None
+    return head == _head(found, digest) and (found.text is None or digest == sha256(found.text))
+
+
+def _head(found: RecordedEntry, payload_sha256: object) -> dict[str, object]:
+    return {
+        "at_s": found.at_s,
+        "kind": found.kind,
+        "payload_sha256": payload_sha256,
+        "position": found.position,
+        "previous_hash": found.previous_hash,
+        "schema": found.schema,
+        "sequence": found.sequence,
+        "stream": found.stream,
     }
-    return hashlib.sha256(canonical_json(document).encode()).hexdigest()
+
+
+def _old_document(found: RecordedEntry, text: str) -> str:
+    """What chain 1 hashed: its keys are in order here, and the payload stands in it as it is stored."""
+    parts = (
+        ("at_s", canonical_json(found.at_s)),
+        ("kind", canonical_json(found.kind)),
+        ("payload", text),
+        ("previous_hash", canonical_json(found.previous_hash)),
+        ("release_id", canonical_json(found.stream.removeprefix(_RELEASE))),
+        ("sequence", str(found.sequence)),
+    )
+    return "{" + ",".join(f'"{name}":{value}' for name, value in parts) + "}"
+
+
+def _named(stream: str) -> str:
+    return f"release {stream.removeprefix(_RELEASE)}" if stream.startswith(_RELEASE) else stream
 
 
 def _mapping(value: object) -> object:

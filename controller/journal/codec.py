@@ -1,18 +1,35 @@
 """Releases and events as JSON values, and back to the same values: what the journal stores."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from controller.core.events import Event, Looked
-from controller.core.release import Release
+from controller.core.release import Phase, Purpose, Release
 from controller.errors import PermanentError
-from controller.ports.journal import Entry, Json, ReleaseRecord
+from controller.journal.notes import Note
+from controller.ports.journal import Entry, Json, RecordedEntry, ReleaseRecord, Sighting
 
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
+_EVENTS: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Event)}
+_NOTES: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Note)}
+_SERVED: Final = frozenset({Phase.PROMOTED, Phase.PROBATION})
+
+Payload = dict[str, Any]
+
+
+def _look_without_memory(payload: Payload) -> Payload:
+    """A look used to hold the gates' memory, and so their deadline, and how far was read."""
+    panel = payload.pop("panel", None) or {}
+    payload.pop("cursors", None)
+    return {**payload, "deadline_s": panel.get("deadline_s")}
+
+
+# What reads a payload of an earlier schema: by kind, the step from schema 1 to 2, from 2 to 3, and so on. An event that
+# changes its fields gets one more step here, and is written in the schema after the last.
+READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {Looked.__name__: (_look_without_memory,)}
 
 
 @cache
@@ -20,25 +37,50 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def entry_of(event: Event, at_s: float) -> Entry:
+def schema_of(kind: str) -> int:
+    """The schema that events of this kind are written in."""
+    return len(READERS.get(kind, ())) + 1
+
+
+def entry_of(event: Event | Note, at_s: float) -> Entry:
     """The event as a journal entry: its kind, and its fields as JSON values."""
-    return Entry(kind=type(event).__name__, at_s=at_s, payload=_dump(event))
+    kind = type(event).__name__
+    return Entry(kind=kind, at_s=at_s, payload=_dump(event), schema=schema_of(kind))
 
 
-def event_of(entry: Entry) -> Event:
-    """The event that the entry stands for. Raises PermanentError where this version of Serin cannot read it."""
-    if entry.kind not in _KINDS:
-        raise PermanentError(f"the journal holds an event of kind {entry.kind!r}, which this version does not know")
-    event: Event = _load(_KINDS[entry.kind], _of_today(entry))
+def event_of(entry: Entry | RecordedEntry) -> Event:
+    """The event of a release that the entry stands for.
+
+    Raises:
+        PermanentError: this version of Serin cannot read it: of a kind or a schema that it does not know, or damaged.
+        ValueError: its payload was thinned out.
+    """
+    event: Event = _read(_EVENTS, entry)
     return event
 
 
-def _of_today(entry: Entry) -> Json:
-    """The payload as this version writes it. A look used to hold the gates' memory, and so their deadline."""
-    panel = entry.payload.get("panel")
-    if entry.kind == Looked.__name__ and isinstance(panel, Mapping):
-        return {**entry.payload, "deadline_s": panel.get("deadline_s")}
-    return entry.payload
+def note_of(entry: Entry | RecordedEntry) -> Note:
+    """What the entry of another stream tells. Raises as `event_of`."""
+    note: Note = _read(_NOTES, entry)
+    return note
+
+
+def _read(kinds: Mapping[str, Any], entry: Entry | RecordedEntry) -> Any:
+    if entry.kind not in kinds:
+        raise PermanentError(f"the journal holds an event of kind {entry.kind!r}, which this version does not know")
+    written = schema_of(entry.kind)
+    if not 1 <= entry.schema <= written:
+        raise PermanentError(
+            f"the journal holds an event {entry.kind} of schema {entry.schema}; this version reads up to {written}"
+        )
+    if isinstance(entry, RecordedEntry):
+        if entry.schema == written and entry.text is not None:
+            return _load(kinds[entry.kind], entry.text)
+        entry = entry.entry
+    payload: Any = entry.payload
+    for reader in READERS.get(entry.kind, ())[entry.schema - 1 :]:
+        payload = reader(dict(payload))
+    return _load(kinds[entry.kind], payload)
 
 
 def record_of(release: Release, sequence: int) -> ReleaseRecord:
@@ -52,6 +94,9 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
         sequence=sequence,
         started_at_s=release.started_at_s,
         state=_dump(release),
+        phase_since_s=release.phase_since_s,
+        reason=release.reason,
+        sightings=tuple(_sightings(release)),
     )
 
 
@@ -65,6 +110,19 @@ def _state_of_today(state: Json) -> Json:
     """The snapshot as this version writes it. What the gates remember used to have no schema."""
     panel = state.get("panel")
     return {**state, "gate_state": {"schema": 1, "document": panel}} if isinstance(panel, Mapping) else state
+
+
+def _sightings(release: Release) -> list[Sighting]:
+    """Every version of the release that its source tells apart; by its number alone none is known again."""
+    found: list[Sighting] = []
+    for version in (release.stable, release.fallback, release.candidate):
+        if version is None or not version.source_id:
+            continue
+        candidate = version is release.candidate
+        served = not candidate or release.phase in _SERVED
+        released = candidate and release.purpose is Purpose.PROMOTE
+        found.append(Sighting(version.number, version.source_id, version.fingerprint, served, released))
+    return found
 
 
 def _dump(value: Any) -> Any:
@@ -84,7 +142,10 @@ def _strict(document: Any) -> Any:
 
 
 def _load(kind: Any, document: Any) -> Any:
+    """From JSON text, or from the values that it stands for."""
     try:
+        if isinstance(document, str):
+            return _adapter(kind).validate_json(document)
         return _adapter(kind).validate_python(document)
     except ValidationError as error:
         raise PermanentError(f"the journal holds a {kind.__name__} that cannot be read: {error}") from error

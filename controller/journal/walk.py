@@ -1,6 +1,6 @@
 """A release's journal from beginning to end, however long it is, a page in memory at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from controller.ports.journal import Journal, RecordedEntry, ReleaseRecord
@@ -14,10 +14,15 @@ def walk(journal: Journal, record: ReleaseRecord, *, after: int = 0) -> Iterator
     Raises:
         PermanentError: the chain is broken; what came before it was good.
     """
+    for page in walk_pages(journal, record, after=after):
+        yield from page
+
+
+def walk_pages(journal: Journal, record: ReleaseRecord, *, after: int = 0) -> Iterator[Sequence[RecordedEntry]]:
+    """The same entries, as `walk` gives them, some at a time. Raises as `walk`."""
     while after < record.sequence:
-        limit = min(PAGE_ENTRIES, record.sequence - after)
-        page = journal.page(record.release_id, after=after, limit=limit)
+        page = journal.page(record.release_id, after=after, limit=min(PAGE_ENTRIES, record.sequence - after))
         if not page:
             return
-        yield from page
+        yield page
         after = page[-1].sequence

@@ -34,7 +34,6 @@ from serving.package.artifact import ArtifactError
 
 log = logging.getLogger(__name__)
 
-_HISTORY_MAX = 10_000
 _UNSETTLED = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY})
 _STEPS_MAX = 8  # state changes in one round, before other models get their turn
 Result = TypeVar("Result")
@@ -90,7 +89,6 @@ class Reconciler:
         self._budget = budget
         self._standing: _Standing | None = None
         self._is_known = False  # whether that is what the journal says
-        self._released: set[Version] | None = None  # by number and source, what has had its release
         self.ended: list[Release] = []  # since the last time that somebody took them out
 
     def forget(self) -> None:
@@ -153,14 +151,7 @@ class Reconciler:
         except PermanentError as error:  # whatever the alias points at, the release in progress goes on
             log.warning("model %s: the candidate is refused: %s", self.model, error)
             return None
-        return None if version is None or version in self._released_versions() else version
-
-    def _released_versions(self) -> set[Version]:
-        if self._released is None:
-            records = self._books.journal.releases(model=self.model, limit=_HISTORY_MAX)
-            releases = [release_of(record) for record in records]
-            self._released = {_identity(r.candidate) for r in releases if r.purpose is Purpose.PROMOTE}
-        return self._released
+        return None if version is None or self._identities.released(self.model, version) else version
 
     # --- a release begins ----------------------------------------------------------------------------------------
     def _start(self, begin: Begin) -> _Standing:
@@ -183,7 +174,6 @@ class Reconciler:
         events: list[Event] = [started]
         if (command := begin.command) is not None:
             events.append(CommandTaken(command.id, command.ask, command.reason, command.by))
-        self._released = None  # read again: the journal knows, also where its answer is lost
         now_s = self._world.clock.now_s()
         return self._append(fold(None, events, now_s), 0, events, now_s)
 
@@ -200,14 +190,11 @@ class Reconciler:
         return self._identities.of(self.model, found) if found is not None else None
 
     def _champion_if_known(self) -> str | None:
-        records = self._books.journal.releases(model=self.model)
-        promoted = (record for record in records if record.phase in (Phase.PROMOTED, Phase.PROBATION))
-        newest = next(promoted, None)
+        newest = self._books.journal.newest(self.model, (Phase.PROMOTED, Phase.PROBATION))
         return newest.version if newest is not None else None
 
     def _new_id(self, number: str) -> str:
-        records = self._books.journal.releases(model=self.model, limit=_HISTORY_MAX)
-        return f"{self.model}-v{number}-{sum(record.version == number for record in records) + 1}"
+        return f"{self.model}-v{number}-{self._books.journal.count(self.model, number) + 1}"
 
     # --- a release goes on ---------------------------------------------------------------------------------------
     def _drive(self, standing: _Standing, facts: Sequence[Fact], observed: Observed) -> None:
@@ -281,7 +268,6 @@ class Reconciler:
         self._standing = standing if after.active else None
         if not after.active:
             self.ended.append(after)
-        self._identities.note(after)
         log.info("%s: %s. %s", after.id, after.phase, after.reason)
         return standing
 
@@ -331,8 +317,3 @@ def _apart(what: str, work: Callable[[], object]) -> None:
         log.warning("%s: %s", what, error)
     except Exception:
         log.exception("%s", what)
-
-
-def _identity(version: Version) -> Version:
-    """What the registry says of a version, without what only its package tells."""
-    return Version(version.number, version.source_id)

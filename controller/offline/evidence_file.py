@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from controller.core.events import Judged, Looked
+from controller.core.events import Judged, Looked, Started
 from controller.errors import UsageError
 from controller.journal.codec import event_of
 from controller.offline.strict_json import compact_json, described, hints_of, quoted, read, schema_of, unknown_key
@@ -30,6 +30,7 @@ READABLE: Final = ("serin.evidence/v1", SCHEMA)
 """Of looks. The first version knows fewer fields; all that came later may be left out."""
 SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
 STDIN: Final = Path("-")
+_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Judged, Looked))  # events that lines are made of
 BYTES_MAX: Final = 2**30
 """Of a file: what is read from it takes some times its size in memory."""
 
@@ -85,16 +86,16 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
     """
     release, run = "", 0
     for recorded in entries:
-        if recorded.entry.kind == "Started":
-            release = str(recorded.entry.payload["id"])
-        if recorded.entry.kind not in (Looked.__name__, Judged.__name__):
+        if recorded.kind not in _TOLD:
             continue
-        match event_of(recorded.entry):
+        match event_of(recorded):
+            case Started(id=release):
+                pass
             case Looked(look=look, deadline_s=deadline_s):
                 yield RecordedLook(look, release, deadline_s)
             case Judged(suites=SuiteEvidence() as suites):
                 run += 1
-                yield RecordedSuites(suites, release, run, recorded.entry.at_s)
+                yield RecordedSuites(suites, release, run, recorded.at_s)
 
 
 def looks_of(entries: Iterable[RecordedEntry]) -> Iterator[RecordedLook]:

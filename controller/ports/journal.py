@@ -1,34 +1,78 @@
-"""The record of what was decided."""
+"""The record of what was decided, and of what people did: events in streams, in one order over all of them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 Json = Mapping[str, object]
+
+INSTALLATION: Final = "installation"  # the stream of what concerns every model
+
+
+def release_stream(release_id: str) -> str:
+    """The stream of what happens to a release: one writer, and the state stands beside it."""
+    return f"release:{release_id}"
+
+
+def model_stream(model: str) -> str:
+    """The stream of what happens to a model outside of its releases."""
+    return f"model:{model}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of a release as the journal keeps it: a kind, a time, and a payload of JSON values."""
+    """One event as it is written: a kind, a time, a payload of JSON values, and the schema that the payload is in."""
 
     kind: str
     at_s: float
     payload: Json
+    schema: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
-    """An entry with its place in the chain: ``hash`` covers the entry and ``previous_hash``."""
+    """An entry as it is stored, with its place in the journal and in its stream's chain of hashes.
 
-    sequence: int  # 1, 2, 3, ... within the release
-    entry: Entry
+    ``text`` is the payload, canonical JSON, and None where it was thinned out; then ``summary`` of the last of those
+    stands for them all (`controller.journal.notes.LooksSummary`). ``head`` is what ``hash`` is the SHA-256 of.
+    """
+
+    position: int  # 1, 2, 3, ... over all streams: the order in which they were committed
+    stream: str
+    sequence: int  # 1, 2, 3, ... within the stream
+    kind: str
+    at_s: float
+    schema: int
+    text: str | None = field(repr=False)
+    head: str = field(repr=False)
     previous_hash: str
     hash: str
+    chain: int = 2  # how the hash is taken: `controller.journal.chain`
+    summary: str | None = field(default=None, repr=False)
+
+    @property
+    def entry(self) -> Entry:
+        """The event. Raises ValueError where its payload was thinned out."""
+        if self.text is None:
+            raise ValueError(f"{self.stream}: the payload of entry {self.sequence} was thinned out")
+        return Entry(self.kind, self.at_s, json.loads(self.text), self.schema)
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseRecord:
-    """A release as stored: its state after ``sequence`` entries, and what lists need to find it by."""
+class Sighting:
+    """What a release knows of a version that takes part in it."""
+
+    number: str
+    source_id: str
+    fingerprint: str  # empty until it was verified
+    served: bool  # all users got its answers
+    released: bool  # the release is, or was, to promote it
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSummary:
+    """What lists show of a release."""
 
     release_id: str
     model: str
@@ -37,18 +81,78 @@ class ReleaseRecord:
     active: bool  # not yet in a terminal phase
     sequence: int
     started_at_s: float
+    phase_since_s: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """A release as stored: its state after ``sequence`` entries, and what it is found by."""
+
+    release_id: str
+    model: str
+    version: str
+    phase: str
+    active: bool
+    sequence: int
+    started_at_s: float
     state: Json = field(repr=False)
+    phase_since_s: float = 0.0
+    reason: str = ""
+    sightings: tuple[Sighting, ...] = field(default=(), compare=False, repr=False)  # written, and not read with it
 
 
-class Journal(Protocol):
-    """The record of what was decided. Entries and the state they lead to are committed in one transaction."""
+class ReleaseLists(Protocol):
+    """What lists and overviews show. No state of a release is read, however many there are."""
 
-    def append(self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = ()) -> None:
-        """Append ``entries`` and store ``record``; ``record.sequence`` counts them in. ``taken_up`` are ids of commands
-        that these entries answer: they leave the inbox in the same transaction.
+    def summaries(
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[ReleaseSummary]:
+        """As `Journal.releases`, without states."""
+
+    def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
+        """Of each model the release that began last, by model: the one in progress, if there is one."""
+
+    def newest(self, model: str, phases: Sequence[str]) -> ReleaseSummary | None:
+        """The model's release that began last among those in one of the phases."""
+
+    def count(self, model: str, version: str) -> int:
+        """How many releases of that version there are."""
+
+
+class Versions(Protocol):
+    """What the journal knows versions by. Kept up to date by what is appended; nothing is read through."""
+
+    def known(self, model: str, number: str) -> tuple[str, str] | None:
+        """Source and fingerprint of the version that served last under this number, or was seen last where none did."""
+
+    def fingerprint(self, model: str, number: str, source_id: str) -> str:
+        """The fingerprint of the version's first sight; empty where it was never verified."""
+
+    def released(self, model: str, number: str, source_id: str) -> bool:
+        """Whether a release to promote it was ever begun."""
+
+
+class Journal(ReleaseLists, Versions, Protocol):
+    """Entries and the state they lead to are committed in one transaction."""
+
+    def append(
+        self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = (), fence: int | None = None
+    ) -> None:
+        """Append ``entries`` to the release's stream and store ``record``; ``record.sequence`` counts them in.
+        ``taken_up`` are ids of commands that these entries answer: they leave the inbox in the same transaction.
+        ``fence`` is the token of the leader who writes.
 
         Raises:
-            ConflictError: the journal does not stand at ``record.sequence - len(entries)``: another writer.
+            ConflictError: the stream does not stand at ``record.sequence - len(entries)``: another writer; or a later
+                leader has written since.
+        """
+
+    def note(self, stream: str, entries: Sequence[Entry], *, fence: int | None = None) -> None:
+        """Append to the stream of a model or of the installation, which many may write to.
+
+        Raises:
+            ConflictError: a later leader than ``fence`` has written since.
         """
 
     def release(self, release_id: str) -> ReleaseRecord | None: ...
@@ -59,8 +163,11 @@ class Journal(Protocol):
         """Newest first; with ``before``, the id of a release, those older than it: none where there is no such one."""
 
     def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        """The entries of a release as `stream_page` gives them."""
+
+    def stream_page(self, stream: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
         """The entries that follow sequence number ``after``, in order, at most ``limit``. Each is held against its hash
-        and the entry before it, and the last of all against the release.
+        and the entry before it, and the last of all against the stream.
 
         Raises:
             PermanentError: the chain is broken; the message names the sequence number.
@@ -72,3 +179,24 @@ class Journal(Protocol):
         Raises:
             PermanentError: the chain is broken; the message names the sequence number.
         """
+
+
+class Feed(Protocol):
+    """The journal in the order of its positions, for those who follow it."""
+
+    def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> "FeedPage":
+        """At most ``limit`` entries that follow position ``after``; of these kinds only, where any are named."""
+
+    def position_of(self, subscriber: str) -> int:
+        """How far the subscriber has come; 0 where it never began."""
+
+    def advance(self, subscriber: str, position: int) -> None:
+        """Remember that the subscriber is done with everything up to ``position``. Never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """``reached`` is the position up to which nothing is left out: what to ask for next follows it."""
+
+    entries: Sequence[RecordedEntry]
+    reached: int

@@ -37,8 +37,8 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
     suites: tuple[SuiteFile, ...] = ()
     for recorded in islice(entries, record.sequence):
         last, counted = recorded, counted + 1
-        event = event_of(recorded.entry)
-        history.add(recorded.sequence, recorded.entry.at_s, event)
+        event = event_of(recorded)
+        history.add(recorded.sequence, recorded.at_s, event)
         if isinstance(event, Judged) and event.suites is not None:
             suites = event.suites.files
         if isinstance(event, Looked):
@@ -50,7 +50,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
     if counted < record.sequence:
         message = f"release {record.release_id}: {counted} journal entries of {record.sequence} were given"
         raise PermanentError(message)
-    as_of_s = release.started_at_s if last is None else last.entry.at_s
+    as_of_s = release.started_at_s if last is None else last.at_s
     return ReportData(
         schema=SCHEMA,
         conclusion=_conclusion(release),

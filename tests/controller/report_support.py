@@ -75,7 +75,10 @@ class Journal:
 
     def append(self, entries: Sequence[Entry]) -> None:
         head = self.entries[-1].hash if self.entries else chain.GENESIS_HASH
-        self.entries += chain.extend("intent-v7-1", len(self.entries), head, entries)
+        after = len(self.entries)
+        self.entries += chain.extend(
+            "release:intent-v7-1", position=after, after=after, head_hash=head, entries=entries
+        )
 
     @property
     def record(self) -> ReleaseRecord:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,16 @@ def test_releases_are_listed_and_shown(client: Client) -> None:
     (entry,) = client.get("/v1/releases/r1/entries").json()["entries"]
     assert (entry["sequence"], entry["kind"], entry["payload"]) == (1, "started", {"by": "ada"})
     assert len(entry["hash"]) == 64
+
+
+def test_every_stream_is_followed_by_position(world: World, client: Client) -> None:
+    """Releases, models and the installation in one order, from where a reader left off."""
+    world.journal.note("installation", [Entry("Frozen", 3.0, {"model": "*"})])
+    first = client.get("/v1/journal?limit=2").json()
+    assert [(one["position"], one["stream"]) for one in first["entries"]] == [(1, "release:r1"), (2, "release:r2")]
+    rest = client.get(f"/v1/journal?after={first['reached']}").json()
+    assert [one["stream"] for one in rest["entries"]] == ["installation"]
+    assert client.get(f"/v1/journal?after={rest['reached']}").json() == {"entries": [], "reached": 3}
 
 
 @pytest.mark.parametrize("path", ["/v1/releases/none", "/v1/releases/none/entries", "/v1/nothing", "/"])
@@ -153,28 +164,30 @@ def test_releases_and_entries_come_in_pages(world: World, client: Client) -> Non
     world.journal.append(record, [Entry("looked", float(number), {"look": number}) for number in range(1_000)])
     whole, after = [], 0
     while after is not None:
-        page = client.get(f"/v1/releases/r9/entries?after={after}").json()
+        page = client.get(f"/v1/releases/r9/entries?payload=text&after={after}").json()
         assert len(page["entries"]) <= 100
         whole, after = [*whole, *page["entries"]], page["next"]
     assert len(whole) == page["length"] == 1_000
-    _check_chain("r9", whole)
+    _check_chain("release:r9", whole)
     streamed = client.get("/v1/releases/r9/entries?after=10", headers={"accept": "application/x-ndjson"})
-    assert [json.loads(line) for line in streamed.text.splitlines()] == whole[10:]
+    as_json = [{**one, "payload": json.loads(one["payload"])} for one in whole]
+    assert [json.loads(line) for line in streamed.text.splitlines()] == as_json[10:]
     assert streamed.headers["content-type"] == "application/x-ndjson"
     refused = [
         client.get(f"/v1/releases/r9/entries?{query}") for query in ("limit=501", "limit=0", "after=-1", "after=x")
     ]
-    assert [error_of(one)["field"] for one in refused] == ["limit", "limit", "after", "after"]
+    refused += [client.get("/v1/releases/r9/entries?payload=bytes"), client.get("/v1/journal?after=x")]
+    assert [error_of(one)["field"] for one in refused] == ["limit", "limit", "after", "after", "payload", "after"]
 
 
-def _check_chain(release_id: str, entries: list[dict[str, object]]) -> None:
-    """As a reader does who trusts nobody: every hash from what it covers, from the first entry on."""
+def _check_chain(stream: str, entries: list[dict[str, Any]]) -> None:
+    """As a reader does who trusts nobody: every hash from the bytes that it covers, from the first entry on."""
     previous = "0" * 64
     for number, entry in enumerate(entries, start=1):
-        covered = {name: entry[name] for name in ("kind", "at_s", "payload")}
-        document = {"release_id": release_id, "sequence": number, "previous_hash": previous, **covered}
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        previous = hashlib.sha256(text.encode()).hexdigest()
+        head = json.loads(entry["head"])
+        assert (head["stream"], head["sequence"], head["previous_hash"]) == (stream, number, previous)
+        assert hashlib.sha256(entry["payload"].encode()).hexdigest() == head["payload_sha256"]
+        previous = hashlib.sha256(entry["head"].encode()).hexdigest()
         assert entry["hash"] == previous
 
 
@@ -190,7 +203,7 @@ def test_freezes_are_made_listed_and_lifted(world: World, client: Client) -> Non
     assert error_of(client.request("DELETE", "/v1/freezes/*?by=bob"))["field"] == "reason"
 
 
-READS = ["/v1/releases", "/v1/releases/r1", "/v1/releases/r1/entries", "/v1/freezes"]
+READS = ["/v1/releases", "/v1/releases/r1", "/v1/releases/r1/entries", "/v1/journal", "/v1/freezes"]
 ROUTES = {
     **{("GET", path): {"view", "propose", "rollback", "admin"} for path in READS},
     ("POST", "/v1/predictions"): {"replica"},

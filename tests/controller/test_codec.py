@@ -26,6 +26,7 @@ from controller.core.events import (
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, GateState, Phase, Purpose, Version
 from controller.errors import PermanentError
+from controller.journal import chain, codec
 from controller.journal.codec import entry_of, event_of, record_of, release_of
 from controller.ports.journal import Entry
 from gates.evidence import Answer, Fault, LabelChance, LabelCounts, LabelledPair
@@ -140,6 +141,44 @@ def test_evidence_that_is_no_number_is_recorded_as_what_it_is(value):
     read = event_of(replace(entry, payload=stored(entry.payload)))
     assert str(read.look.pairs[0].candidate.confidence) == str(value)
     assert str(read.verdicts[0].value) == str(value)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_is_read_from_its_stored_bytes(event):
+    """As the journal gives it back, without a detour."""
+    (found,) = chain.extend("release:r1", position=0, after=0, head_hash="0" * 64, entries=[entry_of(event, NOW_S)])
+    assert event_of(found) == event
+
+
+def test_evidence_that_is_no_number_is_read_from_its_stored_bytes():
+    event = Looked(LOOK, (replace(JUDGED, value=math.inf),), PANEL, CURSORS)
+    (found,) = chain.extend("release:r1", position=0, after=0, head_hash="0" * 64, entries=[entry_of(event, NOW_S)])
+    assert event_of(found).verdicts[0].value == math.inf
+
+
+def test_events_of_earlier_schemas_are_read_step_by_step(monkeypatch):
+    """Each change of an event's fields brings one step, and what was recorded two changes ago takes both."""
+
+    def named(payload):
+        return {"source": payload["who"], "why": payload["why"]}
+
+    def reasoned(payload):
+        return {"source": payload["source"], "reason": payload["why"]}
+
+    monkeypatch.setattr(codec, "READERS", {"FaultNoted": (named, reasoned)})
+    event = FaultNoted("metrics", "away")
+    assert entry_of(event, NOW_S).schema == 3
+    assert event_of(Entry("FaultNoted", NOW_S, {"who": "metrics", "why": "away"}, schema=1)) == event
+    assert event_of(Entry("FaultNoted", NOW_S, {"source": "metrics", "why": "away"}, schema=2)) == event
+    assert event_of(entry_of(event, NOW_S)) == event
+    old = Entry("FaultNoted", NOW_S, {"source": "metrics", "why": "away"}, schema=2)
+    (found,) = chain.extend("release:r1", position=0, after=0, head_hash="0" * 64, entries=[old])
+    assert event_of(found) == event
+
+
+def test_an_event_of_a_later_schema_is_refused():
+    with pytest.raises(PermanentError, match="FaultNoted of schema 2; this version reads up to 1"):
+        event_of(Entry("FaultNoted", NOW_S, {"source": "metrics", "reason": "away"}, schema=2))
 
 
 def test_an_event_of_a_later_version_is_refused_by_its_kind():

@@ -6,11 +6,10 @@ import pytest
 
 from controller.adapters.sql import Store, open_store
 from controller.adapters.sql.texts import SealedTexts
-from controller.ports.journal import Journal
 from controller.ports.people import Freezes, Inbox
 from tests.contracts.freezes import FreezesContract
 from tests.contracts.inbox import InboxContract
-from tests.contracts.journal import JournalContract
+from tests.contracts.journal import EveryJournal, JournalContract
 from tests.contracts.samples import SamplesContract, SampleStore
 from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
@@ -29,7 +28,7 @@ def store(store_url: str) -> Iterator[Store]:
 
 class _OnSql:
     @pytest.fixture
-    def journal(self, store: Store) -> Journal:
+    def journal(self, store: Store) -> EveryJournal:
         return store.journal
 
     @pytest.fixture
@@ -51,7 +50,7 @@ class _InMemory:
         return FakeInbox()
 
     @pytest.fixture
-    def journal(self, inbox: FakeInbox) -> Journal:
+    def journal(self, inbox: FakeInbox) -> EveryJournal:
         return FakeJournal(inbox)
 
     @pytest.fixture

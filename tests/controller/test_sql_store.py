@@ -61,33 +61,45 @@ def execute(store: Store, statement: str) -> None:
 
 
 # --- the chain -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("tampering", "sequence"),
-    [
-        ('UPDATE entries SET payload = \'{"number":2,"value":0.3}\' WHERE sequence = 2', 2),
-        ("UPDATE entries SET at_s = at_s + 1e-6 WHERE sequence = 1", 1),
-        ("UPDATE entries SET kind = 'other' WHERE sequence = 3", 3),
-        ("UPDATE entries SET hash = previous_hash WHERE sequence = 2", 2),
-        ("DELETE FROM entries WHERE sequence = 1", 1),
-        ("DELETE FROM entries WHERE sequence = 2", 2),
-        ("DELETE FROM entries WHERE sequence = 3", 3),
-        ("UPDATE releases SET head_hash = 'x'", 4),
-        ("UPDATE entries SET sequence = CASE sequence WHEN 2 THEN 9 ELSE sequence END", 2),
-        (
-            "INSERT INTO entries SELECT release_id, 4, kind, at_s, payload, hash, hash FROM entries WHERE sequence = 3",
-            4,
-        ),
-    ],
+ADDED = (
+    "INSERT INTO entries SELECT 4, stream, 4, kind, at_s, event_schema, chain, hash, hash, head, payload, NULL "
+    "FROM entries WHERE sequence = 3"
 )
-def test_tampering_is_found_where_it_happened(store: Store, tampering: str, sequence: int) -> None:
-    """Changed, removed, moved, added, cut short: the message names the first sequence number that does not fit."""
-    store.journal.append(record(3), [entry(1), entry(2), entry(3)])
-    execute(store, tampering)
+TAMPERING = [
+    ('UPDATE entries SET payload = \'{"number":2,"value":0.3}\' WHERE sequence = 2', 2),
+    ("UPDATE entries SET at_s = at_s + 1e-6 WHERE sequence = 1", 1),
+    ("UPDATE entries SET kind = 'other' WHERE sequence = 3", 3),
+    ("UPDATE entries SET hash = previous_hash WHERE sequence = 2", 2),
+    ("DELETE FROM entries WHERE sequence = 1", 1),
+    ("DELETE FROM entries WHERE sequence = 2", 2),
+    ("DELETE FROM entries WHERE sequence = 3", 3),
+    ("UPDATE streams SET head_hash = 'x'", 4),
+    ("UPDATE entries SET sequence = CASE sequence WHEN 2 THEN 9 ELSE sequence END", 2),
+    (ADDED, 4),
+]
+TAMPERING_NOW = [
+    ("UPDATE entries SET position = 9 WHERE sequence = 3", 3),
+    ("UPDATE entries SET event_schema = 2 WHERE sequence = 1", 1),
+    ("UPDATE entries SET head = replace(head, '101', '102') WHERE sequence = 1", 1),
+    ("UPDATE entries SET head = '[]', hash = '4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945'", 1),
+    ("UPDATE entries SET chain = 1 WHERE sequence = 2", 2),
+]
+
+
+def assert_broken_at(store: Store, sequence: int) -> None:
     with pytest.raises(PermanentError, match=rf"r1: the chain is broken at sequence {sequence}\b"):
         store.journal.entries("r1")
     for limit in (1, 2, 3):  # and so it is by who reads in pages
         with pytest.raises(PermanentError, match=rf"r1: the chain is broken at sequence {sequence}\b"):
             [store.journal.page("r1", after=after, limit=limit) for after in range(0, 4, limit)]
+
+
+@pytest.mark.parametrize(("tampering", "sequence"), [*TAMPERING, *TAMPERING_NOW])
+def test_tampering_is_found_where_it_happened(store: Store, tampering: str, sequence: int) -> None:
+    """Changed, removed, moved, added, cut short: the message names the first sequence number that does not fit."""
+    store.journal.append(record(3), [entry(1), entry(2), entry(3)])
+    execute(store, tampering)
+    assert_broken_at(store, sequence)
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------

@@ -2,33 +2,86 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from controller.errors import ConflictError
 from controller.journal import chain
-from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
+from controller.ports.journal import (
+    Entry,
+    FeedPage,
+    RecordedEntry,
+    ReleaseRecord,
+    ReleaseSummary,
+    Sighting,
+    release_stream,
+)
 from tests.fakes.inbox import FakeInbox
 
 
 class FakeJournal:
     def __init__(self, inbox: FakeInbox | None = None) -> None:
         self._inbox = inbox or FakeInbox()
-        self._records: dict[str, ReleaseRecord] = {}
-        self._entries: dict[str, list[RecordedEntry]] = {}
+        self._records: dict[str, ReleaseRecord] = {}  # in the order in which they began
+        self._journal: list[RecordedEntry] = []
+        self._streams: dict[str, list[RecordedEntry]] = {}
+        self._fence = 0
+        self._positions: dict[str, int] = {}
+        self._sighted: list[tuple[str, Sighting]] = []  # with the model, as they came
 
-    def append(self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = ()) -> None:
-        kept = self._entries.get(record.release_id, [])
-        after = record.sequence - len(entries)
-        if len(kept) != after:
-            raise ConflictError(f"journal of release {record.release_id} stands at {len(kept)}, not at {after}")
-        head = kept[-1].hash if kept else chain.GENESIS_HASH
-        recorded = chain.extend(record.release_id, after, head, entries)
+    # --- writing -----------------------------------------------------------------------------------------------------
+    def append(
+        self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = (), fence: int | None = None
+    ) -> None:
+        stream = release_stream(record.release_id)
+        kept = self._streams.get(stream, [])
+        if len(kept) != record.sequence - len(entries):
+            raise ConflictError(f"journal of release {record.release_id} stands at {len(kept)}: another writer")
+        recorded = self._extended(stream, entries, fence)
         # As a database would give it back: keys sorted, nothing shared with the caller.
         record = replace(record, state=json.loads(chain.canonical_json(record.state)))
         self._inbox.take_up(taken_up)
-        self._entries[record.release_id] = [*kept, *recorded]
+        self._store(stream, recorded, fence)
+        before = self._records.get(record.release_id)
+        if before is None or before.sightings != record.sightings:
+            self._sighted += [(record.model, sighting) for sighting in record.sightings]
         self._records[record.release_id] = record
 
+    def note(self, stream: str, entries: Sequence[Entry], *, fence: int | None = None) -> None:
+        self._store(stream, self._extended(stream, entries, fence), fence)
+
+    def _extended(self, stream: str, entries: Sequence[Entry], fence: int | None) -> list[RecordedEntry]:
+        if fence is not None and fence < self._fence:
+            raise ConflictError(f"the journal is written by a later leader (fence {self._fence})")
+        kept = self._streams.get(stream, [])
+        head = kept[-1].hash if kept else chain.GENESIS_HASH
+        return chain.extend(stream, position=len(self._journal), after=len(kept), head_hash=head, entries=entries)
+
+    def _store(self, stream: str, recorded: list[RecordedEntry], fence: int | None) -> None:
+        self._fence = max(self._fence, fence or 0)
+        self._journal += recorded
+        self._streams[stream] = [*self._streams.get(stream, []), *recorded]
+
+    # --- entries -----------------------------------------------------------------------------------------------------
+    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        return self.stream_page(release_stream(release_id), after=after, limit=limit)
+
+    def stream_page(self, stream: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        return tuple(self._streams.get(stream, ()))[after : after + limit]
+
+    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
+        return tuple(self._streams.get(release_stream(release_id), ()))
+
+    def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> FeedPage:
+        found = [one for one in self._journal[after:] if kinds is None or one.kind in kinds][:limit]
+        return FeedPage(found, found[-1].position if len(found) == limit else max(len(self._journal), after))
+
+    def position_of(self, subscriber: str) -> int:
+        return self._positions.get(subscriber, 0)
+
+    def advance(self, subscriber: str, position: int) -> None:
+        self._positions[subscriber] = max(position, self._positions.get(subscriber, 0))
+
+    # --- releases ----------------------------------------------------------------------------------------------------
     def release(self, release_id: str) -> ReleaseRecord | None:
         return self._records.get(release_id)
 
@@ -47,12 +100,43 @@ class FakeJournal:
         ]
         return sorted(found, key=_place, reverse=True)[:limit]
 
-    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
-        return tuple(self._entries.get(release_id, ()))[after : after + limit]
+    def summaries(
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[ReleaseSummary]:
+        return [_summary(one) for one in self.releases(model=model, active=active, limit=limit, before=before)]
 
-    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
-        return tuple(self._entries.get(release_id, ()))
+    def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
+        newest = {record.model: _summary(record) for record in self._records.values() if model in (None, record.model)}
+        return [newest[name] for name in sorted(newest)]
+
+    def newest(self, model: str, phases: Sequence[str]) -> ReleaseSummary | None:
+        every = self.summaries(model=model, limit=len(self._records))
+        return next((one for one in every if one.phase in phases), None)
+
+    def count(self, model: str, version: str) -> int:
+        return sum((record.model, record.version) == (model, version) for record in self._records.values())
+
+    # --- versions ----------------------------------------------------------------------------------------------------
+    def known(self, model: str, number: str) -> tuple[str, str] | None:
+        same = [one for whose, one in self._sighted if (whose, one.number) == (model, number) and one.fingerprint]
+        last = ([one for one in same if one.served] or same)[-1:]
+        return next(((one.source_id, self.fingerprint(model, number, one.source_id)) for one in last), None)
+
+    def fingerprint(self, model: str, number: str, source_id: str) -> str:
+        same = self._same(model, number, source_id)
+        return next((one.fingerprint for one in same if one.fingerprint), "")
+
+    def released(self, model: str, number: str, source_id: str) -> bool:
+        return any(one.released for one in self._same(model, number, source_id))
+
+    def _same(self, model: str, number: str, source_id: str) -> list[Sighting]:
+        wanted = (model, number, source_id)
+        return [one for whose, one in self._sighted if (whose, one.number, one.source_id) == wanted]
 
 
 def _place(record: ReleaseRecord) -> tuple[float, str]:
     return record.started_at_s, record.release_id
+
+
+def _summary(record: ReleaseRecord) -> ReleaseSummary:
+    return ReleaseSummary(**{field.name: getattr(record, field.name) for field in fields(ReleaseSummary)})

@@ -2,127 +2,174 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import astuple, fields
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
 
-from controller.adapters.sql import schema
+from controller.adapters.sql import schema, streams, versions
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.errors import ConflictError
-from controller.journal import chain
-from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord
+from controller.journal.chain import canonical_json
+from controller.ports.journal import (
+    Entry,
+    FeedPage,
+    RecordedEntry,
+    ReleaseRecord,
+    ReleaseSummary,
+    release_stream,
+)
 
-_SOURCE = "journal"
+_SOURCE: Final = "journal"
+_RELEASES: Final = schema.releases.c
+_FIELDS: Final = tuple(field.name for field in fields(ReleaseSummary))
+_SUMMARY: Final = tuple(_RELEASES[name] for name in _FIELDS)
+_RECORD: Final = (*_SUMMARY, _RELEASES.state)
 
 
 class SqlJournal:
-    """``controller.ports.Journal`` on SQL. One writer a release at a time, by its sequence number."""
+    """``controller.ports.journal`` on SQL: every protocol of it. Any thread may use it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = ()) -> None:
+    # --- writing -----------------------------------------------------------------------------------------------------
+    def append(
+        self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = (), fence: int | None = None
+    ) -> None:
         after = record.sequence - len(entries)
+        stream = release_stream(record.release_id)
         with self._database.write_durably(_SOURCE) as connection:
-            head_hash = _head_hash(connection, record.release_id, after)
-            recorded = chain.extend(record.release_id, after, head_hash, entries)
-            _store_state(connection, record, after, recorded[-1].hash if recorded else head_hash)
-            if recorded:
-                connection.execute(insert(schema.entries), [_entry_row(record.release_id, one) for one in recorded])
+            position = streams.append(connection, stream, entries, expected=after, fence=fence)
+            _store_state(connection, record, position)
             _take_up(connection, record.release_id, taken_up)
 
-    def release(self, release_id: str) -> ReleaseRecord | None:
+    def note(self, stream: str, entries: Sequence[Entry], *, fence: int | None = None) -> None:
+        with self._database.write_durably(_SOURCE) as connection:
+            streams.append(connection, stream, entries, fence=fence)
+
+    # --- entries -----------------------------------------------------------------------------------------------------
+    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
+        return self.stream_page(release_stream(release_id), after=after, limit=limit)
+
+    def stream_page(self, stream: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
         with self._database.read(_SOURCE) as connection:
-            row = connection.execute(
-                select(schema.releases).where(schema.releases.c.release_id == release_id)
-            ).one_or_none()
+            return streams.page(connection, stream, after=after, limit=limit)
+
+    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
+        with self._database.read(_SOURCE) as connection:
+            return streams.page(connection, release_stream(release_id), after=0, limit=None)
+
+    def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> FeedPage:
+        columns = schema.entries.c
+        query = select(schema.entries).where(columns.position > after).order_by(columns.position).limit(limit)
+        if kinds is not None:
+            query = query.where(columns.kind.in_(kinds))
+        with self._database.read(_SOURCE) as connection:
+            newest = connection.execute(select(schema.journal_head.c.position)).scalar_one()
+            found = streams.recorded_of(connection.execute(query))
+        return FeedPage(found, found[-1].position if len(found) == limit else max(newest, after))
+
+    def position_of(self, subscriber: str) -> int:
+        columns = schema.subscribers.c
+        with self._database.read(_SOURCE) as connection:
+            found = connection.execute(select(columns.position).where(columns.name == subscriber)).scalar_one_or_none()
+        return found or 0
+
+    def advance(self, subscriber: str, position: int) -> None:
+        columns = schema.subscribers.c
+        with self._database.write(_SOURCE) as connection:
+            if not insert_if_new(connection, schema.subscribers, {"name": subscriber, "position": position}):
+                behind = (columns.name == subscriber, columns.position < position)
+                connection.execute(update(schema.subscribers).where(*behind).values(position=position))
+
+    # --- releases ----------------------------------------------------------------------------------------------------
+    def release(self, release_id: str) -> ReleaseRecord | None:
+        query = select(*_RECORD).where(_RELEASES.release_id == release_id)
+        with self._database.read(_SOURCE) as connection:
+            row = connection.execute(query).one_or_none()
         return None if row is None else _record(row)
 
     def releases(
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseRecord]:
-        columns = schema.releases.c
-        query = select(schema.releases).order_by(columns.started_at_s.desc(), columns.release_id.desc()).limit(limit)
-        if model is not None:
-            query = query.where(columns.model == model)
-        if active is not None:
-            query = query.where(columns.active.is_(active))
-        if before is not None:
-            newer = schema.releases.alias("newer").c
-            place = select(newer.started_at_s, newer.release_id).where(newer.release_id == before).subquery()
-            query = query.join(
-                place,
-                tuple_(columns.started_at_s, columns.release_id) < tuple_(place.c.started_at_s, place.c.release_id),
-            )
+        query = _newest_first(select(*_RECORD), model=model, active=active, limit=limit, before=before)
         with self._database.read(_SOURCE) as connection:
             return tuple(_record(row) for row in connection.execute(query))
 
-    def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
-        entries = schema.entries.c
-        # The one before is read with them: its hash is what the first of the page follows.
-        wanted = (entries.release_id == release_id, entries.sequence >= after, entries.sequence <= after + limit)
+    def summaries(
+        self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[ReleaseSummary]:
+        query = _newest_first(select(*_SUMMARY), model=model, active=active, limit=limit, before=before)
+        return self._summaries(query)
+
+    def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
+        columns = schema.models.c
+        query = select(*_SUMMARY).join(schema.models, columns.release_id == _RELEASES.release_id)
+        if model is not None:
+            query = query.where(columns.model == model)
+        return self._summaries(query.order_by(columns.model))
+
+    def newest(self, model: str, phases: Sequence[str]) -> ReleaseSummary | None:
+        query = select(*_SUMMARY).where(_RELEASES.phase.in_(phases))
+        found = self._summaries(_newest_first(query, model=model, active=None, limit=1, before=None))
+        return found[0] if found else None
+
+    def count(self, model: str, version: str) -> int:
+        query = select(func.count()).where(_RELEASES.model == model, _RELEASES.version == version)
         with self._database.read(_SOURCE) as connection:
-            length, head_hash = _head(connection, release_id)
-            rows = connection.execute(select(schema.entries).where(*wanted).order_by(entries.sequence)).all()
-        recorded = tuple(_recorded(row) for row in rows if row.sequence > after)
-        previous = next((row.hash for row in rows if row.sequence == after), chain.GENESIS_HASH)
-        chain.verify(
-            release_id,
-            recorded,
-            length=length,
-            head_hash=head_hash,
-            after=after,
-            previous_hash=previous,
-            limit=limit,
-        )
-        return recorded
+            return connection.execute(query).scalar_one()
 
-    def entries(self, release_id: str) -> Sequence[RecordedEntry]:
-        entries = schema.entries.c
+    def _summaries(self, query: Select[Any]) -> tuple[ReleaseSummary, ...]:
         with self._database.read(_SOURCE) as connection:
-            length, head_hash = _head(connection, release_id)
-            rows = connection.execute(
-                select(schema.entries).where(entries.release_id == release_id).order_by(entries.sequence)
-            ).all()
-        recorded = tuple(_recorded(row) for row in rows)
-        chain.verify(release_id, recorded, length=length, head_hash=head_hash)
-        return recorded
+            return tuple(ReleaseSummary(*row) for row in connection.execute(query))
+
+    # --- versions ----------------------------------------------------------------------------------------------------
+    def known(self, model: str, number: str) -> tuple[str, str] | None:
+        with self._database.read(_SOURCE) as connection:
+            return versions.known(connection, model, number)
+
+    def fingerprint(self, model: str, number: str, source_id: str) -> str:
+        with self._database.read(_SOURCE) as connection:
+            return versions.fingerprint(connection, model, number, source_id)
+
+    def released(self, model: str, number: str, source_id: str) -> bool:
+        with self._database.read(_SOURCE) as connection:
+            return versions.released(connection, model, number, source_id)
 
 
-def _head(connection: Connection, release_id: str) -> tuple[int, str]:
-    """How many entries the release has, and the hash of the last one."""
-    columns = schema.releases.c
-    row = connection.execute(
-        select(columns.sequence, columns.head_hash).where(columns.release_id == release_id)
-    ).one_or_none()
-    return (row.sequence, str(row.head_hash)) if row else (0, chain.GENESIS_HASH)
+def _newest_first(
+    query: Select[Any], *, model: str | None, active: bool | None, limit: int, before: str | None
+) -> Select[Any]:
+    query = query.order_by(_RELEASES.started_at_s.desc(), _RELEASES.release_id.desc()).limit(limit)
+    if model is not None:
+        query = query.where(_RELEASES.model == model)
+    if active is not None:
+        query = query.where(_RELEASES.active if active else ~_RELEASES.active)
+    if before is not None:
+        newer = schema.releases.alias("newer").c
+        place = select(newer.started_at_s, newer.release_id).where(newer.release_id == before).subquery()
+        older = tuple_(_RELEASES.started_at_s, _RELEASES.release_id) < tuple_(place.c.started_at_s, place.c.release_id)
+        query = query.join(place, older)
+    return query
 
 
-def _head_hash(connection: Connection, release_id: str, after: int) -> str:
-    stands_at, head_hash = _head(connection, release_id)
-    if stands_at != after:
-        raise ConflictError(f"journal of release {release_id} stands at {stands_at}, not at {after}: another writer")
-    return head_hash
-
-
-def _store_state(connection: Connection, record: ReleaseRecord, after: int, head_hash: str) -> None:
-    """Write the release's row, on condition that nobody wrote since it was read (PostgreSQL lets others in between)."""
-    row = {
-        "release_id": record.release_id,
-        "model": record.model,
-        "version": record.version,
-        "phase": record.phase,
-        "active": record.active,
-        "sequence": record.sequence,
-        "started_at_s": record.started_at_s,
-        "state": chain.canonical_json(record.state),
-        "head_hash": head_hash,
-    }
-    releases = schema.releases
-    as_read = (releases.c.release_id == record.release_id, releases.c.sequence == after)
-    stored = connection.execute(update(releases).where(*as_read).values(row)).rowcount == 1
-    if not stored and not (after == 0 and insert_if_new(connection, releases, row)):
-        raise ConflictError(f"journal of release {record.release_id} no longer stands at {after}: another writer")
+def _store_state(connection: Connection, record: ReleaseRecord, position: int) -> None:
+    """Write the release's row, and what it is found by."""
+    sightings = canonical_json([astuple(sighting) for sighting in record.sightings])
+    told = select(_RELEASES.sightings).where(_RELEASES.release_id == record.release_id)
+    before = connection.execute(told).scalar_one_or_none()
+    row = {name: getattr(record, name) for name in _FIELDS}
+    row |= {"state": canonical_json(record.state), "sightings": sightings}
+    if before is None:
+        connection.execute(insert(schema.releases).values(row))
+        newest = {"model": record.model, "release_id": record.release_id}
+        if not insert_if_new(connection, schema.models, newest):
+            connection.execute(update(schema.models).where(schema.models.c.model == record.model).values(newest))
+    else:
+        connection.execute(update(schema.releases).where(_RELEASES.release_id == record.release_id).values(row))
+    if sightings != before:
+        versions.note(connection, record.model, record.sightings, position)
 
 
 def _take_up(connection: Connection, release_id: str, command_ids: Sequence[str]) -> None:
@@ -137,31 +184,6 @@ def _take_up(connection: Connection, release_id: str, command_ids: Sequence[str]
             raise ConflictError(f"command {command_id} does not wait in the inbox: it was taken up or never put in")
 
 
-def _entry_row(release_id: str, recorded: RecordedEntry) -> dict[str, object]:
-    return {
-        "release_id": release_id,
-        "sequence": recorded.sequence,
-        "kind": recorded.entry.kind,
-        "at_s": recorded.entry.at_s,
-        "payload": chain.canonical_json(recorded.entry.payload),
-        "previous_hash": recorded.previous_hash,
-        "hash": recorded.hash,
-    }
-
-
-def _recorded(row: Row[Any]) -> RecordedEntry:
-    entry = Entry(row.kind, row.at_s, json.loads(row.payload))
-    return RecordedEntry(row.sequence, entry, previous_hash=row.previous_hash, hash=row.hash)
-
-
 def _record(row: Row[Any]) -> ReleaseRecord:
-    return ReleaseRecord(
-        release_id=row.release_id,
-        model=row.model,
-        version=row.version,
-        phase=row.phase,
-        active=row.active,
-        sequence=row.sequence,
-        started_at_s=row.started_at_s,
-        state=json.loads(row.state),
-    )
+    summary = {name: getattr(row, name) for name in _FIELDS}
+    return ReleaseRecord(**summary, state=json.loads(row.state))

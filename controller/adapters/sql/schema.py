@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION: Final = "0004"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0005"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -54,6 +54,37 @@ def _flag(name: str) -> Column[bool]:
 
 
 # --- what was decided ------------------------------------------------------------------------------------------------
+journal_head = Table(
+    "journal_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row: who appends holds it
+    Column("position", BIG_ID, nullable=False),  # of the last entry of all
+    Column("fence", BIG_ID, nullable=False),  # the highest token that a leader has written with
+)
+streams = Table(
+    "streams",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("sequence", Integer, nullable=False),  # of the last entry
+    _text("head_hash"),  # its hash: a chain cut short is found too
+)
+entries = Table(
+    "entries",
+    metadata,
+    Column("position", BIG_ID, primary_key=True, autoincrement=False),
+    Column("stream", Text, ForeignKey("streams.stream"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    _text("kind"),
+    _number("at_s"),
+    Column("event_schema", Integer, nullable=False),
+    Column("chain", Integer, nullable=False),  # how the hash is taken
+    _text("previous_hash"),
+    _text("hash"),
+    _text("head"),  # canonical JSON: what the hash is taken of
+    Column("payload", Text),  # canonical JSON; null once it was thinned out
+    Column("summary", Text),  # of the entries up to this one whose payload was thinned out
+    UniqueConstraint("stream", "sequence"),
+)
 releases = Table(
     "releases",
     metadata,
@@ -64,21 +95,37 @@ releases = Table(
     _flag("active"),
     Column("sequence", Integer, nullable=False),
     _number("started_at_s"),
+    Column("phase_since_s", Double, nullable=False, server_default="0"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("sightings", Text, nullable=False, server_default="[]"),  # what the table of versions was told last
     _text("state"),  # canonical JSON
-    _text("head_hash"),  # hash of the last entry: a chain cut short is found too
     Index(None, "model", "started_at_s"),
     Index(None, "started_at_s"),
+    Index(None, "model", "version"),
 )
-entries = Table(
-    "entries",
+Index("ix_releases_active", releases.c.model, sqlite_where=releases.c.active, postgresql_where=releases.c.active)
+models = Table(
+    "models",
     metadata,
-    Column("release_id", Text, ForeignKey("releases.release_id"), primary_key=True),
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    _text("kind"),
-    _number("at_s"),
-    _text("payload"),  # canonical JSON
-    _text("previous_hash"),
-    _text("hash"),
+    Column("model", Text, primary_key=True),
+    Column("release_id", Text, ForeignKey("releases.release_id"), nullable=False),  # the one that began last
+)
+versions = Table(
+    "versions",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("number", Text, primary_key=True),
+    Column("source_id", Text, primary_key=True),
+    _text("fingerprint"),  # of the first sight; empty until then
+    Column("seen", BIG_ID, nullable=False),  # the journal's position when it was last found so; 0 for never
+    Column("served", BIG_ID, nullable=False),
+    Column("released", BIG_ID, nullable=False),
+)
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BIG_ID, nullable=False),  # of the last entry that it is done with
 )
 commands = Table(
     "commands",

@@ -1,0 +1,118 @@
+"""Streams of the journal within a transaction: what every table that is journalled appends by."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from controller.adapters.sql import schema
+from controller.adapters.sql.database import insert_if_new
+from controller.errors import ConflictError
+from controller.journal import chain
+from controller.ports.journal import Entry, RecordedEntry
+
+_HEAD: Final = schema.journal_head.c
+
+
+def append(
+    connection: Connection,
+    stream: str,
+    entries: Sequence[Entry],
+    *,
+    expected: int | None = None,
+    fence: int | None = None,
+) -> int:
+    """Append in the caller's transaction, and return the position of the last entry. Who appends holds the journal's
+    head until the transaction ends, so that positions are committed in their order.
+
+    Raises:
+        ConflictError: the stream does not stand at sequence ``expected``, or a later leader than ``fence`` has written.
+        PermanentError: a payload is not JSON.
+    """
+    position = _hold(connection, fence)
+    length, head_hash = stands_at(connection, stream)
+    if expected is not None and length != expected:
+        raise ConflictError(f"journal of {stream} stands at {length}, not at {expected}: another writer")
+    recorded = chain.extend(stream, position=position, after=length, head_hash=head_hash, entries=entries)
+    if not recorded:
+        return position
+    last = recorded[-1]
+    row = {"stream": stream, "sequence": last.sequence, "head_hash": last.hash}
+    if length or not insert_if_new(connection, schema.streams, row):
+        connection.execute(update(schema.streams).where(schema.streams.c.stream == stream).values(row))
+    connection.execute(insert(schema.entries), [_row(one) for one in recorded])
+    connection.execute(update(schema.journal_head).values(position=last.position))
+    return last.position
+
+
+def _hold(connection: Connection, fence: int | None) -> int:
+    """The position of the journal's last entry; nobody else appends until this transaction ends."""
+    position, highest = connection.execute(select(_HEAD.position, _HEAD.fence).with_for_update()).one()
+    if fence is not None and fence < highest:
+        raise ConflictError(f"the journal is written by a later leader (fence {highest}, this one's is {fence})")
+    if fence is not None and fence > highest:
+        connection.execute(update(schema.journal_head).values(fence=fence))
+    return int(position)
+
+
+def stands_at(connection: Connection, stream: str) -> tuple[int, str]:
+    """How many entries the stream has, and the hash of the last one."""
+    columns = schema.streams.c
+    row = connection.execute(select(columns.sequence, columns.head_hash).where(columns.stream == stream)).one_or_none()
+    return (row.sequence, str(row.head_hash)) if row else (0, chain.GENESIS_HASH)
+
+
+def page(connection: Connection, stream: str, *, after: int, limit: int | None) -> tuple[RecordedEntry, ...]:
+    """The entries that follow sequence ``after``, at most ``limit``, with the chain checked.
+
+    Raises:
+        PermanentError: it is broken; the message names the first sequence number that does not fit.
+    """
+    columns = schema.entries.c
+    # The one before is read with them: its hash is what the first of the page follows.
+    query = select(schema.entries).where(columns.stream == stream, columns.sequence >= after)
+    if limit is not None:
+        query = query.where(columns.sequence <= after + limit)
+    length, head_hash = stands_at(connection, stream)
+    found = recorded_of(connection.execute(query.order_by(columns.sequence)))
+    rest = tuple(one for one in found if one.sequence > after)
+    previous = next((one.hash for one in found if one.sequence == after), chain.GENESIS_HASH)
+    chain.verify(stream, rest, length=length, head_hash=head_hash, after=after, previous_hash=previous, limit=limit)
+    return rest
+
+
+def recorded_of(rows: Iterable[Row[Any]]) -> tuple[RecordedEntry, ...]:
+    """The entries that rows of the table ``entries`` hold."""
+    return tuple(
+        RecordedEntry(
+            position=row.position,
+            stream=row.stream,
+            sequence=row.sequence,
+            kind=row.kind,
+            at_s=row.at_s,
+            schema=row.event_schema,
+            text=row.payload,
+            head=row.head,
+            previous_hash=row.previous_hash,
+            hash=row.hash,
+            chain=row.chain,
+            summary=row.summary,
+        )
+        for row in rows
+    )
+
+
+def _row(one: RecordedEntry) -> dict[str, object]:
+    return {
+        "position": one.position,
+        "stream": one.stream,
+        "sequence": one.sequence,
+        "kind": one.kind,
+        "at_s": one.at_s,
+        "event_schema": one.schema,
+        "chain": one.chain,
+        "previous_hash": one.previous_hash,
+        "hash": one.hash,
+        "head": one.head,
+        "payload": one.text,
+    }

@@ -1,0 +1,56 @@
+"""Events outside of releases: what people and the installation do, in the streams of models and of the installation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from controller.core.commands import ANY_MODEL
+from controller.ports.journal import INSTALLATION, model_stream
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """No model change of ``model`` from now on."""
+
+    model: str
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeLifted:
+    """``freezes`` were in force until now, and none is any more."""
+
+    model: str
+    reason: str
+    by: str
+    freezes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDiscarded:
+    """A command came to nothing, and why. Those that a release answers stand in the release's stream."""
+
+    command_id: str
+    ask: str
+    model: str
+    version: str | None
+    reason: str
+    by: str
+    asked_at_s: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRead:
+    """From now on releases of the model begin under this policy."""
+
+    model: str
+    policy: dict[str, Any]
+
+
+Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead
+
+
+def stream_of(model: str) -> str:
+    """The stream of what concerns the model; of what concerns any, that of the installation."""
+    return INSTALLATION if model == ANY_MODEL else model_stream(model)
