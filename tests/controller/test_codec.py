@@ -151,7 +151,7 @@ def test_an_event_is_read_from_its_stored_bytes(event):
 
 
 def test_evidence_that_is_no_number_is_read_from_its_stored_bytes():
-    event = Looked(LOOK, (replace(JUDGED, value=math.inf),), PANEL, CURSORS)
+    event = Looked(LOOK, (replace(JUDGED, value=math.inf),))
     (found,) = chain.extend("release:r1", position=0, after=0, head_hash="0" * 64, entries=[entry_of(event, NOW_S)])
     assert event_of(found).verdicts[0].value == math.inf
 
@@ -174,6 +174,14 @@ def test_events_of_earlier_schemas_are_read_step_by_step(monkeypatch):
     old = Entry("FaultNoted", NOW_S, {"source": "metrics", "why": "away"}, schema=2)
     (found,) = chain.extend("release:r1", position=0, after=0, head_hash="0" * 64, entries=[old])
     assert event_of(found) == event
+
+
+def test_a_look_of_the_first_schema_keeps_its_deadline():
+    """It held what the gates remembered, and how far was read; of that only their deadline is told again."""
+    now = Looked(LOOK, (JUDGED,), deadline_s=NOW_S + 60)
+    before = {**stored(entry_of(now, NOW_S).payload), "panel": {"deadline_s": NOW_S + 60}, "cursors": {}}
+    del before["deadline_s"], before["readings"]
+    assert event_of(Entry("Looked", NOW_S, before, schema=1)) == now
 
 
 def test_an_event_of_a_later_schema_is_refused():
