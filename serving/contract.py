@@ -191,6 +191,7 @@ _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 _NO_TEXT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, ends of lines and paragraphs
+_COPIES: Final = "-shadow"
 _BETWEEN: Final = "-v"  # of a deployment's name; a version has no '-', so the last one parts model and version
 
 
@@ -278,7 +279,12 @@ def _shown(name: str) -> str:
 def shadow_cluster_name(model: str, version: str) -> str:
     """Where copies go in the gateway: a cluster of their own, so that the counts of the one that bears the deployment's
     name are those of live requests. No deployment is called so, for versions have no hyphen."""
-    return f"{deployment_name(model, version)}-shadow"
+    return f"{deployment_name(model, version)}{_COPIES}"
+
+
+def is_shadow_cluster(name: str) -> bool:
+    """Whether the gateway's cluster of this name gets copies alone."""
+    return name.endswith(_COPIES)
 
 
 def is_sampled(request_id: str, ratio: float) -> bool:

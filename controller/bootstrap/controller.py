@@ -108,7 +108,7 @@ def build(home: Home) -> Controller:
     world = World(
         clock=clock,
         traffic=traffic,
-        deployments=_deployments(home, settings, traffic, clock),
+        deployments=_deployments(home, settings, traffic),
         registry=registry,
         replicas=replicas,
         metrics=PrometheusMetrics(
@@ -146,7 +146,7 @@ def _hosts(settings: Settings) -> Hosts:
         raise UsageError(f"api_hosts in settings.json: {error}") from error
 
 
-def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: SystemClock) -> LocalProcesses:
+def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic) -> LocalProcesses:
     targets = TargetFiles(home.targets)
     extra = [
         *("--capture-url", settings.api),
@@ -176,5 +176,5 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, clock: S
         home.deployments,
         command,
         Gateway(announce, withdraw),
-        clock,
+        SystemClock(),
     )

@@ -2,56 +2,56 @@
 
 import base64
 import hashlib
-import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
-from controller.adapters.envoy.bootstrap import envoy_command, is_ready, write_bootstrap
-from controller.adapters.files import tighten
+from controller.adapters.envoy.bootstrap import bootstrap_digest, envoy_command, is_ready, write_bootstrap
+from controller.adapters.local.kept import end_leftovers, refuse_second, running_supervisor
 from controller.adapters.local.loopback import free_port, get
 from controller.adapters.local.processes import end_recorded
 from controller.adapters.local.processes_os import end_process
-from controller.adapters.local.supervisor import (
-    ProcessSpec,
-    Supervisor,
-    end_leftovers,
-    refuse_second,
-    running_supervisor,
-)
+from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.adapters.mlflow.server import Hooks, mlflow_ready_url, mlflow_server_command
 from controller.adapters.prometheus.server import prometheus_command, prometheus_config, prometheus_ready_url
 from controller.bootstrap.access import prepare_access
+from controller.bootstrap.chores import chores_of
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError
+from controller.files import tighten
 from serving.contract import HEALTH_ROUTE
 
 LOOPBACK = "127.0.0.1"
 _ANSWERS_WITHIN_S = 1.0
 _END_WITHIN_S = 60.0  # it drains what it runs
+_STARTED_FROM = "SERIN_BOOTSTRAP"  # of Envoy's environment: one that was started from other settings is not taken up
 
 __all__ = ["controller_answers", "end_everything", "free_port", "make_private", "refuse_if_up", "run_everything"]
 
 
 def run_everything(
-    home: Home, settings: Settings, *, tell: Callable[[str], None], stopping: threading.Event, up: Callable[[], None]
+    home: Home,
+    settings: Settings,
+    *,
+    tell: Callable[[str], None],
+    stopping: threading.Event,
+    up: Callable[[Sequence[str]], None],
 ) -> None:
-    """Start everything, call ``up``, keep it running until ``stopping`` is set, and end everything.
+    """Start everything, call ``up`` with what is missing yet, keep it running until ``stopping`` is set, and end
+    everything: what answers users first up and last down. Model versions that a killed `serin up` left go on.
 
     Raises:
         UsageError: it runs already in this home.
-        PermanentError: a process could not be started, or cannot be kept running.
+        PermanentError: the gateway could not be started.
     """
-    with Supervisor(home.path, _local_processes(home, settings), progress=tell, stopping=stopping) as supervisor:
-        end_recorded(home.deployments)  # of a run that was killed; the controller starts what is needed anew
-        try:
-            if supervisor.start():
-                up()
-                supervisor.run()
-        finally:
-            supervisor.stop()
-            end_recorded(home.deployments)
+    specs = _local_processes(home, settings)
+    chores = chores_of(home, lambda: _write_bootstrap(home, settings), tell)
+    with Supervisor(home.path, specs, progress=tell, stopping=stopping, chores=chores) as supervisor:
+        if supervisor.start():
+            up(supervisor.missing)
+            supervisor.run()
+        supervisor.stop_all_but_data_plane()
+        end_recorded(home.deployments)
 
 
 def make_private(home: Home) -> int:
@@ -94,7 +94,7 @@ def end_everything(home: Home, *, within_s: float = _END_WITHIN_S) -> list[str]:
 
 
 def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
-    """What `serin up` keeps running on this machine, in the order of its start."""
+    """What `serin up` keeps running on this machine."""
     home.logs.mkdir(parents=True, exist_ok=True)
     home.policies.mkdir(parents=True, exist_ok=True)
     prepare_access(home, settings)
@@ -106,7 +106,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         token_file=token_file,
         gateway_port=settings.envoy_admin_port,
     )
-    write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port, names=settings.gateway_hosts)
+    _write_bootstrap(home, settings)
     specs = []
     if settings.registry_url is None:
         secret = settings.webhook_secret
@@ -114,21 +114,33 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, hooks=hooks)
         specs.append(_process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env))
     return [
-        *specs,
-        _process(
-            home,
-            "prometheus",
-            prometheus_command(home.prometheus, settings.prometheus_port),
-            prometheus_ready_url(settings.prometheus_port),
+        ProcessSpec(
+            name="envoy",
+            command=envoy_command(home.envoy),
+            ready=lambda: is_ready(home.envoy),
+            log_file=home.logs / "envoy.log",
+            env={_STARTED_FROM: bootstrap_digest(home.envoy)},
+            data_plane=True,
+            prepare=lambda: _write_bootstrap(home, settings),
         ),
-        _process(home, "envoy", envoy_command(home.envoy), lambda: is_ready(home.envoy)),
         _process(
             home,
             "controller",
             [sys.executable, "-m", "controller", "--home", str(home.path)],
             settings.api + HEALTH_ROUTE,
         ),
+        _process(
+            home,
+            "prometheus",
+            prometheus_command(home.prometheus, settings.prometheus_port),
+            prometheus_ready_url(settings.prometheus_port),
+        ),
+        *specs,
     ]
+
+
+def _write_bootstrap(home: Home, settings: Settings) -> None:
+    write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port, names=settings.gateway_hosts)
 
 
 def _webhook_key(secret: str) -> str:
@@ -139,6 +151,5 @@ def _webhook_key(secret: str) -> str:
 def _process(
     home: Home, name: str, command: list[str], ready: str | Callable[[], bool], *, env: Mapping[str, str] | None = None
 ) -> ProcessSpec:
-    own = None if env is None else {**os.environ, **env}
-    log_file: Path = home.logs / f"{name}.log"
-    return ProcessSpec(name=name, command=command, ready=ready, log_file=log_file, env=own)
+    log_file = home.logs / f"{name}.log"
+    return ProcessSpec(name=name, command=command, ready=ready, log_file=log_file, env=env)

@@ -1,6 +1,6 @@
 """What a rollback needs: files, and nothing that takes long to import."""
 
-from controller.adapters.envoy.routes import RollbackResult, rollback_route
+from controller.adapters.envoy.rollback import RollbackResult, rollback_route
 from controller.config.settings import Home
 
 __all__ = ["RollbackResult", "roll_back"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from controller.adapters.envoy.routes import read_routes
+from controller.adapters.envoy.tables import read_routes
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config.policy_file import load_policy

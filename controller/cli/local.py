@@ -4,7 +4,7 @@ import dataclasses
 import math
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,8 +85,10 @@ def up(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
 
-    def is_up() -> None:
+    def is_up(missing: Sequence[str]) -> None:
         _tell(f"up. Models: {models}. Ctrl-C ends it.")
+        if missing:
+            _tell(f"without {', '.join(missing)} for now: tried again and again, and nothing else waits for it")
         _tell(f"predict at {settings.gateway}/models/MODEL/predict; registry at {settings.registry}")
         _tell(f"labels at {settings.api}/v1/labels with a token: serin token create --role labels --name NAME")
 
@@ -130,6 +132,7 @@ def _take_in(place: Home, path: Path) -> None:
 
     from controller.bootstrap.policies import CurrentPolicies
     from controller.config.policy_file import check_suites, load_policy, policy_text
+    from controller.files import replace_file
     from controller.naming import check_distinct
 
     policy = load_policy(path)
@@ -140,7 +143,7 @@ def _take_in(place: Home, path: Path) -> None:
         document["suites"] = list(policy.suites)
     place.policies.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    (place.policies / f"{policy.model}.yaml").write_text(text, encoding="utf-8")
+    replace_file(place.policies / f"{policy.model}.yaml", text)
 
 
 def _tell(line: str) -> None:

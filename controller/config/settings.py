@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import UsageError
+from controller.files import replace_file
+from controller.reserve import RESERVE_FILE
 
 HOME_VARIABLE = "SERIN_HOME"
 DEFAULT_HOME = Path(".serin")
@@ -145,7 +147,15 @@ class Home:
         """What of the folder is ours: somebody may have chosen one that has other things in it."""
         folders = (self.policies, self.packages, self.envoy, self.prometheus, self.mlflow, self.deployments)
         own = (*folders, self.logs, self.reports, self.path / _FILE)
-        patterns = ("serin.db*", "*.token", "*.key", "*tokens.json", ".*tokens.json.lock", "processes.json")
+        patterns = (
+            "serin.db*",
+            "*.token",
+            "*.key",
+            "*tokens.json",
+            ".*tokens.json.lock",
+            "processes.json",
+            RESERVE_FILE,
+        )
         return (*own, *(file for pattern in patterns for file in sorted(self.path.glob(pattern))))
 
     def database_url(self, settings: Settings) -> str:
@@ -171,11 +181,16 @@ class Home:
         return (self.path / _FILE).exists()
 
     def save(self, settings: Settings) -> None:
+        """Keep the settings; nothing is written where they stand there already.
+
+        Raises:
+            TransientError: the file cannot be written; those of before stand.
+        """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = json.dumps(dataclasses.asdict(settings), indent=2)
+        text = json.dumps(dataclasses.asdict(settings), indent=2) + "\n"
         file = self.path / _FILE
-        file.touch(mode=0o600)  # it may hold a secret
-        file.write_text(text + "\n", encoding="utf-8")
+        if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text:
+            replace_file(file, text, mode=0o600)  # it may hold a secret
 
     def load(self) -> Settings:
         """The settings of this home.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from controller.adapters.envoy.routes import rollback_route
+from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.config.settings import Home
 from controller.core.traffic import TrafficTable

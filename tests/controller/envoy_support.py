@@ -15,6 +15,7 @@ import httpx
 from controller.adapters.envoy.bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
+from serving.contract import HEALTH_ROUTE
 from tests.patience import PATIENCE_S, eventually
 
 
@@ -29,6 +30,7 @@ class Upstream:
     requests: list[dict[str, str]] = field(default_factory=list)
     hold: threading.Event | None = None  # answers wait for it
     status: int = 200
+    is_well: bool = True  # what it answers when it is asked for its health
     connections: int = 0  # open ones
 
     @property
@@ -74,6 +76,12 @@ def _serving(state: Upstream, traffic: str) -> Iterator[str]:
         def finish(self) -> None:
             state.connections -= 1
             super().finish()
+
+        def do_GET(self) -> None:
+            """The gateway's question for its health; no request of anybody's."""
+            self.send_response(200 if self.path == HEALTH_ROUTE and state.is_well else 503)
+            self.send_header("content-length", "0")
+            self.end_headers()
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from controller.adapters.local.supervisor import running_supervisor
+from controller.adapters.local.kept import running_supervisor
 from controller.bootstrap.local import end_everything
 from controller.cli.app import app
 from controller.config.settings import PORTS, Home, Settings

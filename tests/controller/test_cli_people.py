@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controller.adapters.envoy.routes import RouteOptions, read_routes, write_routes
+from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
 from controller.config.settings import Home, Settings

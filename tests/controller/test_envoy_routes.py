@@ -19,22 +19,28 @@ from hypothesis import strategies as st
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import ADMIN_SOCKET, write_bootstrap
-from controller.adapters.envoy.clusters import CLUSTERS_FILE, read_clusters
-from controller.adapters.envoy.routes import (
-    EMPTY_DOCUMENT,
-    ROUTES_FILE,
-    RouteDocument,
-    RouteOptions,
-    read_routes,
-    rollback_route,
-    write_routes,
-)
+from controller.adapters.envoy.rollback import rollback_route
+from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteDocument, RouteOptions
+from controller.adapters.envoy.tables import CLUSTERS_FILE, ROUTES_FILE, mend, read_clusters, read_routes, write_routes
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 
 CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
+
+DAMAGES = ["", "{", "[]", "null", '{"version_info": "1", "resources": []}', "half", None]
+
+
+def damage_to(file: Path, damage: str | None) -> str:
+    """Write what is no file of ours, half of the file, or take it away; what stands there then."""
+    text = file.read_text()
+    if damage is None:
+        file.unlink()
+        return ""
+    damaged = text[: len(text) // 2] if damage == "half" else damage
+    file.write_text(damaged)
+    return damaged
 
 
 @pytest.fixture
@@ -128,19 +134,38 @@ class TestTheFile:
         with pytest.raises(UsageError, match=r"cannot (name a model|be a version)"):
             EMPTY_DOCUMENT.with_table(TrafficTable(model, {version: 100.0}, generation=1), RouteOptions())
 
-    @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"version_info": "1", "resources": []}', "half"])
-    def test_a_damaged_file_is_named_and_never_overwritten(self, home: Path, damage: str) -> None:
-        """Reading, writing and rolling back all refuse, say which file it is, and leave it for a person to look at."""
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_file_that_is_damaged_or_gone_is_put_back_from_its_copy(self, home: Path, damage: str | None) -> None:
+        """Reading, writing and rolling back go on meanwhile; what it was is kept for a person to look at."""
+        file, text = home / ROUTES_FILE, (home / ROUTES_FILE).read_text()
+        damaged = damage_to(file, damage)
+        assert EnvoyTraffic(home).read("intent") == CANARY
+        (told,) = mend(home)
+        assert told.startswith(f"{file} {'is gone' if damage is None else 'was damaged'}")
+        assert told.endswith("put back as its copy has it")
+        assert file.read_text() == text
+        assert damage is None or (home / "routes.damaged.json").read_text() == damaged
+        assert mend(home) == ()
+        damage_to(file, damage)
+        EnvoyTraffic(home).write(CANARY.next(mirror=None))
+        assert stored(home) == CANARY.next(mirror=None)
+        damage_to(file, damage)
+        assert rollback(home) == stored(home)
+        assert dict(stored(home).weights_pct) == {"6": 100.0}
+
+    @pytest.mark.parametrize("damage", DAMAGES[:-1])
+    def test_without_a_copy_and_without_envoy_it_is_named_and_never_overwritten(self, home: Path, damage: str) -> None:
+        """Nobody guesses who serves: the sentence says what to do, and the file stays for a person to look at."""
         file = home / ROUTES_FILE
-        text = file.read_text()
-        damaged = text[: len(text) // 2] if damage == "half" else damage
-        file.write_text(damaged)
+        damaged = damage_to(file, damage)
+        (home / "routes.last.json").unlink()
         for refused in (
             lambda: EnvoyTraffic(home).read("intent"),
             lambda: EnvoyTraffic(home).write(CANARY.next(mirror=None)),
             lambda: rollback(home),
+            lambda: mend(home),
         ):
-            with pytest.raises(PermanentError, match=r"routes\.json is not a readable traffic table"):
+            with pytest.raises(PermanentError, match=r"routes\.json was damaged.*routes\.last\.json is gone.*backup"):
                 refused()
         assert file.read_text() == damaged
 
@@ -152,8 +177,17 @@ class TestTheFile:
             "weight"
         ] = 2000
         file.write_text(json.dumps(document))
-        with pytest.raises(PermanentError, match="must sum to 100"):
-            EnvoyTraffic(home).read("intent")
+        assert stored(home) == CANARY
+        assert "must sum to 100" in mend(home)[0]
+
+    def test_a_copy_that_is_damaged_or_behind_is_made_anew(self, home: Path) -> None:
+        """The file itself counts, for as long as it can be read."""
+        copy, text = home / "routes.last.json", (home / ROUTES_FILE).read_text()
+        for damage in ("{", EMPTY_DOCUMENT.text()):
+            copy.write_text(damage)
+            assert stored(home) == CANARY
+            assert mend(home) == ()
+            assert copy.read_text() == text
 
     def test_a_crash_before_the_rename_leaves_the_old_table(self, home: Path) -> None:
         """The writer dies with the new file half in place; the old table stands, and the next write works."""
@@ -221,7 +255,7 @@ class TestWithoutEnvoy:
         EnvoyTraffic(home).write(CANARY.next(weights_pct={"6": 100.0}))
         with pytest.raises(PermanentError, match="version 7 of intent still gets traffic"):
             EnvoyTraffic(home).drop_endpoint("intent", "7")
-        assert set(read_clusters(home)) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
+        assert set(read_clusters(home).addresses) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
 
     def test_asking_whether_a_generation_is_live_is_transient(self, home: Path) -> None:
         """No answer is neither yes nor no."""
@@ -247,7 +281,7 @@ class TestWithoutEnvoy:
         """Writing the bootstrap file again, for other ports, forgets nothing."""
         write_bootstrap(home, free_port(), free_port())
         assert stored(home) == CANARY
-        assert set(read_clusters(home)) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
+        assert set(read_clusters(home).addresses) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
 
     def test_a_restart_writes_the_routes_of_an_earlier_version_anew(self, home: Path) -> None:
         """Copies went to the live port then, under a header that told: no replica believes that any more."""
@@ -289,14 +323,43 @@ class TestWithoutEnvoy:
             traffic.write(table.next(mirror=Mirror("7", 100.0)))
         assert stored(home) == table
 
-    def test_a_damaged_endpoint_file_is_named_and_left(self, home: Path) -> None:
-        """As with the routes: nobody guesses where replicas are."""
+    @pytest.mark.parametrize("damage", ["", "{", "half", None])
+    def test_an_endpoint_file_that_is_damaged_or_gone_is_put_back(self, home: Path, damage: str | None) -> None:
+        """As with the routes: running deployments are not announced twice, so nothing else would enter them again."""
+        file, before = home / CLUSTERS_FILE, read_clusters(home)
+        damage_to(file, damage)
+        assert dict(rollback(home).weights_pct) == {"6": 100.0}
+        assert read_clusters(home) == before
+        (told,) = mend(home)
+        assert told.startswith(str(file))
+        EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
+        damage_to(file, damage)
+        assert set(read_clusters(home).addresses) == {*before.addresses, "intent-v8"}
+
+    def test_without_a_copy_nobody_guesses_where_replicas_are(self, home: Path) -> None:
         (home / CLUSTERS_FILE).write_text("{")
-        with pytest.raises(PermanentError, match=r"clusters\.json is not a readable list"):
+        (home / "clusters.last.json").unlink()
+        with pytest.raises(PermanentError, match=r"clusters\.json was damaged"):
             EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
-        with pytest.raises(PermanentError, match=r"clusters\.json is not a readable list"):
-            rollback(home)
         assert (home / CLUSTERS_FILE).read_text() == "{"
+
+    def test_who_stands_in_is_the_known_good_version_of_one_that_serves_all(
+        self, home: Path, running: dict[str, int]
+    ) -> None:
+        """Never the candidate, never beside it, and never where a policy does not want it."""
+        traffic = EnvoyTraffic(home)
+        assert read_clusters(home).fallbacks == {}
+        promoted = CANARY.next(weights_pct={"7": 100.0}, mirror=None)
+        traffic.write(promoted)
+        six = read_clusters(home).addresses["intent-v6"]
+        assert read_clusters(home).fallbacks == {"intent-v7": six}
+        traffic.set_endpoint("intent", "6", f"http://127.0.0.1:{running['8']}")
+        assert read_clusters(home).fallbacks == {"intent-v7": ("127.0.0.1", running["8"])}
+        EnvoyTraffic(home, falls_back=lambda _: False).set_endpoint("intent", "8", "http://127.0.0.1:2")
+        assert read_clusters(home).fallbacks == {}
+        rollback(home)
+        traffic.set_endpoint("intent", "9", "http://127.0.0.1:3")
+        assert read_clusters(home).fallbacks == {}
 
 
 class TestRollback:

@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.envoy.clusters import read_clusters
-from controller.adapters.envoy.routes import ROUTES_FILE, RouteOptions, rollback_route
+from controller.adapters.envoy.rollback import rollback_route
+from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.tables import ROUTES_FILE, read_clusters
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, TrafficTable
@@ -249,7 +250,7 @@ class TestEndpoints:
         world.route(STABLE.next())
         world.traffic.drop_endpoint("intent", "7")
         world.traffic.drop_endpoint("intent", "7")
-        assert set(read_clusters(world.envoy.directory)) == {"intent-v6", "intent-v6-shadow"}
+        assert set(read_clusters(world.envoy.directory).addresses) == {"intent-v6", "intent-v6-shadow"}
         with pytest.raises(PermanentError, match="version 7 of intent has no endpoint"):
             world.traffic.write(STABLE.next().next(weights_pct={"7": 100.0}))
 
@@ -283,7 +284,7 @@ class TestEndpoints:
         world.traffic.write(STABLE.next())
         with pytest.raises(TransientError, match="does not answer"):
             world.traffic.drop_endpoint("intent", "7")
-        assert "intent-v7" in read_clusters(world.envoy.directory)
+        assert "intent-v7" in read_clusters(world.envoy.directory).addresses
         world.envoy.process.send_signal(signal.SIGCONT)
         assert confirmed(world.traffic, "intent", 2)
         world.traffic.drop_endpoint("intent", "7")

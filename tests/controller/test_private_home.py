@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from controller.adapters.envoy.routes import RouteOptions, read_routes, write_routes
+from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.bootstrap.access import prepare_access
 from controller.bootstrap.local import make_private

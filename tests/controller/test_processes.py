@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,9 @@ class FakeClock:
     at_s: float = 1_795_432_308.0
 
     def now_s(self) -> float:
+        return 0.0  # told wrong: nothing here goes by it
+
+    def monotonic_s(self) -> float:
         return self.at_s
 
 
@@ -187,20 +191,58 @@ class TestDeath:
             eventually(lambda: "no weights" in deployments.ensure(spec("broken")).detail, what="the death to be seen")
         status = deployments.ensure(spec("broken"))
         assert status.failed
-        assert "start 3 of 3" in status.detail
+        assert "start 3 of 3, the next 40 s after its end" in status.detail
         assert "exit code 1" in status.detail
         assert status.detail.count("no weights") == 1  # what this start said, and not those before
-        world.clock.at_s += 500
-        assert deployments.ensure(spec("broken")).failed
+
+    def test_what_has_failed_is_tried_again_with_bounded_pauses_and_said_to_have_failed(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It may be what users wait for: a minute at most. Each end and each start is in the log, with why."""
+        deployments = world.controller()
+        assert self._fail(world, deployments).failed
+        for number in range(4, 9):
+            world.clock.at_s += 60
+            again = deployments.ensure(spec("broken"))
+            assert (again.failed, again.ready, again.starting) == (True, False, False)
+            assert "it is starting once more; the last time it ended with exit code 1" in again.detail
+            status = self._dead(deployments, f"start {number} in 10 minutes, the next 60 s after its end")
+            assert status.failed
+        said = [record.getMessage() for record in caplog.records]
+        assert sum("intent-vbroken is started again: it ended with exit code 1" in line for line in said) == 7
+        assert sum(line.startswith("intent-vbroken, start ") for line in said) == 8
+
+    def test_what_answers_again_has_not_failed(self, world: World) -> None:
+        deployments = world.controller()
+        for _ in range(4):
+            world.ready(deployments)
+            os.kill(world.pid(), signal.SIGKILL)
+            settled(deployments, spec("6"), lambda status: "by SIGKILL" in status.detail)
+            world.clock.at_s += 60
+        assert deployments.ensure(spec("6")).failed
+        status = world.ready(deployments)
+        assert (status.failed, status.restarts) == (False, 4)
+
+    def test_one_that_hangs_for_good_is_ended_and_started_again(self, world: World) -> None:
+        """SIGTERM does not reach it any more."""
+        deployments = world.controller()
+        first = world.ready(deployments)
+        os.kill(world.pid(), signal.SIGSTOP)
+        statuses = [deployments.ensure(spec("6")) for _ in range(4)]
+        assert not statuses[-1].ready
+        world.clock.at_s += 16
+        assert "it hung: nothing answered /health for 16 s" in deployments.ensure(spec("6")).detail
+        world.clock.at_s += 10
+        assert world.ready(deployments).url != first.url
 
     def test_an_old_death_does_not_count(self, world: World) -> None:
-        """When the window has passed, what serves users is tried again, for nobody can remove it from under them."""
+        """When the window has passed, its starts are counted anew."""
         deployments = world.controller()
         settled_failed = self._fail(world, deployments)
         assert settled_failed.failed
         world.clock.at_s += 601 + 10
         deployments.ensure(spec("broken"))
-        assert "start 1 of 3" in self._dead(deployments).detail
+        self._dead(deployments, "start 1 of 3")
 
     def test_looking_starts_nothing(self, world: World) -> None:
         """Only ``ensure`` says that it is wanted; ``status`` reports."""
@@ -229,8 +271,8 @@ class TestDeath:
             status = self._dead(deployments)
         return status
 
-    def _dead(self, deployments: LocalProcesses) -> DeploymentStatus:
-        return settled(deployments, spec("broken"), lambda status: "no weights" in status.detail)
+    def _dead(self, deployments: LocalProcesses, how: str = "; its log ends: no weights") -> DeploymentStatus:
+        return settled(deployments, spec("broken"), lambda status: how in status.detail)
 
 
 class TestControllerRestart:
@@ -260,7 +302,7 @@ class TestControllerRestart:
         path = world.directory / "intent-v6.json"
         stranger = json.loads((world.directory / "intent-vparent.json").read_text())
         path.write_text(
-            json.dumps({**stranger, "version": "6", "create_time_s": stranger["create_time_s"] - 10_000, "port": None})
+            json.dumps({**stranger, "version": "6", "start_ticks": stranger["start_ticks"] - 10_000, "port": None})
         )
         deployments = world.controller()
         assert "ended while no controller watched" in deployments.ensure(spec("6")).detail
@@ -291,13 +333,62 @@ class TestControllerRestart:
         world.clock.at_s += 6
         assert gone(after, "intent", "stubborn")
 
-    def test_a_damaged_record_is_named(self, world: World) -> None:
-        """Nobody guesses which process it was."""
-        world.directory.mkdir()
-        (world.directory / "intent-v6.json").write_text('{"model": "intent"')
-        with pytest.raises(PermanentError, match=r"intent-v6\.json is not a readable record"):
-            world.controller().ensure(spec("6"))
-        (world.directory / "intent-v6.json").unlink()
+    @pytest.mark.parametrize("step_s", [5, -5, 3_600, -3_600, 86_400, -86_400])
+    def test_a_step_of_the_wall_clock_ends_and_doubles_nothing(
+        self, world: World, step_s: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The kernel tells the time of the boot anew then, and by it that of each start."""
+        before = world.controller()
+        status, pid = world.ready(before), world.pid()
+        boot_time, now_s = psutil._pslinux.boot_time, time.time  # type: ignore[attr-defined]
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot_time() + step_s)  # type: ignore[attr-defined]
+        monkeypatch.setattr(time, "time", lambda: now_s() + step_s)
+        for controller in (before, world.controller()):
+            assert controller.ensure(spec("6")).ready
+            assert controller.status("intent")["6"].url == status.url
+        assert world.pid() == pid
+
+    @pytest.mark.parametrize("damage", ["", '{"model": "intent"', "[]", None])
+    def test_a_record_that_is_damaged_or_gone_is_made_anew_from_what_runs(
+        self, world: World, damage: str | None
+    ) -> None:
+        """Nothing is started twice; a version that does not run is started as any other."""
+        before = world.controller()
+        status, pid = world.ready(before), world.pid()
+        record = world.directory / "intent-v6.json"
+        for controller in (before, world.controller()):
+            record.unlink() if damage is None else record.write_text(damage)
+            again = world.ready(controller)
+            assert (again.url, again.shadow_url, world.pid()) == (status.url, status.shadow_url, pid)
+        (world.directory / "intent-v7.json").write_text("{")
+        assert world.ready(before, "7").ready
+
+    def test_what_runs_by_a_record_of_an_earlier_version_goes_on(self, world: World) -> None:
+        """It told a process by the wall clock."""
+        status, pid = world.ready(world.controller()), world.pid()
+        path = world.directory / "intent-v6.json"
+        record = json.loads(path.read_text())
+        at_s = world.clock.at_s - 100
+        for name in ("start_ticks", "started_s", "recent_starts_s", "ending_s", "failed_s", "failed_before"):
+            del record[name]
+        record |= {"create_time_s": psutil.Process(pid).create_time(), "boot_id": record["boot_id"].split("/")[0]}
+        record |= {"started_at_s": at_s, "starts_s": [at_s], "ending_since_s": None, "failed_at_s": None}
+        path.write_text(json.dumps(record))
+        assert world.ready(world.controller()) == status
+        assert world.pid() == pid
+
+    def test_what_cannot_be_written_down_is_started_once(self, world: World) -> None:
+        """The record is kept in memory, and written as soon as that is possible."""
+        deployments = world.controller()
+        in_the_way = world.directory / ".intent-v6.json.tmp"
+        in_the_way.mkdir(parents=True)  # root may write anywhere: a folder stands for what refuses
+        first = world.ready(deployments)
+        assert deployments.ensure(spec("6")) == first
+        assert (world.directory / "intent-v6.log").read_text().split().count("serving") == 1
+        assert not (world.directory / "intent-v6.json").exists()
+        in_the_way.rmdir()
+        assert deployments.ensure(spec("6")) == first
+        assert world.ready(world.controller()) == first
 
 
 class TestRemoval:

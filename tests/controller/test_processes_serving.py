@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import get
 from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
@@ -24,11 +24,6 @@ from tests.controller.envoy_support import RunningEnvoy, running_envoy
 from tests.patience import eventually
 
 CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"
-
-
-class SystemClock:
-    def now_s(self) -> float:
-        return time.time()
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,19 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from controller.adapters.local.kept import PROCESSES_FILE, end_leftovers, running_supervisor
 from controller.adapters.local.loopback import accepts_connections, free_port
 from controller.adapters.local.processes_os import identity_of
-from controller.adapters.local.supervisor import (
-    PROCESSES_FILE,
-    ProcessSpec,
-    Supervisor,
-    end_leftovers,
-    running_supervisor,
-)
+from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.errors import PermanentError, UsageError
+from tests.lessons.test_a_shortage_deletes_nothing import open_files_left
 from tests.patience import eventually
 
 SERVER = """
@@ -55,6 +51,16 @@ def runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def looked(supervisor: Supervisor, condition: Callable[[], object], *, what: str) -> None:
+    """Let the supervisor look again and again, as ``run`` does, until the condition holds."""
+
+    def after_a_look() -> object:
+        supervisor.look()
+        return condition()
+
+    eventually(after_a_look, what=what)
+
+
 class Home:
     """A home directory, with supervisors whose progress is kept."""
 
@@ -75,37 +81,57 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 class TestStart:
-    def test_each_is_ready_before_the_next_starts(self, home: Home) -> None:
-        """A program may rely on those before it; the progress says what is waited for, and how long it took."""
-        with home.supervisor(server("registry", home.directory), server("gateway", home.directory)) as supervisor:
+    def test_what_answers_users_is_up_before_anything_else_starts_and_ends_last(self, home: Home) -> None:
+        """The others start side by side; the progress says what is waited for, and how long it took."""
+        gateway = replace(server("gateway", home.directory), data_plane=True)
+        with home.supervisor(server("registry", home.directory), gateway) as supervisor:
             assert supervisor.start()
+            assert supervisor.missing == ()
+            supervisor.stop_all_but_data_plane()
+            assert set(recorded(home.directory)) == {"serin up", "registry", "gateway"}
+            assert accepts_connections("127.0.0.1", int(gateway.command[-1]), timeout_s=1)
         assert [line.split(" after")[0] for line in home.said] == [
-            "starting registry",
-            "registry is ready",
             "starting gateway",
             "gateway is ready",
-            "ending gateway",
+            "starting registry",
+            "registry is ready",
             "ending registry",
+            "ending gateway",
         ]
 
-    def test_one_that_ends_at_its_start_is_told_with_its_log(self, home: Home) -> None:
-        """No waiting for a deadline, no search for the reason; what had started before is ended."""
+    def test_a_gateway_that_ends_at_its_start_is_told_with_its_log(self, home: Home) -> None:
+        """No waiting for a deadline, no search for the reason."""
         bad = program("bad", home.directory, "raise SystemExit('port taken')")
         with pytest.raises(PermanentError, match=r"bad ended with code 1: port taken"):
-            self._started(home, server("registry", home.directory), bad)
-        assert "ending registry" in home.said
+            self._started(home, replace(bad, data_plane=True))
 
-    def test_one_that_is_not_ready_in_time_is_told_with_its_log(self, home: Home) -> None:
+    def test_a_gateway_that_is_not_ready_in_time_is_told_with_its_log(self, home: Home) -> None:
         """The deadline is each program's own."""
         slow = program("slow", home.directory, "import signal; print('still loading', flush=True); signal.pause()")
         with pytest.raises(PermanentError, match=r"(?s)slow was not ready within 1 s: still loading"):
-            self._started(home, replace(slow, ready_within_s=1.0))
+            self._started(home, replace(slow, data_plane=True, ready_within_s=1.0))
+
+    def test_the_gateway_serves_without_what_else_cannot_be_started(self, home: Home) -> None:
+        """One that ends at once, one that is late, one that does not exist: each is told, and tried again."""
+        gateway = replace(server("gateway", home.directory), data_plane=True)
+        bad = program("bad", home.directory, "raise SystemExit('port taken')")
+        slow = program("slow", home.directory, "import signal; print('still loading', flush=True); signal.pause()")
+        nobody = replace(bad, name="nobody", command=("/no/such/program",), ready_within_s=0.2)
+        with home.supervisor(gateway, bad, replace(slow, ready_within_s=1.0), nobody) as supervisor:
+            assert supervisor.start()
+            assert supervisor.missing == ("bad", "slow", "nobody")
+            assert accepts_connections("127.0.0.1", int(gateway.command[-1]), timeout_s=1)
+        said = "\n".join(home.said)
+        assert "bad ended with code 1, starts again in 0.5 s" in said
+        assert "port taken" in said
+        assert "slow was not ready within 1 s: still loading" in said
+        assert "cannot start /no/such/program" in said
 
     def test_a_stop_during_the_start_is_heard(self, home: Home) -> None:
         """Ctrl-C does not wait for a slow program to become ready."""
         slow = program("slow", home.directory, "import signal; signal.pause()")
         threading.Timer(0.2, home.stopping.set).start()
-        with home.supervisor(slow, server("gateway", home.directory)) as supervisor:
+        with home.supervisor(slow) as supervisor:
             assert not supervisor.start()
         assert home.said == ["starting slow", "ending slow"]
 
@@ -130,24 +156,68 @@ class TestRun:
             supervisor.start()
             first = recorded(home.directory)["gateway"]
             os.kill(first, signal.SIGKILL)
-            loop = threading.Thread(target=supervisor.run)
-            loop.start()
             port = int(spec.command[-1])
-            eventually(lambda: "started gateway again" in home.said, what="the second start")
-            eventually(lambda: accepts_connections("127.0.0.1", port, timeout_s=1), what="it to serve again")
-            home.stopping.set()
-            loop.join(10)
+            looked(supervisor, lambda: "started gateway again" in home.said, what="the second start")
+            looked(supervisor, lambda: accepts_connections("127.0.0.1", port, timeout_s=1), what="it to serve again")
             assert recorded(home.directory)["gateway"] != first
         assert any("gateway ended with code -9, starts again in 0.5 s" in line for line in home.said)
 
-    def test_one_that_is_not_to_be_restarted_ends_the_run(self, home: Home) -> None:
-        """Its end is the end of `serin up`, with its last words."""
-        once = program("once", home.directory, "print('ready', flush=True); raise SystemExit('done for')")
-        spec = replace(once, restart=False, ready=lambda: "done for" in once.log_file.read_text())
-        with home.supervisor(spec) as supervisor:
+    @pytest.mark.parametrize("damage", ["", "{", None])
+    def test_a_record_that_is_damaged_or_gone_is_written_again(self, home: Home, damage: str | None) -> None:
+        """`serin down`, and the next `serin up`, find what runs."""
+        file = home.directory / PROCESSES_FILE
+        with home.supervisor(server("gateway", home.directory)) as supervisor:
             supervisor.start()
-            with pytest.raises(PermanentError, match=r"once ended with code 1: (?s:.*)done for"):
-                supervisor.run()
+            before = file.read_text()
+            file.unlink() if damage is None else file.write_text(damage)
+            supervisor.look()
+            assert file.read_text() == before
+
+    def test_nothing_is_ended_because_a_file_cannot_be_written(self, home: Home) -> None:
+        """Told once, with the way out, and once more when it is over."""
+        with home.supervisor(server("gateway", home.directory)) as supervisor:
+            supervisor.start()
+            pid = recorded(home.directory)["gateway"]
+            file = home.directory / PROCESSES_FILE
+            file.unlink()
+            file.mkdir()  # root may write anywhere: a folder stands for what refuses
+            for _ in range(3):
+                supervisor.look()
+            assert runs(pid)
+            refused = [line for line in home.said if "cannot write" in line]
+            assert len(refused) == 1
+            assert refused[0].endswith("nothing is ended for it, and it is tried again")
+            file.rmdir()
+            supervisor.look()
+            assert recorded(home.directory)["gateway"] == pid
+            assert home.said[-1].startswith("over: cannot write")
+
+    def test_a_chore_that_fails_is_told_once_and_ends_nothing(self, home: Home) -> None:
+        """Whatever it raises, a defect too."""
+        spec, said = server("gateway", home.directory), home.said
+
+        def chore() -> None:
+            raise ZeroDivisionError("a defect")
+
+        stopping = threading.Event()
+        with Supervisor(home.directory, [spec], progress=said.append, stopping=stopping, chores=[chore]) as supervisor:
+            supervisor.start()
+            for _ in range(3):
+                supervisor.look()
+            assert runs(recorded(home.directory)["gateway"])
+        assert sum("ZeroDivisionError: a defect" in line for line in said) == 1
+
+    def test_without_open_files_what_has_died_is_started_as_soon_as_there_are_some(self, home: Home) -> None:
+        """Nothing is ended meanwhile."""
+        with home.supervisor(server("gateway", home.directory), server("other", home.directory)) as supervisor:
+            supervisor.start()
+            pids = recorded(home.directory)
+            os.kill(pids["other"], signal.SIGKILL)
+            looked(supervisor, lambda: any("other ended" in line for line in home.said), what="the death to be seen")
+            with open_files_left(0):
+                looked(supervisor, lambda: any("ulimit -n" in line for line in home.said), what="the refusal")
+            looked(supervisor, lambda: recorded(home.directory)["other"] != pids["other"], what="the second start")
+            assert recorded(home.directory)["gateway"] == pids["gateway"]
 
 
 class TestEnd:
@@ -168,17 +238,21 @@ class TestEnd:
         eventually(lambda: not any(map(runs, pids)), what="the whole group to be gone")
         assert not (home.directory / PROCESSES_FILE).exists()
 
-    def test_what_a_killed_supervisor_left_is_ended_by_the_next(self, home: Home) -> None:
-        """SIGKILL leaves no time to clean up: the record tells the next one, or `serin down`, what to end."""
+    def test_what_answers_users_outlives_a_killed_supervisor_and_is_taken_up_by_the_next(self, home: Home) -> None:
+        """SIGKILL leaves no time to clean up. What is tied to the supervisor goes; the next one ends what is not of its
+        own configuration, whatever became of the record."""
         killed = """
             import os, signal, sys, threading
             from pathlib import Path
             from controller.adapters.local.supervisor import ProcessSpec, Supervisor
             home = Path(sys.argv[1])
             command = (sys.executable, "-c", "import signal; signal.pause()")
-            kept = ProcessSpec("kept", command, lambda: True, home / "kept.log", ends_with_us=False)
-            tied = ProcessSpec("tied", command, lambda: True, home / "tied.log")
-            supervisor = Supervisor(home, [kept, tied], progress=print, stopping=threading.Event()).__enter__()
+            specs = [
+                ProcessSpec("kept", command, lambda: True, home / "kept.log", env={"FROM": "1"}, data_plane=True),
+                ProcessSpec("other", command, lambda: True, home / "other.log", env={"FROM": "1"}, data_plane=True),
+                ProcessSpec("tied", command, lambda: True, home / "tied.log"),
+            ]
+            supervisor = Supervisor(home, specs, progress=print, stopping=threading.Event()).__enter__()
             supervisor.start()
             os.kill(os.getpid(), signal.SIGKILL)
         """
@@ -192,15 +266,29 @@ class TestEnd:
         pids = recorded(home.directory)
         eventually(lambda: not runs(pids["tied"]), what="the kernel to end what is tied to the supervisor")
         assert runs(pids["kept"])
-        with home.supervisor(server("gateway", home.directory)) as supervisor:
-            assert not runs(pids["kept"])
+        (home.directory / PROCESSES_FILE).write_text("{")
+        command = (sys.executable, "-c", "import signal; signal.pause()")
+        kept, other = (
+            ProcessSpec(name, command, lambda: True, home.directory / "log", env={"FROM": of}, data_plane=True)
+            for name, of in (("kept", "1"), ("other", "2"))
+        )
+        with home.supervisor(kept, other) as supervisor:
             supervisor.start()
-        assert home.said[0] == "ended kept, left over from an earlier run"
+            now = recorded(home.directory)
+            assert now["kept"] == pids["kept"]
+            assert now["other"] != pids["other"]
+            assert not runs(pids["other"])
+            assert home.said[:2] == ["ended other, left over from an earlier run", "kept still runs, and is taken up"]
+            os.kill(pids["kept"], signal.SIGKILL)
+            looked(supervisor, lambda: recorded(home.directory)["kept"] != pids["kept"], what="a new one in its place")
+        eventually(lambda: not any(map(runs, set(now.values()) - {os.getpid()})), what="all of it to be gone")
 
-    def test_a_damaged_record_is_named(self, home: Home) -> None:
-        """Nobody guesses what to kill."""
-        file = home.directory / PROCESSES_FILE
-        file.write_text("{")
-        with pytest.raises(PermanentError, match=r"processes\.json is damaged"):
-            end_leftovers(home.directory)
-        file.unlink()
+    def test_without_a_record_what_runs_is_found_by_its_mark(self, home: Home) -> None:
+        """`serin down` leaves nothing behind, whatever became of the file."""
+        supervisor = home.supervisor(server("gateway", home.directory)).__enter__()
+        supervisor.start()
+        pid = recorded(home.directory)["gateway"]
+        (home.directory / PROCESSES_FILE).write_text("{")
+        assert end_leftovers(home.directory, grace_s=0.5) == ["gateway"]
+        supervisor._running[0].child.wait(5)  # type: ignore[union-attr]
+        assert not runs(pid)

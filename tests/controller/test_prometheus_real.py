@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.files import replace_file
 from controller.adapters.prometheus.server import TargetFiles, prometheus_config
 from controller.core.policy import ReleasePolicy
+from controller.files import replace_file
 from controller.loop.error_budget import ErrorBudget
 from gates.evidence import ArmCounts
 from gates.policy import BudgetPolicy, GatePolicy

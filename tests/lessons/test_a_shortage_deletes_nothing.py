@@ -49,7 +49,7 @@ def test_a_file_that_finds_no_room_leaves_the_old_one(tmp_path: Path) -> None:
     program = f"""
 import resource
 from pathlib import Path
-from controller.adapters.files import replace_file
+from controller.files import replace_file
 from controller.errors import TransientError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteOptions, rollback_route
+from controller.adapters.envoy.rollback import rollback_route
+from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteOptions
 from controller.bootstrap.packaging import Order, register
 from controller.bootstrap.stores import check_model, policies_of
 from controller.config.policy_file import parse_policy

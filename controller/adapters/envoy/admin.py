@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,14 @@ from controller.errors import PermanentError, TransientError
 BOOTSTRAP_FILE = "bootstrap.json"
 _ANSWER_WITHIN_S = 0.5
 _READY_PATH = "/ready"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRoutes:
+    """A RouteConfiguration in force, and which revision of its file it was."""
+
+    configuration: Mapping[str, Any]
+    revision: int
 
 
 class EnvoyAdmin:
@@ -47,11 +56,12 @@ class EnvoyAdmin:
         except OSError:
             return False
 
-    def route_configuration(self, name: str) -> Mapping[str, Any] | None:
-        """The RouteConfiguration that Envoy routes by; None where it has not taken one in yet."""
+    def route_configuration(self, name: str) -> LiveRoutes | None:
+        """What Envoy routes by; None where it has not taken anything in yet."""
         for config in self._dump("dynamic_route_configs"):
             if config.get("route_config", {}).get("name") == name:
-                return dict(config["route_config"])
+                told = str(config.get("version_info", ""))
+                return LiveRoutes(dict(config["route_config"]), int(told) if told.isdecimal() else 0)
         return None
 
     def clusters(self) -> dict[str, Address]:

@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
-from controller.adapters.envoy.clusters import CLUSTERS_FILE, write_clusters
 from controller.adapters.envoy.listeners import admin_cluster, admin_reader, gateway_listener
-from controller.adapters.envoy.routes import LOCK_FILE, ROUTE_CONFIGURATION, ROUTES_FILE, read_routes, write_routes
+from controller.adapters.envoy.routes import ROUTE_CONFIGURATION
 from controller.adapters.envoy.stats import stats_settings
-from controller.adapters.files import locked, replace_file
+from controller.adapters.envoy.tables import (
+    CLUSTERS_FILE,
+    LOCK_FILE,
+    ROUTES_FILE,
+    mend,
+    read_clusters,
+    read_routes,
+    write_clusters,
+    write_routes,
+)
 from controller.errors import PermanentError
+from controller.files import locked, replace_file
 
 ADMIN_SOCKET = "admin.sock"
 _SOCKET_PATH_BYTES_MAX = 107  # of sockaddr_un, its final zero apart
@@ -28,7 +37,8 @@ _OWNER_ONLY = 0o600
 def write_bootstrap(
     directory: Path, listen_port: int, admin_port: int, *, listen_host: str = "127.0.0.1", names: Iterable[str] = ()
 ) -> Path:
-    """Write what Envoy starts from, keeping the tables and clusters that are there, and return the bootstrap file.
+    """Write what Envoy starts from, keeping the tables and clusters that are there, and return the bootstrap file. What
+    stands there already is not written again; what was damaged or deleted is put back.
 
     ``names``: the hosts that clients may ask for, with or without a port, besides those of loopback.
 
@@ -55,12 +65,30 @@ def write_bootstrap(
         },
         **stats_settings(),
     }
+    mend(directory)
     with locked(directory / LOCK_FILE, source="traffic"):
-        if not (directory / CLUSTERS_FILE).exists():
-            write_clusters(directory, {})
-        write_routes(directory, read_routes(directory).renewed())  # an earlier version may have written them
-        replace_file(directory / BOOTSTRAP_FILE, json.dumps(bootstrap, indent=1))
+        routes, clusters = read_routes(directory), read_clusters(directory)
+        renewed = routes.renewed()  # an earlier version may have written them
+        if renewed is not routes or not (directory / ROUTES_FILE).exists():
+            write_routes(directory, renewed)
+        if _differs(directory / CLUSTERS_FILE, clusters.text()):
+            write_clusters(directory, clusters)
+        text = json.dumps(bootstrap, indent=1)
+        if _differs(directory / BOOTSTRAP_FILE, text):
+            replace_file(directory / BOOTSTRAP_FILE, text)
     return directory / BOOTSTRAP_FILE
+
+
+def bootstrap_digest(directory: Path) -> str:
+    """Of what Envoy is started from: one that was started from something else is not what is wanted now."""
+    return hashlib.sha256((directory / BOOTSTRAP_FILE).read_bytes()).hexdigest()
+
+
+def _differs(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") != text
+    except FileNotFoundError:
+        return True
 
 
 def envoy_command(directory: Path, *, threads: int = 2) -> list[str]:

@@ -3,39 +3,29 @@
 Generation, known good version and override travel in each route's metadata, which Envoy carries and ignores, and
 shows again in its configuration dump: that is how a write is confirmed. No second file can disagree with this one.
 
-Standard library only, and quick to import: the on-call rollback is this module, some files, and nothing else alive.
+Standard library only, and quick to import: the on-call rollback stands on it.
 """
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
-from controller.adapters.envoy.admin import EnvoyAdmin
-from controller.adapters.envoy.clusters import read_clusters
-from controller.adapters.files import locked, replace_file
-from controller.adapters.local.loopback import accepts_connections
-from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
-from controller.errors import PermanentError, TransientError, UsageError
+from controller.core.traffic import Mirror, Override, TrafficTable
+from controller.errors import PermanentError
 from controller.naming import deployment_named, model_named, version_named
-from serving.contract import GATEWAY_HOST, PREDICT_ROUTE, NameRefusedError, deployed, shadow_cluster_name
+from serving.contract import GATEWAY_HOST, PREDICT_ROUTE, deployed, shadow_cluster_name
 
-ROUTES_FILE = "routes.json"
-LOCK_FILE = "routes.lock"
 ROUTE_CONFIGURATION = "serin"
 
 _METADATA = "serin"
+_PREVIOUS_PRIORITIES = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3"
 _WEIGHTS_PER_PCT = 100  # Envoy's weights are integers: 10,000 in all, so a hundredth of a percent is the finest share
 # Envoy draws one random number per request for both decisions. A mirror of a whole number of percent is, modulo 10,000,
 # independent of which version serves the request; a finer one is not quite.
 _MIRROR_PER_PCT = 10_000
 
 _COPY_TO_HEADER = "x-serin-copy-to"  # between Envoy's weights and its mirror: which cluster gets the copy
-_CONFIRM_WITHIN_S = 1.0
-_CONFIRM_POLL_S = 0.005
-_CONNECT_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class RouteDocument:
     """All models' routes, as Envoy's discovery file holds them."""
 
     def __init__(self, revision: int, routes: Mapping[str, Mapping[str, Any]]) -> None:
-        self._revision = revision
+        self.revision = revision
         self._routes = routes
 
     @classmethod
@@ -72,9 +62,9 @@ class RouteDocument:
         return document
 
     def renewed(self) -> Self:
-        """The same tables and options, written as this version of Serin writes them."""
+        """The same tables and options, as this version of Serin writes them; this very document where it does so."""
         routes = {model: _encode(_decode(model, route), self.options(model)) for model, route in self._routes.items()}
-        return type(self)(self._revision + 1, routes)
+        return self if routes == self._routes else type(self)(self.revision + 1, routes)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -95,7 +85,7 @@ class RouteDocument:
 
     def with_table(self, table: TrafficTable, options: RouteOptions) -> "RouteDocument":
         """The next revision, in which the model's route is replaced, never added to."""
-        return RouteDocument(self._revision + 1, {**self._routes, table.model: _encode(table, options)})
+        return RouteDocument(self.revision + 1, {**self._routes, table.model: _encode(table, options)})
 
     def text(self) -> str:
         configuration = {
@@ -106,33 +96,10 @@ class RouteDocument:
                 {"name": "models", "domains": ["*"], "routes": [self._routes[model] for model in sorted(self._routes)]}
             ],
         }
-        return json.dumps({"version_info": str(self._revision), "resources": [configuration]}, indent=1)
+        return json.dumps({"version_info": str(self.revision), "resources": [configuration]}, indent=1)
 
 
 EMPTY_DOCUMENT = RouteDocument(0, {})
-
-
-def read_routes(directory: Path) -> RouteDocument:
-    """The stored routes; empty where none were ever written.
-
-    Raises:
-        PermanentError: the file is not one of ours, whole. Nothing overwrites it: it may be all that says who serves.
-    """
-    path = directory / ROUTES_FILE
-    try:
-        return RouteDocument.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return EMPTY_DOCUMENT
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise PermanentError(
-            f"{path} is not a readable traffic table ({type(error).__name__}: {error}) and is left as it is. "
-            "Envoy goes on routing by what it read last. Repair the file, or move it away to begin without routes."
-        ) from error
-
-
-def write_routes(directory: Path, document: RouteDocument) -> None:
-    """Replace the file; the caller holds the lock."""
-    replace_file(directory / ROUTES_FILE, document.text())
 
 
 def routed_versions(table: TrafficTable | None) -> frozenset[str]:
@@ -167,7 +134,17 @@ def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
         "host_rewrite_literal": GATEWAY_HOST,
         "timeout": f"{options.timeout_s:g}s",
         # Only where the request never reached a replica: anything else could be served, and counted, twice.
-        "retry_policy": {"retry_on": "connect-failure", "num_retries": 2},
+        "retry_policy": {
+            "retry_on": "connect-failure",
+            "num_retries": 2,
+            "retry_priority": {  # of the same cluster, with who stands in for a replica that is away
+                "name": "envoy.retry_priorities.previous_priorities",
+                "typed_config": {
+                    "@type": f"{_PREVIOUS_PRIORITIES}.PreviousPrioritiesConfig",
+                    "update_frequency": 1,
+                },
+            },
+        },
     }
     if options.sticky_header is not None:
         weighted["use_hash_policy"] = True
@@ -240,113 +217,3 @@ def _decode(model: str, route: Mapping[str, Any]) -> TrafficTable:
         generation=int(stored["generation"]),  # Envoy's dump shows every number as a float
         override=override and Override(override["reason"], override["by"], override["at_s"]),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackResult:
-    """``confirmed``: Envoy itself said that it routes by this table, ``elapsed_ms`` after the call began."""
-
-    table: TrafficTable
-    confirmed: bool
-    elapsed_ms: float
-
-
-def rollback_route(
-    routes_file: Path, model: str, reason: str, by: str, at_s: float, to_version: str | None = None
-) -> RollbackResult:
-    """Send every request of the model to its known good version (or ``to_version``), past the controller.
-
-    Needs the files beside ``routes_file`` and nothing else. Safe to repeat: each call records who asked and why.
-    The controller finds the override and takes it up before it writes again.
-
-    Raises:
-        UsageError: there is nowhere to go: no such model, no known good version, or its replica is not running; or
-            a name that no model or version can have.
-        PermanentError: the route file is damaged.
-        TransientError: another writer would not let go of the file.
-    """
-    began_s = time.perf_counter()
-    model_named(model)
-    if to_version is not None:
-        version_named(to_version)
-    directory = routes_file.parent
-    if not routes_file.exists():
-        raise UsageError(f"{routes_file} does not exist: nothing is routed here. Name Serin's home with --home.")
-    with locked(directory / LOCK_FILE, source="traffic"):
-        document = read_routes(directory)
-        table = _known_table(document, model)
-        target = to_version or table.known_good
-        if target is None:
-            others = ", ".join(_running(directory, model)) or "none"
-            raise UsageError(f"{model} has no known good version yet. Name one with --to; running: {others}.")
-        _check_runs(directory, model, target)
-        rolled_back = table.next(
-            weights_pct={target: HUNDRED_PCT}, mirror=None, override=Override(reason=reason, by=by, at_s=at_s)
-        )
-        write_routes(directory, document.with_table(rolled_back, document.options(model)))
-    confirmed = _confirm(directory, rolled_back)
-    return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000)
-
-
-def _known_table(document: RouteDocument, model: str) -> TrafficTable:
-    table = document.table(model)
-    if table is None:
-        raise UsageError(f"no model {model!r} is routed here; there is: {', '.join(document.models) or 'none at all'}")
-    return table
-
-
-def _check_runs(directory: Path, model: str, version: str) -> None:
-    running = _running(directory, model)
-    if version not in running:
-        raise UsageError(
-            f"version {version} of {model} is not running, so no traffic was moved. "
-            f"Name one that is with --to ({', '.join(running) or 'none is'}), or start it with `serin up`."
-        )
-
-
-def _running(directory: Path, model: str) -> tuple[str, ...]:
-    return tuple(
-        version
-        for name, (host, port) in read_clusters(directory).items()
-        for whose, version in _deployed(name)
-        if whose == model and accepts_connections(host, port, timeout_s=_CONNECT_WITHIN_S)
-    )
-
-
-def _deployed(cluster: str) -> tuple[tuple[str, str], ...]:
-    """Its model and version; nothing where it is no deployment's."""
-    try:
-        return (deployed(cluster),)
-    except NameRefusedError:
-        return ()
-
-
-def _confirm(directory: Path, table: TrafficTable) -> bool:
-    deadline_s = time.monotonic() + _CONFIRM_WITHIN_S
-    while time.monotonic() < deadline_s:
-        try:
-            live = live_table(directory, table.model)
-        except (TransientError, PermanentError):
-            return False  # the caller is told "unconfirmed"; the table is written either way
-        if live is not None and live.generation >= table.generation:
-            return True
-        time.sleep(_CONFIRM_POLL_S)
-    return False
-
-
-def live_table(directory: Path, model: str) -> TrafficTable | None:
-    """The model's table as the running Envoy has it; None where Envoy does not know the model.
-
-    Its worker threads follow within a millisecond or so.
-
-    Raises:
-        TransientError: Envoy does not answer.
-        PermanentError: it answers with something that is not ours.
-    """
-    configuration = EnvoyAdmin.beside(directory).route_configuration(ROUTE_CONFIGURATION)
-    if configuration is None:
-        return None
-    try:
-        return RouteDocument.of_configuration(configuration).table(model)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise PermanentError(f"Envoy routes by a configuration that Serin did not write: {error!r}") from error

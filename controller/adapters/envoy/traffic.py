@@ -2,25 +2,31 @@
 
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from controller.adapters.envoy.admin import EnvoyAdmin
-from controller.adapters.envoy.clusters import Address, read_clusters, write_clusters
+from controller.adapters.envoy.clusters import Address, ClusterDocument
 from controller.adapters.envoy.routes import (
-    LOCK_FILE,
+    RouteDocument,
     RouteOptions,
     copies_cluster_name,
-    live_table,
     needed_clusters,
-    read_routes,
     routed_versions,
+)
+from controller.adapters.envoy.tables import (
+    LOCK_FILE,
+    live_table,
+    read_clusters,
+    read_routes,
+    write_clusters,
     write_routes,
 )
-from controller.adapters.files import locked
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError
+from controller.files import locked
 from controller.naming import deployment_named
 
 _CLUSTERS_WITHIN_S = 2.0
@@ -31,11 +37,19 @@ class EnvoyTraffic:
     """Implements ``Traffic`` on the directory that ``write_bootstrap`` made; keeps nothing in memory.
 
     A model that was never routed stands at generation 0, so its first table has generation 1.
+
+    ``falls_back``: whether, of a model, the known good version answers while the one that serves everybody does not.
     """
 
-    def __init__(self, directory: Path, options: RouteOptions | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: RouteOptions | None = None,
+        falls_back: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._directory = directory
         self._options = options or RouteOptions()
+        self._falls_back = falls_back
 
     def models(self) -> tuple[str, ...]:
         return read_routes(self._directory).models
@@ -63,7 +77,10 @@ class EnvoyTraffic:
             if not self._is_next(table, document.table(table.model)):
                 return
             self._addresses(table.model, newcomers)  # once more: dropping an endpoint takes this lock too
-            write_routes(self._directory, document.with_table(table, self._options))
+            document = document.with_table(table, self._options)
+            write_routes(self._directory, document)
+            with suppress(TransientError):  # traffic has moved; who stands in for whom is written with the next table
+                self._write_addresses(read_clusters(self._directory), document)
 
     def confirmed_generation(self, model: str) -> int | None:
         live = live_table(self._directory, model)
@@ -81,10 +98,9 @@ class EnvoyTraffic:
         if shadow_url is not None:
             own[copies_cluster_name(model, version)] = _address(shadow_url)
         with locked(self._directory / LOCK_FILE, source="traffic"):
-            clusters = read_clusters(self._directory)
-            wanted = _without(clusters, model, version) | own
-            if clusters != wanted:
-                write_clusters(self._directory, wanted)
+            found = read_clusters(self._directory)
+            addresses = _without(found.addresses, model, version) | own
+            self._write_addresses(found, read_routes(self._directory), addresses)
 
     def drop_endpoint(self, model: str, version: str) -> None:
         """Take the version's addresses away, once neither the table nor the running Envoy sends anything to it.
@@ -93,14 +109,39 @@ class EnvoyTraffic:
             PermanentError: the table still routes to it.
             TransientError: Envoy still does, or cannot be asked.
         """
-        if (clusters := read_clusters(self._directory)) == _without(clusters, model, version):
+        if (clusters := read_clusters(self._directory).addresses) == _without(clusters, model, version):
             return
         self._check_unrouted(model, version)
         if version in routed_versions(live_table(self._directory, model)):
             raise TransientError("traffic", f"Envoy still routes {model} requests to version {version}")
         with locked(self._directory / LOCK_FILE, source="traffic"):
             self._check_unrouted(model, version)
-            write_clusters(self._directory, _without(read_clusters(self._directory), model, version))
+            found = read_clusters(self._directory)
+            addresses = _without(found.addresses, model, version)
+            self._write_addresses(found, read_routes(self._directory), addresses)
+
+    def _write_addresses(
+        self, found: ClusterDocument, routes: RouteDocument, addresses: Mapping[str, Address] | None = None
+    ) -> None:
+        """Where these differ from what was found, or who stands in for whom does; the caller holds the lock."""
+        addresses = found.addresses if addresses is None else addresses
+        wanted = ClusterDocument(addresses, self._fallbacks(routes, addresses))
+        if wanted != found:
+            write_clusters(self._directory, wanted)
+
+    def _fallbacks(self, routes: RouteDocument, addresses: Mapping[str, Address]) -> dict[str, Address]:
+        """The known good version stands in for one that serves everybody: where both serve, their gates compare them,
+        and what one of them fails to answer is told of it."""
+        found = {}
+        for model in routes.models:
+            table = routes.table(model)
+            if table is None or table.known_good is None or len(table.weights_pct) != 1 or not self._falls_back(model):
+                continue
+            (serving,) = table.weights_pct
+            own, other = deployment_named(model, serving), deployment_named(model, table.known_good)
+            if own != other and own in addresses and other in addresses:
+                found[own] = addresses[other]
+        return found
 
     def _check_unrouted(self, model: str, version: str) -> None:
         if version in routed_versions(self.read(model)):
@@ -121,7 +162,7 @@ class EnvoyTraffic:
 
     def _addresses(self, model: str, wanted: Mapping[str, str]) -> dict[str, Address]:
         """``wanted``: cluster name -> version."""
-        clusters = read_clusters(self._directory)
+        clusters = read_clusters(self._directory).addresses
         missing = {name: version for name, version in wanted.items() if name not in clusters}
         for name, version in missing.items():
             if name != deployment_named(model, version) and deployment_named(model, version) in clusters:

@@ -1,15 +1,18 @@
 """Deployments as processes of this machine. They outlive the controller, whose successor takes them up again."""
 
 import errno
+import logging
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 
 from controller.adapters.local.loopback import get
+from controller.adapters.local.marks import marked, running_marked
 from controller.adapters.local.processes_os import (
     boot_id,
     end_groups,
@@ -27,7 +30,10 @@ from controller.ports.clock import Clock
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from serving.contract import EXIT_SHORTAGE, EXIT_USAGE, HEALTH_ROUTE
 
+log = logging.getLogger(__name__)
+
 _HEALTH_WITHIN_S = 0.5
+_DOUBLINGS_MAX = 16
 _MISSES_MAX = 3  # one late answer of a busy replica is no outage
 _COULD_NOT_ASK = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 _EXITS_OURS = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours, and so is what this machine lacks
@@ -37,8 +43,9 @@ _EXITS_OURS = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours
 class Patience:
     """How long things may take, and how often a process that dies is started again.
 
-    After a death, ``ensure`` starts it again after ``backoff_s``, doubled each time, at most ``restarts_max`` times
-    within ``restart_window_s``. Then it has failed, until that window has passed or it is removed.
+    After a death, ``ensure`` starts it again after ``backoff_s``, doubled each time up to ``backoff_max_s``. After more
+    than ``restarts_max`` deaths within ``restart_window_s`` it has failed, until it answers again: it may be what users
+    wait for, so it is tried for as long as it is wanted.
     """
 
     start_within_s: float = 60.0
@@ -46,6 +53,8 @@ class Patience:
     restarts_max: int = 3
     restart_window_s: float = 600.0
     backoff_s: float = 1.0
+    backoff_max_s: float = 60.0
+    hung_after_s: float = 15.0  # without any answer of its HTTP process; one whose engine hangs says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,11 @@ def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] 
 
 
 class LocalProcesses:
-    """Implements ``Deployments``; what it must remember stands in ``directory``. Calls may come from any thread."""
+    """Implements ``Deployments``; what it must remember stands in ``directory``. Calls may come from any thread.
+
+    Times are those of the monotonic clock, the same in every process of this run of the machine: setting the wall clock
+    changes nothing here.
+    """
 
     def __init__(
         self,
@@ -86,19 +99,21 @@ class LocalProcesses:
         clock: Clock,
         patience: Patience | None = None,
     ) -> None:
-        self._records = Records(directory)
+        self._records = Records(directory, clock.monotonic_s)
         self._command = command
         self._gateway = gateway
         self._clock = clock
         self._patience = patience or Patience()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._announced: dict[str, str] = {}  # name -> url that the gateway was told by us
-        self._misses: dict[str, int] = {}  # name -> health checks without an answer since the last answer
+        self._misses: dict[str, int] = {}  # name -> health checks since the last one that it passed
+        self._silent_s: dict[str, float] = {}  # name -> since when it has answered nothing at all
         self._lock = threading.RLock()
 
     def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
         with self._lock:
-            record = self._records.load(deployment_named(spec.model, spec.version))
+            name = deployment_named(spec.model, spec.version)
+            record = self._records.load(name) or self._records.found(name)
             record = record and self._observed(record)
             if record is not None and spec.fingerprint not in ("", record.fingerprint or spec.fingerprint):
                 self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
@@ -120,52 +135,51 @@ class LocalProcesses:
             record = self._records.load(deployment_named(model, version))
             if record is None:
                 return
-            if record.ending_since_s is None:
+            if record.ending_s is None:
                 self._gateway.withdraw(model, version)
                 signal_group(record.identity, signal.SIGTERM)
-                record = self._records.save(replace(record, ending_since_s=self._clock.now_s()))
+                record = self._records.save(replace(record, ending_s=self._clock.monotonic_s()))
             self._observed(record)
 
     def _start(self, spec: DeploymentSpec, *, after: Record | None) -> Record:
         """``after``: the record of the start that it replaces."""
         name = deployment_named(spec.model, spec.version)
         offset = self._records.prepare(name)
+        if after is not None:
+            log.warning("%s is started again: %s", name, after.failure.partition("; its log ends:")[0])
         command = tuple(self._command(spec, self._records.port_file(name)))
-        child = start_process(command, self._records.log_file(name))
+        env = marked(self._records.directory, name)
+        child = start_process(command, self._records.log_file(name), env=env)
         identity = identity_of(child.pid)  # it is our child and not reaped, so it has one even if it has ended already
         if identity is None:
             raise PermanentError(f"{name} was started, but no process {child.pid} is to be found")
         self._children[name] = child
-        now_s = self._clock.now_s()
+        now_s = self._clock.monotonic_s()
         return self._records.save(
             Record(
                 model=spec.model,
                 version=spec.version,
-                pid=identity.pid,
-                create_time_s=identity.create_time_s,
+                **asdict(identity),
                 command=command,
-                started_at_s=now_s,
-                starts_s=(*(self._counted_starts(after) if after else ()), now_s),
+                started_s=now_s,
+                recent_starts_s=(*(self._counted_starts(after) if after else ()), now_s),
                 restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
                 fingerprint=spec.fingerprint,
-                boot_id=boot_id(),
                 memory_kills=memory_kills(),
                 recovering=after is not None and not after.ours and (after.answered or after.recovering),
+                failed_before=after.failure if after is not None and self._has_failed(after) else "",
             )
         )
 
     def _observed(self, record: Record) -> Record | None:
         """The record after a look at the process; None where it was being ended and is gone."""
         self._reap(record.name)  # a dead child that nobody asks for stays in the table of processes
-        if boot_id() not in (
-            "",
-            record.boot_id or boot_id(),
-        ):  # the machine was started again: nothing that it did ended it
+        if record.boot_id not in ("", boot_id()):  # the machine was started again: nothing that it did ended it
             self._forget(record)
             return None
-        if record.ending_since_s is not None:
-            return self._seen_through(record, record.ending_since_s)
+        if record.ending_s is not None:
+            return self._seen_through(record, record.ending_s)
         if record.failure:
             return record
         if not runs(record.identity):
@@ -176,29 +190,42 @@ class LocalProcesses:
 
     def _probed(self, record: Record) -> Record:
         url = record.url
-        healthy = _is_healthy(url) if url is not None else False
-        if healthy is None:  # we could not even ask
+        answer = _asked(url) if url is not None else _Answer.NONE
+        if answer is _Answer.COULD_NOT_ASK:
             return record
-        if healthy and url is not None:
-            self._misses[record.name] = 0
-            if self._announced.get(record.name) != url:
-                self._gateway.announce(record.model, record.version, url, record.shadow_url)
-                self._announced[record.name] = url
-            return record if record.answered else self._records.save(replace(record, answered=True))
-        self._misses[record.name] = self._misses.get(record.name, 0) + 1
-        waited_s = self._clock.now_s() - record.started_at_s
-        if not record.answered and waited_s > self._patience.start_within_s:
+        if answer is not _Answer.NONE:
+            self._silent_s.pop(record.name, None)
+        if answer is _Answer.WELL and url is not None:
+            return self._found_well(record, url)
+        now_s = self._clock.monotonic_s()
+        misses = self._misses[record.name] = self._misses.get(record.name, 0) + 1
+        if not record.answered and now_s - record.started_s > self._patience.start_within_s:
             return self._failed(record, f"it did not answer {HEALTH_ROUTE} within {self._patience.start_within_s:g} s")
+        silent_s = now_s - self._silent_s.setdefault(record.name, now_s) if answer is _Answer.NONE else 0.0
+        if record.answered and misses > _MISSES_MAX and silent_s > self._patience.hung_after_s:
+            return self._failed(record, f"it hung: nothing answered {HEALTH_ROUTE} for {silent_s:.0f} s")
         return record
+
+    def _found_well(self, record: Record, url: str) -> Record:
+        self._misses[record.name] = 0
+        if self._announced.get(record.name) != url:
+            self._gateway.announce(record.model, record.version, url, record.shadow_url)
+            self._announced[record.name] = url
+            log.info("%s answers at %s", record.name, url)
+        if record.answered and not record.failed_before:
+            return record
+        return self._records.save(replace(record, answered=True, failed_before=""))
 
     def _failed(self, record: Record, what: str, *, ours: bool = False) -> Record:
         signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
         failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
-        return self._records.save(replace(record, failed_at_s=self._clock.now_s(), failure=failure, ours=ours))
+        dead = self._records.save(replace(record, failed_s=self._clock.monotonic_s(), failure=failure, ours=ours))
+        log.warning("%s, %s: %s", dead.name, self._count(dead), failure)
+        return dead
 
     def _seen_through(self, record: Record, ending_since_s: float) -> Record | None:
         if group_runs(record.identity):
-            if self._clock.now_s() - ending_since_s > self._patience.end_within_s:
+            if self._clock.monotonic_s() - ending_since_s > self._patience.end_within_s:
                 signal_group(record.identity, signal.SIGKILL)
             return record
         self._forget(record)
@@ -207,7 +234,7 @@ class LocalProcesses:
     def _forget(self, record: Record) -> None:
         self._records.forget(record.name)
         self._reap(record.name)
-        for memory in (self._children, self._announced, self._misses):
+        for memory in (self._children, self._announced, self._misses, self._silent_s):
             memory.pop(record.name, None)
 
     def _reap(self, name: str) -> None:
@@ -233,59 +260,79 @@ class LocalProcesses:
         return code in _EXITS_OURS
 
     def _counted_starts(self, record: Record) -> tuple[float, ...]:
-        since_s = self._clock.now_s() - self._patience.restart_window_s
-        return tuple(start_s for start_s in record.starts_s if start_s >= since_s)
+        since_s = self._clock.monotonic_s() - self._patience.restart_window_s
+        return tuple(start_s for start_s in record.recent_starts_s if start_s >= since_s)
 
-    def _restart_at_s(self, record: Record) -> float | None:
-        """When the dead process may be started again; None where it has failed for now."""
-        starts = len(self._counted_starts(record))
-        if starts > self._patience.restarts_max and not record.ours:
-            return None
-        doublings = min(max(starts - 1, 0), self._patience.restarts_max + 1)
-        return (record.failed_at_s or 0.0) + self._patience.backoff_s * 2.0**doublings
+    def _has_failed(self, record: Record) -> bool:
+        """Whether it died too often; until it answers again."""
+        if record.failure:
+            return not record.ours and len(self._counted_starts(record)) > self._patience.restarts_max
+        return bool(record.failed_before)
+
+    def _restart_at_s(self, record: Record) -> float:
+        """When the dead process may be started again."""
+        doublings = max(len(self._counted_starts(record)) - 1, 0)
+        pause_s = self._patience.backoff_s * 2.0 ** min(doublings, _DOUBLINGS_MAX)
+        return (record.failed_s or 0.0) + min(pause_s, self._patience.backoff_max_s)
 
     def _is_due(self, record: Record) -> bool:
-        if record.ending_since_s is not None or not record.failure:
-            return False
-        due_s = self._restart_at_s(record)
-        return due_s is not None and self._clock.now_s() >= due_s
+        dead = bool(record.failure) and record.ending_s is None
+        return dead and self._clock.monotonic_s() >= self._restart_at_s(record)
 
     def _status(self, record: Record) -> DeploymentStatus:
         return replace(self._condition(record), restarts=record.restarts)
 
     def _condition(self, record: Record) -> DeploymentStatus:
-        if record.ending_since_s is not None:
+        if record.ending_s is not None:
             return DeploymentStatus(record.version, None, ready=False, detail="it is being ended", starting=True)
+        failed = self._has_failed(record)
         if record.failure:
-            failed = self._restart_at_s(record) is None
-            tries = f"start {len(record.starts_s)} of {self._patience.restarts_max + 1}: "
-            detail = tries + record.failure
+            detail = f"{self._count(record)}: {record.failure}"
             return DeploymentStatus(record.version, None, ready=False, failed=failed, detail=detail, ours=record.ours)
         ready = record.answered and self._misses.get(record.name, 0) < _MISSES_MAX
         if ready:
             return DeploymentStatus(record.version, record.url, ready=True, shadow_url=record.shadow_url)
         detail = f"it does not answer {HEALTH_ROUTE}" if record.answered else "it is starting"
-        starting = not (record.answered or record.recovering)
+        if failed:
+            detail = f"{detail} once more; the last time {record.failed_before}"
+        starting = not (record.answered or record.recovering or failed)
         status = DeploymentStatus(record.version, record.url, ready=False, detail=detail, shadow_url=record.shadow_url)
-        return replace(status, starting=starting)
+        return replace(status, starting=starting, failed=failed)
+
+    def _count(self, record: Record) -> str:
+        """Which start it was, and when the next one is."""
+        number, most = len(record.recent_starts_s), self._patience.restarts_max + 1
+        of = f"of {most}" if number <= most else f"in {self._patience.restart_window_s / 60:g} minutes"
+        pause_s = self._restart_at_s(record) - (record.failed_s or 0.0)
+        return f"start {number} {of}, the next {pause_s:g} s after its end"
 
 
 def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:
-    """End every deployment recorded in the directory, whoever started it, and return their names. Waits for the end.
+    """End every deployment of the directory, recorded or marked, whoever started it, and return their names. Waits for
+    the end.
 
     For when everything is stopped; a controller that runs would start them again.
     """
     records = Records(directory)
-    recorded = records.all()
-    end_groups([record.identity for record in recorded], grace_s=grace_s, reap=())
-    for record in recorded:
-        records.forget(record.name)
-    return [record.name for record in recorded]
+    found = {record.name: record.identity for record in records.all()}
+    ends = {**running_marked(directory), **found}
+    end_groups(list(ends.values()), grace_s=grace_s, reap=())
+    for name in ends:
+        records.forget(name)
+    return sorted(ends)
 
 
-def _is_healthy(url: str) -> bool | None:
-    """None where this process lacked what asking needs, such as an open file: nothing is known of who was asked."""
+class _Answer(Enum):
+    """Of a replica that was asked how it is."""
+
+    WELL = auto()
+    UNWELL = auto()
+    NONE = auto()
+    COULD_NOT_ASK = auto()  # this process lacked what asking needs, such as an open file: nothing is known
+
+
+def _asked(url: str) -> _Answer:
     try:
-        return get(url + HEALTH_ROUTE, timeout_s=_HEALTH_WITHIN_S)[0] == 200
+        return _Answer.WELL if get(url + HEALTH_ROUTE, timeout_s=_HEALTH_WITHIN_S)[0] == 200 else _Answer.UNWELL
     except OSError as error:
-        return None if error.errno in _COULD_NOT_ASK else False
+        return _Answer.COULD_NOT_ASK if error.errno in _COULD_NOT_ASK else _Answer.NONE

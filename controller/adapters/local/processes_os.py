@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -11,12 +12,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import psutil
 
 from controller.errors import our_fault
 
-_CREATE_TIME_TOLERANCE_S = 1.0  # the system's clock may be set between two readings
+_FORMER_TOLERANCE_S = 1.0
+_NO_PROCESS = -1  # no process was started then
+_HAS_PROC = Path("/proc/self/stat").exists()
+_START_TICKS = 19  # of the fields of /proc/PID/stat, after the name
+_UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # opened here: between fork and exec it is too late
@@ -24,10 +30,14 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # opened here: b
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process and no later one that got the same pid. It leads the process group of the same number."""
+    """A process and no later one that got the same pid. It leads the process group of the same number.
+
+    ``start_ticks`` are counted from the machine's start, which ``boot_id`` names: neither moves with the clock.
+    """
 
     pid: int
-    create_time_s: float
+    start_ticks: int
+    boot_id: str
 
 
 def start_process(
@@ -38,7 +48,8 @@ def start_process(
     cwd: Path | None = None,
     ends_with_us: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start the command as the leader of its own session, appending what it says to the log file.
+    """Start the command as the leader of its own session, appending what it says to the log file; where that cannot be
+    written, what it says is lost.
 
     ``ends_with_us``: the kernel sends it SIGTERM when the thread that called this ends, however it ends (Linux only).
 
@@ -46,7 +57,7 @@ def start_process(
         TransientError: it cannot be started now: whatever keeps a process from being started is this machine's.
     """
     try:
-        with log_file.open("ab") as log:
+        with _log(log_file) as log:
             return subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
@@ -61,20 +72,34 @@ def start_process(
         raise our_fault("deployments", f"cannot start {command[0]}", error) from error
 
 
+def _log(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        return Path(os.devnull).open("ab")
+
+
 def _end_with_parent() -> None:
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def boot_id() -> str:
-    """What tells this run of the machine from those before, which no process outlives; nothing where it is not told.
+    """What tells this run of the machine, or of the container, from those before, which no process outlives; nothing
+    where it is not told.
 
     Not the time of the boot: that moves with the clock.
     """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # no Linux
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except FileNotFoundError:  # no Linux
         return ""
+    except OSError as error:
+        raise our_fault("deployments", "cannot read which run of the machine this is", error) from error
+    first = _start_ticks(1)
+    return machine if first is None else f"{machine}/{first}"
 
 
 def memory_kills() -> int | None:
@@ -87,17 +112,36 @@ def memory_kills() -> int | None:
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
-    """None where no process has the pid."""
+    """None where no process has the pid.
+
+    Raises:
+        TransientError: this process cannot even look, as without open files: nothing is known then.
+    """
+    ticks = _start_ticks(pid)
+    return None if ticks is None else ProcessIdentity(pid, ticks, boot_id())
+
+
+def identity_from(entry: Mapping[str, Any]) -> ProcessIdentity:
+    """What was recorded; a version of Serin before this one knew processes by the wall clock.
+
+    Raises:
+        KeyError, TypeError or ValueError: it is no record of ours.
+    """
+    pid = int(entry["pid"])
+    if "start_ticks" in entry:
+        return ProcessIdentity(pid, int(entry["start_ticks"]), str(entry["boot_id"]))
     try:
-        return ProcessIdentity(pid, psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return None
+        same = abs(psutil.Process(pid).create_time() - float(entry["create_time_s"])) <= _FORMER_TOLERANCE_S
+    except psutil.Error:
+        same = False
+    found = identity_of(pid) if same else None
+    return found or ProcessIdentity(pid, _NO_PROCESS, str(entry.get("boot_id") or boot_id()))
 
 
 def runs(identity: ProcessIdentity) -> bool:
     """Whether this very process is there, and more of it than an entry waiting for its parent (a zombie)."""
     try:
-        return _is_same(identity_of(identity.pid), identity) and not _is_zombie(identity.pid)
+        return identity_of(identity.pid) == identity and not _is_zombie(identity.pid)
     except psutil.NoSuchProcess:
         return False
 
@@ -154,14 +198,31 @@ def _wait_for_end(
         pause.wait(_POLL_S)
 
 
-def _is_same(found: ProcessIdentity | None, identity: ProcessIdentity) -> bool:
-    return found is not None and abs(found.create_time_s - identity.create_time_s) <= _CREATE_TIME_TOLERANCE_S
-
-
 def _group_may_exist(identity: ProcessIdentity) -> bool:
     """While a group has members the kernel gives its number to no new process: a stranger there tells of its end."""
     leader = identity_of(identity.pid)
-    return leader is None or _is_same(leader, identity)
+    return identity.boot_id == boot_id() if leader is None else leader == identity
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When the process was started, in ticks since the start of the machine; None where there is none."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None if _HAS_PROC else _told_by_psutil(pid)
+    except PermissionError:
+        return None
+    except OSError as error:
+        raise our_fault("deployments", f"cannot look at process {pid}", error) from error
+    return int(line.rpartition(")")[2].split()[_START_TICKS])
+
+
+def _told_by_psutil(pid: int) -> int | None:
+    """Where there is no /proc, a process keeps the time of its start as it was written down then."""
+    try:
+        return round(psutil.Process(pid).create_time() * 1000)
+    except psutil.Error:
+        return None
 
 
 def _is_zombie(pid: int) -> bool:

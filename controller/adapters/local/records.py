@@ -2,40 +2,63 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from controller.adapters.files import replace_file
-from controller.adapters.local.processes_os import ProcessIdentity
-from controller.errors import PermanentError
-from serving.contract import deployment_name
+import psutil
+
+from controller.adapters.local.marks import running_marked
+from controller.adapters.local.processes_os import ProcessIdentity, identity_from
+from controller.errors import PermanentError, TransientError
+from controller.files import replace_file
+from controller.reserve import make_room
+from serving.contract import deployed, deployment_name
+
+log = logging.getLogger(__name__)
+
+_START_BYTES = 1 << 16  # what a replica writes before it serves: its ports, and why not
+_BY_THE_CLOCK = {  # of earlier versions of Serin, and what stands for it now
+    "create_time_s": None,
+    "started_at_s": None,
+    "starts_s": None,
+    "ending_since_s": "ending_s",
+    "failed_at_s": "failed_s",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One deployment's present start. ``failure`` is empty while its process is believed to run."""
+    """One deployment's present start. ``failure`` is empty while its process is believed to run.
+
+    Times are by the monotonic clock of the machine's run that ``boot_id`` names; they say nothing in another run.
+    """
 
     model: str
     version: str
     pid: int
-    create_time_s: float
+    start_ticks: int
+    boot_id: str
     command: tuple[str, ...]
-    started_at_s: float
-    starts_s: tuple[float, ...]  # this start and those before it that still count for the restart limit
+    started_s: float
+    recent_starts_s: tuple[float, ...]  # this start and those before it that still count for the restart limit
     log_offset: int  # where this start's output begins in the log
     port: int | None = None
     answered: bool = False  # it answered its health route at least once since this start
-    ending_since_s: float | None = None
+    ending_s: float | None = None  # since when it is being ended
     restarts: int = 0  # starts after the first, since the deployment was asked for
-    failed_at_s: float | None = None
+    failed_s: float | None = None
     failure: str = ""
     shadow_port: int | None = None  # none: started by a version of Serin in which copies had no port of their own
     fingerprint: str = ""  # of the package that it was started with
-    boot_id: str = ""  # of the machine's run in which it was started
     memory_kills: int | None = None  # on this machine, before it was started
     recovering: bool = False  # it had died by itself before this start, after it had answered or ever since
     ours: bool = False  # the failure is one of this machine
+    failed_before: str = ""  # how the start before this one ended, where that was one too many
 
     @property
     def name(self) -> str:
@@ -43,7 +66,7 @@ class Record:
 
     @property
     def identity(self) -> ProcessIdentity:
-        return ProcessIdentity(self.pid, self.create_time_s)
+        return ProcessIdentity(self.pid, self.start_ticks, self.boot_id)
 
     @property
     def url(self) -> str | None:
@@ -58,54 +81,99 @@ def _url(port: int | None) -> str | None:
     return None if port is None else f"http://127.0.0.1:{port}"
 
 
+@dataclass(slots=True)
 class Records:
-    """The folder of records, logs and port files. One writer at a time."""
+    """The folder of records, logs and port files. One writer at a time.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    A record that cannot be written is kept here, and written later: what this process started is never started twice.
+    One that was damaged or deleted is made anew from the process itself, if that runs.
+    """
+
+    directory: Path
+    now_s: Callable[[], float] = time.monotonic
+    _unwritten: dict[str, Record] = field(default_factory=dict)
 
     def load(self, name: str) -> Record | None:
+        """None where there is no such deployment, so far as its record tells: see ``found``."""
+        if name in self._unwritten:
+            return self.save(self._unwritten[name])
         path = self._path(name)
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            return Record(**{**fields, "command": tuple(fields["command"]), "starts_s": tuple(fields["starts_s"])})
+            return _decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s())
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise PermanentError(
-                f"{path} is not a readable record of a deployment ({error!r}): end its process, then remove the file"
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s was damaged (%r): made anew from what runs", path, error)
+            found = self.found(name)
+            if found is None:
+                path.unlink(missing_ok=True)
+            return found
+
+    def found(self, name: str) -> Record | None:
+        """The record of what runs under this name although no record tells of it; None where nothing does."""
+        identity = running_marked(self.directory).get(name)
+        if identity is None:
+            return None
+        model, version = deployed(name)
+        command, now_s = tuple(psutil.Process(identity.pid).cmdline()), self.now_s()
+        flags = dict(pairwise(command))
+        log_file = self.log_file(name)
+        offset = log_file.stat().st_size if log_file.exists() else 0
+        fingerprint = flags.get("--fingerprint", "")
+        known = dataclasses.asdict(identity)
+        return self.save(
+            Record(
+                model=model,
+                version=version,
+                **known,
+                command=command,
+                started_s=now_s,
+                recent_starts_s=(now_s,),
+                log_offset=offset,
+                fingerprint=fingerprint,
+            )
+        )
 
     def all(self) -> Sequence[Record]:
-        names = sorted(path.stem for path in self._directory.glob("*.json"))
-        return [record for record in map(self.load, names) if record is not None]
+        names = {path.stem for path in self.directory.glob("*.json")} | self._unwritten.keys()
+        return [record for record in map(self.load, sorted(names)) if record is not None]
 
     def save(self, record: Record) -> Record:
-        replace_file(self._path(record.name), json.dumps(dataclasses.asdict(record), indent=1))
+        """Write the record; where that is refused, it is kept in memory until it is not."""
+        try:
+            replace_file(self._path(record.name), json.dumps(dataclasses.asdict(record), indent=1))
+        except TransientError as error:
+            if record.name not in self._unwritten:
+                log.warning("kept in memory alone until there is room: %s", error)
+            self._unwritten[record.name] = record
+        else:
+            self._unwritten.pop(record.name, None)
         return record
 
     def forget(self, name: str) -> None:
         """The log stays: it may be all that tells why."""
+        self._unwritten.pop(name, None)
         self._path(name).unlink(missing_ok=True)
         self.port_file(name).unlink(missing_ok=True)
         self.token_file(name).unlink(missing_ok=True)
 
     def prepare(self, name: str) -> int:
         """Make room for a new start, and say where its output will begin in the log."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        make_room(self.directory, _START_BYTES)
         self.port_file(name).unlink(missing_ok=True)
         log_file = self.log_file(name)
         return log_file.stat().st_size if log_file.exists() else 0
 
     def port_file(self, name: str) -> Path:
-        return self._directory / f"{name}.port"
+        return self.directory / f"{name}.port"
 
     def token_file(self, name: str) -> Path:
         """The secret by which the replica sends its predictions."""
-        return self._directory / f"{name}.token"
+        return self.directory / f"{name}.token"
 
     def log_file(self, name: str) -> Path:
-        return self._directory / f"{name}.log"
+        return self.directory / f"{name}.log"
 
     def read_ports(self, name: str) -> tuple[int, int] | None:
         """The port for live requests and that for copies; None until the replica has written both, to the last line's
@@ -121,12 +189,23 @@ class Records:
         """The end of what this start said; nothing where the log was cleared away."""
         if not self.log_file(record.name).exists():
             return ""
-        with self.log_file(record.name).open("rb") as log:
-            end = log.seek(0, 2)
-            log.seek(max(record.log_offset, end - bytes_max))
-            return log.read().decode("utf-8", errors="replace").strip()
+        with self.log_file(record.name).open("rb") as log_file:
+            end = log_file.seek(0, 2)
+            log_file.seek(max(record.log_offset, end - bytes_max))
+            return log_file.read().decode("utf-8", errors="replace").strip()
 
     def _path(self, name: str) -> Path:
         if Path(name).name != name or name.startswith("."):
             raise PermanentError(f"{name!r} cannot name a deployment: it would be a path")
-        return self._directory / f"{name}.json"
+        return self.directory / f"{name}.json"
+
+
+def _decoded(fields: Mapping[str, Any], now_s: float) -> Record:
+    """Raises KeyError, TypeError, ValueError or AttributeError where it is no record of ours."""
+    known = {name: value for name, value in fields.items() if name not in _BY_THE_CLOCK}
+    if "start_ticks" not in fields:  # of a version of Serin that told time by the wall clock: its times begin now
+        known |= {"started_s": now_s, "recent_starts_s": (now_s,)}
+        known |= {new: now_s for old, new in _BY_THE_CLOCK.items() if new and fields.get(old) is not None}
+    known |= dataclasses.asdict(identity_from(fields))
+    known |= {"command": tuple(known["command"]), "recent_starts_s": tuple(known["recent_starts_s"])}
+    return Record(**known)

@@ -1,30 +1,26 @@
-"""The processes of `serin up`: started in order, kept running, and ended together."""
+"""The processes of `serin up`: the data plane first up and last down, and all of them kept running.
 
-import json
+Nothing is ended because something else failed: what cannot be started, read or written is told, and tried again.
+"""
+
 import os
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from controller.adapters.files import replace_file
-from controller.adapters.local.loopback import get
-from controller.adapters.local.processes_os import (
-    ProcessIdentity,
-    end_groups,
-    group_runs,
-    identity_of,
-    runs,
-    start_process,
-)
-from controller.errors import PermanentError, UsageError
+import psutil
 
-PROCESSES_FILE = "processes.json"
-_SUPERVISOR = "serin up"
+from controller.adapters.local.kept import SUPERVISOR, KeptRecord, leftovers, refuse_second
+from controller.adapters.local.loopback import get
+from controller.adapters.local.marks import environment_of, marked
+from controller.adapters.local.processes_os import ProcessIdentity, end_groups, identity_of, runs, start_process
+from controller.errors import PermanentError, SerinError
+
 _POLL_S = 0.05
 _PROBE_WITHIN_S = 1.0
 _BACKOFF_FIRST_S = 0.5
@@ -37,35 +33,38 @@ _LOG_TAIL_BYTES = 1500
 class ProcessSpec:
     """One program to keep. ``ready``: a URL that answers 200, or a question of its own, once others may rely on it.
 
-    ``ends_with_us``: SIGTERM reaches it even when the supervisor is killed. Not for what answers users meanwhile.
+    ``data_plane``: it answers users. It is started before all others and ended after them, outlives a supervisor that
+    is killed, and is taken up by the next one where it runs by the same command and the same ``env``. All others get
+    SIGTERM when the supervisor ends, however that ends. ``prepare`` is called before each start.
     """
 
     name: str
     command: Sequence[str]
     ready: str | Callable[[], bool]
     log_file: Path
-    env: Mapping[str, str] | None = None  # None: that of the supervisor
+    env: Mapping[str, str] | None = None  # besides that of the supervisor
     cwd: Path | None = None
-    restart: bool = True
-    ends_with_us: bool = True
+    data_plane: bool = False
+    prepare: Callable[[], None] | None = None
     ready_within_s: float = 60.0
 
 
 @dataclass(slots=True)
 class _Running:
     spec: ProcessSpec
-    child: subprocess.Popen[bytes]
-    identity: ProcessIdentity
-    started_s: float
+    identity: ProcessIdentity | None = None  # None: it could not be started
+    child: subprocess.Popen[bytes] | None = None  # None: an earlier supervisor started it
+    started_s: float = 0.0
     deaths: int = 0  # in a row
     start_again_s: float | None = None  # set while it is down
 
 
 class Supervisor:
-    """Starts processes in the order given, and ends them in reverse when its ``with`` block is left.
+    """Starts processes, the data plane first, and ends them in reverse when its ``with`` block is left.
 
     Call it from one thread that lives as long as the processes do. ``stopping`` may be set from anywhere (a signal
-    handler): every wait ends at once. ``progress`` gets one line for each thing a person would want to know.
+    handler): every wait ends at once. ``progress`` gets one line for each thing a person would want to know. ``chores``
+    are done at each look beside the processes; what they raise is told.
 
     Raises:
         UsageError: on entering, where another supervisor runs in this home.
@@ -79,19 +78,29 @@ class Supervisor:
         progress: Callable[[str], None],
         stopping: threading.Event,
         grace_s: float = 15.0,
+        chores: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._home = home
-        self._specs = specs
+        self._specs = sorted(specs, key=lambda spec: not spec.data_plane)
         self._progress = progress
         self._stopping = stopping
         self._grace_s = grace_s
+        self._record = KeptRecord(home)
+        self._chores = (self._write_record, *chores)
         self._running: list[_Running] = []
+        self._left: dict[str, ProcessIdentity] = {}
+        self._troubles: dict[object, str] = {}
 
     def __enter__(self) -> Self:
         self._home.mkdir(parents=True, exist_ok=True)
         refuse_second(self._home)
-        for name in end_leftovers(self._home, grace_s=self._grace_s):
-            self._progress(f"ended {name}, left over from an earlier run")
+        self._left = leftovers(self._home)
+        planes = {spec.name: spec for spec in self._specs if spec.data_plane}
+        for name, identity in tuple(self._left.items()):
+            if name not in planes or not _is_of(planes[name], identity):
+                end_groups([identity], grace_s=self._grace_s, reap=())
+                del self._left[name]
+                self._progress(f"ended {name}, left over from an earlier run")
         return self
 
     def __exit__(
@@ -100,149 +109,234 @@ class Supervisor:
         self.stop()
 
     def start(self) -> bool:
-        """Start each process and wait until it is ready before the next. False where ``stopping`` was set meanwhile.
+        """Start everything, and wait until all is ready but what has ended meanwhile or is late: that is told, and
+        tried again by ``run``. Nothing waits for anything but the data plane. False where ``stopping`` was set.
 
         Raises:
-            PermanentError: one ended or was not ready in time; the message has the end of its log.
+            PermanentError: the data plane cannot be started; the message has the end of its log.
         """
         for spec in self._specs:
-            if self._stopping.is_set():
+            if spec.data_plane and not self._is_up(self._launch(spec)):
                 return False
-            self._progress(f"starting {spec.name}")
-            running = self._started(spec)
-            self._running.append(running)
-            self._record()
-            if not self._await_ready(running):
-                return False
-            self._progress(f"{spec.name} is ready after {time.monotonic() - running.started_s:.1f} s")
-        return True
+        waiting = [self._launch(spec) for spec in self._specs if not spec.data_plane]
+        while waiting and not self._stopping.is_set():
+            waiting = [running for running in waiting if self._is_waited_for(running)]
+            self.look()
+            self._stopping.wait(_POLL_S)
+        return not self._stopping.is_set()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is to run and is not ready."""
+        return tuple(running.spec.name for running in self._running if not _is_ready(running.spec))
 
     def run(self) -> None:
-        """Keep everything running until ``stopping`` is set.
-
-        Raises:
-            PermanentError: a process that is not to be started again has ended.
-        """
+        """Keep everything running until ``stopping`` is set."""
         while not self._stopping.wait(_POLL_S):
             self.look()
 
     def look(self) -> None:
-        """Start again what has died and is due; see ``run``."""
+        """Start again what has died and is due; do the chores. What goes wrong with one is told once, and stops
+        nothing."""
         for running in self._running:
-            if running.start_again_s is not None:
-                if time.monotonic() >= running.start_again_s:
-                    self._start_again(running)
-            elif running.child.poll() is not None:
-                self._note_death(running)
+            with self._told(running.spec.name):
+                self._look_at(running)
+        for chore in self._chores:
+            with self._told(chore):
+                chore()
+
+    def stop_all_but_data_plane(self) -> None:
+        """End them in reverse order, each with its group: SIGTERM, then SIGKILL after the grace period."""
+        self._end([running for running in self._running if not running.spec.data_plane])
 
     def stop(self) -> None:
-        """End everything in reverse order, each with its group: SIGTERM, then SIGKILL after the grace period."""
-        for running in reversed(self._running):
-            self._progress(f"ending {running.spec.name}")
-            end_groups([running.identity], grace_s=self._grace_s, reap=[running.child])
-        self._running.clear()
-        (self._home / PROCESSES_FILE).unlink(missing_ok=True)
+        """End everything, the data plane last."""
+        self._end(self._running)
+        self._record.remove()
 
-    def _started(self, spec: ProcessSpec) -> _Running:
-        child = start_process(spec.command, spec.log_file, env=spec.env, cwd=spec.cwd, ends_with_us=spec.ends_with_us)
-        identity = identity_of(child.pid)  # our child until it is reaped, so it is there
-        if identity is None:
-            raise PermanentError(f"{spec.name} was started, but no process {child.pid} is to be found")
-        return _Running(spec, child, identity, started_s=time.monotonic())
+    def _end(self, ending: Sequence[_Running]) -> None:
+        for running in reversed(ending):
+            self._tell(f"ending {running.spec.name}")
+            if running.identity is not None:
+                end_groups([running.identity], grace_s=self._grace_s, reap=[running.child] if running.child else [])
+        self._running = [running for running in self._running if running not in ending]
 
-    def _await_ready(self, running: _Running) -> bool:
+    # --- starting -------------------------------------------------------------------------------------------------
+    def _launch(self, spec: ProcessSpec) -> _Running:
+        running = _Running(spec)
+        self._running.append(running)
+        if (identity := self._left.get(spec.name)) is not None:
+            running.identity, running.started_s = identity, time.monotonic()
+            self._tell(f"{spec.name} still runs, and is taken up")
+        else:
+            self._tell(f"starting {spec.name}")
+            with self._told(spec.name):
+                self._start(running)
+        with self._told(self._write_record):
+            self._write_record()
+        return running
+
+    def _start(self, running: _Running) -> None:
         spec = running.spec
-        deadline_s = running.started_s + spec.ready_within_s
+        running.identity, running.child = None, None
+        running.started_s, running.start_again_s = time.monotonic(), self._pause(running)
+        if spec.prepare is not None:
+            spec.prepare()
+        env = marked(self._home, spec.name, {**os.environ, **(spec.env or {})})
+        child = start_process(spec.command, spec.log_file, env=env, cwd=spec.cwd, ends_with_us=not spec.data_plane)
+        running.child, running.start_again_s = child, None
+        running.identity = identity_of(child.pid)
+
+    def _is_up(self, running: _Running) -> bool:
+        """Whether the process is ready; False where ``stopping`` was set first.
+
+        Raises:
+            PermanentError: it has ended, or was not ready in time.
+        """
+        spec = running.spec
         while not _is_ready(spec):
-            if running.child.poll() is not None:
-                raise PermanentError(f"{spec.name} ended with code {running.child.returncode}: {_log_tail(spec)}")
-            if time.monotonic() > deadline_s:
+            if not _runs(running):
+                raise PermanentError(f"{spec.name} {_end_of(running)}: {_log_tail(spec)}")
+            if self._is_late(running):
                 raise PermanentError(f"{spec.name} was not ready within {spec.ready_within_s:g} s: {_log_tail(spec)}")
             if self._stopping.wait(_POLL_S):
                 return False
+        self._tell_ready(running)
         return True
 
+    def _is_waited_for(self, running: _Running) -> bool:
+        spec = running.spec
+        if _is_ready(spec):
+            self._tell_ready(running)
+            return False
+        if self._is_late(running):
+            self._tell(f"{spec.name} was not ready within {spec.ready_within_s:g} s: {_log_tail(spec)}")
+            return False
+        return running.deaths == 0
+
+    def _is_late(self, running: _Running) -> bool:
+        return time.monotonic() > running.started_s + running.spec.ready_within_s
+
+    def _tell_ready(self, running: _Running) -> None:
+        self._tell(f"{running.spec.name} is ready after {time.monotonic() - running.started_s:.1f} s")
+
+    # --- keeping --------------------------------------------------------------------------------------------------
+    def _look_at(self, running: _Running) -> None:
+        if running.start_again_s is not None:
+            if time.monotonic() >= running.start_again_s:
+                self._start(running)
+                self._tell(f"started {running.spec.name} again")
+            return
+        if running.identity is None and running.child is not None:  # it could not be asked for at the start
+            running.identity = identity_of(running.child.pid)
+        if not _runs(running):
+            self._note_death(running)
+
     def _note_death(self, running: _Running) -> None:
-        spec, code = running.spec, running.child.returncode
-        end_groups([running.identity], grace_s=0, reap=[running.child])  # what it may have left behind
-        if not spec.restart:
-            raise PermanentError(f"{spec.name} ended with code {code}: {_log_tail(spec)}")
+        spec, end = running.spec, _end_of(running)
+        if running.identity is not None:  # what it may have left behind
+            end_groups([running.identity], grace_s=0, reap=[running.child] if running.child else [])
         if time.monotonic() - running.started_s > _STEADY_AFTER_S:
             running.deaths = 0
-        pause_s = min(_BACKOFF_FIRST_S * 2.0**running.deaths, _BACKOFF_MAX_S)
+        running.start_again_s = self._pause(running)
         running.deaths += 1
-        running.start_again_s = time.monotonic() + pause_s
-        self._progress(f"{spec.name} ended with code {code}, starts again in {pause_s:g} s; its log: {spec.log_file}")
+        pause_s = running.start_again_s - time.monotonic()
+        self._tell(f"{spec.name} {end}, starts again in {pause_s:.1f} s; its log, {spec.log_file}: {_log_tail(spec)}")
 
-    def _start_again(self, running: _Running) -> None:
-        again = self._started(running.spec)
-        running.child, running.identity, running.started_s = again.child, again.identity, again.started_s
-        running.start_again_s = None
-        self._record()
-        self._progress(f"started {running.spec.name} again")
+    def _pause(self, running: _Running) -> float:
+        """When it is started again, should it not run."""
+        return time.monotonic() + min(_BACKOFF_FIRST_S * 2.0 ** min(running.deaths, 16), _BACKOFF_MAX_S)
 
-    def _record(self) -> None:
-        us = identity_of_self()
-        entries = {_SUPERVISOR: asdict(us)} | {running.spec.name: asdict(running.identity) for running in self._running}
-        replace_file(self._home / PROCESSES_FILE, json.dumps(entries, indent=1))
+    def _write_record(self) -> None:
+        running = {running.spec.name: running.identity for running in self._running}
+        kept = {name: identity for name, identity in running.items() if identity is not None}
+        self._record.write({SUPERVISOR: identity_of_self(), **kept})
+
+    # --- telling --------------------------------------------------------------------------------------------------
+    def _told(self, what: object) -> "_Told":
+        return _Told(self._troubles, what, self._tell)
+
+    def _tell(self, line: str) -> None:
+        try:
+            self._progress(line)
+        except (OSError, SerinError):  # nobody can be told, as on a full disk: no reason to end anything
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Within, whatever goes wrong is told once, and once more when it is over."""
+
+    troubles: dict[object, str]
+    what: object
+    tell: Callable[[str], None]
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        before = self.troubles.get(self.what)
+        if error is None:
+            if before is not None:
+                del self.troubles[self.what]
+                self.tell(f"over: {before}")
+            return False
+        if not isinstance(error, Exception):
+            return False
+        now = str(error) if isinstance(error, SerinError) else f"{type(error).__name__}: {error}"
+        if now != before:
+            self.troubles[self.what] = now
+            self.tell(f"{now}; nothing is ended for it, and it is tried again")
+        return True
 
 
 def identity_of_self() -> ProcessIdentity:
-    """This very process."""
+    """This very process.
+
+    Raises:
+        PermanentError: it cannot see itself.
+    """
     identity = identity_of(os.getpid())
     if identity is None:
         raise PermanentError("this process cannot see itself: is /proc mounted?")
     return identity
 
 
-def running_supervisor(home: Path) -> ProcessIdentity | None:
-    """The supervisor that holds this home up, if one does. SIGTERM to it ends everything in order."""
-    supervisor = _recorded(home).get(_SUPERVISOR)
-    return supervisor if supervisor is not None and runs(supervisor) else None
-
-
-def refuse_second(home: Path) -> None:
-    """Raise UsageError where a supervisor holds this home up."""
-    if (other := running_supervisor(home)) is not None:
-        raise UsageError(f"already up in {home}, as process {other.pid}: `serin down` ends it")
-
-
-def end_leftovers(home: Path, *, grace_s: float = 15.0) -> list[str]:
-    """End what a supervisor that was itself killed has left running here, and return the names.
-
-    Nothing is ended while that supervisor runs.
-    """
-    if running_supervisor(home) is not None:
-        return []
-    recorded = _recorded(home)
-    recorded.pop(_SUPERVISOR, None)
-    left = {name: identity for name, identity in recorded.items() if group_runs(identity)}
-    end_groups(list(left.values()), grace_s=grace_s, reap=())
-    (home / PROCESSES_FILE).unlink(missing_ok=True)
-    return list(left)
-
-
-def _recorded(home: Path) -> dict[str, ProcessIdentity]:
-    path = home / PROCESSES_FILE
+def _is_of(spec: ProcessSpec, identity: ProcessIdentity) -> bool:
+    """Whether the process runs as it would be started now."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return {name: ProcessIdentity(**identity) for name, identity in entries.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise PermanentError(f"{path} is damaged ({error}): end Serin's processes by hand, then remove it") from error
+        command, env = psutil.Process(identity.pid).cmdline(), environment_of(identity)
+    except psutil.Error:
+        return False
+    wanted = spec.env or {}
+    return command == list(spec.command) and all(env.get(name) == value for name, value in wanted.items())
+
+
+def _runs(running: _Running) -> bool:
+    if running.child is not None:
+        return running.child.poll() is None
+    return running.identity is not None and runs(running.identity)
+
+
+def _end_of(running: _Running) -> str:
+    code = running.child.returncode if running.child is not None else None
+    return "ended" if code is None else f"ended with code {code}"
 
 
 def _is_ready(spec: ProcessSpec) -> bool:
-    if not isinstance(spec.ready, str):
-        return spec.ready()
     try:
-        return get(spec.ready, timeout_s=_PROBE_WITHIN_S)[0] == 200
-    except OSError:
+        return spec.ready() if not isinstance(spec.ready, str) else get(spec.ready, timeout_s=_PROBE_WITHIN_S)[0] == 200
+    except (OSError, SerinError):
         return False
 
 
 def _log_tail(spec: ProcessSpec) -> str:
-    with spec.log_file.open("rb") as log:
-        log.seek(max(0, log.seek(0, 2) - _LOG_TAIL_BYTES))
-        return log.read().decode("utf-8", errors="replace").strip() or "(it said nothing)"
+    try:
+        with spec.log_file.open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - _LOG_TAIL_BYTES))
+            said = log.read().decode("utf-8", errors="replace").strip()
+    except OSError as error:
+        said = f"({error.strerror})"
+    return said or "(it said nothing)"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from controller.adapters.files import replace_file
 from controller.errors import PermanentError
+from controller.files import replace_file
 from controller.naming import deployment_named
 from serving.contract import GATEWAY_JOB, GATEWAY_STATS_ROUTE, METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL
 

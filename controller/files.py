@@ -3,39 +3,72 @@
 Standard library only and quick to import: the on-call rollback stands on it.
 """
 
+import errno
 import fcntl
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from controller.errors import PermanentError, TransientError, our_fault
+from controller.reserve import FULL, Loan, lend
 
 _LOCK_WITHIN_S = 5.0
 _LOCK_POLL_S = 0.002
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Replace the file's content so that a reader, or a crash at any moment, sees the old text or the new, never a mix.
 
     The temporary name is always the same, so that a crash leaves at most one stray file, which the next write takes
-    over; two writers at once therefore need a lock around this.
+    over; two writers at once therefore need a lock around this. On a full disk the reserve of the home gives room.
 
     Raises:
         TransientError: it cannot be written (rights, a full disk, too many open files); the old text stands.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+    content = text.encode("utf-8")
+    loans: list[Loan] = []
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        while not _is_written(temporary, content, mode):
+            loan = lend(path.parent, len(content))
+            if loan is None:
+                _write(temporary, content, mode)  # once more, for what it says
+                break
+            loans.append(loan)
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
+        with suppress(OSError):  # half a text helps nobody, and its room may help somebody
+            temporary.unlink()
         raise our_fault("disk", f"cannot write {path}", error) from error
+    finally:
+        if loans:
+            loans[0].put_back()
+
+
+def _is_written(path: Path, content: bytes, mode: int) -> bool:
+    """False where the disk is full."""
+    try:
+        _write(path, content, mode)
+    except OSError as error:
+        if error.errno in FULL:
+            return False
+        raise
+    return True
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(file, left) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _sync_directory(path: Path) -> None:
@@ -79,7 +112,7 @@ def locked(path: Path, *, source: str) -> Iterator[None]:
             belongs to.
     """
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = _opened(path)
     except OSError as error:
         raise our_fault(source, f"cannot lock {path}", error) from error
     try:
@@ -91,6 +124,16 @@ def locked(path: Path, *, source: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _opened(path: Path) -> int:
+    """Where nothing can be written, a lock that is there can be held all the same."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _try_lock(file: int) -> bool:

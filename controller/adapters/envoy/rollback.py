@@ -1,0 +1,113 @@
+"""The on-call rollback: this module, some files, and nothing else alive.
+
+Standard library only, and quick to import.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.adapters.envoy.routes import RouteDocument
+from controller.adapters.envoy.tables import LOCK_FILE, is_used, live_table, read_clusters, read_routes, write_routes
+from controller.adapters.local.loopback import accepts_connections
+from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
+from controller.errors import PermanentError, TransientError, UsageError
+from controller.files import locked
+from controller.naming import model_named, version_named
+from serving.contract import NameRefusedError, deployed
+
+_CONFIRM_WITHIN_S = 1.0
+_CONFIRM_POLL_S = 0.005
+_CONNECT_WITHIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """``confirmed``: Envoy itself said that it routes by this table, ``elapsed_ms`` after the call began."""
+
+    table: TrafficTable
+    confirmed: bool
+    elapsed_ms: float
+
+
+def rollback_route(
+    routes_file: Path, model: str, reason: str, by: str, at_s: float, to_version: str | None = None
+) -> RollbackResult:
+    """Send every request of the model to its known good version (or ``to_version``), past the controller.
+
+    Needs the files beside ``routes_file`` and nothing else. Safe to repeat: each call records who asked and why.
+    The controller finds the override and takes it up before it writes again.
+
+    Raises:
+        UsageError: there is nowhere to go: no such model, no known good version, or its replica is not running; or
+            a name that no model or version can have.
+        PermanentError: the route file is damaged, and neither its copy nor Envoy tells what it held.
+        TransientError: another writer would not let go of the file, or it cannot be written.
+    """
+    began_s = time.perf_counter()
+    model_named(model)
+    if to_version is not None:
+        version_named(to_version)
+    directory = routes_file.parent
+    if not is_used(directory):
+        raise UsageError(f"{routes_file} does not exist: nothing is routed here. Name Serin's home with --home.")
+    with locked(directory / LOCK_FILE, source="traffic"):
+        document = read_routes(directory)
+        table = _known_table(document, model)
+        target = to_version or table.known_good
+        if target is None:
+            others = ", ".join(_running(directory, model)) or "none"
+            raise UsageError(f"{model} has no known good version yet. Name one with --to; running: {others}.")
+        _check_runs(directory, model, target)
+        rolled_back = table.next(
+            weights_pct={target: HUNDRED_PCT}, mirror=None, override=Override(reason=reason, by=by, at_s=at_s)
+        )
+        write_routes(directory, document.with_table(rolled_back, document.options(model)))
+    confirmed = _confirm(directory, rolled_back)
+    return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000)
+
+
+def _known_table(document: RouteDocument, model: str) -> TrafficTable:
+    table = document.table(model)
+    if table is None:
+        raise UsageError(f"no model {model!r} is routed here; there is: {', '.join(document.models) or 'none at all'}")
+    return table
+
+
+def _check_runs(directory: Path, model: str, version: str) -> None:
+    running = _running(directory, model)
+    if version not in running:
+        raise UsageError(
+            f"version {version} of {model} is not running, so no traffic was moved. "
+            f"Name one that is with --to ({', '.join(running) or 'none is'}), or start it with `serin up`."
+        )
+
+
+def _running(directory: Path, model: str) -> tuple[str, ...]:
+    return tuple(
+        version
+        for name, (host, port) in read_clusters(directory).addresses.items()
+        for whose, version in _deployed(name)
+        if whose == model and accepts_connections(host, port, timeout_s=_CONNECT_WITHIN_S)
+    )
+
+
+def _deployed(cluster: str) -> tuple[tuple[str, str], ...]:
+    """Its model and version; nothing where it is no deployment's."""
+    try:
+        return (deployed(cluster),)
+    except NameRefusedError:
+        return ()
+
+
+def _confirm(directory: Path, table: TrafficTable) -> bool:
+    deadline_s = time.monotonic() + _CONFIRM_WITHIN_S
+    while time.monotonic() < deadline_s:
+        try:
+            live = live_table(directory, table.model)
+        except (TransientError, PermanentError):
+            return False  # the caller is told "unconfirmed"; the table is written either way
+        if live is not None and live.generation >= table.generation:
+            return True
+        time.sleep(_CONFIRM_POLL_S)
+    return False

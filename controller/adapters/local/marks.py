@@ -1,0 +1,53 @@
+"""Processes that we keep bear a mark in their environment: whose they are, and as what they run.
+
+The records in files are quicker to read and say more. Where those are damaged or gone, or could not be written on a
+full disk, the marks tell what runs, so that nothing is started twice and nothing is left behind.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from controller.adapters.local.processes_os import ProcessIdentity, identity_of
+
+_KEEPER: Final = "SERIN_KEPT_BY"
+_NAME: Final = "SERIN_KEPT_AS"
+
+
+def marked(keeper: Path, name: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment (``None``: that of this process) with the mark of a process that is kept for ``keeper``."""
+    return {**(os.environ if env is None else env), _KEEPER: str(keeper.resolve()), _NAME: name}
+
+
+def running_marked(keeper: Path) -> dict[str, ProcessIdentity]:
+    """What runs under ``keeper``'s mark, by name: only who leads a process group, not what it has started."""
+    whose, found = str(keeper.resolve()), dict[str, ProcessIdentity]()
+    for pid in psutil.pids():
+        env = _environment(pid)
+        if env.get(_KEEPER) != whose or _NAME not in env or not _leads(pid):
+            continue
+        if (identity := identity_of(pid)) is not None:
+            found[env[_NAME]] = identity
+    return found
+
+
+def environment_of(identity: ProcessIdentity) -> Mapping[str, str]:
+    """As it was when the process was started; empty where it is not told."""
+    return _environment(identity.pid)
+
+
+def _environment(pid: int) -> Mapping[str, str]:
+    try:
+        return dict(psutil.Process(pid).environ())
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _leads(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.Error):
+        return False

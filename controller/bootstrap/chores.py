@@ -1,0 +1,100 @@
+"""What `serin up` sees to beside its processes: room on the disk, Envoy's files, the clock."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from controller.adapters.envoy.admin import BOOTSTRAP_FILE
+from controller.adapters.envoy.tables import CLUSTERS_FILE, ROUTES_FILE, mend
+from controller.adapters.local.clockwatch import ClockWatch
+from controller.config.settings import Home
+from controller.errors import SerinError, TransientError, our_fault
+from controller.reserve import keep_reserve
+
+_RESERVE_EVERY_S: Final = 5.0
+_FILES_EVERY_S: Final = 0.5
+_CLOCK_EVERY_S: Final = 1.0
+
+Chore = Callable[[], None]
+
+
+def chores_of(home: Home, write_bootstrap: Chore, tell: Callable[[str], None]) -> Sequence[Chore]:
+    """Each raises what keeps it from being done, and is called again."""
+    clock = ClockWatch()
+
+    def watch_clock() -> None:
+        if (step := clock.step()) is not None:
+            tell(step)
+
+    def keep_files() -> None:
+        for sentence in mend(home.envoy):
+            tell(sentence)
+        write_bootstrap()
+
+    files = [home.envoy / name for name in (ROUTES_FILE, CLUSTERS_FILE, BOOTSTRAP_FILE)]
+    return (
+        _Every(_RESERVE_EVERY_S, lambda: _keep_reserve(home)),
+        _Every(_FILES_EVERY_S, _WhenChanged(files, keep_files)),
+        _Every(_CLOCK_EVERY_S, watch_clock),
+    )
+
+
+def _keep_reserve(home: Home) -> None:
+    try:
+        whole = keep_reserve(home.path)
+    except OSError as error:
+        raise our_fault("disk", f"{home.path} cannot be written", error) from error
+    if not whole:
+        raise TransientError(
+            "disk",
+            f"the disk of {home.path} is all but full: make room. Rollbacks write into what is kept back for them",
+        )
+
+
+class _Every:
+    """A chore that is due once in so many seconds."""
+
+    def __init__(self, period_s: float, chore: Chore) -> None:
+        self._period_s = period_s
+        self._chore = chore
+        self._due_s = 0.0
+        self._failed: Exception | None = None
+
+    def __call__(self) -> None:
+        """Raises what kept it from being done the last time, until it is done."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s, self._failed = now_s + self._period_s, None
+            try:
+                self._chore()
+            except (SerinError, OSError) as error:
+                self._failed = error
+        if self._failed is not None:
+            raise self._failed
+
+
+class _WhenChanged:
+    """A chore that is due when one of the files is another than when it was done last."""
+
+    def __init__(self, files: Sequence[Path], chore: Chore) -> None:
+        self._files = files
+        self._chore = chore
+        self._done: Sequence[tuple[int, ...] | None] = ()
+
+    def __call__(self) -> None:
+        seen = self._seen()
+        if self._done != seen:
+            self._chore()
+            self._done = seen
+
+    def _seen(self) -> Sequence[tuple[int, ...] | None]:
+        return [_signature(file) for file in self._files]
+
+
+def _signature(file: Path) -> tuple[int, ...] | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
