@@ -127,6 +127,12 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--answer-timeout-s", type=float, default=limits.answer_timeout_s, help="then 504 (default: %(default)s)"
     )
+    group.add_argument(
+        "--stuck-after-s",
+        type=float,
+        default=limits.stuck_after_s,
+        help="a worker that owes an answer and uses no processor is replaced then (default: %(default)s)",
+    )
 
 
 def _add_tracing(flags: argparse.ArgumentParser) -> None:
@@ -184,8 +190,11 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     for name in ("capture_ratio", "trace_ratio"):
         if not 0 <= getattr(arguments, name) <= 1:
             raise ValueError(f"--{name.replace('_', '-')} must be between 0 and 1")
-    if arguments.batch_timeout_ms < 0 or min(arguments.answer_timeout_s, arguments.receive_timeout_s) <= 0:
-        raise ValueError("--batch-timeout-ms, --answer-timeout-s and --receive-timeout-s must not be negative")
+    for name in ("answer_timeout_s", "receive_timeout_s", "stuck_after_s"):
+        if getattr(arguments, name) <= 0:
+            raise ValueError(f"--{name.replace('_', '-')} must be above 0")
+    if arguments.batch_timeout_ms < 0:
+        raise ValueError("--batch-timeout-ms must not be negative")
     if arguments.max_wait_ms is not None and arguments.max_wait_ms <= 0:
         raise ValueError("--max-wait-ms must be positive")
     if arguments.trace_url is not None:
@@ -207,6 +216,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             wait_ms_max=arguments.max_wait_ms,
             answer_timeout_s=arguments.answer_timeout_s,
             receive_timeout_s=arguments.receive_timeout_s,
+            stuck_after_s=arguments.stuck_after_s,
         ),
         batching=Batching(
             arguments.max_batch_size,

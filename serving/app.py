@@ -109,7 +109,7 @@ def build(
     door = Door(access) if access != AccessSettings() else None
     visitors = Visitors(server.settings.names, shadow_port)
     edge = Edge(app, identity.version, front.predict, metrics, visitors, door, log, tracing=tracing)
-    server.classifier.is_ready = lambda: front.dispatcher.ready and not edge.draining
+    server.classifier.is_ready = lambda: front.is_well() and not edge.draining
     return front, edge
 
 

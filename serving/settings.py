@@ -18,7 +18,8 @@ class Limits:
 
     A text that is read in windows may be ``windows_max`` of them; windows count like texts, so all of a request may be
     ``rows_max``. With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer. A
-    connection on which a request has not arrived as a whole within ``receive_timeout_s`` is closed.
+    connection on which a request has not arrived as a whole within ``receive_timeout_s`` is closed. A worker that owes
+    an answer and has used no processor for ``stuck_after_s`` is ended and replaced.
     """
 
     body_bytes_max: int = 2**20
@@ -28,6 +29,7 @@ class Limits:
     queue_requests_max: int = 512
     wait_ms_max: float | None = None
     answer_timeout_s: float = 30.0
+    stuck_after_s: float = 2.0
     receive_timeout_s: float = 20.0
     header_bytes_max: int = 2**16
 

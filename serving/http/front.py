@@ -16,7 +16,9 @@ from serving.http.schema import parse_texts
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
 from serving.package.artifact import Manifest
-from serving.process.link import Dispatcher, Job, Outcome
+from serving.process.dispatcher import Dispatcher
+from serving.process.link import Job, Outcome
+from serving.process.progress import Progress
 from serving.process.shared import Place
 from serving.settings import Settings
 
@@ -24,6 +26,8 @@ _SWEEP_S: Final = 0.05
 """How often requests under way are looked after: whether their client has gone, whether their time is over. Most are
 answered before the first look, which is why none of this costs them anything."""
 _PAUSED_S: Final = 1.0
+_SILENT_S: Final = 0.5
+"""A worker that was not heard of for longer is looked at: whether it does anything."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Front:
         self._open: dict[int, _Open] = {}
         self._sweeping = False
         self._sweep_due_s = 0.0
+        self._progress = Progress(settings.limits.stuck_after_s)
         self._place = place
         self._tail = b', "model": %b, "model_version": %b, "request_id": ' % (
             json.dumps(identity.model, ensure_ascii=False).encode(),
@@ -90,6 +95,14 @@ class Front:
             raise self._too_long(call, *outcome.too_long)
         self._note(call, outcome)
         return Answer(self._body(call, outcome), len(texts), sum(row[1] for row in outcome.rows))
+
+    def is_well(self) -> bool:
+        """Whether a worker can answer. Each is asked for a sign of life, so that one that hangs is found by who asks
+        for our health before a request finds it."""
+        self.dispatcher.ask()
+        if not self._sweeping and self.dispatcher.is_owed:
+            self._sweep_soon(asyncio.get_running_loop())
+        return self.dispatcher.ready
 
     def _submitted(self, call: Call, receive: Receive) -> "asyncio.Future[Outcome | None]":
         loop = asyncio.get_running_loop()
@@ -131,12 +144,21 @@ class Front:
                 self._give_up(uid, ApiError(504, "timeout", "the model did not answer in time"))
             elif entry.watcher is None and now_s - entry.since_s >= _SWEEP_S:
                 entry.watcher = loop.create_task(self._watch(uid, entry.receive))
+        on_time = now_s - self._sweep_due_s < _PAUSED_S  # else this machine stood still, and the workers with it
         for pid in self.dispatcher.hung(now_s - self._settings.limits.answer_timeout_s):
-            if now_s - self._sweep_due_s < _PAUSED_S:  # else this machine stood still, and the workers with it
+            if on_time:
                 self._place.end_worker(pid)
+        self._end_stuck(now_s, set(self.dispatcher.silent(now_s - _SILENT_S)) if on_time else set())
         self._sweeping = False
-        if self._open:
+        if self._open or self.dispatcher.is_owed:
             self._sweep_soon(loop)
+
+    def _end_stuck(self, now_s: float, silent: set[int]) -> None:
+        self._progress.forget_but(silent)
+        for pid in silent:
+            if self._progress.is_stuck(pid, now_s):
+                self.dispatcher.give_up(pid)
+                self._place.end_worker(pid)
 
     def _sweep_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeping = True

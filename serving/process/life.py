@@ -160,7 +160,7 @@ class Supervisor:
             return
         for worker in workers:
             if said == packed(worker.pid or 0):
-                _log.error("%s has given no sign of life for as long as a request may take; ended", worker.name)
+                _log.error("%s hangs: it has given no sign of life; ended", worker.name)
                 self._hung.add(worker.pid)
                 worker.kill()
 

@@ -1,11 +1,12 @@
 """A real Envoy, and small servers behind it that tell what reached them."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,7 +32,18 @@ class Upstream:
     hold: threading.Event | None = None  # answers wait for it
     status: int = 200
     is_well: bool = True  # what it answers when it is asked for its health
-    connections: int = 0  # open ones
+    open_sockets: set[socket.socket] = field(default_factory=set)
+
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        return len(self.open_sockets)
+
+    def hang_up(self) -> None:
+        """Close them all, as the end of a process does."""
+        for connection in tuple(self.open_sockets):
+            with suppress(OSError):  # it was closed just now
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def ids(self) -> list[str]:
@@ -71,10 +83,10 @@ def _serving(state: Upstream, traffic: str) -> Iterator[str]:
 
         def setup(self) -> None:
             super().setup()
-            state.connections += 1
+            state.open_sockets.add(self.connection)
 
         def finish(self) -> None:
-            state.connections -= 1
+            state.open_sockets.discard(self.connection)
             super().finish()
 
         def do_GET(self) -> None:

@@ -91,7 +91,8 @@ def replica(
         with log.open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, "--artifact", str(artifact), "--model", model, "--version", version,
-                 "--port", "0", "--shadow-port", "0", "--port-file", str(port_file), *flags],
+                 "--port", "0", "--shadow-port", "0", "--port-file", str(port_file),
+                 "--stuck-after-s", "600", *flags],  # tests hold workers up as they like
                 cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             )  # fmt: skip
         try:

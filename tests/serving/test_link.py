@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.process.link import Dispatcher, FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
+from serving.process.dispatcher import Dispatcher
+from serving.process.link import FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
 
 PID = 4711
 ROW = (b'{"label": "a"}', 3, 1, True)
