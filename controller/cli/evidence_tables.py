@@ -14,7 +14,7 @@ from controller.offline.forecast.remedies import STEPS, Remedy, Trouble
 from controller.offline.forecast.rollout import NO_CHANGE
 from controller.offline.forecast.traffic import SLICE, Known
 from controller.report.words import duration, figure
-from gates.offline.backtest_service import Service
+from gates.offline.backtest.service import Service
 from gates.offline.plan import GatePlan
 from gates.wording import pct
 

@@ -1,7 +1,7 @@
 """What a policy would have done with a service's own traffic: whole releases of candidates whose worth is known.
 
-Each release is played by the controller's own decision and the gates' own panel on looks that `gates.backtest` draws
-from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
+Each release is played by the controller's own decision and the gates' own panel on looks that `gates.offline.backtest`
+draws from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
 """
 
 import concurrent.futures
@@ -26,8 +26,9 @@ from controller.offline.evidence_file import RecordedLook
 from controller.offline.scenarios import Scenario, Sizes, scenarios
 from gates.codec import encode
 from gates.evidence import Look
-from gates.offline.backtest import EQUAL, Injection, Simulation, moments
-from gates.offline.backtest_service import Service, observe
+from gates.offline.backtest.injection import EQUAL, Injection
+from gates.offline.backtest.service import Service, observe
+from gates.offline.backtest.simulation import Simulation, moments
 from gates.panel import Panel
 from gates.stats.exact import median_bounds, share_bounds
 from gates.table import without_watching

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from controller.core.policy import ReleasePolicy
 from gates.kind import value_of
-from gates.offline.backtest import EQUAL, Injection, impossible
-from gates.offline.backtest_service import Service
+from gates.offline.backtest.injection import EQUAL, Injection, impossible
+from gates.offline.backtest.service import Service
 from gates.policy import GatePolicy
 from gates.table import configured, kinds
 from gates.wording import pct

@@ -26,8 +26,9 @@ from controller.offline.forecast.release import forecast
 from controller.offline.forecast.traffic import traffic_known
 from controller.offline.scenarios import Sizes, scenarios
 from gates.evidence import Look
-from gates.offline.backtest import EQUAL, Injection, Simulation
-from gates.offline.backtest_service import Service
+from gates.offline.backtest.injection import EQUAL, Injection
+from gates.offline.backtest.service import Service
+from gates.offline.backtest.simulation import Simulation
 from gates.policy import CalibrationPolicy
 from gates.verdict import Window
 from tests.controller import report_support as support

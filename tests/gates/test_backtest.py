@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gates.checks import METRICS, problems
 from gates.evidence import Answer, ArmCounts, Fault, LabelChance, LabelCounts, LabelledPair, Look, SlicePairs
-from gates.offline.backtest import EQUAL, Injection, Simulation, impossible, moments
-from gates.offline.backtest_service import Moment, Service, observe
+from gates.offline.backtest.injection import EQUAL, Injection, impossible
+from gates.offline.backtest.service import Moment, Service, observe
+from gates.offline.backtest.simulation import Simulation, moments
 from gates.verdict import Window
 from tests.bench.world.answers import Skill, pool
 from tests.gates.support import EDGES_MS, World, look

@@ -9,7 +9,7 @@ import numpy as np
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
 from gates.forecast.traffic import PlannedSlice, Traffic
-from gates.offline.backtest_service import Service
+from gates.offline.backtest.service import Service
 from gates.policy import GatePolicy
 
 SLICE: Final = "slice"

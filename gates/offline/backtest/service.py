@@ -5,13 +5,13 @@ stable version did counts, and a pair is kept together with its mirror image.
 """
 
 import math
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gates.checks import GATEWAY, METRICS, problems
-from gates.evidence import ArmCounts, LabelChance, LabelCounts, LabelledPair, Look, label_counts
+from gates.evidence import ArmCounts, LabelChance, LabelCounts, Look, label_counts
+from gates.offline.backtest.pairing import Pairing, label_delay_s, pairing_of, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +35,6 @@ class Moment:
             clusters,
             tuple(map(int.__add__, self.latency_counts, other.latency_counts)),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SliceRate:
-    """One slice's share of the pairs, and its share of disagreements."""
-
-    name: str
-    share: float
-    disagreement: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """How mirrored requests become labelled pairs.
-
-    ``counted``: the evidence tells how many pairs were completed; if not, every mirrored request is taken for one.
-    """
-
-    counted: bool
-    per_request: float  # completed pairs, of all live requests
-    disagreement: float  # of the completed pairs
-    labelled: float  # of the completed pairs, by chance
-    directed: float  # of the disagreeing pairs, because they disagree
-    chance_pairs: tuple[LabelledPair, ...]
-    directed_pairs: tuple[LabelledPair, ...]
-    slices: tuple[SliceRate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +90,7 @@ def observe(releases: Sequence[Sequence[Look]], *, moment_s: float = 0.0) -> Ser
     if not requests:
         raise ValueError("no look shows a request to the stable version")
     kept = [look for looks in usable for look in looks]
-    delay_s = _label_delay_s(usable)
+    delay_s = label_delay_s(usable)
     labels = _sum_labels(look.stable_labels for look in kept)
     return Service(
         releases=len(releases),
@@ -125,9 +99,9 @@ def observe(releases: Sequence[Sequence[Look]], *, moment_s: float = 0.0) -> Ser
         moments=moments,
         edges_ms=edges_ms,
         mirrored=_mirrored(kept),
-        pairing=_pairing(usable, delay_s, requests),
+        pairing=pairing_of(usable, delay_s, requests),
         label_delay_s=delay_s,
-        live_labelled=min(_ratio(labels.labelled, sum(moment.stable_requests for moment in moments)), 1.0),
+        live_labelled=min(ratio(labels.labelled, sum(moment.stable_requests for moment in moments)), 1.0),
         live_wrong=_wrong_share(labels),
     )
 
@@ -182,96 +156,7 @@ def _moment(look: Look, stable: ArmCounts, seconds: float) -> Moment:
 
 def _mirrored(looks: Sequence[Look]) -> float:
     seen = [(look.shadow.requests, look.stable.requests) for look in looks if look.shadow and look.stable]
-    return min(_ratio(sum(shadow for shadow, _ in seen), sum(stable for _, stable in seen)), 1.0)
-
-
-def _label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
-    """From the first pair to the first labelled one, the median over the releases.
-
-    Live labels tell it only where nothing is paired: among them are those of answers from before the release.
-    """
-    if any(look.pairs for looks in releases for look in looks):
-        delays = [_from_to(looks, _is_paired, _has_pairs) for looks in releases]
-    else:
-        delays = [_from_to(looks, _is_answered, _is_labelled) for looks in releases]
-    known = [delay for delay in delays if delay is not None]
-    return statistics.median(known) if known else 0.0
-
-
-def _from_to(looks: Iterable[Look], begun: Callable[[Look], bool], ended: Callable[[Look], bool]) -> float | None:
-    """Seconds between the first looks that show the one and the other; ``None`` where one of them never comes."""
-    shown = list(looks)
-    first, last = (next((look.window.end_s for look in shown if is_so(look)), None) for is_so in (begun, ended))
-    return None if first is None or last is None else max(last - first, 0.0)
-
-
-def _is_paired(look: Look) -> bool:
-    return _completed(look) > 0
-
-
-def _has_pairs(look: Look) -> bool:
-    return bool(look.pairs)
-
-
-def _is_answered(look: Look) -> bool:
-    return look.stable is not None and look.stable.requests > 0
-
-
-def _is_labelled(look: Look) -> bool:
-    return look.stable_labels is not None and look.stable_labels.labelled > 0
-
-
-def _pairing(releases: Sequence[Sequence[Look]], delay_s: float, requests: int) -> Pairing:
-    looks = [look for looks in releases for look in looks]
-    pairs = [pair for look in looks for pair in look.pairs]
-    chance = tuple(pair for pair in pairs if not pair.directed)
-    directed = tuple(pair for pair in pairs if pair.directed)
-    agreed, disagreed = sum(look.pairs_agreed for look in looks), sum(look.pairs_disagreed for look in looks)
-    counted = agreed + disagreed > 0
-    if not counted:
-        apart = math.fsum(1 / pair.inclusion_probability for pair in chance if _differ(pair))
-        weight = math.fsum(1 / pair.inclusion_probability for pair in chance)
-        disagreed = round(_ratio(apart, weight) * _shadow_requests(looks))
-        agreed = _shadow_requests(looks) - disagreed
-    completed = agreed + disagreed
-    # Of the answers of the last minutes the labels were still to come: they are no measure of how many get one.
-    due = [look for looks in releases for look in looks if look.window.end_s <= looks[-1].window.end_s - delay_s]
-    due_share = _ratio(sum(map(_completed, due)), sum(map(_completed, looks))) or 1.0
-    return Pairing(
-        counted=counted,
-        per_request=min(_ratio(completed, requests), 1.0),
-        disagreement=_ratio(disagreed, completed),
-        labelled=min(_ratio(len(chance), completed * due_share), 1.0),
-        directed=min(_ratio(len(directed), disagreed * due_share), 1.0),
-        chance_pairs=chance,
-        directed_pairs=directed,
-        slices=tuple(_slices(looks, completed)),
-    )
-
-
-def _completed(look: Look) -> int:
-    counted = look.pairs_agreed + look.pairs_disagreed
-    return counted or (look.shadow.requests if look.shadow else 0)
-
-
-def _shadow_requests(looks: Sequence[Look]) -> int:
-    return sum(look.shadow.requests for look in looks if look.shadow)
-
-
-def _slices(looks: Sequence[Look], completed: int) -> Iterator[SliceRate]:
-    agreed: Counter[str] = Counter()
-    disagreed: Counter[str] = Counter()
-    for look in looks:
-        for part in look.slice_pairs:
-            agreed[part.slice] += part.agreed
-            disagreed[part.slice] += part.disagreed
-    for name in sorted(agreed.keys() | disagreed.keys()):
-        total = agreed[name] + disagreed[name]
-        yield SliceRate(name, min(_ratio(total, completed), 1.0), _ratio(disagreed[name], total))
-
-
-def _differ(pair: LabelledPair) -> bool:
-    return pair.stable.label != pair.candidate.label
+    return min(ratio(sum(shadow for shadow, _ in seen), sum(stable for _, stable in seen)), 1.0)
 
 
 def _sum_labels(found: Iterable[LabelCounts | None]) -> LabelCounts:
@@ -284,8 +169,4 @@ def _wrong_share(labels: LabelCounts) -> float:
     """Each label counts one over how likely it was."""
     parts = labels.chances or (LabelChance(1.0, labels.labelled, labels.wrong),)
     known = math.fsum(part.labelled / part.inclusion_probability for part in parts)
-    return _ratio(math.fsum(part.wrong / part.inclusion_probability for part in parts), known)
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+    return ratio(math.fsum(part.wrong / part.inclusion_probability for part in parts), known)

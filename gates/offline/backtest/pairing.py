@@ -1,0 +1,130 @@
+"""How mirrored requests became labelled pairs, and how long labels took, as recorded looks tell."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gates.evidence import LabelledPair, Look
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRate:
+    """One slice's share of the pairs, and its share of disagreements."""
+
+    name: str
+    share: float
+    disagreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """How mirrored requests become labelled pairs.
+
+    ``counted``: the evidence tells how many pairs were completed; if not, every mirrored request is taken for one.
+    """
+
+    counted: bool
+    per_request: float  # completed pairs, of all live requests
+    disagreement: float  # of the completed pairs
+    labelled: float  # of the completed pairs, by chance
+    directed: float  # of the disagreeing pairs, because they disagree
+    chance_pairs: tuple[LabelledPair, ...]
+    directed_pairs: tuple[LabelledPair, ...]
+    slices: tuple[SliceRate, ...]
+
+
+def pairing_of(releases: Sequence[Sequence[Look]], delay_s: float, requests: int) -> Pairing:
+    looks = [look for looks in releases for look in looks]
+    pairs = [pair for look in looks for pair in look.pairs]
+    chance = tuple(pair for pair in pairs if not pair.directed)
+    directed = tuple(pair for pair in pairs if pair.directed)
+    agreed, disagreed = sum(look.pairs_agreed for look in looks), sum(look.pairs_disagreed for look in looks)
+    counted = agreed + disagreed > 0
+    if not counted:
+        apart = math.fsum(1 / pair.inclusion_probability for pair in chance if differ(pair))
+        weight = math.fsum(1 / pair.inclusion_probability for pair in chance)
+        disagreed = round(ratio(apart, weight) * _shadow_requests(looks))
+        agreed = _shadow_requests(looks) - disagreed
+    completed = agreed + disagreed
+    # Of the answers of the last minutes the labels were still to come: they are no measure of how many get one.
+    due = [look for looks in releases for look in looks if look.window.end_s <= looks[-1].window.end_s - delay_s]
+    due_share = ratio(sum(map(_completed, due)), sum(map(_completed, looks))) or 1.0
+    return Pairing(
+        counted=counted,
+        per_request=min(ratio(completed, requests), 1.0),
+        disagreement=ratio(disagreed, completed),
+        labelled=min(ratio(len(chance), completed * due_share), 1.0),
+        directed=min(ratio(len(directed), disagreed * due_share), 1.0),
+        chance_pairs=chance,
+        directed_pairs=directed,
+        slices=tuple(_slices(looks, completed)),
+    )
+
+
+def _completed(look: Look) -> int:
+    counted = look.pairs_agreed + look.pairs_disagreed
+    return counted or (look.shadow.requests if look.shadow else 0)
+
+
+def _shadow_requests(looks: Sequence[Look]) -> int:
+    return sum(look.shadow.requests for look in looks if look.shadow)
+
+
+def _slices(looks: Sequence[Look], completed: int) -> Iterator[SliceRate]:
+    agreed: Counter[str] = Counter()
+    disagreed: Counter[str] = Counter()
+    for look in looks:
+        for part in look.slice_pairs:
+            agreed[part.slice] += part.agreed
+            disagreed[part.slice] += part.disagreed
+    for name in sorted(agreed.keys() | disagreed.keys()):
+        total = agreed[name] + disagreed[name]
+        yield SliceRate(name, min(ratio(total, completed), 1.0), ratio(disagreed[name], total))
+
+
+def differ(pair: LabelledPair) -> bool:
+    """Whether the versions predicted different classes."""
+    return pair.stable.label != pair.candidate.label
+
+
+def label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
+    """From the first pair to the first labelled one, the median over the releases.
+
+    Live labels tell it only where nothing is paired: among them are those of answers from before the release.
+    """
+    if any(look.pairs for looks in releases for look in looks):
+        delays = [_from_to(looks, _is_paired, _has_pairs) for looks in releases]
+    else:
+        delays = [_from_to(looks, _is_answered, _is_labelled) for looks in releases]
+    known = [delay for delay in delays if delay is not None]
+    return statistics.median(known) if known else 0.0
+
+
+def _from_to(looks: Iterable[Look], begun: Callable[[Look], bool], ended: Callable[[Look], bool]) -> float | None:
+    """Seconds between the first looks that show the one and the other; ``None`` where one of them never comes."""
+    shown = list(looks)
+    first, last = (next((look.window.end_s for look in shown if is_so(look)), None) for is_so in (begun, ended))
+    return None if first is None or last is None else max(last - first, 0.0)
+
+
+def _is_paired(look: Look) -> bool:
+    return _completed(look) > 0
+
+
+def _has_pairs(look: Look) -> bool:
+    return bool(look.pairs)
+
+
+def _is_answered(look: Look) -> bool:
+    return look.stable is not None and look.stable.requests > 0
+
+
+def _is_labelled(look: Look) -> bool:
+    return look.stable_labels is not None and look.stable_labels.labelled > 0
+
+
+def ratio(part: float, whole: float) -> float:
+    """A share; 0 of nothing."""
+    return part / whole if whole else 0.0
