@@ -9,15 +9,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from gates.forecast.candidate import Candidate
-from gates.forecast.race import Race
-from gates.forecast.traffic import Traffic
 from gates.gate import Gate
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from gates.forecast.candidate import Candidate
+    from gates.forecast.race import Race
+    from gates.forecast.traffic import Traffic
 
 _KINDS: Final = "gates"
 SectionT = TypeVar("SectionT")
@@ -114,7 +116,7 @@ class GateKind(Generic[SectionT]):
     make: Callable[[Asked[SectionT]], Iterable[Gate[Any]]]
     doc: Doc
     alpha_share: str = ""
-    forecast: Callable[[Asked[SectionT], Traffic, Candidate], Race] | None = None
+    forecast: "Callable[[Asked[SectionT], Traffic, Candidate], Race] | None" = None
     margins: tuple[str, ...] = ()
     levers: frozenset[Lever] = field(default_factory=frozenset)
     promise: Promise | None = None
@@ -137,15 +139,23 @@ def with_value(section: Any, key: str, value: object) -> Any:
     return replace(section, **{name: with_value(getattr(section, name), rest, value) if rest else value})
 
 
-def section(default: Callable[[], SectionT], *judged_by: GateKind[Any]) -> SectionT:
-    """A field of a policy: a section, or a tuple of them, and the kinds of gates that judge by it."""
-    return field(default_factory=default, metadata={_KINDS: judged_by})
+def section(of: type[SectionT], module: str) -> SectionT:
+    """A field of a policy: a section with its defaults, and the module in whose ``KINDS`` its gates are."""
+    return field(default_factory=of, metadata={_KINDS: (of, module)})
+
+
+def several(of: type[SectionT], module: str) -> tuple[SectionT, ...]:
+    """A field of a policy: any number of such sections, by default none, each judged by itself."""
+    return field(default_factory=tuple, metadata={_KINDS: (of, module)})
 
 
 def kinds_of(one: "Field[Any]") -> tuple[GateKind[Any], ...]:
-    """The kinds of gates that judge by this field of a policy."""
-    judged_by: tuple[GateKind[Any], ...] = one.metadata.get(_KINDS, ())
-    return judged_by
+    """The kinds of gates that judge by this field of a policy. Their module is imported now, and what it computes with:
+    commands that only read a policy do without."""
+    if _KINDS not in one.metadata:
+        return ()
+    of, module = one.metadata[_KINDS]
+    return tuple(kind for kind in import_module(module).KINDS if kind.section is of)
 
 
 @dataclass(frozen=True, slots=True)

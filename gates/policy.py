@@ -5,32 +5,25 @@ all its gates together. It is divided among the configured gates in proportion t
 its share to the others. ``promotion_alpha`` is the chance that one gate passes a release beyond its margin; every
 required gate must pass, so it needs no division (intersection-union test).
 
-`GatePolicy` is the table of the gates as well (`gates.table` reads it): a field for each section, with the kinds of
-gates that judge by it. The order of the fields is the order of the verdicts. A section set to ``None`` is not judged. A
-value that no gate could work with is a ``ValueError`` that names its field.
+`GatePolicy` is the table of the gates as well (`gates.table` reads it): a field for each section, with the module of
+the gates that judge by it, which is imported when something is judged. The order of the fields is the order of the
+verdicts. A section set to ``None`` is not judged. A value that no gate could work with is a ``ValueError`` that names
+its field.
 """
 
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from gates.kind import section, sections
-from gates.online.accuracy_live import ACCURACY_LIVE
+from gates.kind import section, sections, several
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
-from gates.online.accuracy_shadow import ACCURACY_OF_SLICE, ACCURACY_SHADOW
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SliceAccuracyPolicy, SlicePolicy
-from gates.online.budget import BUDGET_BURN
 from gates.online.budget.policy import BudgetPolicy
-from gates.online.calibration_shadow import CALIBRATION_SHADOW
 from gates.online.calibration_shadow.policy import CalibrationPolicy
-from gates.online.drift import DRIFT
 from gates.online.drift.policy import DriftPolicy
-from gates.online.errors import ERRORS_LIVE, ERRORS_SHADOW
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
-from gates.online.experiment import EXPERIMENT, ExperimentPolicy
+from gates.online.experiment.policy import ExperimentPolicy
 from gates.online.label_sources import LabelPolicy
-from gates.online.latency import LATENCY_P95, LATENCY_P99
 from gates.online.latency.policy import LatencyPolicy
-from gates.online.limits import LIMITS
 from gates.online.limits.measures import LimitPolicy
 from gates.suite_policy import SuitePolicy
 
@@ -63,17 +56,17 @@ class GatePolicy:
     promotion_alpha: Annotated[float, "of each gate, the chance that it passes a candidate beyond its margin"] = 0.01
     deadline_fraction: Annotated[float, "of each rollback level, kept for one exact test at the deadline"] = 0.1
     labels: LabelPolicy = field(default_factory=LabelPolicy)
-    accuracy_shadow: PairedAccuracyPolicy | None = section(PairedAccuracyPolicy, ACCURACY_SHADOW)
-    slices: tuple[SlicePolicy, ...] = section(tuple, ACCURACY_OF_SLICE)
-    calibration_shadow: CalibrationPolicy | None = section(CalibrationPolicy, CALIBRATION_SHADOW)
-    errors_shadow: ShadowErrorsPolicy | None = section(ShadowErrorsPolicy, ERRORS_SHADOW)
-    accuracy_live: LiveAccuracyPolicy | None = section(LiveAccuracyPolicy, ACCURACY_LIVE)
-    latency: LatencyPolicy | None = section(LatencyPolicy, LATENCY_P95, LATENCY_P99)
-    errors_live: LiveErrorsPolicy | None = section(LiveErrorsPolicy, ERRORS_LIVE)
-    budget: BudgetPolicy | None = section(BudgetPolicy, BUDGET_BURN)
-    experiment: ExperimentPolicy | None = section(ExperimentPolicy, *EXPERIMENT)
-    drift: DriftPolicy | None = section(DriftPolicy, *DRIFT)
-    limits: LimitPolicy | None = section(LimitPolicy, *LIMITS)
+    accuracy_shadow: PairedAccuracyPolicy | None = section(PairedAccuracyPolicy, "gates.online.accuracy_shadow.kinds")
+    slices: tuple[SlicePolicy, ...] = several(SlicePolicy, "gates.online.accuracy_shadow.kinds")
+    calibration_shadow: CalibrationPolicy | None = section(CalibrationPolicy, "gates.online.calibration_shadow.kinds")
+    errors_shadow: ShadowErrorsPolicy | None = section(ShadowErrorsPolicy, "gates.online.errors.kinds")
+    accuracy_live: LiveAccuracyPolicy | None = section(LiveAccuracyPolicy, "gates.online.accuracy_live.kinds")
+    latency: LatencyPolicy | None = section(LatencyPolicy, "gates.online.latency.kinds")
+    errors_live: LiveErrorsPolicy | None = section(LiveErrorsPolicy, "gates.online.errors.kinds")
+    budget: BudgetPolicy | None = section(BudgetPolicy, "gates.online.budget.kinds")
+    experiment: ExperimentPolicy | None = section(ExperimentPolicy, "gates.online.experiment.kinds")
+    drift: DriftPolicy | None = section(DriftPolicy, "gates.online.drift.kinds")
+    limits: LimitPolicy | None = section(LimitPolicy, "gates.online.limits.kinds")
     suite: SuitePolicy = field(default_factory=SuitePolicy)
 
     def __post_init__(self) -> None:

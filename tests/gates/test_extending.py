@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, SlicePolicy
 from gates.table import configured, kinds, without_watching
 from tests.gates.support import World, look
-from tests.gates.toy_gate import TRUNCATED_LIVE, TruncatedPolicy, TruncatedState
+from tests.gates.toy_gate import TruncatedPolicy, TruncatedState
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gates", "controller", "serving", "suites")
@@ -32,7 +34,7 @@ PACKAGES = ("gates", "controller", "serving", "suites")
 class WithToy(GatePolicy):
     """The policy of gates with one entry more."""
 
-    truncated: TruncatedPolicy | None = section(TruncatedPolicy, TRUNCATED_LIVE)
+    truncated: TruncatedPolicy | None = section(TruncatedPolicy, "tests.gates.toy_gate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,13 @@ def test_every_kind_stands_in_one_entry():
     text = (ROOT / "gates/policy.py").read_text(encoding="utf-8")
     for field in (one.name for one in fields(GatePolicy) if kinds_of(one)):
         assert len(re.findall(rf"\b{field}:", text)) == 1
+
+
+def test_who_only_reads_a_policy_does_not_wait_for_what_gates_compute_with():
+    """Every command reads policies; a module that a gate's section stands in imports neither numpy nor scipy."""
+    code = "import sys, controller.core.policy; print([name for name in ('numpy', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # --- what a kind tells of itself is so --------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def _race(asked: Asked[TruncatedPolicy], traffic: Traffic, _candidate: Candidate
     )
 
 
-TRUNCATED_LIVE: Final = GateKind(
+TRUNCATED_LIVE = GateKind(
     name="truncated.live",
     section=TruncatedPolicy,
     state=(TruncatedState,),
@@ -129,3 +129,4 @@ TRUNCATED_LIVE: Final = GateKind(
     margins=("margin_ratio",),
     levers=frozenset({Lever.SHARE}),
 )
+KINDS: Final = (TRUNCATED_LIVE,)

@@ -1,39 +1,19 @@
-"""experiment.ratio and experiment.inputs: is the comparison sound at all?
-
-Traffic that is not divided as configured, or versions that see different inputs, make every comparison doubtful. That
-says something about the experiment and nothing about the candidate: such a release is held, not rolled back.
-"""
+"""The two gates of the experiment: how the traffic was divided, and whether both versions saw the same inputs."""
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Final
 
 from gates.checks import GATEWAY, METRICS, PROFILES
 from gates.evidence import Look
 from gates.gate import Timing
-from gates.keys import require
-from gates.kind import Doc, GateKind
 from gates.online.distance import DistanceGate
+from gates.online.experiment.policy import ExperimentPolicy
 from gates.outcome import Outcome
-from gates.stats.homogeneity import HomogeneityState
 from gates.stats.ratio import Arms, RatioState, RatioTest
 from gates.verdict import Stage, Verdict
 from gates.wording import pct
 
 _RATIOS = RatioTest(1.0, (0.5, 2 / 3, 0.8, 1.25, 1.5, 2.0))
-
-
-@dataclass(frozen=True, slots=True)
-class ExperimentPolicy:
-    """experiment.ratio, experiment.inputs: is the comparison itself sound? A broken one holds the release."""
-
-    alpha: Annotated[float, "of each: it says something of us, so it takes nothing from the rollback level"] = 0.001
-    share_guard_ratio: Annotated[float, "never hold for less: realised over configured share, or the reverse"] = 1.5
-    inputs_guard: Annotated[float, "never hold for a smaller total variation distance between the inputs"] = 0.05
-    samples_min: Annotated[int, "requests (of each version, for the inputs) without which nothing is said"] = 200
-
-    def __post_init__(self) -> None:
-        require(self, "alpha", below=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +87,3 @@ def inputs_gate(policy: ExperimentPolicy) -> DistanceGate:
         "experiment.inputs", "token_counts", "Input lengths", alarm, policy.alpha, policy.inputs_guard,
         policy.samples_min, holds=True, sources=frozenset({METRICS, PROFILES}),
     )  # fmt: skip
-
-
-_HOLDS: Final = "never; a broken experiment holds the release"
-EXPERIMENT: Final = (
-    GateKind(
-        name="experiment.ratio",
-        section=ExperimentPolicy,
-        state=(RealisedShare,),
-        make=lambda asked: (ShareGate(asked.section),),
-        doc=Doc("live requests, as the gateway dealt them", _HOLDS),
-    ),
-    GateKind(
-        name="experiment.inputs",
-        section=ExperimentPolicy,
-        state=(HomogeneityState,),
-        make=lambda asked: (inputs_gate(asked.section),),
-        doc=Doc("live requests of both versions", _HOLDS),
-    ),
-)

@@ -1,0 +1,29 @@
+"""What calibration.shadow tells of itself."""
+
+from typing import Final
+
+from gates.gate import Gate
+from gates.kind import Asked, Doc, GateKind, Lever, Promise, Regression
+from gates.online.calibration_shadow import forecast
+from gates.online.calibration_shadow.gate import CalibrationGate
+from gates.online.calibration_shadow.policy import CalibrationPolicy
+from gates.online.calibration_shadow.state import CalibrationState
+
+
+def _make(asked: Asked[CalibrationPolicy]) -> tuple[Gate[CalibrationState]]:
+    return (CalibrationGate(asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+
+
+_CALIBRATION_SHADOW = GateKind(
+    name="calibration.shadow",
+    section=CalibrationPolicy,
+    state=(CalibrationState,),
+    make=_make,
+    doc=Doc("pairs", "confidence minus correctness, or Brier, got worse", "a change of the margin is excluded"),
+    alpha_share="alpha_share",
+    forecast=forecast.race,
+    margins=("margin_gap",),
+    levers=frozenset({Lever.LABELS, Lever.MIRROR}),
+    promise=Promise(Regression.CONFIDENCE, "margin_gap"),
+)
+KINDS: Final = (_CALIBRATION_SHADOW,)
