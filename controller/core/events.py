@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from controller.core.facts import LookTaken
+from controller.core.judging import shifted
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release, Version
 from gates.evidence import Look
@@ -85,6 +86,14 @@ class GatesRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """The wall clock was set, forward or (negative) back: the times of what is under way move with it, so that no
+    interval and no deadline is longer or shorter for it."""
+
+    by_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficConfirmed:
     """The data plane itself reports this phase's weights."""
 
@@ -140,6 +149,7 @@ Event = (
     | Judged
     | Looked
     | GatesRestarted
+    | ClockStepped
     | TrafficConfirmed
     | ChampionMoved
     | FaultNoted
@@ -149,7 +159,7 @@ Event = (
 )
 
 
-def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # noqa: C901, PLR0911 - one branch an event
+def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # noqa: C901, PLR0911, PLR0912 - one branch an event
     """The release after the event. Pure: folding a journal gives the same state on any machine, at any time.
 
     Raises:
@@ -172,6 +182,8 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
             return _with_verdicts(release, event.verdicts)
         case Looked():
             return _look(release, event, at_s)
+        case ClockStepped():
+            return _shifted(release, event.by_s)
         case TrafficConfirmed():
             return replace(release, routed=True)
         case ChampionMoved():
@@ -255,6 +267,18 @@ def _look(release: Release, event: Looked, at_s: float) -> Release:
         looked_at_s=at_s,
         step_requests=release.step_requests + served,
         label_sources=event.look.label_sources or release.label_sources,
+    )
+
+
+def _shifted(release: Release, by_s: float) -> Release:
+    cursors = release.cursors
+    return replace(
+        release,
+        phase_since_s=release.phase_since_s + by_s,
+        deadline_at_s=release.deadline_at_s + by_s if release.deadline_at_s is not None else None,
+        looked_at_s=release.looked_at_s + by_s if release.looked_at_s is not None else None,
+        gate_state=shifted(release.gate_state, by_s) if release.gate_state is not None else None,
+        cursors=replace(cursors, counters_at_s=cursors.counters_at_s + by_s, gateway_at_s=cursors.gateway_at_s + by_s),
     )
 
 

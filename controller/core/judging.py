@@ -62,3 +62,10 @@ def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str
         except (ValueError, TypeError) as error:
             restarted[name] = str(error)
     return replace(outer, gates=tuple(states.items())), restarted
+
+
+def shifted(state: GateState, by_s: float) -> GateState:
+    """The gates' memory after the wall clock was set: their deadline and the end of their last look move with it."""
+    times = {name: state.document.get(name) for name in ("deadline_s", "end_s")}
+    moved = {name: at_s + by_s for name, at_s in times.items() if isinstance(at_s, int | float)}
+    return replace(state, document=state.document | moved)

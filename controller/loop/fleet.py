@@ -22,6 +22,7 @@ from controller.ports.registry import CANDIDATE
 log = logging.getLogger(__name__)
 
 _MODELS_MAX: Final = 10_000
+_STEP_MIN_S: Final = 2.0  # less is a clock that is being kept right
 COMMAND_KEPT_S: Final = 86_400.0
 """A command that is older was meant for other circumstances."""
 
@@ -46,6 +47,7 @@ class Fleet:
         self._budget = ErrorBudget(world.metrics, world.clock)
         self._models: dict[str, Reconciler] = {}
         self._orphans_known = False
+        self._offset_s: float | None = None  # of the wall clock from the monotonic one
         self._rounds = 0
         self._untold: deque[Release] = deque()  # ended releases of which the registry has not been told
         self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
@@ -65,6 +67,7 @@ class Fleet:
         """
         self._rounds += 1
         self._take_in(self._policies())
+        self._mind_the_clock()
         observed = self._observe()
         busy = False
         for model, reconciler in tuple(self._models.items()):
@@ -106,6 +109,18 @@ class Fleet:
 
     def _reconciler(self, policy: ReleasePolicy) -> Reconciler:
         return Reconciler(policy, self._world, self._books, self._executor, self._identities, self._budget)
+
+    # --- the time -------------------------------------------------------------------------------------------------
+    def _mind_the_clock(self) -> None:
+        """Tell each model of a step of the wall clock since the last round."""
+        offset_s = self._world.clock.now_s() - self._world.clock.monotonic_s()
+        before_s, self._offset_s = self._offset_s, offset_s
+        if before_s is None or abs(offset_s - before_s) < _STEP_MIN_S:
+            return
+        by_s = offset_s - before_s
+        log.warning("the clock was set %s by %.1f s", "forward" if by_s > 0 else "back", abs(by_s))
+        for reconciler in self._models.values():
+            reconciler.clock_stepped(by_s)
 
     # --- seen once ------------------------------------------------------------------------------------------------
     def _observe(self) -> Observed:

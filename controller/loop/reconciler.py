@@ -8,12 +8,13 @@ import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TypeVar
 
 from controller.core.actions import Action, CheckChampion, MoveChampion, Route, plan
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
 from controller.core.decide import after_events, decide
-from controller.core.events import CommandTaken, Event, Looked, Started, fold
+from controller.core.events import ClockStepped, CommandTaken, Event, Looked, Started, fold
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
 from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
@@ -89,11 +90,18 @@ class Reconciler:
         self._budget = budget
         self._standing: _Standing | None = None
         self._is_known = False  # whether that is what the journal says
+        self._stepping = Lock()
+        self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
         self.ended: list[Release] = []  # since the last time that somebody took them out
 
     def forget(self) -> None:
         """Read the journal again: somebody wrote, or it is not known whether we did."""
         self._is_known = False
+
+    def clock_stepped(self, by_s: float) -> None:
+        """Move the times of what is under way, at the next call of `reconcile`."""
+        with self._stepping:
+            self._step_s += by_s
 
     def reconcile(self, observed: Observed) -> None:
         """Take in what is asked for, and drive the release that is under way, or begins.
@@ -101,7 +109,7 @@ class Reconciler:
         Raises:
             SerinError: what could not be done; `forget` must follow.
         """
-        standing = self._under_way()
+        standing = self._after_step(self._under_way())
         asked = observed.asked.get(self.model, ())
         found = self._intake(standing, asked)
         for discard in found.discards:
@@ -110,6 +118,17 @@ class Reconciler:
             standing = self._start(found.begin)
         if standing is not None:
             self._drive(standing, found.facts, observed)
+
+    def _after_step(self, standing: _Standing | None) -> _Standing | None:
+        with self._stepping:
+            by_s, self._step_s = self._step_s, 0.0
+        if standing is None or not by_s:
+            return standing
+        try:
+            return self._record(standing, [ClockStepped(by_s)], ())
+        except SerinError:
+            self.clock_stepped(by_s)
+            raise
 
     def _under_way(self) -> _Standing | None:
         if not self._is_known:

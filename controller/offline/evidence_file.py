@@ -10,11 +10,11 @@ import dataclasses
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from controller.core.events import Judged, Looked, Started
+from controller.core.events import ClockStepped, Judged, Looked, Started
 from controller.errors import UsageError
 from controller.journal.codec import event_of
 from controller.offline.strict_json import compact_json, described, hints_of, quoted, read, schema_of, unknown_key
@@ -22,6 +22,7 @@ from controller.ports.journal import RecordedEntry
 from gates.codec import encode
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
+from gates.verdict import Window
 from serving.text.jsonlines import Unreadable, lines, loads_marked, read_bounded, whole
 
 SCHEMA: Final = "serin.evidence/v2"
@@ -30,7 +31,7 @@ READABLE: Final = ("serin.evidence/v1", SCHEMA)
 """Of looks. The first version knows fewer fields; all that came later may be left out."""
 SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
 STDIN: Final = Path("-")
-_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Judged, Looked))  # events that lines are made of
+_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Judged, Looked, ClockStepped))  # what lines need
 BYTES_MAX: Final = 2**30
 """Of a file: what is read from it takes some times its size in memory."""
 
@@ -84,18 +85,30 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
     Raises:
         PermanentError: the journal holds an entry that this version cannot read.
     """
-    release, run = "", 0
+    release, run, stepped_s = "", 0, 0.0
     for recorded in entries:
         if recorded.kind not in _TOLD:
             continue
         match event_of(recorded):
             case Started(id=release):
                 pass
+            case ClockStepped(by_s=by_s):
+                stepped_s += by_s
             case Looked(look=look, deadline_s=deadline_s):
-                yield RecordedLook(look, release, deadline_s)
+                yield _on_one_time(RecordedLook(look, release, deadline_s), stepped_s)
             case Judged(suites=SuiteEvidence() as suites):
                 run += 1
                 yield RecordedSuites(suites, release, run, recorded.at_s)
+
+
+def _on_one_time(recorded: RecordedLook, stepped_s: float) -> RecordedLook:
+    """The look by the clock as it was before somebody set it."""
+    if not stepped_s:
+        return recorded
+    window = recorded.look.window
+    look = replace(recorded.look, window=Window(window.start_s - stepped_s, window.end_s - stepped_s))
+    deadline_s = recorded.deadline_s - stepped_s if recorded.deadline_s is not None else None
+    return replace(recorded, look=look, deadline_s=deadline_s)
 
 
 def looks_of(entries: Iterable[RecordedEntry]) -> Iterator[RecordedLook]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, replace
 
 from controller.core.events import (
     ChampionMoved,
+    ClockStepped,
     CommandTaken,
     Event,
     FaultCleared,
     FaultNoted,
+    GatesRestarted,
     Identified,
     Leaving,
     PhaseEntered,
@@ -101,6 +103,18 @@ def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
         case TrafficConfirmed():
             weights = ", ".join(f"version {name}: {pct:g} %" for name, pct in sorted(event.weights_pct.items()))
             title, reason = "Traffic confirmed", f"The data plane reports {weights}."
+        case ClockStepped():
+            way = "forward" if event.by_s > 0 else "back"
+            title, reason = (
+                "Clock set",
+                f"The clock was set {way} by {abs(event.by_s):,.0f} s; deadlines moved with it.",
+            )
+        case GatesRestarted():
+            told = "; ".join(f"{gate}: {why}" for gate, why in event.reasons.items())
+            title, reason = (
+                "Gates begun anew",
+                f"What they remembered could not be read ({told}); their level is spent twice.",
+            )
         case ChampionMoved():
             title, reason = "Alias moved", f"The registry's alias champion points at version {event.version}."
         case _:

@@ -166,7 +166,7 @@ class Service:
             if shadow is not None and table.mirror is not None:
                 self._answer(shadow, TrafficKind.SHADOW, round(len(share) * table.mirror.pct / HUNDRED_PCT))
             self._sample(version, shadow, share[: round(len(share) * self.captured)])
-        self._label(self._clock.now_s() + seconds)
+        self._label(self._clock.monotonic_s() + seconds)
 
     def _answer(self, version: str, kind: TrafficKind, requests: int) -> None:
         behaviour = self.behaviours[version]
@@ -178,7 +178,7 @@ class Service:
     def _sample(self, live: str, shadow: str | None, difficulty: np.ndarray) -> None:
         """Both versions find the same texts hard, as real ones do."""
         known = self._random.random(len(difficulty)) < self.labelled
-        now_s = self._clock.now_s()
+        now_s = self._clock.monotonic_s()
         for hard, labelled in zip(difficulty.tolist(), known.tolist(), strict=True):
             first = self._classify(live, hard)
             self.samples.answers.append((live, first))

@@ -9,6 +9,7 @@ import pytest
 
 from controller.core.events import (
     ChampionMoved,
+    ClockStepped,
     CommandTaken,
     Event,
     FaultCleared,
@@ -73,6 +74,7 @@ EVENTS = [
     Judged((JUDGED, *passes().values())),
     Judged((JUDGED,), SUITES),
     Looked(LOOK, (JUDGED,), {"latency.p95": (1.5, 1.0, None)}, NOW_S + 3_600),
+    ClockStepped(-3_600.0),
     GatesRestarted({"latency.p95": "it has none"}),
     TrafficConfirmed({"6": 95.0, "7": 5.0}, 12),
     ChampionMoved("7"),
