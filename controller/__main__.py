@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
+from controller.bootstrap.stores import only_controller
 from controller.config.settings import PRIVATE_UMASK, Home
 from controller.errors import SerinError
 from serving.text.logs import log_to_stderr
@@ -33,15 +35,15 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    try:
-        controller = build(home)
-    except SerinError as error:
-        log.error("%s", error)  # noqa: TRY400 - a sentence for a person, no traceback
-        return 1
-    try:
+    with ExitStack() as stack:
+        try:
+            name = stack.enter_context(only_controller(home))
+            controller = build(home, name)
+        except SerinError as error:
+            log.error("%s", error)  # noqa: TRY400 - a sentence for a person, no traceback
+            return 1
+        stack.callback(controller.close)
         run(controller, stopping, waking)
-    finally:
-        controller.close()
     if controller.jobs.busy():  # what hangs elsewhere must not keep this process from ending
         logging.shutdown()
         os._exit(0)
@@ -49,16 +51,22 @@ def main() -> int:
 
 
 def run(controller: Controller, stopping: threading.Event, waking: threading.Event) -> None:
-    """Serve the API and go round until ``stopping`` is set. Deployments and routes are left as they are."""
+    """Serve the API, and go round while this controller leads, until ``stopping`` is set. Deployments and routes are
+    left as they are."""
+
+    def lost() -> None:
+        stopping.set()
+        waking.set()
 
     def wake() -> None:
         controller.poller.hint()
         waking.set()
 
-    with serve_api(controller, wake=wake), keep_tidy(controller):
+    leader = controller.leader
+    with serve_api(controller, wake=wake), keep_tidy(controller), leader.campaign(taken=waking.set, lost=lost):
         retries = 0
         while not stopping.is_set():
-            all_begun = controller.fleet.tick()
+            all_begun = not leader.leads() or controller.fleet.tick()
             retries = 0 if all_begun else retries - 1
             woken = waking.wait(_RETRY_S if retries > 0 else controller.settings.tick_s)
             waking.clear()

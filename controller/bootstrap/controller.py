@@ -28,6 +28,7 @@ from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
+from controller.loop.leader import Leader
 from controller.loop.packages import PackageStore
 from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, daily_pruning
@@ -42,6 +43,7 @@ class Controller:
     """What one controller process runs."""
 
     fleet: Fleet
+    leader: Leader
     poller: CandidatePoller
     jobs: ThreadedJobs
     store: Store
@@ -94,8 +96,9 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
             yield url
 
 
-def build(home: Home) -> Controller:
-    """The controller of an installation, with its local data plane. Opens the store; starts nothing."""
+def build(home: Home, name: str) -> Controller:
+    """The controller of an installation, with its local data plane. Opens the store; starts nothing. ``name`` is what
+    it competes by with others of its database (`stores.only_controller`)."""
     settings = home.load()
     policies = CurrentPolicies(home, settings.samples_kept_days)
     clock = SystemClock()
@@ -122,11 +125,13 @@ def build(home: Home) -> Controller:
     )
     jobs = ThreadedJobs(clock)
     poller = CandidatePoller(registry, packages, clock, jobs)
-    books = Books(store.journal, store.inbox, poller, packages, jobs)
+    leader = Leader(store.leadership, name, lease_s=settings.lease_s)
+    books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence)
     fleet = Fleet(world, books, policies, policies.label_names_of)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
     return Controller(
         fleet=fleet,
+        leader=leader,
         poller=poller,
         jobs=jobs,
         store=store,

@@ -1,9 +1,12 @@
 """What commands read and write without a running controller: the store, the routes, the registry's client, policies."""
 
+import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from controller.adapters.envoy.tables import read_routes
+from controller.adapters.files import locked
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config.policy_file import load_policy
@@ -47,6 +50,22 @@ def open_home(home: Home) -> Store:
 
 def store_of(home: Home, settings: Settings, texts: Texts | None = None) -> Store:
     return open_store(home.database_url(settings), texts)
+
+
+@contextmanager
+def only_controller(home: Home) -> Iterator[str]:
+    """See that no other controller runs in this home while the block lasts, and yield the name that this one competes
+    by for its database: of this machine, this folder, and this folder alone, should it have been copied.
+
+    Raises:
+        TransientError: another one runs, or the home cannot be written to.
+    """
+    with locked(home.controller_lock, source="home"):
+        name = home.controller_lock.read_text(encoding="ascii")
+        if not name:
+            name = secrets.token_hex(4)
+            home.controller_lock.write_text(name, encoding="ascii")
+        yield f"{home.path} on {socket.gethostname()} ({name})"
 
 
 def texts_of(home: Home, settings: Settings) -> Texts | None:

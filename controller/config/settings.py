@@ -39,6 +39,7 @@ class Settings:
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
+    lease_s: float = 10.0  # how long a controller may be silent before one that stands by takes over
     samples_kept_days: float = 90.0  # sampled answers and labels; the journal is kept for good
     scrape_interval_s: float = 1.0
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
@@ -135,6 +136,11 @@ class Home:
         return self.path / "text.key"
 
     @property
+    def controller_lock(self) -> Path:
+        """Held by the controller that runs here; it holds a word that tells this home from a copy of it."""
+        return self.path / "controller.lock"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -154,6 +160,7 @@ class Home:
             "*tokens.json",
             ".*tokens.json.lock",
             "processes.json",
+            "*.lock",
             RESERVE_FILE,
         )
         return (*own, *(file for pattern in patterns for file in sorted(self.path.glob(pattern))))

@@ -49,15 +49,22 @@ class Observed:
     unknown: str = ""  # why it is not known which freezes are in force
 
 
+def _unfenced() -> int | None:
+    """For one controller that shares its database with nobody."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What a reconciler reads and writes besides the world: the journal, what people ask for, and whose turn it is."""
+    """What a reconciler reads and writes besides the world: the journal, what people ask for, and whose turn it is.
+    ``fence`` is the leader's, or raises ConflictError where this controller leads no more."""
 
     journal: Journal
     inbox: Inbox
     poller: CandidatePoller
     packages: PackageStore
     jobs: Jobs
+    fence: Callable[[], int | None] = _unfenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +290,8 @@ class Reconciler:
         taken_up = [event.command_id for event in events if isinstance(event, CommandTaken)]
         standing = _Standing(after, sequence + len(events))
         record = record_of(after, standing.sequence)
-        self._books.journal.append(record, [entry_of(event, now_s) for event in events], taken_up=taken_up)
+        entries = [entry_of(event, now_s) for event in events]
+        self._books.journal.append(record, entries, taken_up=taken_up, fence=self._books.fence())
         self._standing = standing if after.active else None
         if not after.active:
             self.ended.append(after)

@@ -35,6 +35,7 @@ def open_to_others(home: Home) -> list[str]:
 @pytest.mark.parametrize(
     "command",
     [
+        ("db", "upgrade"),
         ("freeze", "*", "--reason", "holidays"),
         ("unfreeze", "*", "--reason", "over"),
         ("token", "create", "--role", "view", "--name", "board"),
@@ -54,8 +55,9 @@ def test_what_a_command_writes_is_its_owners_alone(home: Home, tmp_path: Path, c
     labels = tmp_path / "labels.jsonl"
     labels.write_text('{"request_id": "a", "label": "b"}\n', encoding="utf-8")
     words = [str(labels) if word == "LABELS" else word for word in command]
-    result = CliRunner().invoke(app, [*words, "--home", str(home.path)])
-    assert result.exit_code == 0, result.output
+    for arguments in (["db", "upgrade"], words):
+        result = CliRunner().invoke(app, [*arguments, "--home", str(home.path)])
+        assert result.exit_code == 0, result.output
     assert open_to_others(home) == []
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION: Final = "0005"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0006"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -59,7 +59,7 @@ journal_head = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # one row: who appends holds it
     Column("position", BIG_ID, nullable=False),  # of the last entry of all
-    Column("fence", BIG_ID, nullable=False),  # the highest token that a leader has written with
+    Column("fence", BIG_ID, nullable=False),  # of whoever leads: a lower one writes no more
 )
 streams = Table(
     "streams",
@@ -165,6 +165,17 @@ deliveries = Table(
     Column("delivery_id", Text, primary_key=True),
     _number("at_s"),
     Index(None, "at_s"),
+)
+
+# --- who decides -----------------------------------------------------------------------------------------------------
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row
+    Column("holder", Text),  # null: nobody
+    Column("fence", BIG_ID, nullable=False),  # of the last holder
+    Column("beat", BIG_ID, nullable=False),  # grows while it lives
+    _number("lease_s"),  # how long it may go without
 )
 
 # --- what was seen ---------------------------------------------------------------------------------------------------

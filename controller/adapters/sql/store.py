@@ -9,6 +9,7 @@ from controller.adapters.sql.deliveries import SqlDeliveries
 from controller.adapters.sql.freezes import SqlFreezes
 from controller.adapters.sql.inbox import SqlInbox
 from controller.adapters.sql.journal import SqlJournal
+from controller.adapters.sql.leadership import SqlLeadership
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
@@ -24,6 +25,7 @@ class Store:
     freezes: SqlFreezes
     samples: SqlSamples
     deliveries: SqlDeliveries
+    leadership: SqlLeadership
     database: Database
 
     def close(self) -> None:
@@ -52,6 +54,7 @@ def open_store(url: str, texts: Texts | None = None) -> Store:
         freezes=SqlFreezes(database),
         samples=SqlSamples(database, texts),
         deliveries=SqlDeliveries(database),
+        leadership=SqlLeadership(database),
         database=database,
     )
 

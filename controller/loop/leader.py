@@ -1,0 +1,115 @@
+"""One controller of a database is at work; this one leads, or stands by until it may."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from controller.errors import ConflictError, TransientError
+from controller.ports.leadership import Held, Leadership, Lease
+
+log = logging.getLogger(__name__)
+
+_TURNS: Final = 4  # in a lease: how often a beat is given, or the lease asked for
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
+class Leader:
+    """Holds the lease of one controller process: once at most. Who has lost it knows too much that is old, and ends."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        holder: str,
+        *,
+        lease_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``holder``: a name that no other process goes by now."""
+        self._leadership = leadership
+        self._holder = holder
+        self._taken: Callable[[], None] = _nothing
+        self._lost: Callable[[], None] = _nothing
+        self._lease_s = lease_s
+        self._monotonic = monotonic
+        self._turning = threading.Lock()
+        self._lease: Lease | None = None
+        self._renewed_s = 0.0  # when the last renewal that was answered was asked for
+        self._over = False
+        self._told = ""  # the last line of the log, so that none comes twice
+
+    @contextmanager
+    def campaign(self, *, taken: Callable[[], None] = _nothing, lost: Callable[[], None] = _nothing) -> Iterator[None]:
+        """Ask for the lease and keep it, in a thread of its own, while the block lasts; then give it back. ``taken`` is
+        called when the lease is ours, ``lost`` when another has taken it, each by any thread."""
+        self._taken, self._lost = taken, lost
+        stopping = threading.Event()
+        thread = threading.Thread(target=self._run, args=(stopping,), name="leader", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join()
+            if self._lease is not None:
+                with suppress(TransientError):  # then it ends by itself
+                    self._leadership.release(self._lease)
+
+    def leads(self) -> bool:
+        """Whether this controller may act now. One whose last beat is older than its lease asks first: it may have
+        slept. While the store does not answer, who led goes on: nothing can be recorded then, by nobody."""
+        if self._lease is not None and self._monotonic() - self._renewed_s < self._lease_s:
+            return True
+        self.turn()
+        return self._lease is not None
+
+    def fence(self) -> int:
+        """What is written with.
+
+        Raises:
+            ConflictError: another controller leads.
+        """
+        if self._lease is None:
+            raise ConflictError("another controller of this database leads")
+        return self._lease.fence
+
+    def turn(self) -> None:
+        """Give a beat, or ask for the lease."""
+        with self._turning:
+            asked_s = self._monotonic()
+            try:
+                if self._lease is not None:
+                    self._leadership.renew(self._lease)
+                elif not self._over:
+                    self._ask()
+                self._renewed_s = asked_s
+            except TransientError as error:
+                self._tell(logging.WARNING, f"whether this controller leads is not known: {error}")
+            except ConflictError as error:
+                self._lease, self._over = None, True
+                self._tell(logging.ERROR, f"{error}: this one ends")
+                self._lost()
+
+    def _ask(self) -> None:
+        found = self._leadership.acquire(self._holder, lease_s=self._lease_s)
+        if isinstance(found, Held):
+            self._tell(logging.INFO, f"stand-by: the controller of {found.by} leads; this one takes over when it ends")
+            return
+        self._lease = found
+        self._tell(logging.INFO, f"this controller leads (fence {found.fence})")
+        self._taken()
+
+    def _tell(self, level: int, line: str) -> None:
+        if line != self._told:
+            self._told = line
+            log.log(level, "%s", line)
+
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            self.turn()
+            stopping.wait(self._lease_s / _TURNS)

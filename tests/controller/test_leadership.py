@@ -1,0 +1,260 @@
+"""Leadership, in SQL and in memory, by one contract; and what holds only where processes compete."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.local.loopback import free_port
+from controller.adapters.sql import open_store
+from controller.adapters.sql.database import Database, connect
+from controller.adapters.sql.leadership import SqlLeadership
+from controller.bootstrap.stores import only_controller
+from controller.config.settings import Home, Settings
+from controller.errors import ConflictError, TransientError
+from controller.loop.leader import Leader
+from tests.contracts.journal import entry, record
+from tests.contracts.leadership import LEASE_S, Controllers, LeadershipContract, Monotonic, taken
+from tests.controller.envoy_support import eventually
+from tests.fakes.leadership import FakeLeadership, LeaseRow
+from tests.patience import PATIENCE_S
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def monotonic() -> Monotonic:
+    return Monotonic()
+
+
+@pytest.fixture
+def database(store_url: str) -> Iterator[Database]:
+    opened = connect(store_url)
+    yield opened
+    opened.close()
+
+
+class TestSqlLeadership(LeadershipContract):
+    @pytest.fixture
+    def controllers(self, database: Database, monotonic: Monotonic) -> Controllers:
+        return lambda: SqlLeadership(database, monotonic)
+
+
+class TestFakeLeadership(LeadershipContract):
+    @pytest.fixture
+    def controllers(self, monotonic: Monotonic) -> Controllers:
+        row = LeaseRow()
+        return lambda: FakeLeadership(row, monotonic)
+
+
+def test_what_is_written_with_an_old_fence_is_refused(store_url: str) -> None:
+    """From the moment on that another leads, before it has written anything; also where both go by one name."""
+    store = open_store(store_url)
+    old = taken(store.leadership.acquire("one", lease_s=LEASE_S))
+    store.journal.append(record(1), [entry(1)], fence=old.fence)
+    new = taken(store.leadership.acquire("one", lease_s=LEASE_S))
+    with pytest.raises(ConflictError, match="later leader"):
+        store.journal.append(record(2), [entry(2)], fence=old.fence)
+    assert len(store.journal.entries("r1")) == 1
+    store.journal.append(record(2), [entry(2)], fence=new.fence)
+    store.close()
+
+
+def test_a_fence_outlives_the_process(store_url: str) -> None:
+    """It only grows, for as long as the database is there."""
+    fences = []
+    for _ in range(3):
+        store = open_store(store_url)
+        lease = taken(store.leadership.acquire("one", lease_s=LEASE_S))
+        store.leadership.release(lease)
+        store.close()
+        fences.append(lease.fence)
+    assert fences == [1, 2, 3]
+
+
+# --- who leads, and what comes of it ---------------------------------------------------------------------------------
+class Candidate:
+    """A controller's leader, and what it was told."""
+
+    def __init__(self, row: LeaseRow, monotonic: Monotonic, name: str) -> None:
+        self.told: list[str] = []
+        self.leadership = FakeLeadership(row, monotonic)
+        self.leader = Leader(
+            self.leadership,
+            name,
+            lease_s=LEASE_S,
+            monotonic=monotonic,
+        )
+        self.leader._taken, self.leader._lost = (partial(self.told.append, word) for word in ("taken", "lost"))
+
+
+@pytest.fixture
+def rivals(monotonic: Monotonic) -> tuple[Candidate, Candidate]:
+    row = LeaseRow()
+    return Candidate(row, monotonic, "one"), Candidate(row, monotonic, "other")
+
+
+def test_one_leads_and_the_other_says_once_that_it_stands_by(
+    rivals: tuple[Candidate, Candidate], caplog: pytest.LogCaptureFixture
+) -> None:
+    """And for whom."""
+    one, other = rivals
+    with caplog.at_level(logging.INFO):
+        assert [one.leader.leads(), *(other.leader.leads() for _ in range(3))] == [True, False, False, False]
+    assert (one.leader.fence(), one.told, other.told) == (1, ["taken"], [])
+    assert [text for text in caplog.messages if "stand-by" in text] == [
+        "stand-by: the controller of one leads; this one takes over when it ends"
+    ]
+    with pytest.raises(ConflictError, match="leads"):
+        other.leader.fence()
+
+
+def test_one_that_slept_asks_before_it_acts(rivals: tuple[Candidate, Candidate], monotonic: Monotonic) -> None:
+    """It was stopped for longer than its lease, and another leads: it may not do one thing more, and ends."""
+    one, other = rivals
+    assert (one.leader.leads(), other.leader.leads()) == (True, False)
+    monotonic.at_s += LEASE_S
+    assert other.leader.leads()
+    assert not one.leader.leads()
+    monotonic.at_s += LEASE_S
+    assert not one.leader.leads()  # also where the other one is gone again: it would act on what it knew before
+    assert (one.told, other.told) == (["taken", "lost"], ["taken"])
+
+
+def test_one_that_slept_alone_goes_on(rivals: tuple[Candidate, Candidate], monotonic: Monotonic) -> None:
+    """Nobody took over meanwhile: what it knows is still so."""
+    one, _ = rivals
+    assert one.leader.leads()
+    monotonic.at_s += 100 * LEASE_S
+    assert one.leader.leads()
+    assert (one.leader.fence(), one.told) == (1, ["taken"])
+
+
+def test_a_store_that_does_not_answer_ends_no_lead_and_begins_none(
+    rivals: tuple[Candidate, Candidate], monotonic: Monotonic
+) -> None:
+    """Who led can still take users back; who stood by knows nothing and does nothing."""
+    one, other = rivals
+    assert one.leader.leads()
+    for candidate in rivals:
+        candidate.leadership.failure = TransientError("leadership", "the disk is full")
+    monotonic.at_s += 5 * LEASE_S
+    assert (one.leader.leads(), other.leader.leads()) == (True, False)
+
+
+def test_a_lead_is_kept_by_its_thread_and_given_back_at_the_end(store_url: str) -> None:
+    """Two homes on one database: the second one takes over within a turn when the first one ends in order."""
+    one, other = open_store(store_url), open_store(store_url)
+    second = Leader(other.leadership, "other", lease_s=60.0)
+    first = Leader(one.leadership, "one", lease_s=60.0)
+    with first.campaign():
+        assert (first.leads(), second.leads()) == (True, False)
+    assert second.leads()
+    one.close()
+    other.close()
+
+
+def test_a_home_has_one_controller_and_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was killed goes on under the same name at once; a copy of the home has another path."""
+    monkeypatch.setattr("controller.adapters.files._LOCK_WITHIN_S", 0.05)
+    home = Home(tmp_path)
+    with only_controller(home) as name:
+        assert str(tmp_path) in name
+        with pytest.raises(TransientError, match="locked"), only_controller(home):
+            pass
+    with only_controller(home) as again:
+        assert again == name
+
+
+THIEF = """
+import random, sys, time
+from controller.adapters.local.loopback import free_port
+from controller.adapters.sql import open_store
+from controller.errors import ConflictError, TransientError
+from controller.ports.leadership import Lease
+from controller.ports.journal import Entry
+from tests.contracts.journal import record
+
+url, name, end_s = sys.argv[1], sys.argv[2], time.monotonic() + 3.0
+chance, store, lease, written, refused = random.Random(name), open_store(url), None, 0, 0
+while time.monotonic() < end_s or (written < 3 and time.monotonic() < end_s + 60.0):
+    try:
+        if lease is None:
+            found = store.leadership.acquire(name, lease_s=0.02)
+            lease = found if isinstance(found, Lease) else None
+            continue
+        found = store.journal.release("r1")
+        sequence = (found.sequence if found else 0) + 1
+        if chance.random() < 0.3:
+            time.sleep(0.03)  # as if it were stopped here: after it has read, before it writes
+        entry = Entry("look", 1.0, {"fence": lease.fence, "by": name})
+        store.journal.append(record(sequence), [entry], fence=lease.fence)
+        written += 1
+        if chance.random() < 0.1:
+            store.leadership.release(lease)
+            lease = None
+    except ConflictError:
+        lease, refused = None, refused + 1
+    except TransientError:
+        pass
+print(written, refused)
+"""
+
+
+@pytest.mark.integration
+def test_two_processes_that_steal_the_lease_from_each_other_never_both_write(store_url: str) -> None:
+    """Each stops where it hurts most, for longer than its lease, and goes on as if nothing had been."""
+    open_store(store_url).close()
+    command = [sys.executable, "-c", THIEF, store_url]
+    thieves = [
+        subprocess.Popen([*command, name], cwd=ROOT, stdout=subprocess.PIPE, text=True) for name in ("one", "other")
+    ]
+    counted = [tuple(map(int, thief.communicate(timeout=PATIENCE_S)[0].split())) for thief in thieves]
+    store = open_store(store_url)
+    wrote = [json.loads(one.text or "{}") for one in store.journal.entries("r1")]  # the chain is checked with it
+    store.close()
+    fences = [one["fence"] for one in wrote]
+    assert fences == sorted(fences)
+    assert {one["by"] for one in wrote} == {"one", "other"}
+    assert len({(one["fence"], one["by"]) for one in wrote}) == len(set(fences))  # no fence was two's
+    assert [sum(one["by"] == name for one in wrote) for name in ("one", "other")] == [one[0] for one in counted]
+    assert sum(refused for _, refused in counted) > 0
+
+
+@contextmanager
+def controller_in(home: Home, database_url: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A real controller process that has no model to care for, and its log."""
+    home.save(Settings(database_url=database_url, api_port=free_port(), lease_s=1.0))
+    log = home.path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "controller", "--home", str(home.path)], cwd=ROOT, stderr=out)
+    try:
+        yield process, log
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+@pytest.mark.integration
+def test_of_two_homes_on_one_database_the_second_waits_and_takes_over(tmp_path: Path, store_url: str) -> None:
+    """The first one is stopped; when it wakes up, it finds out before it does anything, and ends."""
+    homes = Home(tmp_path / "one"), Home(tmp_path / "other")
+    with controller_in(homes[0], store_url) as (first, first_log):
+        eventually(lambda: "this controller leads (fence 1)" in first_log.read_text(), what="the first to lead")
+        with controller_in(homes[1], store_url) as (_, second_log):
+            waits = f"stand-by: the controller of {homes[0].path} on "
+            eventually(lambda: waits in second_log.read_text(), what="the second to stand by")
+            first.send_signal(signal.SIGSTOP)
+            eventually(lambda: "this controller leads (fence 2)" in second_log.read_text(), what="the second to lead")
+            first.send_signal(signal.SIGCONT)
+            assert first.wait(PATIENCE_S) == 0
+            assert "another controller has taken the lease" in first_log.read_text()
+    assert second_log.read_text().count("stand-by") == 1
