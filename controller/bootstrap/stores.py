@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from controller.adapters.envoy.tables import read_routes
-from controller.adapters.files import locked
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config.policy_file import load_policy
@@ -14,6 +13,7 @@ from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
+from controller.files import locked
 from controller.naming import check_distinct, model_named
 
 

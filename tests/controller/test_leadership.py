@@ -163,7 +163,7 @@ def test_a_lead_is_kept_by_its_thread_and_given_back_at_the_end(store_url: str) 
 
 def test_a_home_has_one_controller_and_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was killed goes on under the same name at once; a copy of the home has another path."""
-    monkeypatch.setattr("controller.adapters.files._LOCK_WITHIN_S", 0.05)
+    monkeypatch.setattr("controller.files._LOCK_WITHIN_S", 0.05)
     home = Home(tmp_path)
     with only_controller(home) as name:
         assert str(tmp_path) in name
