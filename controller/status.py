@@ -104,9 +104,10 @@ def status_table(
     traffic: Mapping[str, TrafficTable],
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None,
     freezes: Sequence[Freeze] = (),
+    troubles: Sequence[str] = (),
 ) -> RenderableType:
     """One block a model, of its release in progress or else its newest; a model without one shows its weights.
-    Above them, the freezes in force.
+    Above them, what is wrong with the installation itself, and the freezes in force.
 
     ``traffic`` and ``deployments`` are by model. Fits any width; colour only repeats what words and symbols say.
     """
@@ -121,7 +122,11 @@ def status_table(
     )
     if not blocks:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
-    return Group(*map(_frozen, freezes), *blocks)
+    return Group(*map(_trouble, troubles), *map(_frozen, freezes), *blocks)
+
+
+def _trouble(sentence: str) -> Text:
+    return Text(printable(sentence), "bold magenta")
 
 
 def _frozen(freeze: Freeze) -> Text:
@@ -279,6 +284,7 @@ class Snapshot:
     traffic: Mapping[str, TrafficTable]
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None
     freezes: Sequence[Freeze] = ()
+    troubles: Sequence[str] = ()
 
     @property
     def table(self) -> RenderableType:
@@ -288,6 +294,7 @@ class Snapshot:
             traffic=self.traffic,
             deployments=self.deployments,
             freezes=self.freezes,
+            troubles=self.troubles,
         )
 
     @property
@@ -360,7 +367,7 @@ class _Screen:
             self._live.update(table, refresh=True)
             return
         phases = [(r.release_id, r.phase, r.state.get("step")) for r in seen.records] if seen else []
-        state = (trouble, *phases, *(seen.freezes if seen else ()))
+        state = (trouble, *phases, *(seen.freezes if seen else ()), *(seen.troubles if seen else ()))
         if state != self._printed:
             self._console.print(table)
             self._printed = state

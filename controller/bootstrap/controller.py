@@ -106,7 +106,7 @@ def build(home: Home, name: str) -> Controller:
     store = store_of(home, settings, texts_of(home, settings))
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
-    traffic = EnvoyTraffic(home.envoy, RouteOptions(sticky_header=settings.sticky_header))
+    traffic = EnvoyTraffic(home.envoy, RouteOptions(sticky_header=settings.sticky_header), policies.falls_back)
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
     world = World(
         clock=clock,

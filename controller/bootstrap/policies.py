@@ -9,7 +9,7 @@ from typing import NamedTuple
 from controller.bootstrap.stores import policies_of
 from controller.config.policy_file import load_policy
 from controller.config.settings import Home
-from controller.core.policy import ReleasePolicy
+from controller.core.policy import ReleasePolicy, WhileStableRestarts
 from controller.errors import SerinError, UsageError
 from controller.loop.retention import check_kept
 from controller.naming import check_distinct
@@ -61,6 +61,11 @@ class CurrentPolicies:
         """Of one model, without a look at the folder: as they were at the last one."""
         policy = self._current.get(model)
         return policy.label_names if policy is not None else {}
+
+    def falls_back(self, model: str) -> bool:
+        """Whether its known good version stands in for one that serves everybody; as at the last look."""
+        policy = self._current.get(model)
+        return policy is None or policy.while_stable_restarts is WhileStableRestarts.FALLBACK
 
     def _read(self, paths: Sequence[Path]) -> None:
         stamps = {path: stamp for path in paths if (stamp := _stamp(path)) is not None}

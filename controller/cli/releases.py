@@ -146,6 +146,7 @@ def status(
 
     Example: serin status --watch
     """
+    from controller.bootstrap.condition import recorded_statuses, troubles_of
     from controller.bootstrap.stores import check_model, open_home, traffic_tables
     from controller.core.commands import ANY_MODEL
     from controller.status import Snapshot
@@ -160,9 +161,11 @@ def status(
             store.journal.releases(model=model, limit=50),
             time.time(),
             {name: table for name, table in tables.items() if model in (None, name)},
+            deployments=recorded_statuses(place),
             freezes=[
                 freeze for freeze in store.freezes.in_force() if model is None or freeze.model in (model, ANY_MODEL)
             ],
+            troubles=troubles_of(place),
         )
 
     if model is not None and not (first := fetch()).records and not first.traffic:

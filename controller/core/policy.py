@@ -14,6 +14,13 @@ class OnDeadline(StrEnum):
     ROLL_BACK = "roll_back"
 
 
+class WhileStableRestarts(StrEnum):
+    """What users get while the version that serves everybody does not answer."""
+
+    FALLBACK = "fallback"  # the answers of the known good version
+    REFUSE = "refuse"  # none: where answers of two versions must not be mixed
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One canary step: the candidate's share of live traffic, kept for at least so long and so many requests.
@@ -60,6 +67,11 @@ class ReleasePolicy:
         OnDeadline.HOLD
     )
     probation_s: Annotated[float, "after promotion: late labels still count, the former version is warm"] = 86_400.0
+    while_stable_restarts: Annotated[
+        WhileStableRestarts,
+        "who answers while the version that serves everybody does not: `fallback` (the known good version, which is "
+        "warm) or `refuse` (nobody; users get 503)",
+    ] = WhileStableRestarts.FALLBACK
     replica: ReplicaPolicy = ReplicaPolicy()
     gates: GatePolicy = field(default_factory=GatePolicy)
 

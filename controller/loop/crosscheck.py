@@ -89,9 +89,18 @@ def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int
 
 
 def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float) -> Iterator[Fault]:
-    """Sources that cannot both be right. ``captured``: the share of answers that replicas sample."""
+    """Sources that cannot both be right. ``captured``: the share of answers that replicas sample.
+
+    The gateway counts a request of a version for which the other one stood in as the first one's: what one was asked
+    and did not answer, the other may have answered.
+    """
+    passed_on = {
+        version: max(now.of(f"asked {other}") - now.of(f"answered {other}"), 0)
+        for version, other in (versions, versions[::-1])
+    }
     for version in versions:
         requests, seen = now.of(f"asked {version}"), before.of(f"answered {version}")
+        requests += passed_on[version]
         if seen >= _ELSEWHERE_MIN and requests < seen / 2:
             yield Fault(
                 GATEWAY,
@@ -99,19 +108,18 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
                 f"{requests:,}: another gateway is scraped, or users come past it",
             )
             return
-    sources: list[tuple[str, str, tuple[str, ...], float]] = [
+    sources: list[tuple[str, str, int, float]] = [
         (
             f"live answers of version {version}",
             f"sampled {version}",
-            (f"asked {version}",),
+            now.of(f"asked {version}") + passed_on[version],
             now.texts_a_request(version),
         )
         for version in versions
     ]
-    copies = tuple(f"copied {version}" for version in versions)
+    copies = now.of(*(f"copied {version}" for version in versions))
     sources.append(("pairs of answers", "paired", copies, max(map(now.texts_a_request, versions))))
-    for what, name, requests_of, texts in sources:
-        requests = now.of(*requests_of)
+    for what, name, requests, texts in sources:
         seen, most = before.of(name), _at_most(requests, captured, texts)
         if seen > most:
             yield Fault(

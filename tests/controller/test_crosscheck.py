@@ -115,3 +115,11 @@ def test_long_lists_hide_nothing_where_there_are_many_requests() -> None:
     told = {"asked 6": 100_000, "answered 6": 100_000, "texts 6": 110_000}
     assert sources(found({**told, "sampled 6": 33_000}, captured=0.1)) == [PREDICTIONS]
     assert found({**told, "sampled 6": 12_000}, captured=0.1) == []
+
+
+def test_the_version_that_stands_in_for_another_is_no_second_gateway() -> None:
+    """In probation version 6 has no share; while 7 is away it answers what 7 was asked, and no more than that."""
+    probation = {"asked 6": 0, "asked 7": 6_000, "answered 7": 5_000}
+    assert found({**probation, "answered 6": 1_000, "sampled 6": 1_000}) == []
+    assert sources(found({**probation, "answered 6": 3_000})) == [GATEWAY]
+    assert sources(found({**probation, "answered 6": 1_000, "sampled 6": 3_000})) == [PREDICTIONS]

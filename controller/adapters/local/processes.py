@@ -117,17 +117,17 @@ class LocalProcesses:
             record = record and self._observed(record)
             if record is not None and spec.fingerprint not in ("", record.fingerprint or spec.fingerprint):
                 self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
-                return replace(self._status(record), url=None, ready=False, failed=False, starting=True)
+                return replace(self.seen_last(record), url=None, ready=False, failed=False, starting=True)
             if record is None:
-                return self._status(self._start(spec, after=None))
+                return self.seen_last(self._start(spec, after=None))
             if self._is_due(record):
-                return self._status(self._start(spec, after=record))
-            return self._status(record)
+                return self.seen_last(self._start(spec, after=record))
+            return self.seen_last(record)
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
         with self._lock:
             observed = [self._observed(record) for record in self._records.all() if record.model == model]
-            return {record.version: self._status(record) for record in observed if record is not None}
+            return {record.version: self.seen_last(record) for record in observed if record is not None}
 
     def remove(self, model: str, version: str) -> None:
         """The first call withdraws it from the gateway and sends SIGTERM; later calls of any method see it through."""
@@ -279,7 +279,8 @@ class LocalProcesses:
         dead = bool(record.failure) and record.ending_s is None
         return dead and self._clock.monotonic_s() >= self._restart_at_s(record)
 
-    def _status(self, record: Record) -> DeploymentStatus:
+    def seen_last(self, record: Record) -> DeploymentStatus:
+        """What the record says, without a look at the process."""
         return replace(self._condition(record), restarts=record.restarts)
 
     def _condition(self, record: Record) -> DeploymentStatus:
@@ -305,6 +306,19 @@ class LocalProcesses:
         of = f"of {most}" if number <= most else f"in {self._patience.restart_window_s / 60:g} minutes"
         pause_s = self._restart_at_s(record) - (record.failed_s or 0.0)
         return f"start {number} {of}, the next {pause_s:g} s after its end"
+
+
+def statuses(directory: Path, clock: Clock) -> Mapping[str, Mapping[str, DeploymentStatus]]:
+    """Every deployment that is recorded in the directory, by model and version, as its controller saw it last; nothing
+    is asked, started, ended or written. One whose process is gone is not ready, whether that was noticed or not."""
+    keeper = LocalProcesses(directory, lambda *_: (), Gateway(lambda *_: None, lambda *_: None), clock)
+    found: dict[str, dict[str, DeploymentStatus]] = {}
+    for record in Records(directory, clock.monotonic_s).readable():
+        status = keeper.seen_last(record)
+        if status.ready and not runs(record.identity):
+            status = replace(status, url=None, ready=False, detail="its process is gone")
+        found.setdefault(record.model, {})[record.version] = status
+    return found
 
 
 def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,8 @@ from serving.contract import deployed, deployment_name
 log = logging.getLogger(__name__)
 
 _START_BYTES = 1 << 16  # what a replica writes before it serves: its ports, and why not
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (OSError, *_DAMAGED)
 _BY_THE_CLOCK = {  # of earlier versions of Serin, and what stands for it now
     "create_time_s": None,
     "started_at_s": None,
@@ -102,7 +105,7 @@ class Records:
             return _decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s())
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _DAMAGED as error:
             log.warning("%s was damaged (%r): made anew from what runs", path, error)
             found = self.found(name)
             if found is None:
@@ -137,6 +140,14 @@ class Records:
     def all(self) -> Sequence[Record]:
         names = {path.stem for path in self.directory.glob("*.json")} | self._unwritten.keys()
         return [record for record in map(self.load, sorted(names)) if record is not None]
+
+    def readable(self) -> Sequence[Record]:
+        """Those that can be read, as they stand; nothing is mended."""
+        found = []
+        for path in sorted(self.directory.glob("*.json")):
+            with suppress(*_UNREADABLE):
+                found.append(_decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s()))
+        return found
 
     def save(self, record: Record) -> Record:
         """Write the record; where that is refused, it is kept in memory until it is not."""

@@ -1,0 +1,54 @@
+"""How an installation itself is, read from its files and from what runs: for `serin status`. Nothing is changed."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+from controller.adapters.clock import SystemClock
+from controller.adapters.envoy.tables import found_clusters, found_routes
+from controller.adapters.local.kept import leftovers, running_supervisor
+from controller.adapters.local.processes import statuses
+from controller.config.settings import Home
+from controller.errors import SerinError
+from controller.ports.runtime import DeploymentStatus
+from controller.reserve import RESERVE_BYTES, is_given_up
+
+
+def recorded_statuses(home: Home) -> Mapping[str, Mapping[str, DeploymentStatus]]:
+    """Every deployment of the home, by model and version."""
+    return statuses(home.deployments, SystemClock())
+
+
+def troubles_of(home: Home) -> tuple[str, ...]:
+    """What is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
+    found: list[str] = []
+    for told in (_of_the_disk, _of_the_files, _of_the_processes):
+        try:
+            found += told(home)
+        except (SerinError, OSError) as error:
+            found.append(str(error))
+    return tuple(found)
+
+
+def _of_the_disk(home: Home) -> Iterator[str]:
+    room = os.statvfs(home.path)
+    if room.f_flag & os.ST_RDONLY or not os.access(home.path, os.W_OK):
+        yield f"{home.path} can only be read: mount it to be written. What serves goes on, and nothing is recorded"
+    elif is_given_up(home.path) or room.f_bavail * room.f_frsize < RESERVE_BYTES:
+        yield (
+            f"the disk of {home.path} is full: make room. What serves goes on, and a rollback writes into what is kept "
+            "back for it"
+        )
+
+
+def _of_the_files(home: Home) -> Iterator[str]:
+    for found in (found_routes(home.envoy), found_clusters(home.envoy)):
+        if found.damage:
+            yield f"a file in {home.envoy} {found.damage}: {found.source} counts; `serin up` puts it back"
+
+
+def _of_the_processes(home: Home) -> Iterator[str]:
+    if running_supervisor(home.path) is None and (left := leftovers(home.path)):
+        yield (
+            f"`serin up` was killed, and {', '.join(sorted(left))} went on without it: users are served, nothing that "
+            "dies is started again. `serin up` takes it up"
+        )
