@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.routes import RouteOptions
@@ -36,6 +37,9 @@ from controller.ports.runtime import DeploymentSpec
 from serving.access.hosts import Hosts
 from serving.access.tokens import TokenFile
 from serving.contract import deployment_name
+
+CALM_S: Final = 1.0
+"""How often a model is seen to of which nothing is in a hurry: a candidate that died is taken back so much later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def build(home: Home, name: str) -> Controller:
     poller = CandidatePoller(registry, packages, clock, jobs)
     leader = Leader(store.leadership, name, lease_s=settings.lease_s)
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence)
-    fleet = Fleet(world, books, policies, policies.label_names_of)
+    fleet = Fleet(world, books, policies, policies.label_names_of, calm_s=CALM_S)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
     return Controller(
         fleet=fleet,

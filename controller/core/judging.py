@@ -3,7 +3,9 @@
 What cannot be judged is a source that is away: it keeps no deadline and no abort from being decided.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -35,11 +37,23 @@ def judge(release: Release, look: Look) -> Judgement:
         panel = Panel(release.policy.gates)
         before, restarted = _remembered(panel, release)
         after, verdicts = panel.look(before, look)
-        return Judgement(
-            verdicts, GateState(STATE_SCHEMA, state_to_json(after)), restarted, deadline_s=after.deadline_s
-        )
+        return Judgement(verdicts, GateState(STATE_SCHEMA, _written(after)), restarted, deadline_s=after.deadline_s)
     except Exception as error:  # noqa: BLE001 - a defect of a gate is ours, and nothing else waits for it
         return Judgement(fault=f"the look cannot be judged: {type(error).__name__}: {error}")
+
+
+_WRITTEN: Final[OrderedDict[int, tuple[dict[str, Any], PanelState]]] = OrderedDict()
+"""What was written here, so that it need not be read: by identity, for a document is never changed."""
+_WRITTEN_MAX: Final = 1_000
+
+
+def _written(state: PanelState) -> dict[str, Any]:
+    document = state_to_json(state)
+    _WRITTEN[id(document)] = document, state
+    while len(_WRITTEN) > _WRITTEN_MAX:
+        with suppress(KeyError):  # another thread was quicker
+            _WRITTEN.popitem(last=False)
+    return document
 
 
 def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str, str]]:
@@ -48,6 +62,8 @@ def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str
     if release.gate_state is None:
         return fresh, {}
     found = release.gate_state.document
+    if (known := _WRITTEN.get(id(found))) is not None and known[0] is found:
+        return known[1], {}
     gates: dict[str, Any] = found.get("gates", {})
     try:
         outer = state_from_json({**found, "gates": {}})

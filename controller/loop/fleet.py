@@ -36,9 +36,11 @@ class Fleet:
         books: Books,
         policies: Callable[[], Mapping[str, ReleasePolicy]],
         names_of_labels: NamesOfLabels | None = None,
+        *,
+        calm_s: float = 0.0,
     ) -> None:
         """``policies`` are asked at each round. ``names_of_labels`` are read at each look; without, they are those of
-        the policies."""
+        the policies. ``calm_s``: how often a model is seen to of which nothing is in a hurry."""
         self._world = world
         self._books = books
         self._policies = policies
@@ -49,6 +51,8 @@ class Fleet:
         self._orphans_known = False
         self._offset_s: float | None = None  # of the wall clock from the monotonic one
         self._rounds = 0
+        self._calm_s = calm_s
+        self._due_s: dict[str, float] = {}  # by the monotonic clock
         self._untold: deque[Release] = deque()  # ended releases of which the registry has not been told
         self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
 
@@ -70,7 +74,11 @@ class Fleet:
         self._mind_the_clock()
         observed = self._observe()
         busy = False
+        now_s = self._world.clock.monotonic_s()
         for model, reconciler in tuple(self._models.items()):
+            if reconciler.is_calm and model not in observed.asked and now_s < self._due_s.get(model, now_s):
+                continue
+            self._due_s[model] = now_s + self._calm_s
             found = self._books.jobs.ask(
                 "models", model, self._rounds, partial(self._round, reconciler, observed), patience_s=0
             )

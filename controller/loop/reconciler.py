@@ -18,7 +18,7 @@ from controller.core.events import ClockStepped, CommandTaken, Event, Looked, St
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
 from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Phase, Purpose, Release, Version
+from controller.core.release import OBSERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, SerinError, TransientError
 from controller.journal.codec import entry_of, record_of, release_of
@@ -100,6 +100,17 @@ class Reconciler:
         self._stepping = Lock()
         self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
         self.ended: list[Release] = []  # since the last time that somebody took them out
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is awaited but time, labels and traffic."""
+        if not self._is_known or self._step_s:
+            return False
+        return self._standing is None or self._standing.release.phase is Phase.HELD or self._rests(self._standing)
+
+    @staticmethod
+    def _rests(standing: _Standing) -> bool:
+        return standing.release.phase in OBSERVED and standing.release.routed
 
     def forget(self) -> None:
         """Read the journal again: somebody wrote, or it is not known whether we did."""

@@ -106,3 +106,20 @@ def test_a_model_that_is_still_being_seen_to_is_not_begun_again() -> None:
     assert second.purpose == 1
     go.set()
     jobs.close()
+
+
+def test_what_is_calm_is_seen_to_now_and_then_and_a_word_at_once(tmp_path: Path) -> None:
+    """Hundreds of models cost nothing at each round; who is asked for something does not wait for its turn."""
+    world = World(tmp_path).given(candidate=GOOD)
+    world.calm_s = 60.0
+    world.restart()
+    world.when_phase(Phase.SHADOW).when_time_passes(70)
+    asked: list[str] = []
+    world.interrupt = asked.append
+    for _ in range(5):
+        world.when_time_passes(5)
+    assert asked.count("before deployments.status") <= 1
+    world.when_asked(Ask.ABORT)
+    world.tick()
+    world.tick()
+    assert world.release.phase is Phase.ABORTED

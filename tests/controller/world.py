@@ -104,6 +104,7 @@ class World:
         self.service = service(self.clock, self.traffic, self.deployments, seed=seed)
         self.interrupt: Callable[[str], None] = lambda _: None  # called before and after each call of a port
         self.jobs: Jobs = InlineJobs()
+        self.calm_s = 0.0
         self._packages = directory / "packages"
         self.controller = self._start_controller()
 
@@ -269,7 +270,7 @@ class World:
             packages=packages,
             jobs=self.jobs,
         )
-        return Fleet(ports, books, lambda: self.policies)
+        return Fleet(ports, books, lambda: self.policies, calm_s=self.calm_s)
 
 
 class _Watched:
