@@ -31,9 +31,12 @@ from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
 from controller.loop.leader import Leader
 from controller.loop.packages import PackageStore
+from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, daily_pruning
 from controller.ports.runtime import DeploymentSpec
+from controller.subscribers.feed import Follower
+from controller.subscribers.registry_tags import RegistryTags
 from serving.access.hosts import Hosts
 from serving.access.tokens import TokenFile
 from serving.contract import deployment_name
@@ -131,7 +134,9 @@ def build(home: Home, name: str) -> Controller:
     poller = CandidatePoller(registry, packages, clock, jobs)
     leader = Leader(store.leadership, name, lease_s=settings.lease_s)
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence)
-    fleet = Fleet(world, books, policies, policies.label_names_of, calm_s=CALM_S)
+    followers = [Follower(store.journal, RegistryTags(registry, store.journal))]
+    recorded = PolicyLog(policies, store.journal, clock, leader.fence)
+    fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
     access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
     return Controller(
         fleet=fleet,

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import Final
 
 from controller.errors import PermanentError
-from controller.ports.journal import Entry, RecordedEntry
+from controller.ports.journal import Entry, RecordedEntry, release_of_stream
 
 GENESIS_HASH: Final = "0" * 64  # what the first entry of a stream follows
 OLD_CHAIN, CHAIN = 1, 2
-_RELEASE: Final = "release:"
 
 
 def canonical_json(value: object) -> str:
@@ -131,14 +130,15 @@ def _old_document(found: RecordedEntry, text: str) -> str:
         ("kind", canonical_json(found.kind)),
         ("payload", text),
         ("previous_hash", canonical_json(found.previous_hash)),
-        ("release_id", canonical_json(found.stream.removeprefix(_RELEASE))),
+        ("release_id", canonical_json(release_of_stream(found.stream))),
         ("sequence", str(found.sequence)),
     )
     return "{" + ",".join(f'"{name}":{value}' for name, value in parts) + "}"
 
 
 def _named(stream: str) -> str:
-    return f"release {stream.removeprefix(_RELEASE)}" if stream.startswith(_RELEASE) else stream
+    release_id = release_of_stream(stream)
+    return f"release {release_id}" if release_id != stream else stream
 
 
 def _mapping(value: object) -> object:

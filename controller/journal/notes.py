@@ -1,9 +1,9 @@
 """Events outside of releases: what people and the installation do, in the streams of models and of the installation."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from controller.core.commands import ANY_MODEL
+from controller.core.policy import ReleasePolicy
 from controller.ports.journal import INSTALLATION, model_stream
 
 
@@ -44,11 +44,17 @@ class CommandDiscarded:
 class PolicyRead:
     """From now on releases of the model begin under this policy."""
 
+    policy: ReleasePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyGone:
+    """No policy is for the model any more: nothing new begins."""
+
     model: str
-    policy: dict[str, Any]
 
 
-Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead
+Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead | PolicyGone
 
 
 def stream_of(model: str) -> str:

@@ -2,22 +2,20 @@
 with one keeps no other from its look, its rollback or its abort."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from controller.core.commands import Command
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Phase, Release
-from controller.errors import ConflictError, PermanentError, SerinError, TransientError
+from controller.errors import ConflictError, SerinError, TransientError
 from controller.journal.codec import release_of
 from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, NamesOfLabels, World
 from controller.loop.identities import Identities
 from controller.loop.jobs import Running
 from controller.loop.reconciler import Books, Observed, Reconciler
-from controller.ports.registry import CANDIDATE
+from controller.subscribers.feed import Follower
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +35,7 @@ class Fleet:
         policies: Callable[[], Mapping[str, ReleasePolicy]],
         names_of_labels: NamesOfLabels | None = None,
         *,
+        followers: Sequence[Follower] = (),
         calm_s: float = 0.0,
     ) -> None:
         """``policies`` are asked at each round. ``names_of_labels`` are read at each look; without, they are those of
@@ -53,8 +52,7 @@ class Fleet:
         self._rounds = 0
         self._calm_s = calm_s
         self._due_s: dict[str, float] = {}  # by the monotonic clock
-        self._untold: deque[Release] = deque()  # ended releases of which the registry has not been told
-        self._recalled: set[str] = set()  # models whose newest ended release was told again after this start
+        self._followers = followers
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
         return self._models[model].policy.label_names
@@ -83,7 +81,8 @@ class Fleet:
                 "models", model, self._rounds, partial(self._round, reconciler, observed), patience_s=0
             )
             busy |= isinstance(found, Running) and found.purpose != self._rounds
-        self._books.jobs.ask("registry", "tags", "tags", self._tell_registry, patience_s=0)
+        for follower in self._followers:
+            self._books.jobs.ask("followers", follower.name, follower.name, partial(_caught_up, follower), patience_s=0)
         return not busy
 
     # --- which models there are -----------------------------------------------------------------------------------
@@ -163,8 +162,6 @@ class Fleet:
     def _round(self, reconciler: Reconciler, observed: Observed) -> None:
         self._guarded(reconciler, partial(reconciler.reconcile, observed))
         self._guarded(reconciler, reconciler.keep_up)
-        while reconciler.ended:
-            self._untold.append(reconciler.ended.pop(0))
 
     @staticmethod
     def _guarded(reconciler: Reconciler, work: Callable[[], None]) -> None:
@@ -180,36 +177,9 @@ class Fleet:
             return
         reconciler.forget()
 
-    # --- the registry is told --------------------------------------------------------------------------------------
-    def _tell_registry(self) -> None:
-        """Tags for people to read, and the candidate alias of what was promoted; tried again while it is away."""
-        self._untold.extend(self._perhaps_untold())
-        for _ in range(len(self._untold)):
-            release = self._untold.popleft()
-            try:
-                self._tell(release)
-            except TransientError as error:
-                log.debug("registry not told of %s yet: %s", release.id, error)
-                self._untold.append(release)
-            except (PermanentError, ConflictError) as error:
-                log.warning("registry not told of %s: %s", release.id, error)
 
-    def _perhaps_untold(self) -> list[Release]:
-        """Each model's newest ended release, once after a start: the controller before may have died untold."""
-        found: list[Release] = []
-        for model in self._models.keys() - self._recalled:
-            try:
-                records = self._books.journal.releases(model=model, active=False, limit=1)
-                found += [release_of(record) for record in records]
-            except SerinError as error:
-                log.warning("model %s: the newest ended release cannot be read: %s", model, error)
-            else:
-                self._recalled.add(model)
-        return found
-
-    def _tell(self, release: Release) -> None:
-        number = release.candidate.number
-        tags = {"serin.outcome": release.phase.value, "serin.release": release.id, "serin.reason": release.reason[:500]}
-        self._world.registry.tag(release.model, number, tags)
-        if release.phase is Phase.PROMOTED:
-            self._world.registry.drop_alias(release.model, CANDIDATE, expected=number)
+def _caught_up(follower: Follower) -> None:
+    try:
+        follower.catch_up()
+    except SerinError as error:
+        log.warning("%s: %s", follower.name, error)

@@ -99,7 +99,6 @@ class Reconciler:
         self._is_known = False  # whether that is what the journal says
         self._stepping = Lock()
         self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
-        self.ended: list[Release] = []  # since the last time that somebody took them out
 
     @property
     def is_calm(self) -> bool:
@@ -304,8 +303,6 @@ class Reconciler:
         entries = [entry_of(event, now_s) for event in events]
         self._books.journal.append(record, entries, taken_up=taken_up, fence=self._books.fence())
         self._standing = standing if after.active else None
-        if not after.active:
-            self.ended.append(after)
         log.info("%s: %s. %s", after.id, after.phase, after.reason)
         return standing
 

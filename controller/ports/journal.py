@@ -15,6 +15,11 @@ def release_stream(release_id: str) -> str:
     return f"release:{release_id}"
 
 
+def release_of_stream(stream: str) -> str:
+    """The release whose stream it is."""
+    return stream.removeprefix("release:")
+
+
 def model_stream(model: str) -> str:
     """The stream of what happens to a model outside of its releases."""
     return f"model:{model}"
@@ -110,6 +115,8 @@ class ReleaseLists(Protocol):
     ) -> Sequence[ReleaseSummary]:
         """As `Journal.releases`, without states."""
 
+    def summary(self, release_id: str) -> ReleaseSummary | None: ...
+
     def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
         """Of each model the release that began last, by model: the one in progress, if there is one."""
 
@@ -172,6 +179,9 @@ class Journal(ReleaseLists, Versions, Protocol):
         Raises:
             PermanentError: the chain is broken; the message names the sequence number.
         """
+
+    def last(self, stream: str, kinds: Sequence[str]) -> RecordedEntry | None:
+        """The stream's last entry of one of the kinds."""
 
     def entries(self, release_id: str) -> Sequence[RecordedEntry]:
         """In order, with the chain checked.

@@ -89,6 +89,15 @@ class JournalContract:
         assert of_model[0].previous_hash == "0" * 64
         assert list(journal.stream_page("model:tone", after=0, limit=10)) == []
 
+    def test_the_last_of_a_kind_is_found(self, journal: EveryJournal) -> None:
+        """What stands behind it in its stream is of other kinds."""
+        journal.note("model:intent", [Entry("a", 1.0, {"n": 1}), Entry("a", 2.0, {"n": 2}), Entry("b", 3.0, {})])
+        journal.note("model:tone", [Entry("a", 4.0, {})])
+        found = journal.last("model:intent", ["a", "c"])
+        assert found is not None
+        assert found.entry == Entry("a", 2.0, {"n": 2})
+        assert journal.last("model:intent", ["c"]) is None
+
     def test_a_follower_reads_on_from_its_position(self, journal: EveryJournal) -> None:
         """Page by page, of the kinds that it asked for, and told how far that was: what it skips is not read again."""
         journal.note("installation", [Entry("a", 1.0, {}), Entry("b", 1.0, {}), Entry("a", 1.0, {})])
@@ -137,6 +146,8 @@ class JournalContract:
             )
         assert [one.release_id for one in journal.summaries()] == ["r2", "r1", "r0"]
         assert [one.release_id for one in journal.summaries(limit=1, before="r2")] == ["r1"]
+        assert journal.summary("r1") == journal.summaries()[1]
+        assert journal.summary("nobody") is None
         newest = journal.newest("intent", ["p0", "p1"])
         assert newest is not None
         assert newest.release_id == "r1"

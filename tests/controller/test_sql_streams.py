@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from alembic import command
 from controller.adapters.sql import Store, open_store
 from controller.adapters.sql import database as sql_database
 from controller.adapters.sql.upgrade import alembic_config, upgrade_store
+from controller.errors import PermanentError
+from controller.journal.codec import note_of
+from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen
+from tests.contracts.freezes import INTENT
+from tests.contracts.inbox import START
 from tests.contracts.journal import entry, record
 from tests.controller.test_sql_store import TAMPERING, assert_broken_at, execute
 from tests.stores import new_store
@@ -97,6 +103,13 @@ def store(of_then: Path, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture
+def new(tmp_path: Path) -> Iterator[Store]:
+    opened = new_store(f"sqlite:///{tmp_path}/new.db")
+    yield opened
+    opened.close()
+
+
 @contextmanager
 def upgraded(path: Path, *releases: tuple[dict[str, Any], Sequence[Old]]) -> Iterator[Store]:
     url = f"sqlite:///{path}/old.db"
@@ -154,3 +167,37 @@ def test_old_releases_are_found_by_what_they_were(tmp_path: Path) -> None:
         assert [journal.released("intent", "7", source) for source in ("m-7", "m-again", "m-6")] == [True, True, False]
         assert not journal.released("tone", "8", "m-8")
         assert journal.fingerprint("intent", "7", "m-again") == "f-again"
+
+
+def test_what_people_do_is_on_record_with_what_it_changes(new: Store) -> None:
+    """Freezes and discarded commands, in the stream of the model or of the installation, in the same transaction."""
+    everything = replace(INTENT, model="*")
+    new.freezes.freeze(INTENT)
+    new.freezes.freeze(INTENT)
+    new.freezes.freeze(everything)
+    new.freezes.lift("intent", reason="understood", by="ada", at_s=40.0)
+    assert not new.freezes.lift("intent", reason="again", by="ada", at_s=41.0)
+    new.inbox.put(START)
+    new.inbox.discard(START.id, "no such version")
+    new.inbox.discard(START.id, "said twice")
+    of_model = new.journal.stream_page("model:intent", after=0, limit=10)
+    assert [note_of(entry) for entry in of_model] == [
+        Frozen("intent", INTENT.reason, INTENT.by),
+        FreezeLifted("intent", "understood", "ada", freezes=1),
+        CommandDiscarded(
+            START.id, "start", "intent", "7", START.reason, START.by, START.at_s, outcome="no such version"
+        ),
+    ]
+    (of_all,) = new.journal.stream_page("installation", after=0, limit=10)
+    assert (note_of(of_all), of_all.at_s) == (Frozen("*", INTENT.reason, INTENT.by), INTENT.at_s)
+
+
+def test_a_change_that_cannot_be_recorded_does_not_happen(new: Store) -> None:
+    """Neither without the other."""
+    execute(new, "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+    new.inbox.put(START)
+    with pytest.raises(PermanentError, match="disk is full"):
+        new.freezes.freeze(INTENT)
+    with pytest.raises(PermanentError, match="disk is full"):
+        new.inbox.discard(START.id, "no such version")
+    assert (list(new.freezes.in_force()), list(new.inbox.waiting())) == ([], [START])

@@ -25,6 +25,8 @@ from controller.loop.jobs import InlineJobs, Jobs
 from controller.loop.packages import PackageStore
 from controller.loop.reconciler import Books
 from controller.ports.registry import CANDIDATE, CHAMPION
+from controller.subscribers.feed import Follower
+from controller.subscribers.registry_tags import RegistryTags
 from gates.policy import (
     CalibrationPolicy,
     GatePolicy,
@@ -270,7 +272,8 @@ class World:
             packages=packages,
             jobs=self.jobs,
         )
-        return Fleet(ports, books, lambda: self.policies, calm_s=self.calm_s)
+        followers = [Follower(books.journal, RegistryTags(ports.registry, books.journal))]
+        return Fleet(ports, books, lambda: self.policies, followers=followers, calm_s=self.calm_s)
 
 
 class _Watched:

@@ -71,6 +71,9 @@ class FakeJournal:
     def entries(self, release_id: str) -> Sequence[RecordedEntry]:
         return tuple(self._streams.get(release_stream(release_id), ()))
 
+    def last(self, stream: str, kinds: Sequence[str]) -> RecordedEntry | None:
+        return next((one for one in reversed(self._streams.get(stream, [])) if one.kind in kinds), None)
+
     def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> FeedPage:
         found = [one for one in self._journal[after:] if kinds is None or one.kind in kinds][:limit]
         return FeedPage(found, found[-1].position if len(found) == limit else max(len(self._journal), after))
@@ -104,6 +107,10 @@ class FakeJournal:
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseSummary]:
         return [_summary(one) for one in self.releases(model=model, active=active, limit=limit, before=before)]
+
+    def summary(self, release_id: str) -> ReleaseSummary | None:
+        record = self._records.get(release_id)
+        return None if record is None else _summary(record)
 
     def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
         newest = {record.model: _summary(record) for record in self._records.values() if model in (None, record.model)}

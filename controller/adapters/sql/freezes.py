@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select, update
 
+from controller.adapters.sql import streams
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import freezes
 from controller.core.commands import Freeze
 from controller.errors import ConflictError
+from controller.journal.codec import entry_of
+from controller.journal.notes import FreezeLifted, Frozen, stream_of
 from controller.ports.people import WAITING_MAX
 
 _SOURCE = "freezes"
@@ -27,6 +30,9 @@ class SqlFreezes:
             new = insert_if_new(connection, freezes, row)
             if new and connection.execute(select(func.count()).where(*holding)).scalar_one() > WAITING_MAX:
                 raise ConflictError(f"{WAITING_MAX} freezes hold {freeze.model} already: one is enough")
+            if new:
+                noted = Frozen(freeze.model, freeze.reason, freeze.by)
+                streams.append(connection, stream_of(freeze.model), [entry_of(noted, freeze.at_s)])
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
         """Lift every freeze in force of exactly this model (``*`` is one of its own)."""
@@ -36,6 +42,9 @@ class SqlFreezes:
                 .where(freezes.c.model == model, freezes.c.lifted_at_s.is_(None))
                 .values(lifted_at_s=at_s, lifted_by=by, lifted_reason=reason)
             )
+            if lifted.rowcount:
+                noted = FreezeLifted(model, reason, by, lifted.rowcount)
+                streams.append(connection, stream_of(model), [entry_of(noted, at_s)])
             return lifted.rowcount > 0
 
     def in_force(self) -> Sequence[Freeze]:

@@ -1,13 +1,17 @@
 """The inbox: commands that wait, and what became of each one that ever came."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import delete, func, select, update
 
+from controller.adapters.sql import streams
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import commands
 from controller.core.commands import Ask, Command
 from controller.errors import ConflictError
+from controller.journal.codec import entry_of
+from controller.journal.notes import CommandDiscarded, stream_of
 from controller.ports.people import WAITING_MAX
 
 _SOURCE = "inbox"
@@ -16,8 +20,10 @@ _SOURCE = "inbox"
 class SqlInbox:
     """``controller.ports.Inbox`` on SQL. The journal takes commands out in its own transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now_s: Callable[[], float] = time.time) -> None:
+        """``now_s`` tells when a command is discarded."""
         self._database = database
+        self._now_s = now_s
 
     def put(self, command: Command) -> bool:
         row = {
@@ -57,12 +63,16 @@ class SqlInbox:
             )
 
     def discard(self, command_id: str, outcome: str) -> None:
+        waits = (commands.c.command_id == command_id, commands.c.waiting.is_(True))
         with self._database.write_durably(_SOURCE) as connection:
-            connection.execute(
-                update(commands)
-                .where(commands.c.command_id == command_id, commands.c.waiting.is_(True))
-                .values(waiting=False, outcome=outcome)
+            row = connection.execute(select(commands).where(*waits).with_for_update()).one_or_none()
+            if row is None:
+                return
+            connection.execute(update(commands).where(*waits).values(waiting=False, outcome=outcome))
+            noted = CommandDiscarded(
+                row.command_id, row.ask, row.model, row.version, row.reason, row.by, row.at_s, outcome
             )
+            streams.append(connection, stream_of(row.model), [entry_of(noted, self._now_s())])
 
     def prune(self, before_s: float) -> int:
         old = (commands.c.at_s < before_s, commands.c.waiting.is_(False), commands.c.release_id.is_(None))

@@ -60,6 +60,13 @@ class SqlJournal:
         with self._database.read(_SOURCE) as connection:
             return streams.page(connection, release_stream(release_id), after=0, limit=None)
 
+    def last(self, stream: str, kinds: Sequence[str]) -> RecordedEntry | None:
+        columns = schema.entries.c
+        query = select(schema.entries).where(columns.stream == stream, columns.kind.in_(kinds))
+        with self._database.read(_SOURCE) as connection:
+            rows = connection.execute(query.order_by(columns.sequence.desc()).limit(1)).all()
+        return next(iter(streams.recorded_of(rows)), None)
+
     def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> FeedPage:
         columns = schema.entries.c
         query = select(schema.entries).where(columns.position > after).order_by(columns.position).limit(limit)
@@ -102,6 +109,10 @@ class SqlJournal:
     ) -> Sequence[ReleaseSummary]:
         query = _newest_first(select(*_SUMMARY), model=model, active=active, limit=limit, before=before)
         return self._summaries(query)
+
+    def summary(self, release_id: str) -> ReleaseSummary | None:
+        found = self._summaries(select(*_SUMMARY).where(_RELEASES.release_id == release_id))
+        return found[0] if found else None
 
     def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
         columns = schema.models.c
