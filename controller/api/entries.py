@@ -89,9 +89,9 @@ def _entry(one: RecordedEntry, *, as_text: bool) -> str:
         "previous_hash": one.previous_hash,
         "hash": one.hash,
     }
-    inner = {"payload": one.text} if one.text is not None or one.summary is None else {"summary": one.summary}
-    stored = ",".join(f'"{name}":{_stored(text, as_text=as_text)}' for name, text in inner.items())
-    return f"{canonical_json(outer)[:-1]},{stored}}}"
+    shown = f'{canonical_json(outer)[:-1]},"payload":{_stored(one.text, as_text=as_text)}'
+    summary = f',"summary":{_entry(one.summary, as_text=as_text)}' if one.summary is not None else ""
+    return f"{shown}{summary}}}"
 
 
 def _stored(text: str | None, *, as_text: bool) -> str:

@@ -71,7 +71,8 @@ def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     """What is done once a day beside the releases, while the block lasts."""
     store, days = controller.store, controller.settings.samples_kept_days
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
-    return daily_pruning([*kept, Kept(store.inbox, days)], SystemClock())
+    kept += [Kept(store.inbox, days), Kept(store.looks, controller.settings.looks_kept_days)]
+    return daily_pruning(kept, SystemClock())
 
 
 @contextmanager

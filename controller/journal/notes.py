@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from controller.core.commands import ANY_MODEL
+from controller.core.events import Reading
 from controller.core.policy import ReleasePolicy
 from controller.ports.journal import INSTALLATION, model_stream
+from gates.evidence import Look
+from gates.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,26 @@ class PolicyGone:
     model: str
 
 
-Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead | PolicyGone
+@dataclass(frozen=True, slots=True)
+class LooksThinned:
+    """``look`` stands for the looks that were entries ``first`` to ``last`` of the release, ``verdicts`` and
+    ``readings`` are the last that each gate gave there. ``deadline_s``: of the gates, in unix time."""
+
+    release_id: str
+    first: int
+    last: int
+    look: Look
+    verdicts: tuple[Verdict, ...]
+    readings: dict[str, Reading]
+    deadline_s: float | None
+
+    @property
+    def looks(self) -> int:
+        """How many looks it stands for."""
+        return self.last - self.first + 1
+
+
+Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead | PolicyGone | LooksThinned
 
 
 def stream_of(model: str) -> str:

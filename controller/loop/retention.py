@@ -1,5 +1,5 @@
 """What is done once a day beside the releases: samples that no release can need any more are deleted, and discarded
-commands."""
+commands; old looks are thinned out."""
 
 import logging
 import threading
@@ -68,7 +68,7 @@ def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
     except TransientError as error:
         log.warning("samples could not be pruned and will be in an hour: %s", error)
         return _AGAIN_AFTER_S
-    log.info("pruned %d rows of old samples, labels that met none, and discarded commands", rows)
+    log.info("pruned %d rows of old samples, labels that met none, discarded commands and old looks", rows)
     return DAY_S
 
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from controller.core.events import ClockStepped, Judged, Looked, Started
 from controller.errors import UsageError
-from controller.journal.codec import event_of
+from controller.journal.notes import LooksThinned
+from controller.journal.standing import told_of
 from controller.offline.strict_json import compact_json, described, hints_of, quoted, read, schema_of, unknown_key
 from controller.ports.journal import RecordedEntry
 from gates.codec import encode
@@ -31,6 +32,7 @@ READABLE: Final = ("serin.evidence/v1", SCHEMA)
 """Of looks. The first version knows fewer fields; all that came later may be left out."""
 SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
 STDIN: Final = Path("-")
+_SUM_OF: Final = "looks"
 _TOLD: Final = frozenset(kind.__name__ for kind in (Started, Judged, Looked, ClockStepped))  # what lines need
 BYTES_MAX: Final = 2**30
 """Of a file: what is read from it takes some times its size in memory."""
@@ -38,11 +40,13 @@ BYTES_MAX: Final = 2**30
 
 @dataclass(frozen=True, slots=True)
 class RecordedLook:
-    """One line: a look, its release, and (unix time) the deadline that its release started with."""
+    """One line: a look, its release, and (unix time) the deadline that its release started with. ``looks``: how many it
+    is the sum of, itself the last."""
 
     look: Look
     release: str = ""
     deadline_s: float | None = None
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ def line_of(recorded: Recorded) -> str:
     """The line, without its newline. `parse_line` gives back an equal value."""
     kind = _kind_of(recorded)
     outer: dict[str, Any] = {name: getattr(recorded, name) for name in kind.outer}
+    if outer.get(_SUM_OF) == 1:  # as files of before have it, which earlier releases read
+        del outer[_SUM_OF]
     return compact_json({"schema": kind.written} | outer | encode(getattr(recorded, kind.inner)))
 
 
@@ -89,13 +95,15 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
     for recorded in entries:
         if recorded.kind not in _TOLD:
             continue
-        match event_of(recorded):
+        match told_of(recorded):
             case Started(id=release):
                 pass
             case ClockStepped(by_s=by_s):
                 stepped_s += by_s
             case Looked(look=look, deadline_s=deadline_s):
                 yield _on_one_time(RecordedLook(look, release, deadline_s), stepped_s)
+            case LooksThinned(look=look, deadline_s=deadline_s) as thinned:
+                yield _on_one_time(RecordedLook(look, release, deadline_s, thinned.looks), stepped_s)
             case Judged(suites=SuiteEvidence() as suites):
                 run += 1
                 yield RecordedSuites(suites, release, run, recorded.at_s)
@@ -196,6 +204,9 @@ def _recorded(document: Any) -> Recorded:
             raise error.within(key) from error
         if isinstance(outer[key], float) and not math.isfinite(outer[key]):
             raise Unreadable(f"expected a finite number, found {value!r}", key)
+    looks, last = outer.get(_SUM_OF, 1), getattr(inner, "sequence", 1)
+    if looks != 1 and not 1 <= looks <= last:
+        raise Unreadable(f"expected a number from 1 to {last}, which is that of the look, found {looks}", _SUM_OF)
     return kind.cls(inner, **outer)
 
 

@@ -156,10 +156,11 @@ def deadline_of(policy: ReleasePolicy, first: RecordedLook, asked_s: float | Non
 def missing_looks(looks: Iterable[RecordedLook]) -> list[range]:
     """The numbers of the looks that a release took before its last, and this evidence does not hold."""
     missing, last = [], 0
-    for sequence in (recorded.look.sequence for recorded in looks):
-        if sequence > last + 1:
-            missing.append(range(last + 1, sequence))
-        last = max(last, sequence)
+    for recorded in looks:
+        first = recorded.look.sequence - recorded.looks + 1
+        if first > last + 1:
+            missing.append(range(last + 1, first))
+        last = max(last, recorded.look.sequence)
     return missing
 
 

@@ -15,6 +15,11 @@ def release_stream(release_id: str) -> str:
     return f"release:{release_id}"
 
 
+def summary_stream(release_id: str) -> str:
+    """The stream of what stands for old looks of a release: beside its own, which has one writer."""
+    return f"summaries:{release_id}"
+
+
 def release_of_stream(stream: str) -> str:
     """The release whose stream it is."""
     return stream.removeprefix("release:")
@@ -39,8 +44,9 @@ class Entry:
 class RecordedEntry:
     """An entry as it is stored, with its place in the journal and in its stream's chain of hashes.
 
-    ``text`` is the payload, canonical JSON, and None where it was thinned out; then ``summary`` of the last of those
-    stands for them all (`controller.journal.notes.LooksSummary`). ``head`` is what ``hash`` is the SHA-256 of.
+    ``text`` is the payload, canonical JSON, and None where it was thinned out; ``summary`` of the last of those is the
+    entry that stands for them all (`controller.journal.notes.LooksThinned`). ``head`` is what ``hash`` is the SHA-256
+    of.
     """
 
     position: int  # 1, 2, 3, ... over all streams: the order in which they were committed
@@ -54,7 +60,7 @@ class RecordedEntry:
     previous_hash: str
     hash: str
     chain: int = 2  # how the hash is taken: `controller.journal.chain`
-    summary: str | None = field(default=None, repr=False)
+    summary: "RecordedEntry | None" = field(default=None, repr=False)
 
     @property
     def entry(self) -> Entry:

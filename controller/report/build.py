@@ -6,7 +6,9 @@ from itertools import islice
 from controller.core.events import Judged, Looked
 from controller.core.release import Phase, Purpose, Release
 from controller.errors import PermanentError
-from controller.journal.codec import event_of, release_of
+from controller.journal.codec import release_of
+from controller.journal.notes import LooksThinned
+from controller.journal.standing import told_of
 from controller.ports.journal import RecordedEntry, ReleaseRecord
 from controller.report.data import SCHEMA, Chain, Conclusion, Facts, ReportData
 from controller.report.history import History
@@ -37,16 +39,17 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
     suites: tuple[SuiteFile, ...] = ()
     for recorded in islice(entries, record.sequence):
         last, counted = recorded, counted + 1
-        event = event_of(recorded)
-        history.add(recorded.sequence, recorded.at_s, event)
-        if isinstance(event, Judged) and event.suites is not None:
-            suites = event.suites.files
-        if isinstance(event, Looked):
-            evidence.add(event.look)
-            latency.add(event.look)
-            labelled.add(event.look.pairs)
-            accuracy.add(event.look)
-            traces.add(event.look.window.end_s, event.verdicts, event.readings)
+        told = told_of(recorded)
+        if isinstance(told, Looked | LooksThinned):
+            evidence.add(told.look, told.looks if isinstance(told, LooksThinned) else 1)
+            latency.add(told.look)
+            labelled.add(told.look.pairs)
+            accuracy.add(told.look)
+            traces.add(told.look.window.end_s, told.verdicts, told.readings)
+        elif told is not None:
+            history.add(recorded.sequence, recorded.at_s, told)
+            if isinstance(told, Judged) and told.suites is not None:
+                suites = told.suites.files
     if counted < record.sequence:
         message = f"release {record.release_id}: {counted} journal entries of {record.sequence} were given"
         raise PermanentError(message)

@@ -250,11 +250,12 @@ class EvidenceTally:
     sums: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
 
-    def add(self, look: Look) -> None:
-        self.looks += 1
+    def add(self, look: Look, looks: int = 1) -> None:
+        """``looks``: how many it stands for."""
+        self.looks += looks
         self.first_s = look.window.start_s if self.first_s is None else self.first_s
         self.last_s = look.window.end_s
-        self.faults.update({fault.source for fault in look.faults})
+        self.faults.update({fault.source: looks for fault in look.faults})
         directed = sum(pair.directed for pair in look.pairs)
         self.sums["agreed"] += look.pairs_agreed
         self.sums["disagreed"] += look.pairs_disagreed

@@ -143,7 +143,7 @@ def test_killed_before_or_after_any_write_the_same_end_is_reached_once(tmp_path,
 
 
 @each_story
-@pytest.mark.parametrize("every", [37, 43, 59])
+@pytest.mark.parametrize("every", [47, 53, 61])
 def test_killed_again_and_again_the_same_end_is_reached(tmp_path, play, every):
     def kill(seen, _):
         if seen % every == 0:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
 
-from controller.adapters.sql import schema, streams, versions
+from controller.adapters.sql import schema, streams, subscribers, versions
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.errors import ConflictError
 from controller.journal.chain import canonical_json
@@ -78,17 +78,12 @@ class SqlJournal:
         return FeedPage(found, found[-1].position if len(found) == limit else max(newest, after))
 
     def position_of(self, subscriber: str) -> int:
-        columns = schema.subscribers.c
         with self._database.read(_SOURCE) as connection:
-            found = connection.execute(select(columns.position).where(columns.name == subscriber)).scalar_one_or_none()
-        return found or 0
+            return subscribers.position_of(connection, subscriber)
 
     def advance(self, subscriber: str, position: int) -> None:
-        columns = schema.subscribers.c
         with self._database.write(_SOURCE) as connection:
-            if not insert_if_new(connection, schema.subscribers, {"name": subscriber, "position": position}):
-                behind = (columns.name == subscriber, columns.position < position)
-                connection.execute(update(schema.subscribers).where(*behind).values(position=position))
+            subscribers.advance(connection, subscriber, position)
 
     # --- releases ----------------------------------------------------------------------------------------------------
     def release(self, release_id: str) -> ReleaseRecord | None:

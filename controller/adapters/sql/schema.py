@@ -82,7 +82,7 @@ entries = Table(
     _text("hash"),
     _text("head"),  # canonical JSON: what the hash is taken of
     Column("payload", Text),  # canonical JSON; null once it was thinned out
-    Column("summary", Text),  # of the entries up to this one whose payload was thinned out
+    Column("summarised_by", BIG_ID),  # the position of the entry that stands for it once it was thinned out
     UniqueConstraint("stream", "sequence"),
 )
 releases = Table(

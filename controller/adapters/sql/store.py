@@ -13,6 +13,7 @@ from controller.adapters.sql.leadership import SqlLeadership
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
+from controller.adapters.sql.thinning import SqlThinning
 from controller.errors import PermanentError, SerinError, UsageError
 
 
@@ -26,6 +27,7 @@ class Store:
     samples: SqlSamples
     deliveries: SqlDeliveries
     leadership: SqlLeadership
+    looks: SqlThinning
     database: Database
 
     def close(self) -> None:
@@ -55,6 +57,7 @@ def open_store(url: str, texts: Texts | None = None) -> Store:
         samples=SqlSamples(database, texts),
         deliveries=SqlDeliveries(database),
         leadership=SqlLeadership(database),
+        looks=SqlThinning(database),
         database=database,
     )
 

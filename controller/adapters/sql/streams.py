@@ -7,8 +7,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from controller.adapters.sql import schema
 from controller.adapters.sql.database import insert_if_new
+from controller.adapters.sql.values import chunks
 from controller.errors import ConflictError
 from controller.journal import chain
+from controller.journal.standing import stood_for
 from controller.ports.journal import Entry, RecordedEntry
 
 _HEAD: Final = schema.journal_head.c
@@ -74,11 +76,35 @@ def page(connection: Connection, stream: str, *, after: int, limit: int | None) 
     if limit is not None:
         query = query.where(columns.sequence <= after + limit)
     length, head_hash = stands_at(connection, stream)
-    found = recorded_of(connection.execute(query.order_by(columns.sequence)))
+    rows = connection.execute(query.order_by(columns.sequence)).all()
+    found = recorded_of(rows)
+    found = _with_summaries(connection, rows, found)
     rest = tuple(one for one in found if one.sequence > after)
     previous = next((one.hash for one in found if one.sequence == after), chain.GENESIS_HASH)
     chain.verify(stream, rest, length=length, head_hash=head_hash, after=after, previous_hash=previous, limit=limit)
     return rest
+
+
+def _with_summaries(
+    connection: Connection, rows: Sequence[Row[Any]], found: Sequence[RecordedEntry]
+) -> tuple[RecordedEntry, ...]:
+    """The entries, where some were thinned out: the last of those with what stands for them.
+
+    Raises:
+        PermanentError: a payload is away, and nothing stands for it.
+    """
+    positions = {row.summarised_by for row in rows if row.summarised_by is not None}
+    if not positions and all(one.text is not None for one in found):
+        return tuple(found)
+    columns = schema.entries.c
+    standing: dict[int, RecordedEntry] = {}
+    for some in chunks(positions):
+        for one in recorded_of(connection.execute(select(schema.entries).where(columns.position.in_(some)))):
+            standing[one.position] = one
+    return tuple(
+        one if one.text is not None else stood_for(one, standing.get(row.summarised_by))
+        for row, one in zip(rows, found, strict=True)
+    )
 
 
 def recorded_of(rows: Iterable[Row[Any]]) -> tuple[RecordedEntry, ...]:
@@ -96,7 +122,6 @@ def recorded_of(rows: Iterable[Row[Any]]) -> tuple[RecordedEntry, ...]:
             previous_hash=row.previous_hash,
             hash=row.hash,
             chain=row.chain,
-            summary=row.summary,
         )
         for row in rows
     )

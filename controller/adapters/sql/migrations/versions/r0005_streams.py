@@ -49,7 +49,7 @@ def _streams() -> None:
         sa.Column("chain", sa.Integer, nullable=False),
         *_texts("previous_hash", "hash", "head"),
         sa.Column("payload", sa.Text),
-        sa.Column("summary", sa.Text),
+        sa.Column("summarised_by", _BIG_ID),
         sa.PrimaryKeyConstraint("position", name="pk_entries_by_position"),
         sa.ForeignKeyConstraint(["stream"], ["streams.stream"], name="fk_entries_stream"),
         sa.UniqueConstraint("stream", "sequence", name="uq_entries_stream_sequence"),
