@@ -75,6 +75,8 @@ WINDOWED_METRIC: Final = "serin_windowed_texts_total"  # texts read in more than
 WINDOWS_METRIC: Final = "serin_windows_total"  # the windows of those
 BATCH_SIZE_METRIC: Final = "serin_batch_size"  # histogram of texts per engine call
 QUEUE_DEPTH_METRIC: Final = "serin_queue_depth"  # gauge: requests accepted and not yet answered
+LEVELS: Final = {QUEUE_DEPTH_METRIC: "queue_depth"}
+"""Gauges that a look shows as they are, on average over its window and of the worst replica, and under which name."""
 COLD_REQUESTS_METRIC: Final = "serin_cold_requests_total"  # requests that came before warm-up was over
 CAPTURED_METRIC: Final = "serin_captured_predictions_total"
 CAPTURE_DROPPED_METRIC: Final = "serin_capture_dropped_total"  # by reason

@@ -342,12 +342,8 @@ def _resources(release: Release, counts: MetricCounts, number: str, window: Wind
     limits = release.policy.gates.limits
     price = limits.replica_hour_price if limits is not None else None
     counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost either
-    return Resources(
-        memory_ratio=usage.memory_ratio,
-        cpu_ratio=usage.cpu_ratio,
-        gpu_ratio=usage.gpu_ratio,
-        queue_depth=usage.queue_depth,
-        cold_starts=usage.cold_requests,
+    return replace(
+        usage.resources,
         restarts=restarts,
         requests_per_busy_s=answered / usage.busy_s if usage.busy_s else None,
         cost=price * usage.replicas * window.length_s / _HOUR_S if price is not None and counted else None,

@@ -1,10 +1,10 @@
 """What versions and their users counted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from gates.evidence import ArmCounts
+from gates.evidence import ArmCounts, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class CounterCursor:
 class Usage:
     """What one version's texts were like and what its replicas used, since a cursor; ``None``: nobody measured it.
 
-    Counts are of all its traffic, sums over its replicas; ratios and the depth are those of the worst replica.
+    Counts are of all its traffic, sums over its replicas. ``resources`` has what replicas tell of the figures that
+    looks show, of the worst replica where they are no counts; the rest of them is for whoever takes the look.
     """
 
     replicas: int
@@ -28,13 +29,9 @@ class Usage:
     tokens: int | None = None
     unknown_tokens: int | None = None
     truncated: int | None = None
-    cold_requests: int | None = None
     worker_restarts: int | None = None
     busy_s: float | None = None  # time spent computing
-    memory_ratio: float | None = None  # at its highest, of what the replica may use
-    cpu_ratio: float | None = None  # of the cores that the replica may use
-    gpu_ratio: float | None = None  # on average, of the GPU that is used most; None where there is none
-    queue_depth: float | None = None  # on average
+    resources: Resources = field(default_factory=Resources)
     tokenizer: str = ""  # SHA-256 of the running tokenizer's file; several, where replicas differ
 
 

@@ -154,7 +154,7 @@ class MetricsContract:
         used = counts.usage["7"]
         assert counts.token_edges == TOKEN_EDGES
         assert (used.token_counts, used.texts, used.tokens) == ((1, 1, 1, 1), 5, 51)
-        assert (used.unknown_tokens, used.truncated, used.cold_requests, used.worker_restarts) == (3, 1, 2, 1)
+        assert (used.unknown_tokens, used.truncated, used.resources.cold_starts, used.worker_restarts) == (3, 1, 2, 1)
         assert used.busy_s is not None
         assert used.busy_s > 0
         assert (counts.usage["6"].token_counts, counts.usage["6"].texts) == ((0, 0, 0, 0), 0)
@@ -181,10 +181,10 @@ class MetricsContract:
         start = world.look(None).cursor
         world.read("7", [5])
         used = world.look(start).usage["7"]
-        assert (used.replicas, used.memory_ratio, used.tokenizer) == (1, 0.5, "abc")
-        assert used.queue_depth == pytest.approx(3.0)
-        assert used.cpu_ratio is not None
-        assert used.cpu_ratio > 0
+        assert (used.replicas, used.resources.memory_ratio, used.tokenizer) == (1, 0.5, "abc")
+        assert used.resources.queue_depth == pytest.approx(3.0)
+        assert used.resources.cpu_ratio is not None
+        assert used.resources.cpu_ratio > 0
 
     def test_errors_come_in_clusters_that_count_once(self, world: MetricsWorld) -> None:
         """What made requests fail is counted by the replica, by kind of traffic, and over its restarts."""

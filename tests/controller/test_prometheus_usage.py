@@ -76,15 +76,15 @@ def test_shares_are_of_what_the_replica_may_use(prometheus: Prometheus) -> None:
         own(CPU_METRIC, {10: 100.0, 0: 112.5}),
     ]
     found = used(prometheus, [own(CPU_METRIC, {10: 100.0})], gauges)
-    assert (found.replicas, found.memory_ratio, found.queue_depth) == (1, 0.6, 2.5)
-    assert found.cpu_ratio == pytest.approx(12.5 / 10 / 2)
+    assert (found.replicas, found.resources.memory_ratio, found.resources.queue_depth) == (1, 0.6, 2.5)
+    assert found.resources.cpu_ratio == pytest.approx(12.5 / 10 / 2)
 
 
 def test_a_gpu_is_told_of_where_there_is_one(prometheus: Prometheus) -> None:  # noqa: F811
     """The one that is used most, on average over the window."""
     first = own(GPU_UTILIZATION_METRIC, {10: 1.0, 5: 0.5, 0: 0.75}, gpu="0")
     second = own(GPU_UTILIZATION_METRIC, {0: 0.25}, gpu="1")
-    assert used(prometheus, [], [first, second]).gpu_ratio == 0.625
+    assert used(prometheus, [], [first, second]).resources.gpu_ratio == 0.625
 
 
 def test_the_worst_replica_counts_and_what_is_counted_adds_up(prometheus: Prometheus) -> None:  # noqa: F811
@@ -105,7 +105,7 @@ def test_the_worst_replica_counts_and_what_is_counted_adds_up(prometheus: Promet
     ]
     counts = look(prometheus, start)
     found = counts.usage["7"]
-    assert (found.replicas, found.truncated, found.queue_depth) == (2, 6, 7.0)
+    assert (found.replicas, found.truncated, found.resources.queue_depth) == (2, 6, 7.0)
     assert found.tokenizer == "letters, words"
     assert counts.live["7"].requests == 5
 
@@ -155,9 +155,11 @@ def test_what_no_counter_can_be_is_refused_by_name(prometheus: Prometheus, metri
 def test_a_gauge_that_is_no_number_is_not_measured(prometheus: Prometheus) -> None:  # noqa: F811
     """It ends a series, or says nothing; an infinite one reaches the verdict of the gate that reads it."""
     limit = own(MEMORY_LIMIT_METRIC, {0: 5})
-    assert used(prometheus, [], [own(RESIDENT_MEMORY_METRIC, {0: "NaN"}), limit]).memory_ratio is None
-    assert used(prometheus, [], [own(RESIDENT_MEMORY_METRIC, {5: 3, 0: "NaN"}), limit]).memory_ratio == 0.6
-    assert used(prometheus, [], [own(RESIDENT_MEMORY_METRIC, {5: 3, 0: "+Inf"}), limit]).memory_ratio == math.inf
+    assert used(prometheus, [], [own(RESIDENT_MEMORY_METRIC, {0: "NaN"}), limit]).resources.memory_ratio is None
+    assert used(prometheus, [], [own(RESIDENT_MEMORY_METRIC, {5: 3, 0: "NaN"}), limit]).resources.memory_ratio == 0.6
+    assert (
+        used(prometheus, [], [own(RESIDENT_MEMORY_METRIC, {5: 3, 0: "+Inf"}), limit]).resources.memory_ratio == math.inf
+    )
 
 
 @pytest.mark.parametrize("metric", [*COUNTS, *SECONDS, *GAUGES, INFO_METRIC])
@@ -229,5 +231,11 @@ def test_whatever_a_replica_says_of_itself_it_is_an_error_or_evidence(prometheus
         return
     assert counts.live["7"].requests == 4
     found = counts.usage["7"]
-    for number in (found.unknown_tokens, found.truncated, found.cold_requests, found.worker_restarts, found.busy_s):
+    for number in (
+        found.unknown_tokens,
+        found.truncated,
+        found.resources.cold_starts,
+        found.worker_restarts,
+        found.busy_s,
+    ):
         assert number is None or number >= 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from controller.errors import TransientError
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Usage
-from gates.evidence import ArmCounts
+from gates.evidence import ArmCounts, Resources
 from serving.contract import TOKEN_EDGES, Traffic, gateway_edges_ms, latency_edges_ms
 
 
@@ -151,12 +151,14 @@ class FakeMetrics:
             tokens=counted("tokens"),
             unknown_tokens=counted("unknown_tokens"),
             truncated=counted("truncated"),
-            cold_requests=counted("cold_requests"),
             worker_restarts=counted("worker_restarts"),
             busy_s=gained("busy_s"),
-            memory_ratio=levels.memory_ratio,
-            cpu_ratio=cpu_s / (at_s - cursor.at_s) if cursor is not None and cpu_s and at_s > cursor.at_s else None,
-            queue_depth=levels.queue_depth,
+            resources=Resources(
+                memory_ratio=levels.memory_ratio,
+                cpu_ratio=cpu_s / (at_s - cursor.at_s) if cursor is not None and cpu_s and at_s > cursor.at_s else None,
+                queue_depth=levels.queue_depth,
+                cold_starts=counted("cold_requests"),
+            ),
             tokenizer=levels.tokenizer,
         )
 

@@ -188,6 +188,22 @@ def test_who_only_reads_a_policy_does_not_wait_for_what_gates_compute_with():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_gauge_of_replicas_is_known_by_four_files():
+    """From the replica that sets it to the limit that is held against it: `QUEUE_DEPTH_METRIC` is one."""
+    words = {"QUEUE_DEPTH_METRIC", "queue_depth", "queue_depth_max", "serin_queue_depth"}
+    found = set()
+    for path in (one for package in PACKAGES for one in (ROOT / package).rglob("*.py")):
+        text = "".join(line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines(keepends=True))
+        if words & set(re.findall(r"\w+", text)):
+            found.add(str(path.relative_to(ROOT)))
+    assert found == {
+        "serving/contract.py",
+        "serving/observe/metrics.py",
+        "gates/evidence.py",
+        "gates/online/limits/measures.py",
+    }
+
+
 # --- what a kind tells of itself is so --------------------------------------------------------------------------------
 def section_of(kind):
     return kind.section("lang:en") if kind.section is SlicePolicy else kind.section()

@@ -28,7 +28,7 @@ def test_a_failed_scrape_leaves_markers_that_are_no_samples(prometheus: Promethe
     ]
     counts = look(prometheus, start)
     assert counts.live["7"].requests == 4
-    assert counts.usage["7"].queue_depth == 3.0
+    assert counts.usage["7"].resources.queue_depth == 3.0
 
 
 def test_a_marker_at_a_scrape_that_was_taken_counts_nothing_twice(prometheus: Prometheus) -> None:  # noqa: F811

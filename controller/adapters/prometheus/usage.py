@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from controller.adapters.prometheus.counters import TOKEN_BUCKET_METRIC, TOKEN_SUM_METRIC
 from controller.adapters.prometheus.targets import Counter, Matrix, Samples, Target, Targets, numbers, series_of
 from controller.ports.metrics import Usage
+from gates.evidence import Resources
 from serving.contract import (
     BUSY_METRIC,
     COLD_REQUESTS_METRIC,
@@ -16,8 +17,8 @@ from serving.contract import (
     GPU_LABEL,
     GPU_UTILIZATION_METRIC,
     INFO_METRIC,
+    LEVELS,
     MEMORY_LIMIT_METRIC,
-    QUEUE_DEPTH_METRIC,
     RESIDENT_MEMORY_METRIC,
     TOKENIZER_LABEL,
     TRUNCATED_METRIC,
@@ -27,7 +28,7 @@ from serving.contract import (
 )
 
 _INFO_LABELS: Final = ("fingerprint", TOKENIZER_LABEL)
-_LEVELS: Final = (RESIDENT_MEMORY_METRIC, MEMORY_LIMIT_METRIC, CORES_METRIC, QUEUE_DEPTH_METRIC)
+_LEVELS: Final = (RESIDENT_MEMORY_METRIC, MEMORY_LIMIT_METRIC, CORES_METRIC, *LEVELS)
 GAUGES: Final = (*_LEVELS, GPU_UTILIZATION_METRIC, INFO_METRIC)
 
 
@@ -103,10 +104,10 @@ class Span:
         used = [[value for at_s, value in gpu.items() if at_s > since_s] for gpu in self.gauges.gpus]
         return _worst(sum(values) / len(values) for values in used if values)
 
-    @property
-    def queue_depth(self) -> float | None:
-        depths = self.gauges.since(QUEUE_DEPTH_METRIC, self.since_s or 0.0)
-        return sum(depths) / len(depths) if depths else None
+    def level(self, metric: str) -> float | None:
+        """Of a gauge, on average."""
+        values = self.gauges.since(metric, self.since_s or 0.0)
+        return sum(values) / len(values) if values else None
 
 
 def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: Sequence[str]) -> Usage:
@@ -117,6 +118,7 @@ def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: S
         return None if value is None else int(value)
 
     last = token_edges[-1] if token_edges else ""
+    levels: dict[str, Any] = {name: _worst(span.level(metric) for span in spans) for metric, name in LEVELS.items()}
     texts = _sum(gained.get(Counter(TOKEN_BUCKET_METRIC, traffic, last)) for traffic in Traffic)
     tokens = _sum(gained.get(Counter(TOKEN_SUM_METRIC, traffic, "")) for traffic in Traffic)
     return Usage(
@@ -126,13 +128,17 @@ def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: S
         tokens=tokens,
         unknown_tokens=total(UNKNOWN_TOKENS_METRIC),
         truncated=total(TRUNCATED_METRIC),
-        cold_requests=total(COLD_REQUESTS_METRIC),
         worker_restarts=total(WORKER_RESTARTS_METRIC),
         busy_s=gained.get(Counter(BUSY_METRIC, "", "")),
-        memory_ratio=_worst(span.memory_ratio for span in spans),
-        cpu_ratio=_worst(span.cpu_ratio for span in spans),
-        gpu_ratio=_worst(span.gpu_ratio for span in spans),
-        queue_depth=_worst(span.queue_depth for span in spans),
+        resources=replace(
+            Resources(
+                memory_ratio=_worst(span.memory_ratio for span in spans),
+                cpu_ratio=_worst(span.cpu_ratio for span in spans),
+                gpu_ratio=_worst(span.gpu_ratio for span in spans),
+                cold_starts=total(COLD_REQUESTS_METRIC),
+            ),
+            **levels,
+        ),
         tokenizer=", ".join(sorted({span.gauges.tokenizer for span in spans if span.gauges.tokenizer})),
     )
 
