@@ -52,7 +52,7 @@ class CandidatePoller:
         now_s = self._clock.monotonic_s()
         if now_s < self._due_at_s.get(model, now_s):
             return self._found.get(model)
-        found = self._jobs.ask("registry", ("candidate", model), "candidate", partial(self._asked, model))
+        found = self._jobs.ask("registry", ("candidate", model), "candidate", partial(self._asked, model), patience_s=0)
         if isinstance(found, Running):
             return self._found.get(model)
         self._due_at_s[model] = now_s + (self._poll_s if found.answered else self._away_s)

@@ -3,7 +3,7 @@ later round where it is not there yet: nothing that hangs keeps anything else fr
 
 import logging
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
 from threading import Lock
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 PATIENCE_S: Final = 0.2
-"""What a round waits for one job, so that what is quick is done in the round that asked for it."""
+"""What rounds wait for one job, all together, so that what is quick is done in the round that asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class ThreadedJobs:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._jobs: dict[tuple[str, Hashable], _Job] = {}
         self._lock = Lock()
+        self._closed = False
 
     def ask(
         self,
@@ -86,15 +87,20 @@ class ThreadedJobs:
         patience_s: float = PATIENCE_S,
     ) -> Result | Running:
         job = self._job(pool, slot, purpose, work)
+        if job is None:  # this process ends
+            return Running(self._clock.monotonic_s(), purpose)
         if job.purpose != purpose:
             return Running(job.since_s, job.purpose)
+        waited_s = self._clock.monotonic_s() - job.since_s
         try:
-            result: Result = job.future.result(timeout=patience_s)
+            result: Result = job.future.result(timeout=max(patience_s - waited_s, 0.0))
         except NotYetError:
             if not job.future.done():
                 return Running(job.since_s, purpose)
             self._forget(pool, slot, job)
             raise
+        except CancelledError:  # this process ends
+            return Running(job.since_s, purpose)
         except BaseException:
             self._forget(pool, slot, job)
             raise
@@ -109,15 +115,18 @@ class ThreadedJobs:
     def close(self) -> None:
         """Begin nothing more. What runs ends by itself, or with the process."""
         with self._lock:
+            self._closed = True
             for executor in self._pools.values():
                 executor.shutdown(wait=False, cancel_futures=True)
 
-    def _job(self, pool: str, slot: Hashable, purpose: Hashable, work: Callable[[], Any]) -> _Job:
-        """The slot's job: the one that runs, or whose result is asked for, or a new one."""
+    def _job(self, pool: str, slot: Hashable, purpose: Hashable, work: Callable[[], Any]) -> _Job | None:
+        """The slot's job: the one that runs, or whose result is asked for, or a new one; None once closed."""
         with self._lock:
             known = self._jobs.get((pool, slot))
             if known is not None and (known.purpose == purpose or not known.future.done()):
                 return known
+            if self._closed:
+                return None
             if pool not in self._pools:
                 self._pools[pool] = ThreadPoolExecutor(self._workers, thread_name_prefix=pool)
             job = _Job(purpose, self._pools[pool].submit(work), self._clock.monotonic_s())
