@@ -1,14 +1,10 @@
 """The live table of `serin status`: where each model's release stands, and what every gate still needs."""
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.live import Live
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -16,9 +12,8 @@ from rich.text import Text
 from controller.core.commands import Freeze
 from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
-from controller.errors import TransientError
 from controller.journal.codec import release_of
-from controller.ports.journal import ReleaseRecord
+from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.runtime import DeploymentStatus
 from controller.report.words import (
     SYMBOLS,
@@ -62,16 +57,24 @@ _PHASE_STYLES = {
     Phase.REJECTED: "bold red",
     Phase.HELD: "yellow",
 }
+BLOCKS_MAX: Final = 20  # models that are shown with their gates; of more a line each
+_SUMMARY_REASON_MAX = 80
 _WIDE = 110  # columns: below, a gate's sentence stands beneath its numbers
 _DECIDED = frozenset({Phase.PROBATION, Phase.HELD}) | TERMINAL
 
 
-def exit_code(record: ReleaseRecord) -> int:
+Shown = ReleaseRecord | ReleaseSummary
+"""A release with all that its gates say, or, where there are many models, in one line."""
+
+
+def exit_code(record: Shown) -> int:
     """0 promoted; 1 rolled back or rejected, or on the way to it; 3 held, superseded, aborted, or still going on.
 
     A release that is going back already answers by where it is going. One that could not be judged is 4: it is held
     or going on with a source that does not answer.
     """
+    if isinstance(record, ReleaseSummary):
+        return _EXITS.get(Phase(record.phase), EXIT_INCONCLUSIVE)
     release = release_of(record)
     phase = release.ending if release.phase is Phase.ROLLING_BACK and release.ending else release.phase
     code = _EXITS.get(phase, EXIT_INCONCLUSIVE)
@@ -80,7 +83,7 @@ def exit_code(record: ReleaseRecord) -> int:
     return code
 
 
-def is_settled(record: ReleaseRecord) -> bool:
+def is_settled(record: Shown) -> bool:
     """Whether waiting for the release is over: it was decided, or waits for a person."""
     return Phase(record.phase) in _DECIDED
 
@@ -90,15 +93,18 @@ def _unjudged(release: Release) -> bool:
     return bool(release.faults) or errors
 
 
-def current(records: Sequence[ReleaseRecord]) -> tuple[ReleaseRecord, ...]:
-    """Of each model the release in progress, or else the one that started last."""
-    by_rank = sorted(records, key=lambda record: (record.active, record.started_at_s))
-    return tuple(sorted({record.model: record for record in by_rank}.values(), key=lambda record: record.model))
+def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
+    """Of each model the release in progress, or else the one that began last; of many models in one line each."""
+    found = journal.current(model=model)
+    if len(found) > BLOCKS_MAX:
+        return tuple(found)
+    records = (journal.release(summary.release_id) for summary in found)
+    return tuple(record for record in records if record is not None)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
 def status_table(
-    records: Sequence[ReleaseRecord],
+    records: Sequence[Shown],
     *,
     now_s: float,
     traffic: Mapping[str, TrafficTable],
@@ -106,13 +112,16 @@ def status_table(
     freezes: Sequence[Freeze] = (),
     troubles: Sequence[str] = (),
 ) -> RenderableType:
-    """One block a model, of its release in progress or else its newest; a model without one shows its weights.
-    Above them, what is wrong with the installation itself, and the freezes in force.
+    """One block or line for each release, by model; a model without one shows its weights. Above them, what is wrong
+    with the installation itself, and the freezes in force.
 
     ``traffic`` and ``deployments`` are by model. Fits any width; colour only repeats what words and symbols say.
     """
     blocks: list[RenderableType] = []
-    for record in current(records):
+    for record in records:
+        if isinstance(record, ReleaseSummary):
+            blocks.append(_summary(record, traffic.get(record.model), now_s))
+            continue
         release = release_of(record)
         running = (deployments or {}).get(release.model, {})
         blocks.append(_Block(release, traffic.get(release.model), running, now_s))
@@ -123,6 +132,20 @@ def status_table(
     if not blocks:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
     return Group(*map(_trouble, troubles), *map(_frozen, freezes), *blocks)
+
+
+def _summary(record: ReleaseSummary, table: TrafficTable | None, now_s: float) -> Text:
+    phase = Phase(record.phase)
+    return Text.assemble(
+        (printable(record.model), "bold"),
+        f"  version {printable(record.version)}  ",
+        (phase_title(phase, None), _PHASE_STYLES.get(phase, "bold blue")),
+        f" for {duration(now_s - record.phase_since_s)}  ",
+        _weights(table, None),
+        (f"  {shortened(record.reason, _SUMMARY_REASON_MAX)}", "dim"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
 
 
 def _trouble(sentence: str) -> Text:
@@ -272,102 +295,3 @@ def _sentence(verdict: Verdict) -> str:
 def _samples(verdict: Verdict) -> str:
     needed = f" of {verdict.samples_needed:,}" if verdict.samples_needed else ""
     return f"{verdict.samples:,}{needed}"
-
-
-# --- watching ---------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that one drawing of the table needs, read at one time."""
-
-    records: Sequence[ReleaseRecord]
-    now_s: float
-    traffic: Mapping[str, TrafficTable]
-    deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None
-    freezes: Sequence[Freeze] = ()
-    troubles: Sequence[str] = ()
-
-    @property
-    def table(self) -> RenderableType:
-        return status_table(
-            self.records,
-            now_s=self.now_s,
-            traffic=self.traffic,
-            deployments=self.deployments,
-            freezes=self.freezes,
-            troubles=self.troubles,
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """The worst of the releases': failed, could not be judged, inconclusive, passed. Of none: inconclusive."""
-        codes = {exit_code(record) for record in current(self.records)}
-        return next(
-            (code for code in (EXIT_FAIL, EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_PASS) if code in codes), EXIT_INCONCLUSIVE
-        )
-
-    @property
-    def settled(self) -> bool:
-        return bool(self.records) and all(is_settled(record) for record in current(self.records))
-
-
-def never(_: Snapshot) -> bool:
-    """Watch until interrupted."""
-    return False
-
-
-def watch(
-    fetch: Callable[[], Snapshot],
-    console: Console,
-    *,
-    refresh_s: float = 1.0,
-    until: Callable[[Snapshot], bool] = never,
-    timeout_s: float = math.inf,
-    sleep: Callable[[float], None] = time.sleep,
-) -> int:
-    """Draw the table again and again until ``until`` says so, and return the exit code of what was seen last.
-
-    A source that does not answer for a moment ends nothing: the last table stays, with a line that says so. Where the
-    output is no terminal, the table is printed whenever a release entered another phase, or a freeze came or went.
-    After ``timeout_s``: 5.
-    """
-    screen = _Screen(console)
-    with screen.live:
-        seen: Snapshot | None = None
-        waited_s = 0.0
-        while True:
-            try:
-                seen = fetch()
-            except TransientError as error:
-                screen.show(seen, f"{error.source} does not answer: {error}")
-            else:
-                screen.show(seen, "")
-                if until(seen):
-                    return seen.exit_code
-            if waited_s >= timeout_s:
-                return EXIT_TIMEOUT
-            sleep(refresh_s)
-            waited_s += refresh_s
-
-
-class _Screen:
-    """Where the table is drawn: over itself on a terminal, anew at each change of phase elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._printed: tuple[object, ...] | None = None
-        self.live: AbstractContextManager[object] = nullcontext()
-        if console.is_terminal:
-            self._live = Live(console=console, auto_refresh=False)
-            self.live = self._live
-
-    def show(self, seen: Snapshot | None, trouble: str) -> None:
-        parts = [seen.table] if seen is not None else []
-        table = Group(*parts, Text(printable(trouble), "magenta"))
-        if self._console.is_terminal:
-            self._live.update(table, refresh=True)
-            return
-        phases = [(r.release_id, r.phase, r.state.get("step")) for r in seen.records] if seen else []
-        state = (trouble, *phases, *(seen.freezes if seen else ()), *(seen.troubles if seen else ()))
-        if state != self._printed:
-            self._console.print(table)
-            self._printed = state

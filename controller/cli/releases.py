@@ -99,10 +99,11 @@ def _wait_for_the_end(store: "Store", asked: Command, wait_s: float) -> NoReturn
     deadline_s = time.monotonic() + wait_s
     while time.monotonic() < deadline_s:
         _refuse_discarded(store, asked)
-        found = [r for r in store.journal.releases(model=asked.model) if r.version == asked.version]
-        if found and found[0].started_at_s >= asked.at_s and is_settled(found[0]):
-            say(f"{found[0].release_id}: {found[0].phase}. {found[0].state['reason']}")
-            raise typer.Exit(exit_code(found[0]))
+        found = next((r for r in store.journal.current(model=asked.model) if r.version == asked.version), None)
+        if found is not None and found.started_at_s >= asked.at_s and is_settled(found):
+            say(f"{found.release_id}: {found.phase}. {found.reason}")
+            record = store.journal.release(found.release_id)
+            raise typer.Exit(exit_code(record or found))
         time.sleep(_WAIT_POLL_S)
     say(f"not settled after {wait_s:g} s", err=True)
     raise typer.Exit(EXIT_TIMEOUT)
@@ -116,8 +117,8 @@ def list_releases(
     """List releases, newest first."""
     from controller.bootstrap.stores import open_home
 
-    for record in open_home(home_at(home)).journal.releases(model=model):
-        say_row(record.release_id, record.phase, str(record.state["reason"]))
+    for record in open_home(home_at(home)).journal.summaries(model=model):
+        say_row(record.release_id, record.phase, record.reason)
 
 
 def abort(
@@ -148,9 +149,10 @@ def status(
     """
     from controller.bootstrap.condition import recorded_statuses, troubles_of
     from controller.bootstrap.stores import check_model, open_home, traffic_tables
+    from controller.cli.watching import Snapshot
+    from controller.cli.watching import watch as watch_table
     from controller.core.commands import ANY_MODEL
-    from controller.status import Snapshot
-    from controller.status import watch as watch_table
+    from controller.status import current
 
     place = home_at(home)
     store = open_home(place)
@@ -158,7 +160,7 @@ def status(
     def fetch() -> Snapshot:
         tables = traffic_tables(place)
         return Snapshot(
-            store.journal.releases(model=model, limit=50),
+            current(store.journal, model),
             time.time(),
             {name: table for name, table in tables.items() if model in (None, name)},
             deployments=recorded_statuses(place),

@@ -7,17 +7,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from controller.cli.watching import Snapshot, never, watch
 from controller.core.release import Phase
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
 from controller.journal.codec import record_of
 from controller.ports.journal import ReleaseRecord
 from controller.ports.runtime import DeploymentStatus
-from controller.status import Snapshot, current, exit_code, is_settled, never, status_table, watch
+from controller.status import BLOCKS_MAX, current, exit_code, is_settled, status_table
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 from tests.controller import releases
+from tests.fakes.journal import FakeJournal
 
 NOW_S = releases.NOW_S + 100
 TABLE = TrafficTable("intent", {"6": 95.0, "7": 5.0}, Mirror("7", 100.0))
@@ -160,11 +162,28 @@ def test_a_model_without_a_release_and_nothing_at_all() -> None:
     assert "No release yet" in console.file.getvalue()
 
 
-def test_of_each_model_the_release_in_progress_is_shown() -> None:
-    old, new = record(Phase.ROLLED_BACK), replace(record(Phase.CANARY), release_id="newer", started_at_s=NOW_S)
-    topic = replace(record(Phase.PROMOTED), model="topic", started_at_s=1.0)
-    assert [found.release_id for found in current([topic, new, old])] == ["newer", topic.release_id]
-    assert current([replace(old, started_at_s=NOW_S + 5), new])[0].release_id == "newer"
+def test_of_each_model_the_release_that_began_last_is_shown() -> None:
+    journal = FakeJournal()
+    for number, kept in enumerate((record(Phase.ROLLED_BACK), record(Phase.CANARY))):
+        journal.append(replace(kept, release_id=f"r{number}", sequence=0), [])
+    journal.append(replace(record(Phase.PROMOTED), model="topic", release_id="r2", sequence=0), [])
+    assert [found.release_id for found in current(journal)] == ["r1", "r2"]
+    assert [found.release_id for found in current(journal, "topic")] == ["r2"]
+
+
+def test_of_many_models_each_is_a_line() -> None:
+    """Hundreds of tables of gates tell nobody anything; one model is asked for by its name."""
+    journal = FakeJournal()
+    for number in range(BLOCKS_MAX + 1):
+        kept = replace(record(Phase.CANARY), model=f"model-{number:02}", release_id=f"r{number}", sequence=0)
+        journal.append(replace(kept, reason="Everything as it should be." * 9), [])
+    seen = Snapshot(current(journal), NOW_S, {"model-03": TABLE})
+    lines = in_text(seen).rstrip().splitlines()
+    assert len(lines) == BLOCKS_MAX + 1
+    assert lines[3].startswith("model-03  version 7  Canary for")
+    assert "version 7 5 %" in lines[3]
+    assert (seen.exit_code, seen.settled) == (3, False)
+    assert in_text(Snapshot(current(journal, "model-03"), NOW_S, {})).count("latency") > 0
 
 
 # --- watching ---------------------------------------------------------------------------------------------------------
