@@ -1,6 +1,7 @@
 """The bodies that the interface reads: parsed by pydantic here, plain values from here on."""
 
 import difflib
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
@@ -33,14 +34,16 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=CLASS_NAME_LENG
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(pattern=_NO_NUL)]
-ModelName = Annotated[Name, AfterValidator(check_model_name)]
-VersionName = Annotated[Name, AfterValidator(check_version)]
+ModelName = Annotated[Name, AfterValidator(lru_cache(check_model_name))]  # each sample of a batch has the same
+VersionName = Annotated[Name, AfterValidator(lru_cache(check_version))]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=1e-9, le=1)]  # the product of two is a number still
 LabelProbability = Annotated[float, Field(ge=1e-6, le=1)]  # one for more than a million requests is a slip
 
 
 def _seconds(value: float) -> float:
+    if value <= _SECONDS_END:
+        return value
     for unit, factor in _FINER_UNITS.items():
         if value > _SECONDS_END * factor / 1_000:
             raise ValueError(f"{value:.0f} can only be {unit}; in seconds it is {value / factor:.3f}")
@@ -116,6 +119,11 @@ class PredictionsBody(Body):
     schema_: Annotated[Literal["serin.predictions/v1"], Field(alias="schema")]
     predictions: Annotated[list[PredictionBody], Field(max_length=BATCH_MAX)]
 
+    def keys(self) -> int:
+        """How many keys its JSON has, where none is written twice."""
+        of_each = (len(p.model_fields_set) + len(p.probabilities) + len(p.tags) for p in self.predictions)
+        return len(self.model_fields_set) + sum(of_each)
+
 
 class LabelBody(Body):
     """The truth about one request. ``directed``: given because the versions disagreed, not by chance. ``corrects``: the
@@ -190,6 +198,28 @@ def parse(kind: type[AnyBody], body: bytes) -> AnyBody:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         raise ApiError(status, "invalid", f"body: {error}", field=error.place or None) from error
     return found
+
+
+def parse_predictions(body: bytes) -> PredictionsBody:
+    """As `parse`, at a quarter of its cost: these come by the thousand.
+
+    That no key is written twice is seen by counting: outside of texts, a colon follows each key and nothing else.
+    """
+    try:
+        found = PredictionsBody.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(PredictionsBody, error) from error
+    keys = found.keys()
+    if body.count(b":") != keys and _colons_outside_texts(body) != keys:
+        return parse(PredictionsBody, body)  # says which it is
+    return found
+
+
+def _colons_outside_texts(body: bytes) -> int:
+    """Of a body that is JSON."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(body.split(b'"')[::2]).count(b":")
 
 
 def first_fault(kind: type[Body], error: ValidationError) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from controller.api.access import Caller
-from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, PredictionsBody, parse
+from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, parse_predictions
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
 from controller.api.labels import AHEAD_S_MAX, read_body, read_lines
@@ -37,7 +37,7 @@ class SampleRoutes:
 
     def predictions(self, call: Call) -> Reply:
         """Take a batch of predictions of the replica whose token came with it; sending it again changes nothing."""
-        batch = [body.prediction() for body in parse(PredictionsBody, call.body).predictions]
+        batch = [body.prediction() for body in parse_predictions(call.body).predictions]
         _refuse_others_predictions(batch, call.caller)
         self._refuse_the_future(batch)
         return Reply({"received": len(batch), "new": self._samples.add_predictions(batch)})

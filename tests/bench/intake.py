@@ -72,7 +72,7 @@ def _measured(kind: str, url: str, home: Home) -> list[Bar]:
     lost = _lost_at_a_kill(home, url)
     return [
         Bar(f"{kind}: samples of one version", alone, "1/CPU s", at_least=SAMPLES_A_CPU_SECOND),
-        Bar(f"{kind}: samples of two versions, each request a pair", paired, "1/CPU s"),
+        Bar(f"{kind}: samples of two versions, each request a pair", paired, "1/CPU s", at_least=SAMPLES_A_CPU_SECOND),
         Bar(f"{kind}: acknowledged and lost when the controller is killed", lost, "samples", at_most=0),
     ]
 

@@ -260,6 +260,27 @@ def test_a_prediction_with_a_key_twice_is_refused(world: World, replica: Client)
     assert world.samples.latest() == SampleCursor()
 
 
+@pytest.mark.parametrize("name", ["a:b", 'a":b', "a\\\\:", 'a\\\\":{', "ü: \u2028", 'say "no": twice'])
+@pytest.mark.parametrize("spaces", [(",", ":"), (" , ", " : ")])
+def test_texts_that_look_like_keys_hide_none_that_is_written_twice(
+    world: World, replica: Client, name: str, spaces: tuple[str, str]
+) -> None:
+    """Keys are counted by what stands outside of texts."""
+    document = body(
+        probabilities={name: 0.75, "other:": 0.25}, label=name, confidence=0.75, tags={name: '":"'}, text=name
+    )
+    text = json.dumps(document, separators=spaces)
+    headers = {"content-type": "application/json"}
+    again = json.dumps("other:") + spaces[1] + "0.25"
+    doubled = text.replace(again, again + spaces[0] + again, 1)
+    assert doubled != text
+    response = replica.request("POST", PREDICTIONS_ROUTE, content=doubled, headers=headers)
+    assert (response.status_code, error_of(response)["message"]) == (422, "body: other:: is written twice")
+    assert replica.request("POST", PREDICTIONS_ROUTE, content=text, headers=headers).json()["new"] == 1
+    (kept,) = world.samples._predictions.values()
+    assert (kept.label, kept.probabilities) == (name, probabilities)
+
+
 def test_where_nothing_is_a_label_the_feed_is_refused(world: World, client: Client) -> None:
     """With the first line's reason; blank lines are nothing, and nothing at all is no mistake."""
     for content, status in (('{"request_id":"b"}', 422), ("\n{nonsense", 400), ("hello\nworld", 400)):

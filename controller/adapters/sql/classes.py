@@ -18,8 +18,13 @@ def note_classes(connection: Connection, predictions: Sequence[Prediction]) -> N
     at_s: dict[tuple[str, str], float] = {}
     for one in predictions:
         key = one.model, one.version
-        named.setdefault(key, set()).update(one.probabilities)
-        at_s[key] = max(one.at_s, at_s.get(key, one.at_s))
+        names = named.get(key)
+        if names is None:
+            named[key], at_s[key] = set(one.probabilities), one.at_s
+            continue
+        if not names >= one.probabilities.keys():  # nearly always it names the same
+            names.update(one.probabilities)
+        at_s[key] = max(at_s[key], one.at_s)
     columns = version_classes.c
     for (model, version), names in named.items():
         of_version = (columns.model == model, columns.version == version)

@@ -1,6 +1,6 @@
 """Connections and transactions: the one place that knows the dialects and turns the database's errors into ours."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -107,9 +107,28 @@ def _postgresql(url: URL) -> Engine:
 
 def insert_new(connection: Connection, table: Table) -> Insert:
     """``INSERT``, leaving out rows that break a unique constraint: how repeating a write changes nothing."""
-    if connection.dialect.name == "postgresql":
+    return insert_new_on(connection.dialect.name, table)
+
+
+def insert_new_on(dialect: str, table: Table) -> Insert:
+    """As `insert_new`, for a statement that is made once."""
+    if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def insert_new_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """As `insert_new`, of many rows whose values are as the driver takes them: SQLAlchemy's own way of handing them on
+    costs more than the database."""
+    dialect = connection.dialect
+    if dialect.name == "postgresql":
+        dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+    statement = insert_new(connection, table).compile(dialect=dialect, column_keys=list(columns))
+    if list(statement.positiontup or ()) != list(columns):
+        raise AssertionError(f"{table.name}: its columns stand in another order than {columns}")
+    connection.exec_driver_sql(str(statement), list(rows))
 
 
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:

@@ -6,14 +6,29 @@ depend on the past. Pairs of the same text are all kept: which one counts depend
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
 
-from controller.adapters.sql.database import insert_new
-from controller.adapters.sql.schema import labelled_answers, labelled_pairs, labels, pairs, predictions
+from controller.adapters.sql.database import insert_new, insert_new_on
+from controller.adapters.sql.schema import BIG_ID, labelled_answers, labelled_pairs, labels, pairs, predictions
 from controller.adapters.sql.scoring import brier
 from serving.contract import Traffic
 
@@ -30,22 +45,32 @@ class Heads:
     pair: int
 
 
+# Statements are made once: SQLAlchemy takes longer to make one, and to find it compiled, than a database to run it.
+_HEAD: Final = bindparam("head", type_=BIG_ID)
+_HEADS: Final = select(
+    *(select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery() for table in (predictions, labels, pairs))
+)
+_MATCH: Final = (
+    update(labels)
+    .where(labels.c.request_id.in_(select(predictions.c.request_id).where(predictions.c.id > _HEAD)), ~labels.c.matched)
+    .values(matched=True)
+)
+
+
 def heads(connection: Connection) -> Heads:
-    newest = (
-        select(func.coalesce(func.max(table.c.id), 0)).scalar_subquery() for table in (predictions, labels, pairs)
-    )
-    return Heads(*connection.execute(select(*newest)).one())
+    return Heads(*connection.execute(_HEADS).one())
 
 
-def after_predictions(connection: Connection, before: Heads) -> None:
-    """Form what the predictions newer than ``before`` complete."""
-    sampled = select(predictions.c.request_id).where(predictions.c.id > before.prediction)
-    connection.execute(update(labels).where(labels.c.request_id.in_(sampled), ~labels.c.matched).values(matched=True))
-    for new in (_LIVE.c.id, _SHADOW.c.id):
-        formed = _pairs_newer(new, before.prediction)
-        connection.execute(insert_new(connection, pairs).from_select(_PAIR_COLUMNS, formed, include_defaults=False))
+def after_predictions(connection: Connection, before: Heads, kinds: Collection[str]) -> None:
+    """Form what the predictions newer than ``before`` complete; ``kinds`` are those of traffic among them."""
+    dialect, head = connection.dialect.name, {"head": before.prediction}
+    connection.execute(_MATCH, head)
+    if Traffic.LIVE.value in kinds:
+        connection.execute(_insert_pairs(dialect, _LIVE.c.id), head)
+        connection.execute(_insert_labelled_answers(dialect, _LIVE.c.id), head)
+    if Traffic.SHADOW.value in kinds:
+        connection.execute(_insert_pairs(dialect, _SHADOW.c.id), head)
     _form_labelled_pairs(connection, pairs.c.id, before.pair)
-    _form_labelled_answers(connection, _LIVE.c.id, before.prediction)
 
 
 def after_labels(connection: Connection, before: Heads) -> None:
@@ -53,7 +78,7 @@ def after_labels(connection: Connection, before: Heads) -> None:
     new_requests = select(labels.c.request_id).where(labels.c.id > before.label)
     connection.execute(update(pairs).where(pairs.c.request_id.in_(new_requests)).values(labelled=True))
     _form_labelled_pairs(connection, labels.c.id, before.label)
-    _form_labelled_answers(connection, labels.c.id, before.label)
+    connection.execute(_insert_labelled_answers(connection.dialect.name, labels.c.id), {"head": before.label})
 
 
 _PAIR_COLUMNS = [
@@ -71,13 +96,14 @@ _PAIR_COLUMNS = [
 ]
 
 
-def _newer(query: Select[Any], new: ColumnElement[int], head: int) -> Select[Any]:
-    """The rows formed with something newer than ``head``, in its order. SQLite plans a join by its order: to sort by
-    what is new makes it start there, and look up the rest by index, instead of reading all the past."""
-    return query.where(new > head).order_by(new)
+def _newer(query: Select[Any], new: ColumnElement[int]) -> Select[Any]:
+    """The rows formed with something newer than the parameter ``head``, in its order. SQLite plans a join by its order:
+    to sort by what is new makes it start there, and look up the rest by index, instead of reading all the past."""
+    return query.where(new > _HEAD).order_by(new)
 
 
-def _pairs_newer(new: ColumnElement[int], head: int) -> Select[Any]:
+@cache
+def _insert_pairs(dialect: str, new: ColumnElement[int]) -> Insert:
     """Live and shadow answers of two versions to one request.
 
     The texts' digests must be equal: a client that gives two requests one id makes no pair.
@@ -112,10 +138,17 @@ def _pairs_newer(new: ColumnElement[int], head: int) -> Select[Any]:
             live.text_digest == shadow.text_digest,
         )
     )
-    return _newer(query, new, head)
+    return insert_new_on(dialect, pairs).from_select(_PAIR_COLUMNS, _newer(query, new), include_defaults=False)
 
 
 def _form_labelled_pairs(connection: Connection, new: ColumnElement[int], head: int) -> None:
+    rows = [_labelled_pair(row) for row in connection.execute(_labelled_pairs_newer(new), {"head": head})]
+    if rows:
+        connection.execute(insert_new(connection, labelled_pairs), rows)
+
+
+@cache
+def _labelled_pairs_newer(new: ColumnElement[int]) -> Select[Any]:
     query = (
         select(
             pairs.c.id,
@@ -139,9 +172,7 @@ def _form_labelled_pairs(connection: Connection, new: ColumnElement[int], head: 
         .join(_LIVE, _LIVE.c.id == pairs.c.live_id)
         .join(_SHADOW, _SHADOW.c.id == pairs.c.shadow_id)
     )
-    rows = [_labelled_pair(row) for row in connection.execute(_newer(query, new, head))]
-    if rows:
-        connection.execute(insert_new(connection, labelled_pairs), rows)
+    return _newer(query, new)
 
 
 def _labelled_pair(row: Row[Any]) -> dict[str, object]:
@@ -164,7 +195,8 @@ def _labelled_pair(row: Row[Any]) -> dict[str, object]:
     }
 
 
-def _form_labelled_answers(connection: Connection, new: ColumnElement[int], head: int) -> None:
+@cache
+def _insert_labelled_answers(dialect: str, new: ColumnElement[int]) -> Insert:
     live = _LIVE.c
     formed = (
         select(
@@ -184,8 +216,7 @@ def _form_labelled_answers(connection: Connection, new: ColumnElement[int], head
     )
     columns = ["prediction_id", "model", "version", "answer", "truth", "source", "directed", "at_s"]
     columns.append("inclusion_probability")
-    rows = _newer(formed, new, head)
-    connection.execute(insert_new(connection, labelled_answers).from_select(columns, rows, include_defaults=False))
+    return insert_new_on(dialect, labelled_answers).from_select(columns, _newer(formed, new), include_defaults=False)
 
 
 def undo_labels(connection: Connection, requests: Sequence[str]) -> None:

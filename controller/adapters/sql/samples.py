@@ -1,12 +1,12 @@
 """Sampled predictions and labels: taken in by batches, read as evidence from a cursor on."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     case,
     delete,
     exists,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 
 from controller.adapters.sql import answers, evidence, schema
 from controller.adapters.sql.classes import classes_of, note_classes
-from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.database import Database, insert_new_rows
 from controller.adapters.sql.labels import Aliases, note_looked, take
 from controller.adapters.sql.reading import LabelReading, ReadPair
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
@@ -83,13 +84,13 @@ class SqlSamples:
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
         if not predictions:
             return 0
-        rows = [_prediction_row(one) | {"text": self._texts.kept(one.text)} for one in predictions]
+        rows = [_prediction_row(one, self._texts) for one in predictions]
         with self._database.write(_SOURCE) as connection:
             before = _locked_heads(connection)
-            connection.execute(insert_new(connection, schema.predictions), rows)
+            insert_new_rows(connection, schema.predictions, _PREDICTION_COLUMNS, rows)
             note_classes(connection, predictions)
-            evidence.after_predictions(connection, before)
-            return _count_after(connection, schema.predictions, before.prediction)
+            evidence.after_predictions(connection, before, {str(one.traffic) for one in predictions})
+            return _count_after(connection, before.prediction)
 
     def add_labels(self, labels: Sequence[Label], *, aliases: Aliases = _NO_ALIASES) -> LabelsTaken:
         if not labels:
@@ -218,10 +219,13 @@ def _prune(database: Database, table: Table, oldest_first: ColumnElement[Any], o
             return total
 
 
+_ONE_AT_A_TIME: Final = select(schema.intake.c.id).with_for_update()
+
+
 def _lock(connection: Connection) -> None:
     """Let one batch, or one look, in at a time. Ids then become visible in their order, and a cursor never passes over
     a row that is committed later (PostgreSQL would allow it; on SQLite the transaction itself is the lock)."""
-    connection.execute(select(schema.intake.c.id).with_for_update()).one()
+    connection.execute(_ONE_AT_A_TIME).one()
 
 
 def _locked_heads(connection: Connection) -> evidence.Heads:
@@ -229,25 +233,54 @@ def _locked_heads(connection: Connection) -> evidence.Heads:
     return evidence.heads(connection)
 
 
-def _count_after(connection: Connection, table: Table, head: int) -> int:
-    return connection.execute(select(func.count()).select_from(table).where(table.c.id > head)).scalar_one()
+def _count_after(connection: Connection, head: int) -> int:
+    return connection.execute(_NEW_PREDICTIONS, {"head": head}).scalar_one()
 
 
-def _prediction_row(prediction: Prediction) -> dict[str, object]:
-    return {
-        "request_id": prediction.request_id,
-        "model": prediction.model,
-        "version": prediction.version,
-        "traffic": str(prediction.traffic),
-        "at_s": prediction.at_s,
-        "label": prediction.label,
-        "confidence": prediction.confidence,
-        "probabilities": json.dumps(dict(prediction.probabilities), separators=(",", ":"), allow_nan=False),
-        "inclusion_probability": prediction.inclusion_probability,
-        "text_digest": prediction.text_digest,
-        "tokens": prediction.tokens,
-        "tags": json.dumps(dict(prediction.tags), separators=(",", ":")) if prediction.tags else None,
-    }
+_NEW_PREDICTIONS: Final = (
+    select(func.count()).select_from(schema.predictions).where(schema.predictions.c.id > bindparam("head"))
+)
+
+
+_PREDICTION_COLUMNS: Final = (
+    "request_id",
+    "model",
+    "version",
+    "traffic",
+    "at_s",
+    "label",
+    "confidence",
+    "probabilities",
+    "inclusion_probability",
+    "text_digest",
+    "tokens",
+    "text",
+    "tags",
+)
+
+
+def _prediction_row(prediction: Prediction, texts: Texts) -> tuple[Any, ...]:
+    """Its values of ``_PREDICTION_COLUMNS``."""
+    return (
+        prediction.request_id,
+        prediction.model,
+        prediction.version,
+        str(prediction.traffic),
+        prediction.at_s,
+        prediction.label,
+        prediction.confidence,
+        _json(prediction.probabilities),
+        prediction.inclusion_probability,
+        prediction.text_digest,
+        prediction.tokens,
+        texts.kept(prediction.text),
+        _json(prediction.tags) if prediction.tags else None,
+    )
+
+
+def _json(value: Mapping[str, object]) -> str:
+    """Its numbers are finite: nothing else is taken in."""
+    return to_json(dict(value)).decode()
 
 
 def _latest(connection: Connection) -> SampleCursor:
