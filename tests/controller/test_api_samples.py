@@ -266,9 +266,8 @@ def test_texts_that_look_like_keys_hide_none_that_is_written_twice(
     world: World, replica: Client, name: str, spaces: tuple[str, str]
 ) -> None:
     """Keys are counted by what stands outside of texts."""
-    document = body(
-        probabilities={name: 0.75, "other:": 0.25}, label=name, confidence=0.75, tags={name: '":"'}, text=name
-    )
+    probabilities = {name: 0.75, "other:": 0.25}
+    document = body(probabilities=probabilities, label=name, confidence=0.75, tags={name: '":"'}, text=name)
     text = json.dumps(document, separators=spaces)
     headers = {"content-type": "application/json"}
     again = json.dumps("other:") + spaces[1] + "0.25"
