@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE
+from controller.adapters.envoy.held import settle
 from controller.adapters.envoy.tables import CLUSTERS_FILE, ROUTES_FILE, mend
 from controller.adapters.local.clockwatch import ClockWatch
 from controller.config.settings import Home
@@ -14,6 +15,7 @@ from controller.reserve import keep_reserve
 
 _RESERVE_EVERY_S: Final = 5.0
 _FILES_EVERY_S: Final = 0.5
+_MEMORY_EVERY_S: Final = 1.0
 _CLOCK_EVERY_S: Final = 1.0
 
 Chore = Callable[[], None]
@@ -32,10 +34,15 @@ def chores_of(home: Home, write_bootstrap: Chore, tell: Callable[[str], None]) -
             tell(sentence)
         write_bootstrap()
 
+    def settle_memory() -> None:
+        for sentence in settle(home.envoy):
+            tell(sentence)
+
     files = [home.envoy / name for name in (ROUTES_FILE, CLUSTERS_FILE, BOOTSTRAP_FILE)]
     return (
         _Every(_RESERVE_EVERY_S, lambda: _keep_reserve(home)),
         _Every(_FILES_EVERY_S, _WhenChanged(files, keep_files)),
+        _Every(_MEMORY_EVERY_S, settle_memory),
         _Every(_CLOCK_EVERY_S, watch_clock),
     )
 

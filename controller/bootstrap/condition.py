@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 
 from controller.adapters.clock import SystemClock
+from controller.adapters.envoy.admin import EnvoyAdmin
+from controller.adapters.envoy.held import held
 from controller.adapters.envoy.tables import found_clusters, found_routes
 from controller.adapters.local.kept import leftovers, running_supervisor
 from controller.adapters.local.processes import statuses
@@ -21,7 +23,7 @@ def recorded_statuses(home: Home) -> Mapping[str, Mapping[str, DeploymentStatus]
 def troubles_of(home: Home) -> tuple[str, ...]:
     """What is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
     found: list[str] = []
-    for told in (_of_the_disk, _of_the_files, _of_the_processes):
+    for told in (_of_the_disk, _of_the_files, _of_envoys_memory, _of_the_processes):
         try:
             found += told(home)
         except (SerinError, OSError) as error:
@@ -44,6 +46,13 @@ def _of_the_files(home: Home) -> Iterator[str]:
     for found in (found_routes(home.envoy), found_clusters(home.envoy)):
         if found.damage:
             yield f"a file in {home.envoy} {found.damage}: {found.source} counts; `serin up` puts it back"
+
+
+def _of_envoys_memory(home: Home) -> Iterator[str]:
+    if not EnvoyAdmin.beside(home.envoy).is_ready():
+        return
+    for model, version in held(home.envoy).items():
+        yield f"{model} was rolled back to version {version} in Envoy's memory alone: it is written down when it can be"
 
 
 def _of_the_processes(home: Home) -> Iterator[str]:

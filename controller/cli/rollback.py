@@ -47,4 +47,8 @@ def rollback(arguments: Sequence[str]) -> None:
     )
     version = next(iter(result.table.weights_pct))
     told = "Envoy confirms it" if result.confirmed else "written; Envoy did not confirm it: check that it runs"
+    if result.unwritten:
+        told = (
+            f"in Envoy's memory, for as long as it runs; it is written down as soon as that can be: {result.unwritten}"
+        )
     say(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")

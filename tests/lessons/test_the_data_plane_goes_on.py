@@ -23,13 +23,14 @@ from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.kept import PROCESSES_FILE, end_leftovers
 from controller.adapters.local.loopback import free_port
-from controller.adapters.local.processes import LocalProcesses
+from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.bootstrap.chores import chores_of
 from controller.bootstrap.condition import troubles_of
 from controller.config.settings import Home
-from controller.core.traffic import TrafficTable
-from controller.reserve import RESERVE_BYTES, RESERVE_FILE
+from controller.core.traffic import Override, TrafficTable
+from controller.errors import ConflictError
+from controller.reserve import RESERVE_BYTES, RESERVE_FILE, keep_reserve
 from tests.contracts.deployments import spec
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import Upstream, upstream
@@ -70,6 +71,17 @@ def filled(disk: Path) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """Nothing can be written, until the block ends."""
+    subprocess.run(["mount", "--bind", str(disk), str(disk)], check=True)  # logs are open for writing in the one below
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 class Client(threading.Thread):
@@ -198,13 +210,65 @@ def test_on_a_full_disk_users_are_answered_and_rollbacks_work(disk: Path, versio
     assert client.statuses.keys() == {200}
 
 
+def test_on_a_disk_that_can_only_be_read_a_rollback_is_held_in_memory_until_it_can_be_written(
+    disk: Path, versions: tuple[Upstream, Upstream]
+) -> None:
+    """Envoy routes by it at once; `serin status` says so; then it is written down, by whom and why."""
+    site = site_on(disk)
+    with site.supervisor() as supervisor:
+        supervisor.start()
+        site.route(*versions)
+        pids = _recorded(site)
+        with asking(site.gateway) as client:
+            with read_only(disk):
+                result = rollback_route(site.home.routes, "intent", "why", "ada", 1.5)
+                assert result.confirmed
+                assert "remount" in result.unwritten
+                _answers_come_from(site, "6")
+                disk_says, memory_says = troubles_of(site.home)
+                assert "can only be read" in disk_says
+                assert "intent was rolled back to version 6 in Envoy's memory alone" in memory_says
+                looked(supervisor, lambda: any("cannot write" in line for line in site.said), what="it to be told")
+                assert site.roll_back("7")
+                _answers_come_from(site, "7")
+                assert site.roll_back("6")
+            written = "the rollback of intent to version 6, held in Envoy's memory alone, is written down"
+            looked(supervisor, lambda: written in site.said, what="it to be written down")
+            table = EnvoyTraffic(site.home.envoy).read("intent")
+            assert table == PROMOTED.next(weights_pct={"6": 100.0}, override=Override("why", "ada", 0.0))
+            _answers_come_from(site, "6")
+            assert site.roll_back("7")
+            _answers_come_from(site, "7")
+            assert troubles_of(site.home) == ()
+        assert _recorded(site) == pids
+    assert client.statuses.keys() == {200}
+
+
+def test_what_is_held_in_memory_is_taken_up_before_the_controller_writes(
+    disk: Path, versions: tuple[Upstream, Upstream]
+) -> None:
+    """Made from what it had read before, its next table is a conflict."""
+    site = site_on(disk)
+    with site.supervisor() as supervisor:
+        supervisor.start()
+        site.route(*versions)
+        with read_only(disk):
+            assert site.roll_back("6")
+        traffic = EnvoyTraffic(site.home.envoy)
+        with pytest.raises(ConflictError):
+            traffic.write(PROMOTED.next(known_good=None))
+        table = traffic.read("intent")
+        assert table is not None
+        assert table.override == Override("why", "ada", 0.0)
+        traffic.write(table.next(weights_pct={"7": 100.0}, override=None))
+        assert confirmed(traffic, "intent", 3)
+        _answers_come_from(site, "7")
+
+
 def test_replicas_are_started_and_known_on_a_full_disk(disk: Path) -> None:
     """A record finds room in the reserve, and so do the ports of a replica; without any it is kept in memory."""
     home = Home(disk / "home")
     home.path.mkdir()
-    from controller.adapters.local.processes import Gateway, end_recorded
-    from controller.reserve import keep_reserve
-
     assert keep_reserve(home.path)
     nobody = Gateway(lambda *_: None, lambda *_: None)
     deployments = LocalProcesses(home.deployments, stub_command, nobody, FakeClock(), PATIENCE)
@@ -285,6 +349,18 @@ def test_an_envoy_that_dies_starts_again_from_files_that_were_damaged_meanwhile(
         assert path.read_text() == text
         answer = httpx.post(f"{site.gateway}/models/intent/predict", json={"text": "hi"}, trust_env=False)
         assert answer.json() == {"version": "7"}
+
+
+def _answers_come_from(site: Site, version: str) -> None:
+    """Envoy's threads follow within a moment of its word; from then on all of them come from there."""
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
+
+        def answered() -> str:
+            answer = client.post(f"{site.gateway}/models/intent/predict", json={"text": "hi"})
+            return str(answer.json()["version"])
+
+        eventually(lambda: answered() == version, what=f"version {version} to answer")
+        eventually(lambda: {answered() for _ in range(20)} == {version}, what=f"version {version} alone to answer")
 
 
 def _recorded(site: Site) -> dict[str, dict[str, int]]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
 from controller.adapters.envoy.clusters import Address, address_of
-from controller.adapters.local.loopback import get_from_socket
+from controller.adapters.local.loopback import ask_at_socket
 from controller.errors import PermanentError, TransientError
 
 BOOTSTRAP_FILE = "bootstrap.json"
@@ -24,7 +25,8 @@ class LiveRoutes:
 
 
 class EnvoyAdmin:
-    """Reads only. Every method raises TransientError where nobody answers, PermanentError where somebody else does."""
+    """Every method raises TransientError where nobody answers, PermanentError where somebody else does. All read only,
+    but ``remember``."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -52,7 +54,7 @@ class EnvoyAdmin:
     def is_ready(self) -> bool:
         """Whether Envoy has read its files and listens; False where nobody answers."""
         try:
-            return get_from_socket(self._socket, _READY_PATH, timeout_s=_ANSWER_WITHIN_S)[0] == 200
+            return ask_at_socket(self._socket, _READY_PATH, timeout_s=_ANSWER_WITHIN_S)[0] == 200
         except OSError:
             return False
 
@@ -70,19 +72,34 @@ class EnvoyAdmin:
             config["cluster"]["name"]: address_of(config["cluster"]) for config in self._dump("dynamic_active_clusters")
         }
 
+    def remembered(self, prefix: str) -> dict[str, str]:
+        """What Envoy was told to remember under names that begin so."""
+        entries = self._document("/runtime").get("entries", {})
+        return {name: entry["final_value"] for name, entry in entries.items() if name.startswith(prefix)}
+
+    def remember(self, values: Mapping[str, str]) -> None:
+        """Have Envoy hold the values in memory, for as long as it runs; an empty one is forgotten."""
+        status, body = self._asked(f"/runtime_modify?{urlencode(values, quote_via=quote)}", "POST")
+        if status != 200:
+            raise TransientError("traffic", f"Envoy does not take it into its memory: {body.decode(errors='replace')}")
+
     def _dump(self, resource: str) -> list[Any]:
+        return list(self._document(f"/config_dump?resource={resource}").get("configs", ()))  # of none, Envoy says {}
+
+    def _document(self, target: str) -> dict[str, Any]:
+        status, body = self._asked(target, "GET")
         try:
-            status, body = get_from_socket(
-                self._socket, f"/config_dump?resource={resource}", timeout_s=_ANSWER_WITHIN_S
-            )
+            if status == 200:
+                return dict(json.loads(body))
+            answer = f"status {status}"
+        except (ValueError, TypeError) as error:
+            answer = repr(error)
+        raise PermanentError(f"what answers at {self._socket} is not Envoy's admin interface: {answer}")
+
+    def _asked(self, target: str, method: str) -> tuple[int, bytes]:
+        try:
+            return ask_at_socket(self._socket, target, timeout_s=_ANSWER_WITHIN_S, method=method)
         except OSError as error:
             raise TransientError(
                 "traffic", f"Envoy's admin interface at {self._socket} does not answer: {error}"
             ) from error
-        try:
-            if status == 200:
-                return list(json.loads(body).get("configs", ()))  # of none, Envoy says {}
-            answer = f"status {status}"
-        except (ValueError, AttributeError) as error:
-            answer = repr(error)
-        raise PermanentError(f"what answers at {self._socket} is not Envoy's admin interface: {answer}")

@@ -63,6 +63,7 @@ def write_bootstrap(
             ],
             "clusters": [admin_cluster(socket)],
         },
+        "layered_runtime": {"layers": [{"name": "memory", "admin_layer": {}}]},  # see `held`
         **stats_settings(),
     }
     mend(directory)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.adapters.envoy.held import forget, held, hold
 from controller.adapters.envoy.routes import RouteDocument
 from controller.adapters.envoy.tables import LOCK_FILE, is_used, live_table, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
@@ -23,11 +24,15 @@ _CONNECT_WITHIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RollbackResult:
-    """``confirmed``: Envoy itself said that it routes by this table, ``elapsed_ms`` after the call began."""
+    """``confirmed``: Envoy itself said that it routes by this table, ``elapsed_ms`` after the call began.
+
+    ``unwritten`` says why no file could take the table, which Envoy then holds in memory alone.
+    """
 
     table: TrafficTable
     confirmed: bool
     elapsed_ms: float
+    unwritten: str = ""
 
 
 def rollback_route(
@@ -62,9 +67,17 @@ def rollback_route(
         rolled_back = table.next(
             weights_pct={target: HUNDRED_PCT}, mirror=None, override=Override(reason=reason, by=by, at_s=at_s)
         )
-        write_routes(directory, document.with_table(rolled_back, document.options(model)))
-    confirmed = _confirm(directory, rolled_back)
-    return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000)
+        unwritten = ""
+        try:
+            write_routes(directory, document.with_table(rolled_back, document.options(model)))
+        except TransientError as error:
+            unwritten = str(error)
+            hold(directory, table, rolled_back)
+    if unwritten:
+        confirmed = held(directory).get(model) == target
+    elif confirmed := _confirm(directory, rolled_back):
+        forget(directory, model)  # what may have been asked for while no file could take it
+    return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000, unwritten)
 
 
 def _known_table(document: RouteDocument, model: str) -> TrafficTable:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from controller.core.traffic import Mirror, Override, TrafficTable
+from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
 from controller.errors import PermanentError
 from controller.naming import deployment_named, model_named, version_named
 from serving.contract import GATEWAY_HOST, PREDICT_ROUTE, deployed, shadow_cluster_name
@@ -123,11 +123,29 @@ def copies_cluster_name(model: str, version: str) -> str:
     return shadow_cluster_name(model_named(model), version_named(version))
 
 
+def runtime_prefix(model: str) -> str:
+    """Of the names of the model's weights in Envoy's memory, which go before those of the file where they are set."""
+    return f"serin/{model}"
+
+
+def memory_weights(table: TrafficTable, only: str) -> dict[str, int]:
+    """Weights under the names that those of the table have in Envoy's memory, by which one version gets everything."""
+    known = {*table.weights_pct, *([table.known_good] if table.known_good is not None else [])}
+    everything = round(HUNDRED_PCT * _WEIGHTS_PER_PCT)
+    return {
+        f"{runtime_prefix(table.model)}.{deployment_named(table.model, version)}": everything * (version == only)
+        for version in sorted(known)
+    }
+
+
 def _encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
     # The known good version comes last. Sticky requests are placed by hash on one line from 0 to 100 %, filled in this
     # order, so a growing canary keeps the requests that it has and takes new ones at its end.
     versions = sorted(table.weights_pct, key=lambda version: (version == table.known_good, version))
-    weighted: dict[str, Any] = {"clusters": [_encode_share(table, version) for version in versions]}
+    shares = [_encode_share(table, version) for version in versions]
+    if table.known_good is not None and table.known_good not in table.weights_pct:  # where a rollback may lead at once
+        shares.append(_without_copies({"name": deployment_named(table.model, table.known_good), "weight": 0}))
+    weighted: dict[str, Any] = {"clusters": shares, "runtime_key_prefix": runtime_prefix(table.model)}
     action: dict[str, Any] = {
         "weighted_clusters": weighted,
         "prefix_rewrite": PREDICT_ROUTE,
@@ -176,9 +194,13 @@ def _encode_share(table: TrafficTable, version: str) -> dict[str, Any]:
     share: dict[str, Any] = {"name": deployment_named(table.model, version), "weight": weight}
     twin = table.copied_to(version)
     if twin is None:
-        return {**share, "request_headers_to_remove": [_COPY_TO_HEADER]}
+        return _without_copies(share)
     copy_to = {"key": _COPY_TO_HEADER, "value": copies_cluster_name(table.model, twin)}
     return {**share, "request_headers_to_add": [{"header": copy_to, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
+
+
+def _without_copies(share: dict[str, Any]) -> dict[str, Any]:
+    return {**share, "request_headers_to_remove": [_COPY_TO_HEADER]}
 
 
 def _encode_mirror(mirror: Mirror) -> dict[str, Any]:
@@ -211,6 +233,7 @@ def _decode(model: str, route: Mapping[str, Any]) -> TrafficTable:
         weights_pct={
             deployed(cluster["name"])[1]: cluster["weight"] / _WEIGHTS_PER_PCT
             for cluster in action["weighted_clusters"]["clusters"]
+            if cluster.get("weight", 0)
         },
         mirror=mirror,
         known_good=stored["known_good"],

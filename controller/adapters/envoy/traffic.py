@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from controller.adapters.envoy.admin import EnvoyAdmin
 from controller.adapters.envoy.clusters import Address, ClusterDocument
+from controller.adapters.envoy.held import settle
 from controller.adapters.envoy.routes import (
     RouteDocument,
     RouteOptions,
@@ -25,7 +26,7 @@ from controller.adapters.envoy.tables import (
     write_routes,
 )
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, TransientError
+from controller.errors import ConflictError, PermanentError, SerinError, TransientError
 from controller.files import locked
 from controller.naming import deployment_named
 
@@ -65,6 +66,8 @@ class EnvoyTraffic:
             PermanentError: a version has no endpoint, or a weight is finer than Envoy serves.
             TransientError: Envoy has not (yet) said that it knows a version that is to be routed to for the first time.
         """
+        with suppress(SerinError):  # without Envoy nothing is held in its memory
+            settle(self._directory)
         stored = self.read(table.model)
         if not self._is_next(table, stored):
             return

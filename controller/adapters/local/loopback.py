@@ -40,8 +40,8 @@ def get(url: str, *, timeout_s: float) -> tuple[int, bytes]:
     return _answer(_connection(parts.hostname or "", parts.port, timeout_s), url, target)
 
 
-def get_from_socket(path: Path, target: str, *, timeout_s: float) -> tuple[int, bytes]:
-    """GET the target from who listens at a Unix socket. Raises as ``get`` does."""
+def ask_at_socket(path: Path, target: str, *, timeout_s: float, method: str = "GET") -> tuple[int, bytes]:
+    """Ask who listens at a Unix socket for the target. Raises as ``get`` does."""
     connection = _connection("localhost", None, timeout_s)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(timeout_s)
@@ -50,7 +50,7 @@ def get_from_socket(path: Path, target: str, *, timeout_s: float) -> tuple[int, 
     except OSError:
         connection.close()
         raise
-    return _answer(connection, str(path), target)
+    return _answer(connection, str(path), target, method)
 
 
 def _connection(host: str, port: int | None, timeout_s: float) -> "HTTPConnection":
@@ -59,11 +59,11 @@ def _connection(host: str, port: int | None, timeout_s: float) -> "HTTPConnectio
     return HTTPConnection(host, port, timeout=timeout_s)
 
 
-def _answer(connection: "HTTPConnection", who: str, target: str) -> tuple[int, bytes]:
+def _answer(connection: "HTTPConnection", who: str, target: str, method: str = "GET") -> tuple[int, bytes]:
     from http.client import HTTPException
 
     try:
-        connection.request("GET", target)
+        connection.request(method, target)
         response = connection.getresponse()
         return response.status, response.read()
     except HTTPException as error:
