@@ -12,7 +12,7 @@ from controller.adapters.envoy.routes import RouteDocument
 from controller.adapters.envoy.tables import LOCK_FILE, is_used, live_table, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
-from controller.errors import PermanentError, TransientError, UsageError
+from controller.errors import PermanentError, SerinError, TransientError, UsageError
 from controller.files import locked
 from controller.naming import model_named, version_named
 from serving.contract import NameRefusedError, deployed
@@ -72,12 +72,20 @@ def rollback_route(
             write_routes(directory, document.with_table(rolled_back, document.options(model)))
         except TransientError as error:
             unwritten = str(error)
-            hold(directory, table, rolled_back)
+            _hold(directory, table, rolled_back, error)
     if unwritten:
         confirmed = held(directory).get(model) == target
     elif confirmed := _confirm(directory, rolled_back):
         forget(directory, model)  # what may have been asked for while no file could take it
     return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000, unwritten)
+
+
+def _hold(directory: Path, before: TrafficTable, rolled_back: TrafficTable, unwritten: TransientError) -> None:
+    try:
+        hold(directory, before, rolled_back)
+    except SerinError as refused:
+        said = f"{unwritten}; nor does Envoy hold the rollback in memory: {refused}"
+        raise TransientError(unwritten.source, said) from refused
 
 
 def _known_table(document: RouteDocument, model: str) -> TrafficTable:
