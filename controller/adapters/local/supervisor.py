@@ -241,7 +241,7 @@ class Supervisor:
         running.start_again_s = self._pause(running)
         running.deaths += 1
         pause_s = running.start_again_s - time.monotonic()
-        self._tell(f"{spec.name} {end}, starts again in {pause_s:.1f} s; its log, {spec.log_file}: {_log_tail(spec)}")
+        self._tell(f"{spec.name} {end}, starts again in {pause_s:.1f} s; {spec.log_file} ends: {_last_line(spec)}")
 
     def _pause(self, running: _Running) -> float:
         """When it is started again, should it not run."""
@@ -330,6 +330,10 @@ def _is_ready(spec: ProcessSpec) -> bool:
         return spec.ready() if not isinstance(spec.ready, str) else get(spec.ready, timeout_s=_PROBE_WITHIN_S)[0] == 200
     except (OSError, SerinError):
         return False
+
+
+def _last_line(spec: ProcessSpec) -> str:
+    return _log_tail(spec).splitlines()[-1]
 
 
 def _log_tail(spec: ProcessSpec) -> str:
