@@ -7,6 +7,7 @@ registered or first seen with. So files that were replaced whole are found too.
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 from controller.core.release import Version
 from controller.errors import PermanentError, TransientError, our_fault
@@ -31,9 +32,10 @@ class PackageStore:
     def __init__(self, registry: Registry, directory: Path) -> None:
         self._registry = registry
         self._directory = directory
+        self._busy: dict[tuple[str, str], Lock] = {}
 
     def obtain(self, model: str, version: Version) -> Package:
-        """The version's package, fetched once and verified every time.
+        """The version's package, fetched once and verified every time. Of those who ask for one at a time, one fetches.
 
         A version that carries a fingerprint is compared with it; one that is seen for the first time with the tag that
         it was registered with, if it has one. A copy here that is damaged is fetched again, and stays until another one
@@ -47,7 +49,8 @@ class PackageStore:
             ArtifactError: what the registry has is not what its manifest says, or not what was registered.
         """
         try:
-            return self._obtain(model, version)
+            with self._busy.setdefault((model, version.number), Lock()):
+                return self._obtain(model, version)
         except (OSError, MemoryError) as error:
             whose = f"the package of {model} version {version.number}"
             raise our_fault("packages", f"cannot take in {whose}", error) from error
