@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.envoy.admin import EnvoyAdmin
+from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.held import held
 from controller.adapters.envoy.tables import found_clusters, found_routes
 from controller.adapters.local.kept import leftovers, running_supervisor
@@ -49,7 +49,7 @@ def _of_the_files(home: Home) -> Iterator[str]:
 
 
 def _of_envoys_memory(home: Home) -> Iterator[str]:
-    if not EnvoyAdmin.beside(home.envoy).is_ready():
+    if not (home.envoy / BOOTSTRAP_FILE).exists() or not EnvoyAdmin.beside(home.envoy).is_ready():
         return
     for model, version in held(home.envoy).items():
         yield f"{model} was rolled back to version {version} in Envoy's memory alone: it is written down when it can be"

@@ -64,27 +64,26 @@ def test_a_second_up_changes_nothing_of_the_first(home: Home) -> None:
         assert files(home.path) == before
 
 
-def up_to_its_policies(home: Home, *flags: str) -> None:
-    """`serin up` as far as its policies, one of which is broken: settings are saved, and nothing is started."""
-    home.policies.mkdir(exist_ok=True)
-    (home.policies / "broken.yaml").write_text("{", encoding="utf-8")
+def up_to_its_tokens(home: Home, *flags: str) -> None:
+    """`serin up` as far as its tokens, whose file is damaged: settings are saved, and nothing is started."""
+    home.api_tokens.write_text("{", encoding="utf-8")
     result = CliRunner().invoke(app, ["up", *flags, "--home", str(home.path)])
     assert isinstance(result.exception, UsageError)
-    assert "broken.yaml" in str(result.exception)
+    assert home.api_tokens.name in str(result.exception)
 
 
 def test_a_plain_up_keeps_the_settings_of_the_home(home: Home) -> None:
     """Started again after a reboot, it must not turn to another registry or forget what it was told."""
     kept = Settings(gateway_port=1, registry_url="http://127.0.0.1:9", sticky_header="x-user", capture_text=True)
     home.save(kept)
-    up_to_its_policies(home)
+    up_to_its_tokens(home)
     assert home.load() == kept
 
 
 def test_up_changes_the_settings_that_are_given(home: Home) -> None:
     """One option changes one setting."""
     home.save(Settings(registry_url="http://127.0.0.1:9", sticky_header="x-user", capture_text=True))
-    up_to_its_policies(home, "--no-capture-text", "--gateway-port", "1")
+    up_to_its_tokens(home, "--no-capture-text", "--gateway-port", "1")
     assert home.load() == Settings(1, registry_url="http://127.0.0.1:9", sticky_header="x-user")
 
 
@@ -92,7 +91,7 @@ def test_free_ports_change_nothing_but_ports(home: Home) -> None:
     """The registry and all the rest stay."""
     before = Settings(registry_url="http://127.0.0.1:9", replica_threads=4, samples_kept_days=7.0)
     home.save(before)
-    up_to_its_policies(home, "--free-ports")
+    up_to_its_tokens(home, "--free-ports")
     after = home.load()
     assert all(getattr(after, name) != getattr(before, name) for name in PORTS)
     assert replace(after, **{name: getattr(before, name) for name in PORTS}) == before
