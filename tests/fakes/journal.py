@@ -46,6 +46,10 @@ class FakeJournal:
             self._sighted += [(record.model, sighting) for sighting in record.sightings]
         self._records[record.release_id] = record
 
+    def rewrite(self, record: ReleaseRecord) -> None:
+        """The snapshot as somebody else left it."""
+        self._records[record.release_id] = record
+
     def note(self, stream: str, entries: Sequence[Entry], *, fence: int | None = None) -> None:
         self._store(stream, self._extended(stream, entries, fence), fence)
 
