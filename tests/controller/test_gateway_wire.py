@@ -274,6 +274,16 @@ def test_an_envoy_whose_uptime_overtook_the_old_one_began_anew(prometheus: Prome
     assert got(prometheus, cursor).live["7"].requests == 30
 
 
+def test_an_uptime_that_is_a_scrape_behind_is_the_same_gateways(prometheus: Prometheus) -> None:  # noqa: F811
+    """Envoy tells the uptime that it found out at the scrape before: after 38 s without one it seems to leap."""
+    prometheus.series = [up({40: 1}), uptime({40: 93}), requests({40: 40})]
+    cursor = got(prometheus, at_s=NOW_S - 40).cursor
+    prometheus.series = [
+        up({39: 1, 1: 1, 0: 1}), uptime({39: 94, 1: 95, 0: 133}), requests({39: 41, 1: 68, 0: 70}),
+    ]  # fmt: skip
+    assert got(prometheus, cursor).live["7"].requests == 30
+
+
 @pytest.mark.parametrize(("one", "other"), [(100, 50), (100, 98), (5_000, 90)])
 def test_two_gateways_that_answer_by_turns_are_ambiguous(prometheus: Prometheus, one: int, other: int) -> None:  # noqa: F811
     """Neither went on from the other, nor began since: at every scrape all that one ever did would count."""

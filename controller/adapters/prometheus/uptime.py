@@ -2,9 +2,13 @@
 
 An uptime grows as time passes. A process that began since the scrape before has been up for less than the time between
 the two. An uptime that does neither is another process's: two of them answer under one name.
+
+Envoy finds its uptime out when it is scraped, and tells the one that it found at the scrape before. So after a time
+without scrapes (Prometheus was stopped) the first one tells what was long ago, and the next one leaps.
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -42,10 +46,12 @@ def require_one_process(gateway: Target, uptime: Counter) -> None:
     if told:
         for at_s in gateway.snapshots.keys() - {one.at_s for one in told}:
             gateway.step_over(at_s)
+    behind_s = math.inf  # by how much the uptime was found out before the scrape that tells it, at most
     for then, now in itertools.pairwise(told):
         passed_s = now.at_s - then.at_s
         fell = now.uptime_s < then.uptime_s and now.uptime_s > passed_s + _LATE_S
-        leapt = now.uptime_s > then.uptime_s + passed_s + _LATE_S
+        leapt = now.uptime_s > then.uptime_s + passed_s + behind_s + _LATE_S
+        behind_s = passed_s
         if fell or leapt:
             raise TransientError(
                 SOURCE,
