@@ -33,7 +33,7 @@ from controller.loop.leader import Leader
 from controller.loop.packages import PackageStore
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
-from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, daily_pruning
+from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
 from controller.ports.runtime import DeploymentSpec
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
@@ -68,11 +68,11 @@ class Controller:
 
 
 def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
-    """What is done once a day beside the releases, while the block lasts."""
+    """What is done from time to time beside the releases, while the block lasts."""
     store, days = controller.store, controller.settings.samples_kept_days
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
     kept += [Kept(store.inbox, days), Kept(store.looks, controller.settings.looks_kept_days)]
-    return daily_pruning(kept, SystemClock())
+    return daily_pruning(kept, SystemClock(), [Room(store.samples, controller.settings.samples_mb_max * 1e6)])
 
 
 @contextmanager

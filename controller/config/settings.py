@@ -41,6 +41,7 @@ class Settings:
     tick_s: float = 0.25
     lease_s: float = 10.0  # how long a controller may be silent before one that stands by takes over
     samples_kept_days: float = 90.0  # sampled answers and labels; the journal is kept for good
+    samples_mb_max: float = 10_000.0  # room that they may take; beyond, the oldest go before their time
     looks_kept_days: float = 30.0  # each look of a release by itself; of older ones the sums of an hour
     scrape_interval_s: float = 1.0
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version

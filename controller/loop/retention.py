@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 DAY_S = 86_400.0
 UNMATCHED_KEPT_DAYS = 1.0  # a sample comes seconds after its answer: a label that met none by then never will
 _FIRST_AFTER_S = 600.0  # a controller that starts has better things to do
+_ROOM_EVERY_S = 600.0
 _AGAIN_AFTER_S = 3_600.0  # where the store did not answer
 
 
@@ -31,6 +32,19 @@ class Kept:
 
     store: Prunable
     days: float
+
+
+class Bounded(Protocol):
+    def prune_to(self, bytes_max: float) -> int:
+        """Delete the oldest where all take more room than that, and return how many rows that were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A store, and the room that it may take."""
+
+    store: Bounded
+    bytes_max: float
 
 
 def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
@@ -49,10 +63,10 @@ def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
 
 
 @contextmanager
-def daily_pruning(stores: Sequence[Kept], clock: Clock) -> Iterator[None]:
-    """Prune them once a day, in a thread of its own, while the block lasts."""
+def daily_pruning(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room] = ()) -> Iterator[None]:
+    """Prune them once a day, and keep to the rooms all along, in a thread of its own, while the block lasts."""
     stopping = threading.Event()
-    thread = threading.Thread(target=_run, args=(stores, clock, stopping), name="upkeep", daemon=True)
+    thread = threading.Thread(target=_run, args=(stores, clock, rooms, stopping), name="upkeep", daemon=True)
     thread.start()
     try:
         yield
@@ -72,7 +86,27 @@ def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
     return DAY_S
 
 
-def _run(stores: Sequence[Kept], clock: Clock, stopping: threading.Event) -> None:
-    wait_s = _FIRST_AFTER_S
-    while not stopping.wait(wait_s):
-        wait_s = prune_once(stores, clock)
+def keep_to(rooms: Sequence[Room]) -> None:
+    """Delete the oldest of what takes more room than it may; tried again at the next turn."""
+    for room in rooms:
+        try:
+            rows = room.store.prune_to(room.bytes_max)
+        except TransientError as error:
+            log.warning("samples may take more than samples_mb_max: %s", error)
+            continue
+        if rows:
+            log.warning(
+                "deleted the %d oldest rows of samples: all took more than samples_mb_max, %g MB. "
+                "Labels that come later find no sample: raise it, or lower capture_ratio",
+                rows,
+                room.bytes_max / 1e6,
+            )
+
+
+def _run(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room], stopping: threading.Event) -> None:
+    due_s = _FIRST_AFTER_S
+    while not stopping.wait(_ROOM_EVERY_S):
+        keep_to(rooms)
+        due_s -= _ROOM_EVERY_S
+        if due_s <= 0:
+            due_s = prune_once(stores, clock)

@@ -4,7 +4,7 @@ import pytest
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import TransientError, UsageError
-from controller.loop.retention import DAY_S, Kept, check_kept, daily_pruning, prune_once
+from controller.loop.retention import DAY_S, Kept, Room, check_kept, daily_pruning, keep_to, prune_once
 from tests.fakes.clock import FakeClock
 
 
@@ -42,3 +42,26 @@ def test_the_thread_ends_with_its_block() -> None:
     with daily_pruning([Kept(samples, 90)], FakeClock()):
         pass
     assert samples.before_s == []
+
+
+class Large:
+    def __init__(self, *, away: bool = False) -> None:
+        self.away = away
+        self.asked: list[float] = []
+
+    def prune_to(self, bytes_max: float) -> int:
+        if self.away:
+            raise TransientError("samples", "the database is locked")
+        self.asked.append(bytes_max)
+        return 7
+
+
+def test_what_had_to_go_before_its_time_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """One store that does not answer keeps no other from its room."""
+    large = Large()
+    keep_to([Room(Large(away=True), 1e6), Room(large, 2e6)])
+    assert large.asked == [2e6]
+    first, second = caplog.messages
+    assert "may take more than samples_mb_max: the database is locked" in first
+    assert "deleted the 7 oldest rows" in second
+    assert "samples_mb_max, 2 MB" in second

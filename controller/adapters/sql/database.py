@@ -141,6 +141,7 @@ def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are ours, not guessed by the driver
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: `space.give_back` shortens it
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA foreign_keys=ON")
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from controller.adapters.sql import answers, evidence, schema
+from controller.adapters.sql import answers, evidence, schema, space
 from controller.adapters.sql.classes import classes_of, note_classes
 from controller.adapters.sql.database import Database, insert_new_rows
 from controller.adapters.sql.labels import Aliases, note_looked, take
@@ -37,6 +37,7 @@ from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
 from gates.online.slices import Membership, membership
 
 _SOURCE = "labels"
+_FILLED: Final = 0.9  # of the room that samples may take, after some were deleted for it
 PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
 
 CHOSEN_FROM: Final = 1_000  # agreeing pairs that label requests are chosen from
@@ -192,7 +193,18 @@ class SqlSamples:
         total = sum(_prune(self._database, *what) for what in old)
         with self._database.write(_SOURCE) as connection:  # named again where their version still answers
             connection.execute(delete(schema.version_classes).where(schema.version_classes.c.at_s < before_s))
+        space.give_back(self._database)
         return total
+
+    def prune_to(self, bytes_max: float) -> int:
+        """Delete the oldest where all take more room than that, so many that a tenth of it is free, and return the
+        number of rows."""
+        with self._database.read(_SOURCE) as connection:
+            found = space.sample_bytes(connection)
+            if found <= bytes_max:
+                return 0
+            before_s = space.time_of_share(connection, 1 - _FILLED * bytes_max / found)
+        return 0 if before_s is None else self.prune(before_s)
 
 
 class UnmatchedLabels:

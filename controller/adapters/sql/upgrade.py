@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 
 from controller.adapters.sql.database import Database, connect
 from controller.adapters.sql.schema import SCHEMA_REVISION
+from controller.adapters.sql.space import make_shrinkable
 from controller.adapters.sql.store import too_new
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -51,6 +52,7 @@ def upgrade(database: Database) -> Upgraded:
             raise too_new(found)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    make_shrinkable(database)
     return Upgraded(found, SCHEMA_REVISION)
 
 
