@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from controller.adapters.envoy.traffic import EnvoyTraffic
@@ -116,3 +117,35 @@ def test_errors_that_a_version_answers_are_not_hidden(world: World) -> None:
     world.serving.status = 500
     assert world.statuses(50) == {500: 50}
     assert not world.six.got("live")
+
+
+def test_who_stands_in_changes_under_load_and_no_request_fails(world: World) -> None:
+    """Envoy makes a cluster anew for it: at each promotion, and each time that the warm version starts again."""
+    statuses: Counter[int] = Counter()
+    stopping = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
+            while not stopping.is_set():
+                answer = client.post(f"{world.envoy.url}/models/intent/predict", json={"text": "hi"})
+                statuses[answer.status_code] += 1
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        table = PROMOTED
+        for _ in range(5):
+            with upstream("6") as again:
+                again.announce(world.traffic)
+                for version in ("6", "7"):
+                    world.traffic.write(table := table.next(weights_pct={version: 100.0}))
+                    assert confirmed(world.traffic, "intent", table.generation)
+                eventually(lambda: world.envoy.ask(1) == ["7"], what="version 7 to serve")
+        asked = sum(statuses.values())
+        eventually(lambda: sum(statuses.values()) > asked + 20, what="requests after the last change")
+    finally:
+        stopping.set()
+        for client in clients:
+            client.join(PATIENCE_S)
+    assert statuses.keys() == {200}
