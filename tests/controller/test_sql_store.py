@@ -424,7 +424,7 @@ def test_pruning_deletes_the_old_and_keeps_cursors_good(any_store: Store) -> Non
 
 def test_pruning_takes_the_old_only(any_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In small transactions, however much there is."""
-    monkeypatch.setattr("controller.adapters.sql.samples.PRUNE_ROWS", 3)
+    monkeypatch.setattr("controller.adapters.sql.pruning.PRUNE_ROWS", 3)
     for number in range(10):
         times = {"at_s": float(number + 1)}
         any_store.samples.add_predictions([live(f"{number}", **times), shadow(f"{number}", **times)])

@@ -27,6 +27,7 @@ from controller.adapters.sql import answers, evidence, schema, space
 from controller.adapters.sql.classes import classes_of, note_classes
 from controller.adapters.sql.database import Database, insert_new_rows
 from controller.adapters.sql.labels import Aliases, note_looked, take
+from controller.adapters.sql.pruning import UnmatchedLabels, prune
 from controller.adapters.sql.reading import LabelReading, ReadPair
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
 from controller.adapters.sql.sources import label_sources
@@ -38,7 +39,6 @@ from gates.online.slices import Membership, membership
 
 _SOURCE = "labels"
 _FILLED: Final = 0.9  # of the room that samples may take, after some were deleted for it
-PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
 
 CHOSEN_FROM: Final = 1_000  # agreeing pairs that label requests are chosen from
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
@@ -178,7 +178,7 @@ class SqlSamples:
         return tuple(_label_request(row, self._texts) for row in (*disagreed, *agreed))
 
     @property
-    def unmatched_labels(self) -> "UnmatchedLabels":
+    def unmatched_labels(self) -> UnmatchedLabels:
         return UnmatchedLabels(self._database)
 
     def prune(self, before_s: float) -> int:
@@ -190,7 +190,7 @@ class SqlSamples:
         old = [(table, table.c.at_s, table.c.at_s < before_s) for table in formed]
         received = (schema.labels, schema.label_disputes)
         old += [(table, table.c.received_at_s, table.c.received_at_s < before_s) for table in received]
-        total = sum(_prune(self._database, *what) for what in old)
+        total = sum(prune(self._database, *what) for what in old)
         with self._database.write(_SOURCE) as connection:  # named again where their version still answers
             connection.execute(delete(schema.version_classes).where(schema.version_classes.c.at_s < before_s))
         space.give_back(self._database)
@@ -205,30 +205,6 @@ class SqlSamples:
                 return 0
             before_s = space.time_of_share(connection, 1 - _FILLED * bytes_max / found)
         return 0 if before_s is None else self.prune(before_s)
-
-
-class UnmatchedLabels:
-    """Labels that have met no sample of their request: they expire sooner, for whoever makes ids up may send many."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def prune(self, before_s: float) -> int:
-        columns = schema.labels.c
-        return _prune(
-            self._database, schema.labels, columns.id, and_(~columns.matched, columns.received_at_s < before_s)
-        )
-
-
-def _prune(database: Database, table: Table, oldest_first: ColumnElement[Any], old: ColumnElement[bool]) -> int:
-    oldest = select(table.c.id).where(old).order_by(oldest_first).limit(PRUNE_ROWS)
-    total = 0
-    while True:
-        with database.write(_SOURCE) as connection:
-            deleted = connection.execute(delete(table).where(table.c.id.in_(oldest))).rowcount
-        total += deleted
-        if deleted < PRUNE_ROWS:
-            return total
 
 
 _ONE_AT_A_TIME: Final = select(schema.intake.c.id).with_for_update()
