@@ -10,6 +10,7 @@ from controller.cli.asking import asker
 from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
 from controller.cli.output import say
 from controller.core.commands import Freeze
+from controller.naming import model_named
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +46,8 @@ def freeze(
     from controller.core.commands import ANY_MODEL
 
     place = writing_home(home)
+    if model != ANY_MODEL:
+        model_named(model)
     with opened(place) as store:
         if model != ANY_MODEL:
             check_model(place, model)

@@ -20,6 +20,7 @@ from controller.cli.output import console, say, say_row
 from controller.config.settings import Home
 from controller.core.commands import Ask, Command
 from controller.errors import UsageError
+from controller.naming import model_named
 
 if TYPE_CHECKING:
     from controller.adapters.sql.store import Store
@@ -58,6 +59,7 @@ def start(
     from controller.naming import version_named
 
     place = writing_home(home)
+    model_named(model)
     with opened(place) as store:
         check_model(place, model)
         asked = command(Ask.START, model, version=version_named(version), reason=reason, by=by)
@@ -211,6 +213,7 @@ def _ask(home: Path, ask: Ask, model: str, reason: str, by: str) -> None:
     from controller.bootstrap.stores import check_model, opened
 
     place = writing_home(home)
+    model_named(model)
     with opened(place) as store:
         check_model(place, model)
         store.inbox.put(command(ask, model, reason=reason, by=by))
