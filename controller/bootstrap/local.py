@@ -125,15 +125,15 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         ),
         _process(
             home,
-            "controller",
-            [sys.executable, "-m", "controller", "--home", str(home.path)],
-            settings.api + HEALTH_ROUTE,
-        ),
-        _process(
-            home,
             "prometheus",
             prometheus_command(home.prometheus, settings.prometheus_port),
             prometheus_ready_url(settings.prometheus_port),
+        ),
+        _process(
+            home,
+            "controller",
+            [sys.executable, "-m", "controller", "--home", str(home.path)],
+            settings.api + HEALTH_ROUTE,
         ),
         *specs,
     ]

@@ -65,6 +65,10 @@ OVERDUE_S: Final = 5.0
 
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
 
+_SETTLES_S: Final = 5.0
+"""After a version that we started again has answered: until the gateway knows it, and the scrape that a look begins
+with is one of afterwards."""
+
 _SOURCES: Mapping[type[Action], str] = {  # what is in question where an action fails in a way that nobody foresaw
     Serve: "deployments",
     Probe: "deployments",
@@ -131,7 +135,7 @@ class Executor:
         self._packages = packages
         self._names_of_labels = names_of_labels
         self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
-        self._started_again: set[str] = set()  # releases of which we started a version again since their last look
+        self._started_again: dict[str, float] = {}  # by release: when a version was last seen that we start again
         self._looked_s: dict[str, float] = {}  # by model, by the monotonic clock: when a look was taken, written or not
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
             Serve: self._serve,
@@ -195,7 +199,7 @@ class Executor:
         if not (status.ready or status.starting):  # its files may have been damaged here since: looked at once more
             self._verified.pop((release.model, action.version.number, action.version.source_id), None)
         if release.looks and not status.ready and (status.starting or status.ours):
-            self._started_again.add(release.id)
+            self._started_again[release.id] = self._world.clock.monotonic_s()
         yield Serving(status.version, status.ready, status.failed, status.detail, status.starting, status.ours)
 
     def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
@@ -339,7 +343,8 @@ class Executor:
             label_names=self._names_of_labels(release.model),
             started_again=release.id in self._started_again,
         )
-        self._started_again.discard(release.id)
+        if elapsed_s - self._started_again.get(release.id, elapsed_s) >= _SETTLES_S:
+            self._started_again.pop(release.id, None)
         yield LookTaken(look, cursors, judge(release, look))
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:

@@ -238,6 +238,20 @@ def test_what_users_got_while_we_started_versions_again_counts_against_nobody(wo
     world.when_settled().when(lambda: world.release.phase is Phase.ROLLED_BACK)
 
 
+def test_what_the_gateway_counted_until_it_knew_a_version_again_counts_against_nobody(tmp_path):
+    """Looks of each second: the version answers again, and a scrape of before is all that a look can begin with."""
+    policy = replace(POLICY, look_every_s=1.0, probation_look_every_s=1.0)
+    world = World(tmp_path, policy=policy).given(candidate=GOOD).when_phase(Phase.PROBATION).when_time_passes(20)
+    world.deployments.restart()
+    for _ in range(4):  # it is ready after two of them
+        world.when_time_passes(1)
+        world.service.metrics.deal("intent", "7", codes={503: 200})
+    world.when_time_passes(30)
+    assert world.release.phase is Phase.PROBATION
+    world.service.metrics.deal("intent", "7", codes={503: 200})
+    world.when_settled().when(lambda: world.release.phase is Phase.ROLLED_BACK)
+
+
 def test_a_candidate_that_never_starts_is_rejected(world):
     world.deployments.broken["7"] = "no libonnxruntime.so"
     world.given(candidate=GOOD).when_settled()
