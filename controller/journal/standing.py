@@ -1,6 +1,6 @@
 """What stands for an entry whose payload was thinned out."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from controller.core.events import Event
 from controller.errors import PermanentError
@@ -23,17 +23,36 @@ def told_of(entry: RecordedEntry) -> Event | LooksThinned | None:
     return note if isinstance(note, LooksThinned) else None
 
 
-def stood_for(entry: RecordedEntry, summary: RecordedEntry | None) -> RecordedEntry:
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An entry that stands for others, and for which of its release."""
+
+    entry: RecordedEntry
+    note: LooksThinned
+
+    def covers(self, entry: RecordedEntry) -> bool:
+        """Whether it stands for the entry."""
+        of_release = summary_stream(release_of_stream(entry.stream)) == self.entry.stream
+        return of_release and self.note.first <= entry.sequence <= self.note.last
+
+
+def summary_of(entry: RecordedEntry) -> Summary | None:
+    """What the entry stands for; None where it is not what its hash says, or stands for nothing."""
+    if not chain.is_whole(entry) or entry.kind != LooksThinned.__name__:
+        return None
+    note = note_of(entry)
+    return Summary(entry, note) if isinstance(note, LooksThinned) else None
+
+
+def stood_for(entry: RecordedEntry, summary: Summary | None) -> RecordedEntry:
     """The entry, and if it is the last that ``summary`` stands for, that with it.
 
     Raises:
-        PermanentError: it does not stand for the entry, or is not what its hash says: the payload was taken away.
+        PermanentError: it does not stand for the entry: the payload was taken away.
     """
-    release_id = release_of_stream(entry.stream)
-    if summary is not None and summary.stream == summary_stream(release_id) and chain.is_whole(summary):
-        note = note_of(summary)
-        if isinstance(note, LooksThinned) and note.first <= entry.sequence <= note.last:
-            return replace(entry, summary=summary) if entry.sequence == note.last else entry
-    raise PermanentError(
-        f"journal of release {release_id}: the payload of entry {entry.sequence} is away, and nothing stands for it"
-    )
+    if summary is None or not summary.covers(entry):
+        raise PermanentError(
+            f"journal of release {release_of_stream(entry.stream)}: the payload of entry {entry.sequence} is away, "
+            "and nothing stands for it"
+        )
+    return replace(entry, summary=summary.entry) if entry.sequence == summary.note.last else entry

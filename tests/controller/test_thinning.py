@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from controller.adapters.sql import Store
+from controller.adapters.sql import Store, open_store
 from controller.errors import PermanentError
 from controller.journal.notes import LooksThinned
 from controller.journal.standing import told_of
@@ -16,7 +15,6 @@ from controller.offline.replay import judge, missing_looks
 from controller.report import ReportData, build_report
 from tests.controller.report_support import POLICY, START_S, Journal, Scene, play
 from tests.controller.test_sql_store import execute
-from tests.stores import new_store
 
 RELEASE = "intent-v7-1"
 LONG_AFTER_S = START_S + 1e6
@@ -29,8 +27,8 @@ def journal() -> Journal:
 
 
 @pytest.fixture
-def store(journal: Journal, tmp_path: Path) -> Iterator[Store]:
-    opened = new_store(f"sqlite:///{tmp_path}/store.db")
+def store(journal: Journal, store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url)
     opened.journal.append(journal.record, [one.entry for one in journal.entries])
     yield opened
     opened.close()

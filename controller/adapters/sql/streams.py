@@ -10,7 +10,7 @@ from controller.adapters.sql.database import insert_if_new
 from controller.adapters.sql.values import chunks
 from controller.errors import ConflictError
 from controller.journal import chain
-from controller.journal.standing import stood_for
+from controller.journal.standing import Summary, stood_for, summary_of
 from controller.ports.journal import Entry, RecordedEntry
 
 _HEAD: Final = schema.journal_head.c
@@ -97,10 +97,10 @@ def _with_summaries(
     if not positions and all(one.text is not None for one in found):
         return tuple(found)
     columns = schema.entries.c
-    standing: dict[int, RecordedEntry] = {}
+    standing: dict[int, Summary | None] = {}
     for some in chunks(positions):
         for one in recorded_of(connection.execute(select(schema.entries).where(columns.position.in_(some)))):
-            standing[one.position] = one
+            standing[one.position] = summary_of(one)
     return tuple(
         one if one.text is not None else stood_for(one, standing.get(row.summarised_by))
         for row, one in zip(rows, found, strict=True)
