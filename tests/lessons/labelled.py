@@ -41,9 +41,9 @@ class LabelledService(Service):
             if shadow is not None:
                 sampled.append(self._predicted(request, shadow, "shadow", truth, hard))
             if self._random.random() < self.labelled:
-                due_s = now_s + self.label_delay_s
-                label = Label(self.asks(request), truth, due_s, self.source, received_at_s=due_s)
-                self._late.append((due_s, label))
+                at_s = now_s + self.label_delay_s
+                label = Label(self.asks(request), truth, at_s, self.source, received_at_s=at_s)
+                self._late.append((self._clock.monotonic_s() + self.label_delay_s, label))
         store: Any = self.samples
         store.add_predictions(sampled)
 
