@@ -65,7 +65,7 @@ OVERDUE_S: Final = 5.0
 
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
 
-_SETTLES_S: Final = 5.0
+_SETTLES_S: Final = 15.0
 """After a version that we started again has answered: until the gateway knows it, and the scrape that a look begins
 with is one of afterwards."""
 

@@ -86,9 +86,9 @@ def test_a_verdict_and_what_follows_from_it_are_recorded_together(world):
     batches = []
     append = world.journal.append
 
-    def kept(record, entries, *, taken_up=()):
+    def kept(record, entries, **named):
         batches.append([entry.kind for entry in entries])
-        append(record, entries, taken_up=taken_up)
+        append(record, entries, **named)
 
     world.journal.append = kept
     world.given(candidate=LESS_ACCURATE).when_settled()
