@@ -13,8 +13,7 @@ one (by 0.5 to 1 point at 95 %), and does not leave [0, 1].
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-from scipy.special import expit, logit, ndtri
+from statistics import NormalDist  # what shows a report imports this: scipy alone would take a second
 
 STRATUM_LEAST = 20  # drawn of a stratum, before its mean predicts the rest
 
@@ -155,5 +154,12 @@ def _estimate(mean: float, variance: float, effective: float, alpha: float) -> E
     if not 0 < mean < 1 or not variance:
         least = (alpha / 2) ** (1 / effective)
         return Estimate(mean, least if mean >= 1 else 0.0, 1.0 if mean >= 1 else 1 - least)
-    log_odds, radius = logit(mean), -ndtri(alpha / 2) * math.sqrt(variance) / (mean * (1 - mean))
-    return Estimate(mean, float(expit(log_odds - radius)), float(expit(log_odds + radius)))
+    log_odds = math.log(mean / (1 - mean))
+    radius = -NormalDist().inv_cdf(alpha / 2) * math.sqrt(variance) / (mean * (1 - mean))
+    return Estimate(mean, _share(log_odds - radius), _share(log_odds + radius))
+
+
+def _share(log_odds: float) -> float:
+    """The share of these log odds; in terms of the smaller power, which cannot overflow."""
+    power = math.exp(-abs(log_odds))
+    return 1 / (1 + power) if log_odds >= 0 else power / (1 + power)
