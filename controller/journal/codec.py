@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final, get_args
 
@@ -93,11 +94,19 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
         active=release.active,
         sequence=sequence,
         started_at_s=release.started_at_s,
-        state=_dump(release),
+        state=_snapshot(release),
         phase_since_s=release.phase_since_s,
         reason=release.reason,
         sightings=tuple(_sightings(release)),
     )
+
+
+def _snapshot(release: Release) -> Any:
+    """The release as JSON values. What the gates remember is two thirds of it, and is JSON values already."""
+    state = _dump(replace(release, gate_state=None))
+    if (remembered := release.gate_state) is not None:
+        state["gate_state"] = {"schema": remembered.schema, "document": _strict(remembered.document)}
+    return state
 
 
 def release_of(record: ReleaseRecord) -> Release:
@@ -132,12 +141,12 @@ def _dump(value: Any) -> Any:
 
 def _strict(document: Any) -> Any:
     """JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
-    if isinstance(document, dict):
+    if type(document) is float:
+        return document if math.isfinite(document) else str(document)
+    if type(document) is dict:
         return {key: _strict(value) for key, value in document.items()}
-    if isinstance(document, list):
+    if type(document) is list:
         return [_strict(value) for value in document]
-    if isinstance(document, float) and not math.isfinite(document):
-        return str(document)
     return document
 
 
