@@ -15,6 +15,12 @@ from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import embedding_checkpoint, package_of, span_checkpoint
 
 
+@pytest.fixture(autouse=True)
+def unbound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check holds its own process to limits, which here is everybody's; tests/security tries them."""
+    monkeypatch.setattr("serving.__main__.bound", lambda *_: None)
+
+
 def checked(package: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
     code = main(["--artifact", str(package), "--check", *flags])
     said = capsys.readouterr()

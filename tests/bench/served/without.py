@@ -58,6 +58,8 @@ EDITS: Final[Mapping[Switch, Mapping[str, Mapping[str, str]]]] = {
             "if trail is None": "if True",
             "for jobs, cancelled, traces in": "for jobs, cancelled in",
             "inbox.traces.update(traces)": "pass",
+        },
+        "serving.process.dispatcher": {
             "job.trace is not None": "False",
             "self._cancelled, self._traces)": "self._cancelled)",
             "self._cancelled, self._traces = {}, [], {}": "self._cancelled = {}, []",
