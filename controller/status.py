@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.core.commands import Freeze
+from controller.core.condition import Condition
 from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.journal.codec import release_of
@@ -239,9 +240,9 @@ def _labels_of(source: LabelSource) -> Text:
 
 
 def _replica(status: DeploymentStatus) -> Text:
-    state = "failed" if status.failed else "not ready"
+    failed = status.condition is Condition.FAILED
     detail = f": {status.detail}" if status.detail else ""
-    return Text(printable(f"version {status.version} {state}{detail}"), "bold red" if status.failed else "yellow")
+    return Text(printable(f"version {status.version} {status.condition}{detail}"), "bold red" if failed else "yellow")
 
 
 def _gates(release: Release, width: int) -> list[Text]:

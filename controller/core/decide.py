@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from controller.core.actions import look_is_written
 from controller.core.commands import Ask, Command
+from controller.core.condition import Condition
 from controller.core.events import (
     ChampionMoved,
     CommandTaken,
@@ -151,10 +152,10 @@ def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
     match fact:
         case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             return source, reason
-        case Serving(version, ready=False, detail=detail, ours=ours):
+        case Serving(version, condition, detail) if condition is not Condition.READY:
             ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # where it may not run yet
             away = f"version {version}: {detail or 'it is not ready'}"
-            return ("deployments", away) if ours or ran_before else None
+            return ("deployments", away) if condition is Condition.DISTURBED or ran_before else None
         case _:
             return None
 
@@ -210,7 +211,7 @@ def _sources_answering(fact: Fact) -> tuple[str, ...]:
             return ("traffic",)
         case AliasAt():
             return ("registry",)
-        case Serving(ready=True):
+        case Serving(condition=Condition.READY):
             return ("deployments", "packages", "registry")
         case _:
             return ()
@@ -304,12 +305,12 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     exposed = release.phase in EXPOSED and release.stable is not None and release.purpose is Purpose.PROMOTE
     serving = {fact.version: fact for fact in _only(facts, Serving)}
     lost = serving.get(number)
-    if lost is None or not (lost.failed or (exposed and not (lost.ready or lost.starting or lost.ours))):
-        return ()
+    if lost is None or not (lost.condition is Condition.FAILED or (exposed and lost.condition is Condition.FAILING)):
+        return ()  # before users get its answers, one that fails is given its tries
     stable = serving.get(release.stable.number) if release.stable is not None else None
     if stable is not None and not stable.ready:  # what neither version can do is for want of something that both need
         why = f"Neither version can be kept running: {number}: {lost.detail}; {stable.version}: {stable.detail}"
-        return (Leaving(Phase.HELD, why),) if lost.failed and stable.failed else ()
+        return (Leaving(Phase.HELD, why),) if lost.condition is stable.condition is Condition.FAILED else ()
     reason = f"Version {number} cannot be kept running: {lost.detail or 'its replica failed'}"
     verdict = Verdict("deployment", Stage.PREFLIGHT, Outcome.FAIL, reason)
     return (Judged((verdict,)), Leaving(_ending_of_failure(release), reason, ("deployment",)))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from controller.core.commands import Command, Freeze
+from controller.core.condition import Condition
 from controller.core.judging import Judgement
 from controller.core.release import Cursors, Version
 from controller.core.traffic import Override
@@ -13,17 +14,15 @@ from gates.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How the replica of a version is. ``failed``: it died, or did not start in time.
-
-    ``starting``: we started it, or ended it and start it again. ``ours``: this machine refused it something.
-    """
+    """How a version runs; ``detail`` says why it is not ready."""
 
     version: str
-    ready: bool
-    failed: bool = False
+    condition: Condition
     detail: str = ""
-    starting: bool = False
-    ours: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.condition is Condition.READY
 
 
 @dataclass(frozen=True, slots=True)

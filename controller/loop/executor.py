@@ -1,7 +1,7 @@
 """Carry out what a release wants done, and say what was found. One helper an action; each is safe to repeat."""
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from controller.core.actions import (
     look_is_due,
 )
 from controller.core.commands import Freeze
+from controller.core.condition import Condition
 from controller.core.facts import (
     AliasAt,
     AliasSurprise,
@@ -54,7 +55,9 @@ from controller.ports.samples import Samples
 from controller.ports.traffic import Traffic
 from gates.checks import METRICS
 from gates.offline.suite_replay import as_evidence, judge_suite_evidence
+from gates.outcome import Outcome
 from gates.suite_evidence import SuiteFile
+from gates.verdict import Verdict
 from serving.package.artifact import ArtifactError, Manifest
 from suites.cases import SuiteError, cases_of, load
 
@@ -196,11 +199,14 @@ class Executor:
         package = self._package(release.model, action.version)
         yield Sighted(package.version, package.tagged)
         status = self._run(release.policy, package)
-        if not (status.ready or status.starting):  # its files may have been damaged here since: looked at once more
+        if status.condition not in (
+            Condition.READY,
+            Condition.STARTING,
+        ):  # its files may have been damaged here since: looked at once more
             self._verified.pop((release.model, action.version.number, action.version.source_id), None)
-        if release.looks and not status.ready and (status.starting or status.ours):
+        if release.looks and status.held_up:
             self._started_again[release.id] = self._world.clock.monotonic_s()
-        yield Serving(status.version, status.ready, status.failed, status.detail, status.starting, status.ours)
+        yield Serving(status.version, status.condition, status.detail)
 
     def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
         """Start the version unless it runs. Raises as the ports and `PackageStore.obtain` do."""
@@ -232,24 +238,26 @@ class Executor:
     # --- judged without traffic ----------------------------------------------------------------------------------
     def _probe(self, release: Release, action: Probe) -> Iterator[Fact]:
         package = self._package(release.model, action.version)
-        url = self._url(release.model, action.version)
-        if url is None:
-            return
-        verdicts = judge_replica(
-            package.manifest,
-            package.version.fingerprint,
-            running=self._world.replicas.fingerprint(url),
-            token_ids=self._world.replicas.token_ids(url, [golden.text for golden in package.manifest.golden]),
-        )
-        yield Probed(package.version, verdicts)
+        verdicts: tuple[Verdict, ...] = ()
+        for url in self._urls(release.model, action.version):  # what goes in is judged on all of its replicas
+            verdicts = judge_replica(
+                package.manifest,
+                package.version.fingerprint,
+                running=self._world.replicas.fingerprint(url),
+                token_ids=self._world.replicas.token_ids(url, [golden.text for golden in package.manifest.golden]),
+            )
+            if any(verdict.outcome is not Outcome.PASS for verdict in verdicts):
+                break
+        if verdicts:
+            yield Probed(package.version, verdicts)
 
     def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
         if not action.suites:
             return
         suites = [load(Path(suite)) for suite in action.suites]
         cases = cases_of(suites)
-        candidate = self._url(release.model, action.candidate)
-        baseline = self._url(release.model, action.baseline) if action.baseline else None
+        candidate = next(iter(self._urls(release.model, action.candidate)), None)
+        baseline = next(iter(self._urls(release.model, action.baseline)), None) if action.baseline else None
         if candidate is None or (action.baseline is not None and baseline is None):
             return
         replicas, manifest = self._world.replicas, self._known(release.model, action.candidate)
@@ -264,22 +272,24 @@ class Executor:
         )
         yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
 
-    def _url(self, model: str, version: Version) -> str | None:
-        """Where the version is asked questions of ours, which no user waits for; None where it is not ready.
+    def _urls(self, model: str, version: Version) -> Sequence[str]:
+        """Where the version is asked questions of ours, which no user waits for, one a replica; none unless all of them
+        are ready.
 
         Raises:
-            TransientError: it would count them as live, since copies have no port of their own there.
+            TransientError: they would count as live there, since copies have no port of their own.
         """
         status = self._world.deployments.status(model).get(version.number)
         if status is None or not status.ready:
-            return None
-        if status.shadow_url is None:
+            return ()
+        urls = [endpoint.shadow_url for endpoint in status.endpoints if endpoint.shadow_url is not None]
+        if len(urls) < len(status.endpoints):
             raise TransientError(
                 "deployments",
                 f"version {version.number} of {model} has no port for copies and questions: an earlier version of "
                 "Serin started it; start it again, with `serin down` and `serin up`",
             )
-        return status.shadow_url
+        return urls
 
     # --- traffic and names ---------------------------------------------------------------------------------------
     def _route(self, release: Release, action: Route) -> Iterator[Fact]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from controller.core.condition import Condition, condition_of
+
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSpec:
@@ -20,24 +22,52 @@ class DeploymentSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentStatus:
-    """``ready``: it answers its health route. ``failed``: it was ready or starting and died, or did not start in time;
-    ``detail`` says how, with the end of its log. What is asked at ``shadow_url`` counts as shadow traffic; one that
-    an earlier version of Serin started may have none.
-
-    Not ready says nothing of the version where it is ``starting`` (we started it, or ended it and start it again, and
-    it has not answered since) or where ``ours``: this machine refused it something, which ``detail`` names.
+class Endpoint:
+    """One replica of a version. ``detail`` says why it is not ready; of one that ended, with the end of its log. What
+    is asked at ``shadow_url`` counts as shadow traffic; one that an earlier version of Serin started may have none.
     """
 
-    version: str
-    url: str | None
-    ready: bool
-    failed: bool = False
+    condition: Condition
+    url: str | None = None
+    shadow_url: str | None = None
     detail: str = ""
     restarts: int | None = None  # how often it was started again after it had died; None: not known
-    shadow_url: str | None = None
-    starting: bool = False
-    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """How a version runs, by its replicas."""
+
+    version: str
+    endpoints: tuple[Endpoint, ...]
+
+    @property
+    def condition(self) -> Condition:
+        """Of the whole version (`condition_of`)."""
+        return condition_of(endpoint.condition for endpoint in self.endpoints)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of it answers."""
+        return self.condition is Condition.READY
+
+    @property
+    def held_up(self) -> bool:
+        """Whether any of it is away for a reason that is not its own."""
+        return any(one.condition in (Condition.STARTING, Condition.DISTURBED) for one in self.endpoints)
+
+    @property
+    def detail(self) -> str:
+        """Why it is not ready, one sentence a replica; of several with their numbers."""
+        several = len(self.endpoints) > 1
+        away = [(place, one) for place, one in enumerate(self.endpoints, 1) if one.condition is not Condition.READY]
+        return "; ".join(f"replica {place}: {one.detail}" if several else one.detail for place, one in away)
+
+    @property
+    def restarts(self) -> int | None:
+        """Of all its replicas; None where that is not known of one of them."""
+        known = [endpoint.restarts for endpoint in self.endpoints if endpoint.restarts is not None]
+        return sum(known) if len(known) == len(self.endpoints) else None
 
 
 class Deployments(Protocol):

@@ -28,6 +28,7 @@ from controller.api.access import ANYBODY
 from controller.api.entries import EntryRoutes
 from controller.api.http import JSON_LINES_TYPE, Call, Chunks, Raw
 from controller.core.actions import look_is_due
+from controller.core.condition import Condition
 from controller.core.decide import after_events, decide
 from controller.core.events import Looked, Started, fold
 from controller.core.facts import Fact, Routed, Serving
@@ -163,7 +164,7 @@ def _probation(store: Store, played: Journal) -> Release:
 
 
 def _facts(release: Release, at_s: float, rng: np.random.Generator) -> Iterator[Fact]:
-    yield from (Serving("6", ready=True), Serving("7", ready=True), Routed({"7": 100.0}, release.looks + 1))
+    yield from (Serving("6", Condition.READY), Serving("7", Condition.READY), Routed({"7": 100.0}, release.looks + 1))
     if look_is_due(release, at_s):
         since_s = release.looked_at_s or release.phase_since_s
         seen = full(look(SCENE, release.looks + 1, since_s, at_s, 1.0, rng))

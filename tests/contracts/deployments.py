@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from controller.core.condition import Condition
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.patience import PATIENCE_S
 
@@ -24,6 +25,10 @@ def settled(
     return status
 
 
+def has_failed(status: DeploymentStatus) -> bool:
+    return status.condition is Condition.FAILED
+
+
 def gone(deployments: Deployments, model: str, version: str) -> bool:
     """Whether a removed deployment disappears from the list."""
     deadline_s, pause = time.monotonic() + PATIENCE_S, threading.Event()
@@ -40,10 +45,11 @@ class DeploymentsContract:
     def test_a_version_starts_and_becomes_ready_later(self, deployments: Deployments) -> None:
         """Starting never blocks the loop; readiness is seen at a later look, with the address to reach it at."""
         first = deployments.ensure(spec("6"))
-        assert (first.ready, first.failed) == (False, False)
+        assert first.condition is Condition.STARTING
         ready = settled(deployments, spec("6"), lambda status: status.ready)
-        assert None not in (ready.url, ready.shadow_url)
-        assert ready.url != ready.shadow_url
+        (endpoint,) = ready.endpoints
+        assert None not in (endpoint.url, endpoint.shadow_url)
+        assert endpoint.url != endpoint.shadow_url
         assert ready.version == "6"
 
     def test_ensuring_again_starts_nothing_new(self, deployments: Deployments) -> None:
@@ -57,7 +63,8 @@ class DeploymentsContract:
         seven = settled(deployments, spec("7"), lambda status: status.ready)
         settled(deployments, spec("7", model="topic"), lambda status: status.ready)
         assert deployments.status("intent") == {"6": six, "7": seven}
-        assert len({six.url, six.shadow_url, seven.url, seven.shadow_url}) == 4
+        endpoints = (*six.endpoints, *seven.endpoints)
+        assert len({url for endpoint in endpoints for url in (endpoint.url, endpoint.shadow_url)}) == 4
 
     def test_a_model_without_deployments_has_none(self, deployments: Deployments) -> None:
         """Nothing deployed is an empty answer, not an error."""
@@ -65,10 +72,10 @@ class DeploymentsContract:
 
     def test_a_version_that_cannot_run_is_reported_with_its_reason(self, deployments: Deployments) -> None:
         """``failed`` comes with what the replica said last: no one has to go and find its log."""
-        failed = settled(deployments, spec("broken"), lambda status: status.failed)
+        failed = settled(deployments, spec("broken"), has_failed)
         assert not failed.ready
         assert "no weights" in failed.detail
-        assert deployments.status("intent")["broken"].failed
+        assert has_failed(deployments.status("intent")["broken"])
 
     def test_a_removed_version_goes(self, deployments: Deployments) -> None:
         """It is ended and leaves the list; the others stay."""
@@ -88,7 +95,7 @@ class DeploymentsContract:
 
     def test_a_removed_version_can_come_back(self, deployments: Deployments) -> None:
         """A failed version that was removed and is wanted again is started anew."""
-        settled(deployments, spec("broken"), lambda status: status.failed)
+        settled(deployments, spec("broken"), has_failed)
         deployments.remove("intent", "broken")
         assert gone(deployments, "intent", "broken")
-        assert not deployments.ensure(spec("broken")).failed
+        assert not has_failed(deployments.ensure(spec("broken")))

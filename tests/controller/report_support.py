@@ -9,6 +9,7 @@ import numpy as np
 
 from controller.core.actions import look_is_due
 from controller.core.commands import Ask, Command
+from controller.core.condition import Condition
 from controller.core.decide import after_events, decide
 from controller.core.events import Event, Started, evolve
 from controller.core.facts import AliasAt, Asked, Fact, Probed, Routed, Serving, SuitesRun
@@ -121,7 +122,8 @@ def _facts(scene: Scene, release: Release, at_s: float, rng: np.random.Generator
     if scene.abort_at_s is not None and START_S + scene.abort_at_s <= at_s < START_S + scene.abort_at_s + 2:
         yield Asked(Command("c1", Ask.ABORT, "intent", None, "Complaints from support.", "Bo", at_s))
     ready = at_s > START_S + 9
-    yield from (Serving("6", ready=ready), Serving("7", ready=ready))
+    condition = Condition.READY if ready else Condition.STARTING
+    yield from (Serving("6", condition), Serving("7", condition))
     if release.phase is Phase.PREFLIGHT and ready:
         yield Probed(CANDIDATE, preflight_verdicts())
     if release.phase is Phase.SUITE and at_s > release.phase_since_s + 12:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from controller.core.actions import Action, MoveChampion, Probe, Route, RunSuites, Serve, TakeLook, plan, route_of
 from controller.core.commands import Ask
+from controller.core.condition import Condition
 from controller.core.decide import BEFORE_PROMOTION, after_events, decide
 from controller.core.events import Event, Leaving, PhaseEntered, evolve
 from controller.core.facts import (
@@ -107,7 +108,7 @@ def calm_answers(release: Release, action: Action) -> list[Fact]:  # noqa: PLR09
     """What a world in which everything is well answers to the action."""
     match action:
         case Serve(version):
-            return [Serving(version.number, ready=True)]
+            return [Serving(version.number, Condition.READY)]
         case Probe():
             return [Probed(VERIFIED, (verdict("preflight.0", stage=Stage.PREFLIGHT),))]
         case RunSuites():
@@ -128,7 +129,7 @@ def rough_answers(draw, release: Release, action: Action) -> list[Fact]:  # noqa
         return [draw(UNREACHABLE)]
     match action:
         case Serve(version):
-            return [Serving(version.number, ready=draw(lucky), failed=not draw(lucky))]
+            return [Serving(version.number, Condition.READY if draw(lucky) else draw(st.sampled_from(Condition)))]
         case Probe():
             return [Probed(VERIFIED, draw(verdicts(Stage.PREFLIGHT)))]
         case RunSuites():
@@ -246,7 +247,7 @@ def test_a_worse_verdict_never_takes_a_release_further(story, data):
         return
     worse = replace(before, outcome=data.draw(st.sampled_from(WORSE[before.outcome])))
     worsened = replace(release, verdicts=release.verdicts | {gate: worse})
-    facts = [Serving("6", ready=True), Serving("7", ready=True)]
+    facts = [Serving("6", Condition.READY), Serving("7", Condition.READY)]
     assert advances(decide(worsened, facts, story.now_s)) <= advances(decide(release, facts, story.now_s))
 
 
@@ -262,22 +263,22 @@ def test_a_freeze_stops_exposure_and_nothing_else(story):
     release = story.release
     if release.purpose is Purpose.RESTORE:
         return
-    facts = [Serving("6", ready=True), Serving("7", ready=True)]
+    facts = [Serving("6", Condition.READY), Serving("7", Condition.READY)]
     free, frozen = (decide(release, [*facts, *more], story.now_s) for more in ([], [FrozenBy(FREEZE)]))
     assert not advances(frozen) & {(Phase.CANARY, 0), (Phase.CANARY, 1)}
     left_free, left_frozen = ([e for e in events if isinstance(e, Leaving)] for events in (free, frozen))
     assert left_free == left_frozen or advances(free)
 
 
-def replicas(number, ready):
-    """A replica of the version in any condition."""
-    return st.builds(Serving, st.just(number), ready, st.booleans(), starting=st.booleans(), ours=st.booleans())
+def replicas(number, conditions):
+    """The version in any of the conditions."""
+    return st.builds(Serving, st.just(number), st.sampled_from(sorted(conditions)))
 
 
 @given(
     st.sampled_from(sorted(set(Phase) - TERMINAL - {Phase.HELD})),
-    replicas("7", st.just(False)),
-    replicas("6", st.booleans()),
+    replicas("7", set(Condition) - {Condition.READY}),
+    replicas("6", Condition),
     st.booleans(),
     st.sampled_from([70, 9_000, 10**6]),
 )

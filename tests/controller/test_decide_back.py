@@ -3,6 +3,7 @@
 import pytest
 
 from controller.core.commands import Ask
+from controller.core.condition import Condition
 from controller.core.decide import decide
 from controller.core.events import ChampionMoved, Judged, Leaving
 from controller.core.facts import (
@@ -126,7 +127,7 @@ def test_abort_always_wins(phase):
 @pytest.mark.parametrize("phase", sorted(TERMINAL))
 def test_a_release_at_rest_absorbs_everything(phase):
     """Abort with nothing running scaled the stable version to zero (argo 1292): then it does nothing."""
-    facts = [ABORT, ROLLBACK, OVERRIDE, BACK, AliasAt("7"), Broken("broken"), Serving("7", ready=False, failed=True)]
+    facts = [ABORT, ROLLBACK, OVERRIDE, BACK, AliasAt("7"), Broken("broken"), Serving("7", Condition.FAILED)]
     assert decide(release_in(phase, verdicts=FAILED), facts, NOW_S + 10_000_000) == ()
 
 
@@ -147,7 +148,7 @@ def test_a_route_moved_by_a_person_ends_the_release_with_the_persons_reason(phas
 
 def test_a_release_that_goes_back_stays_its_course():
     release = release_in(Phase.ROLLING_BACK, ending=Phase.REJECTED, reason="suite", verdicts=FAILED)
-    for fact in (ROLLBACK, OVERRIDE, NewerCandidate("8"), Broken("broken"), Serving("7", ready=False, failed=True)):
+    for fact in (ROLLBACK, OVERRIDE, NewerCandidate("8"), Broken("broken"), Serving("7", Condition.FAILED)):
         assert not of_kind(decide(release, [fact], NOW_S), Leaving)
 
 
@@ -205,24 +206,24 @@ def test_the_same_refusal_is_recorded_once():
 @pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW])
 def test_a_replica_that_is_not_ready_yet_is_waited_for(phase):
     release = release_in(phase, verdicts={})
-    assert after(release, Serving("7", ready=False)).phase is phase
+    assert after(release, Serving("7", Condition.FAILING)).phase is phase
 
 
 @pytest.mark.parametrize("phase", [p for p in ON_THE_WAY if p is not Phase.HELD])
 def test_a_candidate_that_cannot_be_kept_running_goes_back(phase):
-    release = after(release_in(phase), Serving("7", ready=False, failed=True, detail="killed, out of memory"))
+    release = after(release_in(phase), Serving("7", Condition.FAILED, "killed, out of memory"))
     assert (release.phase, release.blamed) == (Phase.ROLLING_BACK, ("deployment",))
     assert "killed, out of memory" in release.reason
 
 
 @pytest.mark.parametrize("phase", [Phase.CANARY, Phase.PROMOTING, Phase.PROBATION])
 def test_users_are_not_left_with_a_candidate_that_does_not_answer(phase):
-    assert after(release_in(phase), Serving("7", ready=False)).phase is Phase.ROLLING_BACK
+    assert after(release_in(phase), Serving("7", Condition.FAILING)).phase is Phase.ROLLING_BACK
 
 
 def test_a_stable_version_that_died_is_started_again_and_blames_nobody():
     release = release_in(Phase.SHADOW, verdicts={})
-    assert after(release, Serving("6", ready=False, failed=True)).phase is Phase.SHADOW
+    assert after(release, Serving("6", Condition.FAILED)).phase is Phase.SHADOW
 
 
 @pytest.mark.parametrize("phase", ON_THE_WAY)
@@ -241,7 +242,7 @@ def restoring(phase, **changes):
 def test_a_way_back_skips_gates_and_steps():
     """Undo replays all steps (argo 2168, 574, 2939)."""
     release = after(restoring(Phase.PENDING, reason="pager"))
-    release = after(release, Serving("7", ready=True))
+    release = after(release, Serving("7", Condition.READY))
     assert release.phase is Phase.PROMOTING
     release = after(release, Routed({"7": 100.0}, 2), AliasAt("7"))
     assert (release.phase, release.reason) == (Phase.PROMOTED, "pager")
@@ -269,7 +270,7 @@ def test_a_way_back_ends_with_the_traffic_restored_even_where_the_alias_was_move
     assert release.reason == "pager The registry is left as found: champion points at 9"
 
 
-@pytest.mark.parametrize("fact", [Broken("model.onnx: is missing"), Serving("7", ready=False)])
+@pytest.mark.parametrize("fact", [Broken("model.onnx: is missing"), Serving("7", Condition.FAILING)])
 def test_a_way_back_that_cannot_be_gone_is_held_with_traffic_as_it_is(fact):
     release = after(restoring(Phase.PREFLIGHT), fact, at_s=NOW_S + 3_600)
     assert release.phase is Phase.HELD

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core.commands import Ask
+from controller.core.condition import Condition
 from controller.core.decide import decide
 from controller.core.events import CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered
 from controller.core.facts import AliasAt, Asked, FrozenBy, Probed, Routed, Serving, Unreachable
@@ -30,7 +31,7 @@ from tests.controller.releases import (
     verdict,
 )
 
-READY = (Serving("6", ready=True), Serving("7", ready=True))
+READY = (Serving("6", Condition.READY), Serving("7", Condition.READY))
 PROBED = Probed(CANDIDATE, (verdict("preflight.package", stage=Stage.PREFLIGHT),))
 ROUTED = Routed({"6": 95.0, "7": 5.0}, 3)
 
@@ -178,17 +179,17 @@ def test_probation_does_not_end_without_the_candidate():
     """A restart at the deadline is waited for; where it lasts longer than a start may, a person has to look."""
     over_s = NOW_S + POLICY.probation_s
     release = release_in(Phase.PROBATION, routed=True, champion_moved=True, deadline_at_s=over_s)
-    starting = after(release, Serving("7", ready=False, detail="it is starting", starting=True), at_s=over_s)
+    starting = after(release, Serving("7", Condition.STARTING, "it is starting"), at_s=over_s)
     assert starting.phase is Phase.PROBATION
     assert after(starting, *READY, at_s=over_s + 10).phase is Phase.PROMOTED
-    without = [Serving("7", ready=False, failed=True, detail="SIGSEGV"), Serving("6", ready=False, ours=True)]
+    without = [Serving("7", Condition.FAILED, "SIGSEGV"), Serving("6", Condition.DISTURBED)]
     held = after(release, *without, at_s=over_s + POLICY.start_timeout_s)
     assert (held.phase, held.ending, held.blamed) == (Phase.ROLLING_BACK, Phase.HELD, ())
     assert "SIGSEGV" in held.reason
 
 
 def test_a_version_that_is_down_is_noted_once_however_many_are():
-    down = [Serving(number, ready=False, ours=True, detail="no memory") for number in ("6", "7")]
+    down = [Serving(number, Condition.DISTURBED, "no memory") for number in ("6", "7")]
     release = after(release_in(Phase.CANARY), *down)
     assert release.faults == {"deployments": "version 6: no memory; version 7: no memory"}
     assert decide(release, down, NOW_S + 100) == ()

@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from controller.adapters.local.loopback import accepts_connections, get
-from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
+from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded, serving_command
+from controller.adapters.local.tries import Patience
+from controller.core.condition import Condition
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
-from tests.contracts.deployments import DeploymentsContract, gone, settled, spec
+from tests.contracts.deployments import DeploymentsContract, gone, has_failed, settled, spec
 from tests.fakes.deployments import MemoryDeployments
 from tests.patience import eventually
 
@@ -108,9 +110,9 @@ class TestReadiness:
         status = world.ready(deployments)
         deployments.ensure(spec("6"))
         deployments.status("intent")
-        assert world.announced == [("intent", "6", status.url, status.shadow_url)]
-        assert status.url is not None
-        assert get(f"{status.url}/health", timeout_s=5)[0] == 200
+        assert world.announced == [("intent", "6", status.endpoints[0].url, status.endpoints[0].shadow_url)]
+        assert status.endpoints[0].url is not None
+        assert get(f"{status.endpoints[0].url}/health", timeout_s=5)[0] == 200
 
     def test_a_gateway_that_refuses_is_asked_again(self, world: World) -> None:
         """Not ready before the gateway has taken it, and no announcement is lost."""
@@ -133,10 +135,10 @@ class TestReadiness:
         deployments = world.controller()
         deployments.ensure(spec("silent"))
         pid = world.pid("silent")
-        assert not deployments.ensure(spec("silent")).failed
+        assert not has_failed(deployments.ensure(spec("silent")))
         world.clock.at_s += 31
         status = deployments.ensure(spec("silent"))
-        assert status.failed
+        assert has_failed(status)
         assert "did not answer /health within 30 s" in status.detail
         eventually(lambda: not _runs(pid), what="the silent process to be gone")
 
@@ -146,7 +148,7 @@ class TestReadiness:
         world.ready(deployments)
         os.kill(world.pid(), signal.SIGSTOP)
         assert [deployments.ensure(spec("6")).ready for _ in range(3)] == [True, True, False]
-        assert not deployments.status("intent")["6"].failed
+        assert not has_failed(deployments.status("intent")["6"])
         os.kill(world.pid(), signal.SIGCONT)
         assert world.ready(deployments).ready
 
@@ -171,12 +173,12 @@ class TestDeath:
         os.kill(world.pid(), signal.SIGKILL)
         eventually(lambda: not deployments.ensure(spec("6")).ready, what="the death to be seen")
         waiting = deployments.ensure(spec("6"))
-        assert not waiting.failed
+        assert not has_failed(waiting)
         assert "by SIGKILL" in waiting.detail
         world.clock.at_s += 10
         again = world.ready(deployments)
-        assert again.url != first.url
-        assert [url for _, _, url, _ in world.announced] == [first.url, again.url]
+        assert again.endpoints[0].url != first.endpoints[0].url
+        assert [url for _, _, url, _ in world.announced] == [first.endpoints[0].url, again.endpoints[0].url]
 
     def test_pauses_double_and_then_it_has_failed(self, world: World) -> None:
         """Two restarts are allowed here: after 10 s, after 20 s, then it stays down and says what it said last."""
@@ -190,7 +192,7 @@ class TestDeath:
             deployments.ensure(spec("broken"))
             eventually(lambda: "no weights" in deployments.ensure(spec("broken")).detail, what="the death to be seen")
         status = deployments.ensure(spec("broken"))
-        assert status.failed
+        assert has_failed(status)
         assert "start 3 of 3, the next 40 s after its end" in status.detail
         assert "exit code 1" in status.detail
         assert status.detail.count("no weights") == 1  # what this start said, and not those before
@@ -200,14 +202,14 @@ class TestDeath:
     ) -> None:
         """It may be what users wait for: a minute at most. Each end and each start is in the log, with why."""
         deployments = world.controller()
-        assert self._fail(world, deployments).failed
+        assert has_failed(self._fail(world, deployments))
         for number in range(4, 9):
             world.clock.at_s += 60
             again = deployments.ensure(spec("broken"))
-            assert (again.failed, again.ready, again.starting) == (True, False, False)
+            assert has_failed(again)
             assert "it is starting once more; the last time it ended with exit code 1" in again.detail
             status = self._dead(deployments, f"start {number} in 10 minutes, the next 60 s after its end")
-            assert status.failed
+            assert has_failed(status)
         said = [record.getMessage() for record in caplog.records]
         assert sum("intent-vbroken is started again: it ended with exit code 1" in line for line in said) == 7
         assert sum(line.startswith("intent-vbroken, start ") for line in said) == 8
@@ -219,9 +221,9 @@ class TestDeath:
             os.kill(world.pid(), signal.SIGKILL)
             settled(deployments, spec("6"), lambda status: "by SIGKILL" in status.detail)
             world.clock.at_s += 60
-        assert deployments.ensure(spec("6")).failed
+        assert has_failed(deployments.ensure(spec("6")))
         status = world.ready(deployments)
-        assert (status.failed, status.restarts) == (False, 4)
+        assert (status.condition, status.restarts) == (Condition.READY, 4)
 
     def test_one_that_hangs_for_good_is_ended_and_started_again(self, world: World) -> None:
         """SIGTERM does not reach it any more."""
@@ -233,13 +235,13 @@ class TestDeath:
         world.clock.at_s += 16
         assert "it hung: nothing answered /health for 16 s" in deployments.ensure(spec("6")).detail
         world.clock.at_s += 10
-        assert world.ready(deployments).url != first.url
+        assert world.ready(deployments).endpoints[0].url != first.endpoints[0].url
 
     def test_an_old_death_does_not_count(self, world: World) -> None:
         """When the window has passed, its starts are counted anew."""
         deployments = world.controller()
         settled_failed = self._fail(world, deployments)
-        assert settled_failed.failed
+        assert has_failed(settled_failed)
         world.clock.at_s += 601 + 10
         deployments.ensure(spec("broken"))
         self._dead(deployments, "start 1 of 3")
@@ -266,7 +268,7 @@ class TestDeath:
 
     def _fail(self, world: World, deployments: LocalProcesses) -> DeploymentStatus:
         status = self._dead(deployments)
-        while not status.failed:
+        while not has_failed(status):
             world.clock.at_s += 20
             status = self._dead(deployments)
         return status
@@ -283,7 +285,7 @@ class TestControllerRestart:
         after = world.controller()
         assert world.ready(after) == status
         assert world.pid() == pid
-        assert world.announced == [("intent", "6", status.url, status.shadow_url)] * 2
+        assert world.announced == [("intent", "6", status.endpoints[0].url, status.endpoints[0].shadow_url)] * 2
 
     def test_a_death_while_nobody_watched_is_seen(self, world: World) -> None:
         """The record alone does not make a process alive."""
@@ -320,8 +322,8 @@ class TestControllerRestart:
         del record["shadow_port"]
         path.write_text(json.dumps(record))
         again = world.ready(world.controller())
-        assert (again.url, again.shadow_url) == (status.url, None)
-        assert world.announced[-1] == ("intent", "6", status.url, None)
+        assert (again.endpoints[0].url, again.endpoints[0].shadow_url) == (status.endpoints[0].url, None)
+        assert world.announced[-1] == ("intent", "6", status.endpoints[0].url, None)
 
     def test_a_removal_that_was_begun_is_seen_through(self, world: World) -> None:
         """The next controller goes on where the last one was killed."""
@@ -345,7 +347,7 @@ class TestControllerRestart:
         monkeypatch.setattr(time, "time", lambda: now_s() + step_s)
         for controller in (before, world.controller()):
             assert controller.ensure(spec("6")).ready
-            assert controller.status("intent")["6"].url == status.url
+            assert controller.status("intent")["6"].endpoints[0].url == status.endpoints[0].url
         assert world.pid() == pid
 
     @pytest.mark.parametrize("damage", ["", '{"model": "intent"', "[]", None])
@@ -359,7 +361,7 @@ class TestControllerRestart:
         for controller in (before, world.controller()):
             record.unlink() if damage is None else record.write_text(damage)
             again = world.ready(controller)
-            assert (again.url, again.shadow_url, world.pid()) == (status.url, status.shadow_url, pid)
+            assert (again.endpoints, world.pid()) == (status.endpoints, pid)
         (world.directory / "intent-v7.json").write_text("{")
         assert world.ready(before, "7").ready
 
@@ -414,8 +416,8 @@ class TestRemoval:
         deployments.remove("intent", "parent")
         assert gone(deployments, "intent", "parent")
         assert not any(map(_runs, members))
-        assert status.url is not None
-        for url in (status.url, status.shadow_url or ""):
+        assert status.endpoints[0].url is not None
+        for url in (status.endpoints[0].url, status.endpoints[0].shadow_url or ""):
             assert not accepts_connections("127.0.0.1", int(url.rpartition(":")[2]), timeout_s=1)
         assert [path.name for path in world.directory.iterdir()] == ["intent-vparent.log"]
 

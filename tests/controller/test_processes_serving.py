@@ -12,7 +12,8 @@ import pytest
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import get
-from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded, serving_command
+from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded, serving_command
+from controller.adapters.local.tries import Patience
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus
@@ -79,7 +80,7 @@ def test_a_version_is_served_mirrored_restarted_and_removed(
     os.killpg(int(pid), signal.SIGKILL)
     eventually(lambda: not deployments.ensure(specs["7"]).ready, what="the death to be seen")
     second = settled(deployments, specs["7"], ready)
-    assert second.url != first.url
+    assert second.endpoints[0].url != first.endpoints[0].url
     traffic.write(table := table.next(weights_pct={"7": 100.0}, mirror=None))
     eventually(lambda: _served_by(envoy.post()) == "7", what="the restarted replica to serve")
 
@@ -95,6 +96,6 @@ def _served_by(answer: httpx.Response) -> str:
 
 
 def _requests(status: DeploymentStatus, traffic: str) -> float:
-    _, body = get(f"{status.url}{METRICS_ROUTE}", timeout_s=5)
+    _, body = get(f"{status.endpoints[0].url}{METRICS_ROUTE}", timeout_s=5)
     lines = [line for line in body.decode().splitlines() if line.startswith(REQUESTS_METRIC)]
     return sum(float(line.rpartition(" ")[2]) for line in lines if f'traffic="{traffic}"' in line)

@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from controller.cli.watching import Snapshot, never, watch
+from controller.core.condition import Condition
 from controller.core.release import Phase
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
 from controller.journal.codec import record_of
 from controller.ports.journal import ReleaseRecord
-from controller.ports.runtime import DeploymentStatus
+from controller.ports.runtime import DeploymentStatus, Endpoint
 from controller.status import BLOCKS_MAX, current, exit_code, is_settled, status_table
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
@@ -143,7 +144,7 @@ def test_faults_replicas_and_overrides_are_named() -> None:
     """What stands in the way is on the screen, not only in a log."""
     console = Console(width=140, file=io.StringIO())
     table = replace(TABLE, override=Override("incident 42", "ana", NOW_S))
-    status = DeploymentStatus("7", None, ready=False, failed=True, detail="killed by signal 9")
+    status = DeploymentStatus("7", (Endpoint(Condition.FAILED, detail="killed by signal 9"),))
     release = record(Phase.CANARY, faults={"metrics": "did not answer within 2 s"})
     console.print(
         status_table([release], now_s=NOW_S, traffic={"intent": table}, deployments={"intent": {"7": status}})

@@ -1,10 +1,10 @@
 """Deployments in memory. Pass the contract of tests/contracts/deployments.py."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
+from controller.core.condition import Condition
 from controller.errors import SerinError
-from controller.ports.runtime import DeploymentSpec, DeploymentStatus
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus, Endpoint
 
 
 class MemoryDeployments:
@@ -27,7 +27,7 @@ class MemoryDeployments:
         if key in self._statuses:
             return self._looked_at(key)
         self.started.append(spec)
-        self._statuses[key] = DeploymentStatus(spec.version, None, ready=False, detail="it is starting", starting=True)
+        self._statuses[key] = _one(spec.version, Condition.STARTING, "it is starting")
         return self._statuses[key]
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
@@ -40,10 +40,7 @@ class MemoryDeployments:
 
     def kill(self, model: str, version: str, detail: str = "killed by the test") -> None:
         """The version dies and stays dead."""
-        status = self._statuses[(model, version)]
-        self._statuses[(model, version)] = replace(
-            status, url=None, shadow_url=None, ready=False, failed=True, detail=detail
-        )
+        self._statuses[(model, version)] = _one(version, Condition.FAILED, detail)
 
     def restart(self) -> None:
         """Everything is ended by us and forgotten, as `serin down` does: what is asked for starts anew."""
@@ -51,26 +48,26 @@ class MemoryDeployments:
 
     def refuse(self, model: str, version: str, detail: str) -> None:
         """The machine lacks something that the version needs to start."""
-        self._statuses[(model, version)] = DeploymentStatus(version, None, ready=False, detail=detail, ours=True)
+        self._statuses[(model, version)] = _one(version, Condition.DISTURBED, detail)
 
     def _looked_at(self, key: tuple[str, str]) -> DeploymentStatus:
         model, version = key
         status = self._statuses[key]
-        if status.failed or status.ours:
+        if status.condition in (Condition.FAILED, Condition.DISTURBED):
             return status
         if version in self.broken:
-            status = replace(status, failed=True, detail=self.broken[version])
+            status = _one(version, Condition.FAILED, self.broken[version])
         else:
-            status = DeploymentStatus(
-                version,
-                f"http://{model}-v{version}.test",
-                ready=True,
-                restarts=self.restarts.get(version, 0),
-                shadow_url=f"http://{model}-v{version}-shadow.test",
-            )
+            url, shadow_url = f"http://{model}-v{version}.test", f"http://{model}-v{version}-shadow.test"
+            restarts = self.restarts.get(version, 0)
+            status = DeploymentStatus(version, (Endpoint(Condition.READY, url, shadow_url, restarts=restarts),))
         self._statuses[key] = status
         return status
 
     def _check_reachable(self) -> None:
         if self.outage is not None:
             raise self.outage
+
+
+def _one(version: str, condition: Condition, detail: str) -> DeploymentStatus:
+    return DeploymentStatus(version, (Endpoint(condition, detail=detail),))

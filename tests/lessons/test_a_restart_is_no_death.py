@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.local.processes import Gateway, LocalProcesses, Patience, end_recorded
+from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
+from controller.adapters.local.tries import Patience
+from controller.core.condition import Condition
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from serving.contract import EXIT_SHORTAGE, EXIT_USAGE
 from tests.contracts.deployments import settled, spec
@@ -69,7 +71,7 @@ def test_a_reboot_is_not_a_death(machine: Machine) -> None:
     (machine.directory / "intent-v6.json").write_text(json.dumps({**record, "boot_id": "another"}))
     after = machine.controller()
     status = after.ensure(spec("6"))
-    assert (status.starting, status.failed, status.restarts) == (True, False, 0)
+    assert (status.condition, status.restarts) == (Condition.STARTING, 0)
     assert ready(after).ready
 
 
@@ -78,7 +80,7 @@ def test_down_and_up_are_not_a_death(machine: Machine) -> None:
     ready(machine.controller())
     assert end_recorded(machine.directory, grace_s=5) == ["intent-v6"]
     after = machine.controller()
-    assert after.ensure(spec("6")).starting
+    assert after.ensure(spec("6")).condition is Condition.STARTING
     assert ready(after).ready
 
 
@@ -90,7 +92,7 @@ def test_a_replica_that_dies_by_itself_is_not_said_to_be_starting(machine: Machi
     os.kill(int(str(machine.record()["pid"])), signal.SIGKILL)
     seen = [settled(deployments, spec("6"), lambda status: not status.ready)]
     seen.append(deployments.ensure(spec("6")))
-    assert not any(status.starting or status.ours for status in seen)
+    assert {status.condition for status in seen} == {Condition.FAILING}
 
 
 @pytest.mark.integration
@@ -101,22 +103,22 @@ def test_what_the_machine_or_our_command_line_lacks_never_counts_against_the_ver
     """However often: it is tried again, and its last words tell what is missing."""
     deployments = machine.controller(ends_with(code, "Too many open files"))
     for _ in range(PATIENCE.restarts_max + 3):
-        status = settled(deployments, spec("6"), lambda status: status.ours)
-        assert not status.failed
+        status = settled(deployments, spec("6"), lambda status: status.condition is not Condition.STARTING)
+        assert status.condition is Condition.DISTURBED
         assert "Too many open files" in status.detail
         machine.clock.at_s += 20
-        assert deployments.ensure(spec("6")).starting
+        assert deployments.ensure(spec("6")).condition is Condition.STARTING
 
 
 @pytest.mark.integration
 def test_any_other_end_fails_after_the_restarts(machine: Machine) -> None:
     deployments = machine.controller(ends_with(3, "artifact refused"))
     for _ in range(PATIENCE.restarts_max):
-        settled(deployments, spec("6"), lambda status: not status.starting)
+        settled(deployments, spec("6"), lambda status: status.condition is not Condition.STARTING)
         machine.clock.at_s += 20
         deployments.ensure(spec("6"))
-    status = settled(deployments, spec("6"), lambda status: not status.starting)
-    assert (status.failed, status.ours) == (True, False)
+    status = settled(deployments, spec("6"), lambda status: status.condition is not Condition.STARTING)
+    assert status.condition is Condition.FAILED
 
 
 @pytest.mark.integration

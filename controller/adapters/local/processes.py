@@ -24,37 +24,19 @@ from controller.adapters.local.processes_os import (
     start_process,
 )
 from controller.adapters.local.records import Record, Records
+from controller.adapters.local.tries import MISSES_MAX, Patience, endpoint_of
+from controller.core.condition import Condition
 from controller.errors import PermanentError
 from controller.naming import deployment_named
 from controller.ports.clock import Clock
-from controller.ports.runtime import DeploymentSpec, DeploymentStatus
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus, Endpoint
 from serving.contract import EXIT_SHORTAGE, EXIT_USAGE, HEALTH_ROUTE
 
 log = logging.getLogger(__name__)
 
 _HEALTH_WITHIN_S = 0.5
-_DOUBLINGS_MAX = 16
-_MISSES_MAX = 3  # one late answer of a busy replica is no outage
 _COULD_NOT_ASK = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 _EXITS_OURS = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours, and so is what this machine lacks
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long things may take, and how often a process that dies is started again.
-
-    After a death, ``ensure`` starts it again after ``backoff_s``, doubled each time up to ``backoff_max_s``. After more
-    than ``restarts_max`` deaths within ``restart_window_s`` it has failed, until it answers again: it may be what users
-    wait for, so it is tried for as long as it is wanted.
-    """
-
-    start_within_s: float = 60.0
-    end_within_s: float = 25.0  # a replica drains for up to 20 s
-    restarts_max: int = 3
-    restart_window_s: float = 600.0
-    backoff_s: float = 1.0
-    backoff_max_s: float = 60.0
-    hung_after_s: float = 15.0  # without any answer of its HTTP process; one whose engine hangs says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +99,15 @@ class LocalProcesses:
             record = record and self._observed(record)
             if record is not None and spec.fingerprint not in ("", record.fingerprint or spec.fingerprint):
                 self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
-                return replace(self.seen_last(record), url=None, ready=False, failed=False, starting=True)
-            if record is None:
-                return self.seen_last(self._start(spec, after=None))
-            if self._is_due(record):
-                return self.seen_last(self._start(spec, after=record))
-            return self.seen_last(record)
+                return _status(record, Endpoint(Condition.DISTURBED, detail="it makes room for another package"))
+            if record is None or self._is_due(record):
+                record = self._start(spec, after=record)
+            return _status(record, self.seen_last(record))
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
         with self._lock:
             observed = [self._observed(record) for record in self._records.all() if record.model == model]
-            return {record.version: self.seen_last(record) for record in observed if record is not None}
+            return {one.version: _status(one, self.seen_last(one)) for one in observed if one is not None}
 
     def remove(self, model: str, version: str) -> None:
         """The first call withdraws it from the gateway and sends SIGTERM; later calls of any method see it through."""
@@ -162,13 +142,13 @@ class LocalProcesses:
                 **asdict(identity),
                 command=command,
                 started_s=now_s,
-                recent_starts_s=(*(self._counted_starts(after) if after else ()), now_s),
+                recent_starts_s=(*(self._patience.counted_starts(after, now_s) if after else ()), now_s),
                 restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
                 fingerprint=spec.fingerprint,
                 memory_kills=memory_kills(),
                 recovering=after is not None and not after.ours and (after.answered or after.recovering),
-                failed_before=after.failure if after is not None and self._has_failed(after) else "",
+                failed_before=after.failure if after is not None and self._patience.has_failed(after, now_s) else "",
             )
         )
 
@@ -202,7 +182,7 @@ class LocalProcesses:
         if not record.answered and now_s - record.started_s > self._patience.start_within_s:
             return self._failed(record, f"it did not answer {HEALTH_ROUTE} within {self._patience.start_within_s:g} s")
         silent_s = now_s - self._silent_s.setdefault(record.name, now_s) if answer is _Answer.NONE else 0.0
-        if record.answered and misses > _MISSES_MAX and silent_s > self._patience.hung_after_s:
+        if record.answered and misses > MISSES_MAX and silent_s > self._patience.hung_after_s:
             return self._failed(record, f"it hung: nothing answered {HEALTH_ROUTE} for {silent_s:.0f} s")
         return record
 
@@ -220,7 +200,7 @@ class LocalProcesses:
         signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
         failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
         dead = self._records.save(replace(record, failed_s=self._clock.monotonic_s(), failure=failure, ours=ours))
-        log.warning("%s, %s: %s", dead.name, self._count(dead), failure)
+        log.warning("%s, %s: %s", dead.name, self._patience.count(dead, self._clock.monotonic_s()), failure)
         return dead
 
     def _seen_through(self, record: Record, ending_since_s: float) -> Record | None:
@@ -259,53 +239,13 @@ class LocalProcesses:
             return (memory_kills() or 0) > record.memory_kills
         return code in _EXITS_OURS
 
-    def _counted_starts(self, record: Record) -> tuple[float, ...]:
-        since_s = self._clock.monotonic_s() - self._patience.restart_window_s
-        return tuple(start_s for start_s in record.recent_starts_s if start_s >= since_s)
-
-    def _has_failed(self, record: Record) -> bool:
-        """Whether it died too often; until it answers again."""
-        if record.failure:
-            return not record.ours and len(self._counted_starts(record)) > self._patience.restarts_max
-        return bool(record.failed_before)
-
-    def _restart_at_s(self, record: Record) -> float:
-        """When the dead process may be started again."""
-        doublings = max(len(self._counted_starts(record)) - 1, 0)
-        pause_s = self._patience.backoff_s * 2.0 ** min(doublings, _DOUBLINGS_MAX)
-        return (record.failed_s or 0.0) + min(pause_s, self._patience.backoff_max_s)
-
     def _is_due(self, record: Record) -> bool:
-        dead = bool(record.failure) and record.ending_s is None
-        return dead and self._clock.monotonic_s() >= self._restart_at_s(record)
+        return self._patience.is_due(record, self._clock.monotonic_s())
 
-    def seen_last(self, record: Record) -> DeploymentStatus:
+    def seen_last(self, record: Record) -> Endpoint:
         """What the record says, without a look at the process."""
-        return replace(self._condition(record), restarts=record.restarts)
-
-    def _condition(self, record: Record) -> DeploymentStatus:
-        if record.ending_s is not None:
-            return DeploymentStatus(record.version, None, ready=False, detail="it is being ended", starting=True)
-        failed = self._has_failed(record)
-        if record.failure:
-            detail = f"{self._count(record)}: {record.failure}"
-            return DeploymentStatus(record.version, None, ready=False, failed=failed, detail=detail, ours=record.ours)
-        ready = record.answered and self._misses.get(record.name, 0) < _MISSES_MAX
-        if ready:
-            return DeploymentStatus(record.version, record.url, ready=True, shadow_url=record.shadow_url)
-        detail = f"it does not answer {HEALTH_ROUTE}" if record.answered else "it is starting"
-        if failed:
-            detail = f"{detail} once more; the last time {record.failed_before}"
-        starting = not (record.answered or record.recovering or failed)
-        status = DeploymentStatus(record.version, record.url, ready=False, detail=detail, shadow_url=record.shadow_url)
-        return replace(status, starting=starting, failed=failed)
-
-    def _count(self, record: Record) -> str:
-        """Which start it was, and when the next one is."""
-        number, most = len(record.recent_starts_s), self._patience.restarts_max + 1
-        of = f"of {most}" if number <= most else f"in {self._patience.restart_window_s / 60:g} minutes"
-        pause_s = self._restart_at_s(record) - (record.failed_s or 0.0)
-        return f"start {number} {of}, the next {pause_s:g} s after its end"
+        misses = self._misses.get(record.name, 0)
+        return endpoint_of(record, self._patience, misses=misses, now_s=self._clock.monotonic_s())
 
 
 def statuses(directory: Path, clock: Clock) -> Mapping[str, Mapping[str, DeploymentStatus]]:
@@ -314,11 +254,15 @@ def statuses(directory: Path, clock: Clock) -> Mapping[str, Mapping[str, Deploym
     keeper = LocalProcesses(directory, lambda *_: (), Gateway(lambda *_: None, lambda *_: None), clock)
     found: dict[str, dict[str, DeploymentStatus]] = {}
     for record in Records(directory, clock.monotonic_s).readable():
-        status = keeper.seen_last(record)
-        if status.ready and not runs(record.identity):
-            status = replace(status, url=None, ready=False, detail="its process is gone")
-        found.setdefault(record.model, {})[record.version] = status
+        seen = keeper.seen_last(record)
+        if seen.condition is Condition.READY and not runs(record.identity):
+            seen = Endpoint(Condition.FAILING, detail="its process is gone", restarts=seen.restarts)
+        found.setdefault(record.model, {})[record.version] = _status(record, seen)
     return found
+
+
+def _status(record: Record, endpoint: Endpoint) -> DeploymentStatus:
+    return DeploymentStatus(record.version, (endpoint,))
 
 
 def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:
