@@ -7,7 +7,14 @@ from typing import Final
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.held import settle
-from controller.adapters.envoy.tables import CLUSTERS_FILE, ROUTES_FILE, mend
+from controller.adapters.envoy.tables import (
+    CLUSTERS_FILE,
+    ENDPOINTS_FILE,
+    ENDPOINTS_FOLDER,
+    ROUTES_FILE,
+    mend_clusters,
+    mend_routes,
+)
 from controller.adapters.local.clockwatch import ClockWatch
 from controller.config.settings import Home
 from controller.errors import SerinError, TransientError, our_fault
@@ -29,20 +36,25 @@ def chores_of(home: Home, write_bootstrap: Chore, tell: Callable[[str], None]) -
         if (step := clock.step()) is not None:
             tell(step)
 
-    def keep_files() -> None:
-        for sentence in mend(home.envoy):
-            tell(sentence)
-        write_bootstrap()
+    def told(chore: Callable[[Path], tuple[str, ...]]) -> Chore:
+        def do() -> None:
+            for sentence in chore(home.envoy):
+                tell(sentence)
 
-    def settle_memory() -> None:
-        for sentence in settle(home.envoy):
-            tell(sentence)
+        return do
 
-    files = [home.envoy / name for name in (ROUTES_FILE, CLUSTERS_FILE, BOOTSTRAP_FILE)]
+    kept = {
+        (ROUTES_FILE,): told(mend_routes),
+        (ENDPOINTS_FILE, CLUSTERS_FILE, ENDPOINTS_FOLDER): told(mend_clusters),
+        (BOOTSTRAP_FILE,): write_bootstrap,
+    }
     return (
         _Every(_RESERVE_EVERY_S, lambda: _keep_reserve(home)),
-        _Every(_FILES_EVERY_S, _WhenChanged(files, keep_files)),
-        _Every(_MEMORY_EVERY_S, settle_memory),
+        *(
+            _Every(_FILES_EVERY_S, _WhenChanged([home.envoy / name for name in names], chore))
+            for names, chore in kept.items()
+        ),
+        _Every(_MEMORY_EVERY_S, told(settle)),
         _Every(_CLOCK_EVERY_S, watch_clock),
     )
 

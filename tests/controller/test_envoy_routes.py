@@ -21,7 +21,15 @@ from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import ADMIN_SOCKET, write_bootstrap
 from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteDocument, RouteOptions
-from controller.adapters.envoy.tables import CLUSTERS_FILE, ROUTES_FILE, mend, read_clusters, read_routes, write_routes
+from controller.adapters.envoy.tables import (
+    ENDPOINTS_FILE,
+    ROUTES_FILE,
+    mend_clusters,
+    mend_routes,
+    read_clusters,
+    read_routes,
+    write_routes,
+)
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, Override, TrafficTable
@@ -140,12 +148,12 @@ class TestTheFile:
         file, text = home / ROUTES_FILE, (home / ROUTES_FILE).read_text()
         damaged = damage_to(file, damage)
         assert EnvoyTraffic(home).read("intent") == CANARY
-        (told,) = mend(home)
+        (told,) = mend_routes(home)
         assert told.startswith(f"{file} {'is gone' if damage is None else 'was damaged'}")
         assert told.endswith("put back as its copy has it")
         assert file.read_text() == text
         assert damage is None or (home / "routes.damaged.json").read_text() == damaged
-        assert mend(home) == ()
+        assert mend_routes(home) == ()
         damage_to(file, damage)
         EnvoyTraffic(home).write(CANARY.next(mirror=None))
         assert stored(home) == CANARY.next(mirror=None)
@@ -163,7 +171,7 @@ class TestTheFile:
             lambda: EnvoyTraffic(home).read("intent"),
             lambda: EnvoyTraffic(home).write(CANARY.next(mirror=None)),
             lambda: rollback(home),
-            lambda: mend(home),
+            lambda: mend_routes(home),
         ):
             with pytest.raises(PermanentError, match=r"routes\.json was damaged.*routes\.last\.json is gone.*backup"):
                 refused()
@@ -178,7 +186,7 @@ class TestTheFile:
         ] = 2000
         file.write_text(json.dumps(document))
         assert stored(home) == CANARY
-        assert "must sum to 100" in mend(home)[0]
+        assert "must sum to 100" in mend_routes(home)[0]
 
     def test_a_copy_that_is_damaged_or_behind_is_made_anew(self, home: Path) -> None:
         """The file itself counts, for as long as it can be read."""
@@ -186,7 +194,7 @@ class TestTheFile:
         for damage in ("{", EMPTY_DOCUMENT.text()):
             copy.write_text(damage)
             assert stored(home) == CANARY
-            assert mend(home) == ()
+            assert mend_routes(home) == ()
             assert copy.read_text() == text
 
     def test_a_crash_before_the_rename_leaves_the_old_table(self, home: Path) -> None:
@@ -326,22 +334,22 @@ class TestWithoutEnvoy:
     @pytest.mark.parametrize("damage", ["", "{", "half", None])
     def test_an_endpoint_file_that_is_damaged_or_gone_is_put_back(self, home: Path, damage: str | None) -> None:
         """As with the routes: running deployments are not announced twice, so nothing else would enter them again."""
-        file, before = home / CLUSTERS_FILE, read_clusters(home)
+        file, before = home / ENDPOINTS_FILE, read_clusters(home)
         damage_to(file, damage)
         assert dict(rollback(home).weights_pct) == {"6": 100.0}
         assert read_clusters(home) == before
-        (told,) = mend(home)
+        (told,) = mend_clusters(home)
         assert told.startswith(str(file))
         EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
         damage_to(file, damage)
         assert set(read_clusters(home).addresses) == {*before.addresses, "intent-v8"}
 
     def test_without_a_copy_nobody_guesses_where_replicas_are(self, home: Path) -> None:
-        (home / CLUSTERS_FILE).write_text("{")
-        (home / "clusters.last.json").unlink()
-        with pytest.raises(PermanentError, match=r"clusters\.json was damaged"):
+        (home / ENDPOINTS_FILE).write_text("{")
+        (home / "endpoints.last.json").unlink()
+        with pytest.raises(PermanentError, match=r"endpoints\.json was damaged"):
             EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
-        assert (home / CLUSTERS_FILE).read_text() == "{"
+        assert (home / ENDPOINTS_FILE).read_text() == "{"
 
     def test_who_stands_in_is_the_known_good_version_of_one_that_serves_all(
         self, home: Path, running: dict[str, int]
@@ -354,7 +362,7 @@ class TestWithoutEnvoy:
         six = read_clusters(home).addresses["intent-v6"]
         assert read_clusters(home).fallbacks == {"intent-v7": six}
         traffic.set_endpoint("intent", "6", f"http://127.0.0.1:{running['8']}")
-        assert read_clusters(home).fallbacks == {"intent-v7": ("127.0.0.1", running["8"])}
+        assert read_clusters(home).fallbacks == {"intent-v7": (("127.0.0.1", running["8"]),)}
         EnvoyTraffic(home, falls_back=lambda _: False).set_endpoint("intent", "8", "http://127.0.0.1:2")
         assert read_clusters(home).fallbacks == {}
         rollback(home)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from controller.adapters.envoy.clusters import Address, address_of
+from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.local.loopback import ask_at_socket
 from controller.errors import PermanentError, TransientError
 
@@ -66,11 +66,10 @@ class EnvoyAdmin:
                 return LiveRoutes(dict(config["route_config"]), int(told) if told.isdecimal() else 0)
         return None
 
-    def clusters(self) -> dict[str, Address]:
-        """Clusters that Envoy can route to now, with their addresses."""
-        return {
-            config["cluster"]["name"]: address_of(config["cluster"]) for config in self._dump("dynamic_active_clusters")
-        }
+    def clusters(self) -> ClusterDocument:
+        """Clusters that Envoy can route to now, with who answers in them."""
+        told = self._dump("dynamic_endpoint_configs", "include_eds&")
+        return ClusterDocument.of_assignments(one["endpoint_config"] for one in told)
 
     def remembered(self, prefix: str) -> dict[str, str]:
         """What Envoy was told to remember under names that begin so."""
@@ -83,8 +82,10 @@ class EnvoyAdmin:
         if status != 200:
             raise TransientError("traffic", f"Envoy does not take it into its memory: {body.decode(errors='replace')}")
 
-    def _dump(self, resource: str) -> list[Any]:
-        return list(self._document(f"/config_dump?resource={resource}").get("configs", ()))  # of none, Envoy says {}
+    def _dump(self, resource: str, flags: str = "") -> list[Any]:
+        return list(
+            self._document(f"/config_dump?{flags}resource={resource}").get("configs", ())
+        )  # of none, Envoy says {}
 
     def _document(self, target: str) -> dict[str, Any]:
         status, body = self._asked(target, "GET")

@@ -18,9 +18,11 @@ from controller.adapters.envoy.routes import ROUTE_CONFIGURATION
 from controller.adapters.envoy.stats import stats_settings
 from controller.adapters.envoy.tables import (
     CLUSTERS_FILE,
+    ENDPOINTS_FILE,
     LOCK_FILE,
     ROUTES_FILE,
-    mend,
+    mend_clusters,
+    mend_routes,
     read_clusters,
     read_routes,
     write_clusters,
@@ -66,14 +68,15 @@ def write_bootstrap(
         "layered_runtime": {"layers": [{"name": "memory", "admin_layer": {}}]},  # see `held`
         **stats_settings(),
     }
-    mend(directory)
+    mend_routes(directory)
+    mend_clusters(directory)
     with locked(directory / LOCK_FILE, source="traffic"):
-        routes, clusters = read_routes(directory), read_clusters(directory)
+        routes = read_routes(directory)
         renewed = routes.renewed()  # an earlier version may have written them
         if renewed is not routes or not (directory / ROUTES_FILE).exists():
             write_routes(directory, renewed)
-        if _differs(directory / CLUSTERS_FILE, clusters.text()):
-            write_clusters(directory, clusters)
+        if not (directory / ENDPOINTS_FILE).exists():
+            write_clusters(directory, read_clusters(directory))
         text = json.dumps(bootstrap, indent=1)
         if _differs(directory / BOOTSTRAP_FILE, text):
             replace_file(directory / BOOTSTRAP_FILE, text)

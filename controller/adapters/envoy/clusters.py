@@ -1,17 +1,24 @@
-"""Envoy's cluster file: which address each deployment answers at, and who answers while it does not.
+"""Envoy's clusters, and where each answers: of these, one file is the truth, and the files that Envoy follows are made
+from it.
+
+A deployment has a cluster for live requests and one for copies. What a cluster is never changes while it exists: Envoy
+would make it anew, with counts that begin at zero one after another, and connections that are opened again. What
+changes is who answers in it, which each cluster is told by a file of its own.
 
 A deployment comes in before it is routed to and goes only when nothing routes to it, so no request meets a gap.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from serving.contract import GATEWAY_HOST, HEALTH_ROUTE, is_shadow_cluster
 
 Address = tuple[str, int]  # (IP address, port)
+Addresses = tuple[Address, ...]
 
+SCHEMA: Final = "serin.endpoints/v1"
 _TYPE: Final = "type.googleapis.com/envoy"
 _ASKED_EVERY: Final = "1s"  # with two misses, a replica that hangs is left out after some three seconds
 _ASKED_UNUSED_EVERY: Final = "5s"
@@ -22,22 +29,28 @@ _REFUSED_MAX: Final = 3  # connections in a row
 
 @dataclass(frozen=True, slots=True)
 class ClusterDocument:
-    """Cluster name -> address, and cluster name -> who answers in its place while nobody well answers there.
+    """Cluster name -> where it answers, and -> who answers in its place while nobody well answers there."""
 
-    A deployment has a cluster for live requests and one for copies.
-    """
-
-    addresses: Mapping[str, Address]
-    fallbacks: Mapping[str, Address]
+    addresses: Mapping[str, Addresses] = field(default_factory=dict)
+    fallbacks: Mapping[str, Addresses] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError, KeyError, TypeError or IndexError where this is no file of ours."""
-        clusters = json.loads(text)["resources"]
-        found = {cluster["name"]: _addresses(cluster) for cluster in clusters}
+        """Raises ValueError, KeyError, TypeError, AttributeError or IndexError where this is no file of ours."""
+        told = json.loads(text)
+        if "resources" in told:
+            return cls.of_assignments(cluster["load_assignment"] for cluster in told["resources"])
+        if told["schema"] != SCHEMA:
+            raise ValueError(f"schema {told['schema']!r}, not {SCHEMA!r}")
+        return cls(_decoded(told["addresses"]), _decoded(told["fallbacks"]))
+
+    @classmethod
+    def of_assignments(cls, assignments: Iterable[Mapping[str, Any]]) -> Self:
+        """Of Envoy's load assignments, which are ours."""
+        found = {one["cluster_name"]: [_places(place) for place in one.get("endpoints", ())] for one in assignments}
         return cls(
-            {name: addresses[0] for name, addresses in found.items()},
-            {name: addresses[1] for name, addresses in found.items() if len(addresses) > 1},
+            {name: places[0] for name, places in found.items() if places},
+            {name: places[1] for name, places in found.items() if len(places) > 1},
         )
 
     @property
@@ -46,32 +59,71 @@ class ClusterDocument:
         return 0
 
     def text(self) -> str:
-        resources = [
-            _encode(name, address, self.fallbacks.get(name)) for name, address in sorted(self.addresses.items())
-        ]
-        return json.dumps({"resources": resources}, indent=1)
+        """Of the file that is the truth."""
+        told = {"schema": SCHEMA, "addresses": _encoded(self.addresses), "fallbacks": _encoded(self.fallbacks)}
+        return json.dumps(told, indent=1)
+
+    def clusters_text(self, endpoints_folder: str) -> str:
+        """Of the file that tells Envoy which clusters there are; each follows its own file in the folder."""
+        resources = [_cluster(name, f"{endpoints_folder}/{file_of(name)}") for name in sorted(self.addresses)]
+        return _resources_text(resources)
+
+    def endpoints_texts(self) -> dict[str, str]:
+        """File name -> the text by which a cluster is told who answers in it."""
+        return {file_of(name): self._endpoints_text(name) for name in sorted(self.addresses)}
+
+    def _endpoints_text(self, name: str) -> str:
+        ranked = [self.addresses[name], self.fallbacks.get(name, ())]
+        assignment = {
+            "@type": f"{_TYPE}.config.endpoint.v3.ClusterLoadAssignment",
+            "cluster_name": name,
+            "endpoints": [_place(addresses, priority) for priority, addresses in enumerate(ranked) if addresses],
+        }
+        return _resources_text([assignment])
 
 
-def address_of(cluster: Mapping[str, Any]) -> Address:
-    """Where the deployment itself answers, of an Envoy cluster of ours."""
-    return _addresses(cluster)[0]
+def file_of(cluster: str) -> str:
+    """The name of the file in which a cluster is told who answers."""
+    return f"{cluster}.json"
 
 
-def _addresses(cluster: Mapping[str, Any]) -> list[Address]:
-    places = [place["lb_endpoints"][0]["endpoint"] for place in cluster["load_assignment"]["endpoints"]]
-    sockets = [place["address"]["socket_address"] for place in places]
-    return [(socket["address"], int(socket["port_value"])) for socket in sockets]
+def _resources_text(resources: Iterable[Mapping[str, Any]]) -> str:
+    """A line for each: an indented text of hundreds would take a second to make."""
+    return '{"resources": [\n' + ",\n".join(json.dumps(one) for one in resources) + "\n]}\n"
 
 
-def _encode(name: str, address: Address, fallback: Address | None) -> dict[str, Any]:
-    places = [_place(address, 0)] if fallback is None else [_place(address, 0), _place(fallback, 1)]
+def _decoded(told: Mapping[str, Any]) -> dict[str, Addresses]:
+    return {name: tuple((str(host), int(port)) for host, port in places) for name, places in told.items()}
+
+
+def _encoded(addresses: Mapping[str, Addresses]) -> dict[str, list[list[Any]]]:
+    return {name: [list(address) for address in places] for name, places in sorted(addresses.items())}
+
+
+def _places(place: Mapping[str, Any]) -> Addresses:
+    sockets = [one["endpoint"]["address"]["socket_address"] for one in place["lb_endpoints"]]
+    return tuple((socket["address"], int(socket["port_value"])) for socket in sockets)
+
+
+def _place(addresses: Addresses, priority: int) -> dict[str, Any]:
+    endpoints = [
+        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}} for host, port in addresses
+    ]
+    return {"lb_endpoints": endpoints, "priority": priority}
+
+
+def _cluster(name: str, endpoints_file: str) -> dict[str, Any]:
     watched = {} if is_shadow_cluster(name) else _watched()
     return {
         "@type": f"{_TYPE}.config.cluster.v3.Cluster",
         "name": name,
-        "type": "STATIC",
+        "type": "EDS",
+        "eds_cluster_config": {
+            "eds_config": {"path_config_source": {"path": endpoints_file}, "resource_api_version": "V3"}
+        },
+        "ignore_health_on_host_removal": True,  # one that was started again at another port is asked no more
+        "common_lb_config": {"update_merge_window": "0s"},  # who is away is left out at once, not within a second
         "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": places},
         **watched,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -83,12 +135,6 @@ def _encode(name: str, address: Address, fallback: Address | None) -> dict[str, 
             }
         },
     }
-
-
-def _place(address: Address, priority: int) -> dict[str, Any]:
-    host, port = address
-    endpoint = {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
-    return {"lb_endpoints": [endpoint], **({"priority": priority} if priority else {})}
 
 
 def _watched() -> dict[str, Any]:

@@ -107,9 +107,9 @@ def _check_runs(directory: Path, model: str, version: str) -> None:
 def _running(directory: Path, model: str) -> tuple[str, ...]:
     return tuple(
         version
-        for name, (host, port) in read_clusters(directory).addresses.items()
+        for name, addresses in read_clusters(directory).addresses.items()
         for whose, version in _deployed(name)
-        if whose == model and accepts_connections(host, port, timeout_s=_CONNECT_WITHIN_S)
+        if whose == model and any(accepts_connections(*it, timeout_s=_CONNECT_WITHIN_S) for it in addresses)
     )
 
 

@@ -1,11 +1,12 @@
-"""The files that Envoy follows, each with a copy of what it last held: damaged or gone, they are put back.
+"""What Envoy routes by, and where deployments answer: each a file with a copy, put back when it is damaged or gone.
 
 A copy is written after the file itself, so it is never ahead of it. Where neither can be read, the running Envoy still
-says what it read last. Standard library only, and quick to import: the on-call rollback stands on it.
+says what it read last. What Envoy follows of the endpoints is made from their file. Standard library only, and quick to
+import: the on-call rollback stands on it.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,11 +15,13 @@ from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, ROUTE_CONFIGURATION, RouteDocument
 from controller.core.traffic import TrafficTable
-from controller.errors import PermanentError, SerinError, TransientError
+from controller.errors import PermanentError, SerinError, TransientError, our_fault
 from controller.files import locked, replace_file
 
 ROUTES_FILE = "routes.json"
-CLUSTERS_FILE = "clusters.json"
+ENDPOINTS_FILE = "endpoints.json"
+CLUSTERS_FILE = "clusters.json"  # made from it: which clusters there are
+ENDPOINTS_FOLDER = "endpoints"  # and this: a file for each cluster
 LOCK_FILE = "routes.lock"
 
 _COPY = ".last"
@@ -65,8 +68,8 @@ def found_routes(directory: Path) -> Found[RouteDocument]:
 
 def found_clusters(directory: Path) -> Found[ClusterDocument]:
     """As ``read_clusters``, with where they were found."""
-    nothing = ClusterDocument({}, {})
-    return _found(directory / CLUSTERS_FILE, ClusterDocument.parse, lambda: _live_clusters(directory), nothing)
+    nothing = _clusters_of_before(directory / CLUSTERS_FILE)
+    return _found(directory / ENDPOINTS_FILE, ClusterDocument.parse, lambda: _live_clusters(directory), nothing)
 
 
 def write_routes(directory: Path, document: RouteDocument) -> None:
@@ -79,31 +82,72 @@ def write_routes(directory: Path, document: RouteDocument) -> None:
 
 
 def write_clusters(directory: Path, document: ClusterDocument) -> None:
-    """As ``write_routes``."""
-    _put(directory / CLUSTERS_FILE, document.text())
+    """Replace what Envoy follows, then the file and its copy; the caller holds the lock.
+
+    Raises:
+        TransientError: a file cannot be written. Envoy may have read a part of it; the file stands as it was.
+    """
+    _write_followed(directory, document)
+    _put(directory / ENDPOINTS_FILE, document.text())
 
 
-def mend(directory: Path) -> tuple[str, ...]:
-    """Put back what was damaged or deleted, and make copies that are missing; a sentence for each file put back.
+def mend_routes(directory: Path) -> tuple[str, ...]:
+    """Put back the routes if they were damaged or deleted, and make a copy that is missing; a sentence for what was put
+    back.
 
     Raises:
         PermanentError: as ``read_routes``.
         TransientError: a file cannot be written, or another writer holds the lock.
     """
     with locked(directory / LOCK_FILE, source="traffic"):
-        routes, clusters = found_routes(directory), found_clusters(directory)
-        told = []
-        files: Mapping[str, Found[Any]] = {ROUTES_FILE: routes, CLUSTERS_FILE: clusters}
-        for name, found in files.items():
-            if found.damage:
-                path = directory / name
-                with suppress(FileNotFoundError):  # for a person to look at
-                    path.replace(path.with_name(f"{path.stem}{_DAMAGED}{path.suffix}"))
-                _put(path, found.document.text())
-                told.append(f"{path} {found.damage}: put back as {found.source} has it")
-            elif (directory / name).exists() and _text(_copy_of(directory / name)) != _text(directory / name):
-                _put_copy(directory / name, found.document.text())
-    return tuple(told)
+        return _mended(directory / ROUTES_FILE, found_routes(directory))
+
+
+def mend_clusters(directory: Path) -> tuple[str, ...]:
+    """As ``mend_routes``: where deployments answer, and what Envoy follows of it."""
+    with locked(directory / LOCK_FILE, source="traffic"):
+        found = found_clusters(directory)
+        told = _mended(directory / ENDPOINTS_FILE, found)
+        if not (directory / ENDPOINTS_FILE).exists():
+            return told
+        followed = _write_followed(directory, found.document)
+        return told + tuple(f"{path} was damaged: put back as {ENDPOINTS_FILE} has it" for path in followed)
+
+
+def _mended(path: Path, found: Found[Any]) -> tuple[str, ...]:
+    if found.damage:
+        with suppress(FileNotFoundError):  # for a person to look at
+            path.replace(path.with_name(f"{path.stem}{_DAMAGED}{path.suffix}"))
+        _put(path, found.document.text())
+        return (f"{path} {found.damage}: put back as {found.source} has it",)
+    if path.exists() and _text(_copy_of(path)) != _text(path):
+        _put_copy(path, found.document.text())
+    return ()
+
+
+def _write_followed(directory: Path, document: ClusterDocument) -> tuple[Path, ...]:
+    """Those written: a cluster's own file before it is told of, and none is left of one that is gone."""
+    folder = directory / ENDPOINTS_FOLDER
+    with _our_fault(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        stale = set(folder.glob("*.json"))
+    files = {folder / name: text for name, text in document.endpoints_texts().items()}
+    wanted = {**files, directory / CLUSTERS_FILE: document.clusters_text(str(folder))}
+    changed = [path for path, text in wanted.items() if _text(path) != text]
+    for path in changed:
+        replace_file(path, wanted[path])
+    for path in stale - files.keys():
+        with _our_fault(path):
+            path.unlink(missing_ok=True)
+    return tuple(changed)
+
+
+@contextmanager
+def _our_fault(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise our_fault("disk", f"cannot change {path}", error) from error
 
 
 def live_table(directory: Path, model: str) -> TrafficTable | None:
@@ -130,7 +174,13 @@ def _live_routes(directory: Path) -> RouteDocument | None:
 
 
 def _live_clusters(directory: Path) -> ClusterDocument | None:
-    return ClusterDocument(EnvoyAdmin.beside(directory).clusters(), {})
+    return EnvoyAdmin.beside(directory).clusters()
+
+
+def _clusters_of_before(path: Path) -> ClusterDocument:
+    """As an earlier version of Serin told Envoy; none where this one did."""
+    document, _ = _read(path, ClusterDocument.parse)
+    return ClusterDocument() if document is None else document
 
 
 def _found(path: Path, parse: Callable[[str], T], live: Callable[[], T | None], nothing: T) -> Found[T]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from controller.adapters.envoy.admin import EnvoyAdmin
-from controller.adapters.envoy.clusters import Address, ClusterDocument
+from controller.adapters.envoy.clusters import Address, Addresses, ClusterDocument
 from controller.adapters.envoy.held import settle
 from controller.adapters.envoy.routes import (
     RouteDocument,
@@ -97,9 +97,9 @@ class EnvoyTraffic:
         Raises:
             PermanentError: a URL is not ``http://IP:PORT``.
         """
-        own = {deployment_named(model, version): _address(url)}
+        own = {deployment_named(model, version): (_address(url),)}
         if shadow_url is not None:
-            own[copies_cluster_name(model, version)] = _address(shadow_url)
+            own[copies_cluster_name(model, version)] = (_address(shadow_url),)
         with locked(self._directory / LOCK_FILE, source="traffic"):
             found = read_clusters(self._directory)
             addresses = _without(found.addresses, model, version) | own
@@ -124,7 +124,7 @@ class EnvoyTraffic:
             self._write_addresses(found, read_routes(self._directory), addresses)
 
     def _write_addresses(
-        self, found: ClusterDocument, routes: RouteDocument, addresses: Mapping[str, Address] | None = None
+        self, found: ClusterDocument, routes: RouteDocument, addresses: Mapping[str, Addresses] | None = None
     ) -> None:
         """Where these differ from what was found, or who stands in for whom does; the caller holds the lock."""
         addresses = found.addresses if addresses is None else addresses
@@ -132,7 +132,7 @@ class EnvoyTraffic:
         if wanted != found:
             write_clusters(self._directory, wanted)
 
-    def _fallbacks(self, routes: RouteDocument, addresses: Mapping[str, Address]) -> dict[str, Address]:
+    def _fallbacks(self, routes: RouteDocument, addresses: Mapping[str, Addresses]) -> dict[str, Addresses]:
         """The known good version stands in for one that serves everybody: where both serve, their gates compare them,
         and what one of them fails to answer is told of it."""
         found = {}
@@ -163,7 +163,7 @@ class EnvoyTraffic:
             )
         return True
 
-    def _addresses(self, model: str, wanted: Mapping[str, str]) -> dict[str, Address]:
+    def _addresses(self, model: str, wanted: Mapping[str, str]) -> dict[str, Addresses]:
         """``wanted``: cluster name -> version."""
         clusters = read_clusters(self._directory).addresses
         missing = {name: version for name, version in wanted.items() if name not in clusters}
@@ -188,14 +188,14 @@ class EnvoyTraffic:
                 )
             time.sleep(_POLL_S)
 
-    def _unknown_to_envoy(self, addresses: dict[str, Address]) -> list[str]:
+    def _unknown_to_envoy(self, addresses: Mapping[str, Addresses]) -> list[str]:
         if not addresses:
             return []  # nothing new is routed to: no need for Envoy to be reachable
-        known = EnvoyAdmin.beside(self._directory).clusters()
+        known = EnvoyAdmin.beside(self._directory).clusters().addresses
         return [name for name, address in addresses.items() if known.get(name) != address]
 
 
-def _without(clusters: Mapping[str, Address], model: str, version: str) -> dict[str, Address]:
+def _without(clusters: Mapping[str, Addresses], model: str, version: str) -> dict[str, Addresses]:
     own = (deployment_named(model, version), copies_cluster_name(model, version))
     return {name: address for name, address in clusters.items() if name not in own}
 
