@@ -1,10 +1,10 @@
 """What users got, read from Prometheus as Envoy counted it (``controller.adapters.envoy.stats`` says what it keeps).
 
-All counters begin at zero when Envoy starts, which its uptime tells. Some begin anew while it runs: Envoy makes a
-cluster anew when its address changes, as when a replica that died is started again on another port. A count by class,
-or the histogram, is then gone with what no scrape has seen of it, each by itself and not always; the counts of
-completed and of sent requests go on. What was completed and is in no class was asked of a replica that was away: it is
-counted as errors.
+All counters begin at zero when Envoy starts, which its uptime tells. A count by class, or the histogram, can begin anew
+while it runs, each by itself, where a cluster is made anew; the counts of completed and of sent requests go on. What
+was completed and is in no class had an outcome that nobody knows, so it is no evidence: taken for errors, it once
+rolled a good version back. Clusters that follow endpoint files (``controller.adapters.envoy.clusters``) are not made
+anew while they are routed to.
 """
 
 import json
@@ -54,7 +54,6 @@ from serving.contract import (
 SOURCE: Final = "gateway"
 _JOB: Final = f'job="{GATEWAY_JOB}"'
 _UPTIME: Final = Counter(GATEWAY_UPTIME_METRIC, "", "")
-_ERRORS: Final = "5"
 _COUNTED: Final = {
     GATEWAY_UPTIME_METRIC: Kind(),
     GATEWAY_REQUESTS_METRIC: Kind(CODE_CLASS_LABEL, CLUSTER_LABEL),
@@ -65,9 +64,6 @@ _COUNTED: Final = {
 _MADE_ANEW: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_TIMED_METRIC)  # while Envoy runs, with their cluster
 _ENDS: Final = {GATEWAY_BUCKET_METRIC: Kind(EDGE_LABEL, CLUSTER_LABEL)}
 _ARM: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_BUCKET_METRIC)
-# Counters are read one after another while requests end: so few more are completed than are counted by class by chance.
-_LOST_MIN: Final = 3
-_LOST_RATIO_MIN: Final = 0.002
 _UNTIMED_MIN: Final = 10  # requests
 
 Query = Callable[[str, float], Matrix]  # (PromQL, at which time) -> what Prometheus answers
@@ -192,7 +188,6 @@ class _Cluster:
         self.name = name
         self.key = f"{gateway.key},cluster={name}"
         self._left = marks.get(self.key)
-        self._made_anew = False  # as far as its counters have told
         told = {Counter(GATEWAY_TIMED_METRIC, name, ""), _UPTIME}
         self._times = self._view(lambda it: it in told)
         self._restarts = restarts(gateway, _UPTIME, self._left)
@@ -239,22 +234,18 @@ class _Cluster:
             restarted = at_s in self._restarts
             now = snapshot.get(counter, 0.0 if absent_is_zero or restarted else before)
             total += now if now < before or restarted else now - before
-            self._made_anew |= now < before and not restarted
             before = now
         return total
 
     def requests(self) -> dict[Counter, float]:
-        """By class of status; those of which only the count of completed ones still tells are errors."""
+        """By class of status."""
         classes = {it.label for one in self.gateway.snapshots.values() for it in one if self._is_class(it)}
-        completed = self.gained(GATEWAY_COMPLETED_METRIC)
         found = {label: self.gained(GATEWAY_REQUESTS_METRIC, label) for label in sorted(classes)}
         if any(Counter(GATEWAY_COMPLETED_METRIC, self.name, "") in one for one in self.gateway.snapshots.values()):
             kept = {label: self.gained(GATEWAY_REQUESTS_METRIC, label, absent_is_zero=False) for label in found}
             # A class that was not told for a while had begun anew, or not: as the completed ones say.
+            completed = self.gained(GATEWAY_COMPLETED_METRIC)
             found = min(found, kept, key=lambda classes: abs(completed - sum(classes.values())))
-        lost = completed - sum(found.values())
-        if lost > 0 and (self._made_anew or lost >= max(_LOST_MIN, _LOST_RATIO_MIN * completed)):
-            found[_ERRORS] = found.get(_ERRORS, 0.0) + lost
         return {Counter(GATEWAY_REQUESTS_METRIC, self.name, label): value for label, value in found.items()}
 
     def _is_class(self, counter: Counter) -> bool:
