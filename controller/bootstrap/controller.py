@@ -9,6 +9,7 @@ from typing import Final
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.routes import RouteOptions
 from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.packages import PackageStore
 from controller.adapters.local.processes import Gateway, LocalProcesses, serving_command
 from controller.adapters.local.records import Records
 from controller.adapters.mlflow.registry import MlflowRegistry
@@ -30,7 +31,6 @@ from controller.loop.executor import World
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
 from controller.loop.leader import Leader
-from controller.loop.packages import PackageStore
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
@@ -119,7 +119,7 @@ def build(home: Home, name: str) -> Controller:
     world = World(
         clock=clock,
         traffic=traffic,
-        deployments=_deployments(home, settings, traffic),
+        deployments=_deployments(home, settings, traffic, packages),
         registry=registry,
         replicas=replicas,
         metrics=PrometheusMetrics(
@@ -161,7 +161,7 @@ def _hosts(settings: Settings) -> Hosts:
         raise UsageError(f"api_hosts in settings.json: {error}") from error
 
 
-def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic) -> LocalProcesses:
+def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages: PackageStore) -> LocalProcesses:
     targets = TargetFiles(home.targets)
     extra = [
         *("--capture-url", settings.api),
@@ -185,7 +185,8 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic) -> Local
         token_file = records.token_file(deployment_name(spec.model, spec.version))
         running = {(record.model, record.version) for record in records.all()}
         replica_token(home, spec.model, spec.version, token_file, running=running)
-        return serving_command(spec, port_file, [*extra, "--capture-token-file", str(token_file)])
+        package = packages.place(spec.model, spec.artifact)
+        return serving_command(spec, package, port_file, [*extra, "--capture-token-file", str(token_file)])
 
     return LocalProcesses(
         home.deployments,

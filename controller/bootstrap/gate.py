@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 from controller.adapters.local.lone_replica import lone_replica
+from controller.adapters.local.packages import PackageStore
 from controller.adapters.local.scratch import scratch_folder
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.replicas import HttpReplicas
 from controller.core.release import Version
 from controller.errors import UsageError
-from controller.loop.packages import PackageStore
 from controller.naming import model_named
 from controller.offline.ci_gate import GateResult, Question, World, run_gate
 from controller.ports.runtime import DeploymentSpec
@@ -24,7 +24,7 @@ def judge(question: Question, registry_url: str | None) -> GateResult:
         try:
             world = World(
                 obtain=lambda address: _obtain(address, registry_url, place / "packages"),
-                serve=lambda package: lone_replica(DeploymentSpec("gate", "1", package), place / "replica"),
+                serve=lambda package: lone_replica(DeploymentSpec("gate", Version("1")), package, place / "replica"),
                 replicas=replicas,
             )
             return run_gate(question, world)
@@ -43,4 +43,5 @@ def _obtain(address: str, registry_url: str | None, packages: Path) -> Path:
     model, number = match["model"], match["version"] or registry.aliases(match["model"]).get(match["alias"] or "")
     if number is None:
         raise UsageError(f"{address}: {model} has no alias {match['alias']!r}")
-    return PackageStore(registry, packages).obtain(model, Version(number)).directory
+    store = PackageStore(registry, packages)
+    return store.place(model, store.obtain(model, Version(number)).version)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from controller.adapters.local.packages import PackageStore
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.core.release import Version
 from controller.errors import UsageError
-from controller.loop.packages import PackageStore
 from controller.loop.preflight import judged_task
 from controller.naming import model_named, version_named
 from controller.ports.registry import CANDIDATE, FINGERPRINT_TAG, RegisteredVersion, Registry
@@ -129,12 +129,12 @@ def _original(registry: Registrar, checkpoint: Path, order: Order, folder: Path)
         return None
     whose = f"{order.model} version {order.variant_of}"
     try:
-        package = PackageStore(registry, folder / "original").obtain(order.model, Version(order.variant_of))
+        artifact = PackageStore(registry, folder / "original").obtain(order.model, Version(order.variant_of))
     except ArtifactError as error:
         raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
-    manifest = package.manifest
+    manifest = artifact.manifest
     _check_is_variant(manifest, checkpoint, order.variant, whose)
-    return _Original(package.version.fingerprint, manifest)
+    return _Original(artifact.version.fingerprint, manifest)
 
 
 def _check_is_variant(manifest: Manifest, checkpoint: Path, variant: Variant, whose: str) -> None:

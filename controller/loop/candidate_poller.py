@@ -6,7 +6,7 @@ from functools import partial
 from controller.core.release import Version
 from controller.errors import TransientError
 from controller.loop.jobs import InlineJobs, Jobs, Running
-from controller.loop.packages import PackageStore
+from controller.ports.artifacts import Artifacts
 from controller.ports.clock import Clock
 from controller.ports.registry import CANDIDATE, CHAMPION, Registry
 
@@ -23,7 +23,7 @@ class CandidatePoller:
     def __init__(
         self,
         registry: Registry,
-        packages: PackageStore,
+        artifacts: Artifacts,
         clock: Clock,
         jobs: Jobs | None = None,
         *,
@@ -31,7 +31,7 @@ class CandidatePoller:
         away_s: float = 15.0,
     ) -> None:
         self._registry = registry
-        self._packages = packages
+        self._artifacts = artifacts
         self._clock = clock
         self._jobs = jobs or InlineJobs()
         self._poll_s = poll_s
@@ -65,6 +65,6 @@ class CandidatePoller:
             number = aliases.get(CANDIDATE)
             if number is None or number == aliases.get(CHAMPION):
                 return _Answer(None)
-            return _Answer(self._packages.identify(model, number))
+            return _Answer(self._artifacts.identify(model, number))
         except TransientError:
             return _Answer(None, answered=False)

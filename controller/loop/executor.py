@@ -43,9 +43,9 @@ from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
 from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
-from controller.loop.packages import Package, PackageStore
 from controller.loop.preflight import judge_replica, package_refused
 from controller.loop.questions import ask, ask_candidate, hold_against
+from controller.ports.artifacts import Artifact, Artifacts
 from controller.ports.clock import Clock
 from controller.ports.metrics import Metrics
 from controller.ports.people import Freezes
@@ -132,12 +132,12 @@ def _found_by(
 class Executor:
     """Performs actions; what went wrong comes back as a fact too, never as an exception."""
 
-    def __init__(self, world: World, packages: PackageStore, names_of_labels: NamesOfLabels, jobs: Jobs) -> None:
+    def __init__(self, world: World, artifacts: Artifacts, names_of_labels: NamesOfLabels, jobs: Jobs) -> None:
         self._world = world
         self._jobs = jobs
-        self._packages = packages
+        self._artifacts = artifacts
         self._names_of_labels = names_of_labels
-        self._verified: dict[tuple[str, str, str], Package] = {}  # what this process has verified itself
+        self._verified: dict[tuple[str, str, str], Artifact] = {}  # what this process has verified itself
         self._started_again: dict[str, float] = {}  # by release: when a version was last seen that we start again
         self._looked_s: dict[str, float] = {}  # by model, by the monotonic clock: when a look was taken, written or not
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
@@ -196,60 +196,57 @@ class Executor:
 
     # --- capacity ------------------------------------------------------------------------------------------------
     def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
-        package = self._package(release.model, action.version)
-        yield Sighted(package.version, package.tagged)
-        status = self._run(release.policy, package)
-        if status.condition not in (
-            Condition.READY,
-            Condition.STARTING,
-        ):  # its files may have been damaged here since: looked at once more
-            self._verified.pop((release.model, action.version.number, action.version.source_id), None)
+        artifact = self._artifact(release.model, action.version)
+        yield Sighted(artifact.version, artifact.tagged)
+        status = self._run(release.policy, action.version, artifact)
         if release.looks and status.held_up:
             self._started_again[release.id] = self._world.clock.monotonic_s()
         yield Serving(status.version, status.condition, status.detail)
 
     def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
-        """Start the version unless it runs. Raises as the ports and `PackageStore.obtain` do."""
-        return self._run(policy, self._package(policy.model, version))
+        """Start the version unless it runs. Raises as the ports do."""
+        return self._run(policy, version, self._artifact(policy.model, version))
 
-    def _run(self, policy: ReleasePolicy, package: Package) -> DeploymentStatus:
+    def _run(self, policy: ReleasePolicy, version: Version, artifact: Artifact) -> DeploymentStatus:
         """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
-        spec = DeploymentSpec(
-            policy.model,
-            package.version.number,
-            package.directory,
-            policy.objectives_ms,
-            policy.replica.memory_mb_max,
-            policy.replica.processes_max,
-            package.version.fingerprint,
-        )
+        spec = DeploymentSpec(policy.model, artifact.version, policy.objectives_ms, policy.replica)
         try:
-            return self._world.deployments.ensure(spec)
+            status = self._world.deployments.ensure(spec)
+        except TransientError:
+            self._look_again(policy.model, version)
+            raise
         except PermanentError as error:
             raise TransientError("deployments", str(error)) from error
+        if status.condition not in (Condition.READY, Condition.STARTING):
+            self._look_again(policy.model, version)
+        return status
 
-    def _package(self, model: str, version: Version) -> Package:
+    def _look_again(self, model: str, version: Version) -> None:
+        """The version's files may be gone or damaged: they are verified once more before they are used."""
+        self._verified.pop((model, version.number, version.source_id), None)
+
+    def _artifact(self, model: str, version: Version) -> Artifact:
         key = (model, version.number, version.source_id)
         found = self._verified.get(key)
-        if found is None or version.fingerprint not in ("", found.version.fingerprint) or not found.directory.is_dir():
-            found = self._verified[key] = self._packages.obtain(model, version)
+        if found is None or version.fingerprint not in ("", found.version.fingerprint):
+            found = self._verified[key] = self._artifacts.obtain(model, version)
         return found
 
     # --- judged without traffic ----------------------------------------------------------------------------------
     def _probe(self, release: Release, action: Probe) -> Iterator[Fact]:
-        package = self._package(release.model, action.version)
+        artifact = self._artifact(release.model, action.version)
         verdicts: tuple[Verdict, ...] = ()
         for url in self._urls(release.model, action.version):  # what goes in is judged on all of its replicas
             verdicts = judge_replica(
-                package.manifest,
-                package.version.fingerprint,
+                artifact.manifest,
+                artifact.version.fingerprint,
                 running=self._world.replicas.fingerprint(url),
-                token_ids=self._world.replicas.token_ids(url, [golden.text for golden in package.manifest.golden]),
+                token_ids=self._world.replicas.token_ids(url, [golden.text for golden in artifact.manifest.golden]),
             )
             if any(verdict.outcome is not Outcome.PASS for verdict in verdicts):
                 break
         if verdicts:
-            yield Probed(package.version, verdicts)
+            yield Probed(artifact.version, verdicts)
 
     def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
         if not action.suites:
@@ -360,5 +357,5 @@ class Executor:
     def _known(self, model: str, version: Version | None) -> Manifest | None:
         """The manifest, where the package has been verified since this controller started."""
         key = (model, version.number, version.source_id) if version is not None else None
-        package = self._verified.get(key) if key is not None else None
-        return package.manifest if package is not None else None
+        artifact = self._verified.get(key) if key is not None else None
+        return artifact.manifest if artifact is not None else None

@@ -27,7 +27,7 @@ from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, World
 from controller.loop.identities import Identities
 from controller.loop.jobs import Jobs, Running
-from controller.loop.packages import PackageStore
+from controller.ports.artifacts import Artifacts
 from controller.ports.journal import Journal
 from controller.ports.people import Inbox
 from controller.ports.registry import CHAMPION
@@ -62,7 +62,7 @@ class Books:
     journal: Journal
     inbox: Inbox
     poller: CandidatePoller
-    packages: PackageStore
+    artifacts: Artifacts
     jobs: Jobs
     fence: Callable[[], int | None] = _unfenced
 
@@ -172,7 +172,7 @@ class Reconciler:
     def _identified(self, number: str) -> Version | Refused | None:
         """The version as the registry knows it now; None while that does not answer."""
         try:
-            ask = partial(self._books.packages.identify, self.model, number)
+            ask = partial(self._books.artifacts.identify, self.model, number)
             return self._quickly("registry", ("identify", self.model, number), ask)
         except PermanentError as error:
             return Refused(str(error))

@@ -1,24 +1,30 @@
 """What keeps versions running, and what is asked of a running one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.core.condition import Condition, condition_of
+from controller.core.policy import ReplicaPolicy
+from controller.core.release import Version
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSpec:
-    """What to run: one version's verified package. Named ``intent-v7``, never by role."""
+    """What to run: one version, whose artifact is named by reference. Named ``intent-v7``, never by role.
+
+    Whoever runs it finds the artifact by the registry's id and holds it against the fingerprint at each start; a
+    version without one is run as it is found.
+    """
 
     model: str
-    version: str
-    package_dir: Path
+    artifact: Version
     objectives_ms: tuple[float, ...] = ()  # an edge of the latency histogram at each
-    memory_mb_max: int | None = None  # of each of its processes; None: by the size of the package's graph
-    processes_max: int = 512  # processes and threads
-    fingerprint: str = ""  # what the package has to be when it is read, at each start; "": whatever it is
+    resources: ReplicaPolicy = field(default_factory=ReplicaPolicy)
+
+    @property
+    def version(self) -> str:
+        return self.artifact.number
 
 
 @dataclass(frozen=True, slots=True)

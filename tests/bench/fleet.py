@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters.clock import SystemClock
+from controller.adapters.local.packages import PackageStore
 from controller.adapters.sql.store import open_store
 from controller.adapters.sql.upgrade import upgrade_store
 from controller.bootstrap.controller import CALM_S
@@ -30,7 +31,6 @@ from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
-from controller.loop.packages import PackageStore
 from controller.loop.reconciler import Books
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Usage
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus

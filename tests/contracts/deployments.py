@@ -3,15 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from controller.core.condition import Condition
+from controller.core.release import Version
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.patience import PATIENCE_S
 
 
 def spec(version: str, model: str = "intent") -> DeploymentSpec:
-    return DeploymentSpec(model, version, Path("package"), objectives_ms=(120.0,))
+    return DeploymentSpec(model, Version(version), objectives_ms=(120.0,))
 
 
 def settled(

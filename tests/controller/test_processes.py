@@ -17,6 +17,7 @@ from controller.adapters.local.loopback import accepts_connections, get
 from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded, serving_command
 from controller.adapters.local.tries import Patience
 from controller.core.condition import Condition
+from controller.core.release import Version
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.contracts.deployments import DeploymentsContract, gone, has_failed, settled, spec
@@ -469,11 +470,12 @@ class TestRemoval:
 
 def test_the_serving_command_says_all_that_a_replica_needs(tmp_path: Path) -> None:
     """Package, names, limits, port file, an edge for each objective, and what the configuration adds."""
-    deployment = DeploymentSpec("intent", "7", tmp_path, objectives_ms=(120.0, 250.5))
-    command = serving_command(deployment, tmp_path / "port", ["--capture-url", "http://127.0.0.1:9"])
+    deployment = DeploymentSpec("intent", Version("7", "m-1", "f" * 64), objectives_ms=(120.0, 250.5))
+    command = serving_command(deployment, tmp_path, tmp_path / "port", ["--capture-url", "http://127.0.0.1:9"])
     assert command[:3] == [sys.executable, "-m", "serving"]
     assert " ".join(command[3:]) == (
-        f"--artifact {tmp_path} --model intent --version 7 --memory-mb-max 0 --processes-max 512 "
+        f"--artifact {tmp_path} --model intent --version 7 --fingerprint {'f' * 64} "
+        "--memory-mb-max 0 --processes-max 512 "
         f"--port 0 --shadow-port 0 --port-file {tmp_path}/port "
         "--objective-ms 120 --objective-ms 250.5 --capture-url http://127.0.0.1:9"
     )

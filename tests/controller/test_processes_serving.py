@@ -14,6 +14,7 @@ from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import get
 from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded, serving_command
 from controller.adapters.local.tries import Patience
+from controller.core.release import Version
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus
@@ -46,10 +47,11 @@ def traffic(envoy: RunningEnvoy) -> EnvoyTraffic:
 
 
 @pytest.fixture
-def deployments(tmp_path: Path, traffic: EnvoyTraffic) -> Iterator[LocalProcesses]:
+def deployments(tmp_path: Path, traffic: EnvoyTraffic, package: Path) -> Iterator[LocalProcesses]:
     gateway = Gateway(announce=traffic.set_endpoint, withdraw=traffic.drop_endpoint)
     patience = Patience(backoff_s=0.1)
-    deployments = LocalProcesses(tmp_path / "deployments", serving_command, gateway, SystemClock(), patience)
+    command = lambda spec, port_file: serving_command(spec, package, port_file)  # noqa: E731
+    deployments = LocalProcesses(tmp_path / "deployments", command, gateway, SystemClock(), patience)
     yield deployments
     end_recorded(tmp_path / "deployments", grace_s=10)
     for child in deployments._children.values():
@@ -58,10 +60,10 @@ def deployments(tmp_path: Path, traffic: EnvoyTraffic) -> Iterator[LocalProcesse
 
 @pytest.mark.integration
 def test_a_version_is_served_mirrored_restarted_and_removed(
-    envoy: RunningEnvoy, traffic: EnvoyTraffic, deployments: LocalProcesses, package: Path, tmp_path: Path
+    envoy: RunningEnvoy, traffic: EnvoyTraffic, deployments: LocalProcesses, tmp_path: Path
 ) -> None:
     """The life of a canary on one machine: users are answered by version 6 throughout, and 7 leaves no process."""
-    specs = {version: DeploymentSpec("intent", version, package, objectives_ms=(120.0,)) for version in "67"}
+    specs = {version: DeploymentSpec("intent", Version(version), objectives_ms=(120.0,)) for version in "67"}
     ready: Callable[[DeploymentStatus], bool] = lambda status: status.ready  # noqa: E731
     settled(deployments, specs["6"], ready)
     first = settled(deployments, specs["7"], ready)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from controller.adapters.local.packages import PackageStore
 from controller.core.commands import Ask, Command
 from controller.core.events import PhaseEntered, evolve
 from controller.core.policy import ReleasePolicy, Step
@@ -22,7 +23,6 @@ from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World as Ports
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import InlineJobs, Jobs
-from controller.loop.packages import PackageStore
 from controller.loop.reconciler import Books
 from controller.ports.registry import CANDIDATE, CHAMPION
 from controller.subscribers.feed import Follower
@@ -269,7 +269,7 @@ class World:
             journal=_Watched(self.journal, "journal", self),
             inbox=_Watched(self.inbox, "inbox", self),
             poller=CandidatePoller(registry, packages, self.clock),
-            packages=packages,
+            artifacts=packages,
             jobs=self.jobs,
         )
         followers = [Follower(books.journal, RegistryTags(ports.registry, books.journal))]

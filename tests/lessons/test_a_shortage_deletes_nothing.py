@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters.local.packages import PackageStore
 from controller.errors import TransientError
-from controller.loop.packages import PackageStore
 from tests.controller.registered import PackagedRegistry
 
 
@@ -34,11 +34,12 @@ def test_a_package_that_cannot_be_read_for_want_of_open_files_stays(tmp_path: Pa
     registry.publish("intent", "7")
     store = PackageStore(registry, tmp_path / "packages")
     package = store.obtain("intent", store.identify("intent", "7"))
-    before = {path.name: path.read_bytes() for path in package.directory.iterdir()}
+    place = store.place("intent", package.version)
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
     with pytest.raises(TransientError, match="ulimit -n") as refused, open_files_left(0):
         store.obtain("intent", package.version)
     assert refused.value.source == "packages"
-    assert {path.name: path.read_bytes() for path in package.directory.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
     assert store.obtain("intent", package.version) == package
 
 

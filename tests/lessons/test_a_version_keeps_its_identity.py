@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters.local.packages import PackageStore
 from controller.core.commands import Ask
 from controller.core.release import Phase, Purpose, Version
 from controller.errors import TransientError
-from controller.loop.packages import PackageStore
 from controller.ports.registry import FINGERPRINT_TAG
 from serving.package.artifact import ArtifactError, read_manifest
 from tests.controller.registered import write_package
@@ -153,7 +153,7 @@ def test_what_is_kept_running_between_releases_is_compared_too(world: World, cap
 def test_a_replica_is_told_what_it_has_to_be(world: World) -> None:
     """So that each of its own starts compares as well."""
     world.given(candidate=GOOD).when_phase(Phase.SHADOW)
-    told = {spec.version: spec.fingerprint for spec in world.deployments.started}
+    told = {spec.version: spec.artifact.fingerprint for spec in world.deployments.started}
     assert told == {"6": fingerprint_of(world, "6"), "7": fingerprint_of(world, "7")}
 
 
@@ -167,11 +167,12 @@ def store(world: World, tmp_path: Path) -> PackageStore:
 def test_a_copy_that_was_replaced_whole_on_our_disk_is_found(world: World, store: PackageStore) -> None:
     """Its manifest fits its files; it is not the one that was seen. The registry still has the right one."""
     package = store.obtain("intent", store.identify("intent", "7"))
-    shutil.rmtree(package.directory)
-    write_package(package.directory, content="another")
+    place = store.place("intent", package.version)
+    shutil.rmtree(place)
+    write_package(place, content="another")
     again = store.obtain("intent", package.version)
     assert again == package
-    assert read_manifest(package.directory)[1] == package.version.fingerprint
+    assert read_manifest(place)[1] == package.version.fingerprint
 
 
 def test_at_first_sight_a_copy_that_is_here_already_is_held_against_the_tag(world: World, store: PackageStore) -> None:
@@ -180,7 +181,7 @@ def test_at_first_sight_a_copy_that_is_here_already_is_held_against_the_tag(worl
     tag(world, "7", "f" * 64)
     with pytest.raises(ArtifactError, match="was registered with ffff"):
         store.obtain("intent", store.identify("intent", "7"))
-    assert package.directory.exists()
+    assert store.place("intent", package.version).exists()
 
 
 @pytest.mark.parametrize("away", ["connection refused", None])
@@ -205,9 +206,19 @@ def test_of_a_version_known_by_its_number_alone_the_copy_here_counts_while_the_r
     package = store.obtain("intent", store.identify("intent", "7"))
     world.registry.away = "connection refused"
     assert store.obtain("intent", Version("7")).version == package.version
-    shutil.rmtree(package.directory)
+    shutil.rmtree(store.place("intent", package.version))
     with pytest.raises(TransientError, match="connection refused"):
         store.obtain("intent", Version("7"))
+
+
+def test_a_copy_that_went_is_said_to_be_gone(world: World, store: PackageStore) -> None:
+    """Whoever starts a replica of it gets no path that leads nowhere; it is obtained again first."""
+    artifact = store.obtain("intent", store.identify("intent", "7"))
+    shutil.rmtree(store.place("intent", artifact.version))
+    with pytest.raises(TransientError, match="is not here any more"):
+        store.place("intent", artifact.version)
+    assert store.obtain("intent", artifact.version) == artifact
+    assert store.place("intent", artifact.version).is_dir()
 
 
 def test_the_manifest_alone_cannot_be_edited(store: PackageStore, world: World) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.release import Phase
+from controller.adapters.local.packages import PackageStore
+from controller.core.release import Phase, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, TransientError, our_fault
-from controller.loop.packages import PackageStore
 from controller.ports.registry import RegisteredVersion
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from tests.controller.registered import PackagedRegistry
@@ -139,7 +139,7 @@ def test_one_versions_trouble_keeps_no_other_from_being_seen_to(tmp_path: Path, 
     for version in ("v3", "v4", "v5", "v6"):
         world.register(version, GOOD)
         if version in ("v3", "v4"):
-            world.deployments.ensure(DeploymentSpec("intent", version.removeprefix("v"), tmp_path, ()))
+            world.deployments.ensure(DeploymentSpec("intent", Version(version.removeprefix("v"))))
     world.traffic.write(TrafficTable("intent", {"6": 100.0}, known_good="5", generation=1))
     world.tick()
     assert world.running == {"v4", "v5"}
@@ -193,7 +193,8 @@ def taken_in(tmp_path: Path) -> tuple[PackagedRegistry, PackageStore, Path]:
     registry = PackagedRegistry(tmp_path / "registry")
     registry.publish("intent", "7")
     store = PackageStore(registry, tmp_path / "packages")
-    return registry, store, store.obtain("intent", store.identify("intent", "7")).directory
+    artifact = store.obtain("intent", store.identify("intent", "7"))
+    return registry, store, store.place("intent", artifact.version)
 
 
 def test_a_damaged_copy_is_fetched_again(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_damaged_copy_is_fetched_again(tmp_path: Path) -> None:
     registry, store, directory = taken_in(tmp_path)
     (directory / "model.onnx").write_bytes(b"rot")
     again = store.obtain("intent", store.identify("intent", "7"))
-    assert (again.directory / "model.onnx").read_bytes() == (
+    assert (store.place("intent", again.version) / "model.onnx").read_bytes() == (
         registry.package_of("intent", "7") / "model.onnx"
     ).read_bytes()
 

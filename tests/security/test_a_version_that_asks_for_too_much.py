@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from controller.adapters.local.processes import serving_command
+from controller.core.policy import ReplicaPolicy
+from controller.core.release import Version
 from controller.ports.runtime import DeploymentSpec
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, file_record
@@ -59,7 +61,9 @@ def test_a_graph_that_asks_for_20_gb_ends_its_own_replica_by_name(
 ) -> None:
     """With the default and with the policy's own limit: refused memory, not the machine's last."""
     greedy(package, floats=5_000_000_000)
-    command = serving_command(DeploymentSpec("m", "1", package, memory_mb_max=memory_mb_max), tmp_path / "ports")
+    command = serving_command(
+        DeploymentSpec("m", Version("1"), resources=ReplicaPolicy(memory_mb_max)), package, tmp_path / "ports"
+    )
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == EXIT_REFUSED, done.stderr
     assert "artifact refused: model.onnx: asks for more memory than its limit of" in done.stderr

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from controller.adapters.local.packages import PackageStore
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.bootstrap.packaging import Order, register
 from controller.errors import PermanentError
-from controller.loop.packages import PackageStore
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 from serving.contract import EXIT_REFUSED
 from serving.package.artifact import ArtifactError, read_manifest

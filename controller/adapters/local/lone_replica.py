@@ -21,15 +21,16 @@ _LOG_TAIL_BYTES = 1_500
 
 
 @contextmanager
-def lone_replica(spec: DeploymentSpec, directory: Path) -> Iterator[str]:
-    """The address of a replica of the package, ready. It ends with the block, and with this process, however that ends.
+def lone_replica(spec: DeploymentSpec, package: Path, directory: Path) -> Iterator[str]:
+    """The address of a replica of the package in that folder, ready. It ends with the block, and with this process,
+    however that ends.
 
     Raises:
         PermanentError: it could not be started; ends with what its log says.
     """
     directory.mkdir(parents=True, exist_ok=True)
     port_file, log_file = directory / "ports", directory / "replica.log"
-    child = start_process(serving_command(spec, port_file), log_file, ends_with_us=True)
+    child = start_process(serving_command(spec, package, port_file), log_file, ends_with_us=True)
     identity = identity_of(child.pid)  # our child and not reaped, so it has one even if it has ended already
     try:
         yield _ready(child, port_file, log_file)

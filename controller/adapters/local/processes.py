@@ -47,18 +47,19 @@ class Gateway:
     withdraw: Callable[[str, str], None]  # model, version
 
 
-def serving_command(spec: DeploymentSpec, port_file: Path, extra: Sequence[str] = ()) -> list[str]:
-    """Serve the package with this very Python."""
+def serving_command(spec: DeploymentSpec, package: Path, port_file: Path, extra: Sequence[str] = ()) -> list[str]:
+    """Serve the package in that folder with this very Python."""
     objectives = [argument for edge_ms in spec.objectives_ms for argument in ("--objective-ms", f"{edge_ms:g}")]
-    package = ["--artifact", str(spec.package_dir), "--model", spec.model, "--version", spec.version]
-    limits = ["--memory-mb-max", str(spec.memory_mb_max or 0), "--processes-max", str(spec.processes_max)]
-    if spec.fingerprint:
-        package += ["--fingerprint", spec.fingerprint]
+    what = ["--artifact", str(package), "--model", spec.model, "--version", spec.version]
+    resources = spec.resources
+    limits = ["--memory-mb-max", str(resources.memory_mb_max or 0), "--processes-max", str(resources.processes_max)]
+    if spec.artifact.fingerprint:
+        what += ["--fingerprint", spec.artifact.fingerprint]
     return [
         sys.executable,
         "-m",
         "serving",
-        *package,
+        *what,
         *limits,
         *("--port", "0", "--shadow-port", "0", "--port-file", str(port_file)),
         *objectives,
@@ -97,7 +98,10 @@ class LocalProcesses:
             name = deployment_named(spec.model, spec.version)
             record = self._records.load(name) or self._records.found(name)
             record = record and self._observed(record)
-            if record is not None and spec.fingerprint not in ("", record.fingerprint or spec.fingerprint):
+            if record is not None and spec.artifact.fingerprint not in (
+                "",
+                record.fingerprint or spec.artifact.fingerprint,
+            ):
                 self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
                 return _status(record, Endpoint(Condition.DISTURBED, detail="it makes room for another package"))
             if record is None or self._is_due(record):
@@ -145,7 +149,7 @@ class LocalProcesses:
                 recent_starts_s=(*(self._patience.counted_starts(after, now_s) if after else ()), now_s),
                 restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
-                fingerprint=spec.fingerprint,
+                fingerprint=spec.artifact.fingerprint,
                 memory_kills=memory_kills(),
                 recovering=after is not None and not after.ours and (after.answered or after.recovering),
                 failed_before=after.failure if after is not None and self._patience.has_failed(after, now_s) else "",

@@ -5,49 +5,31 @@ registered or first seen with. So files that were replaced whole are found too.
 """
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 from controller.core.release import Version
 from controller.errors import PermanentError, TransientError, our_fault
 from controller.naming import deployment_named
+from controller.ports.artifacts import Artifact
 from controller.ports.registry import Registry
-from serving.package.artifact import MANIFEST_FILE, ArtifactError, Manifest, read_manifest, verify
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A directory whose every file matched the manifest when it was taken in."""
-
-    directory: Path
-    manifest: Manifest
-    version: Version  # with its fingerprint
-    tagged: bool = False  # the registry's tag says that fingerprint too, as far as it was asked
+from serving.package.artifact import MANIFEST_FILE, ArtifactError, read_manifest, verify
 
 
 class PackageStore:
-    """Packages under ``<directory>/<model>-v<number>/<source id>``: a recreated version gets a folder of its own."""
+    """Implements ``Artifacts``, with packages under ``<directory>/<model>-v<number>/<source id>``.
+
+    A recreated version gets a folder of its own. Of those who ask for one at a time, one fetches; a copy here that is
+    damaged is fetched again, and stays until another one has taken its place.
+    """
 
     def __init__(self, registry: Registry, directory: Path) -> None:
         self._registry = registry
         self._directory = directory
         self._busy: dict[tuple[str, str], Lock] = {}
 
-    def obtain(self, model: str, version: Version) -> Package:
-        """The version's package, fetched once and verified every time. Of those who ask for one at a time, one fetches.
-
-        A version that carries a fingerprint is compared with it; one that is seen for the first time with the tag that
-        it was registered with, if it has one. A copy here that is damaged is fetched again, and stays until another one
-        has taken its place.
-
-        Raises:
-            TransientError: the registry did not answer, or has not finished taking the version in; or this machine
-                refused us something.
-            PermanentError: there is no such version, its source is not allowed, or the number was given to another
-                model since the version was identified.
-            ArtifactError: what the registry has is not what its manifest says, or not what was registered.
-        """
+    def obtain(self, model: str, version: Version) -> Artifact:
         try:
             with self._busy.setdefault((model, version.number), Lock()):
                 return self._obtain(model, version)
@@ -55,7 +37,7 @@ class PackageStore:
             whose = f"the package of {model} version {version.number}"
             raise our_fault("packages", f"cannot take in {whose}", error) from error
 
-    def _obtain(self, model: str, version: Version) -> Package:
+    def _obtain(self, model: str, version: Version) -> Artifact:
         place, damage = self._known(model, version), None
         if place is not None:
             known = replace(version, source_id=place.name)
@@ -70,6 +52,17 @@ class PackageStore:
                 raise
             whose = f"the package of {model} version {version.number} here"
             raise TransientError("packages", f"{whose} is not what it was ({damage}), and {error}") from error
+
+    def place(self, model: str, version: Version) -> Path:
+        """The folder of a package that was obtained before. Whoever reads it verifies it.
+
+        Raises:
+            TransientError: it is not here any more.
+        """
+        place = self._known(model, version)
+        if place is None:
+            raise TransientError("packages", f"the package of {model} version {version.number} is not here any more")
+        return place
 
     def identify(self, model: str, number: str) -> Version:
         """The version as the registry knows it now, not yet verified."""
@@ -96,7 +89,7 @@ class PackageStore:
             return ""
         return registered.fingerprint if registered.source_id == version.source_id else ""
 
-    def _fetched(self, model: str, version: Version) -> Package:
+    def _fetched(self, model: str, version: Version) -> Artifact:
         """Verified before it takes its place: what stands there was right once."""
         registered = self._registry.version(model, version.number)
         if version.source_id and registered.source_id != version.source_id:
@@ -111,19 +104,19 @@ class PackageStore:
         shutil.rmtree(arriving, ignore_errors=True)
         try:
             tag = "" if version.fingerprint else registered.fingerprint  # what was seen first wins over what says so
-            package = _checked(self._registry.fetch(registered, arriving), found, tag)
+            artifact = _checked(self._registry.fetch(registered, arriving), found, tag)
             if place.exists():
                 shutil.rmtree(place)
             arriving.rename(place)
         finally:
             shutil.rmtree(arriving, ignore_errors=True)
-        return replace(package, directory=place)
+        return artifact
 
     def _place(self, model: str, number: str, source_id: str) -> Path:
         return self._directory / deployment_named(model, number) / source_id
 
 
-def _checked(directory: Path, version: Version, tag: str) -> Package:
+def _checked(directory: Path, version: Version, tag: str) -> Artifact:
     """The package, if its files are those of its manifest and its manifest is the one that the version has to have.
 
     Raises:
@@ -138,4 +131,4 @@ def _checked(directory: Path, version: Version, tag: str) -> Package:
                 f"has the fingerprint {digest}, but version {version.number} {whence} {expected[:64]}: "
                 "its files were replaced since",
             )
-    return Package(directory, manifest, replace(version, fingerprint=digest), tagged=digest == tag)
+    return Artifact(replace(version, fingerprint=digest), manifest, tagged=digest == tag)
