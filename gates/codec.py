@@ -11,9 +11,13 @@ import typing
 from functools import cache
 from typing import Any
 
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity", "nan", "inf", "-inf")  # JSON has no such numbers: it has their names
+
 
 def encode(value: object) -> Any:
     """``value`` as JSON: dataclasses as objects, tuples as arrays."""
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple):
@@ -37,6 +41,8 @@ def decode(expected: Any, document: Any) -> Any:
         inner = next(option for option in typing.get_args(expected) if option is not type(None))
         return None if document is None else decode(inner, document)
     if expected is float and isinstance(document, int) and not isinstance(document, bool):
+        return float(document)
+    if expected is float and document in _NOT_FINITE:
         return float(document)
     if type(document) is not expected:
         raise ValueError(f"expected {expected.__name__}, found {type(document).__name__}")

@@ -1,7 +1,7 @@
 """All gates of a release together: one pure step a look, one small state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from gates.checks import LABELS, LOOK, METRICS, Problem, problems
@@ -145,11 +145,16 @@ def _latched(verdict: Verdict, failure: Failure | None) -> Verdict:
     return replace(verdict, outcome=Outcome.FAIL, reason=reason, freezes=failure.freezes, advisory=False)
 
 
+def document_of(state: PanelState) -> dict[str, Any]:
+    """``state`` as a JSON object, with each gate's own state as it is: a frozen dataclass of numbers and texts."""
+    gates = {name: {"kind": type(inner).__name__, "state": inner} for name, inner in state.gates}
+    return {one.name: getattr(state, one.name) for one in fields(state)} | {"gates": gates}
+
+
 def state_to_json(state: PanelState) -> dict[str, Any]:
     """``state`` as JSON values; ``state_from_json`` gives back the same state, float for float."""
-    gates = {name: {"kind": type(inner).__name__, "state": encode(inner)} for name, inner in state.gates}
-    document: dict[str, Any] = encode(replace(state, gates=()))
-    return document | {"gates": gates}
+    document: dict[str, Any] = encode(document_of(state))
+    return document
 
 
 def state_from_json(document: dict[str, Any], policy: type[GatePolicy] = GatePolicy) -> PanelState:

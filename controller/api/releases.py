@@ -1,5 +1,6 @@
 """Routes of people and pipelines: look at releases, start, abort, roll back, resume; freeze and unfreeze."""
 
+import json
 import uuid
 from collections.abc import Callable, Collection
 from http import HTTPStatus
@@ -30,7 +31,7 @@ class ReleaseRoutes:
 
     def one(self, call: Call) -> Reply:
         record = self._found(call)
-        return Reply({**_summary(record), "state": record.state})
+        return Reply({**_summary(record), "state": json.loads(record.state)})
 
     def _found(self, call: Call) -> ReleaseRecord:
         release_id = call.path["release_id"]

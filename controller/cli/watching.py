@@ -1,5 +1,6 @@
 """`serin status --watch`: the table again and again, until what is waited for is there."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -128,4 +129,4 @@ class _Screen:
 
 
 def _step(record: Shown) -> object:
-    return record.state.get("step") if isinstance(record, ReleaseRecord) else None
+    return json.loads(record.state).get("step") if isinstance(record, ReleaseRecord) else None

@@ -3,15 +3,15 @@
 What cannot be judged is a source that is away: it keeps no deadline and no abort from being decided.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from controller.core.release import GateState, Release
 from gates.evidence import Look
-from gates.panel import Panel, PanelState, state_from_json, state_to_json
+from gates.panel import Panel, PanelState, state_from_json
+from gates.policy import GatePolicy
 from gates.verdict import Verdict
 
 STATE_SCHEMA: Final = 1
@@ -34,36 +34,28 @@ class Judgement:
 def judge(release: Release, look: Look) -> Judgement:
     """The judgement of the release's next look. Never raises."""
     try:
-        panel = Panel(release.policy.gates)
+        panel = panel_of(release.policy.gates)
         before, restarted = _remembered(panel, release)
         after, verdicts = panel.look(before, look)
-        return Judgement(verdicts, GateState(STATE_SCHEMA, _written(after)), restarted, deadline_s=after.deadline_s)
+        return Judgement(verdicts, GateState(STATE_SCHEMA, after), restarted, deadline_s=after.deadline_s)
     except Exception as error:  # noqa: BLE001 - a defect of a gate is ours, and nothing else waits for it
         return Judgement(fault=f"the look cannot be judged: {type(error).__name__}: {error}")
 
 
-_WRITTEN: Final[OrderedDict[int, tuple[dict[str, Any], PanelState]]] = OrderedDict()
-"""What was written here, so that it need not be read: by identity, for a document is never changed."""
-_WRITTEN_MAX: Final = 1_000
-
-
-def _written(state: PanelState) -> dict[str, Any]:
-    document = state_to_json(state)
-    _WRITTEN[id(document)] = document, state
-    while len(_WRITTEN) > _WRITTEN_MAX:
-        with suppress(KeyError):  # another thread was quicker
-            _WRITTEN.popitem(last=False)
-    return document
+@lru_cache(maxsize=1_000)
+def panel_of(policy: GatePolicy) -> Panel:
+    """To make one costs as much as some of its gates' looks, and it remembers nothing."""
+    return Panel(policy)
 
 
 def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str, str]]:
     """What the gates remember, each by itself: what another release of the software wrote is read where it can be."""
+    found = release.gate_state.document if release.gate_state is not None else None
+    if isinstance(found, PanelState):
+        return found, {}
     fresh = panel.start(deadline_s=release.deadline_at_s)
-    if release.gate_state is None:
+    if found is None:
         return fresh, {}
-    found = release.gate_state.document
-    if (known := _WRITTEN.get(id(found))) is not None and known[0] is found:
-        return known[1], {}
     gates: dict[str, Any] = found.get("gates", {})
     try:
         outer = state_from_json({**found, "gates": {}})
@@ -82,6 +74,9 @@ def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str
 
 def shifted(state: GateState, by_s: float) -> GateState:
     """The gates' memory after the wall clock was set: their deadline and the end of their last look move with it."""
-    times = {name: state.document.get(name) for name in ("deadline_s", "end_s")}
+    stored = not isinstance(state.document, PanelState)
+    times = {
+        name: state.document.get(name) if stored else getattr(state.document, name) for name in ("deadline_s", "end_s")
+    }
     moved = {name: at_s + by_s for name, at_s in times.items() if isinstance(at_s, int | float)}
-    return replace(state, document=state.document | moved)
+    return replace(state, document=state.document | moved if stored else replace(state.document, **moved))

@@ -73,10 +73,11 @@ class Cursors:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """What the gates remember between looks. ``schema`` says how ``document`` is written."""
+    """What the gates remember between looks: as they hold it, or as it was stored until the next look has read it.
+    ``schema`` says how that is written."""
 
     schema: int
-    document: dict[str, Any]  # as `gates.panel.state_to_json` writes it
+    document: Any  # a `gates.panel.PanelState`, or JSON values as `gates.panel.document_of` writes them
 
 
 @dataclass(frozen=True, slots=True)

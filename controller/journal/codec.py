@@ -1,18 +1,21 @@
 """Releases and events as JSON values, and back to the same values: what the journal stores."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from controller.core.events import Event, Looked
-from controller.core.release import Phase, Purpose, Release
+from controller.core.release import GateState, Phase, Purpose, Release
 from controller.errors import PermanentError
 from controller.journal.notes import Note
-from controller.ports.journal import Entry, Json, RecordedEntry, ReleaseRecord, Sighting
+from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord, Sighting
+from gates.panel import PanelState, document_of
 
 _EVENTS: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Event)}
 _NOTES: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Note)}
@@ -36,6 +39,12 @@ READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {Looked
 @cache
 def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+@cache
+def _writer() -> TypeAdapter[Release | None]:
+    """Of snapshots. A type that could be None takes this setting, which one of a dataclass alone does not."""
+    return TypeAdapter(Release | None, config=ConfigDict(ser_json_inf_nan="strings"))
 
 
 def schema_of(kind: str) -> int:
@@ -101,24 +110,23 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
     )
 
 
-def _snapshot(release: Release) -> Any:
-    """The release as JSON values. What the gates remember is two thirds of it, and is JSON values already."""
-    state = _dump(replace(release, gate_state=None))
+def _snapshot(release: Release) -> str:
+    """The release as JSON. What the gates remember has no type that a schema knows: it is put in as what it is."""
+    text = _writer().dump_json(release, exclude={"gate_state"})
     if (remembered := release.gate_state) is not None:
-        state["gate_state"] = {"schema": remembered.schema, "document": _strict(remembered.document)}
-    return state
+        held = remembered.document
+        found = {"schema": remembered.schema, "document": document_of(held) if isinstance(held, PanelState) else held}
+        text = text[:-1] + b',"gate_state":' + to_json(found, inf_nan_mode="strings") + b"}"
+    return text.decode()
 
 
 def release_of(record: ReleaseRecord) -> Release:
     """The release as it was recorded. Raises PermanentError where this version of Serin cannot read it."""
-    release: Release = _load(Release, _state_of_today(record.state))
+    release: Release = _load(Release, record.state)
+    if release.gate_state is None and '"panel"' in record.state:  # what the gates remember used to have no schema
+        panel = json.loads(record.state).get("panel")
+        return replace(release, gate_state=GateState(1, panel)) if isinstance(panel, Mapping) else release
     return release
-
-
-def _state_of_today(state: Json) -> Json:
-    """The snapshot as this version writes it. What the gates remember used to have no schema."""
-    panel = state.get("panel")
-    return {**state, "gate_state": {"schema": 1, "document": panel}} if isinstance(panel, Mapping) else state
 
 
 def _sightings(release: Release) -> list[Sighting]:

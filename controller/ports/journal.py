@@ -107,7 +107,7 @@ class ReleaseRecord:
     active: bool
     sequence: int
     started_at_s: float
-    state: Json = field(repr=False)
+    state: str = field(repr=False)  # JSON
     phase_since_s: float = 0.0
     reason: str = ""
     sightings: tuple[Sighting, ...] = field(default=(), compare=False, repr=False)  # written, and not read with it

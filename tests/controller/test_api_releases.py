@@ -20,7 +20,7 @@ WHY = {"reason": "wrong data", "by": "ada"}
 def world() -> World:
     found = World()
     for number, model in enumerate(("intent", "tone"), start=1):
-        record = ReleaseRecord(f"r{number}", model, "7", "shadow", True, 1, float(number), {"phase": "shadow"})
+        record = ReleaseRecord(f"r{number}", model, "7", "shadow", True, 1, float(number), '{"phase": "shadow"}')
         found.journal.append(record, [Entry("started", float(number), {"by": "ada"})])
     return found
 
@@ -160,7 +160,7 @@ def test_releases_and_entries_come_in_pages(world: World, client: Client) -> Non
     assert [page["releases"][0]["release_id"] for page in (first, second)] == ["r2", "r1"]
     assert client.get(f"/v1/releases?before={second['next']}").json() == {"releases": [], "next": None}
 
-    record = ReleaseRecord("r9", "intent", "9", "shadow", True, 1_000, 9.0, {})
+    record = ReleaseRecord("r9", "intent", "9", "shadow", True, 1_000, 9.0, "{}")
     world.journal.append(record, [Entry("looked", float(number), {"look": number}) for number in range(1_000)])
     whole, after = [], 0
     while after is not None:

@@ -118,6 +118,21 @@ def test_a_failing_transaction_leaves_neither_entry_nor_state_nor_answer(store: 
     assert list(store.inbox.waiting()) == [START]
 
 
+def test_writers_of_one_process_take_turns(store: Store) -> None:
+    """None finds the database locked by another, nor sleeps while it is free: SQLite itself does not wait here."""
+    sa.event.listen(store.database.engine, "connect", lambda one, _: one.execute("PRAGMA busy_timeout=0"))
+    store.database.engine.dispose()
+
+    def write(stream: int) -> None:
+        for number in range(20):
+            store.journal.note(f"model:{stream}", [entry(number)])
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, range(4)))
+    assert store.journal.feed(after=0, limit=1).reached == 1
+    assert [len(store.journal.stream_page(f"model:{n}", after=0, limit=99)) for n in range(4)] == [20] * 4
+
+
 KILLED_BEFORE_COMMIT = """
 import os, sys
 from sqlalchemy import event
@@ -126,7 +141,7 @@ from controller.ports.journal import Entry, ReleaseRecord
 
 store = open_store(sys.argv[1])
 event.listen(store.database.engine, "commit", lambda connection: os._exit(9))
-after = ReleaseRecord("r1", "intent", "7", "canary", True, 2, 1.0, {})
+after = ReleaseRecord("r1", "intent", "7", "canary", True, 2, 1.0, "{}")
 store.journal.append(after, [Entry("x", 1.0, {})], taken_up=["c1"])
 """
 

@@ -1,7 +1,8 @@
 """Connections and transactions: the one place that knows the dialects and turns the database's errors into ours."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from threading import Lock
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -24,12 +25,14 @@ class Database:
     """An engine, and transactions on it.
 
     On SQLite a writing transaction takes the write lock at its start, so that it never fails half-way for a reader
-    turned writer, and a reading one sees one snapshot.
+    turned writer, and a reading one sees one snapshot. Writers of this process wait in a queue of their own: SQLite's
+    wait sleeps up to a tenth of a second while the lock is free, and whoever comes then goes first.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.is_postgresql: Final = engine.dialect.name == "postgresql"
+        self._writing = Lock()
 
     @contextmanager
     def read(self, source: str) -> Iterator[Connection]:
@@ -54,10 +57,20 @@ class Database:
 
     @contextmanager
     def _write(self, source: str, synchronous: str) -> Iterator[Connection]:
-        with _our_errors(source), self.engine.connect() as connection:
+        turn = nullcontext() if self.is_postgresql else self._turn(source)
+        with _our_errors(source), turn, self.engine.connect() as connection:
             connection.execution_options(**{_SYNC_OPTION: synchronous})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _turn(self, source: str) -> Iterator[None]:
+        if not self._writing.acquire(timeout=BUSY_TIMEOUT_MS / 1_000):
+            raise TransientError(source, f"the {source}'s database did not answer: another writer holds it")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     def close(self) -> None:
         self.engine.dispose()
@@ -157,7 +170,9 @@ def _begin_sqlite(connection: Connection) -> None:
     if synchronous is None:
         connection.exec_driver_sql("BEGIN")
         return
-    connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    if connection.info.get(_SYNC_OPTION) != synchronous:  # as long as the connection lasts
+        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+        connection.info[_SYNC_OPTION] = synchronous
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

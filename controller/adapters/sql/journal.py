@@ -1,11 +1,10 @@
 """The journal: entries, the release's state and the commands they answer, committed together or not at all."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_, update
 
 from controller.adapters.sql import schema, streams, subscribers, versions
 from controller.adapters.sql.database import Database, insert_if_new
@@ -25,6 +24,14 @@ _RELEASES: Final = schema.releases.c
 _FIELDS: Final = tuple(field.name for field in fields(ReleaseSummary))
 _SUMMARY: Final = tuple(_RELEASES[name] for name in _FIELDS)
 _RECORD: Final = (*_SUMMARY, _RELEASES.state)
+# Statements of every append, made once.
+_TOLD: Final = select(_RELEASES.sightings).where(_RELEASES.release_id == bindparam("id"))
+_STORED: Final = (*(name for name in _FIELDS if name != "release_id"), "state", "sightings")
+_STORE: Final = (
+    update(schema.releases)
+    .where(_RELEASES.release_id == bindparam("id"))
+    .values({name: bindparam(f"new_{name}") for name in _STORED})
+)
 
 
 class SqlJournal:
@@ -39,9 +46,10 @@ class SqlJournal:
     ) -> None:
         after = record.sequence - len(entries)
         stream = release_stream(record.release_id)
+        sightings = canonical_json([astuple(sighting) for sighting in record.sightings])
         with self._database.write_durably(_SOURCE) as connection:
             position = streams.append(connection, stream, entries, expected=after, fence=fence)
-            _store_state(connection, record, position)
+            _store_state(connection, record, sightings, position)
             _take_up(connection, record.release_id, taken_up)
 
     def note(self, stream: str, entries: Sequence[Entry], *, fence: int | None = None) -> None:
@@ -89,15 +97,15 @@ class SqlJournal:
     def release(self, release_id: str) -> ReleaseRecord | None:
         query = select(*_RECORD).where(_RELEASES.release_id == release_id)
         with self._database.read(_SOURCE) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _record(row)
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else ReleaseRecord(**row)
 
     def releases(
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseRecord]:
         query = _newest_first(select(*_RECORD), model=model, active=active, limit=limit, before=before)
         with self._database.read(_SOURCE) as connection:
-            return tuple(_record(row) for row in connection.execute(query))
+            return tuple(ReleaseRecord(**row) for row in connection.execute(query).mappings())
 
     def summaries(
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
@@ -160,20 +168,18 @@ def _newest_first(
     return query
 
 
-def _store_state(connection: Connection, record: ReleaseRecord, position: int) -> None:
+def _store_state(connection: Connection, record: ReleaseRecord, sightings: str, position: int) -> None:
     """Write the release's row, and what it is found by."""
-    sightings = canonical_json([astuple(sighting) for sighting in record.sightings])
-    told = select(_RELEASES.sightings).where(_RELEASES.release_id == record.release_id)
-    before = connection.execute(told).scalar_one_or_none()
+    before = connection.execute(_TOLD, {"id": record.release_id}).scalar_one_or_none()
     row = {name: getattr(record, name) for name in _FIELDS}
-    row |= {"state": canonical_json(record.state), "sightings": sightings}
+    row |= {"state": record.state, "sightings": sightings}
     if before is None:
         connection.execute(insert(schema.releases).values(row))
         newest = {"model": record.model, "release_id": record.release_id}
         if not insert_if_new(connection, schema.models, newest):
             connection.execute(update(schema.models).where(schema.models.c.model == record.model).values(newest))
     else:
-        connection.execute(update(schema.releases).where(_RELEASES.release_id == record.release_id).values(row))
+        connection.execute(_STORE, {"id": record.release_id} | {f"new_{name}": row[name] for name in _STORED})
     if sightings != before:
         versions.note(connection, record.model, record.sightings, position)
 
@@ -188,8 +194,3 @@ def _take_up(connection: Connection, release_id: str, command_ids: Sequence[str]
         ).rowcount
         if not taken:
             raise ConflictError(f"command {command_id} does not wait in the inbox: it was taken up or never put in")
-
-
-def _record(row: Row[Any]) -> ReleaseRecord:
-    summary = {name: getattr(row, name) for name in _FIELDS}
-    return ReleaseRecord(**summary, state=json.loads(row.state))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from controller.adapters.sql import schema
 from controller.adapters.sql.database import insert_if_new
@@ -13,7 +13,20 @@ from controller.journal import chain
 from controller.journal.standing import Summary, stood_for, summary_of
 from controller.ports.journal import Entry, RecordedEntry
 
+# Statements of every append, made once: to put one together costs more than to carry it out.
 _HEAD: Final = schema.journal_head.c
+_MINE: Final = bindparam("mine", type_=schema.BIG_ID)
+_MOVE: Final = update(schema.journal_head).values(position=_HEAD.position + bindparam("more")).returning(_HEAD.position)
+_MOVE_FENCED: Final = _MOVE.where(_HEAD.fence <= _MINE).values(fence=_MINE)
+_STANDS_AT: Final = select(schema.streams.c.sequence, schema.streams.c.head_hash).where(
+    schema.streams.c.stream == bindparam("name")
+)
+_EXTEND: Final = (
+    update(schema.streams)
+    .where(schema.streams.c.stream == bindparam("name"))
+    .values(sequence=bindparam("last"), head_hash=bindparam("last_hash"))
+)
+_INSERT: Final = insert(schema.entries)
 
 
 def append(
@@ -31,7 +44,7 @@ def append(
         ConflictError: the stream does not stand at sequence ``expected``, or a later leader than ``fence`` has written.
         PermanentError: a payload is not JSON.
     """
-    position = _hold(connection, fence)
+    position = _move_head(connection, len(entries), fence)
     length, head_hash = stands_at(connection, stream)
     if expected is not None and length != expected:
         raise ConflictError(f"journal of {stream} stands at {length}, not at {expected}: another writer")
@@ -41,26 +54,30 @@ def append(
     last = recorded[-1]
     row = {"stream": stream, "sequence": last.sequence, "head_hash": last.hash}
     if length or not insert_if_new(connection, schema.streams, row):
-        connection.execute(update(schema.streams).where(schema.streams.c.stream == stream).values(row))
-    connection.execute(insert(schema.entries), [_row(one) for one in recorded])
-    connection.execute(update(schema.journal_head).values(position=last.position))
+        connection.execute(_EXTEND, {"name": stream, "last": last.sequence, "last_hash": last.hash})
+    connection.execute(_INSERT, [_row(one) for one in recorded])
     return last.position
 
 
-def _hold(connection: Connection, fence: int | None) -> int:
-    """The position of the journal's last entry; nobody else appends until this transaction ends."""
-    position, highest = connection.execute(select(_HEAD.position, _HEAD.fence).with_for_update()).one()
-    if fence is not None and fence < highest:
+def _move_head(connection: Connection, more: int, fence: int | None) -> int:
+    """The position of the journal's last entry, which so many more will follow. Nobody else appends until this
+    transaction ends.
+
+    Raises:
+        ConflictError: a later leader than ``fence`` has written.
+    """
+    if fence is None:
+        return int(connection.execute(_MOVE, {"more": more}).scalar_one()) - more
+    moved = connection.execute(_MOVE_FENCED, {"more": more, "mine": fence}).scalar_one_or_none()
+    if moved is None:
+        highest = connection.execute(select(_HEAD.fence)).scalar_one()
         raise ConflictError(f"the journal is written by a later leader (fence {highest}, this one's is {fence})")
-    if fence is not None and fence > highest:
-        connection.execute(update(schema.journal_head).values(fence=fence))
-    return int(position)
+    return int(moved) - more
 
 
 def stands_at(connection: Connection, stream: str) -> tuple[int, str]:
     """How many entries the stream has, and the hash of the last one."""
-    columns = schema.streams.c
-    row = connection.execute(select(columns.sequence, columns.head_hash).where(columns.stream == stream)).one_or_none()
+    row = connection.execute(_STANDS_AT, {"name": stream}).one_or_none()
     return (row.sequence, str(row.head_hash)) if row else (0, chain.GENESIS_HASH)
 
 
