@@ -9,7 +9,7 @@ STAMP := .venv/.serin-installed
 EXPORT_STAMP := .venv-export/.serin-installed
 EXPORT_TORCH := 2.13.0  # the version that was tested; where pip has no build for a CPU alone, it is gigabytes
 EXPORT_TESTS ?= $(addprefix tests/serving/test_,export.py transformers.py families.py library.py released.py)
-WORKERS ?= 2  # test files that run at a time: most of them wait for processes
+WORKERS ?= 2  # test files that run at a time (tests/conftest.py): most of them wait for processes
 BENCHES := rollback path  # the quick ones; the others (see tests/bench) take from ten minutes to hours
 RULES = $(shell find deploy -name '*.rules.yml')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -30,7 +30,7 @@ demo: setup  ## Watch real models promoted and rolled back on live traffic; DEMO
 	@$(PYTHON) -m suites.intents.demo $(DEMO)
 
 test: setup  ## Run every test; TESTS="tests/gates -k latency" runs some
-	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS) --dist loadfile)
+	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS))
 
 test-export: $(EXPORT_STAMP)  ## Run the tests that need torch and transformers, in .venv-export (made at the first time)
 	@OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest $(EXPORT_TESTS)

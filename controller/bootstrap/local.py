@@ -5,6 +5,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from controller.adapters.envoy.bootstrap import bootstrap_digest, envoy_command, is_ready, write_bootstrap
 from controller.adapters.local.kept import end_leftovers, refuse_second, running_supervisor
@@ -24,6 +25,7 @@ from serving.contract import HEALTH_ROUTE
 LOOPBACK = "127.0.0.1"
 _ANSWERS_WITHIN_S = 1.0
 _END_WITHIN_S = 60.0  # it drains what it runs
+_REGISTRY_READY_WITHIN_S = 300.0  # MLflow imports for ten seconds of processor time, on a machine that may be busy
 _STARTED_FROM = "SERIN_BOOTSTRAP"  # of Envoy's environment: one that was started from other settings is not taken up
 
 __all__ = ["controller_answers", "end_everything", "free_port", "make_private", "refuse_if_up", "run_everything"]
@@ -112,7 +114,8 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         secret = settings.webhook_secret
         hooks = Hooks(_webhook_key(secret), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
         command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, hooks=hooks)
-        specs.append(_process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env))
+        mlflow = _process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env)
+        specs.append(replace(mlflow, ready_within_s=_REGISTRY_READY_WITHIN_S))
     return [
         ProcessSpec(
             name="envoy",

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +18,17 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def mlflow_server(directory: Path, *, hooks: Hooks | None = None, within_s: float = 120.0) -> Iterator[str]:
-    """The address of a server with its store in the directory; all its processes end with the block."""
+def mlflow_server(
+    directory: Path, *, hooks: Hooks | None = None, env: Mapping[str, str] | None = None, within_s: float = 600.0
+) -> Iterator[str]:
+    """The address of a server with its store in the directory, and these variables besides ours; all its processes end
+    with the block."""
     port = free_port()
     command, environment = mlflow_server_command(directory / "mlflow", HOST, port, hooks=hooks)
     log_file = directory / "mlflow.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
+            command, env={**os.environ, **environment, **(env or {})}, stdout=log, stderr=log, start_new_session=True
         )
     try:
         deadline_s, pause = time.monotonic() + within_s, threading.Event()
@@ -37,7 +40,7 @@ def mlflow_server(directory: Path, *, hooks: Hooks | None = None, within_s: floa
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)

@@ -23,7 +23,7 @@ from controller.errors import PermanentError, TransientError
 from controller.ports.traffic import Traffic
 from serving.contract import GATEWAY_HOST
 from tests.contracts.traffic import TrafficContract, confirmed
-from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
+from tests.controller.envoy_support import ASIDE, RunningEnvoy, Upstream, running_envoy, upstream
 from tests.fakes.traffic import MemoryTraffic
 from tests.patience import eventually
 
@@ -41,7 +41,8 @@ class World:
         """Write the table, and wait until Envoy says that it routes by it."""
         self.traffic.write(table)
         assert confirmed(self.traffic, table.model, table.generation)
-        eventually(lambda: set(self.envoy.ask(2)) <= set(table.weights_pct), what="every worker thread to follow")
+        versions = set(table.weights_pct)
+        eventually(lambda: set(self.envoy.ask(2, headers=ASIDE)) <= versions, what="every worker thread to follow")
         for seen in (self.v6.requests, self.v7.requests):
             seen.clear()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from suites.intents.demo.installation import SERIN
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
@@ -34,10 +34,10 @@ def test_no_gate_lacks_its_evidence(site: Site, tmp_path: Path) -> None:
     """All that the default policy asks about, in one release; and `serin judge` says of the recorded evidence what the
     controller said, of the suites and of every look, number for number."""
     with site.load():
-        eventually(lambda: len(site.answers()) > 600, within_s=60, what="traffic for a reference")
+        eventually(lambda: len(site.answers()) > 600, what="traffic for a reference")
         site.register("v2")
-        eventually(lambda: site.phase("2") == "canary", within_s=120, what="version 2 in canary")
-        eventually(lambda: not _unfed(site), within_s=100, what="evidence for every gate")
+        eventually(lambda: site.phase("2") == "canary", within_s=WITHIN_S, what="version 2 in canary")
+        eventually(lambda: not _unfed(site), within_s=WITHIN_S, what="evidence for every gate")
     verdicts = site.release("2")["state"]["verdicts"]
     assert verdicts["tokenization.fingerprint"]["outcome"] == "pass"
     assert verdicts["resources.restarts"]["outcome"] == "pass"
@@ -58,7 +58,7 @@ def _unfed(site: Site) -> Mapping[str, str]:
 
 def _judged_again(site: Site, directory: Path) -> None:
     site.serin.serin("abort", "intent", "--reason", "the evidence is gathered")
-    eventually(lambda: site.phase("2") == "aborted", within_s=30, what="the end of the release")
+    eventually(lambda: site.phase("2") == "aborted", what="the end of the release")
     entries = site.entries("intent-v2-1")
     of_suites = [e["payload"] for e in entries if e["kind"] == "Judged" and e["payload"]["suites"] is not None]
     assert len(of_suites) == 1

@@ -2,71 +2,74 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 
 
-def test_a_killed_controller_goes_on_with_the_same_release(site: Site) -> None:
-    """kill -9 in the middle of a canary: the same release goes on, and reaches its end once."""
+def test_one_release_goes_on_whatever_goes_away(site: Site) -> None:
+    """Of one release, in this order: without Prometheus nothing is promoted; kill -9 of the controller, and the same
+    release goes on and is promoted once; `serin rollback` needs nothing but Envoy. All the while users are served."""
     with site.load() as load:
         site.register("v2")
-        eventually(lambda: site.phase("2") == "canary", within_s=90, what="version 2 in canary")
-        release_id, before = site.release("2")["release_id"], site.pid("controller")
-        os.kill(before, signal.SIGKILL)
-        eventually(lambda: site.pid("controller") != before, within_s=30, what="the controller started again")
-        eventually(lambda: site.phase("2") == "probation", within_s=150, what="version 2 promoted")
-    assert [r["release_id"] for r in site.serin.releases() if r["version"] == "2"] == [release_id]
-    entered = [e["payload"]["phase"] for e in site.entries(release_id) if e["kind"] == "PhaseEntered"]
-    assert entered.count("promoting") == entered.count("probation") == 1
-    assert [e["kind"] for e in site.entries(release_id)].count("ChampionMoved") == 1
-    assert site.serin.serving_version() == "2"
-    assert load["failed"] == 0
-
-
-def test_without_prometheus_nothing_is_promoted_and_users_are_served(site: Site) -> None:
-    """A source that does not answer is no verdict: the release waits, users get answers, and it goes on afterwards."""
-    with site.load() as load:
-        site.register("v2")
-        eventually(lambda: site.phase("2") == "canary", within_s=90, what="version 2 in canary")
-        site.signal("prometheus", signal.SIGSTOP)
-        try:
-            fault = eventually(lambda: site.release("2")["state"]["faults"].get("metrics"), within_s=30, what="a fault")
-            assert "prometheus" in fault.lower() or "metrics" in fault.lower() or "answer" in fault.lower()
-            looks = site.release("2")["state"]["looks"]
-            eventually(lambda: site.release("2")["state"]["looks"] >= looks + 2, within_s=60, what="two more looks")
+        eventually(lambda: site.phase("2") == "canary", within_s=WITHIN_S, what="version 2 in canary")
+        release_id = site.release("2")["release_id"]
+        with _stopped(site, "prometheus"):
+            _nothing_is_promoted(site)
+            _killed(site)
             assert site.phase("2") == "canary"
-            assert site.serin.serving_version() in {"1", "2"}
-        finally:
-            site.signal("prometheus", signal.SIGCONT)
-        eventually(lambda: site.phase("2") == "probation", within_s=150, what="version 2 promoted after all")
-    assert load["failed"] == 0
-
-
-def test_rollback_needs_nothing_else(site: Site) -> None:
-    """With the controller, Prometheus and MLflow stopped, `serin rollback` moves every request; the alias follows."""
-    stopped = ("controller", "prometheus", "mlflow")
-    with site.load() as load:
-        site.register("v2")
-        eventually(lambda: site.phase("2") == "probation", within_s=150, what="version 2 promoted")
-        for name in stopped:
-            site.signal(name, signal.SIGSTOP)
-        try:
+        eventually(lambda: site.phase("2") == "probation", within_s=WITHIN_S, what="version 2 promoted after all")
+        assert site.serin.serving_version() == "2"
+        with _stopped(site, "controller", "prometheus", "mlflow"):
             said = site.serin.serin("rollback", "intent", "--reason", "wrong refunds")
             assert "all traffic to version 1" in said
             assert {site.serin.serving_version() for _ in range(20)} == {"1"}
-        finally:
-            for name in stopped:
-                site.signal(name, signal.SIGCONT)
-        eventually(lambda: site.phase("2") == "rolled_back", within_s=60, what="the controller took it up")
+        eventually(lambda: site.phase("2") == "rolled_back", within_s=WITHIN_S, what="the controller took it up")
     assert load["failed"] == 0
+    assert [r["release_id"] for r in site.serin.releases() if r["version"] == "2"] == [release_id]
+    entries = site.entries(release_id)
+    entered = [e["payload"]["phase"] for e in entries if e["kind"] == "PhaseEntered"]
+    assert entered.count("promoting") == entered.count("probation") == 1
+    assert [e["payload"]["version"] for e in entries if e["kind"] == "ChampionMoved"] == ["2", "1"]
     assert "wrong refunds" in site.release("2")["state"]["reason"]
     assert _champion(site) == "1"
+
+
+@contextmanager
+def _stopped(site: Site, *names: str) -> Iterator[None]:
+    """The processes stand still while the block lasts: whoever asks them waits."""
+    for name in names:
+        site.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for name in names:
+            site.signal(name, signal.SIGCONT)
+
+
+def _nothing_is_promoted(site: Site) -> None:
+    """A source that does not answer is no verdict: the release waits."""
+    fault = eventually(lambda: site.release("2")["state"]["faults"].get("metrics"), what="a fault")
+    assert "prometheus" in fault.lower() or "metrics" in fault.lower() or "answer" in fault.lower()
+    looks = site.release("2")["state"]["looks"]
+    eventually(lambda: site.release("2")["state"]["looks"] >= looks + 2, what="two more looks")
+    assert site.phase("2") == "canary"
+    assert site.serin.serving_version() in {"1", "2"}
+
+
+def _killed(site: Site) -> None:
+    """kill -9, and `serin up` starts it again."""
+    before = site.pid("controller")
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: site.pid("controller") != before, what="the controller started again")
+    eventually(site.serin.releases, what="the controller answers again")
 
 
 def _champion(site: Site) -> str:

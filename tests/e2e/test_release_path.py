@@ -5,26 +5,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 
 
 def test_a_better_model_is_promoted_and_a_worse_one_is_not(site: Site) -> None:
-    """v2 goes to production through shadow and canary; v3 is stopped by accuracy before a user sees it."""
+    """v2 goes to production through shadow and canary; v3 is stopped by accuracy before a user sees it; v2 in int8 goes
+    the whole way as version 4, for a version in other arithmetic is a version like any other."""
     with site.load() as load:
         site.register("v2")
-        eventually(lambda: site.phase("2") == "probation", within_s=150, what="version 2 promoted")
+        eventually(lambda: site.phase("2") == "probation", within_s=WITHIN_S, what="version 2 promoted")
         site.register("v3")
-        eventually(lambda: site.phase("3") == "rolled_back", within_s=120, what="version 3 rolled back")
+        eventually(lambda: site.phase("3") == "rolled_back", within_s=WITHIN_S, what="version 3 rolled back")
+        site.register("v2", "--variant", "int8", "--of", "2")
+        eventually(lambda: site.phase("4") == "probation", within_s=WITHIN_S, what="the int8 variant promoted")
     assert (load["failed"], load["failures"]) == (0, {})
-    assert set(load["by_version"]) == {"1", "2"}
-    assert site.serin.serving_version() == "2"
+    assert set(load["by_version"]) == {"1", "2", "4"}
+    assert site.serin.serving_version() == "4"
     blamed = site.release("3")["state"]["blamed"]
     assert "accuracy.shadow" in blamed or "calibration.shadow" in blamed  # lost answers cost probabilities too
-    phases = [e["payload"]["phase"] for e in site.entries("intent-v2-1") if e["kind"] == "PhaseEntered"]
-    assert phases[:6] == ["preflight", "suite", "shadow", "canary", "canary", "promoting"]
+    for release in ("intent-v2-1", "intent-v4-1"):
+        phases = [e["payload"]["phase"] for e in site.entries(release) if e["kind"] == "PhaseEntered"]
+        assert phases[:7] == ["preflight", "suite", "shadow", "canary", "canary", "promoting", "probation"]
     _people_can_read_it(site)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from suites.intents.demo.installation import SERIN
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
@@ -26,7 +26,7 @@ def restarted(site: Site) -> Iterator[None]:
             [SERIN, "up", "--home", str(site.serin.home)], stdout=log, stderr=log, start_new_session=True
         )
     try:
-        eventually(site.serin.releases, within_s=90, what="the controller answers again")
+        eventually(site.serin.releases, within_s=WITHIN_S, what="the controller answers again")
         yield
     finally:
         up.send_signal(signal.SIGTERM)
@@ -37,15 +37,17 @@ def test_a_restart_of_everything_under_load_rolls_nothing_back(site: Site) -> No
     """In a canary and in probation: the same release goes on, though users who asked meanwhile got nothing."""
     with site.load():
         site.register("v2")
-        eventually(lambda: site.phase("2") == "canary", within_s=90, what="version 2 in canary")
+        eventually(lambda: site.phase("2") == "canary", within_s=WITHIN_S, what="version 2 in canary")
         release_id = site.release("2")["release_id"]
         with restarted(site):
-            eventually(lambda: site.phase("2") != "canary", within_s=300, what="the end of the canary")
+            eventually(lambda: site.phase("2") != "canary", within_s=WITHIN_S, what="the end of the canary")
             assert site.phase("2") in {"promoting", "probation"}, site.release("2")["state"]["reason"]
-            eventually(lambda: site.phase("2") == "probation", within_s=60, what="version 2 promoted")
+            eventually(lambda: site.phase("2") == "probation", what="version 2 promoted")
         with restarted(site):
             looks = site.release("2")["state"]["looks"]
-            eventually(lambda: site.release("2")["state"]["looks"] >= looks + 10, within_s=120, what="ten more looks")
+            eventually(
+                lambda: site.release("2")["state"]["looks"] >= looks + 10, within_s=WITHIN_S, what="ten more looks"
+            )
             assert site.phase("2") == "probation", site.release("2")["state"]["reason"]
             assert site.serin.serving_version() == "2"
             assert [r["release_id"] for r in site.serin.releases() if r["version"] == "2"] == [release_id]

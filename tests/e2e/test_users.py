@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from controller.adapters.prometheus.metrics import PrometheusMetrics
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
@@ -48,20 +48,18 @@ def test_stables_death_is_what_users_got_and_not_the_candidates_failure(site: Si
     does, and the candidate, which never failed, is not blamed. A service that burns gets no new version meanwhile."""
     with site.load() as load:
         site.register("v2")
-        eventually(lambda: site.phase("2") == "canary", within_s=90, what="version 2 in canary")
-        eventually(lambda: any(look["users"] for look in looks(site)), within_s=30, what="users' counts")
+        eventually(lambda: site.phase("2") == "canary", within_s=WITHIN_S, what="version 2 in canary")
+        eventually(lambda: any(look["users"] for look in looks(site)), what="users' counts")
         for _ in range(KILLS):
-            before = eventually(lambda: replica(site, "1"), within_s=30, what="a replica of stable")
+            before = eventually(lambda: replica(site, "1"), what="a replica of stable")
             os.kill(before.pid, signal.SIGKILL)
-            eventually(lambda: not before.is_running(), within_s=10, what="its end")  # noqa: B023
-            eventually(lambda: replica(site, "1"), within_s=60, what="stable's replica started again")
-        eventually(lambda: errors(looks(site), "stable", of_users=True) > 0, within_s=60, what="users' errors")
+            eventually(lambda: not before.is_running(), what="its end")  # noqa: B023
+            eventually(lambda: replica(site, "1"), what="stable's replica started again")
+        eventually(lambda: errors(looks(site), "stable", of_users=True) > 0, what="users' errors")
         burns = "burns its error budget"
-        eventually(
-            lambda: burns in site.release("2")["state"]["faults"].get("error budget", ""), within_s=60, what="the burn"
-        )
+        eventually(lambda: burns in site.release("2")["state"]["faults"].get("error budget", ""), what="the burn")
         metrics_gone = lambda: "metrics" not in site.release("2")["state"]["faults"]  # noqa: E731
-        eventually(metrics_gone, within_s=60, what="stable's replica scraped again")
+        eventually(metrics_gone, what="stable's replica scraped again")
     found = looks(site)
     counted = errors(found, "stable", of_users=True)
     assert load["failed"] > 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from suites.intents.demo.load import as_title
-from tests.e2e.conftest import CHECKPOINTS, Site
+from tests.e2e.conftest import CHECKPOINTS, WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
@@ -39,16 +39,16 @@ def test_labels_of_another_vocabulary_never_promote(site: Site, tmp_path: Path) 
 
     with site.load("--labels-as-titles", for_s=600.0):
         site.serin.serin("register", str(checkpoint), "--model", "intent", "--candidate")
-        eventually(lambda: site.phase("2") == "shadow", within_s=90, what="the candidate in shadow")
-        eventually(lambda: accuracy().get("outcome") == "error", within_s=60, what="an error of the source of labels")
+        eventually(lambda: site.phase("2") == "shadow", within_s=WITHIN_S, what="the candidate in shadow")
+        eventually(lambda: accuracy().get("outcome") == "error", what="an error of the source of labels")
         reason = accuracy()["reason"]
-        eventually(lambda: site.phase("2") == "held", within_s=120, what="the candidate held at its deadline")
+        eventually(lambda: site.phase("2") == "held", within_s=WITHIN_S, what="the candidate held at its deadline")
         phases = [e["payload"]["phase"] for e in site.entries("intent-v2-1") if e["kind"] == "PhaseEntered"]
         policy = site.serin.home / "policies" / "intent.yaml"
         names = json.dumps({as_title(name): name for name in classes})
         policy.write_text(f"{policy.read_text()}\nlabel_names: {names}\n")
         site.serin.serin("resume", "intent", "--reason", "the names mean something now")
-        eventually(lambda: site.phase("2") == "rolled_back", within_s=90, what="the candidate rolled back")
+        eventually(lambda: site.phase("2") == "rolled_back", within_s=WITHIN_S, what="the candidate rolled back")
     assert "demo' names no class of either version" in reason
     assert any(f"{as_title(name)!r}" in reason and f"(perhaps {name!r})" in reason for name in classes)
     assert "canary" not in phases

@@ -15,6 +15,7 @@ from tests.controller.mlflow_support import mlflow_server
 
 KEY = "c2VyaW4gc2VyaW4gc2VyaW4gc2VyaW4gc2VyaW4gc2U="
 HOOK = "/v1/webhooks/mlflow"
+ONCE = {"MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES": "0"}  # else each hook is tried four times within seven seconds
 MODELS = "/api/2.0/mlflow/registered-models"
 
 
@@ -84,7 +85,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with listening() as other, listening(redirect_to=f"http://127.0.0.1:{other.port}/quitquitquit") as ours:
         hooks = Hooks(KEY, to=f"127.0.0.1:{ours.port}")
-        with mlflow_server(tmp_path_factory.mktemp("registry"), hooks=hooks) as url:
+        with mlflow_server(tmp_path_factory.mktemp("registry"), hooks=hooks, env=ONCE) as url:
             yield World(url, ours, other)
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import httpx
 
-UP_WITHIN_S: Final = 90.0
-DOWN_WITHIN_S: Final = 45.0
+UP_WITHIN_S: Final = 300.0
+DOWN_WITHIN_S: Final = 90.0
 SERIN: Final = str(Path(sys.executable).with_name("serin"))
 
 
@@ -47,7 +47,7 @@ class Installation:
     def serin(self, *arguments: str) -> str:
         """Run a command; its output. Raises DemoError where it fails."""
         command = [SERIN, *arguments, "--home", str(self.home)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         if done.returncode != 0:
             raise DemoError(f"`serin {' '.join(arguments)}` exited with {done.returncode}: {done.stderr.strip()}")
         return done.stdout.strip()
