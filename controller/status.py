@@ -11,7 +11,8 @@ from rich.text import Text
 
 from controller.core.commands import Freeze
 from controller.core.condition import Condition
-from controller.core.release import TERMINAL, Phase, Purpose, Release
+from controller.core.policy import ReleasePolicy
+from controller.core.release import TERMINAL, Phase, Purpose, Release, pending_settings
 from controller.core.traffic import TrafficTable
 from controller.journal.codec import release_of
 from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
@@ -112,11 +113,13 @@ def status_table(
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None,
     freezes: Sequence[Freeze] = (),
     troubles: Sequence[str] = (),
+    policies: Mapping[str, ReleasePolicy] | None = None,
 ) -> RenderableType:
     """One block or line for each release, by model; a model without one shows its weights. Above them, what is wrong
     with the installation itself, and the freezes in force.
 
-    ``traffic`` and ``deployments`` are by model. Fits any width; colour only repeats what words and symbols say.
+    ``traffic``, ``deployments`` and ``policies`` are by model. Fits any width; colour only repeats what words and
+    symbols say.
     """
     blocks: list[RenderableType] = []
     for record in records:
@@ -125,7 +128,8 @@ def status_table(
             continue
         release = release_of(record)
         running = (deployments or {}).get(release.model, {})
-        blocks.append(_Block(release, traffic.get(release.model), running, now_s))
+        waiting = pending_settings(release, policy) if (policy := (policies or {}).get(release.model)) else ""
+        blocks.append(_Block(release, traffic.get(release.model), running, now_s, waiting))
     blocks.extend(
         Text.assemble((printable(model), "bold"), "  no release  ", _weights(traffic[model], None))
         for model in sorted(traffic.keys() - {record.model for record in records})
@@ -165,6 +169,7 @@ class _Block:
     table: TrafficTable | None
     running: Mapping[str, DeploymentStatus]
     now_s: float
+    waiting: str  # what the policy's serving block says now, and no replica yet
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
         width = options.max_width
@@ -182,6 +187,9 @@ class _Block:
             for source, reason in sorted(self.release.faults.items())
         ]
         facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
+        if self.waiting:
+            how = f"serin release again {self.release.model}"
+            facts.append(("serving", Text(printable(f"{self.waiting}, with the next release, or: {how}"), "yellow")))
         facts.append(("last", Text(shortened(self.release.reason, 2 * (width - 14)))))
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)

@@ -129,6 +129,7 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
         "variant": manifest.variant,
         "variant_of": manifest.variant_of,
         "windows": asdict(manifest.rules.windows) if manifest.rules.windows else None,
+        "serving": settings.shown,
         "library_versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
 

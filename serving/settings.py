@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class Provider(StrEnum):
@@ -137,3 +138,25 @@ class Settings:
     workers: int = 1
     quiet_s: float = 0.5
     drain_s: float = 20.0
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """How it is served, as `INFO_ROUTE` tells it: by the names that a policy's ``serving:`` block has."""
+        limits = self.limits
+        return {
+            "provider": self.provider,
+            "workers": self.workers,
+            "api_processes": self.api_processes,
+            "threads": self.threads,
+            "batch": {"texts_max": self.batching.texts_max, "wait_ms": self.batching.wait_ms},
+            "admission": {"queue_requests_max": limits.queue_requests_max, "wait_ms_max": limits.wait_ms_max},
+            "tracing": {"url": self.tracing.url, "ratio": self.tracing.ratio},
+            "limits": {
+                "body_bytes_max": limits.body_bytes_max,
+                "text_chars_max": limits.text_chars_max,
+                "texts_max": limits.texts_max,
+                "windows_max": limits.windows_max,
+                "answer_timeout_s": limits.answer_timeout_s,
+            },
+            "recognisers": list(self.capture.recognisers),
+        }

@@ -9,8 +9,9 @@ from typing import Final
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.routes import RouteOptions
 from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.command import serving_command
 from controller.adapters.local.packages import PackageStore
-from controller.adapters.local.processes import Gateway, LocalProcesses, serving_command
+from controller.adapters.local.processes import Gateway, LocalProcesses
 from controller.adapters.local.records import Records
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.metrics import PrometheusMetrics

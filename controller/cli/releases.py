@@ -71,6 +71,32 @@ def start(
             _wait_for_the_end(store, asked, wait_s)
 
 
+@release_app.command()
+def again(
+    model: ModelArgument,
+    reason: ReasonOption = "other settings",
+    by: ByOption = "",
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Start a release of the version that serves with the policy's `serving:` block as it is now.
+
+    The same files get the next number, and go through the gates as any candidate.
+
+    Example: serin release again intent --reason "two replicas"
+    """
+    from controller.bootstrap.again import registered_again
+    from controller.bootstrap.stores import check_model, opened
+
+    place = writing_home(home)
+    model_named(model)
+    with opened(place) as store:
+        check_model(place, model)
+        champion, version = registered_again(place, model)
+        say(f"{model}: version {version} has the files of version {champion}.")
+        store.inbox.put(command(Ask.START, model, version=version, reason=reason, by=by))
+        say(f"{model}: release of version {version} asked for; the controller takes it up at its next round.")
+
+
 def _taken_up(store: "Store", asked: Command) -> bool:
     """Whether a release answers the command by now. Raises UsageError where the controller discards it."""
     deadline_s = time.monotonic() + _ANSWER_WITHIN_S
@@ -150,6 +176,7 @@ def status(
     Example: serin status --watch
     """
     from controller.bootstrap.condition import recorded_statuses, troubles_of
+    from controller.bootstrap.policies import CurrentPolicies
     from controller.bootstrap.stores import check_model, open_home, traffic_tables
     from controller.cli.watching import Snapshot
     from controller.cli.watching import watch as watch_table
@@ -158,6 +185,7 @@ def status(
 
     place = home_at(home)
     store = open_home(place)
+    policies = CurrentPolicies(place, place.load().samples_kept_days)
 
     def fetch() -> Snapshot:
         tables = traffic_tables(place)
@@ -170,6 +198,7 @@ def status(
                 freeze for freeze in store.freezes.in_force() if model is None or freeze.model in (model, ANY_MODEL)
             ],
             troubles=troubles_of(place),
+            policies=policies(),
         )
 
     if model is not None and not (first := fetch()).records and not first.traffic:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from controller.core.commands import Freeze
+from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
 from controller.ports.journal import ReleaseRecord
@@ -40,6 +41,7 @@ class Snapshot:
     deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None
     freezes: Sequence[Freeze] = ()
     troubles: Sequence[str] = ()
+    policies: Mapping[str, ReleasePolicy] | None = None
 
     @property
     def table(self) -> RenderableType:
@@ -50,6 +52,7 @@ class Snapshot:
             deployments=self.deployments,
             freezes=self.freezes,
             troubles=self.troubles,
+            policies=self.policies,
         )
 
     @property

@@ -8,6 +8,7 @@ from controller.core.facts import LookTaken
 from controller.core.judging import shifted
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release, Version
+from controller.core.serving import ServingPolicy
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
@@ -29,6 +30,7 @@ class Started:
     policy: ReleasePolicy
     by: str
     reason: str
+    serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,7 @@ def _begin(event: Started, at_s: float) -> Release:
         started_by=event.by,
         phase_since_s=at_s,
         reason=event.reason,
+        serving=event.serving,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
+from controller.core.serving import ServingPolicy
 from gates.policy import GatePolicy
 
 
@@ -73,6 +74,7 @@ class ReleasePolicy:
         "warm) or `refuse` (nobody; users get 503)",
     ] = WhileStableRestarts.FALLBACK
     replica: ReplicaPolicy = ReplicaPolicy()
+    serving: ServingPolicy = field(default_factory=ServingPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)
 
     def written_every_s(self, *, probation: bool) -> float:

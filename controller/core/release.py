@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from controller.core.policy import ReleasePolicy, Step
+from controller.core.serving import ServingPolicy, differences
 from gates.evidence import LabelSource
 from gates.outcome import Outcome, combine
 from gates.verdict import Stage, Verdict
@@ -31,6 +32,7 @@ class Phase(StrEnum):
 
 TERMINAL = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.REJECTED, Phase.SUPERSEDED, Phase.ABORTED})
 OBSERVED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.PROBATION})  # evidence is gathered and judged
+SERVED = (Phase.PROMOTED, Phase.PROBATION)  # all users got the candidate's answers
 EXPOSED = frozenset({Phase.CANARY, Phase.PROMOTING, Phase.PROBATION})  # users may get the candidate's answers
 
 
@@ -110,6 +112,7 @@ class Release:
     ending: Phase | None = None  # where ROLLING_BACK leads
     reason: str = ""  # why the release ended, or is ending, in one sentence
     blamed: tuple[str, ...] = ()  # gates that failed
+    serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
 
     @property
     def active(self) -> bool:
@@ -119,6 +122,18 @@ class Release:
     def canary_step(self) -> Step:
         return self.policy.steps[self.step]
 
+    def served_with(self, version: Version) -> ServingPolicy:
+        """The settings of the version's replicas; the defaults, where the release is older than such settings."""
+        return self.serving.get(version.number, ServingPolicy())
+
     def outcome_of(self, *stages: Stage) -> Outcome:
         """The combined outcome of every gate of these stages that is not advisory."""
         return combine(v.outcome for v in self.verdicts.values() if v.stage in stages and not v.advisory)
+
+
+def pending_settings(release: Release, policy: ReleasePolicy) -> str:
+    """What the policy's serving block says otherwise than what serves, or is about to: ``workers 1 → 2``; empty where
+    nothing waits for the next release."""
+    promotes = release.purpose is Purpose.PROMOTE and release.active
+    serves = release.candidate if promotes or release.phase in SERVED else release.stable
+    return differences(release.served_with(serves), policy.serving) if serves is not None else ""

@@ -39,6 +39,7 @@ from controller.core.facts import (
 from controller.core.judging import judge
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Release, Version
+from controller.core.serving import ServingPolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
 from controller.loop.jobs import Jobs, Running
@@ -198,18 +199,20 @@ class Executor:
     def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
         artifact = self._artifact(release.model, action.version)
         yield Sighted(artifact.version, artifact.tagged)
-        status = self._run(release.policy, action.version, artifact)
+        status = self._run(release.policy, release.served_with(action.version), action.version, artifact)
         if release.looks and status.held_up:
             self._started_again[release.id] = self._world.clock.monotonic_s()
         yield Serving(status.version, status.condition, status.detail)
 
-    def keep_running(self, policy: ReleasePolicy, version: Version) -> DeploymentStatus:
+    def keep_running(self, policy: ReleasePolicy, serving: ServingPolicy, version: Version) -> DeploymentStatus:
         """Start the version unless it runs. Raises as the ports do."""
-        return self._run(policy, version, self._artifact(policy.model, version))
+        return self._run(policy, serving, version, self._artifact(policy.model, version))
 
-    def _run(self, policy: ReleasePolicy, version: Version, artifact: Artifact) -> DeploymentStatus:
+    def _run(
+        self, policy: ReleasePolicy, serving: ServingPolicy, version: Version, artifact: Artifact
+    ) -> DeploymentStatus:
         """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
-        spec = DeploymentSpec(policy.model, artifact.version, policy.objectives_ms, policy.replica)
+        spec = DeploymentSpec(policy.model, artifact.version, policy.objectives_ms, policy.replica, serving)
         try:
             status = self._world.deployments.ensure(spec)
         except TransientError:

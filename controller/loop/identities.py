@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 
-from controller.core.release import Version
-from controller.ports.journal import Versions
+from controller.core.release import SERVED, Version
+from controller.core.serving import ServingPolicy
+from controller.journal.codec import release_of
+from controller.ports.journal import Journal
 
 
 class Identities:
     """Answers from the journal, each by one look at an index of it."""
 
-    def __init__(self, versions: Versions) -> None:
-        self._versions = versions
+    def __init__(self, journal: Journal) -> None:
+        self._versions = journal
+        self._served: dict[tuple[str, str], tuple[str, ServingPolicy]] = {}  # by which release, and with what
 
     def of(self, model: str, number: str) -> Version:
         """The version that served last under this number; its number alone where the journal knows no more."""
@@ -21,6 +24,18 @@ class Identities:
         """The version as the registry names it, with the fingerprint of its first sight if there was one."""
         first = self._versions.fingerprint(model, version.number, version.source_id)
         return replace(version, fingerprint=first or version.fingerprint)
+
+    def served_with(self, model: str, number: str) -> ServingPolicy:
+        """The settings that the version was promoted with last; the defaults where the journal knows of none."""
+        newest = self._versions.newest(model, SERVED, version=number)
+        if newest is None:
+            return ServingPolicy()
+        known = self._served.get((model, number))
+        if known is None or known[0] != newest.release_id:
+            record = self._versions.release(newest.release_id)
+            settings = release_of(record).served_with(Version(number)) if record is not None else ServingPolicy()
+            known = self._served[model, number] = newest.release_id, settings
+        return known[1]
 
     def released(self, model: str, version: Version) -> bool:
         """Whether a release to promote the version was ever begun."""

@@ -18,7 +18,7 @@ from controller.core.events import ClockStepped, CommandTaken, Event, Looked, St
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
 from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
-from controller.core.release import OBSERVED, Phase, Purpose, Release, Version
+from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, SerinError, TransientError
 from controller.journal.codec import entry_of, record_of, release_of
@@ -196,6 +196,8 @@ class Reconciler:
         stable = self._stable(table, besides=begin.version if restores else None)
         fallback = table.known_good if table is not None and not restores else None
         candidate = begin.version
+        serving = {version: known.served_with(self.model, version) for version in self._numbers(stable, fallback)}
+        serving[candidate.number] = known.served_with(self.model, candidate.number) if restores else self.policy.serving
         started = Started(
             id=self._new_id(candidate.number),
             model=self.model,
@@ -206,12 +208,17 @@ class Reconciler:
             policy=self.policy,
             by=begin.by,
             reason=begin.reason,
+            serving=serving,
         )
         events: list[Event] = [started]
         if (command := begin.command) is not None:
             events.append(CommandTaken(command.id, command.ask, command.reason, command.by))
         now_s = self._world.clock.now_s()
         return self._append(fold(None, events, now_s), 0, events, now_s)
+
+    @staticmethod
+    def _numbers(stable: Version | None, fallback: str | None) -> set[str]:
+        return {number for number in (stable.number if stable else None, fallback) if number}
 
     def _stable(self, table: TrafficTable | None, *, besides: Version | None) -> Version | None:
         """What serves now: by the traffic table, or else by the registry's champion."""
@@ -226,7 +233,7 @@ class Reconciler:
         return self._identities.of(self.model, found) if found is not None else None
 
     def _champion_if_known(self) -> str | None:
-        newest = self._books.journal.newest(self.model, (Phase.PROMOTED, Phase.PROBATION))
+        newest = self._books.journal.newest(self.model, SERVED)
         return newest.version if newest is not None else None
 
     def _new_id(self, number: str) -> str:
@@ -329,7 +336,8 @@ class Reconciler:
 
     def _keep_running(self, number: str) -> None:
         identity = self._identities.of(self.model, number)
-        run = partial(self._executor.keep_running, self.policy, identity)
+        serving = self._identities.served_with(self.model, number)
+        run = partial(self._executor.keep_running, self.policy, serving, identity)
         work = partial(self._books.jobs.ask, "packages", ("keep", self.model, number), identity, run)
         _apart(f"model {self.model}: version {number} cannot be kept running", work)
 

@@ -126,8 +126,9 @@ class ReleaseLists(Protocol):
     def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
         """Of each model the release that began last, by model: the one in progress, if there is one."""
 
-    def newest(self, model: str, phases: Sequence[str]) -> ReleaseSummary | None:
-        """The model's release that began last among those in one of the phases."""
+    def newest(self, model: str, phases: Sequence[str], *, version: str | None = None) -> ReleaseSummary | None:
+        """The model's release, or of its releases of that version the one, that began last among those in one of the
+        phases."""
 
     def count(self, model: str, version: str) -> int:
         """How many releases of that version there are."""

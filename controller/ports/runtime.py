@@ -7,6 +7,7 @@ from typing import Protocol
 from controller.core.condition import Condition, condition_of
 from controller.core.policy import ReplicaPolicy
 from controller.core.release import Version
+from controller.core.serving import ServingPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class DeploymentSpec:
     artifact: Version
     objectives_ms: tuple[float, ...] = ()  # an edge of the latency histogram at each
     resources: ReplicaPolicy = field(default_factory=ReplicaPolicy)
+    serving: ServingPolicy = field(default_factory=ServingPolicy)
 
     @property
     def version(self) -> str:

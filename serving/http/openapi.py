@@ -80,6 +80,7 @@ class Info(_Document):
     variant: str
     variant_of: str | None
     windows: Windows | None = Field(description="how texts beyond max_tokens are read; null: they are cut")
+    serving: dict[str, Any] = Field(description="how it is served, by the keys of a policy's serving block")
     library_versions: dict[str, str]
 
 

@@ -152,6 +152,8 @@ class JournalContract:
         assert newest is not None
         assert newest.release_id == "r1"
         assert journal.newest("intent", ["p9"]) is None
+        assert journal.newest("intent", ["p0", "p1"], version="7") == newest
+        assert journal.newest("intent", ["p0", "p1"], version="8") is None
         assert (journal.count("intent", "7"), journal.count("intent", "8"), journal.count("tone", "7")) == (3, 0, 0)
 
     def test_versions_are_known_by_what_was_seen_first(self, journal: EveryJournal) -> None:

@@ -3,19 +3,21 @@
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from controller.errors import ConflictError, PermanentError, UsageError
-from controller.ports.registry import RegisteredVersion, Registry
+from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion, Registry
 
 FILES = {"manifest.json": b'{"schema": "x"}', "model.onnx": bytes(range(256)) * 40, "config.json": b"{}"}
 
 
 class RegistryWithIntake(Registry, Protocol):
     def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion: ...
+    def register_again(self, model: str, version: str) -> RegisteredVersion: ...
 
 
 @pytest.fixture
@@ -44,6 +46,17 @@ class RegistryContract:
         assert re.fullmatch("m-[0-9a-f]{32}", first.source_id)
         assert first.source_id != second.source_id
         assert registry.version(model, "2") == second == RegisteredVersion(model, "2", second.source_id, ready=True)
+
+    def test_the_same_files_can_have_another_number(
+        self, registry: RegistryWithIntake, model: str, package: Path
+    ) -> None:
+        """For a release of the same version with other settings: one number each, one logged model."""
+        first = registry.register(package, model, tags={FINGERPRINT_TAG: "f" * 64})
+        again = registry.register_again(model, "1")
+        assert again == replace(first, version="2")
+        assert registry.version(model, "2") == again
+        with pytest.raises(PermanentError):
+            registry.register_again(model, "9")
 
     @pytest.mark.parametrize("name", ["Intent Classifier", "..", "a b", "intent.", "con", "x" * 101, "\u0456ntent"])
     def test_a_name_that_cannot_be_carried_everywhere_is_refused_before_anything_is_written(

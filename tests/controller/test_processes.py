@@ -7,17 +7,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from controller.adapters.local.command import serving_command
 from controller.adapters.local.loopback import accepts_connections, get
-from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded, serving_command
+from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
 from controller.adapters.local.tries import Patience
 from controller.core.condition import Condition
 from controller.core.release import Version
+from controller.core.serving import ServingPolicy
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.contracts.deployments import DeploymentsContract, gone, has_failed, settled, spec
@@ -326,6 +328,18 @@ class TestControllerRestart:
         assert (again.endpoints[0].url, again.endpoints[0].shadow_url) == (status.endpoints[0].url, None)
         assert world.announced[-1] == ("intent", "6", status.endpoints[0].url, None)
 
+    def test_a_version_of_other_settings_takes_the_place_of_the_one_that_runs(self, world: World) -> None:
+        """And one of the same goes on, also where only the process itself tells what it was started with."""
+        deployments, other = world.controller(), replace(spec("6"), serving=ServingPolicy(workers=2))
+        settled(deployments, other, lambda status: status.ready)
+        pid = world.pid()
+        (world.directory / "intent-v6.json").unlink()
+        assert settled(world.controller(), other, lambda status: status.ready)
+        assert world.pid() == pid
+        assert deployments.ensure(spec("6")).condition is Condition.DISTURBED
+        settled(deployments, spec("6"), lambda status: status.ready)
+        assert world.pid() != pid
+
     def test_a_removal_that_was_begun_is_seen_through(self, world: World) -> None:
         """The next controller goes on where the last one was killed."""
         before = world.controller()
@@ -477,7 +491,9 @@ def test_the_serving_command_says_all_that_a_replica_needs(tmp_path: Path) -> No
         f"--artifact {tmp_path} --model intent --version 7 --fingerprint {'f' * 64} "
         "--memory-mb-max 0 --processes-max 512 "
         f"--port 0 --shadow-port 0 --port-file {tmp_path}/port "
-        "--objective-ms 120 --objective-ms 250.5 --capture-url http://127.0.0.1:9"
+        "--objective-ms 120 --objective-ms 250.5 --capture-url http://127.0.0.1:9 --provider cpu --workers 1 "
+        "--api-processes 1 --max-batch-size 16 --batch-timeout-ms 0 --queue-limit 512 --max-body-bytes 1048576 "
+        "--max-text-chars 20000 --max-texts 256 --max-windows 32 --answer-timeout-s 30"
     )
 
 

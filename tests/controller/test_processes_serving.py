@@ -11,8 +11,9 @@ import pytest
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.command import serving_command
 from controller.adapters.local.loopback import get
-from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded, serving_command
+from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
 from controller.adapters.local.tries import Patience
 from controller.core.release import Version
 from controller.core.traffic import Mirror, TrafficTable

@@ -143,6 +143,12 @@ class World:
         url = f"http://{MODEL}-{version}-shadow.test"  # nothing of ours is asked where users are served
         self.replicas.running[url] = FakeReplica(fingerprint, golden_tokens, _model(behaviour))
 
+    def serve_as(self, version: str, like: str) -> None:
+        """The version's replica is of the same files as the other's."""
+        self.replicas.running[f"http://{MODEL}-{version}-shadow.test"] = self.replicas.running[
+            f"http://{MODEL}-{like}-shadow.test"
+        ]
+
     # --- when ----------------------------------------------------------------------------------------------------
     def when_settled(self, *, within_s: float = 7_200.0) -> Self:
         """Time passes until the newest release rests: ended, held for a person, or promoted and on probation."""

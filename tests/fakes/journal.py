@@ -117,9 +117,9 @@ class FakeJournal:
         newest = {record.model: _summary(record) for record in self._records.values() if model in (None, record.model)}
         return [newest[name] for name in sorted(newest)]
 
-    def newest(self, model: str, phases: Sequence[str]) -> ReleaseSummary | None:
+    def newest(self, model: str, phases: Sequence[str], *, version: str | None = None) -> ReleaseSummary | None:
         every = self.summaries(model=model, limit=len(self._records))
-        return next((one for one in every if one.phase in phases), None)
+        return next((one for one in every if one.phase in phases and version in (None, one.version)), None)
 
     def count(self, model: str, version: str) -> int:
         return sum((record.model, record.version) == (model, version) for record in self._records.values())

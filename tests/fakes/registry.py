@@ -33,6 +33,15 @@ class FakeRegistry:
         self.tags_of[model, added.version] = dict(tags)
         return self.version(model, added.version)
 
+    def register_again(self, model: str, version: str) -> RegisteredVersion:
+        """The next version, of the same files."""
+        found = self.version(model, version)
+        known = {int(one.version) for one in self._versions[model]}
+        added = replace(found, version=str(max(known) + 1))
+        self._versions[model].append(added)
+        self.tags_of[model, added.version] = {FINGERPRINT_TAG: found.fingerprint} if found.fingerprint else {}
+        return self.version(model, added.version)
+
     def set_ready(self, model: str, version: str, ready: bool) -> None:
         """Whether the version's registration is finished."""
         self._versions[model][int(version) - 1] = replace(self.version(model, version), ready=ready)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.adapters.local.processes import serving_command
+from controller.adapters.local.command import serving_command
 from controller.core.policy import ReplicaPolicy
 from controller.core.release import Version
 from controller.ports.runtime import DeploymentSpec

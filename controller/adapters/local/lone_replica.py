@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.adapters.local.command import serving_command
 from controller.adapters.local.loopback import get
-from controller.adapters.local.processes import serving_command
 from controller.adapters.local.processes_os import end_groups, identity_of, start_process
 from controller.errors import PermanentError
 from controller.ports.runtime import DeploymentSpec

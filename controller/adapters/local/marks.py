@@ -15,11 +15,19 @@ from controller.adapters.local.processes_os import ProcessIdentity, identity_of
 
 _KEEPER: Final = "SERIN_KEPT_BY"
 _NAME: Final = "SERIN_KEPT_AS"
+_SETTINGS: Final = "SERIN_KEPT_WITH"
 
 
-def marked(keeper: Path, name: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment (``None``: that of this process) with the mark of a process that is kept for ``keeper``."""
-    return {**(os.environ if env is None else env), _KEEPER: str(keeper.resolve()), _NAME: name}
+def marked(keeper: Path, name: str, env: Mapping[str, str] | None = None, *, settings: str = "") -> dict[str, str]:
+    """The environment (``None``: that of this process) with the mark of a process that is kept for ``keeper``, which
+    names the digest of its settings, too."""
+    mark = {_KEEPER: str(keeper.resolve()), _NAME: name, _SETTINGS: settings}
+    return {**(os.environ if env is None else env), **mark}
+
+
+def told_settings(identity: ProcessIdentity) -> str:
+    """The digest of the settings that the process was started with; empty for the defaults."""
+    return _environment(identity.pid).get(_SETTINGS, "")
 
 
 def running_marked(keeper: Path) -> dict[str, ProcessIdentity]:

@@ -4,7 +4,6 @@ import errno
 import logging
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from controller.adapters.local.processes_os import (
 from controller.adapters.local.records import Record, Records
 from controller.adapters.local.tries import MISSES_MAX, Patience, endpoint_of
 from controller.core.condition import Condition
+from controller.core.serving import digest_of
 from controller.errors import PermanentError
 from controller.naming import deployment_named
 from controller.ports.clock import Clock
@@ -45,26 +45,6 @@ class Gateway:
 
     announce: Callable[[str, str, str, str | None], None]  # model, version, url, and the url for copies
     withdraw: Callable[[str, str], None]  # model, version
-
-
-def serving_command(spec: DeploymentSpec, package: Path, port_file: Path, extra: Sequence[str] = ()) -> list[str]:
-    """Serve the package in that folder with this very Python."""
-    objectives = [argument for edge_ms in spec.objectives_ms for argument in ("--objective-ms", f"{edge_ms:g}")]
-    what = ["--artifact", str(package), "--model", spec.model, "--version", spec.version]
-    resources = spec.resources
-    limits = ["--memory-mb-max", str(resources.memory_mb_max or 0), "--processes-max", str(resources.processes_max)]
-    if spec.artifact.fingerprint:
-        what += ["--fingerprint", spec.artifact.fingerprint]
-    return [
-        sys.executable,
-        "-m",
-        "serving",
-        *what,
-        *limits,
-        *("--port", "0", "--shadow-port", "0", "--port-file", str(port_file)),
-        *objectives,
-        *extra,
-    ]
 
 
 class LocalProcesses:
@@ -98,12 +78,9 @@ class LocalProcesses:
             name = deployment_named(spec.model, spec.version)
             record = self._records.load(name) or self._records.found(name)
             record = record and self._observed(record)
-            if record is not None and spec.artifact.fingerprint not in (
-                "",
-                record.fingerprint or spec.artifact.fingerprint,
-            ):
-                self.remove(spec.model, spec.version)  # another package's process, of a number that was given again
-                return _status(record, Endpoint(Condition.DISTURBED, detail="it makes room for another package"))
+            if record is not None and not _is_of(record, spec):
+                self.remove(spec.model, spec.version)
+                return _status(record, Endpoint(Condition.DISTURBED, detail="it makes room for what is wanted now"))
             if record is None or self._is_due(record):
                 record = self._start(spec, after=record)
             return _status(record, self.seen_last(record))
@@ -132,7 +109,8 @@ class LocalProcesses:
         if after is not None:
             log.warning("%s is started again: %s", name, after.failure.partition("; its log ends:")[0])
         command = tuple(self._command(spec, self._records.port_file(name)))
-        env = marked(self._records.directory, name)
+        settings = digest_of(spec.serving)
+        env = marked(self._records.directory, name, settings=settings)
         child = start_process(command, self._records.log_file(name), env=env)
         identity = identity_of(child.pid)  # it is our child and not reaped, so it has one even if it has ended already
         if identity is None:
@@ -150,6 +128,7 @@ class LocalProcesses:
                 restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
                 fingerprint=spec.artifact.fingerprint,
+                settings=settings,
                 memory_kills=memory_kills(),
                 recovering=after is not None and not after.ours and (after.answered or after.recovering),
                 failed_before=after.failure if after is not None and self._patience.has_failed(after, now_s) else "",
@@ -263,6 +242,12 @@ def statuses(directory: Path, clock: Clock) -> Mapping[str, Mapping[str, Deploym
             seen = Endpoint(Condition.FAILING, detail="its process is gone", restarts=seen.restarts)
         found.setdefault(record.model, {})[record.version] = _status(record, seen)
     return found
+
+
+def _is_of(record: Record, spec: DeploymentSpec) -> bool:
+    """Whether the process is of the package and of the settings that are wanted: a number may be given again."""
+    packages = {record.fingerprint, spec.artifact.fingerprint} - {""}
+    return len(packages) < 2 and record.settings == digest_of(spec.serving)
 
 
 def _status(record: Record, endpoint: Endpoint) -> DeploymentStatus:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from controller.adapters.local.marks import running_marked
+from controller.adapters.local.marks import running_marked, told_settings
 from controller.adapters.local.processes_os import ProcessIdentity, identity_from
 from controller.errors import PermanentError, TransientError
 from controller.files import replace_file
@@ -61,6 +61,7 @@ class Record:
     memory_kills: int | None = None  # on this machine, before it was started
     recovering: bool = False  # it had died by itself before this start, after it had answered or ever since
     ours: bool = False  # the failure is one of this machine
+    settings: str = ""  # the digest of the settings that it was started with; "": the defaults
     failed_before: str = ""  # how the start before this one ended, where that was one too many
 
     @property
@@ -134,6 +135,7 @@ class Records:
                 recent_starts_s=(now_s,),
                 log_offset=offset,
                 fingerprint=fingerprint,
+                settings=told_settings(identity),
             )
         )
 

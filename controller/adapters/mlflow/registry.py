@@ -204,6 +204,20 @@ class MlflowRegistry:
             )
         return self.version(model, str(created.version))
 
+    def register_again(self, model: str, version: str) -> RegisteredVersion:
+        """Register what the version is made of as the next version of the model: the same files, another number.
+
+        Raises:
+            PermanentError: there is no such version, or its source is not allowed.
+        """
+        found = self.version(model, version)
+        tags = {FINGERPRINT_TAG: found.fingerprint} if found.fingerprint else {}
+        with _wrapped(f"register version {version} of {model} again"):
+            created = self._client.create_model_version(
+                model, f"models:/{found.source_id}", tags=tags, await_creation_for=0, model_id=found.source_id
+            )
+        return self.version(model, str(created.version))
+
     def _logged(self, source_id: str) -> Any:
         with _wrapped(f"read logged model {source_id}"):
             return self._client.get_logged_model(source_id)

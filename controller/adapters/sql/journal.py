@@ -124,8 +124,10 @@ class SqlJournal:
             query = query.where(columns.model == model)
         return self._summaries(query.order_by(columns.model))
 
-    def newest(self, model: str, phases: Sequence[str]) -> ReleaseSummary | None:
+    def newest(self, model: str, phases: Sequence[str], *, version: str | None = None) -> ReleaseSummary | None:
         query = select(*_SUMMARY).where(_RELEASES.phase.in_(phases))
+        if version is not None:
+            query = query.where(_RELEASES.version == version)
         found = self._summaries(_newest_first(query, model=model, active=None, limit=1, before=None))
         return found[0] if found else None
 

@@ -1,0 +1,131 @@
+"""How a version is served: the settings of its replicas, which a policy names and a release makes its own."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from gates.keys import require
+
+_FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class Provider(StrEnum):
+    """What runs a version's graph."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """Texts that share one call of the engine. What arrives during one call makes the next, without any wait."""
+
+    texts_max: Annotated[int, "texts of one call at the most"] = 16
+    wait_ms: Annotated[float, "how long a request may wait for company while the engine is free"] = 0.0
+
+    def __post_init__(self) -> None:
+        require(self, "texts_max")
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """Which requests are refused at once, with 503, instead of being answered late."""
+
+    queue_requests_max: Annotated[int, "requests that may wait, of each replica"] = 512
+    wait_ms_max: Annotated[float | None, "one that would wait longer for those before it; null: however long"] = None
+
+    def __post_init__(self) -> None:
+        require(self, "queue_requests_max", "wait_ms_max")
+
+
+@dataclass(frozen=True, slots=True)
+class TracingPolicy:
+    """Where replicas send the spans of requests."""
+
+    url: Annotated[str | None, "OTLP over HTTP, such as http://localhost:4318; null: there are none"] = None
+    ratio: Annotated[float, "of the requests whose caller has not decided it"] = 0.01
+
+    def __post_init__(self) -> None:
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url must start with http:// or https://, got {self.url!r}")
+        if not 0 <= self.ratio <= 1:
+            raise ValueError(f"ratio must be from 0 to 1, got {self.ratio}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What a request may ask for. How many tokens of a text are read is the version's own, by its package."""
+
+    body_bytes_max: Annotated[int, "longer bodies get 413"] = 2**20
+    text_chars_max: Annotated[int, "longer texts get 422"] = 20_000
+    texts_max: Annotated[int, "texts of one request"] = 256
+    windows_max: Annotated[int, "of a text that the version reads in windows; more get 422"] = 32
+    answer_timeout_s: Annotated[float, "then 504"] = 30.0
+
+    def __post_init__(self) -> None:
+        require(self, "body_bytes_max", "text_chars_max", "texts_max", "windows_max", "answer_timeout_s")
+
+
+@dataclass(frozen=True, slots=True)
+class ServingPolicy:
+    """How a version is served. What stands here when a release begins is the version's own for as long as it serves.
+
+    A change takes effect with the next release; `serin release again MODEL` makes one of the version that serves.
+    """
+
+    provider: Annotated[Provider, "`cpu` or `cuda`"] = Provider.CPU
+    workers: Annotated[int, "inference processes of each replica"] = 1
+    api_processes: Annotated[int, "HTTP processes of each replica"] = 1
+    threads: Annotated[int | None, "of each engine; null: `replica_threads` of the installation's settings"] = None
+    batch: BatchPolicy = BatchPolicy()
+    admission: AdmissionPolicy = AdmissionPolicy()
+    tracing: TracingPolicy = TracingPolicy()
+    limits: RequestLimits = RequestLimits()
+    recognisers: Annotated[
+        tuple[str, ...], "`module:factory` of what finds more to redact in captured texts, besides our own"
+    ] = ()
+
+    def __post_init__(self) -> None:
+        require(self, "workers", "api_processes", "threads")
+        for name in self.recognisers:
+            if not _FACTORY.fullmatch(name):
+                raise ValueError(f"recognisers: {name!r} is not of the form module:factory")
+
+
+def served_with(settings: ServingPolicy) -> dict[str, Any]:
+    """What differs from the defaults: key, with a dot between section and key, and value."""
+    usual = dict(_keys(ServingPolicy()))
+    return {key: value for key, value in _keys(settings) if value != usual[key]}
+
+
+def digest_of(settings: ServingPolicy) -> str:
+    """What tells a process's settings apart: empty for the defaults, so that a new key changes no version's."""
+    told = served_with(settings)
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16] if told else ""
+
+
+def differences(before: ServingPolicy, after: ServingPolicy) -> str:
+    """What changed, in words: ``batch.wait_ms 0 → 5, workers 1 → 2``; empty where nothing did."""
+    known = dict(_keys(before))
+    changed = (f"{key} {_shown(known[key])} → {_shown(value)}" for key, value in _keys(after) if value != known[key])
+    return ", ".join(changed)
+
+
+def _keys(section: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _keys(value, f"{path}{field.name}.")
+        else:
+            yield f"{path}{field.name}", value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "null" if value is None else json.dumps(value) if isinstance(value, tuple) else str(value)
