@@ -2,6 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+Position = tuple[int, int]
+"""How far labels were read: the ids of the last labelled pair and of the last labelled answer."""
+NOTHING_READ: Final[Position] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class NamesRead:
+    """By what names the looks so far read labels.
+
+    ``aliases``: what each name was last taken for while it was known, also where it is not any more: labels that were
+    read by it are never read again. ``away``: the names that were known and are not, and how far labels were read by
+    them: those that came later wait until the name is known again.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    away: Mapping[str, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +38,30 @@ class LabelNames:
         meant = self.aliases.get(name, name)
         return meant if not self.classes or meant in self.classes else None
 
-    def ever(self, before: Mapping[str, str] | None) -> dict[str, str]:
-        """What each name was taken for when it last was known, also where it is not any more: labels that were read
-        by it are never read again. ``before``: this, of the looks before; None: there were none."""
+    def after(self, before: NamesRead | None, read: Position) -> NamesRead:
+        """By what names labels were read once a look read by these. ``before``: this, of the looks before it, which
+        read as far as ``read``; None: there were none."""
         if before is None:
-            return dict(self.aliases)
-        earlier = LabelNames(self.classes, before)
-        ever = dict(before)
-        for name in {*before, *self.aliases}:
+            return NamesRead(dict(self.aliases))
+        earlier = LabelNames(self.classes, before.aliases)
+        aliases, away = dict(before.aliases), {}
+        for name in sorted({*before.aliases, *self.aliases}):
             if self.truth(name) is not None or earlier.truth(name) is None:
-                ever[name] = self.aliases.get(name, name)
-        return ever
+                aliases[name] = self.aliases.get(name, name)
+            else:
+                away[name] = before.away.get(name, read)
+        return NamesRead(aliases, away)
 
-    def newly_known(self, before: Mapping[str, str]) -> list[str]:
-        """The names that are known now and were not at any look ``before``, as `ever` tells them; sorted."""
-        earlier = LabelNames(self.classes, before)
-        names = {*before, *self.aliases}
-        return sorted(name for name in names if earlier.truth(name) is None and self.truth(name) is not None)
+    def unread(self, before: NamesRead) -> dict[str, Position]:
+        """The names that are known now and were not at the look before, each with how far labels were read by it ever;
+        sorted."""
+        earlier = LabelNames(self.classes, before.aliases)
+        names = sorted(name for name in {*before.aliases, *self.aliases} if self.truth(name) is not None)
+        return {
+            name: before.away.get(name, NOTHING_READ)
+            for name in names
+            if name in before.away or earlier.truth(name) is None
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Cursors:
     first_label: int | None = None
     first_dispute: int | None = None
     label_names: dict[str, str] | None = None  # what the looks before took names for
+    label_names_away: dict[str, tuple[int, int]] = field(default_factory=dict)  # of those that mean nothing now
     gateway: dict[str, float] | None = None  # as the counters, of what users got
     gateway_at_s: float = 0.0
     arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by

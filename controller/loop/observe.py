@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from controller.core.actions import route_of
-from controller.core.labels import LabelNames
+from controller.core.labels import LabelNames, NamesRead
 from controller.core.release import Cursors, Phase, Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import PermanentError, TransientError
@@ -219,7 +219,8 @@ class _Reading:
             first_labelled_answer=found.cursor.first_labelled_answer,
             first_label=found.cursor.first_label,
             first_dispute=found.cursor.first_dispute,
-            label_names=names.ever(before.label_names),
+            label_names=dict(found.cursor.names.aliases) if found.cursor.names is not None else None,
+            label_names_away=dict(found.cursor.names.away) if found.cursor.names is not None else {},
         )
         return found
 
@@ -271,7 +272,7 @@ def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
         first_labelled_answer=known(cursors.first_labelled_answer, latest.labelled_answer),
         first_label=known(cursors.first_label, latest.first_label),
         first_dispute=known(cursors.first_dispute, latest.first_dispute),
-        aliases=cursors.label_names,
+        names=NamesRead(cursors.label_names, cursors.label_names_away) if cursors.label_names is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from controller.core.labels import LabelNames, LabelsTaken
+from controller.core.labels import LabelNames, LabelsTaken, NamesRead, Position
 from gates.evidence import LabelCounts, LabelledPair, LabelSource, SlicePairs, UnseenSlice
 
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
@@ -17,8 +17,8 @@ class SampleCursor:
     """How far the look before read: ids of the last rows taken.
 
     ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once. The
-    other firsts are where it began among labelled answers, labels and disputes. ``aliases`` are what
-    the looks before took names for (`LabelNames.ever`); None: there were none.
+    other firsts are where it began among labelled answers, labels and disputes. ``names`` are those that the looks
+    before read labels by; None: there were none.
     """
 
     pair: int = 0
@@ -29,7 +29,11 @@ class SampleCursor:
     first_labelled_answer: int = 0
     first_label: int = 0
     first_dispute: int = 0
-    aliases: Mapping[str, str] | None = None
+    names: NamesRead | None = None
+
+    @property
+    def labels_read(self) -> Position:
+        return self.labelled_pair, self.labelled_answer
 
 
 CONFIDENCE_BINS = 10
@@ -92,8 +96,9 @@ class Samples(Protocol):
         which of ``slices`` it belongs to (`gates.slices`).
 
         A label whose truth is no class by ``names`` is no evidence, only counted for its source; one that was none by
-        the names of the look before, and is one now, is evidence now. What is read here is judged: corrections of it
-        come too late. ``settled_before_s``: labels that came before have had time to meet the sample of their request.
+        the names of all looks that could have read it, and is one now, is evidence now. What is read here is judged:
+        corrections of it come too late. ``settled_before_s``: labels that came before have had time to meet the sample
+        of their request.
         """
 
     def reference(

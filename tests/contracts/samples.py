@@ -396,6 +396,31 @@ class SamplesContract:
         samples.add_labels([truth("b", "Geld")])
         assert [pair.truth for pair in named(samples, cursor, {"Geld": back}).pairs] == [back]
 
+    def test_labels_that_come_while_an_alias_is_away_are_read_once_it_is_back(self, samples: SampleStore) -> None:
+        """Those of the time that nobody knew the name, also of several such times; what was read before stays read."""
+        requests = iter("abcdefgh")
+        cursor, read = START, []
+        for aliases in ({"Geld": "refund"}, {}, {}, {"Geld": "refund"}, {"Geld": "typo"}, {"Geld": "invoice"}, {}):
+            request = next(requests)
+            samples.add_predictions([live(request), shadow(request)])
+            samples.add_labels([truth(request, "Geld")])
+            found = named(samples, cursor, aliases)
+            cursor = found.cursor
+            read.append([pair.truth for pair in found.pairs])
+            assert found.stable_labels.labelled == len(found.pairs)
+        assert read == [["refund"], [], [], ["refund"] * 3, [], ["invoice"] * 2, []]
+
+    def test_a_label_that_came_while_an_alias_was_away_may_be_corrected(self, samples: SampleStore) -> None:
+        """No look has read it; what came before was read, and is judged."""
+        samples.add_predictions([one for request in "ab" for one in (live(request), shadow(request))])
+        samples.add_labels([truth("a", "Geld")])
+        first = named(samples, START, {"Geld": "refund"})
+        samples.add_labels([truth("b", "Geld")])
+        without = named(samples, first.cursor)
+        answer = samples.add_labels([truth(request, "invoice", corrects=True) for request in "ab"])
+        assert (answer.taken, answer.corrected_late) == (1, 1)
+        assert [pair.truth for pair in named(samples, without.cursor, {"Geld": "refund"}).pairs] == ["invoice"]
+
     def test_a_class_under_a_wrong_alias_is_read_once(self, samples: SampleStore) -> None:
         """Its own name means it again when the alias goes, and what was passed over meanwhile comes in, once."""
         samples.add_predictions([live("a"), shadow("a")])

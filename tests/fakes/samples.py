@@ -202,25 +202,25 @@ class FakeSamples:
             labelled_pair=latest.labelled_pair,
             labelled_answer=latest.labelled_answer,
             prediction=latest.prediction,
-            aliases=names.ever(cursor.aliases),
+            names=names.after(cursor.names, cursor.labels_read),
         )
-        newly_known = names.newly_known(cursor.aliases) if cursor.aliases is not None else []
+        unread = names.unread(cursor.names) if cursor.names is not None else {}
 
-        def is_new(place: int, after: int, truth: Label) -> bool:
-            """Read for the first time, or by a name that meant nothing at any look before."""
+        def is_new(place: int, of: int, truth: Label) -> bool:
+            """Read for the first time, or by a name that meant nothing at any look that could have read it."""
             if names.truth(truth.label) is None:
                 return False
-            return place >= after or truth.label in newly_known
+            return place >= unread.get(truth.label, cursor.labels_read)[of]
 
         pairs = [
             done
             for place, done in enumerate(self._labelled_pairs)
-            if done is not None and done[0] in standing.values() and is_new(place, cursor.labelled_pair, done[1])
+            if done is not None and done[0] in standing.values() and is_new(place, 0, done[1])
         ]
         answered = [
             done
             for place, done in enumerate(self._labelled_answers[cursor.first_labelled_answer :])
-            if done is not None and is_new(place + cursor.first_labelled_answer, cursor.labelled_answer, done.truth)
+            if done is not None and is_new(place + cursor.first_labelled_answer, 1, done.truth)
         ]
         sources = self.label_sources(model, stable, candidate, cursor, names=names, settled_before_s=settled_before_s)
         of_model = [done for done in self._labelled_pairs if done is not None and done[0].live.model == model]

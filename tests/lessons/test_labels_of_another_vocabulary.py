@@ -122,6 +122,27 @@ def test_names_that_go_and_come_back_count_nothing_twice(world: World) -> None:
     assert world.release.verdicts["accuracy.shadow"].samples == read > 0
 
 
+def test_labels_that_come_while_the_names_are_away_count_once_they_are_back(world: World) -> None:
+    """No look could read them, and none has judged them: a policy file that is moved away for a while loses nothing."""
+    world.service.says = str.upper
+    known = replace(world.policy, label_names={name.upper(): name for name in CLASSES})
+    without = replace(world.policy, label_names={})
+    world.policy = known
+    world.controller = world._start_controller()
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 5)
+    read = world.release.verdicts["accuracy.shadow"].samples
+    world.policy = without
+    world.controller = world._start_controller()
+    world.when_time_passes(20)
+    away = world.release.label_sources[0].labelled
+    world.service.labelled = 0.0
+    world.policy = known
+    world.controller = world._start_controller()
+    world.when_time_passes(20)
+    judged = world.release.verdicts["accuracy.shadow"].samples
+    assert judged >= away > read + 60 > 60
+
+
 def test_the_error_ends_once_the_source_says_it_right(world: World) -> None:
     """A feed that was mended needs nothing else; a good candidate goes its way."""
     world.service.says = str.upper

@@ -27,7 +27,15 @@ from controller.adapters.sql.schema import (
     predictions,
 )
 from controller.adapters.sql.values import chunks
-from controller.core.labels import NAMES_TOLD, LabelNames, LabelsTaken, RefusedLabel, UnknownName
+from controller.core.labels import (
+    NAMES_TOLD,
+    NOTHING_READ,
+    LabelNames,
+    LabelsTaken,
+    NamesRead,
+    RefusedLabel,
+    UnknownName,
+)
 from controller.ports.samples import Label, SampleCursor
 from gates.wording import nearest_name
 
@@ -213,23 +221,28 @@ def _batch(connection: Connection, batch: Sequence[Label], requests: Sequence[st
 
 def _judged(connection: Connection, requests: Iterable[str]) -> set[str]:
     """Those of the requests whose truth was evidence at some look: read, and a class by the names of a look."""
-    rows: list[tuple[str, Any]] = []
+    rows: list[tuple[int, Any]] = []
     for some in chunks(requests):
         columns = labelled_pairs.c
         of_pairs = select(columns.id, columns.model, columns.truth, pairs.c.request_id)
         of_pairs = of_pairs.join(pairs, pairs.c.id == columns.pair_id).where(pairs.c.request_id.in_(some))
-        rows += [(labelled_pairs.name, row) for row in connection.execute(of_pairs)]
+        rows += [(0, row) for row in connection.execute(of_pairs)]
         columns = labelled_answers.c
         answered = select(columns.id, columns.model, columns.truth, predictions.c.request_id)
         answered = answered.join(predictions, predictions.c.id == columns.prediction_id)
         answered = answered.where(predictions.c.request_id.in_(some))
-        rows += [(labelled_answers.name, row) for row in connection.execute(answered)]
+        rows += [(1, row) for row in connection.execute(answered)]
     looks = select(looked_at).where(looked_at.c.model.in_({row.model for _, row in rows}))
-    marks = {row.model: (row, _names_of(row.names)) for row in connection.execute(looks)}
+    marks = {row.model: row for row in connection.execute(looks)}
+    names = {model: _names_of(row.names) for model, row in marks.items()}
+    looked = {model: (row.labelled_pairs, row.labelled_answers) for model, row in marks.items()}
     found: set[str] = set()
-    for table, row in rows:
-        mark, names = marks.get(row.model, (None, LabelNames()))
-        if mark is not None and row.id <= getattr(mark, table) and names.truth(row.truth) is not None:
+    for of_table, row in rows:
+        if row.model not in marks:
+            continue
+        known, read = names[row.model]
+        upto = read.away.get(row.truth, looked[row.model])
+        if row.id <= upto[of_table] and known.truth(row.truth) is not None:
             found.add(row.request_id)
     return found
 
@@ -237,9 +250,11 @@ def _judged(connection: Connection, requests: Iterable[str]) -> set[str]:
 def note_looked(connection: Connection, model: str, names: LabelNames, upto: SampleCursor) -> None:
     """Keep that a look has read so far, by these names: what it read is judged."""
     before = connection.execute(select(looked_at).where(looked_at.c.model == model)).one_or_none()
-    known = _names_of(before.names) if before is not None and before.names else None
-    aliases = names.ever(known.aliases if known is not None else None)
-    written = json.dumps({"classes": names.classes, "aliases": aliases}, sort_keys=True)
+    known = _names_of(before.names)[1] if before is not None and before.names else None
+    read_before = (before.labelled_pairs, before.labelled_answers) if before is not None else NOTHING_READ
+    read = names.after(known, read_before)
+    document = {"classes": names.classes, "aliases": read.aliases, "away": read.away}
+    written = json.dumps(document, sort_keys=True)
     row = {
         "model": model,
         "labelled_pairs": max(upto.labelled_pair, before.labelled_pairs if before is not None else 0),
@@ -251,9 +266,12 @@ def note_looked(connection: Connection, model: str, names: LabelNames, upto: Sam
         connection.execute(insert(looked_at).values(**row))
 
 
-def _names_of(written: str | None) -> LabelNames:
+def _names_of(written: str | None) -> tuple[LabelNames, NamesRead]:
+    """What is known by the names of all looks, and how far labels were read by those that are not known now."""
     document = json.loads(written) if written else {}
-    return LabelNames(tuple(document.get("classes", ())), document.get("aliases", {}))
+    aliases = document.get("aliases", {})
+    away = {name: (pair, answer) for name, (pair, answer) in document.get("away", {}).items()}
+    return LabelNames(tuple(document.get("classes", ())), aliases), NamesRead(aliases, away)
 
 
 def _names_by_model(

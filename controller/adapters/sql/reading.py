@@ -6,7 +6,7 @@ evidence from the look on that knows it.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs, predictions
 from controller.adapters.sql.scoring import brier
 from controller.adapters.sql.values import chunks
-from controller.core.labels import LabelNames
+from controller.core.labels import LabelNames, Position
 from controller.ports.samples import SampleCursor
 from gates.evidence import LabelChance, LabelCounts, label_counts
 
@@ -33,24 +33,29 @@ class ReadPair:
 
 @dataclass(frozen=True)
 class LabelReading:
-    """What lies between two cursors, by names; and of what lies before, what no look knew."""
+    """What lies between two cursors, by names; and of what lies before, what no look knew that could have read it."""
 
     names: LabelNames
     after: SampleCursor
     upto: SampleCursor
 
     @cached_property
-    def _newly_known(self) -> list[str]:
-        if self.after.aliases is None:
-            return []
-        return self.names.newly_known(self.after.aliases)
+    def _unread(self) -> Mapping[Position, list[str]]:
+        """Names that are known again, or at last, by how far labels were read by them."""
+        by_position: dict[Position, list[str]] = {}
+        if self.after.names is not None:
+            for name, position in self.names.unread(self.after.names).items():
+                by_position.setdefault(position, []).append(name)
+        return by_position
 
     def _new(self, table: Table, first: int, after: int, upto: int) -> ColumnElement[bool]:
-        within = and_(table.c.id > after, table.c.id <= upto)
-        if not self._newly_known:
-            return within
-        named = or_(*(table.c.truth.in_(some) for some in chunks(self._newly_known)))
-        return or_(within, and_(table.c.id > first, table.c.id <= after, named))
+        of_table = 0 if table is labelled_pairs else 1
+        passed_over = [
+            and_(table.c.id > max(first, position[of_table]), table.c.id <= after, table.c.truth.in_(some))
+            for position, names in self._unread.items()
+            for some in chunks(names)
+        ]
+        return or_(and_(table.c.id > after, table.c.id <= upto), *passed_over)
 
     def labelled_pairs(self, connection: Connection, query: Select[Any]) -> Iterator[ReadPair]:
         """Those of the query, in their order. One whose scores by its truth cannot be told any more is left out."""

@@ -122,7 +122,7 @@ class SqlSamples:
             unseen = answers.unseen_slices(connection, model, stable, slices)
         with self._database.write(_SOURCE) as connection:
             _lock(connection)
-            upto = replace(_later(cursor, _latest(connection)), aliases=names.ever(cursor.aliases))
+            upto = replace(_later(cursor, _latest(connection)), names=names.after(cursor.names, cursor.labels_read))
             release = _Comparison(model, stable, candidate, cursor.first_pair)
             agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
             reading = LabelReading(names, cursor, upto)
