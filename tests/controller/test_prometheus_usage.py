@@ -28,7 +28,9 @@ from serving.contract import (
     WORKER_RESTARTS_METRIC,
 )
 from tests.controller.test_prometheus_wire import (
+    NOW_S,
     Prometheus,
+    begun,
     look,
     prometheus,  # noqa: F401 - a fixture
     refused,
@@ -124,8 +126,9 @@ def test_a_counter_that_the_cursor_does_not_know_is_not_counted_from_its_beginni
     """It was there before: only a process that began within the window began at zero."""
     cores = own(CORES_METRIC, {0: 1})
     assert used(prometheus, [], [own(metric, {10: 70, 0: 80}), cores]) == Usage(replicas=1)
-    start = started(prometheus, up({10: 1}), requests({10: 50}))
+    start = started(prometheus, up({10: 1}), requests({10: 50}), begun({10: 1}))
     prometheus.series = [up({10: 1, 0: 1}), requests({10: 50, 0: 3}), own(metric, {10: 70, 0: 4}), cores]
+    prometheus.series.append(begun({10: 1, 0: NOW_S - 1}))
     assert look(prometheus, start).usage["7"] != Usage(replicas=1)
 
 
@@ -197,8 +200,10 @@ def test_errors_of_one_cause_are_a_cluster(prometheus: Prometheus, errors_after,
 
 def test_a_replaced_replica_begins_to_count_causes_anew(prometheus: Prometheus) -> None:  # noqa: F811
     """As with all of its counters."""
-    start = started(prometheus, up({10: 1}), requests({10: 5}), requests({10: 3}, code="500"), failures({10: 3}))
+    old = [requests({10: 5}), requests({10: 3}, code="500"), failures({10: 3}), begun({10: 1})]
+    start = started(prometheus, up({10: 1}), *old)
     prometheus.series = [up({0: 1}), requests({0: 2}), requests({0: 4}, code="500"), failures({0: 1})]
+    prometheus.series.append(begun({0: NOW_S - 1}))
     arm = look(prometheus, start).live["7"]
     assert (arm.errors, arm.error_clusters) == (4, 1)
 

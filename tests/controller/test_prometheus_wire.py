@@ -18,7 +18,7 @@ from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.errors import TransientError
 from controller.ports.metrics import CounterCursor, MetricCounts
 from gates.evidence import ArmCounts
-from serving.contract import DURATION_METRIC, REQUESTS_METRIC
+from serving.contract import DURATION_METRIC, REQUESTS_METRIC, START_METRIC
 from tests.controller.http_support import http_server
 from tests.patience import PATIENCE_S
 
@@ -51,6 +51,11 @@ def up(values: Mapping[float, object], version: str = "7", **more: str) -> dict[
 def requests(values: Mapping[float, object], code: str = "422", traffic: str = "live", **more: str) -> dict[str, Any]:
     """Requests that nobody times, unless another code is given: only of answers there must be a histogram."""
     return series(REQUESTS_METRIC, values, **target(**{"traffic": traffic, "code": code, **more}))
+
+
+def begun(values: Mapping[float, object], **more: str) -> dict[str, Any]:
+    """When the process began, as it told."""
+    return series(START_METRIC, values, **target(**more))
 
 
 def buckets(by_edge: Mapping[str, Mapping[float, object]], version: str = "7", **more: str) -> list[dict[str, Any]]:
@@ -300,8 +305,12 @@ def started(prometheus: Prometheus, *at_first: dict[str, Any]) -> CounterCursor:
 
 def test_a_reset_is_found_between_two_scrapes_even_if_overtaken_since(prometheus: Prometheus) -> None:
     """5 before the cursor, 8 before the restart, 9 after it: 3 + 9, although 9 > 5."""
-    start = started(prometheus, up({10: 1}), requests({10: 5}))
-    prometheus.series = [up(dict.fromkeys(range(11), 1)), requests({10: 5, 9: 8, 8: 1, 4: 7, 0: 9})]
+    start = started(prometheus, up({10: 1}), requests({10: 5}), begun({10: 1}))
+    prometheus.series = [
+        up(dict.fromkeys(range(11), 1)),
+        requests({10: 5, 9: 8, 8: 1, 4: 7, 0: 9}),
+        begun({ago_s: 1 if ago_s > 8 else NOW_S - 8.5 for ago_s in range(11)}),
+    ]
     for gap in (7, 6, 5, 3, 2, 1):
         prometheus.series[1]["values"].append([NOW_S - gap, "1" if gap > 4 else "7"])
     prometheus.series[1]["values"].sort()
@@ -310,15 +319,16 @@ def test_a_reset_is_found_between_two_scrapes_even_if_overtaken_since(prometheus
 
 def test_a_restart_resets_every_counter_of_the_process(prometheus: Prometheus) -> None:
     """One counter fell, so the other began at zero too, although it is above its old value."""
-    start = started(prometheus, up({10: 1}), requests({10: 50}), requests({10: 1}, code="500"))
+    start = started(prometheus, up({10: 1}), requests({10: 50}), requests({10: 1}, code="500"), begun({10: 1}))
     prometheus.series = [up({10: 1, 0: 1}), requests({10: 50, 0: 3}), requests({10: 1, 0: 2}, code="500")]
+    prometheus.series.append(begun({10: 1, 0: NOW_S - 1}))
     assert look(prometheus, start).live["7"] == ArmCounts(5, 2, (0,), None)
 
 
-def test_a_counter_that_is_gone_means_a_restart(prometheus: Prometheus) -> None:
-    """A new process has not met a 500 yet."""
-    start = started(prometheus, up({10: 1}), requests({10: 2}), requests({10: 1}, code="500"))
-    prometheus.series = [up({10: 1, 0: 1}), requests({10: 2, 0: 4})]
+def test_a_new_process_has_not_counted_yet_what_the_old_one_had(prometheus: Prometheus) -> None:
+    """It has not met a 500."""
+    start = started(prometheus, up({10: 1}), requests({10: 2}), requests({10: 1}, code="500"), begun({10: 1}))
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 2, 0: 4}), begun({10: 1, 0: NOW_S - 1})]
     assert look(prometheus, start).live["7"] == ArmCounts(4, 0, (0,), 0)
 
 
@@ -339,10 +349,15 @@ def test_a_replica_that_came_counts_from_zero_and_one_that_went_keeps_its_counts
 def test_buckets_follow_the_lives_that_the_request_counters_tell(prometheus: Prometheus) -> None:
     """Histogram counts of both lives add up, each request in its own bucket."""
     start = started(
-        prometheus, up({10: 1}), requests({10: 5}), *buckets({"0.1": {10: 4}, "0.2": {10: 5}, "+Inf": {10: 5}})
+        prometheus,
+        up({10: 1}),
+        requests({10: 5}),
+        begun({10: 1}),
+        *buckets({"0.1": {10: 4}, "0.2": {10: 5}, "+Inf": {10: 5}}),
     )
     prometheus.series = [
         up({10: 1, 5: 1, 0: 1}),
+        begun({10: 1, 5: 1, 0: NOW_S - 1}),
         requests({10: 5, 5: 8, 0: 3}),
         *buckets({"0.1": {10: 4, 5: 5, 0: 0}, "0.2": {10: 5, 5: 7, 0: 2}, "+Inf": {10: 5, 5: 8, 0: 3}}),
     ]
@@ -353,8 +368,9 @@ def test_buckets_follow_the_lives_that_the_request_counters_tell(prometheus: Pro
 
 def test_a_sample_that_arrived_late_is_counted_once(prometheus: Prometheus) -> None:
     """A scrape that began before a look and was stored after it belongs to the next look, restart or not."""
-    start = started(prometheus, up({11: 1}), requests({11: 5}))
+    start = started(prometheus, up({11: 1}), requests({11: 5}), begun({11: 1}))
     prometheus.series = [up({11: 1, 10.5: 1, 0: 1}), requests({11: 5, 10.5: 9, 0: 2})]
+    prometheus.series.append(begun({11: 1, 10.5: 1, 0: NOW_S - 1}))
     assert look(prometheus, start).live["7"].requests == 6
 
 

@@ -8,21 +8,16 @@ from serving.contract import START_METRIC
 from tests.controller.test_prometheus_wire import (
     NOW_S,
     Prometheus,
+    begun,
     look,
     prometheus,  # noqa: F401 - a fixture
     refused,
     requests,
-    series,
     started,
-    target,
     up,
 )
 
 ALL = range(11)  # seconds before now
-
-
-def begun(values: dict[float, object], **more: str):  # type: ignore[no-untyped-def]
-    return series(START_METRIC, values, **target(**more))
 
 
 def gained(counts: MetricCounts) -> int:
@@ -181,3 +176,68 @@ def test_two_pods_of_one_name_are_told_the_setting_that_tells_them_apart(prometh
     assert "two processes bear one name" in said
     assert "pod ('x' and 'y')" in said
     assert "process_labels" in said
+
+
+@pytest.mark.parametrize("other", [300, 4999])
+def test_two_processes_that_tell_no_start_are_ambiguous(prometheus: Prometheus, other: int) -> None:  # noqa: F811
+    """Their counters go up and down: no restart, and none of what either ever did is counted."""
+    start = started(prometheus, up({10: 1}), requests({10: 5000}))
+    prometheus.series = [
+        up(dict.fromkeys(ALL, 1)),
+        requests({ago_s: 5010 - ago_s if ago_s % 2 == 0 else other for ago_s in ALL}),
+    ]
+    said = refused(prometheus, start)
+    assert "ambiguous: two processes answer as instance=intent-v7" in said
+    assert "fell from 5000" in said
+    assert f"tell no {START_METRIC}; tell it, or have each process scraped at an address of its own" in said
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_one_that_answers_after_another_for_long_is_no_new_process(prometheus: Prometheus, *, tells: bool) -> None:  # noqa: F811
+    """A balancer that keeps its connections: the turn comes seldom, and what the other one ever did is no gain."""
+    old, other = (begun({10: NOW_S - 5000}), begun({0: NOW_S - 4000})) if tells else (up({}), up({}))
+    start = started(prometheus, up({10: 1}), requests({10: 5000}), old)
+    prometheus.series = [up({0: 1}), requests({0: 4000}), other]
+    assert "ambiguous" in refused(prometheus, start)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_an_ambiguity_ends_with_the_window_and_counts_nothing_twice(prometheus: Prometheus, *, tells: bool) -> None:  # noqa: F811
+    """What was unread when it began is not known: counting goes on from the first scrape that is read."""
+    before = begun({1000: NOW_S - 5000}) if tells else up({})
+    prometheus.series = [up({1000: 1}), requests({1000: 5000}), before]
+    metrics = PrometheusMetrics(prometheus.url, scrape_interval_s=1.0)
+    start = metrics.counts("intent", ("7",), None, at_s=NOW_S - 1000).cursor
+    after = begun(dict.fromkeys(ALL, NOW_S - 4000)) if tells else up({})
+    prometheus.series = [up(dict.fromkeys(ALL, 1)), requests({ago_s: 4100 - ago_s for ago_s in ALL}), after]
+    counts = look(prometheus, start)
+    assert gained(counts) == 10
+    assert gained(look(prometheus, counts.cursor)) == 0
+
+
+def test_a_process_that_is_seen_late_brings_nothing_of_before(prometheus: Prometheus) -> None:  # noqa: F811
+    """It ran for an hour before it was found: its first scrape is where counting begins."""
+    late = {"instance": "late"}
+    start = started(prometheus, up({10: 1}), requests({10: 5}), begun({10: NOW_S - 9000}))
+    here = [up({10: 1, 0: 1}), requests({10: 5, 0: 6}), begun({10: NOW_S - 9000, 0: NOW_S - 9000})]
+    there = [up({2: 1, 0: 1}, **late), requests({2: 70_000, 0: 70_003}, **late)]
+    prometheus.series = [*here, *there, begun({2: NOW_S - 3600, 0: NOW_S - 3600}, **late)]
+    assert gained(look(prometheus, start)) == 1 + 3
+    prometheus.series = [*here, *there[:1], requests({2: 3, 0: 7}, **late), begun({2: NOW_S - 4, 0: NOW_S - 4}, **late)]
+    assert gained(look(prometheus, start)) == 1 + 7
+
+
+def test_a_process_that_tells_no_start_and_is_renamed_brings_nothing_of_before(prometheus: Prometheus) -> None:  # noqa: F811
+    """It goes on from what one that is gone had counted: nothing tells whether it is another one."""
+    start = started(prometheus, up({10: 1}, instance="old"), requests({10: 5000}, instance="old"))
+    prometheus.series = [up({3: 1, 0: 1}, instance="new"), requests({3: 5004, 0: 5006}, instance="new")]
+    counts = look(prometheus, start)
+    assert gained(counts) == 2
+    assert gained(look(prometheus, counts.cursor)) == 0
+
+
+def test_a_counter_of_nothing_that_is_gone_is_no_restart(prometheus: Prometheus) -> None:  # noqa: F811
+    """Zeros come and go: what stands beside them is not counted again."""
+    start = started(prometheus, up({10: 1}), requests({10: 1000}), requests({10: 0}, code="500"))
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 1000, 0: 1010})]
+    assert gained(look(prometheus, start)) == 10

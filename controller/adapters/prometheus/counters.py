@@ -104,7 +104,7 @@ def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collectio
     for at_s, now in target.snapshots.items():
         if at_s <= since_s:
             continue
-        if at_s in begun or not _continues(before, now):
+        if at_s in begun or not continues(before, now):
             lives.append(Life(at_s, began=True))
         else:
             lives[-1:] = [Life(at_s, began=lives[-1].began if lives else False)]
@@ -112,11 +112,22 @@ def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collectio
     return lives
 
 
-def _continues(before: Snapshot, now: Snapshot) -> bool:
+def continues(before: Snapshot, now: Snapshot) -> bool:
+    """Whether the two are of one process, by its start, or else by its counters: none of what was counted fell, or is
+    gone."""
     if START in before and START in now:
         return before[START] == now[START]
     counted = {counter: value for counter, value in before.items() if counter != START}  # told once, and no more
-    return all(counter in now and now[counter] >= value for counter, value in counted.items())
+    return all(now.get(counter, 0.0) >= value for counter, value in counted.items())
+
+
+def fallen(before: Snapshot, now: Snapshot) -> str:
+    """What of counters that do not continue fell, or is gone, in words."""
+    counter, value = next(
+        (counter, value) for counter, value in before.items() if counter != START and now.get(counter, 0.0) < value
+    )
+    what = f"is gone from {value:g}" if counter not in now else f"fell from {value:g} to {now[counter]:g}"
+    return f"{counter.metric} ({counter.traffic} {counter.label}) {what}"
 
 
 def increments(

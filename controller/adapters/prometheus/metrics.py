@@ -29,6 +29,7 @@ from controller.adapters.prometheus.counters import (
 from controller.adapters.prometheus.cursor import Mark, buckets, claim, mark, read_marks, write_marks
 from controller.adapters.prometheus.gateway import GatewayReader
 from controller.adapters.prometheus.http import SOURCE, PrometheusSession
+from controller.adapters.prometheus.processes import known_from_s, require_one_process
 from controller.adapters.prometheus.targets import INSTANCE_LABEL, UP_METRIC, Counter, Matrix, Target, Targets, scraped
 from controller.adapters.prometheus.usage import GAUGES, Gauges, Span, read_gauges, usage
 from controller.errors import TransientError
@@ -83,13 +84,25 @@ class PrometheusMetrics:
                 series that is not one of those asked for.
         """
         marks = {} if cursor is None else read_marks(cursor.values)
-        targets, gauges = self._targets(model, versions, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
+        since_s = 0.0 if cursor is None else at_s - cursor.at_s
+        lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
+        targets, gauges = self._targets(model, versions, lookback_s, at_s)
         keys = {target.key for target in targets.all}
         before = {target.key: claim(marks, target, keys) for target in targets.all}
-        lives = {target.key: _lives(target, before[target.key]) for target in targets.all}
-        self._read_ends(model, versions, targets, lives, at_s)
+        known_from: dict[str, float] = {}
+        for target in targets.all:
+            left = before[target.key]
+            require_one_process(target, left, since_s=at_s - lookback_s)
+            first_s = known_from_s(target, left, marks, keys, looked_at_s=cursor.at_s) if cursor is not None else None
+            if first_s is not None:
+                known_from[target.key] = first_s
+        lives = {target.key: _lives(target, before[target.key], known_from.get(target.key)) for target in targets.all}
+        self._read_ends(model, versions, targets, lives, known_from, at_s)
         sums = {version: _Sum() for version in versions}
         for target in targets.all:
+            if target.key in known_from:
+                first_s = known_from[target.key]
+                before[target.key] = marks[target.key] = mark(first_s, target.snapshots[first_s])
             left, seen = before[target.key], lives[target.key]
             gained: Mapping[Counter, float] = {}
             if seen and cursor is not None:
@@ -122,10 +135,9 @@ class PrometheusMetrics:
         return self._gateway.service_errors(model, windows_s, at_s=at_s)
 
     def _targets(
-        self, model: str, versions: Sequence[str], since_s: float, at_s: float
+        self, model: str, versions: Sequence[str], lookback_s: float, at_s: float
     ) -> tuple[Targets, Mapping[str, Gauges]]:
-        """The targets with their request counters and gauges, read back for ``since_s`` and a little more."""
-        lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
+        """The targets with their request counters and gauges, read back for ``lookback_s``."""
         metrics = (UP_METRIC, START_METRIC, REQUESTS_METRIC, *GAUGES)
         matrix = self._samples(model, versions, metrics, lookback_s, at_s)
         targets = scraped(matrix, self._process_labels, recent_s=at_s - self._stale_after_s)
@@ -135,9 +147,16 @@ class PrometheusMetrics:
         return targets, read_gauges(matrix, targets)
 
     def _read_ends(
-        self, model: str, versions: Sequence[str], targets: Targets, lives: Mapping[str, Sequence[Life]], at_s: float
+        self,
+        model: str,
+        versions: Sequence[str],
+        targets: Targets,
+        lives: Mapping[str, Sequence[Life]],
+        known_from: Mapping[str, float],
+        at_s: float,
     ) -> None:
-        """Complete the snapshots that the lives end at; where nothing was unread, the last ones, for their edges.
+        """Complete the snapshots that the lives end at, and those from which on targets are known; where nothing was
+        unread, the last ones, for their edges.
 
         Raises:
             TransientError: also where a process tells only some of what has to be counted.
@@ -146,6 +165,8 @@ class PrometheusMetrics:
             target.key: {life.end_s for life in lives[target.key]} or set(list(target.snapshots)[-1:])
             for target in targets.all
         }
+        for key, first_s in known_from.items():
+            needed[key].add(first_s)
         lookback_s = at_s - min((at_s for times in needed.values() for at_s in times), default=at_s)
         add_ends(targets, self._samples(model, versions, tuple(AT_ENDS), lookback_s, at_s), needed, AT_ENDS)
         for target in targets.all:
@@ -208,8 +229,11 @@ class _Sum:
         return replace(arm, error_clusters=min(failures, arm.errors))  # a scrape may fall between the two counters
 
 
-def _lives(target: Target, left: Mark | None) -> list[Life]:
-    """What is unread of the target; one that was never read before began at zero."""
+def _lives(target: Target, left: Mark | None, known_from_s: float | None) -> list[Life]:
+    """What is unread of the target; one that was never read before began at zero, unless its counters are known from a
+    scrape on only."""
+    if known_from_s is not None:
+        return lives_of(target, target.snapshots[known_from_s], known_from_s)
     if left is not None:
         return lives_of(target, left.tell_tales(), left.scraped_s)
     lives = lives_of(target, {}, -math.inf)

@@ -6,7 +6,6 @@ follow upon each other are of one process. Series that run side by side are one 
 Prometheus servers, a second job), so that its requests would count twice: an error that names the label that differs.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -199,20 +198,7 @@ def _target(runs: list[_Run], identity: Sequence[str], recent_s: float) -> Targe
                 scrapes[at_s] = start if up else None
     times = sorted(scrapes)
     snapshots = {at_s: found for at_s in times if (found := scrapes[at_s]) is not None}
-    _require_one_process(key, snapshots.values())
     return Target(key, newest.labels.get(VERSION_LABEL, ""), times, snapshots)
-
-
-def _require_one_process(key: str, snapshots: Iterable[Snapshot]) -> None:
-    """A process that replaces another began later; where a start goes back, both are there and answer by turns."""
-    starts = [snapshot[START] for snapshot in snapshots if START in snapshot]
-    for start, after in itertools.pairwise(starts):
-        if after < start:
-            raise TransientError(
-                SOURCE,
-                f"ambiguous: two processes answer as {key}: by {START_METRIC} one began at {start:.3f}, and after it "
-                f"answered one that began at {after:.3f}; have each scraped at an address of its own",
-            )
 
 
 def _doubled(run: _Run, other: _Run) -> str:

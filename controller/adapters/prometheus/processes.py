@@ -1,0 +1,89 @@
+"""Whether one process answers under one name, and from which scrape on its counters are known.
+
+What replaces a process began after it, and tells so (``serin_start_time_seconds``). Where it does not, or began while
+the other one was there still, two processes may answer by turns, and each turn would count all that one of them ever
+did. So that is an error, not a restart. It ends with the window that was read: after it, counting goes on from the
+first scrape of the window, and nothing is known of what was before.
+"""
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from controller.adapters.prometheus.counters import continues, fallen
+from controller.adapters.prometheus.cursor import Mark
+from controller.adapters.prometheus.http import SOURCE
+from controller.adapters.prometheus.targets import START, Snapshot, Target
+from controller.errors import TransientError
+from serving.contract import START_METRIC, VERSION_LABEL
+
+_AT_ONCE_S: Final = 60.0  # before the scrape of another one a process may have begun: that one ends, and clocks differ
+_WAY_OUT: Final = "have each process scraped at an address of its own"
+
+
+class _Told(NamedTuple):
+    at_s: float
+    counters: Snapshot
+
+
+def require_one_process(target: Target, left: Mark | None, *, since_s: float) -> None:
+    """Hold the target's scrapes against each other, and against where it was left, if that was not before ``since_s``.
+
+    Raises:
+        TransientError: two processes may answer by turns; says by what, and the way out.
+    """
+    within = left if left is not None and left.scraped_s >= since_s else None
+    for then, now in itertools.pairwise(_told(target, within)):
+        if doubt := _doubt(then, now):
+            raise TransientError(SOURCE, f"ambiguous: two processes answer as {target.key}, or so it seems: {doubt}")
+
+
+def known_from_s(
+    target: Target, left: Mark | None, marks: Mapping[str, Mark], others: Collection[str], *, looked_at_s: float
+) -> float | None:
+    """The scrape from which on the target's counters are known, where nothing tells what they were before; None: they
+    are since it was left, or since it began.
+
+    ``looked_at_s``: the look before. ``marks``: where all were left; those that ``others`` name are there still.
+    """
+    first = next((_Told(*item) for item in target.snapshots.items()), None)
+    if first is None:
+        return None
+    if left is not None:
+        newer = next((one for one in _told(target, None) if one.at_s > left.scraped_s), None)
+        doubted = newer is not None and _doubt(_Told(left.scraped_s, left.tell_tales()), newer)
+        return newer.at_s if newer is not None and doubted else None
+    if START in first.counters:
+        return first.at_s if first.counters[START] < looked_at_s - _AT_ONCE_S else None
+    gone = (left.tell_tales() for key, left in marks.items() if key not in others and _of_version(key, target))
+    renamed = any(any(counters.values()) and continues(counters, first.counters) for counters in gone)
+    return first.at_s if renamed else None
+
+
+def _told(target: Target, left: Mark | None) -> Iterator[_Told]:
+    if left is not None:
+        yield _Told(left.scraped_s, left.tell_tales())
+    for at_s, counters in target.snapshots.items():
+        if left is None or at_s > left.scraped_s:
+            yield _Told(at_s, counters)
+
+
+def _doubt(then: _Told, now: _Told) -> str:
+    """Why the two may be of processes that are both there; empty: one process, or another that replaced it."""
+    began, began_now = then.counters.get(START), now.counters.get(START)
+    if began is not None and began == began_now:
+        return ""
+    if began is None or began_now is None:
+        if continues(then.counters, now.counters):
+            return ""
+        if began_now is None:
+            how = "they" if began is None else "one of them"
+            return f"{fallen(then.counters, now.counters)}, and {how} tell no {START_METRIC}; tell it, or {_WAY_OUT}"
+    if began_now < then.at_s - _AT_ONCE_S or (began is not None and began_now < began):
+        before = f"one began at {began:.3f}" if began is not None else f"one answered at {then.at_s:.3f}"
+        return f"by {START_METRIC} {before}, and after it answered one that began at {began_now:.3f}; {_WAY_OUT}"
+    return ""
+
+
+def _of_version(key: str, target: Target) -> bool:
+    return f"{VERSION_LABEL}={target.version}" in key.split(",")
