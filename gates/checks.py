@@ -118,6 +118,10 @@ def _labels(look: Look, odd: Odd) -> Iterator[str]:
             yield f"pairs[{place}].truth: {pair.truth!r} is not a class"
     for place, source in enumerate(look.label_sources):
         yield from _label_source(f"label_sources[{place}]", source)
+    if look.least_likely is not None:
+        probability = look.least_likely.inclusion_probability
+        if not (is_number(probability) and 0 < probability <= 1):
+            yield f"least_likely.inclusion_probability: {probability!r} is not in (0, 1]"
 
 
 def _label_source(name: str, source: LabelSource) -> Iterator[str]:

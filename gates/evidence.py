@@ -114,6 +114,15 @@ class LabelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class LeastLikely:
+    """The label of the release that was the least likely to be given, of all that were read so far."""
+
+    source: str
+    request_id: str
+    inclusion_probability: float  # of the request being captured *and* labelled, as designed
+
+
+@dataclass(frozen=True, slots=True)
 class UnseenSlice:
     """A slice of the policy that no request can belong to (``requests`` is 0), or none of the last ``requests`` did."""
 
@@ -204,6 +213,7 @@ class Look:
     reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; told once
     label_sources: tuple[LabelSource, ...] = ()
     unseen_slices: tuple[UnseenSlice, ...] = ()
+    least_likely: LeastLikely | None = None  # None: all labels were certain to be given
     users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
 
     @property

@@ -4,10 +4,21 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from typing import Protocol
 
 _NAME_SHOWN = 60
 _NAME_READ = 200
 _ALIKE = 0.6
+
+
+class Whose(Protocol):
+    """A label that can be looked up."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def request_id(self) -> str: ...
 
 
 def pct(share: float) -> str:
@@ -34,15 +45,22 @@ def weighed(least: float, most: float) -> str:
     return f"weighted by how likely each text was to be labelled ({least:.2g} to {most:.2g})"
 
 
-def set_aside(labels: int, least: float) -> str:
-    """What holds a promotion where a few labels claim to stand for most of the requests; empty where none does."""
+def set_aside(labels: int, least: float, unlikely: Whose | None) -> str:
+    """What holds a promotion where a few labels claim to stand for most of the requests; empty where none does.
+
+    ``unlikely``: whose the least likely one is, where that is known.
+    """
     if not labels:
         return ""
+    whose = ""
+    if unlikely is not None:
+        source, request = quoted_name(unlikely.source), quoted_name(unlikely.request_id)
+        whose = f"; the least likely one came from {source} for request {request}"
     which = "1 label says it was" if labels == 1 else f"{labels:,} labels say they were"
     return (
         f"{which} far less likely to be asked for than the others (inclusion_probability down to {least:.2g} with that "
-        "of the capture): set aside where the candidate is worse, but promotion waits; mend what its source sends, and "
-        "start the release anew"
+        f"of the capture{whose}): set aside where the candidate is worse, but promotion waits; mend what its source "
+        "sends, and start the release anew"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.serving import ServingPolicy, differences
-from gates.evidence import LabelSource
+from gates.evidence import LabelSource, LeastLikely
 from gates.outcome import Outcome, combine
 from gates.verdict import Stage, Verdict
 
@@ -69,6 +69,7 @@ class Cursors:
     first_dispute: int | None = None
     label_names: dict[str, str] | None = None  # what the looks before took names for
     label_names_away: dict[str, tuple[int, int]] = field(default_factory=dict)  # of those that mean nothing now
+    least_likely: LeastLikely | None = None  # of the labels that were read
     gateway: dict[str, float] | None = None  # as the counters, of what users got
     gateway_at_s: float = 0.0
     arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by

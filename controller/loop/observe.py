@@ -93,6 +93,7 @@ def look_at(
         reference=tuple(_profile(None, block, classes) for block in reading.reference),
         tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
         faults=tuple(reading.faults),
+        least_likely=reading.cursors.least_likely,
         **fields,
     )
     return look, reading.cursors
@@ -220,6 +221,7 @@ class _Reading:
             first_label=found.cursor.first_label,
             first_dispute=found.cursor.first_dispute,
             label_names=dict(found.cursor.names.aliases) if found.cursor.names is not None else None,
+            least_likely=found.cursor.least_likely,
             label_names_away=dict(found.cursor.names.away) if found.cursor.names is not None else {},
         )
         return found
@@ -273,6 +275,7 @@ def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
         first_label=known(cursors.first_label, latest.first_label),
         first_dispute=known(cursors.first_dispute, latest.first_dispute),
         names=NamesRead(cursors.label_names, cursors.label_names_away) if cursors.label_names is not None else None,
+        least_likely=cursors.least_likely,
     )
 
 

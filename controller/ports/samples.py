@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from controller.core.labels import LabelNames, LabelsTaken, NamesRead, Position
-from gates.evidence import LabelCounts, LabelledPair, LabelSource, SlicePairs, UnseenSlice
+from gates.evidence import LabelCounts, LabelledPair, LabelSource, LeastLikely, SlicePairs, UnseenSlice
 
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
@@ -30,6 +30,7 @@ class SampleCursor:
     first_label: int = 0
     first_dispute: int = 0
     names: NamesRead | None = None
+    least_likely: LeastLikely | None = None
 
     @property
     def labels_read(self) -> Position:

@@ -73,6 +73,7 @@ def _added(one: Look, two: Look) -> Look:
         candidate_resources=_resources(one.candidate_resources, two.candidate_resources),
         reference=one.reference,
         label_sources=two.label_sources or one.label_sources,
+        least_likely=two.least_likely or one.least_likely,
         users=_users(one.users, two.users),
     )
 

@@ -16,7 +16,7 @@ from controller.ports.samples import (
     SampleIntake,
     Samples,
 )
-from gates.evidence import LabelChance, LabelCounts, LabelSource, NameCount, SlicePairs, UnseenSlice
+from gates.evidence import LabelChance, LabelCounts, LabelSource, LeastLikely, NameCount, SlicePairs, UnseenSlice
 
 START = SampleCursor()
 
@@ -441,6 +441,21 @@ class SamplesContract:
         assert samples.add_labels([truth("a", "invoice", corrects=True)]).corrected_late == 1
         second = named(samples, without.cursor, {"Geld": "refund"})
         assert (second.pairs, second.stable_labels) == ((), LabelCounts(0, 0))
+
+    def test_the_least_likely_label_is_named(self, samples: SampleStore) -> None:
+        """Whose it is, and of which request: of those that were read, through all looks; none where all are sure."""
+        samples.add_predictions([live(request) for request in "abcde"])
+        samples.add_labels([truth("a")])
+        first = named(samples)
+        assert first.cursor.least_likely is None
+        unsure = {"b": 0.5, "c": 0.001, "d": 0.25}
+        samples.add_labels([truth(r, source=f"desk/{r}", inclusion_probability=p) for r, p in unsure.items()])
+        samples.add_labels([truth("e", "no class", inclusion_probability=1e-6)])
+        second = named(samples, first.cursor)
+        assert second.cursor.least_likely == LeastLikely("desk/c", "c", 0.001)
+        samples.add_predictions([live("f"), live("g", model="tone")])
+        samples.add_labels([truth("f", inclusion_probability=0.01), truth("g", inclusion_probability=1e-5)])
+        assert named(samples, second.cursor).cursor.least_likely == LeastLikely("desk/c", "c", 0.001)
 
     def test_an_alias_to_no_class_helps_nobody(self, samples: SampleStore) -> None:
         samples.add_predictions([live("a"), shadow("a")])

@@ -27,6 +27,7 @@ from gates.evidence import (
     LabelCounts,
     LabelledPair,
     LabelSource,
+    LeastLikely,
     NameCount,
     SlicePairs,
     UnseenSlice,
@@ -222,6 +223,8 @@ class FakeSamples:
             for place, done in enumerate(self._labelled_answers[cursor.first_labelled_answer :])
             if done is not None and is_new(place + cursor.first_labelled_answer, 1, done.truth)
         ]
+        read_now = [one for one in answered if one.prediction.model == model]
+        upto = replace(upto, least_likely=_least_likely(read_now, {stable, candidate}, cursor.least_likely))
         sources = self.label_sources(model, stable, candidate, cursor, names=names, settled_before_s=settled_before_s)
         of_model = [done for done in self._labelled_pairs if done is not None and done[0].live.model == model]
         read = [*(done[1] for done in of_model), *(a.truth for a in self._of_model(model))]
@@ -401,6 +404,15 @@ def _label_counts(answers: "Sequence[_LabelledAnswer]", model: str, version: str
             mistaken = answer.prediction.label != names.truth(answer.truth.label)
             wrong.setdefault(answer.chance, []).append(mistaken)
     return label_counts(LabelChance(chance, len(of), sum(of)) for chance, of in sorted(wrong.items()))
+
+
+def _least_likely(
+    answers: "Sequence[_LabelledAnswer]", versions: Collection[str], before: LeastLikely | None
+) -> LeastLikely | None:
+    for one in answers:
+        if one.prediction.version in versions and one.chance < (before.inclusion_probability if before else 1.0):
+            before = LeastLikely(one.truth.source, one.prediction.request_id, one.chance)
+    return before
 
 
 def _received(label: Label) -> float:

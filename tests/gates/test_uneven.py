@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, Look
+from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, LeastLikely, Look
 from gates.gate import Timing
 from gates.online.accuracy_live.gate import BETS, LiveAccuracyGate
 from gates.online.accuracy_shadow.gate import PairedAccuracyGate
@@ -384,6 +384,28 @@ def test_a_good_candidate_that_one_unlikely_label_holds_is_told_which():
     assert "1 label says it was far less likely" in verdicts[-1].reason
     assert "inclusion_probability down to 0.001" in verdicts[-1].reason
     assert "mend what its source sends" in verdicts[-1].reason
+
+
+@pytest.mark.parametrize("gate", ["accuracy.shadow", "calibration.shadow", "accuracy.live"])
+def test_whose_the_unlikely_label_is_stands_in_the_reason(gate):
+    """The source and the request, so that somebody can look at what it sends; no name breaks out of its line."""
+    whose = LeastLikely("help\ndesk", "r17", 0.001)
+    if gate == "accuracy.live":
+        slip = LabelCounts(1, 0, (LabelChance(0.001, 1, 0),))
+        counts = [(slip, slip), *[(LabelCounts(100, 10), LabelCounts(100, 10))] * 5]
+        looks = [look(n, [], candidate_labels=own, stable_labels=other) for n, (own, other) in enumerate(counts, 1)]
+    else:
+        looks = thousand([replace(LOSES, inclusion_probability=0.001)], 2, 3, first=True)
+    asked = {
+        "accuracy.shadow": PairedAccuracyGate(PairedAccuracyPolicy(), **LEVELS),
+        "calibration.shadow": CalibrationGate(CalibrationPolicy(), **LEVELS),
+        "accuracy.live": LiveAccuracyGate(LiveAccuracyPolicy(), **LEVELS),
+    }[gate]
+    verdicts, _ = watched(asked, [replace(one, least_likely=whose) for one in looks])
+    told = "the least likely one came from 'help\\ndesk' for request 'r17'"
+    assert told in verdicts[-1].reason
+    without, _ = watched(asked, looks)
+    assert told not in without[-1].reason
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])

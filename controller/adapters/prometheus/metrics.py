@@ -84,18 +84,14 @@ class PrometheusMetrics:
                 series that is not one of those asked for.
         """
         marks = {} if cursor is None else read_marks(cursor.values)
-        since_s = 0.0 if cursor is None else at_s - cursor.at_s
-        lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
+        unread_s = 0.0 if cursor is None else at_s - cursor.at_s
+        lookback_s = min(max(unread_s, 0.0), self._lookback_s_max) + self._stale_after_s
         targets, gauges = self._targets(model, versions, lookback_s, at_s)
         keys = {target.key for target in targets.all}
         before = {target.key: claim(marks, target, keys) for target in targets.all}
-        known_from: dict[str, float] = {}
         for target in targets.all:
-            left = before[target.key]
-            require_one_process(target, left, since_s=at_s - lookback_s)
-            first_s = known_from_s(target, left, marks, keys, looked_at_s=cursor.at_s) if cursor is not None else None
-            if first_s is not None:
-                known_from[target.key] = first_s
+            require_one_process(target, before[target.key], since_s=at_s - lookback_s)
+        known_from = known_from_s(targets, before, marks, looked_at_s=cursor.at_s) if cursor is not None else {}
         lives = {target.key: _lives(target, before[target.key], known_from.get(target.key)) for target in targets.all}
         self._read_ends(model, versions, targets, lives, known_from, at_s)
         sums = {version: _Sum() for version in versions}

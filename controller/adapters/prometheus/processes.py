@@ -7,13 +7,13 @@ first scrape of the window, and nothing is known of what was before.
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from controller.adapters.prometheus.counters import continues, fallen
 from controller.adapters.prometheus.cursor import Mark
 from controller.adapters.prometheus.http import SOURCE
-from controller.adapters.prometheus.targets import START, Snapshot, Target
+from controller.adapters.prometheus.targets import START, Snapshot, Target, Targets
 from controller.errors import TransientError
 from serving.contract import START_METRIC, VERSION_LABEL
 
@@ -39,13 +39,20 @@ def require_one_process(target: Target, left: Mark | None, *, since_s: float) ->
 
 
 def known_from_s(
-    target: Target, left: Mark | None, marks: Mapping[str, Mark], others: Collection[str], *, looked_at_s: float
-) -> float | None:
-    """The scrape from which on the target's counters are known, where nothing tells what they were before; None: they
-    are since it was left, or since it began.
+    targets: Targets, before: Mapping[str, Mark | None], marks: Mapping[str, Mark], *, looked_at_s: float
+) -> dict[str, float]:
+    """By key of a target, the scrape from which on its counters are known, where nothing tells what they were before;
+    of all others they are since the target was left, or began.
 
-    ``looked_at_s``: the look before. ``marks``: where all were left; those that ``others`` name are there still.
+    ``before``: where each was left; ``marks``: where all were, also those that are gone. ``looked_at_s``: the look
+    before.
     """
+    gone = {key: left for key, left in marks.items() if key not in before}
+    found = {target.key: _known_from_s(target, before[target.key], gone, looked_at_s) for target in targets.all}
+    return {key: at_s for key, at_s in found.items() if at_s is not None}
+
+
+def _known_from_s(target: Target, left: Mark | None, gone: Mapping[str, Mark], looked_at_s: float) -> float | None:
     first = next((_Told(*item) for item in target.snapshots.items()), None)
     if first is None:
         return None
@@ -55,8 +62,8 @@ def known_from_s(
         return newer.at_s if newer is not None and doubted else None
     if START in first.counters:
         return first.at_s if first.counters[START] < looked_at_s - _AT_ONCE_S else None
-    gone = (left.tell_tales() for key, left in marks.items() if key not in others and _of_version(key, target))
-    renamed = any(any(counters.values()) and continues(counters, first.counters) for counters in gone)
+    theirs = [mark.tell_tales() for key, mark in gone.items() if f"{VERSION_LABEL}={target.version}" in key.split(",")]
+    renamed = any(any(counters.values()) and continues(counters, first.counters) for counters in theirs)
     return first.at_s if renamed else None
 
 
@@ -83,7 +90,3 @@ def _doubt(then: _Told, now: _Told) -> str:
         before = f"one began at {began:.3f}" if began is not None else f"one answered at {then.at_s:.3f}"
         return f"by {START_METRIC} {before}, and after it answered one that began at {began_now:.3f}; {_WAY_OUT}"
     return ""
-
-
-def _of_version(key: str, target: Target) -> bool:
-    return f"{VERSION_LABEL}={target.version}" in key.split(",")

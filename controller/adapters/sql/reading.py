@@ -6,7 +6,7 @@ evidence from the look on that knows it.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from controller.adapters.sql.scoring import brier
 from controller.adapters.sql.values import chunks
 from controller.core.labels import LabelNames, Position
 from controller.ports.samples import SampleCursor
-from gates.evidence import LabelChance, LabelCounts, label_counts
+from gates.evidence import LabelChance, LabelCounts, LeastLikely, label_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,25 @@ class LabelReading:
                 labelled[chance] += number
                 wrong[chance] += number if answer != truth else 0
         return label_counts(LabelChance(chance, labelled[chance], wrong[chance]) for chance in sorted(labelled))
+
+    def least_likely(self, connection: Connection, model: str, versions: Sequence[str]) -> LeastLikely | None:
+        """The least likely one of the labels of live answers that were read so far; None: all were certain."""
+        before = self.after.least_likely
+        columns = labelled_answers.c
+        new = self._new(
+            labelled_answers, self.after.first_labelled_answer, self.after.labelled_answer, self.upto.labelled_answer
+        )
+        query = (
+            select(columns.source, columns.truth, columns.inclusion_probability, predictions.c.request_id)
+            .join(predictions, predictions.c.id == columns.prediction_id)
+            .where(columns.model == model, columns.version.in_(versions), new)
+            .where(columns.inclusion_probability < (before.inclusion_probability if before is not None else 1.0))
+            .order_by(columns.inclusion_probability, columns.id)
+        )
+        for row in connection.execute(query):
+            if self.names.truth(row.truth) is not None:
+                return LeastLikely(row.source, row.request_id, row.inclusion_probability)
+        return before
 
 
 Scores = dict[str, float]

@@ -126,6 +126,7 @@ class SqlSamples:
             release = _Comparison(model, stable, candidate, cursor.first_pair)
             agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
             reading = LabelReading(names, cursor, upto)
+            upto = replace(upto, least_likely=reading.least_likely(connection, model, (stable, candidate)))
             answered = (cursor.prediction, upto.prediction)
             note_looked(connection, model, names, upto)
             return SampleEvidence(

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from gates.checks import LABELS
-from gates.evidence import LabelChance, LabelCounts, Look
+from gates.evidence import LabelChance, LabelCounts, LeastLikely, Look
 from gates.gate import Timing, bounds, settle
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.outcome import Outcome
@@ -145,7 +145,7 @@ class LiveAccuracyGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, points, needed),
+            self._reason(outcome, state, points, needed, look.least_likely),
             value=points,
             unit="points",
             interval=self._interval(state),
@@ -167,7 +167,14 @@ class LiveAccuracyGate:
         base = 100 * arms.stable_events / arms.stable_total
         return bounds(base * (low - 1), base * (high - 1), alpha) if base else None
 
-    def _reason(self, outcome: Outcome, state: LiveAccuracyState, points: float | None, needed: int | None) -> str:
+    def _reason(
+        self,
+        outcome: Outcome,
+        state: LiveAccuracyState,
+        points: float | None,
+        needed: int | None,
+        unlikely: LeastLikely | None,
+    ) -> str:
         arms, uneven = state.harm.arms, state.uneven
         if points is None:
             return "No labels of live answers of both versions yet; promotion " + (
@@ -182,7 +189,7 @@ class LiveAccuracyGate:
         if outcome is Outcome.PASS:
             return f"Live accuracy holds, a loss of {self.policy.margin_points:g} points is excluded: {seen}."
         least = min(uneven.candidate.chances.least, uneven.stable.chances.least)
-        further = set_aside(uneven.aside, least) or more(needed, arms.candidate_total, "labels")
+        further = set_aside(uneven.aside, least, unlikely) or more(needed, arms.candidate_total, "labels")
         return f"Live accuracy not settled yet: {seen}; {further}."
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from gates.checks import LABELS, PREDICTIONS
-from gates.evidence import LabelledPair, Look
+from gates.evidence import LabelledPair, LeastLikely, Look
 from gates.gate import Timing, settle
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
 from gates.online.pairing import Losses
@@ -120,7 +120,7 @@ class PairedAccuracyGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, points, needed),
+            self._reason(outcome, state, points, needed, look.least_likely),
             value=points if counts.total and state.losses.weighable else None,
             unit="points lost",
             interval=self._interval(state),
@@ -148,7 +148,14 @@ class PairedAccuracyGate:
         best = max(self._log_safe(state.losses, state.disagreement))
         return samples_to_settle(state.labels, best, math.log(len(self.policy.bets) / self.promotion_alpha))
 
-    def _reason(self, outcome: Outcome, state: PairedAccuracyState, points: float, needed: int | None) -> str:
+    def _reason(
+        self,
+        outcome: Outcome,
+        state: PairedAccuracyState,
+        points: float,
+        needed: int | None,
+        unlikely: LeastLikely | None,
+    ) -> str:
         counts, labels = state.losses.counts, state.labels
         differ = state.disagreement
         apart = f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
@@ -173,7 +180,7 @@ class PairedAccuracyGate:
             return f"Accuracy fell by {least}{points:.1f} points: {seen}."
         if outcome is Outcome.PASS:
             return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
-        aside = set_aside(state.losses.kept.aside, state.losses.chances.least)
+        aside = set_aside(state.losses.kept.aside, state.losses.chances.least, unlikely)
         further = aside or more(needed, labels, "labels of further texts")
         return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
 

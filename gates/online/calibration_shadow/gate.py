@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from gates.checks import LABELS, PREDICTIONS
-from gates.evidence import LabelledPair, Look
+from gates.evidence import LabelledPair, LeastLikely, Look
 from gates.gate import Timing, settle
 from gates.online.calibration_shadow.policy import CalibrationPolicy
 from gates.online.calibration_shadow.state import CalibrationState, Sides, Sums
@@ -159,7 +159,7 @@ class CalibrationGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, needed, gap_worse=gap_worse),
+            self._reason(outcome, state, needed, look.least_likely, gap_worse=gap_worse),
             value=left[0] if samples else None,
             unit="confidence gap",
             interval=self._interval(state),
@@ -202,7 +202,15 @@ class CalibrationGate:
         known = [needed for needed in found if needed is not None]
         return max(known) if len(known) == len(found) else None
 
-    def _reason(self, outcome: Outcome, state: CalibrationState, needed: int | None, *, gap_worse: bool) -> str:
+    def _reason(
+        self,
+        outcome: Outcome,
+        state: CalibrationState,
+        needed: int | None,
+        unlikely: LeastLikely | None,
+        *,
+        gap_worse: bool,
+    ) -> str:
         samples, chances = state.sums.change.count, state.sums.chances
         if not samples:
             return "No pair labelled by chance yet: calibration needs labels that were not asked for by disagreement."
@@ -216,7 +224,7 @@ class CalibrationGate:
             return f"The probabilities got worse, Brier score {brier:+.3f}: {seen}."
         if outcome is Outcome.PASS:
             return f"Calibration holds within {self.policy.margin_gap:g}: {seen}; Brier score {brier:+.3f}."
-        aside = "" if self._weighable(state.sums) else set_aside(state.sums.aside, chances.least)
+        aside = "" if self._weighable(state.sums) else set_aside(state.sums.aside, chances.least, unlikely)
         further = aside or more(needed, samples, "labels of further texts")
         return f"Calibration not settled yet: {seen}; {further}."
 
