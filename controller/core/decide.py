@@ -308,6 +308,8 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     if lost is None or not (lost.condition is Condition.FAILED or (exposed and lost.condition is Condition.FAILING)):
         return ()  # before users get its answers, one that fails is given its tries
     stable = serving.get(release.stable.number) if release.stable is not None else None
+    if stable is None and lost.condition is Condition.FAILING:
+        return ()  # not known yet: where both are away, it was neither's doing
     if stable is not None and not stable.ready:  # what neither version can do is for want of something that both need
         why = f"Neither version can be kept running: {number}: {lost.detail}; {stable.version}: {stable.detail}"
         return (Leaving(Phase.HELD, why),) if lost.condition is stable.condition is Condition.FAILED else ()

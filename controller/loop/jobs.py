@@ -3,8 +3,7 @@ later round where it is not there yet: nothing that hangs keeps anything else fr
 
 import logging
 from collections.abc import Callable, Hashable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYetError
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, Protocol, TypeVar
@@ -92,13 +91,11 @@ class ThreadedJobs:
         if job.purpose != purpose:
             return Running(job.since_s, job.purpose)
         waited_s = self._clock.monotonic_s() - job.since_s
+        wait([job.future], timeout=max(patience_s - waited_s, 0.0))
+        if not job.future.done():  # asked once: it may end at any moment, and then has a result or an error of its own
+            return Running(job.since_s, purpose)
         try:
-            result: Result = job.future.result(timeout=max(patience_s - waited_s, 0.0))
-        except NotYetError:
-            if not job.future.done():
-                return Running(job.since_s, purpose)
-            self._forget(pool, slot, job)
-            raise
+            result: Result = job.future.result()
         except CancelledError:  # this process ends
             return Running(job.since_s, purpose)
         except BaseException:

@@ -218,7 +218,15 @@ def test_a_candidate_that_cannot_be_kept_running_goes_back(phase):
 
 @pytest.mark.parametrize("phase", [Phase.CANARY, Phase.PROMOTING, Phase.PROBATION])
 def test_users_are_not_left_with_a_candidate_that_does_not_answer(phase):
-    assert after(release_in(phase), Serving("7", Condition.FAILING)).phase is Phase.ROLLING_BACK
+    serving = Serving("7", Condition.FAILING), Serving("6", Condition.READY)
+    assert after(release_in(phase), *serving).phase is Phase.ROLLING_BACK
+
+
+@pytest.mark.parametrize("phase", [Phase.CANARY, Phase.PROMOTING, Phase.PROBATION])
+@pytest.mark.parametrize("stable", [(), (Serving("6", Condition.FAILING),), (Serving("6", Condition.DISTURBED),)])
+def test_a_candidate_is_not_blamed_while_stable_is_away_too_or_nobody_knows(phase, stable):
+    """As after a machine lost its power: what ended both was neither's doing."""
+    assert after(release_in(phase), Serving("7", Condition.FAILING), *stable).phase is phase
 
 
 def test_a_stable_version_that_died_is_started_again_and_blames_nobody():

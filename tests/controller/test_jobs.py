@@ -1,7 +1,8 @@
 """Jobs beside the rounds: what is quick is done at once, what is slow is taken up later, what hangs keeps nobody."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 
 import pytest
 
@@ -50,6 +51,33 @@ def test_a_slow_job_is_begun_once_and_taken_up_later(jobs: ThreadedJobs) -> None
     go.set()
     assert jobs.ask("suites", "intent", 1, work, patience_s=PATIENCE_S) == "done"
     assert len(calls) == 1
+    assert not jobs.busy()
+
+
+@pytest.mark.parametrize("error", [None, TimeoutError("MLflow took 5 s")], ids=["a result", "a time-out of its own"])
+def test_a_job_that_ends_at_the_very_moment_that_it_is_asked_for_gives_what_it_has(
+    jobs: ThreadedJobs, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """Between "not within its patience" and "does it run still": a round ended there by a time-out of nobody's."""
+    go = threading.Event()
+
+    def work() -> str:
+        go.wait(PATIENCE_S)
+        if error is not None:
+            raise error
+        return "done"
+
+    def late(futures: Sequence[Future[str]], timeout: float) -> None:
+        assert not wait(futures, timeout=timeout).done
+        go.set()
+        wait(futures, timeout=PATIENCE_S)
+
+    monkeypatch.setattr("controller.loop.jobs.wait", late)
+    if error is None:
+        assert jobs.ask("followers", "tags", "tags", work, patience_s=0) == "done"
+    else:
+        with pytest.raises(TimeoutError, match="MLflow took 5 s"):
+            jobs.ask("followers", "tags", "tags", work, patience_s=0)
     assert not jobs.busy()
 
 

@@ -290,15 +290,26 @@ class TestControllerRestart:
         assert world.pid() == pid
         assert world.announced == [("intent", "6", status.endpoints[0].url, status.endpoints[0].shadow_url)] * 2
 
-    def test_a_death_while_nobody_watched_is_seen(self, world: World) -> None:
-        """The record alone does not make a process alive."""
+    def test_a_death_while_nobody_watched_is_seen_and_counts_against_nobody(self, world: World) -> None:
+        """The record alone does not make a process alive; nor does it tell that the version ended by itself."""
         before = world.controller()
         world.ready(before)
         os.kill(world.pid(), signal.SIGKILL)
         eventually(lambda: not _runs(world.pid()), what="the replica to be dead")
         status = world.controller().ensure(spec("6"))
-        assert not status.ready
-        assert "while no controller watched" in status.detail
+        assert status.condition is Condition.DISTURBED
+        assert "it ended while no controller watched" in status.detail
+
+    def test_a_death_of_what_an_earlier_controller_started_is_its_own_doing(self, world: World) -> None:
+        """No exit code is told of it, but it was well a moment ago."""
+        world.ready(world.controller())
+        after = world.controller()
+        world.ready(after)
+        os.kill(world.pid(), signal.SIGKILL)
+        eventually(lambda: not _runs(world.pid()), what="the replica to be dead")
+        status = after.ensure(spec("6"))
+        assert status.condition is Condition.FAILING
+        assert "it ended; an earlier controller had started it" in status.detail
 
     def test_a_stranger_with_the_same_pid_is_left_alone(self, world: World) -> None:
         """A pid is reused after a reboot: the record's process counts as dead; the stranger is never signalled."""

@@ -146,7 +146,7 @@ class LocalProcesses:
         if record.failure:
             return record
         if not runs(record.identity):
-            return self._failed(record, f"it ended {self._exit(record)}", ours=self._is_ours(record))
+            return self._failed(record, f"it ended{self._exit(record)}", ours=self._is_ours(record))
         if record.port is None and (ports := self._records.read_ports(record.name)) is not None:
             record = self._records.save(replace(record, port=ports[0], shadow_port=ports[1]))
         return self._probed(record)
@@ -207,8 +207,9 @@ class LocalProcesses:
     def _exit(self, record: Record) -> str:
         code = self._exit_code(record)
         if code is None:
-            return "while no controller watched"
-        return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+            seen = self._has_seen(record)
+            return "; an earlier controller had started it" if seen else " while no controller watched"
+        return f" with exit code {code}" if code >= 0 else f" by {signal.Signals(-code).name}"
 
     def _exit_code(self, record: Record) -> int | None:
         self._reap(record.name)
@@ -216,11 +217,18 @@ class LocalProcesses:
         return child.returncode if child is not None and child.pid == record.pid else None
 
     def _is_ours(self, record: Record) -> bool:
-        """Whether it ended for want of something that this machine did not give it, by its own word or the kernel's."""
+        """Whether nothing says that it ended by itself, or it did for want of something that this machine did not give
+        it, by its own word or the kernel's."""
         code = self._exit_code(record)
+        if code is None and not self._has_seen(record):
+            return True  # with whatever ended the controller: nothing says that it was the version's own doing
         if code == -signal.SIGKILL and record.memory_kills is not None:
             return (memory_kills() or 0) > record.memory_kills
         return code in _EXITS_OURS
+
+    def _has_seen(self, record: Record) -> bool:
+        """Whether this controller found it well: of one that an earlier controller started no exit code is told."""
+        return record.name in self._announced
 
     def _is_due(self, record: Record) -> bool:
         return self._patience.is_due(record, self._clock.monotonic_s())

@@ -26,6 +26,7 @@ TEXTS: Final = 30_000
 SUITE_TEXTS: Final = 600  # the first held-out texts are the suite file
 IN_FLIGHT_MAX: Final = 64
 LABEL_BATCH_S: Final = 0.5
+FAILED_MAX: Final = 10_000  # of which it is kept when they were asked
 REQUEST_ID_HEADER: Final = "x-request-id"
 TAGS_HEADER: Final = "x-serin-tags"
 VERSION_HEADER: Final = "x-serin-model-version"
@@ -37,6 +38,7 @@ class Tally:
 
     sent: int = 0
     failures: collections.Counter[str] = field(default_factory=collections.Counter)  # by status or kind of error
+    failed: list[tuple[float, float]] = field(default_factory=list)  # the first of them: asked, ended (monotonic s)
     skipped: int = 0  # not sent, because too many were in flight
     labelled: int = 0
     by_version: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -94,18 +96,24 @@ class Load:
     async def _ask(self, client: httpx.AsyncClient, example: Example) -> None:
         request_id = str(uuid.uuid4())
         self.tally.sent += 1
+        asked_s = time.monotonic()
         try:
             tags = f"channel={'app' if self.tally.sent % 2 else 'mail'}"
             headers = {REQUEST_ID_HEADER: request_id, TAGS_HEADER: tags}
             answer = await client.post(self._predict, json={"text": example.text}, headers=headers)
         except httpx.HTTPError as error:
-            self.tally.failures[type(error).__name__] += 1
+            self._failed(type(error).__name__, asked_s)
             return
         if answer.is_error:
-            self.tally.failures[f"{answer.status_code} {answer.text[:80]}"] += 1
+            self._failed(f"{answer.status_code} {answer.text[:80]}", asked_s)
             return
         self.tally.by_version[answer.headers.get(VERSION_HEADER, "?")] += 1
         self._waiting.append((time.monotonic() + self._label_delay_s, request_id, self._named(example.label)))
+
+    def _failed(self, how: str, asked_s: float) -> None:
+        self.tally.failures[how] += 1
+        if len(self.tally.failed) < FAILED_MAX:
+            self.tally.failed.append((asked_s, time.monotonic()))
 
     async def _send_labels(self, client: httpx.AsyncClient) -> None:
         while True:
@@ -150,6 +158,7 @@ def main() -> None:
                 "sent": tally.sent,
                 "failed": tally.failures.total(),
                 "failures": dict(tally.failures),
+                "failed_at_s": tally.failed,
                 "skipped": tally.skipped,
                 "labelled": tally.labelled,
                 "by_version": dict(sorted(tally.by_version.items())),

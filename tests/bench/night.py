@@ -1,0 +1,342 @@
+"""Nights on a real installation: parts killed, stopped and all ended at once, under a steady load and real releases.
+
+    python -m tests.bench.night [--only kills,stops,words,reboots] [--seed N]
+
+Each night starts an installation of its own (MLflow, Prometheus, Envoy, the controller, LitServe replicas) and sends it
+requests and late labels. It takes some five minutes, and ends by itself.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from controller.adapters.local.kept import running_supervisor
+from controller.adapters.local.marks import running_marked
+from suites.intents.demo.installation import SERIN, installation
+from tests.bench._table import Bar, machine, report
+from tests.e2e.conftest import Site
+from tests.patience import eventually
+
+POLICY: Final = Path(__file__).parents[1] / "e2e" / "policy-restart.yaml"
+SUPERVISOR: Final = "serin up"
+WORKER: Final = " worker"  # of a replica: the process that computes
+RATE_PER_S: Final = 30.0
+NIGHT_S: Final = 900.0
+BETWEEN_KILLS_S: Final = 6.0
+STOPPED_S: Final = 12.0
+# A request was in flight on what was killed, or found nobody there until it was up again.
+SHADOW_OF_A_KILL_S: Final = 15.0
+
+PARTS: Final = ("controller", "envoy", "prometheus", "mlflow", SUPERVISOR, "intent-v1", "intent-v2" + WORKER)
+
+
+@dataclass
+class Night:
+    """An installation that is up, and what was done to it."""
+
+    site: Site
+    up: subprocess.Popen[bytes] | None = None  # the one we started, once we ended the first
+    done: list[tuple[str, float]] = field(default_factory=list)  # to which part, when (monotonic)
+
+    @property
+    def home(self) -> Path:
+        return self.site.serin.home
+
+    def pids(self) -> dict[str, int]:
+        """Of what runs for this home, by name; of a replica also its worker."""
+        keepers = (self.home, self.home / "deployments")
+        found = {name: one.pid for keeper in keepers for name, one in running_marked(keeper).items()}
+        supervisor = running_supervisor(self.home)
+        if supervisor is not None:
+            found[SUPERVISOR] = supervisor.pid
+        for name, pid in tuple(found.items()):
+            if name.startswith("intent-") and (children := _children(pid)):
+                found[name + WORKER] = children[-1]
+        return found
+
+    def signal(self, part: str, number: int) -> bool:
+        """Whether the part was there."""
+        pid = self.pids().get(part)
+        if pid is None:
+            return False
+        self.done.append((part, time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+
+    def kill(self, part: str) -> bool:
+        """With ``serin up`` started again where it was that, as the service manager of a machine does."""
+        killed = self.signal(part, signal.SIGKILL)
+        if killed and part == SUPERVISOR:
+            eventually(lambda: running_supervisor(self.home) is None, what="serin up to be gone")
+            self.start()
+        return killed
+
+    def end_at_once(self) -> None:
+        """As a machine that loses its power: everything, and what it started."""
+        self.done.append(("reboot", time.monotonic()))
+        pids = set(self.pids().values())
+        everything = {child.pid for pid in pids for child in _family(pid)} | pids
+        for pid in everything:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)  # nobody starts again what goes first
+        for pid in everything:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not self.pids(), what="everything to be gone")
+
+    def start(self) -> None:
+        with (self.home / "up-again.log").open("ab") as log:
+            command = [SERIN, "up", "--home", str(self.home)]
+            self.up = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def unexplained(self, load: Mapping[str, Any], parts: Sequence[str]) -> int:
+        """Failed requests that were neither in flight nor sent within a moment of something done to these parts."""
+        times = [at_s for part, at_s in self.done if part in parts]
+        return sum(
+            not any(asked_s - 1 <= at_s + SHADOW_OF_A_KILL_S and ended_s >= at_s - 1 for at_s in times)
+            for asked_s, ended_s in load["failed_at_s"]
+        )
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+@contextmanager
+def night() -> Iterator[Night]:
+    with TemporaryDirectory() as folder, installation(Path(folder) / "home", POLICY, lambda _: None) as serin:
+        it = Night(Site(serin))
+        try:
+            it.site.register("v1")
+            eventually(lambda: it.site.phase("1") == "promoted", within_s=90, what="version 1 in production")
+            yield it
+        finally:
+            if it.up is not None and it.up.poll() is None:
+                it.up.terminate()
+                it.up.wait(60)
+
+
+def kills(seed: int) -> list[Bar]:
+    """Parts killed at random during a promotion, and during the release of a worse version."""
+    draw = random.Random(seed)
+    with night() as it:
+        serin = it.site.serin
+        with it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S) as load:
+            it.site.register("v2")
+            _killing(it, draw, lambda: it.site.phase("2") == "probation", what="version 2 promoted")
+            eventually(lambda: serin.serving_version() == "2", within_s=60, what="version 2 to serve")
+            _register(it, "v3")
+            _killing(it, draw, lambda: it.site.phase("3") == "rolled_back", what="version 3 rolled back")
+            eventually(lambda: it.site.phase("2") == "probation", within_s=60, what="the releases to be told")
+        moved = [entry["kind"] for entry in it.site.entries("intent-v2-1")].count("ChampionMoved")
+        killed = sorted({part for part, _ in it.done})
+        print(f"  {len(it.done)} kills of {', '.join(killed)}; {load['failed']} of {load['sent']} requests failed")
+        return [
+            Bar("parts killed at random (kill -9) through a promotion and a rollback", len(it.done), "kills"),
+            Bar("of them, releases that ended otherwise", int(it.site.phase("2") != "probation"), "", at_most=0),
+            Bar("times that the champion moved for the promotion", moved, "", at_least=1, at_most=1),
+            Bar(
+                "requests failed other than by a kill of the gateway or of a replica",
+                it.unexplained(load, ("envoy", "intent-v1", "intent-v2" + WORKER, "intent-v1" + WORKER)),
+                f"of {load['sent']}",
+                at_most=0,
+            ),
+        ]
+
+
+def _killing(it: Night, draw: random.Random, ended: Callable[[], bool], *, what: str) -> None:
+    """One part after another, until the end or the time that a release may take; what is left is awaited then."""
+    left = list(PARTS)
+    draw.shuffle(left)
+    pause = threading.Event()
+    while left and not ended():
+        pause.wait(BETWEEN_KILLS_S)
+        part = left.pop()
+        if not it.kill(part):
+            print(f"  {part} does not run now")
+    eventually(ended, within_s=420, what=what)
+
+
+def _register(it: Night, version: str) -> None:
+    """Once MLflow answers: it may have been killed just now."""
+
+    def registered() -> bool:
+        try:
+            it.site.register(version)
+        except Exception as error:
+            print(f"  not registered yet: {str(error)[-120:]}")
+            return False
+        return True
+
+    eventually(registered, within_s=120, what=f"{version} registered")
+
+
+def stops(seed: int) -> list[Bar]:
+    """Each part stopped for a while (SIGSTOP) while version 2 serves and version 1 is warm."""
+    with night() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S) as load:
+        it.site.register("v2")
+        eventually(lambda: it.site.phase("2") == "probation", within_s=300, what="version 2 promoted")
+        pause = threading.Event()
+        for part in ("controller", "prometheus", "mlflow", SUPERVISOR, "intent-v1", "intent-v2", "envoy"):
+            if it.signal(part, signal.SIGSTOP):
+                pause.wait(STOPPED_S)
+                it.signal(part, signal.SIGCONT)
+                pause.wait(STOPPED_S / 3)
+        eventually(lambda: it.site.phase("2") is not None, within_s=60, what="the controller to answer")
+        looks = it.site.release("2")["state"]["looks"]
+        eventually(lambda: it.site.release("2")["state"]["looks"] >= looks + 3, within_s=120, what="three more looks")
+        phase = it.site.phase("2")
+        reason = it.site.release("2")["state"]["reason"]
+    print(f"  {load['failed']} of {load['sent']} requests failed: {load['failures']}; {phase}: {reason}")
+    return [
+        Bar(
+            f"each part stopped for {STOPPED_S:g} s: good versions rolled back",
+            int(phase != "probation"),
+            "",
+            at_most=0,
+        ),
+        Bar(
+            "requests failed meanwhile, but for those to the serving replica or gateway that stood still",
+            it.unexplained(load, ("intent-v2", "envoy")),
+            f"of {load['sent']}",
+            at_most=0,
+        ),
+    ]
+
+
+def words(seed: int) -> list[Bar]:
+    """A person's word while MLflow and Prometheus stand still: seconds until Envoy confirms that stable serves all."""
+    found = []
+    with night() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S):
+        serin = it.site.serin
+        for number, (how, say) in enumerate(_ways(it), start=1):
+            _register(it, "v2")
+            release = str(number + 1)
+            eventually(lambda: it.site.phase(release) == "canary", within_s=300, what="a canary")  # noqa: B023
+            for part in ("mlflow", "prometheus"):
+                it.signal(part, signal.SIGSTOP)
+            try:
+                threading.Event().wait(3.0)  # so that they are found hanging
+                began_s = time.monotonic()
+                say()
+                eventually(lambda: _shares(it) == {"1": 100.0}, what="all traffic at version 1")
+                found.append(
+                    Bar(
+                        f"{how}, MLflow and Prometheus hung: until confirmed",
+                        time.monotonic() - began_s,
+                        "s",
+                        at_most=1.0,
+                    )
+                )
+            finally:
+                for part in ("mlflow", "prometheus"):
+                    it.signal(part, signal.SIGCONT)
+            ends = ("aborted", "rolled_back")
+            eventually(lambda: it.site.phase(release) in ends, within_s=120, what="the end")  # noqa: B023
+            serin.serin("unfreeze", "intent", "--reason", "the night goes on")
+    return found
+
+
+def _ways(it: Night) -> list[tuple[str, Callable[[], object]]]:
+    serin = it.site.serin
+    body = {"reason": "a night's word"}
+
+    def post(deed: str) -> None:
+        url = f"{serin.api}/v1/models/intent/{deed}"
+        httpx.post(url, json=body, headers=serin.token(), timeout=10, trust_env=False).raise_for_status()
+
+    return [
+        ("serin rollback", lambda: serin.serin("rollback", "intent", "--reason", "a night's word")),
+        ("serin abort", lambda: serin.serin("abort", "intent", "--reason", "a night's word")),
+        ("rollback by HTTP", lambda: post("rollback")),
+        ("abort by HTTP", lambda: post("abort")),
+    ]
+
+
+def _shares(it: Night) -> Mapping[str, float] | None:
+    from controller.adapters.envoy.tables import live_table
+
+    table = live_table(it.home / "envoy", "intent")
+    return None if table is None else dict(table.weights_pct)
+
+
+def reboots(seed: int) -> list[Bar]:
+    """Everything killed at the same instant, in a canary and in probation, and started again."""
+    with night() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S):
+        it.site.register("v2")
+        eventually(lambda: it.site.phase("2") == "canary", within_s=300, what="a canary")
+        down_s = []
+        for phase in ("canary", "probation"):
+            it.end_at_once()
+            began_s = time.monotonic()
+            it.start()
+            eventually(lambda: it.site.serin.serving_version() is not None, within_s=180, what="answers again")
+            down_s.append(time.monotonic() - began_s)
+            eventually(lambda: it.site.phase("2") is not None, within_s=180, what="the controller to answer")
+            looks = it.site.release("2")["state"]["looks"]
+            if phase == "canary":
+                eventually(lambda: it.site.phase("2") == "probation", within_s=420, what="version 2 promoted")
+            else:
+                more = looks + 5
+                eventually(lambda: it.site.release("2")["state"]["looks"] >= more, within_s=180, what="five more looks")  # noqa: B023
+        ended = it.site.phase("2")
+        releases = sum(release["version"] == "2" for release in it.site.serin.releases())
+    print(f"  answers after {', '.join(f'{seconds:.1f} s' for seconds in down_s)}; version 2 is in {ended}")
+    return [
+        Bar("reboots in canary and probation: good versions rolled back", int(ended != "probation"), "", at_most=0),
+        Bar("releases of the version, the same one going on", releases, "", at_least=1, at_most=1),
+        Bar("after a reboot, until users are answered: the longer of two", max(down_s), "s"),
+    ]
+
+
+NIGHTS: Final[Mapping[str, Callable[[int], list[Bar]]]] = {
+    "kills": kills,
+    "stops": stops,
+    "words": words,
+    "reboots": reboots,
+}
+
+
+def run(names: Sequence[str] = tuple(NIGHTS), *, seed: int = 1) -> list[Bar]:
+    rows = []
+    for name in names:
+        print(f"{name} ...", flush=True)
+        rows += NIGHTS[name](seed)
+    return rows
+
+
+def main() -> int:
+    flags = argparse.ArgumentParser(prog="python -m tests.bench.night", description=__doc__)
+    flags.add_argument("--only", default=",".join(NIGHTS), help="by comma")
+    flags.add_argument("--seed", type=int, default=1)
+    chosen = flags.parse_args()
+    return report("night", machine() + run(chosen.only.split(","), seed=chosen.seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
