@@ -188,7 +188,7 @@ def _register(it: Night, version: str) -> None:
     def registered() -> bool:
         try:
             it.site.register(version)
-        except Exception as error:
+        except DemoError as error:
             print(f"  not registered yet: {str(error)[-120:]}")
             return False
         return True
