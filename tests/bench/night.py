@@ -26,7 +26,7 @@ import psutil
 
 from controller.adapters.local.kept import running_supervisor
 from controller.adapters.local.marks import running_marked
-from suites.intents.demo.installation import SERIN, installation
+from suites.intents.demo.installation import SERIN, DemoError, installation
 from tests.bench._table import Bar, machine, report
 from tests.e2e.conftest import Site
 from tests.patience import eventually
