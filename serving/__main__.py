@@ -23,7 +23,7 @@ from serving.access.hosts import Hosts
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, check_model_name, check_version
 from serving.http.listener import Listeners, listen
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, read_manifest, verify
-from serving.process.bounds import bound, memory_by_size_mb
+from serving.resources.bounds import bound, memory_by_size_mb
 from serving.settings import Batching, CaptureSettings, Limits, Provider, Settings, TracingSettings
 from serving.text.logs import log_to_stderr
 from serving.text.printable import one_line
@@ -296,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over: nothing is left either
     with ThreadPoolExecutor(1) as pool:  # files are digested while modules load; the thread ends before any fork
         verified = pool.submit(lambda: (verify(settings.artifact), read_manifest(settings.artifact)[1]))
-        from serving.process.life import run
+        from serving.replica.supervisor import run
     try:
         manifest, fingerprint = verified.result()
         check_fingerprint(fingerprint, arguments.fingerprint)
@@ -325,7 +325,7 @@ def listeners_from(arguments: argparse.Namespace) -> Listeners:
 
 def check(arguments: argparse.Namespace) -> int:
     from serving.inference.engine import ProviderError
-    from serving.package.check import check as checked
+    from serving.packaging.check import check as checked
 
     try:
         sound = checked(arguments.artifact, threads=arguments.threads, provider=arguments.provider)

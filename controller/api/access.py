@@ -7,8 +7,9 @@ from typing import Final, Protocol
 
 from controller.api.errors import ApiError
 from controller.roles import Deed, may, way_in
-from serving.access.clients import RefusedError, bearer_of
+from serving.access.clients import bearer_of
 from serving.access.tokens import Entry
+from serving.refusals import RefusedError
 
 
 @dataclass(frozen=True, slots=True)

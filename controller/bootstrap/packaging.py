@@ -25,9 +25,9 @@ from serving.package.artifact import (
     read_manifest,
 )
 from serving.package.checkpoint import find_checkpoint
-from serving.package.export import ExportError
-from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules
+from serving.packaging.build import build_package
+from serving.packaging.export import ExportError
 
 VARIANT_TAG = "serin.variant"
 VARIANT_OF_TAG = "serin.variant_of"

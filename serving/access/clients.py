@@ -1,32 +1,12 @@
 """Clients, and the question that every way to authenticate answers."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from serving.http.refusal import ApiError
+from serving.refusals import Refusal, RefusedError
 
 _BEARER = b"bearer "
 CREDENTIALS_BYTES_MAX = 8192
-
-
-class Refusal(StrEnum):
-    """Why somebody was not let in, as the metric and the access log say it."""
-
-    NO_TOKEN = "no_token"  # noqa: S105  (a reason, no secret)
-    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105
-    EXPIRED_TOKEN = "expired_token"  # noqa: S105
-    RATE = "rate"
-    CONCURRENCY = "concurrency"
-    STRANGER = "stranger"  # it was meant for another host, or a web page of another origin sent it
-
-
-class RefusedError(ApiError):
-    """A client that is not let in, now or at all."""
-
-    def __init__(self, refusal: Refusal, status: int, code: str, message: str, headers: dict[str, str]) -> None:
-        super().__init__(status, code, message, headers=headers)
-        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)

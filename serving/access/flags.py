@@ -80,9 +80,9 @@ def _try(settings: AccessSettings) -> None:
     """What a replica could not follow is found before it listens, not in a process of it. Costs nothing by default."""
     if settings == AccessSettings():
         return
-    from serving.access.door import Door
+    from serving.access.guard import Guard
 
-    Door(settings)
+    Guard(settings)
     if settings.log is not None and str(settings.log) != "-":
         try:
             os.close(os.open(settings.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640))

@@ -9,8 +9,9 @@ from typing import Any, Final
 import jwt
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
 
-from serving.access.clients import Client, Refusal, unauthorized
+from serving.access.clients import Client, unauthorized
 from serving.access.keys import ALGORITHMS, IssuerKeys
+from serving.refusals import Refusal
 from serving.settings import JwtSettings
 
 _LEEWAY_S: Final = 30.0  # how far clocks may differ

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from serving.access.clients import Refusal, RefusedError
+from serving.refusals import Refusal, RefusedError
 from serving.settings import ClientLimits
 
 _CLIENTS_MAX: Final = 10_000

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from serving.access.clients import Refusal
 from serving.contract import Traffic
+from serving.refusals import Refusal
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from serving.access.clients import Client, Refusal, unauthorized
+from serving.access.clients import Client, unauthorized
+from serving.refusals import Refusal
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from serving.batch.job import BatchError, OnError, Options
 from serving.batch.progress import say
 from serving.batch.sources import STANDARD_STREAM
 from serving.package.artifact import ArtifactError, verify
-from serving.process.cores import usable_cores
+from serving.resources.cores import usable_cores
 from serving.text.streams import take_any_text
 
 EXIT_FAILED: Final = 1

@@ -12,14 +12,14 @@ from typing import Any, Final, NamedTuple
 
 from serving.batch.job import Job, Options, RowError
 from serving.batch.sources import Block, Row, Source
-from serving.http.refusal import ApiError, checked_text
 from serving.inference.answers import writer_for
 from serving.inference.engine import Engine, graph_bytes
 from serving.inference.heads import Floats
 from serving.inference.tokenizer import TokenizedText
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, Manifest, Variant, read_manifest
 from serving.package.rules import Task
-from serving.process.cores import SMALL_GRAPH_BYTES
+from serving.refusals import ApiError, checked_text
+from serving.resources.cores import SMALL_GRAPH_BYTES
 from serving.settings import Limits
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from serving.http.refusal import ApiError
+from serving.refusals import ApiError
 from serving.settings import Limits
 
 _CHARS_PER_TOKEN: Final = 4

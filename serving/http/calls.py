@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from starlette.types import Receive
 
 from serving.contract import Traffic
-from serving.http.refusal import ApiError
+from serving.messages import Identity, Outcome
 from serving.observe.capture import CapturedPrediction, text_digest
-from serving.process.link import Outcome
+from serving.refusals import ApiError
 from serving.settings import CaptureSettings
 
 if TYPE_CHECKING:
@@ -48,15 +48,6 @@ class Answer(NamedTuple):
     body: bytes
     texts: int
     tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who answers: model, version, and the names of the classes in output order."""
-
-    model: str
-    version: str
-    labels: tuple[str, ...]
 
 
 async def read_body(headers: Headers, receive: Receive, bytes_max: int) -> bytes:

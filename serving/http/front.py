@@ -10,16 +10,16 @@ from typing import Final
 from starlette.types import Receive
 
 from serving.http.admission import Admission
-from serving.http.calls import Answer, Call, Caller, Headers, Identity, captured, read_body
-from serving.http.refusal import ApiError
+from serving.http.calls import Answer, Call, Caller, Headers, captured, read_body
 from serving.http.schema import parse_texts
+from serving.ipc.dispatcher import Dispatcher
+from serving.ipc.progress import Progress
+from serving.ipc.shared import Place
+from serving.messages import Identity, Job, Outcome
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
 from serving.package.artifact import Manifest
-from serving.process.dispatcher import Dispatcher
-from serving.process.link import Job, Outcome
-from serving.process.progress import Progress
-from serving.process.shared import Place
+from serving.refusals import ApiError
 from serving.settings import Settings
 
 _SWEEP_S: Final = 0.05

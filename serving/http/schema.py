@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from serving.http.refusal import ApiError, checked_text
+from serving.refusals import ApiError, checked_text
 from serving.settings import Limits
 
 Text = Annotated[str, StringConstraints(strict=True)]

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from serving.access.clients import Refusal, RefusedError
 from serving.access.hosts import Hosts, Stranger
 from serving.contract import GATEWAY_HOST, HEALTH_ROUTE, Traffic
+from serving.refusals import Refusal, RefusedError
 
 _KEPT: Final = 1024  # different headers whose judgement is remembered
 _ACROSS: Final = (b"cross-site", b"same-site")

@@ -12,12 +12,13 @@ from litserve.loops import LitLoop
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, PREDICT_ROUTE
 from serving.inference.batching import WINDOWS_SHARE_MIN, Batcher, Pace, Piece
 from serving.inference.tokenizer import TokenizedText
+from serving.ipc.worker_end import DisconnectedError, Inbox, WorkerEnd
+from serving.messages import Job, Outcome, Row
 from serving.observe.metrics import WorkerMetrics
 from serving.observe.trails import Trails
 from serving.package.artifact import GRAPH_FILE, ArtifactError, read_manifest
-from serving.process.bounds import is_memory_refused, memory_refused
-from serving.process.cores import usable_cores
-from serving.process.link import Inbox, Job, LinkClosedError, Outcome, Row, WorkerEnd
+from serving.resources.bounds import is_memory_refused, memory_refused
+from serving.resources.cores import usable_cores
 from serving.settings import Limits, Settings
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
         """Load and warm the engine; called once, in the worker. ``device`` is LitServe's; the engine runs on CPU."""
         from serving.inference.answers import writer_for
         from serving.inference.engine import Engine, ProviderError
-        from serving.package.check import golden_texts
+        from serving.inference.golden import golden_texts
 
         settings = self._settings
         manifest, _ = read_manifest(settings.artifact)
@@ -138,7 +139,7 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
                     request_queue.send(outcomes, now_s - sent_s)
                     sent_s = now_s
                 request_queue.sign(time.monotonic())
-        except LinkClosedError:
+        except DisconnectedError:
             _log.debug("worker %d on %s ends: the HTTP process has gone", worker_id, device)
 
     def _wait_for_company(self, work: "Work", end: WorkerEnd) -> None:

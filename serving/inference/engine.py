@@ -27,8 +27,8 @@ from serving.inference.heads import Floats, head_for
 from serving.inference.tokenizer import TokenizedText, Tokenizer
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, ArtifactError, Manifest, read_manifest
 from serving.package.rules import Side, Task
-from serving.process.bounds import is_memory_refused, memory_refused
-from serving.process.cores import engine_threads, usable_cores
+from serving.resources.bounds import is_memory_refused, memory_refused
+from serving.resources.cores import engine_threads, usable_cores
 from serving.settings import Provider
 
 _PROVIDERS: Final = {

@@ -1,1 +1,1 @@
-"""What a replica tells of itself: metrics, traces, sampled predictions."""
+"""What a replica tells of itself: metrics, use of resources, traces, sampled predictions."""

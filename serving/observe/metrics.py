@@ -1,4 +1,4 @@
-"""What a replica counts, in all of its processes: see ``serving.observe.tallies`` for how they do it together."""
+"""What a replica counts, in all of its processes together: see ``serving.observe.shared_counters``."""
 
 import threading
 import time
@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Exemplar, Metric
 from prometheus_client.exposition import choose_encoder
 
-from serving.access.clients import Refusal
 from serving.contract import (
     ACCESS_LOG_LOST_METRIC,
     ACCESS_REFUSED_METRIC,
@@ -38,9 +37,10 @@ from serving.contract import (
     Traffic,
     latency_edges_ms,
 )
+from serving.messages import Failure
 from serving.observe.capture import DropReason
-from serving.observe.tallies import Family, Tallies
-from serving.process.link import Failure
+from serving.observe.shared_counters import Family, SharedCounters
+from serving.refusals import Refusal
 
 _BATCH_EDGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 _CODES: Final = [str(int(code)) for code in (*HTTPStatus, CLIENT_GONE_CODE)]
@@ -72,7 +72,7 @@ _FAMILIES: Final = (
 )
 
 
-def tallies_of(model: str, version: str, objectives_ms: Iterable[float], processes: int) -> Tallies:
+def shared_counters(model: str, version: str, objectives_ms: Iterable[float], processes: int) -> SharedCounters:
     """What so many processes of a replica count in; the latency histogram has an edge at every objective."""
     durations = Family(
         DURATION_METRIC,
@@ -81,7 +81,7 @@ def tallies_of(model: str, version: str, objectives_ms: Iterable[float], process
         [edge / 1000 for edge in latency_edges_ms(objectives_ms)],
         units=_US_PER_S,
     )
-    return Tallies((*_FAMILIES, durations), {MODEL_LABEL: model, VERSION_LABEL: version}, processes)
+    return SharedCounters((*_FAMILIES, durations), {MODEL_LABEL: model, VERSION_LABEL: version}, processes)
 
 
 class ApiMetrics:
@@ -90,28 +90,30 @@ class ApiMetrics:
     Exemplars are those of this process only: one is an example, and each scrape meets one process or another.
     """
 
-    def __init__(self, tallies: Tallies, place: int) -> None:
-        self._tallies = tallies
-        self._row = tallies.row(place)
+    def __init__(self, counters: SharedCounters, place: int) -> None:
+        self._counters = counters
+        self._row = counters.row(place)
         self._exemplars: dict[int, Exemplar] = {}
         self._requests = {
-            (traffic, int(code)): tallies.slot(REQUESTS_METRIC, traffic, code) for traffic in Traffic for code in _CODES
+            (traffic, int(code)): counters.slot(REQUESTS_METRIC, traffic, code)
+            for traffic in Traffic
+            for code in _CODES
         }
-        self._failures = {traffic: tallies.slot(FAILURES_METRIC, traffic) for traffic in Traffic}
-        self._seconds = {traffic: tallies.observed(place, DURATION_METRIC, traffic) for traffic in Traffic}
-        self._tokens = {traffic: tallies.observed(place, TOKENS_METRIC, traffic) for traffic in Traffic}
-        self._unknown = tallies.slot(UNKNOWN_TOKENS_METRIC)
-        self._truncated = tallies.slot(TRUNCATED_METRIC)
-        self._windowed = tallies.slot(WINDOWED_METRIC)
-        self._windows = tallies.slot(WINDOWS_METRIC)
-        self._cold = tallies.slot(COLD_REQUESTS_METRIC)
-        self._busy = tallies.slot(BUSY_METRIC)
-        self._captured = tallies.slot(CAPTURED_METRIC)
-        self._dropped = {reason: tallies.slot(CAPTURE_DROPPED_METRIC, reason) for reason in DropReason}
-        self._refused = {reason: tallies.slot(ACCESS_REFUSED_METRIC, reason) for reason in Refusal}
-        self._unlogged = tallies.slot(ACCESS_LOG_LOST_METRIC)
+        self._failures = {traffic: counters.slot(FAILURES_METRIC, traffic) for traffic in Traffic}
+        self._seconds = {traffic: counters.observed(place, DURATION_METRIC, traffic) for traffic in Traffic}
+        self._tokens = {traffic: counters.observed(place, TOKENS_METRIC, traffic) for traffic in Traffic}
+        self._unknown = counters.slot(UNKNOWN_TOKENS_METRIC)
+        self._truncated = counters.slot(TRUNCATED_METRIC)
+        self._windowed = counters.slot(WINDOWED_METRIC)
+        self._windows = counters.slot(WINDOWS_METRIC)
+        self._cold = counters.slot(COLD_REQUESTS_METRIC)
+        self._busy = counters.slot(BUSY_METRIC)
+        self._captured = counters.slot(CAPTURED_METRIC)
+        self._dropped = {reason: counters.slot(CAPTURE_DROPPED_METRIC, reason) for reason in DropReason}
+        self._refused = {reason: counters.slot(ACCESS_REFUSED_METRIC, reason) for reason in Refusal}
+        self._unlogged = counters.slot(ACCESS_LOG_LOST_METRIC)
         self._unlogged_lock = threading.Lock()
-        self._depth = tallies.slot(QUEUE_DEPTH_METRIC)
+        self._depth = counters.slot(QUEUE_DEPTH_METRIC)
 
     def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None = None) -> None:
         """Count a request once. Refusals and failures are quick and would flatter the latency: not timed.
@@ -164,14 +166,14 @@ class ApiMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """What all processes of the replica have counted."""
-        return self._tallies.collect(self._exemplars)
+        return self._counters.collect(self._exemplars)
 
 
 class WorkerMetrics:
     """What an inference worker sees. ``place`` is its own among the processes that count."""
 
-    def __init__(self, tallies: Tallies, place: int) -> None:
-        self._batch = tallies.observed(place, BATCH_SIZE_METRIC)
+    def __init__(self, counters: SharedCounters, place: int) -> None:
+        self._batch = counters.observed(place, BATCH_SIZE_METRIC)
 
     def batch(self, texts: int) -> None:
         self._batch.note(texts)

@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from serving.contract import PREDICT_ROUTE, TRACE_PARENT_HEADER, TRACE_STATE_HEADER, Traffic
-from serving.process.link import Outcome
+from serving.messages import Outcome
 from serving.settings import TracingSettings
 
 _EXPORT_TIMEOUT_S: Final = 2.0

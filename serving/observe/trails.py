@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from serving.process.link import Call, Trail
+from serving.messages import EngineCall, Trail
 
 
 @dataclass(slots=True)
@@ -15,7 +15,7 @@ class _Open:
     traceparent: str
     tokenize_began_ns: int
     tokenize_ended_ns: int
-    calls: list[Call] = field(default_factory=list)
+    calls: list[EngineCall] = field(default_factory=list)
 
 
 class Trails(dict[int, _Open]):
@@ -37,7 +37,7 @@ class Trails(dict[int, _Open]):
         now_ns = time.time_ns()
         for uid in set(uids):
             if (entry := self.get(uid)) is not None:
-                entry.calls.append(Call(began_ns, now_ns, texts))
+                entry.calls.append(EngineCall(began_ns, now_ns, texts))
 
     def end(self, uid: int) -> Trail | None:
         """What is known of a job that is answered or given up."""

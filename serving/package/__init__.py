@@ -1,1 +1,1 @@
-"""A registered version as files: format, export, packaging and its check."""
+"""The format of a registered version: its files, their rules, and how both are read without loading a model."""

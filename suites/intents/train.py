@@ -23,7 +23,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from serving.package.export import export_onnx
+from serving.packaging.export import export_onnx
 from suites.intents.generator import LABELS, Example, calibration, held_out, train
 from suites.intents.recipes import RECIPES, VERSIONS, Recipe
 

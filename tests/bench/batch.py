@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serving.process.cores import usable_cores
+from serving.resources.cores import usable_cores
 from tests.bench._table import RESULTS, Bar, machine, report
 from tests.bench.served.measure import Bare
 from tests.bench.served.models import Subject, few, models, texts_of

@@ -26,7 +26,7 @@ from controller.core.traffic import TrafficTable
 from serving.contract import PREDICT_ROUTE
 from serving.inference.engine import Engine
 from serving.package.artifact import read_manifest
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from serving.settings import Batching
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load

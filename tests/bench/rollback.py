@@ -22,7 +22,7 @@ from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.config.settings import Home
 from controller.core.traffic import TrafficTable
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from serving.contract import BATCH_SIZE_METRIC, PREDICT_ROUTE, REQUESTS_METRIC
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.bench._load import Plan, Stream, load
 from tests.bench._table import Bar, machine, report
 from tests.serving.replica import REPOSITORY, Replica, replica

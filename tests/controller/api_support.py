@@ -9,8 +9,9 @@ from starlette.applications import Starlette
 from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.roles import REPLICA, Role
-from serving.access.clients import Refusal, unauthorized
+from serving.access.clients import unauthorized
 from serving.access.tokens import Entry, new_token, utc_now
+from serving.refusals import Refusal
 from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal

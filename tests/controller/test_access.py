@@ -23,7 +23,7 @@ from controller.errors import TransientError, UsageError
 from serving.access.tokens import TokenFile, changing, id_of, new_token, read_tokens, utc_now
 from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
 from serving.package.artifact import read_manifest
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.controller.api_support import StoppedClock, World
 from tests.controller.envoy_support import running_envoy
 from tests.serving.conftest import CHECKPOINT

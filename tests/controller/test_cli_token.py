@@ -9,8 +9,8 @@ from controller.bootstrap.access import prepare_access
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError
-from serving.access.clients import RefusedError
 from serving.access.tokens import TokenFile, read_tokens
+from serving.refusals import RefusedError
 
 
 @pytest.fixture

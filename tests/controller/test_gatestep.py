@@ -18,7 +18,7 @@ from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
 from gates.verdict import Stage, Verdict
 from serving.package.artifact import ArtifactError
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from suites.cases import load
 from tests.serving.replica import REPOSITORY, replica
 

@@ -16,9 +16,9 @@ from controller.ports.registry import CANDIDATE, RegisteredVersion
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
-from serving.package import graphs
 from serving.package.artifact import Variant, read_manifest, verify
 from serving.package.rules import Aggregate, AnswerRules, Side, Task, Windows
+from serving.packaging import graphs
 from suites.cases import load
 from suites.runner import run
 from tests.fakes.registry import FakeRegistry

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.lessons.pipeline import INTENTS
 
 

@@ -19,7 +19,7 @@ import pytest
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import Mirror, TrafficTable
 from serving.contract import USABLE_REQUEST_ID
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import RunningEnvoy, running_envoy
 from tests.patience import eventually

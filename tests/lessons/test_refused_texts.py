@@ -11,7 +11,7 @@ from controller.adapters.replicas import HttpReplicas
 from controller.core.release import Phase
 from controller.errors import RefusedRequestError
 from controller.loop.questions import ask
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from suites.cases import SuiteError, load
 from tests.controller.service import GOOD
 from tests.controller.world import World, with_suite

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.lessons.pipeline import INTENTS, cases, serin, written
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from controller.errors import PermanentError
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 from serving.contract import EXIT_REFUSED
 from serving.package.artifact import ArtifactError, read_manifest
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.controller.mlflow_support import mlflow_server
 from tests.serving.conftest import built_package, package
 from tests.serving.graphs import CHECKPOINT

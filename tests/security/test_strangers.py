@@ -24,7 +24,7 @@ from serving.contract import (
     REQUESTS_METRIC,
     TOKENIZE_ROUTE,
 )
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import RunningEnvoy, running_envoy
 from tests.patience import eventually

@@ -16,7 +16,7 @@ from controller.api.app import create_app
 from controller.api.server import serve
 from controller.core.traffic import TrafficTable
 from serving.contract import INFO_ROUTE, METRICS_ROUTE, PREDICT_ROUTE, REQUESTS_METRIC
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
 from tests.controller.api_support import FakeTokens, World
 from tests.controller.envoy_support import RunningEnvoy, running_envoy

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 
 CHECKPOINT = Path(__file__).parent / "data" / "tiny"
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import save_file
 
-from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules
+from serving.packaging.build import build_package
 from tests.rounding import DECIMALS_APART, apart, encoder_terms, probabilities_apart
 
 CHECKPOINT = Path(__file__).parent / "data" / "tiny"

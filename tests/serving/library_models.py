@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from serving.package.export import quiet_library
+from serving.packaging.export import quiet_library
 
 LABELS: Final = ("cancel order", "track order", "refund")
 SENTENCES: Final = (

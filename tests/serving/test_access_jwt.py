@@ -15,9 +15,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from serving.access.clients import Client, Refusal, RefusedError
+from serving.access.clients import Client
 from serving.access.issuer import JwtIssuer
 from serving.access.keys import KeysError, parse_keys
+from serving.refusals import Refusal, RefusedError
 from serving.settings import JwtSettings
 
 ISSUER, AUDIENCE = "https://issuer.example", "serin"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.access.address import Addresses
-from serving.access.clients import Refusal, RefusedError
 from serving.access.limits import ClientCounts
+from serving.refusals import Refusal, RefusedError
 from serving.settings import ClientLimits
 
 

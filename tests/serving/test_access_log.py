@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.access.clients import Refusal
 from serving.access.log import AccessLog, Visit
 from serving.contract import Traffic
+from serving.refusals import Refusal
 from tests.serving.replica import until
 
 

@@ -1,4 +1,4 @@
-"""A real replica behind a door: who is let in, how often, and what is on record about those who are not (F9)."""
+"""A real replica and its guard: who is let in, how often, and what is on record about those who are not (F9)."""
 
 import json
 import re

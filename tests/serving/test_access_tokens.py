@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from serving.access.__main__ import main
-from serving.access.clients import Client, Refusal, RefusedError, bearer_of
+from serving.access.clients import Client, bearer_of
 from serving.access.tokens import TokenFile, TokenFileError, changing, new_token, read_tokens
+from serving.refusals import Refusal, RefusedError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from serving.http.admission import Admission
-from serving.http.refusal import ApiError
+from serving.refusals import ApiError
 from serving.settings import Limits
 
 

@@ -24,8 +24,8 @@ def test_what_is_taken_out_stands_in_the_source(switch: Switch) -> None:
 
 
 def test_a_line_that_is_not_there_any_more_cannot_be_taken_out() -> None:
-    with pytest.raises(ValueError, match=r"serving\.http\.edge has no 'trace = None' any more"):
-        edited(Switch.TRACING, "serving.http.edge", "")
+    with pytest.raises(ValueError, match=r"serving\.http\.middleware has no 'trace = None' any more"):
+        edited(Switch.TRACING, "serving.http.middleware", "")
 
 
 def test_an_interval_is_where_the_figure_would_lie_again() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.process.cgroups import Pressure, memory_kills, pressure
+from serving.resources.cgroups import Pressure, memory_kills, pressure
 
 UNIFIED = {
     "proc/self/cgroup": "0::/pod/box\n",

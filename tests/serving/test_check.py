@@ -9,8 +9,8 @@ import pytest
 from serving.__main__ import main
 from serving.inference.engine import ProviderError, check_provider
 from serving.package.artifact import ArtifactError
-from serving.package.packaging import build_package
 from serving.package.rules import Aggregate, AnswerRules, Task, Windows
+from serving.packaging.build import build_package
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import embedding_checkpoint, package_of, span_checkpoint
 

@@ -15,9 +15,9 @@ import pytest
 
 from serving.inference.engine import load
 from serving.package.artifact import ArtifactError, read_manifest, verify
-from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task
 from serving.package.tensors import check_graph_weights, read_safetensors
+from serving.packaging.build import build_package
 from tests.serving.shapes import brain_floats, configure, edit, log_with_mlflow, reweigh, settle, shard, tokenize_with
 
 TEXTS = ("where is my order", "i want to cancel it please")

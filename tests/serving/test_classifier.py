@@ -8,7 +8,8 @@ from serving.inference.batching import Batcher, Pace
 from serving.inference.classifier import Work
 from serving.inference.heads import Floats
 from serving.inference.tokenizer import TokenizedText
-from serving.process.link import Inbox, Job, Outcome, Row
+from serving.ipc.worker_end import Inbox
+from serving.messages import Job, Outcome, Row
 from serving.settings import Limits
 
 

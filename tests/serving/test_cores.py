@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving.process.cores import SMALL_GRAPH_BYTES, engine_threads, usable_cores, usable_memory_bytes
+from serving.resources.cores import SMALL_GRAPH_BYTES, engine_threads, usable_cores, usable_memory_bytes
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from serving.package.export import ExportError, export_onnx
+from serving.packaging.export import ExportError, export_onnx
 
 WORDS = ("my", "order", "is", "late", "where", "refund", "the", "lamp", "card", "help")
 SAMPLE_TEXTS = ("help", "where is my refund", "the lamp is late " * 9, "unheard of words", "my card")
@@ -47,9 +47,8 @@ def _answers(graph: Path, batch: int, tokens: int) -> Any:
 
 def test_importing_the_module_imports_no_torch() -> None:
     """A server may import everything of `serving` and stays free of torch."""
-    program = (
-        "import sys, serving.package.export; print([m for m in ('torch', 'transformers', 'onnx') if m in sys.modules])"
-    )
+    heavy = ("torch", "transformers", "onnx")
+    program = f"import sys, serving.packaging.export; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
 

@@ -16,12 +16,12 @@ from controller.bootstrap.packaging import Order, register
 from controller.errors import UsageError
 from serving.inference.engine import load
 from serving.package.artifact import Variant, read_manifest, verify
-from serving.package.check import check
-from serving.package.export import quiet_library
 from serving.package.families import FAMILIES
-from serving.package.graphs import TOLERANCE
-from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task
+from serving.packaging.build import build_package
+from serving.packaging.check import check
+from serving.packaging.export import quiet_library
+from serving.packaging.graphs import TOLERANCE
 from tests.fakes.registry import FakeRegistry
 from tests.serving.library_models import RECIPES, SENTENCES, pipeline_of, save
 

@@ -9,12 +9,12 @@ import onnxruntime
 import pytest
 
 from serving.inference.tokenizer import Tokenizer
-from serving.package import firsttoken
 from serving.package.artifact import TOKENIZER_FILE
-from serving.package.firsttoken import narrow
-from serving.package.graphs import compare
-from serving.package.packaging import GOLDEN_TEXTS
 from serving.package.rules import AnswerRules
+from serving.packaging import firsttoken
+from serving.packaging.build import GOLDEN_TEXTS
+from serving.packaging.firsttoken import narrow
+from serving.packaging.graphs import compare
 from tests.serving.graphs import CHECKPOINT, embedding_checkpoint, span_checkpoint
 
 onnx = pytest.importorskip("onnx")

@@ -13,13 +13,13 @@ def imported_by(statement: str) -> set[str]:
 
 
 def test_serving_needs_no_torch_and_no_mlflow() -> None:
-    loaded = imported_by("import serving.process.life, serving.inference.engine, serving.package.packaging")
+    loaded = imported_by("import serving.replica.supervisor, serving.inference.engine, serving.packaging.build")
     assert not loaded & {"torch", "transformers", "onnx", "mlflow", "pandas", "scipy", "controller", "gates", "suites"}
 
 
 def test_the_process_that_forks_loads_no_engine() -> None:
     """Workers load numpy and ONNX Runtime themselves, after their threads were decided; nobody else pays for them."""
-    assert not imported_by("import serving.process.life") & {"numpy", "onnxruntime"}
+    assert not imported_by("import serving.replica.supervisor") & {"numpy", "onnxruntime"}
 
 
 @pytest.mark.parametrize(

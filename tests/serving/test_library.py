@@ -15,10 +15,10 @@ import pytest
 
 from serving.inference.engine import load
 from serving.package.artifact import ArtifactError
-from serving.package.export import quiet_library
-from serving.package.graphs import TOLERANCE
-from serving.package.packaging import build_package
 from serving.package.rules import Side
+from serving.packaging.build import build_package
+from serving.packaging.export import quiet_library
+from serving.packaging.graphs import TOLERANCE
 from tests.serving.library_models import SENTENCES, make_tokenizer, pipeline_of, save
 from tests.serving.shapes import edit
 
@@ -120,7 +120,7 @@ def test_a_graph_of_other_answers_is_refused(checkpoint: Path, tmp_path: Path) -
     """One whose weights are these, and that computes something else with them."""
     import onnx
 
-    from serving.package.export import export_onnx
+    from serving.packaging.export import export_onnx
 
     export_onnx(checkpoint, checkpoint / "model.onnx", sample_texts=SENTENCES)
     build_package(checkpoint, tmp_path / "right")

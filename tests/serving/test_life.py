@@ -29,7 +29,7 @@ from serving.contract import (
 )
 from serving.inference.engine import ProviderError
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, file_record
-from serving.package.check import check
+from serving.packaging.check import check
 from serving.settings import Provider
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 from tests.serving.test_capture import Receiver, receiver  # noqa: F401  (a fixture)

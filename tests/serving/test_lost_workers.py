@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from serving.app import ReplicaServer
 from serving.contract import EXIT_SHORTAGE
 from serving.http.listener import Listeners
-from serving.process import life
-from serving.process.life import Supervisor
+from serving.replica import supervisor
+from serving.replica.app import ReplicaServer
+from serving.replica.supervisor import Supervisor
 
 SETTINGS = SimpleNamespace(api_processes=0, workers=1, model="m", version="1", objectives_ms=())
 
@@ -28,7 +28,7 @@ class Losing(Supervisor):
         self.ends_by = ends_by
 
     def _start_worker(self, number: int, *, again: bool = False) -> BaseProcess:  # noqa: ARG002 - as it is called
-        process: Any = life._fork.Process(target=self._end_at_once, name=f"worker-{number}")
+        process: Any = supervisor._fork.Process(target=self._end_at_once, name=f"worker-{number}")
         process.start()
         return cast("BaseProcess", process)
 

@@ -33,9 +33,9 @@ from serving.contract import (
     Traffic,
     latency_edges_ms,
 )
-from serving.observe.metrics import ApiMetrics, WorkerMetrics, exposition, tallies_of
-from serving.observe.tallies import Tallies
-from serving.process.link import Failure
+from serving.messages import Failure
+from serving.observe.metrics import ApiMetrics, WorkerMetrics, exposition, shared_counters
+from serving.observe.shared_counters import SharedCounters
 from tests.serving.replica import Samples, total
 
 OBJECTIVE_MS: Final = 75.0
@@ -45,9 +45,9 @@ _fork: Final = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
-def tallies() -> Tallies:
+def counters() -> SharedCounters:
     """Of two HTTP processes and two workers."""
-    return tallies_of("intent", "7", [OBJECTIVE_MS], 4)
+    return shared_counters("intent", "7", [OBJECTIVE_MS], 4)
 
 
 def samples_of(text: bytes) -> Samples:
@@ -69,17 +69,17 @@ def in_a_process(work: Callable[[], None]) -> None:
     assert process.exitcode == 0
 
 
-def test_every_process_tells_what_all_have_counted(tallies: Tallies) -> None:
+def test_every_process_tells_what_all_have_counted(counters: SharedCounters) -> None:
     """At once, and the same whoever is asked: processes that count at the same time lose none of it."""
     each = 20_000
 
     def answer(place: int) -> None:
-        metrics = ApiMetrics(tallies, place)
+        metrics = ApiMetrics(counters, place)
         for _ in range(each):
             metrics.answered(Traffic.LIVE, 200, 0.01)
 
     def compute(place: int) -> None:
-        metrics = WorkerMetrics(tallies, place)
+        metrics = WorkerMetrics(counters, place)
         for _ in range(each):
             metrics.batch(2)
 
@@ -90,18 +90,18 @@ def test_every_process_tells_what_all_have_counted(tallies: Tallies) -> None:
     for process in processes:
         process.join()
     for place in (0, 1):
-        found = told(ApiMetrics(tallies, place))
+        found = told(ApiMetrics(counters, place))
         assert total(found, REQUESTS_METRIC) == 2 * each
         assert total(found, f"{DURATION_METRIC}_count") == 2 * each
         assert total(found, f"{DURATION_METRIC}_sum") == pytest.approx(2 * each * 0.01)
         assert total(found, f"{BATCH_SIZE_METRIC}_sum") == 4 * each
 
 
-def test_who_takes_anothers_place_goes_on_with_its_counts(tallies: Tallies) -> None:
+def test_who_takes_anothers_place_goes_on_with_its_counts(counters: SharedCounters) -> None:
     """Nothing that was counted is lost with a process, and nothing told twice."""
     for texts in (3, 5):
-        in_a_process(lambda texts=texts: WorkerMetrics(tallies, 3).batch(texts))  # type: ignore[misc]
-    found = told(ApiMetrics(tallies, 0))
+        in_a_process(lambda texts=texts: WorkerMetrics(counters, 3).batch(texts))  # type: ignore[misc]
+    found = told(ApiMetrics(counters, 0))
     assert total(found, f"{BATCH_SIZE_METRIC}_sum") == 8
     assert total(found, f"{BATCH_SIZE_METRIC}_count") == 2
 
@@ -112,27 +112,27 @@ def test_a_sum_of_seconds_never_falls_and_is_the_same_in_any_order(seconds: list
     """Whole microseconds add up exactly; a sum that fell by one bit would be taken for a restart."""
     totals = []
     for order in (seconds, seconds[::-1]):
-        tallies = tallies_of("intent", "7", [OBJECTIVE_MS], len(order))
+        counters = shared_counters("intent", "7", [OBJECTIVE_MS], len(order))
         for place, busy_s in enumerate(order):
-            ApiMetrics(tallies, place).busy(busy_s)
-        totals.append(total(told(ApiMetrics(tallies, 0)), BUSY_METRIC))
-        ApiMetrics(tallies, 1).busy(more_s)
-        assert total(told(ApiMetrics(tallies, 0)), BUSY_METRIC) >= totals[-1]
+            ApiMetrics(counters, place).busy(busy_s)
+        totals.append(total(told(ApiMetrics(counters, 0)), BUSY_METRIC))
+        ApiMetrics(counters, 1).busy(more_s)
+        assert total(told(ApiMetrics(counters, 0)), BUSY_METRIC) >= totals[-1]
     assert totals[0] == totals[1] == sum(round(busy_s * 1e6) for busy_s in seconds) / 1e6
 
 
-def test_the_queue_of_a_replica_is_that_of_its_processes(tallies: Tallies) -> None:
+def test_the_queue_of_a_replica_is_that_of_its_processes(counters: SharedCounters) -> None:
     """A gauge is what it was set to last, in each of them."""
-    first, second = ApiMetrics(tallies, 0), ApiMetrics(tallies, 1)
+    first, second = ApiMetrics(counters, 0), ApiMetrics(counters, 1)
     for depth in (7, 3):
         first.depth(depth)
     second.depth(2)
     assert total(told(second), QUEUE_DEPTH_METRIC) == 5
 
 
-def test_samples_are_those_of_the_official_client(tallies: Tallies) -> None:
+def test_samples_are_those_of_the_official_client(counters: SharedCounters) -> None:
     """Names, labels, edges and counts, also of values that lie on an edge, below the first and beyond the last."""
-    metrics, registry = ApiMetrics(tallies, 0), CollectorRegistry()
+    metrics, registry = ApiMetrics(counters, 0), CollectorRegistry()
     names = (*OWN, TRAFFIC_LABEL)
     edges_s = [edge / 1000 for edge in latency_edges_ms([OBJECTIVE_MS])]
     seconds = Histogram(DURATION_METRIC, "…", names, buckets=edges_s, registry=registry)
@@ -150,9 +150,9 @@ def test_samples_are_those_of_the_official_client(tallies: Tallies) -> None:
     assert {key for key in ours if key[0].startswith(DURATION_METRIC)} <= theirs.keys()
 
 
-def test_series_exist_before_their_first_event(tallies: Tallies) -> None:
+def test_series_exist_before_their_first_event(counters: SharedCounters) -> None:
     """So that a rate over the first error is not nothing; of the codes that hardly occur, once they have."""
-    metrics = ApiMetrics(tallies, 0)
+    metrics = ApiMetrics(counters, 0)
 
     def codes() -> set[str]:
         return {dict(labels)[CODE_LABEL] for name, labels in told(metrics) if name == REQUESTS_METRIC}
@@ -165,16 +165,16 @@ def test_series_exist_before_their_first_event(tallies: Tallies) -> None:
 
 
 @pytest.mark.parametrize(("code", "timed"), [(200, 1), (422, 0), (503, 0), (500, 0), (CLIENT_GONE_CODE, 1)])
-def test_quick_refusals_do_not_flatter_the_latency(tallies: Tallies, code: int, timed: int) -> None:
+def test_quick_refusals_do_not_flatter_the_latency(counters: SharedCounters, code: int, timed: int) -> None:
     """Who went away while waiting is timed: to leave those out would flatter it, too."""
-    metrics = ApiMetrics(tallies, 0)
+    metrics = ApiMetrics(counters, 0)
     metrics.answered(Traffic.LIVE, code, 0.01)
     assert total(told(metrics), REQUESTS_METRIC, code=str(code)) == 1
     assert total(told(metrics), f"{DURATION_METRIC}_count") == timed
 
 
-def test_a_failure_that_several_requests_share_counts_once_for_each_kind(tallies: Tallies) -> None:
-    metrics, shared = ApiMetrics(tallies, 0), Failure()
+def test_a_failure_that_several_requests_share_counts_once_for_each_kind(counters: SharedCounters) -> None:
+    metrics, shared = ApiMetrics(counters, 0), Failure()
     for traffic in (Traffic.LIVE, Traffic.LIVE, Traffic.SHADOW):
         metrics.failed(traffic, shared)
     metrics.failed(Traffic.LIVE, None)
@@ -182,9 +182,9 @@ def test_a_failure_that_several_requests_share_counts_once_for_each_kind(tallies
     assert total(told(metrics), FAILURES_METRIC, traffic="shadow") == 1
 
 
-def test_a_bucket_names_the_last_trace_that_fell_into_it(tallies: Tallies) -> None:
+def test_a_bucket_names_the_last_trace_that_fell_into_it(counters: SharedCounters) -> None:
     """That of the process asked, for who accepts OpenMetrics; requests without a trace leave it as it is."""
-    metrics, other = ApiMetrics(tallies, 0), ApiMetrics(tallies, 1)
+    metrics, other = ApiMetrics(counters, 0), ApiMetrics(counters, 1)
     for trace_id, duration_s in (("a", 0.0749), ("b", 0.075), ("c", 20.0), (None, 0.0749)):
         metrics.answered(Traffic.LIVE, 200, duration_s, trace_id)
     metrics.answered(Traffic.SHADOW, 200, 0.0749, "d")
@@ -210,8 +210,8 @@ def test_a_bucket_names_the_last_trace_that_fell_into_it(tallies: Tallies) -> No
     assert exemplars(other) == {}
 
 
-def test_tokens_of_a_text(tallies: Tallies) -> None:
-    metrics = ApiMetrics(tallies, 0)
+def test_tokens_of_a_text(counters: SharedCounters) -> None:
+    metrics = ApiMetrics(counters, 0)
     metrics.text(Traffic.LIVE, 12, 0, truncated=False)
     metrics.text(Traffic.LIVE, 3000, 4, truncated=True, windows=6)
     found = told(metrics)

@@ -9,10 +9,10 @@ import pytest
 
 from serving.inference.engine import Engine
 from serving.inference.tokenizer import Tokenizer
-from serving.package import graphs
 from serving.package.artifact import TOKENIZER_FILE, ArtifactError, Variant, read_manifest, verify
-from serving.package.export import ExportError
-from serving.package.packaging import GOLDEN_TEXTS, build_package
+from serving.packaging import graphs
+from serving.packaging.build import GOLDEN_TEXTS, build_package
+from serving.packaging.export import ExportError
 
 
 def test_the_package_holds_exactly_its_files(checkpoint: Path, tmp_path: Path) -> None:

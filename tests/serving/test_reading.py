@@ -16,10 +16,10 @@ import pytest
 from serving.inference.engine import Engine, load
 from serving.inference.tokenizer import Tokenizer
 from serving.package.artifact import ArtifactError, Manifest, file_record, read_manifest, verify
-from serving.package.check import check
 from serving.package.families import FAMILIES, positions_max
-from serving.package.packaging import build_package, golden_texts
 from serving.package.rules import AnswerRules, Side, TokenRules, Windows
+from serving.packaging.build import build_package, golden_texts
+from serving.packaging.check import check
 from tests.serving.graphs import PROBABILITIES_APART
 from tests.serving.replica import replica
 from tests.serving.shapes import configure, edit, settle, tokenize_with

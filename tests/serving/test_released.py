@@ -17,7 +17,7 @@ from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from serving.inference.engine import load
 from serving.package.artifact import Manifest, read_manifest
-from serving.package.export import quiet_library
+from serving.packaging.export import quiet_library
 from suites.cases import Case
 from suites.runner import run
 from tests.controller.test_registering import KeepingRegistry

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from serving.http.refusal import ApiError
 from serving.http.schema import parse_texts
+from serving.refusals import ApiError
 from serving.settings import Limits
 
 LIMITS = Limits(text_chars_max=20, texts_max=3)

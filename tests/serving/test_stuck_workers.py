@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from serving.contract import PREDICT_ROUTE, WORKER_RESTARTS_METRIC
-from serving.process.progress import Progress, activity
+from serving.ipc.progress import Progress, activity
 from tests.serving.replica import Replica, replica, until
 
 PID, STUCK_AFTER_S = 7, 2.0

@@ -18,8 +18,8 @@ from serving.contract import (
 )
 from serving.inference.documents import ANSWERED
 from serving.inference.engine import load
-from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task, Windows
+from serving.packaging.build import build_package
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import (
     DIMENSIONS,

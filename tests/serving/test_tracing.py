@@ -220,5 +220,5 @@ def test_without_tracing_its_library_is_not_loaded(built_package: Path) -> None:
             assert "google/_upb" not in mapped, "protobuf comes with the exporter"
     # FastAPI looks at the API by itself.
     wanted = "('serving.observe.tracing', 'opentelemetry.sdk', 'opentelemetry.exporter')"
-    code = f"import serving.process.life, sys; sys.exit(any(name.startswith({wanted}) for name in sys.modules))"
+    code = f"import serving.replica.supervisor, sys; sys.exit(any(name.startswith({wanted}) for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -11,8 +11,8 @@ import pytest
 
 from serving.inference.engine import Engine, load
 from serving.package.artifact import Variant
-from serving.package.packaging import build_package
 from serving.package.rules import Aggregate, AnswerRules, Task, Windows
+from serving.packaging.build import build_package
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import PROBABILITIES_APART, SPAN_LABELS, STATES_APART
 

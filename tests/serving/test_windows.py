@@ -9,8 +9,8 @@ import pytest
 from serving.inference.engine import Engine, load
 from serving.inference.tokenizer import TokenizedText, Tokenizer
 from serving.package.artifact import ArtifactError
-from serving.package.packaging import build_package
 from serving.package.rules import Aggregate, AnswerRules, Windows
+from serving.packaging.build import build_package
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.graphs import PROBABILITIES_APART
 

@@ -42,7 +42,7 @@ def test_the_shared_tokenizer_is_the_committed_one() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_committed_graphs_are_exports_of_the_committed_weights(version: str, tmp_path: Path) -> None:
     """What is served is what was trained: exporting the safetensors again gives the graph's probabilities."""
-    from serving.package.export import export_onnx
+    from serving.packaging.export import export_onnx
 
     texts = [e.text for e in held_out(40)]
     export_onnx(CHECKPOINTS / version, tmp_path / "model.onnx", sample_texts=texts)

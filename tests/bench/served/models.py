@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 
 from serving.package.artifact import CONFIG_FILE, TOKENIZER_FILE, config_labels
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from suites.intents.generator import held_out
 from tests.bench._distilbert import write_checkpoint
 from tests.serving.replica import REPOSITORY

@@ -1,7 +1,7 @@
 """A request's way through both processes, in one process and without an engine: what a small part of it costs.
 
 ``python -m tests.bench.served.within PACKAGE`` prints the processor time of a request in µs, block after block: of the
-outermost layer, admission, the link, the worker's scheduling and its answer. Left out is what no switch changes, and
+outermost layer, admission, the sockets, the worker's scheduling and its answer. Left out is what no switch changes, and
 what would drown one: HTTP, the tokenizer, the engine. So many requests come at once, in every run the same.
 """
 
@@ -22,7 +22,7 @@ from serving.contract import PREDICT_ROUTE
 from tests.bench.served.without import Switch, take_out
 
 if TYPE_CHECKING:
-    from serving.http.edge import Edge
+    from serving.http.middleware import Middleware
     from serving.inference.engine import Engine
     from serving.inference.heads import Floats
     from serving.inference.tokenizer import TokenizedText
@@ -65,32 +65,32 @@ class Way:
     """The HTTP process's side and the worker's, joined by a socket pair."""
 
     def __init__(self, package: Path) -> None:
-        from serving.http.calls import Identity
-        from serving.http.edge import Edge
         from serving.http.front import Front
+        from serving.http.middleware import Middleware
         from serving.http.visitors import Visitors
         from serving.inference.answers import writer_for
         from serving.inference.batching import Batcher
         from serving.inference.classifier import TextClassifier, Work
         from serving.inference.engine import load
+        from serving.ipc.shared import Life, Place, WorkerCounts
+        from serving.ipc.worker_end import WorkerEnd
+        from serving.messages import Identity
         from serving.observe.capture import Capture
-        from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
+        from serving.observe.metrics import ApiMetrics, WorkerMetrics, shared_counters
         from serving.package.artifact import read_manifest
-        from serving.process.link import WorkerEnd
-        from serving.process.shared import Life, Place, WorkerCounts
         from serving.settings import Settings
 
         manifest, _ = read_manifest(package)
         settings = Settings(package, MODEL, VERSION)
-        tallies = tallies_of(MODEL, VERSION, (), 2)
-        metrics = ApiMetrics(tallies, 0)
+        counters = shared_counters(MODEL, VERSION, (), 2)
+        metrics = ApiMetrics(counters, 0)
         self._api, self._worker = socket.socketpair()
         place = Place(0, os.getpid(), WorkerCounts(), Life(1), self._api)
         identity = Identity(MODEL, VERSION, manifest.labels)
         self._front = Front(settings, identity, manifest, metrics, Capture(settings.capture, metrics), place)
-        self.edge = Edge(_nowhere, VERSION, self._front.predict, metrics, Visitors(settings.names))
+        self.middleware = Middleware(_nowhere, VERSION, self._front.predict, metrics, Visitors(settings.names))
         classifier: Any = TextClassifier(settings)
-        classifier.metrics = WorkerMetrics(tallies, 1)
+        classifier.metrics = WorkerMetrics(counters, 1)
         classifier._engine = Instant(load(package))
         classifier._write = writer_for(manifest)
         self._end = WorkerEnd([self._worker])
@@ -126,7 +126,7 @@ async def measured(package: Path) -> list[float]:
     for _ in range(BLOCKS):
         requests = itertools.islice(itertools.cycle(bodies), REQUESTS)
         began_ns = time.process_time_ns()
-        await asyncio.gather(*(_client(way.edge, requests) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(_client(way.middleware, requests) for _ in range(AT_ONCE)))
         spent.append((time.process_time_ns() - began_ns) / 1000 / REQUESTS)
     way.leave()
     return spent
@@ -156,11 +156,11 @@ class _Exchange:
             watched.set_result(None)
 
 
-async def _client(edge: "Edge", bodies: Iterator[bytes]) -> None:
+async def _client(middleware: "Middleware", bodies: Iterator[bytes]) -> None:
     for body in bodies:
         exchange = _Exchange(body)
         length = (b"content-length", b"%d" % len(body))
-        await edge({**_SCOPE, "headers": [*_HEADERS, length]}, exchange.receive, exchange.send)
+        await middleware({**_SCOPE, "headers": [*_HEADERS, length]}, exchange.receive, exchange.send)
         exchange.end()
 
 

@@ -23,7 +23,7 @@ class Switch(StrEnum):
 
 EDITS: Final[Mapping[Switch, Mapping[str, Mapping[str, str]]]] = {
     Switch.METRICS: {
-        "serving.http.edge": {
+        "serving.http.middleware": {
             "started_s = time.perf_counter()": "pass",
             "duration_s = time.perf_counter() - started_s": "pass",
             'if scope["path"] == PREDICT_ROUTE:': "if False:",
@@ -37,7 +37,7 @@ EDITS: Final[Mapping[Switch, Mapping[str, Mapping[str, str]]]] = {
     },
     Switch.TRACING: {
         "serving.http.calls": {'trace: "Trace | None" = None': ""},
-        "serving.http.edge": {
+        "serving.http.middleware": {
             "trace = None": "pass",
             'self._tracing is not None and scope["path"] == PREDICT_ROUTE': "False",
             ", None if trace is None else trace.trace_id": "",
@@ -49,17 +49,21 @@ EDITS: Final[Mapping[Switch, Mapping[str, Mapping[str, str]]]] = {
             ", None if trace is None else trace.submitted()": "",
         },
         "serving.observe.metrics": {", trace_id: str | None = None": "", "trace_id is not None": "False"},
-        "serving.process.link": {
+        "serving.messages": {
             "trace: str | None = None": "",
-            "traces: dict[int, str] = field(default_factory=dict)  # by id, the traceparent": "",
             "trail: Trail | None = None  # of jobs that are traced": "",
+        },
+        "serving.ipc.frames": {
             "done.trail is None": "True",
             ", trail: Any = None": "",
             "if trail is None": "if True",
+        },
+        "serving.ipc.worker_end": {
+            "traces: dict[int, str] = field(default_factory=dict)  # by id, the traceparent": "",
             "for jobs, cancelled, traces in": "for jobs, cancelled in",
             "inbox.traces.update(traces)": "pass",
         },
-        "serving.process.dispatcher": {
+        "serving.ipc.dispatcher": {
             "job.trace is not None": "False",
             "self._cancelled, self._traces)": "self._cancelled)",
             "self._cancelled, self._traces = {}, [], {}": "self._cancelled = {}, []",

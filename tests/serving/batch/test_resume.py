@@ -10,7 +10,7 @@ import pytest
 from serving.batch.__main__ import main
 from serving.batch.job import BatchError
 from serving.batch.parts import Part, opened
-from serving.package.packaging import build_package
+from serving.packaging.build import build_package
 from tests.serving.batch.support import command, read_jsonl, write_jsonl
 from tests.serving.graphs import CHECKPOINT
 from tests.serving.replica import REPOSITORY, until

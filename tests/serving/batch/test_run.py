@@ -15,8 +15,8 @@ import pytest
 from serving.batch.__main__ import main
 from serving.inference.engine import load
 from serving.package.artifact import read_manifest
-from serving.package.packaging import build_package
 from serving.package.rules import AnswerRules, Task, Windows
+from serving.packaging.build import build_package
 from tests.serving.batch.support import read_jsonl, score, write_jsonl
 from tests.serving.graphs import (
     CHECKPOINT,

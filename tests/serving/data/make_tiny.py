@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from serving.package.export import export_onnx
+from serving.packaging.export import export_onnx
 
 HERE = Path(__file__).parent / "tiny"
 LABELS = ("cancel order", "track order", "refund")

@@ -1,12 +1,10 @@
 """Why a text is not scored, online and in batch; in words of HTTP. Batch runs start without what HTTP itself needs."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from enum import StrEnum
 
+from serving.messages import Failure
 from serving.settings import Limits
-
-if TYPE_CHECKING:
-    from serving.process.link import Failure
 
 
 class ApiError(Exception):
@@ -20,7 +18,7 @@ class ApiError(Exception):
         *,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
-        failure: "Failure | None" = None,
+        failure: Failure | None = None,
     ) -> None:
         """``failure``: what made this request fail, and maybe others."""
         super().__init__(message)
@@ -37,6 +35,25 @@ class ApiError(Exception):
         if self.field is not None:
             error["field"] = self.field
         return {"error": error}
+
+
+class Refusal(StrEnum):
+    """Why somebody was not let in, as the metric and the access log say it."""
+
+    NO_TOKEN = "no_token"  # noqa: S105  (a reason, no secret)
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105
+    EXPIRED_TOKEN = "expired_token"  # noqa: S105
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+    STRANGER = "stranger"  # it was meant for another host, or a web page of another origin sent it
+
+
+class RefusedError(ApiError):
+    """A client that is not let in, now or at all."""
+
+    def __init__(self, refusal: Refusal, status: int, code: str, message: str, headers: dict[str, str]) -> None:
+        super().__init__(status, code, message, headers=headers)
+        self.refusal = refusal
 
 
 def checked_text(text: str, field: str, limits: Limits) -> str:

@@ -1,4 +1,4 @@
-"""An HTTP process's side of the link: which worker gets what, and whether it is still heard of."""
+"""An HTTP process's end of the connections to the workers: which worker gets what, and whether it is still heard of."""
 
 import asyncio
 import socket
@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
-from serving.process.link import Failure, FrameBuffer, Job, Outcome, frame, unpack
+from serving.ipc.frames import FrameBuffer, frame, unpack
+from serving.messages import Failure, Job, Outcome
 
 _GATHER_S: Final = 0.001
 """How long jobs for a worker that is busy are gathered: every write to it is a system call, and one will do."""

@@ -31,10 +31,10 @@ from serving.contract import (
     WORKER_RESTARTS_METRIC,
     WORKERS_METRIC,
 )
-from serving.http.calls import Identity
-from serving.process.cgroups import pressure
-from serving.process.cores import usable_cores, usable_memory_bytes
-from serving.process.shared import Place
+from serving.ipc.shared import Place
+from serving.messages import Identity
+from serving.resources.cgroups import pressure
+from serving.resources.cores import usable_cores, usable_memory_bytes
 
 _NAMES: Final = (MODEL_LABEL, VERSION_LABEL)
 _TRIES: Final = 5

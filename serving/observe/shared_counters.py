@@ -52,7 +52,7 @@ class Family:
         return len(self.edges) + 2 if self.edges else 1
 
 
-class Tallies:
+class SharedCounters:
     """Made before the first fork, for so many processes. ``own`` are the labels that every series carries."""
 
     def __init__(self, families: Iterable[Family], own: Mapping[str, str], processes: int) -> None:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.inference.tokenizer import TokenizedText, Tokenizer
+from serving.inference.golden import golden_texts
 from serving.package.artifact import (
     GRAPH_FILE,
-    TOKENIZER_FILE,
     WEIGHTS_FILE,
     ArtifactError,
     Manifest,
@@ -16,7 +15,7 @@ from serving.package.artifact import (
 from serving.package.families import token_rows
 from serving.package.reading import check_rows, read_saved
 from serving.package.tensors import read_safetensors
-from serving.process.bounds import is_memory_refused, memory_refused
+from serving.resources.bounds import is_memory_refused, memory_refused
 from serving.settings import Provider
 
 
@@ -69,20 +68,3 @@ def check(artifact: Path, *, threads: int | None = None, provider: Provider = Pr
                 raise
             raise memory_refused(GRAPH_FILE, error) from error
     return Checked(manifest, read_manifest(artifact)[1], engine.dimensions)
-
-
-def golden_texts(tokenizer: Tokenizer, manifest: Manifest) -> list[TokenizedText]:
-    """The golden texts as they are tokenized here.
-
-    Raises:
-        ArtifactError: not as they were when the version was packaged: it would answer other questions than it was
-            judged by.
-    """
-    try:
-        tokenized = tokenizer.tokenize([golden.text for golden in manifest.golden])
-    except Exception as error:  # the library raises Exception itself
-        raise ArtifactError(TOKENIZER_FILE, f"fails on a golden text ({error})") from error
-    for number, (golden, found) in enumerate(zip(manifest.golden, tokenized, strict=True)):
-        if golden.token_ids != found.ids:
-            raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")
-    return tokenized

@@ -16,9 +16,9 @@ from serving.inference.heads import Floats
 from serving.inference.tokenizer import TokenizedText
 from serving.package.artifact import GRAPH_FILE, TOKENIZER_FILE, ArtifactError
 from serving.package.checkpoint import Checkpoint
-from serving.package.export import ExportError, load_model, one_line, quiet_library
-from serving.package.graphs import TOLERANCE, activated, numbers_of
 from serving.package.rules import Task
+from serving.packaging.export import ExportError, load_model, one_line, quiet_library
+from serving.packaging.graphs import TOLERANCE, activated, numbers_of
 
 _ADDED_TOKENS_TRIED: Final = 8
 

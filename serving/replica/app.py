@@ -16,7 +16,7 @@ from litserve.utils import WorkerSetupStatus
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from serving.access.door import Door
+from serving.access.guard import Guard
 from serving.access.log import AccessLog
 from serving.contract import (
     HEALTH_ROUTE,
@@ -27,20 +27,21 @@ from serving.contract import (
     TOKENIZE_ROUTE,
     TOKENIZER_LABEL,
 )
-from serving.http.calls import Identity, read_body
-from serving.http.edge import INTERNAL_ERROR, Edge
+from serving.http.calls import read_body
 from serving.http.front import Front
-from serving.http.refusal import ApiError
+from serving.http.middleware import INTERNAL_ERROR, Middleware
 from serving.http.schema import parse_texts
 from serving.http.visitors import Visitors
 from serving.inference.classifier import TextClassifier
 from serving.inference.tokenizer import Tokenizer
+from serving.ipc.shared import Place
+from serving.messages import Identity
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, Collector, exposition
+from serving.observe.usage import ReplicaCollector, gpu_collectors
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 from serving.package.rules import Task
-from serving.process.resources import ReplicaCollector, gpu_collectors
-from serving.process.shared import Place
+from serving.refusals import ApiError
 from serving.settings import AccessSettings, CaptureSettings, Settings
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ LIBRARIES: Final = ("litserve", "numpy", "onnxruntime", "tokenizers")
 class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
     """LitServe's application and health page for one version.
 
-    Its launcher and queues are not used: ``serving.process.life`` starts the processes, ``serving.process.link`` joins
-    them. Nor is its request handler: ``serving.http.edge`` answers what is posted to the prediction route before
+    Its launcher and queues are not used: ``serving.replica.supervisor`` starts the processes, ``serving.ipc`` joins
+    them. Nor is its request handler: ``serving.http.middleware`` answers what is posted to the prediction route before
     LitServe's routes are asked.
     """
 
@@ -81,7 +82,7 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG002  (FastAPI passes it)
-        """Nothing of LitServe's: outcomes arrive by the link, not in a queue that must be read."""
+        """Nothing of LitServe's: outcomes arrive by sockets, not in a queue that must be read."""
         yield
 
 
@@ -93,7 +94,7 @@ def build(
     log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
     shadow_port: int | None = None,
-) -> tuple[Front, Edge]:
+) -> tuple[Front, Middleware]:
     """Put the parts of the HTTP process together, in that process: threads do not survive a fork."""
     identity = server.identity
     front = Front(server.settings, identity, server.manifest, metrics, capture, place)
@@ -106,11 +107,11 @@ def build(
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
     access = server.settings.access
-    door = Door(access) if access != AccessSettings() else None
+    guard = Guard(access) if access != AccessSettings() else None
     visitors = Visitors(server.settings.names, shadow_port)
-    edge = Edge(app, identity.version, front.predict, metrics, visitors, door, log, tracing=tracing)
-    server.classifier.is_ready = lambda: front.is_well() and not edge.draining
-    return front, edge
+    middleware = Middleware(app, identity.version, front.predict, metrics, visitors, guard, log, tracing=tracing)
+    server.classifier.is_ready = lambda: front.is_well() and not middleware.draining
+    return front, middleware
 
 
 def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collectors: Sequence[Collector]) -> None:

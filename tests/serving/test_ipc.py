@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.process.dispatcher import Dispatcher
-from serving.process.link import FrameBuffer, Inbox, Job, LinkClosedError, Outcome, WorkerEnd, frame
+from serving.ipc.dispatcher import Dispatcher
+from serving.ipc.frames import FrameBuffer, frame
+from serving.ipc.worker_end import DisconnectedError, Inbox, WorkerEnd
+from serving.messages import Job, Outcome
 
 PID = 4711
 ROW = (b'{"label": "a"}', 3, 1, True)
@@ -51,7 +53,7 @@ def test_a_worker_that_may_not_wait_does_not() -> None:
 def test_a_worker_that_nobody_can_reach_ends() -> None:
     ours, theirs = socket.socketpair()
     ours.close()
-    with theirs, pytest.raises(LinkClosedError):
+    with theirs, pytest.raises(DisconnectedError):
         WorkerEnd([theirs]).receive(None)
 
 

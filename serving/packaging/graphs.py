@@ -19,8 +19,8 @@ import onnxruntime
 from serving.inference.heads import Floats, head_for, unit
 from serving.inference.tokenizer import Padding, TokenizedText
 from serving.package.artifact import GRAPH_FILE, GRAPH_WEIGHTS_FILE, ArtifactError, Variant
-from serving.package.export import ExportError
 from serving.package.rules import AnswerRules, Side, Task
+from serving.packaging.export import ExportError
 
 TOLERANCE: Final = 1e-4
 """How far a probability may move by optimising: sums are only taken in another order."""

@@ -9,9 +9,7 @@ A worker that is lost is replaced; with an HTTP process the replica ends, the ot
 replica starts it anew, and a gateway sees it go.
 """
 
-import asyncio
 import contextlib
-import functools
 import logging
 import multiprocessing
 import os
@@ -19,32 +17,24 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
-import uvicorn
 from litserve.callbacks import CallbackRunner
 from litserve.loops import inference_worker
 
-from serving.access.log import AccessLog
-from serving.app import ReplicaServer, build
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
-from serving.http.calls import Identity
-from serving.http.connections import GuardedProtocol, close_late
-from serving.http.front import Front
-from serving.http.listener import Listeners, begin_no_more
-from serving.observe.capture import Capture
-from serving.observe.metrics import ApiMetrics, WorkerMetrics, tallies_of
+from serving.http.listener import Listeners
+from serving.ipc.shared import PID_BYTES, Life, Place, WorkerCounts, packed
+from serving.ipc.worker_end import WorkerEnd
+from serving.observe.metrics import ApiMetrics, WorkerMetrics, shared_counters
 from serving.package.artifact import ArtifactError, Manifest, read_manifest, verify
-from serving.process.cgroups import memory_kills
-from serving.process.link import WorkerEnd
-from serving.process.shared import PID_BYTES, Life, Place, WorkerCounts, packed
-from serving.settings import Settings, TracingSettings
-
-if TYPE_CHECKING:
-    from serving.observe.tracing import Tracing
+from serving.replica.app import ReplicaServer
+from serving.replica.http_process import FLUSH_S, serve_http
+from serving.resources.cgroups import memory_kills
+from serving.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +42,6 @@ _fork = multiprocessing.get_context("fork")  # before any thread or engine exist
 _WORKER_DEATHS_MAX: Final = 3
 _WORKER_DEATHS_WINDOW_S: Final = 60.0
 _WORKER_END_S: Final = 5.0
-_FLUSH_S: Final = 3.0
-_QUIET_LOOK_S: Final = 0.02
-_LAST_CONNECTIONS_S: Final = 0.1  # for those that are half made, and their requests
-_KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is never we who close under a new request
 
 
 class Supervisor:
@@ -67,7 +53,7 @@ class Supervisor:
         listeners: Listeners,
         memory_kills: Callable[[], int | None] = memory_kills,
     ) -> None:
-        """``memory_kills``: as `serving.process.cgroups.memory_kills`."""
+        """``memory_kills``: as `serving.resources.cgroups.memory_kills`."""
         self._server = server
         self._memory_kills = memory_kills
         self._kills_before = memory_kills()
@@ -80,7 +66,7 @@ class Supervisor:
         settings = server.settings
         self._life = Life(settings.api_processes)
         processes = settings.api_processes + settings.workers
-        self._tallies = tallies_of(settings.model, settings.version, settings.objectives_ms, processes)
+        self._counters = shared_counters(settings.model, settings.version, settings.objectives_ms, processes)
 
     def run(self) -> int:
         """Serve until told to stop (0), until a part is lost for good (1), or it is known why none can serve."""
@@ -174,7 +160,7 @@ class Supervisor:
         settings = self._server.settings
         for control in self._controls:
             control.close()
-        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 3 * _FLUSH_S + 2
+        deadline_s = time.monotonic() + settings.quiet_s + settings.drain_s + 3 * FLUSH_S + 2
         for api in apis:
             _end_until(api, deadline_s)
         deadline_s = time.monotonic() + _WORKER_END_S
@@ -187,7 +173,7 @@ class Supervisor:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_IGN)  # the supervisor decides; its end of the socket tells
         place = Place(number, os.getppid(), self._counts, self._life, control)
-        serve_http(self._server, self._listeners, place, ApiMetrics(self._tallies, number))
+        serve_http(self._server, self._listeners, place, ApiMetrics(self._counters, number))
 
     def _worker_main(self, number: int, pairs: Sequence[tuple[socket.socket, socket.socket]], again: bool) -> None:  # noqa: FBT001 - of a fork
         for open_end in (*self._controls, *(api_end for api_end, _ in pairs)):
@@ -198,7 +184,7 @@ class Supervisor:
             _check_unchanged(self._server)
         end = WorkerEnd([worker_end for _, worker_end in pairs])
         classifier = self._server.classifier
-        classifier.metrics = WorkerMetrics(self._tallies, self._server.settings.api_processes + number)
+        classifier.metrics = WorkerMetrics(self._counters, self._server.settings.api_processes + number)
         inference_worker(classifier, "cpu", number, end, None, {}, CallbackRunner(), False)  # noqa: FBT003
 
 
@@ -225,110 +211,6 @@ def _end_until(process: BaseProcess, deadline_s: float) -> None:
         _log.error("%s did not end in time and is killed", process.name)
         process.kill()
         process.join()
-
-
-class _Http(uvicorn.Server):
-    """Told to end by ``should_exit`` alone: signals are the supervisor's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def serve_http(server: ReplicaServer, listeners: Listeners, place: Place, metrics: ApiMetrics) -> None:
-    """An HTTP process: serves until the control socket's other end is closed, then drains."""
-    settings, identity = server.settings, server.identity
-    capture = Capture(settings.capture, metrics)
-    log = _access_log(settings, metrics)
-    tracing = _tracing(settings.tracing, identity)
-    front, edge = build(server, capture, metrics, place, log, tracing, listeners.shadow_port)
-    protocol = functools.partial(GuardedProtocol, header_bytes_max=settings.limits.header_bytes_max)
-    config = uvicorn.Config(
-        edge,
-        http=cast("type[asyncio.Protocol]", protocol),
-        ws="none",
-        access_log=False,
-        log_config=None,
-        log_level="error",  # a line for every broken request would be anybody's way to fill the disk
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.drain_s),
-    )
-    http = _Http(config)
-
-    async def live() -> None:
-        try:
-            await _follow(place.control, front)
-            edge.drain()
-            await _until_quiet(http, settings.quiet_s)
-            for listener in listeners.sockets:
-                begin_no_more(listener)
-            await asyncio.sleep(_LAST_CONNECTIONS_S)
-        finally:
-            http.should_exit = True
-
-    async def main() -> None:
-        life = asyncio.create_task(live())
-        late = asyncio.create_task(close_late(http.server_state.connections, settings.limits))
-        capture.start()
-        if log is not None:
-            log.start()
-        await http.serve(sockets=listeners.sockets)
-        late.cancel()
-        ending = None if tracing is None else tracing.stop()
-        await asyncio.to_thread(capture.stop, _FLUSH_S)
-        if ending is not None:
-            await asyncio.to_thread(ending.join, _FLUSH_S)
-        if log is not None:
-            log.stop(_FLUSH_S)
-        await life
-
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(main())
-
-
-def _access_log(settings: Settings, metrics: ApiMetrics) -> AccessLog | None:
-    path = settings.access.log
-    return None if path is None else AccessLog(path, settings.model, settings.version, metrics.unlogged)
-
-
-def _tracing(settings: TracingSettings, identity: Identity) -> "Tracing | None":
-    """Only who traces pays for the library."""
-    if settings.url is None:
-        return None
-    from serving.observe.tracing import Tracing
-
-    return Tracing(settings, identity.model, identity.version)
-
-
-async def _until_quiet(http: uvicorn.Server, quiet_s: float) -> None:
-    """Until nobody is connected, or for so long: whoever sends a request has his connection closed with its answer."""
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + quiet_s
-    while http.server_state.connections and loop.time() < deadline_s:
-        await asyncio.sleep(_QUIET_LOOK_S)
-
-
-async def _follow(control: socket.socket, front: Front) -> None:
-    """Take in each new worker's socket, until the supervisor closes the control socket or dies."""
-    control.settimeout(0)
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(control, readable.set)
-    try:
-        while True:
-            await readable.wait()
-            readable.clear()
-            try:
-                message, descriptors, _, _ = socket.recv_fds(control, PID_BYTES, 1)
-            except BlockingIOError:
-                continue  # the loop tells of one message twice when it was not read at once
-            if not message:
-                return
-            await front.dispatcher.add_worker(socket.socket(fileno=descriptors[0]), int.from_bytes(message))
-    finally:
-        loop.remove_reader(control)
 
 
 def run(settings: Settings, manifest: Manifest, fingerprint: str, listeners: Listeners) -> int:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from serving.process.cgroups import memory_limits, quotas
+from serving.resources.cgroups import memory_limits, quotas
 
 SMALL_GRAPH_BYTES: Final = 2**24
 """Below this, a call is over before a second thread has woken up."""

@@ -3,7 +3,7 @@
 import pytest
 
 from serving.contract import Traffic
-from serving.http.edge import caller_of
+from serving.http.middleware import caller_of
 
 
 def test_a_given_request_id_is_kept() -> None:

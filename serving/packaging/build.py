@@ -187,12 +187,12 @@ def golden_texts(max_tokens: int) -> tuple[str, ...]:
 
 def _write_graph(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Checked) -> tuple[Path, Path]:
     """Write the graph that is served; returns the one it was made from, and the one that must answer like it."""
-    from serving.package.firsttoken import narrow
-    from serving.package.graphs import prepare
+    from serving.packaging.firsttoken import narrow
+    from serving.packaging.graphs import prepare
 
     source = checkpoint.graph
     if source is None:
-        from serving.package.export import export_onnx
+        from serving.packaging.export import export_onnx
 
         source = package.parent / GRAPH_FILE
         export_onnx(package, source, sample_texts=checked.golden_texts, task=plan.rules.task)
@@ -203,8 +203,8 @@ def _write_graph(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _C
 
 def _describe(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Checked) -> Manifest:
     from serving.inference.engine import Engine
-    from serving.package.graphs import TOLERANCE, compare
-    from serving.package.library import compare_with_library
+    from serving.packaging.graphs import TOLERANCE, compare
+    from serving.packaging.library import compare_with_library
 
     source, exact = _write_graph(checkpoint, package, plan, checked)
     manifest = Manifest(
@@ -246,7 +246,7 @@ def _settled(tokens: TokenRules, graph: Path, texts: "Sequence[TokenizedText]", 
     The library pads between the texts of a batch only, and so answers a text alone; left of a text with absolute
     positions, padding moves it to others.
     """
-    from serving.package.graphs import TOLERANCE, padding_moves
+    from serving.packaging.graphs import TOLERANCE, padding_moves
 
     manifest, padding = engine.manifest, engine.tokenizer.padding
     for side in (tokens.padding_side, Side.RIGHT):

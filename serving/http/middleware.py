@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access.clients import Refusal, RefusedError
-from serving.access.door import Door
+from serving.access.guard import Guard
 from serving.access.log import AccessLog, Visit
 from serving.contract import (
     CLIENT_GONE_CODE,
@@ -26,9 +25,9 @@ from serving.contract import (
     Traffic,
 )
 from serving.http.calls import Answer, Caller, Headers
-from serving.http.refusal import ApiError
 from serving.http.visitors import Visitors
-from serving.process.link import Failure
+from serving.messages import Failure
+from serving.refusals import ApiError, Refusal, RefusedError
 
 if TYPE_CHECKING:
     from serving.observe.tracing import Trace, Tracing
@@ -88,11 +87,11 @@ class Counts(Protocol):
     def refused(self, reason: Refusal) -> None: ...
 
 
-class Edge:
+class Middleware:
     """ASGI application around LitServe's, error pages included.
 
     Prediction requests do not reach LitServe's routes: matching them and resolving FastAPI's dependencies cost half of
-    the HTTP process's time. ``predict`` answers them. Whom the ``door`` does not let in reaches neither.
+    the HTTP process's time. ``predict`` answers them. Whom the ``guard`` does not let in reaches neither.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Edge:
         predict: Callable[[Caller, Headers, Receive], Awaitable[Answer | None]],
         counts: Counts,
         visitors: Visitors,
-        door: Door | None = None,
+        guard: Guard | None = None,
         log: AccessLog | None = None,
         *,
         tracing: "Tracing | None" = None,
@@ -114,7 +113,7 @@ class Edge:
         self.draining = False
         self._predict = predict
         self._counts = counts
-        self._door = door
+        self._guard = guard
         self._log = log
         self._tracing = tracing
 
@@ -141,10 +140,10 @@ class Edge:
         if self._tracing is not None and scope["path"] == PREDICT_ROUTE:
             trace = stay.trace(self._tracing, headers)
         try:
-            if self._door is None:
+            if self._guard is None:
                 await self._handle(stay, scope, receive, send)
             else:
-                await self._let_in(self._door, stay, headers, scope, receive, send)
+                await self._let_in(self._guard, stay, headers, scope, receive, send)
         finally:
             duration_s = time.perf_counter() - started_s
             if scope["path"] == PREDICT_ROUTE:
@@ -159,15 +158,15 @@ class Edge:
                 self._log.note(_visit(stay, scope, duration_s))
 
     async def _let_in(
-        self, door: Door, stay: _Stay, headers: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send
+        self, guard: Guard, stay: _Stay, headers: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send
     ) -> None:
         route = scope["path"]
-        stay.address = door.address(headers, scope["client"])
+        stay.address = guard.address(headers, scope["client"])
         counted = False
         try:
-            client = await door.client(headers, stay.address, route)
+            client = await guard.client(headers, stay.address, route)
             stay.client = client.name
-            counted = door.enter(client, route)
+            counted = guard.enter(client, route)
         except RefusedError as error:
             await self._turn_away(error, stay, send)
             return
@@ -175,7 +174,7 @@ class Edge:
             await self._handle(stay, scope, receive, send)
         finally:
             if counted:
-                door.leave(client)
+                guard.leave(client)
 
     async def _turn_away(self, error: RefusedError, stay: _Stay, send: Send) -> None:
         stay.refusal = error.refusal

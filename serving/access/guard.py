@@ -15,7 +15,7 @@ _OPEN: Final = frozenset({HEALTH_ROUTE, OPENAPI_ROUTE})
 _NOT_COUNTED: Final = frozenset({INFO_ROUTE, METRICS_ROUTE})
 
 
-class Door:
+class Guard:
     """One for the HTTP process. Where neither authentication nor limits are set, everybody walks through."""
 
     def __init__(self, settings: AccessSettings) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from prometheus_client.core import Metric
 
 from serving.contract import GPU_MEMORY_METRIC, GPU_UTILIZATION_METRIC
-from serving.http.calls import Identity
-from serving.process.resources import GpuCollector, usage
-from serving.process.shared import HighWater
+from serving.ipc.shared import HighWater
+from serving.messages import Identity
+from serving.observe.usage import GpuCollector, usage
 from tests.serving.replica import until
 
 IDENTITY = Identity("intent", "7", ("a", "b"))
