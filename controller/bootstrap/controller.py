@@ -26,7 +26,6 @@ from controller.bootstrap.access import access_flags, prepare_access, replica_to
 from controller.bootstrap.policies import CurrentPolicies
 from controller.bootstrap.stores import store_of, texts_of
 from controller.config.settings import Home, Settings
-from controller.errors import UsageError
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
 from controller.loop.fleet import Fleet
@@ -150,16 +149,9 @@ def build(home: Home, name: str) -> Controller:
         home=home,
         settings=settings,
         access=access,
-        hosts=_hosts(settings),
+        hosts=Hosts(settings.api_hosts),
         policies=policies,
     )
-
-
-def _hosts(settings: Settings) -> Hosts:
-    try:
-        return Hosts(settings.api_hosts)
-    except ValueError as error:
-        raise UsageError(f"api_hosts in settings.json: {error}") from error
 
 
 def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages: PackageStore) -> LocalProcesses:

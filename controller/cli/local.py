@@ -12,7 +12,8 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.cli.output import say
-from controller.config.settings import PORTS, Home, Settings
+from controller.config.setting_values import PORTS
+from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 
 
@@ -41,6 +42,19 @@ def up(
             help="Whether clients must show a bearer token; `python -m serving.access new` makes them.",
         ),
     ] = None,
+    api_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--api-host", help="A name, HOST or HOST:PORT, that the controller is asked by, as behind a proxy."
+        ),
+    ] = None,
+    gateway_hosts: Annotated[
+        list[str] | None, typer.Option("--gateway-host", help="Likewise a name that clients ask the gateway by.")
+    ] = None,
+    process_labels: Annotated[
+        list[str] | None,
+        typer.Option("--process-label", help="A label that names a process in metrics, beside its model and version."),
+    ] = None,
     sticky_header: Annotated[str | None, typer.Option(help="Requests with one value of it keep their version.")] = None,
     webhook_secret_file: Annotated[
         Path | None, typer.Option(help="File with the secret that MLflow signs its webhooks with.")
@@ -49,7 +63,8 @@ def up(
 ) -> None:
     """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Envoy, the controller, and the model versions.
 
-    What is not given stays as it was in this home: settings.json there keeps it.
+    What is not given stays as it was in this home: settings.json there keeps it. --api-host, --gateway-host and
+    --process-label may be repeated, and replace those of before; '' is none.
 
     Example: serin up --policy policy.yaml
     """
@@ -66,6 +81,9 @@ def up(
         "capture_text": capture_text,
         "require_tokens": require_tokens,
         "sticky_header": sticky_header,
+        "api_hosts": _names(api_hosts),
+        "gateway_hosts": _names(gateway_hosts),
+        "process_labels": _names(process_labels),
         "webhook_secret": _secret(webhook_secret_file),
     }
     settings = _settings(place, asked, free_ports=free_ports)
@@ -108,6 +126,11 @@ def _secret(file: Path | None) -> str | None:
     return secret
 
 
+def _names(given: list[str] | None) -> tuple[str, ...] | None:
+    """None: nothing was given."""
+    return tuple(name for name in given if name) if given else None
+
+
 def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
     """End what an earlier `serin up` left running, whatever became of it."""
     from controller.bootstrap.local import end_everything
@@ -117,13 +140,20 @@ def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
 
 
 def _settings(place: Home, asked: Mapping[str, Any], *, free_ports: bool) -> Settings:
-    """Those of the home, or else the defaults, with what was asked for on top."""
+    """Those of the home, or else the defaults, with what was asked for on top.
+
+    Raises:
+        UsageError: a value is none that the setting may have.
+    """
     from controller.bootstrap.local import free_port
 
     found = place.load() if place.exists() else Settings()
     ports = {name: free_port() for name in PORTS} if free_ports else {}
     given = {name: value for name, value in asked.items() if value is not None}
-    return dataclasses.replace(found, **{**ports, **given})
+    try:
+        return dataclasses.replace(found, **{**ports, **given})
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _take_in(place: Home, path: Path) -> None:

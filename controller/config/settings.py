@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.config.setting_values import PORTS, check_keys, check_setting, check_together, names_of
 from controller.errors import UsageError
 from controller.files import replace_file
 from controller.reserve import RESERVE_FILE
+from serving.text.jsonlines import Unreadable, bare, loads
 
 HOME_VARIABLE = "SERIN_HOME"
 DEFAULT_HOME = Path(".serin")
 PRIVATE_UMASK = 0o077  # of every process that writes to a home: what it makes is its owner's alone
-PORTS = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")  # of Settings
 _FILE = "settings.json"
 _UNFIT_IN_PATHS = frozenset("*?[]{}\\#%")
 
@@ -34,8 +35,8 @@ class Settings:
     capture_ratio: float = 1.0
     capture_text: bool = False
     require_tokens: bool = False  # also of clients that ask replicas, and of who only reads at the interface
-    api_hosts: Sequence[str] = ()  # names of the interface besides those of loopback, as behind a proxy
-    gateway_hosts: Sequence[str] = ()  # likewise of the gateway
+    api_hosts: tuple[str, ...] = ()  # names of the interface besides those of loopback, as behind a proxy
+    gateway_hosts: tuple[str, ...] = ()  # likewise of the gateway
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     tick_s: float = 0.25
@@ -47,11 +48,12 @@ class Settings:
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
 
     def __post_init__(self) -> None:
-        for name in ("api_hosts", "gateway_hosts"):
-            hosts = getattr(self, name)
-            if isinstance(hosts, str):
-                raise TypeError(f'{name} must be a list, as ["serin.internal"]')
-            object.__setattr__(self, name, tuple(hosts))  # JSON has lists
+        """Raises ValueError: a value is none that the setting may have."""
+        for field in dataclasses.fields(self):
+            value = names_of(getattr(self, field.name))  # JSON has lists
+            object.__setattr__(self, field.name, value)
+            check_setting(field.name, value)
+        check_together({name: getattr(self, name) for name in PORTS})
 
     @property
     def registry(self) -> str:
@@ -209,12 +211,11 @@ class Home:
         """
         file = self.path / _FILE
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-            if "process_labels" in document:
-                document["process_labels"] = tuple(document["process_labels"])
+            document = loads(bare(file.read_bytes()))
+            check_keys(document, [field.name for field in dataclasses.fields(Settings)])
             return Settings(**document)
         except FileNotFoundError as error:
             hint = f"start one with `serin up`, or name its folder with --home or {HOME_VARIABLE}"
             raise UsageError(f"{self.path}: no Serin lives here; {hint}") from error
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, Unreadable) as error:
             raise UsageError(f"{file}: cannot be read: {error}") from error

@@ -12,6 +12,7 @@ from typing import Final
 from serving.access.address import is_loopback
 
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_PORT_MAX: Final = 65_535
 _SCHEMES: Final = {"http": 80, "https": 443}
 Authority = tuple[str, int]  # host in lower case without brackets, port
 
@@ -35,7 +36,7 @@ class Hosts:
         self._authorities: set[Authority] = set()
         for name in names:
             match = _AUTHORITY.fullmatch(name)
-            if match is None:
+            if match is None or not 0 < int(match[2] or 1) <= _PORT_MAX:
                 raise ValueError(f"{name!r} is neither a host nor a host with a port")
             host = match[1].strip("[]").lower()
             if match[2] is None:

@@ -1,5 +1,6 @@
 """`serin up` and `serin down`: what they refuse, and what they leave as it is."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 from controller.adapters.local.kept import running_supervisor
 from controller.bootstrap.local import end_everything
 from controller.cli.app import app
-from controller.config.settings import PORTS, Home, Settings
+from controller.config.setting_values import PORTS
+from controller.config.settings import Home, Settings
 from controller.errors import PermanentError, UsageError
 from tests.patience import eventually
 
@@ -85,6 +87,72 @@ def test_up_changes_the_settings_that_are_given(home: Home) -> None:
     home.save(Settings(registry_url="http://127.0.0.1:9", sticky_header="x-user", capture_text=True))
     up_to_its_tokens(home, "--no-capture-text", "--gateway-port", "1")
     assert home.load() == Settings(1, registry_url="http://127.0.0.1:9", sticky_header="x-user")
+
+
+def test_names_that_are_given_replace_those_of_before(home: Home) -> None:
+    """Hosts and the labels of processes have flags that may be repeated; an empty one is none."""
+    flags = ["--api-host", "serin.internal", "--api-host", "localhost:9000", "--gateway-host", "models.internal"]
+    up_to_its_tokens(home, *flags, "--process-label", "pod", "--process-label", "namespace")
+    named = home.load()
+    assert named.api_hosts == ("serin.internal", "localhost:9000")
+    assert (named.gateway_hosts, named.process_labels) == (("models.internal",), ("pod", "namespace"))
+    up_to_its_tokens(home, "--api-host", "")
+    assert home.load() == replace(named, api_hosts=())
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--api-host", "http://serin.internal"], "api_hosts: .*'http://serin.internal' is neither a host nor a host"),
+        (["--gateway-host", "a b"], "gateway_hosts: .*'a b' is neither a host"),
+        (
+            ["--gateway-host", "models:99999"],
+            "gateway_hosts: .*'models:99999' is neither a host nor a host with",
+        ),
+        (["--process-label", "po d"], "process_labels: .*'po d' is no label of a metric"),
+        (["--process-label", "__address__"], "process_labels: .* is no label of a metric that Prometheus keeps"),
+        (["--process-label", ""], "process_labels: .*a list of one label or more"),
+        (["--gateway-port", "8081"], "api_port: 8081 is gateway_port already: choose another port"),
+        (["--gateway-port", "70000"], "gateway_port: 70000 is no port: write a whole number from 1 to 65535"),
+        (["--registry", "mlflow.internal:5000"], "registry_url: .*begins with http:// or https://"),
+        (["--sticky-header", "x user"], "sticky_header: 'x user' is no name of a header"),
+    ],
+)
+def test_a_bad_value_is_refused_before_anything_is_written(home: Home, flags: list[str], told: str) -> None:
+    before = files(home.path)
+    result = CliRunner().invoke(app, ["up", *flags, "--home", str(home.path)])
+    assert isinstance(result.exception, UsageError)
+    assert re.match(told, str(result.exception))
+    assert files(home.path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"tick_s": NaN}', "tick_s: NaN, which is no JSON"),
+        ('{"capture_text": "no"}', "capture_text: 'no' is neither true nor false"),
+        ('{"gateway_port": "8080"}', "gateway_port: '8080' is no port"),
+        ('{"api_hosts": "serin.internal"}', 'api_hosts: .*must be a list, as \\["serin.internal"\\]'),
+        ('{"process_labels": [1]}', "process_labels: .*must be a list"),
+        ('{"lease_s": true}', "lease_s: True is no number above 0"),
+        ('{"capture_ratio": 10}', "capture_ratio: 10 is no number from 0 to 1"),
+        ('{"tick_s": 1, "tick_s": 2}', "tick_s: is written twice"),
+        ('{"gatway_port": 1}', "unknown key 'gatway_port'; did you mean 'gateway_port'?"),
+        ('{"": 1}', "unknown key ''"),
+        ("[1]", "it is no JSON object"),
+    ],
+)
+def test_settings_that_somebody_edited_are_read_strictly(home: Home, text: str, told: str) -> None:
+    """Each is refused by name: a text is no flag, and the last of two values is no choice."""
+    (home.path / "settings.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=rf"settings\.json: cannot be read: {told}"):
+        home.load()
+
+
+def test_settings_with_a_byte_order_mark_are_read(home: Home) -> None:
+    """Editors of other systems write one, and end lines with CR and LF."""
+    (home.path / "settings.json").write_bytes(b'\xef\xbb\xbf{\r\n "gateway_port": 18081\r\n}\r\n')
+    assert home.load() == Settings(gateway_port=18081)
 
 
 def test_free_ports_change_nothing_but_ports(home: Home) -> None:

@@ -1,0 +1,127 @@
+"""What each setting may be, whoever wrote it: a flag of `serin up`, or somebody who edited ``settings.json``."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from serving.access.hosts import Hosts
+
+PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")
+_PORT_MAX: Final = 65_535
+_METRIC_LABEL: Final = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")  # what begins with two underscores is never kept
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+
+
+def check_setting(name: str, value: Any) -> None:
+    """
+    Raises:
+        ValueError: naming the setting, and what it may be.
+    """
+    problem = _CHECKS[name](value) if name in _CHECKS else None
+    if problem is not None:
+        raise ValueError(f"{name}: {value!r} {problem}")
+
+
+def check_together(ports: Mapping[str, int]) -> None:
+    """
+    Raises:
+        ValueError: two of them listen on one port.
+    """
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        other = taken.setdefault(port, name)
+        if other != name:
+            raise ValueError(f"{name}: {port} is {other} already: choose another port for one of the two")
+
+
+def check_keys(document: Any, known: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: the document is no object, or has a key that is no setting; names the one most alike.
+    """
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - a value somebody wrote, and no defect of ours
+    unknown = [key for key in document if key not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        raise ValueError(f"unknown key {unknown[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+def names_of(value: Any) -> Any:
+    """A list of names as a tuple; anything else as it is, for whoever checks it."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _port(value: Any) -> str | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _PORT_MAX
+    return None if fits else f"is no port: write a whole number from 1 to {_PORT_MAX}"
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "is neither true nor false"
+
+
+def _positive(value: Any) -> str | None:
+    return None if _is_number(value) and value > 0 else "is no number above 0"
+
+
+def _ratio(value: Any) -> str | None:
+    return None if _is_number(value) and 0 <= value <= 1 else "is no number from 0 to 1"
+
+
+def _count(value: Any) -> str | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return None if fits else "is no whole number from 1 up"
+
+
+def _text(value: Any) -> str | None:
+    fits = value is None or (isinstance(value, str) and value.strip() and value.isprintable())
+    return None if fits else "is no text on one line; leave it out, or write null, for none"
+
+
+def _url(value: Any) -> str | None:
+    fits = value is None or (isinstance(value, str) and value.startswith(("http://", "https://")) and not _text(value))
+    return None if fits else "is no address that begins with http:// or https://"
+
+
+def _header(value: Any) -> str | None:
+    fits = value is None or (isinstance(value, str) and _HEADER.fullmatch(value))
+    return None if fits else "is no name of a header"
+
+
+def _hosts(value: Any) -> str | None:
+    if not isinstance(value, tuple) or not all(isinstance(name, str) for name in value):
+        return 'must be a list, as ["serin.internal"]'
+    try:
+        Hosts(value)
+    except ValueError as error:
+        return f"cannot be: {error}"
+    return None
+
+
+def _metric_labels(value: Any) -> str | None:
+    if not (isinstance(value, tuple) and value and all(isinstance(name, str) for name in value)):
+        return 'must be a list of one label or more, as ["instance"]'
+    odd = next((name for name in value if not _METRIC_LABEL.fullmatch(name)), None)
+    return None if odd is None else f"cannot be: {odd!r} is no label of a metric that Prometheus keeps"
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
+    **dict.fromkeys(PORTS, _port),
+    **dict.fromkeys(("capture_text", "require_tokens"), _flag),
+    **dict.fromkeys(("tick_s", "lease_s", "samples_kept_days", "samples_mb_max"), _positive),
+    **dict.fromkeys(("looks_kept_days", "scrape_interval_s"), _positive),
+    **dict.fromkeys(("database_url", "webhook_secret"), _text),
+    **dict.fromkeys(("api_hosts", "gateway_hosts"), _hosts),
+    "registry_url": _url,
+    "sticky_header": _header,
+    "capture_ratio": _ratio,
+    "replica_threads": _count,
+    "process_labels": _metric_labels,
+}
