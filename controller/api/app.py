@@ -1,7 +1,7 @@
 """The application: which route is answered by what, and who may ask for it."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,9 +17,9 @@ from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
 from controller.api.webhook import Deliveries, MlflowWebhook
 from controller.ports.clock import Clock
-from controller.ports.people import Freezes, Inbox
 from controller.ports.samples import SampleIntake
 from controller.roles import Deed
+from controller.service import Service
 from serving.access.hosts import Hosts
 from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE
 
@@ -33,9 +33,7 @@ class ApiPorts:
 
     samples: SampleIntake
     journal: EveryStream
-    inbox: Inbox
-    freezes: Freezes
-    models: Collection[str]  # those that have a policy
+    service: Service
     deliveries: Deliveries
     clock: Clock
     wake: Callable[[], None]
@@ -68,8 +66,7 @@ def create_app(
 
 
 def _reading(ports: ApiPorts) -> list[Endpoint]:
-    releases, entries = ReleaseRoutes(ports.journal), EntryRoutes(ports.journal)
-    freezes = FreezeRoutes(ports.freezes, ports.models, ports.clock, ports.wake)
+    releases, entries, freezes = ReleaseRoutes(ports.service), EntryRoutes(ports.journal), FreezeRoutes(ports.service)
     return [
         Endpoint("GET", "/v1/releases", releases.list, Deed.READ),
         Endpoint("GET", "/v1/releases/{release_id}", releases.one, Deed.READ),
@@ -89,8 +86,7 @@ def _samples(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _commands(ports: ApiPorts) -> list[Endpoint]:
-    commands = CommandRoutes(ports.inbox, ports.models, ports.clock, ports.wake)
-    freezes = FreezeRoutes(ports.freezes, ports.models, ports.clock, ports.wake)
+    commands, freezes = CommandRoutes(ports.service), FreezeRoutes(ports.service)
     return [
         _post("/v1/releases", commands.start, Deed.START),
         _post("/v1/models/{model}/abort", commands.abort, Deed.ABORT),

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
 from controller.errors import ConflictError, PermanentError, SerinError, TransientError, UsageError
+from controller.service import UnknownError
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ def _serin_error(_request: Request, error: Exception) -> Response:
             return response
         case ConflictError():
             return error_response(HTTPStatus.CONFLICT, "conflict", str(error))
+        case UnknownError():
+            code = "no_policy" if error.field == "model" else "not_found"
+            return error_response(HTTPStatus.NOT_FOUND, code, str(error), field=error.field)
         case UsageError():
             return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error))
         case TransientError():

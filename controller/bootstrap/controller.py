@@ -35,6 +35,7 @@ from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
 from controller.ports.runtime import DeploymentSpec
+from controller.service import Service
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
 from serving.access.hosts import Hosts
@@ -82,9 +83,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
-        inbox=store.inbox,
-        freezes=store.freezes,
-        models=controller.fleet.models,
+        service=Service(store.journal, store.inbox, store.freezes, SystemClock(), controller.fleet.models, wake),
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,

@@ -2,9 +2,10 @@
 
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
+from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.tables import read_routes
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
@@ -15,6 +16,7 @@ from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from controller.files import locked
 from controller.naming import check_distinct, model_named
+from controller.service import Service
 
 
 def upgrade_schema(home: Home) -> tuple[str | None, str]:
@@ -121,8 +123,24 @@ def has_policy(home: Home, model: str) -> bool:
     return (home.policies / f"{model}.yaml").exists() or model in policies_of(home)
 
 
-def check_model(home: Home, model: str) -> None:
-    """Raise UsageError where no policy is for the model, naming the models that have one."""
-    if not has_policy(home, model):
-        known = ", ".join(policies_of(home)) or "none yet: `serin up --policy FILE` takes one in"
-        raise UsageError(f"there is no policy for model {model!r} in {home.path}; models here: {known}")
+class _Models(Collection[str]):
+    """Those that have a policy in the home, asked anew each time."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def __contains__(self, model: object) -> bool:
+        return has_policy(self._home, str(model))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(policies_of(self._home))
+
+    def __len__(self) -> int:
+        return len(policies_of(self._home))
+
+
+@contextmanager
+def service_of(home: Home) -> Iterator[Service]:
+    """What is asked of an installation without its controller. Raises as `open_home`."""
+    with opened(home) as store:
+        yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home))

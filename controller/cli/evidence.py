@@ -252,12 +252,8 @@ def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
 
 def _entries_of(release: str, home: Path) -> "Iterator[RecordedEntry]":
     """What the journal of the installation holds of a release, read as it is asked for."""
-    from controller.bootstrap.stores import opened
+    from controller.bootstrap.stores import service_of
     from controller.journal.walk import walk
 
-    with opened(home_at(home)) as store:
-        record = store.journal.release(release)
-        if record is None:
-            known = ", ".join(record.release_id for record in store.journal.releases(limit=5)) or "none yet"
-            raise UsageError(f"there is no release {release!r}; the latest are: {known}")
-        yield from walk(store.journal, record)
+    with service_of(home_at(home)) as service:
+        yield from walk(service.journal, service.release(release))

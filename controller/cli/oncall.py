@@ -1,7 +1,6 @@
 """For the person on call: back to the known good version, stop, freeze. None of these needs the controller."""
 
 import shlex
-import time
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from controller.cli.asking import asker
 from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
 from controller.cli.output import say
-from controller.core.commands import Freeze
+from controller.core.commands import ANY_MODEL
 from controller.naming import model_named
 
 
@@ -42,16 +41,12 @@ def freeze(
 
     Example: serin freeze '*' --reason "error budget spent"
     """
-    from controller.bootstrap.stores import check_model, opened
-    from controller.core.commands import ANY_MODEL
+    from controller.bootstrap.stores import service_of
 
-    place = writing_home(home)
     if model != ANY_MODEL:
-        model_named(model)
-    with opened(place) as store:
-        if model != ANY_MODEL:
-            check_model(place, model)
-        store.freezes.freeze(Freeze(model, reason, by or asker(), time.time()))
+        model_named(model)  # before anything is opened
+    with service_of(writing_home(home)) as service:
+        service.freeze(model, reason=reason, by=by or asker())
     elsewhere = f" --home {shlex.quote(str(home))}" if home != DEFAULT_HOME_OPTION else ""
     say(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{elsewhere}')
 
@@ -66,8 +61,8 @@ def unfreeze(
 
     Example: serin unfreeze '*' --reason "budget is back"
     """
-    from controller.bootstrap.stores import opened
+    from controller.bootstrap.stores import service_of
 
-    with opened(writing_home(home)) as store:
-        lifted = store.freezes.lift(model, reason=reason, by=by or asker(), at_s=time.time())
+    with service_of(writing_home(home)) as service:
+        lifted = service.unfreeze(model, reason=reason, by=by or asker())
     say(f"{model}: {'lifted' if lifted else 'nothing was frozen'}.")

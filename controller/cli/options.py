@@ -1,16 +1,13 @@
 """Options that several commands share."""
 
 import os
-import time
-import uuid
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from controller.cli.asking import asker, given_reason
+from controller.cli.asking import given_reason
 from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
-from controller.core.commands import Ask, Command
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="Folder of the installation.")]
 ReasonOption = Annotated[
@@ -28,7 +25,3 @@ def writing_home(path: Path) -> Home:
     """The home, for a command that writes to it: what this process makes from here on is its owner's alone."""
     os.umask(PRIVATE_UMASK)
     return home_at(path)
-
-
-def command(ask: Ask, model: str, *, reason: str, by: str, version: str | None = None) -> Command:
-    return Command(uuid.uuid4().hex, ask, model, version, reason, by or asker(), time.time())

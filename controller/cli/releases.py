@@ -2,28 +2,27 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from urllib.parse import quote
 
 import typer
 
+from controller.cli.asking import asker
 from controller.cli.options import (
     DEFAULT_HOME_OPTION,
     ByOption,
     HomeOption,
     ReasonOption,
-    command,
     home_at,
     writing_home,
 )
 from controller.cli.output import console, say, say_row
 from controller.config.settings import Home
-from controller.core.commands import Ask, Command
-from controller.errors import UsageError
+from controller.core.commands import Command
 from controller.naming import model_named
 
 if TYPE_CHECKING:
-    from controller.adapters.sql.store import Store
+    from controller.service import Service
 
 release_app = typer.Typer(help="Start and list releases.", no_args_is_help=True)
 _ANSWER_WITHIN_S = 2.0
@@ -55,20 +54,17 @@ def start(
 
     Example: serin release start intent 7 --wait-s 7200
     """
-    from controller.bootstrap.stores import check_model, opened
-    from controller.naming import version_named
+    from controller.bootstrap.stores import service_of
 
     place = writing_home(home)
-    model_named(model)
-    with opened(place) as store:
-        check_model(place, model)
-        asked = command(Ask.START, model, version=version_named(version), reason=reason, by=by)
-        store.inbox.put(asked)
+    model_named(model)  # before anything is opened
+    with service_of(place) as service:
+        asked, _ = service.start(model, version, reason=reason, by=by or asker())
         say(f"{model}: release of version {version} asked for.")
-        if not _taken_up(store, asked):
+        if not _taken_up(service, asked):
             say(f"{model}: {_why_it_waits(place)}")
         if wait_s > 0:
-            _wait_for_the_end(store, asked, wait_s)
+            _wait_for_the_end(service, asked, wait_s)
 
 
 @release_app.command()
@@ -85,32 +81,26 @@ def again(
     Example: serin release again intent --reason "two replicas"
     """
     from controller.bootstrap.again import registered_again
-    from controller.bootstrap.stores import check_model, opened
+    from controller.bootstrap.stores import service_of
 
     place = writing_home(home)
-    model_named(model)
-    with opened(place) as store:
-        check_model(place, model)
+    model_named(model)  # before anything is opened
+    with service_of(place) as service:
+        service.check(model)  # before anything is registered
         champion, version = registered_again(place, model)
         say(f"{model}: version {version} has the files of version {champion}.")
-        store.inbox.put(command(Ask.START, model, version=version, reason=reason, by=by))
+        service.start(model, version, reason=reason, by=by or asker())
         say(f"{model}: release of version {version} asked for; the controller takes it up at its next round.")
 
 
-def _taken_up(store: "Store", asked: Command) -> bool:
+def _taken_up(service: "Service", asked: Command) -> bool:
     """Whether a release answers the command by now. Raises UsageError where the controller discards it."""
     deadline_s = time.monotonic() + _ANSWER_WITHIN_S
-    while any(command.id == asked.id for command in store.inbox.waiting()):
+    while not service.is_taken_up(asked):
         if time.monotonic() > deadline_s:
             return False
         time.sleep(_ANSWER_POLL_S)
-    _refuse_discarded(store, asked)
     return True
-
-
-def _refuse_discarded(store: "Store", asked: Command) -> None:
-    if (outcome := store.inbox.outcome(asked.id)) is not None:
-        raise UsageError(f"{asked.model}: no release of version {asked.version}: {outcome}")
 
 
 def _why_it_waits(place: Home) -> str:
@@ -121,17 +111,15 @@ def _why_it_waits(place: Home) -> str:
     return "no controller runs here: it waits until `serin up` starts one."
 
 
-def _wait_for_the_end(store: "Store", asked: Command, wait_s: float) -> NoReturn:
+def _wait_for_the_end(service: "Service", asked: Command, wait_s: float) -> NoReturn:
     from controller.status import exit_code, is_settled
 
     deadline_s = time.monotonic() + wait_s
     while time.monotonic() < deadline_s:
-        _refuse_discarded(store, asked)
-        found = next((r for r in store.journal.current(model=asked.model) if r.version == asked.version), None)
-        if found is not None and found.started_at_s >= asked.at_s and is_settled(found):
+        service.is_taken_up(asked)
+        if (found := service.release_of(asked)) is not None and is_settled(found):
             say(f"{found.release_id}: {found.phase}. {found.reason}")
-            record = store.journal.release(found.release_id)
-            raise typer.Exit(exit_code(record or found))
+            raise typer.Exit(exit_code(service.release(found.release_id)))
         time.sleep(_WAIT_POLL_S)
     say(f"not settled after {wait_s:g} s", err=True)
     raise typer.Exit(EXIT_TIMEOUT)
@@ -143,10 +131,11 @@ def list_releases(
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """List releases, newest first."""
-    from controller.bootstrap.stores import open_home
+    from controller.bootstrap.stores import service_of
 
-    for record in open_home(home_at(home)).journal.summaries(model=model):
-        say_row(record.release_id, record.phase, record.reason)
+    with service_of(home_at(home)) as service:
+        for record in service.releases(model):
+            say_row(record.release_id, record.phase, record.reason)
 
 
 def abort(
@@ -156,14 +145,14 @@ def abort(
 
     Example: serin abort intent --reason "wrong checkpoint"
     """
-    _ask(home, Ask.ABORT, model, reason, by)
+    _ask(home, "abort", model, reason, by)
 
 
 def resume(
     model: ModelArgument, reason: ReasonOption, by: ByOption = "", home: HomeOption = DEFAULT_HOME_OPTION
 ) -> None:
     """Let a held release go on from shadow, with a new deadline."""
-    _ask(home, Ask.RESUME, model, reason, by)
+    _ask(home, "resume", model, reason, by)
 
 
 def status(
@@ -177,37 +166,33 @@ def status(
     """
     from controller.bootstrap.condition import recorded_statuses, troubles_of
     from controller.bootstrap.policies import CurrentPolicies
-    from controller.bootstrap.stores import check_model, open_home, traffic_tables
+    from controller.bootstrap.stores import service_of, traffic_tables
     from controller.cli.watching import Snapshot
     from controller.cli.watching import watch as watch_table
-    from controller.core.commands import ANY_MODEL
     from controller.status import current
 
     place = home_at(home)
-    store = open_home(place)
     policies = CurrentPolicies(place, place.load().samples_kept_days)
+    with service_of(place) as service:
 
-    def fetch() -> Snapshot:
-        tables = traffic_tables(place)
-        return Snapshot(
-            current(store.journal, model),
-            time.time(),
-            {name: table for name, table in tables.items() if model in (None, name)},
-            deployments=recorded_statuses(place),
-            freezes=[
-                freeze for freeze in store.freezes.in_force() if model is None or freeze.model in (model, ANY_MODEL)
-            ],
-            troubles=troubles_of(place),
-            policies=policies(),
-        )
+        def fetch() -> Snapshot:
+            tables = traffic_tables(place)
+            return Snapshot(
+                current(service.journal, model),
+                time.time(),
+                {name: table for name, table in tables.items() if model in (None, name)},
+                deployments=recorded_statuses(place),
+                freezes=service.frozen(model),
+                troubles=troubles_of(place),
+                policies=policies(),
+            )
 
-    if model is not None and not (first := fetch()).records and not first.traffic:
-        check_model(place, model)  # one without a policy that was ever served is known too
-
-    if watch:
-        watch_table(fetch, console())
-    else:
-        console().print(fetch().table)
+        if model is not None and not (first := fetch()).records and not first.traffic:
+            service.check(model)  # one without a policy that was ever served is known too
+        if watch:
+            watch_table(fetch, console())
+        else:
+            console().print(fetch().table)
 
 
 def report(
@@ -219,17 +204,14 @@ def report(
 
     Example: serin report intent-v7-1
     """
-    from controller.bootstrap.stores import open_home
+    from controller.bootstrap.stores import service_of
     from controller.journal.walk import walk
     from controller.report import build_report, render_html, render_json
 
     place = writing_home(home) if out is None else home_at(home)
-    journal = open_home(place).journal
-    record = journal.release(release)
-    if record is None:
-        known = ", ".join(r.release_id for r in journal.releases(limit=5)) or "none yet"
-        raise UsageError(f"there is no release {release!r}; the latest are: {known}")
-    data = build_report(record, walk(journal, record))
+    with service_of(place) as service:
+        record = service.release(release)
+        data = build_report(record, walk(service.journal, record))
     folder = out or place.reports
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".html", render_html(data)), (".json", render_json(data))):
@@ -238,12 +220,11 @@ def report(
         say(str(path))
 
 
-def _ask(home: Path, ask: Ask, model: str, reason: str, by: str) -> None:
-    from controller.bootstrap.stores import check_model, opened
+def _ask(home: Path, ask: Literal["abort", "resume"], model: str, reason: str, by: str) -> None:
+    from controller.bootstrap.stores import service_of
 
-    place = writing_home(home)
-    model_named(model)
-    with opened(place) as store:
-        check_model(place, model)
-        store.inbox.put(command(ask, model, reason=reason, by=by))
+    model_named(model)  # before anything is opened
+    with service_of(writing_home(home)) as service:
+        asked = service.abort if ask == "abort" else service.resume
+        asked(model, reason=reason, by=by or asker())
     say(f"{model}: {ask} asked for; the controller takes it up at its next round.")

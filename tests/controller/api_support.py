@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.roles import REPLICA, Role
+from controller.service import Service
 from serving.access.clients import unauthorized
 from serving.access.tokens import Entry, new_token, utc_now
 from serving.refusals import Refusal
@@ -58,9 +59,7 @@ class World:
         return ApiPorts(
             samples=self.samples,
             journal=self.journal,
-            inbox=self.inbox,
-            freezes=self.freezes,
-            models={"intent", "tone"},
+            service=Service(self.journal, self.inbox, self.freezes, self.clock, {"intent", "tone"}, self.wake),
             deliveries=self.deliveries,
             clock=self.clock,
             wake=self.wake,

@@ -12,6 +12,7 @@ from controller.api.app import ApiPorts, create_app
 from controller.api.server import serve
 from controller.ports.samples import SampleCursor
 from controller.roles import REPLICA, Role
+from controller.service import Service
 from tests.controller.api_support import FakeTokens, StoppedClock, World
 from tests.stores import new_store
 
@@ -41,9 +42,7 @@ def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
-        inbox=store.inbox,
-        freezes=store.freezes,
-        models={"intent"},
+        service=Service(store.journal, store.inbox, store.freezes, StoppedClock(), {"intent"}),
         deliveries=store.deliveries,
         clock=StoppedClock(),
         wake=lambda: None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteOptions
 from controller.bootstrap.packaging import Order, register
-from controller.bootstrap.stores import check_model, policies_of
+from controller.bootstrap.stores import has_policy, policies_of
 from controller.config.policy_file import parse_policy
 from controller.config.settings import Home
 from controller.core.traffic import TrafficTable
@@ -109,7 +109,7 @@ def test_everybody_asks_the_same_rule(name: str, tmp_path: Path) -> None:
     asked = (
         lambda: parse_policy(f"{HEADER}model: '{name}'"),
         lambda: register(registry, tmp_path, Order(name)),
-        lambda: check_model(home, name),
+        lambda: has_policy(home, name),
         lambda: EMPTY_DOCUMENT.with_table(table, RouteOptions()),
         lambda: rollback_route(tmp_path / "routes.json", name, "why", "ada", 0.0),
         lambda: settings_from(parser().parse_args(flags)),
