@@ -42,13 +42,22 @@ class ErrorBudget:
             TransientError: the metrics do not answer.
         """
         budget = policy.gates.budget
-        if budget is None or not budget.service_windows:
-            return None
+        if budget is None or self.is_known(policy):
+            return self._said(policy)
         now_s = self._clock.now_s()
+        self._known[policy.model] = self._ask(policy.model, budget, self._known.get(policy.model), now_s)
+        return self._said(policy)
+
+    def is_known(self, policy: ReleasePolicy) -> bool:
+        """Whether `overspent` answers without asking anybody."""
+        if policy.gates.budget is None or not policy.gates.budget.service_windows:
+            return True
         known = self._known.get(policy.model)
-        if known is None or not known.asked_at_s <= now_s < known.asked_at_s + self._poll_s:
-            known = self._known[policy.model] = self._ask(policy.model, budget, known, now_s)
-        return known.reason or None
+        return known is not None and known.asked_at_s <= self._clock.now_s() < known.asked_at_s + self._poll_s
+
+    def _said(self, policy: ReleasePolicy) -> str | None:
+        known = self._known.get(policy.model) if policy.gates.budget and policy.gates.budget.service_windows else None
+        return known.reason or None if known is not None else None
 
     def _ask(self, model: str, budget: BudgetPolicy, before: _Known | None, now_s: float) -> _Known:
         windows_s = sorted({length_s for row in budget.service_windows for length_s in (row.long_s, row.short_s)})

@@ -335,13 +335,17 @@ class Executor:
         yield from ()
 
     # --- evidence ------------------------------------------------------------------------------------------------
+    def look_is_due(self, release: Release, now_s: float) -> bool:
+        """As `core.actions.look_is_due`; of probation, where not every look is written, those count that were not."""
+        before_s = self._looked_s.get(release.model)
+        if release.phase is Phase.PROBATION and before_s is not None:
+            release = replace(release, looked_at_s=now_s - (self._world.clock.monotonic_s() - before_s))
+        return look_is_due(release, now_s)
+
     def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
         world, now_s, elapsed_s = self._world, self._world.clock.now_s(), self._world.clock.monotonic_s()
-        before_s = self._looked_s.get(release.model)
-        if release.phase is Phase.PROBATION and before_s is not None:  # not every look of it is written
-            unwritten = replace(release, looked_at_s=now_s - (elapsed_s - before_s))
-            if not look_is_due(unwritten, now_s):
-                return
+        if not self.look_is_due(release, now_s):
+            return
         self._looked_s[release.model] = elapsed_s
         sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]

@@ -2,6 +2,7 @@
 with one keeps no other from its look, its rollback or its abort."""
 
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -20,6 +21,8 @@ from controller.subscribers.feed import Follower
 log = logging.getLogger(__name__)
 
 _MODELS_MAX: Final = 10_000
+_SURE_S: Final = 10.0  # a turn at least so often, whatever was seen
+_GLANCES: Final = 20  # models that are glanced at in one job
 _STEP_MIN_S: Final = 2.0  # less is a clock that is being kept right
 COMMAND_KEPT_S: Final = 86_400.0
 """A command that is older was meant for other circumstances."""
@@ -39,7 +42,8 @@ class Fleet:
         calm_s: float = 0.0,
     ) -> None:
         """``policies`` are asked at each round. ``names_of_labels`` are read at each look; without, they are those of
-        the policies. ``calm_s``: how often a model is seen to of which nothing is in a hurry."""
+        the policies. ``calm_s``: how often a model is glanced at of which nothing is in a hurry; 0: each has a turn
+        at each round."""
         self._world = world
         self._books = books
         self._policies = policies
@@ -51,7 +55,10 @@ class Fleet:
         self._offset_s: float | None = None  # of the wall clock from the monotonic one
         self._rounds = 0
         self._calm_s = calm_s
-        self._due_s: dict[str, float] = {}  # by the monotonic clock
+        self._turned_s: dict[str, float] = {}  # when each had its last turn, by the monotonic clock
+        self._glanced_s = -math.inf
+        self._noticed: set[str] = set()  # models that do not stand as they were left; written by jobs
+        self._news: tuple[object, ...] = ()  # what concerns every model, as the last round saw it
         self._followers = followers
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
@@ -73,10 +80,8 @@ class Fleet:
         observed = self._observe()
         busy = False
         now_s = self._world.clock.monotonic_s()
-        for model, reconciler in tuple(self._models.items()):
-            if reconciler.is_calm and model not in observed.asked and now_s < self._due_s.get(model, now_s):
-                continue
-            self._due_s[model] = now_s + self._calm_s
+        for model, reconciler in self._in_turn(observed, now_s):
+            self._turned_s[model] = now_s
             found = self._books.jobs.ask(
                 "models", model, self._rounds, partial(self._round, reconciler, observed), patience_s=0
             )
@@ -84,6 +89,50 @@ class Fleet:
         for follower in self._followers:
             self._books.jobs.ask("followers", follower.name, follower.name, partial(_caught_up, follower), patience_s=0)
         return not busy
+
+    # --- whose turn it is -----------------------------------------------------------------------------------------
+    def _in_turn(self, observed: Observed, now_s: float) -> Sequence[tuple[str, Reconciler]]:
+        """Who has a turn in this round, whoever waited longest first. The others are glanced at now and then."""
+        news = (observed.freezes, observed.unknown)
+        changed, self._news = news != self._news, news
+        turns, calm = [], []
+        for model, reconciler in self._models.items():
+            turned_s = self._turned_s.get(model)
+            if (
+                not self._calm_s
+                or turned_s is None
+                or changed
+                or model in observed.asked
+                or not reconciler.is_calm
+                or now_s - turned_s >= _SURE_S
+                or reconciler.is_due(since_s=now_s - turned_s)
+            ):
+                turns.append((model, reconciler))
+            else:
+                calm.append((model, reconciler))
+        stirred = self._stirred(calm, now_s)
+        turns += [(model, reconciler) for model, reconciler in calm if model in stirred]
+        return sorted(turns, key=lambda one: self._turned_s.get(one[0], -math.inf))
+
+    def _stirred(self, calm: Sequence[tuple[str, Reconciler]], now_s: float) -> Collection[str]:
+        """Those that do not stand as they were left, by the last glance at each; and those that a glance hangs at."""
+        found = set(self._noticed)
+        self._noticed -= found
+        if now_s - self._glanced_s < self._calm_s:
+            return found
+        self._glanced_s = now_s
+        for number, start in enumerate(range(0, len(calm), _GLANCES)):
+            some = calm[start : start + _GLANCES]
+            work = partial(self._glance, [reconciler for _, reconciler in some])
+            running = self._books.jobs.ask("glances", number, self._rounds, work, patience_s=0)
+            if isinstance(running, Running) and running.purpose != self._rounds:
+                found |= {model for model, _ in some}
+        return found
+
+    def _glance(self, some: Sequence[Reconciler]) -> None:
+        for reconciler in some:
+            if not reconciler.glance():
+                self._noticed.add(reconciler.model)
 
     # --- which models there are -----------------------------------------------------------------------------------
     def _take_in(self, policies: Mapping[str, ReleasePolicy]) -> None:

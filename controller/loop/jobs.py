@@ -65,14 +65,49 @@ class _Job:
     since_s: float
 
 
+class _Pool:
+    """Threads of one kind of work, and the jobs that have them or wait for one. What asks of one pool waits for no
+    other's lock."""
+
+    def __init__(self, name: str, workers: int) -> None:
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._jobs: dict[Hashable, _Job] = {}
+        self._lock = Lock()
+        self._closed = False
+
+    def job(self, slot: Hashable, purpose: Hashable, work: Callable[[], Any], now_s: float) -> _Job | None:
+        """The slot's job: the one that runs, or whose result is asked for, or a new one; None once closed."""
+        with self._lock:
+            known = self._jobs.get(slot)
+            if known is not None and (known.purpose == purpose or not known.future.done()):
+                return known
+            if self._closed:
+                return None
+            job = self._jobs[slot] = _Job(purpose, self._executor.submit(work), now_s)
+            return job
+
+    def forget(self, slot: Hashable, job: _Job) -> None:
+        with self._lock:
+            if self._jobs.get(slot) is job:
+                del self._jobs[slot]
+
+    def busy(self) -> bool:
+        with self._lock:
+            return any(not job.future.done() for job in self._jobs.values())
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+
 class ThreadedJobs:
     """Implements ``Jobs`` with ``workers`` threads a pool, made as they are needed. Calls may come from any thread."""
 
     def __init__(self, clock: Clock, *, workers: int = 8) -> None:
         self._clock = clock
         self._workers = workers
-        self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._jobs: dict[tuple[str, Hashable], _Job] = {}
+        self._pools: dict[str, _Pool] = {}
         self._lock = Lock()
         self._closed = False
 
@@ -85,13 +120,15 @@ class ThreadedJobs:
         *,
         patience_s: float = PATIENCE_S,
     ) -> Result | Running:
-        job = self._job(pool, slot, purpose, work)
-        if job is None:  # this process ends
+        threads = self._pools.get(pool) or self._made(pool)
+        job = threads.job(slot, purpose, work, self._clock.monotonic_s()) if threads is not None else None
+        if threads is None or job is None:  # this process ends
             return Running(self._clock.monotonic_s(), purpose)
         if job.purpose != purpose:
             return Running(job.since_s, job.purpose)
         waited_s = self._clock.monotonic_s() - job.since_s
-        wait([job.future], timeout=max(patience_s - waited_s, 0.0))
+        if waited_s < patience_s:
+            wait([job.future], timeout=patience_s - waited_s)
         if not job.future.done():  # asked once: it may end at any moment, and then has a result or an error of its own
             return Running(job.since_s, purpose)
         try:
@@ -99,38 +136,24 @@ class ThreadedJobs:
         except CancelledError:  # this process ends
             return Running(job.since_s, purpose)
         except BaseException:
-            self._forget(pool, slot, job)
+            threads.forget(slot, job)
             raise
-        self._forget(pool, slot, job)
+        threads.forget(slot, job)
         return result
 
     def busy(self) -> bool:
         """Whether any job has not ended."""
-        with self._lock:
-            return any(not job.future.done() for job in self._jobs.values())
+        return any(pool.busy() for pool in tuple(self._pools.values()))
 
     def close(self) -> None:
         """Begin nothing more. What runs ends by itself, or with the process."""
         with self._lock:
             self._closed = True
-            for executor in self._pools.values():
-                executor.shutdown(wait=False, cancel_futures=True)
+            for pool in self._pools.values():
+                pool.close()
 
-    def _job(self, pool: str, slot: Hashable, purpose: Hashable, work: Callable[[], Any]) -> _Job | None:
-        """The slot's job: the one that runs, or whose result is asked for, or a new one; None once closed."""
+    def _made(self, pool: str) -> _Pool | None:
         with self._lock:
-            known = self._jobs.get((pool, slot))
-            if known is not None and (known.purpose == purpose or not known.future.done()):
-                return known
-            if self._closed:
-                return None
-            if pool not in self._pools:
-                self._pools[pool] = ThreadPoolExecutor(self._workers, thread_name_prefix=pool)
-            job = _Job(purpose, self._pools[pool].submit(work), self._clock.monotonic_s())
-            self._jobs[pool, slot] = job
-            return job
-
-    def _forget(self, pool: str, slot: Hashable, job: _Job) -> None:
-        with self._lock:
-            if self._jobs.get((pool, slot)) is job:
-                del self._jobs[pool, slot]
+            if pool not in self._pools and not self._closed:
+                self._pools[pool] = _Pool(pool, self._workers)
+            return self._pools.get(pool)

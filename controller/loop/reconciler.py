@@ -22,6 +22,7 @@ from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, V
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, SerinError, TransientError
 from controller.journal.codec import entry_of, record_of, release_of
+from controller.loop.calm import Glance, stands_as_left, time_asks
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, World
@@ -106,6 +107,27 @@ class Reconciler:
         if not self._is_known or self._step_s:
             return False
         return self._standing is None or self._standing.release.phase is Phase.HELD or self._rests(self._standing)
+
+    def is_due(self, *, since_s: float) -> bool:
+        """Whether time alone asks for a turn, the last of which was begun ``since_s`` ago."""
+        release = self._standing.release if self._standing is not None else None
+        now_s = self._world.clock.now_s()
+        if time_asks(release, after_s=now_s - since_s, now_s=now_s):
+            return True
+        return release is not None and release.phase in OBSERVED and self._executor.look_is_due(release, now_s)
+
+    def glance(self) -> bool:
+        """Whether everything stands as the last turn left it; False where that cannot be told."""
+        standing = self._standing
+        try:
+            seen = Glance(
+                table=self._world.traffic.read(self.model),
+                running=self._world.deployments.status(self.model),
+                wanted=self._books.poller.candidate(self.model) if self.accepts else None,
+            )
+        except SerinError:
+            return False
+        return self.is_calm and stands_as_left(standing.release if standing is not None else None, seen)
 
     @staticmethod
     def _rests(standing: _Standing) -> bool:
@@ -285,7 +307,7 @@ class Reconciler:
             return []
         try:
             ask = partial(self._budget.overspent, release.policy)
-            reason = self._quickly("error budget", self.model, ask)
+            reason = ask() if self._budget.is_known(release.policy) else self._quickly("error budget", self.model, ask)
         except TransientError as error:
             begins = release.phase is Phase.PENDING
             reason = f"It is not known how fast the service spends it: {error}" if begins else None

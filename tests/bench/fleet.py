@@ -229,11 +229,11 @@ def run(directory: Path) -> list[Bar]:
         going_round(fleet, MEASURED_S / 2)
         service.failing |= set(models[1 : FAILING + 1])
         going_round(fleet, MEASURED_S / 2)
-        cores = (time.process_time() - before_s) / (time.monotonic() - began_s)
+        ended_s, spent_s = time.monotonic(), time.process_time() - before_s
     finally:
         over.set()
         jobs.close()
-    ended_s = time.monotonic()
+    looks = sum(map(len, service.looked_s.values()))
     others = models[1:]
     gaps = [gap(service.looked_s[model], began_s, ended_s) for model in others if model not in service.failing]
     back = [traffic.written_s[model] - at_s for model, at_s in service.read_s.items()]
@@ -241,7 +241,9 @@ def run(directory: Path) -> list[Bar]:
     return [
         *bars,
         Bar("models with a release under way", MODELS, ""),
-        Bar("cores", cores, "processor s/s", at_most=CORES_MAX),
+        Bar("cores", spent_s / (ended_s - began_s), "processor s/s", at_most=CORES_MAX),
+        Bar("looks", looks / (ended_s - began_s), "a second"),
+        Bar("a look, with its share of all else", 1_000 * spent_s / looks, "processor ms"),
         Bar("longest time between two looks at a model", max(gaps), "s", at_most=GAP_S_MAX),
         Bar("candidates that failed and were taken back", sum(at_s > 0 for at_s in back), "", at_least=FAILING),
         Bar(

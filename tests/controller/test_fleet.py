@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from controller.core.commands import Ask
 from controller.core.release import Phase
+from controller.loop.calm import time_asks
 from controller.loop.jobs import InlineJobs, Running, ThreadedJobs
+from tests.controller.releases import release_in
 from tests.controller.service import GOOD
 from tests.controller.world import World
 from tests.fakes.clock import FakeClock
@@ -108,18 +111,63 @@ def test_a_model_that_is_still_being_seen_to_is_not_begun_again() -> None:
     jobs.close()
 
 
-def test_what_is_calm_is_seen_to_now_and_then_and_a_word_at_once(tmp_path: Path) -> None:
-    """Hundreds of models cost nothing at each round; who is asked for something does not wait for its turn."""
+@pytest.fixture
+def calm(tmp_path: Path) -> World:
+    """A release in shadow of which nothing is in a hurry: looks each 10 s, a glance each 5 s."""
     world = World(tmp_path).given(candidate=GOOD)
-    world.calm_s = 60.0
+    world.calm_s = 5.0
     world.restart()
-    world.when_phase(Phase.SHADOW).when_time_passes(70)
+    return world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 0)
+
+
+def test_a_turn_comes_with_each_look_and_none_between(calm: World) -> None:
+    """Hundreds of models cost next to nothing at each round, and each is looked at when it is due."""
     asked: list[str] = []
-    world.interrupt = asked.append
-    for _ in range(5):
-        world.when_time_passes(5)
-    assert asked.count("before deployments.status") <= 1
-    world.when_asked(Ask.ABORT)
-    world.tick()
-    world.tick()
-    assert world.release.phase is Phase.ABORTED
+    calm.interrupt = asked.append
+    looks = calm.release.looks
+    for _ in range(30):
+        calm.clock.pass_s(1)
+        calm.tick()
+    assert calm.release.looks == looks + 3
+    turns = asked.count("before metrics.counts")
+    assert turns == 3
+    assert asked.count("before deployments.ensure") <= 2 * (turns + 1)  # one more may be owed to a change of phase
+
+
+@pytest.mark.parametrize("dies", ["6", "7"])
+def test_a_glance_sees_a_version_that_does_not_run(calm: World, dies: str) -> None:
+    """No look is due, and nobody asked for anything."""
+    calm.clock.pass_s(1)
+    calm.tick()
+    calm.deployments.kill("intent", dies)
+    for _ in range(7):
+        calm.clock.pass_s(1)
+        calm.tick()
+    assert calm.release.phase is not Phase.SHADOW or calm.release.faults
+
+
+def test_a_glance_sees_what_a_person_did_to_the_traffic(calm: World) -> None:
+    calm.when_traffic_is_moved("6")
+    looks = calm.release.looks
+    for _ in range(7):
+        calm.clock.pass_s(1)
+        calm.tick()
+    assert calm.release.phase is Phase.ROLLED_BACK
+    assert calm.release.looks <= looks + 1
+
+
+def test_a_word_does_not_wait_for_a_turn(calm: World) -> None:
+    calm.when_asked(Ask.ABORT)
+    calm.tick()
+    calm.tick()
+    assert calm.release.phase is Phase.ABORTED
+
+
+def test_the_end_of_a_step_is_a_turn() -> None:
+    """Neither a deadline nor the time of a step waits for the next look."""
+    release = release_in(Phase.CANARY, phase_since_s=100.0, deadline_at_s=400.0)
+    ends_s = 100.0 + release.canary_step.min_s
+    for moment in (ends_s, 400.0):
+        assert time_asks(release, after_s=moment - 1, now_s=moment)
+        assert not time_asks(release, after_s=moment, now_s=moment + 1)
+    assert not time_asks(replace(release, phase=Phase.HELD), after_s=0.0, now_s=500.0)

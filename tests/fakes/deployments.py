@@ -32,7 +32,7 @@ class MemoryDeployments:
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
         self._check_reachable()
-        return {key[1]: self._looked_at(key) for key in sorted(self._statuses) if key[0] == model}
+        return {key[1]: self._looked_at(key) for key in sorted(one for one in tuple(self._statuses) if one[0] == model)}
 
     def remove(self, model: str, version: str) -> None:
         self._check_reachable()

@@ -1,0 +1,65 @@
+"""Whether a model needs a turn. Of hundreds of models next to none does at any moment: what each is, and whether time
+asks for anything, is seen at a glance, and a turn is left for the few that stand otherwise than they were left."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.core.actions import route_of
+from controller.core.release import OBSERVED, Phase, Release, Version
+from controller.core.traffic import TrafficTable
+from controller.ports.runtime import DeploymentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What is seen of a model without asking anything of it. ``wanted``: what the alias ``candidate`` points at."""
+
+    table: TrafficTable | None
+    running: Mapping[str, DeploymentStatus]
+    wanted: Version | None
+
+
+def stands_as_left(release: Release | None, seen: Glance) -> bool:
+    """Whether the traffic is what the release asks for, all that is needed runs, nothing else does, and nothing new is
+    wanted; without a release, what is routed to."""
+    if not _runs(_needed(release, seen.table), seen.running):
+        return False
+    if release is None:
+        return seen.wanted is None
+    route = route_of(release)
+    as_asked = (
+        route is not None
+        and seen.table is not None
+        and seen.table.override is None
+        and (seen.table.weights_pct, seen.table.mirror) == (route.weights_pct, route.mirror)
+        and seen.table.known_good == route.known_good
+    )
+    new = seen.wanted is not None and not _same(seen.wanted, release.candidate)
+    return as_asked and not release.faults and not new
+
+
+def time_asks(release: Release | None, *, after_s: float, now_s: float) -> bool:
+    """Whether a deadline passed, or the shortest time of a step of the canary, since unix time ``after_s``."""
+    if release is None or release.phase not in OBSERVED:
+        return False
+    moments = [release.deadline_at_s]
+    if release.phase is Phase.CANARY:
+        moments.append(release.phase_since_s + release.canary_step.min_s)
+    return any(moment is not None and after_s < moment <= now_s for moment in moments)
+
+
+def _needed(release: Release | None, table: TrafficTable | None) -> set[str]:
+    if release is not None:
+        return {version.number for version in (release.candidate, release.stable) if version is not None}
+    if table is None:
+        return set()
+    mirrored = table.mirror.version if table.mirror is not None else None
+    return {version for version in (*table.weights_pct, table.known_good, mirrored) if version}
+
+
+def _runs(needed: set[str], running: Mapping[str, DeploymentStatus]) -> bool:
+    return needed == running.keys() and all(status.ready for status in running.values())
+
+
+def _same(found: Version, mine: Version) -> bool:
+    return (found.number, found.source_id) == (mine.number, mine.source_id)
