@@ -74,10 +74,10 @@ def test_a_job_that_ends_at_the_very_moment_that_it_is_asked_for_gives_what_it_h
 
     monkeypatch.setattr("controller.loop.jobs.wait", late)
     if error is None:
-        assert jobs.ask("followers", "tags", "tags", work, patience_s=0) == "done"
+        assert jobs.ask("followers", "tags", "tags", work, patience_s=0.01) == "done"
     else:
         with pytest.raises(TimeoutError, match="MLflow took 5 s"):
-            jobs.ask("followers", "tags", "tags", work, patience_s=0)
+            jobs.ask("followers", "tags", "tags", work, patience_s=0.01)
     assert not jobs.busy()
 
 
