@@ -273,6 +273,24 @@ def deployed(name: str) -> tuple[str, str]:
     return check_model_name(model), check_version(version)
 
 
+def replica_name(model: str, version: str, number: int = 1) -> str:
+    """The name of one replica of a deployment: the first one bears the deployment's, ``intent-v7``, the second one
+    ``intent-v7-2``. No deployment is called so, for versions have no hyphen."""
+    return deployment_name(model, version) + (f"-{number}" if number > 1 else "")
+
+
+def replica_of(name: str) -> tuple[str, str, int]:
+    """The model, the version and the number of a replica's name.
+
+    Raises:
+        NameRefusedError: no replica can be called so.
+    """
+    deployment, between, number = name.rpartition("-")
+    if between and number.isdecimal() and number.isascii():
+        return *deployed(deployment), int(number)
+    return *deployed(name), 1
+
+
 def _shown(name: str) -> str:
     """On one line and printable, however long it is and whatever is in it."""
     return ascii(name if len(name) <= MODEL_NAME_LENGTH_MAX else name[:MODEL_NAME_LENGTH_MAX] + "...")

@@ -1,6 +1,6 @@
 """The controller of an installation, with its local data plane."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from controller.adapters.envoy.routes import RouteOptions
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.command import serving_command
 from controller.adapters.local.packages import PackageStore
-from controller.adapters.local.processes import Gateway, LocalProcesses
+from controller.adapters.local.processes import Gateway, LocalProcesses, Place
 from controller.adapters.local.records import Records
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.metrics import PrometheusMetrics
@@ -163,9 +163,9 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages
         *access_flags(home, settings),
     ]
 
-    def announce(model: str, version: str, url: str, shadow_url: str | None) -> None:
-        traffic.set_endpoint(model, version, url, shadow_url)
-        targets.set(model, version, url)
+    def announce(model: str, version: str, places: Mapping[str, Place]) -> None:
+        traffic.set_endpoints(model, version, list(places.values()))
+        targets.set(model, version, {replica: url for replica, (url, _) in places.items()})
 
     def withdraw(model: str, version: str) -> None:
         traffic.drop_endpoint(model, version)
@@ -175,8 +175,11 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages
 
     def command(spec: DeploymentSpec, port_file: Path) -> list[str]:
         token_file = records.token_file(deployment_name(spec.model, spec.version))
-        running = {(record.model, record.version) for record in records.all()}
-        replica_token(home, spec.model, spec.version, token_file, running=running)
+        known = records.all()
+        beside = [one for one in known if (one.model, one.version) == (spec.model, spec.version)]
+        if not (token_file.exists() and any(one.name != port_file.stem and not one.failure for one in beside)):
+            running = {(record.model, record.version) for record in known}
+            replica_token(home, spec.model, spec.version, token_file, running=running)
         package = packages.place(spec.model, spec.artifact)
         return serving_command(spec, package, port_file, [*extra, "--capture-token-file", str(token_file)])
 

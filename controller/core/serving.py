@@ -78,6 +78,7 @@ class ServingPolicy:
     A change takes effect with the next release; `serin release again MODEL` makes one of the version that serves.
     """
 
+    replicas: Annotated[int, "processes that serve it, each at a port of its own; all are ready before it is used"] = 1
     provider: Annotated[Provider, "`cpu` or `cuda`"] = Provider.CPU
     workers: Annotated[int, "inference processes of each replica"] = 1
     api_processes: Annotated[int, "HTTP processes of each replica"] = 1
@@ -91,7 +92,7 @@ class ServingPolicy:
     ] = ()
 
     def __post_init__(self) -> None:
-        require(self, "workers", "api_processes", "threads")
+        require(self, "replicas", "workers", "api_processes", "threads")
         for name in self.recognisers:
             if not _FACTORY.fullmatch(name):
                 raise ValueError(f"recognisers: {name!r} is not of the form module:factory")

@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from controller.core.condition import Condition
 from controller.core.release import Version
+from controller.core.serving import ServingPolicy
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
 from tests.patience import PATIENCE_S
 
@@ -65,6 +67,17 @@ class DeploymentsContract:
         assert deployments.status("intent") == {"6": six, "7": seven}
         endpoints = (*six.endpoints, *seven.endpoints)
         assert len({url for endpoint in endpoints for url in (endpoint.url, endpoint.shadow_url)}) == 4
+
+    def test_a_version_of_several_replicas_is_ready_once_all_of_it_is(self, deployments: Deployments) -> None:
+        """Each at an address of its own; removed with the version."""
+        wanted = replace(spec("6"), serving=ServingPolicy(replicas=2))
+        assert deployments.ensure(wanted).condition is Condition.STARTING
+        ready = settled(deployments, wanted, lambda status: status.ready)
+        urls = {url for endpoint in ready.endpoints for url in (endpoint.url, endpoint.shadow_url)}
+        assert (len(ready.endpoints), len(urls - {None})) == (2, 4)
+        assert deployments.status("intent") == {"6": ready}
+        deployments.remove("intent", "6")
+        assert gone(deployments, "intent", "6")
 
     def test_a_model_without_deployments_has_none(self, deployments: Deployments) -> None:
         """Nothing deployed is an empty answer, not an error."""

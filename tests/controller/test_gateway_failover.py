@@ -62,6 +62,19 @@ def world(tmp_path: Path, falls_back: bool) -> Iterator[World]:
         yield World(envoy, traffic, six, gone, seven)
 
 
+def test_while_one_replica_of_two_is_lost_the_other_answers_and_no_other_version(world: World) -> None:
+    """The known good version would answer for a part of the users, by Envoy's own habit."""
+    with upstream("7 too") as second:
+        places = [(one.url, one.shadow_url) for one in (world.serving, second)]
+        world.traffic.set_endpoints("intent", "7", places)
+        eventually(lambda: set(world.envoy.ask(8)) == {"7", "7 too"}, what="both replicas to serve")
+        world.die()
+        eventually(lambda: set(world.envoy.ask(20)) == {"7 too"}, what="the lost one to be left out")
+        assert Counter(world.envoy.ask(200)) == {"7 too": 200}
+        world.traffic.set_endpoints("intent", "7", places[1:])
+        assert Counter(world.envoy.ask(20)) == {"7 too": 20}
+
+
 def test_the_warm_version_answers_from_the_first_refused_connection_on(world: World) -> None:
     """No request fails: one that finds nobody goes on to the known good version. Back again, version 7 serves."""
     world.die()

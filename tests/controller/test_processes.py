@@ -6,22 +6,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from controller.adapters.local.command import serving_command
 from controller.adapters.local.loopback import accepts_connections, get
-from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
+from controller.adapters.local.processes import Gateway, LocalProcesses, Place, end_recorded
 from controller.adapters.local.tries import Patience
 from controller.core.condition import Condition
 from controller.core.release import Version
 from controller.core.serving import ServingPolicy
 from controller.errors import PermanentError, TransientError, UsageError
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus
+from serving.contract import replica_name
 from tests.contracts.deployments import DeploymentsContract, gone, has_failed, settled, spec
 from tests.fakes.deployments import MemoryDeployments
 from tests.patience import eventually
@@ -56,7 +58,7 @@ class World:
 
     directory: Path
     clock: FakeClock = field(default_factory=FakeClock)
-    announced: list[tuple[str, str, str, str | None]] = field(default_factory=list)
+    announced: list[tuple[str, str, Mapping[str, Place]]] = field(default_factory=list)
     withdrawn: list[tuple[str, str]] = field(default_factory=list)
     in_use: set[str] = field(default_factory=set)
     patience: Patience = PATIENCE
@@ -78,6 +80,15 @@ class World:
         if version in self.in_use:
             raise PermanentError(f"version {version} of {model} still gets traffic")
         self.withdrawn.append((model, version))
+
+
+def told_of(*statuses: DeploymentStatus) -> tuple[str, str, dict[str, Place]]:
+    """What the gateway is told of replicas of version 6, which are ready."""
+    places = {}
+    for number, endpoint in enumerate((one for status in statuses for one in status.endpoints), 1):
+        assert endpoint.url is not None
+        places[replica_name("intent", "6", number)] = (endpoint.url, endpoint.shadow_url)
+    return "intent", "6", places
 
 
 @pytest.fixture
@@ -113,7 +124,7 @@ class TestReadiness:
         status = world.ready(deployments)
         deployments.ensure(spec("6"))
         deployments.status("intent")
-        assert world.announced == [("intent", "6", status.endpoints[0].url, status.endpoints[0].shadow_url)]
+        assert world.announced == [told_of(status)]
         assert status.endpoints[0].url is not None
         assert get(f"{status.endpoints[0].url}/health", timeout_s=5)[0] == 200
 
@@ -121,10 +132,10 @@ class TestReadiness:
         """Not ready before the gateway has taken it, and no announcement is lost."""
         deployments, refusals = world.controller(), [PermanentError("the cluster file is damaged")]
 
-        def announce(*told: str) -> None:
+        def announce(*told: Any) -> None:
             if refusals:
                 raise refusals.pop()
-            world.announced.append(told)  # type: ignore[arg-type]
+            world.announced.append(told)
 
         deployments._gateway = Gateway(announce, lambda *_: None)
         with pytest.raises(PermanentError, match="damaged"):
@@ -168,6 +179,47 @@ class TestReadiness:
             world.controller().ensure(spec("6", model="../../etc/x"))
 
 
+class TestSeveralReplicas:
+    TWO = replace(spec("6"), serving=ServingPolicy(replicas=2))
+
+    def test_one_of_them_that_is_lost_disturbs_the_version(self, world: World) -> None:
+        """It is started again by itself, with a log and a count of its own; the gateway is told who answers."""
+        deployments = world.controller()
+        ready = settled(deployments, self.TWO, lambda status: status.ready)
+        assert world.announced[-1] == told_of(ready)
+        os.kill(world.pid("6-2"), signal.SIGKILL)
+        lost = settled(deployments, self.TWO, lambda status: not status.ready)
+        assert lost.condition is Condition.DISTURBED
+        assert [one.condition for one in lost.endpoints] == [Condition.READY, Condition.FAILING]
+        assert lost.detail.startswith("replica 2: start 1 of 3")
+        assert world.announced[-1] == told_of(DeploymentStatus("6", ready.endpoints[:1]))
+        world.clock.at_s += 10
+        again = settled(deployments, self.TWO, lambda status: status.ready)
+        assert [one.restarts for one in again.endpoints] == [0, 1]
+        assert again.endpoints[0] == ready.endpoints[0]
+        assert world.announced[-1] == told_of(again)
+        assert (world.directory / "intent-v6-2.log").exists()
+
+    def test_the_next_controller_takes_all_of_them_up(self, world: World) -> None:
+        """By their records, or by the processes themselves; and each is ended with the version."""
+        before = settled(world.controller(), self.TWO, lambda status: status.ready)
+        (world.directory / "intent-v6-2.json").write_text("{")
+        deployments = world.controller()
+        assert settled(deployments, self.TWO, lambda status: status.ready).endpoints == before.endpoints
+        deployments.remove("intent", "6")
+        assert gone(deployments, "intent", "6")
+        assert world.withdrawn == [("intent", "6")] * 2
+
+    def test_all_of_them_lost_is_the_version_lost(self, world: World) -> None:
+        deployments = world.controller()
+        settled(deployments, self.TWO, lambda status: status.ready)
+        for version in ("6", "6-2"):
+            os.kill(world.pid(version), signal.SIGKILL)
+        lost = settled(deployments, self.TWO, lambda status: status.condition is Condition.FAILING)
+        assert [one.condition for one in lost.endpoints] == [Condition.FAILING] * 2
+        assert all(places for _, _, places in world.announced)  # the gateway is never told that nobody is there
+
+
 class TestDeath:
     def test_a_death_is_seen_and_ends_in_a_new_start(self, world: World) -> None:
         """After the backoff, at a new address that the gateway hears of; the detail tells how it died meanwhile."""
@@ -181,7 +233,7 @@ class TestDeath:
         world.clock.at_s += 10
         again = world.ready(deployments)
         assert again.endpoints[0].url != first.endpoints[0].url
-        assert [url for _, _, url, _ in world.announced] == [first.endpoints[0].url, again.endpoints[0].url]
+        assert world.announced == [told_of(first), told_of(again)]
 
     def test_pauses_double_and_then_it_has_failed(self, world: World) -> None:
         """Two restarts are allowed here: after 10 s, after 20 s, then it stays down and says what it said last."""
@@ -288,7 +340,7 @@ class TestControllerRestart:
         after = world.controller()
         assert world.ready(after) == status
         assert world.pid() == pid
-        assert world.announced == [("intent", "6", status.endpoints[0].url, status.endpoints[0].shadow_url)] * 2
+        assert world.announced == [told_of(status)] * 2
 
     def test_a_death_while_nobody_watched_is_seen_and_counts_against_nobody(self, world: World) -> None:
         """The record alone does not make a process alive; nor does it tell that the version ended by itself."""
@@ -337,7 +389,7 @@ class TestControllerRestart:
         path.write_text(json.dumps(record))
         again = world.ready(world.controller())
         assert (again.endpoints[0].url, again.endpoints[0].shadow_url) == (status.endpoints[0].url, None)
-        assert world.announced[-1] == ("intent", "6", status.endpoints[0].url, None)
+        assert world.announced[-1] == told_of(again)
 
     def test_a_version_of_other_settings_takes_the_place_of_the_one_that_runs(self, world: World) -> None:
         """And one of the same goes on, also where only the process itself tells what it was started with."""

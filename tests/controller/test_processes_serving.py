@@ -49,7 +49,10 @@ def traffic(envoy: RunningEnvoy) -> EnvoyTraffic:
 
 @pytest.fixture
 def deployments(tmp_path: Path, traffic: EnvoyTraffic, package: Path) -> Iterator[LocalProcesses]:
-    gateway = Gateway(announce=traffic.set_endpoint, withdraw=traffic.drop_endpoint)
+    gateway = Gateway(
+        announce=lambda model, version, places: traffic.set_endpoints(model, version, list(places.values())),
+        withdraw=traffic.drop_endpoint,
+    )
     patience = Patience(backoff_s=0.1)
     command = lambda spec, port_file: serving_command(spec, package, port_file)  # noqa: E731
     deployments = LocalProcesses(tmp_path / "deployments", command, gateway, SystemClock(), patience)

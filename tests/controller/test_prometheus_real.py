@@ -46,7 +46,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Scrape
         for model in (f"model{number}" for number in range(WORLDS)):
             exporters = [running.enter_context(exporter(model, version)) for version in ("6", "7")]
             for one in exporters:
-                server.targets.set(model, one.version, one.url)
+                server.targets.set(model, one.version, {deployment_name(model, one.version): one.url})
                 gateway.clusters.add(deployment_name(model, one.version))
             prepared.append(ScrapedWorld(server, exporters, gateway))
         server.start()
@@ -126,7 +126,7 @@ def test_prometheus_stopped_in_the_middle_loses_no_count(tmp_path: Path) -> None
         running.callback(server.stop)
         exporters = [running.enter_context(exporter("intent", version)) for version in ("6", "7")]
         for one in exporters:
-            server.targets.set("intent", one.version, one.url)
+            server.targets.set("intent", one.version, {f"intent-v{one.version}": one.url})
         world = ScrapedWorld(server, exporters)
         server.start()
         world.serve("7", latencies_ms=[20.0] * 3)
@@ -165,7 +165,7 @@ def test_a_deployment_is_scraped_soon_after_its_file_appears_and_ages_after_it_i
         server.start()
         process = running.enter_context(exporter("intent", "7"))
         world = ScrapedWorld(server, [process])
-        server.targets.set("intent", "7", process.url)
+        server.targets.set("intent", "7", {"intent-v7": process.url})
         world.settle()
         assert world.look_error(None, ("7",)) == ""
         server.targets.drop("intent", "7")
@@ -174,7 +174,7 @@ def test_a_deployment_is_scraped_soon_after_its_file_appears_and_ages_after_it_i
 
 def test_the_configuration_is_one_that_prometheus_accepts(tmp_path: Path) -> None:
     """promtool reads what we write, and finds the target files."""
-    TargetFiles(tmp_path / "targets").set("intent", "7", "http://127.0.0.1:8007")
+    TargetFiles(tmp_path / "targets").set("intent", "7", {"intent-v7": "http://127.0.0.1:8007"})
     path = prometheus_config(tmp_path, tmp_path / "targets", scrape_interval_s=SCRAPE_INTERVAL_S)
     promtool = shutil.which("promtool") or "promtool"
     checked = subprocess.run([promtool, "check", "config", str(path)], capture_output=True, text=True, check=False)
@@ -184,10 +184,11 @@ def test_the_configuration_is_one_that_prometheus_accepts(tmp_path: Path) -> Non
 def test_a_target_file_tells_prometheus_where_and_whose_it_is(tmp_path: Path) -> None:
     """One file per deployment, named by version and never by role."""
     targets = TargetFiles(tmp_path)
-    targets.set("intent", "7", "http://127.0.0.1:8007")
-    [document] = json.loads((tmp_path / "intent-v7.json").read_text())
+    targets.set("intent", "7", {"intent-v7": "http://127.0.0.1:8007", "intent-v7-2": "http://127.0.0.1:8008"})
+    [document, other] = json.loads((tmp_path / "intent-v7.json").read_text())
     assert document["targets"] == ["127.0.0.1:8007"]
     assert document["labels"] == {"instance": "intent-v7", "model": "intent", "model_version": "7"}
+    assert (other["targets"], other["labels"]["instance"]) == (["127.0.0.1:8008"], "intent-v7-2")
     targets.drop("intent", "7")
     targets.drop("intent", "7")
     assert list(tmp_path.glob("*.json")) == []

@@ -29,6 +29,7 @@ from tests.controller.world import POLICY, World
 
 HEADER = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
 OTHER = ServingPolicy(
+    replicas=2,
     workers=2,
     api_processes=3,
     threads=4,
@@ -67,7 +68,8 @@ def test_a_replica_is_told_every_setting_and_shows_it(settings: ServingPolicy, t
     spec = DeploymentSpec("intent", Version("7"), serving=replace(settings, recognisers=()))
     command = serving_command(spec, tmp_path, tmp_path / "ports", ["--threads", "1"])
     shown = settings_from(parser().parse_args(command[3:])).shown
-    assert shown == {**document(spec.serving), "threads": settings.threads or 1} | (
+    asked = {name: value for name, value in document(spec.serving).items() if name != "replicas"}
+    assert shown == {**asked, "threads": settings.threads or 1} | (
         {} if settings.tracing.url else {"tracing": {"url": None, "ratio": 0.01}}
     )
     told = serving_command(replace(spec, serving=settings), tmp_path, tmp_path / "ports")
@@ -163,3 +165,38 @@ def test_the_same_files_under_the_next_number_go_through_the_gates(world: World)
     assert world.report.phases[:4] == (Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY)
     assert world.release.candidate.source_id == again.source_id
     assert started_with(world, "7") == [BATCHED.serving]
+
+
+# --- several replicas -------------------------------------------------------------------------------------------------
+TWICE = replace(POLICY, serving=ServingPolicy(replicas=2))
+
+
+def two_replicas(world: World, *, second: str = "v7") -> None:
+    """Version 7 is served by two; what the second one runs is that of the version named."""
+    world.policy = TWICE
+    world.given_candidate("v7", GOOD)
+    like = world.replicas.running[f"http://intent-{second}-shadow.test"]
+    world.replicas.running["http://intent-v7-2-shadow.test"] = like
+
+
+@pytest.mark.parametrize(("replicas", "phase"), [(2, Phase.CANARY), (1, Phase.ROLLED_BACK)])
+def test_one_lost_replica_of_several_ends_no_release(world: World, replicas: int, phase: Phase) -> None:
+    """It is waited for, and said; the only one that is lost takes the release back at once."""
+    world.given(stable=GOOD)
+    two_replicas(world)
+    world.policy = replace(POLICY, serving=ServingPolicy(replicas=replicas))
+    world.when_phase(Phase.CANARY)
+    world.deployments.lose("intent", "7")
+    world.when_time_passes(60)
+    assert world.release.phase is phase
+    if replicas == 2:
+        assert world.release.faults["deployments"] == "version 7: replica 2: killed by the test"
+
+
+def test_every_replica_is_asked_before_a_version_goes_in(world: World) -> None:
+    """One that runs another package is found, whichever it is."""
+    world.given(stable=GOOD)
+    two_replicas(world, second="v6")
+    world.when_settled()
+    assert world.release.phase is Phase.REJECTED
+    assert world.release.blamed == ("preflight.identity",)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from controller.core.condition import Condition
 from controller.errors import SerinError
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus, Endpoint
+from serving.contract import replica_name
 
 
 class MemoryDeployments:
@@ -19,6 +20,8 @@ class MemoryDeployments:
         self.restarts: dict[str, int] = {}  # by version
         self.outage: SerinError | None = None
         self.started: list[DeploymentSpec] = []
+        self._lost: set[tuple[str, str]] = set()
+        self._replicas: dict[tuple[str, str], int] = {}
         self._statuses: dict[tuple[str, str], DeploymentStatus] = {}
 
     def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
@@ -27,6 +30,7 @@ class MemoryDeployments:
         if key in self._statuses:
             return self._looked_at(key)
         self.started.append(spec)
+        self._replicas[key] = spec.serving.replicas
         self._statuses[key] = _one(spec.version, Condition.STARTING, "it is starting")
         return self._statuses[key]
 
@@ -37,14 +41,23 @@ class MemoryDeployments:
     def remove(self, model: str, version: str) -> None:
         self._check_reachable()
         self._statuses.pop((model, version), None)
+        self._lost.discard((model, version))
 
     def kill(self, model: str, version: str, detail: str = "killed by the test") -> None:
         """The version dies and stays dead."""
         self._statuses[(model, version)] = _one(version, Condition.FAILED, detail)
 
+    def lose(self, model: str, version: str, detail: str = "killed by the test") -> None:
+        """The last replica of the version dies by itself and stays dead."""
+        others = self._looked_at((model, version)).endpoints[:-1]
+        lost = (*others, Endpoint(Condition.FAILING, detail=detail))
+        self._statuses[(model, version)] = DeploymentStatus(version, lost)
+        self._lost.add((model, version))
+
     def restart(self) -> None:
         """Everything is ended by us and forgotten, as `serin down` does: what is asked for starts anew."""
         self._statuses.clear()
+        self._lost.clear()
 
     def refuse(self, model: str, version: str, detail: str) -> None:
         """The machine lacks something that the version needs to start."""
@@ -53,14 +66,18 @@ class MemoryDeployments:
     def _looked_at(self, key: tuple[str, str]) -> DeploymentStatus:
         model, version = key
         status = self._statuses[key]
-        if status.condition in (Condition.FAILED, Condition.DISTURBED):
+        if key in self._lost or status.condition in (Condition.FAILED, Condition.DISTURBED):
             return status
         if version in self.broken:
             status = _one(version, Condition.FAILED, self.broken[version])
         else:
-            url, shadow_url = f"http://{model}-v{version}.test", f"http://{model}-v{version}-shadow.test"
+            names = [replica_name(model, version, number + 1) for number in range(self._replicas[key])]
             restarts = self.restarts.get(version, 0)
-            status = DeploymentStatus(version, (Endpoint(Condition.READY, url, shadow_url, restarts=restarts),))
+            ready = [
+                Endpoint(Condition.READY, f"http://{name}.test", f"http://{name}-shadow.test", restarts=restarts)
+                for name in names
+            ]
+            status = DeploymentStatus(version, tuple(ready))
         self._statuses[key] = status
         return status
 

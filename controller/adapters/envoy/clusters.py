@@ -78,6 +78,8 @@ class ClusterDocument:
             "@type": f"{_TYPE}.config.endpoint.v3.ClusterLoadAssignment",
             "cluster_name": name,
             "endpoints": [_place(addresses, priority) for priority, addresses in enumerate(ranked) if addresses],
+            # While one replica is well all users are its own: by default others would stand in for a part of them.
+            "policy": {"overprovisioning_factor": 100 * len(self.addresses[name])},
         }
         return _resources_text([assignment])
 

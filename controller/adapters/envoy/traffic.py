@@ -2,7 +2,7 @@
 
 import ipaddress
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -90,16 +90,21 @@ class EnvoyTraffic:
         return None if live is None else live.generation
 
     def set_endpoint(self, model: str, version: str, url: str, shadow_url: str | None = None) -> None:
-        """Tell Envoy where the version answers, and where it takes copies. Without the latter it gets none.
+        """As `set_endpoints`, of a version of one replica."""
+        self.set_endpoints(model, version, [(url, shadow_url)])
+
+    def set_endpoints(self, model: str, version: str, places: Sequence[tuple[str, str | None]]) -> None:
+        """Tell Envoy where the version's replicas answer, and where each takes copies. Without one that does it gets
+        none.
 
         Returns before Envoy has read it: ``write`` waits for that.
 
         Raises:
             PermanentError: a URL is not ``http://IP:PORT``.
         """
-        own = {deployment_named(model, version): (_address(url),)}
-        if shadow_url is not None:
-            own[copies_cluster_name(model, version)] = (_address(shadow_url),)
+        own = {deployment_named(model, version): tuple(_address(url) for url, _ in places)}
+        if copies := tuple(_address(url) for _, url in places if url is not None):
+            own[copies_cluster_name(model, version)] = copies
         with locked(self._directory / LOCK_FILE, source="traffic"):
             found = read_clusters(self._directory)
             addresses = _without(found.addresses, model, version) | own

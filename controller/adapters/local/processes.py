@@ -5,7 +5,7 @@ import logging
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -30,7 +30,7 @@ from controller.errors import PermanentError
 from controller.naming import deployment_named
 from controller.ports.clock import Clock
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus, Endpoint
-from serving.contract import EXIT_SHORTAGE, EXIT_USAGE, HEALTH_ROUTE
+from serving.contract import EXIT_SHORTAGE, EXIT_USAGE, HEALTH_ROUTE, replica_name
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,14 @@ _COULD_NOT_ASK = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 _EXITS_OURS = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours, and so is what this machine lacks
 
 
+Place = tuple[str, str | None]  # the url for live requests, and that for copies
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """Who must know where a deployment answers. Both calls are safe to repeat, and may refuse by raising."""
 
-    announce: Callable[[str, str, str, str | None], None]  # model, version, url, and the url for copies
+    announce: Callable[[str, str, Mapping[str, Place]], None]  # model, version, and by replica where it answers
     withdraw: Callable[[str, str], None]  # model, version
 
 
@@ -68,43 +71,49 @@ class LocalProcesses:
         self._clock = clock
         self._patience = patience or Patience()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._announced: dict[str, str] = {}  # name -> url that the gateway was told by us
+        self._announced: dict[tuple[str, str], Collection[Place]] = {}  # by version: what the gateway was told by us
         self._misses: dict[str, int] = {}  # name -> health checks since the last one that it passed
         self._silent_s: dict[str, float] = {}  # name -> since when it has answered nothing at all
         self._lock = threading.RLock()
 
     def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
         with self._lock:
-            name = deployment_named(spec.model, spec.version)
-            record = self._records.load(name) or self._records.found(name)
-            record = record and self._observed(record)
-            if record is not None and not _is_of(record, spec):
-                self.remove(spec.model, spec.version)
-                return _status(record, Endpoint(Condition.DISTURBED, detail="it makes room for what is wanted now"))
-            if record is None or self._is_due(record):
-                record = self._start(spec, after=record)
-            return _status(record, self.seen_last(record))
+            numbers = range(1, spec.serving.replicas + 1)
+            return DeploymentStatus(spec.version, tuple(self._ensured(spec, number) for number in numbers))
+
+    def _ensured(self, spec: DeploymentSpec, number: int) -> Endpoint:
+        """One replica of the version."""
+        deployment_named(spec.model, spec.version)
+        name = replica_name(spec.model, spec.version, number)
+        record = self._records.load(name) or self._records.found(name)
+        record = record and self._observed(record)
+        if record is not None and not _is_of(record, spec):
+            self.remove(spec.model, spec.version)
+            return Endpoint(Condition.DISTURBED, detail="it makes room for what is wanted now")
+        if record is None or self._is_due(record):
+            record = self._start(spec, number, after=record)
+        return self.seen_last(record)
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
         with self._lock:
             observed = [self._observed(record) for record in self._records.all() if record.model == model]
-            return {one.version: _status(one, self.seen_last(one)) for one in observed if one is not None}
+            return _by_version((record, self.seen_last(record)) for record in observed if record is not None)
 
     def remove(self, model: str, version: str) -> None:
         """The first call withdraws it from the gateway and sends SIGTERM; later calls of any method see it through."""
         with self._lock:
-            record = self._records.load(deployment_named(model, version))
-            if record is None:
-                return
-            if record.ending_s is None:
-                self._gateway.withdraw(model, version)
-                signal_group(record.identity, signal.SIGTERM)
-                record = self._records.save(replace(record, ending_s=self._clock.monotonic_s()))
-            self._observed(record)
+            for record in self._records.of(model, version):
+                self._observed(record if record.ending_s is not None else self._ended(record))
 
-    def _start(self, spec: DeploymentSpec, *, after: Record | None) -> Record:
+    def _ended(self, record: Record) -> Record:
+        """Withdrawn from the gateway, and told to end."""
+        self._gateway.withdraw(record.model, record.version)
+        signal_group(record.identity, signal.SIGTERM)
+        return self._records.save(replace(record, ending_s=self._clock.monotonic_s()))
+
+    def _start(self, spec: DeploymentSpec, number: int, *, after: Record | None) -> Record:
         """``after``: the record of the start that it replaces."""
-        name = deployment_named(spec.model, spec.version)
+        name = replica_name(spec.model, spec.version, number)
         offset = self._records.prepare(name)
         if after is not None:
             log.warning("%s is started again: %s", name, after.failure.partition("; its log ends:")[0])
@@ -128,6 +137,7 @@ class LocalProcesses:
                 restarts=after.restarts + 1 if after else 0,
                 log_offset=offset,
                 fingerprint=spec.artifact.fingerprint,
+                replica=number,
                 settings=settings,
                 memory_kills=memory_kills(),
                 recovering=after is not None and not after.ours and (after.answered or after.recovering),
@@ -171,18 +181,33 @@ class LocalProcesses:
 
     def _found_well(self, record: Record, url: str) -> Record:
         self._misses[record.name] = 0
-        if self._announced.get(record.name) != url:
-            self._gateway.announce(record.model, record.version, url, record.shadow_url)
-            self._announced[record.name] = url
+        if (url, record.shadow_url) not in self._announced.get((record.model, record.version), ()):
+            self._announce(record)
             log.info("%s answers at %s", record.name, url)
         if record.answered and not record.failed_before:
             return record
         return self._records.save(replace(record, answered=True, failed_before=""))
 
+    def _announce(self, changed: Record) -> None:
+        """Tell the gateway where the version answers, this replica as it is now; where no replica does, it goes on by
+        what it was told."""
+        others = [one for one in self._records.of(changed.model, changed.version) if one.name != changed.name]
+        well = [one for one in others if one.answered]
+        places = {
+            one.name: (one.url, one.shadow_url)
+            for one in sorted([*well, changed], key=lambda one: one.replica)
+            if one.url is not None and not one.failure and one.ending_s is None
+        }
+        if places:
+            self._gateway.announce(changed.model, changed.version, places)
+            self._announced[changed.model, changed.version] = frozenset(places.values())
+
     def _failed(self, record: Record, what: str, *, ours: bool = False) -> Record:
         signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
         failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
         dead = self._records.save(replace(record, failed_s=self._clock.monotonic_s(), failure=failure, ours=ours))
+        if (record.url, record.shadow_url) in self._announced.get((record.model, record.version), ()):
+            self._announce(dead)  # where others answer, none is sent to this one any more
         log.warning("%s, %s: %s", dead.name, self._patience.count(dead, self._clock.monotonic_s()), failure)
         return dead
 
@@ -197,7 +222,8 @@ class LocalProcesses:
     def _forget(self, record: Record) -> None:
         self._records.forget(record.name)
         self._reap(record.name)
-        for memory in (self._children, self._announced, self._misses, self._silent_s):
+        self._announced.pop((record.model, record.version), None)
+        for memory in (self._children, self._misses, self._silent_s):
             memory.pop(record.name, None)
 
     def _reap(self, name: str) -> None:
@@ -243,23 +269,27 @@ def statuses(directory: Path, clock: Clock) -> Mapping[str, Mapping[str, Deploym
     """Every deployment that is recorded in the directory, by model and version, as its controller saw it last; nothing
     is asked, started, ended or written. One whose process is gone is not ready, whether that was noticed or not."""
     keeper = LocalProcesses(directory, lambda *_: (), Gateway(lambda *_: None, lambda *_: None), clock)
-    found: dict[str, dict[str, DeploymentStatus]] = {}
+    seen: dict[str, list[tuple[Record, Endpoint]]] = {}
     for record in Records(directory, clock.monotonic_s).readable():
-        seen = keeper.seen_last(record)
-        if seen.condition is Condition.READY and not runs(record.identity):
-            seen = Endpoint(Condition.FAILING, detail="its process is gone", restarts=seen.restarts)
-        found.setdefault(record.model, {})[record.version] = _status(record, seen)
-    return found
+        endpoint = keeper.seen_last(record)
+        if endpoint.condition is Condition.READY and not runs(record.identity):
+            endpoint = Endpoint(Condition.FAILING, detail="its process is gone", restarts=endpoint.restarts)
+        seen.setdefault(record.model, []).append((record, endpoint))
+    return {model: _by_version(found) for model, found in seen.items()}
+
+
+def _by_version(seen: Iterable[tuple[Record, Endpoint]]) -> Mapping[str, DeploymentStatus]:
+    """Of one model."""
+    found: dict[str, list[Endpoint]] = {}
+    for record, endpoint in sorted(seen, key=lambda one: (one[0].version, one[0].replica)):
+        found.setdefault(record.version, []).append(endpoint)
+    return {version: DeploymentStatus(version, tuple(endpoints)) for version, endpoints in found.items()}
 
 
 def _is_of(record: Record, spec: DeploymentSpec) -> bool:
     """Whether the process is of the package and of the settings that are wanted: a number may be given again."""
     packages = {record.fingerprint, spec.artifact.fingerprint} - {""}
     return len(packages) < 2 and record.settings == digest_of(spec.serving)
-
-
-def _status(record: Record, endpoint: Endpoint) -> DeploymentStatus:
-    return DeploymentStatus(record.version, (endpoint,))
 
 
 def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:

@@ -18,7 +18,7 @@ from controller.adapters.local.processes_os import ProcessIdentity, identity_fro
 from controller.errors import PermanentError, TransientError
 from controller.files import replace_file
 from controller.reserve import make_room
-from serving.contract import deployed, deployment_name
+from serving.contract import replica_name, replica_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _BY_THE_CLOCK = {  # of earlier versions of Serin, and what stands for it now
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One deployment's present start. ``failure`` is empty while its process is believed to run.
+    """The present start of one replica of a deployment. ``failure`` is empty while its process is believed to run.
 
     Times are by the monotonic clock of the machine's run that ``boot_id`` names; they say nothing in another run.
     """
@@ -61,12 +61,13 @@ class Record:
     memory_kills: int | None = None  # on this machine, before it was started
     recovering: bool = False  # it had died by itself before this start, after it had answered or ever since
     ours: bool = False  # the failure is one of this machine
+    replica: int = 1  # of its version's
     settings: str = ""  # the digest of the settings that it was started with; "": the defaults
     failed_before: str = ""  # how the start before this one ended, where that was one too many
 
     @property
     def name(self) -> str:
-        return deployment_name(self.model, self.version)
+        return replica_name(self.model, self.version, self.replica)
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -118,7 +119,7 @@ class Records:
         identity = running_marked(self.directory).get(name)
         if identity is None:
             return None
-        model, version = deployed(name)
+        model, version, replica = replica_of(name)
         command, now_s = tuple(psutil.Process(identity.pid).cmdline()), self.now_s()
         flags = dict(pairwise(command))
         log_file = self.log_file(name)
@@ -135,9 +136,15 @@ class Records:
                 recent_starts_s=(now_s,),
                 log_offset=offset,
                 fingerprint=fingerprint,
+                replica=replica,
                 settings=told_settings(identity),
             )
         )
+
+    def of(self, model: str, version: str) -> Sequence[Record]:
+        """Those of one version, by the numbers of its replicas."""
+        found = [record for record in self.all() if (record.model, record.version) == (model, version)]
+        return sorted(found, key=lambda record: record.replica)
 
     def all(self) -> Sequence[Record]:
         names = {path.stem for path in self.directory.glob("*.json")} | self._unwritten.keys()

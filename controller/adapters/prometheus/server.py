@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -103,12 +104,15 @@ class TargetFiles:
     def __init__(self, targets_dir: Path) -> None:
         self._directory = targets_dir
 
-    def set(self, model: str, version: str, url: str) -> None:
-        """Have the deployment at ``url`` scraped. Writing what is there already changes nothing."""
-        name = deployment_named(model, version)
-        labels = {"instance": name, MODEL_LABEL: model, VERSION_LABEL: version}
-        text = json.dumps([{"targets": [urlsplit(url).netloc], "labels": labels}])
-        path = self._path(name)
+    def set(self, model: str, version: str, urls: Mapping[str, str]) -> None:
+        """Have the deployment's replicas scraped, each named as it is at its URL. Writing what is there already changes
+        nothing."""
+        own = {MODEL_LABEL: model, VERSION_LABEL: version}
+        targets = [
+            {"targets": [urlsplit(url).netloc], "labels": {"instance": replica, **own}} for replica, url in urls.items()
+        ]
+        text = json.dumps(targets)
+        path = self._path(deployment_named(model, version))
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             self._directory.mkdir(parents=True, exist_ok=True)
             replace_file(path, text)
