@@ -181,7 +181,7 @@ class LocalProcesses:
 
     def _found_well(self, record: Record, url: str) -> Record:
         self._misses[record.name] = 0
-        if (url, record.shadow_url) not in self._announced.get((record.model, record.version), ()):
+        if not self._has_seen(record):
             self._announce(record)
             log.info("%s answers at %s", record.name, url)
         if record.answered and not record.failed_before:
@@ -206,7 +206,7 @@ class LocalProcesses:
         signal_group(record.identity, signal.SIGKILL)  # what it may have left behind
         failure = f"{what}; its log ends: {self._records.log_tail(record) or '(it said nothing)'}"
         dead = self._records.save(replace(record, failed_s=self._clock.monotonic_s(), failure=failure, ours=ours))
-        if (record.url, record.shadow_url) in self._announced.get((record.model, record.version), ()):
+        if self._has_seen(record):
             self._announce(dead)  # where others answer, none is sent to this one any more
         log.warning("%s, %s: %s", dead.name, self._patience.count(dead, self._clock.monotonic_s()), failure)
         return dead
@@ -254,7 +254,7 @@ class LocalProcesses:
 
     def _has_seen(self, record: Record) -> bool:
         """Whether this controller found it well: of one that an earlier controller started no exit code is told."""
-        return record.name in self._announced
+        return (record.url, record.shadow_url) in self._announced.get((record.model, record.version), ())
 
     def _is_due(self, record: Record) -> bool:
         return self._patience.is_due(record, self._clock.monotonic_s())
