@@ -1,6 +1,8 @@
 """What was found when the world was asked: the input of `decide`, made by whoever performed the actions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from controller.core.commands import Command, Freeze
 from controller.core.condition import Condition
@@ -10,6 +12,8 @@ from controller.core.traffic import Override
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
+
+FactT = TypeVar("FactT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +155,8 @@ Fact = (
     | FrozenBy
     | BudgetSpent
 )
+
+
+def only(facts: Sequence[Fact], kind: type[FactT]) -> list[FactT]:
+    """The facts of one kind, in order."""
+    return [fact for fact in facts if isinstance(fact, kind)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from controller.core.actions import Action, MoveChampion, Probe, Route, RunSuites, Serve, TakeLook, plan, route_of
 from controller.core.commands import Ask
 from controller.core.condition import Condition
-from controller.core.decide import BEFORE_PROMOTION, after_events, decide
+from controller.core.decide import after_events, decide
 from controller.core.events import Event, Leaving, PhaseEntered, evolve
 from controller.core.facts import (
     AliasAt,
@@ -31,6 +31,7 @@ from controller.core.facts import (
     Serving,
     Unreachable,
 )
+from controller.core.phases import BEFORE_PROMOTION
 from controller.core.policy import OnDeadline
 from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import Override

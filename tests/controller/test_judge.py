@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from controller.cli.app import app
-from controller.core.decide import reading
 from controller.core.events import Judged, Looked
+from controller.core.notes import reading
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
 from controller.journal.codec import event_of

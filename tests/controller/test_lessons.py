@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from controller.core.commands import Ask
-from controller.core.decide import BEFORE_PROMOTION, decide
+from controller.core.decide import decide
 from controller.core.events import Looked, TrafficConfirmed
+from controller.core.phases import BEFORE_PROMOTION
 from controller.core.release import Phase
 from controller.journal.codec import event_of
 from gates.evidence import Answer, LabelledPair

@@ -1,0 +1,173 @@
+"""What is recorded of the facts whatever follows from them: faults and their ends, verdicts, looks, confirmations."""
+
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+
+from controller.core.actions import look_is_written
+from controller.core.condition import Condition
+from controller.core.events import (
+    ChampionMoved,
+    CommandTaken,
+    Event,
+    FaultCleared,
+    FaultNoted,
+    GatesRestarted,
+    Identified,
+    Judged,
+    Looked,
+    Reading,
+    TrafficConfirmed,
+    Verified,
+)
+from controller.core.facts import (
+    AliasAt,
+    Asked,
+    Broken,
+    BudgetSpent,
+    Fact,
+    LookTaken,
+    Probed,
+    Routed,
+    Serving,
+    Sighted,
+    SuitesRun,
+    Unreachable,
+    only,
+)
+from controller.core.judging import GATES
+from controller.core.release import Phase, Release, Version
+from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
+from gates.verdict import Verdict
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_SPOKEN_FOR = {METRICS, GATEWAY, LABELS, PREDICTIONS, GATES, "traffic", "registry", "deployments", "packages"}
+
+
+def note(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    """The events that keep what was found, in order: faults, what was recorded, recoveries."""
+    recorded = tuple(event for fact in facts for event in _record(release, fact, now_s))
+    away = _away(release, facts)
+    return (*_faults(release, facts, away), *recorded, *_recoveries(release, facts, away))
+
+
+def _faults(release: Release, facts: Sequence[Fact], away: Mapping[str, str]) -> Iterator[FaultNoted]:
+    """One a source, when it begins and when its kind changes: a reason may hold numbers that run on at each look."""
+    taken = only(facts, LookTaken)
+    told = [(fault.source, fault.reason) for one in taken for fault in one.look.faults]
+    told += [(GATES, one.judgement.fault) for one in taken if one.judgement.fault]
+    reasons: dict[str, list[str]] = {}
+    for source, reason in (*told, *away.items()):
+        if reason not in reasons.setdefault(source, []):
+            reasons[source].append(reason)
+    for source, found in reasons.items():
+        reason = "; ".join(found)
+        if source not in release.faults or _kind(release.faults[source]) != _kind(reason):
+            yield FaultNoted(source, reason)
+
+
+def _kind(reason: str) -> str:
+    return _NUMBER.sub("#", reason)
+
+
+def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
+    match fact:
+        case Asked(command):
+            yield CommandTaken(command.id, command.ask, command.reason, command.by)
+        case Sighted(version, tagged):
+            yield from _first_sight(release, version, tagged=tagged)
+        case Probed(candidate, verdicts):
+            yield Verified(candidate)
+            yield Judged(verdicts)
+        case SuitesRun(verdicts, evidence):
+            yield Judged(verdicts, evidence)
+        case LookTaken():
+            yield from _looked(release, fact, now_s)
+        case Routed(weights_pct, generation):
+            if not release.routed:
+                yield TrafficConfirmed(weights_pct, generation)
+        case AliasAt(version):
+            yield ChampionMoved(version)
+        case Broken(_, verdict):
+            if verdict is not None and release.verdicts.get(verdict.gate) != verdict:
+                yield Judged((verdict,))
+        case _:
+            return
+
+
+def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
+    """The sources that do not answer, and why: something of ours, which says nothing about the candidate."""
+    reasons: dict[str, list[str]] = {}
+    for fact in facts:
+        if (found := _fault(release, fact)) is not None:
+            reasons.setdefault(found[0], []).append(found[1])
+    return {source: "; ".join(dict.fromkeys(found)) for source, found in reasons.items()}
+
+
+def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
+    """What cannot be relied on for now. Also a version that ran and does not: nothing goes forward without it."""
+    match fact:
+        case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
+            return source, reason
+        case Serving(version, condition, detail) if condition is not Condition.READY:
+            ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # where it may not run yet
+            away = f"version {version}: {detail or 'it is not ready'}"
+            return ("deployments", away) if condition is Condition.DISTURBED or ran_before else None
+        case _:
+            return None
+
+
+def _looked(release: Release, taken: LookTaken, now_s: float) -> Iterator[Event]:
+    look, judged = taken.look, taken.judgement
+    if judged.state is None:
+        return
+    changed = tuple(verdict for verdict in judged.verdicts if _says_something_new(release, verdict))
+    if not changed and not look_is_written(release, now_s):
+        return
+    if judged.restarted:
+        yield GatesRestarted(dict(judged.restarted))
+    readings = {verdict.gate: reading(verdict) for verdict in judged.verdicts if verdict.value is not None}
+    yield Looked(look, changed, readings, judged.deadline_s)
+
+
+def _says_something_new(release: Release, verdict: Verdict) -> bool:
+    """Whether the gate's answer is another one than before; its numbers run on at each look."""
+    before = release.verdicts.get(verdict.gate)
+    return before is None or _answer(before) != _answer(verdict)
+
+
+def _answer(verdict: Verdict) -> tuple[object, ...]:
+    return verdict.stage, verdict.outcome, verdict.advisory, verdict.freezes
+
+
+def reading(verdict: Verdict) -> Reading:
+    """The verdict's value and the bounds of its interval."""
+    interval = verdict.interval
+    return (verdict.value, interval.low, interval.high) if interval else (verdict.value, None, None)
+
+
+def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterator[Event]:
+    mine = (release.candidate, release.stable, release.fallback)
+    if any(one is not None and one.number == version.number and not one.fingerprint for one in mine):
+        yield Identified(version, tagged)
+
+
+def _recoveries(release: Release, facts: Sequence[Fact], away: Container[str]) -> tuple[Event, ...]:
+    """A source that answered is back; so is one that no fact can speak for, once it is not said to be away again."""
+    answered = {source for fact in facts for source in _sources_answering(fact)}
+    back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
+    return tuple(FaultCleared(source) for source in back if source not in away)
+
+
+def _sources_answering(fact: Fact) -> tuple[str, ...]:
+    match fact:
+        case LookTaken(look=look, judgement=judged):
+            away = {fault.source for fault in look.faults} | ({GATES} if judged.fault else set())
+            return tuple({METRICS, GATEWAY, LABELS, PREDICTIONS, GATES} - away)
+        case Routed():
+            return ("traffic",)
+        case AliasAt():
+            return ("registry",)
+        case Serving(condition=Condition.READY):
+            return ("deployments", "packages", "registry")
+        case _:
+            return ()

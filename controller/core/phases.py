@@ -1,0 +1,211 @@
+"""The way forward: what each phase makes of the facts. Only passes take a release on, and never after its deadline."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from controller.core.commands import Ask
+from controller.core.events import (
+    Event,
+    Leaving,
+    PhaseEntered,
+)
+from controller.core.facts import (
+    AliasSurprise,
+    Asked,
+    BudgetSpent,
+    Fact,
+    FrozenBy,
+    Serving,
+    SuitesRun,
+    only,
+)
+from controller.core.judging import GATES
+from controller.core.leaving import hold_in_place, is_down
+from controller.core.policy import OnDeadline
+from controller.core.release import Phase, Purpose, Release
+from gates.outcome import Outcome
+from gates.verdict import Stage
+
+BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
+BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
+
+
+def advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    """The events by which the release goes on, or settles at its deadline; none where it waits."""
+    return _PHASES[release.phase](release, facts, now_s)
+
+
+def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if release.purpose is Purpose.PROMOTE and _frozen(facts):
+        return ()
+    deadline_at_s = now_s + release.policy.start_timeout_s
+    restores = release.purpose is Purpose.RESTORE  # a person's reason is kept to the end
+    reason = release.reason if restores else "Fetch, verify and start the candidate."
+    return (PhaseEntered(Phase.PREFLIGHT, reason, deadline_at_s),)
+
+
+def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    serving = {fact.version for fact in only(facts, Serving) if fact.ready}
+    needed = {release.candidate.number} | ({release.stable.number} if release.stable else set())
+    if release.purpose is Purpose.RESTORE:
+        if release.candidate.number in serving:
+            return (PhaseEntered(Phase.PROMOTING, release.reason),)
+    elif needed <= serving and release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS:
+        return (PhaseEntered(Phase.SUITE, "The package is what was registered, and it runs."),)
+    if _past_deadline(release, now_s):
+        waiting = "; ".join(release.faults.values()) or "not every replica became ready"
+        reason = f"Not ready within {release.policy.start_timeout_s:g} s: {waiting}."
+        return hold_in_place(release, reason) if release.purpose is Purpose.RESTORE else (Leaving(Phase.HELD, reason),)
+    return ()
+
+
+def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    suites = release.policy.suites
+    if not suites and release.stable is None:
+        return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
+    if (suites and not only(facts, SuitesRun)) or "deployments" in release.faults:
+        if not _past_deadline(release, now_s):
+            return ()
+        why = "; ".join(release.faults.values()) or "a replica was not ready"
+        return (Leaving(Phase.HELD, f"The suites were not run in time: {why}."),)
+    if not suites:
+        return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
+    if not all(release.outcome_of(stage) is Outcome.PASS for stage in (Stage.PREFLIGHT, Stage.SUITE)):
+        return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
+    return _first_version(facts) if release.stable is None else _enter_shadow(release, now_s, "The suites passed.")
+
+
+def _first_version(facts: Sequence[Fact]) -> tuple[Event, ...]:
+    frozen = next(iter(only(facts, FrozenBy)), None)
+    if frozen is not None:
+        return (Leaving(Phase.HELD, f"Frozen by {frozen.freeze.by}: {frozen.freeze.reason}."),)
+    return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
+
+
+def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, ...]:
+    return (PhaseEntered(Phase.SHADOW, reason, now_s + release.policy.deadline_s),)
+
+
+def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
+    shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
+    stopped = _frozen(facts) or not {"deployments", GATES}.isdisjoint(release.faults)
+    if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
+        return _settle_by_deadline(release, now_s)
+    return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
+
+
+def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    step = release.canary_step
+    served = now_s - release.phase_since_s >= step.min_s and release.step_requests >= step.min_requests
+    outcome = release.outcome_of(*BEFORE_PROMOTION)
+    if _frozen(facts) or release.faults or not served or outcome in (Outcome.ERROR, Outcome.FAIL):
+        return _settle_by_deadline(release, now_s)
+    if release.step + 1 == len(release.policy.steps):
+        if outcome is Outcome.PASS:
+            return (PhaseEntered(Phase.PROMOTING, "Every required gate passed."),)
+        return _settle_by_deadline(release, now_s)
+    if _past_deadline(release, now_s):  # no further exposure of what is not proven by now
+        return _settle_by_deadline(release, now_s)
+    following = release.policy.steps[release.step + 1]
+    reason = f"{release.step_requests} requests at {step.weight_pct:g} % without a gate failing."
+    return (PhaseEntered(Phase.CANARY, f"{reason} Next: {following.weight_pct:g} %.", step=release.step + 1),)
+
+
+def _promoting(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if not (release.routed and release.champion_moved):
+        return _not_promoted_yet(release, facts, now_s)
+    if release.purpose is not Purpose.RESTORE and is_down(release, facts):
+        return _wait_for_candidate(release, now_s)
+    if release.stable is None or release.purpose is Purpose.RESTORE:
+        return (PhaseEntered(Phase.PROMOTED, release.reason),)
+    return (PhaseEntered(Phase.PROBATION, release.reason, now_s + release.policy.probation_s),)
+
+
+def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if release.purpose is Purpose.RESTORE:  # the traffic is what a person asked for; a name does not undo it
+        surprise = next(iter(only(facts, AliasSurprise)), None)
+        if surprise is None or not release.routed:
+            return ()
+        return (PhaseEntered(Phase.PROMOTED, f"{release.reason} The registry is left as found: {surprise.message}"),)
+    if not _past_deadline(release, now_s):
+        return ()
+    waiting = "; ".join(release.faults.values()) or "the traffic was not confirmed"
+    return (Leaving(Phase.HELD, f"Proven, but not promoted by the deadline: {waiting}."),)
+
+
+def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if not _past_deadline(release, now_s):
+        return ()
+    if is_down(release, facts):
+        return _wait_for_candidate(release, now_s)
+    return (PhaseEntered(Phase.PROMOTED, f"{release.reason} Probation is over and nothing spoke against it."),)
+
+
+def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:
+    """At the deadline a restart of ours takes nothing back; what lasts longer than a start does is for a person."""
+    if release.deadline_at_s is None or now_s < release.deadline_at_s + release.policy.start_timeout_s:
+        return ()
+    why = "; ".join(release.faults.values())
+    return (Leaving(Phase.HELD, f"The candidate did not run when it was to stay: {why}."),)
+
+
+def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Event, ...]:
+    ending = release.ending or Phase.ROLLED_BACK
+    if release.stable is None:
+        return (PhaseEntered(ending, release.reason),)
+    if not release.routed:
+        return ()
+    if not release.champion_moved:  # the registry is caught up before the release comes to rest
+        return (PhaseEntered(ending, release.reason),)
+    surprise = next(iter(only(facts, AliasSurprise)), None)
+    if surprise is None:
+        return ()
+    return (PhaseEntered(ending, f"{release.reason} The registry is left as found: {surprise.message}"),)
+
+
+def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    resume = next((f.command for f in only(facts, Asked) if f.command.ask is Ask.RESUME), None)
+    if resume is None:
+        return ()
+    reason = f"Resumed by {resume.by}: {resume.reason}"
+    proven = release.outcome_of(Stage.PREFLIGHT, Stage.SUITE) is Outcome.PASS
+    if proven and release.stable is not None and release.purpose is Purpose.PROMOTE:
+        return _enter_shadow(release, now_s, reason)
+    return (PhaseEntered(Phase.PREFLIGHT, reason, now_s + release.policy.start_timeout_s),)
+
+
+def _settle_by_deadline(release: Release, now_s: float) -> tuple[Event, ...]:
+    """Nothing, until the deadline has passed; then what the policy says. Never a promotion."""
+    if not _past_deadline(release, now_s):
+        return ()
+    ending = Phase.HELD if release.policy.on_deadline is OnDeadline.HOLD else Phase.ROLLED_BACK
+    open_gates = _open_gates(release, BEFORE_PROMOTION)
+    return (Leaving(ending, f"Not proven by the deadline: {open_gates}"),)
+
+
+def _open_gates(release: Release, stages: Iterable[Stage]) -> str:
+    wanted = set(stages)
+    missing = [v for v in release.verdicts.values() if v.stage in wanted and v.outcome is not Outcome.PASS]
+    required = [f"{v.gate} is {v.outcome} ({v.reason})" for v in missing if not v.advisory]
+    return "; ".join(required or release.faults.values() or ["no evidence came"])
+
+
+_PHASES: dict[Phase, Callable[[Release, Sequence[Fact], float], tuple[Event, ...]]] = {
+    Phase.PENDING: _pending,
+    Phase.PREFLIGHT: _preflight,
+    Phase.SUITE: _suite,
+    Phase.SHADOW: _shadow,
+    Phase.CANARY: _canary,
+    Phase.PROMOTING: _promoting,
+    Phase.PROBATION: _probation,
+    Phase.ROLLING_BACK: _rolling_back,
+    Phase.HELD: _held,
+}
+
+
+def _past_deadline(release: Release, now_s: float) -> bool:
+    return release.deadline_at_s is not None and now_s >= release.deadline_at_s
+
+
+def _frozen(facts: Sequence[Fact]) -> bool:
+    return any(isinstance(fact, FrozenBy | BudgetSpent) for fact in facts)
