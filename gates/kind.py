@@ -1,5 +1,5 @@
-"""What a kind of gate tells of itself, once: the panel, the levels, the forecasts, the remedies, the backtest and the
-documents read it, and know no gate by name.
+"""A kind of gate and what it tells of itself, once: the gate set, the levels, the forecasts, the remedies, the backtest
+and the documents read it, and know no gate by name.
 
 A gate is its own module or folder in `gates.online`: the keys of its section of the policy, its state, the gate, its
 forecast, and one `GateKind` that puts them together. The table of all kinds is `gates.policy.GatePolicy`.

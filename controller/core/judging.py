@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from controller.core.release import GateState, Release
 from gates.evidence import Look
-from gates.panel import Panel, PanelState, state_from_json
+from gates.gate_set import GateSet, GateSetState, state_from_json
 from gates.policy import GatePolicy
 from gates.verdict import Verdict
 
@@ -34,35 +34,35 @@ class Judgement:
 def judge(release: Release, look: Look) -> Judgement:
     """The judgement of the release's next look. Never raises."""
     try:
-        panel = panel_of(release.policy.gates)
-        before, restarted = _remembered(panel, release)
-        after, verdicts = panel.look(before, look)
+        gate_set = gate_set_of(release.policy.gates)
+        before, restarted = _remembered(gate_set, release)
+        after, verdicts = gate_set.look(before, look)
         return Judgement(verdicts, GateState(STATE_SCHEMA, after), restarted, deadline_s=after.deadline_s)
     except Exception as error:  # noqa: BLE001 - a defect of a gate is ours, and nothing else waits for it
         return Judgement(fault=f"the look cannot be judged: {type(error).__name__}: {error}")
 
 
 @lru_cache(maxsize=1_000)
-def panel_of(policy: GatePolicy) -> Panel:
+def gate_set_of(policy: GatePolicy) -> GateSet:
     """To make one costs as much as some of its gates' looks, and it remembers nothing."""
-    return Panel(policy)
+    return GateSet(policy)
 
 
-def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str, str]]:
+def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapping[str, str]]:
     """What the gates remember, each by itself: what another release of the software wrote is read where it can be."""
     found = release.gate_state.document if release.gate_state is not None else None
-    if isinstance(found, PanelState):
+    if isinstance(found, GateSetState):
         return found, {}
-    fresh = panel.start(deadline_s=release.deadline_at_s)
+    fresh = gate_set.start(deadline_s=release.deadline_at_s)
     if found is None:
         return fresh, {}
     gates: dict[str, Any] = found.get("gates", {})
     try:
         outer = state_from_json({**found, "gates": {}})
     except (ValueError, KeyError, TypeError) as error:
-        return fresh, dict.fromkeys(panel.names, str(error))
+        return fresh, dict.fromkeys(gate_set.names, str(error))
     states, restarted = dict(fresh.gates), {}
-    for name in panel.names:
+    for name in gate_set.names:
         try:
             states[name] = state_from_json({**found, "gates": {name: gates[name]}}).gates[0][1]
         except KeyError:
@@ -74,7 +74,7 @@ def _remembered(panel: Panel, release: Release) -> tuple[PanelState, Mapping[str
 
 def shifted(state: GateState, by_s: float) -> GateState:
     """The gates' memory after the wall clock was set: their deadline and the end of their last look move with it."""
-    stored = not isinstance(state.document, PanelState)
+    stored = not isinstance(state.document, GateSetState)
     times = {
         name: state.document.get(name) if stored else getattr(state.document, name) for name in ("deadline_s", "end_s")
     }

@@ -81,7 +81,7 @@ class GateState:
     ``schema`` says how that is written."""
 
     schema: int
-    document: Any  # a `gates.panel.PanelState`, or JSON values as `gates.panel.document_of` writes them
+    document: Any  # a `gates.gate_set.GateSetState`, or JSON values as `gates.gate_set.document_of` writes them
 
 
 @dataclass(frozen=True, slots=True)

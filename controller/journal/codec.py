@@ -15,7 +15,7 @@ from controller.core.release import GateState, Phase, Purpose, Release
 from controller.errors import PermanentError
 from controller.journal.notes import Note
 from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord, Sighting
-from gates.panel import PanelState, document_of
+from gates.gate_set import GateSetState, document_of
 
 _EVENTS: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Event)}
 _NOTES: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Note)}
@@ -115,7 +115,7 @@ def _snapshot(release: Release) -> str:
     text = _writer().dump_json(release, exclude={"gate_state"})
     if (remembered := release.gate_state) is not None:
         held = remembered.document
-        found = {"schema": remembered.schema, "document": document_of(held) if isinstance(held, PanelState) else held}
+        found = {"schema": remembered.schema, "document": document_of(held) if isinstance(held, GateSetState) else held}
         text = text[:-1] + b',"gate_state":' + to_json(found, inf_nan_mode="strings") + b"}"
     return text.decode()
 

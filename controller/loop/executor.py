@@ -152,7 +152,7 @@ class Executor:
             FreezeModel: self._freeze,
         }
 
-    def perform(self, release: Release, action: Action) -> tuple[Fact, ...]:
+    def execute(self, release: Release, action: Action) -> tuple[Fact, ...]:
         """What was found by carrying out the action, now or in a job that was begun for it before."""
         if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
             return self._performed(release, action)

@@ -283,7 +283,7 @@ class Reconciler:
         for action in plan(release, self._world.clock.now_s()):
             if _exposes(release, action) and (words := self._words(known)):
                 return [*found, *words]  # somebody wants it back, and said so since the round began
-            answers = self._executor.perform(release, action)
+            answers = self._executor.execute(release, action)
             found += answers
             if answers and isinstance(action, CheckChampion):
                 return found  # the alias is not where it has to be, or nobody says where: no user is moved on that

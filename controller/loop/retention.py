@@ -66,7 +66,7 @@ def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
 def daily_pruning(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room] = ()) -> Iterator[None]:
     """Prune them once a day, and keep to the rooms all along, in a thread of its own, while the block lasts."""
     stopping = threading.Event()
-    thread = threading.Thread(target=_run, args=(stores, clock, rooms, stopping), name="upkeep", daemon=True)
+    thread = threading.Thread(target=_run, args=(stores, clock, rooms, stopping), name="retention", daemon=True)
     thread.start()
     try:
         yield

@@ -1,6 +1,6 @@
 """What a policy would have done with a service's own traffic: whole releases of candidates whose worth is known.
 
-Each release is played by the controller's own decision and the gates' own panel on looks that `gates.offline.backtest`
+Each release is played by the controller's own decision and the gate set itself on looks that `gates.offline.backtest`
 draws from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
 """
 
@@ -26,10 +26,10 @@ from controller.offline.evidence_file import RecordedLook
 from controller.offline.scenarios import Scenario, Sizes, scenarios
 from gates.codec import encode
 from gates.evidence import Look
+from gates.gate_set import GateSet
 from gates.offline.backtest.injection import EQUAL, Injection
 from gates.offline.backtest.service import Service, observe
 from gates.offline.backtest.simulation import Simulation, moments
-from gates.panel import Panel
 from gates.stats.exact import median_bounds, share_bounds
 from gates.table import without_watching
 
@@ -146,15 +146,15 @@ def backtest(
 
 def play(policy: ReleasePolicy, service: Service, simulation: Simulation, rng: np.random.Generator) -> Ended:
     """One release, from shadow on, until it is decided."""
-    panel = Panel(without_watching(policy.gates))  # profiles are not drawn, and traffic is divided as configured
-    state = panel.start(deadline_s=policy.deadline_s)
+    gate_set = GateSet(without_watching(policy.gates))  # profiles are not drawn, and traffic is divided as configured
+    state = gate_set.start(deadline_s=policy.deadline_s)
     release = _in_shadow(policy)
     at_s = 0.0
     for number, moment in enumerate(moments(service, rng), start=1):
         share = release.canary_step.weight_pct / 100 if release.phase is Phase.CANARY else 0.0
         look = simulation.look(rng, moment, sequence=number, start_s=at_s, candidate_share=share)
         at_s = look.window.end_s
-        state, verdicts = panel.look(state, look)
+        state, verdicts = gate_set.look(state, look)
         release = evolve(release, Looked(look, verdicts), at_s)
         release = fold(release, decide(release, (Routed({}, number),), at_s), at_s)
         if release.phase is Phase.PROMOTING:

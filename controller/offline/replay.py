@@ -11,10 +11,10 @@ from controller.offline.evidence_file import Evidence, RecordedLook, RecordedSui
 from controller.offline.strict_json import compact_json
 from controller.report.words import listed, utc
 from gates.codec import encode
+from gates.gate_set import GateSet
 from gates.offline.suite import GATES, unusable
 from gates.offline.suite_replay import judge_suite_evidence
 from gates.outcome import Outcome, combine
-from gates.panel import Panel
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict, Window
 from serving.text.printable import printable, shown
@@ -137,11 +137,11 @@ def judge(
 def _judged(policy: ReleasePolicy, looks: Sequence[RecordedLook], deadline_s: float | None) -> Iterator[Judgement]:
     if not looks:
         return
-    panel = Panel(policy.gates)
-    state = panel.start(deadline_s=deadline_of(policy, looks[0], deadline_s))
+    gate_set = GateSet(policy.gates)
+    state = gate_set.start(deadline_s=deadline_of(policy, looks[0], deadline_s))
     for recorded in looks:
         look = recorded.look
-        state, verdicts = panel.look(state, look)
+        state, verdicts = gate_set.look(state, look)
         outcome = combine(verdict.outcome for verdict in verdicts if not verdict.advisory)
         yield Judgement(recorded.release, look.sequence, look.window, look.candidate_share, outcome, verdicts)
 
@@ -202,7 +202,7 @@ def conclusion(
 ) -> tuple[Outcome, str]:
     """The outcome after the last run of the suites and the last look, and a sentence that names the gates behind it.
 
-    The panel keeps failures. Suites alone promote a first version; what was compared with stable needs looks, too.
+    The gate set keeps failures. Suites alone promote a first version; what was compared with stable needs looks, too.
     Evidence of which looks are ``missing`` passes nothing: harm may have been cut out of it.
     """
     outcome, sentence = _concluded(suites, last)

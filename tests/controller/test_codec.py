@@ -31,8 +31,8 @@ from controller.journal import chain, codec
 from controller.journal.codec import entry_of, event_of, record_of, release_of
 from controller.ports.journal import Entry
 from gates.evidence import Answer, Fault, LabelChance, LabelCounts, LabelledPair
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.outcome import Outcome
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy
 from gates.stats.share import ShareState
 from gates.verdict import Interval, Stage, Verdict, Window
@@ -61,7 +61,7 @@ LOOK = replace(
     stable_labels=LabelCounts(10, 1, (LabelChance(0.1, 4, 1), LabelChance(1 / 3, 6, 0))),
     faults=(Fault("metrics", "away"),),
 )
-PANEL = state_to_json(Panel(GatePolicy()).start(deadline_s=NOW_S + 3_600))
+GATES = state_to_json(GateSet(GatePolicy()).start(deadline_s=NOW_S + 3_600))
 CURSORS = Cursors({"a{b='c'}": 17.0}, NOW_S, 3, 2, 1)
 POLICY_OF_ALL = replace(POLICY, on_deadline=OnDeadline.ROLL_BACK, gates=GatePolicy(latency=None))
 EVENTS = [
@@ -114,7 +114,7 @@ def test_a_release_with_everything_reads_back_as_itself():
         Phase.ROLLING_BACK,
         policy=POLICY_OF_ALL,
         verdicts={"latency.p95": JUDGED},
-        gate_state=GateState(1, PANEL),
+        gate_state=GateState(1, GATES),
         cursors=CURSORS,
         faults={"metrics": "away"},
         ending=Phase.ABORTED,
@@ -127,19 +127,19 @@ def test_a_release_with_everything_reads_back_as_itself():
 
 
 def test_the_gates_go_on_from_the_journal_to_the_same_floating_point_values():
-    panel = Panel(GatePolicy())
-    state, _ = panel.look(panel.start(deadline_s=NOW_S + 3_600), look(1, errors=3))
+    gate_set = GateSet(GatePolicy())
+    state, _ = gate_set.look(gate_set.start(deadline_s=NOW_S + 3_600), look(1, errors=3))
     read = release_of(record_of(release_in(Phase.CANARY, gate_state=GateState(1, state)), 12))
     assert read.gate_state is not None
     following = look(2, errors=1, at_s=NOW_S + 10)
-    assert panel.look(state_from_json(read.gate_state.document), following) == panel.look(state, following)
+    assert gate_set.look(state_from_json(read.gate_state.document), following) == gate_set.look(state, following)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_what_is_no_number_in_a_snapshot_is_there_after_a_restart(value):
     """JSON has no such number, in a verdict as little as in what a gate remembers."""
-    panel = Panel(GatePolicy())
-    first = panel.start()
+    gate_set = GateSet(GatePolicy())
+    first = gate_set.start()
     gates = tuple(
         (name, replace(inner, share=ShareState(peak=value)) if name == "errors.shadow" else inner)
         for name, inner in first.gates

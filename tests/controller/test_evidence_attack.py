@@ -21,9 +21,9 @@ from controller.errors import UsageError
 from controller.offline.evidence_file import Evidence, Recorded, RecordedLook, RecordedSuites, line_of, parse_line
 from controller.offline.replay import as_json, as_text, judge, judge_suites
 from gates.evidence import Look
+from gates.gate_set import GateSet, GateSetState, state_from_json, state_to_json
 from gates.offline.suite_replay import as_evidence
 from gates.outcome import Outcome, combine
-from gates.panel import Panel, PanelState, state_from_json, state_to_json
 from gates.suite_evidence import SuiteAnswers, SuiteEvidence, SuiteFile
 from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded
@@ -47,12 +47,12 @@ def documents() -> tuple[str, ...]:
 
 
 @functools.cache
-def state_before(number: int) -> PanelState:
-    """The panel's state before that look of the release."""
-    panel = Panel(POLICY.gates)
+def state_before(number: int) -> GateSetState:
+    """The gate set's state before that look of the release."""
+    gate_set = GateSet(POLICY.gates)
     if not number:
-        return panel.start(deadline_s=release()[0].deadline_s)
-    state, _ = panel.look(state_before(number - 1), release()[number - 1].look)
+        return gate_set.start(deadline_s=release()[0].deadline_s)
+    state, _ = gate_set.look(state_before(number - 1), release()[number - 1].look)
     return state
 
 
@@ -125,8 +125,8 @@ def test_a_line_changed_anywhere_is_refused_or_judged(case: tuple[int, str]) -> 
         return
     assert isinstance(found, RecordedLook)
     before = state_before(number)
-    after, verdicts = Panel(POLICY.gates).look(before, found.look)
-    assert [verdict.gate for verdict in verdicts] == list(Panel(POLICY.gates).names)
+    after, verdicts = GateSet(POLICY.gates).look(before, found.look)
+    assert [verdict.gate for verdict in verdicts] == list(GateSet(POLICY.gates).names)
     errors = [verdict for verdict in verdicts if verdict.outcome is Outcome.ERROR]
     for verdict in errors:
         assert dict(after.gates)[verdict.gate] == dict(before.gates)[verdict.gate]
@@ -196,10 +196,10 @@ def test_looks_in_any_order_twice_or_left_out_are_judged_once_each(data: st.Data
     order = data.draw(st.lists(st.integers(0, len(release()) - 1), min_size=1, max_size=14))
     judged = list(judge(POLICY, [release()[place] for place in order]))
     highest = -1
-    panel = Panel(POLICY.gates)
-    state = panel.start(deadline_s=release()[0].deadline_s)
+    gate_set = GateSet(POLICY.gates)
+    state = gate_set.start(deadline_s=release()[0].deadline_s)
     for place, judgement in zip(order, judged, strict=True):
-        following, verdicts = panel.look(state, release()[place].look)
+        following, verdicts = gate_set.look(state, release()[place].look)
         assert verdicts == judgement.verdicts
         if place <= highest:
             assert {verdict.outcome for verdict in verdicts} <= {Outcome.ERROR, Outcome.FAIL}
@@ -243,13 +243,13 @@ def test_a_restart_at_any_look_changes_no_bit(cases: list[tuple[int, str]], rest
             looks[number] = parse_line(text).look
         except UsageError:
             continue
-    panel = Panel(POLICY.gates)
-    straight = restarted = panel.start(deadline_s=release()[0].deadline_s)
+    gate_set = GateSet(POLICY.gates)
+    straight = restarted = gate_set.start(deadline_s=release()[0].deadline_s)
     for look, restart in zip(looks, restarts, strict=True):
         if restart:
             restarted = state_from_json(json.loads(json.dumps(state_to_json(restarted), sort_keys=True)))
-        straight, expected = panel.look(straight, look)
-        restarted, found = panel.look(restarted, look)
+        straight, expected = gate_set.look(straight, look)
+        restarted, found = gate_set.look(restarted, look)
         assert repr(found) == repr(expected)
     assert json.dumps(state_to_json(restarted)) == json.dumps(state_to_json(straight))
 

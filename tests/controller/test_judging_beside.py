@@ -9,10 +9,10 @@ import pytest
 
 from controller.core.commands import Ask
 from controller.core.events import GatesRestarted, Looked
-from controller.core.judging import judge, panel_of
+from controller.core.judging import gate_set_of, judge
 from controller.core.release import GateState, Phase, Release
 from controller.journal.codec import event_of
-from gates.panel import Panel, state_to_json
+from gates.gate_set import GateSet, state_to_json
 from gates.policy import GatePolicy
 from tests.controller.releases import POLICY, after, look, release_in, taken
 from tests.controller.service import GOOD
@@ -38,17 +38,17 @@ def test_with_every_gate_raising_an_abort_and_the_deadline_are_decided(
     """One field more in a gate, and neither was decided any more."""
     world.given(candidate=GOOD).when_phase(Phase.SHADOW).when_time_passes(20)
     with monkeypatch.context() as patch:
-        patch.setattr(Panel, what, broken)
+        patch.setattr(GateSet, what, broken)
         world.restart()  # what was made and read before is not there any more
-        panel_of.cache_clear()
+        gate_set_of.cache_clear()
         world.when_time_passes(20)
         assert "float division by zero" in world.release.faults["gates"]
         world.when_asked(Ask.ABORT).when_time_passes(20)
     assert (world.release.phase, world.weights) == (Phase.ABORTED, {"v6": 100})
     world.given_candidate("v8", GOOD).when(lambda: world.release.candidate.number == "8")
     with monkeypatch.context() as patch:
-        patch.setattr(Panel, what, broken)
-        panel_of.cache_clear()
+        patch.setattr(GateSet, what, broken)
+        gate_set_of.cache_clear()
         world.when(lambda: world.release.phase is Phase.HELD, within_s=400)
     assert world.champion == "v6"
 
@@ -58,7 +58,7 @@ def test_judged_again_the_release_goes_on_where_it_was(world: World, monkeypatch
     world.given(candidate=GOOD).when_phase(Phase.SHADOW).when_time_passes(20)
     looks, cursors = world.release.looks, world.release.cursors
     with monkeypatch.context() as patch:
-        patch.setattr(Panel, "look", broken)
+        patch.setattr(GateSet, "look", broken)
         world.when_time_passes(30)
         assert (world.release.looks, world.release.cursors) == (looks, cursors)
     world.when_settled()
@@ -83,7 +83,7 @@ def test_one_gates_memory_that_cannot_be_read_begins_anew_and_the_others_go_on()
     del gates["latency.p99"]
     found = judge(release, look(2, at_s=release.looked_at_s or 0))
     assert set(found.restarted) == {"errors.live", "latency.p99"}
-    assert {one.gate for one in found.verdicts} == set(Panel(GatePolicy()).names)
+    assert {one.gate for one in found.verdicts} == set(GateSet(GatePolicy()).names)
     assert not found.fault
     before, now = (judge(one, look(2)).state for one in (remembering(), release))
     assert before is not None

@@ -20,8 +20,8 @@ from controller.offline.forecast.rollout import Ends
 from controller.offline.forecast.traffic import traffic_known
 from gates.evidence import Answer, LabelledPair, Look
 from gates.forecast.traffic import Traffic
+from gates.gate_set import GateSet
 from gates.outcome import Outcome
-from gates.panel import Panel
 from gates.policy import (
     CalibrationPolicy,
     GatePolicy,
@@ -133,10 +133,10 @@ def test_the_ends_of_whole_releases_are_those_of_the_gates_themselves() -> None:
 
 def how_it_ends(policy: ReleasePolicy, traffic: Traffic, seed: int) -> str:
     """One release on mirrored traffic, a tenth of it in the slice; the step begins when accuracy.shadow has passed."""
-    rng, panel, passed_s = np.random.default_rng([5, seed]), Panel(replace(policy.gates, experiment=None)), None
-    state = panel.start(deadline_s=policy.deadline_s)
+    rng, gate_set, passed_s = np.random.default_rng([5, seed]), GateSet(replace(policy.gates, experiment=None)), None
+    state = gate_set.start(deadline_s=policy.deadline_s)
     for number in range(1, int(policy.deadline_s / 60) + 1):
-        state, verdicts = panel.look(state, mirrored(rng, number, traffic))
+        state, verdicts = gate_set.look(state, mirrored(rng, number, traffic))
         if any(verdict.outcome is Outcome.FAIL for verdict in verdicts):
             return "rolled back"
         if any(verdict.gate == "accuracy.shadow" and verdict.outcome is Outcome.PASS for verdict in verdicts):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
-from gates.panel import Panel, PanelState
+from gates.gate_set import GateSet, GateSetState
 from gates.policy import GatePolicy
 from gates.verdict import Verdict, Window
 from serving.contract import latency_edges_ms
@@ -94,12 +94,12 @@ def look(rng: np.random.Generator, sequence: int, world: World) -> Look:
 
 
 def run(
-    panel: Panel, state: PanelState, world: World, looks: int, seed: int
-) -> tuple[PanelState, list[dict[str, Verdict]]]:
+    gate_set: GateSet, state: GateSetState, world: World, looks: int, seed: int
+) -> tuple[GateSetState, list[dict[str, Verdict]]]:
     """``looks`` looks in a row; each as verdicts by gate."""
     rng = np.random.default_rng(seed)
     history = []
     for sequence in range(1, looks + 1):
-        state, verdicts = panel.look(state, look(rng, sequence, world))
+        state, verdicts = gate_set.look(state, look(rng, sequence, world))
         history.append({verdict.gate: verdict for verdict in verdicts})
     return state, history

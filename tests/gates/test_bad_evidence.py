@@ -21,14 +21,14 @@ from gates.evidence import (
     Resources,
     SlicePairs,
 )
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.outcome import Outcome, combine
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, LimitPolicy
 from gates.verdict import Stage, Window
 from tests.gates.support import EDGES_MS, JUDGING, NONE_TIMED, World, arm, look, run
 
-PANEL = Panel(JUDGING)
-STATE, _ = run(PANEL, PANEL.start(), World(shadow_looks=5), 10, seed=0)
+GATES = GateSet(JUDGING)
+STATE, _ = run(GATES, GATES.start(), World(shadow_looks=5), 10, seed=0)
 GOOD = look(np.random.default_rng(1), 11, World(shadow_looks=5))
 PAIR = GOOD.pairs[0]
 ARM = GOOD.candidate
@@ -79,7 +79,7 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "gates", "field"), BAD)
 def test_bad_evidence_is_an_error_that_names_the_field(change, gates, field):
-    after, verdicts = PANEL.look(STATE, replace(GOOD, **change))
+    after, verdicts = GATES.look(STATE, replace(GOOD, **change))
     errors = {v.gate: v.reason for v in verdicts if v.outcome is Outcome.ERROR}
     assert set(errors) == gates
     assert all(field in reason for reason in errors.values())
@@ -136,14 +136,14 @@ looks = st.builds(
     reference=st.lists(profiles.filter(bool), max_size=2).map(tuple),
 )
 RAISED = "the gate itself failed"  # an error that only a fault of ours may make
-WATCHING = Panel(GatePolicy(limits=LimitPolicy(replica_hour_price=1.0)))
+WATCHING = GateSet(GatePolicy(limits=LimitPolicy(replica_hour_price=1.0)))
 
 
 @settings(max_examples=300, deadline=None)
 @given(looks)
-def test_nothing_that_a_look_may_hold_crashes_the_panel_or_poisons_its_state(garbage):
-    after, verdicts = PANEL.look(STATE, garbage)
-    assert len(verdicts) == len(PANEL.names)
+def test_nothing_that_a_look_may_hold_crashes_the_gate_set_or_poisons_its_state(garbage):
+    after, verdicts = GATES.look(STATE, garbage)
+    assert len(verdicts) == len(GATES.names)
     assert "NaN" not in str(state_to_json(after))
     for verdict in verdicts:
         assert verdict.reason
@@ -222,7 +222,7 @@ def test_a_resource_that_is_no_number_is_an_error_that_names_its_gate(field, gat
 @given(looks)
 def test_garbage_alone_never_passes_a_release(garbage):
     """From the start, one look of anything is not enough for every required gate."""
-    _, verdicts = PANEL.look(PANEL.start(), replace(garbage, sequence=1))
+    _, verdicts = GATES.look(GATES.start(), replace(garbage, sequence=1))
     live = combine(v.outcome for v in verdicts if not v.advisory and v.stage in (Stage.SHADOW, Stage.LIVE))
     assert live is not Outcome.PASS
 
@@ -235,14 +235,14 @@ BADNESS = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.ERROR: 1, Outcome.F
 def test_more_errors_never_make_a_verdict_better(seed, extra, error):
     """The same looks with some of the candidate's good answers turned into errors: each verdict as bad or worse."""
     rng = np.random.default_rng(seed)
-    better = worse = PANEL.start(deadline_s=300.0)
+    better = worse = GATES.start(deadline_s=300.0)
     for sequence, more in enumerate(extra, start=1):
         seen = replace(look(rng, sequence, World(shadow_looks=0)), candidate=arm(rng, 400, error), pairs=())
         spoilt = replace(seen.candidate, errors=seen.candidate.errors + more)
-        better, first = PANEL.look(
+        better, first = GATES.look(
             better, replace(seen, candidate=replace(spoilt, errors=seen.candidate.errors, latency_counts=NONE_TIMED))
         )
-        worse, second = PANEL.look(worse, replace(seen, candidate=replace(spoilt, latency_counts=NONE_TIMED)))
+        worse, second = GATES.look(worse, replace(seen, candidate=replace(spoilt, latency_counts=NONE_TIMED)))
         for a, b in zip(first, second, strict=True):
             if a.gate in ("errors.live", "budget.burn"):
                 assert BADNESS[b.outcome] >= BADNESS[a.outcome]

@@ -18,9 +18,9 @@ from controller.core.policy import ReleasePolicy, Step
 from controller.offline.forecast.release import forecast
 from gates.evidence import Profile
 from gates.forecast.traffic import Traffic
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.kind import Asked, Levels, Regression, kinds_of, section, value_of
 from gates.outcome import Outcome
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, SlicePolicy
 from gates.table import configured, kinds, without_watching
 from tests.gates.support import World, look
@@ -51,19 +51,19 @@ def cutting(sequence, candidate):
     return replace(seen, stable_profile=stable, candidate_profile=other)
 
 
-def judged(panel, candidate, looks=20):
-    state, verdicts = panel.start(), ()
+def judged(gate_set, candidate, looks=20):
+    state, verdicts = gate_set.start(), ()
     for sequence in range(1, looks + 1):
-        state, verdicts = panel.look(state, cutting(sequence, candidate))
+        state, verdicts = gate_set.look(state, cutting(sequence, candidate))
     return state, {verdict.gate: verdict for verdict in verdicts}
 
 
 # --- one file and one entry -------------------------------------------------------------------------------------------
-def test_the_panel_judges_by_it_beside_all_others():
-    panel = Panel(WithToy())
-    assert panel.names == (*Panel(GatePolicy()).names, "truncated.live")
-    assert judged(panel, candidate=10)[1]["truncated.live"].outcome is Outcome.PASS
-    worse = judged(panel, candidate=40)[1]
+def test_the_gate_set_judges_by_it_beside_all_others():
+    gate_set = GateSet(WithToy())
+    assert gate_set.names == (*GateSet(GatePolicy()).names, "truncated.live")
+    assert judged(gate_set, candidate=10)[1]["truncated.live"].outcome is Outcome.PASS
+    worse = judged(gate_set, candidate=40)[1]
     failed = [gate for gate, verdict in worse.items() if verdict.outcome is Outcome.FAIL and not verdict.advisory]
     assert failed == ["truncated.live"]
 
@@ -73,11 +73,11 @@ def test_it_has_its_part_of_the_level_and_the_others_have_less():
     levels = {name: one.levels.rollback_alpha for name, one in asked.items()}
     assert sum(levels.values()) == pytest.approx(WithToy().rollback_alpha)
     assert levels["truncated.live"] == pytest.approx(0.01 * 0.5 / 10.5)
-    assert Panel(replace(WithToy(), truncated=None)).names == Panel(GatePolicy()).names
+    assert GateSet(replace(WithToy(), truncated=None)).names == GateSet(GatePolicy()).names
 
 
 def test_its_state_is_stored_and_read_back():
-    state, _ = judged(Panel(WithToy()), candidate=12, looks=3)
+    state, _ = judged(GateSet(WithToy()), candidate=12, looks=3)
     document = json.loads(json.dumps(state_to_json(state)))
     assert state_from_json(document, WithToy) == state
     assert isinstance(dict(state.gates)["truncated.live"], TruncatedState)

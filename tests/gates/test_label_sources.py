@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gates.evidence import LabelSource, Look, NameCount, UnseenSlice
+from gates.gate_set import GateSet
 from gates.outcome import Outcome, combine
-from gates.panel import Panel
 from gates.policy import LabelPolicy, SlicePolicy
 from gates.verdict import Verdict
 from tests.gates.support import JUDGING, World, look, pairs
@@ -17,9 +17,9 @@ CLASSES = ("no", "yes")
 RIGHT = LabelSource("helpdesk", labelled=1_000, settled=1_000, expected_matched=1_000.0)
 
 
-def judged(seen: Look, panel: Panel | None = None) -> dict[str, Verdict]:
-    panel = panel or Panel(JUDGING)
-    _, verdicts = panel.look(panel.start(), seen)
+def judged(seen: Look, gate_set: GateSet | None = None) -> dict[str, Verdict]:
+    gate_set = gate_set or GateSet(JUDGING)
+    _, verdicts = gate_set.look(gate_set.start(), seen)
     return {verdict.gate: verdict for verdict in verdicts}
 
 
@@ -118,7 +118,7 @@ def test_the_error_names_what_was_said_most_and_the_nearest_classes() -> None:
 def test_the_shares_are_the_policys() -> None:
     policy = replace(JUDGING, labels=LabelPolicy(unknown_ratio_max=1.0, unmatched_ratio_max=1.0))
     seen = seen_with(unknown(1_000, 999), replace(RIGHT, unmatched=1_000))
-    assert combine(v.outcome for v in judged(seen, Panel(policy)).values()) is not Outcome.ERROR
+    assert combine(v.outcome for v in judged(seen, GateSet(policy)).values()) is not Outcome.ERROR
     for wrong in ({"unknown_ratio_max": 2.0}, {"unmatched_ratio_max": -0.1}, {"contradicted_ratio_max": float("nan")}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LabelPolicy(**wrong)
@@ -129,9 +129,9 @@ def test_a_truth_that_is_no_class_is_no_evidence_to_any_gate() -> None:
     rng = np.random.default_rng(2)
     some = pairs(rng, 400, World())
     strange = tuple(replace(pair, truth="maybe") for pair in pairs(rng, 4, World()))
-    panel = Panel(replace(JUDGING, labels=LabelPolicy(unknown_ratio_max=1.0)))
-    clean = panel.look(panel.start(), seen_with(pairs=some))
-    mixed = panel.look(panel.start(), seen_with(pairs=some + strange))
+    gate_set = GateSet(replace(JUDGING, labels=LabelPolicy(unknown_ratio_max=1.0)))
+    clean = gate_set.look(gate_set.start(), seen_with(pairs=some))
+    mixed = gate_set.look(gate_set.start(), seen_with(pairs=some + strange))
     assert mixed == clean
 
 
@@ -156,16 +156,16 @@ def test_a_look_of_nothing_but_strange_truths_is_an_error() -> None:
 
 def test_what_was_rightly_said_while_a_source_was_at_fault_counts_once_it_is_mended() -> None:
     """The error neither fails nor passes, and loses nothing: the next look judges all of it."""
-    panel = Panel(JUDGING)
+    gate_set = GateSet(JUDGING)
     rng = np.random.default_rng(3)
     bad = World(worse=0.12, better=0.01, shadow_looks=100)
-    state = panel.start()
+    state = gate_set.start()
     for sequence in range(1, 9):
         seen = replace(look(rng, sequence, bad), classes=CLASSES, label_sources=(unknown(100, 50),))
-        state, verdicts = panel.look(state, seen)
+        state, verdicts = gate_set.look(state, seen)
         assert {v.outcome for v in verdicts if v.gate in OF_LABELS} == {Outcome.ERROR}
         assert not state.failures
-    state, verdicts = panel.look(state, replace(look(rng, 9, bad), classes=CLASSES, label_sources=(RIGHT,)))
+    state, verdicts = gate_set.look(state, replace(look(rng, 9, bad), classes=CLASSES, label_sources=(RIGHT,)))
     assert {v.gate: v.outcome for v in verdicts}["accuracy.shadow"] is Outcome.FAIL
 
 
@@ -197,7 +197,7 @@ def test_a_slice_that_no_traffic_can_have_is_an_error_of_its_gate(
     """It guards nothing, and whoever wrote it believes it does: the verdict names the nearest one that there is. It
     holds a release as far as its gate does."""
     part = SlicePolicy("class:Yes", replace(SlicePolicy("").accuracy, required=required))
-    verdict = judged(seen_with(unseen_slices=(unseen,)), Panel(replace(JUDGING, slices=(part,))))[
+    verdict = judged(seen_with(unseen_slices=(unseen,)), GateSet(replace(JUDGING, slices=(part,))))[
         "accuracy.shadow[class:Yes]"
     ]
     assert (verdict.outcome, verdict.advisory) == (Outcome.ERROR, not required)

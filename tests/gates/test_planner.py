@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gates.forecast.traffic import PlannedSlice, PlannedStep, Traffic
+from gates.gate_set import GateSet
 from gates.offline.plan import plan
 from gates.outcome import Outcome
-from gates.panel import Panel
 from gates.policy import GatePolicy, LiveAccuracyPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy, SlicePolicy
 from gates.stats.burn import BURN_TABLE, PERIOD_S, Urgency, burn_alerts
 from gates.stats.growth import Growth, Stretch, chance_to_cross, deciding, until, walk
@@ -58,16 +58,16 @@ def test_a_mixture_of_bets_costs_at_most_the_log_of_their_number():
 
 def settled(world, looks, runs, outcome):
     """When each gate first came to ``outcome``, in so many simulated releases (infinite where it did not)."""
-    panel, found = Panel(JUDGING), {}
+    gate_set, found = GateSet(JUDGING), {}
     for seed in range(runs):
         rng, first = np.random.default_rng([9, seed]), {}
-        state = panel.start(deadline_s=looks * LOOK_S)
+        state = gate_set.start(deadline_s=looks * LOOK_S)
         for number in range(1, looks + 1):
-            state, verdicts = panel.look(state, look(rng, number, world))
+            state, verdicts = gate_set.look(state, look(rng, number, world))
             for verdict in verdicts:
                 if verdict.outcome is outcome:
                     first.setdefault(verdict.gate, number * LOOK_S)
-        for name in panel.names:
+        for name in gate_set.names:
             found.setdefault(name, []).append(first.get(name, np.inf))
     return found
 
@@ -206,9 +206,9 @@ def test_what_promotion_waits_for_is_said():
 
 
 def test_every_gate_that_can_roll_back_is_planned():
-    """The gates of the panel that spend a part of the rollback level, and only they."""
+    """The gates that spend a part of the rollback level, and only they."""
     policy = replace(JUDGING, slices=(SlicePolicy("de"),))
-    assert {gate.gate for gate in plan(policy, TRAFFIC)} == set(Panel(policy).names) - {"agreement.shadow"}
+    assert {gate.gate for gate in plan(policy, TRAFFIC)} == set(GateSet(policy).names) - {"agreement.shadow"}
 
 
 def test_a_service_that_burns_its_own_budget_cannot_show_the_candidate_to_do_so():

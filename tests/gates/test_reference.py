@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from gates.evidence import Profile
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.online.drift.reference import ReferenceState
 from gates.outcome import Outcome
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import DriftPolicy
 from tests.gates.support import World, look
 from tests.gates.test_watching import NOTHING
 
-PANEL = Panel(NOTHING)
+GATES = GateSet(NOTHING)
 BEFORE = (0.6, 0.3, 0.1)
 OTHER = (0.3, 0.4, 0.3)
 FIELDS = {
@@ -34,7 +34,7 @@ def everything(rng, total, chances):
 
 def last(now, *, looks=60, blocks=8, size=500, per_look=100, seed=3, candidate=BEFORE):
     """The verdicts after the looks, by gate; the reference comes with the second one, and all goes through JSON."""
-    rng, state = np.random.default_rng(seed), PANEL.start()
+    rng, state = np.random.default_rng(seed), GATES.start()
     reference = tuple(everything(rng, size, BEFORE) for _ in range(blocks))
     for sequence in range(1, looks + 1):
         seen = replace(
@@ -46,7 +46,7 @@ def last(now, *, looks=60, blocks=8, size=500, per_look=100, seed=3, candidate=B
             candidate_profile=everything(rng, per_look, candidate),
             reference=reference if sequence == 2 else (),
         )
-        state, verdicts = PANEL.look(state_from_json(state_to_json(state)), seen)
+        state, verdicts = GATES.look(state_from_json(state_to_json(state)), seen)
     return {verdict.gate: verdict for verdict in verdicts}
 
 
@@ -114,11 +114,11 @@ def test_an_equal_service_raises_an_alarm_no_more_often_than_it_may():
 
 def test_a_gate_that_an_older_serin_did_not_have_begins_when_it_is_met():
     """A release that was going on during an upgrade goes on; only what watches may be missing."""
-    stored = state_to_json(PANEL.start())
+    stored = state_to_json(GATES.start())
     old = {name: state for name, state in stored["gates"].items() if not name.startswith("reference.")}
     state = state_from_json({**stored, "gates": old})
-    after, verdicts = PANEL.look(state, look(np.random.default_rng(1), 1, World()))
+    after, verdicts = GATES.look(state, look(np.random.default_rng(1), 1, World()))
     assert dataclasses.asdict(after)["gates"] is not None
-    assert {verdict.gate for verdict in verdicts} == set(PANEL.names)
+    assert {verdict.gate for verdict in verdicts} == set(GATES.names)
     with pytest.raises(ValueError, match="the policy of"):
-        Panel(dataclasses.replace(NOTHING, drift=None)).look(state, look(np.random.default_rng(1), 1, World()))
+        GateSet(dataclasses.replace(NOTHING, drift=None)).look(state, look(np.random.default_rng(1), 1, World()))

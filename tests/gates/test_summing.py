@@ -16,8 +16,8 @@ from gates.evidence import (
     SlicePairs,
     UserCounts,
 )
+from gates.gate_set import GateSet
 from gates.offline.summing import can_be_added, summed
-from gates.panel import Panel
 from gates.policy import GatePolicy
 from gates.verdict import Window
 
@@ -107,13 +107,13 @@ def test_looks_of_two_kinds_are_not_added(changes: dict[str, object]) -> None:
 
 def test_the_gates_come_to_the_same_counts() -> None:
     """Judged as one look, the sum rests on as many samples with the same value as the looks did one by one."""
-    panel = Panel(GatePolicy())
-    state = panel.start(deadline_s=10_000.0)
+    gate_set = GateSet(GatePolicy())
+    state = gate_set.start(deadline_s=10_000.0)
     looks = [look(n) for n in range(1, 5)]
     for one in looks:
-        after, verdicts = panel.look(state, one)
+        after, verdicts = gate_set.look(state, one)
         state = after
-    _, at_once = panel.look(panel.start(deadline_s=10_000.0), summed(looks))
+    _, at_once = gate_set.look(gate_set.start(deadline_s=10_000.0), summed(looks))
     told, summed_up = (
         {verdict.gate: (verdict.samples, verdict.value) for verdict in some if verdict.gate == "errors.live"}
         for some in (verdicts, at_once)

@@ -9,12 +9,12 @@ import pytest
 
 from gates.evidence import Answer, LabelChance, LabelCounts, LabelledPair, LeastLikely, Look
 from gates.gate import Timing
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.online.accuracy_live.gate import BETS, LiveAccuracyGate
 from gates.online.accuracy_shadow.gate import PairedAccuracyGate
 from gates.online.calibration_shadow.gate import CalibrationGate
 from gates.online.pairing import Losses
 from gates.outcome import Outcome
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import CalibrationPolicy, GatePolicy, LiveAccuracyPolicy, PairedAccuracyPolicy
 from gates.stats import betting, uneven
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, Graded, Span
@@ -205,16 +205,16 @@ def test_an_equal_candidate_passes_on_labels_by_doubt():
 def test_equally_likely_labels_count_as_they_always_did(chance):
     """Whatever the probability, as long as it is the same for all: the same verdicts, to the last digit."""
     kinds, rng = pool(LOSES_TWO.skill, 2000), np.random.default_rng(2)
-    panel = Panel(GatePolicy())
-    ones, others = panel.start(), panel.start()
+    gate_set = GateSet(GatePolicy())
+    ones, others = gate_set.start(), gate_set.start()
     for number in range(1, 8):
         plain = [kinds.chance[place] for place in rng.integers(0, 2000, 80)]
         alike = [replace(pair, inclusion_probability=chance) for pair in plain]
         labels = LabelCounts(40, 3), LabelCounts(40, 3, (LabelChance(chance, 40, 3),))
         first = look(number, plain, 800, 56, stable_labels=labels[0], candidate_labels=labels[0])
         second = look(number, alike, 800, 56, stable_labels=labels[1], candidate_labels=labels[1])
-        ones, expected = panel.look(ones, first)
-        others, found = panel.look(others, second)
+        ones, expected = gate_set.look(ones, first)
+        others, found = gate_set.look(others, second)
         assert found == expected
 
 
@@ -316,11 +316,11 @@ def test_calibration_is_that_of_all_texts_and_not_of_the_doubted(least):
 
 def test_a_state_with_uneven_labels_survives_a_restart():
     """Written as JSON and read again, float for float."""
-    kinds, panel = pool(LOSES_TWO.skill, 2000), Panel(GatePolicy())
+    kinds, gate_set = pool(LOSES_TWO.skill, 2000), GateSet(GatePolicy())
     pairs, disagreed = pairs_of(kinds, np.random.default_rng(6), 2000)
     labels = LabelCounts(3, 1, (LabelChance(0.1, 1, 1), LabelChance(0.7, 2, 0)))
     seen = look(1, pairs, 2000, disagreed, stable_labels=labels, candidate_labels=labels)
-    state, _ = panel.look(panel.start(), seen)
+    state, _ = gate_set.look(gate_set.start(), seen)
     assert state_from_json(state_to_json(state)) == state
 
 

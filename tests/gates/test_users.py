@@ -7,10 +7,10 @@ import pytest
 
 from gates.evidence import ArmCounts, Fault, Look, UserCounts
 from gates.gate import Timing
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.online.latency.gate import LatencyGate
 from gates.online.latency.policy import Percentile
 from gates.outcome import Outcome
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy
 from gates.verdict import Verdict, Window
 from serving.contract import gateway_edges_ms
@@ -43,10 +43,10 @@ def look(number: int, **fields: object) -> Look:
 
 
 def judged(*looks: Look) -> dict[str, Verdict]:
-    panel = Panel(GatePolicy())
-    state, verdicts = panel.start(), ()
+    gate_set = GateSet(GatePolicy())
+    state, verdicts = gate_set.start(), ()
     for one in looks:
-        state, verdicts = panel.look(state_from_json(state_to_json(state)), one)  # type: ignore[assignment]
+        state, verdicts = gate_set.look(state_from_json(state_to_json(state)), one)  # type: ignore[assignment]
     return {verdict.gate: verdict for verdict in verdicts}
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from gates.evidence import ArmCounts, LabelCounts, Look
+from gates.gate_set import GateSet
 from gates.outcome import Outcome
-from gates.panel import Panel
 from gates.policy import (
     CalibrationPolicy,
     GatePolicy,
@@ -94,19 +94,19 @@ class Live:
 
 def more_often(share: float, outcome: Outcome, policy: GatePolicy, evidence: Evidence, gate: str) -> bool:
     """Does the gate come to ``outcome``, at some look, in more than this share of the releases?"""
-    panel, found = Panel(policy), 0
+    gate_set, found = GateSet(policy), 0
     for seed in range(RELEASES):
         rng = np.random.default_rng([31, seed])
-        state = panel.start(deadline_s=LOOKS * LOOK_S)
-        found += any(verdict.outcome is outcome for verdict in _watched(panel, state, evidence, rng, gate))
+        state = gate_set.start(deadline_s=LOOKS * LOOK_S)
+        found += any(verdict.outcome is outcome for verdict in _watched(gate_set, state, evidence, rng, gate))
         if found > share * RELEASES:
             return True
     return False
 
 
-def _watched(panel, state, evidence, rng, gate) -> Iterator:
+def _watched(gate_set, state, evidence, rng, gate) -> Iterator:
     for number in range(1, LOOKS + 1):
-        state, verdicts = panel.look(state, evidence(rng, number))
+        state, verdicts = gate_set.look(state, evidence(rng, number))
         yield next(verdict for verdict in verdicts if verdict.gate == gate)
 
 

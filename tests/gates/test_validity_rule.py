@@ -6,7 +6,7 @@ import pytest
 from controller.core.decide import after_events, decide
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release, Version
-from gates.panel import Panel
+from gates.gate_set import GateSet
 from tests.bench.world.release import Progress, play
 from tests.bench.world.scenarios import FAILING, LOSES_FIVE, RELEASED, SLOWER_20, Scenario, released
 from tests.bench.world.traffic import Traffic
@@ -67,8 +67,12 @@ def test_the_world_promotes_and_rolls_back_when_the_controller_does(scenario, se
 
 
 def test_users_are_not_exposed_while_a_gate_on_shadow_traffic_has_not_passed():
-    traffic, panel, progress = Traffic(RELEASED, np.random.default_rng(6)), Panel(RELEASED.policy), Progress(RELEASED)
+    traffic, gate_set, progress = (
+        Traffic(RELEASED, np.random.default_rng(6)),
+        GateSet(RELEASED.policy),
+        Progress(RELEASED),
+    )
     look, _ = traffic.look(1, progress.share)
-    _, verdicts = panel.look(panel.start(), look)
+    _, verdicts = gate_set.look(gate_set.start(), look)
     progress.judge(look, verdicts)
     assert progress.share == 0

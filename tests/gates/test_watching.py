@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import multinomial
 
 from gates.evidence import ArmCounts, Profile, Resources
+from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.outcome import Outcome, combine
-from gates.panel import Panel, state_from_json, state_to_json
 from gates.policy import GatePolicy, LimitPolicy
 from gates.stats.homogeneity import HomogeneityState
 from tests.gates.support import NONE_TIMED, World, look
@@ -19,16 +19,16 @@ NOTHING = GatePolicy(
     accuracy_shadow=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, errors_live=None,
     latency=None, budget=None,
 )  # fmt: skip
-PANEL = Panel(NOTHING)
+GATES = GateSet(NOTHING)
 CLASSES = ("refund", "cancel", "other")
 
 
-def judged(changes, looks=20, panel=PANEL, share=0.05):
+def judged(changes, looks=20, gate_set=GATES, share=0.05):
     """The last verdicts by gate after equal looks with ``changes(rng)``, through JSON at every look."""
-    rng, state = np.random.default_rng(3), panel.start()
+    rng, state = np.random.default_rng(3), gate_set.start()
     for sequence in range(1, looks + 1):
         seen = replace(look(rng, sequence, World(shadow_looks=0)), classes=CLASSES, token_edges=(8, 16), pairs=())
-        state, verdicts = panel.look(state_from_json(state_to_json(state)), replace(seen, **changes(rng)))
+        state, verdicts = gate_set.look(state_from_json(state_to_json(state)), replace(seen, **changes(rng)))
     return {verdict.gate: verdict for verdict in verdicts}
 
 
@@ -95,12 +95,12 @@ def test_traffic_not_divided_as_configured_holds():
 
 
 def test_the_window_in_which_a_share_changes_is_not_held_against_the_routing():
-    rng, state = np.random.default_rng(1), PANEL.start()
+    rng, state = np.random.default_rng(1), GATES.start()
     for sequence in range(1, 41):
         share = 0.01 if sequence % 2 else 0.5
         arms = [ArmCounts(n, 0, (n, *NONE_TIMED[1:])) for n in (900, 300)]
         seen = replace(look(rng, sequence, World()), candidate_share=share, stable=arms[0], candidate=arms[1])
-        state, verdicts = PANEL.look(state, seen)
+        state, verdicts = GATES.look(state, seen)
     assert next(v for v in verdicts if v.gate == "experiment.ratio").advisory
 
 
@@ -129,9 +129,9 @@ USED = Resources(memory_ratio=0.5, cpu_ratio=0.5, queue_depth=2.0, cold_starts=0
 )
 def test_each_seed_measure_has_a_limit_that_warns(used, gate):
     """Shown as a failure, recorded, and without a say: combine over the required verdicts is not a failure."""
-    panel = Panel(replace(NOTHING, limits=LimitPolicy(cost_per_1000_max=10.0)))
-    fine = judged(lambda _: {"candidate_resources": USED, "stable_resources": USED}, panel=panel)
-    over = judged(lambda _: {"candidate_resources": used, "stable_resources": USED}, panel=panel)
+    gate_set = GateSet(replace(NOTHING, limits=LimitPolicy(cost_per_1000_max=10.0)))
+    fine = judged(lambda _: {"candidate_resources": USED, "stable_resources": USED}, gate_set=gate_set)
+    over = judged(lambda _: {"candidate_resources": used, "stable_resources": USED}, gate_set=gate_set)
     assert fine[gate].outcome in (Outcome.PASS, Outcome.INCONCLUSIVE)
     assert over[gate].outcome is Outcome.FAIL
     assert combine(v.outcome for v in over.values() if not v.advisory) is not Outcome.FAIL
@@ -198,8 +198,8 @@ def with_lengths(*per_look):
 )
 def test_the_length_of_texts_is_watched(per_look, limit, outcome, value):
     """The 95th percentile of tokens; above the last edge nobody knows how far."""
-    panel = Panel(replace(NOTHING, limits=LimitPolicy(tokens_p95_max=limit)))
-    verdict = judged(with_lengths(*per_look), panel=panel)["tokenization.tokens_p95"]
+    gate_set = GateSet(replace(NOTHING, limits=LimitPolicy(tokens_p95_max=limit)))
+    verdict = judged(with_lengths(*per_look), gate_set=gate_set)["tokenization.tokens_p95"]
     assert (verdict.outcome, verdict.value, verdict.advisory) == (outcome, value, True)
 
 
@@ -232,7 +232,7 @@ def test_an_idle_gpu_is_told():
 def test_the_cost_is_told_or_why_it_is_not_known(policy, cost, words):
     """What 1,000 requests may cost is the business's to say; nothing is claimed without a price."""
     verdict = judged(
-        lambda _: {"candidate_resources": Resources(cost=cost)}, panel=Panel(replace(NOTHING, limits=policy))
+        lambda _: {"candidate_resources": Resources(cost=cost)}, gate_set=GateSet(replace(NOTHING, limits=policy))
     )
     assert words in verdict["cost.per_1000"].reason
 

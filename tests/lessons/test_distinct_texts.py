@@ -22,7 +22,7 @@ from gates.stats.exact import share_bounds
 from suites.cases import Case, SuiteError, load
 from tests.controller.releases import SUITES
 from tests.controller.service import GOOD
-from tests.controller.test_gatestep import POLICY, Models
+from tests.controller.test_ci_gate import POLICY, Models
 from tests.controller.world import POLICY as RELEASE_POLICY
 from tests.controller.world import World, write_suite
 from tests.fakes.replicas import FakeReplica, FakeReplicas

@@ -10,7 +10,7 @@ from tests.bench.world.scenarios import DOUBTED
 
 
 def test_labels_chosen_by_doubt_promote_nothing_worse() -> None:
-    """Their probabilities are declared. The whole panel, in shadow: six releases, none exposed, all rolled back."""
+    """Their probabilities are declared. The whole gate set, in shadow: six releases, none exposed, all rolled back."""
     for seed in range(6):
         ended, _ = play(DOUBTED["accuracy -2"], np.random.default_rng([9, seed]))
         assert ended.exposed_at is None

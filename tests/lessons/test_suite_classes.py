@@ -9,7 +9,7 @@ from controller.errors import UsageError
 from controller.offline.ci_gate import GateResult, Question, run_gate
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
-from tests.controller.test_gatestep import POLICY, Models
+from tests.controller.test_ci_gate import POLICY, Models
 from tests.gates.suite_support import results
 
 CASES = 400

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from gates.evidence import ArmCounts, Look
+from gates.gate_set import GateSet
 from gates.outcome import Outcome
-from gates.panel import Panel
 from gates.policy import GatePolicy
 from gates.verdict import Window
 from serving.contract import (
@@ -213,12 +213,12 @@ def neighbour(arms: Arms) -> Iterator[None]:
 
 def failed(edges: tuple[float, ...], looks: Sequence[tuple[ArmCounts, ArmCounts]]) -> set[str]:
     """The gates on latency that blame the candidate."""
-    panel = Panel(GatePolicy())
-    state, blamed = panel.start(), set()
+    gate_set = GateSet(GatePolicy())
+    state, blamed = gate_set.start(), set()
     for number, (stable, candidate) in enumerate(looks, start=1):
         window = Window(60.0 * (number - 1), 60.0 * number)
         look = Look(number, window, 0.5, latency_edges_ms=edges, stable=stable, candidate=candidate)
-        state, verdicts = panel.look(state, look)
+        state, verdicts = gate_set.look(state, look)
         blamed |= {verdict.gate for verdict in verdicts if verdict.outcome is Outcome.FAIL}
     return {gate for gate in blamed if gate.startswith("latency")}
 

@@ -1,4 +1,4 @@
-"""One release in the world: the real panel, and the promotion rule on top of its verdicts.
+"""One release in the world: the real gate set, and the promotion rule on top of its verdicts.
 
 The rule is that of ``controller.core.decide``, without the plumbing: shadow until every gate of that stage passes; then
 the steps, each for its least time and requests; a promotion at the last step once every required gate passes; back at
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gates.evidence import Look
+from gates.gate_set import GateSet
 from gates.outcome import Outcome, combine
-from gates.panel import Panel
 from gates.verdict import Stage, Verdict
 from tests.bench.world.scenarios import Scenario
 from tests.bench.world.traffic import Both, Traffic
@@ -86,8 +86,8 @@ def _outcome(verdicts: Sequence[Verdict], *stages: Stage) -> Outcome:
 
 def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both]]:
     """One release from its first look to its end; and, where ``watch_on``, all numbers that other rules would see."""
-    traffic, panel, progress = Traffic(scenario, rng), Panel(scenario.policy), Progress(scenario)
-    state = panel.start(deadline_s=scenario.looks * scenario.look_s)
+    traffic, gate_set, progress = Traffic(scenario, rng), GateSet(scenario.policy), Progress(scenario)
+    state = gate_set.start(deadline_s=scenario.looks * scenario.look_s)
     seen: list[Both] = []
     verdicts: tuple[Verdict, ...] = ()
     failed_at, labels, pairs = None, 0, 0
@@ -97,7 +97,7 @@ def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both
             seen.append(both)
         if failed_at is not None:
             continue
-        state, verdicts = panel.look(state, look)
+        state, verdicts = gate_set.look(state, look)
         labels += len(look.pairs)
         pairs += look.pairs_agreed + look.pairs_disagreed
         if any(verdict.outcome is Outcome.FAIL and not verdict.advisory for verdict in verdicts):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from gates.gate_set import GateSet
 from gates.online.latency.gate import OBJECTIVE_SHARE
-from gates.panel import Panel
 from gates.policy import GatePolicy
 from tests.bench._table import Bar
 from tests.bench.world import scenarios as s
@@ -180,7 +180,7 @@ def _told(results: Results) -> list[Bar]:
 def alpha_of(gate: str) -> float:
     """The rollback level of one gate of the default policy, as spent by watching on its comparison with stable."""
     policy = GatePolicy()
-    judging: Any = next(judging for judging in Panel(policy)._gates if judging.name == gate)
+    judging: Any = next(judging for judging in GateSet(policy)._gates if judging.name == gate)
     if gate.startswith("latency"):  # it has no exact test at the deadline, and an objective
         return float(judging.alpha) * (1 - OBJECTIVE_SHARE)
     return float(judging.alpha) * (1 - policy.deadline_fraction)
@@ -210,10 +210,10 @@ def look_ms() -> float:
     rng = np.random.default_rng(1)
     crowded = replace(s.EQUAL, look_s=10_000.0, labels=s.Labels(chance=0.001, delay_looks=0), looks=50)
     usual = Traffic(replace(s.EQUAL, labels=s.Labels(delay_looks=0)), rng)
-    busy, panel = Traffic(crowded, rng), Panel(s.EQUAL.policy)
-    state = panel.start(deadline_s=1e9)
+    busy, gate_set = Traffic(crowded, rng), GateSet(s.EQUAL.policy)
+    state = gate_set.start(deadline_s=1e9)
     for number in range(1, crowded.looks + 1):
-        state, _ = panel.look(state, busy.look(number, s.EQUAL.share)[0])
+        state, _ = gate_set.look(state, busy.look(number, s.EQUAL.share)[0])
     assert state.end_s is not None
     took_ms = []
     for number in range(1, s.EQUAL.looks + 1):
@@ -221,6 +221,6 @@ def look_ms() -> float:
         window = replace(look.window, start_s=look.window.start_s + state.end_s, end_s=look.window.end_s + state.end_s)
         look = replace(look, sequence=number + crowded.looks, window=window)
         began = time.process_time()
-        panel.look(state, look)
+        gate_set.look(state, look)
         took_ms.append(1000 * (time.process_time() - began))
     return statistics.median(took_ms)

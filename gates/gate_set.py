@@ -28,8 +28,8 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class PanelState:
-    """What the panel remembers between looks; its size does not depend on the traffic that passed."""
+class GateSetState:
+    """What the gate set remembers between looks; its size does not depend on the traffic that passed."""
 
     deadline_s: float | None
     gates: tuple[tuple[str, object], ...]  # (gate name, its state), in the order of the verdicts
@@ -39,7 +39,7 @@ class PanelState:
     failures: tuple[Failure, ...] = ()
 
 
-class Panel:
+class GateSet:
     """The gates that a policy configures.
 
     ``look`` is pure: the same state and look give the same state and verdicts. Evidence that is unusable, or whose
@@ -59,11 +59,11 @@ class Panel:
     def names(self) -> tuple[str, ...]:
         return tuple(gate.name for gate in self._gates)
 
-    def start(self, *, deadline_s: float | None = None) -> PanelState:
+    def start(self, *, deadline_s: float | None = None) -> GateSetState:
         """The state before the first look. ``deadline_s`` (unix time) is fixed now; it cannot be moved later."""
-        return PanelState(deadline_s=deadline_s, gates=tuple((gate.name, gate.start()) for gate in self._gates))
+        return GateSetState(deadline_s=deadline_s, gates=tuple((gate.name, gate.start()) for gate in self._gates))
 
-    def look(self, state: PanelState, look: Look) -> tuple[PanelState, tuple[Verdict, ...]]:
+    def look(self, state: GateSetState, look: Look) -> tuple[GateSetState, tuple[Verdict, ...]]:
         """The next state, and one verdict per gate. Never raises for what the evidence holds or what a gate does.
 
         Raises ``ValueError`` for a state that another policy started.
@@ -77,7 +77,7 @@ class Panel:
         failures = {failure.gate: failure for failure in state.failures}
         usable = _usable(look, found)
         before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
-        if before.keys() != set(self.names):  # the order is the panel's own: what stores a state may sort its keys
+        if before.keys() != set(self.names):  # the order is the set's own: what stores a state may sort its keys
             raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
         after: dict[str, object] = {}
         verdicts: list[Verdict] = []
@@ -120,7 +120,7 @@ def _usable(look: Look, found: Sequence[Problem]) -> Look:
     return look
 
 
-def _due(state: PanelState, look: Look) -> bool:
+def _due(state: GateSetState, look: Look) -> bool:
     return state.deadline_s is not None and not state.deadline_spent and look.window.end_s >= state.deadline_s
 
 
@@ -145,26 +145,26 @@ def _latched(verdict: Verdict, failure: Failure | None) -> Verdict:
     return replace(verdict, outcome=Outcome.FAIL, reason=reason, freezes=failure.freezes, advisory=False)
 
 
-def document_of(state: PanelState) -> dict[str, Any]:
+def document_of(state: GateSetState) -> dict[str, Any]:
     """``state`` as a JSON object, with each gate's own state as it is: a frozen dataclass of numbers and texts."""
     gates = {name: {"kind": type(inner).__name__, "state": inner} for name, inner in state.gates}
     return {one.name: getattr(state, one.name) for one in fields(state)} | {"gates": gates}
 
 
-def state_to_json(state: PanelState) -> dict[str, Any]:
+def state_to_json(state: GateSetState) -> dict[str, Any]:
     """``state`` as JSON values; ``state_from_json`` gives back the same state, float for float."""
     document: dict[str, Any] = encode(document_of(state))
     return document
 
 
-def state_from_json(document: dict[str, Any], policy: type[GatePolicy] = GatePolicy) -> PanelState:
+def state_from_json(document: dict[str, Any], policy: type[GatePolicy] = GatePolicy) -> GateSetState:
     """The state that ``state_to_json`` wrote, of gates that are in the table of ``policy``.
 
     Raises:
         ValueError: it is anything else.
     """
     types = {state.__name__: state for _, kind in kinds(policy) for state in kind.state}
-    outer: PanelState = decode(PanelState, document | {"gates": []})
+    outer: GateSetState = decode(GateSetState, document | {"gates": []})
     gates = []
     for name, entry in document["gates"].items():
         if entry["kind"] not in types:
