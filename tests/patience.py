@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-PATIENCE_S: Final = 90.0
+PATIENCE_S: Final = 300.0
 
 
 def eventually(condition: Callable[[], Any], *, what: str, within_s: float = PATIENCE_S) -> Any:

@@ -16,6 +16,7 @@ from tests.bench._table import Bar
 from tests.bench.served import page, rivals
 from tests.bench.served.models import Models, Subject, few, texts_of
 from tests.bench.served.store import Store
+from tests.patience import PATIENCE_S
 
 NOWHERE = Path("nowhere")
 
@@ -36,7 +37,7 @@ class Server:
     @contextmanager
     def running(self) -> Iterator["Server"]:
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(PATIENCE_S)
         try:
             yield self
         finally:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from serving import contract
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "deploy" / "prometheus" / "serving.rules.yml"
@@ -19,7 +20,7 @@ SUFFIXES = ("_bucket", "_sum", "_count")
 def test_the_rules_fire_when_they_should_and_only_then() -> None:
     done = subprocess.run(
         ["promtool", "test", "rules", str(RULES.with_name("serving.test.yml"))],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

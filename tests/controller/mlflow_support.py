@@ -13,6 +13,7 @@ import httpx
 
 from controller.adapters.local.loopback import free_port
 from controller.adapters.mlflow.server import Hooks, mlflow_ready_url, mlflow_server_command
+from tests.patience import PATIENCE_S
 
 HOST = "127.0.0.1"
 
@@ -43,7 +44,7 @@ def mlflow_server(
             process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
 
 def _is_ready(url: str) -> bool:

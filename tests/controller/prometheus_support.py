@@ -221,7 +221,7 @@ class PrometheusServer:
     def stop(self) -> None:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def last_success_s(self, model: str, version: str) -> float:

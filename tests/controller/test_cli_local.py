@@ -18,7 +18,7 @@ from controller.cli.app import app
 from controller.config.setting_values import PORTS
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError, UsageError
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 UP = """
     import signal, sys, threading
@@ -170,7 +170,7 @@ def test_down_ends_an_up_that_leads_no_group(home: Home) -> None:
     with up_in(home.path) as process:
         result = CliRunner().invoke(app, ["down", "--home", str(home.path)])
         assert (result.exit_code, result.stdout) == (0, "Ended: serin up.\n")
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_down_does_not_claim_what_it_has_not_done(home: Home) -> None:

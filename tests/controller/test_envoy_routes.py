@@ -34,6 +34,7 @@ from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from tests.patience import PATIENCE_S
 
 CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
 
@@ -207,7 +208,9 @@ class TestTheFile:
             traffic = EnvoyTraffic(Path(sys.argv[1]))
             traffic.write(traffic.read("intent").next(weights_pct={"7": 100.0}))
         """
-        died = subprocess.run([sys.executable, "-c", textwrap.dedent(crash), str(home)], check=False, timeout=60)
+        died = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(crash), str(home)], check=False, timeout=PATIENCE_S
+        )
         assert died.returncode == 9
         assert (home / f".{ROUTES_FILE}.tmp").exists()
         assert stored(home) == CANARY
@@ -451,5 +454,7 @@ class TestRollback:
         """On call, milliseconds count: nothing heavy is imported, not even an HTTP client."""
         heavy = ["asyncio", "http.client", "httpx", "numpy", "psutil", "pydantic", "sqlalchemy", "ssl", "subprocess"]
         code = f"import sys, controller.adapters.envoy.routes; print([m for m in {heavy} if m in sys.modules])"
-        found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+        found = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert found.stdout.strip() == "[]"

@@ -20,7 +20,7 @@ from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import GATEWAY_STATS_ROUTE, gateway_edges_ms
 from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
 from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 TIMEOUT_S = 5.0
@@ -192,7 +192,7 @@ def again(directory: Path) -> Iterator[None]:
         yield
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def _answers(envoy: RunningEnvoy) -> bool:

@@ -26,7 +26,7 @@ from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStat
 from serving.contract import replica_name
 from tests.contracts.deployments import DeploymentsContract, gone, has_failed, settled, spec
 from tests.fakes.deployments import MemoryDeployments
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 STUB = Path(__file__).with_name("replica_stub.py")
 BEHAVIOURS = {"broken", "silent", "stubborn", "parent"}
@@ -98,7 +98,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     end_recorded(world.directory, grace_s=0.2)
     for controller in world.controllers:
         for child in controller._children.values():
-            child.wait(5)
+            child.wait(PATIENCE_S)
 
 
 class TestMemoryDeployments(DeploymentsContract):

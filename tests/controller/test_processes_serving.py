@@ -24,7 +24,7 @@ from serving.packaging.build import build_package
 from tests.contracts.deployments import gone, settled
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import RunningEnvoy, running_envoy
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"
 
@@ -59,7 +59,7 @@ def deployments(tmp_path: Path, traffic: EnvoyTraffic, package: Path) -> Iterato
     yield deployments
     end_recorded(tmp_path / "deployments", grace_s=10)
     for child in deployments._children.values():
-        child.wait(5)
+        child.wait(PATIENCE_S)
 
 
 @pytest.mark.integration

@@ -20,7 +20,7 @@ from controller.adapters.local.processes_os import identity_of
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.errors import PermanentError, UsageError
 from tests.lessons.test_a_shortage_deletes_nothing import open_files_left
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 SERVER = """
 import http.server, signal, sys
@@ -259,7 +259,7 @@ class TestEnd:
         died = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(killed), str(home.directory)],
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
             stdout=subprocess.DEVNULL,
         )
         assert died.returncode == -signal.SIGKILL
@@ -290,5 +290,5 @@ class TestEnd:
         pid = recorded(home.directory)["gateway"]
         (home.directory / PROCESSES_FILE).write_text("{")
         assert end_leftovers(home.directory, grace_s=0.5) == ["gateway"]
-        supervisor._running[0].child.wait(5)  # type: ignore[union-attr]
+        supervisor._running[0].child.wait(PATIENCE_S)  # type: ignore[union-attr]
         assert not runs(pid)

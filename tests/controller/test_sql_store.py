@@ -31,6 +31,7 @@ from tests.contracts.inbox import START
 from tests.contracts.journal import entry, record
 from tests.contracts.samples import asked, evidence, live, shadow, truth
 from tests.fakes.samples import FakeSamples
+from tests.patience import PATIENCE_S
 from tests.stores import new_store
 
 
@@ -150,7 +151,7 @@ def test_a_controller_killed_before_the_commit_has_decided_nothing(any_store: St
     """The process dies with everything written and nothing committed: the next one finds the state before."""
     any_store.inbox.put(START)
     any_store.journal.append(record(1), [entry(1)])
-    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_COMMIT, store_url], check=False, timeout=60)
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_COMMIT, store_url], check=False, timeout=PATIENCE_S)
     assert killed.returncode == 9
     assert any_store.journal.release("r1") == record(1)
     assert list(any_store.inbox.waiting()) == [START]
@@ -220,7 +221,7 @@ def test_an_open_store_is_found_again(store_url: str) -> None:
         "import sys; from controller.adapters.sql import open_store; store = open_store(sys.argv[1]); "
         "assert store.journal.release('r1') is not None; assert 'alembic' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code, store_url], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, store_url], check=True, timeout=PATIENCE_S)
 
 
 def test_the_migrations_make_the_schema(any_store: Store) -> None:

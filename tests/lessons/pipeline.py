@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from tests.patience import PATIENCE_S
+
 INTENTS = Path(__file__).parents[2] / "suites" / "intents"
 SERIN = Path(sys.executable).with_name("serin")
 
@@ -25,7 +27,7 @@ def serin(*arguments: object, temporary: Path, **changes: str) -> subprocess.Com
         [SERIN, *map(str, arguments)],
         capture_output=True,
         env=environment(temporary, **changes),
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -19,6 +19,7 @@ from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from serving.contract import EXIT_SHORTAGE, EXIT_USAGE
 from tests.contracts.deployments import settled, spec
 from tests.controller.test_processes import FakeClock, stub_command
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import built_package, package
 
 __all__ = ["built_package", "package"]  # fixtures
@@ -50,7 +51,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     end_recorded(machine.directory, grace_s=0.5)
     for controller in machine.controllers:
         for child in controller._children.values():
-            child.wait(5)
+            child.wait(PATIENCE_S)
 
 
 def ready(deployments: LocalProcesses) -> DeploymentStatus:
@@ -150,7 +151,7 @@ def test_a_replica_without_open_files_says_so_and_refuses_no_package(package: Pa
     limited = f"import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))"
     done = subprocess.run(
         [sys.executable, "-c", f"{limited}; os.execv({sys.executable!r}, {[*command, '--port', '0']!r})"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode != 3, done.stderr
     assert "artifact refused" not in done.stderr

@@ -13,6 +13,7 @@ import pytest
 from controller.adapters.local.packages import PackageStore
 from controller.errors import TransientError
 from tests.controller.registered import PackagedRegistry
+from tests.patience import PATIENCE_S
 
 
 @contextmanager
@@ -58,7 +59,9 @@ try:
 except TransientError as error:
     print(error.source, error)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
     assert done.stdout.startswith(f"disk cannot write {file}")
     assert "ulimit -f" in done.stdout
     assert file.read_text(encoding="utf-8") == "old"

@@ -11,6 +11,7 @@ import pytest
 
 from controller.adapters.local.scratch import scratch_folder
 from tests.lessons.pipeline import INTENTS, cases, replicas_of, started, written
+from tests.patience import PATIENCE_S
 from tests.serving.replica import until
 
 pytestmark = pytest.mark.integration
@@ -33,7 +34,7 @@ def gate(package: Path, temporary: Path, tmp_path: Path) -> Iterator[subprocess.
     """A gate in the middle of a suite that takes it long."""
     documents = [
         document | {"id": f"{n}-{document['id']}", "text": f"{document['text']} {n}"}
-        for n in range(60)
+        for n in range(10)
         for document in cases(600)
     ]
     suite = written(tmp_path / "long.jsonl", documents)
@@ -41,7 +42,7 @@ def gate(package: Path, temporary: Path, tmp_path: Path) -> Iterator[subprocess.
         "gate", "--model", package, "--suite", suite, "--json", tmp_path / "result.json", temporary=temporary
     )
     try:
-        until(lambda: len(replicas_of(package)) > 1, "the replica and its workers", within_s=60)
+        until(lambda: len(replicas_of(package)) > 1, "the replica and its workers")
         yield running
     finally:
         for process in (running, *replicas_of(package)):
@@ -60,7 +61,7 @@ def test_a_signal_ends_the_replica_and_removes_the_folder(
     """A pipeline that is cancelled sends one of these; the exit code is no verdict, and the result says it."""
     assert folders(temporary)
     gate.send_signal(number)
-    assert gate.wait(60) == 128 + number
+    assert gate.wait(PATIENCE_S) == 128 + number
     assert (replicas_of(package), folders(temporary)) == ([], [])
     assert "the step was cancelled" in (tmp_path / "result.json").read_text()
 
@@ -71,7 +72,7 @@ def test_a_second_signal_does_not_disturb_the_cleaning_up(
     """An impatient person presses Ctrl-C again; a pipeline follows with SIGTERM."""
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
         gate.send_signal(number)
-    assert gate.wait(60) in (130, 143)
+    assert gate.wait(PATIENCE_S) in (130, 143)
     assert (replicas_of(package), folders(temporary)) == ([], [])
 
 
@@ -86,7 +87,7 @@ def test_a_gate_that_is_killed_takes_its_replica_along(
     before = os.environ.get("TMPDIR")
     assert before != str(temporary)
     done = started("gate", "--model", package, "--suite", INTENTS / "suite.jsonl", temporary=temporary, stdout=-3)
-    assert done.wait(120) == 0
+    assert done.wait(PATIENCE_S) == 0
     assert folders(temporary) == []
 
 
@@ -96,7 +97,7 @@ def test_a_deleted_temporary_folder_leaves_no_process(
     """Where a cleaner of /tmp was quicker: the replica is known by its process, not by a file."""
     shutil.rmtree(temporary)
     gate.terminate()
-    assert gate.wait(60) == 143
+    assert gate.wait(PATIENCE_S) == 143
     assert replicas_of(package) == []
 
 

@@ -7,6 +7,7 @@ import pytest
 from junitparser import JUnitXml
 
 from tests.lessons.pipeline import INTENTS, cases, serin, started, written
+from tests.patience import PATIENCE_S
 
 SUITE = INTENTS / "suite.jsonl"
 GREEN = '<testsuites><testsuite name="serin gate" tests="1"><testcase name="accuracy.suite"/></testsuite></testsuites>'
@@ -105,7 +106,7 @@ def test_whoever_stops_reading_costs_neither_files_nor_exit_code(intents_package
     assert running.stderr is not None
     running.stdout.close()
     assert running.stderr.read() == b""
-    assert running.wait(120) == 0
+    assert running.wait(PATIENCE_S) == 0
     assert json.loads((tmp_path / "result.json").read_text())["outcome"] == "pass"
     running.stderr.close()
 
@@ -116,7 +117,7 @@ def test_a_log_that_takes_no_more_costs_no_file(intents_package: Path, tmp_path:
     arguments = ("--model", intents_package, "--suite", SUITE, "--json", tmp_path / "result.json")
     with Path("/dev/full").open("wb") as full:
         running = started("gate", *arguments, temporary=tmp_path, stdout=full, stderr=-1)
-        _, said = running.communicate(timeout=120)
+        _, said = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, said) == (2, b"serin: standard output cannot be written: No space left on device\n")
     assert json.loads((tmp_path / "result.json").read_text())["outcome"] == "pass"
 

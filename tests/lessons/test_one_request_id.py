@@ -22,7 +22,7 @@ from serving.contract import USABLE_REQUEST_ID
 from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import RunningEnvoy, running_envoy
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.serving.replica import replica
 
 CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"
@@ -38,7 +38,7 @@ class Served:
         """Status, ids in the answer's header, id in its body, for a request with these id headers, byte by byte."""
         host, port = self.envoy.url.removeprefix("http://").split(":")
         head = b"".join(b"x-request-id: %b\r\n" % one for one in ids)
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
             connection.sendall(
                 b"POST /models/intent/predict HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
                 b"content-type: application/json\r\ncontent-length: %d\r\n%b\r\n%b" % (len(BODY), head, BODY)

@@ -282,7 +282,7 @@ def test_replicas_are_started_and_known_on_a_full_disk(disk: Path) -> None:
     finally:
         end_recorded(home.deployments, grace_s=1)
         for child in deployments._children.values():
-            child.wait(5)
+            child.wait(PATIENCE_S)
 
 
 def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Upstream, Upstream]) -> None:
@@ -311,7 +311,7 @@ def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Up
         with asking(site.gateway) as client:
             eventually(lambda: client.statuses[200] >= 10, what="answers")
             up.kill()
-            up.wait(10)
+            up.wait(PATIENCE_S)
             before = client.statuses[200]
             eventually(lambda: client.statuses[200] >= before + 20, what="answers without a supervisor")
             (trouble,) = troubles_of(site.home)
@@ -326,7 +326,7 @@ def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Up
         assert client.statuses.keys() == {200}
     finally:
         up.kill()
-        up.wait(10)
+        up.wait(PATIENCE_S)
         end_leftovers(site.home.path)
 
 

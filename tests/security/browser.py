@@ -16,6 +16,8 @@ from typing import Final
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 REBOUND: Final = "evil.test"
 """A name of the attacker's, which he has bound to this machine."""
 _WITHIN_S: Final = 90.0
@@ -113,7 +115,7 @@ def _opened(program: str, arguments: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(PATIENCE_S)
         shutil.rmtree(profile, ignore_errors=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.config.settings import Home, Settings
+from tests.patience import PATIENCE_S
 
 CASES = {"escapes": "../../escaped", "slash": "intent/eu", "space": "Intent Classifier"}
 
@@ -15,7 +16,7 @@ CASES = {"escapes": "../../escaped", "slash": "intent/eu", "space": "Intent Clas
 def serin(*arguments: str, within: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("serin")
     return subprocess.run(
-        [program, *arguments], cwd=within, capture_output=True, text=True, timeout=120, check=False,
+        [program, *arguments], cwd=within, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         env={**os.environ, "SERIN_HOME": str(within / "deep" / "er" / "home")},
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from controller.core.release import Version
 from controller.ports.runtime import DeploymentSpec
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
 from serving.package.artifact import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, file_record
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import built_package, package
 from tests.serving.replica import replica
 
@@ -64,7 +65,7 @@ def test_a_graph_that_asks_for_20_gb_ends_its_own_replica_by_name(
     command = serving_command(
         DeploymentSpec("m", Version("1"), resources=ReplicaPolicy(memory_mb_max)), package, tmp_path / "ports"
     )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == EXIT_REFUSED, done.stderr
     assert "artifact refused: model.onnx: asks for more memory than its limit of" in done.stderr
 
@@ -76,7 +77,7 @@ def test_what_a_limit_around_it_refuses_is_not_the_versions(package: Path) -> No
     limited = "import os, resource; resource.setrlimit(resource.RLIMIT_AS, (16 * 10**9, 16 * 10**9))"
     done = subprocess.run(
         [sys.executable, "-c", f"{limited}; os.execv({sys.executable!r}, {command!r})"],
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == EXIT_SHORTAGE, done.stderr
     assert "artifact refused" not in done.stderr
@@ -86,7 +87,7 @@ def test_the_check_before_registration_refuses_it_too(package: Path) -> None:
     greedy(package, floats=5_000_000_000)
     done = subprocess.run(
         [sys.executable, "-m", "serving", "--check", "--artifact", str(package)],
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == EXIT_REFUSED, done.stderr
     assert "asks for more memory than its limit of" in done.stderr

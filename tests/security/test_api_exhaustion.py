@@ -26,7 +26,7 @@ def interface(patience: Patience) -> Iterator[httpx.URL]:
 
 
 def connect(url: httpx.URL) -> socket.socket:
-    connection = socket.create_connection((url.host, url.port or 0), timeout=20)
+    connection = socket.create_connection((url.host, url.port or 0), timeout=PATIENCE_S)
     connection.settimeout(20)
     return connection
 
@@ -126,7 +126,11 @@ def test_who_is_refused_with_a_large_body_is_told_so() -> None:
     with interface(Patience()) as url:
         body = b'{"labels": [' + b" " * 8 * 2**20 + b"]}"
         answer = httpx.post(
-            f"{url}/v1/labels", content=body, headers={"content-type": "application/json"}, timeout=30, trust_env=False
+            f"{url}/v1/labels",
+            content=body,
+            headers={"content-type": "application/json"},
+            timeout=PATIENCE_S,
+            trust_env=False,
         )
         assert answer.status_code == 401
 

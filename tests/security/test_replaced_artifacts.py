@@ -18,6 +18,7 @@ from serving.contract import EXIT_REFUSED
 from serving.package.artifact import ArtifactError, read_manifest
 from serving.packaging.build import build_package
 from tests.controller.mlflow_support import mlflow_server
+from tests.patience import PATIENCE_S
 from tests.serving.conftest import built_package, package
 from tests.serving.graphs import CHECKPOINT
 from tests.serving.replica import replica
@@ -71,7 +72,7 @@ def test_the_gate_refuses_the_replaced_version_by_name(
     answer = subprocess.run(
         [Path(sys.executable).with_name("serin"), "gate", "--model", "models:/gated/1", "--registry", server,
          "--suite", str(SUITES / "suite.jsonl"), "--home", str(tmp_path / "none")],
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert answer.returncode == 1, answer.stdout + answer.stderr
     assert f"version 1 was registered with {fingerprint}: its files were replaced since" in answer.stdout
@@ -108,13 +109,17 @@ def test_a_replica_does_not_start_another_package_than_was_registered(other: Pat
     """Each start of a process compares, also the one after a crash: the files on disk may be others by then."""
     command = [sys.executable, "-m", "serving", "--artifact", str(other), "--model", "m", "--version", "1"]
     done = subprocess.run(
-        [*command, "--port", "0", "--fingerprint", "f" * 64], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--port", "0", "--fingerprint", "f" * 64],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == EXIT_REFUSED
     assert "manifest.json: has the fingerprint" in done.stderr
     check = subprocess.run(
         [*command[:3], "--check", *command[3:], "--fingerprint", "f" * 64],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert check.returncode == EXIT_REFUSED
 
@@ -125,5 +130,5 @@ def test_a_worker_that_replaces_another_reads_no_other_package(package: Path, ot
         for file in other.iterdir():
             shutil.copyfile(file, package / file.name)
         running.family()[2].kill()
-        assert running.process.wait(60) == EXIT_REFUSED
+        assert running.process.wait(PATIENCE_S) == EXIT_REFUSED
         assert "artifact refused" in running.log.read_text()

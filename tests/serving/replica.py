@@ -20,7 +20,6 @@ from serving.contract import HEALTH_ROUTE, METRICS_ROUTE
 from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
-START_S = PATIENCE_S
 SERVING = "serving"
 _fresh = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
 """Each request on a connection of its own, and TLS, which none needs, set up once."""
@@ -96,11 +95,11 @@ def replica(
                 cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             )  # fmt: skip
         try:
-            until(lambda: port_file.exists() or process.poll() is not None, "the replica listens", within_s=START_S)
+            until(lambda: port_file.exists() or process.poll() is not None, "the replica listens")
             assert process.poll() is None, log.read_text()
             live, shadow = (f"http://127.0.0.1:{port}" for port in port_file.read_text().split())
             running = Replica(live, shadow, process, log)
-            until(lambda: running.is_healthy() or process.poll() is not None, "it is healthy", within_s=START_S)
+            until(lambda: running.is_healthy() or process.poll() is not None, "it is healthy")
             assert process.poll() is None, log.read_text()
             yield running
         finally:
@@ -111,7 +110,7 @@ def end(process: subprocess.Popen[str]) -> None:
     """SIGTERM, and SIGKILL to the whole group if something stays."""
     process.terminate()
     try:
-        process.wait(timeout=20)
+        process.wait(20)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

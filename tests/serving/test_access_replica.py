@@ -28,6 +28,7 @@ from serving.contract import (
     REQUESTS_METRIC,
     TOKENIZE_ROUTE,
 )
+from tests.patience import PATIENCE_S
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 
 pytestmark = pytest.mark.integration
@@ -172,7 +173,7 @@ def test_a_revoked_token_is_refused_without_a_restart(guarded: Guarded) -> None:
 
 def test_a_websocket_is_not_a_way_around_the_door(guarded: Guarded) -> None:
     address = httpx.URL(guarded.replica.url)
-    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+    with socket.create_connection((address.host, address.port or 80), timeout=PATIENCE_S) as connection:
         connection.sendall(
             b"GET /predict HTTP/1.1\r\nhost: serin.localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
             b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -187,7 +188,7 @@ def test_lines_under_way_are_written_before_a_replica_ends(built_package: Path, 
         for _ in range(5):
             httpx.post(it.url + PREDICT_ROUTE, json={"text": TEXT}, trust_env=False, timeout=20)
         it.process.send_signal(signal.SIGTERM)
-        it.process.wait(20)
+        it.process.wait(PATIENCE_S)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert sum(line["route"] == PREDICT_ROUTE for line in lines) == 5
     assert {line["client"] for line in lines} == {"127.0.0.1"}, "who need not say who he is goes by his address"
@@ -212,7 +213,7 @@ def test_what_a_replica_cannot_follow_is_found_before_it_listens(
     ended = subprocess.run(
         [sys.executable, "-m", "serving", "--artifact", built_package, "--model", "m", "--version", "1", "--port", "0",
          *flags],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert ended.returncode == 2
     last = ended.stderr.strip().splitlines()[-1]

@@ -12,6 +12,7 @@ import pytest
 from serving.contract import PREDICT_ROUTE, REQUESTS_METRIC
 from tests.bench.served.switches import Interval, interval
 from tests.bench.served.without import EDITS, Switch, edited
+from tests.patience import PATIENCE_S
 from tests.serving.replica import REPOSITORY, replica
 
 
@@ -60,6 +61,6 @@ def test_a_replica_without_it_answers_as_before(built_package: Path, switch: Swi
 def test_the_way_without_an_engine_is_gone_by_every_request(built_package: Path) -> None:
     """Each block tells a time that a request can take."""
     command = [sys.executable, "-m", "tests.bench.served.within", str(built_package)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert all(5 < spent_us < 5000 for spent_us in json.loads(done.stdout))
     assert done.stderr == ""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from serving.contract import PREDICT_ROUTE, REQUESTS_METRIC
+from tests.patience import PATIENCE_S
 from tests.serving.replica import Replica, replica, until
 
 pytestmark = pytest.mark.integration
@@ -30,7 +31,9 @@ class Clients:
 
     def run(self) -> None:
         address = urlsplit(self._running.url)
-        with closing(http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)) as connection:
+        with closing(
+            http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_S)
+        ) as connection:
             while (outcome := self._ask(connection)) != "nobody listens":
                 with self._lock:
                     self.outcomes[outcome] += 1
@@ -61,5 +64,5 @@ def test_a_stop_under_load_loses_no_request(built_package: Path, flags: Sequence
         running.process.terminate()
         for one in done:
             one.result()
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(PATIENCE_S) == 0
     assert clients.outcomes.keys() == {"200"}, clients.outcomes

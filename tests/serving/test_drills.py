@@ -39,6 +39,7 @@ from serving.contract import (
 )
 from serving.package.artifact import MANIFEST_FILE, TOKENIZER_FILE, file_record
 from tests.bench._load import Plan, Stream, load
+from tests.patience import PATIENCE_S
 from tests.serving.replica import REPOSITORY, Replica, Samples, replica, total, until
 
 pytestmark = pytest.mark.integration
@@ -111,7 +112,7 @@ def test_f4_a_tokenizer_that_does_not_match_is_refused_at_the_start(package: Pat
     (package / MANIFEST_FILE).write_text(json.dumps(manifest))
     command = [sys.executable, "-m", "serving", "--artifact", str(package), "--model", "m", "--version", "1"]
     done = subprocess.run(
-        [*command, "--port", "0"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+        [*command, "--port", "0"], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == EXIT_REFUSED
     assert "tokenizer.json: gives other token ids for golden text" in done.stderr

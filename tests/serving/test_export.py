@@ -11,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from serving.packaging.export import ExportError, export_onnx
+from tests.patience import PATIENCE_S
 
 WORDS = ("my", "order", "is", "late", "where", "refund", "the", "lamp", "card", "help")
 SAMPLE_TEXTS = ("help", "where is my refund", "the lamp is late " * 9, "unheard of words", "my card")
@@ -49,7 +50,9 @@ def test_importing_the_module_imports_no_torch() -> None:
     """A server may import everything of `serving` and stays free of torch."""
     heavy = ("torch", "transformers", "onnx")
     program = f"import sys, serving.packaging.export; print([m for m in {heavy} if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     assert result.stdout.strip() == "[]"
 
 

@@ -29,7 +29,7 @@ def running(built_package: Path) -> Iterator[Replica]:
 
 def connect(running: Replica) -> socket.socket:
     address = httpx.URL(running.url)
-    return socket.create_connection((address.host, address.port or 80), timeout=20)
+    return socket.create_connection((address.host, address.port or 80), timeout=PATIENCE_S)
 
 
 def status_of(running: Replica, request: bytes) -> int:

@@ -31,6 +31,7 @@ from serving.inference.engine import ProviderError
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, file_record
 from serving.packaging.check import check
 from serving.settings import Provider
+from tests.patience import PATIENCE_S
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 from tests.serving.test_capture import Receiver, receiver  # noqa: F401  (a fixture)
 
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.integration
 def serve(*flags: str) -> subprocess.CompletedProcess[str]:
     """Run to the end; for starts that are refused."""
     command = [sys.executable, "-m", "serving", "--model", "intent", "--version", "1", "--port", "0", *flags]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def predict(running: Replica, texts: int = 1) -> httpx.Response:
@@ -74,7 +75,7 @@ def test_a_graph_that_cannot_run_is_refused_by_the_first_worker(package: Path) -
 
 def test_a_sound_artifact_is_told_apart_without_serving_it(built_package: Path) -> None:
     command = [sys.executable, "-m", "serving", "--check", "--artifact", str(built_package)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0
     assert "artifact is sound: sequence-classification (3 labels), distilbert, fp32, texts to 64 tokens" in done.stdout
 
@@ -125,7 +126,7 @@ def test_sigterm_drains_and_leaves_no_process(built_package: Path) -> None:
         until(lambda: not running.is_healthy(), "no new request is taken")
         family[2].resume()
         assert [answer.result().status_code for answer in answers] == [200] * 8
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(PATIENCE_S) == 0
         assert all_gone(family)
 
 
@@ -141,7 +142,7 @@ def test_a_signal_to_the_whole_group_drains_too(built_package: Path, number: sig
             process.send_signal(number)
         family[2].resume()
         assert answer.result().status_code == 200
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(PATIENCE_S) == 0
         assert all_gone(family)
 
 
@@ -151,7 +152,7 @@ def test_no_process_outlives_the_replica_even_after_kill_9(built_package: Path, 
         family = running.family()
         family[victim].kill()
         until(lambda: all_gone(family), "every process has ended")
-        assert running.process.wait(timeout=10) != 0
+        assert running.process.wait(PATIENCE_S) != 0
 
 
 def test_a_killed_worker_is_replaced(built_package: Path) -> None:

@@ -25,6 +25,7 @@ from serving.contract import (
     WORKERS_METRIC,
 )
 from tests.bench._load import Plan, Stream, load
+from tests.patience import PATIENCE_S
 from tests.serving.replica import Replica, replica, total, until
 from tests.serving.test_life import all_gone
 
@@ -64,9 +65,9 @@ def test_the_sum_of_what_is_counted_is_what_was_sent_whoever_is_asked(running: R
     everyone = threading.Barrier(connections + 1)
     with ThreadPoolExecutor(connections) as pool:
         done = [pool.submit(send, sent[number::connections]) for number in range(connections)]
-        everyone.wait(timeout=60)
+        everyone.wait(timeout=PATIENCE_S)
         shares = served_by(running)
-        everyone.wait(timeout=60)
+        everyone.wait(timeout=PATIENCE_S)
         for one in done:
             one.result()
     assert sum(share > 0 for share in shares.values()) == 2, f"each HTTP process has a part of the clients: {shares}"
@@ -131,7 +132,7 @@ def test_the_replica_drains_every_process_and_leaves_none(running: Replica) -> N
         for worker in family[3:]:
             worker.resume()
         assert [answer.result().status_code for answer in answers] == [200] * 8
-    assert running.process.wait(timeout=20) == 0
+    assert running.process.wait(PATIENCE_S) == 0
     assert all_gone(family)
 
 
@@ -140,4 +141,4 @@ def test_kill_9_leaves_nothing_behind(running: Replica, victim: int) -> None:
     family = running.family()
     family[victim].send_signal(signal.SIGKILL)
     until(lambda: all_gone(family), "every process has ended")
-    assert running.process.wait(timeout=10) != 0
+    assert running.process.wait(PATIENCE_S) != 0

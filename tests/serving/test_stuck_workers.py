@@ -65,7 +65,7 @@ def test_a_hung_worker_is_found_and_replaced_in_seconds(package: Path, busy: boo
                 answer = client.post(running.url + PREDICT_ROUTE, json={"text": "hello"})
             assert answer.status_code == 500
             assert "ended while it had this request" in answer.text
-        until(lambda: not (running.is_healthy() and worker.is_running()), "it is found", within_s=20)
+        until(lambda: not (running.is_healthy() and worker.is_running()), "it is found")
         until(running.is_healthy, "a new worker in its place")
         assert _answers(running)
         assert running.total(WORKER_RESTARTS_METRIC) == 1

@@ -14,7 +14,7 @@ from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import DURATION_METRIC, METRICS_ROUTE, PREDICT_ROUTE, QUEUE_DEPTH_METRIC
 from tests.controller.envoy_support import running_envoy
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.serving.otlp import Collector, Received, collector
 from tests.serving.replica import REPOSITORY, Replica, replica, until
 
@@ -187,7 +187,7 @@ def test_a_part_of_the_requests_is_traced_and_the_end_loses_no_span(built_packag
         traced = {answer.headers.get("traceresponse", "-none").split("-")[1] for answer in answers} - {"none"}
         assert 50 < len(traced) < 150
         running.process.terminate()
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(PATIENCE_S) == 0
         assert {span.trace_id for span in spans.spans if span.is_server} == traced
 
 
@@ -195,7 +195,7 @@ def test_a_collector_that_is_away_fails_no_request_and_holds_up_no_end(built_pac
     with replica(built_package, "--trace-url", "http://127.0.0.1:9", "--trace-ratio", "1") as running:
         assert {predict(running, {}).status_code for _ in range(20)} == {200}
         running.process.terminate()
-        assert running.process.wait(timeout=15) == 0
+        assert running.process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,9 @@ def test_a_collector_that_is_away_fails_no_request_and_holds_up_no_end(built_pac
 )
 def test_a_wrong_setting_is_a_usage_error(built_package: Path, flags: list[str], words: str) -> None:
     command = [sys.executable, "-m", "serving", "--artifact", str(built_package), "--model", "m", "--version", "1"]
-    done = subprocess.run([*command, *flags], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*command, *flags], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 2
     assert words in done.stderr
 

@@ -1,7 +1,10 @@
 """Connections and transactions: the one place that knows the dialects and turns the database's errors into ours."""
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
@@ -18,6 +21,7 @@ STATEMENT_TIMEOUT_MS: Final = 60_000  # of PostgreSQL; no statement of ours take
 IDLE_TIMEOUT_MS: Final = 10_000  # a process that was stopped inside a transaction keeps its locks no longer
 _CONNECT_TIMEOUT_S: Final = 5
 _SYNC_OPTION: Final = "serin_synchronous"  # how a writing transaction reaches the disk; absent: it only reads
+_PAUSE_S: Final = 0.01
 IN_CLAUSE_MAX: Final = 500  # values in one IN (...): well below each database's limit on parameters
 
 
@@ -76,8 +80,9 @@ class Database:
         self.engine.dispose()
 
 
-def connect(url: str) -> Database:
-    """A database at an SQLAlchemy URL. Nothing is opened until the first transaction.
+def connect(url: str, *, busy_timeout_ms: int | None = None) -> Database:
+    """A database at an SQLAlchemy URL. Nothing is opened until the first transaction. ``busy_timeout_ms`` is how long
+    SQLite waits for another process that writes, if not as long as everywhere.
 
     Raises:
         UsageError: the URL cannot be read, or names a database that Serin does not know.
@@ -96,7 +101,7 @@ def connect(url: str) -> Database:
         way_out = 'pip install "serin[postgresql]"' if dialect == "postgresql" else f"it needs {parsed.drivername}"
         raise UsageError(f"store: the driver of {dialect} is not installed ({error}): {way_out}") from error
     if dialect == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout_ms or BUSY_TIMEOUT_MS))
         event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
 
@@ -157,12 +162,26 @@ def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object
     return connection.execute(inserted).first() is not None
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(busy_timeout_ms: int, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are ours, not guessed by the driver
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: `space.give_back` shortens it
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _use_wal(connection: Any) -> None:
+    """Of a new file, one connection makes it so; where two do at once SQLite refuses one of them without waiting."""
+    give_up_at_s = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at_s:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

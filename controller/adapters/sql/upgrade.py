@@ -15,6 +15,7 @@ from controller.adapters.sql.space import make_shrinkable
 from controller.adapters.sql.store import too_new
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_WAITS_MS = 600_000  # of SQLite; on PostgreSQL an upgrade waits for as long as another takes
 _LOCK = 7_364_105  # a number of our own among PostgreSQL's advisory locks
 
 
@@ -34,7 +35,7 @@ def upgrade_store(url: str) -> Upgraded:
         TransientError: the database does not answer.
         PermanentError: it has a schema that this release does not know, so a newer one made it.
     """
-    with closing(connect(url)) as database:
+    with closing(connect(url, busy_timeout_ms=_WAITS_MS)) as database:
         return upgrade(database)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tests.serving.replica import REPOSITORY
 
 Rows = Sequence[Mapping[str, Any]]
@@ -33,6 +34,6 @@ def score(artifact: Path, *arguments: object, stdin: str | None = None) -> subpr
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from serving.batch.__main__ import main
+from tests.patience import PATIENCE_S
 from tests.serving.batch.support import command, score, write_jsonl
 from tests.serving.replica import REPOSITORY, until
 
@@ -83,7 +84,7 @@ def test_a_node_that_dies_takes_nothing_with_it(built_package: Path, tmp_path: P
                 )
                 assert driver.poll() is None, (tmp_path / "log").read_text()
                 running.kill_second()
-                assert driver.wait(timeout=300) == 0, (tmp_path / "log").read_text()
+                assert driver.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
             finally:
                 driver.kill()
                 driver.wait()

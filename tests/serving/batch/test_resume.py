@@ -11,6 +11,7 @@ from serving.batch.__main__ import main
 from serving.batch.job import BatchError
 from serving.batch.parts import Part, opened
 from serving.packaging.build import build_package
+from tests.patience import PATIENCE_S
 from tests.serving.batch.support import command, read_jsonl, write_jsonl
 from tests.serving.graphs import CHECKPOINT
 from tests.serving.replica import REPOSITORY, until
@@ -36,9 +37,9 @@ def interrupted(artifact: Path, source: Path, out: Path, by: signal.Signals, blo
     )
     signal.signal(signal.SIGINT, before)
     try:
-        until(lambda: process.poll() is not None or len(parts(out)) >= blocks, "blocks are done", within_s=60)
+        until(lambda: process.poll() is not None or len(parts(out)) >= blocks, "blocks are done")
         process.send_signal(by)
-        return process.wait(timeout=30), process.stderr.read() if process.stderr else ""
+        return process.wait(PATIENCE_S), process.stderr.read() if process.stderr else ""
     finally:
         if process.poll() is None:
             process.kill()
