@@ -1,6 +1,6 @@
 """The live table of `serin status`: where each model's release stands, and what every gate still needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from controller.core.traffic import TrafficTable
 from controller.journal.codec import release_of
 from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.runtime import DeploymentStatus
+from controller.ports.suites import SuiteProgress
 from controller.report.words import (
     SYMBOLS,
     duration,
@@ -114,12 +115,13 @@ def status_table(
     freezes: Sequence[Freeze] = (),
     troubles: Sequence[str] = (),
     policies: Mapping[str, ReleasePolicy] | None = None,
+    asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: (),
 ) -> RenderableType:
     """One block or line for each release, by model; a model without one shows its weights. Above them, what is wrong
     with the installation itself, and the freezes in force.
 
     ``traffic``, ``deployments`` and ``policies`` are by model. Fits any width; colour only repeats what words and
-    symbols say.
+    symbols say. ``asking``: of a model, how far its versions have been asked the suites.
     """
     blocks: list[RenderableType] = []
     for record in records:
@@ -129,7 +131,8 @@ def status_table(
         release = release_of(record)
         running = (deployments or {}).get(release.model, {})
         waiting = pending_settings(release, policy) if (policy := (policies or {}).get(release.model)) else ""
-        blocks.append(_Block(release, traffic.get(release.model), running, now_s, waiting))
+        asked = asking(release.model) if release.phase is Phase.SUITE else ()
+        blocks.append(_Block(release, traffic.get(release.model), running, now_s, waiting, asked))
     blocks.extend(
         Text.assemble((printable(model), "bold"), "  no release  ", _weights(traffic[model], None))
         for model in sorted(traffic.keys() - {record.model for record in records})
@@ -170,6 +173,7 @@ class _Block:
     running: Mapping[str, DeploymentStatus]
     now_s: float
     waiting: str  # what the policy's serving block says now, and no replica yet
+    asked: Sequence[SuiteProgress]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
         width = options.max_width
@@ -187,6 +191,7 @@ class _Block:
             for source, reason in sorted(self.release.faults.items())
         ]
         facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
+        facts += [("suite", _asked(progress)) for progress in self.asked]
         if self.waiting:
             how = f"serin release again {self.release.model}"
             facts.append(("serving", Text(printable(f"{self.waiting}, with the next release, or: {how}"), "yellow")))
@@ -241,6 +246,11 @@ def _phase(release: Release, now_s: float) -> Text:
     end = "ends" if release.phase is Phase.PROBATION else "deadline"
     left = f"{end} in {duration(left_s)}" if left_s >= 0 else f"{end} passed {duration(-left_s)} ago"
     return Text.assemble(words, ", ", (left, "" if left_s > 300 else "yellow"))
+
+
+def _asked(progress: SuiteProgress) -> Text:
+    names = ", ".join(shown(name) for name in progress.suites)
+    return Text(printable(f"{names} {progress.asked:,} of {progress.cases:,}, version {progress.version}"))
 
 
 def _labels_of(source: LabelSource) -> Text:

@@ -1,7 +1,7 @@
 """How an installation itself is, read from its files and from what runs: for `serin status`. Nothing is changed."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
@@ -9,10 +9,17 @@ from controller.adapters.envoy.held import held
 from controller.adapters.envoy.tables import found_clusters, found_routes
 from controller.adapters.local.kept import leftovers, running_supervisor
 from controller.adapters.local.processes import statuses
+from controller.adapters.local.suites import progress_in
 from controller.config.settings import Home
 from controller.errors import SerinError
 from controller.ports.runtime import DeploymentStatus
+from controller.ports.suites import SuiteProgress
 from controller.reserve import RESERVE_BYTES, is_given_up
+
+
+def suite_progress(home: Home, model: str) -> Sequence[SuiteProgress]:
+    """How far versions of the model have been asked the suites, where one is being asked."""
+    return progress_in(home.suites, model)
 
 
 def recorded_statuses(home: Home) -> Mapping[str, Mapping[str, DeploymentStatus]]:

@@ -13,6 +13,7 @@ from controller.adapters.local.command import serving_command
 from controller.adapters.local.packages import PackageStore
 from controller.adapters.local.processes import Gateway, LocalProcesses, Place
 from controller.adapters.local.records import Records
+from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.adapters.prometheus.server import TargetFiles
@@ -128,6 +129,7 @@ def build(home: Home, name: str) -> Controller:
         ),
         samples=store.samples,
         freezes=store.freezes,
+        suites=SuiteRuns(replicas, home.suites),
         captured=settings.capture_ratio,
     )
     jobs = ThreadedJobs(clock)

@@ -1,6 +1,7 @@
 """Releases: start, follow, stop, and read how they went."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from urllib.parse import quote
@@ -164,7 +165,7 @@ def status(
 
     Example: serin status --watch
     """
-    from controller.bootstrap.condition import recorded_statuses, troubles_of
+    from controller.bootstrap.condition import recorded_statuses, suite_progress, troubles_of
     from controller.bootstrap.policies import CurrentPolicies
     from controller.bootstrap.stores import service_of, traffic_tables
     from controller.cli.watching import Snapshot
@@ -185,6 +186,7 @@ def status(
                 freezes=service.frozen(model),
                 troubles=troubles_of(place),
                 policies=policies(),
+                asking=partial(suite_progress, place),
             )
 
         if model is not None and not (first := fetch()).records and not first.traffic:

@@ -17,6 +17,7 @@ from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
 from controller.ports.journal import ReleaseRecord
 from controller.ports.runtime import DeploymentStatus
+from controller.ports.suites import SuiteProgress
 from controller.status import (
     EXIT_ERROR,
     EXIT_FAIL,
@@ -42,6 +43,7 @@ class Snapshot:
     freezes: Sequence[Freeze] = ()
     troubles: Sequence[str] = ()
     policies: Mapping[str, ReleasePolicy] | None = None
+    asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: ()
 
     @property
     def table(self) -> RenderableType:
@@ -53,6 +55,7 @@ class Snapshot:
             freezes=self.freezes,
             troubles=self.troubles,
             policies=self.policies,
+            asking=self.asking,
         )
 
     @property

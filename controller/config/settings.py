@@ -99,6 +99,11 @@ class Home:
         return self.path / "prometheus"
 
     @property
+    def suites(self) -> Path:
+        """What versions have answered to suites so far."""
+        return self.path / "suites"
+
+    @property
     def targets(self) -> Path:
         return self.prometheus / "targets"
 
@@ -155,7 +160,15 @@ class Home:
     @property
     def contents(self) -> Sequence[Path]:
         """What of the folder is ours: somebody may have chosen one that has other things in it."""
-        folders = (self.policies, self.packages, self.envoy, self.prometheus, self.mlflow, self.deployments)
+        folders = (
+            self.policies,
+            self.packages,
+            self.envoy,
+            self.prometheus,
+            self.mlflow,
+            self.deployments,
+            self.suites,
+        )
         own = (*folders, self.logs, self.reports, self.path / _FILE)
         patterns = (
             "serin.db*",

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from controller.core.actions import (
@@ -39,13 +38,12 @@ from controller.core.facts import (
 from controller.core.judging import judge
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Release, Version
-from controller.core.serving import ServingPolicy
+from controller.core.serving import ServingPolicy, digest_of
 from controller.core.traffic import TrafficTable
 from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
 from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
 from controller.loop.preflight import judge_replica, package_refused
-from controller.loop.questions import ask, ask_candidate, hold_against
 from controller.ports.artifacts import Artifact, Artifacts
 from controller.ports.clock import Clock
 from controller.ports.metrics import Metrics
@@ -53,14 +51,14 @@ from controller.ports.people import Freezes
 from controller.ports.registry import CHAMPION, Registry
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus, Replicas
 from controller.ports.samples import Samples
+from controller.ports.suites import Subject, SuiteOrder, Suites
 from controller.ports.traffic import Traffic
 from gates.checks import METRICS
-from gates.offline.suite_replay import as_evidence, judge_suite_evidence
+from gates.offline.suite_replay import judge_suite_evidence
 from gates.outcome import Outcome
-from gates.suite_evidence import SuiteFile
 from gates.verdict import Verdict
 from serving.package.artifact import ArtifactError, Manifest
-from suites.cases import SuiteError, cases_of, load
+from suites.cases import SuiteError
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +102,7 @@ class World:
     metrics: Metrics
     samples: Samples
     freezes: Freezes
+    suites: Suites
     captured: float = 1.0  # the share of answers that replicas sample
 
 
@@ -254,23 +253,18 @@ class Executor:
     def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
         if not action.suites:
             return
-        suites = [load(Path(suite)) for suite in action.suites]
-        cases = cases_of(suites)
-        candidate = next(iter(self._urls(release.model, action.candidate)), None)
-        baseline = next(iter(self._urls(release.model, action.baseline)), None) if action.baseline else None
-        if candidate is None or (action.baseline is not None and baseline is None):
+        candidate = self._subject(release, action.candidate)
+        stable = self._subject(release, action.baseline) if action.baseline is not None else None
+        if candidate is None or (action.baseline is not None and stable is None):
             return
-        replicas, manifest = self._world.replicas, self._known(release.model, action.candidate)
-        found = ask_candidate(replicas, candidate, cases, manifest)
-        stable = ask(replicas, baseline, cases, "stable") if baseline is not None else None
-        hold_against(cases, found.results, *([stable] if stable is not None else []))
-        evidence = as_evidence(
-            [SuiteFile(suite.name, suite.sha256, len(suite.cases)) for suite in suites],
-            found.results,
-            stable,
-            reading=found.reading,
-        )
+        manifest = self._known(release.model, action.candidate)
+        evidence = self._world.suites.run(SuiteOrder(release.model, action.suites, candidate, stable, manifest))
         yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
+
+    def _subject(self, release: Release, version: Version) -> Subject | None:
+        """The version at the first of its replicas; None while it is not ready."""
+        url = next(iter(self._urls(release.model, version)), None)
+        return Subject(version, url, digest_of(release.served_with(version))) if url is not None else None
 
     def _urls(self, model: str, version: Version) -> Sequence[str]:
         """Where the version is asked questions of ours, which no user waits for, one a replica; none unless all of them

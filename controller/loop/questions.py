@@ -9,7 +9,7 @@ from gates.offline.suite import SuiteResult
 from gates.offline.suite_cases import Reading
 from serving.package.artifact import Manifest
 from suites.cases import Case, SuiteError
-from suites.runner import check_classes, run, with_repeats
+from suites.runner import Predict, check_classes, run, with_repeats
 
 _Answer = TypeVar("_Answer")
 
@@ -30,23 +30,35 @@ class Answers:
     reading: Reading
 
 
-def ask(replicas: Asks, url: str, cases: Sequence[Case], who: str) -> tuple[SuiteResult, ...]:
+Keep = Callable[[Predict], Predict]
+"""What remembers answers, around what asks for them: it is called with the cases in order."""
+
+
+def _as_asked(predict: Predict) -> Predict:
+    return predict
+
+
+def ask(
+    replicas: Asks, url: str, cases: Sequence[Case], who: str, *, keep: Keep = _as_asked
+) -> tuple[SuiteResult, ...]:
     """The version's answer to every case, in order.
 
     Raises:
         SuiteError: the replica refuses a text; names the case, where it stands, and the limit.
         SerinError: as the port.
     """
-    return run(cases, lambda texts: _probabilities(replicas, url, texts, cases, who))
+    return run(cases, keep(lambda texts: _probabilities(replicas, url, texts, cases, who)))
 
 
-def ask_candidate(replicas: Asks, url: str, cases: Sequence[Case], manifest: Manifest | None) -> Answers:
+def ask_candidate(
+    replicas: Asks, url: str, cases: Sequence[Case], manifest: Manifest | None, *, keep: Keep = _as_asked
+) -> Answers:
     """As `ask`, of the version whose tokenizer says which texts are one; else the texts as they are written do.
 
     Raises:
         SuiteError: as `ask`; or one text, as the tokenizer reads it, has two labels.
     """
-    results = ask(replicas, url, cases, "the candidate")
+    results = ask(replicas, url, cases, "the candidate", keep=keep)
     try:
         return Answers(
             with_repeats(cases, results, lambda texts: _read(replicas, url, texts, manifest)), Reading.TOKENS

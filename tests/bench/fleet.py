@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.local.packages import PackageStore
+from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.sql.store import open_store
 from controller.adapters.sql.upgrade import upgrade_store
 from controller.bootstrap.controller import CALM_S
@@ -217,6 +218,7 @@ def run(directory: Path) -> list[Bar]:
         metrics=service,
         samples=service,
         freezes=FakeFreezes(),
+        suites=SuiteRuns(FakeReplicas(), directory / "suites"),
     )
     policies = {model: ReleasePolicy(model) for model in models}
     books = Books(store.journal, store.inbox, poller, package_store, jobs)

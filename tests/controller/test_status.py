@@ -10,11 +10,13 @@ from rich.console import Console
 from controller.cli.watching import Snapshot, never, watch
 from controller.core.condition import Condition
 from controller.core.release import Phase
+from controller.core.serving import ServingPolicy
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
 from controller.journal.codec import record_of
 from controller.ports.journal import ReleaseRecord
 from controller.ports.runtime import DeploymentStatus, Endpoint
+from controller.ports.suites import SuiteProgress
 from controller.status import BLOCKS_MAX, current, exit_code, is_settled, status_table
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
@@ -281,3 +283,15 @@ def test_what_is_wrong_with_a_source_of_labels_is_told() -> None:
     assert "1 corrections came too late" in table
     assert "helpdesk" not in table
     assert "\x1b" not in table
+
+
+def test_how_far_a_suite_has_come_and_what_waits_for_the_next_release_are_told() -> None:
+    console = Console(width=140, file=io.StringIO())
+    policies = {"intent": replace(releases.POLICY, serving=ServingPolicy(replicas=2))}
+    asking = lambda _: [SuiteProgress("7", ("intents",), 1_200, 3_000)]  # noqa: E731
+    for phase in (Phase.SUITE, Phase.SHADOW):
+        console.print(status_table([record(phase)], now_s=NOW_S, traffic={}, policies=policies, asking=asking))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.count("suite     intents 1,200 of 3,000, version 7") == 1
+    assert text.count("replicas 1 → 2, with the next release, or: serin release again intent") == 2

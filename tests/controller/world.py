@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from controller.adapters.local.packages import PackageStore
+from controller.adapters.local.suites import SuiteRuns
 from controller.core.commands import Ask, Command
 from controller.core.events import PhaseEntered, evolve
 from controller.core.policy import ReleasePolicy, Step
@@ -270,6 +271,7 @@ class World:
             metrics=_Watched(self.service.metrics, "metrics", self),
             samples=_Watched(self.service.samples, "samples", self),
             freezes=_Watched(self.freezes, "freezes", self),
+            suites=SuiteRuns(_Watched(self.replicas, "replicas", self), self._packages.with_name("suites")),
         )
         books = Books(
             journal=_Watched(self.journal, "journal", self),

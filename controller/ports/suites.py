@@ -1,0 +1,54 @@
+"""Suites of labelled cases, and versions that are asked them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from controller.core.release import Version
+from gates.suite_evidence import SuiteEvidence
+from serving.package.artifact import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A version that is asked, at ``url``, and the digest of its settings: with others it may answer otherwise."""
+
+    version: Version
+    url: str
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteOrder:
+    """Which suites, by name, which version, and which one it is held against. ``manifest``: of the candidate; with it
+    texts are told apart as it reads them."""
+
+    model: str
+    suites: tuple[str, ...]
+    candidate: Subject
+    stable: Subject | None = None
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteProgress:
+    """How far a version has been asked: ``asked`` of ``cases``."""
+
+    version: str
+    suites: tuple[str, ...]
+    asked: int
+    cases: int
+
+
+class Suites(Protocol):
+    def run(self, order: SuiteOrder) -> SuiteEvidence:
+        """Ask each version every case. What was answered is kept until all is: the next call with the same order goes
+        on where one that failed, or was killed, had come to.
+
+        Raises:
+            SuiteError: a suite cannot be used, or a replica refuses a case of it: our file's fault, never a version's.
+            TransientError: a replica did not answer.
+        """
+
+    def progress(self, model: str) -> Sequence[SuiteProgress]:
+        """What is being asked now, or was when the asking stopped; nothing once all is answered."""
