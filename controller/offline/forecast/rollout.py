@@ -1,4 +1,4 @@
-"""The way that a release goes: shadow until its gates have passed, then the steps, each of which has its least time.
+"""The rollout of a release: shadow until its gates have passed, then the steps, each of which has its least time.
 
 When shadow ends is a matter of chance; live gates are forecast for the middle of the releases that leave it in time.
 """
