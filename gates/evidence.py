@@ -86,10 +86,12 @@ def label_counts(chances: Iterable[LabelChance]) -> LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class NameCount:
-    """How many labels gave a name."""
+    """How many labels gave a name; and what the policy's ``label_names`` say that it means, where that is no class
+    either."""
 
     name: str
     labels: int
+    meant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

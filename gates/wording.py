@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -86,11 +87,25 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
     return plain[near[0]] if near else None
 
 
+def perhaps(name: str, near: str | None) -> str:
+    """What a name may stand for; where the two look the same on paper, by their letters' numbers. Empty: nothing."""
+    if not near:
+        return ""
+    if _letters(name) == _letters(near):
+        return f"perhaps {near!a}: it looks the same, and this is {name[:_NAME_SHOWN]!a}"
+    return f"perhaps {quoted_name(near)}"
+
+
 def is_same_name(one: str, other: str) -> bool:
     """Whether the two differ in writing only."""
     return _plain(one) == _plain(other)
 
 
 def _plain(name: str) -> str:
-    """Without what programs and people write differently: case, spaces, hyphens, underscores."""
-    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+    """Without what programs and people write differently: case, spaces, hyphens, underscores, forms of letters."""
+    return re.sub(r"[\W_]+", "_", _letters(name).casefold()).strip("_")
+
+
+def _letters(name: str) -> str:
+    """One way of many to write the same letters: an accent may be part of its letter or stand behind it."""
+    return unicodedata.normalize("NFKC", name)

@@ -55,10 +55,17 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _not_blank(name: str) -> str:
+    """Nothing is called so: it would be the truth of its request, and what its source says later a contradiction."""
+    if not name.strip():
+        raise ValueError(f"{name!r} is blank")
+    return name
+
+
 _SECONDS_END: Final = 1e11  # the year 5138
 _FINER_UNITS: Final = {"nanoseconds": 1e9, "microseconds": 1e6, "milliseconds": 1e3}
 UnixSeconds = Annotated[float, Field(gt=0), AfterValidator(_seconds)]
-LabelName = Annotated[Name, BeforeValidator(_as_text)]
+LabelName = Annotated[Name, BeforeValidator(_as_text), AfterValidator(_not_blank)]
 
 
 class Body(BaseModel):

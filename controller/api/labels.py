@@ -11,7 +11,7 @@ from controller.api.bodies import LabelBody, LabelsBody, first_fault
 from controller.api.errors import ApiError
 from controller.core.labels import LabelsTaken, UnknownName
 from controller.ports.samples import Label
-from gates.wording import quoted_name
+from gates.wording import perhaps, quoted_name
 from serving.text.jsonlines import Unreadable, lines, loads, loads_marked, numbers_checked, texts_checked
 
 AHEAD_S_MAX: Final = 86_400.0  # a label's time may be so far in the future: clocks differ, and time zones are mistaken
@@ -199,5 +199,5 @@ def _contradiction(before: str, now: str) -> str:
 
 
 def _named(one: UnknownName) -> str:
-    hint = f", perhaps {quoted_name(one.nearest)}" if one.nearest else ""
-    return f"{quoted_name(one.name)} {one.labels:,} times{hint}"
+    hint = perhaps(one.name, one.nearest)
+    return f"{quoted_name(one.name)} {one.labels:,} times" + (f", {hint}" if hint else "")

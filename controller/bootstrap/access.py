@@ -11,6 +11,7 @@ from typing import Final
 from controller.adapters.sql.texts import KEY_BYTES
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError, our_fault
+from controller.naming import model_named
 from controller.roles import REPLICA, Role
 from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
 
@@ -76,10 +77,13 @@ def create_token(
     """A new token for the interface: what is kept of it, and itself.
 
     Raises:
-        UsageError: the name cannot be one, is Serin's own, or the file of tokens cannot be used.
+        UsageError: the name cannot be one or is Serin's own, no model can be called so, or the file of tokens cannot be
+            used.
     """
     if name in RESERVED_NAMES:
         raise UsageError(f"--name {name}: this is the name of Serin's own; take that of a person or a program")
+    if model is not None:
+        model_named(model)
     if model is not None and Role.LABELS in roles:
         raise UsageError("--model: a token for labels cannot be bound to a model, since labels name requests only")
     now = datetime.now(UTC)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from gates.evidence import LabelledPair, LabelSource, Look, NameCount
-from gates.wording import nearest_name, of, quoted_name
+from gates.wording import nearest_name, of, perhaps, quoted_name
 
 NAMES_TOLD = 3
 _UNKNOWN_MIN = 3  # one slip of the pen among right labels holds no release
@@ -126,11 +126,11 @@ def _sum(name: str, sources: Sequence[LabelSource]) -> LabelSource:
 
 
 def _most(names: Iterable[NameCount]) -> tuple[NameCount, ...]:
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for one in names:
-        counts[one.name] += one.labels
+        counts[one.name, one.meant] += one.labels
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(NameCount(*item) for item in ordered[:_NAMES_MAX])
+    return tuple(NameCount(name, labels, meant) for (name, meant), labels in ordered[:_NAMES_MAX])
 
 
 def _own(look: Look) -> Iterator[LabelSource]:
@@ -169,6 +169,7 @@ def _doubts(
 
 
 def _name(one: NameCount, classes: Sequence[str]) -> str:
-    near = nearest_name(one.name, classes)
-    hint = f" (perhaps {quoted_name(near)})" if near is not None else ""
-    return f"{quoted_name(one.name)} {one.labels:,} times{hint}"
+    said = one.meant or one.name
+    mapped = f", which label_names calls {quoted_name(one.meant)}, no class either" if one.meant else ""
+    hint = perhaps(said, nearest_name(said, classes))
+    return f"{quoted_name(one.name)} {one.labels:,} times{mapped}" + (f" ({hint})" if hint else "")

@@ -462,6 +462,7 @@ class SamplesContract:
         samples.add_labels([truth("a", "Geld")])
         found = named(samples, START, {"Geld": "Refund"})
         assert (found.pairs, found.label_sources[0].unknown) == ((), 1)
+        assert found.label_sources[0].unknown_names == (NameCount("Geld", 1, "Refund"),)
 
     def test_a_batch_is_told_what_of_it_helps_nobody(self, samples: SampleStore) -> None:
         """Names that no version of the request's model has as a class, with the nearest one; requests without a

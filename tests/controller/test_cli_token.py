@@ -68,6 +68,7 @@ def test_a_revoked_token_lets_nobody_in(home: Home, by: str) -> None:
         (("create", "--role", "view", "--name", "a\nb"), "letters, digits"),
         (("create", "--role", "view", "--name", "a", "--expires", "soon"), "30m, 12h or 90d"),
         (("create", "--role", "labels", "--name", "a", "--model", "intent"), "cannot be bound"),
+        (("create", "--role", "propose", "--name", "a", "--model", "../x"), "cannot name a model"),
         (("revoke",), "either --name or --id"),
         (("revoke", "--name", "a", "--id", "b"), "either --name or --id"),
     ],

@@ -314,7 +314,7 @@ class FakeSamples:
             source=source,
             labelled=len(said),
             unknown=unknown.total(),
-            unknown_names=tuple(NameCount(*item) for item in ordered[:5]),
+            unknown_names=tuple(NameCount(*item, names.aliases.get(item[0], "")) for item in ordered[:5]),
             settled=len(settled),
             unmatched=sum(not self._models(request) for request in settled),
             expected_matched=len(settled) * ratio,

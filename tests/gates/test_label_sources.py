@@ -202,3 +202,17 @@ def test_a_slice_that_no_traffic_can_have_is_an_error_of_its_gate(
     ]
     assert (verdict.outcome, verdict.advisory) == (Outcome.ERROR, not required)
     assert said in verdict.reason
+
+
+def test_a_name_that_label_names_sends_to_no_class_is_told_as_such() -> None:
+    """To say in label_names what it means helps nobody who has done so, with a slip."""
+    source = replace(unknown(50, 50), unknown_names=(NameCount("Ja", 50, "yess"),))
+    reason = judged(seen_with(source))["accuracy.shadow"].reason
+    assert "'Ja' 50 times, which label_names calls 'yess', no class either (perhaps 'yes')" in reason
+
+
+def test_a_name_in_another_unicode_form_is_shown_by_its_letters() -> None:
+    """The two look the same on paper: to be told one beside the other would help nobody."""
+    source = unknown(50, 50, ("cafe\u0301", 50))
+    reason = judged(replace(seen_with(source), classes=("caf\xe9", "tea")))["accuracy.shadow"].reason
+    assert r"'caf\xe9': it looks the same, and this is 'cafe\u0301'" in reason

@@ -68,6 +68,15 @@ def test_one_wrong_label_does_not_refuse_its_file(home: Home) -> None:
     assert "line 5: not JSON" in result.output
 
 
+@pytest.mark.parametrize("field", ["label", "request_id"])
+def test_a_blank_name_is_refused(home: Home, field: str) -> None:
+    """It would be the truth of its request, and the right label of the same source, later, a contradiction."""
+    blank = json.dumps({"request_id": "b", "label": "refund", field: "  "})
+    result = labels(home, label("a", "refund") + blank)
+    assert result.exit_code == 1
+    assert f"{field}: '  ' is blank" in result.output
+
+
 def test_nothing_that_is_a_label_is_a_usage_error(home: Home) -> None:
     result = labels(home, "request_id,label\na,refund\n")
     assert isinstance(result.exception, UsageError)

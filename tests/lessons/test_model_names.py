@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteOptions
+from controller.bootstrap.access import create_token
+from controller.bootstrap.gate import obtain
 from controller.bootstrap.packaging import Order, register
 from controller.bootstrap.stores import has_policy, policies_of
 from controller.config.policy_file import parse_policy
 from controller.config.settings import Home
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
+from controller.roles import Role
 from serving.__main__ import parser, settings_from
 from serving.contract import (
     MODEL_NAME_LENGTH_MAX,
@@ -110,6 +113,7 @@ def test_everybody_asks_the_same_rule(name: str, tmp_path: Path) -> None:
         lambda: parse_policy(f"{HEADER}model: '{name}'"),
         lambda: register(registry, tmp_path, Order(name)),
         lambda: has_policy(home, name),
+        lambda: create_token(home, "ci", [Role.PROPOSE], model=name, lasts=None),
         lambda: EMPTY_DOCUMENT.with_table(table, RouteOptions()),
         lambda: rollback_route(tmp_path / "routes.json", name, "why", "ada", 0.0),
         lambda: settings_from(parser().parse_args(flags)),
@@ -140,3 +144,10 @@ def test_a_home_whose_path_would_be_read_as_something_else_is_refused(folder: st
 
 def test_a_home_with_spaces_and_letters_of_any_language_is_taken(tmp_path: Path) -> None:
     Home(tmp_path / "mein Ordner \u00e9").check_path()
+
+
+@pytest.mark.parametrize("version", ["007", "\uff11", "9" * 21])
+def test_a_version_by_address_is_written_in_one_way(version: str, tmp_path: Path) -> None:
+    """`serin gate --model models:/intent/007` asks for no version 7 under another name."""
+    with pytest.raises(UsageError, match="cannot be a version"):
+        obtain(f"models:/intent/{version}", "http://127.0.0.1:9", tmp_path)

@@ -88,5 +88,6 @@ def _doubt(then: _Told, now: _Told) -> str:
             return f"{fallen(then.counters, now.counters)}, and {how} tell no {START_METRIC}; tell it, or {_WAY_OUT}"
     if began_now < then.at_s - _AT_ONCE_S or (began is not None and began_now < began):
         before = f"one began at {began:.3f}" if began is not None else f"one answered at {then.at_s:.3f}"
-        return f"by {START_METRIC} {before}, and after it answered one that began at {began_now:.3f}; {_WAY_OUT}"
+        after = f"after it answered one that began at {began_now:.3f}, or whose clock is behind"
+        return f"by {START_METRIC} {before}, and {after}; {_WAY_OUT}"
     return ""

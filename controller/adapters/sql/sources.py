@@ -44,7 +44,7 @@ def label_sources(
             source=source,
             labelled=labelled[source],
             unknown=sum(unknown.get(source, Counter()).values()),
-            unknown_names=_most_frequent(unknown.get(source, Counter())),
+            unknown_names=_most_frequent(unknown.get(source, Counter()), names),
             settled=settled[source],
             unmatched=unmatched[source],
             expected_matched=settled[source] * sampled_ratio,
@@ -58,9 +58,13 @@ def label_sources(
     return told(every, SOURCES_MAX)
 
 
-def _most_frequent(names: Counter[str]) -> tuple[NameCount, ...]:
-    ordered = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(NameCount(name[:_NAME_CHARS_MAX], number) for name, number in ordered[:NAMES_MAX])
+def _most_frequent(unknown: Counter[str], names: LabelNames) -> tuple[NameCount, ...]:
+    ordered = sorted(unknown.items(), key=lambda item: (-item[1], item[0]))[:NAMES_MAX]
+    meant = {name: names.aliases.get(name, name) for name, _ in ordered}
+    return tuple(
+        NameCount(name[:_NAME_CHARS_MAX], number, meant[name][:_NAME_CHARS_MAX] if meant[name] != name else "")
+        for name, number in ordered
+    )
 
 
 def _named(
