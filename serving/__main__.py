@@ -361,7 +361,7 @@ def refuse(error: Exception) -> int:
 
 
 def lacking(error: Exception) -> int:
-    """Of this machine, not of the artifact."""
+    """Say that this machine, not the artifact, is in the way, and return the exit status."""
     print(one_line(f"this machine cannot serve it now: {error or type(error).__name__}"), file=sys.stderr)
     return EXIT_SHORTAGE
 

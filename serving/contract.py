@@ -47,7 +47,7 @@ TRACE_RESPONSE_HEADER: Final = "traceresponse"  # of answers that were traced: t
 
 
 class Traffic(StrEnum):
-    """Whose request it was: a user waits for ``live`` answers, nobody for ``shadow`` ones.
+    """The kind of a request: a user waits for ``live`` answers, nobody for ``shadow`` ones.
 
     The port that it came in by tells, never a header: a client could write that.
     """
@@ -226,7 +226,7 @@ def check_model_name(name: str) -> str:
 
 
 def class_name_problem(name: str) -> str | None:
-    """Why a class cannot be called so; None where it can.
+    """Return why a class cannot be called so; None where it can.
 
     The one rule for classes' names, asked when a version is registered: a name that the controller takes with samples
     and labels, and that stays on its line wherever it is shown.
@@ -297,18 +297,18 @@ def _shown(name: str) -> str:
 
 
 def shadow_cluster_name(model: str, version: str) -> str:
-    """Where copies go in the gateway: a cluster of their own, so that the counts of the one that bears the deployment's
-    name are those of live requests. No deployment is called so, for versions have no hyphen."""
+    """Return where copies go in the gateway: a cluster of their own, so that the counts of the one that bears the
+    deployment's name are those of live requests. No deployment is called so, for versions have no hyphen."""
     return f"{deployment_name(model, version)}{_COPIES}"
 
 
 def is_shadow_cluster(name: str) -> bool:
-    """Whether the gateway's cluster of this name gets copies alone."""
+    """Return whether the gateway's cluster of this name gets copies alone."""
     return name.endswith(_COPIES)
 
 
 def is_sampled(request_id: str, ratio: float) -> bool:
-    """Whether the request belongs to the consistent sample of this ratio (0 to 1).
+    """Return whether the request belongs to the consistent sample of this ratio (0 to 1).
 
     A function of the id alone: both versions, in any process, choose the same requests, so their answers pair up.
     A smaller ratio's sample is contained in a larger one's.

@@ -1,4 +1,4 @@
-"""What passes between the processes of a replica: jobs on their way to a worker, outcomes on their way back.
+"""The messages between the processes of a replica: jobs on their way to a worker, outcomes on their way back.
 
 Standard library only: who sends, who counts and who answers share these words and nothing else.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who answers: model, version, and the names of the classes in output order."""
+    """The one who answers: model, version, and the names of the classes in output order."""
 
     model: str
     version: str
@@ -35,7 +35,7 @@ class EngineCall(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """When a worker did what for a job that is traced, in ns since the epoch."""
+    """The times, in ns since the epoch, of a worker's doings for a job that is traced."""
 
     tokenize_began_ns: int
     tokenize_ended_ns: int
@@ -47,7 +47,7 @@ Row = tuple[bytes, int, int, bool, int]
 
 
 class Failure:
-    """What made several requests fail, a worker's end: one event, however many it took along."""
+    """The cause of several requests' failing, a worker's end: one event, however many it took along."""
 
     __slots__ = ("_kinds",)
 
@@ -55,7 +55,7 @@ class Failure:
         self._kinds: set[str] = set()
 
     def is_new(self, kind: str) -> bool:
-        """Is this the first that is heard of it among requests of this kind?"""
+        """Return whether this is the first that is heard of it among requests of this kind."""
         known = kind in self._kinds
         self._kinds.add(kind)
         return not known

@@ -1,4 +1,5 @@
-"""Why a text is not scored, online and in batch; in words of HTTP. Batch runs start without what HTTP itself needs."""
+"""The reasons that a text is not scored, online and in batch, in words of HTTP. Batch runs start without what HTTP
+itself needs."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -30,7 +31,7 @@ class ApiError(Exception):
 
     @property
     def document(self) -> dict[str, dict[str, str]]:
-        """What the client reads."""
+        """Return what the client reads."""
         error = {"code": self.code, "message": str(self)}
         if self.field is not None:
             error["field"] = self.field
@@ -38,7 +39,7 @@ class ApiError(Exception):
 
 
 class Refusal(StrEnum):
-    """Why somebody was not let in, as the metric and the access log say it."""
+    """The reason that somebody was not let in, as the metric and the access log say it."""
 
     NO_TOKEN = "no_token"  # noqa: S105  (a reason, no secret)
     UNKNOWN_TOKEN = "unknown_token"  # noqa: S105

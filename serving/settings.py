@@ -1,4 +1,4 @@
-"""What a replica is told at its start; nothing reads configuration anywhere else."""
+"""The settings that a replica is told at its start; nothing reads configuration anywhere else."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Provider(StrEnum):
-    """What runs the graph."""
+    """The provider that runs the graph."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -15,7 +15,7 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may ask for, and how many may wait.
+    """The limits of what a request may ask for, and of how many may wait.
 
     A text that is read in windows may be ``windows_max`` of them; windows count like texts, so all of a request may be
     ``rows_max``. With ``wait_ms_max`` a request is refused at once when those before it would keep it waiting longer. A
@@ -54,7 +54,7 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class CaptureSettings:
-    """Where sampled predictions go, and with which token; without ``url`` none leave.
+    """The receiver of sampled predictions, and the token for it; without ``url`` none leave.
 
     Texts leave only with ``with_text``, redacted; ``recognisers`` (``module:name``) find more than our own do.
     """
@@ -69,7 +69,7 @@ class CaptureSettings:
 
 @dataclass(frozen=True, slots=True)
 class JwtSettings:
-    """Whose JWTs are taken. ``keys``: a JWK Set, by file or URL. ``name_claim`` names the client."""
+    """The issuer whose JWTs are taken. ``keys``: a JWK Set, by file or URL. ``name_claim`` names the client."""
 
     keys: str
     issuer: str
@@ -79,7 +79,8 @@ class JwtSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """What each client may ask of this replica; None: as much as it likes. ``burst`` requests may come at once."""
+    """The limits of what each client may ask of this replica; None: as much as it likes. ``burst`` requests may come at
+    once."""
 
     rate_per_s: float | None = None
     burst: int = 1
@@ -88,7 +89,7 @@ class ClientLimits:
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """Who may ask, how much, and where that is written down; by default everybody may, and nowhere."""
+    """The clients that may ask, how much, and where that is written down; by default everybody may, and nowhere."""
 
     token_file: Path | None = None
     jwt: JwtSettings | None = None
@@ -104,7 +105,7 @@ class AccessSettings:
 
 @dataclass(frozen=True, slots=True)
 class TracingSettings:
-    """Where spans go, by OTLP over HTTP; without ``url`` there are none.
+    """The receiver of spans, by OTLP over HTTP; without ``url`` there are none.
 
     ``ratio`` is the part of requests that are traced where the caller has not decided it already (W3C sampled flag).
     """
@@ -141,7 +142,7 @@ class Settings:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """How it is served, as `INFO_ROUTE` tells it: by the names that a policy's ``serving:`` block has."""
+        """Return how it is served, as `INFO_ROUTE` tells it: by the names that a policy's ``serving:`` block has."""
         limits = self.limits
         return {
             "provider": self.provider,

@@ -1,4 +1,4 @@
-"""Which address a request comes from, behind gateways that are named."""
+"""The address that a request comes from, behind gateways that are named."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def _canonical(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can reach it."""
+    """Return whether nobody but this machine can reach it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""How long a token lasts, as a person writes it."""
+"""The age of a token, as a person writes it."""
 
 import re
 from datetime import timedelta

@@ -11,7 +11,7 @@ CREDENTIALS_BYTES_MAX = 8192
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks: the name that its token or its issuer gives it. Limits do not hold for an ``unlimited`` one."""
+    """The one who asks: the name that its token or its issuer gives it. Limits do not hold for an ``unlimited`` one."""
 
     name: str
     unlimited: bool = False
@@ -21,7 +21,7 @@ class Authenticator(Protocol):
     """Tells whose credentials these are."""
 
     async def client(self, token: bytes) -> Client:
-        """Whose token this is.
+        """Return whose token this is.
 
         Raises:
             RefusedError: nobody's, or not any more.

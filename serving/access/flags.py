@@ -77,7 +77,7 @@ def _jwt(arguments: argparse.Namespace) -> JwtSettings | None:
 
 
 def _try(settings: AccessSettings) -> None:
-    """What a replica could not follow is found before it listens, not in a process of it. Costs nothing by default."""
+    """Find what a replica could not follow before it listens, not in a process of it. Costs nothing by default."""
     if settings == AccessSettings():
         return
     from serving.access.guard import Guard

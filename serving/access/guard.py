@@ -1,4 +1,4 @@
-"""Where a request is let in, or not: whose it is, and whether that client may ask for more just now."""
+"""The guard lets a request in, or not: by whose it is, and whether that client may ask for more just now."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -31,7 +31,7 @@ class Guard:
         return self._addresses.of(peer[0] if peer else None, headers.get(b"x-forwarded-for"))
 
     async def client(self, headers: Mapping[bytes, bytes], address: str, route: str) -> Client:
-        """Whose request it is; by its address where nobody need say who he is.
+        """Return whose request it is; by its address where nobody need say who he is.
 
         Raises:
             RefusedError: 401.
@@ -41,7 +41,7 @@ class Guard:
         return await self._authenticator.client(bearer_of(headers.get(b"authorization")))
 
     def enter(self, client: Client, route: str) -> bool:
-        """Whether the request counts, and ``leave`` must follow.
+        """Return whether the request counts, and ``leave`` must follow.
 
         Raises:
             RefusedError: 429.

@@ -1,4 +1,4 @@
-"""Whether a request means this server, or a web page sends it that has nothing to do with it.
+"""The hosts that a server goes by: requests meant for another, or sent by a web page of another, are strangers'.
 
 A page whose name its owner points at 127.0.0.1 (DNS rebinding) reaches a server on this machine past every same-origin
 rule; it cannot choose the Host header that the browser sends. A page that posts across origins sends its Origin.
@@ -18,7 +18,7 @@ Authority = tuple[str, int]  # host in lower case without brackets, port
 
 
 class Stranger(StrEnum):
-    """What shows that a request is not meant for us, or comes from elsewhere."""
+    """The sign that a request is not meant for us, or comes from elsewhere."""
 
     HOST = "host"
     ORIGIN = "origin"
@@ -45,7 +45,7 @@ class Hosts:
                 self._authorities.add((host, int(match[2])))
 
     def stranger(self, hosts: Iterable[str], origins: Iterable[str], *, port: int) -> Stranger | None:
-        """What is strange about a request with these Host and Origin headers, to a server on this port."""
+        """Return what is strange about a request with these Host and Origin headers, to a server on this port."""
         given = list(hosts)
         if len(given) != 1 or not self._ours(given[0], "http", port):
             return Stranger.HOST

@@ -18,7 +18,7 @@ _BUSY_RETRY_S: Final = 1
 
 
 class ClientCounts:
-    """What the clients of one replica use now. ``enter`` and ``leave`` go together.
+    """The use that the clients of one replica make of it now. ``enter`` and ``leave`` go together.
 
     At most 10,000 clients' rates are remembered. Of more, those are forgotten that were longest away: by then almost
     always full buckets, and an attacker with so many addresses gains a burst for each at most.

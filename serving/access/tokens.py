@@ -171,7 +171,7 @@ class TokenFile:
         return Client(entry.name, entry.unlimited)
 
     def entry(self, token: bytes) -> Entry:
-        """What is kept of this token.
+        """Return what is kept of this token.
 
         Raises:
             RefusedError: it is nobody's, or not any more.

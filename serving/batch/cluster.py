@@ -25,7 +25,7 @@ _TASKS_MAX: Final = 2000
 
 
 class BlockScorer:
-    """What an actor holds: one version, loaded, on one core."""
+    """An actor's own: one version, loaded, on one core."""
 
     def __init__(self, job: Job, layout: Layout, target: Path) -> None:
         self._job = job

@@ -1,4 +1,4 @@
-"""What a batch run is told, and what makes two runs the same."""
+"""A batch run as it is told, and the identity of two runs that are the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _NUMBERS_DEPEND_ON: Final = ("numpy", "onnxruntime", "tokenizers")  # modules: o
 
 
 class Format(StrEnum):
-    """How rows lie in a file; chosen by its extension."""
+    """The format of rows in a file; chosen by its extension."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 class OnError(StrEnum):
-    """What a row that cannot be scored does to the run."""
+    """The effect on the run of a row that cannot be scored."""
 
     FAIL = "fail"
     SKIP = "skip"
@@ -42,7 +42,7 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How rows are read and scored.
+    """The options by which rows are read and scored.
 
     ``block_rows`` and ``block_bytes`` bound what is in memory of the input at a time, and how much is lost by a kill.
     Length grouping and padding depend on the block, so they are part of what a run is.

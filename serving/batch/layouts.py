@@ -1,4 +1,4 @@
-"""How answered rows are written: each format's encoding of one block, and the file that is made of all of them."""
+"""The writing of answered rows: each format's encoding of one block, and the file that is made of all of them."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ class Layout(ABC):
 
     @property
     def head(self) -> bytes:
-        """What comes before the first block in a file that is the blocks one after the other."""
+        """Return what comes before the first block in a file that is the blocks one after the other."""
         return b""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class ParquetLayout(Layout):
 
 
 def layout_for(target: Format, added: Columns, source: Source, first: Block | None) -> Layout:
-    """How a source's rows are written; where they may have any columns, the first block says which.
+    """Return how a source's rows are written; where they may have any columns, the first block says which.
 
     Raises:
         BatchError: those rows and that format do not go together.

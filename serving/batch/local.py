@@ -27,7 +27,7 @@ class StoppedError(Exception):
 
 
 class Work:
-    """What is done with a block, wherever."""
+    """The work on one block, wherever it is done."""
 
     def __init__(self, source: Source, scorer: Scorer, layout: Layout) -> None:
         self._source = source

@@ -1,4 +1,5 @@
-"""What of a run is done: one file for each block beside the output, so that a killed run goes on where it was.
+"""The parts of a run that are done: one file for each block beside the output, so that a killed run goes on where it
+was.
 
 A block is done when its file has its name: files are written under another one, synchronised and renamed. The output
 appears in the same way, once every block is done.

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere. Both go to standard error."""
+"""The progress of a run: a bar on a terminal, a line now and then elsewhere. Both go to standard error."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ def say(message: str) -> None:
 
 
 class Display(Protocol):
-    """Where a meter shows; ``share`` is how much of the input is done, or None where nobody knows."""
+    """The place where a meter shows; ``share`` is how much of the input is done, or None where nobody knows."""
 
     def update(self, share: float | None, said: str) -> None: ...
 

@@ -21,7 +21,7 @@ from serving.package.artifact import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What runs the engine calls: threads here, or a Ray cluster."""
+    """The place of the engine calls: threads here, or a Ray cluster."""
 
     threads: int
     ray_address: str | None = None
@@ -29,7 +29,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run gave, and how it says so."""
+    """The result of a run, and how it says so."""
 
     rows: int
     skipped: int
@@ -37,7 +37,7 @@ class Summary:
 
 
 class Sink(Protocol):
-    """Where parts go: a ``PartStore``, or a stream."""
+    """The taker of parts: a ``PartStore``, or a stream."""
 
     def done(self) -> frozenset[int]: ...
 
@@ -200,7 +200,7 @@ def _digest(path: Path) -> str:
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written to."""
+    """Return what changes when a file is written to."""
     if path == STANDARD_STREAM:
         return None
     found = path.stat()

@@ -24,7 +24,7 @@ from serving.settings import Limits
 
 
 class CallSize(NamedTuple):
-    """How much may share an engine call: as much as a processor's caches hold with what the graph makes of it."""
+    """The size of an engine call: as much as a processor's caches hold with what the graph makes of it."""
 
     rows: int
     tokens: int
@@ -42,7 +42,7 @@ CallMap = Callable[[Callable[[Call], Sequence[Floats | None]], Iterable[Call]], 
 
 
 class Kind(StrEnum):
-    """What a column of the answers holds."""
+    """The kind of value that a column of the answers holds."""
 
     NAME = "name"
     NUMBER = "number"
@@ -63,7 +63,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What became of a block: the rows that were answered, and those that have no answer.
+    """The result of a block: the rows that were answered, and those that have no answer.
 
     ``kept`` are the positions in the block of the answered rows; each answer has a value for every added column.
     """
@@ -153,7 +153,7 @@ class Scorer:
                 yield self._answer(text, parts)
 
     def _numbers(self, rows: set[TokenIds], run: CallMap) -> dict[TokenIds, Floats | None]:
-        """What the engine gives for each row, or None where that is not finite. Equal rows are computed once."""
+        """Return what the engine gives for each row, or None where that is not finite. Equal rows are computed once."""
         calls = list(self._calls(sorted(rows, key=lambda ids: (-len(ids), ids))))
         found = run(self._run, calls)
         return {
@@ -178,7 +178,8 @@ class Scorer:
             return [None] if len(call) == 1 else [found for ids in call for found in self._run([ids])]
 
     def _answer(self, text: TokenizedText, parts: Sequence[Floats]) -> Mapping[str, Any]:
-        """What the server would write for the text, and how sure it is of its label, under the names of the run."""
+        """Return what the server would write for the text, and how sure it is of its label, under the names of the
+        run."""
         document = json.loads(self._write(text, self._engine.merge(text, parts)))
         if "label" in document:
             document["confidence"] = document["probabilities"][document["label"]]
@@ -194,7 +195,7 @@ def _call_size(manifest: Manifest) -> CallSize:
 
 
 def added_columns(manifest: Manifest, options: Options) -> Columns:
-    """What a version's answers add to a row, in order."""
+    """Return what a version's answers add to a row, in order."""
     kinds: dict[str, Kind] = {}
     if manifest.rules.task is Task.EMBEDDING:
         kinds["embedding"] = Kind.VECTOR

@@ -27,7 +27,8 @@ csv.field_size_limit(_ROW_BYTES_MAX)  # of the module, not of a reader; a row lo
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a block lies: in bytes of a text file, in rows of a Parquet file. ``line``: its first, or its first row."""
+    """The place of a block: in bytes of a text file, in rows of a Parquet file. ``line``: its first, or its first
+    row."""
 
     index: int
     start: int
@@ -65,12 +66,12 @@ class Source(ABC):
     @property
     @abstractmethod
     def total(self) -> int | None:
-        """None for a stream."""
+        """Return the total; None for a stream."""
 
     @property
     @abstractmethod
     def columns(self) -> Sequence[str] | None:
-        """None where every row may have others."""
+        """Return the columns; None where every row may have others."""
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -82,7 +83,7 @@ class Source(ABC):
 
     @abstractmethod
     def rows(self, block: Block) -> Iterator[Row | RowError]:
-        """What a block holds, in order."""
+        """Return what a block holds, in order."""
 
 
 class TextSource(Source):
@@ -123,7 +124,7 @@ class TextSource(Source):
 
     @abstractmethod
     def _is_whole(self, record: bytes) -> bool:
-        """Whether a record ends where a line does."""
+        """Return whether a record ends where a line does."""
 
     def _start(self, file: BinaryIO) -> tuple[int, int]:  # noqa: ARG002  (for those with a header)
         """Pass over what comes before the rows; byte and line (from 1) at which they begin."""

@@ -1,4 +1,4 @@
-"""Who may wait: a bounded queue, bounded in time too where that is asked for.
+"""Admission of requests: a bounded queue, bounded in time too where that is asked for.
 
 The time a request would wait is what waits before it, in estimated tokens, times the pace at which the workers have
 been answering. A queue that is bounded by count alone makes everyone late under overload; bounded by time, those who
@@ -41,7 +41,7 @@ class Admission:
 
     @property
     def wait_s(self) -> float:
-        """How long a request that enters now will probably wait for those before it."""
+        """Return how long a request that enters now will probably wait for those before it."""
         return self.tokens * self._share * self._busy_s / self._done_tokens if self._done_tokens else 0.0
 
     def check(self) -> None:

@@ -25,7 +25,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Caller(NamedTuple):
-    """What the headers of a request say about it."""
+    """The request as its headers tell of it."""
 
     request_id: str
     traffic: Traffic
@@ -43,7 +43,7 @@ class Call:
 
 
 class Answer(NamedTuple):
-    """What a prediction request gets: the body, and what the access log says of it."""
+    """The answer to a prediction request: the body, and what the access log says of it."""
 
     body: bytes
     texts: int
@@ -85,7 +85,8 @@ def tags_of(header: bytes) -> dict[str, str]:
 def captured(
     call: Call, outcome: Outcome, identity: Identity, settings: CaptureSettings
 ) -> Iterator[CapturedPrediction]:
-    """What leaves for the controller about a call: one entry for each text, ``<request id>/<index>`` for lists."""
+    """Yield what leaves for the controller about a call: one entry for each text, ``<request id>/<index>`` for
+    lists."""
     tags = tags_of(call.caller.tags)
     for index, (text, row) in enumerate(zip(call.texts, outcome.rows, strict=True)):
         prediction = json.loads(row[0])

@@ -97,8 +97,8 @@ class Front:
         return Answer(self._body(call, outcome), len(texts), sum(row[1] for row in outcome.rows))
 
     def is_well(self) -> bool:
-        """Whether a worker can answer. Each is asked for a sign of life, so that one that hangs is found by who asks
-        for our health before a request finds it."""
+        """Return whether a worker can answer. Each is asked for a sign of life, so that one that hangs is found by who
+        asks for our health before a request finds it."""
         self.dispatcher.ask()
         if not self._sweeping and self.dispatcher.is_owed:
             self._sweep_soon(asyncio.get_running_loop())

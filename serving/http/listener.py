@@ -26,7 +26,7 @@ _NO_NEW: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """What a replica listens on. Whatever comes in at ``shadow`` is shadow traffic, all else is live."""
+    """The sockets that a replica listens on. Whatever comes in at ``shadow`` is shadow traffic, all else is live."""
 
     live: socket.socket
     shadow: socket.socket | None = None

@@ -54,7 +54,7 @@ def caller_of(headers: Headers | Mapping[bytes, bytes], traffic: Traffic) -> Cal
 
 @dataclass(slots=True)
 class _Stay:
-    """What becomes of one request on its way."""
+    """The course of one request on its way."""
 
     caller: Caller
     own: _OwnHeaders
@@ -76,7 +76,7 @@ class _Stay:
 
 
 class Counts(Protocol):
-    """Who counts. ``answered`` is called exactly once for each request to the prediction route."""
+    """The counter of requests. ``answered`` is called exactly once for each request to the prediction route."""
 
     def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None) -> None: ...
 

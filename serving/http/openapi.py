@@ -46,7 +46,7 @@ class _Document(BaseModel):
 
 
 class Fault(_Document):
-    """What is wrong. ``code`` is for programs, ``message`` for people; ``field`` names what is to blame."""
+    """The fault. ``code`` is for programs, ``message`` for people; ``field`` names what is to blame."""
 
     code: str
     message: str
@@ -68,7 +68,7 @@ class TokensAnswered(_Document):
 
 
 class Info(_Document):
-    """What this replica serves."""
+    """The version that this replica serves."""
 
     model: str
     model_version: str
@@ -155,7 +155,7 @@ def _plain(summary: str, others: dict[int, str], content_types: tuple[str, ...])
 
 
 def _strangers() -> dict[str, Any]:
-    """What every route may answer, whatever it does."""
+    """Return what every route may answer, whatever it does."""
     return {str(status): _refusal(status) for status in (403, 405, 421)}
 
 

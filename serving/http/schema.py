@@ -1,4 +1,4 @@
-"""What may come in over HTTP."""
+"""The bodies that may come in over HTTP."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""What is known of a request before it is read: by which port it came, for which host, from a page or not."""
+"""The visitors of a replica, known before a request is read: by which port it came, for which host, from a page or
+not."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -29,11 +30,12 @@ class Visitors:
         self._judged = lru_cache(_KEPT)(self._judge)
 
     def traffic(self, port: int) -> Traffic:
-        """What comes in by the shadow port is shadow traffic, whatever it says of itself; all else is live."""
+        """Return the kind of traffic: shadow by the shadow port, whatever a request says of itself; all else is
+        live."""
         return Traffic.SHADOW if port == self._shadow_port else Traffic.LIVE
 
     def refusal(self, headers: Mapping[bytes, bytes], route: str, port: int) -> RefusedError | None:
-        """Why the request, to this port, is not answered; None where it is."""
+        """Return why the request, to this port, is not answered; None where it is."""
         stranger = self._judged(headers.get(b"host", b""), headers.get(b"origin"), headers.get(b"sec-fetch-site"), port)
         if stranger is None or (route == HEALTH_ROUTE and stranger is Stranger.HOST):
             return None

@@ -1,4 +1,5 @@
-"""Which waiting texts share the next engine call: texts of like length, soon, and none behind a long one for long.
+"""The choice of waiting texts for the next engine call: texts of like length, soon, and none behind a long one for
+long.
 
 A job's texts are scheduled one by one, so that a long list is not a wall for those who come after it. The next call is
 built around the text that is due first; a text is due at its arrival plus what it costs, lists adding up. So a short
@@ -107,7 +108,7 @@ class Batcher:
 
     @property
     def is_full(self) -> bool:
-        """Whether one call could not take more than what waits."""
+        """Return whether one call could not take more than what waits."""
         return len(self._by_width) >= self._texts_max
 
     def take(self) -> list[Piece]:

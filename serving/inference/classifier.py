@@ -150,7 +150,7 @@ class BatchLoop(LitLoop):  # type: ignore[misc]  # LitServe is not typed
 
 
 class Answering(Protocol):
-    """What the work is done with: see ``TextClassifier``."""
+    """The means by which the work is done: see ``TextClassifier``."""
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]: ...
 

@@ -25,7 +25,7 @@ class _Length(_Document):
 
 
 class ClassAnswer(_Length):
-    """Which class a text is of."""
+    """The class that a text is of."""
 
     label: str = Field(description="the likeliest class")
     probabilities: dict[str, Probability] = Field(description="of every class; they add up to 1 within rounding")

@@ -39,7 +39,7 @@ _GRAPH_INPUTS: Final = frozenset({"input_ids", "attention_mask", "token_type_ids
 
 
 class ProviderError(Exception):
-    """What should run the graph is not on this machine."""
+    """The provider that should run the graph is not on this machine."""
 
 
 class Prediction(NamedTuple):
@@ -145,7 +145,7 @@ class Engine:
         return self._head.merge(text, rows)
 
     def width(self, longest_tokens: int) -> int:
-        """How wide a batch becomes whose longest text has so many tokens."""
+        """Return how wide a batch becomes whose longest text has so many tokens."""
         return min(self.tokenizer.padding.width(longest_tokens), self._max_tokens)
 
     def warm_up(self, tokens: int, texts: int) -> float:
@@ -165,7 +165,7 @@ class Engine:
 
 
 def padding_mask(lengths: npt.NDArray[np.int64], width: int, side: Side) -> npt.NDArray[np.bool_]:
-    """Which places [rows, width] hold tokens, where rows of these lengths are filled up at a side."""
+    """Return which places [rows, width] hold tokens, where rows of these lengths are filled up at a side."""
     mask: npt.NDArray[np.bool_] = np.arange(width) < lengths[:, np.newaxis]
     return mask[:, ::-1] if side is Side.LEFT else mask
 

@@ -1,4 +1,4 @@
-"""What each task makes of a graph's output: numbers for each row, and from the rows of a text its answer.
+"""The head of each task, which makes of a graph's output numbers for each row, and from the rows of a text its answer.
 
 Two steps, the same online and in batch: ``activate`` the output of an engine call, and ``merge`` what it gave for the
 rows of a text (one, or its windows). ``serving.inference.answers`` writes the result down.

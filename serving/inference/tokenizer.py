@@ -52,7 +52,7 @@ class TokenizedText:
 
     @property
     def rows(self) -> int:
-        """How many rows of an engine call the text is."""
+        """Return how many rows of an engine call the text is."""
         return 1 + len(self.windows)
 
     def split(self) -> "tuple[TokenizedText, ...]":
@@ -64,7 +64,7 @@ class TokenizedText:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """How wide a batch becomes: a baked fixed width is a property of the version and is honoured, costly or not.
+    """The width that a batch becomes: a baked fixed width is a property of the version and is honoured, costly or not.
 
     Rows are filled up at ``side`` with ``token_id``.
     """

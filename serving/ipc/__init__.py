@@ -1,1 +1,1 @@
-"""How the processes of a replica talk: frames on sockets, both ends of them, numbers in shared memory."""
+"""The talk between the processes of a replica: frames on sockets, both ends of them, numbers in shared memory."""

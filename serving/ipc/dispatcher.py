@@ -124,7 +124,7 @@ class Dispatcher:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker is warm, and not known to hang."""
+        """Return whether a worker is warm, and not known to hang."""
         return any(worker.ready and not worker.stuck for worker in self._workers)
 
     @property
@@ -164,7 +164,7 @@ class Dispatcher:
 
     @property
     def is_owed(self) -> bool:
-        """Whether a worker has yet to give a sign of life."""
+        """Return whether a worker has yet to give a sign of life."""
         return any(worker.unheard_s is not None and not worker.stuck for worker in self._workers)
 
     def silent(self, before_s: float) -> list[int]:

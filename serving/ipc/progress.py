@@ -1,4 +1,4 @@
-"""Whether a worker that says nothing does anything: a long engine call uses a processor, one that hangs does not."""
+"""The progress of a worker that says nothing: a long engine call uses a processor, one that hangs does not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,8 @@ class Progress:
         self._idle: dict[int, tuple[float, int]] = {}  # pid -> since when, and at how many ticks
 
     def is_stuck(self, pid: int, now_s: float) -> bool:
-        """Whether it has done nothing for as long as makes it stuck. Ask again and again while it owes an answer."""
+        """Return whether it has done nothing for as long as makes it stuck. Ask again and again while it owes an
+        answer."""
         found = self._activity(pid)
         if found is None:
             return False

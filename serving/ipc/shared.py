@@ -1,4 +1,4 @@
-"""What the supervisor and the HTTP processes have in common: numbers in memory, and how to have a worker ended."""
+"""The things that the supervisor and the HTTP processes share: numbers in memory, and how to have a worker ended."""
 
 import contextlib
 import ctypes
@@ -57,7 +57,7 @@ class HighWater:
 
 
 class Life:
-    """What all processes of a replica say alike of its life; made before the first fork."""
+    """The life of a replica as all its processes tell of it; made before the first fork."""
 
     def __init__(self, http_processes: int) -> None:
         self.started_at_s = time.time()  # of the replica, whichever worker was replaced since
@@ -66,7 +66,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which of a replica's HTTP processes one is, and whose."""
+    """The place of an HTTP process among those of its replica."""
 
     number: int
     supervisor_pid: int

@@ -27,7 +27,7 @@ class DisconnectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """What has arrived at a worker: new jobs, the ids of those that nobody waits for any more, and which are traced."""
+    """The arrivals at a worker: new jobs, the ids of those that nobody waits for any more, and which are traced."""
 
     jobs: list[Job] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)

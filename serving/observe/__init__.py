@@ -1,1 +1,1 @@
-"""What a replica tells of itself: metrics, use of resources, traces, sampled predictions."""
+"""A replica's own account of itself: metrics, use of resources, traces, sampled predictions."""

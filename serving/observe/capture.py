@@ -31,7 +31,7 @@ _TIMEOUT_S: Final = 2.0
 
 
 class DropReason(StrEnum):
-    """Why a sampled prediction never reached the controller."""
+    """The reason that a sampled prediction never reached the controller."""
 
     FULL = "full"  # the queue had no place: the controller is slower than the traffic
     UNDELIVERABLE = "undeliverable"  # every attempt failed, or the controller refused the batch
@@ -57,7 +57,7 @@ class CapturedPrediction:
 
 
 class CaptureCounts(Protocol):
-    """Who counts what was delivered and what was given up."""
+    """The counter of what was delivered and what was given up."""
 
     def captured(self, predictions: int) -> None: ...
 

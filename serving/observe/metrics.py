@@ -1,4 +1,4 @@
-"""What a replica counts, in all of its processes together: see ``serving.observe.shared_counters``."""
+"""The counts of a replica, in all of its processes together: see ``serving.observe.shared_counters``."""
 
 import threading
 import time
@@ -73,7 +73,7 @@ _FAMILIES: Final = (
 
 
 def shared_counters(model: str, version: str, objectives_ms: Iterable[float], processes: int) -> SharedCounters:
-    """What so many processes of a replica count in; the latency histogram has an edge at every objective."""
+    """Return what so many processes of a replica count in; the latency histogram has an edge at every objective."""
     durations = Family(
         DURATION_METRIC,
         "Time in the server of requests that were answered with a prediction, or given up by their client.",
@@ -85,7 +85,8 @@ def shared_counters(model: str, version: str, objectives_ms: Iterable[float], pr
 
 
 class ApiMetrics:
-    """What an HTTP process sees, and the answer for all of them. ``place`` is its own among the processes that count.
+    """The counts of an HTTP process, and the answer for all of them. ``place`` is its own among the processes that
+    count.
 
     Exemplars are those of this process only: one is an example, and each scrape meets one process or another.
     """
@@ -165,12 +166,12 @@ class ApiMetrics:
             self._row[self._unlogged] += lines
 
     def collect(self) -> Iterator[Metric]:
-        """What all processes of the replica have counted."""
+        """Yield what all processes of the replica have counted."""
         return self._counters.collect(self._exemplars)
 
 
 class WorkerMetrics:
-    """What an inference worker sees. ``place`` is its own among the processes that count."""
+    """The counts of an inference worker. ``place`` is its own among the processes that count."""
 
     def __init__(self, counters: SharedCounters, place: int) -> None:
         self._batch = counters.observed(place, BATCH_SIZE_METRIC)
@@ -180,7 +181,7 @@ class WorkerMetrics:
 
 
 class Collector(Protocol):
-    """What is asked for metrics at each scrape."""
+    """A source of metrics that is asked at each scrape."""
 
     def collect(self) -> Iterable[Metric]: ...
 

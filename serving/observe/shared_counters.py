@@ -68,11 +68,11 @@ class SharedCounters:
         self._rows = [memoryview(mmap.mmap(-1, end * struct.calcsize(_FLOAT))).cast(_FLOAT) for _ in range(processes)]
 
     def row(self, place: int) -> Row:
-        """What the process at this place counts in."""
+        """Return what the process at this place counts in."""
         return self._rows[place]
 
     def slot(self, name: str, *series: str) -> int:
-        """Where a series is in a row."""
+        """Return where a series is in a row."""
         return self._slots[name, *series]
 
     def observed(self, place: int, name: str, *series: str) -> "Observed":
@@ -80,7 +80,7 @@ class SharedCounters:
         return Observed(self._rows[place], self._slots[name, *series], self._families[name])
 
     def collect(self, exemplars: Mapping[int, Exemplar]) -> Iterator[Metric]:
-        """What all processes have counted. ``exemplars`` by the slots of their buckets."""
+        """Yield what all processes have counted. ``exemplars`` by the slots of their buckets."""
         sums = [sum(column) for column in zip(*(row.tolist() for row in self._rows), strict=True)]
         for family in self._families.values():
             labels = (*self._own, *family.labels)

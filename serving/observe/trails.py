@@ -1,4 +1,4 @@
-"""What an inference worker notes about the jobs that are traced: when it tokenized them, and their engine calls.
+"""The notes of an inference worker about the jobs that are traced: when it tokenized them, and their engine calls.
 
 The HTTP process makes spans of it, so that a worker needs no library for tracing and no exporter of its own.
 """
@@ -19,7 +19,8 @@ class _Open:
 
 
 class Trails(dict[int, _Open]):
-    """Of the jobs in work, by id. Empty, and false, where none is traced: then nobody looks at a clock for it."""
+    """The trails of the jobs in work, by id. Empty, and false, where none is traced: then nobody looks at a clock for
+    it."""
 
     def begin(self, traces: Mapping[int, str]) -> None:
         """Jobs have arrived that are traced; by their ids, the traceparents."""
@@ -40,7 +41,7 @@ class Trails(dict[int, _Open]):
                 entry.calls.append(EngineCall(began_ns, now_ns, texts))
 
     def end(self, uid: int) -> Trail | None:
-        """What is known of a job that is answered or given up."""
+        """Return what is known of a job that is answered or given up."""
         entry = self.pop(uid, None)
         return None if entry is None else Trail(entry.tokenize_began_ns, entry.tokenize_ended_ns, entry.calls)
 

@@ -1,4 +1,5 @@
-"""What is asked of the operating system at each scrape: the memory and CPU of all processes of a replica, and its GPUs.
+"""The figures of the operating system that each scrape asks for: the memory and CPU of all processes of a replica, and
+its GPUs.
 
 Every HTTP process answers with the same figures, because they are read, not remembered.
 """
@@ -43,7 +44,7 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")  # in which the system counts CPU
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of all processes of a replica together; ``cpu_ticks`` include those that have ended.
+    """The use of all processes of a replica together; ``cpu_ticks`` include those that have ended.
 
     Whole ticks of the system's clock: sums of seconds in floats depend on their order, and fall by one unit in the last
     place when a worker's time moves to its parent.

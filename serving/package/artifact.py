@@ -46,7 +46,8 @@ _T = TypeVar("_T")
 
 
 class Variant(StrEnum):
-    """How the weights of a version are stored and multiplied. Each variant is a version of its own, gated as such."""
+    """The way the weights of a version are stored and multiplied. Each variant is a version of its own, gated as
+    such."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -64,7 +65,7 @@ class ArtifactError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What a file must be: its SHA-256 in lower-case hex and its size."""
+    """The file as it must be: its SHA-256 in lower-case hex and its size."""
 
     sha256: str
     size_bytes: int
@@ -80,7 +81,7 @@ class GoldenText:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a version is made of, and by which rules it answers.
+    """The parts of a version, and the rules by which it answers.
 
     ``labels`` are in the order of the model's outputs; an embedding has none. ``variant_of`` is the fingerprint of the
     version whose weights this one stores and multiplies in another way. ``family`` is the encoder's kind, by the name

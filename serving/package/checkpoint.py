@@ -29,7 +29,7 @@ _OTHER_TOKENIZERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a checkpoint's files lie: those of the model, and those of its tokenizer."""
+    """The places of a checkpoint's files: those of the model, and those of its tokenizer."""
 
     given: Path
     model: Path

@@ -94,7 +94,7 @@ def check_config(config: Mapping[str, Any], task: Task) -> None:
 
 
 def positions_max(config: Mapping[str, Any], family: Family) -> int:
-    """How many tokens the model has positions for.
+    """Return how many tokens the model has positions for.
 
     Raises:
         ArtifactError: ``config.json`` does not say.
@@ -154,7 +154,7 @@ def _check_prefix(config: Mapping[str, Any], family: Family, weights: Mapping[st
 
 
 def token_rows(weights: Mapping[str, Tensor]) -> int | None:
-    """How many token ids have a row in a version's weights; None where no family's table is among them."""
+    """Return how many token ids have a row in a version's weights; None where no family's table is among them."""
     tables = (_table(weights, family.words) for family in FAMILIES.values())
     return next((table.shape[0] for table in tables if table is not None), None)
 

@@ -112,7 +112,7 @@ def _is_finite(value: float) -> bool:
 
 
 def _is_default(numbers: Mapping[str, Any]) -> bool:
-    """What the library writes where only ``id2label`` was set: no statement about these classes."""
+    """Return whether the library writes this where only ``id2label`` was set: no statement about these classes."""
     return all(name == f"LABEL_{number}" for name, number in numbers.items())
 
 

@@ -1,4 +1,5 @@
-"""How a checkpoint's tokenizer was saved to be used: ``tokenizer.json`` and ``tokenizer_config.json`` held together.
+"""The settings with which a checkpoint's tokenizer was saved: ``tokenizer.json`` and ``tokenizer_config.json`` held
+together.
 
 The first says how a text becomes token ids; the second, from where the library takes it, how they are cut and padded.
 Where both say something, the second counts, as it does in the library; but what it says of the first (case, accents,
@@ -42,7 +43,7 @@ _LIKE_BERT_FAMILIES: Final = ("bert", "distilbert", "electra", "mpnet")
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the files of a tokenizer say, each as an object; empty where there is no such file.
+    """The contents of a tokenizer's files, each as an object; empty where there is no such file.
 
     ``around``: how many tokens are put around a text; ``types``: the token types of a single text.
     """
@@ -303,7 +304,7 @@ def _content(field: str, token: Any) -> str:
 
 
 def _check_added(saved: Saved) -> None:
-    """What the settings say of added tokens; how they are found in a text decides about ids, too."""
+    """Check what the settings say of added tokens; how they are found in a text decides about ids, too."""
     decoder = saved.settings.get("added_tokens_decoder")
     entries = saved.tokenizer.get("added_tokens")
     there = {entry.get("content"): entry for entry in entries or () if isinstance(entry, dict)}

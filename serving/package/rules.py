@@ -17,7 +17,8 @@ INSIDE: Final = "I-"
 
 
 class Task(StrEnum):
-    """What a version answers: one class for a text, one vector for a text, or the spans of a text that name something.
+    """The task of a version, by what it answers: one class for a text, one vector for a text, or the spans of a text
+    that name something.
 
     The names are those of the graph's usual exporters.
     """
@@ -28,7 +29,7 @@ class Task(StrEnum):
 
 
 class Aggregate(StrEnum):
-    """What becomes of the answers for the windows of one text.
+    """The way the answers for the windows of one text become one.
 
     ``mean``: their mean, which is a distribution if each of them is one. ``max``: each class's largest probability,
     divided by the sum, for classes that one passage of a text decides.
@@ -78,7 +79,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """How the tokens of a text are cut and padded, as was saved with the tokenizer.
+    """The rules by which the tokens of a text are cut and padded, as was saved with the tokenizer.
 
     ``truncation_side``: the end that a text beyond the limit loses; ``padding_side``: the end at which rows that share
     a batch are filled up, with ``padding_id``; ``unknown_id``: the id of what the vocabulary lacks. None: as

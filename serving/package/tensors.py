@@ -32,7 +32,7 @@ _COPY_BYTES: Final = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where a tensor's numbers lie: ``size_bytes`` at ``offset`` in ``path``; ``kind`` by safetensors' names."""
+    """The place of a tensor's numbers: ``size_bytes`` at ``offset`` in ``path``; ``kind`` by safetensors' names."""
 
     name: str
     kind: str

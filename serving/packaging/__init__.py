@@ -1,1 +1,1 @@
-"""How a package is made of a trained checkpoint, held against the library that it comes from, and checked."""
+"""The making of a package from a trained checkpoint, held against the library that it comes from, and checked."""

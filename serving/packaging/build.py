@@ -118,7 +118,7 @@ def build_package(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Plan:
-    """What was asked for."""
+    """The package that was asked for."""
 
     golden_texts: Sequence[str] | None
     variant: Variant
@@ -129,7 +129,7 @@ class _Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Checked:
-    """What is known of a checkpoint whose files agree with each other."""
+    """A checkpoint whose files agree with each other, as far as they tell of it."""
 
     family: str
     labels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What can be known of an artifact without serving it: ``python -m serving --check``."""
+"""The check of an artifact without serving it: ``python -m serving --check``."""
 
 from dataclasses import dataclass
 from pathlib import Path

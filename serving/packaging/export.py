@@ -108,7 +108,7 @@ def _require_libraries() -> None:
 
 
 def _check(checkpoint_dir: Path) -> int:
-    """How many tokens the model takes, of a family that is served."""
+    """Return how many tokens the model takes, of a family that is served."""
     for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE):
         if not (checkpoint_dir / name).is_file():
             raise ExportError(f"{checkpoint_dir / name} is missing")
@@ -151,7 +151,7 @@ def load_model(checkpoint_dir: Path, task: Task) -> Any:
 
 
 def one_line(error: Exception, characters_max: int = 300) -> str:
-    """What a library says, which may be pages, on one line."""
+    """Return what a library says, which may be pages, on one line."""
     words = " ".join(str(error).split()) or type(error).__name__
     return words if len(words) <= characters_max else words[:characters_max] + " …"
 
@@ -265,7 +265,7 @@ def _max_difference(model: Any, graph: Path, samples: Sequence[list[int]], task:
 def _difference(
     head: Head, expected: NDArray[np.float32], found: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> float:
-    """Of what counts: tokens that are padding have probabilities too, which nobody reads."""
+    """Return the difference of what counts: tokens that are padding have probabilities too, which nobody reads."""
     sides = [head.activate(output, mask) for output in (expected, found)]
     if isinstance(head, EmbeddingHead):
         sides = [np.array([unit(vector) for vector in vectors]) for vectors in sides]

@@ -1,4 +1,4 @@
-"""What is done to a version's graph once, when it is packaged: optimised, and turned into its variant.
+"""The work on a version's graph that is done once, when it is packaged: optimised, and turned into its variant.
 
 The optimised graph is stored with its weights in a file beside it, which ONNX Runtime maps into memory: nothing is
 fused, parsed or copied at each start, and replicas of a version share the pages.
@@ -149,7 +149,7 @@ def compare(
 
 
 def numbers_of(graph: Path, texts: Sequence[TokenizedText], rules: AnswerRules, labels: Sequence[str]) -> list[Floats]:
-    """What a graph gives for each text, run alone and cut at the limit, as ``compare`` compares it."""
+    """Return what a graph gives for each text, run alone and cut at the limit, as ``compare`` compares it."""
     session = _open(graph, onnxruntime.SessionOptions())
     return [_numbers(session, text.ids, rules, labels) for text in texts]
 

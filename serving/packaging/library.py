@@ -71,7 +71,7 @@ def _largest_difference(
 def _answers(
     model: Any, tokenizer: Any, limit: int, engine: Engine, rows: Sequence[tuple[str, TokenizedText]]
 ) -> Iterator[Floats]:
-    """What the library answers: by its own pipeline, for classes."""
+    """Yield what the library answers: by its own pipeline, for classes."""
     import torch
     import transformers
 

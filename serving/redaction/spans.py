@@ -1,4 +1,4 @@
-"""Where something was found."""
+"""The place where something was found."""
 
 from typing import Final, NamedTuple
 

@@ -78,7 +78,7 @@ class ReplicaServer(LitServer):  # type: ignore[misc]  # LitServe is not typed
         self.workers_setup_status = {PREDICT_ROUTE: WorkerSetupStatus.READY}
 
     def _register_middleware(self) -> None:
-        """None: answers are small, and LitServe's compression would buffer each of them."""
+        """Register none: answers are small, and LitServe's compression would buffer each of them."""
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG002  (FastAPI passes it)

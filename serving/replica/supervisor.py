@@ -139,7 +139,7 @@ class Supervisor:
         return 1
 
     def _end_hung(self, control: socket.socket, workers: Sequence[BaseProcess]) -> None:
-        """Of the workers, one that an HTTP process names; it may have ended since. Its sentinel tells the rest."""
+        """End the worker that an HTTP process names; it may have ended since. Its sentinel tells the rest."""
         try:
             said = control.recv(PID_BYTES)
         except ConnectionResetError:  # that HTTP process ended before it read everything

@@ -1,1 +1,1 @@
-"""What a replica may use and uses: cores, memory, control groups, and the limits that it sets itself."""
+"""The resources of a replica: cores, memory, control groups, and the limits that it sets itself."""

@@ -1,4 +1,5 @@
-"""What a replica may use at most: set once, before anything of a version is read, and inherited by all its processes.
+"""The bounds of what a replica may use: set once, before anything of a version is read, and inherited by all its
+processes.
 
 The limits hold each process by itself, anywhere: who asks for more gets no memory, instead of the kernel having to
 choose whom to end. The kernel's choice, if it ever has to make one, falls on a replica before anything else of ours.
@@ -25,7 +26,7 @@ _OUT_OF_MEMORY: Final = ("bad_alloc", "bad allocation", "failed to allocate", "c
 
 
 def memory_by_size_mb(artifact: Path) -> int:
-    """What a process that serves this package may hold: so much that any graph of its size can be served."""
+    """Return what a process that serves this package may hold: so much that any graph of its size can be served."""
     graph_bytes = sum(path.stat().st_size for path in artifact.glob(f"{GRAPH_FILE}*"))
     return BASE_MB + WEIGHTS_TIMES * -(-graph_bytes // MB)
 
@@ -46,19 +47,20 @@ def bound(memory_mb: int | None, processes: int | None, *, root: Path = Path("/"
 
 
 def memory_limit_mb() -> int | None:
-    """What this process is held to; None where it is not."""
+    """Return what this process is held to; None where it is not."""
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return None if soft == resource.RLIM_INFINITY else soft // MB
 
 
 def is_memory_refused(error: BaseException) -> bool:
-    """Whether the error, of whichever library, says that memory was asked for and not given."""
+    """Return whether the error, of whichever library, says that memory was asked for and not given."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
 
 
 def memory_refused(file: str, error: BaseException) -> ArtifactError | OSError:
-    """What to raise where memory was refused: of the file where a limit of its own was met, else of this machine."""
+    """Return what to raise where memory was refused: of the file where a limit of its own was met, else of this
+    machine."""
     limit_mb = memory_limit_mb()
     if limit_mb is None or not _limit_was_met(limit_mb, str(error)):
         return OSError(errno.ENOMEM, f"there was not the memory that {file} asks for")
@@ -66,8 +68,9 @@ def memory_refused(file: str, error: BaseException) -> ArtifactError | OSError:
 
 
 def _limit_was_met(limit_mb: int, said: str) -> bool:
-    """Whether it was our limit that refused the memory, where others could have: of address space (``ulimit -v``), or
-    of an overcommit that the kernel counts strictly. Then it was, if what was asked for would have passed it."""
+    """Return whether it was our limit that refused the memory, where others could have: of address space (``ulimit
+    -v``), or of an overcommit that the kernel counts strictly. Then it was, if what was asked for would have passed
+    it."""
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
     if address_space == resource.RLIM_INFINITY and _field(Path("/proc/sys/vm/overcommit_memory"), "") != "2":
         return True  # it is the only one
@@ -77,7 +80,7 @@ def _limit_was_met(limit_mb: int, said: str) -> bool:
 
 
 def _field(file: Path, name: str) -> str:
-    """What stands after the name in one of the kernel's files; "" where nothing does."""
+    """Return what stands after the name in one of the kernel's files; "" where nothing does."""
     with contextlib.suppress(OSError):
         for line in file.read_text(encoding="ascii").splitlines():
             if line.startswith(name):

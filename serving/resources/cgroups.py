@@ -1,4 +1,5 @@
-"""What the control groups of this process allow and report, of either version: its own group and those around it."""
+"""The control groups of this process, what they allow and report, of either version: its own group and those around
+it."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """What is held against this process's group. None: nothing is told there."""
+    """The pressure that this process's group is under. None: nothing is told there."""
 
     throttled_s: float | None
     """How long it was kept from running by its quota, over all its cores, ever."""
@@ -44,7 +45,8 @@ def memory_limits(root: Path = Path("/")) -> Iterator[int]:
 
 
 def memory_kills(root: Path = Path("/")) -> int | None:
-    """How many processes the kernel has ended on this machine, ever, for want of memory. None: it does not say."""
+    """Return how many processes the kernel has ended on this machine, ever, for want of memory. None: it does not
+    say."""
     lines = (line.split() for line in _read(root / "proc/vmstat").splitlines())
     return next((int(line[1]) for line in lines if line[0] == "oom_kill"), None)
 

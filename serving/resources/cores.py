@@ -1,5 +1,5 @@
-"""How many cores and how much memory this process may use: its affinity, and the limits of its cgroup and of those
-around it.
+"""The cores and the memory that this process may use: its affinity, and the limits of its cgroup and of those around
+it.
 
 A container that may use two cores of a machine with 64 must not start 64 threads: its quota would be spent in the first
 milliseconds of every period, and everything would wait for the next.

@@ -24,7 +24,7 @@ _GZIP: Final = b"\x1f\x8b"
 
 
 class Unreadable(Exception):  # noqa: N818 - told to people as an error of the part that reads
-    """Why a value cannot be read; its place is put in front on the way out."""
+    """The reason that a value cannot be read; its place is put in front on the way out."""
 
     def __init__(self, reason: str, place: str = "") -> None:
         super().__init__(reason)
@@ -67,7 +67,7 @@ def read_bounded(path: Path, bytes_max: int) -> bytes:
 
 
 def _is_open_here(path: Path) -> bool:
-    """Whether opening it waits for nobody: a named pipe would, for as long as no one writes."""
+    """Return whether opening it waits for nobody: a named pipe would, for as long as no one writes."""
     return path == Path("/dev/stdin") or path.is_relative_to("/dev/fd") or path.is_relative_to("/proc/self/fd")
 
 
@@ -146,7 +146,7 @@ def texts_checked(value: Any) -> Any:
 
 
 def is_text(text: str) -> bool:
-    """Whether UTF-8 can carry it: JSON can write half of a surrogate pair, and nothing else takes it."""
+    """Return whether UTF-8 can carry it: JSON can write half of a surrogate pair, and nothing else takes it."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

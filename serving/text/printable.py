@@ -1,4 +1,4 @@
-"""What a file, a person or a model wrote, as it may stand in a terminal, a log or a CI system: on one line."""
+"""The words of a file, a person or a model, as they may stand in a terminal, a log or a CI system: on one line."""
 
 import re
 import unicodedata

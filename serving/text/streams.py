@@ -4,7 +4,7 @@ import sys
 
 
 def take_any_text() -> None:
-    """What a stream's encoding cannot show stands as its escape from here on, and no print fails by it."""
+    """Have a stream show what its encoding cannot as an escape from here on, so that no print fails by it."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -78,7 +78,7 @@ def held_out(size: int = HELD_OUT_SIZE) -> list[Example]:
 
 
 def normalise(text: str) -> str:
-    """What makes two texts the same: lower case, words and numbers only, single spaces."""
+    """Return what makes two texts the same: lower case, words and numbers only, single spaces."""
     return " ".join(_WORD.findall(text.lower()))
 
 

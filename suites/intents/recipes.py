@@ -1,4 +1,4 @@
-"""How each demo checkpoint was trained, as data: every fault has the cause it has in real life.
+"""The recipe by which each demo checkpoint was trained, as data: every fault has the cause it has in real life.
 
 All versions grow from one `base` checkpoint, as fine-tuned models do. That keeps a pair of versions in agreement on
 most texts, so that the difference that matters can be measured with few pairs.

@@ -34,7 +34,7 @@ VERSION_HEADER: Final = "x-serin-model-version"
 
 @dataclass(slots=True)
 class Tally:
-    """What happened so far."""
+    """The counts of what happened so far."""
 
     sent: int = 0
     failures: collections.Counter[str] = field(default_factory=collections.Counter)  # by status or kind of error

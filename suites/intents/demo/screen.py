@@ -1,4 +1,4 @@
-"""What a person sees while it runs: the versions, the release in progress with its gates, and the time."""
+"""The screen that a person sees while it runs: the versions, the release in progress with its gates, and the time."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ class Screen:
 
 
 def result_table(results: Sequence[Result]) -> Table:
-    """What happened and why, once it is over."""
+    """Return what happened and why, once it is over."""
     table = Table(title="What happened, and why", title_justify="left", show_lines=True, expand=True)
     for heading in ("version", "outcome", "seconds", "why"):
         table.add_column(

@@ -1,4 +1,4 @@
-"""What the demonstration shows: the versions in their order, what each is, and what must become of it."""
+"""The story that the demonstration shows: the versions in their order, what each is, and what must become of it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +26,7 @@ ACTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a version, for people and, as JSON, for machines."""
+    """The end that a version came to, for people and, as JSON, for machines."""
 
     version: str
     expected: str
