@@ -1,4 +1,5 @@
-"""Is the evidence of a look usable? Bad evidence is an error that names the field; never a pass, never a crash."""
+"""The check that the evidence of a look is usable. Bad evidence is an error that names the field; never a pass, never a
+crash."""
 
 import math
 import operator
@@ -73,7 +74,8 @@ def _counts(look: Look) -> Iterator[str]:
 
 
 def _users(look: Look, found: list[Problem]) -> Iterator[str]:
-    """Where nobody asked the gateway, the replicas' counts stand for what users got, with all their problems."""
+    """Yield the problems of what users got. Where nobody asked the gateway, the replicas' counts stand for what users
+    got, with all their problems."""
     if look.users is not None:
         yield from _edges("users.latency_edges_ms", look.users.latency_edges_ms)
         for name, arm in (("users.stable", look.users.stable), ("users.candidate", look.users.candidate)):

@@ -13,7 +13,7 @@ from gates.verdict import Window
 
 @dataclass(frozen=True, slots=True)
 class ArmCounts:
-    """What one version did in the window, summed over its replicas.
+    """The counts of one version in the window, summed over its replicas.
 
     ``latency_counts[i]`` counts the requests that took at most ``latency_edges_ms[i]`` and longer than the edge
     before; the last entry counts those above the last edge: ``len(edges) + 1`` entries. Only answered requests
@@ -86,8 +86,8 @@ def label_counts(chances: Iterable[LabelChance]) -> LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class NameCount:
-    """How many labels gave a name; and what the policy's ``label_names`` say that it means, where that is no class
-    either."""
+    """The number of labels that gave a name; and what the policy's ``label_names`` say that it means, where that is no
+    class either."""
 
     name: str
     labels: int
@@ -96,7 +96,8 @@ class NameCount:
 
 @dataclass(frozen=True, slots=True)
 class LabelSource:
-    """What one source of labels said lately: of the last labels of the release, so many that the past does not count.
+    """The state of one source of labels lately: of the last labels of the release, so many that the past does not
+    count.
 
     ``labelled`` are labels of live answers of the two versions; ``settled`` are labels of any request that came long
     enough ago for the request's sample to have come too.
@@ -135,7 +136,7 @@ class UnseenSlice:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one version's requests and answers looked like in the window: sums and counts, no texts.
+    """The profile of one version's requests and answers in the window: sums and counts, no texts.
 
     ``token_counts`` are of live texts, by ``Look.token_edges`` (one entry more than edges); ``confidence_counts`` in
     equal bins over [0, 1] and ``class_counts`` in the order of ``Look.classes`` of sampled live answers. An empty tuple
@@ -154,7 +155,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one version used in the window, the worst of its replicas; ``None`` is *not measured*."""
+    """The resources that one version used in the window, the worst of its replicas; ``None`` is *not measured*."""
 
     memory_ratio: float | None = None  # resident memory, of the limit
     cpu_ratio: float | None = None  # of the cores given
@@ -176,7 +177,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class UserCounts:
-    """What users got of both versions, as the gateway counted and timed it, since the look before that told of it.
+    """The answers that users got of both versions, as the gateway counted and timed it, since the look before that told
+    of it.
 
     Of each request once, whatever was answered by whom: a request that never reached a replica is an error here and
     nowhere else. Every answer of a version is timed, in whole milliseconds; the times may be a scrape behind.
@@ -220,7 +222,7 @@ class Look:
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:
-        """What users got of stable and of the candidate: in evidence from before the gateway was read, what the
+        """Return what users got of stable and of the candidate: in evidence from before the gateway was read, what the
         replicas counted."""
         if self.users is None:
             return self.stable, self.candidate

@@ -1,4 +1,4 @@
-"""What every online gate is: a pure step from (its state, one look) to (its next state, its verdict)."""
+"""The online gate as all are: a pure step from (its state, one look) to (its next state, its verdict)."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,8 @@ class Timing:
     due: bool  # this look is the one
 
     def fires(self, alpha: float, peak_log_e: float, p_value: Callable[[], float]) -> bool:
-        """Is the null rejected at ``alpha``: by the highest evidence so far, or by the exact test at the deadline?"""
+        """Return whether the null is rejected at ``alpha``: by the highest evidence so far, or by the exact test at the
+        deadline?"""
         if peak_log_e >= -math.log(alpha * (1 - self.deadline_fraction)):
             return True
         return self.due and p_value() <= alpha * self.deadline_fraction
@@ -48,7 +49,7 @@ class Gate(Protocol[StateT]):
 
     @property
     def required(self) -> bool:
-        """Does promotion wait for this gate? One that is not required may still fail a release."""
+        """Return whether promotion waits for this gate. One that is not required may still fail a release."""
         ...
 
     def start(self) -> StateT: ...

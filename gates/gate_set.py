@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class GateSetState:
-    """What the gate set remembers between looks; its size does not depend on the traffic that passed."""
+    """The memory of the gate set between looks; its size does not depend on the traffic that passed."""
 
     deadline_s: float | None
     gates: tuple[tuple[str, object], ...]  # (gate name, its state), in the order of the verdicts
@@ -102,19 +102,21 @@ class GateSet:
         return following, tuple(verdicts)
 
     def _doubt(self, look: Look, found: Sequence[Problem]) -> Problem | None:
-        """Why no gate that reads labels can be judged now, though what it needs is there."""
+        """Return why no gate that reads labels can be judged now, though what it needs is there."""
         unusable = any(problem.source in (LOOK, LABELS) for problem in found)
         reasons = () if unusable else doubts(look, self.policy.labels)
         return Problem(LABELS, f"labels: {'; '.join(reasons)}") if reasons else None
 
 
 def _uncounted(look: Look) -> bool:
-    """What was not counted in this window is counted in a later one, which starts where this one does."""
+    """Return whether the window's counts are missing: they come with a later window, which starts where this one
+    does."""
     return any(fault.source == METRICS for fault in look.faults)
 
 
 def _usable(look: Look, found: Sequence[Problem]) -> Look:
-    """Where the replicas' counts cannot be used, nothing is seen of them by a gate that can do without."""
+    """Return the look as a gate may use it: where the replicas' counts cannot be used, nothing is seen of them by a
+    gate that can do without."""
     if any(problem.source == METRICS for problem in found):
         return replace(look, stable=None, candidate=None, shadow=None)
     return look
@@ -125,7 +127,7 @@ def _due(state: GateSetState, look: Look) -> bool:
 
 
 def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple[object, Verdict]:
-    """What the gate says; an error with its state as it was where the gate raises, for that is our fault."""
+    """Return what the gate says; an error with its state as it was where the gate raises, for that is our fault."""
     try:
         return gate.look(state, look, timing)
     except Exception as error:  # noqa: BLE001 - whatever is wrong in one gate, the others are to be judged

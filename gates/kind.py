@@ -49,7 +49,7 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[SectionT]):
-    """What a gate and its forecast are made from. ``others``: all sections of the policy."""
+    """The things that a gate and its forecast are made from. ``others``: all sections of the policy."""
 
     section: SectionT
     levels: Levels
@@ -61,7 +61,7 @@ class Asked(Generic[SectionT]):
 
 
 class Lever(StrEnum):
-    """What somebody can change, beside margins and the deadline, so that a gate settles sooner."""
+    """The lever that somebody can change, beside margins and the deadline, so that a gate settles sooner."""
 
     DIRECTED_LABELS = "directed_labels"  # of pairs that disagree
     LABELS = "labels"  # of pairs, by chance
@@ -81,7 +81,7 @@ class Regression(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Which regression the gate keeps out: one as large as the section's key ``margin``.
+    """The regression that the gate keeps out: one as large as the section's key ``margin``.
 
     ``ceiling``: the key of an absolute objective that lets a candidate pass as well, whatever it is beside stable.
     """

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What a gate, or several together, say of a release.
+    """The word of a gate, or of several together, about a release.
 
     A pass needs positive evidence. Missing, stale or unusable evidence is never a pass; a source that could not be
     read is an ``ERROR``, which says something about us and nothing about the candidate.

@@ -1,4 +1,5 @@
-"""What the gates promise, as data: levels, margins, guards, grids and minimum samples, with the defaults of the method.
+"""The promises of the gates, as data: levels, margins, guards, grids and minimum samples, with the defaults of the
+method.
 
 Levels. ``rollback_alpha`` is the chance that a release no worse than stable is rolled back, over its whole life and
 all its gates together. It is divided among the configured gates in proportion to their shares; a gate left out leaves

@@ -22,7 +22,7 @@ class SuiteFile:
 
 @dataclass(frozen=True, slots=True)
 class SuiteAnswers:
-    """What one version answered: a predicted class and a row of probabilities a case.
+    """The answers of one version: a predicted class and a row of probabilities a case.
 
     ``classes`` are the places of the classes it knows, in the order of its rows. A row's numbers are parts of
     ``PARTS``; ``None`` stands where the version gave no probability, such as NaN.

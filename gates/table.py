@@ -1,4 +1,5 @@
-"""What a policy asks of which kind of gate, read from the fields of `GatePolicy`: no other module lists the gates."""
+"""The table of what a policy asks of which kind of gate, read from the fields of `GatePolicy`: no other module lists
+the gates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace

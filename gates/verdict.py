@@ -1,4 +1,4 @@
-"""What a gate answers: an outcome, and always the numbers and the sentence that go with it."""
+"""The answer of a gate: an outcome, and always the numbers and the sentence that go with it."""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Window:
 
 
 class Stage(StrEnum):
-    """When a gate is judged: a release is exposed to users only after the stages before have passed."""
+    """The time at which a gate is judged: a release is exposed to users only after the stages before have passed."""
 
     PREFLIGHT = "preflight"  # the artifact and the running replica, before any traffic
     SUITE = "suite"  # labelled cases of our own

@@ -42,12 +42,13 @@ def of(events: int, total: int, what: str) -> str:
 
 
 def weighed(least: float, most: float) -> str:
-    """How labels were counted that were not equally likely: by the smallest and the largest probability among them."""
+    """Return how labels were counted that were not equally likely: by the smallest and the largest probability among
+    them."""
     return f"weighted by how likely each text was to be labelled ({least:.2g} to {most:.2g})"
 
 
 def set_aside(labels: int, least: float, unlikely: Whose | None) -> str:
-    """What holds a promotion where a few labels claim to stand for most of the requests; empty where none does.
+    """Return what holds a promotion where a few labels claim to stand for most of the requests; empty where none does.
 
     ``unlikely``: whose the least likely one is, where that is known.
     """
@@ -66,7 +67,7 @@ def set_aside(labels: int, least: float, unlikely: Whose | None) -> str:
 
 
 def more(needed: int | None, samples: int, what: str) -> str:
-    """What would settle a gate: ``about 1,200 more labels at this rate would``."""
+    """Return what would settle a gate: ``about 1,200 more labels at this rate would``."""
     if needed is None:
         return f"more {what} are needed"
     return f"about {max(needed - samples, 1):,} more {what} at this rate would settle it"
@@ -88,7 +89,8 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def perhaps(name: str, near: str | None) -> str:
-    """What a name may stand for; where the two look the same on paper, by their letters' numbers. Empty: nothing."""
+    """Return what a name may stand for; where the two look the same on paper, by their letters' numbers. Empty:
+    nothing."""
     if not near:
         return ""
     if _letters(name) == _letters(near):
@@ -97,7 +99,7 @@ def perhaps(name: str, near: str | None) -> str:
 
 
 def is_same_name(one: str, other: str) -> bool:
-    """Whether the two differ in writing only."""
+    """Return whether the two differ in writing only."""
     return _plain(one) == _plain(other)
 
 

@@ -1,1 +1,1 @@
-"""What the forecast of a gate is made of: traffic, candidates, and the growth of evidence. Forecasts decide nothing."""
+"""The parts of a gate's forecast: traffic, candidates, and the growth of evidence. Forecasts decide nothing."""

@@ -1,4 +1,4 @@
-"""How a candidate of a forecast differs from stable."""
+"""The difference of a forecast's candidate from stable."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ class Candidate:
     gap: float = 0.0  # of its confidence over its accuracy, beyond stable's
 
     def loss_of_all(self, traffic: Traffic) -> float:
-        """What the loss is of all requests, where it is confined to a slice of them."""
+        """Return the loss over all requests, where it is confined to a slice of them."""
         return self.loss_ratio * (traffic.slice_named(self.slice).share_ratio if self.slice else 1.0)
 
     def error_ratio_on(self, traffic: Traffic) -> float:
-        """Of its requests, server errors."""
+        """Return the share of its requests that are server errors."""
         return traffic.error_ratio if self.error_ratio is None else self.error_ratio
 
 

@@ -1,4 +1,4 @@
-"""How fast the evidence of each kind of test grows: one growth for each of its bets, from events per second."""
+"""The growth of the evidence of each kind of test: one growth for each of its bets, from events per second."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ _NEVER = 1e-300  # a probability in whose place a logarithm needs a number
 def of_ratio(
     candidate_s: float, stable_s: float, share: float, null: float, alternatives: Sequence[float]
 ) -> list[Growth]:
-    """Of F1, from events per second of each version and the candidate's share of the requests compared."""
+    """Return the growths of F1, from events per second of each version and the candidate's share of the requests
+    compared."""
     if not 0 < share < 1:
         return [NONE for _ in alternatives]
     found = []
@@ -24,7 +25,7 @@ def of_ratio(
 
 
 def of_share(trials_s: float, share: float, test: ShareTest) -> list[Growth]:
-    """Of the evidence about one share, from trials per second and what the share truly is."""
+    """Return the growths of the evidence about one share, from trials per second and what the share truly is."""
     return [
         walk(
             (
@@ -39,7 +40,8 @@ def of_share(trials_s: float, share: float, test: ShareTest) -> list[Growth]:
 def of_difference(
     candidate_s: float, stable_s: float, shares: tuple[float, float], test: DifferenceTest
 ) -> list[Growth]:
-    """Of the certificate of a difference, from trials per second and the share of each, candidate's first."""
+    """Return the growths of the certificate of a difference, from trials per second and the share of each, candidate's
+    first."""
     if not candidate_s or not stable_s:
         return [NONE for _ in test.guesses]
     found = []

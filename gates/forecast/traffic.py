@@ -1,4 +1,4 @@
-"""What is known of a service before a release: its requests, labels, errors and latencies, and the steps ahead."""
+"""The service as it is known before a release: its requests, labels, errors and latencies, and the steps ahead."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class PlannedSlice:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What is known of a service: observed, or assumed by whoever asks for the plan."""
+    """The service as it is known: observed, or assumed by whoever asks for the plan."""
 
     requests_per_s: float
     steps: tuple[PlannedStep, ...]
@@ -43,7 +43,7 @@ class Traffic:
     slices: tuple[PlannedSlice, ...] = ()
 
     def slice_named(self, name: str) -> PlannedSlice:
-        """What is known of the slice; where that is nothing, a usual share that disagrees as all pairs do."""
+        """Return what is known of the slice; where that is nothing, a usual share that disagrees as all pairs do."""
         found = (part for part in self.slices if part.name == name)
         return next(found, PlannedSlice(name, disagreement_ratio=self.disagreement_ratio))
 

@@ -1,1 +1,1 @@
-"""What is judged or computed at rest: suites, plans, backtests."""
+"""Judgement at rest: suites, plans, backtests."""

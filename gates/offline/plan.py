@@ -53,7 +53,7 @@ class Curves:
 
 
 def curves(policy: GatePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> tuple[Curves, ...]:
-    """Of every gate that can pass by a test of its own."""
+    """Return the curves of every gate that can pass by a test of its own."""
     return tuple(_curves(race, traffic) for race in races(policy, traffic, candidate))
 
 
@@ -73,7 +73,7 @@ def plan(policy: GatePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
 
 
 def reached_s(chance: Chance, level: float, deadline_s: float) -> float | None:
-    """When the chance reaches this level; ``None``: not by the deadline."""
+    """Return when the chance reaches this level; ``None``: not by the deadline."""
     if chance(deadline_s) < level:
         return None
     low, high = 0.0, deadline_s
@@ -159,7 +159,7 @@ def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
 
 
 def _samples(minimum: Minimum, traffic: Traffic) -> Callable[[float], float]:
-    """How many are expected to have come."""
+    """Return how many are expected to have come."""
     spans = list(_spans(traffic, labelled=minimum.labelled))
     delay_s = _delay_s(traffic, labelled=minimum.labelled)
 

@@ -58,7 +58,7 @@ def unusable(problem: str, *, samples: int) -> tuple[Verdict, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What one question of a suite found. The worst of several makes the verdict, and lends it its words."""
+    """The finding of one question of a suite. The worst of several makes the verdict, and lends it its words."""
 
     outcome: Outcome
     reason: str

@@ -13,7 +13,7 @@ _NAMES_TOLD: Final = 3
 
 
 class Reading(StrEnum):
-    """How texts were told apart. ``UNKNOWN``: an older Serin did not look."""
+    """The way texts were told apart. ``UNKNOWN``: an older Serin did not look."""
 
     UNKNOWN = ""
     TOKENS = "tokens"
@@ -59,7 +59,7 @@ def distinct(results: Sequence[SuiteResult]) -> tuple[SuiteResult, ...]:
 
 
 def told(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None, counted: int, reading: Reading) -> str:
-    """What a reader must know of the cases, to stand behind a verdict's reason; empty where there is nothing."""
+    """Return what a reader must know of the cases, to stand behind a verdict's reason; empty where there is nothing."""
     notes = []
     if repeats := len(results) - counted:
         how = " (as written: no tokenizer was to be had)" if reading is Reading.TEXT else ""
@@ -89,7 +89,7 @@ def _listed(names: Mapping[str, int]) -> str:
 
 
 def odd_cases(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None) -> Iterator[str]:
-    """What is wrong with truths and repeats; names the field."""
+    """Yield what is wrong with truths and repeats; names the field."""
     by_id = {result.case_id: result for result in results}
     for result in results:
         if not result.same_text_as:

@@ -118,7 +118,7 @@ def _results(evidence: SuiteEvidence, answers: SuiteAnswers) -> tuple[SuiteResul
 
 # --- what may be wrong with it ----------------------------------------------------------------------------------------
 def _problems(evidence: SuiteEvidence) -> Iterator[str]:
-    """What `_results` cannot make answers of. What is wrong with an answer itself, `judge_suite` says."""
+    """Yield what `_results` cannot make answers of. What is wrong with an answer itself, `judge_suite` says."""
     cases = len(evidence.case_ids)
     yield from _names("classes", evidence.classes)
     yield from _names("slice_names", evidence.slice_names)

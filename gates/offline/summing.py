@@ -21,7 +21,8 @@ _COUNTS = ("token_counts", "class_counts", "confidence_counts")
 
 
 def can_be_added(look: Look, following: Look) -> bool:
-    """Whether the two are of the same kind: the same exposure and measures, with the same sources known and away."""
+    """Return whether the two are of the same kind: the same exposure and measures, with the same sources known and
+    away."""
     return not following.reference and _shape(look) == _shape(following)
 
 

@@ -1,4 +1,4 @@
-"""Do both versions' requests, or answers, come from one distribution?"""
+"""The test whether both versions' requests, or answers, come from one distribution."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from gates.verdict import Stage, Verdict
 
 @dataclass(frozen=True, slots=True)
 class DistanceGate:
-    """Are two versions' counts from one distribution? ``field`` of ``Profile`` says which counts."""
+    """The gate that tells whether two versions' counts are from one distribution. ``field`` of ``Profile`` says which
+    counts."""
 
     name: str
     field: str

@@ -1,4 +1,5 @@
-"""Is a source of labels to be believed? What it names, which requests it labels, and whether it stands by its word.
+"""The check whether a source of labels is to be believed: what it names, which requests it labels, and whether it
+stands by its word.
 
 A truth that is no class of either version is evidence of nothing: neither version can be right, so every disagreement
 would count as no difference. Such labels never reach a gate. A source of which more than a small share is so, or whose
@@ -31,8 +32,8 @@ _NAMES_MAX: Final = 5  # of a sum, as of one source
 
 @dataclass(frozen=True, slots=True)
 class LabelPolicy:
-    """When a source of labels is at fault itself. Gates that read labels are errors then, until it is mended: nothing
-    is promoted and nothing rolled back.
+    """The limits beyond which a source of labels is at fault itself. Gates that read labels are errors then, until it
+    is mended: nothing is promoted and nothing rolled back.
 
     Each share is of the last 1,000 labels of the release, by source, so that an error ends by itself once right ones
     come.
@@ -64,7 +65,7 @@ def with_known_truths(look: Look) -> Look:
 
 
 def doubts(look: Look, policy: LabelPolicy) -> tuple[str, ...]:
-    """Why the sources of the look's labels are not to be believed, a sentence each; none where they are.
+    """Return why the sources of the look's labels are not to be believed, a sentence each; none where they are.
 
     A fault is told of the smallest part that shows it: of a source, else of its token, else of all together.
     """
@@ -134,7 +135,7 @@ def _most(names: Iterable[NameCount]) -> tuple[NameCount, ...]:
 
 
 def _own(look: Look) -> Iterator[LabelSource]:
-    """What is unknown among the look's own pairs: other programs write looks too."""
+    """Yield what is unknown among the look's own pairs: other programs write looks too."""
     unknown = [pair for pair in look.pairs if pair.truth not in look.classes] if look.classes else []
     if unknown:
         yield LabelSource("", len(look.pairs), len(unknown), _most_frequent(unknown))
@@ -148,7 +149,8 @@ def _most_frequent(pairs: Sequence[LabelledPair]) -> tuple[NameCount, ...]:
 def _doubts(
     source: LabelSource, who: str, classes: Sequence[str], policy: LabelPolicy, *, one_of: int = 1
 ) -> Iterator[str]:
-    """Of a source that is ``one_of`` so many of its token: a person who labelled little has a slip of the pen too."""
+    """Yield the doubts about a source that is ``one_of`` so many of its token: a person who labelled little has a slip
+    of the pen too."""
     few = source.unknown < _UNKNOWN_MIN or source.unknown <= policy.unknown_ratio_max * source.labelled
     all_unknown = source.unknown >= source.labelled and not (one_of > 1 and "/" in source.source and few)
     if source.unknown and (all_unknown or not few):

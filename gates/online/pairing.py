@@ -102,11 +102,11 @@ class Losses:
 
     @property
     def basis(self) -> tuple[float, bool, float | None] | None:
-        """What evidence rests on: of an earlier look it counts only if that rested on the same."""
+        """Return what evidence rests on: of an earlier look it counts only if that rested on the same."""
         return None if self.even else (self.chances.least, self.directed, None if self.weighable else self._unlikeliest)
 
     def mean(self, differ: ShareState) -> float:
-        """Of D over all pairs; ``differ``: how many of them disagreed."""
+        """Return the mean of D over all pairs; ``differ``: how many of them disagreed."""
         if self.even:
             return self.counts.mean
         if self.counted and differ.total:
@@ -115,8 +115,8 @@ class Losses:
 
     @property
     def kept(self) -> Kept:
-        """What tells of harm where a few labels claim to be much less likely than all others, or nothing says how many
-        pairs each stands for."""
+        """Return what tells of harm where a few labels claim to be much less likely than all others, or nothing says
+        how many pairs each stands for."""
         if not self.directed:
             return self.graded_all.kept
         apart, chance = self.graded_apart.kept, self.graded_chance.kept
@@ -134,15 +134,15 @@ class Losses:
 
     @property
     def _unlikeliest(self) -> float:
-        """How likely a disagreement was to be labelled, beside any other, at least."""
+        """Return how likely a disagreement was to be labelled, beside any other, at least."""
         parts = [self.graded_directed.kept]
         if self.graded_chance.count > SET_ASIDE_MAX * self.graded_all.count:
             parts.append(self.graded_chance.kept)
         return min(part.least / part.most for part in parts)
 
     def kept_mean(self, differ: ShareState) -> float:
-        """Of D over all pairs but those as unlikely to be labelled as the few set aside; where nothing says how many
-        pairs each label stands for, what it is at least."""
+        """Return the mean of D over all pairs but those as unlikely to be labelled as the few set aside; where nothing
+        says how many pairs each label stands for, what it is at least."""
         kept = self.kept
         if self.weighable and not kept.aside:
             return self.mean(differ)

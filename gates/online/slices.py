@@ -1,4 +1,4 @@
-"""Which requests belong to a slice: the slice's name says it.
+"""The requests that belong to a slice: the slice's name says it.
 
 ``class:refund``: stable predicted the class. ``tokens:1-16``, ``tokens:129-``: the text has so many tokens for stable,
 both bounds included. Any other key is an attribute that the client gave the request: ``lang:en`` is the tag ``lang``
@@ -23,7 +23,7 @@ _SPAN = re.compile(r"(\d+)-(\d*)")
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a pair's slices are told by."""
+    """The attributes that a pair's slices are told by."""
 
     stable_label: str
     tokens: int | None = None  # of the text, by stable's tokenizer, before truncation; None: not known
@@ -34,7 +34,7 @@ Membership = Callable[[Attributes], bool]
 
 
 def membership(name: str) -> Membership:
-    """Whether a request belongs to the slice of this name.
+    """Return whether a request belongs to the slice of this name.
 
     Raises:
         ValueError: the name says no such thing; tells what would.

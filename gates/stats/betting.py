@@ -14,7 +14,7 @@ from gates.stats.numerics import boundary, log_mean_exp
 
 @dataclass(frozen=True, slots=True)
 class Trinomial:
-    """How often an observation was +1, -1 and 0: all that the capital depends on."""
+    """The counts of observations that were +1, -1 and 0: all that the capital depends on."""
 
     plus: int = 0
     minus: int = 0

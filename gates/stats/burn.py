@@ -56,7 +56,7 @@ class BurnAlert:
 
 
 def burn(errors: int, requests: int, objective_ratio: float) -> float:
-    """How many times faster than allowed the budget is spent; zero where nothing was asked."""
+    """Return how many times faster than allowed the budget is spent; zero where nothing was asked."""
     return errors / requests / (1 - objective_ratio) if requests else 0.0
 
 

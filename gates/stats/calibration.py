@@ -73,7 +73,8 @@ def debiased_l2(
 
 
 def _debiased_square(confidence: Floats, correct: Floats, bins: int) -> float:
-    """Of cases sorted by confidence. Bins hold about equal counts; from each squared distance goes its variance."""
+    """Return the debiased square of cases sorted by confidence. Bins hold about equal counts; from each squared
+    distance goes its variance."""
     cases = len(confidence)
     starts = _starts(confidence, bins)
     sizes = np.diff(np.append(starts, cases))
@@ -84,7 +85,7 @@ def _debiased_square(confidence: Floats, correct: Floats, bins: int) -> float:
 
 
 def _starts(confidence: Floats, bins: int) -> list[int]:
-    """Where the bins begin: at equal counts, moved down to where a confidence first occurs.
+    """Return where the bins begin: at equal counts, moved down to where a confidence first occurs.
 
     Cases of one confidence stay together: divided, they would be told apart by the order they happen to be in. A bin
     holds two cases at least, for one alone has no variance to take away.

@@ -71,7 +71,8 @@ class DifferenceTest:
         margin = self.margin
 
         def slope(p: float) -> float:
-            """Of the divergence, times stable's variance, which has a pole where stable's probability is 0."""
+            """Return the slope of the divergence, times stable's variance, which has a pole where stable's probability
+            is 0."""
             q = p - margin
             return own * (p - candidate) * q * (1 - q) / (p * (1 - p)) + others * (q - stable)
 

@@ -1,4 +1,4 @@
-"""How fast evidence grows, and the chance that it has crossed a threshold by some time.
+"""The growth of evidence, and the chance that it has crossed a threshold by some time.
 
 The log of an e-process under a fixed alternative is a random walk. Its drift and variance per second follow from the
 rates of the observations; the chance to have crossed a threshold is taken from Brownian motion with the same two
@@ -40,13 +40,14 @@ class Stretch:
 
 
 def walk(steps: Iterable[tuple[float, float]]) -> Growth:
-    """Of a walk that makes jumps of some size at some rate per second: (rate, size) of each kind."""
+    """Return the growth of a walk that makes jumps of some size at some rate per second: (rate, size) of each kind."""
     jumps = list(steps)
     return Growth(sum(rate * size for rate, size in jumps), sum(rate * size * size for rate, size in jumps))
 
 
 def deciding(bets: Sequence[Sequence[Stretch]], threshold: float) -> tuple[Sequence[Stretch], float]:
-    """Of a mixture of bets, the one that gains most, and what it must reach for the mixture to reach ``threshold``.
+    """Return, of a mixture of bets, the one that gains most, and what it must reach for the mixture to reach
+    ``threshold``.
 
     At most the log of the number of bets more, less where others gain nearly as much. ``bets``: for each its stretches.
     """
@@ -74,7 +75,7 @@ def chance_to_cross(stretches: Sequence[Stretch], threshold: float) -> float:
 
 
 def until(stretches: Iterable[Stretch], seconds: float) -> Iterator[Stretch]:
-    """What of the stretches lies before ``seconds``."""
+    """Yield what of the stretches lies before ``seconds``."""
     for stretch in stretches:
         yield Stretch(max(min(stretch.seconds, seconds), 0.0), stretch.growth)
         seconds -= stretch.seconds

@@ -60,7 +60,7 @@ class HomogeneityState:
 
 
 def _guesses(state: HomogeneityState) -> tuple[list[float], list[float]]:
-    """Of the candidate's and of stable's distribution, from what was seen before this look."""
+    """Return guesses of the candidate's and of stable's distribution, from what was seen before this look."""
     both = [x + y + 0.5 for x, y in zip(state.candidate, state.stable, strict=True)]
     pooled = [count / sum(both) for count in both]
     guesses = []

@@ -13,7 +13,8 @@ def log_mean_exp(values: Sequence[float]) -> float:
 def boundary(
     excess: Callable[[float], float], inside: float, outside: float, step: float, *, tolerance: float = 0.01
 ) -> float:
-    """Where ``excess`` turns from negative (at ``inside``) to positive (towards ``outside``), erring to the outside.
+    """Return where ``excess`` turns from negative (at ``inside``) to positive (towards ``outside``), erring to the
+    outside.
 
     ``step`` is a guess of the distance: it is doubled until it goes far enough. The rest is false position (Illinois),
     until the distance is known to about a hundredth. Log evidence grows as the square of the distance, nearly, so the

@@ -113,7 +113,7 @@ class RatioTest:
 
 
 def _log_likelihoods(ratios: tuple[float, ...], arms: Arms, share: float) -> list[float]:
-    """Of each ratio, up to a term that does not depend on it."""
+    """Return the log likelihood of each ratio, up to a term that does not depend on it."""
     own, events = arms.candidate_events, arms.events
     return [own * log - events * math.log1p(excess * share) for log, excess in _logs(ratios)]
 

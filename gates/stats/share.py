@@ -48,7 +48,7 @@ class ShareTest:
     alternatives: tuple[float, ...]
 
     def log_e(self, events: int, total: int) -> list[float]:
-        """Of each alternative; the mean of them is the evidence."""
+        """Return the log evidence of each alternative; the mean of them is the evidence."""
         base = _log_likelihood(self.null, events, total - events)
         return [_log_likelihood(share, events, total - events) - base for share in self.alternatives]
 

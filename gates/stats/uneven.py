@@ -53,7 +53,7 @@ def declared(least: float | None) -> Chances:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What values lie in."""
+    """The span that values lie in."""
 
     low: float
     high: float
@@ -78,7 +78,7 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is left without the few least likely units, and how many those are."""
+    """The sums that are left without the few least likely units, and how many those are."""
 
     sample: Drawn = field(default_factory=Drawn)
     least: float = 1.0
@@ -181,7 +181,7 @@ def mean_bounds(sample: Drawn, least: float, span: Span, bets: Sequence[float], 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What was drawn of one version's answers: 1 for a wrong one, 0 for a right one."""
+    """The draw of one version's answers: 1 for a wrong one, 0 for a right one."""
 
     sample: Drawn = field(default_factory=Drawn)
     chances: Chances = field(default_factory=Chances)

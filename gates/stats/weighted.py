@@ -87,7 +87,7 @@ class Drawn:
         )
 
     def __neg__(self) -> "Drawn":
-        """Of the same values with the other sign."""
+        """Return the sums of the same values with the other sign."""
         return Drawn(self.count, self.weight, -self.total, self.squares, -self.cross, self.spread)
 
     @property
@@ -97,13 +97,14 @@ class Drawn:
 
     @property
     def variance(self) -> float:
-        """Of the mean, as of a ratio: the squared deviations from it, each times its squared weight."""
+        """Return the variance of the mean, as of a ratio: the squared deviations from it, each times its squared
+        weight."""
         deviations = self.spread - 2 * self.mean * self.cross + self.mean**2 * self.squares
         return max(deviations, 0.0) / self.weight**2 * self.count / max(self.count - 1, 1)
 
     @property
     def effective(self) -> float:
-        """So many values of equal weight would tell as much (Kish 1965)."""
+        """Return how many values of equal weight would tell as much (Kish 1965)."""
         return self.weight**2 / self.squares
 
 
@@ -150,7 +151,7 @@ def aipw(strata: Sequence[Stratum], alpha: float) -> Estimate | None:
 
 
 def _estimate(mean: float, variance: float, effective: float, alpha: float) -> Estimate:
-    """Where all values are 0, or all 1, the bound is the exact one of as many equal draws."""
+    """Return the estimate. Where all values are 0, or all 1, the bound is the exact one of as many equal draws."""
     if not 0 < mean < 1 or not variance:
         least = (alpha / 2) ** (1 / effective)
         return Estimate(mean, least if mean >= 1 else 0.0, 1.0 if mean >= 1 else 1 - least)

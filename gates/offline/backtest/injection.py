@@ -1,4 +1,4 @@
-"""How a candidate of a backtest differs from stable, and whether that can be put into recorded evidence."""
+"""The difference of a backtest's candidate from stable, and whether that can be put into recorded evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gates.offline.backtest.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """How a candidate differs from the stable version; the default is: in nothing."""
+    """The difference of a candidate from the stable version; the default is: none."""
 
     accuracy_points: float = 0.0  # of all answers, right in stable and wrong in the candidate
     latency_ratio: float = 1.0  # of every answer's time
@@ -19,7 +19,7 @@ class Injection:
 
     @property
     def regressions(self) -> tuple[tuple[Regression, float], ...]:
-        """What is worse, and by how much, measured as the margins of the gates are."""
+        """Return what is worse, and by how much, measured as the margins of the gates are."""
         kinds = (
             (Regression.ACCURACY, self.accuracy_points, 0.0),
             (Regression.CONFIDENCE, self.confidence_gap, 0.0),
@@ -33,7 +33,7 @@ EQUAL = Injection()
 
 
 def impossible(service: Service, injection: Injection) -> str | None:
-    """Why this regression cannot be put into this evidence, in one sentence; ``None`` where it can."""
+    """Return why this regression cannot be put into this evidence, in one sentence; ``None`` where it can."""
     pairing = service.pairing
     if injection.error_ratio != 1 and not service.errors:
         return "no server error was recorded, and any number of times none is none"
@@ -52,6 +52,6 @@ def impossible(service: Service, injection: Injection) -> str | None:
 
 
 def mean_confidence(pairs: Sequence[LabelledPair]) -> float:
-    """Of both versions."""
+    """Return the mean confidence of both versions."""
     total = sum(pair.stable.confidence + pair.candidate.confidence for pair in pairs)
     return total / (2 * len(pairs)) if pairs else 1.0

@@ -1,4 +1,4 @@
-"""How mirrored requests became labelled pairs, and how long labels took, as recorded looks tell."""
+"""The making of labelled pairs from mirrored requests, and the time that labels took, as recorded looks tell."""
 
 import math
 import statistics
@@ -20,7 +20,7 @@ class SliceRate:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """How mirrored requests become labelled pairs.
+    """The making of labelled pairs from mirrored requests.
 
     ``counted``: the evidence tells how many pairs were completed; if not, every mirrored request is taken for one.
     """
@@ -85,7 +85,7 @@ def _slices(looks: Sequence[Look], completed: int) -> Iterator[SliceRate]:
 
 
 def differ(pair: LabelledPair) -> bool:
-    """Whether the versions predicted different classes."""
+    """Return whether the versions predicted different classes."""
     return pair.stable.label != pair.candidate.label
 
 

@@ -14,7 +14,7 @@ _ANOTHER_CLASS = "(another class)"
 
 
 def draw(rng: np.random.Generator, pool: Sequence[LabelledPair], count: int) -> list[LabelledPair]:
-    """So many of the pool, each as likely as the others; none of an empty one."""
+    """Return so many of the pool, each as likely as the others; none of an empty one."""
     return [pool[place] for place in rng.integers(len(pool), size=count).tolist()] if pool and count else []
 
 
@@ -33,7 +33,8 @@ class Pools:
 
 
 def pools_of(pairing: Pairing, injection: Injection) -> Pools:
-    """How often each is drawn is told by the counts of all pairs, labelled or not: a pool only tells what they are."""
+    """Return the pools. The counts of all pairs, labelled or not, tell how often each is drawn: a pool only tells what
+    they are."""
     chance = _mirrored(pairing.chance_pairs)
     agreeing = [pair for pair in chance if not differ(pair)]
     differing = [pair for pair in chance if differ(pair)]
@@ -57,8 +58,9 @@ class Rates:
 
 
 def rates_of(pairing: Pairing, pools: Pools, worse: float) -> Rates:
-    """Where some pairs were likelier to be labelled, a pool's share of labels is that of its pairs, each weighing one
-    over its probability; a pool itself holds what was labelled, so that a pair drawn from it was chosen as it was."""
+    """Return the rates. Where some pairs were likelier to be labelled, a pool's share of labels is that of its pairs,
+    each weighing one over its probability; a pool itself holds what was labelled, so that a pair drawn from it was
+    chosen as it was."""
     apart = pairing.disagreement + worse
     if len({pair.inclusion_probability for pair in pairing.chance_pairs}) < 2:
         return Rates(pairing.labelled, pairing.labelled, worse / apart if worse else 0.0)
@@ -74,7 +76,7 @@ def rates_of(pairing: Pairing, pools: Pools, worse: float) -> Rates:
 
 
 def _mean_chance(labelled: Sequence[LabelledPair]) -> float:
-    """Of being labelled, over the pairs that such a sample stands for."""
+    """Return the mean chance of being labelled, over the pairs that such a sample stands for."""
     weight = math.fsum(1 / pair.inclusion_probability for pair in labelled)
     return len(labelled) / weight if weight else 0.0
 

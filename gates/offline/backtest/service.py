@@ -1,4 +1,4 @@
-"""What recorded looks tell of a service as such: its traffic, its stable version, and how its answers get labelled.
+"""The service as recorded looks tell of it: its traffic, its stable version, and how its answers get labelled.
 
 Nothing of the candidates that were recorded is taken for good or bad: of the live and mirrored traffic only what the
 stable version did counts, and a pair is kept together with its mirror image.

@@ -90,7 +90,7 @@ class Simulation:
         )
 
     def _disagreeing(self, rng: np.random.Generator, count: int) -> list[LabelledPair]:
-        """So many more of the disagreements are losses as the candidate is worse."""
+        """Return the pairs, so many more of whose disagreements are losses as the candidate is worse."""
         lost = int(rng.binomial(count, self._rates.lost)) if self._injection.accuracy_points else 0
         return [*draw(rng, self._pools.lost, lost), *draw(rng, self._pools.differing, count - lost)]
 
@@ -128,7 +128,7 @@ def _arm(
 
 
 def _later(edges_ms: Sequence[float], ratio: float) -> Callable[[Shares], Shares]:
-    """What shares by bucket become when every answer takes ``ratio`` times as long.
+    """Return what shares by bucket become when every answer takes ``ratio`` times as long.
 
     Within a bucket times are taken to be spread evenly on the log scale; above the last edge they stay there.
     """

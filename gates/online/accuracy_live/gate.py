@@ -32,7 +32,7 @@ BETS = (0.1, 0.2, 0.4, 0.8)  # on labels that were not equally likely
 
 @dataclass(frozen=True, slots=True)
 class Uneven:
-    """What was labelled of each version, by how likely it was, and the highest log evidence where that differs."""
+    """The labelled answers of each version, by how likely it was, and the highest log evidence where that differs."""
 
     candidate: Arm = field(default_factory=Arm)
     stable: Arm = field(default_factory=Arm)
@@ -45,7 +45,7 @@ class Uneven:
 
     @property
     def least(self) -> tuple[float, float] | None:
-        """What evidence rests on."""
+        """Return what evidence rests on."""
         return None if self.even else (self.candidate.chances.least, self.stable.chances.least)
 
     @property
@@ -55,7 +55,7 @@ class Uneven:
 
     @property
     def points(self) -> float:
-        """Of all but the few that are set aside."""
+        """Return the points of all but the few that are set aside."""
         return 100 * (self.candidate.kept.sample.mean - self.stable.kept.sample.mean)
 
     @property

@@ -1,4 +1,4 @@
-"""What accuracy.live tells of itself."""
+"""The entry of accuracy.live in the table of gates."""
 
 from typing import Final
 

@@ -94,7 +94,7 @@ class PairedAccuracyGate:
         return state, self._verdict(state, look, timing)
 
     def _log_safe(self, losses: Losses, disagreement: ShareState) -> list[float]:
-        """Of each bet, against a loss of the margin or more."""
+        """Return the log evidence of each bet, against a loss of the margin or more."""
         share_max = disagreement.interval(losses.share_weight * self.promotion_alpha)[1] if losses.share_weight else 1.0
         return losses.log_safe(self._margin, self.policy.bets, share_max)
 
@@ -132,7 +132,7 @@ class PairedAccuracyGate:
         )
 
     def _p_value(self, losses: Losses) -> float:
-        """Of the sign test, which is exact only where labels were equally likely."""
+        """Return the p-value of the sign test, which is exact only where labels were equally likely."""
         counts = losses.counts
         return upper_tail(counts.plus, counts.plus + counts.minus, 0.5) if losses.even else 1.0
 

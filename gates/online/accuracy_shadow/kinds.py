@@ -1,4 +1,4 @@
-"""What accuracy.shadow tells of itself."""
+"""The entry of accuracy.shadow in the table of gates."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What budget.burn tells of itself."""
+"""The entry of budget.burn in the table of gates."""
 
 from typing import Final
 

@@ -99,7 +99,7 @@ class CalibrationGate:
         return replace(_of(found), change=before.change, own=before.own, brier=before.brier, sums=sums)
 
     def _without_few(self, found: Sequence[BetState], sums: Sums) -> list[BetState]:
-        """What tells of harm, by the labels that are left where the few least likely ones are set aside too."""
+        """Return what tells of harm, by the labels that are left where the few least likely ones are set aside too."""
         change, brier = sums.graded_change.kept, sums.graded_brier.kept
         raised = list(found)
         for place, sample, tolerance in (
@@ -125,7 +125,7 @@ class CalibrationGate:
         ]
 
     def _means(self, state: CalibrationState) -> tuple[float, float, float]:
-        """Of the change, of the candidate's own gap, and of the Brier difference."""
+        """Return the means of the change, of the candidate's own gap, and of the Brier difference."""
         sums = state.sums
         if self._weighable(sums):
             return state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN), state.brier.mean(_CHANGE_SPAN)
@@ -230,7 +230,7 @@ class CalibrationGate:
 
 
 def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
-    """What each question is about: a mean that is too high, and its mirror image."""
+    """Return what each question is about: a mean that is too high, and its mirror image."""
     return [change, -change, change, -change, own, -own, brier, -brier]
 
 

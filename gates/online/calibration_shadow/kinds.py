@@ -1,4 +1,4 @@
-"""What calibration.shadow tells of itself."""
+"""The entry of calibration.shadow in the table of gates."""
 
 from typing import Final
 

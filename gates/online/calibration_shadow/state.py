@@ -1,4 +1,4 @@
-"""What calibration.shadow remembers."""
+"""The memory of calibration.shadow."""
 
 from dataclasses import dataclass, field
 

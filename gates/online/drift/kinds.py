@@ -1,4 +1,4 @@
-"""What the warnings that ask for labels tell of themselves."""
+"""The entries of the warnings that ask for labels."""
 
 from typing import Final
 

@@ -92,7 +92,7 @@ class ErrorsGate:
         return following, self._verdict(following, look, timing)
 
     def _arms(self, candidates: list[ArmCounts], stable: ArmCounts | None) -> Arms:
-        """What is compared: errors, or where several come of one cause those causes."""
+        """Return what is compared: errors, or where several come of one cause those causes."""
 
         def events(arm: ArmCounts) -> int:
             return arm.errors if arm.error_clusters is None or not self.policy.count_clusters else arm.error_clusters

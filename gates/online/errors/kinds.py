@@ -1,4 +1,4 @@
-"""What errors.shadow and errors.live tell of themselves."""
+"""The entries of errors.shadow and errors.live in the table of gates."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What experiment.ratio and experiment.inputs tell of themselves."""
+"""The entries of experiment.ratio and experiment.inputs in the table of gates."""
 
 from typing import Final
 

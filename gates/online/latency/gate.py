@@ -111,7 +111,8 @@ class LatencyGate:
     def _against_objective(
         self, state: LatencyState, stable: ArmCounts | None, candidate: ArmCounts, edges: tuple[float, ...]
     ) -> LatencyState:
-        """Where no edge lies exactly at the objective, the nearest one on the cautious side of each question."""
+        """Return the state after the window. Where no edge lies exactly at the objective, the nearest one on the
+        cautious side of each question."""
         objective = self.asked.ms_max
         if objective is None or not edges:
             return state
@@ -236,7 +237,7 @@ class LatencyGate:
 
 
 def _read(yardstick: Yardstick, look: Look) -> str:
-    """Whose times were compared, where there are two kinds."""
+    """Return whose times were compared, where there are two kinds."""
     if look.users is None:
         return ""
     if yardstick.of_users:

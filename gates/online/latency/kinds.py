@@ -1,4 +1,4 @@
-"""What latency.p95 and latency.p99 tell of themselves."""
+"""The entries of latency.p95 and latency.p99 in the table of gates."""
 
 from typing import Final
 

@@ -37,7 +37,7 @@ class LatencyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """What one latency gate asks: which percentile, how much slower it may be, and its absolute objective."""
+    """The question of one latency gate: which percentile, how much slower it may be, and its absolute objective."""
 
     quantile: float
     margin_ratio: float

@@ -1,4 +1,4 @@
-"""What a latency gate remembers, and how it reads the times of a look."""
+"""The memory of a latency gate, and how it reads the times of a look."""
 
 import operator
 from bisect import bisect_left
@@ -49,7 +49,7 @@ def timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | 
 
 
 def edges_changed(state: LatencyState, look: Look) -> bool:
-    """Whether times are counted by other edges than before."""
+    """Return whether times are counted by other edges than before."""
     users_ms = look.users.latency_edges_ms if look.users is not None else ()
     both = ((state.edges_ms, look.latency_edges_ms), (state.users_edges_ms, users_ms))
     return any(before and now and before != now for before, now in both)

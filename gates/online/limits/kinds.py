@@ -1,4 +1,4 @@
-"""What the limits tell of themselves."""
+"""The entries of the limits in the table of gates."""
 
 from typing import Final
 
