@@ -37,7 +37,7 @@ class CurrentPolicies:
     by the policy that it had. A model whose file is gone has none. Calls may come from any thread."""
 
     def __init__(self, home: Home, samples_kept_days: float) -> None:
-        self._folder = home.policies
+        self._home = home
         self._kept_days = samples_kept_days
         self._lock = Lock()
         self._stamps: dict[Path, _Stamp] = {}
@@ -50,7 +50,7 @@ class CurrentPolicies:
     def __call__(self) -> Mapping[str, ReleasePolicy]:
         """The policies by model, after a look at the folder."""
         with self._lock:
-            self._read(sorted(self._folder.glob("*.yaml")))
+            self._read(self._home.policy_files)
             return self._current
 
     def label_names(self) -> LabelNames:
@@ -92,10 +92,10 @@ class CurrentPolicies:
             self._by_file[path] = policy
 
     def _settle(self) -> None:
-        """One policy a model: the first file's, by name."""
+        """One policy a model: that of the file called after it, or else the first file's, by name."""
         current: dict[str, ReleasePolicy] = {}
         faults = {path.name: reason for path, reason in self._faults_of.items()}
-        for path, policy in sorted(self._by_file.items()):
+        for path, policy in sorted(self._by_file.items(), key=_own_file_first):
             if policy.model in current:
                 faults[path.name] = f"{path}: there is another policy for model {policy.model!r}"
                 continue
@@ -112,6 +112,12 @@ class CurrentPolicies:
         for model in self._current.keys() - current.keys():
             log.info("model %s has no policy any more: what is under way goes on, nothing new begins", model)
         self._current, self.faults = current, faults
+
+
+def _own_file_first(of: tuple[Path, ReleasePolicy]) -> tuple[bool, Path]:
+    """A copy that a person or a program left beside it ("intent (copy).yaml") takes no file's place."""
+    path, policy = of
+    return path.stem != policy.model, path
 
 
 def _stamp(path: Path) -> _Stamp | None:

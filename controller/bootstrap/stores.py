@@ -104,7 +104,7 @@ def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
         UsageError: a policy is invalid, or two are for the same model, or for names that differ in case only.
     """
     policies: dict[str, ReleasePolicy] = {}
-    for path in sorted(home.policies.glob("*.yaml")):
+    for path in home.policy_files:
         policy = load_policy(path)
         if policy.model in policies:
             raise UsageError(f"{path}: there is another policy for model {policy.model!r} in {home.policies}")

@@ -83,6 +83,11 @@ class Home:
         return self.path / "policies"
 
     @property
+    def policy_files(self) -> Sequence[Path]:
+        """In the order of their names. Hidden files are other programs': an editor's lock, another system's notes."""
+        return sorted(path for path in self.policies.glob("*.yaml") if not path.name.startswith("."))
+
+    @property
     def packages(self) -> Path:
         return self.path / "packages"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.bootstrap.policies import CurrentPolicies
+from controller.bootstrap.stores import policies_of
 from controller.config.settings import Home
 from controller.core.commands import Ask
 from controller.core.release import Phase
@@ -63,6 +64,24 @@ def test_a_policy_that_became_invalid_changes_nothing(
     assert "policy intent.yaml is not followed" in caplog.text
     write(home, "intent")
     assert (policies()["intent"].label_names, policies.faults) == ({}, {})
+
+
+def test_what_other_programs_leave_in_the_folder_is_no_policy(home: Home) -> None:
+    """An editor's lock on a file, and what another system notes of it: neither a policy nor a fault, to anybody."""
+    (home.policies / ".#intent.yaml").symlink_to("ada@desk.4711:1795000000")
+    (home.policies / "._intent.yaml").write_bytes(b"\x00\x05\x16\x07\xff")
+    write(home, "intent", "label_names: {Login: old}\n", file=".intent.yaml")
+    policies = CurrentPolicies(home, math.inf)
+    assert (list(policies()), policies.label_names_of("intent"), policies.faults) == (["intent"], {}, {})
+    assert list(policies_of(home)) == ["intent"]
+
+
+def test_a_copy_beside_a_policy_takes_not_its_place(home: Home) -> None:
+    """It comes first by name; the file that is called after the model is the one that is followed, and kept so."""
+    write(home, "intent", "label_names: {Login: old}\n", file="intent (copy).yaml")
+    policies = CurrentPolicies(home, math.inf)
+    assert policies()["intent"].label_names == {}
+    assert list(policies.faults) == ["intent (copy).yaml"]
 
 
 def test_a_policy_that_is_broken_at_the_start_stops_no_other(home: Home) -> None:
