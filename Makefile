@@ -13,6 +13,7 @@ WORKERS ?= 2  # test files that run at a time (tests/conftest.py): most of them 
 BENCHES := rollback path  # the quick ones; the others (see tests/bench) take from ten minutes to hours
 RULES = $(shell find deploy -name '*.rules.yml')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
 .PHONY: help setup demo test test-export check format docs bench clean
