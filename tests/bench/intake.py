@@ -50,8 +50,7 @@ class Batch:
     body: bytes
 
 
-def main() -> int:
-    about = machine()
+def run() -> list[Bar]:
     rows: list[Bar] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         server = stack.enter_context(postgres_server())
@@ -62,7 +61,12 @@ def main() -> int:
         for number, (kind, url) in enumerate(urls.items()):
             upgrade_store(url)
             rows += _measured(kind, url, Home(Path(folder) / f"home{number}"))
-    return report("intake", [*rows, *about])
+    return rows
+
+
+def main() -> int:
+    about = machine()
+    return report("intake", [*run(), *about])
 
 
 def _measured(kind: str, url: str, home: Home) -> list[Bar]:

@@ -77,16 +77,17 @@ class Costs:
     peak_mb: float
 
 
+def run(every_s: float = POLICY.probation_look_every_s) -> list[Bar]:
+    with tempfile.TemporaryDirectory() as folder:
+        played = _in_probation()
+        return [*_day(Path(folder) / "day.db", played), *_long(Path(folder) / "long.db", played, every_s)]
+
+
 def main() -> int:
     flags = argparse.ArgumentParser(prog="python -m tests.bench.journal", description=__doc__)
     flags.add_argument("--look-every-s", type=float, default=POLICY.probation_look_every_s, help="of the long release")
     every_s = flags.parse_args().look_every_s
-    rows = machine()
-    with tempfile.TemporaryDirectory() as folder:
-        played = _in_probation()
-        rows += _day(Path(folder) / "day.db", played)
-        rows += _long(Path(folder) / "long.db", played, every_s)
-    return report("journal", rows)
+    return report("journal", machine() + run(every_s))
 
 
 def _in_probation() -> Journal:

@@ -1,11 +1,10 @@
 """Leadership, in SQL and in memory, by one contract; and what holds only where processes compete."""
 
-import json
 import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.contracts.leadership import LEASE_S, Controllers, LeadershipContract,
 from tests.controller.envoy_support import eventually
 from tests.fakes.leadership import FakeLeadership, LeaseRow
 from tests.patience import PATIENCE_S
+from tests.thieves import robbed
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,72 +173,22 @@ def test_a_home_has_one_controller_and_keeps_its_name(tmp_path: Path, monkeypatc
         assert again == name
 
 
-THIEF = """
-import random, select, sys, time
-from controller.adapters.local.loopback import free_port
-from controller.adapters.sql import open_store
-from controller.errors import ConflictError, TransientError
-from controller.ports.leadership import Lease
-from controller.ports.journal import Entry
-from tests.contracts.journal import record
-
-url, name = sys.argv[1:]
-chance, store, lease = random.Random(name), open_store(url), None
-while not select.select([sys.stdin], [], [], 0)[0]:  # until it is closed
-    try:
-        if lease is None:
-            found = store.leadership.acquire(name, lease_s=0.02)
-            lease = found if isinstance(found, Lease) else None
-            continue
-        found = store.journal.release("r1")
-        sequence = (found.sequence if found else 0) + 1
-        if chance.random() < 0.3:
-            time.sleep(0.03)  # as if it were stopped here: after it has read, before it writes
-        entry = Entry("look", 1.0, {"fence": lease.fence, "by": name})
-        store.journal.append(record(sequence), [entry], fence=lease.fence)
-        print("written", flush=True)
-        if chance.random() < 0.1:
-            store.leadership.release(lease)
-            lease = None
-    except ConflictError:
-        lease = None
-        print("refused", flush=True)
-    except TransientError:
-        pass
-"""
-THIEVES = ("one", "other")
 WRITTEN_MIN, REFUSED_MIN = 20, 5
 
 
 @pytest.mark.integration
 def test_two_processes_that_steal_the_lease_from_each_other_never_both_write(store_url: str, tmp_path: Path) -> None:
     """Each stops where it hurts most, for longer than its lease, and goes on as if nothing had been."""
-    open_store(store_url).close()
 
-    def said(word: str) -> list[int]:
-        return [(tmp_path / name).read_text().split().count(word) for name in THIEVES]
-
-    thieves = []
-    for name in THIEVES:
-        with (tmp_path / name).open("wb") as output:
-            command = [sys.executable, "-c", THIEF, store_url, name]
-            thieves.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output))
-    try:
+    def enough(said: Callable[[str], list[int]]) -> None:
         eventually(
             lambda: min(said("written")) >= WRITTEN_MIN and sum(said("refused")) >= REFUSED_MIN,
             what="both to write, and to be refused",
         )
-    finally:
-        for thief in thieves:
-            thief.communicate()
-    store = open_store(store_url)
-    wrote = [json.loads(one.text or "{}") for one in store.journal.entries("r1")]  # the chain is checked with it
-    store.close()
-    fences = [one["fence"] for one in wrote]
-    assert fences == sorted(fences)
-    assert {one["by"] for one in wrote} == {"one", "other"}
-    assert len({(one["fence"], one["by"]) for one in wrote}) == len(set(fences))  # no fence was two's
-    assert [sum(one["by"] == name for one in wrote) for name in THIEVES] == said("written")
+
+    found = robbed(store_url, tmp_path, enough)
+    assert {one.by for one in found.journal} == {"one", "other"}
+    assert found.double == 0
 
 
 @contextmanager
