@@ -39,7 +39,7 @@ class ConflictError(SerinError):
 
 
 class UsageError(SerinError):
-    """What the caller asked for cannot be done; the message names the field and the way out."""
+    """The caller's wish cannot be done; the message names the field and the way out."""
 
 
 _SHORTAGES: Final = {
@@ -62,7 +62,8 @@ _SHORTAGES: Final = {
 
 
 def our_fault(source: str, doing: str, error: Exception) -> TransientError:
-    """What this machine refused us, as the error that it is: asked again later, named, and never the version's fault.
+    """Return what this machine refused us, as the error that it is: asked again later, named, and never the version's
+    fault.
 
     ``doing`` says what could not be done, as in "cannot write routes.json".
     """

@@ -127,7 +127,7 @@ def locked(path: Path, *, source: str) -> Iterator[None]:
 
 
 def _opened(path: Path) -> int:
-    """Where nothing can be written, a lock that is there can be held all the same."""
+    """Return the lock's file, opened: where nothing can be written, a lock that is there can be held all the same."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

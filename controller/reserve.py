@@ -36,7 +36,7 @@ def keep_reserve(home: Path) -> bool:
 
 
 def is_given_up(home: Path) -> bool:
-    """Whether a write has taken of the home's reserve what could not be put back since: the disk is full."""
+    """Return whether a write has taken of the home's reserve what could not be put back since: the disk is full."""
     size = _size(home / RESERVE_FILE)
     return size is not None and size < RESERVE_BYTES
 
@@ -64,7 +64,7 @@ def make_room(folder: Path, size_bytes: int) -> None:
 
 
 class Loan:
-    """What a write took of the reserve."""
+    """The loan that a write took of the reserve."""
 
     def __init__(self, path: Path, before_bytes: int) -> None:
         self._path = path
@@ -90,7 +90,7 @@ def _size(path: Path) -> int | None:
 
 
 def _grown(path: Path, size_bytes: int) -> bool:
-    """Whether the file has so many bytes now, with room that is really its own."""
+    """Return whether the file has so many bytes now, with room that is really its own."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(file, 0, size_bytes)

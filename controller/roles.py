@@ -1,4 +1,4 @@
-"""What the holder of a token may do at the controller's interface: one table, of which refusals speak too."""
+"""The roles of tokens at the controller's interface: one table, of which refusals speak too."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Role(StrEnum):
-    """What a person or a program is given a token for."""
+    """The role that a person or a program is given a token for."""
 
     VIEW = "view"
     LABELS = "labels"
@@ -20,7 +20,7 @@ REPLICA: Final = "replica"
 
 
 class Deed(StrEnum):
-    """What may be asked for, in the words of a refusal."""
+    """The deed that may be asked for, in the words of a refusal."""
 
     READ = "reading releases and freezes"
     PREDICT = "sending predictions"
@@ -54,7 +54,7 @@ def may(roles: Iterable[str], deed: Deed) -> bool:
 
 
 def way_in(deed: Deed) -> str:
-    """How somebody comes to be allowed it, as the end of a sentence."""
+    """Return how somebody comes to be allowed it, as the end of a sentence."""
     role = MAY[deed][0]
     if role == REPLICA:
         return "only a running replica may, of its own answers and by the token that it was started with"

@@ -20,7 +20,7 @@ _LATEST_TOLD: Final = 5
 
 
 class UnknownError(UsageError):
-    """What was asked for is not here. ``field`` says what that is: a model, or a release."""
+    """The thing that was asked for is not here. ``field`` says what that is: a model, or a release."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class Service:
         return self._ask(Ask.RESUME, model, reason, by, command_id)
 
     def is_taken_up(self, command: Command) -> bool:
-        """Whether a release answers the command by now.
+        """Return whether a release answers the command by now.
 
         Raises:
             UsageError: none ever will; says why.

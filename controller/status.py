@@ -87,7 +87,7 @@ def exit_code(record: Shown) -> int:
 
 
 def is_settled(record: Shown) -> bool:
-    """Whether waiting for the release is over: it was decided, or waits for a person."""
+    """Return whether waiting for the release is over: it was decided, or waits for a person."""
     return Phase(record.phase) in _DECIDED
 
 
@@ -97,7 +97,8 @@ def _unjudged(release: Release) -> bool:
 
 
 def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
-    """Of each model the release in progress, or else the one that began last; of many models in one line each."""
+    """Return of each model the release in progress, or else the one that began last; of many models in one line
+    each."""
     found = journal.current(model=model)
     if len(found) > BLOCKS_MAX:
         return tuple(found)

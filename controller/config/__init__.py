@@ -1,1 +1,1 @@
-"""What an installation is told: settings and policy files."""
+"""The configuration of an installation: settings and policy files."""

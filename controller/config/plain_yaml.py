@@ -59,8 +59,8 @@ def _check_depth(text: str) -> None:
 
 
 def _written_out(node: yaml.Node, sizes: dict[int, int | None]) -> int:
-    """How many nodes it is with its aliases written out. ``sizes``: what is known by a node's identity; None while it
-    is being counted."""
+    """Return how many nodes it is with its aliases written out. ``sizes``: what is known by a node's identity; None
+    while it is being counted."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     key = id(node)

@@ -100,7 +100,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _check(policy: ReleasePolicy, name: str) -> None:
-    """What types alone do not say."""
+    """Check what types alone do not say."""
     if not policy.steps:
         raise UsageError(f"{name}: steps must name at least one canary step")
     weights = [step.weight_pct for step in policy.steps]
@@ -130,7 +130,7 @@ def _check(policy: ReleasePolicy, name: str) -> None:
 
 
 def _slips(node: yaml.Node) -> Iterator[str]:
-    """What YAML allows and no policy means, as 'line N: ...': a key written twice, a negative or endless number,
+    """Yield what YAML allows and no policy means, as 'line N: ...': a key written twice, a negative or endless number,
     one to another base."""
     line = node.start_mark.line + 1
     is_number = isinstance(node, yaml.ScalarNode) and node.tag in _NUMBER_TAGS
@@ -151,7 +151,7 @@ def _slips(node: yaml.Node) -> Iterator[str]:
 
 
 def _is_a_number(value: float) -> bool:
-    """Whether it is from 0 up and one that a computation can hold."""
+    """Return whether it is from 0 up and one that a computation can hold."""
     try:
         return math.isfinite(value) and value >= 0
     except OverflowError:  # a whole number beyond every float

@@ -69,7 +69,7 @@ def section_types(kind: Any = ReleasePolicy) -> Iterator[Any]:
 
 
 def descriptions(kind: Any) -> dict[str, str]:
-    """What each field of a dataclass means: its own words, or else the first sentence of what it holds."""
+    """Return what each field of a dataclass means: its own words, or else the first sentence of what it holds."""
     found = {}
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         texts = [text for text in getattr(hint, "__metadata__", ()) if isinstance(text, str)]
@@ -124,7 +124,7 @@ def gates_table(policy: type[GatePolicy] = GatePolicy) -> str:
 
 
 def _about(kind: Any) -> str:
-    """What the class says of itself, as Markdown."""
+    """Return what the class says of itself, as Markdown."""
     lines = [line.strip() for line in (kind.__doc__ or "").strip().splitlines()]
     return "\n".join(lines).replace("``", "`")
 

@@ -1,4 +1,5 @@
-"""What each setting may be, whoever wrote it: a flag of `serin up`, or somebody who edited ``settings.json``."""
+"""The values that each setting may have, whoever wrote it: a flag of `serin up`, or somebody who edited
+``settings.json``."""
 
 import difflib
 import math

@@ -1,4 +1,5 @@
-"""Where this installation keeps its things and listens. Written by `serin up`, read by every other command."""
+"""The places where this installation keeps its things and listens. Written by `serin up`, read by every other
+command."""
 
 import dataclasses
 import json
@@ -105,7 +106,7 @@ class Home:
 
     @property
     def suites(self) -> Path:
-        """What versions have answered to suites so far."""
+        """The answers of versions to suites so far."""
         return self.path / "suites"
 
     @property
@@ -127,7 +128,7 @@ class Home:
 
     @property
     def own_token(self) -> Path:
-        """What Serin itself shows to replicas."""
+        """The token that Serin itself shows to replicas."""
         return self.path / "serin.token"
 
     @property
@@ -137,7 +138,7 @@ class Home:
 
     @property
     def api_token(self) -> Path:
-        """What whoever has this home shows to the controller: an admin's token."""
+        """The token that whoever has this home shows to the controller: an admin's."""
         return self.path / "api.token"
 
     @property
@@ -146,7 +147,7 @@ class Home:
 
     @property
     def text_key(self) -> Path:
-        """What captured texts are sealed with in the database; without it they are lost."""
+        """The key that captured texts are sealed with in the database; without it they are lost."""
         return self.path / "text.key"
 
     @property
@@ -164,7 +165,7 @@ class Home:
 
     @property
     def contents(self) -> Sequence[Path]:
-        """What of the folder is ours: somebody may have chosen one that has other things in it."""
+        """The parts of the folder that are ours: somebody may have chosen one that has other things in it."""
         folders = (
             self.policies,
             self.packages,

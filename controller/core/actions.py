@@ -1,5 +1,5 @@
-"""What a release wants done. `plan` derives it from the state alone, so that a restarted controller asks for the same;
-every action is safe to repeat and is asked for at each step until the state moves on."""
+"""The actions that a release wants done. `plan` derives it from the state alone, so that a restarted controller asks
+for the same; every action is safe to repeat and is asked for at each step until the state moves on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ Action = Serve | Probe | RunSuites | Route | TakeLook | CheckChampion | MoveCham
 
 
 def plan(release: Release, now_s: float) -> tuple[Action, ...]:
-    """What the release wants done now, in order: capacity before traffic, traffic before names."""
+    """Return what the release wants done now, in order: capacity before traffic, traffic before names."""
     return tuple(_plan(release, now_s))
 
 
@@ -115,8 +115,8 @@ def look_is_due(release: Release, now_s: float) -> bool:
 
 
 def look_is_written(release: Release, now_s: float) -> bool:
-    """Whether a look at which nothing changed is worth its place in the journal. In probation few are: the next one
-    begins where the last that was written ended, so that nothing is lost."""
+    """Return whether a look at which nothing changed is worth its place in the journal. In probation few are: the next
+    one begins where the last that was written ended, so that nothing is lost."""
     return _is_over(release, release.policy.written_every_s(probation=release.phase is Phase.PROBATION), now_s)
 
 

@@ -1,4 +1,4 @@
-"""What a person, a pipeline or a webhook may ask for. A command waits in the inbox until the loop has taken it up."""
+"""The commands of people, pipelines and webhooks. A command waits in the inbox until the loop has taken it up."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,11 +1,11 @@
-"""How a version runs: what its deployment says, and what a release makes of it."""
+"""The condition of a version: what its deployment says, and what a release makes of it."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """How a version, or one replica of it, is. Only what it does by itself counts against it."""
+    """The condition of a version, or of one replica of it. Only what it does by itself counts against it."""
 
     READY = "ready"  # it answers
     STARTING = "starting"  # it was started and has not answered yet

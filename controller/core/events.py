@@ -1,4 +1,5 @@
-"""What can happen to a release. The journal keeps these; `evolve` is the only way by which a release changes."""
+"""The events that can happen to a release. The journal keeps these; `evolve` is the only way by which a release
+changes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -82,7 +83,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class GatesRestarted:
-    """What these gates remembered could not be read: they began anew, with the level that they had spent."""
+    """The memory of these gates could not be read: they began anew, with the level that they had spent."""
 
     reasons: dict[str, str]
 

@@ -1,4 +1,4 @@
-"""What was found when the world was asked: the input of `decide`, made by whoever performed the actions."""
+"""The facts that were found when the world was asked: the input of `decide`, made by whoever performed the actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FactT = TypeVar("FactT")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How a version runs; ``detail`` says why it is not ready."""
+    """The condition in which a version runs; ``detail`` says why it is not ready."""
 
     version: str
     condition: Condition

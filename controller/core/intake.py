@@ -1,4 +1,5 @@
-"""What is to begin, and what the release under way has to hear of: from what people and the registry ask for. Pure."""
+"""The intake of a round: what is to begin, and what the release under way has to hear of, from what people and the
+registry ask for. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from controller.core.traffic import HUNDRED_PCT, TrafficTable
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a version cannot be released."""
+    """The reason that a version cannot be released."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one round saw of a model. ``identified``: the versions that are asked for, as far as the registry has
+    """The model as one round saw it. ``identified``: the versions that are asked for, as far as the registry has
     answered. ``wanted``: the registry's candidate, where it has had no release yet."""
 
     model: str
@@ -59,7 +60,8 @@ class Intake:
 
 
 def intake(seen: Seen) -> Intake:
-    """What follows from what was asked for, first come, first served: a way back, a person's start, the registry."""
+    """Return what follows from what was asked for, first come, first served: a way back, a person's start, the
+    registry."""
     found = list(_for_release(seen, seen.release) if seen.release is not None else _for_nobody(seen))
     return Intake(
         facts=tuple(one for one in found if isinstance(one, Asked | NewerCandidate)),
@@ -112,7 +114,7 @@ def _for_nobody(seen: Seen) -> Iterator[Begin | Discard]:
 
 
 def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
-    """What comes of the command; None while the registry has not said what it knows of the version."""
+    """Return what comes of the command; None while the registry has not said what it knows of the version."""
     table = seen.table
     match command.ask:
         case Ask.ROLLBACK if table is not None and table.known_good is not None:

@@ -49,7 +49,8 @@ def gate_set_of(policy: GatePolicy) -> GateSet:
 
 
 def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapping[str, str]]:
-    """What the gates remember, each by itself: what another release of the software wrote is read where it can be."""
+    """Return what the gates remember, each by itself: what another release of the software wrote is read where it can
+    be."""
     found = release.gate_state.document if release.gate_state is not None else None
     if isinstance(found, GateSetState):
         return found, {}

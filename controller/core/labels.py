@@ -1,4 +1,4 @@
-"""What labels may name, and what becomes of a batch of them."""
+"""The names that labels may give, and the result of a batch of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,8 @@ class NamesRead:
 
 @dataclass(frozen=True, slots=True)
 class LabelNames:
-    """What a label may name: the classes of the versions, and what the policy's ``label_names`` say of other names.
+    """The names that a label may give: the classes of the versions, and what the policy's ``label_names`` say of other
+    names.
 
     Where the versions have no classes, every name stands for itself.
     """
@@ -86,7 +87,7 @@ class UnknownName:
 
 @dataclass(frozen=True, slots=True)
 class LabelsTaken:
-    """What became of a batch of labels: each was taken, known before, only kept on record, or refused.
+    """The result of a batch of labels: each was taken, known before, only kept on record, or refused.
 
     The last three tell of those that were not refused.
     """

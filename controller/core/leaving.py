@@ -136,12 +136,12 @@ def ending_of_failure(release: Release) -> Phase:
 
 
 def _restores(release: Release) -> bool:
-    """Whether a route that a person moved is just what this release carries out, or already undoes."""
+    """Return whether a route that a person moved is just what this release carries out, or already undoes."""
     return release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
 
 
 def is_down(release: Release, facts: Sequence[Fact]) -> bool:
-    """Whether the candidate does not run, or nobody can tell."""
+    """Return whether the candidate does not run, or nobody can tell."""
     found = [fact.ready for fact in only(facts, Serving) if fact.version == release.candidate.number]
     unknown = "deployments" in release.faults or Awaited("deployments") in facts
     return not all(found) if found else unknown

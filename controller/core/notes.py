@@ -1,4 +1,5 @@
-"""What is recorded of the facts whatever follows from them: faults and their ends, verdicts, looks, confirmations."""
+"""The notes that are recorded of the facts whatever follows from them: faults and their ends, verdicts, looks,
+confirmations."""
 
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -104,7 +105,8 @@ def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
 
 
 def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
-    """What cannot be relied on for now. Also a version that ran and does not: nothing goes forward without it."""
+    """Return what cannot be relied on for now. Also a version that ran and does not: nothing goes forward without
+    it."""
     match fact:
         case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             return source, reason
@@ -130,7 +132,7 @@ def _looked(release: Release, taken: LookTaken, now_s: float) -> Iterator[Event]
 
 
 def _says_something_new(release: Release, verdict: Verdict) -> bool:
-    """Whether the gate's answer is another one than before; its numbers run on at each look."""
+    """Return whether the gate's answer is another one than before; its numbers run on at each look."""
     before = release.verdicts.get(verdict.gate)
     return before is None or _answer(before) != _answer(verdict)
 

@@ -9,14 +9,14 @@ from gates.policy import GatePolicy
 
 
 class OnDeadline(StrEnum):
-    """What becomes of a release that could not prove itself in time."""
+    """The end of a release that could not prove itself in time."""
 
     HOLD = "hold"  # traffic back to stable, and a person decides
     ROLL_BACK = "roll_back"
 
 
 class WhileStableRestarts(StrEnum):
-    """What users get while the version that serves everybody does not answer."""
+    """The answer that users get while the version that serves everybody does not answer."""
 
     FALLBACK = "fallback"  # the answers of the known good version
     REFUSE = "refuse"  # none: where answers of two versions must not be mixed
@@ -37,7 +37,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPolicy:
-    """What a replica may use. One that asks for more fails by itself, by name, and takes nothing from the others.
+    """The bounds of what a replica may use. One that asks for more fails by itself, by name, and takes nothing from the
+    others.
 
     The limits hold each of its processes by itself. What all of them together may use is for a control group, which
     whoever starts the replica sets: a container's limit, or ``MemoryMax=`` of a systemd unit.
@@ -49,7 +50,7 @@ class ReplicaPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePolicy:
-    """How one model's releases proceed. The defaults need only the model's name."""
+    """The policy by which one model's releases proceed. The defaults need only the model's name."""
 
     model: Annotated[str, "the name of the registered model"]
     suites: Annotated[tuple[str, ...], "files of labelled cases; judged before any traffic"] = ()

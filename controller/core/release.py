@@ -12,7 +12,7 @@ from gates.verdict import Stage, Verdict
 
 
 class Phase(StrEnum):
-    """Where a release stands. Those in ``TERMINAL`` absorb; ``HELD`` waits for a person."""
+    """The phase in which a release stands. Those in ``TERMINAL`` absorb; ``HELD`` waits for a person."""
 
     PENDING = "pending"
     PREFLIGHT = "preflight"
@@ -52,7 +52,8 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """How far the evidence has been read. Stored together with its look, so that a restart counts nothing twice."""
+    """The places up to which the evidence has been read. Stored together with its look, so that a restart counts
+    nothing twice."""
 
     counters: dict[str, float] | None = None  # None: not yet read at all
     counters_at_s: float = 0.0
@@ -77,7 +78,7 @@ class Cursors:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """What the gates remember between looks: as they hold it, or as it was stored until the next look has read it.
+    """The memory of the gates between looks: as they hold it, or as it was stored until the next look has read it.
     ``schema`` says how that is written."""
 
     schema: int
@@ -134,8 +135,8 @@ class Release:
 
 
 def pending_settings(release: Release, policy: ReleasePolicy) -> str:
-    """What the policy's serving block says otherwise than what serves, or is about to: ``workers 1 → 2``; empty where
-    nothing waits for the next release."""
+    """Return what the policy's serving block says otherwise than what serves, or is about to: ``workers 1 → 2``; empty
+    where nothing waits for the next release."""
     promotes = release.purpose is Purpose.PROMOTE and release.active
     serves = release.candidate if promotes or release.phase in SERVED else release.stable
     return differences(release.served_with(serves), policy.serving) if serves is not None else ""

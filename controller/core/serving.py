@@ -1,4 +1,5 @@
-"""How a version is served: the settings of its replicas, which a policy names and a release makes its own."""
+"""The settings by which a version is served: the settings of its replicas, which a policy names and a release makes its
+own."""
 
 import dataclasses
 import hashlib
@@ -15,7 +16,7 @@ _FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Provider(StrEnum):
-    """What runs a version's graph."""
+    """The provider that runs a version's graph."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -34,7 +35,7 @@ class BatchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """Which requests are refused at once, with 503, instead of being answered late."""
+    """The requests that are refused at once, with 503, instead of being answered late."""
 
     queue_requests_max: Annotated[int, "requests that may wait, of each replica"] = 512
     wait_ms_max: Annotated[float | None, "one that would wait longer for those before it; null: however long"] = None
@@ -45,7 +46,7 @@ class AdmissionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TracingPolicy:
-    """Where replicas send the spans of requests."""
+    """The place where replicas send the spans of requests."""
 
     url: Annotated[str | None, "OTLP over HTTP, such as http://localhost:4318; null: there are none"] = None
     ratio: Annotated[float, "of the requests whose caller has not decided it"] = 0.01
@@ -59,7 +60,8 @@ class TracingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a request may ask for. How many tokens of a text are read is the version's own, by its package."""
+    """The limits of what a request may ask for. How many tokens of a text are read is the version's own, by its
+    package."""
 
     body_bytes_max: Annotated[int, "longer bodies get 413"] = 2**20
     text_chars_max: Annotated[int, "longer texts get 422"] = 20_000
@@ -73,7 +75,8 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServingPolicy:
-    """How a version is served. What stands here when a release begins is the version's own for as long as it serves.
+    """The settings by which a version is served. What stands here when a release begins is the version's own for as
+    long as it serves.
 
     A change takes effect with the next release; `serin release again MODEL` makes one of the version that serves.
     """
@@ -99,19 +102,19 @@ class ServingPolicy:
 
 
 def served_with(settings: ServingPolicy) -> dict[str, Any]:
-    """What differs from the defaults: key, with a dot between section and key, and value."""
+    """Return what differs from the defaults: key, with a dot between section and key, and value."""
     usual = dict(_keys(ServingPolicy()))
     return {key: value for key, value in _keys(settings) if value != usual[key]}
 
 
 def digest_of(settings: ServingPolicy) -> str:
-    """What tells a process's settings apart: empty for the defaults, so that a new key changes no version's."""
+    """Return what tells a process's settings apart: empty for the defaults, so that a new key changes no version's."""
     told = served_with(settings)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16] if told else ""
 
 
 def differences(before: ServingPolicy, after: ServingPolicy) -> str:
-    """What changed, in words: ``batch.wait_ms 0 → 5, workers 1 → 2``; empty where nothing did."""
+    """Return what changed, in words: ``batch.wait_ms 0 → 5, workers 1 → 2``; empty where nothing did."""
     known = dict(_keys(before))
     changed = (f"{key} {_shown(known[key])} → {_shown(value)}" for key, value in _keys(after) if value != known[key])
     return ", ".join(changed)

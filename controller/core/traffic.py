@@ -62,7 +62,7 @@ class TrafficTable:
         return self.weights_pct.get(version, 0.0) / HUNDRED_PCT
 
     def copied_to(self, version: str) -> str | None:
-        """Which version gets the copies of what ``version`` serves; None where nobody does."""
+        """Return which version gets the copies of what ``version`` serves; None where nobody does."""
         if self.mirror is None:
             return None
         if version != self.mirror.version:

@@ -1,1 +1,1 @@
-"""What the journal keeps: how events are written, read, walked through and chained."""
+"""The journal: how events are written, read, walked through and chained."""

@@ -94,7 +94,7 @@ def verify(
 
 
 def is_whole(found: RecordedEntry) -> bool:
-    """Whether the entry is what its hash says: every byte of it, but for a payload that was thinned out.
+    """Return whether the entry is what its hash says: every byte of it, but for a payload that was thinned out.
 
     Of a thinned entry of the old chain, whose hash needs the payload, the hashes before and after it vouch alone.
     """
@@ -124,7 +124,7 @@ def _head(found: RecordedEntry, payload_sha256: object) -> dict[str, object]:
 
 
 def _old_document(found: RecordedEntry, text: str) -> str:
-    """What chain 1 hashed: its keys are in order here, and the payload stands in it as it is stored."""
+    """Return what chain 1 hashed: its keys are in order here, and the payload stands in it as it is stored."""
     parts = (
         ("at_s", canonical_json(found.at_s)),
         ("kind", canonical_json(found.kind)),

@@ -43,7 +43,8 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 @cache
 def _writer() -> TypeAdapter[Release | None]:
-    """Of snapshots. A type that could be None takes this setting, which one of a dataclass alone does not."""
+    """Return the adapter of snapshots. A type that could be None takes this setting, which one of a dataclass alone
+    does not."""
     return TypeAdapter(Release | None, config=ConfigDict(ser_json_inf_nan="strings"))
 
 
@@ -70,7 +71,7 @@ def event_of(entry: Entry | RecordedEntry) -> Event:
 
 
 def note_of(entry: Entry | RecordedEntry) -> Note:
-    """What the entry of another stream tells. Raises as `event_of`."""
+    """Return what the entry of another stream tells. Raises as `event_of`."""
     note: Note = _read(_NOTES, entry)
     return note
 

@@ -72,7 +72,7 @@ class LooksThinned:
 
     @property
     def looks(self) -> int:
-        """How many looks it stands for."""
+        """Return how many looks it stands for."""
         return self.last - self.first + 1
 
 

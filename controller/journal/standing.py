@@ -1,4 +1,4 @@
-"""What stands for an entry whose payload was thinned out."""
+"""The summary that stands for an entry whose payload was thinned out."""
 
 from dataclasses import dataclass, replace
 
@@ -11,8 +11,8 @@ from controller.ports.journal import RecordedEntry, release_of_stream, summary_s
 
 
 def told_of(entry: RecordedEntry) -> Event | LooksThinned | None:
-    """What an entry of a release tells: its event; what stands for it and others, once at the last of them; or nothing,
-    where that is told at a later one.
+    """Return what an entry of a release tells: its event; what stands for it and others, once at the last of them; or
+    nothing, where that is told at a later one.
 
     Raises:
         PermanentError: this version of Serin cannot read it.
@@ -31,13 +31,13 @@ class Summary:
     note: LooksThinned
 
     def covers(self, entry: RecordedEntry) -> bool:
-        """Whether it stands for the entry."""
+        """Return whether it stands for the entry."""
         of_release = summary_stream(release_of_stream(entry.stream)) == self.entry.stream
         return of_release and self.note.first <= entry.sequence <= self.note.last
 
 
 def summary_of(entry: RecordedEntry) -> Summary | None:
-    """What the entry stands for; None where it is not what its hash says, or stands for nothing."""
+    """Return what the entry stands for; None where it is not what its hash says, or stands for nothing."""
     if not chain.is_whole(entry) or entry.kind != LooksThinned.__name__:
         return None
     note = note_of(entry)

@@ -15,7 +15,7 @@ SUMMED_S: Final = 3_600.0  # looks of one hour become one
 
 
 def summaries_of(entries: Iterable[RecordedEntry]) -> Iterator[LooksThinned]:
-    """What can stand for looks of one release, given in their order; those that stay as they are give none.
+    """Yield what can stand for looks of one release, given in their order; those that stay as they are give none.
 
     Raises:
         PermanentError: this version of Serin cannot read one.

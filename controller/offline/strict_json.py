@@ -216,7 +216,7 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
     hints = hints_of(cls)
     return {
-        "description": (cls.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip(),
+        "description": " ".join((cls.__doc__ or "").split("\n\n")[0].split()),
         "type": "object",
         "properties": {name: _schema(hint, definitions) for name, hint in hints.items()},
         "required": list(_required(cls)),

@@ -1,4 +1,4 @@
-"""What a version is made of, by reference: the registry's id and the fingerprint of its manifest, never a path."""
+"""The artifact of a version, by reference: the registry's id and the fingerprint of its manifest, never a path."""
 
 from dataclasses import dataclass
 from typing import Protocol

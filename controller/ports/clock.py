@@ -1,4 +1,4 @@
-"""What time it is."""
+"""The time, by the wall and as it passes."""
 
 from typing import Protocol
 

@@ -72,7 +72,7 @@ class RecordedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a release knows of a version that takes part in it."""
+    """The version as a release that it takes part in knows it."""
 
     number: str
     source_id: str
@@ -83,7 +83,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSummary:
-    """What lists show of a release."""
+    """The release as lists show it."""
 
     release_id: str
     model: str
@@ -114,7 +114,7 @@ class ReleaseRecord:
 
 
 class ReleaseLists(Protocol):
-    """What lists and overviews show. No state of a release is read, however many there are."""
+    """The releases as lists and overviews show them. No state of a release is read, however many there are."""
 
     def summaries(
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
@@ -124,18 +124,19 @@ class ReleaseLists(Protocol):
     def summary(self, release_id: str) -> ReleaseSummary | None: ...
 
     def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
-        """Of each model the release that began last, by model: the one in progress, if there is one."""
+        """Return of each model the release that began last, by model: the one in progress, if there is one."""
 
     def newest(self, model: str, phases: Sequence[str], *, version: str | None = None) -> ReleaseSummary | None:
         """The model's release, or of its releases of that version the one, that began last among those in one of the
         phases."""
 
     def count(self, model: str, version: str) -> int:
-        """How many releases of that version there are."""
+        """Return how many releases of that version there are."""
 
 
 class Versions(Protocol):
-    """What the journal knows versions by. Kept up to date by what is appended; nothing is read through."""
+    """The identities by which the journal knows versions. Kept up to date by what is appended; nothing is read
+    through."""
 
     def known(self, model: str, number: str) -> tuple[str, str] | None:
         """Source and fingerprint of the version that served last under this number, or was seen last where none did."""
@@ -144,7 +145,7 @@ class Versions(Protocol):
         """The fingerprint of the version's first sight; empty where it was never verified."""
 
     def released(self, model: str, number: str, source_id: str) -> bool:
-        """Whether a release to promote it was ever begun."""
+        """Return whether a release to promote it was ever begun."""
 
 
 class Journal(ReleaseLists, Versions, Protocol):
@@ -205,7 +206,7 @@ class Feed(Protocol):
         """At most ``limit`` entries that follow position ``after``; of these kinds only, where any are named."""
 
     def position_of(self, subscriber: str) -> int:
-        """How far the subscriber has come; 0 where it never began."""
+        """Return how far the subscriber has come; 0 where it never began."""
 
     def advance(self, subscriber: str, position: int) -> None:
         """Remember that the subscriber is done with everything up to ``position``. Never goes back."""

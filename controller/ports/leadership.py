@@ -1,4 +1,4 @@
-"""Which of the controllers of one database is at work. The others stand by."""
+"""The leadership among the controllers of one database: one is at work. The others stand by."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What versions and their users counted."""
+"""The counts of versions and of their users."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from gates.evidence import ArmCounts, Resources
 
 @dataclass(frozen=True, slots=True)
 class CounterCursor:
-    """Where the last look stopped reading: series key -> value of its last raw sample, and when that was."""
+    """The place where the last look stopped reading: series key -> value of its last raw sample, and when that was."""
 
     values: Mapping[str, float]
     at_s: float
@@ -17,7 +17,8 @@ class CounterCursor:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one version's texts were like and what its replicas used, since a cursor; ``None``: nobody measured it.
+    """The texts of one version, what they were like, and what its replicas used, since a cursor; ``None``: nobody
+    measured it.
 
     Counts are of all its traffic, sums over its replicas. ``resources`` has what replicas tell of the figures that
     looks show, of the worst replica where they are no counts; the rest of them is for whoever takes the look.
@@ -49,7 +50,7 @@ class MetricCounts:
 
 @dataclass(frozen=True, slots=True)
 class GatewayCounts:
-    """What the gateway answered since a cursor, exact: each user's request once, by the version that it was dealt to.
+    """The answers of the gateway since a cursor, exact: each user's request once, by the version that it was dealt to.
 
     ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
     milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
@@ -65,7 +66,7 @@ class GatewayCounts:
 
 class Metrics(Protocol):
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
-        """What each version did between the cursor and ``at_s``, both from the same instant of the same source.
+        """Return what each version did between the cursor and ``at_s``, both from the same instant of the same source.
 
         Without a cursor the counts are zero and the cursor is where things stand. Raw samples are differenced with
         reset handling, per instance; never extrapolated.
@@ -78,7 +79,7 @@ class Metrics(Protocol):
     def gateway(
         self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
     ) -> GatewayCounts:
-        """What users got of each version between the cursor and ``at_s``, as the gateway counted it.
+        """Return what users got of each version between the cursor and ``at_s``, as the gateway counted it.
 
         As ``counts``, with a cursor of its own. What the gateway answered by itself (no connection to the version, a
         time-out) is among the version's errors: nobody else counts it.

@@ -1,4 +1,4 @@
-"""What people asked for: commands that wait, and freezes."""
+"""The words of people: commands that wait, and freezes."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -25,7 +25,7 @@ class Inbox(Protocol):
         """Take a command out that no release answers, and keep why."""
 
     def outcome(self, command_id: str) -> str | None:
-        """Why no release answers the command; None where it waits, or a release has taken it up."""
+        """Return why no release answers the command; None where it waits, or a release has taken it up."""
 
     def prune(self, before_s: float) -> int:
         """Forget the discarded commands that came before; the number of them."""

@@ -1,4 +1,4 @@
-"""Where versions are registered."""
+"""The registry of versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

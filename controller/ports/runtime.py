@@ -1,4 +1,4 @@
-"""What keeps versions running, and what is asked of a running one."""
+"""The deployments that keep versions running, and the questions asked of a running one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from controller.core.serving import ServingPolicy
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSpec:
-    """What to run: one version, whose artifact is named by reference. Named ``intent-v7``, never by role.
+    """The version to run: one version, whose artifact is named by reference. Named ``intent-v7``, never by role.
 
     Whoever runs it finds the artifact by the registry's id and holds it against the fingerprint at each start; a
     version without one is run as it is found.
@@ -44,36 +44,36 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
-    """How a version runs, by its replicas."""
+    """The state of a version, by its replicas."""
 
     version: str
     endpoints: tuple[Endpoint, ...]
 
     @property
     def condition(self) -> Condition:
-        """Of the whole version (`condition_of`)."""
+        """Return the condition of the whole version (`condition_of`)."""
         return condition_of(endpoint.condition for endpoint in self.endpoints)
 
     @property
     def ready(self) -> bool:
-        """Whether all of it answers."""
+        """Return whether all of it answers."""
         return self.condition is Condition.READY
 
     @property
     def held_up(self) -> bool:
-        """Whether any of it is away for a reason that is not its own."""
+        """Return whether any of it is away for a reason that is not its own."""
         return any(one.condition in (Condition.STARTING, Condition.DISTURBED) for one in self.endpoints)
 
     @property
     def detail(self) -> str:
-        """Why it is not ready, one sentence a replica; of several with their numbers."""
+        """Return why it is not ready, one sentence a replica; of several with their numbers."""
         several = len(self.endpoints) > 1
         away = [(place, one) for place, one in enumerate(self.endpoints, 1) if one.condition is not Condition.READY]
         return "; ".join(f"replica {place}: {one.detail}" if several else one.detail for place, one in away)
 
     @property
     def restarts(self) -> int | None:
-        """Of all its replicas; None where that is not known of one of them."""
+        """Return the restarts of all its replicas; None where that is not known of one of them."""
         known = [endpoint.restarts for endpoint in self.endpoints if endpoint.restarts is not None]
         return sum(known) if len(known) == len(self.endpoints) else None
 

@@ -14,7 +14,7 @@ _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class SampleCursor:
-    """How far the look before read: ids of the last rows taken.
+    """The place to which the look before read: ids of the last rows taken.
 
     ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once. The
     other firsts are where it began among labelled answers, labels and disputes. ``names`` are those that the looks
@@ -53,7 +53,7 @@ class AnswerCounts:
 
 @dataclass(frozen=True, slots=True)
 class SampleEvidence:
-    """What sampled predictions and labels added since a cursor."""
+    """The evidence that sampled predictions and labels added since a cursor."""
 
     pairs: tuple[LabelledPair, ...]
     pairs_agreed: int
@@ -77,7 +77,7 @@ SOURCE_LABELS_MAX = 1_000
 
 class Samples(Protocol):
     def latest(self) -> SampleCursor:
-        """Where things stand now: what a release that starts now has to begin from."""
+        """Return where things stand now: what a release that starts now has to begin from."""
 
     def since(
         self,
@@ -105,7 +105,7 @@ class Samples(Protocol):
     def reference(
         self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
     ) -> Sequence[AnswerCounts]:
-        """What the version's sampled live answers looked like from ``since_s`` on and before the cursor.
+        """Return what the version's sampled live answers looked like from ``since_s`` on and before the cursor.
 
         In blocks of bounded size from all along that time, none in two; those without an answer are left out.
         """
@@ -187,10 +187,10 @@ class SampleIntake(Protocol):
         names: LabelNames,
         settled_before_s: float,
     ) -> Sequence[LabelSource]:
-        """What `Samples.since` tells of the sources, read without a look."""
+        """Return what `Samples.since` tells of the sources, read without a look."""
 
     def label_requests(
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
     ) -> Sequence[LabelRequest]:
-        """Of the release that compares the two since ``first_pair``: requests whose label would be evidence and is not
-        known, disagreements first, newest first, then others by chance."""
+        """Return, of the release that compares the two since ``first_pair``, requests whose label would be evidence and
+        is not known, disagreements first, newest first, then others by chance."""

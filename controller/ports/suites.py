@@ -20,8 +20,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SuiteOrder:
-    """Which suites, by name, which version, and which one it is held against. ``manifest``: of the candidate; with it
-    texts are told apart as it reads them."""
+    """The order of suites, by name, for a version and the one that it is held against. ``manifest``: of the candidate;
+    with it texts are told apart as it reads them."""
 
     model: str
     suites: tuple[str, ...]
@@ -32,7 +32,7 @@ class SuiteOrder:
 
 @dataclass(frozen=True, slots=True)
 class SuiteProgress:
-    """How far a version has been asked: ``asked`` of ``cases``."""
+    """The progress of asking a version: ``asked`` of ``cases``."""
 
     version: str
     suites: tuple[str, ...]
@@ -51,4 +51,4 @@ class Suites(Protocol):
         """
 
     def progress(self, model: str) -> Sequence[SuiteProgress]:
-        """What is being asked now, or was when the asking stopped; nothing once all is answered."""
+        """Return what is being asked now, or was when the asking stopped; nothing once all is answered."""

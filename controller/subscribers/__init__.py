@@ -1,1 +1,1 @@
-"""Who follows the journal: each from its own position, at its own pace, and no decision waits for any."""
+"""The followers of the journal: each from its own position, at its own pace, and no decision waits for any."""

@@ -14,15 +14,15 @@ SKIPPED_MAX: Final = 1_000  # entries of no concern, after which the position is
 
 
 class Subscriber(Protocol):
-    """Who is told of entries, each at least once and in order; to be told again must change nothing."""
+    """The one who is told of entries, each at least once and in order; to be told again must change nothing."""
 
     @property
     def name(self) -> str:
-        """What its position is kept by."""
+        """Return what its position is kept by."""
 
     @property
     def kinds(self) -> Sequence[str]:
-        """Which entries it is told of."""
+        """Return which entries it is told of."""
 
     def take(self, entry: RecordedEntry) -> None:
         """Do what the entry asks for.
