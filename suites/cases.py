@@ -106,6 +106,8 @@ def _parse(where: str, line: bytes) -> Case:
     unknown = sorted(set(document) - _FIELDS)
     if unknown:
         raise SuiteError(f"{where}: unknown field {shown(unknown[0])!r}; a case has {', '.join(sorted(_FIELDS))}")
+    if type(document.get("label")) is int:  # of classes that are called 0 and 1, as wherever labels are read
+        document["label"] = str(document["label"])
     for name in _REQUIRED:
         if not (isinstance(document.get(name), str) and document[name].strip()):
             raise SuiteError(f"{where}: {name} must be a text that is not empty")

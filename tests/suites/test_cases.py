@@ -45,6 +45,11 @@ def test_two_suites_may_use_the_same_ids(suite):
     assert [case.id for case in cases_of([one, one])] == ["smoke.jsonl#1:1", "smoke.jsonl#2:1"]
 
 
+def test_a_label_that_is_a_whole_number_is_its_text(suite):
+    """Classes may be called 0 and 1, and the library writes them so; labels of live requests are read the same way."""
+    assert [case.label for case in load(suite('{"id": "1", "text": "x", "label": 10}')).cases] == ["10"]
+
+
 def test_empty_lines_are_passed_over(suite):
     assert len(load(suite("", GOOD_LINE, "   ", "")).cases) == 1
 
@@ -79,6 +84,8 @@ def test_two_cases_with_one_id_are_refused(suite):
         ('["1", "text", "label"]', "expected an object with id, text, label"),
         ('{"id": "1", "text": "x"}', "label must be a text that is not empty"),
         ('{"id": "1", "text": " ", "label": "a"}', "text must be a text that is not empty"),
+        ('{"id": "1", "text": "x", "label": 1.0}', "label must be a text that is not empty"),
+        ('{"id": "1", "text": "x", "label": true}', "label must be a text that is not empty"),
         ('{"id": 1, "text": "x", "label": "a"}', "id must be a text that is not empty"),
         ('{"id": "1", "text": "x", "label": "a", "lable": "b"}', "unknown field 'lable'; a case has id, label, slices"),
         ('{"id": "1", "text": "x", "label": "a", "slices": "short"}', "slices must be a list of names"),
