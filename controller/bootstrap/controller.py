@@ -72,8 +72,12 @@ class Controller:
 def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     """What is done from time to time beside the releases, while the block lasts."""
     store, days = controller.store, controller.settings.samples_kept_days
+    looks = store.looks.led_by(controller.leader.fence)
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
-    kept += [Kept(store.inbox, days), Kept(store.looks, controller.settings.looks_kept_days)]
+    kept += [
+        Kept(store.inbox, days),
+        Kept(looks, controller.settings.looks_kept_days),
+    ]
     return daily_pruning(kept, SystemClock(), [Room(store.samples, controller.settings.samples_mb_max * 1e6)])
 
 

@@ -131,6 +131,14 @@ class TestTheFile:
         assert document.table("a-model-v1") == table
         assert document.options("a-model-v1") == options
 
+    def test_a_file_that_did_not_change_is_decoded_once(self, home: Path) -> None:
+        """Each model's read of 500 models' file costs its reading; one that changed is read anew."""
+        first = read_routes(home)
+        assert read_routes(home) is first
+        write_routes(home, first.with_table(TrafficTable("tone", {"1": 100.0}, generation=1), RouteOptions()))
+        assert read_routes(home).models == ("intent", "tone")
+        assert first.models == ("intent",)
+
     def test_weights_are_exact_or_refused(self) -> None:
         """A share that Envoy would round is refused by name, not rounded in silence."""
         table = TrafficTable("intent", {"7": 1 / 3, "6": 100 - 1 / 3}, known_good="6", generation=1)

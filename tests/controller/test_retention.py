@@ -3,7 +3,7 @@
 import pytest
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import TransientError, UsageError
+from controller.errors import ConflictError, TransientError, UsageError
 from controller.loop.retention import DAY_S, Kept, Room, check_kept, daily_pruning, keep_to, prune_once
 from tests.fakes.clock import FakeClock
 
@@ -28,6 +28,18 @@ def test_samples_older_than_so_many_days_go_once_a_day() -> None:
 
 def test_a_store_that_is_away_is_asked_again_within_the_hour() -> None:
     assert prune_once([Kept(Samples(away=True), 90)], FakeClock()) == 3_600
+
+
+def test_what_only_the_leader_may_do_keeps_nothing_else_from_being_done() -> None:
+    """A controller that stands by prunes what any may, and asks again within the hour: it may lead by then."""
+
+    class Looks(Samples):
+        def prune(self, before_s: float) -> int:
+            raise ConflictError(f"another controller leads, {before_s}")
+
+    samples = Samples()
+    assert prune_once([Kept(Looks(), 30), Kept(samples, 90)], FakeClock()) == 3_600
+    assert len(samples.before_s) == 1
 
 
 def test_samples_must_outlive_a_release() -> None:

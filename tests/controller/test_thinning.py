@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from controller.adapters.sql import Store, open_store
-from controller.errors import PermanentError
+from controller.errors import ConflictError, PermanentError
 from controller.journal.notes import LooksThinned
 from controller.journal.standing import told_of
 from controller.journal.walk import walk
 from controller.offline.evidence_file import line_of, looks_of, parse_line
 from controller.offline.replay import judge, missing_looks
+from controller.ports.journal import summary_stream
 from controller.report import ReportData, build_report
 from tests.controller.report_support import POLICY, START_S, Journal, Scene, play
 from tests.controller.test_sql_store import execute
@@ -73,6 +74,19 @@ def test_the_evidence_is_judged_again_without_gaps(store: Store, journal: Journa
     assert {v.gate: v.samples for v in thinned if v.gate == "accuracy.shadow"} == {
         v.gate: v.samples for v in whole if v.gate == "accuracy.shadow"
     }
+
+
+def test_an_old_leader_thins_out_nothing(store: Store) -> None:
+    """As little as it appends: who leads now may be reading what it takes away."""
+    store.journal.note("model:intent", [], fence=7)
+    before = store.journal.entries(RELEASE)
+    with pytest.raises(ConflictError, match="later leader"):
+        store.looks.led_by(lambda: 6).prune(LONG_AFTER_S)
+    assert store.journal.entries(RELEASE) == before
+    assert store.journal.stream_page(summary_stream(RELEASE), after=0, limit=1) == ()
+    assert store.looks.led_by(lambda: 7).prune(LONG_AFTER_S) > 0
+    with pytest.raises(ConflictError, match="later leader"):
+        store.looks.led_by(lambda: 6).prune(2 * LONG_AFTER_S)
 
 
 def test_young_looks_stay(store: Store) -> None:

@@ -9,6 +9,7 @@ Standard library only, and quick to import: the on-call rollback stands on it.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
@@ -45,12 +46,15 @@ class RouteDocument:
     def __init__(self, revision: int, routes: Mapping[str, Mapping[str, Any]]) -> None:
         self.revision = revision
         self._routes = routes
+        self._tables: dict[str, TrafficTable] = {}  # those that were decoded
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises ValueError, KeyError, TypeError or IndexError where this is no file of ours."""
-        response = json.loads(text)
-        return cls.of_configuration(response["resources"][0], revision=int(response["version_info"]))
+    def parse(cls, text: str) -> "RouteDocument":
+        """The document that the text is. One that was parsed a moment ago is not parsed again: it never changes.
+
+        Raises ValueError, KeyError, TypeError or IndexError where this is no file of ours.
+        """
+        return _parsed(text)
 
     @classmethod
     def of_configuration(cls, configuration: Mapping[str, Any], *, revision: int = 0) -> Self:
@@ -71,8 +75,9 @@ class RouteDocument:
         return tuple(self._routes)
 
     def table(self, model: str) -> TrafficTable | None:
-        route = self._routes.get(model)
-        return None if route is None else _decode(model, route)
+        if model not in self._tables and (route := self._routes.get(model)) is not None:
+            self._tables[model] = _decode(model, route)
+        return self._tables.get(model)
 
     def options(self, model: str) -> RouteOptions:
         """As the model's present route has them."""
@@ -97,6 +102,12 @@ class RouteDocument:
             ],
         }
         return json.dumps({"version_info": str(self.revision), "resources": [configuration]}, indent=1)
+
+
+@lru_cache(maxsize=4)  # the file's, its copy's, and those of the moment before
+def _parsed(text: str) -> RouteDocument:
+    response = json.loads(text)
+    return RouteDocument.of_configuration(response["resources"][0], revision=int(response["version_info"]))
 
 
 EMPTY_DOCUMENT = RouteDocument(0, {})

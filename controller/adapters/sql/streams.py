@@ -44,7 +44,7 @@ def append(
         ConflictError: the stream does not stand at sequence ``expected``, or a later leader than ``fence`` has written.
         PermanentError: a payload is not JSON.
     """
-    position = _move_head(connection, len(entries), fence)
+    position = move_head(connection, len(entries), fence)
     length, head_hash = stands_at(connection, stream)
     if expected is not None and length != expected:
         raise ConflictError(f"journal of {stream} stands at {length}, not at {expected}: another writer")
@@ -59,7 +59,7 @@ def append(
     return last.position
 
 
-def _move_head(connection: Connection, more: int, fence: int | None) -> int:
+def move_head(connection: Connection, more: int, fence: int | None) -> int:
     """The position of the journal's last entry, which so many more will follow. Nobody else appends until this
     transaction ends.
 

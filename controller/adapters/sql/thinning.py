@@ -1,7 +1,7 @@
 """Payloads of old looks are taken out of the journal, for their sums (`controller.journal.summary`)."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from sqlalchemy import func, select, update
@@ -26,12 +26,21 @@ _COLUMNS: Final = entries.c
 class SqlThinning:
     """``controller.loop.retention.Prunable`` for looks."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, fence: Callable[[], int | None] = lambda: None) -> None:
         self._database = database
+        self._fence = fence
+
+    def led_by(self, fence: Callable[[], int | None]) -> "SqlThinning":
+        """The same, for whoever leads: ``fence`` is asked before each transaction."""
+        return SqlThinning(self._database, fence)
 
     def prune(self, before_s: float) -> int:
         """Thin out looks of before the last full hour at ``before_s``; how many payloads went. A run that was cut short
-        is begun anew and finds what is left."""
+        is begun anew and finds what is left.
+
+        Raises:
+            ConflictError: another controller leads, or a later one has written.
+        """
         before_s = before_s // SUMMED_S * SUMMED_S
         old = (_COLUMNS.at_s < before_s, _COLUMNS.kind == Looked.__name__, _COLUMNS.payload.is_not(None))
         with self._database.read(_SOURCE) as connection:
@@ -43,7 +52,9 @@ class SqlThinning:
             names = connection.execute(found).scalars().all()
         thinned = sum(self._thin(stream, after, before_s) for stream in names)
         if upto is not None:
+            fence = self._fence()
             with self._database.write(_SOURCE) as connection:
+                streams.move_head(connection, 0, fence)
                 advance(connection, _NAME, upto)
         return thinned
 
@@ -69,9 +80,11 @@ class SqlThinning:
 
     def _replace(self, sums: list[LooksThinned], at_s: float) -> Iterator[int]:
         """Put the sums down, and take what they stand for away, in one transaction."""
+        fence = self._fence()
         with self._database.write_durably(_SOURCE) as connection:
             for one in sums:
-                position = streams.append(connection, summary_stream(one.release_id), [entry_of(one, at_s)])
+                stream = summary_stream(one.release_id)
+                position = streams.append(connection, stream, [entry_of(one, at_s)], fence=fence)
                 between = _COLUMNS.sequence.between(one.first, one.last)
                 changed = update(entries).where(_COLUMNS.stream == release_stream(one.release_id), between)
                 connection.execute(changed.values(payload=None, summarised_by=position))
