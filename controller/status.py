@@ -1,11 +1,13 @@
 """The live table of `serin status`: where each model's release stands, and what every gate still needs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -143,18 +145,37 @@ def status_table(
     return Group(*map(_trouble, troubles), *map(_frozen, freezes), *blocks)
 
 
-def _summary(record: ReleaseSummary, table: TrafficTable | None, now_s: float) -> Text:
+def _summary(record: ReleaseSummary, table: TrafficTable | None, now_s: float) -> RenderableType:
     phase = Phase(record.phase)
-    return Text.assemble(
-        (printable(record.model), "bold"),
-        f"  version {printable(record.version)}  ",
-        (phase_title(phase, None), _PHASE_STYLES.get(phase, "bold blue")),
-        f" for {duration(now_s - record.phase_since_s)}  ",
-        _weights(table, None),
-        (f"  {shortened(record.reason, _SUMMARY_REASON_MAX)}", "dim"),
-        no_wrap=True,
-        overflow="ellipsis",
+    return _Line(
+        (
+            (printable(record.model), "bold"),
+            (f"  version {printable(record.version)}  ", ""),
+            (phase_title(phase, None), _PHASE_STYLES.get(phase, "bold blue")),
+            (f" for {duration(now_s - record.phase_since_s)}  ", ""),
+            *_shares(table, None),
+            (f"  {shortened(record.reason, _SUMMARY_REASON_MAX)}", "dim"),
+        )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of words and their styles, cut at the width. Of hundreds, Rich's own text takes five times as long."""
+
+    parts: tuple[tuple[str, str], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        left = options.max_width
+        for words, style in self.parts:
+            cells = cell_len(words)
+            if left <= 0:
+                break
+            if cells > left:
+                words = set_cell_size(words, left - 1) + "…"  # noqa: PLW2901 - the end of it is cut off
+            yield Segment(words, console.get_style(style) if style else None)
+            left -= cells
+        yield Segment.line()
 
 
 def _trouble(sentence: str) -> Text:
@@ -228,13 +249,17 @@ def _versions(release: Release) -> Text:
 
 
 def _weights(table: TrafficTable | None, release: Release | None) -> Text:
+    return Text.assemble(*_shares(table, release))
+
+
+def _shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[str, str], ...]:
     if table is None:
-        return Text("not routed yet", "dim")
+        return (("not routed yet", "dim"),)
     shares = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
     moving = "  (not confirmed yet)" if release is not None and release.active and not release.routed else ""
     by_hand = printable(f"  set by {table.override.by}: {table.override.reason}") if table.override else ""
-    return Text.assemble(shares + mirrored, (moving, "dim"), (by_hand, "yellow"))
+    return (shares + mirrored, ""), (moving, "dim"), (by_hand, "yellow")
 
 
 def _phase(release: Release, now_s: float) -> Text:

@@ -185,6 +185,10 @@ def test_of_many_models_each_is_a_line() -> None:
     assert len(lines) == BLOCKS_MAX + 1
     assert lines[3].startswith("model-03  version 7  Canary for")
     assert "version 7 5 %" in lines[3]
+    narrow = Console(width=40, file=io.StringIO())
+    narrow.print(status_table(current(journal), now_s=NOW_S, traffic={}))
+    cut = narrow.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [(len(line), line[-1]) for line in cut] == [(40, "…")] * len(lines)
     assert (seen.exit_code, seen.settled) == (3, False)
     assert "champion version 6, candidate version 7" in in_text(Snapshot(current(journal, "model-03"), NOW_S, {}))
 
