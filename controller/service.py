@@ -11,9 +11,11 @@ from typing import Final
 
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
 from controller.errors import UsageError
+from controller.journal.codec import entry_of
+from controller.journal.notes import Note
 from controller.naming import model_named, version_named
 from controller.ports.clock import Clock
-from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
+from controller.ports.journal import INSTALLATION, Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.people import Freezes, Inbox
 
 _LATEST_TOLD: Final = 5
@@ -112,6 +114,10 @@ class Service:
             return record
         known = ", ".join(r.release_id for r in self.journal.summaries(limit=_LATEST_TOLD)) or "none yet"
         raise UnknownError("release", f"there is no release {release_id!r}; the latest are: {known}")
+
+    def note(self, note: Note) -> None:
+        """Keep in the journal what concerns the whole installation."""
+        self.journal.note(INSTALLATION, [entry_of(note, self.clock.now_s())])
 
     def _ask(
         self, ask: Ask, model: str, reason: str, by: str, command_id: str, version: str | None = None

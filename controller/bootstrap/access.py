@@ -109,17 +109,17 @@ def tokens_of(home: Home) -> Sequence[Entry]:
         raise UsageError(str(error)) from error
 
 
-def revoke_tokens(home: Home, *, name: str | None, token_id: str | None) -> int:
-    """The number of tokens that were revoked.
+def revoke_tokens(home: Home, *, name: str | None, token_id: str | None) -> tuple[str, ...]:
+    """The ids of the tokens that were revoked.
 
     Raises:
         UsageError: the file of tokens cannot be used.
     """
     if not tokens_of(home):
-        return 0
+        return ()
     with changing(home.api_tokens) as entries:
         kept = [entry for entry in entries if name != entry.name and token_id != entry.id]
-        revoked = len(entries) - len(kept)
+        revoked = tuple(entry.id for entry in entries if entry not in kept)
         entries[:] = kept
     return revoked
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from controller.cli.asking import asker
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, writing_home
 from controller.cli.output import say, say_row
-from controller.errors import UsageError
+from controller.errors import SerinError, UsageError
 from controller.roles import Role
 
 token_app = typer.Typer(
@@ -38,11 +39,20 @@ def create(
 
     Example: serin token create --role labels --name helpdesk
     """
-    from controller.bootstrap.access import create_token
+    from controller.bootstrap.access import create_token, revoke_tokens
+    from controller.bootstrap.stores import service_of
+    from controller.journal.notes import TokenMade
 
     place = writing_home(home)
-    place.load()
-    entry, token = create_token(place, name, role, model=model, lasts=_age(expires))
+    lasts = _age(expires)
+    with service_of(place) as service:
+        entry, token = create_token(place, name, role, model=model, lasts=lasts)
+        ends_at_s = None if entry.expires_at is None else entry.expires_at.timestamp()
+        try:
+            service.note(TokenMade(entry.id, entry.name, entry.roles, entry.model, ends_at_s, asker()))
+        except SerinError:  # one that is not on record lets nobody in
+            revoke_tokens(place, name=None, token_id=entry.id)
+            raise
     until = "never expires" if entry.expires_at is None else f"expires {entry.expires_at:%Y-%m-%d %H:%M} UTC"
     say(f"token of {entry.name} (id {entry.id}, {', '.join(entry.roles)}, {until}), shown only now:", err=True)
     say(token)
@@ -73,13 +83,18 @@ def revoke(
     Example: serin token revoke --name helpdesk
     """
     from controller.bootstrap.access import revoke_tokens
+    from controller.bootstrap.stores import service_of
+    from controller.journal.notes import TokensRevoked
 
     if (name is None) == (token_id is None):
         raise UsageError("give either --name or --id; `serin token list` shows both")
-    revoked = revoke_tokens(writing_home(home), name=name, token_id=token_id)
+    place = writing_home(home)
+    revoked = revoke_tokens(place, name=name, token_id=token_id)  # first: a store that is away keeps nobody in
     if not revoked:
         raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows those there are")
-    say(f"revoked: {revoked}")
+    say(f"revoked: {len(revoked)}")
+    with service_of(place) as service:
+        service.note(TokensRevoked(revoked, asker()))
 
 
 def _age(text: str) -> timedelta | None:

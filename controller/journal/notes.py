@@ -58,6 +58,26 @@ class PolicyGone:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenMade:
+    """Somebody may ask at the interface from now on. Never the token itself."""
+
+    token_id: str
+    name: str
+    roles: tuple[str, ...]
+    model: str | None  # the one that its holder may start or stop; None: any
+    expires_at_s: float | None  # unix time; None: never
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokensRevoked:
+    """These tokens let nobody in any more."""
+
+    token_ids: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class LooksThinned:
     """``look`` stands for the looks that were entries ``first`` to ``last`` of the release, ``verdicts`` and
     ``readings`` are the last that each gate gave there. ``deadline_s``: of the gates, in unix time."""
@@ -76,7 +96,7 @@ class LooksThinned:
         return self.last - self.first + 1
 
 
-Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead | PolicyGone | LooksThinned
+Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead | PolicyGone | TokenMade | TokensRevoked | LooksThinned
 
 
 def stream_of(model: str) -> str:

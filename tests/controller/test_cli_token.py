@@ -6,9 +6,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controller.bootstrap.access import prepare_access
+from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.errors import UsageError
+from controller.journal.codec import note_of
+from controller.journal.notes import TokenMade, TokensRevoked
+from controller.ports.journal import INSTALLATION
 from serving.access.tokens import TokenFile, read_tokens
 from serving.refusals import RefusedError
 
@@ -18,6 +22,7 @@ def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
     place.save(Settings())
     prepare_access(place, Settings())
+    upgrade_schema(place)
     return place
 
 
@@ -44,6 +49,20 @@ def test_tokens_are_listed_with_what_they_may(home: Home) -> None:
     rows = [line.split("\t")[1:4] for line in serin(home, "list").stdout.splitlines()]
     assert rows == [["admin", "admin", "-"], ["ci", "propose", "intent"]]
     assert token.split("_")[2] not in serin(home, "list").stdout
+
+
+def test_who_was_let_in_and_out_stands_in_the_journal(home: Home) -> None:
+    """Its chain is checked as it is read; the token itself stands nowhere."""
+    token = serin(home, "create", "--role", "labels", "--name", "helpdesk", "--expires", "never").stdout.strip()
+    token_id = token.split("_")[1]
+    serin(home, "revoke", "--name", "helpdesk")
+    with opened(home) as store:
+        made, revoked = (note_of(entry) for entry in store.journal.stream_page(INSTALLATION, after=0, limit=10))
+    assert isinstance(made, TokenMade)
+    assert (made.token_id, made.name, made.roles, made.expires_at_s) == (token_id, "helpdesk", ("labels",), None)
+    assert isinstance(revoked, TokensRevoked)
+    assert (revoked.token_ids, revoked.by) == ((token_id,), made.by)
+    assert token.split("_")[2] not in (home.path / "serin.db").read_bytes().decode("latin-1")
 
 
 @pytest.mark.parametrize("by", ["--name", "--id"])
