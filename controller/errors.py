@@ -1,7 +1,32 @@
 """The one small tree of errors that cross a port. Vendor exceptions are wrapped where they appear, never further in."""
 
 import errno
+from enum import StrEnum
 from typing import Final
+
+
+class Source(StrEnum):
+    """What an outage or a conflict is of, in the reader's words."""
+
+    METRICS = "metrics"
+    GATEWAY = "gateway"
+    LABELS = "labels"
+    PREDICTIONS = "predictions"
+    GATES = "gates"
+    TRAFFIC = "traffic"
+    REGISTRY = "registry"
+    DEPLOYMENTS = "deployments"
+    PACKAGES = "packages"
+    SUITES = "suites"
+    JOURNAL = "journal"
+    INBOX = "inbox"
+    FREEZES = "freezes"
+    BUDGET = "error budget"
+    DELIVERIES = "deliveries"
+    LEADERSHIP = "leadership"
+    DISK = "disk"
+    HOME = "home"
+    STORE = "store"
 
 
 class SerinError(Exception):
@@ -9,14 +34,11 @@ class SerinError(Exception):
 
 
 class TransientError(SerinError):
-    """A source did not answer, or not now. Asked again later; meanwhile it is error evidence and no verdict.
+    """A source did not answer, or not now. Asked again later; meanwhile it is error evidence and no verdict."""
 
-    ``source`` is the port's name in the reader's words: metrics, registry, labels, deployments, traffic.
-    """
-
-    def __init__(self, source: str, message: str) -> None:
+    def __init__(self, source: Source, message: str) -> None:
         super().__init__(message)
-        self.source = source
+        self.source = Source(source)
 
 
 class PermanentError(SerinError):
@@ -36,6 +58,10 @@ class RefusedRequestError(PermanentError):
 
 class ConflictError(SerinError):
     """Somebody else changed what was about to be written; read again and decide again."""
+
+    def __init__(self, source: Source, message: str) -> None:
+        super().__init__(message)
+        self.source = Source(source)
 
 
 class UsageError(SerinError):
@@ -61,7 +87,7 @@ _SHORTAGES: Final = {
 }
 
 
-def our_fault(source: str, doing: str, error: Exception) -> TransientError:
+def our_fault(source: Source, doing: str, error: Exception) -> TransientError:
     """Return what this machine refused us, as the error that it is: asked again later, named, and never the version's
     fault.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from controller.errors import PermanentError, TransientError, our_fault
+from controller.errors import PermanentError, Source, TransientError, our_fault
 from controller.reserve import FULL, Loan, lend
 
 _LOCK_WITHIN_S = 5.0
@@ -43,7 +43,7 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
     except OSError as error:
         with suppress(OSError):  # half a text helps nobody, and its room may help somebody
             temporary.unlink()
-        raise our_fault("disk", f"cannot write {path}", error) from error
+        raise our_fault(Source.DISK, f"cannot write {path}", error) from error
     finally:
         if loans:
             loans[0].put_back()
@@ -104,7 +104,7 @@ def _tightened(path: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path, *, source: str) -> Iterator[None]:
+def locked(path: Path, *, source: Source) -> Iterator[None]:
     """Hold the lock file exclusively, against threads and processes alike. The kernel frees it when its holder dies.
 
     Raises:

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from controller.errors import PermanentError, RefusedRequestError, TransientError
+from controller.errors import PermanentError, RefusedRequestError, Source, TransientError
 from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
 
-_SOURCE = "deployments"
+_SOURCE = Source.DEPLOYMENTS
 # Our token or our rate: nothing that the candidate has done.
 _ABOUT_US = (
     httpx.codes.UNAUTHORIZED,

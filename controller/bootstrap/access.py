@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.adapters.sql.texts import KEY_BYTES
 from controller.config.settings import Home, Settings
-from controller.errors import UsageError, our_fault
+from controller.errors import Source, UsageError, our_fault
 from controller.naming import model_named
 from controller.roles import REPLICA, Role
 from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
@@ -68,7 +68,7 @@ def replica_token(home: Home, model: str, version: str, file: Path, *, running: 
             entries[:] = [*filter(stays, entries), entry]
         _write(file, token)
     except (TokenFileError, OSError) as error:
-        raise our_fault("deployments", f"cannot give version {version} of {model} its token", error) from error
+        raise our_fault(Source.DEPLOYMENTS, f"cannot give version {version} of {model} its token", error) from error
 
 
 def create_token(

@@ -17,7 +17,7 @@ from controller.adapters.envoy.tables import (
 )
 from controller.adapters.local.clockwatch import ClockWatch
 from controller.config.settings import Home
-from controller.errors import SerinError, TransientError, our_fault
+from controller.errors import SerinError, Source, TransientError, our_fault
 from controller.reserve import keep_reserve
 
 _RESERVE_EVERY_S: Final = 5.0
@@ -63,10 +63,10 @@ def _keep_reserve(home: Home) -> None:
     try:
         whole = keep_reserve(home.path)
     except OSError as error:
-        raise our_fault("disk", f"{home.path} cannot be written", error) from error
+        raise our_fault(Source.DISK, f"{home.path} cannot be written", error) from error
     if not whole:
         raise TransientError(
-            "disk",
+            Source.DISK,
             f"the disk of {home.path} is all but full: make room. Rollbacks write into what is kept back for them",
         )
 

@@ -13,7 +13,7 @@ from controller.config.policy_file import load_policy
 from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
-from controller.errors import UsageError
+from controller.errors import Source, UsageError
 from controller.files import locked
 from controller.naming import check_distinct, model_named
 from controller.service import Service
@@ -62,7 +62,7 @@ def only_controller(home: Home) -> Iterator[str]:
     Raises:
         TransientError: another one runs, or the home cannot be written to.
     """
-    with locked(home.controller_lock, source="home"):
+    with locked(home.controller_lock, source=Source.HOME):
         name = home.controller_lock.read_text(encoding="ascii")
         if not name:
             name = secrets.token_hex(4)

@@ -9,6 +9,7 @@ from controller.core.condition import Condition
 from controller.core.judging import Judgement
 from controller.core.release import Cursors, Version
 from controller.core.traffic import Override
+from controller.errors import Source
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
@@ -95,7 +96,7 @@ class AliasSurprise:
 class Unreachable:
     """A source did not answer this time."""
 
-    source: str
+    source: Source
     reason: str
 
 
@@ -103,7 +104,7 @@ class Unreachable:
 class Awaited:
     """A source was asked and has not answered yet; a later round takes its answer up."""
 
-    source: str
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class BudgetSpent:
     """No new version may come now: the service burns its error budget too fast, or nobody can tell that it does not."""
 
     reason: str
-    source: str = "error budget"
+    source: Source = Source.BUDGET
 
 
 Fact = (

@@ -15,8 +15,6 @@ from gates.policy import GatePolicy
 from gates.verdict import Verdict
 
 STATE_SCHEMA: Final = 1
-GATES: Final = "gates"
-"""The source that is away while looks cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from controller.core.facts import (
     only,
 )
 from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release
+from controller.errors import Source
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 
@@ -143,5 +144,5 @@ def _restores(release: Release) -> bool:
 def is_down(release: Release, facts: Sequence[Fact]) -> bool:
     """Return whether the candidate does not run, or nobody can tell."""
     found = [fact.ready for fact in only(facts, Serving) if fact.version == release.candidate.number]
-    unknown = "deployments" in release.faults or Awaited("deployments") in facts
+    unknown = Source.DEPLOYMENTS in release.faults or Awaited(Source.DEPLOYMENTS) in facts
     return not all(found) if found else unknown

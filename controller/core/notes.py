@@ -35,13 +35,13 @@ from controller.core.facts import (
     Unreachable,
     only,
 )
-from controller.core.judging import GATES
 from controller.core.release import Phase, Release, Version
-from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
+from controller.errors import Source
 from gates.verdict import Verdict
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_SPOKEN_FOR = {METRICS, GATEWAY, LABELS, PREDICTIONS, GATES, "traffic", "registry", "deployments", "packages"}
+_READ_BY_LOOKS = (Source.METRICS, Source.GATEWAY, Source.LABELS, Source.PREDICTIONS, Source.GATES)
+_SPOKEN_FOR = {*_READ_BY_LOOKS, Source.TRAFFIC, Source.REGISTRY, Source.DEPLOYMENTS, Source.PACKAGES}
 
 
 def note(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -55,7 +55,7 @@ def _faults(release: Release, facts: Sequence[Fact], away: Mapping[str, str]) ->
     """One a source, when it begins and when its kind changes: a reason may hold numbers that run on at each look."""
     taken = only(facts, LookTaken)
     told = [(fault.source, fault.reason) for one in taken for fault in one.look.faults]
-    told += [(GATES, one.judgement.fault) for one in taken if one.judgement.fault]
+    told += [(Source.GATES.value, one.judgement.fault) for one in taken if one.judgement.fault]
     reasons: dict[str, list[str]] = {}
     for source, reason in (*told, *away.items()):
         if reason not in reasons.setdefault(source, []):
@@ -100,11 +100,11 @@ def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
     reasons: dict[str, list[str]] = {}
     for fact in facts:
         if (found := _fault(release, fact)) is not None:
-            reasons.setdefault(found[0], []).append(found[1])
+            reasons.setdefault(str(found[0]), []).append(found[1])
     return {source: "; ".join(dict.fromkeys(found)) for source, found in reasons.items()}
 
 
-def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
+def _fault(release: Release, fact: Fact) -> tuple[Source, str] | None:
     """Return what cannot be relied on for now. Also a version that ran and does not: nothing goes forward without
     it."""
     match fact:
@@ -113,7 +113,7 @@ def _fault(release: Release, fact: Fact) -> tuple[str, str] | None:
         case Serving(version, condition, detail) if condition is not Condition.READY:
             ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # where it may not run yet
             away = f"version {version}: {detail or 'it is not ready'}"
-            return ("deployments", away) if condition is Condition.DISTURBED or ran_before else None
+            return (Source.DEPLOYMENTS, away) if condition is Condition.DISTURBED or ran_before else None
         case _:
             return None
 
@@ -163,13 +163,13 @@ def _recoveries(release: Release, facts: Sequence[Fact], away: Container[str]) -
 def _sources_answering(fact: Fact) -> tuple[str, ...]:
     match fact:
         case LookTaken(look=look, judgement=judged):
-            away = {fault.source for fault in look.faults} | ({GATES} if judged.fault else set())
-            return tuple({METRICS, GATEWAY, LABELS, PREDICTIONS, GATES} - away)
+            away = {fault.source for fault in look.faults} | ({Source.GATES.value} if judged.fault else set())
+            return tuple(source for source in _READ_BY_LOOKS if source not in away)
         case Routed():
-            return ("traffic",)
+            return (Source.TRAFFIC,)
         case AliasAt():
-            return ("registry",)
+            return (Source.REGISTRY,)
         case Serving(condition=Condition.READY):
-            return ("deployments", "packages", "registry")
+            return (Source.DEPLOYMENTS, Source.PACKAGES, Source.REGISTRY)
         case _:
             return ()

@@ -18,10 +18,10 @@ from controller.core.facts import (
     SuitesRun,
     only,
 )
-from controller.core.judging import GATES
 from controller.core.leaving import hold_in_place, is_down
 from controller.core.policy import OnDeadline
 from controller.core.release import Phase, Purpose, Release
+from controller.errors import Source
 from gates.outcome import Outcome
 from gates.verdict import Stage
 
@@ -62,7 +62,7 @@ def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
     suites = release.policy.suites
     if not suites and release.stable is None:
         return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
-    if (suites and not only(facts, SuitesRun)) or "deployments" in release.faults:
+    if (suites and not only(facts, SuitesRun)) or Source.DEPLOYMENTS in release.faults:
         if not _past_deadline(release, now_s):
             return ()
         why = "; ".join(release.faults.values()) or "a replica was not ready"
@@ -88,7 +88,7 @@ def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, .
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    stopped = _frozen(facts) or not {"deployments", GATES}.isdisjoint(release.faults)
+    stopped = _frozen(facts) or not {Source.DEPLOYMENTS, Source.GATES}.isdisjoint(release.faults)
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)

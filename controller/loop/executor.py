@@ -40,7 +40,15 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Release, Version
 from controller.core.serving import ServingPolicy, digest_of
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, RefusedRequestError, SerinError, TransientError, our_fault
+from controller.errors import (
+    ConflictError,
+    PermanentError,
+    RefusedRequestError,
+    SerinError,
+    Source,
+    TransientError,
+    our_fault,
+)
 from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
 from controller.loop.preflight import judge_replica, package_refused
@@ -53,7 +61,6 @@ from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStat
 from controller.ports.samples import Samples
 from controller.ports.suites import Subject, SuiteOrder, Suites
 from controller.ports.traffic import Traffic
-from gates.checks import METRICS
 from gates.offline.suite_replay import judge_suite_evidence
 from gates.outcome import Outcome
 from gates.verdict import Verdict
@@ -71,22 +78,21 @@ _SETTLES_S: Final = 15.0
 """After a version that we started again has answered: until the gateway knows it, and the scrape that a look begins
 with is one of afterwards."""
 
-_SOURCES: Mapping[type[Action], str] = {  # what is in question where an action fails in a way that nobody foresaw
-    Serve: "deployments",
-    Probe: "deployments",
-    RunSuites: "deployments",
-    Route: "traffic",
-    TakeLook: METRICS,
-    CheckChampion: "registry",
-    MoveChampion: "registry",
-    FreezeModel: "freezes",
+_SOURCES: Mapping[type[Action], Source] = {  # what is in question where an action fails in a way that nobody foresaw
+    Serve: Source.DEPLOYMENTS,
+    Probe: Source.DEPLOYMENTS,
+    RunSuites: Source.DEPLOYMENTS,
+    Route: Source.TRAFFIC,
+    TakeLook: Source.METRICS,
+    CheckChampion: Source.REGISTRY,
+    MoveChampion: Source.REGISTRY,
+    FreezeModel: Source.FREEZES,
 }
 
 
-_SOURCE_OF_ERROR: Mapping[type[Exception], str] = {
-    ConflictError: "traffic",  # somebody else is writing it
-    SuiteError: "suites",  # our file, not the candidate, is at fault: it is held, not rejected
-    ArtifactError: "packages",
+_SOURCE_OF_ERROR: Mapping[type[Exception], Source] = {
+    SuiteError: Source.SUITES,  # our file, not the candidate, is at fault: it is held, not rejected
+    ArtifactError: Source.PACKAGES,
 }
 
 
@@ -117,7 +123,7 @@ def _found_by(
     release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
 ) -> Fact:
     """What an error says. Of the candidate only where it is about the candidate and asking again will not help."""
-    if isinstance(error, TransientError):
+    if isinstance(error, TransientError | ConflictError):
         return Unreachable(error.source, str(error))
     about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done
     if isinstance(error, ArtifactError | PermanentError) and not about_us and _is_of_candidate(release, action):
@@ -182,8 +188,8 @@ class Executor:
     def _pool_of(self, release: Release, action: Action) -> str:
         """Whose threads do it: fetching a package waits for the registry, whatever else its replica needs."""
         if isinstance(action, Serve) and self._known(release.model, action.version) is None:
-            return "packages"
-        return "suites" if isinstance(action, RunSuites) else _SOURCES[type(action)]
+            return Source.PACKAGES
+        return Source.SUITES if isinstance(action, RunSuites) else _SOURCES[type(action)]
 
     def _performed(self, release: Release, action: Action) -> tuple[Fact, ...]:
         try:
@@ -218,7 +224,7 @@ class Executor:
             self._look_again(policy.model, version)
             raise
         except PermanentError as error:
-            raise TransientError("deployments", str(error)) from error
+            raise TransientError(Source.DEPLOYMENTS, str(error)) from error
         if status.condition not in (Condition.READY, Condition.STARTING):
             self._look_again(policy.model, version)
         return status
@@ -279,7 +285,7 @@ class Executor:
         urls = [endpoint.shadow_url for endpoint in status.endpoints if endpoint.shadow_url is not None]
         if len(urls) < len(status.endpoints):
             raise TransientError(
-                "deployments",
+                Source.DEPLOYMENTS,
                 f"version {version.number} of {model} has no port for copies and questions: an earlier version of "
                 "Serin started it; start it again, with `serin down` and `serin up`",
             )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from controller.errors import ConflictError, TransientError
+from controller.errors import ConflictError, Source, TransientError
 from controller.ports.leadership import Held, Leadership, Lease
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Leader:
             ConflictError: another controller leads.
         """
         if self._lease is None:
-            raise ConflictError("another controller of this database leads")
+            raise ConflictError(Source.LEADERSHIP, "another controller of this database leads")
         return self._lease.fence
 
     def turn(self) -> None:

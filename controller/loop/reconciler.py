@@ -20,7 +20,7 @@ from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
 from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import TrafficTable
-from controller.errors import PermanentError, SerinError, TransientError
+from controller.errors import PermanentError, SerinError, Source, TransientError
 from controller.journal.codec import entry_of, record_of, release_of
 from controller.loop.calm import Glance, stands_as_left, time_asks
 from controller.loop.candidate_poller import CandidatePoller
@@ -195,7 +195,7 @@ class Reconciler:
         """The version as the registry knows it now; None while that does not answer."""
         try:
             ask = partial(self._books.artifacts.identify, self.model, number)
-            return self._quickly("registry", ("identify", self.model, number), ask)
+            return self._quickly(Source.REGISTRY, ("identify", self.model, number), ask)
         except PermanentError as error:
             return Refused(str(error))
         except TransientError as error:
@@ -251,7 +251,7 @@ class Reconciler:
             found = max(table.weights_pct, key=lambda version: table.weights_pct[version])
         else:
             ask = partial(self._world.registry.aliases, self.model)
-            found = self._quickly("registry", ("aliases", self.model), ask).get(CHAMPION)
+            found = self._quickly(Source.REGISTRY, ("aliases", self.model), ask).get(CHAMPION)
         return self._identities.of(self.model, found) if found is not None else None
 
     def _champion_if_known(self) -> str | None:
@@ -265,7 +265,7 @@ class Reconciler:
     def _drive(self, standing: _Standing, facts: Sequence[Fact], observed: Observed) -> None:
         """Carry out, decide and record until nothing changes that would ask for something else."""
         frozen: list[Fact] = [FrozenBy(one) for one in observed.freezes if one.model in (self.model, ANY_MODEL)]
-        frozen += [BudgetSpent(observed.unknown, "freezes")] if observed.unknown else []
+        frozen += [BudgetSpent(observed.unknown, Source.FREEZES)] if observed.unknown else []
         for _ in range(_STEPS_MAX):
             release = standing.release
             found = [*facts, *frozen, *self._budget_of(release)]
@@ -307,13 +307,13 @@ class Reconciler:
             return []
         try:
             ask = partial(self._budget.overspent, release.policy)
-            reason = ask() if self._budget.is_known(release.policy) else self._quickly("error budget", self.model, ask)
+            reason = ask() if self._budget.is_known(release.policy) else self._quickly(Source.BUDGET, self.model, ask)
         except TransientError as error:
             begins = release.phase is Phase.PENDING
             reason = f"It is not known how fast the service spends it: {error}" if begins else None
         return [BudgetSpent(reason)] if reason is not None else []
 
-    def _quickly(self, source: str, slot: Hashable, work: Callable[[], Result]) -> Result:
+    def _quickly(self, source: Source, slot: Hashable, work: Callable[[], Result]) -> Result:
         """The result. Raises TransientError where it is not there in a moment; a later round takes it up."""
         found = self._books.jobs.ask(source, slot, self.model, work)
         if isinstance(found, Running):

@@ -15,7 +15,7 @@ class Samples:
 
     def prune(self, before_s: float) -> int:
         if self.away:
-            raise TransientError("samples", "the database is locked")
+            raise TransientError("labels", "the database is locked")
         self.before_s.append(before_s)
         return 3
 
@@ -63,7 +63,7 @@ class Large:
 
     def prune_to(self, bytes_max: float) -> int:
         if self.away:
-            raise TransientError("samples", "the database is locked")
+            raise TransientError("labels", "the database is locked")
         self.asked.append(bytes_max)
         return 7
 

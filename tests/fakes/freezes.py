@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from controller.core.commands import Freeze
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.ports.people import WAITING_MAX
 
 
@@ -16,7 +16,7 @@ class FakeFreezes:
         if freeze in self._made:
             return
         if sum(held.model == freeze.model for held in self.in_force()) >= WAITING_MAX:
-            raise ConflictError(f"{WAITING_MAX} freezes hold {freeze.model} already")
+            raise ConflictError(Source.FREEZES, f"{WAITING_MAX} freezes hold {freeze.model} already")
         self._made.append(freeze)
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from controller.core.commands import Command
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.ports.people import WAITING_MAX
 
 TAKEN_UP = "taken up"
@@ -19,7 +19,7 @@ class FakeInbox:
             return False
         alike = [one for one in self.waiting() if (one.model, one.ask) == (command.model, command.ask)]
         if len(alike) >= WAITING_MAX:
-            raise ConflictError(f"{WAITING_MAX} commands to {command.ask} {command.model} wait already")
+            raise ConflictError(Source.INBOX, f"{WAITING_MAX} commands to {command.ask} {command.model} wait already")
         self._commands[command.id] = command
         return True
 
@@ -49,5 +49,5 @@ class FakeInbox:
         ids = set(command_ids)
         for command_id in ids:
             if command_id not in self._commands or command_id in self.answered:
-                raise ConflictError(f"command {command_id} does not wait in the inbox")
+                raise ConflictError(Source.INBOX, f"command {command_id} does not wait in the inbox")
         self.answered.update(dict.fromkeys(ids, TAKEN_UP))

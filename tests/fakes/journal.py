@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.journal import chain
 from controller.ports.journal import (
     Entry,
@@ -34,7 +34,8 @@ class FakeJournal:
         stream = release_stream(record.release_id)
         kept = self._streams.get(stream, [])
         if len(kept) != record.sequence - len(entries):
-            raise ConflictError(f"journal of release {record.release_id} stands at {len(kept)}: another writer")
+            said = f"journal of release {record.release_id} stands at {len(kept)}: another writer"
+            raise ConflictError(Source.JOURNAL, said)
         recorded = self._extended(stream, entries, fence)
         self._inbox.take_up(taken_up)
         self._store(stream, recorded, fence)
@@ -52,7 +53,7 @@ class FakeJournal:
 
     def _extended(self, stream: str, entries: Sequence[Entry], fence: int | None) -> list[RecordedEntry]:
         if fence is not None and fence < self._fence:
-            raise ConflictError(f"the journal is written by a later leader (fence {self._fence})")
+            raise ConflictError(Source.JOURNAL, f"the journal is written by a later leader (fence {self._fence})")
         kept = self._streams.get(stream, [])
         head = kept[-1].hash if kept else chain.GENESIS_HASH
         return chain.extend(stream, position=len(self._journal), after=len(kept), head_hash=head, entries=entries)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.ports.leadership import Held, Lease
 
 
@@ -36,7 +36,7 @@ class FakeLeadership:
     def renew(self, lease: Lease) -> None:
         self._answer()
         if (self.row.holder, self.row.fence) != (lease.holder, lease.fence):
-            raise ConflictError(f"another controller has taken the lease of {lease.holder}")
+            raise ConflictError(Source.LEADERSHIP, f"another controller has taken the lease of {lease.holder}")
         self.row.beat += 1
 
     def release(self, lease: Lease) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from controller.errors import ConflictError, PermanentError, TransientError
+from controller.errors import ConflictError, PermanentError, Source, TransientError
 from controller.naming import model_named
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 
@@ -73,7 +73,9 @@ class FakeRegistry:
             return
         if found != expected:
             places = ["no version" if place is None else f"version {place}" for place in (expected, found)]
-            raise ConflictError(f"alias {alias!r} of {model}: expected at {places[0]}, found at {places[1]}")
+            raise ConflictError(
+                Source.REGISTRY, f"alias {alias!r} of {model}: expected at {places[0]}, found at {places[1]}"
+            )
         self.version(model, version)
         self.aliases_of[model][alias] = version
 

@@ -1,7 +1,7 @@
 """A data plane in memory. Passes the contract of tests/contracts/traffic.py."""
 
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, SerinError
+from controller.errors import ConflictError, PermanentError, SerinError, Source
 
 
 class MemoryTraffic:
@@ -34,7 +34,7 @@ class MemoryTraffic:
             return
         generation = stored.generation if stored else 0
         if generation != table.generation - 1:
-            raise ConflictError(f"the traffic table of {table.model} stands at generation {generation}")
+            raise ConflictError(Source.TRAFFIC, f"the traffic table of {table.model} stands at generation {generation}")
         versions = set(table.weights_pct) | ({table.mirror.version} if table.mirror else set())
         missing = [v for v in sorted(versions) if self.running is not None and (table.model, v) not in self.running]
         if missing:

@@ -15,7 +15,7 @@ from controller.cli import output
 from controller.cli.console import HarmlessConsole
 from controller.cli.errors import told
 from controller.core.commands import Freeze
-from controller.errors import ConflictError, PermanentError, SerinError, TransientError, UsageError
+from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError, UsageError
 from controller.offline.ci_gate import EXAMPLES_MAX, SLICES_MAX, GateResult, SliceCount, WrongCase, _slices
 from controller.offline.ci_gate_files import summary, write_junit
 from controller.status import status_table
@@ -59,7 +59,7 @@ def test_a_line_that_begins_like_a_workflow_command_is_none() -> None:
         (UsageError("u"), 2),
         (TransientError("registry", "t"), 4),
         (PermanentError("p"), 4),
-        (ConflictError("c"), 4),
+        (ConflictError(Source.TRAFFIC, "c"), 4),
         (SerinError("s"), 4),
         (ZeroDivisionError("a defect\nserin: promoted"), 4),
         (RecursionError(), 4),

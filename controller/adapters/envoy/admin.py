@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.local.loopback import ask_at_socket
-from controller.errors import PermanentError, TransientError
+from controller.errors import PermanentError, Source, TransientError
 
 BOOTSTRAP_FILE = "bootstrap.json"
 _ANSWER_WITHIN_S = 0.5
@@ -44,7 +44,7 @@ class EnvoyAdmin:
             address = json.loads(path.read_text(encoding="utf-8"))["admin"]["address"]
             if "socket_address" in address:
                 raise TransientError(
-                    "traffic",
+                    Source.TRAFFIC,
                     "an earlier version of Serin started Envoy: start it again, with `serin down` and `serin up`",
                 )
             return cls(Path(address["pipe"]["path"]))
@@ -80,7 +80,9 @@ class EnvoyAdmin:
         """Have Envoy hold the values in memory, for as long as it runs; an empty one is forgotten."""
         status, body = self._asked(f"/runtime_modify?{urlencode(values, quote_via=quote)}", "POST")
         if status != 200:
-            raise TransientError("traffic", f"Envoy does not take it into its memory: {body.decode(errors='replace')}")
+            raise TransientError(
+                Source.TRAFFIC, f"Envoy does not take it into its memory: {body.decode(errors='replace')}"
+            )
 
     def _dump(self, resource: str, flags: str = "") -> list[Any]:
         return list(
@@ -102,5 +104,5 @@ class EnvoyAdmin:
             return ask_at_socket(self._socket, target, timeout_s=_ANSWER_WITHIN_S, method=method)
         except OSError as error:
             raise TransientError(
-                "traffic", f"Envoy's admin interface at {self._socket} does not answer: {error}"
+                Source.TRAFFIC, f"Envoy's admin interface at {self._socket} does not answer: {error}"
             ) from error

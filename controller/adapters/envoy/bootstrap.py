@@ -28,7 +28,7 @@ from controller.adapters.envoy.tables import (
     write_clusters,
     write_routes,
 )
-from controller.errors import PermanentError
+from controller.errors import PermanentError, Source
 from controller.files import locked, replace_file
 
 ADMIN_SOCKET = "admin.sock"
@@ -70,7 +70,7 @@ def write_bootstrap(
     }
     mend_routes(directory)
     mend_clusters(directory)
-    with locked(directory / LOCK_FILE, source="traffic"):
+    with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         routes = read_routes(directory)
         renewed = routes.renewed()  # an earlier version may have written them
         if renewed is not routes or not (directory / ROUTES_FILE).exists():

@@ -14,7 +14,7 @@ from controller.adapters.envoy.admin import EnvoyAdmin
 from controller.adapters.envoy.routes import memory_weights, runtime_prefix
 from controller.adapters.envoy.tables import LOCK_FILE, live_table, read_routes, write_routes
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
-from controller.errors import PermanentError
+from controller.errors import PermanentError, Source
 from controller.files import locked
 
 _PREFIX: Final = runtime_prefix("")
@@ -73,7 +73,7 @@ def settle(directory: Path) -> tuple[str, ...]:
 
 
 def _settled(directory: Path, admin: EnvoyAdmin, model: str, told: Mapping[str, Any]) -> str:
-    with locked(directory / LOCK_FILE, source="traffic"):
+    with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         document = read_routes(directory)
         table = document.table(model)
         if table is not None and table.generation < int(told["generation"]):

@@ -12,7 +12,7 @@ from controller.adapters.envoy.routes import RouteDocument
 from controller.adapters.envoy.tables import LOCK_FILE, is_used, live_table, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
-from controller.errors import PermanentError, SerinError, TransientError, UsageError
+from controller.errors import PermanentError, SerinError, Source, TransientError, UsageError
 from controller.files import locked
 from controller.naming import model_named, version_named
 from serving.contract import NameRefusedError, deployed
@@ -56,7 +56,7 @@ def rollback_route(
     directory = routes_file.parent
     if not is_used(directory):
         raise UsageError(f"{routes_file} does not exist: nothing is routed here. Name Serin's home with --home.")
-    with locked(directory / LOCK_FILE, source="traffic"):
+    with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         document = read_routes(directory)
         table = _known_table(document, model)
         target = to_version or table.known_good

@@ -15,7 +15,7 @@ from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, ROUTE_CONFIGURATION, RouteDocument
 from controller.core.traffic import TrafficTable
-from controller.errors import PermanentError, SerinError, TransientError, our_fault
+from controller.errors import PermanentError, SerinError, Source, TransientError, our_fault
 from controller.files import locked, replace_file
 
 ROUTES_FILE = "routes.json"
@@ -99,13 +99,13 @@ def mend_routes(directory: Path) -> tuple[str, ...]:
         PermanentError: as ``read_routes``.
         TransientError: a file cannot be written, or another writer holds the lock.
     """
-    with locked(directory / LOCK_FILE, source="traffic"):
+    with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         return _mended(directory / ROUTES_FILE, found_routes(directory))
 
 
 def mend_clusters(directory: Path) -> tuple[str, ...]:
     """As ``mend_routes``: where deployments answer, and what Envoy follows of it."""
-    with locked(directory / LOCK_FILE, source="traffic"):
+    with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         found = found_clusters(directory)
         told = _mended(directory / ENDPOINTS_FILE, found)
         if not (directory / ENDPOINTS_FILE).exists():
@@ -147,7 +147,7 @@ def _our_fault(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise our_fault("disk", f"cannot change {path}", error) from error
+        raise our_fault(Source.DISK, f"cannot change {path}", error) from error
 
 
 def live_table(directory: Path, model: str) -> TrafficTable | None:
@@ -209,7 +209,7 @@ def _read(path: Path, parse: Callable[[str], T]) -> tuple[T | None, str]:
     except FileNotFoundError:
         return None, _GONE
     except OSError as error:
-        raise TransientError("traffic", f"{path} cannot be read: {error.strerror or error}") from error
+        raise TransientError(Source.TRAFFIC, f"{path} cannot be read: {error.strerror or error}") from error
     except _UNREADABLE as error:
         return None, f"was damaged ({type(error).__name__}: {error})"
 

@@ -26,7 +26,7 @@ from controller.adapters.envoy.tables import (
     write_routes,
 )
 from controller.core.traffic import TrafficTable
-from controller.errors import ConflictError, PermanentError, SerinError, TransientError
+from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError
 from controller.files import locked
 from controller.naming import deployment_named
 
@@ -75,7 +75,7 @@ class EnvoyTraffic:
         newcomers = {name: version for name, version in needed_clusters(table).items() if name not in known}
         # Confirmed before the lock is taken, so that an on-call rollback never waits for Envoy behind us.
         self._await_clusters(table.model, newcomers)
-        with locked(self._directory / LOCK_FILE, source="traffic"):
+        with locked(self._directory / LOCK_FILE, source=Source.TRAFFIC):
             document = read_routes(self._directory)
             if not self._is_next(table, document.table(table.model)):
                 return
@@ -105,7 +105,7 @@ class EnvoyTraffic:
         own = {deployment_named(model, version): tuple(_address(url) for url, _ in places)}
         if copies := tuple(_address(url) for _, url in places if url is not None):
             own[copies_cluster_name(model, version)] = copies
-        with locked(self._directory / LOCK_FILE, source="traffic"):
+        with locked(self._directory / LOCK_FILE, source=Source.TRAFFIC):
             found = read_clusters(self._directory)
             addresses = _without(found.addresses, model, version) | own
             self._write_addresses(found, read_routes(self._directory), addresses)
@@ -121,8 +121,8 @@ class EnvoyTraffic:
             return
         self._check_unrouted(model, version)
         if version in routed_versions(live_table(self._directory, model)):
-            raise TransientError("traffic", f"Envoy still routes {model} requests to version {version}")
-        with locked(self._directory / LOCK_FILE, source="traffic"):
+            raise TransientError(Source.TRAFFIC, f"Envoy still routes {model} requests to version {version}")
+        with locked(self._directory / LOCK_FILE, source=Source.TRAFFIC):
             self._check_unrouted(model, version)
             found = read_clusters(self._directory)
             addresses = _without(found.addresses, model, version)
@@ -163,8 +163,9 @@ class EnvoyTraffic:
             return False
         if generation != table.generation - 1:
             raise ConflictError(
+                Source.TRAFFIC,
                 f"the traffic table of {table.model} stands at generation {generation}, not at {table.generation - 1}: "
-                "somebody else wrote it"
+                "somebody else wrote it",
             )
         return True
 
@@ -175,7 +176,7 @@ class EnvoyTraffic:
         for name, version in missing.items():
             if name != deployment_named(model, version) and deployment_named(model, version) in clusters:
                 raise TransientError(
-                    "traffic",
+                    Source.TRAFFIC,
                     f"version {version} of {model} has no port for copies, so none are sent there: an earlier "
                     "version of Serin started it; start it again, with `serin down` and `serin up`",
                 )
@@ -188,9 +189,8 @@ class EnvoyTraffic:
         deadline_s = time.monotonic() + _CLUSTERS_WITHIN_S
         while unknown := self._unknown_to_envoy(self._addresses(model, wanted)):
             if time.monotonic() > deadline_s:
-                raise TransientError(
-                    "traffic", f"Envoy does not know {', '.join(unknown)} yet, so nothing was routed there"
-                )
+                said = f"Envoy does not know {', '.join(unknown)} yet, so nothing was routed there"
+                raise TransientError(Source.TRAFFIC, said)
             time.sleep(_POLL_S)
 
     def _unknown_to_envoy(self, addresses: Mapping[str, Addresses]) -> list[str]:

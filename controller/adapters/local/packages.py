@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from controller.core.release import Version
-from controller.errors import PermanentError, TransientError, our_fault
+from controller.errors import PermanentError, Source, TransientError, our_fault
 from controller.naming import deployment_named
 from controller.ports.artifacts import Artifact
 from controller.ports.registry import Registry
@@ -35,7 +35,7 @@ class PackageStore:
                 return self._obtain(model, version)
         except (OSError, MemoryError) as error:
             whose = f"the package of {model} version {version.number}"
-            raise our_fault("packages", f"cannot take in {whose}", error) from error
+            raise our_fault(Source.PACKAGES, f"cannot take in {whose}", error) from error
 
     def _obtain(self, model: str, version: Version) -> Artifact:
         place, damage = self._known(model, version), None
@@ -51,7 +51,7 @@ class PackageStore:
             if damage is None:
                 raise
             whose = f"the package of {model} version {version.number} here"
-            raise TransientError("packages", f"{whose} is not what it was ({damage}), and {error}") from error
+            raise TransientError(Source.PACKAGES, f"{whose} is not what it was ({damage}), and {error}") from error
 
     def place(self, model: str, version: Version) -> Path:
         """The folder of a package that was obtained before. Whoever reads it verifies it.
@@ -61,7 +61,9 @@ class PackageStore:
         """
         place = self._known(model, version)
         if place is None:
-            raise TransientError("packages", f"the package of {model} version {version.number} is not here any more")
+            raise TransientError(
+                Source.PACKAGES, f"the package of {model} version {version.number} is not here any more"
+            )
         return place
 
     def identify(self, model: str, number: str) -> Version:
@@ -96,7 +98,7 @@ class PackageStore:
             was, now = version.source_id, registered.source_id
             raise PermanentError(f"{model} version {version.number} was {was} and is {now} now: it was registered anew")
         if not registered.ready:
-            raise TransientError("registry", f"{model} version {version.number} is still being registered")
+            raise TransientError(Source.REGISTRY, f"{model} version {version.number} is still being registered")
         found = replace(version, source_id=registered.source_id)
         place = self._place(model, version.number, registered.source_id)
         place.parent.mkdir(parents=True, exist_ok=True)

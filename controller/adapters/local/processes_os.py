@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
-from controller.errors import our_fault
+from controller.errors import Source, our_fault
 
 _FORMER_TOLERANCE_S = 1.0
 _NO_PROCESS = -1  # no process was started then
@@ -69,7 +69,7 @@ def start_process(
                 preexec_fn=_end_with_parent if ends_with_us and _LIBC else None,  # noqa: PLW1509 - one system call
             )
     except (OSError, subprocess.SubprocessError, MemoryError) as error:
-        raise our_fault("deployments", f"cannot start {command[0]}", error) from error
+        raise our_fault(Source.DEPLOYMENTS, f"cannot start {command[0]}", error) from error
 
 
 def _log(path: Path) -> BinaryIO:
@@ -97,7 +97,7 @@ def boot_id() -> str:
     except FileNotFoundError:  # no Linux
         return ""
     except OSError as error:
-        raise our_fault("deployments", "cannot read which run of the machine this is", error) from error
+        raise our_fault(Source.DEPLOYMENTS, "cannot read which run of the machine this is", error) from error
     first = _start_ticks(1)
     return machine if first is None else f"{machine}/{first}"
 
@@ -213,7 +213,7 @@ def _start_ticks(pid: int) -> int | None:
     except PermissionError:
         return None
     except OSError as error:
-        raise our_fault("deployments", f"cannot look at process {pid}", error) from error
+        raise our_fault(Source.DEPLOYMENTS, f"cannot look at process {pid}", error) from error
     return int(line.rpartition(")")[2].split()[_START_TICKS])
 
 

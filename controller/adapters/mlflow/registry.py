@@ -15,11 +15,11 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
 
-from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from controller.errors import ConflictError, PermanentError, Source, TransientError, UsageError
 from controller.naming import model_named
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 
-SOURCE: Final = "registry"
+SOURCE: Final = Source.REGISTRY
 EXPERIMENT: Final = "serin"  # where registered packages are logged
 CHAIN_LENGTH_MAX: Final = 8  # a version copied from a version copied from ...
 FILES_MAX: Final = 64
@@ -159,13 +159,15 @@ class MlflowRegistry:
             return
         if before != expected:
             raise ConflictError(
-                f"alias {alias!r} of {model}: expected at {_place(expected)}, found at {_place(before)}"
+                Source.REGISTRY,
+                f"alias {alias!r} of {model}: expected at {_place(expected)}, found at {_place(before)}",
             )
         with _wrapped(f"move alias {alias!r} of {model} to version {version}"):
             self._client.set_registered_model_alias(model, alias, version)
         after = self.aliases(model).get(alias)
         if after != version:
-            raise ConflictError(f"alias {alias!r} of {model}: set to {_place(version)}, but found at {_place(after)}")
+            said = f"alias {alias!r} of {model}: set to {_place(version)}, but found at {_place(after)}"
+            raise ConflictError(Source.REGISTRY, said)
 
     def drop_alias(self, model: str, alias: str, *, expected: str) -> None:
         """Remove the alias if it points at ``expected``."""

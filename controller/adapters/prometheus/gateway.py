@@ -36,7 +36,7 @@ from controller.adapters.prometheus.targets import (
     scraped,
 )
 from controller.adapters.prometheus.uptime import require_one_process, restarts
-from controller.errors import TransientError
+from controller.errors import Source, TransientError
 from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import (
     CLUSTER_LABEL,
@@ -51,7 +51,7 @@ from serving.contract import (
     shadow_cluster_name,
 )
 
-SOURCE: Final = "gateway"
+SOURCE: Final = Source.GATEWAY
 _JOB: Final = f'job="{GATEWAY_JOB}"'
 _UPTIME: Final = Counter(GATEWAY_UPTIME_METRIC, "", "")
 _COUNTED: Final = {

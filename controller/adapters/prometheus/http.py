@@ -18,9 +18,9 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from controller.errors import TransientError
+from controller.errors import Source, TransientError
 
-SOURCE: Final = "metrics"
+SOURCE: Final = Source.METRICS
 _CHUNK_BYTES: Final = 256 * 1024
 _QUOTED_CHARACTERS: Final = 200
 

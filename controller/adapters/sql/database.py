@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from controller.errors import PermanentError, TransientError, UsageError
+from controller.errors import PermanentError, Source, TransientError, UsageError
 
 BUSY_TIMEOUT_MS: Final = 5_000  # how long anybody waits for a lock
 STATEMENT_TIMEOUT_MS: Final = 60_000  # of PostgreSQL; no statement of ours takes as long, upgrades apart
@@ -39,7 +39,7 @@ class Database:
         self._writing = Lock()
 
     @contextmanager
-    def read(self, source: str) -> Iterator[Connection]:
+    def read(self, source: Source) -> Iterator[Connection]:
         """A transaction that only reads, and sees one snapshot. ``source`` names the port in errors."""
         with _our_errors(source), self.engine.connect() as connection:
             if self.is_postgresql:
@@ -48,19 +48,19 @@ class Database:
                 yield connection
 
     @contextmanager
-    def write(self, source: str) -> Iterator[Connection]:
+    def write(self, source: Source) -> Iterator[Connection]:
         """A transaction whose last moments may be lost with the machine's power (on SQLite), never half of it."""
         with self._write(source, "NORMAL") as connection:
             yield connection
 
     @contextmanager
-    def write_durably(self, source: str) -> Iterator[Connection]:
+    def write_durably(self, source: Source) -> Iterator[Connection]:
         """A transaction that is on the disk when it returns: what was decided must be known before it is done."""
         with self._write(source, "FULL") as connection:
             yield connection
 
     @contextmanager
-    def _write(self, source: str, synchronous: str) -> Iterator[Connection]:
+    def _write(self, source: Source, synchronous: str) -> Iterator[Connection]:
         turn = nullcontext() if self.is_postgresql else self._turn(source)
         with _our_errors(source), turn, self.engine.connect() as connection:
             connection.execution_options(**{_SYNC_OPTION: synchronous})
@@ -68,7 +68,7 @@ class Database:
                 yield connection
 
     @contextmanager
-    def _turn(self, source: str) -> Iterator[None]:
+    def _turn(self, source: Source) -> Iterator[None]:
         if not self._writing.acquire(timeout=BUSY_TIMEOUT_MS / 1_000):
             raise TransientError(source, f"the {source}'s database did not answer: another writer holds it")
         try:
@@ -196,7 +196,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _our_errors(source: str) -> Iterator[None]:
+def _our_errors(source: Source) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:

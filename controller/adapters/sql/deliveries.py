@@ -4,8 +4,9 @@ from sqlalchemy import delete
 
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import deliveries
+from controller.errors import Source
 
-_SOURCE = "deliveries"
+_SOURCE = Source.DELIVERIES
 
 
 class SqlDeliveries:

@@ -8,12 +8,12 @@ from controller.adapters.sql import streams
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import freezes
 from controller.core.commands import Freeze
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.journal.codec import entry_of
 from controller.journal.notes import FreezeLifted, Frozen, stream_of
 from controller.ports.people import WAITING_MAX
 
-_SOURCE = "freezes"
+_SOURCE = Source.FREEZES
 
 
 class SqlFreezes:
@@ -29,7 +29,7 @@ class SqlFreezes:
         with self._database.write_durably(_SOURCE) as connection:
             new = insert_if_new(connection, freezes, row)
             if new and connection.execute(select(func.count()).where(*holding)).scalar_one() > WAITING_MAX:
-                raise ConflictError(f"{WAITING_MAX} freezes hold {freeze.model} already: one is enough")
+                raise ConflictError(Source.FREEZES, f"{WAITING_MAX} freezes hold {freeze.model} already: one is enough")
             if new:
                 noted = Frozen(freeze.model, freeze.reason, freeze.by)
                 streams.append(connection, stream_of(freeze.model), [entry_of(noted, freeze.at_s)])

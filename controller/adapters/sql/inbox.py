@@ -9,12 +9,12 @@ from controller.adapters.sql import streams
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.schema import commands
 from controller.core.commands import Ask, Command
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.journal.codec import entry_of
 from controller.journal.notes import CommandDiscarded, stream_of
 from controller.ports.people import WAITING_MAX
 
-_SOURCE = "inbox"
+_SOURCE = Source.INBOX
 
 
 class SqlInbox:
@@ -42,7 +42,8 @@ class SqlInbox:
             count = connection.execute(select(func.count()).where(*alike)).scalar_one()
             if new and count > WAITING_MAX:
                 raise ConflictError(
-                    f"{WAITING_MAX} commands to {command.ask} {command.model} wait already: does the controller run?"
+                    Source.INBOX,
+                    f"{WAITING_MAX} commands to {command.ask} {command.model} wait already: does the controller run?",
                 )
             return new
 

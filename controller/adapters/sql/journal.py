@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, tupl
 
 from controller.adapters.sql import schema, streams, subscribers, versions
 from controller.adapters.sql.database import Database, insert_if_new
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.journal.chain import canonical_json
 from controller.ports.journal import (
     Entry,
@@ -19,7 +19,7 @@ from controller.ports.journal import (
     release_stream,
 )
 
-_SOURCE: Final = "journal"
+_SOURCE: Final = Source.JOURNAL
 _RELEASES: Final = schema.releases.c
 _FIELDS: Final = tuple(field.name for field in fields(ReleaseSummary))
 _SUMMARY: Final = tuple(_RELEASES[name] for name in _FIELDS)
@@ -195,4 +195,5 @@ def _take_up(connection: Connection, release_id: str, command_ids: Sequence[str]
             .values(waiting=False, release_id=release_id)
         ).rowcount
         if not taken:
-            raise ConflictError(f"command {command_id} does not wait in the inbox: it was taken up or never put in")
+            said = f"command {command_id} does not wait in the inbox: it was taken up or never put in"
+            raise ConflictError(Source.INBOX, said)

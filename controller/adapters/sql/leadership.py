@@ -9,10 +9,10 @@ from sqlalchemy import Row, select, update
 
 from controller.adapters.sql.database import Database
 from controller.adapters.sql.schema import journal_head, leadership
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.ports.leadership import Held, Lease
 
-_SOURCE: Final = "leadership"
+_SOURCE: Final = Source.LEADERSHIP
 _COLUMNS: Final = leadership.c
 
 
@@ -41,7 +41,8 @@ class SqlLeadership:
         with self._database.write(_SOURCE) as connection:  # a beat that a power cut takes is no loss
             beat = update(leadership).where(*_held_by(lease)).values(beat=_COLUMNS.beat + 1)
             if connection.execute(beat).rowcount != 1:
-                raise ConflictError(f"another controller has taken the lease of {lease.holder} (fence {lease.fence})")
+                said = f"another controller has taken the lease of {lease.holder} (fence {lease.fence})"
+                raise ConflictError(Source.LEADERSHIP, said)
 
     def release(self, lease: Lease) -> None:
         with self._database.write_durably(_SOURCE) as connection:

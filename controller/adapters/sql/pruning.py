@@ -6,8 +6,9 @@ from sqlalchemy import ColumnElement, Table, and_, delete, select
 
 from controller.adapters.sql import schema
 from controller.adapters.sql.database import Database
+from controller.errors import Source
 
-_SOURCE: Final = "labels"
+_SOURCE: Final = Source.LABELS
 PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never waits long for the write lock
 
 

@@ -33,11 +33,12 @@ from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pai
 from controller.adapters.sql.sources import label_sources
 from controller.adapters.sql.texts import NoTexts, Texts
 from controller.core.labels import LabelNames, LabelsTaken
+from controller.errors import Source
 from controller.ports.samples import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
 from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
 from gates.online.slices import Membership, membership
 
-_SOURCE = "labels"
+_SOURCE = Source.LABELS
 _FILLED: Final = 0.9  # of the room that samples may take, after some were deleted for it
 
 CHOSEN_FROM: Final = 1_000  # agreeing pairs that label requests are chosen from

@@ -14,7 +14,7 @@ from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
 from controller.adapters.sql.thinning import SqlThinning
-from controller.errors import PermanentError, SerinError, UsageError
+from controller.errors import PermanentError, SerinError, Source, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def too_new(found: str) -> PermanentError:
 
 def revision(database: Database) -> str | None:
     """The schema that the database has; None: none of ours."""
-    with database.read("store") as connection:
+    with database.read(Source.STORE) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

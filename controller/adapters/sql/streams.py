@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from controller.adapters.sql import schema
 from controller.adapters.sql.database import insert_if_new
 from controller.adapters.sql.values import chunks
-from controller.errors import ConflictError
+from controller.errors import ConflictError, Source
 from controller.journal import chain
 from controller.journal.standing import Summary, stood_for, summary_of
 from controller.ports.journal import Entry, RecordedEntry
@@ -47,7 +47,9 @@ def append(
     position = move_head(connection, len(entries), fence)
     length, head_hash = stands_at(connection, stream)
     if expected is not None and length != expected:
-        raise ConflictError(f"journal of {stream} stands at {length}, not at {expected}: another writer")
+        raise ConflictError(
+            Source.JOURNAL, f"journal of {stream} stands at {length}, not at {expected}: another writer"
+        )
     recorded = chain.extend(stream, position=position, after=length, head_hash=head_hash, entries=entries)
     if not recorded:
         return position
@@ -71,7 +73,8 @@ def move_head(connection: Connection, more: int, fence: int | None) -> int:
     moved = connection.execute(_MOVE_FENCED, {"more": more, "mine": fence}).scalar_one_or_none()
     if moved is None:
         highest = connection.execute(select(_HEAD.fence)).scalar_one()
-        raise ConflictError(f"the journal is written by a later leader (fence {highest}, this one's is {fence})")
+        said = f"the journal is written by a later leader (fence {highest}, this one's is {fence})"
+        raise ConflictError(Source.JOURNAL, said)
     return int(moved) - more
 
 

@@ -11,12 +11,13 @@ from controller.adapters.sql.database import Database
 from controller.adapters.sql.schema import entries
 from controller.adapters.sql.subscribers import advance, position_of
 from controller.core.events import Looked
+from controller.errors import Source
 from controller.journal.codec import entry_of
 from controller.journal.notes import LooksThinned
 from controller.journal.summary import SUMMED_S, summaries_of
 from controller.ports.journal import RecordedEntry, release_stream, summary_stream
 
-_SOURCE: Final = "journal"
+_SOURCE: Final = Source.JOURNAL
 _NAME: Final = "thinning"  # what its position is kept by
 _PAGE_ENTRIES: Final = 100
 _SUMS_AT_ONCE: Final = 20  # in one transaction: who appends waits for it

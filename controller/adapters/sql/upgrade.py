@@ -13,6 +13,7 @@ from controller.adapters.sql.database import Database, connect
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.space import make_shrinkable
 from controller.adapters.sql.store import too_new
+from controller.errors import Source
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WAITS_MS = 600_000  # of SQLite; on PostgreSQL an upgrade waits for as long as another takes
@@ -42,7 +43,7 @@ def upgrade_store(url: str) -> Upgraded:
 def upgrade(database: Database) -> Upgraded:
     """As `upgrade_store`, in one transaction; of two at once the later one finds it done."""
     config = alembic_config()
-    with database.write_durably("store") as connection:
+    with database.write_durably(Source.STORE) as connection:
         if database.is_postgresql:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
