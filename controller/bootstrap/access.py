@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from controller.adapters.local.records import Records
 from controller.adapters.sql.texts import KEY_BYTES
 from controller.config.settings import Home, Settings
 from controller.errors import Source, UsageError, our_fault
 from controller.naming import model_named
 from controller.roles import REPLICA, Role
 from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
+from serving.contract import deployment_name
 
 OWN_CLIENT: Final = "serin"  # under which the controller and Prometheus ask replicas
 OWN_ADMIN: Final = "admin"  # under which whoever has the home asks the controller
@@ -69,6 +71,16 @@ def replica_token(home: Home, model: str, version: str, file: Path, *, running: 
         _write(file, token)
     except (TokenFileError, OSError) as error:
         raise our_fault(Source.DEPLOYMENTS, f"cannot give version {version} of {model} its token", error) from error
+
+
+def token_of_version(home: Home, records: Records, model: str, version: str, *, starting: str) -> Path:
+    """Return the file of the token that the version's replicas share. It is made anew unless another one than the one
+    that is ``starting`` runs by it. Raises as `replica_token`."""
+    file, known = records.token_file(deployment_name(model, version)), records.all()
+    beside = [one for one in known if (one.model, one.version) == (model, version) and one.name != starting]
+    if not (file.exists() and any(not one.failure for one in beside)):
+        replica_token(home, model, version, file, running={(one.model, one.version) for one in known})
+    return file
 
 
 def create_token(

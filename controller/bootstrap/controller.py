@@ -23,7 +23,7 @@ from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
-from controller.bootstrap.access import access_flags, prepare_access, replica_token
+from controller.bootstrap.access import access_flags, prepare_access, token_of_version
 from controller.bootstrap.policies import CurrentPolicies
 from controller.bootstrap.stores import store_of, texts_of
 from controller.config.settings import Home, Settings
@@ -41,7 +41,6 @@ from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
 from serving.access.hosts import Hosts
 from serving.access.tokens import TokenFile
-from serving.contract import deployment_name
 
 CALM_S: Final = 1.0
 """How often a model is seen to of which nothing is in a hurry: a candidate that died is taken back so much later."""
@@ -180,12 +179,7 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages
     records = Records(home.deployments)
 
     def command(spec: DeploymentSpec, port_file: Path) -> list[str]:
-        token_file = records.token_file(deployment_name(spec.model, spec.version))
-        known = records.all()
-        beside = [one for one in known if (one.model, one.version) == (spec.model, spec.version)]
-        if not (token_file.exists() and any(one.name != port_file.stem and not one.failure for one in beside)):
-            running = {(record.model, record.version) for record in known}
-            replica_token(home, spec.model, spec.version, token_file, running=running)
+        token_file = token_of_version(home, records, spec.model, spec.version, starting=port_file.stem)
         package = packages.place(spec.model, spec.artifact)
         return serving_command(spec, package, port_file, [*extra, "--capture-token-file", str(token_file)])
 

@@ -11,12 +11,13 @@ import httpx
 import pytest
 
 from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.records import Record, Records
 from controller.adapters.prometheus.server import prometheus_config
 from controller.adapters.replicas import HttpReplicas
 from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.server import serve
-from controller.bootstrap.access import access_flags, prepare_access, replica_token
+from controller.bootstrap.access import access_flags, prepare_access, replica_token, token_of_version
 from controller.config.settings import Home, Settings
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import TransientError, UsageError
@@ -134,6 +135,28 @@ def test_each_replica_has_a_token_of_its_own_and_loses_it_with_its_place(home: H
     running.remove(("intent", "7"))
     third = start("8")
     assert kept() == {again: "6", third: "8"}
+
+
+def test_replicas_of_a_version_share_its_token_while_one_of_them_runs(home: Home) -> None:
+    """One that is started beside another, or again, takes nothing from it; when all have ended, a new one is made."""
+    prepare_access(home, Settings())
+    records = Records(home.deployments)
+    first, second = (
+        Record("intent", "7", 1, 1, "b", (), started_s=0.0, recent_starts_s=(0.0,), log_offset=0, replica=number)
+        for number in (1, 2)
+    )
+    file = token_of_version(home, records, "intent", "7", starting=first.name)
+    token = file.read_text()
+    records.save(first)
+    assert token_of_version(home, records, "intent", "7", starting=second.name) == file
+    records.save(second)
+    records.save(replace(first, failure="it ended"))
+    token_of_version(home, records, "intent", "7", starting=first.name)
+    assert file.read_text() == token
+    records.save(replace(second, failure="it ended"))
+    token_of_version(home, records, "intent", "7", starting=first.name)
+    assert file.read_text() != token
+    assert token_of_version(home, records, "intent", "8", starting="intent-v8") != file
 
 
 def test_a_damaged_token_file_is_said_and_left(home: Home) -> None:
