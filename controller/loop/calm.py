@@ -1,4 +1,4 @@
-"""Whether a model needs a turn. Of hundreds of models next to none does at any moment: what each is, and whether time
+"""The models that need a turn. Of hundreds of models next to none does at any moment: what each is, and whether time
 asks for anything, is seen at a glance, and a turn is left for the few that stand otherwise than they were left."""
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from controller.ports.runtime import DeploymentStatus
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What is seen of a model without asking anything of it. ``wanted``: what the alias ``candidate`` points at."""
+    """The model as it is seen without asking anything of it. ``wanted``: what the alias ``candidate`` points at."""
 
     table: TrafficTable | None
     running: Mapping[str, DeploymentStatus]
@@ -20,8 +20,8 @@ class Glance:
 
 
 def stands_as_left(release: Release | None, seen: Glance) -> bool:
-    """Whether the traffic is what the release asks for, all that is needed runs, nothing else does, and nothing new is
-    wanted; without a release, what is routed to."""
+    """Return whether the traffic is what the release asks for, all that is needed runs, nothing else does, and nothing
+    new is wanted; without a release, what is routed to."""
     if not _runs(_needed(release, seen.table), seen.running):
         return False
     if release is None:
@@ -39,7 +39,7 @@ def stands_as_left(release: Release | None, seen: Glance) -> bool:
 
 
 def time_asks(release: Release | None, *, after_s: float, now_s: float) -> bool:
-    """Whether a deadline passed, or the shortest time of a step of the canary, since unix time ``after_s``."""
+    """Return whether a deadline passed, or the shortest time of a step of the canary, since unix time ``after_s``."""
     if release is None or release.phase not in OBSERVED:
         return False
     moments = [release.deadline_at_s]

@@ -18,7 +18,8 @@ class _Answer:
 
 
 class CandidatePoller:
-    """What the alias ``candidate`` points at, asked at most every ``poll_s``, and less often while nobody answers."""
+    """The poller of what the alias ``candidate`` points at, asked at most every ``poll_s``, and less often while nobody
+    answers."""
 
     def __init__(
         self,

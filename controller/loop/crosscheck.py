@@ -1,4 +1,4 @@
-"""What one source tells, held against what another one does: more cannot have been sampled than was asked.
+"""The words of one source, held against what another one does: more cannot have been sampled than was asked.
 
 Sums over the release. What came in up to the look *before* is compared with the requests that were counted up to this
 one, so that a count which is a scrape or two late is no contradiction; and nothing is said within what chance and the
@@ -29,9 +29,10 @@ _PAIRED_RATIO_MIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Of the looks of a release so far, by what and version: ``asked 6`` (live requests, by the gateway), ``copied 7``
-    (mirrored ones), ``answered 6`` (live, by its replicas), ``texts 6`` (of those), ``sampled 6`` (live answers), and
-    ``paired``. ``to pair`` and ``of those paired`` are sums of the stretches in which everything was mirrored."""
+    """The arrivals of the looks of a release so far, by what and version: ``asked 6`` (live requests, by the gateway),
+    ``copied 7`` (mirrored ones), ``answered 6`` (live, by its replicas), ``texts 6`` (of those), ``sampled 6`` (live
+    answers), and ``paired``. ``to pair`` and ``of those paired`` are sums of the stretches in which everything was
+    mirrored."""
 
     sums: Mapping[str, int]
 
@@ -43,7 +44,7 @@ class Arrived:
 
     @property
     def begun(self) -> bool:
-        """Whether every source has told where it stood when the sums began."""
+        """Return whether every source has told where it stood when the sums began."""
         return BEGUN.keys() <= self.sums.keys()
 
     def of_pairs(self) -> dict[str, int]:
@@ -65,19 +66,19 @@ class Arrived:
 
 
 def asked(counts: GatewayCounts) -> dict[str, int]:
-    """What a look adds, of the gateway."""
+    """Return what a look adds, by the gateway."""
     live = {f"asked {version}": max(arm.requests, counts.sent[version]) for version, arm in counts.live.items()}
     return live | {f"copied {version}": copies for version, copies in counts.copies.items()}
 
 
 def answered(counts: MetricCounts) -> dict[str, int]:
-    """What a look adds, of the replicas."""
+    """Return what a look adds, by the replicas."""
     texts = {f"texts {version}": sum(used.token_counts) for version, used in counts.usage.items()}
     return texts | {f"answered {version}": arm.requests for version, arm in counts.live.items()}
 
 
 def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int]:
-    """What a look adds, of the sampled answers."""
+    """Return what a look adds, by the sampled answers."""
 
     def number(answers: AnswerCounts) -> int:
         return sum(answers.classes.values())

@@ -16,7 +16,7 @@ POLL_S: Final = 15.0
 
 @dataclass(slots=True)
 class _Known:
-    """What was found when the service was last asked about. ``rows`` are those that fire, by what was said of them."""
+    """The findings of when the service was last asked about. ``rows`` are those that fire, by what was said of them."""
 
     asked_at_s: float
     reason: str = ""
@@ -33,7 +33,7 @@ class ErrorBudget:
         self._known: dict[str, _Known] = {}
 
     def overspent(self, policy: ReleasePolicy) -> str | None:
-        """Why no new version may come now, in one sentence; None while the budget allows it.
+        """Return why no new version may come now, in one sentence; None while the budget allows it.
 
         The sentence stays the same while the same rows of the table fire, with the numbers of the moment when they
         began to.
@@ -49,7 +49,7 @@ class ErrorBudget:
         return self._said(policy)
 
     def is_known(self, policy: ReleasePolicy) -> bool:
-        """Whether `overspent` answers without asking anybody."""
+        """Return whether `overspent` answers without asking anybody."""
         if policy.gates.budget is None or not policy.gates.budget.service_windows:
             return True
         known = self._known.get(policy.model)

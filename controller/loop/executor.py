@@ -113,7 +113,7 @@ class World:
 
 
 def _is_of_candidate(release: Release, action: Action) -> bool:
-    """Whether what went wrong for good says something of the candidate. Everything else is stable's, or ours."""
+    """Return whether what went wrong for good says something of the candidate. Everything else is stable's, or ours."""
     if isinstance(action, Serve | Probe):
         return action.version.number == release.candidate.number
     return isinstance(action, RunSuites)
@@ -122,7 +122,8 @@ def _is_of_candidate(release: Release, action: Action) -> bool:
 def _found_by(
     release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
 ) -> Fact:
-    """What an error says. Of the candidate only where it is about the candidate and asking again will not help."""
+    """Return what an error says. Of the candidate only where it is about the candidate and asking again will not
+    help."""
     if isinstance(error, TransientError | ConflictError):
         return Unreachable(error.source, str(error))
     about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done
@@ -158,7 +159,7 @@ class Executor:
         }
 
     def execute(self, release: Release, action: Action) -> tuple[Fact, ...]:
-        """What was found by carrying out the action, now or in a job that was begun for it before."""
+        """Return what was found by carrying out the action, now or in a job that was begun for it before."""
         if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
             return self._performed(release, action)
         source = _SOURCES[type(action)]
@@ -172,7 +173,7 @@ class Executor:
         return Awaited(source), Unreachable(source, f"no answer for {waited_s:.0f} s")
 
     def _job_of(self, release: Release, action: Action) -> tuple[Hashable, Hashable]:
-        """What waits for each other, and what a result has to be for to count."""
+        """Return what waits for each other, and what a result has to be for to count."""
         model = release.model
         match action:
             case Serve(version) | Probe(version):
@@ -186,7 +187,7 @@ class Executor:
                 return (type(action).__name__, model), release.id
 
     def _pool_of(self, release: Release, action: Action) -> str:
-        """Whose threads do it: fetching a package waits for the registry, whatever else its replica needs."""
+        """Return whose threads do it: fetching a package waits for the registry, whatever else its replica needs."""
         if isinstance(action, Serve) and self._known(release.model, action.version) is None:
             return Source.PACKAGES
         return Source.SUITES if isinstance(action, RunSuites) else _SOURCES[type(action)]
@@ -273,8 +274,8 @@ class Executor:
         return Subject(version, url, digest_of(release.served_with(version))) if url is not None else None
 
     def _urls(self, model: str, version: Version) -> Sequence[str]:
-        """Where the version is asked questions of ours, which no user waits for, one a replica; none unless all of them
-        are ready.
+        """Return where the version is asked questions of ours, which no user waits for, one a replica; none unless all
+        of them are ready.
 
         Raises:
             TransientError: they would count as live there, since copies have no port of their own.

@@ -92,7 +92,7 @@ class Fleet:
 
     # --- whose turn it is -----------------------------------------------------------------------------------------
     def _in_turn(self, observed: Observed, now_s: float) -> Sequence[tuple[str, Reconciler]]:
-        """Who has a turn in this round, whoever waited longest first. The others are glanced at now and then."""
+        """Return who has a turn in this round, whoever waited longest first. The others are glanced at now and then."""
         news = (observed.freezes, observed.unknown)
         changed, self._news = news != self._news, news
         turns, calm = [], []
@@ -148,7 +148,8 @@ class Fleet:
             reconciler.accepts = model in policies
 
     def _take_in_orphans(self) -> None:
-        """What is under way or routed to without a policy that can be read goes on by the policy that it began with."""
+        """Take in what is under way or routed to without a policy that can be read: it goes on by the policy that it
+        began with."""
         try:
             under_way = {
                 record.model: record for record in self._books.journal.releases(active=True, limit=_MODELS_MAX)

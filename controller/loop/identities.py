@@ -1,4 +1,5 @@
-"""What the journal knows versions by: the fingerprint of their first sight, whatever the registry says since."""
+"""The identities by which the journal knows versions: the fingerprint of their first sight, whatever the registry says
+since."""
 
 from dataclasses import replace
 
@@ -38,5 +39,5 @@ class Identities:
         return known[1]
 
     def released(self, model: str, version: Version) -> bool:
-        """Whether a release to promote the version was ever begun."""
+        """Return whether a release to promote the version was ever begun."""
         return self._versions.released(model, version.number, version.source_id)

@@ -142,7 +142,7 @@ class ThreadedJobs:
         return result
 
     def busy(self) -> bool:
-        """Whether any job has not ended."""
+        """Return whether any job has not ended."""
         return any(pool.busy() for pool in tuple(self._pools.values()))
 
     def close(self) -> None:

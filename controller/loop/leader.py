@@ -61,15 +61,15 @@ class Leader:
                     self._leadership.release(self._lease)
 
     def leads(self) -> bool:
-        """Whether this controller may act now. One whose last beat is older than its lease asks first: it may have
-        slept. While the store does not answer, who led goes on: nothing can be recorded then, by nobody."""
+        """Return whether this controller may act now. One whose last beat is older than its lease asks first: it may
+        have slept. While the store does not answer, who led goes on: nothing can be recorded then, by nobody."""
         if self._lease is not None and self._monotonic() - self._renewed_s < self._lease_s:
             return True
         self.turn()
         return self._lease is not None
 
     def fence(self) -> int:
-        """What is written with.
+        """Return the fence that is written with.
 
         Raises:
             ConflictError: another controller leads.

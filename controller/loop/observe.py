@@ -26,7 +26,7 @@ _IN_STEP = 3.0  # times as late as it is due
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a look is read from. ``captured``: the share of answers that replicas sample."""
+    """The sources that a look is read from. ``captured``: the share of answers that replicas sample."""
 
     metrics: Metrics
     samples: Samples
@@ -181,13 +181,14 @@ class _Reading:
 
     @property
     def _in_step(self) -> bool:
-        """Whether the look before was taken when it was due: not after a hold, while which nothing is mirrored."""
+        """Return whether the look before was taken when it was due: not after a hold, while which nothing is
+        mirrored."""
         since_s = self._release.looked_at_s
         return since_s is not None and self._is_recent(since_s)
 
     @property
     def _gateway_in_step(self) -> bool:
-        """Whether the gateway was read when it was due: of a longer time, not every sample is."""
+        """Return whether the gateway was read when it was due: of a longer time, not every sample is."""
         before = self._release.cursors
         return before.gateway is not None and self._is_recent(before.gateway_at_s)
 
@@ -236,7 +237,8 @@ class _Reading:
         )
 
     def restarts(self, number: str) -> int | None:
-        """Of the replica by whoever keeps it running, and of its workers by itself, since the first look."""
+        """Return the restarts of the replica by whoever keeps it running, and of its workers by itself, since the first
+        look."""
         try:
             status = self._sources.deployments.status(self._release.model).get(number)
         except TransientError:  # said by what keeps it running; for this look the number is not known
@@ -252,13 +254,14 @@ class _Reading:
 
 
 def _all_mirrored(table: TrafficTable) -> bool:
-    """Whether each live request has a copy: a version that serves all of them by itself has nobody to send it to."""
+    """Return whether each live request has a copy: a version that serves all of them by itself has nobody to send it
+    to."""
     everything = table.mirror is not None and table.mirror.pct == HUNDRED_PCT
     return everything and all(table.copied_to(version) is not None for version in table.weights_pct)
 
 
 def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
-    """What was not read before is read from now on."""
+    """Return the cursor to read samples from: what was not read before is read from now on."""
     if cursors.first_pair is None:
         return latest
 
@@ -280,7 +283,8 @@ def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
 
 
 def _classes(stable: Manifest | None, candidate: Manifest | None) -> tuple[str, ...]:
-    """Of both versions; none unless both are known, for their order must stay the same from look to look."""
+    """Return the classes of both versions; none unless both are known, for their order must stay the same from look to
+    look."""
     if stable is None or candidate is None:
         return ()
     return tuple(sorted({*stable.labels, *candidate.labels}))

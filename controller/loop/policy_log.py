@@ -1,4 +1,4 @@
-"""Which policy a model had when: every change of one stands in the model's stream of the journal."""
+"""The log of which policy a model had when: every change of one stands in the model's stream of the journal."""
 
 import logging
 from collections.abc import Callable, Mapping

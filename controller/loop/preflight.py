@@ -19,7 +19,7 @@ def package_refused(error: ArtifactError) -> Verdict:
 
 
 def judged_task(task: Task) -> str | None:
-    """Why versions of this task cannot be released; None where they can."""
+    """Return why versions of this task cannot be released; None where they can."""
     if task is Task.SEQUENCE_CLASSIFICATION:
         return None
     return (

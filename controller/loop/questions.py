@@ -24,7 +24,7 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a version answered to all cases, with the repeats among them, and how texts were told apart."""
+    """The answers of a version to all cases, with the repeats among them, and how texts were told apart."""
 
     results: tuple[SuiteResult, ...]
     reading: Reading

@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a round saw of everything, once: what people ask for, by model, and the freezes in force."""
+    """The things that a round saw, once: what people ask for, by model, and the freezes in force."""
 
     asked: Mapping[str, Sequence[Command]]
     freezes: Sequence[Freeze]
@@ -57,8 +57,8 @@ def _unfenced() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What a reconciler reads and writes besides the world: the journal, what people ask for, and whose turn it is.
-    ``fence`` is the leader's, or raises ConflictError where this controller leads no more."""
+    """The books that a reconciler reads and writes besides the world: the journal, what people ask for, and whose turn
+    it is. ``fence`` is the leader's, or raises ConflictError where this controller leads no more."""
 
     journal: Journal
     inbox: Inbox
@@ -103,13 +103,13 @@ class Reconciler:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing is awaited but time, labels and traffic."""
+        """Return whether nothing is awaited but time, labels and traffic."""
         if not self._is_known or self._step_s:
             return False
         return self._standing is None or self._standing.release.phase is Phase.HELD or self._rests(self._standing)
 
     def is_due(self, *, since_s: float) -> bool:
-        """Whether time alone asks for a turn, the last of which was begun ``since_s`` ago."""
+        """Return whether time alone asks for a turn, the last of which was begun ``since_s`` ago."""
         release = self._standing.release if self._standing is not None else None
         now_s = self._world.clock.now_s()
         if time_asks(release, after_s=now_s - since_s, now_s=now_s):
@@ -117,7 +117,7 @@ class Reconciler:
         return release is not None and release.phase in OBSERVED and self._executor.look_is_due(release, now_s)
 
     def glance(self) -> bool:
-        """Whether everything stands as the last turn left it; False where that cannot be told."""
+        """Return whether everything stands as the last turn left it; False where that cannot be told."""
         standing = self._standing
         try:
             seen = Glance(
@@ -243,7 +243,7 @@ class Reconciler:
         return {number for number in (stable.number if stable else None, fallback) if number}
 
     def _stable(self, table: TrafficTable | None, *, besides: Version | None) -> Version | None:
-        """What serves now: by the traffic table, or else by the registry's champion."""
+        """Return what serves now: by the traffic table, or else by the registry's champion."""
         if besides is not None:  # the table was moved to the version that comes back; the registry says what was there
             champion = self._champion_if_known()
             found = champion if champion != besides.number else None
@@ -290,7 +290,7 @@ class Reconciler:
         return found
 
     def _words(self, known: Sequence[Fact]) -> list[Fact]:
-        """What people said of this model that must be heard before anything that cannot be undone."""
+        """Return what people said of this model that must be heard before anything that cannot be undone."""
         heard = {fact.command.id for fact in known if isinstance(fact, Asked)}
         try:
             waiting = self._books.inbox.waiting()
@@ -365,7 +365,7 @@ class Reconciler:
 
 
 def _exposes(release: Release, action: Action) -> bool:
-    """Whether the action brings users or a name to the candidate that it had not."""
+    """Return whether the action brings users or a name to the candidate that it had not."""
     if release.purpose is Purpose.RESTORE:
         return False
     number = release.candidate.number

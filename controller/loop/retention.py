@@ -1,4 +1,4 @@
-"""What is done once a day beside the releases: samples that no release can need any more are deleted, and discarded
+"""The chores of once a day beside the releases: samples that no release can need any more are deleted, and discarded
 commands; old looks are thinned out."""
 
 import logging

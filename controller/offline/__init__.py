@@ -1,1 +1,1 @@
-"""What is judged away from live traffic: evidence files, replays, backtests, forecasts, the CI gate."""
+"""Judgement away from live traffic: evidence files, replays, backtests, forecasts, the CI gate."""

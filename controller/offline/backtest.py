@@ -1,4 +1,4 @@
-"""What a policy would have done with a service's own traffic: whole releases of candidates whose worth is known.
+"""The doings of a policy on a service's own traffic: whole releases of candidates whose worth is known.
 
 Each release is played by the controller's own decision and the gate set itself on looks that `gates.offline.backtest`
 draws from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
@@ -47,7 +47,7 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one release went, and how long after its first look began."""
+    """The end of one release, and how long after its first look began."""
 
     end: End
     seconds: float
@@ -56,7 +56,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many of how many, with the Clopper-Pearson interval."""
+    """The rate of how many of how many, with the Clopper-Pearson interval."""
 
     hits: int
     runs: int
@@ -71,7 +71,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What became of the releases of one scenario.
+    """The ends of the releases of one scenario.
 
     The false-alarm rate is ``rolled_back`` of the equal candidate; the miss rate is ``promoted`` of a harmful one.
     ``seconds_to_decide`` are the 10th, 50th and 90th percentile over the releases that were decided, and
@@ -97,7 +97,7 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True)
 class Plays:
-    """How many releases of each scenario, from which seed, on how many processes."""
+    """The number of releases of each scenario, from which seed, on how many processes."""
 
     runs: int = 200
     seed: int = 1

@@ -34,7 +34,7 @@ Serve = Callable[[Path], AbstractContextManager[str]]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the step needs of the world. ``obtain`` is only asked for what is no local directory."""
+    """The world as far as the step needs it. ``obtain`` is only asked for what is no local directory."""
 
     obtain: Obtain
     serve: Serve
@@ -43,7 +43,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
+    """The question of the step. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
 
     model: str
     suites: tuple[Path, ...]
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SliceCount:
-    """How many cases of a slice were answered wrongly; the empty name stands for all cases."""
+    """The number of a slice's cases that were answered wrongly; the empty name stands for all cases."""
 
     name: str
     cases: int
@@ -70,8 +70,8 @@ class WrongCase:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What the step found. ``wrong`` holds the surest of the wrong answers, at most ``EXAMPLES_MAX``; ``slices`` all
-    cases, then at most ``SLICES_MAX`` slices, the worst first, and ``slices_left_out`` how many more there are."""
+    """The findings of the step. ``wrong`` holds the surest of the wrong answers, at most ``EXAMPLES_MAX``; ``slices``
+    all cases, then at most ``SLICES_MAX`` slices, the worst first, and ``slices_left_out`` how many more there are."""
 
     model: str
     baseline: str | None
@@ -166,7 +166,7 @@ def _package(address: str, world: World) -> Path:
 
 
 def _manifest(package: Path) -> Manifest | None:
-    """None where there is none that can be read: what serves the package says so."""
+    """Return the manifest; None where there is none that can be read: what serves the package says so."""
     try:
         return read_manifest(package)[0]
     except ArtifactError:

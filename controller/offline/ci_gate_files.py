@@ -1,4 +1,5 @@
-"""What `serin gate` leaves for pipelines: a JUnit file, a Markdown summary, JSON. No viewer shows yesterday's green.
+"""The files that `serin gate` leaves for pipelines: a JUnit file, a Markdown summary, JSON. No viewer shows yesterday's
+green.
 
 What others wrote (names of slices, cases, classes) stands in them on one line, and commands nobody.
 """
@@ -73,7 +74,8 @@ class ResultFiles:
             yield self.summary, self._write_summary
 
     def _write_summary(self, result: GateResult, path: Path) -> None:
-        """What other steps wrote stays; what this one wrote before is replaced, where the file lets it."""
+        """Write the summary: what other steps wrote stays; what this one wrote before is replaced, where the file lets
+        it."""
         if self._summary_bytes is None:
             self._summary_bytes = path.stat().st_size if path.is_file() else 0
         elif path.is_file():
@@ -94,7 +96,7 @@ class ResultFiles:
 
 
 def _is_kept(path: Path) -> bool:
-    """Whether what is written there stays, and is seen later: not so in a pipe or a device."""
+    """Return whether what is written there stays, and is seen later: not so in a pipe or a device."""
     return path.is_file() or path.is_dir() or not path.exists()
 
 
@@ -106,7 +108,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _tried(path: Path, write: Callable[[GateResult, Path], None], result: GateResult) -> str | None:
-    """Why the file could not be written; None where it was."""
+    """Return why the file could not be written; None where it was."""
     try:
         write(result, path)
     except OSError as error:

@@ -143,7 +143,7 @@ def read_evidence(path: Path) -> Evidence:
 
 
 def parse_line(line: bytes | str, name: str = "evidence") -> Recorded:
-    """What a line stands for. Fields with a default may be left out; unknown ones may not be added.
+    """Return what a line stands for. Fields with a default may be left out; unknown ones may not be added.
 
     Raises:
         UsageError: anything else, whatever it is; begins with ``name`` and names the field.

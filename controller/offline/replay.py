@@ -27,7 +27,7 @@ _CALENDAR_ENDS_S: Final = 253_402_300_800.0  # of the year 9999; evidence may co
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What all gates together said at one look. ``outcome`` leaves advisory verdicts out, as a release does."""
+    """The word of all gates together at one look. ``outcome`` leaves advisory verdicts out, as a release does."""
 
     release: str
     sequence: int
@@ -39,7 +39,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class SuitesJudgement:
-    """What the gates said of the suites. ``run`` 0: the policy names suites, and the evidence holds none."""
+    """The word of the gates on the suites. ``run`` 0: the policy names suites, and the evidence holds none."""
 
     release: str
     run: int
@@ -110,7 +110,7 @@ def _not_recorded(policy: ReleasePolicy, release: str) -> SuitesJudgement:
 
 
 def _names(policy: ReleasePolicy) -> list[str]:
-    """Of the policy's files, as evidence has them: without their folders."""
+    """Return the names of the policy's files, as evidence has them: without their folders."""
     return [Path(name).name for name in policy.suites]
 
 

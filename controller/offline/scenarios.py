@@ -25,13 +25,13 @@ class Scenario:
 
     @property
     def harmful(self) -> bool:
-        """Whether its promotion is a miss."""
+        """Return whether its promotion is a miss."""
         return self.injection != EQUAL and not self.tolerated
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of the regressions to put in, one scenario each."""
+    """The sizes of the regressions to put in, one scenario each."""
 
     accuracy_points: tuple[float, ...] = (1.0, 2.0, 5.0)
     latency_pct: tuple[float, ...] = (10.0, 20.0)
@@ -40,7 +40,7 @@ class Sizes:
 
     @property
     def scenarios(self) -> int:
-        """How many, with the equal candidate."""
+        """Return how many, with the equal candidate."""
         return 1 + sum(map(len, (self.accuracy_points, self.latency_pct, self.error_times, self.confidence_gap)))
 
 
@@ -62,7 +62,7 @@ def _points(points: float) -> str:
 
 
 def _tolerated(gates: GatePolicy, service: Service, change: Injection) -> str:
-    """Which promise of the policy leaves room for so small a regression; empty where none does."""
+    """Return which promise of the policy leaves room for so small a regression; empty where none does."""
     for regression, size in change.regressions:
         kind = next(kind for _, kind in kinds(type(gates)) if kind.promise and kind.promise.regression is regression)
         section = next((one.part.value for one in configured(gates) if one.kind is kind), None)

@@ -56,7 +56,8 @@ Reader = Callable[[Any], Any]
 
 @cache
 def _reader(hint: Any) -> Reader:
-    """What reads a value of this type. Made once a type, so that a line with thousands of pairs reads quickly."""
+    """Return what reads a value of this type. Made once a type, so that a line with thousands of pairs reads
+    quickly."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _object_reader(hint)
     origin = typing.get_origin(hint)

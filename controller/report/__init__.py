@@ -1,4 +1,4 @@
-"""What a release was decided by, for people and for machines, from the journal alone."""
+"""The grounds on which a release was decided, for people and for machines, from the journal alone."""
 
 from controller.report.build import build_report
 from controller.report.data import ReportData

@@ -1,4 +1,4 @@
-"""What a report says, as values: all of it read from the journal, in the order in which it is shown."""
+"""The values that a report says: all of it read from the journal, in the order in which it is shown."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -94,7 +94,7 @@ class TracePoint:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """How one gate's value moved. ``threshold`` and ``unit`` as in its last verdict."""
+    """The course of one gate's value. ``threshold`` and ``unit`` as in its last verdict."""
 
     gate: str
     unit: str
@@ -166,7 +166,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class ArmEvidence:
-    """What one version did during the release."""
+    """The doings of one version during the release."""
 
     live_requests: int = 0
     live_errors: int = 0

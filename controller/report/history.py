@@ -1,4 +1,4 @@
-"""What happened when: phases, traffic, decisions and faults, collected event by event."""
+"""The history of a release: phases, traffic, decisions and faults, collected event by event."""
 
 from dataclasses import dataclass, field, replace
 
@@ -91,7 +91,7 @@ class History:
 
 
 def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
-    """What the world reports of something that was decided before."""
+    """Return what the world reports of something that was decided before."""
     match event:
         case Verified():
             fingerprint = event.candidate.fingerprint[:12] or "unknown"

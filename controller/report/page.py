@@ -91,7 +91,7 @@ def _staged(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, list[Verdict]]
 
 
 def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tuple[str, str]]:
-    """What was promised when the release began, in a few words a line."""
+    """Yield what was promised when the release began, in a few words a line."""
     mirrored = f"{policy.mirror_pct:g} % of live requests mirrored"
     steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
     yield "Traffic", f"{mirrored}; canary {steps}"
@@ -113,7 +113,7 @@ def _adapter() -> TypeAdapter[ReportData]:
 
 
 def _harmless(value: Any) -> Any:
-    """What others wrote, without what would turn or hide text on the page; markup of ours as it is."""
+    """Return what others wrote, without what would turn or hide text on the page; markup of ours as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -1,4 +1,4 @@
-"""What thousands of looks add up to. Each tally takes one look at a time and keeps sums only."""
+"""The sums that thousands of looks add up to. Each tally takes one look at a time and keeps sums only."""
 
 import math
 from collections import Counter, defaultdict
@@ -112,7 +112,7 @@ class AccuracyTally:
                     self.by_chance[arm] = self.by_chance[arm].add(right, pair.inclusion_probability)
 
     def result(self, arm: str) -> Accuracy | None:
-        """None where too few labels were given for an interval."""
+        """Return the accuracy; None where too few labels were given for an interval."""
         same, apart, by_chance = self.samples[arm, False], self.samples[arm, True], self.by_chance[arm]
         found = aipw((Stratum(self.agreed, same), Stratum(self.disagreed, apart)), ACCURACY_ALPHA)
         if found is not None:
@@ -165,7 +165,7 @@ class LatencyTally:
                 counts[:] = map(int.__add__, counts, arm.latency_counts)
 
     def result(self, objectives_ms: tuple[float, ...]) -> Latency | None:
-        """None where nothing was timed."""
+        """Return the latency; None where nothing was timed."""
         mirrored = not sum(self.candidate_live)
         stable = self.stable_before if mirrored else self.stable_live
         candidate = self.candidate_mirrored if mirrored else self.candidate_live

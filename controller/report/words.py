@@ -39,8 +39,8 @@ def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
 
 
 def oddities(source: LabelSource) -> tuple[str, ...]:
-    """What is wrong with a source of labels, in a few words each; none where nothing is. That some labels match no
-    request is as it should be where some requests are sampled."""
+    """Return what is wrong with a source of labels, in a few words each; none where nothing is. That some labels match
+    no request is as it should be where some requests are sampled."""
     too_few_match = source.settled - source.unmatched < source.expected_matched / 2
     found = (
         (source.unknown, f"of {source.labelled:,} labels name no class"),
@@ -95,7 +95,7 @@ def exact(value: float | None) -> str:
 
 
 def is_signed(unit: str) -> bool:
-    """Whether the unit is one of a difference, where the sign carries the news."""
+    """Return whether the unit is one of a difference, where the sign carries the news."""
     return unit.startswith("points") or unit.endswith("gap")
 
 

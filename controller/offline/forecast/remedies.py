@@ -1,4 +1,5 @@
-"""What would make a gate settle in time that is not likely to: the smallest change of each kind that is enough."""
+"""The remedies that would make a gate settle in time that is not likely to: the smallest change of each kind that is
+enough."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +30,8 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is not likely to let an equal candidate through by the deadline. No remedy: nothing tried is enough.
+    """The trouble that is not likely to let an equal candidate through by the deadline. No remedy: nothing tried is
+    enough.
 
     ``gate`` is ``STEPS`` where the gates of shadow would pass, but not early enough for the steps to follow.
     """
@@ -45,7 +47,7 @@ _LONGER: Final = (1.5, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0)
 
 
 def troubles(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...]) -> Iterator[Trouble]:
-    """Of every gate that promotion waits for, and of the steps."""
+    """Yield the troubles of every gate that promotion waits for, and of the steps."""
     waited_for = [gate for gate in gates if gate.required]
     for gate in waited_for:
         if gate.pass_chance < LIKELY:

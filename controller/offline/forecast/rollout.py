@@ -29,7 +29,8 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """When the candidate gets which traffic, if shadow ends after ``shadow_s``, and the chance that it does in time."""
+    """The times at which the candidate gets which traffic, if shadow ends after ``shadow_s``, and the chance that it
+    does in time."""
 
     shadow_s: float
     in_time: float
@@ -37,13 +38,13 @@ class Exposure:
 
 
 def least_seconds(step: Step, traffic: Traffic) -> float:
-    """How long a step lasts at least."""
+    """Return how long a step lasts at least."""
     rate = traffic.requests_per_s * step.weight_pct / 100
     return max(step.min_s, step.min_requests / rate) if rate else math.inf
 
 
 def all_steps_seconds(policy: ReleasePolicy, traffic: Traffic) -> float:
-    """How long the steps after shadow last at least."""
+    """Return how long the steps after shadow last at least."""
     return sum(least_seconds(step, traffic) for step in policy.steps)
 
 
@@ -105,6 +106,6 @@ def _in_shadow(policy: ReleasePolicy, traffic: Traffic) -> Traffic:
 
 
 def _middle_s(passed: Chance, until_s: float) -> float:
-    """When half of those that pass by then have passed."""
+    """Return when half of those that pass by then have passed."""
     seconds = reached_s(passed, passed(until_s) / 2, until_s)
     return until_s if seconds is None or not passed(until_s) else seconds

@@ -1,4 +1,4 @@
-"""What is known of the traffic of a release to come: given, observed in evidence, said by the policy, or assumed."""
+"""The traffic of a release to come, as it is known: given, observed in evidence, said by the policy, or assumed."""
 
 import math
 from dataclasses import dataclass, fields
@@ -31,7 +31,7 @@ _NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name no
 def traffic_known(
     policy: ReleasePolicy, given: dict[str, float | None], service: Service | None
 ) -> tuple[Traffic, tuple[Known, ...]]:
-    """What is known of the traffic: what was given wins over what was observed, and that over what is assumed.
+    """Return what is known of the traffic: what was given wins over what was observed, and that over what is assumed.
 
     Raises:
         UsageError: neither given nor observed how many requests there are, or a given number is not finite.

@@ -78,7 +78,7 @@ def _break(x: float, y: float) -> Markup:
 
 
 def _events(report: ReportData, rows: list[PhaseSpan], scale: TimeScale, top: float) -> Iterator[Markup]:
-    """What ended a phase early: a failed gate, or a person's word."""
+    """Yield what ended a phase early: a failed gate, or a person's word."""
     for decision in report.decisions:
         symbol = "✕" if decision.blamed else "●" if decision.title.startswith("Asked to") else ""
         if not symbol:

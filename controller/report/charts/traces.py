@@ -1,4 +1,4 @@
-"""How each gate came to its outcome: the value, the interval around it, the threshold, and the outcome beneath."""
+"""The way each gate came to its outcome: the value, the interval around it, the threshold, and the outcome beneath."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -44,7 +44,8 @@ def _picture(trace: Trace, scale: TimeScale, started_at_s: float) -> Markup:
 
 
 def _range(trace: Trace) -> tuple[float, float]:
-    """Of the values, the threshold and the last interval. Early intervals are wide as can be: they are cut off."""
+    """Return the range of the values, the threshold and the last interval. Early intervals are wide as can be: they are
+    cut off."""
     seen = [point.value for point in trace.points[len(trace.points) // 8 :] if point.value is not None]
     seen = seen or [point.value for point in trace.points if point.value is not None]
     final = next((point for point in reversed(trace.points) if point.low is not None), None)
