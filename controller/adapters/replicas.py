@@ -70,7 +70,7 @@ class HttpReplicas:
 
 
 def _refusal(url: str, response: httpx.Response) -> RefusedRequestError:
-    """What a replica has against a request: its own sentence, where it is one of ours."""
+    """Return what a replica has against a request: its own sentence, where it is one of ours."""
     said, place = response.text[:200], None
     try:
         error = response.json()["error"]

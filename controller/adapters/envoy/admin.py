@@ -1,4 +1,4 @@
-"""What the running Envoy says of itself, asked at its admin socket, which only this user may open."""
+"""The running Envoy as it tells of itself, asked at its admin socket, which only this user may open."""
 
 import json
 from collections.abc import Mapping
@@ -52,14 +52,14 @@ class EnvoyAdmin:
             raise PermanentError(f"{path} does not say where Envoy's admin interface is: {error!r}") from error
 
     def is_ready(self) -> bool:
-        """Whether Envoy has read its files and listens; False where nobody answers."""
+        """Return whether Envoy has read its files and listens; False where nobody answers."""
         try:
             return ask_at_socket(self._socket, _READY_PATH, timeout_s=_ANSWER_WITHIN_S)[0] == 200
         except OSError:
             return False
 
     def route_configuration(self, name: str) -> LiveRoutes | None:
-        """What Envoy routes by; None where it has not taken anything in yet."""
+        """Return what Envoy routes by; None where it has not taken anything in yet."""
         for config in self._dump("dynamic_route_configs"):
             if config.get("route_config", {}).get("name") == name:
                 told = str(config.get("version_info", ""))
@@ -72,7 +72,7 @@ class EnvoyAdmin:
         return ClusterDocument.of_assignments(one["endpoint_config"] for one in told)
 
     def remembered(self, prefix: str) -> dict[str, str]:
-        """What Envoy was told to remember under names that begin so."""
+        """Return what Envoy was told to remember under names that begin so."""
         entries = self._document("/runtime").get("entries", {})
         return {name: entry["final_value"] for name, entry in entries.items() if name.startswith(prefix)}
 

@@ -84,7 +84,8 @@ def write_bootstrap(
 
 
 def bootstrap_digest(directory: Path) -> str:
-    """Of what Envoy is started from: one that was started from something else is not what is wanted now."""
+    """Return the digest of what Envoy is started from: one that was started from something else is not what is wanted
+    now."""
     return hashlib.sha256((directory / BOOTSTRAP_FILE).read_bytes()).hexdigest()
 
 
@@ -106,7 +107,7 @@ def envoy_command(directory: Path, *, threads: int = 2) -> list[str]:
 
 
 def is_ready(directory: Path) -> bool:
-    """Whether Envoy has read its files and listens."""
+    """Return whether Envoy has read its files and listens."""
     return EnvoyAdmin.beside(directory).is_ready()
 
 

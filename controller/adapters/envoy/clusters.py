@@ -46,7 +46,7 @@ class ClusterDocument:
 
     @classmethod
     def of_assignments(cls, assignments: Iterable[Mapping[str, Any]]) -> Self:
-        """Of Envoy's load assignments, which are ours."""
+        """Return the document of Envoy's load assignments, which are ours."""
         found = {one["cluster_name"]: [_places(place) for place in one.get("endpoints", ())] for one in assignments}
         return cls(
             {name: places[0] for name, places in found.items() if places},
@@ -55,16 +55,17 @@ class ClusterDocument:
 
     @property
     def revision(self) -> int:
-        """None is kept: which of two is newer cannot be told."""
+        """Return zero: none is kept, since which of two is newer cannot be told."""
         return 0
 
     def text(self) -> str:
-        """Of the file that is the truth."""
+        """Return the text of the file that is the truth."""
         told = {"schema": SCHEMA, "addresses": _encoded(self.addresses), "fallbacks": _encoded(self.fallbacks)}
         return json.dumps(told, indent=1)
 
     def clusters_text(self, endpoints_folder: str) -> str:
-        """Of the file that tells Envoy which clusters there are; each follows its own file in the folder."""
+        """Return the text of the file that tells Envoy which clusters there are; each follows its own file in the
+        folder."""
         resources = [_cluster(name, f"{endpoints_folder}/{file_of(name)}") for name in sorted(self.addresses)]
         return _resources_text(resources)
 

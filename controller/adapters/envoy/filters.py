@@ -1,4 +1,4 @@
-"""What Envoy does with every request before it is routed: gives it one name, and turns strangers away.
+"""The filters that every request passes before it is routed: Envoy gives it one name, and turns strangers away.
 
 All of it by filters of Envoy's own. A Lua script could do the same; it costs a request three times as much, and when it
 fails, Envoy lets the request through.
@@ -96,7 +96,7 @@ def no_strangers(port: int, hosts: Iterable[str]) -> dict[str, Any]:
 
 
 def refusals() -> dict[str, Any]:
-    """What a stranger is told, in the form of every other error. A replica's own 403 goes through as it is."""
+    """Return what a stranger is told, in the form of every other error. A replica's own 403 goes through as it is."""
     is_refusal = {"status_code_filter": {"comparison": {"op": "EQ", "value": _runtime(_FORBIDDEN)}}}
     told = {"filter": is_refusal, "body_format_override": {"json_format": _REFUSAL}}
     return {"mappers": [told]}

@@ -45,7 +45,7 @@ def hold(directory: Path, before: TrafficTable, rolled_back: TrafficTable) -> No
 
 
 def held(directory: Path) -> Mapping[str, str]:
-    """What the running Envoy routes by in memory alone: by model, the version that gets everything.
+    """Return what the running Envoy routes by in memory alone: by model, the version that gets everything.
 
     Raises:
         TransientError or PermanentError: it does not say.

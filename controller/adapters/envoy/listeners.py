@@ -1,4 +1,5 @@
-"""Where Envoy listens: the gateway that clients ask, and the two pages of its admin interface that others may read."""
+"""The listeners of Envoy: the gateway that clients ask, and the two pages of its admin interface that others may
+read."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

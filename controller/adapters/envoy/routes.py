@@ -31,7 +31,7 @@ _COPY_TO_HEADER = "x-serin-copy-to"  # between Envoy's weights and its mirror: w
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """What is said of every request of a model, whichever version serves it.
+    """The options that hold for every request of a model, whichever version serves it.
 
     Requests with the same value of ``sticky_header`` keep their version, and stay with a canary while its weight grows.
     """
@@ -130,12 +130,13 @@ def needed_clusters(table: TrafficTable | None) -> dict[str, str]:
 
 
 def copies_cluster_name(model: str, version: str) -> str:
-    """Where copies for the version go. Raises UsageError as `deployment_named` does."""
+    """Return where copies for the version go. Raises UsageError as `deployment_named` does."""
     return shadow_cluster_name(model_named(model), version_named(version))
 
 
 def runtime_prefix(model: str) -> str:
-    """Of the names of the model's weights in Envoy's memory, which go before those of the file where they are set."""
+    """Return the prefix of the names of the model's weights in Envoy's memory, which go before those of the file where
+    they are set."""
     return f"serin/{model}"
 
 

@@ -1,4 +1,4 @@
-"""What Envoy counts of itself: only what is read, under labels that no name can spoil.
+"""The counts of Envoy itself: only what is read, under labels that no name can spoil.
 
 Each user's request is counted once, in the cluster of the version that it was dealt to, by the class of the status that
 the user got: answers of the replica and Envoy's own (no connection, a time-out, a reset) alike, after retries. Envoy's

@@ -1,4 +1,5 @@
-"""What Envoy routes by, and where deployments answer: each a file with a copy, put back when it is damaged or gone.
+"""The tables that Envoy routes by, and of where deployments answer: each a file with a copy, put back when it is
+damaged or gone.
 
 A copy is written after the file itself, so it is never ahead of it. Where neither can be read, the running Envoy still
 says what it read last. What Envoy follows of the endpoints is made from their file. Standard library only, and quick to
@@ -34,7 +35,8 @@ T = TypeVar("T", RouteDocument, ClusterDocument)
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """What a file holds, or held: ``damage`` says what is wrong with the file, and ``source`` where this was found."""
+    """The contents of a file, now or before: ``damage`` says what is wrong with the file, and ``source`` where this was
+    found."""
 
     document: T
     damage: str = ""
@@ -42,7 +44,7 @@ class Found(Generic[T]):
 
 
 def is_used(directory: Path) -> bool:
-    """Whether the folder holds, or held, an Envoy's files."""
+    """Return whether the folder holds, or held, an Envoy's files."""
     routes = directory / ROUTES_FILE
     return any(file.exists() for file in (routes, _copy_of(routes), directory / BOOTSTRAP_FILE))
 
@@ -57,7 +59,8 @@ def read_routes(directory: Path) -> RouteDocument:
 
 
 def read_clusters(directory: Path) -> ClusterDocument:
-    """Where deployments answer, as it was last written; empty where none was ever told. Raises as ``read_routes``."""
+    """Return where deployments answer, as it was last written; empty where none was ever told. Raises as
+    ``read_routes``."""
     return found_clusters(directory).document
 
 

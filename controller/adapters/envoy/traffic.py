@@ -131,7 +131,8 @@ class EnvoyTraffic:
     def _write_addresses(
         self, found: ClusterDocument, routes: RouteDocument, addresses: Mapping[str, Addresses] | None = None
     ) -> None:
-        """Where these differ from what was found, or who stands in for whom does; the caller holds the lock."""
+        """Write the addresses where these differ from what was found, or who stands in for whom does; the caller holds
+        the lock."""
         addresses = found.addresses if addresses is None else addresses
         wanted = ClusterDocument(addresses, self._fallbacks(routes, addresses))
         if wanted != found:

@@ -1,4 +1,5 @@
-"""Whether somebody set this machine's clock. Nothing here goes by it; records of later hours bear another time."""
+"""The watch for somebody's setting this machine's clock. Nothing here goes by it; records of later hours bear another
+time."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which processes a home keeps running: recorded in a file of it, and marked in their environment besides."""
+"""The processes that a home keeps running: recorded in a file of it, and marked in their environment besides."""
 
 import json
 from collections.abc import Mapping
@@ -60,7 +60,8 @@ def refuse_second(home: Path) -> None:
 
 
 def leftovers(home: Path) -> dict[str, ProcessIdentity]:
-    """What a supervisor that was itself killed has left running here, by name; nothing while that supervisor runs."""
+    """Return what a supervisor that was itself killed has left running here, by name; nothing while that supervisor
+    runs."""
     if running_supervisor(home) is not None:
         return {}
     found = {**_recorded(home), **running_marked(home)}

@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 def accepts_connections(host: str, port: int, *, timeout_s: float) -> bool:
-    """Whether something listens there."""
+    """Return whether something listens there."""
     try:
         socket.create_connection((host, port), timeout=timeout_s).close()
     except OSError:

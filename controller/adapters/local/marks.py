@@ -31,7 +31,7 @@ def told_settings(identity: ProcessIdentity) -> str:
 
 
 def running_marked(keeper: Path) -> dict[str, ProcessIdentity]:
-    """What runs under ``keeper``'s mark, by name: only who leads a process group, not what it has started."""
+    """Return what runs under ``keeper``'s mark, by name: only who leads a process group, not what it has started."""
     whose, found = str(keeper.resolve()), dict[str, ProcessIdentity]()
     for pid in psutil.pids():
         env = _environment(pid)

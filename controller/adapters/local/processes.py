@@ -44,7 +44,7 @@ Place = tuple[str, str | None]  # the url for live requests, and that for copies
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Who must know where a deployment answers. Both calls are safe to repeat, and may refuse by raising."""
+    """The one who must know where a deployment answers. Both calls are safe to repeat, and may refuse by raising."""
 
     announce: Callable[[str, str, Mapping[str, Place]], None]  # model, version, and by replica where it answers
     withdraw: Callable[[str, str], None]  # model, version
@@ -243,8 +243,8 @@ class LocalProcesses:
         return child.returncode if child is not None and child.pid == record.pid else None
 
     def _is_ours(self, record: Record) -> bool:
-        """Whether nothing says that it ended by itself, or it did for want of something that this machine did not give
-        it, by its own word or the kernel's."""
+        """Return whether nothing says that it ended by itself, or it did for want of something that this machine did
+        not give it, by its own word or the kernel's."""
         code = self._exit_code(record)
         if code is None and not self._has_seen(record):
             return True  # with whatever ended the controller: nothing says that it was the version's own doing
@@ -253,14 +253,15 @@ class LocalProcesses:
         return code in _EXITS_OURS
 
     def _has_seen(self, record: Record) -> bool:
-        """Whether this controller found it well: of one that an earlier controller started no exit code is told."""
+        """Return whether this controller found it well: of one that an earlier controller started no exit code is
+        told."""
         return (record.url, record.shadow_url) in self._announced.get((record.model, record.version), ())
 
     def _is_due(self, record: Record) -> bool:
         return self._patience.is_due(record, self._clock.monotonic_s())
 
     def seen_last(self, record: Record) -> Endpoint:
-        """What the record says, without a look at the process."""
+        """Return what the record says, without a look at the process."""
         misses = self._misses.get(record.name, 0)
         return endpoint_of(record, self._patience, misses=misses, now_s=self._clock.monotonic_s())
 
@@ -279,7 +280,7 @@ def statuses(directory: Path, clock: Clock) -> Mapping[str, Mapping[str, Deploym
 
 
 def _by_version(seen: Iterable[tuple[Record, Endpoint]]) -> Mapping[str, DeploymentStatus]:
-    """Of one model."""
+    """Return the deployments of one model, by version."""
     found: dict[str, list[Endpoint]] = {}
     for record, endpoint in sorted(seen, key=lambda one: (one[0].version, one[0].replica)):
         found.setdefault(record.version, []).append(endpoint)
@@ -287,7 +288,7 @@ def _by_version(seen: Iterable[tuple[Record, Endpoint]]) -> Mapping[str, Deploym
 
 
 def _is_of(record: Record, spec: DeploymentSpec) -> bool:
-    """Whether the process is of the package and of the settings that are wanted: a number may be given again."""
+    """Return whether the process is of the package and of the settings that are wanted: a number may be given again."""
     packages = {record.fingerprint, spec.artifact.fingerprint} - {""}
     return len(packages) < 2 and record.settings == digest_of(spec.serving)
 
@@ -308,7 +309,7 @@ def end_recorded(directory: Path, *, grace_s: float = 25.0) -> list[str]:
 
 
 class _Answer(Enum):
-    """Of a replica that was asked how it is."""
+    """The answer of a replica that was asked how it is."""
 
     WELL = auto()
     UNWELL = auto()

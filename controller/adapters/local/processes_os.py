@@ -87,8 +87,8 @@ def _end_with_parent() -> None:
 
 
 def boot_id() -> str:
-    """What tells this run of the machine, or of the container, from those before, which no process outlives; nothing
-    where it is not told.
+    """Return what tells this run of the machine, or of the container, from those before, which no process outlives;
+    nothing where it is not told.
 
     Not the time of the boot: that moves with the clock.
     """
@@ -112,7 +112,7 @@ def memory_kills() -> int | None:
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
-    """None where no process has the pid.
+    """Return who has the pid; None where no process does.
 
     Raises:
         TransientError: this process cannot even look, as without open files: nothing is known then.
@@ -122,7 +122,7 @@ def identity_of(pid: int) -> ProcessIdentity | None:
 
 
 def identity_from(entry: Mapping[str, Any]) -> ProcessIdentity:
-    """What was recorded; a version of Serin before this one knew processes by the wall clock.
+    """Return what was recorded; a version of Serin before this one knew processes by the wall clock.
 
     Raises:
         KeyError, TypeError or ValueError: it is no record of ours.
@@ -139,7 +139,7 @@ def identity_from(entry: Mapping[str, Any]) -> ProcessIdentity:
 
 
 def runs(identity: ProcessIdentity) -> bool:
-    """Whether this very process is there, and more of it than an entry waiting for its parent (a zombie)."""
+    """Return whether this very process is there, and more of it than an entry waiting for its parent (a zombie)."""
     try:
         return identity_of(identity.pid) == identity and not _is_zombie(identity.pid)
     except psutil.NoSuchProcess:
@@ -147,7 +147,7 @@ def runs(identity: ProcessIdentity) -> bool:
 
 
 def group_runs(identity: ProcessIdentity) -> bool:
-    """Whether the process, or anything that it left behind in its group, runs."""
+    """Return whether the process, or anything that it left behind in its group, runs."""
     return _group_may_exist(identity) and any(_is_running_member(pid, identity) for pid in psutil.pids())
 
 
@@ -205,7 +205,7 @@ def _group_may_exist(identity: ProcessIdentity) -> bool:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When the process was started, in ticks since the start of the machine; None where there is none."""
+    """Return when the process was started, in ticks since the start of the machine; None where there is none."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -218,7 +218,8 @@ def _start_ticks(pid: int) -> int | None:
 
 
 def _told_by_psutil(pid: int) -> int | None:
-    """Where there is no /proc, a process keeps the time of its start as it was written down then."""
+    """Return the ticks as psutil tells them: where there is no /proc, a process keeps the time of its start as it was
+    written down then."""
     try:
         return round(psutil.Process(pid).create_time() * 1000)
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""What is known of each local deployment, in one small file each, so that the next controller finds them running."""
+"""The record of each local deployment, in one small file each, so that the next controller finds them running."""
 
 import dataclasses
 import json
@@ -99,7 +99,7 @@ class Records:
     _unwritten: dict[str, Record] = field(default_factory=dict)
 
     def load(self, name: str) -> Record | None:
-        """None where there is no such deployment, so far as its record tells: see ``found``."""
+        """Return the record; None where there is no such deployment, so far as its record tells: see ``found``."""
         if name in self._unwritten:
             return self.save(self._unwritten[name])
         path = self._path(name)

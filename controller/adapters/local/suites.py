@@ -63,7 +63,7 @@ def progress_in(directory: Path, model: str) -> Sequence[SuiteProgress]:
 
 
 def _head(model: str, subject: Subject, files: Sequence[SuiteFile], cases: Sequence[Case]) -> dict[str, Any]:
-    """What answers that are kept must be of, to be of use."""
+    """Return what answers that are kept must be of, to be of use."""
     return {
         "model": model,
         "version": subject.version.number,
@@ -101,7 +101,7 @@ class _Run:
             self._path.unlink(missing_ok=True)
 
     def _read(self) -> list[Mapping[str, float]]:
-        """What was answered before; the file begins anew where it is of something else or is damaged."""
+        """Return what was answered before; the file begins anew where it is of something else or is damaged."""
         with suppress(*_UNREADABLE):
             head, *parts = _documents(self._path)
             if head == self._head:
@@ -113,7 +113,8 @@ class _Run:
         self._write([dict(answer) for answer in answers], "a")
 
     def _write(self, document: object, mode: str) -> None:
-        """Where it cannot be written, the suite is asked all the same, and from the beginning next time."""
+        """Write the answers. Where they cannot be written, the suite is asked all the same, and from the beginning next
+        time."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open(mode, encoding="utf-8") as file:

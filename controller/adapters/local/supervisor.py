@@ -127,7 +127,7 @@ class Supervisor:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is to run and is not ready."""
+        """Return what is to run and is not ready."""
         return tuple(running.spec.name for running in self._running if not _is_ready(running.spec))
 
     def run(self) -> None:
@@ -188,7 +188,7 @@ class Supervisor:
         running.identity = identity_of(child.pid)
 
     def _is_up(self, running: _Running) -> bool:
-        """Whether the process is ready; False where ``stopping`` was set first.
+        """Return whether the process is ready; False where ``stopping`` was set first.
 
         Raises:
             PermanentError: it has ended, or was not ready in time.
@@ -244,7 +244,7 @@ class Supervisor:
         self._tell(f"{spec.name} {end}, starts again in {pause_s:.1f} s; {spec.log_file} ends: {_last_line(spec)}")
 
     def _pause(self, running: _Running) -> float:
-        """When it is started again, should it not run."""
+        """Return when it is started again, should it not run."""
         return time.monotonic() + min(_BACKOFF_FIRST_S * 2.0 ** min(running.deaths, 16), _BACKOFF_MAX_S)
 
     def _write_record(self) -> None:
@@ -305,7 +305,7 @@ def identity_of_self() -> ProcessIdentity:
 
 
 def _is_of(spec: ProcessSpec, identity: ProcessIdentity) -> bool:
-    """Whether the process runs as it would be started now."""
+    """Return whether the process runs as it would be started now."""
     try:
         command, env = psutil.Process(identity.pid).cmdline(), environment_of(identity)
     except psutil.Error:

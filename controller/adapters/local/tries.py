@@ -1,4 +1,4 @@
-"""How often a process that dies is tried again, and what its record so far says of it. Pure: times are given."""
+"""The tries of a process that dies, and what its record so far says of it. Pure: times are given."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ MISSES_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long things may take, and how often a process that dies is started again.
+    """The time that things may take, and how often a process that dies is started again.
 
     After a death, ``ensure`` starts it again after ``backoff_s``, doubled each time up to ``backoff_max_s``. After more
     than ``restarts_max`` deaths within ``restart_window_s`` it has failed, until it answers again: it may be what users
@@ -30,22 +30,22 @@ class Patience:
     hung_after_s: float = 15.0  # without any answer of its HTTP process; one whose engine hangs says so
 
     def counted_starts(self, record: Record, now_s: float) -> tuple[float, ...]:
-        """When it was started, as far as that counts for the limit."""
+        """Return when it was started, as far as that counts for the limit."""
         return tuple(start_s for start_s in record.recent_starts_s if start_s >= now_s - self.restart_window_s)
 
     def has_failed(self, record: Record, now_s: float) -> bool:
-        """Whether it died too often; until it answers again."""
+        """Return whether it died too often; until it answers again."""
         if record.failure:
             return not record.ours and len(self.counted_starts(record, now_s)) > self.restarts_max
         return bool(record.failed_before)
 
     def is_due(self, record: Record, now_s: float) -> bool:
-        """Whether it is dead, wanted, and to be started again by now."""
+        """Return whether it is dead, wanted, and to be started again by now."""
         dead = bool(record.failure) and record.ending_s is None
         return dead and now_s >= (record.failed_s or 0.0) + self._pause_s(record, now_s)
 
     def count(self, record: Record, now_s: float) -> str:
-        """Which start it was, and when the next one is."""
+        """Return which start it was, and when the next one is."""
         number, most = len(record.recent_starts_s), self.restarts_max + 1
         of = f"of {most}" if number <= most else f"in {self.restart_window_s / 60:g} minutes"
         return f"start {number} {of}, the next {self._pause_s(record, now_s):g} s after its end"
@@ -56,7 +56,7 @@ class Patience:
 
 
 def endpoint_of(record: Record, patience: Patience, *, misses: int, now_s: float) -> Endpoint:
-    """What the record says of the replica. ``misses``: health checks since the last one that it passed."""
+    """Return what the record says of the replica. ``misses``: health checks since the last one that it passed."""
     condition, detail = _condition(record, patience, misses, now_s)
     url, shadow_url = (None, None) if record.ending_s is not None or record.failure else (record.url, record.shadow_url)
     return Endpoint(condition, url, shadow_url, detail, record.restarts)

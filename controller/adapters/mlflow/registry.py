@@ -276,7 +276,8 @@ def _one(fingerprints: set[str], model: str, version: str) -> str:
 
 
 def _logged_name(model: str) -> str:
-    """What its logged models are called, for people: MLflow allows no dot there, as it does in registered names."""
+    """Return what its logged models are called, for people: MLflow allows no dot there, as it does in registered
+    names."""
     return model.replace(".", "-")
 
 

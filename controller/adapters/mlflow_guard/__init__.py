@@ -1,4 +1,5 @@
-"""What keeps the MLflow server that we run from asking anything of this machine or its networks: see sitecustomize."""
+"""The guard that keeps the MLflow server that we run from asking anything of this machine or its networks: see
+sitecustomize."""
 
 from pathlib import Path
 from typing import Final

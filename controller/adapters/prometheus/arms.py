@@ -13,7 +13,7 @@ from gates.evidence import ArmCounts
 
 
 def is_error(counter: Counter, requests: str) -> bool:
-    """Whether it counts answers with status 5xx, by code or by class."""
+    """Return whether it counts answers with status 5xx, by code or by class."""
     return counter.metric == requests and counter.label.startswith("5")
 
 

@@ -54,7 +54,7 @@ EDGE_LABEL: Final = "le"
 
 
 class Kind(NamedTuple):
-    """What tells the series of a metric apart, and whether it counts things (or seconds).
+    """The labels that tell the series of a metric apart, and whether it counts things (or seconds).
 
     ``traffics``: the values that ``traffic_label`` may have; none: any.
     """
@@ -113,8 +113,8 @@ def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collectio
 
 
 def continues(before: Snapshot, now: Snapshot) -> bool:
-    """Whether the two are of one process, by its start, or else by its counters: none of what was counted fell, or is
-    gone."""
+    """Return whether the two are of one process, by its start, or else by its counters: none of what was counted fell,
+    or is gone."""
     if START in before and START in now:
         return before[START] == now[START]
     counted = {counter: value for counter, value in before.items() if counter != START}  # told once, and no more
@@ -122,7 +122,7 @@ def continues(before: Snapshot, now: Snapshot) -> bool:
 
 
 def fallen(before: Snapshot, now: Snapshot) -> str:
-    """What of counters that do not continue fell, or is gone, in words."""
+    """Return what of counters that do not continue fell, or is gone, in words."""
     counter, value = next(
         (counter, value) for counter, value in before.items() if counter != START and now.get(counter, 0.0) < value
     )
@@ -133,7 +133,7 @@ def fallen(before: Snapshot, now: Snapshot) -> str:
 def increments(
     target: Target, base: Snapshot, lives: Iterable[Life], *, from_zero: Collection[str], kinds: Mapping[str, Kind]
 ) -> dict[Counter, float]:
-    """What the target's counters gained from ``base`` through all the lives.
+    """Return what the target's counters gained from ``base`` through all the lives.
 
     A counter that the base does not hold was at zero if it is one of ``from_zero``; else nobody knows, and it is left
     out. So is a counter of seconds that fell: the operating system forgets processes before their parent has them.

@@ -1,4 +1,4 @@
-"""How a cursor keeps the counters of each target in few entries, because every look records one.
+"""The cursor that keeps the counters of each target in few entries, because every look records one.
 
 A cumulative histogram is a step function of its edge, so only its steps are kept: some 30 of 92 buckets. Entries read
 ``target|traffic|code=200`` and ``target|traffic|le=0.0242``; ``target||`` holds the time of the last scrape that was
@@ -63,13 +63,14 @@ _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
 
 @dataclass(slots=True)
 class Mark:
-    """Where one target was left: the time of its last scrape, and its counters (of histograms the steps only)."""
+    """The place where one target was left: the time of its last scrape, and its counters (of histograms the steps
+    only)."""
 
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
 
     def tell_tales(self) -> dict[Counter, float]:
-        """What tells at the next scrape whether the process is the same: its start, and its request counters."""
+        """Return what tells at the next scrape whether the process is the same: its start, and its request counters."""
         return {counter: value for counter, value in self.steps.items() if counter.metric in _LIFE_METRICS}
 
     def base(self, known: Snapshot) -> Snapshot:
@@ -101,7 +102,7 @@ def buckets(counters: Iterable[Counter], metric: str) -> list[Counter]:
 
 
 def claim(marks: dict[str, Mark], target: Target, others: Collection[str]) -> Mark | None:
-    """Where the target was left, under its name now: that of a process of the same start may have been another.
+    """Return where the target was left, under its name now: that of a process of the same start may have been another.
 
     Names that ``others`` bear are theirs. Cursors of older releases of Serin name a target by all of its labels.
     """

@@ -1,4 +1,5 @@
-"""What users got, read from Prometheus as Envoy counted it (``controller.adapters.envoy.stats`` says what it keeps).
+"""The answers that users got, read from Prometheus as Envoy counted it (``controller.adapters.envoy.stats`` says what
+it keeps).
 
 All counters begin at zero when Envoy starts, which its uptime tells. A count by class, or the histogram, can begin anew
 while it runs, each by itself, where a cluster is made anew; the counts of completed and of sent requests go on. What
@@ -169,7 +170,7 @@ class GatewayReader:
 
 @contextmanager
 def _as_gateway() -> Iterator[None]:
-    """What cannot be read here is no fault of the replicas' metrics."""
+    """Tell of what cannot be read here as the gateway's, not as a fault of the replicas' metrics."""
     try:
         yield
     except TransientError as error:
@@ -217,7 +218,8 @@ class _Cluster:
         }
 
     def gained(self, metric: str, label: str = "", *, absent_is_zero: bool = True) -> float:
-        """Of one counter, each time that it began anew included; absent, it stands at zero, or as it was."""
+        """Return the gain of one counter, each time that it began anew included; absent, it stands at zero, or as it
+        was."""
         counter = Counter(metric, self.name, label)
         scrapes = list(self.gateway.snapshots.items())
         if self._left is not None:
@@ -252,7 +254,7 @@ class _Cluster:
         return (counter.metric, counter.traffic) == (GATEWAY_REQUESTS_METRIC, self.name)
 
     def times(self) -> dict[Counter, float]:
-        """Of the histogram's buckets.
+        """Return the gains of the histogram's buckets.
 
         Raises:
             TransientError: a bucket fell, though the histogram did not begin anew.

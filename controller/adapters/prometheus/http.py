@@ -183,8 +183,8 @@ def _connection(url: SplitResult, clock: _Deadline, ca_file: str | None) -> Iter
 
 
 class _TimedSocket:
-    """What ``http.client`` uses of a socket, each wait cut to what the deadline leaves: a time-out of the socket's own
-    starts again with every byte that drips in."""
+    """The part of a socket that ``http.client`` uses, each wait cut to what the deadline leaves: a time-out of the
+    socket's own starts again with every byte that drips in."""
 
     def __init__(self, inner: socket.socket, clock: _Deadline) -> None:
         self._inner = inner

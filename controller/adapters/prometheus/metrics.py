@@ -1,4 +1,4 @@
-"""What each version did, read from Prometheus: exact counts from raw samples, or an error, never a guess.
+"""The counts of each version, read from Prometheus: exact counts from raw samples, or an error, never a guess.
 
 Two instant queries a look, both at one explicit time, for raw samples of counters, gauges and ``up``. The targets have
 to carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them; in a cluster, relabelling from the
@@ -77,7 +77,7 @@ class PrometheusMetrics:
         self._gateway = GatewayReader(self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max)
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
-        """What each version did between the cursor and ``at_s``; see the port.
+        """Return what each version did between the cursor and ``at_s``; see the port.
 
         Raises:
             TransientError: also where the histograms of two processes have different edges, or an answer holds a
@@ -124,7 +124,7 @@ class PrometheusMetrics:
     def gateway(
         self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
     ) -> GatewayCounts:
-        """What users got; see the port."""
+        """Return what users got; see the port."""
         return self._gateway.counts(model, versions, cursor, at_s=at_s)
 
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
@@ -201,7 +201,7 @@ class PrometheusMetrics:
 
 @dataclass(slots=True)
 class _Sum:
-    """What the targets of one version make together."""
+    """The sum of what the targets of one version did."""
 
     gained: dict[Counter, float] = field(default_factory=dict)
     uncounted: set[str] = field(default_factory=set)  # kinds of traffic with errors whose causes nobody counted
@@ -226,8 +226,8 @@ class _Sum:
 
 
 def _lives(target: Target, left: Mark | None, known_from_s: float | None) -> list[Life]:
-    """What is unread of the target; one that was never read before began at zero, unless its counters are known from a
-    scrape on only."""
+    """Return what is unread of the target; one that was never read before began at zero, unless its counters are known
+    from a scrape on only."""
     if known_from_s is not None:
         return lives_of(target, target.snapshots[known_from_s], known_from_s)
     if left is not None:

@@ -1,4 +1,4 @@
-"""Whether one process answers under one name, and from which scrape on its counters are known.
+"""The check that one process answers under one name, and from which scrape on its counters are known.
 
 What replaces a process began after it, and tells so (``serin_start_time_seconds``). Where it does not, or began while
 the other one was there still, two processes may answer by turns, and each turn would count all that one of them ever
@@ -76,7 +76,7 @@ def _told(target: Target, left: Mark | None) -> Iterator[_Told]:
 
 
 def _doubt(then: _Told, now: _Told) -> str:
-    """Why the two may be of processes that are both there; empty: one process, or another that replaced it."""
+    """Return why the two may be of processes that are both there; empty: one process, or another that replaced it."""
     began, began_now = then.counters.get(START), now.counters.get(START)
     if began is not None and began == began_now:
         return ""

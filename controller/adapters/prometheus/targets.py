@@ -1,4 +1,5 @@
-"""Who was scraped: from series of ``up`` to processes, each known by what names it, whatever other labels say.
+"""The targets that were scraped: from series of ``up`` to processes, each known by what names it, whatever other labels
+say.
 
 The *identity* of a process is its model, its version and the labels that tell one from another (``instance`` by
 default), and its start (``serin_start_time_seconds``) where it tells one. All other labels may change: series that
@@ -55,7 +56,7 @@ class Target:
 
     @property
     def answers(self) -> bool:
-        """Whether the last scrape succeeded."""
+        """Return whether the last scrape succeeded."""
         return self.last_scrape_s in self.snapshots
 
     def step_over(self, at_s: float) -> None:
@@ -80,7 +81,7 @@ class Targets:
         return [target for target in self.all if target.version == version]
 
     def owner(self, series: dict[str, Any], *own_labels: str) -> tuple[Target, dict[str, str], Samples]:
-        """Whose series it is, its values of ``own_labels``, and its samples: (time, text) pairs.
+        """Return whose series it is, its values of ``own_labels``, and its samples: (time, text) pairs.
 
         Raises:
             TransientError: nobody's.
@@ -104,7 +105,7 @@ def series_of(matrix: Matrix, metric: str) -> Iterator[dict[str, Any]]:
 
 
 def is_empty(series: dict[str, Any]) -> bool:
-    """Whether it holds nothing but markers of its end, if anything."""
+    """Return whether it holds nothing but markers of its end, if anything."""
     return all(text == MARKER for _, text in series.get("values", ()))
 
 

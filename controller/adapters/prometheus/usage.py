@@ -1,4 +1,5 @@
-"""What a version's texts were like and what its replicas used, from the counters and gauges of its targets."""
+"""The texts of a version, what they were like, and what its replicas used, from the counters and gauges of its
+targets."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ GAUGES: Final = (*_LEVELS, GPU_UTILIZATION_METRIC, INFO_METRIC)
 
 @dataclass(slots=True)
 class Gauges:
-    """What one target said of itself: samples by time of each gauge, and the tokenizer that it runs."""
+    """The gauges of one target: samples by time of each gauge, and the tokenizer that it runs."""
 
     samples: dict[str, dict[float, float]] = field(default_factory=dict)
     gpus: list[dict[float, float]] = field(default_factory=list)  # how much each was used
@@ -77,7 +78,7 @@ def _taken(values: Samples, target: Target) -> dict[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What one target did between two of its scrapes; ``since_s`` is None where the first of them is not known."""
+    """The span of one target between two of its scrapes; ``since_s`` is None where the first of them is not known."""
 
     gained: Mapping[Counter, float]
     gauges: Gauges
@@ -99,19 +100,20 @@ class Span:
 
     @property
     def gpu_ratio(self) -> float | None:
-        """Of the GPU that is used most, on average."""
+        """Return the ratio of the GPU that is used most, on average."""
         since_s = self.since_s or 0.0
         used = [[value for at_s, value in gpu.items() if at_s > since_s] for gpu in self.gauges.gpus]
         return _worst(sum(values) / len(values) for values in used if values)
 
     def level(self, metric: str) -> float | None:
-        """Of a gauge, on average."""
+        """Return the level of a gauge, on average."""
         values = self.gauges.since(metric, self.since_s or 0.0)
         return sum(values) / len(values) if values else None
 
 
 def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: Sequence[str]) -> Usage:
-    """Of one version. ``gained`` is the sum over its targets, those that left within the window included."""
+    """Return the use of one version. ``gained`` is the sum over its targets, those that left within the window
+    included."""
 
     def total(metric: str) -> int | None:
         value = gained.get(Counter(metric, "", ""))
@@ -144,7 +146,7 @@ def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: S
 
 
 def _token_counts(gained: Mapping[Counter, float], edges: Sequence[str]) -> tuple[int, ...]:
-    """Of live requests; empty where nobody counted."""
+    """Return the counts of live requests; empty where nobody counted."""
     at_most = [gained.get(Counter(TOKEN_BUCKET_METRIC, Traffic.LIVE, edge)) for edge in edges]
     known = [value for value in at_most if value is not None]
     if not edges or len(known) < len(edges):

@@ -1,4 +1,4 @@
-"""What sampled answers to live requests look like, and which slices their pairs belong to: counts from a cursor on.
+"""The sampled answers to live requests, and the slices that their pairs belong to: counts from a cursor on.
 
 Each answer is read once a release, and nothing here depends on how many came before.
 """
@@ -29,7 +29,7 @@ _SHADOW = predictions.alias("slice_shadow")
 
 # --- answers ----------------------------------------------------------------------------------------------------------
 def answer_counts(connection: Connection, model: str, version: str, span: tuple[int, int]) -> AnswerCounts:
-    """Of the live answers whose ids are after the first and up to the second of ``span``."""
+    """Return the counts of the live answers whose ids are after the first and up to the second of ``span``."""
     edges = [step / CONFIDENCE_BINS for step in range(1, CONFIDENCE_BINS)]
     at_least = [func.sum(case((predictions.c.confidence >= edge, 1), else_=0)) for edge in edges]
     columns = (predictions.c.label, func.count(), *at_least)
@@ -82,7 +82,7 @@ def _block(rows: Sequence[Any], token_edges: Sequence[int]) -> AnswerCounts:
 
 # --- slices -----------------------------------------------------------------------------------------------------------
 def slice_counts(rows: Iterable[Row[Any]], stable: str, slices: dict[str, Membership]) -> tuple[SlicePairs, ...]:
-    """Of rows that ``with_attributes`` selected, and which tell whether the pair ``agreed``."""
+    """Return the counts of rows that ``with_attributes`` selected, and which tell whether the pair ``agreed``."""
     agreed, disagreed = Counter[str](), Counter[str]()
     for row in rows:
         (agreed if row.agreed else disagreed).update(slices_of(row, stable, slices))

@@ -1,4 +1,4 @@
-"""Which classes each version has, by what its sampled answers named: what labels are told by as they come in."""
+"""The classes that each version has, by what its sampled answers named: what labels are told by as they come in."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -156,7 +156,8 @@ def insert_new_rows(
 
 
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
-    """Whether the row was new. Asked by RETURNING, because drivers count the rows of an INSERT each in its own way."""
+    """Return whether the row was new. Asked by RETURNING, because drivers count the rows of an INSERT each in its own
+    way."""
     key = next(iter(table.primary_key))
     inserted = insert_new(connection, table).values(row).returning(key)
     return connection.execute(inserted).first() is not None
@@ -171,7 +172,8 @@ def _prepare_sqlite(busy_timeout_ms: int, connection: Any, _record: object) -> N
 
 
 def _use_wal(connection: Any) -> None:
-    """Of a new file, one connection makes it so; where two do at once SQLite refuses one of them without waiting."""
+    """Have SQLite write ahead. Of a new file, one connection makes it so; where two do at once SQLite refuses one of
+    them without waiting."""
     give_up_at_s = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         try:

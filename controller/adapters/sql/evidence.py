@@ -1,4 +1,5 @@
-"""How evidence is formed as predictions and labels come in, in whatever order: set by set, in the writer's transaction.
+"""The forming of evidence as predictions and labels come in, in whatever order: set by set, in the writer's
+transaction.
 
 Three facts about one request make a labelled pair: one version's live answer, another's shadow answer, the truth.
 Whichever comes last completes it. Every row is formed once, and only from what is new, so the cost of a batch does not

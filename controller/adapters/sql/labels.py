@@ -44,7 +44,7 @@ DISPUTES_MAX: Final = 100_000
 
 
 class Dispute(StrEnum):
-    """How a label contradicts another."""
+    """The way a label contradicts another."""
 
     ITSELF = "itself"  # the source said another thing before; this one is refused
     OTHERS = "others"  # another source was first, and its label stays the truth
@@ -56,7 +56,7 @@ Aliases = Mapping[str, Mapping[str, str]]  # by model: what names mean
 
 @dataclass(slots=True)
 class _Said:
-    """What a source says of a request, as far as this batch was read."""
+    """The word of a source on a request, as far as this batch was read."""
 
     label: str
     is_truth: bool
@@ -84,7 +84,7 @@ class _Batch:
     disputes: list[dict[str, object]] = field(default_factory=list)
 
     def take(self, place: int, label: Label) -> bool:
-        """Whether the label was taken in, or was known."""
+        """Return whether the label was taken in, or was known."""
         before = self.said.get((label.request_id, label.source))
         if before is None:
             self._take_new(label)
@@ -114,7 +114,7 @@ class _Batch:
         self.taken += 1
 
     def gives_way(self, request_id: str, said: str, to: str) -> bool:
-        """Whether what was said names no class of any model of the request, and what is said now names one."""
+        """Return whether what was said names no class of any model of the request, and what is said now names one."""
         named = [self.names[model] for model in self.models.get(request_id, ()) if model in self.names]
         known, knows_now = (any(one.truth(name) is not None for one in named) for name in (said, to))
         return knows_now and not known and request_id not in self.judged
@@ -139,7 +139,7 @@ class _Batch:
         self.taken += 1
 
     def _same(self, request_id: str, one: str, other: str) -> bool:
-        """Whether two names mean one class, to every model that the request may be of."""
+        """Return whether two names mean one class, to every model that the request may be of."""
         models = self.models.get(request_id) or self.aliases.keys()
         meanings = [self.aliases.get(model, {}) for model in models] or [{}]
         return one == other or all(names.get(one, one) == names.get(other, other) for names in meanings)
@@ -267,7 +267,7 @@ def note_looked(connection: Connection, model: str, names: LabelNames, upto: Sam
 
 
 def _names_of(written: str | None) -> tuple[LabelNames, NamesRead]:
-    """What is known by the names of all looks, and how far labels were read by those that are not known now."""
+    """Return what is known by the names of all looks, and how far labels were read by those that are not known now."""
     document = json.loads(written) if written else {}
     aliases = document.get("aliases", {})
     away = {name: (pair, answer) for name, (pair, answer) in document.get("away", {}).items()}

@@ -49,8 +49,8 @@ class SqlLeadership:
             connection.execute(update(leadership).where(*_held_by(lease)).values(holder=None))
 
     def _expired(self, row: Row[Any], asked_s: float) -> bool:
-        """Whether this beat was seen as long ago as the holder promised another. Counted from after the first sight to
-        before this one, so that what the database takes to answer never shortens it."""
+        """Return whether this beat was seen as long ago as the holder promised another. Counted from after the first
+        sight to before this one, so that what the database takes to answer never shortens it."""
         mark = (row.fence, row.beat)
         if self._seen is None or self._seen[0] != mark:
             self._seen = (mark, self._monotonic())

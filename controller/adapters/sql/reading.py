@@ -33,7 +33,8 @@ class ReadPair:
 
 @dataclass(frozen=True)
 class LabelReading:
-    """What lies between two cursors, by names; and of what lies before, what no look knew that could have read it."""
+    """The labels that lie between two cursors, by names; and of what lies before, what no look knew that could have
+    read it."""
 
     names: LabelNames
     after: SampleCursor
@@ -72,7 +73,7 @@ class LabelReading:
                 yield ReadPair(row, truth, brier(live, truth), brier(shadow, truth))
 
     def label_counts(self, connection: Connection, model: str, version: str) -> LabelCounts:
-        """Of the version's live answers that were labelled by chance."""
+        """Return the counts of the version's live answers that were labelled by chance."""
         columns = labelled_answers.c
         new = self._new(
             labelled_answers, self.after.first_labelled_answer, self.after.labelled_answer, self.upto.labelled_answer

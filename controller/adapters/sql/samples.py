@@ -48,7 +48,7 @@ _ANY_NAME: Final = LabelNames()
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Of a release: the two versions, and the newest pair before it."""
+    """The comparison of a release: the two versions, and the newest pair before it."""
 
     model: str
     stable: str
@@ -56,8 +56,8 @@ class _Comparison:
     first_pair: int
 
     def has(self, table: Table, pair_id: ColumnElement[int]) -> ColumnElement[bool]:
-        """Whether a row of pairs, labelled or not, is evidence for the release: a pair of its own, whichever version
-        was live, and the first with this text. Pairs of the same text depend on each other."""
+        """Return whether a row of pairs, labelled or not, is evidence for the release: a pair of its own, whichever
+        version was live, and the first with this text. Pairs of the same text depend on each other."""
         earlier = pairs.alias("earlier")
         seen = exists().where(
             earlier.c.text_digest == table.c.text_digest,

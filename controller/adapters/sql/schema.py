@@ -45,7 +45,7 @@ def _number(name: str) -> Column[float]:
 
 
 def _probability() -> Column[float]:
-    """Of being given a label; rows from before it was kept have the default."""
+    """Return the column of the probability of being given a label; rows from before it was kept have the default."""
     return Column("inclusion_probability", Double, nullable=False, server_default="1")
 
 

@@ -1,4 +1,4 @@
-"""How one answer is scored against the truth."""
+"""The score of one answer against the truth."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What each source of labels said lately: of the last labels of a release, whatever came before."""
+"""The state of each source of labels lately: of the last labels of a release, whatever came before."""
 
 import math
 from collections import Counter
@@ -26,8 +26,8 @@ def label_sources(
     names: LabelNames,
     settled_before_s: float,
 ) -> tuple[LabelSource, ...]:
-    """What was said since the release began, by name of the source (`gates.online.label_sources.told`). ``cursor``
-    tells where it began."""
+    """Return what was said since the release began, by name of the source (`gates.online.label_sources.told`).
+    ``cursor`` tells where it began."""
     labelled, unknown = _named(connection, model, versions, cursor, names)
     settled, unmatched, since_s = _settled(connection, cursor, settled_before_s)
     disputes = _disputes(connection, cursor, since_s)
@@ -115,7 +115,7 @@ def _settled(
 
 
 def _disputes(connection: Connection, cursor: SampleCursor, since_s: float) -> Counter[tuple[str, str, str]]:
-    """How many, by source, kind, and the source that was first."""
+    """Return how many, by source, kind, and the source that was first."""
     columns = label_disputes.c
     newest = (
         select(columns.source, columns.kind, columns.was_source, columns.received_at_s)

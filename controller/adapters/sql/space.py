@@ -1,4 +1,4 @@
-"""How much room samples take, and what is given back of it."""
+"""The room that samples take, and what is given back of it."""
 
 import logging
 import sqlite3
@@ -39,8 +39,8 @@ _INDEX_FILL: Final = 0.7  # of a tree whose keys come in any order
 
 
 def sample_bytes(connection: Connection) -> float:
-    """What samples and labels take with their indexes, by the number of rows and the length of the newest ones: within
-    a third, on either database, and without reading through them. Room of deleted rows is not counted."""
+    """Return what samples and labels take with their indexes, by the number of rows and the length of the newest ones:
+    within a third, on either database, and without reading through them. Room of deleted rows is not counted."""
     return sum(_bytes(connection, table) for table in _TABLES)
 
 

@@ -19,7 +19,7 @@ from controller.errors import PermanentError, SerinError, Source, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What is kept in one database. Any thread may use it."""
+    """The store that one database is. Any thread may use it."""
 
     journal: SqlJournal
     inbox: SqlInbox

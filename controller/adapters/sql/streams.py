@@ -79,7 +79,7 @@ def move_head(connection: Connection, more: int, fence: int | None) -> int:
 
 
 def stands_at(connection: Connection, stream: str) -> tuple[int, str]:
-    """How many entries the stream has, and the hash of the last one."""
+    """Return how many entries the stream has, and the hash of the last one."""
     row = connection.execute(_STANDS_AT, {"name": stream}).one_or_none()
     return (row.sequence, str(row.head_hash)) if row else (0, chain.GENESIS_HASH)
 

@@ -1,4 +1,4 @@
-"""How far each follower of the journal has come."""
+"""The position of each follower of the journal."""
 
 from sqlalchemy import Connection, select, update
 

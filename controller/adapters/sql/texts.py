@@ -18,10 +18,10 @@ KEY_BYTES: Final = 32
 
 
 class Texts(Protocol):
-    """How a captured text is kept."""
+    """The way a captured text is kept."""
 
     def kept(self, text: str | None) -> str | None:
-        """What the database is to hold of it; None for nothing."""
+        """Return what the database is to hold of it; None for nothing."""
         ...
 
     def shown(self, kept: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What versions are known by: written with the releases that they take part in, read by an index."""
+"""The identities of versions: written with the releases that they take part in, read by an index."""
 
 from collections.abc import Sequence
 
@@ -48,12 +48,12 @@ def known(connection: Connection, model: str, number: str) -> tuple[str, str] | 
 
 
 def fingerprint(connection: Connection, model: str, number: str, source_id: str) -> str:
-    """Of its first sight; empty where it was never verified."""
+    """Return the fingerprint of its first sight; empty where it was never verified."""
     return _value(connection, "fingerprint", model, number, source_id) or ""
 
 
 def released(connection: Connection, model: str, number: str, source_id: str) -> bool:
-    """Whether a release to promote it was ever begun."""
+    """Return whether a release to promote it was ever begun."""
     return bool(_value(connection, "released", model, number, source_id))
 
 

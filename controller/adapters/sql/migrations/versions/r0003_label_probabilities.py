@@ -1,4 +1,4 @@
-"""How likely each label was to be given. Labels that were there before count as they did: as equally likely."""
+"""The probability of each label's being given. Labels that were there before count as they did: as equally likely."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -32,7 +32,8 @@ def _labels() -> None:
 
 
 def _labelled_answers() -> None:
-    """Where the sample has expired, nothing more is told: no release that goes on is as old."""
+    """Tell the names of labelled answers. Where the sample has expired, nothing more is told: no release that goes on
+    is as old."""
     op.drop_index("ix_labelled_answers_model_id_version_directed_correct", "labelled_answers")
     for name in ("answer", "truth", "source"):
         op.add_column("labelled_answers", sa.Column(name, sa.Text, nullable=False, server_default=""))

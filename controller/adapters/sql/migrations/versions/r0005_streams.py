@@ -151,6 +151,7 @@ def _sighted(state: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool, bool
 
 
 def _subscribers() -> None:
-    """What ended before was told to the registry by the controller itself: the tags go on from here."""
+    """Begin at the journal's end: what ended before was told to the registry by the controller itself: the tags go on
+    from here."""
     op.create_table("subscribers", sa.Column("name", sa.Text, primary_key=True), *_bigs("position"))
     op.execute("INSERT INTO subscribers (name, position) SELECT 'registry tags', position FROM journal_head")

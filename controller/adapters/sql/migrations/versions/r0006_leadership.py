@@ -1,4 +1,4 @@
-"""Which controller is at work: one row."""
+"""The controller that is at work: one row."""
 
 import sqlalchemy as sa
 from alembic import op
