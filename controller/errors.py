@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Source(StrEnum):
-    """What an outage or a conflict is of, in the reader's words."""
+    """The source of an outage or a conflict, in the reader's words."""
 
     METRICS = "metrics"
     GATEWAY = "gateway"

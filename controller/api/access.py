@@ -1,4 +1,4 @@
-"""Who asks, by the token that was sent, and whether that token may ask for this."""
+"""The one who asks, by the token that was sent, and whether that token may ask for this."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from serving.refusals import RefusedError
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. ``name`` is on record for what follows; ``model`` and ``version``, where set, are all it speaks of."""
+    """The one who asks. ``name`` is on record for what follows; ``model`` and ``version``, where set, are all it speaks
+    of."""
 
     name: str
     roles: frozenset[str] = frozenset()
@@ -43,7 +44,7 @@ class Tokens(Protocol):
     """The tokens as they are now: ``serving.access.tokens.TokenFile``."""
 
     def entry(self, token: bytes) -> Entry:
-        """What is kept of this token. Raises RefusedError: it is nobody's, or not any more."""
+        """Return what is kept of this token. Raises RefusedError: it is nobody's, or not any more."""
         ...
 
 
@@ -55,7 +56,7 @@ class Access:
         self._open_reading = open_reading
 
     def admit(self, headers: Mapping[str, str], deed: Deed) -> Caller:
-        """Who asks for it.
+        """Return who asks for it.
 
         Raises:
             ApiError: nobody who is known here (401), or somebody who may not (403); both say how one gets in.

@@ -29,7 +29,7 @@ WEBHOOK_BYTES_MAX: Final = 256 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class ApiPorts:
-    """What the interface needs of the world. ``wake`` makes the control loop look now instead of at its next turn."""
+    """The ports that the interface needs. ``wake`` makes the control loop look now instead of at its next turn."""
 
     samples: SampleIntake
     journal: EveryStream

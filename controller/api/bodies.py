@@ -127,7 +127,7 @@ class PredictionsBody(Body):
     predictions: Annotated[list[PredictionBody], Field(max_length=BATCH_MAX)]
 
     def keys(self) -> int:
-        """How many keys its JSON has, where none is written twice."""
+        """Return how many keys its JSON has, where none is written twice."""
         of_each = (len(p.model_fields_set) + len(p.probabilities) + len(p.tags) for p in self.predictions)
         return len(self.model_fields_set) + sum(of_each)
 
@@ -167,8 +167,8 @@ class LabelsBody(Body):
 
 
 class ReasonBody(Body):
-    """Why, and on whose behalf the token's holder asks: on record with whatever follows. ``id`` makes a repeated
-    request the same request."""
+    """The reason, and the one on whose behalf the token's holder asks: on record with whatever follows. ``id`` makes a
+    repeated request the same request."""
 
     reason: Sentence
     by: Sentence | None = None
@@ -223,7 +223,7 @@ def parse_predictions(body: bytes) -> PredictionsBody:
 
 
 def _colons_outside_texts(body: bytes) -> int:
-    """Of a body that is JSON."""
+    """Return the number of colons outside texts, of a body that is JSON."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(body.split(b'"')[::2]).count(b":")

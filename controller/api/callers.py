@@ -118,7 +118,7 @@ class AccessLog:
 
 
 def log_lines(file: Path) -> logging.Handler:
-    """Where lines go: a file that is turned over at 16 MiB; four are kept. To be closed.
+    """Return where lines go: a file that is turned over at 16 MiB; four are kept. To be closed.
 
     Raises:
         OSError: it cannot be written.

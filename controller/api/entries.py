@@ -54,7 +54,7 @@ def _limit(call: Call) -> int:
 
 
 def _as_text(call: Call) -> bool:
-    """Whether payloads are wanted as the bytes that their hashes are of, in a string each.
+    """Return whether payloads are wanted as the bytes that their hashes are of, in a string each.
 
     Raises:
         ApiError: ``payload`` says something else.

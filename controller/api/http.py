@@ -27,7 +27,7 @@ CALLER_KEY: Final = "serin.caller"  # and who asked
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler needs of a request. Header names are in lower case. ``caller`` has been let in."""
+    """The request as a handler needs it. Header names are in lower case. ``caller`` has been let in."""
 
     caller: Caller
     path: Mapping[str, str]

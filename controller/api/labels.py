@@ -30,7 +30,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What was read of a feed. ``unit`` is what places count: ``line`` or ``index``."""
+    """The part of a feed that was read. ``unit`` is what places count: ``line`` or ``index``."""
 
     unit: str
     labels: tuple[Label, ...]
@@ -42,7 +42,7 @@ class Feed:
         return len(self.labels) + len(self.refused)
 
     def answer(self, taken: LabelsTaken) -> "FeedAnswer":
-        """What became of each label, with the places that the sender knows."""
+        """Return what became of each label, with the places that the sender knows."""
         contradictions = [
             Refused(
                 self.places[one.place], one.request_id, "label", "contradiction", _contradiction(one.before, one.now)
@@ -55,7 +55,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class FeedAnswer:
-    """What became of a feed."""
+    """The result of a feed."""
 
     unit: str
     received: int
@@ -186,7 +186,8 @@ def _request_id(value: object) -> str | None:
 
 
 def _nothing_read(unit: str, first: Refused) -> ApiError:
-    """Where it stands is told as the sender counts: a line, or a place in the list."""
+    """Return the error of a feed of which nothing was read. Where it stands is told as the sender counts: a line, or a
+    place in the list."""
     where = f"line {first.place}" if unit == "line" else f"labels[{first.place}]"
     between = " " if unit == "line" else "."
     field = f"{where}{between}{first.field}" if first.field else where

@@ -1,4 +1,4 @@
-"""How long the interface waits for a request, and for how many connections at once.
+"""The patience of the interface: how long it waits for a request, and for how many connections at once.
 
 uvicorn waits for the rest of a request for ever, takes as many connections as the process has files, and, by one of its
 parsers, a head without end. The control loop lives in the same process: it must not starve for a client's sake.
@@ -62,7 +62,7 @@ class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
                 self.transport.abort()
 
     def on_message_begin(self) -> None:
-        """Of httptools' protocol; h11 bounds a head by itself."""
+        """Begin a message of httptools' protocol; h11 bounds a head by itself."""
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
 
@@ -71,7 +71,7 @@ class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         super().on_headers_complete()
 
     def _waits(self) -> bool:
-        """Whether no request is being answered."""
+        """Return whether no request is being answered."""
         return self.cycle is None or bool(self.cycle.response_complete)
 
     def _look_later(self) -> None:

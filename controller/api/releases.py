@@ -70,7 +70,7 @@ class FreezeRoutes:
         return Reply(_freeze(self._service.freeze(body.model, reason=body.reason, by=by)), HTTPStatus.CREATED)
 
     def lift(self, call: Call) -> Reply:
-        """Why, and on whose behalf, stand in the query: many clients send no body with DELETE."""
+        """Lift a freeze. Why, and on whose behalf, stand in the query: many clients send no body with DELETE."""
         model, reason = call.path["model"], query_text(call, "reason")
         call.caller.may_speak_of(model)
         by = call.caller.on_behalf_of(call.query.get("by", "").strip() or None)
@@ -78,7 +78,7 @@ class FreezeRoutes:
 
 
 def _word(call: Call, body: ReasonBody, model: str) -> tuple[str, str, str]:
-    """Why, on whose behalf and by which id. Raises ApiError where the token is for another model."""
+    """Return why, on whose behalf and by which id. Raises ApiError where the token is for another model."""
     call.caller.may_speak_of(model)
     return body.reason, call.caller.on_behalf_of(body.by), body.id or ""
 

@@ -43,7 +43,7 @@ class SampleRoutes:
         return Reply({"received": len(batch), "new": self._samples.add_predictions(batch)})
 
     def _refuse_the_future(self, batch: Sequence[Prediction]) -> None:
-        """What comes from there would never expire."""
+        """Refuse samples from the future, which would never expire."""
         latest_s = self._clock.now_s() + AHEAD_S_MAX
         for index, one in enumerate(batch):
             if one.at_s > latest_s:

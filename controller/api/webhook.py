@@ -22,7 +22,7 @@ _SIGNATURE_HEADER: Final = "x-mlflow-signature"
 
 
 class Deliveries(Protocol):
-    """Which deliveries were seen, so that a recorded one cannot be played again."""
+    """The deliveries that were seen, so that a recorded one cannot be played again."""
 
     def is_new(self, delivery_id: str, *, at_s: float, forget_before_s: float) -> bool:
         """Remember the delivery; False where it was seen since ``forget_before_s``."""

@@ -44,7 +44,7 @@ def prepare_access(home: Home, settings: Settings) -> None:
 
 
 def access_flags(home: Home, settings: Settings) -> list[str]:
-    """What every replica is told of it."""
+    """Return what every replica is told of it."""
     flags = ["--digest-key-file", str(home.digest_key)]
     if settings.require_tokens:
         flags += ["--token-file", str(home.tokens), "--access-log", str(home.logs / "access.log")]
@@ -113,7 +113,7 @@ def create_token(
 
 
 def tokens_of(home: Home) -> Sequence[Entry]:
-    """What is kept of the tokens for the interface. Raises UsageError where the file cannot be used."""
+    """Return what is kept of the tokens for the interface. Raises UsageError where the file cannot be used."""
     home.load()
     try:
         return read_tokens(home.api_tokens).tokens if home.api_tokens.exists() else ()

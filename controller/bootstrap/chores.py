@@ -1,4 +1,4 @@
-"""What `serin up` sees to beside its processes: room on the disk, Envoy's files, the clock."""
+"""The chores of `serin up` beside its processes: room on the disk, Envoy's files, the clock."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,5 @@
-"""How an installation itself is, read from its files and from what runs: for `serin status`. Nothing is changed."""
+"""The condition of an installation itself, read from its files and from what runs: for `serin status`. Nothing is
+changed."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from controller.reserve import RESERVE_BYTES, is_given_up
 
 
 def suite_progress(home: Home, model: str) -> Sequence[SuiteProgress]:
-    """How far versions of the model have been asked the suites, where one is being asked."""
+    """Return how far versions of the model have been asked the suites, where one is being asked."""
     return progress_in(home.suites, model)
 
 
@@ -28,7 +29,7 @@ def recorded_statuses(home: Home) -> Mapping[str, Mapping[str, DeploymentStatus]
 
 
 def troubles_of(home: Home) -> tuple[str, ...]:
-    """What is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
+    """Return what is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
     found: list[str] = []
     for told in (_of_the_disk, _of_the_files, _of_envoys_memory, _of_the_processes):
         try:

@@ -48,7 +48,7 @@ CALM_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """What one controller process runs."""
+    """The parts that one controller process runs."""
 
     fleet: Fleet
     leader: Leader
@@ -69,7 +69,7 @@ class Controller:
 
 
 def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
-    """What is done from time to time beside the releases, while the block lasts."""
+    """Do what is to be done from time to time beside the releases, while the block lasts."""
     store, days = controller.store, controller.settings.samples_kept_days
     looks = store.looks.led_by(controller.leader.fence)
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]

@@ -1,4 +1,4 @@
-"""What the CI step needs: packages by address, and a replica for as long as the suite takes."""
+"""The needs of the CI step: packages by address, and a replica for as long as the suite takes."""
 
 import re
 from pathlib import Path

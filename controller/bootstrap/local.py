@@ -1,4 +1,4 @@
-"""What `serin up` runs on one machine, and how it is ended."""
+"""The processes that `serin up` runs on one machine, and how they are ended."""
 
 import base64
 import hashlib
@@ -74,7 +74,7 @@ def refuse_if_up(home: Home) -> None:
 
 
 def controller_answers(settings: Settings) -> bool:
-    """Whether a controller of this installation runs, by whomever it was started."""
+    """Return whether a controller of this installation runs, by whomever it was started."""
     try:
         return get(settings.api + HEALTH_ROUTE, timeout_s=_ANSWERS_WITHIN_S)[0] == 200
     except OSError:
@@ -96,7 +96,7 @@ def end_everything(home: Home, *, within_s: float = _END_WITHIN_S) -> list[str]:
 
 
 def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
-    """What `serin up` keeps running on this machine."""
+    """Return what `serin up` keeps running on this machine."""
     home.logs.mkdir(parents=True, exist_ok=True)
     home.policies.mkdir(parents=True, exist_ok=True)
     prepare_access(home, settings)

@@ -1,4 +1,4 @@
-"""What a rollback needs: files, and nothing that takes long to import."""
+"""The needs of a rollback: files, and nothing that takes long to import."""
 
 from controller.adapters.envoy.rollback import RollbackResult, rollback_route
 from controller.config.settings import Home

@@ -44,7 +44,7 @@ class Registrar(Registry, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What shall be made of a checkpoint.
+    """The order of what shall be made of a checkpoint.
 
     ``variant_of`` is the number of the version that has the same weights; rules and golden texts are then its own.
     """
@@ -102,7 +102,7 @@ def _refusals(checkpoint: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Original:
-    """What a variant takes over from the version whose weights it has."""
+    """The things that a variant takes over from the version whose weights it has."""
 
     fingerprint: str
     manifest: Manifest
@@ -124,7 +124,7 @@ def _built(checkpoint: Path, package: Path, original: _Original | None, order: O
 
 
 def _original(registry: Registrar, checkpoint: Path, order: Order, folder: Path) -> _Original | None:
-    """None where the version is no variant of another."""
+    """Return the original; None where the version is no variant of another."""
     if order.variant_of is None:
         return None
     whose = f"{order.model} version {order.variant_of}"

@@ -20,12 +20,12 @@ LabelNames = Mapping[str, Mapping[str, str]]  # by model: a source's name, the c
 
 
 def label_names_of(home: Home) -> LabelNames:
-    """What label sources call classes, by every policy of the home. Raises UsageError where one is invalid."""
+    """Return what label sources call classes, by every policy of the home. Raises UsageError where one is invalid."""
     return {model: policy.label_names for model, policy in policies_of(home).items()}
 
 
 class _Stamp(NamedTuple):
-    """What differs once a file was written anew."""
+    """The stamp of a file, which differs once it was written anew."""
 
     inode: int
     mtime_ns: int
@@ -54,16 +54,16 @@ class CurrentPolicies:
             return self._current
 
     def label_names(self) -> LabelNames:
-        """What label sources call classes, by model."""
+        """Return what label sources call classes, by model."""
         return {model: policy.label_names for model, policy in self().items()}
 
     def label_names_of(self, model: str) -> Mapping[str, str]:
-        """Of one model, without a look at the folder: as they were at the last one."""
+        """Return the label names of one model, without a look at the folder: as they were at the last one."""
         policy = self._current.get(model)
         return policy.label_names if policy is not None else {}
 
     def falls_back(self, model: str) -> bool:
-        """Whether its known good version stands in for one that serves everybody; as at the last look."""
+        """Return whether its known good version stands in for one that serves everybody; as at the last look."""
         policy = self._current.get(model)
         return policy is None or policy.while_stable_restarts is WhileStableRestarts.FALLBACK
 
@@ -121,7 +121,7 @@ def _own_file_first(of: tuple[Path, ReleasePolicy]) -> tuple[bool, Path]:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """None where the file is just being replaced: the next look finds it."""
+    """Return the file's stamp; None where it is just being replaced: the next look finds it."""
     try:
         stat = path.stat()
     except OSError:

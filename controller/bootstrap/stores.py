@@ -1,4 +1,5 @@
-"""What commands read and write without a running controller: the store, the routes, the registry's client, policies."""
+"""The stores that commands read and write without a running controller: the store, the routes, the registry's client,
+policies."""
 
 import secrets
 import socket
@@ -71,7 +72,7 @@ def only_controller(home: Home) -> Iterator[str]:
 
 
 def texts_of(home: Home, settings: Settings) -> Texts | None:
-    """How the controller keeps captured texts: sealed, and only where that was asked for.
+    """Return how the controller keeps captured texts: sealed, and only where that was asked for.
 
     Raises:
         UsageError: the key is damaged.
@@ -114,7 +115,7 @@ def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
 
 
 def has_policy(home: Home, model: str) -> bool:
-    """Whether releases of the model can start here.
+    """Return whether releases of the model can start here.
 
     A policy kept under the model's name counts even while it is broken: what is asked on call waits for no repair.
     Raises UsageError where no model can be called so.
@@ -141,6 +142,6 @@ class _Models(Collection[str]):
 
 @contextmanager
 def service_of(home: Home) -> Iterator[Service]:
-    """What is asked of an installation without its controller. Raises as `open_home`."""
+    """Yield the service of an installation, for what is asked of it without its controller. Raises as `open_home`."""
     with opened(home) as store:
         yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home))

@@ -1,4 +1,4 @@
-"""Who is asking, and why."""
+"""The one who is asking, and the reason."""
 
 import getpass
 import os

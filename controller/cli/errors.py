@@ -1,4 +1,4 @@
-"""How errors are told: one line on standard error, and an exit code of its own."""
+"""The telling of errors: one line on standard error, and an exit code of its own."""
 
 import errno
 import sys

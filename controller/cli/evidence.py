@@ -251,7 +251,7 @@ def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
 
 
 def _entries_of(release: str, home: Path) -> "Iterator[RecordedEntry]":
-    """What the journal of the installation holds of a release, read as it is asked for."""
+    """Yield what the journal of the installation holds of a release, read as it is asked for."""
     from controller.bootstrap.stores import service_of
     from controller.journal.walk import walk
 

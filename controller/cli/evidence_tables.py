@@ -46,7 +46,7 @@ def _section(title: str, *parts: RenderableType) -> RenderableType:
 
 # --- backtest ---------------------------------------------------------------------------------------------------------
 def backtest_table(found: Backtest, service: Service, policy: ReleasePolicy) -> RenderableType:
-    """What was found, scenario by scenario, and the two rates that matter in words."""
+    """Return what was found, scenario by scenario, and the two rates that matter in words."""
     table = _table("candidate", "promoted", "rolled\nback", "not\nproven", "median", "90 %")
     for row in found.found:
         if not row.scenario.skipped:

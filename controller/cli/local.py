@@ -127,7 +127,7 @@ def _secret(file: Path | None) -> str | None:
 
 
 def _names(given: list[str] | None) -> tuple[str, ...] | None:
-    """None: nothing was given."""
+    """Return the names; None: nothing was given."""
     return tuple(name for name in given if name) if given else None
 
 

@@ -63,7 +63,7 @@ def say_defect(error: Exception) -> None:
 
 
 def console(*, err: bool = False) -> "Console":
-    """Where tables are drawn: no markup is read in what they hold."""
+    """Return where tables are drawn: no markup is read in what they hold."""
     from controller.cli.console import HarmlessConsole
 
     return HarmlessConsole(stderr=err)

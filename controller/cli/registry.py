@@ -14,7 +14,7 @@ from serving.package.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Side, 
 
 
 class LongTexts(StrEnum):
-    """What becomes of texts beyond the model's limit."""
+    """The handling of texts beyond the model's limit."""
 
     TRUNCATE = "truncate"
     MEAN = "mean"
@@ -88,7 +88,7 @@ def register_checkpoint(
 
 
 def _reading(manifest: Manifest) -> str:
-    """Which limit was taken, from where, and what becomes of longer texts."""
+    """Return which limit was taken, from where, and what becomes of longer texts."""
     tokens, windows = manifest.tokens, manifest.rules.windows
     origin = f" ({tokens.limit_from})" if tokens.limit_from else ""
     if windows is not None:
@@ -100,7 +100,7 @@ def _reading(manifest: Manifest) -> str:
 def _rules(
     task: Task | None, long_texts: LongTexts | None, overlap_tokens: int | None, *, normalise: bool
 ) -> AnswerRules | None:
-    """None where nothing was said."""
+    """Return the rules; None where nothing was said."""
     if task is None and long_texts is None and overlap_tokens is None and not normalise:
         return None
     windows = None

@@ -95,7 +95,7 @@ def again(
 
 
 def _taken_up(service: "Service", asked: Command) -> bool:
-    """Whether a release answers the command by now. Raises UsageError where the controller discards it."""
+    """Return whether a release answers the command by now. Raises UsageError where the controller discards it."""
     deadline_s = time.monotonic() + _ANSWER_WITHIN_S
     while not service.is_taken_up(asked):
         if time.monotonic() > deadline_s:

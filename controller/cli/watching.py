@@ -111,7 +111,7 @@ def watch(
 
 
 class _Screen:
-    """Where the table is drawn: over itself on a terminal, anew at each change of phase elsewhere."""
+    """The screen that the table is drawn on: over itself on a terminal, anew at each change of phase elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

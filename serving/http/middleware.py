@@ -106,7 +106,7 @@ class Middleware:
         *,
         tracing: "Tracing | None" = None,
     ) -> None:
-        """Whom ``visitors`` turn away is no request of the model's: it is counted as refused alone."""
+        """A request that ``visitors`` turn away is none of the model's: it is counted as refused alone."""
         self._app = app
         self._visitors = visitors
         self._marks: tuple[tuple[bytes, bytes], ...] = ((MODEL_VERSION_HEADER.encode(), version.encode()),)
