@@ -138,7 +138,7 @@ def build(home: Home, name: str) -> Controller:
     jobs = ThreadedJobs(clock)
     poller = CandidatePoller(registry, packages, clock, jobs)
     leader = Leader(store.leadership, name, lease_s=settings.lease_s)
-    books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence)
+    books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence, leader.leads)
     followers = [Follower(store.journal, RegistryTags(registry, store.journal))]
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)

@@ -90,6 +90,9 @@ _SOURCES: Mapping[type[Action], Source] = {  # what is in question where an acti
 }
 
 
+_CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
+"""What something outside is another for. The fence of the store keeps an old leader from its journal alone."""
+
 _SOURCE_OF_ERROR: Mapping[type[Exception], Source] = {
     SuiteError: Source.SUITES,  # our file, not the candidate, is at fault: it is held, not rejected
     ArtifactError: Source.PACKAGES,
@@ -139,8 +142,17 @@ def _found_by(
 class Executor:
     """Performs actions; what went wrong comes back as a fact too, never as an exception."""
 
-    def __init__(self, world: World, artifacts: Artifacts, names_of_labels: NamesOfLabels, jobs: Jobs) -> None:
+    def __init__(
+        self,
+        world: World,
+        artifacts: Artifacts,
+        names_of_labels: NamesOfLabels,
+        jobs: Jobs,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``leads``: whether this controller may change anything now."""
         self._world = world
+        self._leads = leads
         self._jobs = jobs
         self._artifacts = artifacts
         self._names_of_labels = names_of_labels
@@ -194,6 +206,8 @@ class Executor:
 
     def _performed(self, release: Release, action: Action) -> tuple[Fact, ...]:
         try:
+            if isinstance(action, _CHANGING) and not self._leads():  # it slept, and another one leads since
+                return (Unreachable(_SOURCES[type(action)], "another controller of this database leads"),)
             return tuple(self._performers[type(action)](release, action))
         except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
             return (_found_by(release, action, error),)

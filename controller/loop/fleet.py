@@ -47,7 +47,9 @@ class Fleet:
         self._world = world
         self._books = books
         self._policies = policies
-        self._executor = Executor(world, books.artifacts, names_of_labels or self._names_of_policy, books.jobs)
+        self._executor = Executor(
+            world, books.artifacts, names_of_labels or self._names_of_policy, books.jobs, books.leads
+        )
         self._identities = Identities(books.journal)
         self._budget = ErrorBudget(world.metrics, world.clock)
         self._models: dict[str, Reconciler] = {}

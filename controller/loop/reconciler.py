@@ -66,6 +66,7 @@ class Books:
     artifacts: Artifacts
     jobs: Jobs
     fence: Callable[[], int | None] = _unfenced
+    leads: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from controller.core.policy import OnDeadline
 from controller.core.release import Phase
 from controller.errors import PermanentError, TransientError
 from tests.controller.service import GOOD
-from tests.controller.world import POLICY, World, with_suite
+from tests.controller.world import MODEL, POLICY, World, with_suite
 from tests.fakes.replicas import FakeReplica
 
 IMPATIENT = replace(POLICY, deadline_s=360.0)
@@ -46,6 +46,19 @@ def test_metrics_that_stay_away_end_the_release_at_its_deadline_with_users_on_st
     assert (world.release.phase, world.release.blamed) == (end, ())
     assert "connection refused" in world.release.reason
     assert (world.weights, world.champion) == ({"v6": 100}, "v6")
+
+
+def test_a_controller_that_lost_its_lease_in_the_middle_of_a_round_changes_nothing_outside(world):
+    """The store's fence keeps it from the journal alone; it slept, and another one leads since."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    before = (world.weights, world.champion, world.traffic.read(MODEL).generation)
+    world.leads = False
+    world.when_time_passes(60)
+    assert (world.weights, world.champion, world.traffic.read(MODEL).generation) == before
+    assert "another controller of this database leads" in world.release.faults["traffic"]
+    world.leads = True
+    world.when_settled()
+    assert (world.champion, world.release.blamed) == ("v7", ())
 
 
 def test_without_labels_a_candidate_is_held_at_its_deadline(world):

@@ -107,6 +107,7 @@ class World:
         self.service = service(self.clock, self.traffic, self.deployments, seed=seed)
         self.interrupt: Callable[[str], None] = lambda _: None  # called before and after each call of a port
         self.jobs: Jobs = InlineJobs()
+        self.leads = True  # of the controllers that share the database
         self.calm_s = 0.0
         self._packages = directory / "packages"
         self.controller = self._start_controller()
@@ -279,6 +280,7 @@ class World:
             poller=CandidatePoller(registry, packages, self.clock),
             artifacts=packages,
             jobs=self.jobs,
+            leads=lambda: self.leads,
         )
         followers = [Follower(books.journal, RegistryTags(ports.registry, books.journal))]
         return Fleet(ports, books, lambda: self.policies, followers=followers, calm_s=self.calm_s)
