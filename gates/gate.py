@@ -1,4 +1,4 @@
-"""The online gate as all are: a pure step from (its state, one look) to (its next state, its verdict)."""
+"""The protocol of every online gate: a pure step from (its state, one look) to (its next state, its verdict)."""
 
 import math
 from collections.abc import Callable

@@ -61,7 +61,7 @@ class Asked(Generic[SectionT]):
 
 
 class Lever(StrEnum):
-    """The lever that somebody can change, beside margins and the deadline, so that a gate settles sooner."""
+    """A lever that somebody can pull, beside margins and the deadline, so that a gate settles sooner."""
 
     DIRECTED_LABELS = "directed_labels"  # of pairs that disagree
     LABELS = "labels"  # of pairs, by chance

@@ -35,7 +35,7 @@ class EngineCall(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """The times, in ns since the epoch, of a worker's doings for a job that is traced."""
+    """The times of a worker's steps for a job that is traced, in ns since the epoch."""
 
     tokenize_began_ns: int
     tokenize_ended_ns: int
@@ -47,7 +47,7 @@ Row = tuple[bytes, int, int, bool, int]
 
 
 class Failure:
-    """The cause of several requests' failing, a worker's end: one event, however many it took along."""
+    """The cause that made several requests fail, a worker's end: one event, however many it took along."""
 
     __slots__ = ("_kinds",)
 

@@ -1,4 +1,4 @@
-"""The doings of a policy on a service's own traffic: whole releases of candidates whose worth is known.
+"""The backtest of a policy on a service's own traffic: whole releases of candidates whose worth is known.
 
 Each release is played by the controller's own decision and the gate set itself on looks that `gates.offline.backtest`
 draws from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
@@ -56,7 +56,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The rate of how many of how many, with the Clopper-Pearson interval."""
+    """A rate, so many of so many, with the Clopper-Pearson interval."""
 
     hits: int
     runs: int

@@ -43,7 +43,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The question of the step. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
+    """The question to the step. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
 
     model: str
     suites: tuple[Path, ...]

@@ -166,7 +166,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class ArmEvidence:
-    """The doings of one version during the release."""
+    """The counts of one version over the whole release."""
 
     live_requests: int = 0
     live_errors: int = 0

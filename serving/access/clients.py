@@ -11,7 +11,7 @@ CREDENTIALS_BYTES_MAX = 8192
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The one who asks: the name that its token or its issuer gives it. Limits do not hold for an ``unlimited`` one."""
+    """A client: the name that its token or its issuer gives it. Limits do not hold for an ``unlimited`` one."""
 
     name: str
     unlimited: bool = False

@@ -1,4 +1,4 @@
-"""A batch run as it is told, and the identity of two runs that are the same."""
+"""A batch run as it is told, and what makes two of them the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

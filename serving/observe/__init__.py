@@ -1,1 +1,1 @@
-"""A replica's own account of itself: metrics, use of resources, traces, sampled predictions."""
+"""The signals of a replica: metrics, use of resources, traces, sampled predictions."""
