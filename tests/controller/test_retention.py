@@ -3,7 +3,7 @@
 import pytest
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import ConflictError, TransientError, UsageError
+from controller.errors import ConflictError, Source, TransientError, UsageError
 from controller.loop.retention import DAY_S, Kept, Room, check_kept, daily_pruning, keep_to, prune_once
 from tests.fakes.clock import FakeClock
 
@@ -35,7 +35,7 @@ def test_what_only_the_leader_may_do_keeps_nothing_else_from_being_done() -> Non
 
     class Looks(Samples):
         def prune(self, before_s: float) -> int:
-            raise ConflictError(f"another controller leads, {before_s}")
+            raise ConflictError(Source.LEADERSHIP, f"another controller leads, {before_s}")
 
     samples = Samples()
     assert prune_once([Kept(Looks(), 30), Kept(samples, 90)], FakeClock()) == 3_600
