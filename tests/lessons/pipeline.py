@@ -32,6 +32,43 @@ def serin(*arguments: object, temporary: Path, **changes: str) -> subprocess.Com
     )
 
 
+_EACH = """
+import json, os, sys
+from controller.bootstrap import gate
+from controller.cli import app, main
+from controller.config import policy_file
+from controller.offline import ci_gate, ci_gate_files
+
+codes = []
+for number, arguments in enumerate(json.load(sys.stdin)):
+    child = os.fork()
+    if not child:
+        for stream in (1, 2):
+            os.dup2(os.open(f"{number}.{stream}", os.O_CREAT | os.O_WRONLY, 0o600), stream)
+        sys.argv = ["serin", *arguments]
+        sys.exit(main())
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+
+
+def serin_each(
+    calls: Sequence[Sequence[object]], *, temporary: Path, folder: Path
+) -> list[subprocess.CompletedProcess[bytes]]:
+    """As `serin` for each of the calls, one after another, each a process of its own that finds Serin imported: what is
+    printed is kept in the folder, which is made."""
+    folder.mkdir()
+    lists = [list(map(str, arguments)) for arguments in calls]
+    done = subprocess.run(
+        [sys.executable, "-c", _EACH], input=json.dumps(lists), text=True, cwd=folder, stdout=subprocess.PIPE,
+        env=environment(temporary), timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    return [
+        subprocess.CompletedProcess(arguments, code, *((folder / f"{n}.{stream}").read_bytes() for stream in (1, 2)))
+        for n, (arguments, code) in enumerate(zip(lists, json.loads(done.stdout), strict=True))
+    ]
+
+
 def started(*arguments: object, temporary: Path, **how: Any) -> subprocess.Popen[bytes]:
     """The caller ends it."""
     return subprocess.Popen([SERIN, *map(str, arguments)], env=environment(temporary), **how)

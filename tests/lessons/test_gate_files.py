@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from tests.lessons.pipeline import INTENTS, cases, serin, started, written
+from tests.lessons.pipeline import INTENTS, cases, serin, serin_each, started, written
 from tests.patience import PATIENCE_S
 
 SUITE = INTENTS / "suite.jsonl"
@@ -75,8 +75,9 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_verdict(intents_package
 @pytest.mark.parametrize("option", ["--junit", "--json", "--summary"])
 def test_a_file_that_never_can_be_written_is_told_before_anything_is_judged(tmp_path: Path, option: str) -> None:
     (tmp_path / "file").touch()
-    for path in (tmp_path / "file" / "below.xml", tmp_path, Path("/proc/none/here.xml")):
-        done = serin("gate", "--model", "nonsense", "--suite", SUITE, option, path, temporary=tmp_path)
+    paths = (tmp_path / "file" / "below.xml", tmp_path, Path("/proc/none/here.xml"))
+    calls = [("gate", "--model", "nonsense", "--suite", SUITE, option, path) for path in paths]
+    for path, done in zip(paths, serin_each(calls, temporary=tmp_path, folder=tmp_path / "said"), strict=True):
         assert done.returncode == 2
         assert done.stderr.decode().startswith(f"serin: {path}: cannot be written: ")
         assert (done.stdout, done.stderr.count(b"\n")) == (b"", 1)
@@ -88,13 +89,16 @@ def test_no_result_is_written_over_what_the_step_reads(tmp_path: Path, option: s
     suite = written(tmp_path / "suite.jsonl", cases(3))
     before = suite.read_bytes()
     (tmp_path / "link").symlink_to(suite)
-    done = serin("gate", "--model", "nonsense", "--suite", suite, option, tmp_path / "link", temporary=tmp_path)
-    assert (done.returncode, suite.read_bytes()) == (2, before)
-    assert b"is read by this very step" in done.stderr
     same = tmp_path / "same"
     same.touch()
-    done = serin("gate", "--model", "x", "--suite", suite, "--junit", same, "--json", same, temporary=tmp_path)
-    assert b"is the file of --junit, too" in done.stderr
+    calls = (
+        ("gate", "--model", "nonsense", "--suite", suite, option, tmp_path / "link"),
+        ("gate", "--model", "x", "--suite", suite, "--junit", same, "--json", same),
+    )
+    over, twice = serin_each(calls, temporary=tmp_path, folder=tmp_path / "said")
+    assert (over.returncode, suite.read_bytes()) == (2, before)
+    assert b"is read by this very step" in over.stderr
+    assert b"is the file of --junit, too" in twice.stderr
 
 
 @pytest.mark.integration

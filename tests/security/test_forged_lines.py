@@ -13,7 +13,7 @@ import pytest
 from junitparser import JUnitXml
 
 from serving.packaging.build import build_package
-from tests.lessons.pipeline import INTENTS, cases, serin, written
+from tests.lessons.pipeline import INTENTS, cases, serin, serin_each, written
 
 pytestmark = pytest.mark.integration
 
@@ -111,9 +111,12 @@ def test_the_json_keeps_what_was_written(run: Run) -> None:
 
 def test_a_refused_line_is_told_on_one_line(tmp_path: Path) -> None:
     """An error repeats what it is about; it is as harmless."""
-    for attack in ATTACKS:
-        suite = written(tmp_path / "suite.jsonl", [{"id": "1", "text": "x", "label": "a", attack: 1}])
-        done = serin("gate", "--model", tmp_path, "--suite", suite, temporary=tmp_path)
+    suites = [
+        written(tmp_path / f"{number}.jsonl", [{"id": "1", "text": "x", "label": "a", attack: 1}])
+        for number, attack in enumerate(ATTACKS)
+    ]
+    calls = [("gate", "--model", tmp_path, "--suite", suite) for suite in suites]
+    for done in serin_each(calls, temporary=tmp_path, folder=tmp_path / "said"):
         assert done.returncode == 2
         assert_harmless(done.stderr.decode())
         assert done.stderr.count(b"\n") == 1
