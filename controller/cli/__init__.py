@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, and a rollback nothing that takes long."""
+"""The command line. Each command imports what it needs when it runs; one asked on call, nothing that takes long."""
 
 import sys
 from typing import NoReturn
@@ -9,6 +9,15 @@ from serving.text.streams import take_any_text
 __all__ = ["main"]
 
 
+def _is_told_already() -> bool:
+    """Return whether it was an abort, and a controller that runs has taken it in."""
+    if sys.argv[1:2] != ["abort"]:
+        return False
+    from controller.cli.abort import is_told
+
+    return is_told(sys.argv[2:])
+
+
 def main() -> NoReturn:
     """Run the command that the arguments name; an error that a person can act on is one line on standard error."""
     take_any_text()
@@ -17,7 +26,7 @@ def main() -> NoReturn:
             from controller.cli.rollback import rollback
 
             rollback(sys.argv[2:])
-        else:
+        elif not _is_told_already():
             from controller.cli.app import app
 
             app()

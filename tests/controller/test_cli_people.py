@@ -1,7 +1,15 @@
 """What people ask for by hand: refused where it could only come to nothing, and answered by what became of it."""
 
+import json
 import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -10,6 +18,7 @@ from typer.testing import CliRunner, Result
 from controller.adapters.envoy.routes import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.bootstrap.stores import opened, upgrade_schema
+from controller.cli.abort import is_told
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.core.commands import Freeze
@@ -135,3 +144,76 @@ def test_register_says_where_no_release_will_start(home: Home, tmp_path: Path, m
     result = serin(home, "register", str(tmp_path / "no-checkpoint"), "--model", model, "--candidate")
     assert (f"no policy for {model} in this home: no release will start" in result.stderr) is told
     assert "cannot become a version" in str(result.exception)
+
+
+@dataclass
+class Interface:
+    """What stands in for the controller's: it answers with a status, and keeps what it was asked."""
+
+    status: int
+    port: int = 0
+    asked: list[tuple[str, str | None, dict[str, str]]] = field(default_factory=list)
+
+
+@contextmanager
+def interface(status: int) -> Iterator[Interface]:
+    found = Interface(status)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            found.asked.append((self.path, self.headers["authorization"], body))
+            self.send_response(found.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        found.port = server.server_port
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def told_at(home: Home, port: int, *more: str) -> bool:
+    home.save(replace(home.load(), api_port=port))
+    home.api_token.write_text("a-token", encoding="ascii")
+    return is_told(["intent", "--reason", "wrong checkpoint", "--by", "ada", "--home", str(home.path), *more])
+
+
+def test_an_abort_is_told_to_a_controller_that_runs(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    with interface(202) as answering:
+        assert told_at(home, answering.port)
+    body = {"reason": "wrong checkpoint", "by": "ada"}
+    assert answering.asked == [("/v1/models/intent/abort", "Bearer a-token", body)]
+    assert capsys.readouterr().out == "intent: abort asked for; the controller takes it up now.\n"
+
+
+@pytest.mark.parametrize("status", [401, 404, 409, 500])
+def test_an_abort_that_the_controller_does_not_take_is_left_to_the_command(home: Home, status: int) -> None:
+    """Which asks the store, and says why where that does not take it either."""
+    with interface(status) as answering:
+        assert not told_at(home, answering.port)
+
+
+def test_an_abort_without_a_controller_or_with_other_arguments_is_left_to_the_command(home: Home) -> None:
+    with interface(202) as answering:
+        assert not told_at(home, answering.port, "--help")
+        assert not answering.asked
+    assert not told_at(home, answering.port)  # nobody listens there any more
+    assert serin(home, "abort", "intent", "--reason", "wrong checkpoint").exit_code == 0
+
+
+def test_an_abort_is_told_before_anything_that_takes_long_is_imported() -> None:
+    """As a rollback is: on call, a second is long."""
+    heavy = "typer", "pydantic", "sqlalchemy", "numpy", "httpx"
+    code = f"import sys, controller.cli.abort; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,7 +1,9 @@
 """Small questions asked of servers on this machine. Standard library only, and quick to import."""
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -40,6 +42,14 @@ def get(url: str, *, timeout_s: float) -> tuple[int, bytes]:
     return _answer(_connection(parts.hostname or "", parts.port, timeout_s), url, target)
 
 
+def post_json(url: str, body: str, *, token: str, timeout_s: float) -> int:
+    """POST a JSON text in the name of a token's holder, and return the status. Raises as ``get`` does."""
+    parts = urlsplit(url)
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    connection = _connection(parts.hostname or "", parts.port, timeout_s)
+    return _answer(connection, url, parts.path, "POST", body.encode(), headers)[0]
+
+
 def ask_at_socket(path: Path, target: str, *, timeout_s: float, method: str = "GET") -> tuple[int, bytes]:
     """Ask who listens at a Unix socket for the target. Raises as ``get`` does."""
     connection = _connection("localhost", None, timeout_s)
@@ -59,11 +69,18 @@ def _connection(host: str, port: int | None, timeout_s: float) -> "HTTPConnectio
     return HTTPConnection(host, port, timeout=timeout_s)
 
 
-def _answer(connection: "HTTPConnection", who: str, target: str, method: str = "GET") -> tuple[int, bytes]:
+def _answer(
+    connection: "HTTPConnection",
+    who: str,
+    target: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[int, bytes]:
     from http.client import HTTPException
 
     try:
-        connection.request(method, target)
+        connection.request(method, target, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
     except HTTPException as error:
