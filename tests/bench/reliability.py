@@ -2,29 +2,35 @@
 
 The figures come from the benchmarks that measure them, run one after the other; what must hold whatever happens is a
 test, on real processes where it concerns them, and is run here once more. All of it is written into
-``docs/benchmarks/reliability.md``. Takes about an hour; ``--only fleet,crash`` plays some, and writes no page.
+``docs/benchmarks/reliability.md``. Takes about an hour; ``--only fleet,crash`` plays some, and the page keeps what the
+others gave when they were played last.
 """
 
 import argparse
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from controller.adapters.sql.upgrade import upgrade_store
 from tests.bench import fleet, intake, journal, night
-from tests.bench._table import Bar, machine, report
+from tests.bench._table import RESULTS, Bar, machine, report
 from tests.postgres_support import postgres_server
 from tests.thieves import robbed
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "benchmarks" / "reliability.md"
+KEPT: Final = RESULTS / "reliability"
 STEALING_S: Final = 600.0
 SEED: Final = 1
 _COUNTED: Final = re.compile(r"(\d+) passed")
@@ -128,34 +134,52 @@ def parts() -> dict[str, Callable[[], list[Bar]]]:
     return found
 
 
-def page(rows: Sequence[Bar]) -> str:
-    lines = [f"| {row.what} | {row.value:,.4g} {row.unit} | {row.bar or ''} |".replace("<=", "≤") for row in rows]
-    return "\n".join(
-        [
-            "# Reliability",
-            "",
-            "Made by `make bench-reliability`. `tests/bench/reliability.py` says what a row rests on: a benchmark,",
-            "or tests, on real processes where it concerns them, with how many passed.",
-            "",
-            "| what | measured | asked |",
-            "| --- | --- | --- |",
-            *lines,
-            "",
-        ]
-    )
+def keep(name: str, rows: Sequence[Bar], folder: Path = KEPT) -> None:
+    """Keep what a part gave, with the day and the machine that it was measured on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"day": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0))}
+    document = {**about, "rows": [asdict(row) for row in rows]}
+    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def page(names: Sequence[str], folder: Path = KEPT) -> str:
+    """The page of what was kept, part by part; one that was never played here is named as that."""
+    lines = [
+        "# Reliability",
+        "",
+        "Made by `make bench-reliability`, part by part. `tests/bench/reliability.py` says what a row rests on: a",
+        "benchmark, a night on a real installation, or tests, on real processes where it concerns them, with how many",
+        "passed. A bar that is missed says so.",
+        "",
+        "| part | what | measured | asked | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in names:
+        file = folder / f"{name}.json"
+        if not file.exists():
+            lines.append(f"| {name} | not played yet | | | |")
+            continue
+        told = json.loads(file.read_text(encoding="utf-8"))
+        part = f"{name}, {told['day']}, {told['cores']} cores"
+        for row in (Bar(**one) for one in told["rows"]):
+            missed = "**missed**" if row.holds is False else ""
+            lines.append(f"| {part} | {row.what} | {row.value:,.4g} {row.unit} | {row.bar or ''} | {missed} |")
+    return "\n".join(lines).replace("<=", "≤").replace(">=", "≥") + "\n"
 
 
 def main() -> int:
     flags = argparse.ArgumentParser(prog="python -m tests.bench.reliability", description=__doc__)
     flags.add_argument("--only", help="parts, by comma: " + ", ".join(parts()))
     asked = flags.parse_args().only
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends in order, with all that it started
     chosen = asked.split(",") if asked else list(parts())
     rows = machine()
     for name in chosen:
         print(f"{name} ...", flush=True)
-        rows += [row for row in parts()[name]() if row.what not in {one.what for one in rows}]
-    if not asked:
-        PAGE.write_text(page(rows), encoding="utf-8")
+        found = parts()[name]()
+        keep(name, found)
+        rows += [row for row in found if row.what not in {one.what for one in rows}]
+        PAGE.write_text(page(list(parts())), encoding="utf-8")
     return report("reliability", rows)
 
 
