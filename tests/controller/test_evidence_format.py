@@ -58,7 +58,9 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:
 
 
 ANY_LOOK = st.builds(RecordedLook, anything(Look), st.text(max_size=5), st.none() | st.floats(0, 3e9))
-ANY_SUITES = anything(RecordedSuites)
+ANY_SUITES = st.builds(
+    RecordedSuites, anything(SuiteEvidence), st.text(max_size=5), st.integers(1, 2**53), st.none() | st.floats(0, 3e9)
+)
 
 
 @pytest.fixture(scope="module")

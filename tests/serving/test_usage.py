@@ -28,10 +28,9 @@ def test_the_time_of_a_child_stays_counted_when_it_has_ended() -> None:
     child = subprocess.Popen([sys.executable, "-c", SPIN + "\ninput()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
-    with child.stdin, child.stdout:
+    with child:
         assert child.stdout.readline() == b"done\n"
         running = usage(supervisor)
-        assert running.memory_bytes > before.memory_bytes
         child.stdin.write(b"\n")
         child.stdin.flush()
         until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE, "it has ended")
@@ -104,3 +103,7 @@ def test_gpus_are_told_one_by_one_and_memory_is_the_replicas_own() -> None:
         (GPU_MEMORY_METRIC, "0"): 300,
         (GPU_MEMORY_METRIC, "1"): 0,
     }
+
+
+def test_the_memory_of_a_child_counts_with_its_parents() -> None:
+    assert usage(process(1, 1, children=(process(1, 1), process(1, 1)))).memory_bytes == 3
