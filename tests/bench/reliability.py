@@ -127,7 +127,7 @@ def parts() -> dict[str, Callable[[], list[Bar]]]:
         "intake": intake.run,
     }
     for name, one in night.NIGHTS.items():
-        found[name] = lambda one=one: one(SEED)  # type: ignore[misc]
+        found[f"night of {name}"] = lambda one=one: one(SEED)  # type: ignore[misc]
     found["leases"] = stolen_leases
     for promise in PROMISES:
         found[promise.name] = lambda one=promise: kept(one)  # type: ignore[misc]
