@@ -162,8 +162,12 @@ class _Reading:
 
         The sums begin with one look, the first that every source told. After a gap, in which Envoy may have begun anew
         unseen, those of live requests begin again: what came in before is of requests that they do not have. Those of
-        pairs go on, for nothing is mirrored during a hold.
+        pairs go on, for nothing is mirrored during a hold. While versions are started again by us it is: what came in
+        then has no count of the gateway's, and all sums begin again.
         """
+        if self.cursors.gateway is None:
+            self.cursors = replace(self.cursors, arrived={})
+            return
         before = crosscheck.Arrived(self._release.cursors.arrived)
         now = before.plus(crosscheck.asked(users) if users is not None else {})
         now = now.plus(crosscheck.answered(counts) if counts is not None else {})
