@@ -1,4 +1,4 @@
-"""The data plane on one machine: Envoy, told what to do by two files that it follows."""
+"""The data plane on one machine: Envoy, told what to do by the files that it follows."""
 
 import ipaddress
 import time

@@ -88,11 +88,12 @@ class _Run:
 
         def answers(texts: Sequence[str]) -> Sequence[Mapping[str, float]]:
             start, self._asked = self._asked, self._asked + len(texts)
-            if self._asked <= len(known):
-                return known[start : self._asked]
-            found = predict(texts)
+            kept = known[start : self._asked]  # a part of them, where parts were of another size then
+            if len(kept) == len(texts):
+                return kept
+            found = predict(texts[len(kept) :])
             self._add(found)
-            return found
+            return [*kept, *found]
 
         return answers
 
