@@ -16,6 +16,7 @@ class Source(StrEnum):
     TRAFFIC = "traffic"
     REGISTRY = "registry"
     DEPLOYMENTS = "deployments"
+    POLICIES = "policies"
     PACKAGES = "packages"
     SUITES = "suites"
     JOURNAL = "journal"

@@ -24,7 +24,7 @@ from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.bootstrap.access import access_flags, prepare_access, token_of_version
-from controller.bootstrap.policies import CurrentPolicies
+from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import store_of, texts_of
 from controller.config.settings import Home, Settings
 from controller.loop.candidate_poller import CandidatePoller
@@ -32,6 +32,7 @@ from controller.loop.executor import World
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
 from controller.loop.leader import Leader
+from controller.loop.policies import CurrentPolicies
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
@@ -111,7 +112,7 @@ def build(home: Home, name: str) -> Controller:
     """The controller of an installation, with its local data plane. Opens the store; starts nothing. ``name`` is what
     it competes by with others of its database (`stores.only_controller`)."""
     settings = home.load()
-    policies = CurrentPolicies(home, settings.samples_kept_days)
+    policies = current_policies(home, settings.samples_kept_days)
     clock = SystemClock()
     prepare_access(home, settings)
     store = store_of(home, settings, texts_of(home, settings))

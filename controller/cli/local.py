@@ -69,7 +69,7 @@ def up(
     Example: serin up --policy policy.yaml
     """
     from controller.bootstrap.local import make_private, refuse_if_up, run_everything
-    from controller.bootstrap.policies import CurrentPolicies
+    from controller.bootstrap.policies import current_policies
     from controller.bootstrap.stores import prepare_own_database
 
     place = writing_home(home)
@@ -94,7 +94,7 @@ def up(
         _tell(f"{opened} files and folders in {place.path} were open to others; they are yours alone now")
     if (old := prepare_own_database(place)) is not None:
         _tell(f"the database had schema {old} of an older release, and was upgraded")
-    policies = CurrentPolicies(place, settings.samples_kept_days)
+    policies = current_policies(place, settings.samples_kept_days)
     models = ", ".join(policies()) or "none yet: give --policy FILE"
     for name, fault in policies.faults.items():
         _tell(f"policy {name} is not followed until it is mended: {fault}")
@@ -160,13 +160,13 @@ def _take_in(place: Home, path: Path) -> None:
     """Keep a checked copy of the policy in the home; its suites are named by absolute path there."""
     import yaml
 
-    from controller.bootstrap.policies import CurrentPolicies
+    from controller.bootstrap.policies import current_policies
     from controller.config.policy_file import check_suites, load_policy, policy_text
     from controller.files import replace_file
     from controller.naming import check_distinct
 
     policy = load_policy(path)
-    check_distinct(policy.model, CurrentPolicies(place, math.inf)())
+    check_distinct(policy.model, current_policies(place, math.inf)())
     check_suites(policy)
     document = yaml.safe_load(policy_text(path))
     if policy.suites:

@@ -166,14 +166,14 @@ def status(
     Example: serin status --watch
     """
     from controller.bootstrap.condition import recorded_statuses, suite_progress, troubles_of
-    from controller.bootstrap.policies import CurrentPolicies
+    from controller.bootstrap.policies import current_policies
     from controller.bootstrap.stores import service_of, traffic_tables
     from controller.cli.watching import Snapshot
     from controller.cli.watching import watch as watch_table
     from controller.status import current
 
     place = home_at(home)
-    policies = CurrentPolicies(place, place.load().samples_kept_days)
+    policies = current_policies(place, place.load().samples_kept_days)
     with service_of(place) as service:
 
         def fetch() -> Snapshot:

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from controller.bootstrap.policies import CurrentPolicies
+from controller.adapters.policy_files import PolicyFiles
+from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import policies_of
 from controller.config.settings import Home
 from controller.core.commands import Ask
+from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase
+from controller.loop.policies import CurrentPolicies
+from controller.ports.policies import NotFollowed, PolicySource
+from tests.contracts.policies import PolicyPlace, PolicySourceContract
 from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World
+from tests.fakes.policies import FakePolicySource
 
 TEXT = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: {}\n"
 
@@ -31,7 +37,7 @@ def write(home: Home, model: str, more: str = "", *, file: str = "") -> None:
 
 def test_a_change_is_followed_at_once(home: Home) -> None:
     """Written while a controller runs: a changed policy, a new one, and one that is taken away."""
-    policies = CurrentPolicies(home, math.inf)
+    policies = current_policies(home, math.inf)
     assert (list(policies()), policies.label_names_of("intent"), policies.label_names_of("tone")) == (
         ["intent"],
         {},
@@ -54,7 +60,7 @@ def test_a_policy_that_became_invalid_changes_nothing(
 ) -> None:
     """Neither for its own model, that goes on by what it had, nor for any other; and it is said which, and why."""
     write(home, "intent", "label_names: {Login: login}\n")
-    policies = CurrentPolicies(home, math.inf)
+    policies = current_policies(home, math.inf)
     policies()
     (home.policies / "intent.yaml").write_text(broken, encoding="utf-8")
     write(home, "tone")
@@ -71,7 +77,7 @@ def test_what_other_programs_leave_in_the_folder_is_no_policy(home: Home) -> Non
     (home.policies / ".#intent.yaml").symlink_to("ada@desk.4711:1795000000")
     (home.policies / "._intent.yaml").write_bytes(b"\x00\x05\x16\x07\xff")
     write(home, "intent", "label_names: {Login: old}\n", file=".intent.yaml")
-    policies = CurrentPolicies(home, math.inf)
+    policies = current_policies(home, math.inf)
     assert (list(policies()), policies.label_names_of("intent"), policies.faults) == (["intent"], {}, {})
     assert list(policies_of(home)) == ["intent"]
 
@@ -79,7 +85,7 @@ def test_what_other_programs_leave_in_the_folder_is_no_policy(home: Home) -> Non
 def test_a_copy_beside_a_policy_takes_not_its_place(home: Home) -> None:
     """It comes first by name; the file that is called after the model is the one that is followed, and kept so."""
     write(home, "intent", "label_names: {Login: old}\n", file="intent (copy).yaml")
-    policies = CurrentPolicies(home, math.inf)
+    policies = current_policies(home, math.inf)
     assert policies()["intent"].label_names == {}
     assert list(policies.faults) == ["intent (copy).yaml"]
 
@@ -89,10 +95,75 @@ def test_a_policy_that_is_broken_at_the_start_stops_no_other(home: Home) -> None
     write(home, "tone")
     write(home, "tone", file="zz.yaml")
     (home.policies / "broken.yaml").write_text("kind: [", encoding="utf-8")
-    policies = CurrentPolicies(home, math.inf)
+    policies = current_policies(home, math.inf)
     assert list(policies()) == ["intent", "tone"]
     assert sorted(policies.faults) == ["broken.yaml", "zz.yaml"]
     assert "another policy for model 'tone'" in policies.faults["zz.yaml"]
+
+
+# --- where they are kept ----------------------------------------------------------------------------------------------
+class _Files:
+    """A home's folder."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self.source: PolicySource = PolicyFiles(lambda: home.policy_files)
+
+    def write(self, name: str, model: str, *, probation_s: float = 3_600.0) -> str:
+        write(self._home, model, f"probation_s: {probation_s}\n", file=f"{name}.yaml")
+        return f"{name}.yaml"
+
+    def spoil(self, name: str) -> None:
+        (self._home.policies / f"{name}.yaml").write_text("kind: [", encoding="utf-8")
+
+    def remove(self, name: str) -> None:
+        (self._home.policies / f"{name}.yaml").unlink()
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self.source = FakePolicySource()
+
+    def write(self, name: str, model: str, *, probation_s: float = 3_600.0) -> str:
+        self.source.put(name, replace(ReleasePolicy(model), probation_s=probation_s))
+        return name
+
+    def spoil(self, name: str) -> None:
+        self.source.put(name, NotFollowed(f"{name}: is no policy"))
+
+    def remove(self, name: str) -> None:
+        self.source.drop(name)
+
+
+class TestSources(PolicySourceContract):
+    @pytest.fixture(params=["files", "memory"])
+    def place(self, request: pytest.FixtureRequest, tmp_path: Path) -> PolicyPlace:
+        home = Home(tmp_path)
+        home.policies.mkdir()
+        return _Files(home) if request.param == "files" else _Memory()
+
+
+def test_a_source_that_is_away_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """What it said before holds, and the other source goes on."""
+    here, there = FakePolicySource(), FakePolicySource()
+    policies = CurrentPolicies([here, there], math.inf)
+    there.put("intent", ReleasePolicy("intent"))
+    assert list(policies()) == ["intent"]
+    there.away = True
+    here.put("tone", ReleasePolicy("tone"))
+    assert sorted(policies()) == ["intent", "tone"]
+    assert "policies stay as they were: nobody answers" in caplog.text
+
+
+def test_of_two_sources_the_earlier_one_counts() -> None:
+    """And the other one is told, until the first has none for the model any more."""
+    here, there = FakePolicySource(), FakePolicySource()
+    policies = CurrentPolicies([here, there], math.inf)
+    there.put("intent", replace(ReleasePolicy("intent"), probation_s=1.0))
+    here.put("mine", replace(ReleasePolicy("intent"), probation_s=2.0))
+    assert (policies()["intent"].probation_s, list(policies.faults)) == (2.0, ["intent"])
+    here.drop("mine")
+    assert (policies()["intent"].probation_s, policies.faults) == (1.0, {})
 
 
 # --- what becomes of releases -----------------------------------------------------------------------------------------
