@@ -111,6 +111,30 @@ GATEWAY_TIME_METRIC: Final = "envoy_cluster_upstream_rq_time"  # histogram by cl
 GATEWAY_UPTIME_METRIC: Final = "envoy_server_uptime"  # whole seconds
 GATEWAY_NO_CLUSTER_METRIC: Final = "envoy_http_no_cluster"  # requests to a model for which no version is known
 
+# --- metrics of the controller: of itself, and of the newest release of each model ------------------------------------
+CONTROLLER_JOB: Final = "serin-controller"  # under which it is scraped
+REPLICA_JOB: Final = "serin"  # and replicas
+PHASE_LABEL: Final = "phase"
+GATE_LABEL: Final = "gate"
+OUTCOME_LABEL: Final = "outcome"
+SOURCE_LABEL: Final = "source"
+LEADS_METRIC: Final = "serin_controller_leads"  # gauge: 1 where this one leads, 0 where it stands by
+ROUND_TIME_METRIC: Final = "serin_controller_last_round_time_seconds"  # gauge, unix time: when a round last began
+UNREADABLE_METRIC: Final = "serin_controller_unreadable"  # gauge by part, 1 where the controller cannot read it
+POLICY_FAULTS_METRIC: Final = "serin_policy_faults"  # gauge: policy files that are not followed
+FROZEN_METRIC: Final = "serin_frozen"  # gauge by model: freezes in force that hold it
+JOURNAL_ENTRIES_METRIC: Final = "serin_journal_entries_total"  # counter: all that were ever written
+DATABASE_METRIC: Final = "serin_database_bytes"  # gauge: journal, samples and labels
+DISK_FREE_METRIC: Final = "serin_home_disk_free_bytes"  # gauge: where the home is
+WEIGHT_METRIC: Final = "serin_traffic_weight_ratio"  # gauge: of users' requests, as they are dealt
+PHASE_TIME_METRIC: Final = "serin_release_phase_start_time_seconds"  # gauge by phase, unix time: since when it is in it
+DEADLINE_METRIC: Final = "serin_release_deadline_time_seconds"  # gauge, unix time
+LOOK_TIME_METRIC: Final = "serin_release_last_look_time_seconds"  # gauge, unix time
+FAULT_METRIC: Final = "serin_release_fault"  # gauge by source, 1 while it cannot be read
+BLAMED_METRIC: Final = "serin_release_blamed"  # gauge by gate, 1 for each that failed the release
+GATE_METRIC: Final = "serin_gate_outcome"  # gauge by gate and outcome, 1 for the latest one
+GATE_VALUE_METRIC: Final = "serin_gate_value"  # gauge by gate: what it measured, in its own unit
+
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 """Upper edges of the histogram of tokens."""
 

@@ -15,13 +15,14 @@ from controller.api.errors import handlers
 from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Handler, Reply
 from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
+from controller.api.telemetry import Telemetry
 from controller.api.webhook import Deliveries, MlflowWebhook
 from controller.ports.clock import Clock
 from controller.ports.samples import SampleIntake
 from controller.roles import Deed
 from controller.service import Service
 from serving.access.hosts import Hosts
-from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, PREDICTIONS_ROUTE
+from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, METRICS_ROUTE, PREDICTIONS_ROUTE
 
 MLFLOW_WEBHOOK_ROUTE = "/v1/webhooks/mlflow"
 WEBHOOK_BYTES_MAX: Final = 256 * 2**10
@@ -38,6 +39,7 @@ class ApiPorts:
     clock: Clock
     wake: Callable[[], None]
     label_names: Callable[[], Mapping[str, Mapping[str, str]]] = dict  # by model: what label sources call classes
+    telemetry: Telemetry | None = None  # None: there is no page of metrics
 
 
 def create_app(
@@ -54,6 +56,8 @@ def create_app(
     signature stands in for a token.
     """
     endpoints = [Endpoint("GET", HEALTH_ROUTE, _health), *_reading(ports), *_samples(ports), *_commands(ports)]
+    if ports.telemetry is not None:
+        endpoints.append(Endpoint("GET", METRICS_ROUTE, ports.telemetry.answer, Deed.READ))
     if webhook_secret is not None:
         hook = MlflowWebhook(webhook_secret, ports.deliveries, ports.clock, ports.wake)
         # Read before anybody knows whose it is, since the signature is over the body: so it must be small.

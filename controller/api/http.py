@@ -45,9 +45,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """JSON that is written already."""
+    """An answer that is written already."""
 
     body: bytes
+    media_type: str = JSON_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Endpoint:
             if isinstance(reply, Chunks):
                 return StreamingResponse(reply.lines, media_type=JSON_LINES_TYPE)
             if isinstance(reply, Raw):
-                return Response(reply.body, media_type=JSON_TYPE)
+                return Response(reply.body, media_type=reply.media_type)
             return JSONResponse(reply.body, status_code=reply.status)
 
         return answer

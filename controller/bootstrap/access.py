@@ -19,7 +19,8 @@ from serving.contract import deployment_name
 
 OWN_CLIENT: Final = "serin"  # under which the controller and Prometheus ask replicas
 OWN_ADMIN: Final = "admin"  # under which whoever has the home asks the controller
-RESERVED_NAMES: Final = frozenset({OWN_ADMIN, REPLICA})
+OWN_SCRAPER: Final = "serin-prometheus"  # under which our Prometheus reads the controller's metrics
+RESERVED_NAMES: Final = frozenset({OWN_ADMIN, OWN_SCRAPER, REPLICA})
 
 
 def prepare_access(home: Home, settings: Settings) -> None:
@@ -37,6 +38,7 @@ def prepare_access(home: Home, settings: Settings) -> None:
         _once(home.text_key, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())
     try:
         _keep_own(home.api_token, home.api_tokens, OWN_ADMIN, roles=(Role.ADMIN,))
+        _keep_own(home.scrape_token, home.api_tokens, OWN_SCRAPER, roles=(Role.VIEW,))
         if settings.require_tokens:
             _keep_own(home.own_token, home.tokens, OWN_CLIENT, unlimited=True)
     except TokenFileError as error:

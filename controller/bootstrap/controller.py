@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from typing import Final
 
 from controller.adapters.clock import SystemClock
@@ -18,14 +19,16 @@ from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.adapters.prometheus.server import TargetFiles
 from controller.adapters.replicas import HttpReplicas
+from controller.adapters.sql.space import database_bytes
 from controller.adapters.sql.store import Store
 from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
+from controller.api.telemetry import Readings, Telemetry
 from controller.bootstrap.access import access_flags, prepare_access, token_of_version
 from controller.bootstrap.policies import current_policies
-from controller.bootstrap.stores import store_of, texts_of
+from controller.bootstrap.stores import store_of, texts_of, traffic_tables
 from controller.config.settings import Home, Settings
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
@@ -93,6 +96,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         clock=SystemClock(),
         wake=wake,
         label_names=controller.policies.label_names,
+        telemetry=Telemetry(_readings(controller)),
     )
     secret = settings.webhook_secret
     controller.home.logs.mkdir(parents=True, exist_ok=True)
@@ -106,6 +110,22 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         )
         with serve(app, "127.0.0.1", settings.api_port) as url:
             yield url
+
+
+def _readings(controller: Controller) -> Readings:
+    store, home = controller.store, controller.home
+    return Readings(
+        journal=store.journal,
+        freezes=store.freezes,
+        leads=lambda: controller.leader.has_lease,
+        last_round_s=lambda: controller.fleet.last_round_s,
+        policy_faults=lambda: len(controller.policies.faults),
+        models=lambda: list(controller.fleet.models),
+        under_way=controller.fleet.under_way,
+        tables=lambda: traffic_tables(home).values(),
+        database_bytes=lambda: database_bytes(store.database),
+        disk_free_bytes=lambda: disk_usage(home.path).free,
+    )
 
 
 def build(home: Home, name: str) -> Controller:

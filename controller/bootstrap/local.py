@@ -14,7 +14,12 @@ from controller.adapters.local.processes import end_recorded
 from controller.adapters.local.processes_os import end_process
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.adapters.mlflow.server import Hooks, mlflow_ready_url, mlflow_server_command
-from controller.adapters.prometheus.server import prometheus_command, prometheus_config, prometheus_ready_url
+from controller.adapters.prometheus.server import (
+    ControllerTarget,
+    prometheus_command,
+    prometheus_config,
+    prometheus_ready_url,
+)
 from controller.bootstrap.access import prepare_access
 from controller.bootstrap.chores import chores_of
 from controller.config.settings import Home, Settings
@@ -107,6 +112,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         scrape_interval_s=settings.scrape_interval_s,
         token_file=token_file,
         gateway_port=settings.envoy_admin_port,
+        controller=ControllerTarget(settings.api_port, home.scrape_token),
     )
     _write_bootstrap(home, settings)
     specs = []

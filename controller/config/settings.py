@@ -142,6 +142,11 @@ class Home:
         return self.path / "api.token"
 
     @property
+    def scrape_token(self) -> Path:
+        """The token by which our Prometheus reads the controller's metrics: it may read, and nothing else."""
+        return self.path / "prometheus.token"
+
+    @property
     def digest_key(self) -> Path:
         return self.path / "digest.key"
 

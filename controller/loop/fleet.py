@@ -9,6 +9,7 @@ from typing import Final
 
 from controller.core.commands import Command
 from controller.core.policy import ReleasePolicy
+from controller.core.release import Release
 from controller.errors import ConflictError, SerinError, TransientError
 from controller.journal.codec import release_of
 from controller.loop.error_budget import ErrorBudget
@@ -62,6 +63,7 @@ class Fleet:
         self._noticed: set[str] = set()  # models that do not stand as they were left; written by jobs
         self._news: tuple[object, ...] = ()  # what concerns every model, as the last round saw it
         self._followers = followers
+        self.last_round_s = world.clock.now_s()  # when a round last began, or else this was made
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
         return self._models[model].policy.label_names
@@ -71,12 +73,18 @@ class Fleet:
         """Those that are driven, as they are at any moment."""
         return self._models.keys()
 
+    def under_way(self) -> Sequence[Release]:
+        """The releases in progress, as the last turn of each model left them. Any thread may ask."""
+        found = [reconciler.release for reconciler in list(self._models.values())]
+        return [release for release in found if release is not None]
+
     def tick(self) -> bool:
         """Begin one round over every model; whether all could be: a model of which the last round has not ended waits.
 
         What goes wrong with one model is logged and does not stop the others.
         """
         self._rounds += 1
+        self.last_round_s = self._world.clock.now_s()
         self._take_in(self._policies())
         self._mind_the_clock()
         observed = self._observe()

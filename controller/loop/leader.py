@@ -68,6 +68,11 @@ class Leader:
         self.turn()
         return self._lease is not None
 
+    @property
+    def has_lease(self) -> bool:
+        """Return whether the lease was ours at the last beat. Nobody is asked."""
+        return self._lease is not None
+
     def fence(self) -> int:
         """Return the fence that is written with.
 

@@ -103,6 +103,12 @@ class Reconciler:
         self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
 
     @property
+    def release(self) -> Release | None:
+        """The release in progress, as the last turn left it."""
+        standing = self._standing
+        return standing.release if standing is not None else None
+
+    @property
     def is_calm(self) -> bool:
         """Return whether nothing is awaited but time, labels and traffic."""
         if not self._is_known or self._step_s:

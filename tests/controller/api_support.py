@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 
 from controller.api.access import Access
 from controller.api.app import ApiPorts, create_app
+from controller.api.telemetry import Telemetry
 from controller.roles import REPLICA, Role
 from controller.service import Service
 from serving.access.clients import unauthorized
@@ -48,6 +49,7 @@ class World:
     deliveries: FakeDeliveries = field(default_factory=FakeDeliveries)
     clock: StoppedClock = field(default_factory=StoppedClock)
     wakes: int = 0
+    telemetry: Telemetry | None = None
 
     def __post_init__(self) -> None:
         self.journal = FakeJournal(self.inbox)
@@ -63,6 +65,7 @@ class World:
             deliveries=self.deliveries,
             clock=self.clock,
             wake=self.wake,
+            telemetry=self.telemetry,
         )
 
     def client(

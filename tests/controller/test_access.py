@@ -17,7 +17,7 @@ from controller.adapters.replicas import HttpReplicas
 from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.server import serve
-from controller.bootstrap.access import access_flags, prepare_access, replica_token, token_of_version
+from controller.bootstrap.access import OWN_SCRAPER, access_flags, prepare_access, replica_token, token_of_version
 from controller.config.settings import Home, Settings
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import TransientError, UsageError
@@ -52,7 +52,7 @@ def test_secrets_are_made_once_and_are_their_owners_alone(home: Home) -> None:
 def test_without_required_tokens_replicas_ask_for_none_and_the_interface_does(home: Home) -> None:
     prepare_access(home, Settings())
     made = {file.name for file in home.path.iterdir() if not file.name.startswith(".")}
-    assert made == {"digest.key", "api-tokens.json", "api.token"}
+    assert made == {"digest.key", "api-tokens.json", "api.token", "prometheus.token"}
     assert access_flags(home, Settings()) == ["--digest-key-file", str(home.digest_key)]
 
 
@@ -102,8 +102,16 @@ def test_the_interfaces_token_of_an_older_home_is_made_anew(home: Home) -> None:
     home.api_token.touch(mode=0o600)
     home.api_token.write_text("x" * 43 + "\n")
     prepare_access(home, REQUIRED)
-    (entry,) = read_tokens(home.api_tokens).tokens
-    assert (entry.name, entry.roles, entry.id) == ("admin", ("admin",), id_of(home.api_token.read_text().strip()))
+    entry = next(one for one in read_tokens(home.api_tokens).tokens if one.name == "admin")
+    assert (entry.roles, entry.id) == (("admin",), id_of(home.api_token.read_text().strip()))
+
+
+def test_our_prometheus_may_read_and_nothing_else(home: Home) -> None:
+    """Its token goes over the wire each few seconds, to whatever listens on the port."""
+    prepare_access(home, Settings())
+    entry = next(one for one in read_tokens(home.api_tokens).tokens if one.name == OWN_SCRAPER)
+    assert (entry.roles, entry.id) == (("view",), id_of(home.scrape_token.read_text().strip()))
+    assert not home.scrape_token.stat().st_mode & 0o077
 
 
 def test_a_token_file_that_others_may_write_is_refused(home: Home) -> None:

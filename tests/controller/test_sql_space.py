@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from controller.adapters.sql import Store, open_store, schema
-from controller.adapters.sql.space import sample_bytes
+from controller.adapters.sql.space import database_bytes, sample_bytes
 from controller.adapters.sql.upgrade import upgrade_store
 from tests.contracts.samples import evidence, live, shadow, truth
 
@@ -113,3 +113,12 @@ def test_a_file_of_an_older_release_gives_room_back_after_the_upgrade(tmp_path: 
     with contextlib.closing(sqlite3.connect(file)) as now:
         assert now.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert now.execute("SELECT what FROM kept").fetchone() == ("this",)
+
+
+def test_the_whole_database_grows_with_what_it_holds(store: Store) -> None:
+    """The controller's metrics tell it, so that growth is seen before the disk is full."""
+    before = database_bytes(store.database)
+    fill(store, requests=1_000)
+    after = database_bytes(store.database)
+    assert after - before > REQUESTS
+    assert after >= taken(store)

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -11,13 +12,30 @@ from urllib.parse import urlsplit
 from controller.errors import PermanentError
 from controller.files import replace_file
 from controller.naming import deployment_named
-from serving.contract import GATEWAY_JOB, GATEWAY_STATS_ROUTE, METRICS_ROUTE, MODEL_LABEL, VERSION_LABEL
+from serving.contract import (
+    CONTROLLER_JOB,
+    GATEWAY_JOB,
+    GATEWAY_STATS_ROUTE,
+    METRICS_ROUTE,
+    MODEL_LABEL,
+    REPLICA_JOB,
+    VERSION_LABEL,
+)
 
 CONFIG_FILE: Final = "prometheus.json"
 STORAGE_DIRECTORY: Final = "storage"
 RETENTION_TIME: Final = "7d"
 RETENTION_SIZE: Final = "1GB"
+CONTROLLER_INTERVAL_S: Final = 5.0  # at the least: it asks its database for each page
 DISCOVERED_WITHIN: Final = "500ms"  # by default a new target waits up to 5 s for its first scrape
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerTarget:
+    """The controller on this machine, and the file of a token that may read there."""
+
+    port: int
+    token_file: Path
 
 
 def prometheus_config(
@@ -27,19 +45,21 @@ def prometheus_config(
     scrape_interval_s: float = 1.0,
     token_file: Path | None = None,
     gateway_port: int | None = None,
+    controller: ControllerTarget | None = None,
 ) -> Path:
     """Write the configuration (JSON, which YAML contains) and return its path.
 
     A target's own ``model`` and ``model_version`` labels win over those of discovery (``honor_labels``); discovery
     gives them all the same, so that ``up`` carries them. All samples of a scrape bear its time (no timestamps of the
     target's), which is what lets counters of one process be compared as one snapshot. ``token_file`` holds the bearer
-    token that targets ask for. ``gateway_port``: where the gateway on this machine tells its counts.
+    token that targets ask for. ``gateway_port``: where the gateway on this machine tells its counts. ``controller``:
+    where the controller tells of itself.
     """
     interval = f"{round(scrape_interval_s * 1000)}ms"
     targets_dir.mkdir(parents=True, exist_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
     scrape: dict[str, Any] = {
-        "job_name": "serin",
+        "job_name": REPLICA_JOB,
         "honor_labels": True,
         "honor_timestamps": False,
         "metrics_path": METRICS_ROUTE,
@@ -50,7 +70,11 @@ def prometheus_config(
         scrape["authorization"] = {"type": "Bearer", "credentials_file": str(token_file.resolve())}
     document = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
-        "scrape_configs": [scrape, *([] if gateway_port is None else [_gateway(gateway_port)])],
+        "scrape_configs": [
+            scrape,
+            *([] if gateway_port is None else [_gateway(gateway_port)]),
+            *([] if controller is None else [_controller(controller, scrape_interval_s)]),
+        ],
     }
     replace_file(directory / CONFIG_FILE, json.dumps(document, indent=1))
     return directory / CONFIG_FILE
@@ -64,6 +88,21 @@ def _gateway(port: int) -> dict[str, Any]:
         "metrics_path": GATEWAY_STATS_ROUTE,
         "follow_redirects": False,
         "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": {"instance": "gateway"}}],
+    }
+
+
+def _controller(target: ControllerTarget, scrape_interval_s: float) -> dict[str, Any]:
+    interval = f"{round(max(CONTROLLER_INTERVAL_S, scrape_interval_s) * 1000)}ms"
+    return {
+        "job_name": CONTROLLER_JOB,
+        "honor_labels": True,  # the models and versions that it tells of are its own labels
+        "honor_timestamps": False,
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "metrics_path": METRICS_ROUTE,
+        "follow_redirects": False,
+        "authorization": {"type": "Bearer", "credentials_file": str(target.token_file.resolve())},
+        "static_configs": [{"targets": [f"127.0.0.1:{target.port}"], "labels": {"instance": "controller"}}],
     }
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, Text, func, select
+from sqlalchemy import Connection, Table, Text, func, select, text
 
 from controller.adapters.sql.database import Database
 from controller.adapters.sql.schema import (
@@ -16,6 +16,7 @@ from controller.adapters.sql.schema import (
     pairs,
     predictions,
 )
+from controller.errors import Source
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,19 @@ def sample_bytes(connection: Connection) -> float:
     """Return what samples and labels take with their indexes, by the number of rows and the length of the newest ones:
     within a third, on either database, and without reading through them. Room of deleted rows is not counted."""
     return sum(_bytes(connection, table) for table in _TABLES)
+
+
+def database_bytes(database: Database) -> int:
+    """Return what the whole database takes, free room within it included.
+
+    Raises:
+        TransientError: it does not answer.
+    """
+    size = "SELECT pg_database_size(current_database())"
+    if not database.is_postgresql:
+        size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    with database.read(Source.STORE) as connection:
+        return int(connection.execute(text(size)).scalar_one())
 
 
 def time_of_share(connection: Connection, share: float) -> float | None:

@@ -1,0 +1,154 @@
+"""The controller's own metrics: what a scrape gets, from whom, and what is left out when something cannot be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from controller.api.telemetry import Readings, Telemetry
+from controller.core.commands import ANY_MODEL, Freeze
+from controller.core.release import Phase, Release
+from controller.core.traffic import TrafficTable
+from controller.errors import Source, TransientError
+from controller.journal.codec import record_of
+from controller.ports.journal import Entry
+from controller.roles import Role
+from gates.outcome import Outcome
+from gates.verdict import Stage
+from serving import contract as names
+from tests.controller.api_support import World
+from tests.controller.releases import NOW_S, release_in, verdict
+
+
+@dataclass
+class Told:
+    """A controller of the models intent and tone, and its page."""
+
+    world: World = field(default_factory=World)
+    under_way: list[Release] = field(default_factory=list)
+    leads: bool = True
+    database_answers: bool = True
+
+    def __post_init__(self) -> None:
+        table = TrafficTable("intent", {"6": 95.0, "7": 5.0}, known_good="6", generation=3)
+        self.telemetry = Telemetry(
+            Readings(
+                journal=self.world.journal,
+                freezes=self.world.freezes,
+                leads=lambda: self.leads,
+                last_round_s=lambda: NOW_S,
+                policy_faults=lambda: 1,
+                models=lambda: {"intent", "tone"},
+                under_way=lambda: self.under_way,
+                tables=lambda: [table],
+                database_bytes=self._bytes,
+                disk_free_bytes=lambda: 5_000_000,
+            )
+        )
+
+    def _bytes(self) -> int:
+        if not self.database_answers:
+            raise TransientError(Source.STORE, "away")
+        return 4096
+
+    def keep(self, release: Release) -> None:
+        """The release stands in the journal; one that is over is under way no more."""
+        standing = self.world.journal.release(release.id)
+        sequence = standing.sequence + 1 if standing is not None else 1
+        self.world.journal.append(record_of(release, sequence), [Entry("event", NOW_S, {})])
+        self.under_way = [release] if release.active else []
+
+    def samples(self) -> Sequence[Sample]:
+        families = text_string_to_metric_families(self.telemetry.page().decode())
+        return [sample for family in families for sample in family.samples]
+
+    def of(self, name: str) -> dict[tuple[str, ...], float]:
+        """The metric's samples, by the values of their labels: model and version first."""
+        order = ("model", "model_version", "phase", "gate", "source", "outcome", "part")
+        found = [one for one in self.samples() if one.name == name]
+        return {tuple(one.labels[label] for label in order if label in one.labels): one.value for one in found}
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def test_a_release_is_told_with_its_times_and_what_its_gates_say(told: Told) -> None:
+    outcome = replace(verdict("drift.classes", Outcome.FAIL, Stage.LIVE, advisory=True), value=0.25)
+    release = release_in(
+        Phase.CANARY, verdicts={"drift.classes": outcome}, looked_at_s=NOW_S + 5, faults={"gateway": "away"}
+    )
+    told.keep(release)
+    own = ("intent", "7")
+    assert told.of(names.PHASE_TIME_METRIC) == {(*own, "canary"): NOW_S}
+    assert told.of(names.DEADLINE_METRIC) == {own: NOW_S + 3_600}
+    assert told.of(names.LOOK_TIME_METRIC) == {own: NOW_S + 5}
+    assert told.of(names.FAULT_METRIC) == {(*own, "gateway"): 1}
+    assert told.of(names.GATE_METRIC) == {(*own, "drift.classes", "fail"): 1}
+    assert told.of(names.GATE_VALUE_METRIC) == {(*own, "drift.classes"): 0.25}
+
+
+def test_a_release_that_is_over_says_whom_it_blamed_and_has_no_deadline(told: Told) -> None:
+    """What ended stays the newest of its model until the next one begins: with its end, and what it was for."""
+    told.keep(release_in(Phase.CANARY))
+    told.keep(release_in(Phase.ROLLED_BACK, blamed=("accuracy.live",)))
+    assert told.of(names.PHASE_TIME_METRIC) == {("intent", "7", "rolled_back"): NOW_S}
+    assert told.of(names.BLAMED_METRIC) == {("intent", "7", "accuracy.live"): 1}
+    assert told.of(names.DEADLINE_METRIC) == {}
+
+
+def test_who_stands_by_tells_where_releases_stand_and_no_more(told: Told) -> None:
+    """It judges nothing; what it knew of looks would be old."""
+    told.keep(release_in(Phase.CANARY, looked_at_s=NOW_S))
+    told.under_way, told.leads = [], False
+    assert told.of(names.LEADS_METRIC) == {(): 0}
+    assert told.of(names.PHASE_TIME_METRIC) == {("intent", "7", "canary"): NOW_S}
+    assert told.of(names.LOOK_TIME_METRIC) == {}
+
+
+def test_the_controller_tells_of_itself(told: Told) -> None:
+    told.keep(release_in(Phase.CANARY))
+    assert told.of(names.LEADS_METRIC) == {(): 1}
+    assert told.of(names.ROUND_TIME_METRIC) == {(): NOW_S}
+    assert told.of(names.POLICY_FAULTS_METRIC) == {(): 1}
+    assert told.of(names.JOURNAL_ENTRIES_METRIC) == {(): 1}
+    assert told.of(names.DATABASE_METRIC) == {(): 4096}
+    assert told.of(names.DISK_FREE_METRIC) == {(): 5_000_000}
+    assert told.of(names.WEIGHT_METRIC) == {("intent", "6"): 0.95, ("intent", "7"): 0.05}
+
+
+def test_a_freeze_of_all_holds_each_model(told: Told) -> None:
+    """One that names no model is told of each, so that alerts are held back by the model's label."""
+    told.world.freezes.freeze(Freeze("intent", "incident", "ada", NOW_S))
+    told.world.freezes.freeze(Freeze(ANY_MODEL, "holidays", "ada", NOW_S))
+    assert told.of(names.FROZEN_METRIC) == {("intent",): 2, ("tone",): 1}
+
+
+def test_a_part_that_cannot_be_read_is_said_and_the_rest_is_told(told: Told) -> None:
+    """A database that is away is no controller that is down: its page still answers."""
+    told.keep(release_in(Phase.CANARY))
+    told.database_answers = False
+    unreadable = told.of(names.UNREADABLE_METRIC)
+    assert {part for (part,), value in unreadable.items() if value} == {"journal"}
+    assert told.of(names.DATABASE_METRIC) == {}
+    assert told.of(names.PHASE_TIME_METRIC)
+
+
+def test_the_page_is_read_as_releases_are(told: Told) -> None:
+    """It names models and versions: open while reading is, and then for whoever may view."""
+    world = told.world
+    world.telemetry = told.telemetry
+    page = world.client(Role.VIEW, open_reading=False).get(names.METRICS_ROUTE)
+    assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/plain")
+    assert names.LEADS_METRIC in page.text
+    assert world.client(open_reading=False).stranger().get(names.METRICS_ROUTE).status_code == 401
+    assert world.client().stranger().get(names.METRICS_ROUTE).status_code == 200
+
+
+def test_every_metric_of_the_controller_has_a_name_of_the_contract(told: Told) -> None:
+    told.keep(release_in(Phase.ROLLED_BACK, blamed=("accuracy.live",)))
+    known = {value for name, value in vars(names).items() if name.endswith("_METRIC")}
+    assert {sample.name for sample in told.samples()} <= known
