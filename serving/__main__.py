@@ -1,4 +1,4 @@
-"""``python -m serving``: one replica of one version.
+"""``python -m serving``: one replica of one version; ``python -m serving fetch``: its package, before (`package.fetch`).
 
 Prints one line with its address once it listens; ``/health`` answers 200 once it is warm. SIGTERM or Ctrl-C drains.
 Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the artifact was refused, 75 this machine did
@@ -282,6 +282,11 @@ def check_trace_url(url: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["fetch"]:
+        from serving.package.fetch import main as fetched
+
+        return fetched(given[1:])
     flags = parser()
     arguments = flags.parse_args(argv)
     log_to_stderr(logging.WARNING, "%(asctime)s %(levelname)s %(name)s: %(message)s")

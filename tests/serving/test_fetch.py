@@ -1,0 +1,157 @@
+"""``python -m serving fetch``: what a pod does before its replica starts."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.mlflow.registry import MlflowRegistry
+from serving.__main__ import main
+from serving.package.artifact import MANIFEST_FILE, WEIGHTS_FILE, read_manifest, verify
+from tests.controller.mlflow_support import mlflow_server
+
+SOURCE = "m-" + "0" * 32
+NOBODY = "http://127.0.0.1:1"
+
+
+class Server:
+    """An MLflow server's answers for one logged model, whose files are those of ``directory``.
+
+    ``cut``: names of files of which only the half is sent. ``token``: asked for where it is set.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.cut: set[str] = set()
+        self.token = ""
+        self.asked: list[str] = []
+        self.location = "mlflow-artifacts:/1/models/x/artifacts"
+
+    def answer(self, path: str, authorization: str) -> tuple[int, bytes, int]:
+        self.asked.append(path)
+        if authorization != self.token:
+            return 403, b"who are you", 11
+        if path.startswith("/api/2.0/mlflow/logged-models/"):
+            body = f'{{"model": {{"info": {{"artifact_uri": "{self.location}", "status": "LOGGED_MODEL_READY"}}}}}}'
+            return 200, body.encode(), len(body)
+        name = path.rpartition("/")[2]
+        data = (self.directory / name).read_bytes()
+        return 200, data[: len(data) // 2] if name in self.cut else data, len(data)
+
+
+@pytest.fixture
+def server(package: Path) -> Iterator[tuple[Server, str]]:
+    served = Server(package)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, data, length = served.answer(self.path, self.headers.get("authorization", ""))
+            self.send_response(status)
+            self.send_header("content-length", str(length))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield served, f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+def fetched(url: str, package: Path, into: Path, *more: str, source: str = SOURCE) -> int:
+    _, expect = read_manifest(package)
+    return main(["fetch", "--source", source, "--expect", expect, "--into", str(into), "--registry", url, *more])
+
+
+def test_what_was_fetched_once_is_used_while_the_registry_is_away(
+    server: tuple[Server, str], package: Path, tmp_path: Path
+) -> None:
+    """A rescheduled pod starts from its cache; its files are digested before it is used."""
+    _, url = server
+    assert fetched(url, package, tmp_path / "cache" / "one") == 0
+    verify(tmp_path / "cache" / "one")
+    assert fetched(NOBODY, package, tmp_path / "cache" / "one") == 0
+
+
+def test_a_damaged_cache_is_not_used(
+    server: tuple[Server, str], package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither where the registry is away, nor after: it is fetched again."""
+    _, url = server
+    into = Path(shutil.copytree(package, tmp_path / "one"))
+    (into / WEIGHTS_FILE).write_bytes(b"spoilt")
+    assert fetched(NOBODY, package, into) == 75
+    assert "the package cannot be had now: http://127.0.0.1:1 did not answer" in capsys.readouterr().err
+    assert fetched(url, package, into) == 0
+    verify(into)
+
+
+def test_another_package_under_the_same_id_is_refused(
+    server: tuple[Server, str], package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files in a registry can be replaced: the manifest is not the one that was registered, or a file is not its."""
+    served, url = server
+    served.directory = Path(shutil.copytree(package, tmp_path / "other"))
+    weights = served.directory / WEIGHTS_FILE
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert fetched(url, package, tmp_path / "one") == 3
+    assert "artifact refused: model.safetensors: has SHA-256" in capsys.readouterr().err
+    manifest = served.directory / MANIFEST_FILE
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    assert fetched(url, package, tmp_path / "one") == 3
+    assert "manifest.json: has the fingerprint" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
+
+
+def test_an_answer_that_ends_early_says_nothing_of_the_package(
+    server: tuple[Server, str], package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The registry's connection broke: a version must not fail for that."""
+    served, url = server
+    served.cut = {WEIGHTS_FILE}
+    assert fetched(url, package, tmp_path / "one") == 75
+    assert "bytes early" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".one")] == [".one.lock"]
+
+
+def test_a_token_is_shown_as_it_is_meant(server: tuple[Server, str], package: Path, tmp_path: Path) -> None:
+    """A bearer token, or what stands behind its scheme."""
+    served, url = server
+    token = tmp_path / "token"
+    for number, (text, shown) in enumerate([("abc\n", "Bearer abc"), ("Basic YWJj\n", "Basic YWJj")]):
+        token.write_text(text)
+        served.token = shown
+        assert fetched(url, package, tmp_path / str(number)) == 75
+        assert fetched(url, package, tmp_path / str(number), "--token-file", str(token)) == 0
+
+
+def test_files_that_lie_elsewhere_are_not_taken(server: tuple[Server, str], package: Path, tmp_path: Path) -> None:
+    served, url = server
+    for location in ("s3://bucket/x", "mlflow-artifacts://other/x", "mlflow-artifacts:/../../etc"):
+        served.location = location
+        assert fetched(url, package, tmp_path / "one") == 3
+
+
+@pytest.mark.parametrize("source", ["m-1", "../x", "models:/m-" + "0" * 32])
+def test_a_source_is_the_id_of_a_logged_model(
+    package: Path, tmp_path: Path, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        fetched(NOBODY, package, tmp_path / "one", source=source)
+    assert "--source: m- and 32 hex digits are needed" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+def test_a_package_of_a_real_registry(package: Path, tmp_path: Path) -> None:
+    """As `serin register` puts it there."""
+    with mlflow_server(tmp_path) as url:
+        registered = MlflowRegistry(url, timeout_s=30).register(package, "intent", tags={})
+        assert fetched(url, package, tmp_path / "cache" / "one", source=registered.source_id) == 0
+    assert verify(tmp_path / "cache" / "one") == verify(package)
