@@ -232,7 +232,9 @@ class Executor:
         self, policy: ReleasePolicy, serving: ServingPolicy, version: Version, artifact: Artifact
     ) -> DeploymentStatus:
         """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
-        spec = DeploymentSpec(policy.model, artifact.version, policy.objectives_ms, policy.replica, serving)
+        spec = DeploymentSpec(
+            policy.model, artifact.version, policy.objectives_ms, policy.replica, serving, policy.start_timeout_s
+        )
         try:
             status = self._world.deployments.ensure(spec)
         except TransientError:

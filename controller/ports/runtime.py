@@ -23,6 +23,7 @@ class DeploymentSpec:
     objectives_ms: tuple[float, ...] = ()  # an edge of the latency histogram at each
     resources: ReplicaPolicy = field(default_factory=ReplicaPolicy)
     serving: ServingPolicy = field(default_factory=ServingPolicy)
+    start_timeout_s: float = 300.0  # within which a replica is ready, its package fetched
 
     @property
     def version(self) -> str:

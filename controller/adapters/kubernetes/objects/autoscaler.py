@@ -1,0 +1,46 @@
+"""The autoscaler of a version: one each, with bounds that Serin alone moves."""
+
+from typing import Any
+
+from controller.adapters.kubernetes.objects.labels import annotations_of, labels_of
+from controller.adapters.kubernetes.objects.site import Autoscaling, ScaleBy, Site
+from controller.ports.runtime import DeploymentSpec
+from serving.contract import QUEUE_DEPTH_METRIC
+
+
+def autoscaler(name: str, spec: DeploymentSpec, site: Site, scaling: Autoscaling, *, replicas_min: int) -> dict[str, Any]:
+    """Return the manifest of an HorizontalPodAutoscaler."""
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {
+            "name": name,
+            "namespace": site.namespace,
+            "labels": labels_of(name),
+            "annotations": annotations_of(spec),
+        },
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": replicas_min,
+            "maxReplicas": max(scaling.replicas_max, replicas_min),
+            "metrics": [_metric(scaling)],
+        },
+    }
+
+
+def bounds(replicas_min: int, replicas_max: int) -> dict[str, Any]:
+    """Return the change of its bounds, and of nothing else."""
+    return {"spec": {"minReplicas": replicas_min, "maxReplicas": max(replicas_min, replicas_max)}}
+
+
+def _metric(scaling: Autoscaling) -> dict[str, Any]:
+    if scaling.by is ScaleBy.CPU:
+        target = {"type": "Utilization", "averageUtilization": round(scaling.target)}
+        return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+    target = {"type": "AverageValue", "averageValue": _quantity(scaling.target)}
+    return {"type": "Pods", "pods": {"metric": {"name": QUEUE_DEPTH_METRIC}, "target": target}}
+
+
+def _quantity(value: float) -> str:
+    """As the server writes it: thousandths where it is not whole."""
+    return f"{value:g}" if value == int(value) else f"{round(value * 1000)}m"

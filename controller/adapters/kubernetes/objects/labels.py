@@ -1,0 +1,86 @@
+"""The labels by which Serin finds what it made, and the annotations that keep what labels cannot hold."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from controller.core.release import Version
+from controller.core.serving import digest_of
+from controller.ports.runtime import DeploymentSpec
+
+DOMAIN: Final = "serin.dev"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+PART: Final = f"{DOMAIN}/part"
+DEPLOYMENT: Final = f"{DOMAIN}/deployment"
+OWN: Final = {MANAGED_BY: "serin", PART: "replica"}
+OWN_SELECTOR: Final = ",".join(f"{key}={value}" for key, value in OWN.items())
+_MODEL: Final = f"{DOMAIN}/model"
+_VERSION: Final = f"{DOMAIN}/version"
+_SOURCE: Final = f"{DOMAIN}/source"
+_FINGERPRINT: Final = f"{DOMAIN}/fingerprint"
+_SETTINGS: Final = f"{DOMAIN}/settings"
+_CAPACITY: Final = f"{DOMAIN}/known-good-replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The version that an object is of, as its annotations tell."""
+
+    model: str
+    artifact: Version
+    settings: str  # digest of the settings that it is served with
+
+    def is_of(self, spec: DeploymentSpec) -> bool:
+        """Return whether it is of the package and of the settings that are wanted: a number may be given again."""
+        packages = {self.artifact.fingerprint, spec.artifact.fingerprint} - {""}
+        return len(packages) < 2 and self.settings == digest_of(spec.serving)
+
+
+def labels_of(name: str) -> dict[str, str]:
+    """Return the labels of what belongs to the version of that resource name."""
+    return {**OWN, DEPLOYMENT: name}
+
+
+def selector_of(name: str) -> dict[str, str]:
+    """Return what selects its pods: never changed, since a Deployment's cannot be."""
+    return {DEPLOYMENT: name}
+
+
+def annotations_of(spec: DeploymentSpec) -> dict[str, str]:
+    """Return the true names, and what tells one package and one way of serving it from another."""
+    return {
+        _MODEL: spec.model,
+        _VERSION: spec.version,
+        _SOURCE: spec.artifact.source_id,
+        _FINGERPRINT: spec.artifact.fingerprint,
+        _SETTINGS: digest_of(spec.serving),
+    }
+
+
+def identity_of(manifest: Mapping[str, Any]) -> Identity | None:
+    """Return what the object's annotations say; None where it was not made by Serin."""
+    found = manifest["metadata"].get("annotations") or {}
+    if _MODEL not in found or _VERSION not in found:
+        return None
+    version = Version(found[_VERSION], found.get(_SOURCE, ""), found.get(_FINGERPRINT, ""))
+    return Identity(found[_MODEL], version, found.get(_SETTINGS, ""))
+
+
+def deployment_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return the resource name of the version that it belongs to."""
+    name = (manifest["metadata"].get("labels") or {}).get(DEPLOYMENT)
+    return None if name is None else str(name)
+
+
+def served_alone(manifest: Mapping[str, Any]) -> int:
+    """Return with how many replicas the version served everybody; 0: it never did."""
+    try:
+        return int(json.loads((manifest["metadata"].get("annotations") or {}).get(_CAPACITY, "0")))
+    except (ValueError, TypeError):
+        return 0
+
+
+def served_alone_patch(replicas: int) -> dict[str, Any]:
+    """Return the change that remembers it."""
+    return {"metadata": {"annotations": {_CAPACITY: str(replicas)}}}

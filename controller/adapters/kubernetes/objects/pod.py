@@ -1,0 +1,175 @@
+"""The pod of a version: an init container that brings its package, and the replica."""
+
+import math
+from typing import Any, Final
+
+from controller.adapters.kubernetes.objects.labels import annotations_of, labels_of, selector_of
+from controller.adapters.kubernetes.objects.site import LIVE_PORT, SHADOW_PORT, Site
+from controller.adapters.serving_flags import setting_flags, version_flags
+from controller.core.serving import Provider
+from controller.ports.runtime import DeploymentSpec
+from serving.contract import HEALTH_ROUTE
+
+REPLICA: Final = "replica"
+FETCH: Final = "fetch"
+_CACHE: Final = "/var/cache/serin"
+_SECRETS: Final = "/var/run/secrets/serin"
+_READ_ONLY: Final = 0o440
+_PROBE_S: Final = 2
+_LIVENESS_S: Final = 10
+_LIVENESS_MISSES: Final = 6  # a replica replaces a worker that hangs by itself, much sooner
+
+
+def pod_template(name: str, spec: DeploymentSpec, site: Site) -> dict[str, Any]:
+    """Return the template, which never changes while the version runs."""
+    return {
+        "metadata": {"labels": labels_of(name), "annotations": annotations_of(spec)},
+        "spec": {
+            "initContainers": [_fetch(spec, site)],
+            "containers": [_replica(spec, site)],
+            "volumes": _volumes(site),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "serviceAccountName": site.service_account,
+            "serviceAccount": site.service_account,  # its old name, which the server writes beside it
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": site.user_id,
+                "runAsGroup": site.user_id,
+                "fsGroup": site.user_id,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": site.sidesteps_s + site.drain_s,
+            "topologySpreadConstraints": [_spread(name, key) for key in _TOPOLOGY],
+            "restartPolicy": "Always",
+            "dnsPolicy": "ClusterFirst",
+            "schedulerName": "default-scheduler",
+            **({"nodeSelector": dict(site.node_selector)} if site.node_selector else {}),
+            **({"imagePullSecrets": [{"name": one} for one in site.pull_secrets]} if site.pull_secrets else {}),
+        },
+    }
+
+
+_TOPOLOGY: Final = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+
+
+def _spread(name: str, key: str) -> dict[str, Any]:
+    return {
+        "maxSkew": 1,
+        "topologyKey": key,
+        "whenUnsatisfiable": "ScheduleAnyway",  # capacity before spread: a cluster of one node runs it all
+        "labelSelector": {"matchLabels": selector_of(name)},
+    }
+
+
+def package_folder(spec: DeploymentSpec) -> str:
+    """Return where the package lies in the pod: by its fingerprint, so that two that differ are never one."""
+    return f"{_CACHE}/{spec.artifact.fingerprint}"
+
+
+def _fetch(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
+    artifact = spec.artifact
+    wanted = ["--source", artifact.source_id, "--expect", artifact.fingerprint, "--into", package_folder(spec)]
+    command = ["python", "-m", "serving", "fetch", *wanted, "--registry", site.registry_url]
+    mounts = [_mount("cache", _CACHE)]
+    if site.registry_secret is not None:
+        command += ["--token-file", f"{_SECRETS}/registry/token"]
+        command += ["--ca-file", f"{_SECRETS}/registry/ca.crt"] if site.registry_ca else []
+        mounts.append(_mount("registry", f"{_SECRETS}/registry", read_only=True))
+    return _container(FETCH, site, command, mounts)
+
+
+def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
+    command = ["python", "-m", "serving", "--artifact", package_folder(spec), *version_flags(spec)]
+    command += ["--host", "0.0.0.0", "--port", str(LIVE_PORT), "--shadow-port", str(SHADOW_PORT)]  # noqa: S104
+    mounts = [_mount("cache", _CACHE, read_only=True), _mount("scratch", "/tmp")]  # noqa: S108
+    command += site.flags
+    if site.capture_secret is not None:
+        held = f"{_SECRETS}/capture"
+        command += ["--capture-token-file", f"{held}/token", "--digest-key-file", f"{held}/digest-key"]
+        mounts.append(_mount("capture", held, read_only=True))
+    if site.access_secret is not None:
+        command += ["--token-file", f"{_SECRETS}/access/tokens.json"]
+        mounts.append(_mount("access", f"{_SECRETS}/access", read_only=True))
+    command += setting_flags(spec.serving)
+    return {
+        **_container(REPLICA, site, command, mounts, cpu=_cores(spec, site), gpu=spec.serving.provider is Provider.CUDA),
+        "ports": [
+            {"name": "live", "containerPort": LIVE_PORT, "protocol": "TCP"},
+            {"name": "shadow", "containerPort": SHADOW_PORT, "protocol": "TCP"},
+        ],
+        "startupProbe": _asks_engine(every_s=_PROBE_S, misses=math.ceil(spec.start_timeout_s / _PROBE_S)),
+        "readinessProbe": _asks_engine(every_s=_PROBE_S, misses=2),
+        "livenessProbe": _asks_engine(every_s=_LIVENESS_S, misses=_LIVENESS_MISSES),
+        # The gateways hear of the end while it still takes requests; the drain begins after that.
+        "lifecycle": {"preStop": {"sleep": {"seconds": site.sidesteps_s}}},
+    }
+
+
+def _cores(spec: DeploymentSpec, site: Site) -> float:
+    return site.cpu if site.cpu is not None else float(spec.serving.workers * (spec.serving.threads or 1))
+
+
+def _asks_engine(*, every_s: int, misses: int) -> dict[str, Any]:
+    """The health route answers 200 only while a worker gives a sign of life."""
+    return {
+        "httpGet": {"path": HEALTH_ROUTE, "port": "live", "scheme": "HTTP"},
+        "initialDelaySeconds": 0,
+        "periodSeconds": every_s,
+        "timeoutSeconds": every_s,
+        "successThreshold": 1,
+        "failureThreshold": misses,
+    }
+
+
+def _container(
+    name: str,
+    site: Site,
+    command: list[str],
+    mounts: list[dict[str, Any]],
+    *,
+    cpu: float = 0.1,
+    gpu: bool = False,
+) -> dict[str, Any]:
+    memory = f"{site.memory_mb}M"
+    limits = {"memory": memory, **({"nvidia.com/gpu": "1"} if gpu else {})}
+    return {
+        "name": name,
+        "image": site.image,
+        "imagePullPolicy": "IfNotPresent",  # images go by digest or by a tag that is never moved
+        "command": command,
+        "resources": {"requests": {**limits, "cpu": f"{round(cpu * 1000)}m" if cpu % 1 else f"{cpu:g}"}, "limits": limits},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # its last words become its status
+        "volumeMounts": mounts,
+    }
+
+
+def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
+    return {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
+
+
+def _volumes(site: Site) -> list[dict[str, Any]]:
+    cache: dict[str, Any] = {"emptyDir": {"sizeLimit": f"{site.cache.size_mb_max}M"}}
+    if site.cache.claim is not None:
+        cache = {"persistentVolumeClaim": {"claimName": site.cache.claim}}
+    elif site.cache.host_path is not None:
+        cache = {"hostPath": {"path": site.cache.host_path, "type": "Directory"}}
+    secrets = {"registry": site.registry_secret, "capture": site.capture_secret, "access": site.access_secret}
+    return [
+        {"name": "cache", **cache},
+        {"name": "scratch", "emptyDir": {"sizeLimit": "256M"}},
+        *(
+            {"name": name, "secret": {"secretName": secret, "defaultMode": _READ_ONLY}}
+            for name, secret in secrets.items()
+            if secret is not None
+        ),
+    ]
