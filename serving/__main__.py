@@ -1,4 +1,4 @@
-"""``python -m serving``: one replica of one version; ``python -m serving fetch``: its package, before (`package.fetch`).
+"""``python -m serving``: one replica of one version; ``python -m serving fetch``: its package, before that.
 
 Prints one line with its address once it listens; ``/health`` answers 200 once it is warm. SIGTERM or Ctrl-C drains.
 Exit status: 0 stopped as asked, 1 a process of it was lost, 2 usage, 3 the artifact was refused, 75 this machine did
@@ -172,6 +172,11 @@ def _add_capture(flags: argparse.ArgumentParser) -> None:
         help="module:factory of what finds more to redact, as serving.redaction.presidio:english; repeat for several",
     )
     group.add_argument("--capture-token-file", type=Path, help="the bearer token that the controller asks for")
+    group.add_argument(
+        "--mirror-file",
+        type=Path,
+        help="says where copies of live requests go, by version, and how many; read again as it changes",
+    )
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -234,6 +239,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         tracing=TracingSettings(arguments.trace_url, arguments.trace_ratio),
         api_processes=arguments.api_processes,
         workers=arguments.workers,
+        mirror_file=arguments.mirror_file,
         access=access_settings(arguments),
         names=_names(arguments),
     )

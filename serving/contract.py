@@ -80,6 +80,8 @@ LEVELS: Final = {QUEUE_DEPTH_METRIC: "queue_depth"}
 COLD_REQUESTS_METRIC: Final = "serin_cold_requests_total"  # requests that came before warm-up was over
 CAPTURED_METRIC: Final = "serin_captured_predictions_total"
 CAPTURE_DROPPED_METRIC: Final = "serin_capture_dropped_total"  # by reason
+MIRRORED_METRIC: Final = "serin_mirrored_requests_total"  # copies that the other version answered
+MIRROR_DROPPED_METRIC: Final = "serin_mirror_dropped_total"  # by reason
 ACCESS_REFUSED_METRIC: Final = (
     "serin_access_refused_total"  # by reason: no token, an unknown one, over a limit, a stranger
 )

@@ -120,7 +120,8 @@ class Settings:
 
     ``quiet_s``: how long a replica that was told to end goes on serving, closing each connection with its answer, so
     that no request is under way on one that it then closes. ``names``: hosts that it is asked by besides those of
-    loopback; None: any.
+    loopback; None: any. ``mirror_file`` says where copies of live requests go (`observe.mirror`); without it none are
+    made.
     """
 
     artifact: Path
@@ -137,6 +138,7 @@ class Settings:
     names: tuple[str, ...] | None = ()
     api_processes: int = 1
     workers: int = 1
+    mirror_file: Path | None = None
     quiet_s: float = 0.5
     drain_s: float = 20.0
 

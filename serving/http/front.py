@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.types import Receive
 
+from serving.contract import Traffic
 from serving.http.admission import Admission
 from serving.http.calls import Answer, Call, Caller, Headers, captured, read_body
 from serving.http.schema import parse_texts
@@ -18,6 +19,7 @@ from serving.ipc.shared import Place
 from serving.messages import Identity, Job, Outcome
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
+from serving.observe.mirror import Mirror
 from serving.package.artifact import Manifest
 from serving.refusals import ApiError
 from serving.settings import Settings
@@ -53,6 +55,8 @@ class Front:
         metrics: ApiMetrics,
         capture: Capture,
         place: Place,
+        *,
+        mirror: Mirror | None = None,
     ) -> None:
         rows_max = settings.limits.windows_max if manifest.rules.windows else 1
         tokens_max = manifest.max_tokens * rows_max
@@ -63,6 +67,7 @@ class Front:
         self._identity = identity
         self._metrics = metrics
         self._capture = capture
+        self._mirror = mirror
         self._uids: Iterator[int] = itertools.count(place.number, settings.api_processes)
         self._open: dict[int, _Open] = {}
         self._sweeping = False
@@ -82,7 +87,10 @@ class Front:
         """
         self.admission.check()
         limits = self._settings.limits
-        texts, many = parse_texts(await read_body(headers, receive, limits.body_bytes_max), limits)
+        body = await read_body(headers, receive, limits.body_bytes_max)
+        texts, many = parse_texts(body, limits)
+        if self._mirror is not None and caller.traffic is Traffic.LIVE:
+            self._mirror.offer(caller.request_id, headers, body)
         call = Call(caller, texts, many)
         outcome = await self._submitted(call, receive)
         if outcome is None:

@@ -22,6 +22,8 @@ from serving.contract import (
     COLD_REQUESTS_METRIC,
     DURATION_METRIC,
     FAILURES_METRIC,
+    MIRROR_DROPPED_METRIC,
+    MIRRORED_METRIC,
     MODEL_LABEL,
     QUEUE_DEPTH_METRIC,
     REASON_LABEL,
@@ -39,6 +41,7 @@ from serving.contract import (
 )
 from serving.messages import Failure
 from serving.observe.capture import DropReason
+from serving.observe.mirror import CopyLost
 from serving.observe.shared_counters import Family, SharedCounters
 from serving.refusals import Refusal
 
@@ -65,6 +68,8 @@ _FAMILIES: Final = (
     Family(BUSY_METRIC, "Time that workers were computing.", units=_US_PER_S),
     Family(CAPTURED_METRIC, "Predictions delivered."),
     Family(CAPTURE_DROPPED_METRIC, "Predictions given up.", {REASON_LABEL: list(DropReason)}),
+    Family(MIRRORED_METRIC, "Copies that the other version answered."),
+    Family(MIRROR_DROPPED_METRIC, "Copies given up.", {REASON_LABEL: list(CopyLost)}),
     Family(ACCESS_REFUSED_METRIC, "Requests not let in.", {REASON_LABEL: list(Refusal)}),
     Family(ACCESS_LOG_LOST_METRIC, "Lines lost to the access log."),
     Family(QUEUE_DEPTH_METRIC, "Requests accepted and not yet answered."),
@@ -111,6 +116,9 @@ class ApiMetrics:
         self._busy = counters.slot(BUSY_METRIC)
         self._captured = counters.slot(CAPTURED_METRIC)
         self._dropped = {reason: counters.slot(CAPTURE_DROPPED_METRIC, reason) for reason in DropReason}
+        self._mirrored = counters.slot(MIRRORED_METRIC)
+        self._unmirrored = {reason: counters.slot(MIRROR_DROPPED_METRIC, reason) for reason in CopyLost}
+        self._mirror_lock = threading.Lock()
         self._refused = {reason: counters.slot(ACCESS_REFUSED_METRIC, reason) for reason in Refusal}
         self._unlogged = counters.slot(ACCESS_LOG_LOST_METRIC)
         self._unlogged_lock = threading.Lock()
@@ -156,6 +164,14 @@ class ApiMetrics:
 
     def dropped(self, predictions: int, reason: DropReason) -> None:
         self._row[self._dropped[reason]] += predictions
+
+    def mirrored(self) -> None:
+        with self._mirror_lock:  # several threads send
+            self._row[self._mirrored] += 1
+
+    def unmirrored(self, reason: CopyLost) -> None:
+        with self._mirror_lock:
+            self._row[self._unmirrored[reason]] += 1
 
     def refused(self, reason: Refusal) -> None:
         self._row[self._refused[reason]] += 1

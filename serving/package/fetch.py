@@ -54,7 +54,9 @@ class Registry:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise ValueError(f"--registry: an http:// or https:// address of an MLflow server is needed, got {self.url}")
+            raise ValueError(
+                f"--registry: an http:// or https:// address of an MLflow server is needed, got {self.url}"
+            )
 
     @contextmanager
     def opened(self, path: str) -> Iterator["_Answer"]:
@@ -178,7 +180,9 @@ def _location(registry: Registry, source: str) -> str:
         raise RegistryAwayError(f"{registry.url} answered something else than a logged model") from error
     served = _SERVED.fullmatch(location)
     if served is None or ".." in location:
-        raise ArtifactError(MANIFEST_FILE, f"lies at {location!r}: only files that the registry itself serves are taken")
+        raise ArtifactError(
+            MANIFEST_FILE, f"lies at {location!r}: only files that the registry itself serves are taken"
+        )
     if "FAILED" in status:
         raise ArtifactError(MANIFEST_FILE, f"belongs to logged model {source}, which is marked as failed")
     return f"/api/2.0/mlflow-artifacts/artifacts/{served[1]}"

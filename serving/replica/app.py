@@ -38,6 +38,7 @@ from serving.ipc.shared import Place
 from serving.messages import Identity
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics, Collector, exposition
+from serving.observe.mirror import Mirror
 from serving.observe.usage import ReplicaCollector, gpu_collectors
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 from serving.package.rules import Task
@@ -94,10 +95,12 @@ def build(
     log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
     shadow_port: int | None = None,
+    *,
+    mirror: Mirror | None = None,
 ) -> tuple[Front, Middleware]:
     """Put the parts of the HTTP process together, in that process: threads do not survive a fork."""
     identity = server.identity
-    front = Front(server.settings, identity, server.manifest, metrics, capture, place)
+    front = Front(server.settings, identity, server.manifest, metrics, capture, place, mirror=mirror)
     app: FastAPI = server.app
     tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
     own = ReplicaCollector(identity, {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}, place)

@@ -17,6 +17,7 @@ from serving.ipc.shared import PID_BYTES, Place
 from serving.messages import Identity
 from serving.observe.capture import Capture
 from serving.observe.metrics import ApiMetrics
+from serving.observe.mirror import Mirror
 from serving.replica.app import ReplicaServer, build
 from serving.settings import Settings, TracingSettings
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from serving.observe.tracing import Tracing
 
 FLUSH_S: Final = 3.0
+_MIRROR_STOP_S: Final = 0.5
 _QUIET_LOOK_S: Final = 0.02
 _LAST_CONNECTIONS_S: Final = 0.1  # for those that are half made, and their requests
 _KEEP_ALIVE_S: Final = 3700  # longer than a gateway's idle hour, so that it is never we who close under a new request
@@ -41,9 +43,10 @@ def serve_http(server: ReplicaServer, listeners: Listeners, place: Place, metric
     """An HTTP process: serves until the control socket's other end is closed, then drains."""
     settings, identity = server.settings, server.identity
     capture = Capture(settings.capture, metrics)
+    mirror = None if settings.mirror_file is None else Mirror(settings.mirror_file, settings.version, metrics)
     log = _access_log(settings, metrics)
     tracing = _tracing(settings.tracing, identity)
-    front, middleware = build(server, capture, metrics, place, log, tracing, listeners.shadow_port)
+    front, middleware = build(server, capture, metrics, place, log, tracing, listeners.shadow_port, mirror=mirror)
     protocol = functools.partial(GuardedProtocol, header_bytes_max=settings.limits.header_bytes_max)
     config = uvicorn.Config(
         middleware,
@@ -74,10 +77,14 @@ def serve_http(server: ReplicaServer, listeners: Listeners, place: Place, metric
         life = asyncio.create_task(live())
         late = asyncio.create_task(close_late(http.server_state.connections, settings.limits))
         capture.start()
+        if mirror is not None:
+            mirror.start()
         if log is not None:
             log.start()
         await http.serve(sockets=listeners.sockets)
         late.cancel()
+        if mirror is not None:
+            await asyncio.to_thread(mirror.stop, _MIRROR_STOP_S)
         ending = None if tracing is None else tracing.stop()
         await asyncio.to_thread(capture.stop, FLUSH_S)
         if ending is not None:

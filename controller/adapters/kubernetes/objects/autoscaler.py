@@ -8,7 +8,9 @@ from controller.ports.runtime import DeploymentSpec
 from serving.contract import QUEUE_DEPTH_METRIC
 
 
-def autoscaler(name: str, spec: DeploymentSpec, site: Site, scaling: Autoscaling, *, replicas_min: int) -> dict[str, Any]:
+def autoscaler(
+    name: str, spec: DeploymentSpec, site: Site, scaling: Autoscaling, *, replicas_min: int
+) -> dict[str, Any]:
     """Return the manifest of an HorizontalPodAutoscaler."""
     return {
         "apiVersion": "autoscaling/v2",

@@ -89,12 +89,16 @@ def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
         held = f"{_SECRETS}/capture"
         command += ["--capture-token-file", f"{held}/token", "--digest-key-file", f"{held}/digest-key"]
         mounts.append(_mount("capture", held, read_only=True))
-    if site.access_secret is not None:
+    if site.access_secret is None:
+        command.append("--allow-unauthenticated")  # who may reach it is the network's to say
+    else:
         command += ["--token-file", f"{_SECRETS}/access/tokens.json"]
         mounts.append(_mount("access", f"{_SECRETS}/access", read_only=True))
     command += setting_flags(spec.serving)
     return {
-        **_container(REPLICA, site, command, mounts, cpu=_cores(spec, site), gpu=spec.serving.provider is Provider.CUDA),
+        **_container(
+            REPLICA, site, command, mounts, cpu=_cores(spec, site), gpu=spec.serving.provider is Provider.CUDA
+        ),
         "ports": [
             {"name": "live", "containerPort": LIVE_PORT, "protocol": "TCP"},
             {"name": "shadow", "containerPort": SHADOW_PORT, "protocol": "TCP"},
@@ -139,7 +143,10 @@ def _container(
         "image": site.image,
         "imagePullPolicy": "IfNotPresent",  # images go by digest or by a tag that is never moved
         "command": command,
-        "resources": {"requests": {**limits, "cpu": f"{round(cpu * 1000)}m" if cpu % 1 else f"{cpu:g}"}, "limits": limits},
+        "resources": {
+            "requests": {**limits, "cpu": f"{round(cpu * 1000)}m" if cpu % 1 else f"{cpu:g}"},
+            "limits": limits,
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "privileged": False,
