@@ -1,8 +1,8 @@
 """Copies of live requests to the other version's shadow port, where the gateway cannot make them.
 
 A bounded queue that no request waits for: what does not fit or cannot be delivered is dropped and counted. Which
-version gets the copies is read from a file that may change at any time, such as a mounted ConfigMap: each version finds there
-where its own go, so that the same file leads copies both ways.
+version gets the copies is read from a file that may change at any time, such as a mounted ConfigMap: each version finds
+there where its own go, so that the same file leads copies both ways.
 """
 
 import http.client

@@ -48,7 +48,7 @@ class Autoscaling:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every version's pods are made with. Tokens and keys come from Secrets that are mounted as files; Serin
+    """The cluster for every version's pods. Tokens and keys come from Secrets that are mounted as files; Serin
     itself may not read them.
 
     ``flags`` are given to every replica before the version's own.
