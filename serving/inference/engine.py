@@ -10,9 +10,11 @@ How a text becomes an answer, online, in ``--check`` and in batch alike:
 ``answer`` does 1 to 3 for a list of texts; the server schedules 2 itself, row by row.
 """
 
+import io
 import os
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -252,6 +254,10 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
         raise ProviderError(
             f"ONNX Runtime has no {absent[0]} here; for CUDA, onnxruntime-gpu takes onnxruntime's place"
         )
+    if provider is Provider.CUDA:
+        # CUDA and cuDNN as pip installs them lie where no linker looks; those of the system are found all the same.
+        with redirect_stdout(io.StringIO()):  # which libraries it tried: only that the session has CUDA counts, below
+            onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
