@@ -1,0 +1,40 @@
+"""What tests of the cluster share: a server, and clients of it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.connection import Connection, connect
+from controller.errors import Source
+from tests.fakes.kubernetes import ADMIN, FakeCluster
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster() as opened:
+        yield opened
+
+
+@pytest.fixture
+def connected(cluster: FakeCluster, tmp_path: Path) -> Iterator[Callable[..., Connection]]:
+    """Connections to the cluster by a kubeconfig, with any token; closed afterwards."""
+    opened: list[Connection] = []
+
+    def connection(token: str = ADMIN, *, timeout_s: float = 60.0) -> Connection:
+        path = tmp_path / f"kubeconfig-{len(opened)}.yaml"
+        path.write_text(yaml.safe_dump(cluster.kubeconfig(token)))
+        opened.append(connect(path, timeout_s=timeout_s))
+        return opened[-1]
+
+    yield connection
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def client(connected: Callable[..., Connection]) -> KubernetesClient:
+    """Who may do everything, as manager ``serin``."""
+    return KubernetesClient(connected(), manager="serin", source=Source.TRAFFIC)
