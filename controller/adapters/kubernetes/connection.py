@@ -19,7 +19,7 @@ _USER_AGENT: Final = "serin"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered: a status code and a JSON object."""
+    """The answer of the server: a status code and a JSON object."""
 
     code: int
     body: dict[str, Any]
