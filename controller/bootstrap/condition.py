@@ -10,7 +10,7 @@ from controller.adapters.envoy.held import held
 from controller.adapters.envoy.tables import found_clusters, found_routes
 from controller.adapters.local.kept import leftovers, running_supervisor
 from controller.adapters.local.processes import statuses
-from controller.adapters.local.suites import progress_in
+from controller.adapters.local.suite_answers import progress_in
 from controller.config.settings import Home
 from controller.errors import SerinError
 from controller.ports.runtime import DeploymentStatus

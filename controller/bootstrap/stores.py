@@ -10,7 +10,6 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.tables import read_routes
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
-from controller.config.policy_file import load_policy
 from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
@@ -104,6 +103,8 @@ def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
     Raises:
         UsageError: a policy is invalid, or two are for the same model, or for names that differ in case only.
     """
+    from controller.config.policy_file import load_policy  # here: most commands read no policy
+
     policies: dict[str, ReleasePolicy] = {}
     for path in home.policy_files:
         policy = load_policy(path)

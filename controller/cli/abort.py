@@ -4,6 +4,7 @@ finished importing. Whatever is out of the ordinary is left to the command itsel
 import argparse
 import json
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
@@ -28,22 +29,28 @@ class _Parser(argparse.ArgumentParser):
         raise _UnusualError(message)
 
 
-def is_told(arguments: Sequence[str]) -> bool:
-    """Tell the running controller to abort, and return whether it has taken it in."""
+def unless_told(arguments: Sequence[str]) -> Sequence[str] | None:
+    """Tell the running controller to abort. Return None where it has said that it took it in, else the arguments for
+    the command itself: it asks by the same id, so that what was taken in all the same is asked once."""
     flags = _Parser(add_help=False, allow_abbrev=False)
     flags.add_argument("model")
     flags.add_argument("--reason", required=True)
     flags.add_argument("--by", default="")
+    flags.add_argument("--id", default=secrets.token_hex(16))
     flags.add_argument("--home", type=Path, default=Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME)))
     try:
         chosen = flags.parse_args(arguments)
+    except _UnusualError:
+        return arguments
+    try:
         home = Home(chosen.home.resolve())
         url = f"{home.load().api}/v1/models/{quote(chosen.model, safe='')}/abort"
         token = home.api_token.read_text(encoding="ascii").strip()
-        body = json.dumps({"reason": given_reason(chosen.reason), "by": chosen.by or asker()})
+        body = json.dumps({"reason": given_reason(chosen.reason), "by": chosen.by or asker(), "id": chosen.id})
         status = post_json(url, body, token=token, timeout_s=_ANSWER_WITHIN_S)
-    except (_UnusualError, SerinError, OSError, UnicodeError):
-        return False
-    if status == _ACCEPTED:
-        say(f"{chosen.model}: abort asked for; the controller takes it up now.")
-    return status == _ACCEPTED
+    except (SerinError, OSError, UnicodeError):
+        status = None
+    if status != _ACCEPTED:
+        return ["--id", chosen.id, *arguments]
+    say(f"{chosen.model}: abort asked for; the controller takes it up now.")
+    return None

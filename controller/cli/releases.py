@@ -140,13 +140,17 @@ def list_releases(
 
 
 def abort(
-    model: ModelArgument, reason: ReasonOption, by: ByOption = "", home: HomeOption = DEFAULT_HOME_OPTION
+    model: ModelArgument,
+    reason: ReasonOption,
+    by: ByOption = "",
+    id_: Annotated[str, typer.Option("--id", help="What is asked again by the same id is asked once.")] = "",
+    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Abort the release in progress; all traffic goes to the stable version. Does nothing where none is.
 
     Example: serin abort intent --reason "wrong checkpoint"
     """
-    _ask(home, "abort", model, reason, by)
+    _ask(home, "abort", model, reason, by, id_)
 
 
 def resume(
@@ -208,7 +212,8 @@ def report(
     """
     from controller.bootstrap.stores import service_of
     from controller.journal.walk import walk
-    from controller.report import build_report, render_html, render_json
+    from controller.report.build import build_report
+    from controller.report.page import render_html, render_json
 
     place = writing_home(home) if out is None else home_at(home)
     with service_of(place) as service:
@@ -222,11 +227,11 @@ def report(
         say(str(path))
 
 
-def _ask(home: Path, ask: Literal["abort", "resume"], model: str, reason: str, by: str) -> None:
+def _ask(home: Path, ask: Literal["abort", "resume"], model: str, reason: str, by: str, command_id: str = "") -> None:
     from controller.bootstrap.stores import service_of
 
     model_named(model)  # before anything is opened
     with service_of(writing_home(home)) as service:
         asked = service.abort if ask == "abort" else service.resume
-        asked(model, reason=reason, by=by or asker())
+        asked(model, reason=reason, by=by or asker(), command_id=command_id)
     say(f"{model}: {ask} asked for; the controller takes it up at its next round.")

@@ -8,6 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ KIND = "ReleasePolicy"
 _HEADER = {"apiVersion": API_VERSION, "kind": KIND}
 _NUMBER_TAGS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _OTHER_BASE = re.compile(r"[-+]?(?:0[0-7xb_]+[^.]*$|.*:)")  # octal, hexadecimal, binary; minutes and seconds
-_ADAPTER: TypeAdapter[ReleasePolicy] = TypeAdapter(ReleasePolicy)
 
 
 def load_policy(path: Path) -> ReleasePolicy:
@@ -77,7 +77,7 @@ def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
     for problem in (*_slips(node), *_unknown_keys(node, ReleasePolicy, extra=tuple(_HEADER)), *_odd_names(node)):
         raise UsageError(f"{name}, {problem}")
     try:  # as strict JSON: neither a quoted number nor a boolean is a number, and a list is a tuple
-        policy = _ADAPTER.validate_json(json.dumps(document, default=str), strict=True)
+        policy = _adapter().validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         raise UsageError(f"{name}, {_first_problem(node, error)}") from error
     _check(policy, name)
@@ -86,7 +86,7 @@ def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a policy document, for editors; every key with what it means."""
-    schema = _ADAPTER.json_schema()
+    schema = _adapter().json_schema()
     for kind in section_types():
         properties = (schema if kind is ReleasePolicy else schema["$defs"][kind.__name__])["properties"]
         for key, text in descriptions(kind).items():
@@ -97,6 +97,11 @@ def json_schema() -> dict[str, Any]:
         if definition.get("type") == "object":
             definition["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Serin release policy"}
+
+
+@cache
+def _adapter() -> TypeAdapter[ReleasePolicy]:
+    return TypeAdapter(ReleasePolicy)
 
 
 def _check(policy: ReleasePolicy, name: str) -> None:

@@ -13,16 +13,13 @@ Point = tuple[float, float]
 
 def element(name: str, *contents: str, **attributes: str | float | None) -> Markup:
     """``element("text", "v7", x=3, class_="label")``: contents and values are escaped, ``_`` in names becomes ``-``."""
-    written = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _value(value))
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_value(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    inner = Markup("").join(
-        escape(content if isinstance(content, Markup) else printable(content)) for content in contents
-    )
-    tag = Markup(name)  # noqa: S704 - names are written in this package
-    return Markup("<{0}{1}>{2}</{0}>").format(tag, written, inner)
+    inner = "".join(escape(content if isinstance(content, Markup) else printable(content)) for content in contents)
+    return Markup(f"<{name}{written}>{inner}</{name}>")  # noqa: S704 - names are written in this package
 
 
 def picture(width: float, height: float, title: str, contents: Iterable[str]) -> Markup:

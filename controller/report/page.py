@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from controller.core.policy import OnDeadline, ReleasePolicy
 from controller.core.release import TERMINAL, Phase
@@ -40,7 +40,7 @@ _TONES = {
 
 def render_json(report: ReportData) -> str:
     """The report as JSON (``serin.report/v1``): the same journal gives the same bytes. Not finite is null."""
-    return _adapter().dump_json(report, indent=2).decode() + "\n"
+    return to_json(report, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
 def render_html(report: ReportData) -> str:
@@ -105,11 +105,6 @@ def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tupl
         yield "Suites", ", ".join(f"{file.name} ({file.cases:,} cases, SHA-256 {file.sha256[:12]})" for file in suites)
     elif policy.suites:
         yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)
-
-
-@cache
-def _adapter() -> TypeAdapter[ReportData]:
-    return TypeAdapter(ReportData)
 
 
 def _harmless(value: Any) -> Any:

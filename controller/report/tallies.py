@@ -101,15 +101,19 @@ class AccuracyTally:
         if look.pairs_agreed >= 0 and look.pairs_disagreed >= 0:  # else the gates called this evidence an error
             self.agreed += look.pairs_agreed
             self.disagreed += look.pairs_disagreed
+        alike: Counter[tuple[bool, bool, float, bool, bool]] = Counter()
         for pair in look.pairs:
             differ = pair.stable.label != pair.candidate.label
             if not 0 < pair.inclusion_probability <= 1 or (pair.directed and not differ):
                 continue
-            for arm, answer in (("stable", pair.stable), ("candidate", pair.candidate)):
-                right = float(answer.label == pair.truth)
-                self.samples[arm, differ] = self.samples[arm, differ].add(right, pair.inclusion_probability)
-                if not pair.directed:
-                    self.by_chance[arm] = self.by_chance[arm].add(right, pair.inclusion_probability)
+            right = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
+            alike[differ, pair.directed, pair.inclusion_probability, *right] += 1
+        for (differ, directed, probability, *right), count in alike.items():
+            for arm, is_right in zip(("stable", "candidate"), right, strict=True):
+                events = count if is_right else 0
+                self.samples[arm, differ] = self.samples[arm, differ].add_shares(events, count, probability)
+                if not directed:
+                    self.by_chance[arm] = self.by_chance[arm].add_shares(events, count, probability)
 
     def result(self, arm: str) -> Accuracy | None:
         """Return the accuracy; None where too few labels were given for an interval."""

@@ -27,6 +27,7 @@ from controller.adapters.sql.store import Store
 from controller.api.access import ANYBODY
 from controller.api.entries import EntryRoutes
 from controller.api.http import JSON_LINES_TYPE, Call, Chunks, Raw
+from controller.config.settings import Home, Settings
 from controller.core.actions import look_is_due
 from controller.core.condition import Condition
 from controller.core.decide import after_events, decide
@@ -39,6 +40,7 @@ from controller.loop.identities import Identities
 from controller.status import current, status_table
 from gates.evidence import ArmCounts, LabelSource, Look, Profile, Resources, UserCounts
 from gates.verdict import Window
+from suites.intents.demo.installation import SERIN
 from tests.bench._table import Bar, machine, report
 from tests.controller.releases import taken
 from tests.controller.report_support import EDGES_MS, POLICY, Journal, Scene, look, play, started
@@ -54,19 +56,6 @@ SCENE: Final = Scene(stop_after_s=3_000.0)
 CLASSES: Final = tuple(f"class-{number}" for number in range(20))
 TOKEN_EDGES: Final = (8, 16, 32, 64, 128, 256, 512)
 
-REPORTING: Final = """
-import sys
-from pathlib import Path
-from controller.adapters.sql import open_store
-from controller.journal.walk import walk
-from controller.report import build_report, render_html, render_json
-journal = open_store(sys.argv[1]).journal
-record = journal.release(sys.argv[2])
-data = build_report(record, walk(journal, record))
-Path(sys.argv[3]).write_text(render_html(data) + render_json(data))
-print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -80,7 +69,7 @@ class Costs:
 def run(every_s: float = POLICY.probation_look_every_s) -> list[Bar]:
     with tempfile.TemporaryDirectory() as folder:
         played = _in_probation()
-        return [*_day(Path(folder) / "day.db", played), *_long(Path(folder) / "long.db", played, every_s)]
+        return [*_day(Home(Path(folder) / "day"), played), *_long(Home(Path(folder) / "long"), played, every_s)]
 
 
 def main() -> int:
@@ -129,19 +118,19 @@ def full(seen: Look) -> Look:
 
 
 # --- a day of probation -----------------------------------------------------------------------------------------------
-def _day(path: Path, played: Journal) -> list[Bar]:
-    with _opened(path) as (store, url):
+def _day(home: Home, played: Journal) -> list[Bar]:
+    with _opened(home) as store:
         store.journal.append(played.record, [one.entry for one in played.entries])
-        before = _size_mb(path)
+        before = _size_mb(home)
         release = _probation(store, played)
-        size = _size_mb(path) - before
+        size = _size_mb(home) - before
         looks = [one for one in store.journal.entries(release.id)[len(played.entries) :] if one.kind == Looked.__name__]
-        made = _report_costs(url, release.id, path)
+        made = _report_costs(home, release.id)
     return [
         Bar("looks in a day of probation", len(looks), ""),
         Bar("a look as it is stored (median)", statistics.median(len(one.text or "") for one in looks) / 1e3, "kB"),
         Bar("a day of probation in the journal", size, "MB", at_most=15.0),
-        Bar("its report, from the start of a process", made.cpu_s, "CPU s", at_most=2.0),
+        Bar("`serin report` of it, the whole process", made.cpu_s, "CPU s", at_most=2.0),
         Bar("the same on the wall", made.wall_s, "s"),
         Bar("memory of its report", made.peak_mb, "MB", at_most=200.0),
     ]
@@ -173,26 +162,26 @@ def _facts(release: Release, at_s: float, rng: np.random.Generator) -> Iterator[
 
 
 # --- a long release among many models ---------------------------------------------------------------------------------
-def _long(path: Path, played: Journal, every_s: float) -> list[Bar]:
-    with _opened(path) as (store, url):
+def _long(home: Home, played: Journal, every_s: float) -> list[Bar]:
+    with _opened(home) as store:
         entries = _look_on(store, played, every_s)
         release = played.release
         assert release is not None
         tables = _fill(store, release)
         rows = [
             Bar("entries of a release of 30 days", entries, ""),
-            Bar("the database with 500 models", _size_mb(path), "MB"),
+            Bar("the database with 500 models", _size_mb(home), "MB"),
             Bar("start of a new release", _best_ms(_starts(store, release)), "ms", at_most=MS_MAX),
             Bar("status of 500 models", _best_ms(lambda: _status(store, None, tables)), "ms", at_most=MS_MAX),
             Bar("status of one", _best_ms(lambda: _status(store, release.model, tables)), "ms", at_most=MS_MAX),
             Bar("first page of entries", _best_ms(lambda: _first(store, release.id, "")), "ms", at_most=MS_MAX),
             Bar("first lines", _best_ms(lambda: _first(store, release.id, JSON_LINES_TYPE)), "ms", at_most=MS_MAX),
         ]
-        made, payloads = _report_costs(url, release.id, path), _payloads_mb(store)
+        made, payloads = _report_costs(home, release.id), _payloads_mb(store)
         began_s = time.perf_counter()
         store.looks.prune(played.entries[-1].at_s + 2 * LONG_DAYS * DAY_S)
         thinned_s = time.perf_counter() - began_s
-        summed = _report_costs(url, release.id, path)
+        summed = _report_costs(home, release.id)
         return [
             *rows,
             Bar("report of the long release", made.cpu_s, "CPU s"),
@@ -277,11 +266,12 @@ def _first(store: Store, release_id: str, accept: str) -> None:
 
 # --- measured ---------------------------------------------------------------------------------------------------------
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Store, str]]:
-    url = f"sqlite:///{path}"
-    store = new_store(url)
+def _opened(home: Home) -> Iterator[Store]:
+    """A new store of an installation that has nothing else."""
+    home.save(Settings())
+    store = new_store(home.database_url(home.load()))
     try:
-        yield store, url
+        yield store
     finally:
         store.close()
 
@@ -296,19 +286,20 @@ def _best_ms(work: Callable[[], None]) -> float:
     return 1_000 * min(taken_s)
 
 
-def _report_costs(url: str, release_id: str, beside: Path) -> Costs:
-    command = [sys.executable, "-c", REPORTING, url, release_id, str(beside.with_suffix(".out"))]
+def _report_costs(home: Home, release_id: str) -> Costs:
+    command = [SERIN, "report", release_id, "--home", str(home.path)]
     began_s = time.perf_counter()
-    before = os.times()
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    after = os.times()
-    cpu_s = after.children_user - before.children_user + after.children_system - before.children_system
-    return Costs(cpu_s, time.perf_counter() - began_s, int(found.stdout) / 1024)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{command} ended with {process.returncode}")
+    return Costs(used.ru_utime + used.ru_stime, time.perf_counter() - began_s, used.ru_maxrss / 1024)
 
 
-def _size_mb(path: Path) -> float:
+def _size_mb(home: Home) -> float:
     """Of the database, and of what it has not yet written back."""
-    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if "-shm" not in file.name) / 1e6
+    return sum(file.stat().st_size for file in home.path.glob("serin.db*") if "-shm" not in file.name) / 1e6
 
 
 def _payloads_mb(store: Store) -> float:

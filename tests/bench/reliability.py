@@ -2,12 +2,11 @@
 
 The figures come from the benchmarks that measure them, run one after the other; what must hold whatever happens is a
 test, on real processes where it concerns them, and is run here once more. All of it is written into
-``docs/benchmarks/reliability.md``. Takes about an hour; ``--only fleet,crash`` plays some, and the page keeps what the
-others gave when they were played last.
+``docs/benchmarks/reliability.md``. Takes about an hour; ``--only fleet,crash`` plays some, and the page keeps the rows
+of the others as they stand.
 """
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -15,22 +14,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from controller.adapters.sql.upgrade import upgrade_store
 from tests.bench import fleet, intake, journal, night
-from tests.bench._table import RESULTS, Bar, machine, report
+from tests.bench._table import Bar, machine, report
 from tests.postgres_support import postgres_server
 from tests.thieves import robbed
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "benchmarks" / "reliability.md"
-KEPT: Final = RESULTS / "reliability"
 STEALING_S: Final = 600.0
 SEED: Final = 1
 _COUNTED: Final = re.compile(r"(\d+) passed")
@@ -134,16 +132,31 @@ def parts() -> dict[str, Callable[[], list[Bar]]]:
     return found
 
 
-def keep(name: str, rows: Sequence[Bar], folder: Path = KEPT) -> None:
-    """Keep what a part gave, with the day and the machine that it was measured on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {"day": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0))}
-    document = {**about, "rows": [asdict(row) for row in rows]}
-    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+def rows_of(name: str, found: Sequence[Bar]) -> list[str]:
+    """The page's rows of a part, with the day and the machine that it was measured on."""
+    part = f"{name}, {time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores"
+    told = []
+    for row in found:
+        asked, missed = (
+            (row.bar or "").replace("<=", "≤").replace(">=", "≥"),
+            "**missed**" if row.holds is False else "",
+        )
+        told.append(f"| {part} | {row.what} | {row.value:,.4g} {row.unit} | {asked} | {missed} |")
+    return told
 
 
-def page(names: Sequence[str], folder: Path = KEPT) -> str:
-    """The page of what was kept, part by part; one that was never played here is named as that."""
+def stood(text: str) -> dict[str, list[str]]:
+    """The rows of a page that was made before, by part, without those that were not played."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, played, _ = line.removeprefix("| ").partition(" |")[0].partition(",")
+        if line.startswith("| ") and played:
+            found.setdefault(name, []).append(line)
+    return found
+
+
+def page(names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """The page of these parts; one that has no rows is named as that."""
     lines = [
         "# Reliability",
         "",
@@ -155,16 +168,8 @@ def page(names: Sequence[str], folder: Path = KEPT) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for name in names:
-        file = folder / f"{name}.json"
-        if not file.exists():
-            lines.append(f"| {name} | not played yet | | | |")
-            continue
-        told = json.loads(file.read_text(encoding="utf-8"))
-        part = f"{name}, {told['day']}, {told['cores']} cores"
-        for row in (Bar(**one) for one in told["rows"]):
-            missed = "**missed**" if row.holds is False else ""
-            lines.append(f"| {part} | {row.what} | {row.value:,.4g} {row.unit} | {row.bar or ''} | {missed} |")
-    return "\n".join(lines).replace("<=", "≤").replace(">=", "≥") + "\n"
+        lines += rows.get(name) or [f"| {name} | not played yet | | | |"]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
@@ -177,9 +182,9 @@ def main() -> int:
     for name in chosen:
         print(f"{name} ...", flush=True)
         found = parts()[name]()
-        keep(name, found)
+        kept_rows = {**stood(PAGE.read_text(encoding="utf-8")), name: rows_of(name, found)}
+        PAGE.write_text(page(list(parts()), kept_rows), encoding="utf-8")
         rows += [row for row in found if row.what not in {one.what for one in rows}]
-        PAGE.write_text(page(list(parts())), encoding="utf-8")
     return report("reliability", rows)
 
 

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,10 +18,10 @@ from typer.testing import CliRunner, Result
 from controller.adapters.envoy.routes import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.bootstrap.stores import opened, upgrade_schema
-from controller.cli.abort import is_told
+from controller.cli.abort import unless_told
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
-from controller.core.commands import Freeze
+from controller.core.commands import Ask, Command, Freeze
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from tests.patience import eventually
@@ -182,16 +182,17 @@ def interface(status: int) -> Iterator[Interface]:
         thread.join()
 
 
-def told_at(home: Home, port: int, *more: str) -> bool:
+def left_after_telling(home: Home, port: int, *more: str) -> Sequence[str] | None:
+    """The arguments that are left to the command; None where the controller at the port took the abort in."""
     home.save(replace(home.load(), api_port=port))
     home.api_token.write_text("a-token", encoding="ascii")
-    return is_told(["intent", "--reason", "wrong checkpoint", "--by", "ada", "--home", str(home.path), *more])
+    return unless_told(["intent", "--reason", "wrong checkpoint", "--by", "ada", "--home", str(home.path), *more])
 
 
 def test_an_abort_is_told_to_a_controller_that_runs(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     with interface(202) as answering:
-        assert told_at(home, answering.port)
-    body = {"reason": "wrong checkpoint", "by": "ada"}
+        assert left_after_telling(home, answering.port, "--id", "incident-4711") is None
+    body = {"reason": "wrong checkpoint", "by": "ada", "id": "incident-4711"}
     assert answering.asked == [("/v1/models/intent/abort", "Bearer a-token", body)]
     assert capsys.readouterr().out == "intent: abort asked for; the controller takes it up now.\n"
 
@@ -200,14 +201,28 @@ def test_an_abort_is_told_to_a_controller_that_runs(home: Home, capsys: pytest.C
 def test_an_abort_that_the_controller_does_not_take_is_left_to_the_command(home: Home, status: int) -> None:
     """Which asks the store, and says why where that does not take it either."""
     with interface(status) as answering:
-        assert not told_at(home, answering.port)
+        assert left_after_telling(home, answering.port) is not None
+
+
+def test_an_abort_that_the_controller_took_in_without_a_word_is_asked_once(home: Home) -> None:
+    """It was slow, and the command asks the store by the same id."""
+    with interface(500) as answering:
+        first, other = (left_after_telling(home, answering.port) for _ in range(2))
+        (*_, sent), (*_, sent_by_other) = answering.asked
+    assert sent["id"] != sent_by_other["id"]
+    with opened(home) as store:
+        store.inbox.put(Command(sent["id"], Ask.ABORT, "intent", None, "wrong checkpoint", "ada", 1.0))
+    for left in (first, other):
+        assert CliRunner().invoke(app, ["abort", *(left or ())]).exit_code == 0
+    with opened(home) as store:
+        assert [one.id for one in store.inbox.waiting()] == [sent["id"], sent_by_other["id"]]
 
 
 def test_an_abort_without_a_controller_or_with_other_arguments_is_left_to_the_command(home: Home) -> None:
     with interface(202) as answering:
-        assert not told_at(home, answering.port, "--help")
+        assert left_after_telling(home, answering.port, "--help") is not None
         assert not answering.asked
-    assert not told_at(home, answering.port)  # nobody listens there any more
+    assert left_after_telling(home, answering.port) is not None  # nobody listens there any more
     assert serin(home, "abort", "intent", "--reason", "wrong checkpoint").exit_code == 0
 
 
@@ -217,3 +232,18 @@ def test_an_abort_is_told_before_anything_that_takes_long_is_imported() -> None:
     code = f"import sys, controller.cli.abort; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_is_read_of_releases_waits_for_no_science(home: Home) -> None:
+    """Status and reports read what the gates said; what the gates compute by, and what others need, is not imported."""
+    heavy = "numpy", "scipy", "mlflow", "sqlalchemy.dialects.postgresql", "litserve"
+    code = f"""
+import sys
+from controller.cli.app import app
+app(["status", "--home", {str(home.path)!r}], standalone_mode=False)
+page = [name for name in ("jinja2",) if name in sys.modules]
+import controller.report.build, controller.report.page, controller.journal.walk
+print(page, [name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] []"

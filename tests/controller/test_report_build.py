@@ -13,7 +13,9 @@ from controller.core.release import Phase, Purpose
 from controller.errors import PermanentError
 from controller.journal.codec import entry_of, event_of
 from controller.ports.journal import Entry
-from controller.report import ReportData, build_report, render_html, render_json
+from controller.report.build import build_report
+from controller.report.data import ReportData
+from controller.report.page import render_html, render_json
 from gates.evidence import ArmCounts, LabelCounts, Look
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict, Window

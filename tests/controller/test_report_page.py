@@ -8,10 +8,11 @@ import pytest
 
 from controller.core.events import Judged, Leaving, PhaseEntered
 from controller.core.release import Phase
-from controller.report import build_report, render_html
+from controller.report.build import build_report
 from controller.report.charts.traces import traces
 from controller.report.data import PhaseSpan
 from controller.report.drawing import Scale, element, log_ticks, round_ticks
+from controller.report.page import render_html
 from controller.report.timescale import time_scale
 from controller.report.words import compact, duration, exact, figure, listed, shortened
 from gates.evidence import LabelSource, NameCount

@@ -13,7 +13,8 @@ from controller.journal.walk import walk
 from controller.offline.evidence_file import line_of, looks_of, parse_line
 from controller.offline.replay import judge, missing_looks
 from controller.ports.journal import summary_stream
-from controller.report import ReportData, build_report
+from controller.report.build import build_report
+from controller.report.data import ReportData
 from tests.controller.report_support import POLICY, START_S, Journal, Scene, play
 from tests.controller.test_sql_store import execute
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -132,6 +132,8 @@ def insert_new(connection: Connection, table: Table) -> Insert:
 def insert_new_on(dialect: str, table: Table) -> Insert:
     """As `insert_new`, for a statement that is made once."""
     if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql  # only where it is used: it takes long to import
+
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 

@@ -1,5 +1,8 @@
 """The tables. ``migrations`` makes them; a test holds both to each other.
 
+The conditions of partial indexes are SQLite's here: of PostgreSQL the migrations alone have them, because to name one
+loads all of its dialect, which no command on SQLite should wait for.
+
 Ids that serve as cursors are never used twice, also after rows were pruned (AUTOINCREMENT on SQLite).
 """
 
@@ -103,7 +106,7 @@ releases = Table(
     Index(None, "started_at_s"),
     Index(None, "model", "version"),
 )
-Index("ix_releases_active", releases.c.model, sqlite_where=releases.c.active, postgresql_where=releases.c.active)
+Index("ix_releases_active", releases.c.model, sqlite_where=releases.c.active)
 models = Table(
     "models",
     metadata,
@@ -218,7 +221,7 @@ labels = Table(
     Index(None, "received_at_s"),
     sqlite_autoincrement=True,
 )
-Index("ix_labels_unmatched", labels.c.id, sqlite_where=~labels.c.matched, postgresql_where=~labels.c.matched)
+Index("ix_labels_unmatched", labels.c.id, sqlite_where=~labels.c.matched)
 label_disputes = Table(
     "label_disputes",
     metadata,
@@ -276,7 +279,6 @@ Index(
     pairs.c.agreed,
     pairs.c.id,
     sqlite_where=~pairs.c.labelled,
-    postgresql_where=~pairs.c.labelled,
 )
 labelled_pairs = Table(
     "labelled_pairs",
