@@ -106,11 +106,11 @@ class AccuracyTally:
             differ = pair.stable.label != pair.candidate.label
             if not 0 < pair.inclusion_probability <= 1 or (pair.directed and not differ):
                 continue
-            right = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
-            alike[differ, pair.directed, pair.inclusion_probability, *right] += 1
-        for (differ, directed, probability, *right), count in alike.items():
-            for arm, is_right in zip(("stable", "candidate"), right, strict=True):
-                events = count if is_right else 0
+            stable, candidate = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
+            alike[differ, pair.directed, pair.inclusion_probability, stable, candidate] += 1
+        for (differ, directed, probability, *rights), count in alike.items():
+            for arm, right in zip(("stable", "candidate"), rights, strict=True):
+                events = count if right else 0
                 self.samples[arm, differ] = self.samples[arm, differ].add_shares(events, count, probability)
                 if not directed:
                     self.by_chance[arm] = self.by_chance[arm].add_shares(events, count, probability)
