@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 source deploy/install/common.sh
 
 VENV=.venv
-EXTRAS=serving,tracing,batch,local,postgresql,kubernetes,dev
+EXTRAS=serving,tracing,batch,local,postgresql,kubernetes,dev,deploy
 TORCH=${1:-}
 if [ -n "$TORCH" ]; then
     VENV=.venv-export
