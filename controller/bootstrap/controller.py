@@ -8,7 +8,7 @@ from shutil import disk_usage
 from typing import Final
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.command import serving_command
 from controller.adapters.local.packages import PackageStore
@@ -138,7 +138,8 @@ def build(home: Home, name: str) -> Controller:
     store = store_of(home, settings, texts_of(home, settings))
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
-    traffic = EnvoyTraffic(home.envoy, RouteOptions(sticky_header=settings.sticky_header), policies.falls_back)
+    options = RouteOptions(sticky_header=settings.sticky_header)
+    traffic = EnvoyTraffic(home.envoy, options, policies.falls_back, log=home.logs / "envoy.log")
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
     world = World(
         clock=clock,

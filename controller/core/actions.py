@@ -4,6 +4,7 @@ for the same; every action is safe to repeat and is asked for at each step until
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from controller.core.policy import OnDrift
 from controller.core.release import OBSERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import HUNDRED_PCT, Mirror
 
@@ -31,12 +32,14 @@ class RunSuites:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Make the traffic table say this. ``takes_up_override``: a person's change may be replaced, it is recorded."""
+    """Make the traffic table say this. ``takes_up_override``: a person's change may be replaced, it is recorded.
+    ``replaces_edit``: so may what somebody else made of the table, past every writer of Serin's."""
 
     weights_pct: dict[str, float]
     mirror: Mirror | None
     known_good: str | None
     takes_up_override: bool
+    replaces_edit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +137,22 @@ def route_of(release: Release) -> Route | None:
     candidate, stable = release.candidate, release.stable
     takes_up = release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
     everything = {candidate.number: HUNDRED_PCT}
+    replaces = takes_up or release.policy.on_drift is OnDrift.RESTORE
     if release.phase in (Phase.PROMOTING, Phase.PROBATION):
         fallback = None if release.purpose is Purpose.RESTORE else stable
-        return Route(everything, None, fallback.number if fallback else None, takes_up)
+        return Route(everything, None, fallback.number if fallback else None, takes_up, replaces)
     if stable is None or (release.phase is Phase.HELD and release.purpose is Purpose.RESTORE):
         return None
     known_good = release.fallback.number if release.fallback else None
     mirror = Mirror(candidate.number, release.policy.mirror_pct)
     match release.phase:
         case Phase.SHADOW:
-            return Route({stable.number: HUNDRED_PCT}, mirror, stable.number, takes_up)
+            return Route({stable.number: HUNDRED_PCT}, mirror, stable.number, takes_up, replaces)
         case Phase.CANARY:
-            return Route(_split(stable, candidate, release.canary_step.weight_pct), mirror, stable.number, takes_up)
+            weights = _split(stable, candidate, release.canary_step.weight_pct)
+            return Route(weights, mirror, stable.number, takes_up, replaces)
         case Phase.ROLLING_BACK | Phase.HELD:
-            return Route({stable.number: HUNDRED_PCT}, None, known_good, takes_up)
+            return Route({stable.number: HUNDRED_PCT}, None, known_good, takes_up, replaces)
         case _:
             return None
 

@@ -98,10 +98,18 @@ class ClockStepped:
 
 @dataclass(frozen=True, slots=True)
 class TrafficConfirmed:
-    """The data plane itself reports this phase's weights."""
+    """Users are answered by this phase's weights, as the data plane shows."""
 
     weights_pct: dict[str, float]
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRestored:
+    """Somebody had edited the traffic table past Serin, and it was replaced. ``what``: what was found there."""
+
+    by: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,7 @@ Event = (
     | GatesRestarted
     | ClockStepped
     | TrafficConfirmed
+    | TrafficRestored
     | ChampionMoved
     | FaultNoted
     | FaultCleared
@@ -188,7 +197,7 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
         case ClockStepped():
             return _shifted(release, event.by_s)
         case TrafficConfirmed():
-            return replace(release, routed=True)
+            return replace(release, routed=True, routed_at_s=at_s)
         case ChampionMoved():
             return replace(release, champion_moved=event.version == release.candidate.number)
         case FaultNoted():
@@ -197,7 +206,7 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
             return replace(release, faults={k: v for k, v in release.faults.items() if k != event.source})
         case Leaving():
             return _leave(release, event, at_s)
-        case CommandTaken() | GatesRestarted():
+        case CommandTaken() | GatesRestarted() | TrafficRestored():
             return release
 
 
@@ -241,6 +250,7 @@ def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
         step=event.step,
         step_requests=0,
         routed=False,
+        routed_at_s=None,
         # What was done to the alias on an earlier way through is no proof on this one.
         champion_moved=release.champion_moved and event.phase in (Phase.PROBATION, Phase.PROMOTED),
         reason=event.reason,
@@ -256,6 +266,7 @@ def _leave(release: Release, event: Leaving, at_s: float) -> Release:
         phase=Phase.ROLLING_BACK,
         phase_since_s=at_s,
         routed=False,
+        routed_at_s=None,
         champion_moved=release.champion_moved or promoting,
         ending=event.ending,
         reason=event.reason,
@@ -279,6 +290,7 @@ def _shifted(release: Release, by_s: float) -> Release:
     return replace(
         release,
         phase_since_s=release.phase_since_s + by_s,
+        routed_at_s=release.routed_at_s + by_s if release.routed_at_s is not None else None,
         deadline_at_s=release.deadline_at_s + by_s if release.deadline_at_s is not None else None,
         looked_at_s=release.looked_at_s + by_s if release.looked_at_s is not None else None,
         gate_state=shifted(release.gate_state, by_s) if release.gate_state is not None else None,

@@ -65,7 +65,7 @@ class LookTaken:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The data plane itself confirms the table that was asked for."""
+    """Users are answered by the table that was asked for, as the data plane shows."""
 
     weights_pct: dict[str, float]
     generation: int
@@ -76,6 +76,14 @@ class Overridden:
     """A person moved the traffic past the controller."""
 
     override: Override
+
+
+@dataclass(frozen=True, slots=True)
+class EditReplaced:
+    """The table that somebody had edited past the controller was replaced. ``what``: as `core.traffic.Drift`."""
+
+    by: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,7 @@ Fact = (
     | LookTaken
     | Routed
     | Overridden
+    | EditReplaced
     | AliasAt
     | AliasSurprise
     | Unreachable

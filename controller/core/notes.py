@@ -18,6 +18,7 @@ from controller.core.events import (
     Looked,
     Reading,
     TrafficConfirmed,
+    TrafficRestored,
     Verified,
 )
 from controller.core.facts import (
@@ -25,6 +26,7 @@ from controller.core.facts import (
     Asked,
     Broken,
     BudgetSpent,
+    EditReplaced,
     Fact,
     LookTaken,
     Probed,
@@ -86,6 +88,8 @@ def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
         case Routed(weights_pct, generation):
             if not release.routed:
                 yield TrafficConfirmed(weights_pct, generation)
+        case EditReplaced(by, what):
+            yield TrafficRestored(by, what)
         case AliasAt(version):
             yield ChampionMoved(version)
         case Broken(_, verdict):

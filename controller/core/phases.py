@@ -88,7 +88,7 @@ def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, .
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    stopped = _frozen(facts) or not {Source.DEPLOYMENTS, Source.GATES}.isdisjoint(release.faults)
+    stopped = _frozen(facts) or not {Source.DEPLOYMENTS, Source.GATES, Source.TRAFFIC}.isdisjoint(release.faults)
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
@@ -96,7 +96,8 @@ def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
 
 def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     step = release.canary_step
-    served = now_s - release.phase_since_s >= step.min_s and release.step_requests >= step.min_requests
+    served = release.routed and now_s - release.served_since_s >= step.min_s
+    served = served and release.step_requests >= step.min_requests
     outcome = release.outcome_of(*BEFORE_PROMOTION)
     if _frozen(facts) or release.faults or not served or outcome in (Outcome.ERROR, Outcome.FAIL):
         return _settle_by_deadline(release, now_s)
@@ -134,7 +135,8 @@ def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> 
 
 
 def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    if not _past_deadline(release, now_s):
+    """The former version ends with it, so not while it is not known that nobody is answered by it."""
+    if not _past_deadline(release, now_s) or not release.routed or Source.TRAFFIC in release.faults:
         return ()
     if is_down(release, facts):
         return _wait_for_candidate(release, now_s)

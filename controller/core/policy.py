@@ -15,6 +15,13 @@ class OnDeadline(StrEnum):
     ROLL_BACK = "roll_back"
 
 
+class OnDrift(StrEnum):
+    """What becomes of a traffic table that somebody edited past Serin."""
+
+    HOLD = "hold"  # nothing goes on, and nothing is written over it, until a person has settled it
+    RESTORE = "restore"  # it is replaced by what Serin wrote, and that is recorded
+
+
 class WhileStableRestarts(StrEnum):
     """The answer that users get while the version that serves everybody does not answer."""
 
@@ -74,6 +81,11 @@ class ReleasePolicy:
         "who answers while the version that serves everybody does not: `fallback` (the known good version, which is "
         "warm) or `refuse` (nobody; users get 503)",
     ] = WhileStableRestarts.FALLBACK
+    on_drift: Annotated[
+        OnDrift,
+        "when somebody edits the traffic table past Serin: `hold` (nothing goes on, and nothing but a way back is "
+        "written over it) or `restore` (it is replaced, and recorded)",
+    ] = OnDrift.HOLD
     replica: ReplicaPolicy = ReplicaPolicy()
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)

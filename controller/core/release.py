@@ -103,7 +103,8 @@ class Release:
     deadline_at_s: float | None = None
     step: int = 0  # of policy.steps, while in CANARY
     step_requests: int = 0  # the candidate's live requests since the step began
-    routed: bool = False  # the data plane confirmed this phase's traffic table
+    routed: bool = False  # users were answered by this phase's traffic table
+    routed_at_s: float | None = None  # since then; None also in the state of an older release of the software
     champion_moved: bool = False  # the registry's alias points at the candidate because of us
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # the latest of each gate
     gate_state: GateState | None = None  # of the snapshot alone: no event carries it
@@ -124,6 +125,11 @@ class Release:
     @property
     def canary_step(self) -> Step:
         return self.policy.steps[self.step]
+
+    @property
+    def served_since_s(self) -> float:
+        """When users were first answered by the traffic table of this phase or step."""
+        return self.phase_since_s if self.routed_at_s is None else self.routed_at_s
 
     def served_with(self, version: Version) -> ServingPolicy:
         """The settings of the version's replicas; the defaults, where the release is older than such settings."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 HUNDRED_PCT = 100.0
@@ -73,3 +74,36 @@ class TrafficTable:
     def next(self, **changes: object) -> "TrafficTable":
         """The table that follows this one: the changes, and the generation one higher."""
         return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
+
+
+class WriteStage(StrEnum):
+    """How far a table that was written has come."""
+
+    WRITTEN = "written"  # it stands where the data plane reads it
+    ACCEPTED = "accepted"  # the data plane has taken it over
+    SERVED = "served"  # users are answered by it
+    REJECTED = "rejected"  # the data plane does not take it
+
+
+@dataclass(frozen=True, slots=True)
+class WriteProgress:
+    """How far the table of this generation, the one written last, has come. ``detail``: why it is no further, and by
+    whose fault, in one sentence; empty where it has only just been written."""
+
+    generation: int
+    stage: WriteStage
+    detail: str = ""
+
+    @property
+    def is_served(self) -> bool:
+        return self.stage is WriteStage.SERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Somebody changed the stored table past every writer of Serin's. ``digest`` stands for what was found there, empty
+    where it was deleted; ``what`` says so in one sentence, with who it was where that is known."""
+
+    digest: str
+    what: str
+    by: str = ""

@@ -12,11 +12,13 @@ from controller.ports.runtime import DeploymentStatus
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The model as it is seen without asking anything of it. ``wanted``: what the alias ``candidate`` points at."""
+    """The model as it is seen without asking anything of it. ``wanted``: what the alias ``candidate`` points at.
+    ``edited``: the table is not as Serin wrote it."""
 
     table: TrafficTable | None
     running: Mapping[str, DeploymentStatus]
     wanted: Version | None
+    edited: bool = False
 
 
 def stands_as_left(release: Release | None, seen: Glance) -> bool:
@@ -31,6 +33,7 @@ def stands_as_left(release: Release | None, seen: Glance) -> bool:
         route is not None
         and seen.table is not None
         and seen.table.override is None
+        and not seen.edited
         and (seen.table.weights_pct, seen.table.mirror) == (route.weights_pct, route.mirror)
         and seen.table.known_good == route.known_good
     )
@@ -44,7 +47,7 @@ def time_asks(release: Release | None, *, after_s: float, now_s: float) -> bool:
         return False
     moments = [release.deadline_at_s]
     if release.phase is Phase.CANARY:
-        moments.append(release.phase_since_s + release.canary_step.min_s)
+        moments.append(release.served_since_s + release.canary_step.min_s)
     return any(moment is not None and after_s < moment <= now_s for moment in moments)
 
 

@@ -25,6 +25,7 @@ from controller.core.facts import (
     AliasSurprise,
     Awaited,
     Broken,
+    EditReplaced,
     Fact,
     LookTaken,
     Overridden,
@@ -315,6 +316,11 @@ class Executor:
         if found is not None and found.override is not None and not action.takes_up_override:
             yield Overridden(found.override)
             return
+        drift = traffic.drift(release.model)
+        if drift is not None and not action.replaces_edit:
+            ways = "put it back, or have it replaced by `serin abort` or `serin rollback`"
+            yield Unreachable(Source.TRAFFIC, f"{drift.what}; nothing is written over it (on_drift: hold): {ways}")
+            return
         wanted = TrafficTable(
             model=release.model,
             weights_pct=action.weights_pct,
@@ -322,11 +328,16 @@ class Executor:
             known_good=action.known_good,
             generation=found.generation if found is not None else 0,
         )
-        if found != wanted:
+        if found != wanted or drift is not None:
             wanted = wanted.next()
-            traffic.write(wanted)
-        if traffic.confirmed_generation(release.model) == wanted.generation:
+            traffic.write(wanted, over=drift)
+        if drift is not None:
+            yield EditReplaced(drift.by, drift.what)
+        progress = traffic.progress(release.model)
+        if progress is not None and progress.is_served and progress.generation == wanted.generation:
             yield Routed(dict(wanted.weights_pct), wanted.generation)
+        elif progress is not None and progress.detail:
+            yield Unreachable(Source.TRAFFIC, f"generation {wanted.generation} is {progress.stage}: {progress.detail}")
 
     def _check_champion(self, release: Release, action: CheckChampion) -> Iterator[Fact]:
         found = self._world.registry.aliases(release.model).get(CHAMPION)

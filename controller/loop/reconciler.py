@@ -131,6 +131,7 @@ class Reconciler:
                 table=self._world.traffic.read(self.model),
                 running=self._world.deployments.status(self.model),
                 wanted=self._books.poller.candidate(self.model) if self.accepts else None,
+                edited=self._world.traffic.drift(self.model) is not None,
             )
         except SerinError:
             return False
@@ -345,7 +346,7 @@ class Reconciler:
     # --- between releases ----------------------------------------------------------------------------------------
     def keep_up(self) -> None:
         """Keep running what is routed to or could be; drain what nobody needs any more. Nothing is drained while it is
-        not known which release is under way."""
+        not known which release is under way, or users may still be answered by the table of before."""
         standing = self._under_way()
         table = self._world.traffic.read(self.model)
         needed: set[str] = set()
@@ -358,8 +359,9 @@ class Reconciler:
         elif table is not None:
             for number in sorted(needed, key=table.share_of, reverse=True):
                 self._keep_running(number)
-        for number in self._world.deployments.status(self.model):
-            if number not in needed:
+        unneeded = [number for number in self._world.deployments.status(self.model) if number not in needed]
+        if unneeded and ((progress := self._world.traffic.progress(self.model)) is None or progress.is_served):
+            for number in unneeded:
                 remove = partial(self._world.deployments.remove, self.model, number)
                 _apart(f"model {self.model}: version {number} cannot be ended", remove)
 

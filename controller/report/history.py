@@ -15,6 +15,7 @@ from controller.core.events import (
     PhaseEntered,
     Started,
     TrafficConfirmed,
+    TrafficRestored,
     Verified,
 )
 from controller.core.policy import ReleasePolicy
@@ -102,7 +103,12 @@ def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
             title, reason = "Seen first", f"Version {number} is manifest {fingerprint}, {vouched}."
         case TrafficConfirmed():
             weights = ", ".join(f"version {name}: {pct:g} %" for name, pct in sorted(event.weights_pct.items()))
-            title, reason = "Traffic confirmed", f"The data plane reports {weights}."
+            title, reason = "Traffic served", f"Users are answered by {weights}."
+        case TrafficRestored():
+            title, reason = (
+                "Edit replaced",
+                f"Somebody edited the traffic table, and it was replaced: {event.what}.",
+            )
         case ClockStepped():
             way = "forward" if event.by_s > 0 else "back"
             title, reason = (

@@ -25,7 +25,7 @@ from controller.bootstrap.controller import CALM_S
 from controller.core.events import Event, PhaseEntered, Started, fold
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Version
-from controller.core.traffic import TrafficTable
+from controller.core.traffic import Drift, TrafficTable
 from controller.errors import TransientError
 from controller.journal.codec import entry_of, record_of
 from controller.loop.candidate_poller import CandidatePoller
@@ -170,8 +170,8 @@ class Timed(MemoryTraffic):
         super().__init__()
         self.written_s: dict[str, float] = {}
 
-    def write(self, table: TrafficTable) -> None:
-        super().write(table)
+    def write(self, table: TrafficTable, *, over: Drift | None = None) -> None:
+        super().write(table, over=over)
         self.written_s[table.model] = time.monotonic()
 
 

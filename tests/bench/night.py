@@ -286,10 +286,14 @@ def _ways(it: Night) -> list[tuple[str, Callable[[], object]]]:
 
 
 def _shares(it: Night) -> Mapping[str, float] | None:
-    from controller.adapters.envoy.tables import live_table
+    """What users are answered by; None while it is not known to be what is written."""
+    from controller.adapters.envoy.running import serves
+    from controller.adapters.envoy.tables import read_routes
 
-    table = live_table(it.home / "envoy", "intent")
-    return None if table is None else dict(table.weights_pct)
+    routes = read_routes(it.home / "envoy")
+    table = routes.table("intent")
+    served = table is not None and serves(it.home / "envoy", routes.revision_of("intent"))
+    return dict(table.weights_pct) if table is not None and served else None
 
 
 def reboots(seed: int) -> list[Bar]:

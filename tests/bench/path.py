@@ -31,7 +31,8 @@ from serving.settings import Batching
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report
-from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.contracts.traffic import is_served
+from tests.controller.envoy_support import RunningEnvoy, running_envoy, set_endpoint
 from tests.patience import eventually
 from tests.serving.replica import REPOSITORY, Replica, replica
 
@@ -87,9 +88,9 @@ def main() -> int:
         served = stack.enter_context(replica(package, version=VERSION))
         envoy = stack.enter_context(running_envoy(Path(folder) / "envoy"))
         traffic = EnvoyTraffic(envoy.directory)
-        traffic.set_endpoint(MODEL, VERSION, served.url)
+        set_endpoint(traffic, MODEL, VERSION, served.url)
         traffic.write(TrafficTable(MODEL, {VERSION: 100.0}, generation=1))
-        eventually(lambda: traffic.confirmed_generation(MODEL) == 1, what="Envoy to route")
+        eventually(lambda: is_served(traffic, MODEL, 1), what="Envoy to route")
         manifest, _ = read_manifest(package)
         bench = Bench(Engine(package, manifest), served, envoy, texts)
         rounds = [bench.round() for _ in range(ROUNDS)]

@@ -26,7 +26,8 @@ from serving.packaging.build import build_package
 from suites.intents.generator import held_out
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report
-from tests.controller.envoy_support import running_envoy
+from tests.contracts.traffic import is_served
+from tests.controller.envoy_support import running_envoy, set_endpoint
 from tests.patience import eventually
 from tests.serving.replica import REPOSITORY, replica
 
@@ -73,10 +74,10 @@ def main() -> int:
         good, bad = (stack.enter_context(replica(home.packages / name, version=name)) for name in (GOOD, BAD))
         envoy = stack.enter_context(running_envoy(home.envoy))
         traffic = EnvoyTraffic(home.envoy)
-        traffic.set_endpoint(MODEL, GOOD, good.url)
-        traffic.set_endpoint(MODEL, BAD, bad.url)
+        set_endpoint(traffic, MODEL, GOOD, good.url)
+        set_endpoint(traffic, MODEL, BAD, bad.url)
         traffic.write(TrafficTable(MODEL, {BAD: 100.0}, known_good=GOOD, generation=1))
-        eventually(lambda: traffic.confirmed_generation(MODEL) == 1, what="Envoy to route")
+        eventually(lambda: is_served(traffic, MODEL, 1), what="Envoy to route")
         running = stack.enter_context(load(_plan(f"{envoy.url}/models/{MODEL}/predict")))
         switched = [_round(home, traffic, _in_process) for _ in range(ROUNDS)]
         commanded = [_round(home, traffic, _command) for _ in range(ROUNDS)]
@@ -98,7 +99,7 @@ def _round(home: Home, traffic: EnvoyTraffic, roll_back: Callable[[Home], None])
     away = table.next(weights_pct={BAD: 100.0}, override=None)
     if table.weights_pct != away.weights_pct:
         traffic.write(away)
-        eventually(lambda: traffic.confirmed_generation(MODEL) == away.generation, what="Envoy to route to the bad one")
+        eventually(lambda: is_served(traffic, MODEL, away.generation), what="Envoy to route to the bad one")
     time.sleep(BEFORE_S)
     replacement = _Replacement(home.routes)
     began_s = time.monotonic()

@@ -1,32 +1,49 @@
-"""What every ``Traffic`` does. Subclass, and give the fixture ``traffic``."""
+"""What every ``Traffic`` does. Subclass, and give the fixtures ``traffic`` and ``hands``."""
 
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import pytest
 
-from controller.core.traffic import Mirror, Override, TrafficTable
+from controller.core.traffic import Mirror, Override, TrafficTable, WriteProgress, WriteStage
 from controller.errors import ConflictError, PermanentError
 from controller.ports.traffic import Traffic
-from tests.patience import PATIENCE_S
+from tests.patience import eventually
 
 V6_ONLY = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)
 
 
+class Hands(Protocol):
+    """What others do to the data plane, past the port."""
+
+    def edit(self, model: str, weights_pct: Mapping[str, float]) -> None:
+        """Somebody writes other weights into the stored table."""
+
+    def delete(self, model: str) -> None:
+        """Somebody deletes the stored table."""
+
+    def stop(self) -> None:
+        """From now on the data plane takes nothing up that is written."""
+
+    def go_on(self) -> None:
+        """It does again, whatever was written meanwhile."""
+
+
+def is_served(traffic: Traffic, model: str, generation: int) -> bool:
+    """Whether users are answered by the table of this generation."""
+    progress = traffic.progress(model)
+    return progress is not None and progress.is_served and progress.generation == generation
+
+
 def confirmed(traffic: Traffic, model: str, generation: int) -> bool:
-    """Whether the data plane takes the generation up."""
-    return _eventually(lambda: traffic.confirmed_generation(model) == generation)
+    """Whether the data plane takes the generation up and serves it."""
+    return bool(eventually(lambda: is_served(traffic, model, generation), what=f"{model}, generation {generation}"))
 
 
-def _eventually(condition: Callable[[], bool]) -> bool:
-    deadline_s, pause = time.monotonic() + PATIENCE_S, threading.Event()
-    while not condition():
-        if time.monotonic() > deadline_s:
-            return False
-        pause.wait(0.005)
-    return True
+def _stuck(traffic: Traffic, model: str) -> WriteProgress | None:
+    progress = traffic.progress(model)
+    return progress if progress is not None and progress.detail else None
 
 
 class TrafficContract:
@@ -35,7 +52,8 @@ class TrafficContract:
     def test_a_model_never_routed_has_no_table(self, traffic: Traffic) -> None:
         """No table is None, and the data plane knows nothing of it: not an empty table, not an error."""
         assert traffic.read("intent") is None
-        assert traffic.confirmed_generation("intent") is None
+        assert traffic.progress("intent") is None
+        assert traffic.drift("intent") is None
         assert traffic.models() == ()
 
     def test_a_table_is_read_back_as_it_was_written(self, traffic: Traffic) -> None:
@@ -51,7 +69,7 @@ class TrafficContract:
         traffic.write(table)
         assert traffic.read("intent") == table
 
-    def test_the_data_plane_confirms_what_was_written(self, traffic: Traffic) -> None:
+    def test_what_was_written_is_served_in_the_end(self, traffic: Traffic) -> None:
         """Nothing may be relabelled before the route is confirmed (argo 1826), so the data plane itself is asked."""
         traffic.write(V6_ONLY)
         assert confirmed(traffic, "intent", 1)
@@ -110,3 +128,79 @@ class TrafficContract:
         traffic.write(V6_ONLY.next(weights_pct={"7": 100.0}))
         assert traffic.read("topic") == topic
         assert confirmed(traffic, "topic", 1)
+
+    def test_what_is_not_taken_up_is_no_further_than_written(self, traffic: Traffic, hands: Hands) -> None:
+        """A data plane that hangs is not one that serves: the progress stays, and says in the end what it waits for."""
+        traffic.write(V6_ONLY)
+        assert confirmed(traffic, "intent", 1)
+        hands.stop()
+        traffic.write(V6_ONLY.next(known_good="7"))
+        found = eventually(lambda: _stuck(traffic, "intent"), what="a word of why it goes no further")
+        assert (found.generation, found.stage) == (2, WriteStage.WRITTEN)
+        hands.go_on()
+        assert confirmed(traffic, "intent", 2)
+        assert traffic.progress("intent").detail == ""  # type: ignore[union-attr]
+
+    def test_an_edit_by_others_is_seen_and_named(self, traffic: Traffic, hands: Hands) -> None:
+        """What Serin writes is no drift, whoever of its writers it was; what somebody makes of it is, and says what."""
+        traffic.write(V6_ONLY)
+        traffic.write(V6_ONLY.next(override=Override("P99 doubled", "ada", 0.0)))
+        assert traffic.drift("intent") is None
+        hands.edit("intent", {"6": 50.0, "7": 50.0})
+        found = traffic.drift("intent")
+        assert found is not None
+        assert found.digest
+        assert "version 7 50 %" in found.what
+        table = traffic.read("intent")
+        assert table is not None
+        assert table.weights_pct == {"6": 50.0, "7": 50.0}
+        hands.edit("intent", {"6": 100.0})
+        assert traffic.drift("intent") is None
+
+    def test_an_edit_by_others_is_never_overwritten_in_silence(self, traffic: Traffic, hands: Hands) -> None:
+        """Only who has seen just this edit replaces it; another one that came meanwhile is a conflict again."""
+        traffic.write(V6_ONLY)
+        hands.edit("intent", {"7": 100.0})
+        seen = traffic.drift("intent")
+        assert seen is not None
+        with pytest.raises(ConflictError, match="somebody else"):
+            traffic.write(V6_ONLY.next())
+        hands.edit("intent", {"6": 50.0, "7": 50.0})
+        with pytest.raises(ConflictError, match="somebody else"):
+            traffic.write(V6_ONLY.next(), over=seen)
+        traffic.write(V6_ONLY.next(), over=traffic.drift("intent"))
+        assert traffic.drift("intent") is None
+        assert traffic.read("intent") == V6_ONLY.next()
+        assert confirmed(traffic, "intent", 2)
+
+    def test_a_deleted_table_is_drift_too(self, traffic: Traffic, hands: Hands) -> None:
+        """Somebody took a model's route away: it is not taken for a model that was never routed."""
+        traffic.write(V6_ONLY)
+        hands.delete("intent")
+        seen = traffic.drift("intent")
+        assert seen is not None
+        assert (seen.digest, traffic.read("intent")) == ("", None)
+        with pytest.raises(ConflictError, match="somebody else"):
+            traffic.write(V6_ONLY)
+        traffic.write(V6_ONLY, over=seen)
+        assert traffic.drift("intent") is None
+        assert confirmed(traffic, "intent", 1)
+
+    def test_a_neighbour_is_written_beside_an_edit(self, traffic: Traffic, hands: Hands) -> None:
+        """Models are routed apart: one that somebody edits holds no other, and stays as it was edited."""
+        traffic.write(V6_ONLY)
+        hands.edit("intent", {"7": 100.0})
+        traffic.write(TrafficTable("topic", {"1": 100.0}, generation=1))
+        assert confirmed(traffic, "topic", 1)
+        assert traffic.drift("topic") is None
+        assert traffic.drift("intent") is not None
+
+    def test_it_says_what_it_can(self, traffic: Traffic) -> None:
+        """A weight as fine as it says is taken as it is."""
+        able = traffic.abilities("intent")
+        step_pct = able.weight_step_pct
+        table = replace(V6_ONLY, weights_pct={"6": 100.0 - step_pct, "7": step_pct})
+        traffic.write(table)
+        assert traffic.read("intent") == table
+        assert able.name
+        assert able.versions_max >= 2

@@ -24,6 +24,11 @@ ASIDE: Final = {"x-aside": "1"}
 """Of a request that stand-ins answer and do not remember, as of who waits for Envoy: its copy comes when it may."""
 
 
+def set_endpoint(traffic: EnvoyTraffic, model: str, version: str, url: str, shadow_url: str | None = None) -> None:
+    """Tell Envoy of a version of one replica."""
+    traffic.set_endpoints(model, version, [(url, shadow_url)])
+
+
 @dataclass
 class Upstream:
     """A replica's stand-in: answers with its version, and remembers the headers and paths of its requests, and as
@@ -59,7 +64,7 @@ class Upstream:
 
     def announce(self, traffic: EnvoyTraffic, version: str | None = None, model: str = "intent") -> None:
         """Tell the gateway where it is, both of its ports."""
-        traffic.set_endpoint(model, version or self.version, self.url, self.shadow_url)
+        set_endpoint(traffic, model, version or self.version, self.url, self.shadow_url)
 
 
 class _QuietServer(ThreadingHTTPServer):

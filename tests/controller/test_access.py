@@ -26,7 +26,7 @@ from serving.contract import CAPTURED_METRIC, METRICS_ROUTE, REQUESTS_METRIC
 from serving.package.artifact import read_manifest
 from serving.packaging.build import build_package
 from tests.controller.api_support import StoppedClock, World
-from tests.controller.envoy_support import running_envoy
+from tests.controller.envoy_support import running_envoy, set_endpoint
 from tests.serving.conftest import CHECKPOINT
 from tests.serving.replica import Replica, replica, until
 
@@ -234,8 +234,8 @@ def test_a_clients_token_reaches_both_versions_and_their_answers_the_controller(
     (tmp_path / "envoy").mkdir()
     with running_envoy(tmp_path / "envoy") as envoy:
         traffic = EnvoyTraffic(tmp_path / "envoy")
-        traffic.set_endpoint("intent", "6", v6.url, v6.shadow_url)
-        traffic.set_endpoint("intent", "7", v7.url, v7.shadow_url)
+        set_endpoint(traffic, "intent", "6", v6.url, v6.shadow_url)
+        set_endpoint(traffic, "intent", "7", v7.url, v7.shadow_url)
         table = TrafficTable("intent", {"6": 100.0}, known_good="6", generation=1)
         traffic.write(replace(table, mirror=Mirror("7", 100.0)))
         until(lambda: envoy.post().status_code == 401, "who shows no token is refused through the gateway too")

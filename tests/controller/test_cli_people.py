@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.abort import unless_told

@@ -22,6 +22,7 @@ from controller.core.events import (
     PhaseEntered,
     Started,
     TrafficConfirmed,
+    TrafficRestored,
     Verified,
 )
 from controller.core.policy import OnDeadline
@@ -78,6 +79,7 @@ EVENTS = [
     ClockStepped(-3_600.0),
     GatesRestarted({"latency.p95": "it has none"}),
     TrafficConfirmed({"6": 95.0, "7": 5.0}, 12),
+    TrafficRestored("ben", "the route of intent was deleted"),
     ChampionMoved("7"),
     FaultNoted("metrics", "connection refused"),
     FaultCleared("metrics"),

@@ -125,8 +125,18 @@ def test_an_advisory_gate_neither_blocks_nor_speaks_for_a_release():
 
 @pytest.mark.parametrize(("seconds", "requests", "step"), [(59, 500, 0), (300, 99, 0), (60, 100, 1)])
 def test_a_step_lasts_for_its_time_and_its_requests(seconds, requests, step):
-    release = release_in(Phase.CANARY, step_requests=requests, phase_since_s=NOW_S)
+    release = release_in(Phase.CANARY, step_requests=requests, phase_since_s=NOW_S, routed=True)
     assert after(release, at_s=NOW_S + seconds).step == step
+
+
+def test_a_step_begins_when_users_are_answered_by_it():
+    """What is written and not served yet takes none of the step's time."""
+    release = release_in(Phase.CANARY, step_requests=500, phase_since_s=NOW_S)
+    release = after(release, ROUTED, at_s=NOW_S + 50)
+    assert (release.step, release.served_since_s) == (0, NOW_S + 50)
+    assert after(release, at_s=NOW_S + 100).step == 0
+    stepped = after(release, at_s=NOW_S + 110)
+    assert (stepped.step, stepped.routed, stepped.routed_at_s) == (1, False, None)
 
 
 def canary(**changes):
@@ -171,6 +181,8 @@ def test_promotion_ends_when_the_route_and_the_registry_both_say_so():
 def test_probation_lasts_as_long_as_the_policy_says_and_then_nothing_is_left_to_do():
     release = after(release_in(Phase.PROMOTING, routed=True), AliasAt("7"), at_s=NOW_S)
     assert (release.phase, release.deadline_at_s) == (Phase.PROBATION, NOW_S + POLICY.probation_s)
+    assert after(release, at_s=NOW_S + POLICY.probation_s).phase is Phase.PROBATION  # nobody knows who answers users
+    release = after(release, Routed({"7": 100.0}, 4), at_s=NOW_S)
     assert after(release, at_s=NOW_S + POLICY.probation_s - 1).phase is Phase.PROBATION
     assert after(release, at_s=NOW_S + POLICY.probation_s).phase is Phase.PROMOTED
 

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import ADMIN_SOCKET, write_bootstrap
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.rollback import rollback_route
-from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteDocument, RouteOptions
+from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteDocument
+from controller.adapters.envoy.running import accepted_revision
 from controller.adapters.envoy.tables import (
     ENDPOINTS_FILE,
     ROUTES_FILE,
@@ -32,8 +34,9 @@ from controller.adapters.envoy.tables import (
 )
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
-from controller.core.traffic import Mirror, Override, TrafficTable
+from controller.core.traffic import Mirror, Override, TrafficTable, WriteStage
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from tests.controller.envoy_support import set_endpoint
 from tests.patience import PATIENCE_S
 
 CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
@@ -69,7 +72,7 @@ def home(tmp_path: Path, running: dict[str, int]) -> Path:
     write_bootstrap(tmp_path, free_port(), free_port())
     traffic = EnvoyTraffic(tmp_path)
     for version in "67":
-        traffic.set_endpoint("intent", version, f"http://127.0.0.1:{running[version]}", "http://127.0.0.1:1")
+        set_endpoint(traffic, "intent", version, f"http://127.0.0.1:{running[version]}", "http://127.0.0.1:1")
     write_routes(tmp_path, EMPTY_DOCUMENT.with_table(CANARY, RouteOptions(sticky_header="x-user", timeout_s=7.5)))
     return tmp_path
 
@@ -262,7 +265,7 @@ class TestWithoutEnvoy:
     def test_a_newcomer_waits_for_envoy(self, home: Path, running: dict[str, int]) -> None:
         """A version is routed to for the first time only when Envoy says that it knows the way."""
         traffic = EnvoyTraffic(home)
-        traffic.set_endpoint("intent", "8", f"http://127.0.0.1:{running['8']}")
+        set_endpoint(traffic, "intent", "8", f"http://127.0.0.1:{running['8']}")
         with pytest.raises(TransientError, match="does not answer"):
             traffic.write(CANARY.next(weights_pct={"6": 90.0, "8": 10.0}))
         assert stored(home) == CANARY
@@ -276,16 +279,18 @@ class TestWithoutEnvoy:
             EnvoyTraffic(home).drop_endpoint("intent", "7")
         assert set(read_clusters(home).addresses) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
 
-    def test_asking_whether_a_generation_is_live_is_transient(self, home: Path) -> None:
+    def test_what_nobody_serves_is_written_and_says_so(self, home: Path) -> None:
         """No answer is neither yes nor no."""
-        with pytest.raises(TransientError):
-            EnvoyTraffic(home).confirmed_generation("intent")
+        progress = EnvoyTraffic(home).progress("intent")
+        assert progress is not None
+        assert (progress.generation, progress.stage) == (1, WriteStage.WRITTEN)
+        assert "Envoy does not answer" in progress.detail
 
     def test_another_program_at_the_admin_socket_is_no_envoy(self, home: Path) -> None:
         """What it answers is never taken for a confirmation; a rollback is written all the same."""
         with stranger_at(home / ADMIN_SOCKET):
             with pytest.raises(PermanentError, match="is not Envoy's admin interface: status 501"):
-                EnvoyTraffic(home).confirmed_generation("intent")
+                accepted_revision(home)
             result = rollback_route(home / ROUTES_FILE, "intent", "why", "ada", 0.0)
         assert not result.confirmed
         assert stored(home) == result.table
@@ -294,7 +299,7 @@ class TestWithoutEnvoy:
     def test_an_endpoint_is_an_address(self, home: Path, url: str) -> None:
         """Envoy resolves no names for us; what is no address is refused."""
         with pytest.raises(PermanentError, match="an address like"):
-            EnvoyTraffic(home).set_endpoint("intent", "9", url)
+            set_endpoint(EnvoyTraffic(home), "intent", "9", url)
 
     def test_a_restart_keeps_routes_and_endpoints(self, home: Path) -> None:
         """Writing the bootstrap file again, for other ports, forgets nothing."""
@@ -306,7 +311,8 @@ class TestWithoutEnvoy:
         """Copies went to the live port then, under a header that told: no replica believes that any more."""
         file = home / ROUTES_FILE
         document = json.loads(file.read_text())
-        (route,) = document["resources"][0]["virtual_hosts"][0]["routes"]
+        (route, teller) = document["resources"][0]["virtual_hosts"][0]["routes"]
+        document["resources"][0]["virtual_hosts"][0]["routes"].remove(teller)  # nor was it told what is served
         for share in route["route"]["weighted_clusters"]["clusters"]:
             copy_to = share["request_headers_to_add"][0]["header"]
             copy_to["value"] = copy_to["value"].removesuffix("-shadow")
@@ -314,7 +320,7 @@ class TestWithoutEnvoy:
         write_bootstrap(home, free_port(), free_port())
         assert stored(home) == CANARY
         assert read_routes(home).options("intent") == RouteOptions(sticky_header="x-user", timeout_s=7.5)
-        (route,) = json.loads(file.read_text())["resources"][0]["virtual_hosts"][0]["routes"]
+        (route, _) = json.loads(file.read_text())["resources"][0]["virtual_hosts"][0]["routes"]
         shares = route["route"]["weighted_clusters"]["clusters"]
         copied_to = {share["name"]: share["request_headers_to_add"][0]["header"]["value"] for share in shares}
         assert copied_to == {"intent-v6": "intent-v7-shadow", "intent-v7": "intent-v6-shadow"}
@@ -326,18 +332,18 @@ class TestWithoutEnvoy:
         document["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free_port()}}}
         file.write_text(json.dumps(document))
         with pytest.raises(TransientError, match="earlier version of Serin started Envoy: start it again"):
-            EnvoyTraffic(home).confirmed_generation("intent")
+            accepted_revision(home)
         assert dict(rollback(home).weights_pct) == {"6": 100.0}
         write_bootstrap(home, free_port(), free_port())
         with pytest.raises(TransientError, match="does not answer"):
-            EnvoyTraffic(home).confirmed_generation("intent")
+            accepted_revision(home)
 
     def test_no_copies_go_where_they_have_no_port(self, home: Path) -> None:
         """At a live port they would count as live: what an earlier version started serves on, and takes no copies."""
         traffic = EnvoyTraffic(home)
         traffic.write(CANARY.next(weights_pct={"6": 100.0}, mirror=None))
         table = stored(home)
-        traffic.set_endpoint("intent", "7", "http://127.0.0.1:1")
+        set_endpoint(traffic, "intent", "7", "http://127.0.0.1:1")
         with pytest.raises(TransientError, match=r"version 7 of intent has no port for copies.*start it again"):
             traffic.write(table.next(mirror=Mirror("7", 100.0)))
         assert stored(home) == table
@@ -351,7 +357,7 @@ class TestWithoutEnvoy:
         assert read_clusters(home) == before
         (told,) = mend_clusters(home)
         assert told.startswith(str(file))
-        EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
+        set_endpoint(EnvoyTraffic(home), "intent", "8", "http://127.0.0.1:1")
         damage_to(file, damage)
         assert set(read_clusters(home).addresses) == {*before.addresses, "intent-v8"}
 
@@ -359,7 +365,7 @@ class TestWithoutEnvoy:
         (home / ENDPOINTS_FILE).write_text("{")
         (home / "endpoints.last.json").unlink()
         with pytest.raises(PermanentError, match=r"endpoints\.json was damaged"):
-            EnvoyTraffic(home).set_endpoint("intent", "8", "http://127.0.0.1:1")
+            set_endpoint(EnvoyTraffic(home), "intent", "8", "http://127.0.0.1:1")
         assert (home / ENDPOINTS_FILE).read_text() == "{"
 
     def test_who_stands_in_is_the_known_good_version_of_one_that_serves_all(
@@ -372,12 +378,12 @@ class TestWithoutEnvoy:
         traffic.write(promoted)
         six = read_clusters(home).addresses["intent-v6"]
         assert read_clusters(home).fallbacks == {"intent-v7": six}
-        traffic.set_endpoint("intent", "6", f"http://127.0.0.1:{running['8']}")
+        set_endpoint(traffic, "intent", "6", f"http://127.0.0.1:{running['8']}")
         assert read_clusters(home).fallbacks == {"intent-v7": (("127.0.0.1", running["8"]),)}
-        EnvoyTraffic(home, falls_back=lambda _: False).set_endpoint("intent", "8", "http://127.0.0.1:2")
+        set_endpoint(EnvoyTraffic(home, falls_back=lambda _: False), "intent", "8", "http://127.0.0.1:2")
         assert read_clusters(home).fallbacks == {}
         rollback(home)
-        traffic.set_endpoint("intent", "9", "http://127.0.0.1:3")
+        set_endpoint(traffic, "intent", "9", "http://127.0.0.1:3")
         assert read_clusters(home).fallbacks == {}
 
 
@@ -433,7 +439,7 @@ class TestRollback:
     @pytest.mark.parametrize("version", ["5", "dead"])
     def test_never_goes_to_a_version_that_does_not_run(self, home: Path, version: str) -> None:
         """Neither one that nobody started nor one whose port is closed; the traffic stays where it is."""
-        EnvoyTraffic(home).set_endpoint("intent", "dead", f"http://127.0.0.1:{free_port()}")
+        set_endpoint(EnvoyTraffic(home), "intent", "dead", f"http://127.0.0.1:{free_port()}")
         with pytest.raises(UsageError, match=rf"version {version} of intent is not running.*\(6, 7\)"):
             rollback(home, to=version)
         assert stored(home) == CANARY

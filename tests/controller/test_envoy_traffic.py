@@ -1,29 +1,32 @@
 """The data plane as users meet it: a real Envoy with stand-ins of replicas behind it. And the contract of its fake."""
 
+import json
 import signal
 import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.rollback import rollback_route
-from controller.adapters.envoy.routes import RouteOptions
 from controller.adapters.envoy.tables import ROUTES_FILE, read_clusters
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError, TransientError
+from controller.files import replace_file
 from controller.ports.traffic import Traffic
 from serving.contract import GATEWAY_HOST
-from tests.contracts.traffic import TrafficContract, confirmed
-from tests.controller.envoy_support import ASIDE, RunningEnvoy, Upstream, running_envoy, upstream
+from tests.contracts.traffic import Hands, TrafficContract, confirmed
+from tests.controller.envoy_support import ASIDE, RunningEnvoy, Upstream, running_envoy, set_endpoint, upstream
 from tests.fakes.traffic import MemoryTraffic
 from tests.patience import eventually
 
@@ -65,19 +68,59 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 class TestMemoryTraffic(TrafficContract):
     @pytest.fixture
-    def traffic(self) -> Traffic:
+    def traffic(self) -> MemoryTraffic:
         return MemoryTraffic(running={("intent", "6"), ("intent", "7"), ("topic", "1")})
+
+    @pytest.fixture
+    def hands(self, traffic: MemoryTraffic) -> Hands:
+        return traffic
+
+
+@dataclass(frozen=True)
+class HandsOnEnvoy:
+    """Somebody with an editor and signals."""
+
+    envoy: RunningEnvoy
+
+    def edit(self, model: str, weights_pct: Mapping[str, float]) -> None:
+        shares = [{"name": f"{model}-v{it}", "weight": round(pct * 100)} for it, pct in weights_pct.items()]
+        shares = [{**share, "request_headers_to_remove": ["x-serin-copy-to"]} for share in shares]
+        with self._routes() as routes:
+            (route,) = (route for route in routes if route["name"] == model)
+            route["route"]["weighted_clusters"]["clusters"] = shares
+
+    def delete(self, model: str) -> None:
+        with self._routes() as routes:
+            routes[:] = [route for route in routes if route["name"] != model]
+
+    @contextmanager
+    def _routes(self) -> Iterator[list[dict[str, Any]]]:
+        """As an editor does it: the file is read, changed and replaced."""
+        file = self.envoy.directory / ROUTES_FILE
+        document = json.loads(file.read_text())
+        yield document["resources"][0]["virtual_hosts"][0]["routes"]
+        replace_file(file, json.dumps(document))
+
+    def stop(self) -> None:
+        self.envoy.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.envoy.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.integration
 class TestEnvoyTraffic(TrafficContract):
     @pytest.fixture
-    def traffic(self, tmp_path: Path) -> Iterator[Traffic]:
-        with running_envoy(tmp_path):
-            traffic = EnvoyTraffic(tmp_path)
-            for model, version in (("intent", "6"), ("intent", "7"), ("topic", "1")):
-                traffic.set_endpoint(model, version, *nowhere())
-            yield traffic
+    def hands(self, tmp_path: Path) -> Iterator[Hands]:
+        with running_envoy(tmp_path) as envoy:
+            yield HandsOnEnvoy(envoy)
+
+    @pytest.fixture
+    def traffic(self, tmp_path: Path, hands: Hands) -> Traffic:  # noqa: ARG002 - Envoy runs
+        traffic = EnvoyTraffic(tmp_path, log=tmp_path / "envoy.log")
+        for model, version in (("intent", "6"), ("intent", "7"), ("topic", "1")):
+            set_endpoint(traffic, model, version, *nowhere())
+        return traffic
 
 
 @pytest.mark.integration
@@ -143,7 +186,7 @@ class TestMirror:
 
     def test_a_dead_mirror_costs_nothing(self, world: World) -> None:
         """Copies to a closed port are dropped; the users' requests are answered."""
-        world.traffic.set_endpoint("intent", "7", *nowhere())
+        set_endpoint(world.traffic, "intent", "7", *nowhere())
         world.route(replace(STABLE, mirror=Mirror("7", 100.0)))
         assert Counter(world.envoy.ask(50)) == {"6": 50}
 
@@ -356,7 +399,7 @@ class TestUnderLoad:
         with Load(world.envoy) as load:
             for turn in range(20):
                 target, idle = ("7", "6") if turn % 2 == 0 else ("6", "7")
-                world.traffic.set_endpoint("intent", target, urls[target])
+                set_endpoint(world.traffic, "intent", target, urls[target])
                 table = table.next(weights_pct={target: 100.0})
                 world.traffic.write(table)
                 assert confirmed(world.traffic, "intent", table.generation)

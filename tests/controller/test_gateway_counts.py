@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from controller.adapters.envoy.bootstrap import envoy_command
-from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.core.traffic import Mirror, TrafficTable
 from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import GATEWAY_STATS_ROUTE, gateway_edges_ms
-from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, upstream
+from tests.contracts.traffic import is_served
+from tests.controller.envoy_support import RunningEnvoy, Upstream, running_envoy, set_endpoint, upstream
 from tests.controller.prometheus_support import SCRAPE_INTERVAL_S, PrometheusServer
 from tests.patience import PATIENCE_S, eventually
 
@@ -40,7 +41,7 @@ class Users:
     def route(self, weights_pct: dict[str, float], mirror: Mirror | None = None) -> None:
         self.generation += 1
         self.traffic.write(TrafficTable("intent", weights_pct, mirror, "6", self.generation))
-        eventually(lambda: self.traffic.confirmed_generation("intent") == self.generation, what="the route")
+        eventually(lambda: is_served(self.traffic, "intent", self.generation), what="the route")
 
     def counted(self, cursor: CounterCursor | None) -> GatewayCounts:
         """Once two scrapes began after now: histograms may be one behind."""
@@ -71,8 +72,8 @@ def versions() -> Iterator[tuple[Upstream, Upstream]]:
 def test_each_request_of_a_user_counts_once_whoever_answered_it(users: Users) -> None:
     """Answers of the version, a time-out and refused connections (retried twice): one count each, by class."""
     with upstream("6") as six:
-        users.traffic.set_endpoint("intent", "6", six.url, six.url)
-        users.traffic.set_endpoint("intent", "7", six.url, six.url)
+        set_endpoint(users.traffic, "intent", "6", six.url, six.url)
+        set_endpoint(users.traffic, "intent", "7", six.url, six.url)
         users.route({"6": 100.0})
         start = users.counted(None).cursor
         for status, number in ((200, 9), (422, 3), (503, 4)):
@@ -97,7 +98,7 @@ def test_a_user_who_gave_up_got_nothing_and_the_version_was_asked(
 ) -> None:
     """No error and no answer; its sample, if the version answered after all, is of a request that there was."""
     six, _ = versions
-    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    set_endpoint(users.traffic, "intent", "6", six.url, six.url)
     users.route({"6": 100.0})
     start = users.counted(None).cursor
     six.hold = threading.Event()
@@ -114,7 +115,7 @@ def test_copies_are_no_requests_of_users(users: Users, versions: tuple[Upstream,
     """They go to a cluster of their own: the candidate's errors there are nobody's."""
     six, seven = versions
     for version in (six, seven):
-        users.traffic.set_endpoint("intent", version.version, version.url, version.url)
+        set_endpoint(users.traffic, "intent", version.version, version.url, version.url)
     users.route({"6": 100.0}, Mirror("7", 100.0))
     start = users.counted(None).cursor
     seven.status = 500
@@ -128,7 +129,7 @@ def test_copies_are_no_requests_of_users(users: Users, versions: tuple[Upstream,
 def test_a_replica_that_died_and_came_back_elsewhere_is_counted_on(users: Users) -> None:
     """Each request counts once and by how it ended, also those that found nobody."""
     with upstream("6") as six:
-        users.traffic.set_endpoint("intent", "6", six.url, six.url)
+        set_endpoint(users.traffic, "intent", "6", six.url, six.url)
         users.route({"6": 100.0})
         start = users.counted(None).cursor
         users.envoy.ask(7)
@@ -136,7 +137,7 @@ def test_a_replica_that_died_and_came_back_elsewhere_is_counted_on(users: Users)
     eventually(lambda: six.connections == 0, what="Envoy to let go of the connection that it kept")
     assert [users.envoy.post().status_code for _ in range(5)] == [503] * 5
     with upstream("again") as again:
-        users.traffic.set_endpoint("intent", "6", again.url, again.url)
+        set_endpoint(users.traffic, "intent", "6", again.url, again.url)
         statuses: list[int] = []
         eventually(lambda: statuses.append(users.envoy.post().status_code) or 200 in statuses, what="the new address")
         first = users.counted(start)
@@ -167,7 +168,7 @@ def test_a_version_whose_stand_in_changes_under_load_has_no_errors(users: Users)
 def test_an_envoy_that_was_killed_counts_on_from_zero(users: Users, versions: tuple[Upstream, Upstream]) -> None:
     """Its counters begin anew and overtake what they were; its uptime tells, and nothing counts twice."""
     six, _ = versions
-    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    set_endpoint(users.traffic, "intent", "6", six.url, six.url)
     users.route({"6": 100.0})
     users.envoy.ask(3)
     start = users.counted(None).cursor
@@ -214,7 +215,7 @@ def let_go_after(version: Upstream, seen: int, least_s: float) -> None:
 def test_times_are_counted_below_edges_of_whole_milliseconds(users: Users, versions: tuple[Upstream, Upstream]) -> None:
     """No sooner than the version answered: what takes 60 ms is never below 60, nor 250 below 250."""
     six, _ = versions
-    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    set_endpoint(users.traffic, "intent", "6", six.url, six.url)
     users.route({"6": 100.0})
     start = users.counted(None).cursor
     for least_s in (0.06, 0.06, 0.25):
@@ -236,7 +237,7 @@ def test_times_are_counted_below_edges_of_whole_milliseconds(users: Users, versi
 def test_the_service_counts_what_no_version_could_answer(users: Users, versions: tuple[Upstream, Upstream]) -> None:
     """From the first failure on, whose series had not been there before; and of no other model."""
     six, seven = versions
-    users.traffic.set_endpoint("intent", "6", six.url, six.url)
+    set_endpoint(users.traffic, "intent", "6", six.url, six.url)
     users.route({"6": 100.0})
     users.counted(None)
     users.envoy.ask(30)
@@ -253,9 +254,9 @@ def test_the_service_counts_what_no_version_could_answer(users: Users, versions:
 def test_only_what_is_read_is_kept(users: Users, versions: tuple[Upstream, Upstream]) -> None:
     """A name with dots is no label cut short, and Envoy's other counts cost nothing."""
     six, _ = versions
-    users.traffic.set_endpoint("in.tent-vx", "6", six.url, six.url)
+    set_endpoint(users.traffic, "in.tent-vx", "6", six.url, six.url)
     users.traffic.write(TrafficTable("in.tent-vx", {"6": 100.0}, None, "6", 1))
-    eventually(lambda: users.traffic.confirmed_generation("in.tent-vx") == 1, what="the route")
+    eventually(lambda: is_served(users.traffic, "in.tent-vx", 1), what="the route")
     assert users.envoy.post("in.tent-vx").status_code == 200
     page = users.envoy.client.get(f"{users.envoy.admin_url}{GATEWAY_STATS_ROUTE}").text
     names = {line.partition("{")[0].partition(" ")[0] for line in page.splitlines() if line and line[0] != "#"}

@@ -15,7 +15,7 @@ import pytest
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from tests.contracts.traffic import confirmed
-from tests.controller.envoy_support import RunningEnvoy, Upstream, eventually, running_envoy, upstream
+from tests.controller.envoy_support import RunningEnvoy, Upstream, eventually, running_envoy, set_endpoint, upstream
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
@@ -101,7 +101,7 @@ def test_a_process_that_takes_connections_and_says_nothing_is_left_out(world: Wo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         world.serving.version = "6"  # whoever still comes by the address of before
-        world.traffic.set_endpoint("intent", "7", address, address)
+        set_endpoint(world.traffic, "intent", "7", address, address)
         statuses: list[int] = []
         waiting = threading.Thread(target=lambda: statuses.append(world.envoy.post().status_code))
         waiting.start()

@@ -78,7 +78,7 @@ def test_what_was_ended_before_it_was_measured_is_no_success(world):
 @pytest.mark.parametrize(("requests", "steps_on"), [(99, False), (100, True)])
 def test_a_limit_means_what_it_says(requests, steps_on):
     """`failureLimit: 3` needs four failures (argo): a hundred requests are a hundred."""
-    release = release_in(Phase.CANARY, step_requests=requests, phase_since_s=NOW_S)
+    release = release_in(Phase.CANARY, step_requests=requests, phase_since_s=NOW_S, routed=True)
     assert (after(release, at_s=NOW_S + 60).step == 1) is steps_on
 
 

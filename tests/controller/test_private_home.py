@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from controller.adapters.envoy.routes import RouteOptions
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.bootstrap.access import prepare_access
@@ -18,6 +18,7 @@ from controller.cli.rollback import rollback
 from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
+from tests.controller.envoy_support import set_endpoint
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_rollback_leaves_the_routes_its_owners_alone(home: Home) -> None:
     (home.envoy / "bootstrap.json").write_text(json.dumps(admin))
     traffic = EnvoyTraffic(home.envoy)
     listener = socket.create_server(("127.0.0.1", 0))  # a replica that runs
-    traffic.set_endpoint("intent", "6", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    set_endpoint(traffic, "intent", "6", f"http://127.0.0.1:{listener.getsockname()[1]}")
     table = TrafficTable("intent", {"7": 100.0}, known_good="6", generation=1)
     write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
     home.routes.chmod(0o644)

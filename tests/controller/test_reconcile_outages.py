@@ -7,6 +7,7 @@ import pytest
 from controller.core.commands import Ask
 from controller.core.policy import OnDeadline
 from controller.core.release import Phase
+from controller.core.traffic import WriteStage
 from controller.errors import PermanentError, TransientError
 from tests.controller.service import GOOD
 from tests.controller.world import MODEL, POLICY, World, with_suite
@@ -292,7 +293,7 @@ def test_what_nobody_needs_any_more_is_ended(world):
 def test_a_data_plane_that_does_not_confirm_is_not_judged_and_held_at_the_deadline(world):
     """Nothing is read from a window in which the traffic may not have been what was asked for."""
     world.given(candidate=GOOD)
-    world.traffic.confirms = False
+    world.traffic.reaches = WriteStage.WRITTEN
     world.when_phase(Phase.ROLLING_BACK)
     assert (world.release.ending, world.release.looks, world.weights) == (Phase.HELD, 0, {"v6": 100})
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.rollback import rollback_route
-from controller.adapters.envoy.routes import EMPTY_DOCUMENT, RouteOptions
+from controller.adapters.envoy.routes import EMPTY_DOCUMENT
 from controller.bootstrap.access import create_token
 from controller.bootstrap.gate import obtain
 from controller.bootstrap.packaging import Order, register

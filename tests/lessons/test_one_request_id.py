@@ -21,7 +21,7 @@ from controller.core.traffic import Mirror, TrafficTable
 from serving.contract import USABLE_REQUEST_ID
 from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
-from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy, set_endpoint
 from tests.patience import PATIENCE_S, eventually
 from tests.serving.replica import replica
 
@@ -67,7 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         traffic = EnvoyTraffic(envoy.directory)
         for version, log in logs.items():
             it = stack.enter_context(replica(folder / "package", "--access-log", str(log), version=version))
-            traffic.set_endpoint("intent", version, it.url, it.shadow_url)
+            set_endpoint(traffic, "intent", version, it.url, it.shadow_url)
         traffic.write(TrafficTable("intent", {"6": 100.0}, Mirror("7", 100.0), known_good="6", generation=1))
         assert confirmed(traffic, "intent", 1)
         eventually(lambda: envoy.post().status_code == 200, what="the gateway to serve")

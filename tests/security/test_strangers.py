@@ -26,7 +26,7 @@ from serving.contract import (
 )
 from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
-from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy, set_endpoint
 from tests.patience import eventually
 from tests.serving.replica import Replica, replica
 
@@ -70,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         running_envoy(folder / "envoy", names=NAMES) as envoy,
     ):
         traffic = EnvoyTraffic(envoy.directory)
-        traffic.set_endpoint("intent", "7", v7.url, v7.shadow_url)
+        set_endpoint(traffic, "intent", "7", v7.url, v7.shadow_url)
         traffic.write(TrafficTable("intent", {"7": 100.0}, known_good="7", generation=1))
         assert confirmed(traffic, "intent", 1)
         eventually(lambda: envoy.post().status_code == 200, what="the gateway to serve")

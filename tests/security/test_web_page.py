@@ -19,7 +19,7 @@ from serving.contract import INFO_ROUTE, METRICS_ROUTE, PREDICT_ROUTE, REQUESTS_
 from serving.packaging.build import build_package
 from tests.contracts.traffic import confirmed
 from tests.controller.api_support import FakeTokens, World
-from tests.controller.envoy_support import RunningEnvoy, running_envoy
+from tests.controller.envoy_support import RunningEnvoy, running_envoy, set_endpoint
 from tests.controller.prometheus_support import PrometheusServer
 from tests.patience import eventually
 from tests.security.browser import REBOUND, Form, attack, shown
@@ -74,7 +74,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         v7 = stack.enter_context(replica(folder / "package", version="7"))
         envoy = stack.enter_context(running_envoy(folder / "envoy"))
         traffic = EnvoyTraffic(envoy.directory)
-        traffic.set_endpoint("intent", "7", v7.url, v7.shadow_url)
+        set_endpoint(traffic, "intent", "7", v7.url, v7.shadow_url)
         traffic.write(TrafficTable("intent", {"7": 100.0}, known_good="7", generation=1))
         assert confirmed(traffic, "intent", 1)
         eventually(lambda: envoy.post().status_code == 200, what="the gateway to serve")

@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.core.traffic import TrafficTable
 from serving.contract import DURATION_METRIC, METRICS_ROUTE, PREDICT_ROUTE, QUEUE_DEPTH_METRIC
-from tests.controller.envoy_support import running_envoy
+from tests.contracts.traffic import is_served
+from tests.controller.envoy_support import running_envoy, set_endpoint
 from tests.patience import PATIENCE_S, eventually
 from tests.serving.otlp import Collector, Received, collector
 from tests.serving.replica import REPOSITORY, Replica, replica, until
@@ -167,9 +168,9 @@ def test_a_trace_passes_through_the_gateway(running: Replica, spans: Collector, 
     """Stable's and candidate's spans stand in the trace of the client that Envoy served."""
     with running_envoy(tmp_path) as envoy:
         traffic = EnvoyTraffic(envoy.directory)
-        traffic.set_endpoint("intent", "7", running.url)
+        set_endpoint(traffic, "intent", "7", running.url)
         traffic.write(TrafficTable("intent", {"7": 100.0}, generation=1))
-        eventually(lambda: traffic.confirmed_generation("intent") == 1, what="Envoy to route")
+        eventually(lambda: is_served(traffic, "intent", 1), what="Envoy to route")
         url = f"{envoy.url}/models/intent{PREDICT_ROUTE}"
         answer = httpx.post(url, json={"text": TEXT}, headers=trace_of(9), trust_env=False)
     assert answer.headers["traceresponse"].split("-")[1] == f"{9:032x}"

@@ -66,6 +66,13 @@ class EnvoyAdmin:
                 return LiveRoutes(dict(config["route_config"]), int(told) if told.isdecimal() else 0)
         return None
 
+    def route_revision(self, name: str) -> int:
+        """Return the revision of the routes of this name that Envoy has taken over; 0 where there are none yet. Of the
+        dump, whatever its size, only that is sent."""
+        found = self._dump("dynamic_route_configs", "mask=version_info,route_config.name&")
+        told = (str(one.get("version_info", "")) for one in found if one.get("route_config", {}).get("name") == name)
+        return next((int(revision) for revision in told if revision.isdecimal()), 0)
+
     def clusters(self) -> ClusterDocument:
         """Clusters that Envoy can route to now, with who answers in them."""
         told = self._dump("dynamic_endpoint_configs", "include_eds&")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters.envoy.admin import EnvoyAdmin
-from controller.adapters.envoy.routes import memory_weights, runtime_prefix
-from controller.adapters.envoy.tables import LOCK_FILE, live_table, read_routes, write_routes
+from controller.adapters.envoy.encoding import runtime_prefix
+from controller.adapters.envoy.routes import memory_weights
+from controller.adapters.envoy.running import serves
+from controller.adapters.envoy.tables import LOCK_FILE, read_routes, write_routes
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
 from controller.errors import PermanentError, Source
 from controller.files import locked
@@ -79,19 +81,15 @@ def _settled(directory: Path, admin: EnvoyAdmin, model: str, told: Mapping[str, 
         if table is not None and table.generation < int(told["generation"]):
             override = Override(told["reason"], told["by"], float(told["at_s"])) if "by" in told else None
             table = table.next(weights_pct={told["to"]: HUNDRED_PCT}, mirror=None, override=override)
-            write_routes(directory, document.with_table(table, document.options(model)))
+            document = document.with_table(table, document.options(model))
+            write_routes(directory, document)
     deadline_s = time.monotonic() + _CONFIRMED_WITHIN_S
-    while table is not None and not _has_read(directory, table):
+    while table is not None and not serves(directory, document.revision_of(model)):
         if time.monotonic() > deadline_s:
             return f"the rollback of {model} is written; Envoy has not read it yet"
         time.sleep(_POLL_S)
     admin.remember(dict.fromkeys(told["names"], ""))
     return f"the rollback of {model} to version {told['to']}, held in Envoy's memory alone, is written down"
-
-
-def _has_read(directory: Path, table: TrafficTable) -> bool:
-    live = live_table(directory, table.model)
-    return live is not None and live.generation >= table.generation
 
 
 def _told(admin: EnvoyAdmin) -> dict[str, Mapping[str, Any]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from controller.adapters.envoy.held import forget, held, hold
 from controller.adapters.envoy.routes import RouteDocument
-from controller.adapters.envoy.tables import LOCK_FILE, is_used, live_table, read_clusters, read_routes, write_routes
+from controller.adapters.envoy.running import served_revision
+from controller.adapters.envoy.tables import LOCK_FILE, is_used, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
 from controller.errors import PermanentError, SerinError, Source, TransientError, UsageError
@@ -24,7 +25,7 @@ _CONNECT_WITHIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RollbackResult:
-    """``confirmed``: Envoy itself said that it routes by this table, ``elapsed_ms`` after the call began.
+    """``confirmed``: users are answered by this table, as Envoy's answers show, ``elapsed_ms`` after the call began.
 
     ``unwritten`` says why no file could take the table, which Envoy then holds in memory alone.
     """
@@ -69,13 +70,14 @@ def rollback_route(
         )
         unwritten = ""
         try:
-            write_routes(directory, document.with_table(rolled_back, document.options(model)))
+            document = document.with_table(rolled_back, document.options(model))
+            write_routes(directory, document)
         except TransientError as error:
             unwritten = str(error)
             _hold(directory, table, rolled_back, error)
     if unwritten:
         confirmed = held(directory).get(model) == target
-    elif confirmed := _confirm(directory, rolled_back):
+    elif confirmed := _confirm(directory, document.revision_of(model)):
         forget(directory, model)  # what may have been asked for while no file could take it
     return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000, unwritten)
 
@@ -121,14 +123,14 @@ def _deployed(cluster: str) -> tuple[tuple[str, str], ...]:
         return ()
 
 
-def _confirm(directory: Path, table: TrafficTable) -> bool:
+def _confirm(directory: Path, revision: int) -> bool:
+    """Return whether users are answered by this revision before long; the table is written either way."""
     deadline_s = time.monotonic() + _CONFIRM_WITHIN_S
     while time.monotonic() < deadline_s:
         try:
-            live = live_table(directory, table.model)
+            if served_revision(directory) >= revision:
+                return True
         except (TransientError, PermanentError):
-            return False  # the caller is told "unconfirmed"; the table is written either way
-        if live is not None and live.generation >= table.generation:
-            return True
+            return False
         time.sleep(_CONFIRM_POLL_S)
     return False

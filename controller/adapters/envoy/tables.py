@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, ROUTE_CONFIGURATION, RouteDocument
-from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, SerinError, Source, TransientError, our_fault
 from controller.files import locked, replace_file
 
@@ -153,25 +152,12 @@ def _our_fault(path: Path) -> Iterator[None]:
         raise our_fault(Source.DISK, f"cannot change {path}", error) from error
 
 
-def live_table(directory: Path, model: str) -> TrafficTable | None:
-    """The model's table as the running Envoy has it; None where Envoy does not know the model.
-
-    Its worker threads follow within a millisecond or so.
-
-    Raises:
-        TransientError: Envoy does not answer.
-        PermanentError: it answers with something that is not ours.
-    """
-    document = _live_routes(directory)
-    return None if document is None else document.table(model)
-
-
 def _live_routes(directory: Path) -> RouteDocument | None:
     found = EnvoyAdmin.beside(directory).route_configuration(ROUTE_CONFIGURATION)
     if found is None:
         return None
     try:
-        return RouteDocument.of_configuration(found.configuration, revision=found.revision)
+        return RouteDocument.of_configuration(found.configuration, revision=found.revision).as_written()
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise PermanentError(f"Envoy routes by a configuration that Serin did not write: {error!r}") from error
 

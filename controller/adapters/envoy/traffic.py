@@ -5,27 +5,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from controller.adapters.envoy.admin import EnvoyAdmin
 from controller.adapters.envoy.clusters import Address, Addresses, ClusterDocument
+from controller.adapters.envoy.edits import edit_of
+from controller.adapters.envoy.encoding import MIRROR_PER_PCT, WEIGHTS_PER_PCT, RouteOptions, copies_cluster_name
 from controller.adapters.envoy.held import settle
-from controller.adapters.envoy.routes import (
-    RouteDocument,
-    RouteOptions,
-    copies_cluster_name,
-    needed_clusters,
-    routed_versions,
-)
+from controller.adapters.envoy.progress import RouteProgress
+from controller.adapters.envoy.routes import RouteDocument, needed_clusters, routed_versions
 from controller.adapters.envoy.tables import (
     LOCK_FILE,
-    live_table,
+    ROUTES_FILE,
     read_clusters,
     read_routes,
     write_clusters,
     write_routes,
 )
-from controller.core.traffic import TrafficTable
+from controller.core.abilities import Mirroring, TrafficAbilities
+from controller.core.traffic import HUNDRED_PCT, Drift, TrafficTable, WriteProgress
 from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError
 from controller.files import locked
 from controller.naming import deployment_named
@@ -34,12 +33,24 @@ _CLUSTERS_WITHIN_S = 2.0
 _POLL_S = 0.005
 
 
+ABILITIES: Final = TrafficAbilities(
+    name="Envoy",
+    mirroring=Mirroring.GATEWAY_BOTH_WAYS,
+    mirror_step_pct=1 / MIRROR_PER_PCT,
+    weight_step_pct=1 / WEIGHTS_PER_PCT,
+    versions_max=round(HUNDRED_PCT * WEIGHTS_PER_PCT),
+    sticky_by_header=True,
+)
+
+
 class EnvoyTraffic:
-    """Implements ``Traffic`` on the directory that ``write_bootstrap`` made; keeps nothing in memory.
+    """Implements ``Traffic`` on the directory that ``write_bootstrap`` made; keeps in memory only what Envoy said a
+    moment ago.
 
     A model that was never routed stands at generation 0, so its first table has generation 1.
 
     ``falls_back``: whether, of a model, the known good version answers while the one that serves everybody does not.
+    ``log``: Envoy's.
     """
 
     def __init__(
@@ -47,10 +58,15 @@ class EnvoyTraffic:
         directory: Path,
         options: RouteOptions | None = None,
         falls_back: Callable[[str], bool] = lambda _: True,
+        log: Path | None = None,
     ) -> None:
         self._directory = directory
         self._options = options or RouteOptions()
         self._falls_back = falls_back
+        self._progress = RouteProgress(directory, log)
+
+    def abilities(self, model: str) -> TrafficAbilities:  # noqa: ARG002 - the same for each
+        return ABILITIES
 
     def models(self) -> tuple[str, ...]:
         return read_routes(self._directory).models
@@ -58,44 +74,53 @@ class EnvoyTraffic:
     def read(self, model: str) -> TrafficTable | None:
         return read_routes(self._directory).table(model)
 
-    def write(self, table: TrafficTable) -> None:
+    def write(self, table: TrafficTable, *, over: Drift | None = None) -> None:
         """Replace the model's table. Writing the table that stands there already changes nothing.
 
         Raises:
-            ConflictError: the stored generation is not the one before.
+            ConflictError: the stored generation is not the one before, or the route was edited, and is not as ``over``.
             PermanentError: a version has no endpoint, or a weight is finer than Envoy serves.
             TransientError: Envoy has not (yet) said that it knows a version that is to be routed to for the first time.
         """
         with suppress(SerinError):  # without Envoy nothing is held in its memory
             settle(self._directory)
-        stored = self.read(table.model)
-        if not self._is_next(table, stored):
+        found = read_routes(self._directory)
+        if not _is_next(table, found, over):
             return
-        known = needed_clusters(stored)
+        known = needed_clusters(found.table(table.model))
         newcomers = {name: version for name, version in needed_clusters(table).items() if name not in known}
         # Confirmed before the lock is taken, so that an on-call rollback never waits for Envoy behind us.
         self._await_clusters(table.model, newcomers)
         with locked(self._directory / LOCK_FILE, source=Source.TRAFFIC):
             document = read_routes(self._directory)
-            if not self._is_next(table, document.table(table.model)):
+            if not _is_next(table, document, over):
                 return
             self._addresses(table.model, newcomers)  # once more: dropping an endpoint takes this lock too
             document = document.with_table(table, self._options)
             write_routes(self._directory, document)
             with suppress(TransientError):  # traffic has moved; who stands in for whom is written with the next table
                 self._write_addresses(read_clusters(self._directory), document)
+        self._progress.forget()
 
-    def confirmed_generation(self, model: str) -> int | None:
-        live = live_table(self._directory, model)
-        return None if live is None else live.generation
+    def progress(self, model: str) -> WriteProgress | None:
+        document = read_routes(self._directory)
+        table = document.table(model)
+        if table is None:
+            return None
+        return WriteProgress(table.generation, *self._progress.of(document.revision_of(model), self._written_at_s()))
 
-    def set_endpoint(self, model: str, version: str, url: str, shadow_url: str | None = None) -> None:
-        """As `set_endpoints`, of a version of one replica."""
-        self.set_endpoints(model, version, [(url, shadow_url)])
+    def drift(self, model: str) -> Drift | None:
+        return edit_of(read_routes(self._directory), model, self._directory / ROUTES_FILE)
+
+    def _written_at_s(self) -> float:
+        try:
+            return (self._directory / ROUTES_FILE).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def set_endpoints(self, model: str, version: str, places: Sequence[tuple[str, str | None]]) -> None:
-        """Tell Envoy where the version's replicas answer, and where each takes copies. Without one that does it gets
-        none.
+        """Tell Envoy where the version's replicas answer, and where each takes copies; a version without a place for
+        them gets none.
 
         Returns before Envoy has read it: ``write`` waits for that.
 
@@ -120,8 +145,9 @@ class EnvoyTraffic:
         if (clusters := read_clusters(self._directory).addresses) == _without(clusters, model, version):
             return
         self._check_unrouted(model, version)
-        if version in routed_versions(live_table(self._directory, model)):
-            raise TransientError(Source.TRAFFIC, f"Envoy still routes {model} requests to version {version}")
+        if (progress := self.progress(model)) is not None and not progress.is_served:
+            why = f": {progress.detail}" if progress.detail else ""
+            raise TransientError(Source.TRAFFIC, f"Envoy may still route {model} requests to version {version}{why}")
         with locked(self._directory / LOCK_FILE, source=Source.TRAFFIC):
             self._check_unrouted(model, version)
             found = read_clusters(self._directory)
@@ -156,20 +182,6 @@ class EnvoyTraffic:
         if version in routed_versions(self.read(model)):
             raise PermanentError(f"version {version} of {model} still gets traffic: move that away first")
 
-    @staticmethod
-    def _is_next(table: TrafficTable, stored: TrafficTable | None) -> bool:
-        """False where the very table is stored already: a repeated call."""
-        generation = stored.generation if stored else 0
-        if generation == table.generation and stored == table:
-            return False
-        if generation != table.generation - 1:
-            raise ConflictError(
-                Source.TRAFFIC,
-                f"the traffic table of {table.model} stands at generation {generation}, not at {table.generation - 1}: "
-                "somebody else wrote it",
-            )
-        return True
-
     def _addresses(self, model: str, wanted: Mapping[str, str]) -> dict[str, Addresses]:
         """``wanted``: cluster name -> version."""
         clusters = read_clusters(self._directory).addresses
@@ -199,6 +211,23 @@ class EnvoyTraffic:
             return []  # nothing new is routed to: no need for Envoy to be reachable
         known = EnvoyAdmin.beside(self._directory).clusters().addresses
         return [name for name, address in addresses.items() if known.get(name) != address]
+
+
+def _is_next(table: TrafficTable, document: RouteDocument, over: Drift | None) -> bool:
+    """False where the very table is stored already: a repeated call."""
+    stored, edit = document.table(table.model), document.edit(table.model)
+    generation = stored.generation if stored else 0
+    if edit is not None and (over is None or over.digest != edit):
+        raise ConflictError(Source.TRAFFIC, f"the traffic table of {table.model} was edited by somebody else")
+    if edit is None and generation == table.generation and stored == table:
+        return False
+    if generation != table.generation - 1:
+        raise ConflictError(
+            Source.TRAFFIC,
+            f"the traffic table of {table.model} stands at generation {generation}, not at {table.generation - 1}: "
+            "somebody else wrote it",
+        )
+    return True
 
 
 def _without(clusters: Mapping[str, Addresses], model: str, version: str) -> dict[str, Addresses]:

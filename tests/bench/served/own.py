@@ -32,7 +32,8 @@ from tests.bench.served.measure import (
     saturated,
 )
 from tests.bench.served.models import MODEL, VERSION, Models, Subject
-from tests.controller.envoy_support import running_envoy
+from tests.contracts.traffic import is_served
+from tests.controller.envoy_support import running_envoy, set_endpoint
 from tests.patience import eventually
 from tests.serving.replica import REPOSITORY, Replica, end, replica, until
 
@@ -160,9 +161,9 @@ def envoy_rows(subject: Subject) -> Iterator[Bar]:
         it = stack.enter_context(replica(subject.package, *ONE_THREAD, version=VERSION))
         envoy = stack.enter_context(running_envoy(Path(folder)))
         traffic = EnvoyTraffic(envoy.directory)
-        traffic.set_endpoint(MODEL, VERSION, it.url)
+        set_endpoint(traffic, MODEL, VERSION, it.url)
         traffic.write(TrafficTable(MODEL, {VERSION: 100.0}, generation=1))
-        eventually(lambda: traffic.confirmed_generation(MODEL) == 1, what="Envoy to route")
+        eventually(lambda: is_served(traffic, MODEL, 1), what="Envoy to route")
         direct = target_of(it)
         through = Target("Envoy", f"{envoy.url}/models/{MODEL}{PREDICT_ROUTE}", it.family())
         for _ in range(HOPS):
