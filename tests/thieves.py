@@ -9,7 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from controller.adapters.sql.store import open_store
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.connection import connect
+from controller.adapters.kubernetes.leadership import LeaseLeadership
+from controller.adapters.sql.store import Store, open_store
+from controller.errors import Source
+from controller.ports.leadership import Leadership
 
 ROOT: Final = Path(__file__).parents[1]
 NAMES: Final = ("one", "other")
@@ -22,13 +27,15 @@ from controller.errors import ConflictError, TransientError
 from controller.ports.leadership import Lease
 from controller.ports.journal import Entry
 from tests.contracts.journal import record
+from tests.thieves import leadership_of
 
-url, name = sys.argv[1:]
+url, name, *kubeconfig = sys.argv[1:]
 chance, store, lease = random.Random(name), open_store(url), None
+leadership = leadership_of(store, *kubeconfig)
 while not select.select([sys.stdin], [], [], 0)[0]:  # until it is closed
     try:
         if lease is None:
-            found = store.leadership.acquire(name, lease_s=0.02)
+            found = leadership.acquire(name, lease_s=0.02)
             lease = found if isinstance(found, Lease) else None
             continue
         found = store.journal.release("r1")
@@ -39,7 +46,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:  # until it is closed
         store.journal.append(record(sequence), [entry], fence=lease.fence)
         print("written", flush=True)
         if chance.random() < 0.1:
-            store.leadership.release(lease)
+            leadership.release(lease)
             lease = None
     except ConflictError:
         lease = None
@@ -76,7 +83,17 @@ class Robbery:
         return out_of_turn + shared + untold
 
 
-def robbed(url: str, folder: Path, until: Callable[[Callable[[str], list[int]]], None]) -> Robbery:
+def leadership_of(store: Store, kubeconfig: str | None = None) -> Leadership:
+    """What they compete for: the lease in the store, or with a kubeconfig the Lease of that cluster."""
+    if kubeconfig is None:
+        return store.leadership
+    client = KubernetesClient(connect(Path(kubeconfig)), manager="serin", source=Source.LEADERSHIP)
+    return LeaseLeadership(client, "serin", store.fences)
+
+
+def robbed(
+    url: str, folder: Path, until: Callable[[Callable[[str], list[int]]], None], kubeconfig: Path | None = None
+) -> Robbery:
     """Let two thieves at the store at ``url`` until ``until`` returns, and say what came of it.
 
     ``until`` gets a function that counts, by thief, how often each said "written" or "refused" so far.
@@ -89,7 +106,7 @@ def robbed(url: str, folder: Path, until: Callable[[Callable[[str], list[int]]],
     thieves = []
     for name in NAMES:
         with (folder / name).open("wb") as output:
-            command = [sys.executable, "-c", _THIEF, url, name]
+            command = [sys.executable, "-c", _THIEF, url, name, *([str(kubeconfig)] if kubeconfig else [])]
             thieves.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output))
     try:
         until(said)

@@ -79,6 +79,20 @@ def test_a_fence_outlives_the_process(store_url: str) -> None:
     assert fences == [1, 2, 3]
 
 
+def test_a_fence_is_taken_once(store_url: str) -> None:
+    """Where leadership is decided elsewhere, too: of two who raise it to the same number one is told that it is late,
+    and whoever leads by the store afterwards leads above it."""
+    store = open_store(store_url)
+    assert store.fences.highest() == 0
+    assert [store.fences.raise_to(fence) for fence in (5, 5, 4, 6)] == [True, False, False, True]
+    assert store.fences.highest() == 6
+    with pytest.raises(ConflictError, match="later leader"):
+        store.journal.append(record(1), [entry(1)], fence=5)
+    store.journal.append(record(1), [entry(1)], fence=6)
+    assert taken(store.leadership.acquire("one", lease_s=LEASE_S)).fence == 7
+    store.close()
+
+
 # --- who leads, and what comes of it ---------------------------------------------------------------------------------
 class Candidate:
     """A controller's leader, and what it was told."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select, true, update
 
 from controller.adapters.sql.database import Database
 from controller.adapters.sql.schema import journal_head, leadership
@@ -14,6 +14,7 @@ from controller.ports.leadership import Held, Lease
 
 _SOURCE: Final = Source.LEADERSHIP
 _COLUMNS: Final = leadership.c
+_ROW: Final = select(leadership, journal_head.c.fence.label("written")).join(journal_head, true())
 
 
 class SqlLeadership:
@@ -30,7 +31,7 @@ class SqlLeadership:
         with self._lock:
             asked_s = self._monotonic()
             with self._database.read(_SOURCE) as connection:
-                row = connection.execute(select(leadership)).one()
+                row = connection.execute(_ROW).one()
             if row.holder not in (None, holder) and not self._expired(row, asked_s):
                 return Held(row.holder)
             taken = self._take(row, holder, lease_s)
@@ -63,12 +64,13 @@ class SqlLeadership:
             _COLUMNS.beat == row.beat,
             _COLUMNS.holder.is_not_distinct_from(row.holder),
         )
-        values = {"holder": holder, "fence": row.fence + 1, "beat": 0, "lease_s": lease_s}
+        fence = max(row.fence, row.written) + 1  # of who led by other means, too
+        values = {"holder": holder, "fence": fence, "beat": 0, "lease_s": lease_s}
         with self._database.write_durably(_SOURCE) as connection:
             taken = connection.execute(update(leadership).where(*as_seen).values(values)).rowcount == 1
             if taken:  # from here on the journal refuses whoever wrote before
-                connection.execute(update(journal_head).values(fence=row.fence + 1))
-        return Lease(holder, row.fence + 1, lease_s) if taken else None
+                connection.execute(update(journal_head).values(fence=fence))
+        return Lease(holder, fence, lease_s) if taken else None
 
     def _who(self, seen: Row[Any]) -> Held:
         with self._database.read(_SOURCE) as connection:

@@ -6,6 +6,7 @@ from sqlalchemy import inspect, text
 
 from controller.adapters.sql.database import Database, connect
 from controller.adapters.sql.deliveries import SqlDeliveries
+from controller.adapters.sql.fences import SqlFences
 from controller.adapters.sql.freezes import SqlFreezes
 from controller.adapters.sql.inbox import SqlInbox
 from controller.adapters.sql.journal import SqlJournal
@@ -27,6 +28,7 @@ class Store:
     samples: SqlSamples
     deliveries: SqlDeliveries
     leadership: SqlLeadership
+    fences: SqlFences
     looks: SqlThinning
     database: Database
 
@@ -57,6 +59,7 @@ def open_store(url: str, texts: Texts | None = None) -> Store:
         samples=SqlSamples(database, texts),
         deliveries=SqlDeliveries(database),
         leadership=SqlLeadership(database),
+        fences=SqlFences(database),
         looks=SqlThinning(database),
         database=database,
     )

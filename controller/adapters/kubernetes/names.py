@@ -1,0 +1,39 @@
+"""Names of objects: DNS labels made of what models and versions are called. Standard library only, as a rollback is."""
+
+import base64
+import hashlib
+import re
+from typing import Final
+
+NAME_CHARS_MAX: Final = 52  # what is made of an object's name adds up to 11: a Service has 63, as a label's value has
+_LABEL_CHARS_MAX: Final = 63
+_HASH_CHARS: Final = 10  # of 5 bits each: no two of ten thousand versions share one (1 in 20 million)
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def resource_name(model: str, version: str) -> str:
+    """The name of a version's objects: readable, and another for each model and version.
+
+    A DNS label of 52 characters at most that begins with a letter. What it was made of cannot be read back from it:
+    the true names stand in annotations.
+    """
+    return _named(f"{model}-v{version}", f"{len(model)}:{model}{version}", NAME_CHARS_MAX)
+
+
+def release_name(release_id: str) -> str:
+    """The name of the object that shows a release."""
+    return _named(release_id, release_id, NAME_CHARS_MAX)
+
+
+def label_value(text: str) -> str:
+    """The text as the value of a label: itself where it may be one, else what can be read of it and a hash."""
+    return text if _LABEL_VALUE.fullmatch(text) else _named(text, text, _LABEL_CHARS_MAX)
+
+
+def _named(read: str, of: str, chars_max: int) -> str:
+    digest = hashlib.sha256(of.encode()).digest()
+    suffix = base64.b32encode(digest).decode("ascii").lower()[:_HASH_CHARS]
+    slug = re.sub(r"[^a-z0-9]+", "-", read.lower()).strip("-")
+    if not slug[:1].isalpha():
+        slug = f"m-{slug}"
+    return f"{slug[: chars_max - _HASH_CHARS - 1].rstrip('-')}-{suffix}"
