@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
-.PHONY: help setup demo test test-export check format docs bench clean
+.PHONY: help setup demo test test-export check format monitoring docs bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ check: setup  ## Check format, lint, types, import rules and Prometheus rules
 
 format: setup  ## Format the code and mend what the linter can mend
 	@ruff format --quiet . && ruff check --quiet --fix .
+
+monitoring: setup  ## Make the rules and the routing in deploy/ anew from the policy there
+	@$(PYTHON) -m controller.bootstrap.monitoring_files deploy
 
 docs: setup  ## Rewrite the tables of keys and of gates in docs/ from the code
 	@$(PYTHON) -m controller.config.reference docs/policy.md docs/gates.md

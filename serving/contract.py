@@ -117,6 +117,7 @@ GATEWAY_NO_CLUSTER_METRIC: Final = "envoy_http_no_cluster"  # requests to a mode
 CONTROLLER_JOB: Final = "serin-controller"  # under which it is scraped
 REPLICA_JOB: Final = "serin"  # and replicas
 PHASE_LABEL: Final = "phase"
+REGION_LABEL: Final = "region"  # on alerts, by the Prometheus that evaluates them
 GATE_LABEL: Final = "gate"
 OUTCOME_LABEL: Final = "outcome"
 SOURCE_LABEL: Final = "source"
@@ -136,6 +137,7 @@ FAULT_METRIC: Final = "serin_release_fault"  # gauge by source, 1 while it canno
 BLAMED_METRIC: Final = "serin_release_blamed"  # gauge by gate, 1 for each that failed the release
 GATE_METRIC: Final = "serin_gate_outcome"  # gauge by gate and outcome, 1 for the latest one
 GATE_VALUE_METRIC: Final = "serin_gate_value"  # gauge by gate: what it measured, in its own unit
+GATE_SAMPLES_METRIC: Final = "serin_gate_samples"  # gauge by gate: on how many samples that rests
 
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 """Upper edges of the histogram of tokens."""

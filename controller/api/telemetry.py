@@ -147,6 +147,7 @@ class _ReleasePage:
         self._blamed = _of_versions(names.BLAMED_METRIC, "1 for each gate that failed the release.", gate)
         self._outcome = _of_versions(names.GATE_METRIC, "1 for a gate's latest outcome.", gate, names.OUTCOME_LABEL)
         self._value = _of_versions(names.GATE_VALUE_METRIC, "The value that a gate measured, in its own unit.", gate)
+        self._samples = _of_versions(names.GATE_SAMPLES_METRIC, "How many samples that value rests on.", gate)
 
     def add_phase(self, summary: ReleaseSummary) -> None:
         """Tell where the release stands."""
@@ -159,6 +160,7 @@ class _ReleasePage:
             self._blamed.add_metric((*own, gate), 1)
         for gate, verdict in release.verdicts.items():
             self._outcome.add_metric((*own, gate, verdict.outcome), 1)
+            self._samples.add_metric((*own, gate), verdict.samples)
             if verdict.value is not None:
                 self._value.add_metric((*own, gate), verdict.value)
         if not release.active:
@@ -172,7 +174,8 @@ class _ReleasePage:
 
     def families(self) -> Sequence[Metric]:
         """Every family."""
-        return (self._phase, self._deadline, self._look, self._fault, self._blamed, self._outcome, self._value)
+        gates = (self._blamed, self._outcome, self._value, self._samples)
+        return (self._phase, self._deadline, self._look, self._fault, *gates)
 
 
 def _of_versions(name: str, about: str, *more: str) -> GaugeMetricFamily:

@@ -16,7 +16,8 @@ from controller.adapters.envoy.tables import (
     mend_routes,
 )
 from controller.adapters.local.clockwatch import ClockWatch
-from controller.config.settings import Home
+from controller.bootstrap.alerting import follow_policies
+from controller.config.settings import Home, Settings
 from controller.errors import SerinError, Source, TransientError, our_fault
 from controller.reserve import keep_reserve
 
@@ -24,6 +25,7 @@ _RESERVE_EVERY_S: Final = 5.0
 _FILES_EVERY_S: Final = 0.5
 _MEMORY_EVERY_S: Final = 1.0
 _CLOCK_EVERY_S: Final = 1.0
+_RULES_EVERY_S: Final = 2.0
 
 Chore = Callable[[], None]
 
@@ -57,6 +59,11 @@ def chores_of(home: Home, write_bootstrap: Chore, tell: Callable[[str], None]) -
         _Every(_MEMORY_EVERY_S, told(settle)),
         _Every(_CLOCK_EVERY_S, watch_clock),
     )
+
+
+def rules_chore(home: Home, settings: Settings) -> Chore:
+    """Return what has Prometheus follow the policies: by what they are now, every few seconds."""
+    return _Every(_RULES_EVERY_S, follow_policies(home, settings))
 
 
 def _keep_reserve(home: Home) -> None:

@@ -14,14 +14,22 @@ from controller.adapters.local.processes import end_recorded
 from controller.adapters.local.processes_os import end_process
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.adapters.mlflow.server import Hooks, mlflow_ready_url, mlflow_server_command
+from controller.adapters.prometheus.alertmanager import (
+    alertmanager_command,
+    alertmanager_program,
+    alertmanager_ready_url,
+)
 from controller.adapters.prometheus.server import (
+    Alerting,
     ControllerTarget,
     prometheus_command,
     prometheus_config,
     prometheus_ready_url,
 )
 from controller.bootstrap.access import prepare_access
-from controller.bootstrap.chores import chores_of
+from controller.bootstrap.alerting import ALERTMANAGER, PROMETHEUS, write_routing, write_rules
+from controller.bootstrap.chores import chores_of, rules_chore
+from controller.bootstrap.policies import current_policies
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError
 from controller.files import tighten
@@ -52,7 +60,9 @@ def run_everything(
         PermanentError: the gateway could not be started.
     """
     specs = _local_processes(home, settings)
-    chores = chores_of(home, lambda: _write_bootstrap(home, settings), tell)
+    if not any(spec.name == ALERTMANAGER for spec in specs):
+        tell("alerts are evaluated and nobody is told of them: on Debian, apt-get install prometheus-alertmanager")
+    chores = (*chores_of(home, lambda: _write_bootstrap(home, settings), tell), rules_chore(home, settings))
     with Supervisor(home.path, specs, progress=tell, stopping=stopping, chores=chores) as supervisor:
         if supervisor.start():
             up(supervisor.missing)
@@ -106,6 +116,8 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     home.policies.mkdir(parents=True, exist_ok=True)
     prepare_access(home, settings)
     token_file = home.own_token if settings.require_tokens else None
+    alertmanager = alertmanager_program()
+    write_rules(home, current_policies(home, settings.samples_kept_days)())
     prometheus_config(
         home.prometheus,
         home.targets,
@@ -113,9 +125,15 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         token_file=token_file,
         gateway_port=settings.envoy_admin_port,
         controller=ControllerTarget(settings.api_port, home.scrape_token),
+        alerting=Alerting(home.rules, settings.region, settings.alertmanager_port if alertmanager else None),
     )
     _write_bootstrap(home, settings)
     specs = []
+    if alertmanager is not None:
+        write_routing(home, settings)
+        port = settings.alertmanager_port
+        command = alertmanager_command(alertmanager, home.alertmanager, port)
+        specs.append(_process(home, ALERTMANAGER, command, alertmanager_ready_url(port)))
     if settings.registry_url is None:
         secret = settings.webhook_secret
         hooks = Hooks(_webhook_key(secret), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
@@ -134,7 +152,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         ),
         _process(
             home,
-            "prometheus",
+            PROMETHEUS,
             prometheus_command(home.prometheus, settings.prometheus_port),
             prometheus_ready_url(settings.prometheus_port),
         ),

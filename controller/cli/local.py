@@ -59,9 +59,15 @@ def up(
     webhook_secret_file: Annotated[
         Path | None, typer.Option(help="File with the secret that MLflow signs its webhooks with.")
     ] = None,
+    region: Annotated[str | None, typer.Option(help="Of this installation, on every alert.")] = None,
+    alert_url: Annotated[
+        str | None, typer.Option(help="Where pages are posted to, as Alertmanager's webhook does it.")
+    ] = None,
+    ticket_url: Annotated[str | None, typer.Option(help="Where tickets are; without it, where pages are.")] = None,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Envoy, the controller, and the model versions.
+    """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Alertmanager, Envoy, the controller, and the
+    model versions.
 
     What is not given stays as it was in this home: settings.json there keeps it. --api-host, --gateway-host and
     --process-label may be repeated, and replace those of before; '' is none.
@@ -81,6 +87,9 @@ def up(
         "capture_text": capture_text,
         "require_tokens": require_tokens,
         "sticky_header": sticky_header,
+        "region": region,
+        "alert_page_url": alert_url,
+        "alert_ticket_url": ticket_url,
         "api_hosts": _names(api_hosts),
         "gateway_hosts": _names(gateway_hosts),
         "process_labels": _names(process_labels),

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from serving.access.hosts import Hosts
 
-PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port")
+PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port", "alertmanager_port")
 _PORT_MAX: Final = 65_535
 _METRIC_LABEL: Final = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")  # what begins with two underscores is never kept
+_REGION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 
 
@@ -91,6 +92,11 @@ def _url(value: Any) -> str | None:
     return None if fits else "is no address that begins with http:// or https://"
 
 
+def _region(value: Any) -> str | None:
+    fits = isinstance(value, str) and _REGION.fullmatch(value)
+    return None if fits else "is no name of a region: use letters, digits, '.', '_' and '-'"
+
+
 def _header(value: Any) -> str | None:
     fits = value is None or (isinstance(value, str) and _HEADER.fullmatch(value))
     return None if fits else "is no name of a header"
@@ -120,6 +126,8 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     **dict.fromkeys(("looks_kept_days", "scrape_interval_s"), _positive),
     **dict.fromkeys(("database_url", "webhook_secret"), _text),
     **dict.fromkeys(("api_hosts", "gateway_hosts"), _hosts),
+    **dict.fromkeys(("alert_page_url", "alert_ticket_url"), _url),
+    "region": _region,
     "registry_url": _url,
     "sticky_header": _header,
     "capture_ratio": _ratio,

@@ -30,6 +30,7 @@ class Settings:
     envoy_admin_port: int = 9901
     prometheus_port: int = 9090
     mlflow_port: int = 5000
+    alertmanager_port: int = 9093
     registry_url: str | None = None
     database_url: str | None = None
     sticky_header: str | None = None
@@ -47,6 +48,9 @@ class Settings:
     looks_kept_days: float = 30.0  # each look of a release by itself; of older ones the sums of an hour
     scrape_interval_s: float = 1.0
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
+    region: str = "local"  # of this installation, on every alert
+    alert_page_url: str | None = None  # where pages are posted to, as Alertmanager's webhook does it
+    alert_ticket_url: str | None = None  # where tickets are; without it, where pages are
 
     def __post_init__(self) -> None:
         """Raises ValueError: a value is none that the setting may have."""
@@ -114,6 +118,15 @@ class Home:
         return self.prometheus / "targets"
 
     @property
+    def rules(self) -> Path:
+        """Recording and alert rules, from the policies."""
+        return self.prometheus / "serin.rules.yml"
+
+    @property
+    def alertmanager(self) -> Path:
+        return self.path / "alertmanager"
+
+    @property
     def mlflow(self) -> Path:
         return self.path / "mlflow"
 
@@ -176,6 +189,7 @@ class Home:
             self.packages,
             self.envoy,
             self.prometheus,
+            self.alertmanager,
             self.mlflow,
             self.deployments,
             self.suites,

@@ -88,6 +88,23 @@ install_prometheus() {
         give_up "the unpacked $VENV/bin/prometheus does not run here" "install Prometheus 2.40 or newer and put it on PATH"
 }
 
+# Whom `serin up` has alerts told by, where there is one; amtool checks its configuration.
+install_alertmanager() {
+    local alertmanager=$VENV/alertmanager
+    if [ -n "$TORCH" ] || has_alertmanager; then return; fi
+    say "unpacking Debian's package prometheus-alertmanager into $VENV (no root needed, no service started)"
+    if fetch_deb prometheus-alertmanager "$alertmanager"; then
+        ln -sf ../alertmanager/usr/bin/prometheus-alertmanager "$VENV/bin/alertmanager"
+        ln -sf ../alertmanager/usr/bin/amtool "$VENV/bin/amtool"
+    fi
+    has_alertmanager || say "no Alertmanager could be had: alerts are evaluated and nobody is told of them, and their" \
+        "tests will be skipped (on Debian or Ubuntu: sudo apt-get install prometheus-alertmanager)"
+}
+
+has_alertmanager() {
+    { alertmanager --version || prometheus-alertmanager --version; } >/dev/null 2>&1 && amtool --version >/dev/null 2>&1
+}
+
 # The server that the tests of the store on PostgreSQL start for themselves; nothing else here needs one.
 install_postgresql() {
     local programs=$VENV/postgresql
@@ -114,5 +131,6 @@ has_postgresql() {
 "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
 install_python_packages
 install_prometheus
+install_alertmanager
 install_postgresql
 say "ready"

@@ -77,7 +77,7 @@ def told() -> Told:
 
 
 def test_a_release_is_told_with_its_times_and_what_its_gates_say(told: Told) -> None:
-    outcome = replace(verdict("drift.classes", Outcome.FAIL, Stage.LIVE, advisory=True), value=0.25)
+    outcome = replace(verdict("drift.classes", Outcome.FAIL, Stage.LIVE, advisory=True), value=0.25, samples=400)
     release = release_in(
         Phase.CANARY, verdicts={"drift.classes": outcome}, looked_at_s=NOW_S + 5, faults={"gateway": "away"}
     )
@@ -89,6 +89,7 @@ def test_a_release_is_told_with_its_times_and_what_its_gates_say(told: Told) -> 
     assert told.of(names.FAULT_METRIC) == {(*own, "gateway"): 1}
     assert told.of(names.GATE_METRIC) == {(*own, "drift.classes", "fail"): 1}
     assert told.of(names.GATE_VALUE_METRIC) == {(*own, "drift.classes"): 0.25}
+    assert told.of(names.GATE_SAMPLES_METRIC) == {(*own, "drift.classes"): 400}
 
 
 def test_a_release_that_is_over_says_whom_it_blamed_and_has_no_deadline(told: Told) -> None:

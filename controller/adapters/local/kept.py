@@ -49,7 +49,7 @@ class KeptRecord:
 
 def running_supervisor(home: Path) -> ProcessIdentity | None:
     """The supervisor that holds this home up, if one does. SIGTERM to it ends everything in order."""
-    supervisor = _recorded(home).get(SUPERVISOR)
+    supervisor = recorded(home).get(SUPERVISOR)
     return supervisor if supervisor is not None and runs(supervisor) else None
 
 
@@ -64,7 +64,7 @@ def leftovers(home: Path) -> dict[str, ProcessIdentity]:
     runs."""
     if running_supervisor(home) is not None:
         return {}
-    found = {**_recorded(home), **running_marked(home)}
+    found = {**recorded(home), **running_marked(home)}
     found.pop(SUPERVISOR, None)
     return {name: identity for name, identity in found.items() if group_runs(identity)}
 
@@ -82,8 +82,9 @@ def end_leftovers(home: Path, *, grace_s: float = 15.0) -> list[str]:
     return list(left)
 
 
-def _recorded(home: Path) -> dict[str, ProcessIdentity]:
-    """Nothing where the record is damaged: the marks of the processes tell."""
+def recorded(home: Path) -> dict[str, ProcessIdentity]:
+    """The processes of the record, by name, whether they run or not. Nothing where it is damaged: the marks of the
+    processes tell."""
     try:
         entries = json.loads((home / PROCESSES_FILE).read_text(encoding="utf-8"))
         return {name: identity_from(identity) for name, identity in entries.items()}

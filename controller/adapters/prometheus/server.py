@@ -18,6 +18,7 @@ from serving.contract import (
     GATEWAY_STATS_ROUTE,
     METRICS_ROUTE,
     MODEL_LABEL,
+    REGION_LABEL,
     REPLICA_JOB,
     VERSION_LABEL,
 )
@@ -28,6 +29,16 @@ RETENTION_TIME: Final = "7d"
 RETENTION_SIZE: Final = "1GB"
 CONTROLLER_INTERVAL_S: Final = 5.0  # at the least: it asks its database for each page
 DISCOVERED_WITHIN: Final = "500ms"  # by default a new target waits up to 5 s for its first scrape
+
+
+@dataclass(frozen=True, slots=True)
+class Alerting:
+    """The rules that are evaluated, the region that every alert bears, and where an Alertmanager of this machine
+    listens; None: there is none, and alerts are shown only."""
+
+    rules_file: Path
+    region: str
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ def prometheus_config(
     token_file: Path | None = None,
     gateway_port: int | None = None,
     controller: ControllerTarget | None = None,
+    alerting: Alerting | None = None,
 ) -> Path:
     """Write the configuration (JSON, which YAML contains) and return its path.
 
@@ -53,7 +65,7 @@ def prometheus_config(
     gives them all the same, so that ``up`` carries them. All samples of a scrape bear its time (no timestamps of the
     target's), which is what lets counters of one process be compared as one snapshot. ``token_file`` holds the bearer
     token that targets ask for. ``gateway_port``: where the gateway on this machine tells its counts. ``controller``:
-    where the controller tells of itself.
+    where the controller tells of itself. ``alerting``: without it no rule is evaluated.
     """
     interval = f"{round(scrape_interval_s * 1000)}ms"
     targets_dir.mkdir(parents=True, exist_ok=True)
@@ -68,7 +80,7 @@ def prometheus_config(
     }
     if token_file is not None:
         scrape["authorization"] = {"type": "Bearer", "credentials_file": str(token_file.resolve())}
-    document = {
+    document: dict[str, Any] = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "scrape_configs": [
             scrape,
@@ -76,6 +88,11 @@ def prometheus_config(
             *([] if controller is None else [_controller(controller, scrape_interval_s)]),
         ],
     }
+    if alerting is not None:
+        document["global"]["external_labels"] = {REGION_LABEL: alerting.region}
+        document["rule_files"] = [str(alerting.rules_file.resolve())]
+        told = [] if alerting.port is None else [{"static_configs": [{"targets": [f"127.0.0.1:{alerting.port}"]}]}]
+        document["alerting"] = {"alertmanagers": told}
     replace_file(directory / CONFIG_FILE, json.dumps(document, indent=1))
     return directory / CONFIG_FILE
 
