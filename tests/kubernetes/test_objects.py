@@ -79,7 +79,7 @@ def test_pods_are_restricted(site: Site) -> None:
         assert (held["allowPrivilegeEscalation"], held["privileged"]) == (False, False)
         assert (held["readOnlyRootFilesystem"], held["runAsNonRoot"]) == (True, True)
         assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
-        assert container["resources"]["limits"]["memory"] == "4000M"
+        assert container["resources"]["limits"]["memory"] == "4G"
 
 
 def test_a_replica_is_asked_for_what_its_engine_says_and_drains_before_it_is_killed() -> None:

@@ -1,6 +1,5 @@
 """The labels by which Serin finds what it made, and the annotations that keep what labels cannot hold."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,13 +13,13 @@ MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 PART: Final = f"{DOMAIN}/part"
 DEPLOYMENT: Final = f"{DOMAIN}/deployment"
 OWN: Final = {MANAGED_BY: "serin", PART: "replica"}
-OWN_SELECTOR: Final = ",".join(f"{key}={value}" for key, value in OWN.items())
 _MODEL: Final = f"{DOMAIN}/model"
 _VERSION: Final = f"{DOMAIN}/version"
 _SOURCE: Final = f"{DOMAIN}/source"
 _FINGERPRINT: Final = f"{DOMAIN}/fingerprint"
 _SETTINGS: Final = f"{DOMAIN}/settings"
-_CAPACITY: Final = f"{DOMAIN}/known-good-replicas"
+_REPLICAS: Final = f"{DOMAIN}/replicas"
+_SERVED_ALONE: Final = f"{DOMAIN}/replicas-that-served-all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ def annotations_of(spec: DeploymentSpec) -> dict[str, str]:
         _SOURCE: spec.artifact.source_id,
         _FINGERPRINT: spec.artifact.fingerprint,
         _SETTINGS: digest_of(spec.serving),
+        _REPLICAS: str(spec.serving.replicas),
     }
 
 
@@ -73,14 +73,21 @@ def deployment_of(manifest: Mapping[str, Any]) -> str | None:
     return None if name is None else str(name)
 
 
+def replicas_of(manifest: Mapping[str, Any]) -> int:
+    """Return how many replicas the version's release asked for."""
+    return _count(manifest, _REPLICAS) or 1
+
+
 def served_alone(manifest: Mapping[str, Any]) -> int:
     """Return with how many replicas the version served everybody; 0: it never did."""
-    try:
-        return int(json.loads((manifest["metadata"].get("annotations") or {}).get(_CAPACITY, "0")))
-    except (ValueError, TypeError):
-        return 0
+    return _count(manifest, _SERVED_ALONE)
 
 
 def served_alone_patch(replicas: int) -> dict[str, Any]:
     """Return the change that remembers it."""
-    return {"metadata": {"annotations": {_CAPACITY: str(replicas)}}}
+    return {"metadata": {"annotations": {_SERVED_ALONE: str(replicas)}}}
+
+
+def _count(manifest: Mapping[str, Any], key: str) -> int:
+    said = (manifest["metadata"].get("annotations") or {}).get(key, "")
+    return int(said) if said.isdecimal() and said.isascii() else 0

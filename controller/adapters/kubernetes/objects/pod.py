@@ -136,7 +136,7 @@ def _container(
     cpu: float = 0.1,
     gpu: bool = False,
 ) -> dict[str, Any]:
-    memory = f"{site.memory_mb}M"
+    memory = megabytes(site.memory_mb)
     limits = {"memory": memory, **({"nvidia.com/gpu": "1"} if gpu else {})}
     return {
         "name": name,
@@ -160,12 +160,17 @@ def _container(
     }
 
 
+def megabytes(amount: int) -> str:
+    """As the server writes it: in the largest unit that needs no fraction."""
+    return f"{amount // 1000}G" if amount % 1000 == 0 else f"{amount}M"
+
+
 def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
     return {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
 
 
 def _volumes(site: Site) -> list[dict[str, Any]]:
-    cache: dict[str, Any] = {"emptyDir": {"sizeLimit": f"{site.cache.size_mb_max}M"}}
+    cache: dict[str, Any] = {"emptyDir": {"sizeLimit": megabytes(site.cache.size_mb_max)}}
     if site.cache.claim is not None:
         cache = {"persistentVolumeClaim": {"claimName": site.cache.claim}}
     elif site.cache.host_path is not None:

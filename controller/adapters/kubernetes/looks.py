@@ -1,0 +1,81 @@
+"""What there is in the namespace of Serin's, read at once for all models and kept for a moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.objects.labels import OWN, Identity, deployment_of, identity_of
+from controller.adapters.kubernetes.resources import AUTOSCALERS, DEPLOYMENTS, PODS, SERVICES, Object
+from controller.ports.clock import Clock
+
+_KEPT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything by the resource name of its version; ``autoscalers`` are anybody's, by the Deployment that they
+    scale."""
+
+    deployments: Mapping[str, Object]
+    pods: Mapping[str, Sequence[Object]]
+    services: frozenset[str]
+    autoscalers: Mapping[str, Object]
+
+    def named(self, model: str) -> Mapping[str, tuple[str, Identity]]:
+        """Return the model's versions: their resource names, and what these are of."""
+        found = ((name, identity_of(one)) for name, one in self.deployments.items())
+        return {
+            identity.artifact.number: (name, identity)
+            for name, identity in found
+            if identity is not None and identity.model == model
+        }
+
+
+class Looks:
+    """Takes looks. Any thread may ask; while one asks the server, the others wait for what it finds."""
+
+    def __init__(self, client: KubernetesClient, clock: Clock, *, kept_s: float = _KEPT_S) -> None:
+        self._client = client
+        self._clock = clock
+        self._kept_s = kept_s
+        self._lock = Lock()
+        self._look: Look | None = None
+        self._at_s = 0.0
+
+    def take(self) -> Look:
+        """Return what there is, at most ``kept_s`` old, and never older than our own last write.
+
+        Raises:
+            TransientError: the server does not say.
+        """
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            if self._look is None or now_s - self._at_s >= self._kept_s:
+                self._look, self._at_s = self._taken(), now_s
+            return self._look
+
+    def forget(self) -> None:
+        """Something was written: what was seen before is not so any more."""
+        with self._lock:
+            self._look = None
+
+    def _taken(self) -> Look:
+        deployments = self._client.list(DEPLOYMENTS, labels=OWN).items
+        pods: dict[str, list[Object]] = {}
+        for pod in self._client.list(PODS, labels=OWN).items:
+            if (name := deployment_of(pod)) is not None:
+                pods.setdefault(name, []).append(pod)
+        services = self._client.list(SERVICES, labels=OWN).items
+        autoscalers = self._client.list(AUTOSCALERS).items
+        return Look(
+            {one["metadata"]["name"]: one for one in deployments},
+            pods,
+            frozenset(one["metadata"]["name"] for one in services),
+            {
+                one["spec"]["scaleTargetRef"]["name"]: one
+                for one in autoscalers
+                if one["spec"]["scaleTargetRef"].get("kind") == "Deployment"
+            },
+        )

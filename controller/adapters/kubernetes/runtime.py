@@ -1,0 +1,145 @@
+"""Deployments of a cluster: each version is a Deployment of its own, made once and never applied again."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Final
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.looks import Look, Looks
+from controller.adapters.kubernetes.objects.autoscaler import autoscaler
+from controller.adapters.kubernetes.objects.deployment import deployment
+from controller.adapters.kubernetes.objects.disruption import disruption_budget
+from controller.adapters.kubernetes.objects.labels import replicas_of
+from controller.adapters.kubernetes.objects.service import service
+from controller.adapters.kubernetes.objects.site import Site
+from controller.adapters.kubernetes.pods import endpoint_of, is_leaving
+from controller.adapters.kubernetes.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, SERVICES, Object
+from controller.core.condition import Condition
+from controller.errors import ConflictError, PermanentError
+from controller.ports.runtime import DeploymentSpec, DeploymentStatus, Endpoint
+
+log = logging.getLogger(__name__)
+
+NameOf = Callable[[str, str], str]
+Routed = Callable[[str], Collection[str]]  # of a model: the versions that its traffic leads to
+_BY_BLAME: Final = (Condition.READY, Condition.DISTURBED, Condition.STARTING, Condition.FAILING, Condition.FAILED)
+
+
+class KubernetesDeployments:
+    """Implements ``Deployments`` on one namespace. Keeps nothing that the cluster does not hold.
+
+    ``name_of``: the resource name of a version. ``routed`` is asked before a version is removed: no route is left
+    without what it leads to.
+    """
+
+    def __init__(self, client: KubernetesClient, looks: Looks, site: Site, name_of: NameOf, routed: Routed) -> None:
+        self._client = client
+        self._looks = looks
+        self._site = site
+        self._name_of = name_of
+        self._routed = routed
+
+    def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
+        """Make the version's objects unless they are there, and say how it is.
+
+        Raises:
+            TransientError: the cluster does not answer, or does not allow it.
+            PermanentError: it refuses one of the objects.
+        """
+        name = self._name_of(spec.model, spec.version)
+        look = self._looks.take()
+        found = look.deployments.get(name)
+        if found is not None:
+            (identity,) = [one for other, one in look.named(spec.model).values() if other == name] or [None]
+            if identity is None:
+                raise PermanentError(f"Deployment {name} is there and not of {spec.model} {spec.version}: delete it")
+            if not identity.is_of(spec):
+                return self._replaced(spec, name, found)
+        if found is None or name not in look.services:
+            self._create(spec, name, anew=found is None)
+        return _status(spec.version, name, self._looks.take())
+
+    def status(self, model: str) -> Mapping[str, DeploymentStatus]:
+        look = self._looks.take()
+        return {number: _status(number, name, look) for number, (name, _) in sorted(look.named(model).items())}
+
+    def remove(self, model: str, version: str) -> None:
+        """Delete the version's objects; its pods drain by themselves.
+
+        The Deployment goes last: as long as it is there, the version is listed, and removed once more.
+
+        Raises:
+            PermanentError: traffic still leads to it.
+        """
+        look = self._looks.take()
+        name, identity = look.named(model).get(version, (self._name_of(model, version), None))
+        if identity is None and name not in look.services:
+            return
+        if version in self._routed(model):
+            raise PermanentError(f"version {version} of {model} still gets traffic: move that away first")
+        for resource in (AUTOSCALERS, DISRUPTION_BUDGETS, SERVICES, DEPLOYMENTS):
+            self._client.delete(resource, name)
+        self._looks.forget()
+        log.info("%s was removed", name)
+
+    def _create(self, spec: DeploymentSpec, name: str, *, anew: bool) -> None:
+        """Another controller may have made some of it a moment ago: what is there stays as it is."""
+        replicas = spec.serving.replicas
+        wanted = [(SERVICES, service(name, spec, self._site))]
+        wanted.append((DISRUPTION_BUDGETS, disruption_budget(name, spec, self._site)))
+        if self._site.autoscaling is not None:
+            scaler = autoscaler(name, spec, self._site, self._site.autoscaling, replicas_min=replicas)
+            wanted.append((AUTOSCALERS, scaler))
+        if anew:
+            wanted.append((DEPLOYMENTS, deployment(name, spec, self._site, replicas=replicas)))
+        for resource, manifest in wanted:
+            with suppress(ConflictError):
+                self._client.create(resource, manifest)
+        self._looks.forget()
+        log.info("%s was created", name)
+
+    def _replaced(self, spec: DeploymentSpec, name: str, found: Object) -> DeploymentStatus:
+        """Of another package or other settings: the number was given again. It goes, and the next call makes it anew.
+
+        Raises:
+            PermanentError: users are served by it.
+        """
+        if spec.version in self._routed(spec.model):
+            raise PermanentError(
+                f"version {spec.version} of {spec.model} runs with another package or other settings, and gets "
+                "traffic: register it under a number of its own"
+            )
+        with suppress(ConflictError):  # another one has made it anew already
+            self._client.delete(DEPLOYMENTS, name, uid=found["metadata"]["uid"])
+        self._looks.forget()
+        return DeploymentStatus(spec.version, (Endpoint(Condition.DISTURBED, detail=f"{name} is made anew"),))
+
+
+def _status(version: str, name: str, look: Look) -> DeploymentStatus:
+    """The version by its pods. Where more of them are wanted than a release asked for, as an autoscaler does, only as
+    many count: those that come and go with the load are no event of a release."""
+    found = look.deployments.get(name)
+    if found is None:
+        return DeploymentStatus(version, (Endpoint(Condition.STARTING, detail=f"{name} is being created"),))
+    conditions = {one["type"]: one for one in found.get("status", {}).get("conditions") or ()}
+    was_well = conditions.get("Progressing", {}).get("reason") == "NewReplicaSetAvailable"
+    pods = [pod for pod in look.pods.get(name, ()) if not is_leaving(pod)]
+    endpoints = [
+        endpoint_of(pod, was_well=was_well) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
+    ]
+    endpoints.sort(key=lambda one: _BY_BLAME.index(one.condition))
+    wanted = replicas_of(found)
+    ready = sum(one.condition is Condition.READY for one in endpoints)
+    endpoints = endpoints[: max(wanted, ready)]
+    if missing := wanted - len(endpoints):
+        endpoints += [_unmade(found, conditions, was_well=was_well)] * missing
+    return DeploymentStatus(version, tuple(endpoints))
+
+
+def _unmade(found: Object, conditions: Mapping[str, Object], *, was_well: bool) -> Endpoint:
+    refused = conditions.get("ReplicaFailure")
+    if refused is not None and refused.get("status") == "True":
+        return Endpoint(Condition.DISTURBED, detail=f"no pod can be made: {refused.get('message', '')}")
+    condition = Condition.DISTURBED if was_well else Condition.STARTING
+    return Endpoint(condition, detail=f"a pod of {found['metadata']['name']} is being made")
