@@ -1,6 +1,5 @@
 """Versions as Deployments of a cluster: made once, told apart by whose doing it is, and gone without a trace."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +16,7 @@ from controller.adapters.kubernetes.resources import (
     AUTOSCALERS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
-    PODS,
     SERVICES,
-    Object,
 )
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
 from controller.core.condition import Condition

@@ -10,7 +10,7 @@ from controller.adapters.kubernetes.looks import Look, Looks
 from controller.adapters.kubernetes.objects.autoscaler import autoscaler
 from controller.adapters.kubernetes.objects.deployment import deployment
 from controller.adapters.kubernetes.objects.disruption import disruption_budget
-from controller.adapters.kubernetes.objects.labels import replicas_of
+from controller.adapters.kubernetes.objects.labels import identity_of, replicas_of
 from controller.adapters.kubernetes.objects.service import service
 from controller.adapters.kubernetes.objects.site import Site
 from controller.adapters.kubernetes.pods import endpoint_of, is_leaving
@@ -51,8 +51,8 @@ class KubernetesDeployments:
         look = self._looks.take()
         found = look.deployments.get(name)
         if found is not None:
-            (identity,) = [one for other, one in look.named(spec.model).values() if other == name] or [None]
-            if identity is None:
+            identity = identity_of(found)
+            if identity is None or (identity.model, identity.artifact.number) != (spec.model, spec.version):
                 raise PermanentError(f"Deployment {name} is there and not of {spec.model} {spec.version}: delete it")
             if not identity.is_of(spec):
                 return self._replaced(spec, name, found)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final
 
 from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
@@ -31,6 +32,8 @@ _LIVE_PORT: Final = 8000
 _SHADOW_PORT: Final = 8001
 _WEIGHTS_PER_PCT: Final = 100
 _MIRROR_DENOMINATOR_MAX: Final = 10_000
+
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
 NameOf = Callable[[str, str], str]  # of model and version: the version's Service
 
@@ -104,8 +107,9 @@ def annotations_of(table: TrafficTable, rules: object, name_of: NameOf) -> dict[
     }
 
 
-def table_of(model: str, route: Mapping[str, Any]) -> TrafficTable | None:
-    """Return the table that the route holds; None where Serin never wrote it.
+def table_of(model: str, route: Mapping[str, Any], names: Mapping[str, str] = _NO_NAMES) -> TrafficTable | None:
+    """Return the table that the route holds; None where Serin never wrote it. ``names``: Services of versions besides
+    those that it led to when it was written.
 
     Weights are those of its rules, whoever wrote them. Where these lead to what Serin does not know, they are the last
     that it wrote: what became of them is told as drift.
@@ -121,7 +125,7 @@ def table_of(model: str, route: Mapping[str, Any]) -> TrafficTable | None:
         mirror, override = kept["mirror"], kept["override"]
         return TrafficTable(
             model,
-            _weights(route, json.loads(found.get(NAMES, "{}"))) or kept["weights_pct"],
+            _weights(route, {**names, **json.loads(found.get(NAMES, "{}"))}) or kept["weights_pct"],
             mirror=mirror and Mirror(mirror["version"], mirror["pct"]),
             known_good=kept["known_good"],
             generation=int(found[GENERATION]),

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 LIVE_PORT: Final = 8000
 SHADOW_PORT: Final = 8001
 """Where everything that comes in is a copy, whatever its headers say."""
+MIRROR_FILE: Final = "mirror.json"
 
 
 class ScaleBy(StrEnum):

@@ -1,0 +1,139 @@
+"""Capacity before traffic: a version gets a share once it has the replicas for it, and the way back keeps its own."""
+
+import logging
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.looks import Look, Looks
+from controller.adapters.kubernetes.objects.autoscaler import bounds
+from controller.adapters.kubernetes.objects.labels import OWN, replicas_of, served_alone, served_alone_patch
+from controller.adapters.kubernetes.pods import endpoint_of, is_leaving
+from controller.adapters.kubernetes.resources import AUTOSCALERS, DEPLOYMENTS
+from controller.core.condition import Condition
+from controller.core.traffic import HUNDRED_PCT, TrafficTable
+from controller.errors import ConflictError, PermanentError, Source, TransientError
+
+log = logging.getLogger(__name__)
+
+_SCALE: Final = "scale"
+
+
+class Capacity:
+    """The replicas of versions, as their traffic needs them. Sizes change by ``scale``, or by the bounds of an
+    autoscaler that is Serin's; never by a Deployment's own field, and never down."""
+
+    def __init__(self, client: KubernetesClient, looks: Looks) -> None:
+        self._client = client
+        self._looks = looks
+
+    def prepare(self, stored: TrafficTable | None, wanted: TrafficTable) -> None:
+        """See that each version can bear what the table gives it; where it cannot yet, ask for it.
+
+        The version that the stored table knows as good is not asked: the way back waits for nothing.
+
+        Raises:
+            PermanentError: a version has no endpoint.
+            TransientError: its replicas are not ready yet.
+        """
+        look = self._looks.take()
+        names = {version: name for version, (name, _) in look.named(wanted.model).items() if name in look.services}
+        self._check_there(wanted, names)
+        whole = self._whole(look, names, stored or wanted)
+        if (good := wanted.known_good) is not None and good in names:
+            self._at_least(look, names[good], whole)
+        exempt = {stored.known_good} if stored is not None else set()
+        waiting = []
+        for version, pct in _loads(stored, wanted).items():
+            if version in exempt:
+                continue
+            # Where nobody is served at all, one replica that answers is better than a wait for the others.
+            needed = max(1, math.ceil(pct / HUNDRED_PCT * whole)) if stored is not None else 1
+            held = self._at_least(look, names[version], needed)
+            if (ready := _ready(look, names[version])) < needed:
+                waiting.append(f"version {version} has {ready}/{needed} replicas ready for {pct:g} %{held}")
+        if waiting:
+            raise TransientError(Source.TRAFFIC, f"{wanted.model}: {'; '.join(waiting)}: no weight is written before")
+
+    def names(self, model: str) -> Mapping[str, str]:
+        """Return the model's versions that run, by the names of their Services."""
+        return {name: version for version, (name, _) in self._looks.take().named(model).items()}
+
+    def has_served(self, model: str) -> bool:
+        """Return whether a version of the model that runs has served everybody."""
+        look = self._looks.take()
+        return any(served_alone(look.deployments[name]) for name, _ in look.named(model).values())
+
+    @staticmethod
+    def _check_there(wanted: TrafficTable, names: Mapping[str, str]) -> None:
+        routed = {*wanted.weights_pct, *([wanted.mirror.version] if wanted.mirror is not None else [])}
+        if missing := sorted(routed - names.keys()):
+            raise PermanentError(
+                f"version {', '.join(missing)} of {wanted.model} has no endpoint, so nothing is routed to it"
+            )
+
+    def _whole(self, look: Look, names: Mapping[str, str], stored: TrafficTable) -> int:
+        """Return how many replicas serve everybody: those of the version that does, which is written down with it, or
+        of the one that last did."""
+        versions = [*stored.weights_pct, *([stored.known_good] if stored.known_good is not None else [])]
+        deployments = [look.deployments[names[version]] for version in versions if version in names]
+        if len(stored.weights_pct) == 1 and deployments and next(iter(stored.weights_pct)) in names:
+            serving = deployments[0]
+            size = int(serving["spec"]["replicas"])
+            if served_alone(serving) != size:
+                self._client.merge(DEPLOYMENTS, serving["metadata"]["name"], served_alone_patch(size))
+                self._looks.forget()
+            return size
+        known = [served_alone(deployment) for deployment in deployments]
+        return max([*known, *(replicas_of(deployment) for deployment in deployments)], default=1)
+
+    def _at_least(self, look: Look, name: str, replicas: int) -> str:
+        """Ask for so many replicas; what keeps us from it, in words for a sentence."""
+        scaler = look.autoscalers.get(name)
+        if scaler is None:
+            self._scale(look, name, replicas)
+            return ""
+        floor = int(scaler["spec"].get("minReplicas", 1))
+        if floor >= replicas:
+            return ""
+        known = scaler["metadata"]["name"]
+        if not OWN.items() <= (scaler["metadata"].get("labels") or {}).items():
+            return f" (its autoscaler {known} is not Serin's: set its lower bound to {replicas})"
+        self._client.merge(AUTOSCALERS, known, bounds(replicas, int(scaler["spec"]["maxReplicas"])))
+        self._looks.forget()
+        log.info("%s: at least %d replicas", name, replicas)
+        return ""
+
+    def _scale(self, look: Look, name: str, replicas: int) -> None:
+        if int(look.deployments[name]["spec"]["replicas"]) >= replicas:
+            return
+        found: dict[str, Any] | None = self._client.get(DEPLOYMENTS, name, subresource=_SCALE)
+        if found is None or int(found["spec"].get("replicas", 0)) >= replicas:
+            return
+        found["spec"]["replicas"] = replicas
+        with suppress(ConflictError):  # somebody else scales it: seen at the next look
+            self._client.replace(DEPLOYMENTS, name, found, subresource=_SCALE)
+            log.info("%s: %d replicas", name, replicas)
+        self._looks.forget()
+
+
+def _loads(stored: TrafficTable | None, wanted: TrafficTable) -> dict[str, float]:
+    """Return the part of all requests, in percent, that each version whose part grows will bear, copies included."""
+
+    def borne(table: TrafficTable | None) -> dict[str, float]:
+        if table is None:
+            return {}
+        parts = dict(table.weights_pct)
+        if (mirror := table.mirror) is not None:
+            parts[mirror.version] = max(mirror.pct, parts.get(mirror.version, 0.0))
+        return parts
+
+    before = borne(stored)
+    return {version: pct for version, pct in borne(wanted).items() if pct > before.get(version, 0.0)}
+
+
+def _ready(look: Look, name: str) -> int:
+    pods = (pod for pod in look.pods.get(name, ()) if not is_leaving(pod))
+    return sum(endpoint_of(pod, was_well=True).condition is Condition.READY for pod in pods)

@@ -1,0 +1,116 @@
+"""The on-call rollback on a cluster: a kubeconfig that may get and patch one route, and nothing else alive.
+
+Standard library only, and quick to import.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from controller.adapters.kubernetes.lone import Account, LoneClient, route_path, taken
+from controller.adapters.kubernetes.objects.route import GENERATION, NameOf, annotations_of, rolled_back, table_of
+from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
+from controller.errors import ConflictError, UsageError
+from controller.naming import model_named, version_named
+
+MANAGER: Final = "serin-rollback"
+_TRIES: Final = 5
+_CONFIRM_WITHIN_S: Final = 0.5
+_CONFIRM_POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRolledBack:
+    """``accepted``: every gateway of the route said that it took the table up, ``elapsed_ms`` after the call began."""
+
+    table: TrafficTable
+    accepted: bool
+    elapsed_ms: float
+
+
+def roll_back_route(
+    account: Account,
+    model: str,
+    override: Override,
+    name_of: NameOf,
+    route_name: Callable[[str], str],
+    to_version: str | None = None,
+) -> RouteRolledBack:
+    """Send every request of the model to its known good version (or ``to_version``), past the controller: one write of
+    one object.
+
+    Safe to repeat. Where somebody else writes at the same time, the route is read again. The controller finds the
+    override and takes it up before it writes again.
+
+    Raises:
+        UsageError: there is nowhere to go: no such route, no known good version; or a name that none can have.
+        PermanentError: the route's annotations are damaged, or the kubeconfig may not do it.
+        TransientError: the API server does not answer.
+        ConflictError: others write it all the time.
+    """
+    began_s = time.perf_counter()
+    model_named(model)
+    if to_version is not None:
+        version_named(to_version)
+    path = route_path(account.namespace, route_name(model))
+    with LoneClient(account) as client:
+        for _ in range(_TRIES):
+            route = taken(*client.ask("GET", path), f"read the route of {model} in {account.namespace}")
+            table = _target(model, route, override, to_version)
+            patch = _patch(route, table, name_of)
+            query = f"?fieldManager={MANAGER}"
+            answer = client.ask("PATCH", path + query, patch, "application/json-patch+json")
+            try:
+                written = taken(*answer, f"write the route of {model}")
+            except ConflictError as error:
+                conflict = error
+                continue
+            accepted = _is_accepted(client, path, written)
+            return RouteRolledBack(table, accepted, (time.perf_counter() - began_s) * 1000)
+    raise conflict
+
+
+def _target(model: str, route: Mapping[str, Any], override: Override, to_version: str | None) -> TrafficTable:
+    table = table_of(model, route)
+    if table is None:
+        raise UsageError(f"Serin has written no traffic of {model} there yet")
+    target = to_version or table.known_good
+    if target is None:
+        raise UsageError(f"{model} has no known good version yet. Name one that runs with --to.")
+    return table.next(weights_pct={target: HUNDRED_PCT}, mirror=None, override=override)
+
+
+def _patch(route: Mapping[str, Any], table: TrafficTable, name_of: NameOf) -> list[dict[str, Any]]:
+    """Nothing of it is done unless the generation is still the one that was read."""
+    version = next(iter(table.weights_pct))
+    rules = rolled_back(route["spec"]["rules"], table.model, version, table.generation, name_of)
+    annotations = annotations_of(table, rules, name_of)
+    before = route["metadata"]["annotations"][GENERATION]
+    return [
+        {"op": "test", "path": _annotation(GENERATION), "value": before},
+        *({"op": "add", "path": _annotation(key), "value": value} for key, value in annotations.items()),
+        {"op": "replace", "path": "/spec/rules", "value": rules},
+    ]
+
+
+def _annotation(key: str) -> str:
+    return "/metadata/annotations/" + key.replace("~", "~0").replace("/", "~1")
+
+
+def _is_accepted(client: LoneClient, path: str, written: Mapping[str, Any]) -> bool:
+    """Return whether the gateways say before long that they have taken it up; it is written either way."""
+    wanted = written["metadata"]["generation"]
+    deadline_s = time.monotonic() + _CONFIRM_WITHIN_S
+    while time.monotonic() < deadline_s:
+        status, route = client.ask("GET", path)
+        if status != 200:
+            return False
+        parents = (route.get("status") or {}).get("parents") or ()
+        conditions = [one for parent in parents for one in parent["conditions"] if one["type"] == "Accepted"]
+        if conditions and all(
+            one["status"] == "True" and one.get("observedGeneration", 0) >= wanted for one in conditions
+        ):
+            return True
+        time.sleep(_CONFIRM_POLL_S)
+    return False

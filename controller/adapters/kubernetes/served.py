@@ -1,0 +1,89 @@
+"""Whether users are answered by a route as it was written: what its gateways say of it, and what answers show."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from controller.adapters.kubernetes.objects.route import GENERATION_HEADER
+from controller.adapters.kubernetes.probe import Told
+from controller.core.traffic import TrafficTable, WriteStage
+
+ANSWERS_MIN: Final = 20
+_CHANCE_MAX: Final = 0.001
+"""Answers that would come out so with less chance than this, all versions together, were not dealt by these weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a route has come by its own status; ``detail`` says why it is no further."""
+
+    stage: WriteStage
+    detail: str = ""
+
+
+def standing_of(route: Mapping[str, Any]) -> Standing:
+    """Return whether each gateway that the route names has accepted the very generation that stands there."""
+    parents = route["spec"].get("parentRefs") or ()
+    if not parents:
+        return Standing(WriteStage.WRITTEN, "the route names no gateway (parentRefs): nobody serves it")
+    statuses = (route.get("status") or {}).get("parents") or ()
+    for parent in parents:
+        name = parent["name"]
+        told = next((one for one in statuses if _same(one.get("parentRef") or {}, parent)), None)
+        conditions = {one["type"]: one for one in (told or {}).get("conditions") or ()}
+        for kind in ("Accepted", "ResolvedRefs"):
+            condition = conditions.get(kind)
+            if condition is None or int(condition.get("observedGeneration", 0)) < route["metadata"]["generation"]:
+                return Standing(WriteStage.WRITTEN, f"gateway {name} has not taken it up ({kind})")
+            if condition.get("status") != "True":
+                why = f"{condition.get('reason', kind)}: {condition.get('message', '')}"
+                return Standing(WriteStage.REJECTED, f"gateway {name} does not take it: {why}")
+    return Standing(WriteStage.ACCEPTED)
+
+
+@dataclass(slots=True)
+class Answers:
+    """The answers since one table was accepted."""
+
+    told: list[Told] = field(default_factory=list)
+
+    def add(self, told: Told, table: TrafficTable, *, tells_generation: bool) -> None:
+        """Take one in. One of an older table is of a gateway's process that has not heard yet: all are asked anew."""
+        if tells_generation and told.generation != str(table.generation):
+            self.told.clear()
+        else:
+            self.told.append(told)
+
+    def problem(self, table: TrafficTable) -> str:
+        """Return what speaks against these answers being dealt by the table; empty where nothing does."""
+        unknown = [one for one in self.told if one.version not in table.weights_pct]
+        if unknown:
+            who = f"version {unknown[-1].version}" if unknown[-1].version else f"nobody of ours ({unknown[-1].status})"
+            return f"RouteNotServed: {who} answers, which has no share"
+        return _mismatch(Counter(str(one.version) for one in self.told), len(self.told), table)
+
+    def missing(self, *, tells_generation: bool) -> str:
+        """Return what is waited for; empty where enough have come."""
+        if len(self.told) >= ANSWERS_MIN:
+            return ""
+        more = f" with its {GENERATION_HEADER}" if tells_generation else ""
+        return f"{len(self.told)} of {ANSWERS_MIN} answers in a row through the gateway{more}"
+
+
+def _mismatch(counts: Mapping[str, int], answers: int, table: TrafficTable) -> str:
+    if len(table.weights_pct) == 1 or answers < ANSWERS_MIN:
+        return ""
+    from scipy.stats import binomtest  # half a second, which a start does not pay
+
+    for version in table.weights_pct:
+        chance = binomtest(counts.get(version, 0), answers, table.share_of(version)).pvalue
+        if chance < _CHANCE_MAX / len(table.weights_pct):
+            got = f"{counts.get(version, 0)} of {answers} answers"
+            return f"RouteNotServed: version {version} gave {got}, its weight is {table.weights_pct[version]:g} %"
+    return ""
+
+
+def _same(told: Mapping[str, Any], parent: Mapping[str, Any]) -> bool:
+    keys: Sequence[str] = ("name", "namespace", "sectionName", "port")
+    return all(told.get(key) == parent.get(key) for key in keys if key in parent)

@@ -1,0 +1,295 @@
+"""The routing of a cluster: one HTTPRoute a model, whose rules are Serin's and whose everything else may be Git's."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+from controller.adapters.kubernetes.capacity import Capacity
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.copies import ReplicaCopies
+from controller.adapters.kubernetes.features import abilities_of, features_of
+from controller.adapters.kubernetes.objects.labels import DOMAIN, MANAGED_BY
+from controller.adapters.kubernetes.objects.route import (
+    Feature,
+    NameOf,
+    RouteOptions,
+    annotations_of,
+    edited,
+    rules_of,
+    table_of,
+    writer_of_rules,
+)
+from controller.adapters.kubernetes.probe import GatewayProbe
+from controller.adapters.kubernetes.refusals import ForbiddenError
+from controller.adapters.kubernetes.resources import GATEWAY_CLASSES, HTTP_ROUTES, Object
+from controller.adapters.kubernetes.served import Answers, standing_of
+from controller.core.abilities import Mirroring, TrafficAbilities
+from controller.core.traffic import Drift, TrafficTable, WriteProgress, WriteStage
+from controller.errors import ConflictError, PermanentError, Source, TransientError
+from controller.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+MANAGER: Final = "serin"
+SETUP_MANAGER: Final = "serin-setup"  # of what a new route has besides its rules, until Git takes it over
+ROLLBACK_MANAGER: Final = "serin-rollback"
+_OURS: Final = (MANAGER, SETUP_MANAGER, ROLLBACK_MANAGER)
+_MODEL: Final = f"{DOMAIN}/model"
+_TRIES: Final = 5
+_ASKED_AT_ONCE: Final = 5
+_KEPT_S: Final = 1.0
+_PATIENCE_S: Final = 2.0  # before it is said what a table waits for that has only just been written
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySite:
+    """The gateway as an installation tells of it. ``features``: those that it supports; None: its class is asked.
+    ``mirroring``: who copies; None: the gateway where it can, else the replicas."""
+
+    name: str
+    namespace: str | None = None
+    class_name: str | None = None
+    hostnames: tuple[str, ...] = ()
+    features: frozenset[str] | None = None
+    mirroring: Mirroring | None = None
+    timeout_s: float = 15.0
+
+
+class KubernetesTraffic:
+    """Implements ``Traffic``. What it remembers besides is only how far its last writes were seen to have come.
+
+    ``name_of``: the Service of a version; ``route_name``: the HTTPRoute of a model. ``setup`` writes what a route that
+    nobody made before needs besides rules, under a name of its own, so that Git can take it over.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - each a part of the data plane
+        self,
+        client: KubernetesClient,
+        setup: KubernetesClient,
+        site: GatewaySite,
+        capacity: Capacity,
+        copies: ReplicaCopies,
+        probe: GatewayProbe,
+        name_of: NameOf,
+        route_name: Callable[[str], str],
+        clock: Clock,
+        *,
+        kept_s: float = _KEPT_S,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        self._client = client
+        self._setup = setup
+        self._site = site
+        self._capacity = capacity
+        self._copies = copies
+        self._probe = probe
+        self._name_of = name_of
+        self._route_name = route_name
+        self._clock = clock
+        self._kept_s = kept_s
+        self._patience_s = patience_s
+        self._lock = Lock()
+        self._routes: Mapping[str, Object] | None = None  # by model
+        self._listed_s = 0.0
+        self._known: set[str] = set()  # models that have had a table
+        self._features: frozenset[str] | None = site.features
+        self._served: dict[str, _Mark] = {}
+        self._waiting: dict[str, tuple[_Mark, float, Answers]] = {}  # by model: since when, and what was answered
+
+    # --- what it can ---------------------------------------------------------------------------------------------
+    def abilities(self, model: str) -> TrafficAbilities:  # noqa: ARG002 - one gateway for all
+        return abilities_of(f"gateway {self._site.name}", self._supported(), self._site.mirroring)
+
+    def _supported(self) -> frozenset[str]:
+        """A Role cannot give the right to read a class: where it may not be asked, nothing is taken for granted but
+        that paths are rewritten, without which there is no way to a replica."""
+        if self._features is None:
+            found = None
+            if self._site.class_name is not None:
+                with suppress(ForbiddenError):
+                    found = self._client.get(GATEWAY_CLASSES, self._site.class_name)
+            self._features = features_of(found) if found is not None else frozenset({Feature.REWRITE})
+        return self._features
+
+    def _options(self) -> RouteOptions:
+        features = self._supported()
+        if Feature.REWRITE not in features:
+            raise PermanentError(
+                f"gateway {self._site.name} does not say that it rewrites paths ({Feature.REWRITE}): Serin needs that"
+            )
+        return RouteOptions(
+            gateway_mirrors=self.abilities("").mirroring is Mirroring.GATEWAY_ONE_WAY,
+            tells_generation=Feature.ANSWER_HEADERS in features,
+            timeout_s=self._site.timeout_s if Feature.TIMEOUT in features else None,
+        )
+
+    # --- what stands there ---------------------------------------------------------------------------------------
+    def models(self) -> Sequence[str]:
+        return tuple(sorted(model for model, route in self._listed().items() if self._table(model, route) is not None))
+
+    def read(self, model: str) -> TrafficTable | None:
+        return self._table(model, self._listed().get(model))
+
+    def _table(self, model: str, route: Object | None) -> TrafficTable | None:
+        """An edit may lead to a version that Serin had not routed to."""
+        if route is None:
+            return None
+        return table_of(model, route, self._capacity.names(model) if edited(route) is not None else {})
+
+    def drift(self, model: str) -> Drift | None:
+        return self._drift(model, self._listed().get(model))
+
+    def _drift(self, model: str, route: Object | None) -> Drift | None:
+        table = self._table(model, route)
+        if route is None or table is None:
+            if model in self._known or self._capacity.has_served(model):
+                return Drift("", f"the route of {model} was deleted, or what Serin keeps there")
+            return None
+        if (digest := edited(route)) is None:
+            return None
+        by = writer_of_rules(route, _OURS)
+        shares = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
+        who = f"by {by} " if by else ""
+        return Drift(digest, f"the route of {model} was changed {who}past Serin (now {shares}; rules {digest})", by)
+
+    def _listed(self) -> Mapping[str, Object]:
+        """One list for all models; our own writes are seen at once."""
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            if self._routes is None or now_s - self._listed_s >= self._kept_s:
+                found = self._client.list(HTTP_ROUTES).items
+                by_name = {one["metadata"]["name"]: one for one in found}
+                self._routes = {
+                    model: by_name[name]
+                    for one in found
+                    if (model := (one["metadata"].get("annotations") or {}).get(_MODEL)) is not None
+                    and (name := self._route_name(model)) in by_name
+                }
+                self._known.update(self._routes)
+                self._listed_s = now_s
+            return self._routes
+
+    # --- writing -------------------------------------------------------------------------------------------------
+    def write(self, table: TrafficTable, *, over: Drift | None = None) -> None:
+        options = self._options()
+        for _ in range(_TRIES):
+            route = self._client.get(HTTP_ROUTES, self._route_name(table.model))
+            stored = self._table(table.model, route)
+            if self._stands(table, stored, self._drift(table.model, route), over):
+                return
+            self._capacity.prepare(stored, table)
+            self._copy(table)
+            try:
+                self._put(table, route, options)
+            except ConflictError as conflict:
+                log.info("%s: read again: %s", table.model, conflict)
+                continue
+            finally:
+                self._forget()
+            self._known.add(table.model)
+            log.info("%s: generation %d: %s", table.model, table.generation, dict(table.weights_pct))
+            return
+        raise ConflictError(Source.TRAFFIC, f"the route of {table.model} was changed {_TRIES} times while it was read")
+
+    @staticmethod
+    def _stands(table: TrafficTable, stored: TrafficTable | None, drift: Drift | None, over: Drift | None) -> bool:
+        """Return whether the very table is there already: a repeated call."""
+        model = table.model
+        if drift is not None and (over is None or over.digest != drift.digest):
+            raise ConflictError(Source.TRAFFIC, f"{drift.what}: somebody else did it, and it is not overwritten")
+        generation = stored.generation if stored is not None else 0
+        if drift is None and stored == table:
+            return True
+        if generation != table.generation - 1:
+            raise ConflictError(
+                Source.TRAFFIC,
+                f"the traffic table of {model} stands at generation {generation}, not at {table.generation - 1}: "
+                "somebody else wrote it",
+            )
+        return False
+
+    def _copy(self, table: TrafficTable) -> None:
+        """Copies end before traffic moves back, but traffic never waits for that."""
+        by_replica = self.abilities(table.model).mirroring is Mirroring.REPLICA
+        try:
+            if by_replica and table.mirror is not None:
+                self._copies.follow(table)
+            else:
+                self._copies.end(table.model)
+        except TransientError:
+            if by_replica and table.mirror is not None:
+                raise
+            log.warning("%s: replicas could not be told to end their copies", table.model)
+
+    def _put(self, table: TrafficTable, route: Object | None, options: RouteOptions) -> None:
+        rules = rules_of(table, options, self._name_of)
+        annotations = {_MODEL: table.model, **annotations_of(table, rules, self._name_of)}
+        name = self._route_name(table.model)
+        if route is None:
+            parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": self._site.name}
+            if self._site.namespace is not None:
+                parent["namespace"] = self._site.namespace
+            hostnames = {"hostnames": list(self._site.hostnames)} if self._site.hostnames else {}
+            metadata = {"name": name, "labels": {MANAGED_BY: "serin"}, "annotations": annotations}
+            spec = {"parentRefs": [parent], **hostnames, "rules": rules}
+            body = {"apiVersion": HTTP_ROUTES.api_version, "kind": HTTP_ROUTES.kind, "metadata": metadata, "spec": spec}
+            self._setup.create(HTTP_ROUTES, body)
+            return
+        body = {"metadata": {"annotations": annotations}, "spec": {"rules": rules}}
+        # What others have made of the rules was compared above, with this very revision.
+        self._client.apply(HTTP_ROUTES, name, body, force=True, revision=route["metadata"]["resourceVersion"])
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._routes = None
+
+    # --- how far it has come -------------------------------------------------------------------------------------
+    def progress(self, model: str) -> WriteProgress | None:
+        route = self._listed().get(model)
+        table = self._table(model, route)
+        if route is None or table is None:
+            return None
+        mark = _Mark(route["metadata"]["uid"], route["metadata"]["generation"], table.generation)
+        if self._served.get(model) == mark:
+            return WriteProgress(table.generation, WriteStage.SERVED)
+        waiting = self._waiting.get(model)
+        if waiting is None or waiting[0] != mark:
+            waiting = self._waiting[model] = (mark, self._clock.monotonic_s(), Answers())
+        _, since_s, answers = waiting
+        standing = standing_of(route)
+        stage, detail = standing.stage, standing.detail
+        if stage is WriteStage.ACCEPTED:
+            detail = self._asked(table, route, answers)
+            if not detail:
+                self._served[model] = mark
+                del self._waiting[model]
+                return WriteProgress(table.generation, WriteStage.SERVED)
+        patient = self._clock.monotonic_s() - since_s < self._patience_s and stage is not WriteStage.REJECTED
+        return WriteProgress(table.generation, stage, "" if patient else detail)
+
+    def _asked(self, table: TrafficTable, route: Object, answers: Answers) -> str:
+        """Return why the table is not seen to be served yet; empty where it is."""
+        told = Feature.ANSWER_HEADERS in self._supported()
+        host = next((name.replace("*", "serin") for name in route["spec"].get("hostnames") or ()), None)
+        for _ in range(_ASKED_AT_ONCE):
+            try:
+                answers.add(self._probe.ask(table.model, host), table, tells_generation=told)
+            except TransientError as error:
+                answers.told.clear()
+                return str(error)
+        if problem := answers.problem(table):
+            answers.told.clear()
+            return problem
+        return answers.missing(tells_generation=told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """One route as it was written once."""
+
+    uid: str
+    generation: int
+    table: int

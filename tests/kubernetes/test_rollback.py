@@ -1,0 +1,208 @@
+"""The on-call rollback on a cluster: one write, with a kubeconfig that may do nothing else."""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from controller.adapters.kubernetes.lone import account_of
+from controller.adapters.kubernetes.rollback import RouteRolledBack, roll_back_route
+from controller.adapters.kubernetes.traffic import KubernetesTraffic
+from controller.core.traffic import Mirror, Override
+from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from tests.contracts.traffic import V6_ONLY
+from tests.fakes.kubernetes import FakeCluster, writes
+from tests.kubernetes.test_traffic import CHANGED, SITE, Edits, World, git_applies, name_of, world
+
+__all__ = ["world"]  # a fixture
+CANARY = V6_ONLY.next(weights_pct={"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0))
+ADA = Override("wrong refunds, incident 4711", "ada", 1_795_432_308.5)
+RIGHTS = [
+    {
+        "apiGroups": ["gateway.networking.k8s.io"],
+        "resources": ["httproutes"],
+        "resourceNames": ["intent"],
+        "verbs": ["get", "patch"],
+    }
+]
+
+RollBack = Callable[..., RouteRolledBack]
+
+
+@pytest.fixture
+def traffic(world: World) -> KubernetesTraffic:
+    traffic = world.traffic_of(SITE)
+    traffic.write(V6_ONLY)
+    traffic.write(CANARY)
+    world.gateway.step()
+    return traffic
+
+
+@pytest.fixture
+def kubeconfig(cluster: FakeCluster, tmp_path: Path) -> Path:
+    cluster.add_account("oncall", RIGHTS, namespace="default")
+    file = tmp_path / "oncall.yaml"
+    file.write_text(yaml.safe_dump(cluster.kubeconfig("oncall")))
+    return file
+
+
+@pytest.fixture
+def roll_back(kubeconfig: Path) -> RollBack:
+    def now(model: str = "intent", to: str | None = None) -> RouteRolledBack:
+        return roll_back_route(account_of(kubeconfig, None, None), model, ADA, name_of, lambda model: model, to)
+
+    return now
+
+
+def test_7_a_rollback_is_one_write_of_one_object(
+    world: World, traffic: KubernetesTraffic, roll_back: RollBack, cluster: FakeCluster
+) -> None:
+    """With a kubeconfig that may only get and patch that route. The controller finds it and who it was, as no drift."""
+    account = cluster.add_account("oncall", RIGHTS, namespace="default")
+    result = roll_back()
+    assert dict(result.table.weights_pct) == {"6": 100.0}
+    assert world.backends == {"intent-v6": 10000}
+    assert "RequestMirror" not in str(world.route["spec"])
+    assert [one.verb for one in account.done if one.verb != "get"] == ["patch"]
+    table = traffic.read("intent")
+    assert table == CANARY.next(weights_pct={"6": 100.0}, mirror=None, override=ADA)
+    assert traffic.drift("intent") is None
+
+
+def test_7_the_gateways_word_is_waited_for(world: World, traffic: KubernetesTraffic, roll_back: RollBack) -> None:
+    """Or told to be missing: the write stands either way."""
+    assert not roll_back().accepted
+    world.gateway.step()
+    repeated = roll_back()
+    assert repeated.table.generation == 4
+    assert world.backends == {"intent-v6": 10000}
+
+
+def test_the_controller_goes_on_from_a_rollback(world: World, traffic: KubernetesTraffic, roll_back: RollBack) -> None:
+    """Its next write is the next generation, and takes the rules over from whom the rollback wrote as."""
+    result = roll_back()
+    traffic.write(result.table.next(override=None, weights_pct={"6": 95.0, "7": 5.0}))
+    assert world.backends == {"intent-v6": 9500, "intent-v7": 500}
+    assert traffic.drift("intent") is None
+
+
+def test_16_a_conflict_never_loses_a_rollback(
+    world: World, traffic: KubernetesTraffic, roll_back: RollBack, cluster: FakeCluster
+) -> None:
+    """The controller writes its next step between our read and our write; and the server refuses twice besides."""
+    step = CANARY.next(weights_pct={"6": 50.0, "7": 50.0})
+    for name in ("intent-v6", "intent-v7"):
+        world.kubelet.scaled(name, 1)
+    cluster.faults.meanwhile(lambda: traffic.write(step), concerns=lambda access: access.verb == "patch")
+    cluster.faults.answer(CHANGED, times=2, concerns=writes)
+    result = roll_back()
+    assert result.table.generation == 4
+    assert world.backends == {"intent-v6": 10000}
+
+
+def test_16_conflicts_without_end_are_told(
+    world: World, traffic: KubernetesTraffic, roll_back: RollBack, cluster: FakeCluster
+) -> None:
+    cluster.faults.answer(CHANGED, times=99, concerns=writes)
+    with pytest.raises(ConflictError, match="cannot write the route of intent"):
+        roll_back()
+
+
+def test_an_edited_route_is_rolled_back_all_the_same(
+    world: World, traffic: KubernetesTraffic, roll_back: RollBack
+) -> None:
+    """Who is on call does not ask who wrote it last."""
+    Edits(world).edit("intent", {"7": 100.0})
+    git_applies(world)
+    roll_back()
+    assert world.backends == {"intent-v6": 10000}
+    assert world.route["spec"]["hostnames"] == ["models.example.com"]
+
+
+def test_a_version_can_be_named(world: World, traffic: KubernetesTraffic, roll_back: RollBack) -> None:
+    roll_back(to="7")
+    assert world.backends == {"intent-v7": 10000}
+
+
+def test_what_cannot_be_done_is_said(
+    world: World, traffic: KubernetesTraffic, roll_back: RollBack, cluster: FakeCluster, kubeconfig: Path
+) -> None:
+    with pytest.raises(PermanentError, match="needs get and patch on this one route"):
+        roll_back("topic")
+    traffic.write(CANARY.next(known_good=None))
+    with pytest.raises(UsageError, match="no known good version yet"):
+        roll_back()
+    Edits(world).delete("intent")
+    with pytest.raises(UsageError, match="not found"):
+        roll_back()
+    with cluster.away(), pytest.raises(TransientError, match="the API server at"):
+        roll_back()
+
+
+def test_a_table_that_was_never_written_is_said(world: World, roll_back: RollBack) -> None:
+    git_applies(world)
+    with pytest.raises(UsageError, match="Serin has written no traffic of intent there yet"):
+        roll_back()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"current-context": "other"}, "context 'other'"),
+        ({"clusters": []}, "cluster 'fake'"),
+        ({"contexts": None}, "context 'fake'"),
+        ({"users": [{"name": "other"}]}, "user 'user'"),
+    ],
+)
+def test_a_kubeconfig_that_says_too_little(kubeconfig: Path, change: dict[str, object], problem: str) -> None:
+    document = yaml.safe_load(kubeconfig.read_text())
+    kubeconfig.write_text(yaml.safe_dump({**document, **change}))
+    with pytest.raises(UsageError, match=problem):
+        account_of(kubeconfig, None, None)
+
+
+def test_credentials_of_a_clouds_program_and_of_a_file(
+    world: World, traffic: KubernetesTraffic, roll_back: RollBack, kubeconfig: Path, tmp_path: Path
+) -> None:
+    """As managed clusters have them."""
+    said = '{"kind": "ExecCredential", "status": {"token": "oncall"}}'
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-c", f"import os; os.environ['KUBERNETES_EXEC_INFO'], os.environ['ZONE']; print('''{said}''')"],
+        "env": [{"name": "ZONE", "value": "a"}],
+    }
+    (tmp_path / "token").write_text("oncall\n")
+    document = yaml.safe_load(kubeconfig.read_text())
+    for user in ({"exec": plugin}, {"tokenFile": "token"}):
+        kubeconfig.write_text(yaml.safe_dump({**document, "users": [{"name": "user", "user": user}]}))
+        assert roll_back().table.weights_pct == {"6": 100.0}
+    broken = {"exec": {**plugin, "args": ["-c", "raise SystemExit(1)"]}}
+    kubeconfig.write_text(yaml.safe_dump({**document, "users": [{"name": "user", "user": broken}]}))
+    with pytest.raises(UsageError, match="gave no credentials"):
+        roll_back()
+
+
+def test_certificates_that_cannot_be_used_are_said(kubeconfig: Path) -> None:
+    document = yaml.safe_load(kubeconfig.read_text())
+    cluster = {"server": "https://127.0.0.1:1", "certificate-authority-data": base64.b64encode(b"none").decode()}
+    kubeconfig.write_text(yaml.safe_dump({**document, "clusters": [{"name": "fake", "cluster": cluster}]}))
+    with pytest.raises(UsageError, match="its certificates cannot be used"):
+        roll_back_route(account_of(kubeconfig, None, None), "intent", ADA, name_of, lambda model: model)
+
+
+def test_it_imports_the_standard_library_and_yaml() -> None:
+    """Nothing that takes long to import stands between a person and a rollback."""
+    script = "import sys, controller.adapters.kubernetes.rollback; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    plain = subprocess.run(
+        [sys.executable, "-c", "import sys; print('\\n'.join(sys.modules))"], capture_output=True, text=True, check=True
+    )
+    before = {name.partition(".")[0] for name in plain.stdout.split()}
+    others = loaded - before - set(sys.stdlib_module_names)
+    assert {name for name in others if not name.startswith(("_", "cython"))} == {"controller", "serving", "yaml"}
