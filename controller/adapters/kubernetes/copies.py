@@ -1,4 +1,4 @@
-"""Where replicas send copies of what they serve, where the gateway cannot: a ConfigMap of each model, mounted by its
+"""The places that replicas send copies of what they serve to, where the gateway cannot: a ConfigMap of each model, mounted by its
 pods."""
 
 import json

@@ -1,4 +1,4 @@
-"""What a gateway can do, by what its class says that it supports."""
+"""The abilities of a gateway, by what its class says that it supports."""
 
 from collections.abc import Collection, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""What there is in the namespace of Serin's, read at once for all models and kept for a moment."""
+"""The objects of Serin's in the namespace, read at once for all models and kept for a moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
