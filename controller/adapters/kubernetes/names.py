@@ -20,6 +20,11 @@ def resource_name(model: str, version: str) -> str:
     return _named(f"{model}-v{version}", f"{len(model)}:{model}{version}", NAME_CHARS_MAX)
 
 
+def model_name(model: str) -> str:
+    """The name of what there is once for a model: its route, and the file that its replicas read."""
+    return _named(model, model, NAME_CHARS_MAX)
+
+
 def release_name(release_id: str) -> str:
     """The name of the object that shows a release."""
     return _named(release_id, release_id, NAME_CHARS_MAX)

@@ -16,7 +16,7 @@ _CHANCE_MAX: Final = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a route has come by its own status; ``detail`` says why it is no further."""
+    """The standing of a route by its own status; ``detail`` says why it is no further."""
 
     stage: WriteStage
     detail: str = ""
