@@ -1,5 +1,4 @@
-"""The places that replicas send copies of what they serve to, where the gateway cannot: a ConfigMap of each model, mounted by its
-pods."""
+"""The places that replicas send copies to, where the gateway cannot: a ConfigMap of each model, mounted by its pods."""
 
 import json
 from collections.abc import Callable

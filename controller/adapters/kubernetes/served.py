@@ -1,4 +1,4 @@
-"""The proof that users are answered by a route as it was written: what its gateways say of it, and what answers show."""
+"""The proof that users are answered by a route as it was written: what gateways say of it, and what answers show."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
