@@ -153,7 +153,10 @@ def _add_capture(flags: argparse.ArgumentParser) -> None:
     group = flags.add_argument_group("sampled predictions")
     group.add_argument("--capture-url", help="base URL of the controller; without it nothing is sent")
     group.add_argument(
-        "--capture-ratio", type=float, default=1.0, help="share of request ids to send (default: %(default)s)"
+        "--capture-ratio",
+        type=float,
+        default=1.0,
+        help="share of request ids to send until the controller asks for another (default: %(default)s)",
     )
     group.add_argument(
         "--digest-key-file",

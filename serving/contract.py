@@ -31,6 +31,12 @@ PREDICTIONS_ROUTE: Final = "/v1/predictions"
 LABELS_ROUTE: Final = "/v1/labels"
 LABEL_REQUESTS_ROUTE: Final = "/v1/label-requests"
 PREDICTIONS_SCHEMA: Final = "serin.predictions/v1"
+CAPTURE_RATIO_FIELD: Final = "capture_ratio"
+"""Of the answer to predictions: the share of requests that is to be sampled from now on; 0, or `CAPTURE_RATIO_MIN` to
+1. An answer without it says nothing, and a replica that does not know it goes on as it was started."""
+CAPTURE_RATIO_MIN: Final = 1e-6
+ASKS_EVERY_S: Final = 10.0
+"""A replica that has no predictions to send sends an empty batch so often, for the answer's sake."""
 
 GATEWAY_HOST: Final = "serin.localhost"
 """The Host that the gateway sends to replicas, whatever name clients ask it by. Browsers resolve names of localhost
@@ -339,7 +345,16 @@ def is_sampled(request_id: str, ratio: float) -> bool:
     """Return whether the request belongs to the consistent sample of this ratio (0 to 1).
 
     A function of the id alone: both versions, in any process, choose the same requests, so their answers pair up.
-    A smaller ratio's sample is contained in a larger one's.
+    A smaller ratio's sample is contained in a larger one's: while two processes go by two ratios, a request is sampled
+    by both just if it is by the smaller one, whatever its text. So a pair's chance is the smaller of the two, and a
+    sample that was drawn with a larger one may be thinned to a smaller one later.
     """
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest) < ratio * 2**64
+
+
+def request_of(sample_id: str) -> str:
+    """The request that a sample is of: the answers to a list bear its id and their place in it (``id/0``), and are
+    sampled together."""
+    request_id, _, place = sample_id.rpartition("/")
+    return request_id if request_id and place.isascii() and place.isdecimal() else sample_id

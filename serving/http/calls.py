@@ -83,10 +83,10 @@ def tags_of(header: bytes) -> dict[str, str]:
 
 
 def captured(
-    call: Call, outcome: Outcome, identity: Identity, settings: CaptureSettings
+    call: Call, outcome: Outcome, identity: Identity, settings: CaptureSettings, chance: float
 ) -> Iterator[CapturedPrediction]:
-    """Yield what leaves for the controller about a call: one entry for each text, ``<request id>/<index>`` for
-    lists."""
+    """Yield what leaves for the controller about a call that was sampled by ``chance``: one entry for each text, for
+    lists ``<request id>/<index>`` (`serving.contract.request_of`)."""
     tags = tags_of(call.caller.tags)
     for index, (text, row) in enumerate(zip(call.texts, outcome.rows, strict=True)):
         prediction = json.loads(row[0])
@@ -100,7 +100,7 @@ def captured(
             label=label,
             confidence=probabilities[label],
             probabilities=probabilities,
-            inclusion_probability=settings.ratio,
+            inclusion_probability=chance,
             text_digest=text_digest(text, settings.digest_key),
             tokens=row[1],
             tags=tags,

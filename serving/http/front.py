@@ -193,8 +193,8 @@ class Front:
     def _note(self, call: Call, outcome: Outcome) -> None:
         for _, tokens, unknown, truncated, windows in outcome.rows:
             self._metrics.text(call.caller.traffic, tokens, unknown, truncated=truncated, windows=windows)
-        if self._capture.wants(call.caller.request_id):
-            for prediction in captured(call, outcome, self._identity, self._settings.capture):
+        if chance := self._capture.chance_of(call.caller.request_id):
+            for prediction in captured(call, outcome, self._identity, self._settings.capture, chance):
                 self._capture.offer(prediction)
 
     def _too_long(self, call: Call, index: int | None, windows: int) -> ApiError:

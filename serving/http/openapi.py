@@ -82,6 +82,9 @@ class Info(_Document):
     windows: Windows | None = Field(description="how texts beyond max_tokens are read; null: they are cut")
     serving: dict[str, Any] = Field(description="how it is served, by the keys of a policy's serving block")
     library_versions: dict[str, str]
+    capture_ratio: float | None = Field(
+        description="share of requests that this process samples now; null: it sends none to a controller"
+    )
 
 
 def openapi_document(task: Task, limits: Limits, access: AccessSettings) -> bytes:

@@ -1,23 +1,25 @@
 """Sampled predictions on their way to the controller: a bounded queue that no request ever waits for.
 
-What does not fit or cannot be delivered is dropped and counted. One background thread sends batches over one kept
-connection; it sleeps while there is nothing to send.
+What does not fit or cannot be delivered is dropped and counted. One background thread sends batches; it sleeps while
+there is nothing to send.
+
+How large a share of the requests is sampled is the controller's to say, in its answer to each batch. Who has nothing to
+send asks with an empty one now and then, so that a share that grows again is heard of within `ASKS_EVERY_S`, however
+small it was. While no controller answers, or one of an older release that says nothing, the last one stays.
 """
 
 import hashlib
-import http.client
 import json
 import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from enum import Enum, StrEnum, auto
-from pathlib import Path
+from enum import StrEnum
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
-from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic, is_sampled
+from serving.contract import ASKS_EVERY_S, PREDICTIONS_SCHEMA, Traffic, is_sampled
+from serving.observe.receiver import Receiver, Reply
 from serving.redaction.redactor import redactor_of
 from serving.settings import CaptureSettings
 
@@ -27,7 +29,6 @@ QUEUE_PREDICTIONS_MAX: Final = 10_000
 BATCH_PREDICTIONS_MAX: Final = 500
 _BATCH_WAIT_S: Final = 0.25
 _BACKOFFS_S: Final = (0.25, 0.5, 1.0)  # one attempt more than waits
-_TIMEOUT_S: Final = 2.0
 
 
 class DropReason(StrEnum):
@@ -78,21 +79,38 @@ def encode_batch(batch: Sequence[CapturedPrediction]) -> bytes:
 
 
 class Capture:
-    """The queue and its sender. The request path calls ``wants`` and ``offer``, which never block and never raise."""
+    """The queue and its sender. The request path calls ``chance_of`` and ``offer``, which never block and never raise.
+
+    ``ratio``: the share of requests that is sampled now. Written by the sender's thread alone, and read once for each
+    request: what a sample says of its own chance is the chance that it was chosen by.
+    """
 
     def __init__(
-        self, settings: CaptureSettings, counts: CaptureCounts, *, queue_max: int = QUEUE_PREDICTIONS_MAX
+        self,
+        settings: CaptureSettings,
+        counts: CaptureCounts,
+        *,
+        queue_max: int = QUEUE_PREDICTIONS_MAX,
+        asks_every_s: float = ASKS_EVERY_S,
     ) -> None:
-        self._ratio = settings.ratio
+        self.ratio = settings.ratio
+        self._asks_every_s = asks_every_s
         self._counts = counts
         self._queue: queue.Queue[CapturedPrediction | None] = queue.Queue(queue_max)
         self._stopping = threading.Event()
-        self._receiver = _Receiver(settings.url, settings.token_file) if settings.url else None
+        self._receiver = Receiver(settings.url, settings.token_file) if settings.url else None
         self._redactor = redactor_of(settings.recognisers) if settings.with_text else None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
-    def wants(self, request_id: str) -> bool:
-        return self._receiver is not None and is_sampled(request_id, self._ratio)
+    def chance_of(self, request_id: str) -> float:
+        """Return the chance that the request is sampled by, where it is; 0 where it is not."""
+        ratio = self.ratio
+        return ratio if self._receiver is not None and is_sampled(request_id, ratio) else 0.0
+
+    @property
+    def ratio_told(self) -> float | None:
+        """Return the share of requests that is sampled now; None where none leave."""
+        return self.ratio if self._receiver is not None else None
 
     def offer(self, prediction: CapturedPrediction) -> None:
         """Take a prediction along, or drop and count it."""
@@ -117,8 +135,13 @@ class Capture:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        self._ask()
         while not (self._stopping.is_set() and self._queue.empty()):
-            first = self._queue.get()
+            try:
+                first = self._queue.get(timeout=self._asks_every_s)
+            except queue.Empty:
+                self._ask()
+                continue
             batch = [] if first is None else [first]
             self._fill(batch)
             if len(batch) < BATCH_PREDICTIONS_MAX:
@@ -157,55 +180,22 @@ class Capture:
             self._counts.dropped(len(batch), DropReason.UNDELIVERABLE)
 
     def _deliver(self, body: bytes) -> bool:
-        assert self._receiver is not None  # noqa: S101  (the thread runs only with one)
         for backoff_s in (*_BACKOFFS_S, None):
-            reply = self._receiver.post(body)
-            if reply is not _Reply.TRY_AGAIN:
-                return reply is _Reply.TAKEN
+            reply = self._post(body)
+            if reply is not Reply.TRY_AGAIN:
+                return reply is Reply.TAKEN
             if backoff_s is not None:
                 self._stopping.wait(backoff_s)
         return False
 
+    def _ask(self) -> None:
+        """Send nothing, for the answer's sake: once, for the next time comes soon."""
+        self._post(encode_batch([]))
 
-class _Reply(Enum):
-    TAKEN = auto()
-    REFUSED = auto()
-    TRY_AGAIN = auto()
-
-
-class _Receiver:
-    """The controller's end: one connection, kept while it works."""
-
-    def __init__(self, url: str, token_file: Path | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise ValueError(f"capture URL must start with http:// or https:// and name a host, got {url!r}")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
-        self._path = parts.path.rstrip("/") + PREDICTIONS_ROUTE
-        self._token_file = token_file
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _headers(self) -> dict[str, str]:
-        """The token is read anew for each batch, so that it can be renewed without a restart."""
-        headers = {"content-type": "application/json"}
-        if self._token_file is not None:
-            headers["authorization"] = f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"
-        return headers
-
-    def post(self, body: bytes) -> _Reply:
-        try:
-            self._connection.request("POST", self._path, body, self._headers())
-            response = self._connection.getresponse()
-            response.read()
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            self._connection.close()  # the next request opens a new one
-            _log.warning("captured predictions could not be delivered: %s", error)
-            return _Reply.TRY_AGAIN
-        if response.status < 300:
-            return _Reply.TAKEN
-        _log.warning("the receiver of captured predictions answered %d", response.status)
-        overloaded = response.status >= 500 or response.status == http.HTTPStatus.TOO_MANY_REQUESTS
-        return _Reply.TRY_AGAIN if overloaded else _Reply.REFUSED
+    def _post(self, body: bytes) -> Reply:
+        assert self._receiver is not None  # noqa: S101  (the thread runs only with one)
+        answer = self._receiver.post(body)
+        if answer.ratio is not None and answer.ratio != self.ratio:
+            _log.info("from now on %.4g %% of the requests are sampled", 100 * answer.ratio)
+            self.ratio = answer.ratio
+        return answer.reply

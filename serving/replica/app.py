@@ -105,7 +105,7 @@ def build(
     tokenizer = hashlib.sha256((server.settings.artifact / TOKENIZER_FILE).read_bytes()).hexdigest()
     own = ReplicaCollector(identity, {"fingerprint": server.fingerprint, TOKENIZER_LABEL: tokenizer}, place)
     _drop_own_pages(app)
-    _add_routes(app, server, metrics, (own, *gpu_collectors(identity, place.supervisor_pid)))
+    _add_routes(app, server, capture, metrics, (own, *gpu_collectors(identity, place.supervisor_pid)))
     _add_error_pages(app)
     # FastAPI's own exporters, which the environment can turn on, would send out more than the contract lets leave.
     getattr(app, "_telemetry", {}).update(auto_configure=False, tracing=False, metrics=False, logs=False)
@@ -117,7 +117,9 @@ def build(
     return front, middleware
 
 
-def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collectors: Sequence[Collector]) -> None:
+def _add_routes(
+    app: FastAPI, server: ReplicaServer, capture: Capture, counts: ApiMetrics, collectors: Sequence[Collector]
+) -> None:
     settings, identity, manifest = server.settings, server.identity, server.manifest
     tokenizer = functools.cache(
         lambda: Tokenizer(settings.artifact / TOKENIZER_FILE, manifest.max_tokens, rules=manifest.tokens)
@@ -143,7 +145,7 @@ def _add_routes(app: FastAPI, server: ReplicaServer, counts: ApiMetrics, collect
         return PlainTextResponse("ok" if ready else "not ready", 200 if ready else 503)
 
     async def info(_: Request) -> Response:
-        return JSONResponse(about)
+        return JSONResponse({**about, "capture_ratio": capture.ratio_told})
 
     async def metrics(request: Request) -> Response:
         accept = request.headers.get("accept", "")

@@ -46,13 +46,18 @@ class Counts:
 
 
 class Receiver(ThreadingHTTPServer):
-    """The controller's end: answers with ``statuses`` in turn, then 202, and keeps the bodies that it took."""
+    """The controller's end: answers predictions with ``statuses`` in turn, then 202, and keeps the bodies that it took.
+
+    What it answers beside is ``answer``. Batches without predictions are counted, and always taken.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses: list[int] = []
+        self.answer = b""
+        self.asks = 0
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.authorizations: list[str | None] = []
@@ -75,14 +80,20 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.gate.wait(10)
-        status = self.server.statuses.pop(0) if self.server.statuses else 202
-        self.server.paths.append(self.path)
-        self.server.authorizations.append(self.headers["authorization"])
-        if status == 202:
-            self.server.bodies.append(body)
+        status = 202
+        if body["predictions"]:
+            status = self.server.statuses.pop(0) if self.server.statuses else 202
+            self.server.paths.append(self.path)
+            self.server.authorizations.append(self.headers["authorization"])
+            if status == 202:
+                self.server.bodies.append(body)
+        else:
+            self.server.asks += 1
+        answer = self.server.answer
         self.send_response(status)
-        self.send_header("content-length", "0")
+        self.send_header("content-length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
         """Nothing on the test's output."""
@@ -181,15 +192,15 @@ def test_stopping_sends_what_is_queued(receiver: Receiver, counts: Counts) -> No
 def test_without_a_receiver_nothing_is_wanted(counts: Counts) -> None:
     capture = Capture(CaptureSettings(url=None), counts)
     capture.start()
-    assert not capture.wants("any")
+    assert capture.chance_of("any") == 0
     capture.stop(1)
 
 
 def test_the_sample_is_a_function_of_the_request_id(counts: Counts) -> None:
     """So both versions sample the same requests and their answers pair up."""
     first, second = (Capture(CaptureSettings("http://127.0.0.1:9", 0.3), counts) for _ in range(2))
-    chosen = [str(number) for number in range(2000) if first.wants(str(number))]
-    assert chosen == [str(number) for number in range(2000) if second.wants(str(number))]
+    chosen = [str(number) for number in range(2000) if first.chance_of(str(number))]
+    assert chosen == [str(number) for number in range(2000) if second.chance_of(str(number))]
     assert 500 < len(chosen) < 700
 
 

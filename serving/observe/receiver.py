@@ -1,0 +1,130 @@
+"""The receiver of sampled predictions: the controller, over one connection that is kept while it works. Whoever answers
+there is believed nothing: an answer is read no further and no longer than is allowed, and counts only if it is one."""
+
+import http.client
+import logging
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from serving.contract import CAPTURE_RATIO_FIELD, CAPTURE_RATIO_MIN, PREDICTIONS_ROUTE
+from serving.text.jsonlines import Unreadable, loads
+from serving.text.printable import shown
+
+_log = logging.getLogger(__name__)
+
+ANSWER_BYTES_MAX: Final = 2**14
+TIMEOUT_S: Final = 2.0
+
+
+class Reply(Enum):
+    """What became of a batch."""
+
+    TAKEN = auto()
+    REFUSED = auto()
+    TRY_AGAIN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``ratio``: the share of requests that the controller wants from now on; None: it says nothing of it."""
+
+    reply: Reply
+    ratio: float | None = None
+
+
+def asked_ratio(body: bytes) -> float | None:
+    """The ratio that an answer asks for; None where it says nothing, as that of an older controller.
+
+    Raises:
+        ValueError: it is no answer of a controller's.
+    """
+    if not body.strip():
+        return None
+    try:
+        document: Any = loads(body)
+    except Unreadable as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - somebody else's answer, and no defect of ours
+    ratio = document.get(CAPTURE_RATIO_FIELD)
+    if ratio is None:
+        return None
+    is_number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
+    if not is_number or not (ratio == 0 or CAPTURE_RATIO_MIN <= ratio <= 1):
+        raise ValueError(f"{CAPTURE_RATIO_FIELD}: {shown(str(ratio))} is no ratio")
+    return float(ratio)
+
+
+class Receiver:
+    """The controller's end. What goes wrong is a warning once, until it is something else or over."""
+
+    def __init__(self, url: str, token_file: Path | None, *, timeout_s: float = TIMEOUT_S) -> None:
+        """``timeout_s``: how long each part of an answer may take, and its body as a whole.
+
+        Raises:
+            ValueError: the URL names no host that is asked by HTTP.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise ValueError(f"capture URL must start with http:// or https:// and name a host, got {url!r}")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._path = parts.path.rstrip("/") + PREDICTIONS_ROUTE
+        self._token_file = token_file
+        self._timeout_s = timeout_s
+        self._trouble = ""
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def post(self, body: bytes) -> Answer:
+        """Send the body of a batch, and return what became of it."""
+        try:
+            self._connection.request("POST", self._path, body, self._headers())
+            response = self._connection.getresponse()
+            content = self._read(response)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self._connection.close()  # the next request opens a new one
+            self._warn(f"captured predictions could not be delivered: {error}")
+            return Answer(Reply.TRY_AGAIN)
+        if response.status >= 300:
+            self._warn(f"the receiver of captured predictions answered {response.status}")
+            overloaded = response.status >= 500 or response.status == http.HTTPStatus.TOO_MANY_REQUESTS
+            return Answer(Reply.TRY_AGAIN if overloaded else Reply.REFUSED)
+        try:
+            ratio = asked_ratio(content) if content is not None else None
+        except ValueError as error:
+            self._warn(f"the receiver of captured predictions answered what is none of a controller's answers: {error}")
+            return Answer(Reply.TAKEN)
+        if content is not None:
+            self._trouble = ""
+        return Answer(Reply.TAKEN, ratio)
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes | None:
+        """The answer's body; None where it is longer than any of a controller's, or does not come to its end in time.
+        The connection is closed then: what is left of it is not waited for."""
+        until_s = time.monotonic() + self._timeout_s
+        content = b""
+        while part := response.read1(ANSWER_BYTES_MAX):
+            content += part
+            if len(content) > ANSWER_BYTES_MAX or time.monotonic() > until_s:
+                self._connection.close()
+                self._warn("the receiver of captured predictions answered more, or more slowly, than a controller does")
+                return None
+        response.read()  # nothing is left, and so the connection can be used again
+        return content
+
+    def _headers(self) -> dict[str, str]:
+        """The token is read anew for each batch, so that it can be renewed without a restart."""
+        headers = {"content-type": "application/json"}
+        if self._token_file is not None:
+            headers["authorization"] = f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"
+        return headers
+
+    def _warn(self, trouble: str) -> None:
+        _log.log(logging.DEBUG if trouble == self._trouble else logging.WARNING, "%s", trouble)
+        self._trouble = trouble
