@@ -40,6 +40,7 @@ class ApiPorts:
     wake: Callable[[], None]
     label_names: Callable[[], Mapping[str, Mapping[str, str]]] = dict  # by model: what label sources call classes
     telemetry: Telemetry | None = None  # None: there is no page of metrics
+    capture_ratio: Callable[[str], float | None] = lambda _: None  # of a model; None: not known here
 
 
 def create_app(
@@ -81,7 +82,7 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _samples(ports: ApiPorts) -> list[Endpoint]:
-    samples = SampleRoutes(ports.samples, ports.journal, ports.clock, ports.label_names)
+    samples = SampleRoutes(ports.samples, ports.journal, ports.clock, ports.label_names, ports.capture_ratio)
     return [
         _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
         _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),

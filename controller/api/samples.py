@@ -1,6 +1,6 @@
 """Routes of replicas and label sources: predictions and labels in, questions out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
@@ -18,6 +18,7 @@ from controller.ports.journal import Journal
 from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
 from controller.roles import Deed, way_in
 from gates.evidence import LabelSource
+from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
 
 LABEL_REQUESTS_MAX: Final = 1_000
 
@@ -29,18 +30,24 @@ class SampleRoutes:
         journal: Journal,
         clock: Clock,
         label_names: Callable[[], Mapping[str, Mapping[str, str]]],
+        capture_ratio: Callable[[str], float | None],
     ) -> None:
         self._samples = samples
         self._journal = journal
         self._clock = clock
         self._label_names = label_names
+        self._capture_ratio = capture_ratio
 
     def predictions(self, call: Call) -> Reply:
-        """Take a batch of predictions of the replica whose token came with it; sending it again changes nothing."""
+        """Take a batch of predictions of the replica whose token came with it; sending it again changes nothing. Answer
+        how large a share of the requests is to be sampled, where that is known. The batch may be empty."""
         batch = [body.prediction() for body in parse_predictions(call.body).predictions]
         _refuse_others_predictions(batch, call.caller)
         self._refuse_the_future(batch)
-        return Reply({"received": len(batch), "new": self._samples.add_predictions(batch)})
+        ratio = self._capture_ratio(call.caller.model) if call.caller.model is not None else None
+        kept = batch if ratio is None else list(_thinned(batch, ratio))
+        answer = {"received": len(batch), "new": self._samples.add_predictions(kept)}
+        return Reply(answer if ratio is None else {**answer, CAPTURE_RATIO_FIELD: ratio})
 
     def _refuse_the_future(self, batch: Sequence[Prediction]) -> None:
         """Refuse samples from the future, which would never expire."""
@@ -96,6 +103,21 @@ class SampleRoutes:
             names=LabelNames(aliases=self._label_names().get(release.model, {})),
             settled_before_s=self._clock.now_s() - release.policy.gates.labels.unmatched_grace_s,
         )
+
+
+def _thinned(batch: Sequence[Prediction], ratio: float) -> Iterator[Prediction]:
+    """The samples that there would be, had their replica gone by this ratio already.
+
+    One that has not heard of it yet, or that an earlier release of Serin started and that never will, samples more. The
+    choice is by the request's id alone and a smaller ratio's is contained in a larger one's, so what is left is the
+    very sample of the smaller one: of both versions the same requests, each with this chance. What was sampled by less
+    stays as it is.
+    """
+    for one in batch:
+        if one.inclusion_probability <= ratio:
+            yield one
+        elif is_sampled(request_of(one.request_id), ratio):
+            yield replace(one, inclusion_probability=ratio)
 
 
 def _refuse_others_predictions(batch: Sequence[Prediction], caller: Caller) -> None:

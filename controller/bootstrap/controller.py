@@ -39,6 +39,8 @@ from controller.loop.policies import CurrentPolicies
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
+from controller.loop.sampling import Needs, SampledAsNeeded
+from controller.offline.forecast.sampling import ratio_between, ratio_in_release
 from controller.ports.runtime import DeploymentSpec
 from controller.service import Service
 from controller.subscribers.feed import Follower
@@ -65,6 +67,7 @@ class Controller:
     access: Access  # who may ask at the interface
     hosts: Hosts  # the names that the interface goes by
     policies: CurrentPolicies
+    sampling: SampledAsNeeded
 
     def close(self) -> None:
         self.jobs.close()
@@ -97,6 +100,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         wake=wake,
         label_names=controller.policies.label_names,
         telemetry=Telemetry(_readings(controller)),
+        capture_ratio=controller.sampling.ratio_of,
     )
     secret = settings.webhook_secret
     controller.home.logs.mkdir(parents=True, exist_ok=True)
@@ -141,25 +145,34 @@ def build(home: Home, name: str) -> Controller:
     options = RouteOptions(sticky_header=settings.sticky_header)
     traffic = EnvoyTraffic(home.envoy, options, policies.falls_back, log=home.logs / "envoy.log")
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
+    metrics = PrometheusMetrics(
+        settings.prometheus, scrape_interval_s=settings.scrape_interval_s, process_labels=settings.process_labels
+    )
+    jobs = ThreadedJobs(clock)
+    leader = Leader(store.leadership, name, lease_s=settings.lease_s)
+    sampling = SampledAsNeeded(
+        Needs(ratio_in_release, ratio_between),
+        metrics,
+        store.samples,
+        store.journal,
+        clock,
+        jobs,
+        leader.fence,
+        fixed=settings.fixed_capture_ratio,
+    )
     world = World(
         clock=clock,
         traffic=traffic,
-        deployments=_deployments(home, settings, traffic, packages),
+        deployments=_deployments(home, settings, traffic, packages, sampling),
         registry=registry,
         replicas=replicas,
-        metrics=PrometheusMetrics(
-            settings.prometheus,
-            scrape_interval_s=settings.scrape_interval_s,
-            process_labels=settings.process_labels,
-        ),
+        metrics=metrics,
         samples=store.samples,
         freezes=store.freezes,
         suites=SuiteRuns(replicas, home.suites),
-        captured=settings.capture_ratio,
+        sampling=sampling,
     )
-    jobs = ThreadedJobs(clock)
     poller = CandidatePoller(registry, packages, clock, jobs)
-    leader = Leader(store.leadership, name, lease_s=settings.lease_s)
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence, leader.leads)
     followers = [Follower(store.journal, RegistryTags(registry, store.journal))]
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
@@ -177,14 +190,16 @@ def build(home: Home, name: str) -> Controller:
         access=access,
         hosts=Hosts(settings.api_hosts),
         policies=policies,
+        sampling=sampling,
     )
 
 
-def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages: PackageStore) -> LocalProcesses:
+def _deployments(
+    home: Home, settings: Settings, traffic: EnvoyTraffic, packages: PackageStore, sampling: SampledAsNeeded
+) -> LocalProcesses:
     targets = TargetFiles(home.targets)
     extra = [
         *("--capture-url", settings.api),
-        *("--capture-ratio", f"{settings.capture_ratio:g}"),
         *("--threads", str(settings.replica_threads)),
         *(["--capture-text"] if settings.capture_text else []),
         *access_flags(home, settings),
@@ -203,7 +218,9 @@ def _deployments(home: Home, settings: Settings, traffic: EnvoyTraffic, packages
     def command(spec: DeploymentSpec, port_file: Path) -> list[str]:
         token_file = token_of_version(home, records, spec.model, spec.version, starting=port_file.stem)
         package = packages.place(spec.model, spec.artifact)
-        return serving_command(spec, package, port_file, [*extra, "--capture-token-file", str(token_file)])
+        ratio = sampling.ratio_of(spec.model)  # until it has asked
+        sampled = ["--capture-ratio", f"{ratio:.10g}"] if ratio is not None else []
+        return serving_command(spec, package, port_file, [*extra, *sampled, "--capture-token-file", str(token_file)])
 
     return LocalProcesses(
         home.deployments,

@@ -35,6 +35,10 @@ def up(
             "--capture-text/--no-capture-text", help="Whether to keep sampled texts, so that label requests show them."
         ),
     ] = None,
+    capture_ratio: Annotated[
+        str | None,
+        typer.Option(help="Share of requests to sample, from 0 to 1; 'auto' is what each model's gates need."),
+    ] = None,
     require_tokens: Annotated[
         bool | None,
         typer.Option(
@@ -85,6 +89,7 @@ def up(
         "registry_url": registry,
         "gateway_port": gateway_port,
         "capture_text": capture_text,
+        "capture_ratio": _ratio(capture_ratio),
         "require_tokens": require_tokens,
         "sticky_header": sticky_header,
         "region": region,
@@ -121,6 +126,14 @@ def up(
 
     run_everything(place, settings, tell=_tell, stopping=stopping, up=is_up)
     _tell("down. Nothing is left running.")
+
+
+def _ratio(given: str | None) -> float | str | None:
+    """The number that was given; what is none is for whoever checks settings."""
+    try:
+        return float(given) if given is not None else None
+    except ValueError:
+        return given
 
 
 def _secret(file: Path | None) -> str | None:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from serving.access.hosts import Hosts
+from serving.contract import CAPTURE_RATIO_MIN
 
+AUTO: Final = "auto"
 PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port", "alertmanager_port")
 _PORT_MAX: Final = 65_535
 _METRIC_LABEL: Final = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")  # what begins with two underscores is never kept
@@ -73,8 +75,10 @@ def _positive(value: Any) -> str | None:
     return None if _is_number(value) and value > 0 else "is no number above 0"
 
 
-def _ratio(value: Any) -> str | None:
-    return None if _is_number(value) and 0 <= value <= 1 else "is no number from 0 to 1"
+def _capture_ratio(value: Any) -> str | None:
+    if value == AUTO or (_is_number(value) and (value == 0 or CAPTURE_RATIO_MIN <= value <= 1)):
+        return None
+    return f'is no number from 0 to 1 (but for 0, {CAPTURE_RATIO_MIN:g} at the least); "{AUTO}" is what gates need'
 
 
 def _count(value: Any) -> str | None:
@@ -130,7 +134,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "region": _region,
     "registry_url": _url,
     "sticky_header": _header,
-    "capture_ratio": _ratio,
+    "capture_ratio": _capture_ratio,
     "replica_threads": _count,
     "process_labels": _metric_labels,
 }

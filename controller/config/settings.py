@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.config.setting_values import PORTS, check_keys, check_setting, check_together, names_of
+from controller.config.setting_values import AUTO, PORTS, check_keys, check_setting, check_together, names_of
 from controller.errors import UsageError
 from controller.files import replace_file
 from controller.reserve import RESERVE_FILE
@@ -34,7 +34,7 @@ class Settings:
     registry_url: str | None = None
     database_url: str | None = None
     sticky_header: str | None = None
-    capture_ratio: float = 1.0
+    capture_ratio: float | str = AUTO  # the share of requests that is sampled; "auto": what each model's gates need
     capture_text: bool = False
     require_tokens: bool = False  # also of clients that ask replicas, and of who only reads at the interface
     api_hosts: tuple[str, ...] = ()  # names of the interface besides those of loopback, as behind a proxy
@@ -63,6 +63,11 @@ class Settings:
     @property
     def registry(self) -> str:
         return self.registry_url or f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def fixed_capture_ratio(self) -> float | None:
+        """Return the share of requests that a person gave; None: it follows from what gates need."""
+        return None if isinstance(self.capture_ratio, str) else self.capture_ratio
 
     @property
     def gateway(self) -> str:

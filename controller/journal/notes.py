@@ -96,7 +96,34 @@ class LooksThinned:
         return self.last - self.first + 1
 
 
-Note = Frozen | FreezeLifted | CommandDiscarded | PolicyRead | PolicyGone | TokenMade | TokensRevoked | LooksThinned
+@dataclass(frozen=True, slots=True)
+class SamplingSet:
+    """From now on so large a share of the model's requests is sampled, and ``reason`` is why, in a part of a sentence.
+
+    ``release_id``: the release that it is kept for until that ends; None: none. ``largest``: the largest share that was
+    asked for since that release was looked at first. ``before``: the least that was asked for before, whose requests
+    may be labelled while the release goes on.
+    """
+
+    model: str
+    ratio: float
+    reason: str
+    release_id: str | None
+    largest: float
+    before: float
+
+
+Note = (
+    Frozen
+    | FreezeLifted
+    | CommandDiscarded
+    | PolicyRead
+    | PolicyGone
+    | TokenMade
+    | TokensRevoked
+    | LooksThinned
+    | SamplingSet
+)
 
 
 def stream_of(model: str) -> str:

@@ -90,7 +90,11 @@ def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int
 
 
 def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float) -> Iterator[Fault]:
-    """Sources that cannot both be right. ``captured``: the share of answers that replicas sample.
+    """Sources that cannot both be right. ``captured``: the largest share of requests whose samples may be among these.
+
+    It is the controller's own, and no sender's: what a replica that has not heard of it sampled beyond was thinned out
+    as it came in (`controller.api.samples`). So of true answers there are no more than by this share, whoever sampled
+    them, and a sender wins nothing by what it says of its own chance.
 
     The gateway counts a request of a version for which the other one stood in as the first one's: what one was asked
     and did not answer, the other may have answered.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -53,6 +53,7 @@ from controller.errors import (
 from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
 from controller.loop.preflight import judge_replica, package_refused
+from controller.loop.sampling import Everything, Sampling
 from controller.ports.artifacts import Artifact, Artifacts
 from controller.ports.clock import Clock
 from controller.ports.metrics import Metrics
@@ -113,7 +114,7 @@ class World:
     samples: Samples
     freezes: Freezes
     suites: Suites
-    captured: float = 1.0  # the share of answers that replicas sample
+    sampling: Sampling = field(default_factory=Everything)
 
 
 def _is_of_candidate(release: Release, action: Action) -> bool:
@@ -372,10 +373,11 @@ class Executor:
 
     def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
         world, now_s, elapsed_s = self._world, self._world.clock.now_s(), self._world.clock.monotonic_s()
-        if not self.look_is_due(release, now_s):
+        if not self.look_is_due(release, now_s) or not world.sampling.is_settled(release):
             return
         self._looked_s[release.model] = elapsed_s
-        sources = Sources(world.metrics, world.samples, world.deployments, world.captured)
+        shares = world.sampling.largest(release), world.sampling.least(release)
+        sources = Sources(world.metrics, world.samples, world.deployments, *shares)
         manifests = [self._known(release.model, version) for version in (release.stable, release.candidate)]
         look, cursors = look_at(
             sources,

@@ -26,12 +26,14 @@ _IN_STEP = 3.0  # times as late as it is due
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources that a look is read from. ``captured``: the share of answers that replicas sample."""
+    """The sources that a look is read from. ``captured``: the largest share of requests whose samples may be among
+    them; ``labelled``: the least share of requests that labels may be of."""
 
     metrics: Metrics
     samples: Samples
     deployments: Deployments
     captured: float = 1.0
+    labelled: float = 1.0
 
 
 def look_at(
@@ -75,7 +77,7 @@ def look_at(
     if users is not None:
         fields["users"] = _users(users, counts, *arms)
     if found is not None:
-        fields |= _sampled(found)
+        fields |= _sampled(found, sources.labelled)
         impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
         fields["unseen_slices"] = (*impossible, *found.unseen_slices)
     answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
@@ -320,7 +322,12 @@ def _users(users: GatewayCounts, counts: MetricCounts | None, stable: str, candi
     return UserCounts(arm(stable), arm(candidate), users.latency_edges_ms)
 
 
-def _sampled(found: SampleEvidence) -> Mapping[str, Any]:
+def _sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
+    """``labelled``: the least share of requests that labels may be of. A request of before the release was sampled by
+    less, as a rule, and its label may come now: so many of a source's labels meet a sample at the least."""
+    sources = (
+        replace(one, expected_matched=min(one.expected_matched, labelled * one.settled)) for one in found.label_sources
+    )
     return {
         "pairs": found.pairs,
         "pairs_agreed": found.pairs_agreed,
@@ -328,7 +335,7 @@ def _sampled(found: SampleEvidence) -> Mapping[str, Any]:
         "slice_pairs": found.slice_pairs,
         "stable_labels": found.stable_labels,
         "candidate_labels": found.candidate_labels,
-        "label_sources": found.label_sources,
+        "label_sources": tuple(sources),
     }
 
 

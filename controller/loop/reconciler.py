@@ -345,9 +345,11 @@ class Reconciler:
 
     # --- between releases ----------------------------------------------------------------------------------------
     def keep_up(self) -> None:
-        """Keep running what is routed to or could be; drain what nobody needs any more. Nothing is drained while it is
-        not known which release is under way, or users may still be answered by the table of before."""
+        """Keep running what is routed to or could be; drain what nobody needs any more; see to how much is sampled.
+        Nothing is drained while it is not known which release is under way, or users may still be answered by the table
+        of before."""
         standing = self._under_way()
+        self._world.sampling.mind(self.policy, standing.release if standing is not None else None)
         table = self._world.traffic.read(self.model)
         needed: set[str] = set()
         if table is not None:

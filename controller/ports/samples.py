@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from controller.core.labels import LabelNames, LabelsTaken, NamesRead, Position
+from controller.core.sampling import Labelled
 from gates.evidence import LabelCounts, LabelledPair, LabelSource, LeastLikely, SlicePairs, UnseenSlice
 
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
@@ -37,6 +38,8 @@ class SampleCursor:
         return self.labelled_pair, self.labelled_answer
 
 
+REFERENCE_ANSWERS_MAX: Final = 8_000
+"""The most answers of the time before a release that are compared with."""
 CONFIDENCE_BINS = 10
 """Equal bins over 0 to 1 that confidences are counted in."""
 
@@ -108,6 +111,23 @@ class Samples(Protocol):
         """Return what the version's sampled live answers looked like from ``since_s`` on and before the cursor.
 
         In blocks of bounded size from all along that time, none in two; those without an answer are left out.
+        """
+
+
+ARRIVALS_MAX: Final = 500
+"""The last labels by chance that tell how labels come."""
+ARRIVALS_MIN: Final = 30
+"""Fewer tell nothing."""
+
+
+class LabelArrivals(Protocol):
+    def labelled(self, model: str) -> Labelled | None:
+        """Return how many of the model's sampled live answers got a label by chance, and how late, from the first to
+        the last of those that the last ``ARRIVALS_MAX`` labels are of; None where there are too few, or they lie too
+        far apart to be counted.
+
+        Raises:
+            TransientError: the samples cannot be read.
         """
 
 

@@ -8,7 +8,10 @@ import pytest
 
 from controller.core.labels import LabelNames, LabelsTaken, RefusedLabel, UnknownName
 from controller.ports.samples import (
+    ARRIVALS_MAX,
+    ARRIVALS_MIN,
     Label,
+    LabelArrivals,
     LabelRequest,
     Prediction,
     SampleCursor,
@@ -21,8 +24,8 @@ from gates.evidence import LabelChance, LabelCounts, LabelSource, LeastLikely, N
 START = SampleCursor()
 
 
-class SampleStore(Samples, SampleIntake, Protocol):
-    """Both sides of one store."""
+class SampleStore(Samples, SampleIntake, LabelArrivals, Protocol):
+    """All sides of one store."""
 
 
 def prediction(request: str, version: str, traffic: str, label: str = "refund", **changes: object) -> Prediction:
@@ -483,6 +486,34 @@ class SamplesContract:
         )
         assert (answer.taken, answer.repeated, answer.refused) == (2, 1, ())
         assert sources(samples)["b"].contradicts_others == 0
+
+    def test_how_labels_come_is_told_of_where_the_last_ones_came(self, samples: SampleStore) -> None:
+        """Every fourth of the model's answers has one, 600 s later. Copies, directed labels and other models' answers
+        are none of them, and nor are answers that came after the last label."""
+        requests = [f"r{number}" for number in range(4 * ARRIVALS_MIN)]
+        samples.add_predictions([live(one, at_s=1_000.0) for one in requests[:-4]])
+        samples.add_predictions([shadow(one) for one in requests[:-4]])
+        samples.add_predictions([live(f"other {one}", model="tone") for one in requests])
+        truths = [truth(one, received_at_s=1_600.0) for one in requests[:-4:4]]
+        samples.add_labels([*truths[:-1], truth(requests[1], directed=True, received_at_s=9_000.0)])
+        assert samples.labelled("intent") is None
+        samples.add_predictions([live(one, at_s=1_000.0) for one in requests[-4:]])
+        samples.add_labels([truths[-1], truth(requests[-4], received_at_s=1_600.0)])
+        found = samples.labelled("intent")
+        assert found is not None
+        assert found.ratio == pytest.approx(0.25, rel=0.05)
+        assert found.delay_s == 600.0
+        assert samples.labelled("tone") is None
+        assert samples.labelled("nothing") is None
+
+    def test_only_the_last_labels_tell_how_labels_come(self, samples: SampleStore) -> None:
+        many = [f"r{number}" for number in range(2 * ARRIVALS_MAX)]
+        samples.add_predictions([live(one, at_s=1_000.0) for one in many])
+        samples.add_labels([truth(one, received_at_s=9_000.0) for one in many[:ARRIVALS_MAX]])
+        samples.add_labels([truth(one, received_at_s=1_060.0) for one in many[ARRIVALS_MAX:]])
+        found = samples.labelled("intent")
+        assert found is not None
+        assert (found.ratio, found.delay_s) == (1.0, 60.0)
 
     def test_labels_of_requests_that_nobody_sampled_are_counted(self, samples: SampleStore) -> None:
         """Once they have had time to meet their sample; those of other models' requests have met theirs."""

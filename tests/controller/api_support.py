@@ -50,6 +50,7 @@ class World:
     clock: StoppedClock = field(default_factory=StoppedClock)
     wakes: int = 0
     telemetry: Telemetry | None = None
+    capture_ratios: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.journal = FakeJournal(self.inbox)
@@ -66,6 +67,7 @@ class World:
             clock=self.clock,
             wake=self.wake,
             telemetry=self.telemetry,
+            capture_ratio=self.capture_ratios.get,
         )
 
     def client(

@@ -21,8 +21,10 @@ from serving.contract import (
     PREDICTIONS_SCHEMA,
     Traffic,
     class_name_problem,
+    is_sampled,
 )
 from serving.observe.capture import CapturedPrediction, encode_batch
+from serving.observe.receiver import asked_ratio
 from tests.controller.api_support import Client, World, error_of
 from tests.controller.releases import release_in
 
@@ -90,6 +92,53 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
     assert found.pairs[0].inclusion_probability == 0.5
     assert found.stable_labels == LabelCounts(labelled=1, wrong=1, chances=(LabelChance(0.5, 1, 1),))
     assert {(one.tokens, one.tags["lang"]) for one in world.samples._predictions.values()} == {(9, "en")}
+
+
+def test_the_answer_says_how_much_is_to_be_sampled(world: World, replica: Client) -> None:
+    """To whom it sends nothing, too; and nothing is said where it is not known, as an older controller says nothing."""
+    nothing = {"schema": PREDICTIONS_SCHEMA, "predictions": []}
+    assert replica.post(PREDICTIONS_ROUTE, nothing).json() == {"received": 0, "new": 0}
+    world.capture_ratios["tone"] = 0.125
+    assert replica.post(PREDICTIONS_ROUTE, body()).json() == {"received": 1, "new": 1}
+    world.capture_ratios["intent"] = 0.5
+    assert replica.post(PREDICTIONS_ROUTE, nothing).json() == {"received": 0, "new": 0, "capture_ratio": 0.5}
+    assert replica.post(PREDICTIONS_ROUTE, body()).json() == {"received": 1, "new": 0, "capture_ratio": 0.5}
+
+
+def test_the_replica_reads_what_the_controller_answers(world: World, replica: Client) -> None:
+    """The two ends of the contract: the very bytes of an answer."""
+    nothing = {"schema": PREDICTIONS_SCHEMA, "predictions": []}
+    assert asked_ratio(replica.post(PREDICTIONS_ROUTE, nothing).content) is None
+    for ratio in (1.0, 0.0078125, 0.0):
+        world.capture_ratios["intent"] = ratio
+        assert asked_ratio(replica.post(PREDICTIONS_ROUTE, nothing).content) == ratio
+
+
+@pytest.mark.parametrize("own", [1.0, 0.5])
+def test_who_samples_more_than_is_asked_for_leaves_the_sample_that_is(world: World, own: float) -> None:
+    """One that was not told yet, or never will be: of both versions the same requests are left, lists as a whole."""
+    world.capture_ratios["intent"] = 0.25
+    names = [name for name in (f"r-{number}" for number in range(200)) if is_sampled(name, own)]
+    ids = [*names[:50], *(f"{name}/{place}" for name in names[50:] for place in range(3))]
+    for version, traffic in (("6", Traffic.LIVE), ("7", Traffic.SHADOW)):
+        batch = [replace(captured(one, version, traffic), inclusion_probability=own) for one in ids]
+        headers = {"content-type": "application/json"}
+        answer = world.replica("intent", version).request(
+            "POST", PREDICTIONS_ROUTE, content=encode_batch(batch), headers=headers
+        )
+        assert answer.json()["received"] == len(ids)
+    kept = {one.request_id for one in world.samples._predictions.values()}
+    assert kept == {one for one in ids if is_sampled(one.partition("/")[0], 0.25)}
+    assert {one.inclusion_probability for one in world.samples._predictions.values()} == {0.25}
+    found = world.samples.since("intent", "6", "7", SampleCursor())
+    assert found.paired == len(kept)
+
+
+def test_what_was_sampled_by_less_stays_as_it_is(world: World) -> None:
+    """Its replica has not heard yet that more is asked for."""
+    world.capture_ratios["intent"] = 1.0
+    send(world, captured("a", "6", Traffic.LIVE))
+    assert [one.inclusion_probability for one in world.samples._predictions.values()] == [0.5]
 
 
 @pytest.mark.parametrize(

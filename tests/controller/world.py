@@ -25,6 +25,7 @@ from controller.loop.executor import World as Ports
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import InlineJobs, Jobs
 from controller.loop.reconciler import Books
+from controller.loop.sampling import Everything, Needs, SampledAsNeeded, Sampling
 from controller.ports.registry import CANDIDATE, CHAMPION
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
@@ -46,6 +47,7 @@ from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
 from tests.fakes.replicas import FakeReplica, FakeReplicas
+from tests.fakes.samples import FakeSamples
 from tests.fakes.traffic import MemoryTraffic
 
 TICK_S = 10.0
@@ -109,6 +111,7 @@ class World:
         self.jobs: Jobs = InlineJobs()
         self.leads = True  # of the controllers that share the database
         self.calm_s = 0.0
+        self.needs: Needs | None = None  # how much has to be sampled; None: everything is
         self._packages = directory / "packages"
         self.controller = self._start_controller()
 
@@ -273,6 +276,7 @@ class World:
             samples=_Watched(self.service.samples, "samples", self),
             freezes=_Watched(self.freezes, "freezes", self),
             suites=SuiteRuns(_Watched(self.replicas, "replicas", self), self._packages.with_name("suites")),
+            sampling=self._sampling(),
         )
         books = Books(
             journal=_Watched(self.journal, "journal", self),
@@ -284,6 +288,12 @@ class World:
         )
         followers = [Follower(books.journal, RegistryTags(ports.registry, books.journal))]
         return Fleet(ports, books, lambda: self.policies, followers=followers, calm_s=self.calm_s)
+
+    def _sampling(self) -> Sampling:
+        if self.needs is None:
+            return Everything()
+        metrics = self.service.metrics
+        return SampledAsNeeded(self.needs, metrics, FakeSamples(), self.journal, self.clock, self.jobs)
 
 
 class _Watched:

@@ -8,10 +8,14 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import NamedTuple
 
 from controller.core.labels import NAMES_TOLD, LabelNames, LabelsTaken, RefusedLabel, UnknownName
+from controller.core.sampling import Labelled
 from controller.ports.samples import (
+    ARRIVALS_MAX,
+    ARRIVALS_MIN,
     CONFIDENCE_BINS,
     SOURCES_MAX,
     AnswerCounts,
@@ -322,6 +326,16 @@ class FakeSamples:
             contradicts_others=disputes["others"],
             corrected_late=disputes["late"],
         )
+
+    def labelled(self, model: str) -> Labelled | None:
+        found = [one for one in self._labelled_answers if one and one.prediction.model == model]
+        found = [one for one in found if not one.truth.directed][-ARRIVALS_MAX:]
+        live = [one for one in self._predictions.values() if one.model == model and one.traffic == "live"]
+        places = [live.index(one.prediction) for one in found]
+        if len(found) < ARRIVALS_MIN:
+            return None
+        delays = [(one.truth.received_at_s or one.truth.at_s) - one.prediction.at_s for one in found]
+        return Labelled(len(found) / (max(places) - min(places) + 1), max(median(delays), 0.0))
 
     def reference(
         self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]

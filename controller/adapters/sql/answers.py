@@ -13,13 +13,13 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from controller.adapters.sql.schema import pairs, predictions
-from controller.ports.samples import CONFIDENCE_BINS, AnswerCounts
+from controller.ports.samples import CONFIDENCE_BINS, REFERENCE_ANSWERS_MAX, AnswerCounts
 from gates.evidence import SlicePairs, UnseenSlice
 from gates.online.slices import CLASS, TOKENS, Attributes, Membership, parts_of, unseen_tags
 from serving.contract import Traffic
 
 BLOCKS: Final = 8
-BLOCK_ROWS_MAX: Final = 1_000
+BLOCK_ROWS_MAX: Final = REFERENCE_ANSWERS_MAX // BLOCKS
 SLICE_ROWS_MAX: Final = 1_000  # the last answers that tell which tags requests carry
 SLICE_IDS_MAX: Final = 50_000  # among the newest samples of all models: older ones of a quiet model tell nothing
 

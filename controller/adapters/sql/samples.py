@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from controller.adapters.sql import answers, evidence, schema, space
+from controller.adapters.sql import answers, arrivals, evidence, schema, space
 from controller.adapters.sql.classes import classes_of, note_classes
 from controller.adapters.sql.database import Database, insert_new_rows
 from controller.adapters.sql.labels import Aliases, note_looked, take
@@ -33,6 +33,7 @@ from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pai
 from controller.adapters.sql.sources import label_sources
 from controller.adapters.sql.texts import NoTexts, Texts
 from controller.core.labels import LabelNames, LabelsTaken
+from controller.core.sampling import Labelled
 from controller.errors import Source
 from controller.ports.samples import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
 from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
@@ -76,7 +77,7 @@ class _Comparison:
 
 
 class SqlSamples:
-    """``controller.ports.Samples`` and ``SampleIntake`` on SQL."""
+    """``controller.ports.Samples``, ``SampleIntake`` and ``LabelArrivals`` on SQL."""
 
     def __init__(self, database: Database, texts: Texts | None = None) -> None:
         """``texts``: how captured texts are kept; without it they are not."""
@@ -159,6 +160,10 @@ class SqlSamples:
             if not names.classes:
                 names = replace(names, classes=classes_of(connection, [model]).get(model, ()))
             return label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
+
+    def labelled(self, model: str) -> Labelled | None:
+        with self._database.read(_SOURCE) as connection:
+            return arrivals.labelled(connection, model)
 
     def reference(
         self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]

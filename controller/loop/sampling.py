@@ -1,0 +1,264 @@
+"""How large a share of each model's requests is sampled: decided when a release begins and kept until it ends, so that
+its evidence is of one share; between releases less, now and then looked at again.
+
+A share that changed in the midst of a release would make its labels unequally likely, which costs evidence, and all of
+it where labels are directed (`gates.online.pairing`). So the first look waits until each replica has heard of a greater
+share, and whoever takes samples in thins out what was sampled by a larger one (`controller.api.samples`): the release
+has samples of one share, whatever its replicas went by.
+
+Each decision stands in the model's stream of the journal, and is found there by the next controller.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from controller.core.policy import ReleasePolicy
+from controller.core.release import Phase, Purpose, Release
+from controller.core.sampling import ALL, Need, Seen, kept_between
+from controller.errors import ConflictError, SerinError, TransientError
+from controller.journal.codec import entry_of, note_of
+from controller.journal.notes import SamplingSet
+from controller.loop.jobs import PATIENCE_S, Jobs, Running
+from controller.ports.clock import Clock
+from controller.ports.journal import Journal, model_stream
+from controller.ports.metrics import Metrics
+from controller.ports.samples import LabelArrivals
+from serving.contract import ASKS_EVERY_S
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT_EVERY_S: Final = 600.0
+HEARD_WITHIN_S: Final = 1.5 * ASKS_EVERY_S
+"""By then each replica that a controller answers has asked, and goes by what it was told."""
+_HOUR_S: Final = 3_600.0
+_DAY_S: Final = 86_400.0
+_MAY_WAIT: Final = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE})
+
+
+class Sampling(Protocol):
+    """What a release has to know of how requests are sampled, and who is told of releases."""
+
+    def mind(self, policy: ReleasePolicy, release: Release | None) -> None:
+        """See to the model's share, now that this release is under way, or none is. Never raises `SerinError`."""
+
+    def is_settled(self, release: Release) -> bool:
+        """Return whether the release's evidence may begin."""
+
+    def largest(self, release: Release) -> float:
+        """Return the largest share of requests whose samples may be among those of the release."""
+
+    def least(self, release: Release) -> float:
+        """Return the least share of requests whose labels may come during the release."""
+
+
+class Everything:
+    """Implements `Sampling` where all requests are sampled."""
+
+    def mind(self, policy: ReleasePolicy, release: Release | None) -> None:
+        """There is nothing to see to."""
+
+    def is_settled(self, release: Release) -> bool:  # noqa: ARG002
+        return True
+
+    def largest(self, release: Release) -> float:  # noqa: ARG002
+        return ALL
+
+    def least(self, release: Release) -> float:  # noqa: ARG002
+        return ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The share that a release under the policy needs, and that the time between two needs."""
+
+    in_release: Callable[[ReleasePolicy, Seen], Need]
+    between: Callable[[ReleasePolicy, Seen], Need]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a model's replicas are told. ``since_s``: by the monotonic clock, since when it is more than before."""
+
+    note: SamplingSet
+    since_s: float
+    written: bool = True
+
+
+class SampledAsNeeded:
+    """Implements `Sampling`. ``fixed``: the share that a person gave; None: it follows from what gates need."""
+
+    def __init__(
+        self,
+        needs: Needs,
+        metrics: Metrics,
+        labels: LabelArrivals,
+        journal: Journal,
+        clock: Clock,
+        jobs: Jobs,
+        fence: Callable[[], int | None] = lambda: None,
+        *,
+        fixed: float | None = None,
+    ) -> None:
+        """``fence`` is the leader's, or raises ConflictError where this controller does not lead."""
+        self._needs = needs
+        self._metrics = metrics
+        self._labels = labels
+        self._journal = journal
+        self._clock = clock
+        self._jobs = jobs
+        self._fence = fence
+        self._fixed = fixed
+        self._told: dict[str, _Told] = {}
+        self._looked_s: dict[str, float] = {}  # by model: when the time between releases was last looked at
+
+    def ratio_of(self, model: str) -> float | None:
+        """Return the share that the model's replicas are to sample; None where that is not known here. Calls may come
+        from any thread."""
+        try:
+            self._fence()
+            return self._known(model).note.ratio
+        except SerinError:
+            return None
+
+    def mind(self, policy: ReleasePolicy, release: Release | None) -> None:
+        try:
+            told = self._known(policy.model)
+            need = self._between(policy, told) if release is None else self._in_release(release, told)
+            if need is not None:
+                told = self._told[policy.model] = self._after(told, need, release)
+                log.info(
+                    "model %s: %.4g %% of the requests are sampled: %s", policy.model, 100 * need.ratio, need.reason
+                )
+            if not told.written:
+                self._write(told)
+        except ConflictError:
+            log.debug("model %s: another controller says how much is sampled", policy.model)
+        except SerinError as error:
+            log.warning("model %s: how much has to be sampled is seen to later: %s", policy.model, error)
+
+    def is_settled(self, release: Release) -> bool:
+        """Also where nothing can be read or written: whoever has looked once goes on."""
+        if release.looks:
+            return True
+        told = self._told.get(release.model)
+        if told is None or (told.note.release_id != release.id and _needs_pairs(release)):
+            return False
+        return self._clock.monotonic_s() - told.since_s >= HEARD_WITHIN_S
+
+    def largest(self, release: Release) -> float:
+        note = self._note_of(release)
+        return note.largest if note is not None else ALL
+
+    def least(self, release: Release) -> float:
+        note = self._note_of(release)
+        return min(note.ratio, note.before) if note is not None else ALL
+
+    def _note_of(self, release: Release) -> SamplingSet | None:
+        """What was told for the release, or before it, where it changed nothing."""
+        told = self._told.get(release.model)
+        return told.note if told is not None else None
+
+    # --- what is needed ------------------------------------------------------------------------------------------
+    def _in_release(self, release: Release, told: _Told) -> Need | None:
+        """Return what is new; None: nothing, or it is not known yet."""
+        kept = told.note.release_id == release.id or not _needs_pairs(release)
+        if self._fixed is not None:
+            same = kept and told.note.ratio == self._fixed
+            return None if same else Need(self._fixed, "capture_ratio says so")
+        if kept:
+            return None
+        if release.looks:
+            return Need(ALL, "the release had begun before it was known how much it needs")
+        try:
+            seen = self._seen(release.model, ("release", release.id), self._ask_all, patience_s=PATIENCE_S)
+        except TransientError as error:
+            return None if release.phase in _MAY_WAIT else Need(ALL, f"it is not known how many requests come: {error}")
+        if seen is None:
+            return None if release.phase in _MAY_WAIT else Need(ALL, "it is not known in time how many requests come")
+        return self._needs.in_release(release.policy, seen)
+
+    def _between(self, policy: ReleasePolicy, told: _Told) -> Need | None:
+        if self._fixed is not None:
+            return None if told.note.ratio == self._fixed else Need(self._fixed, "capture_ratio says so")
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s.get(policy.model, -math.inf) < LOOKED_AT_EVERY_S:
+            return None
+        try:
+            seen = self._seen(policy.model, "between", self._ask_traffic, patience_s=0.0)
+        except TransientError as error:
+            log.debug("model %s: %s", policy.model, error)
+            seen = Seen(0.0, 0.0)
+        if seen is None:
+            return None
+        self._looked_s[policy.model] = now_s
+        if not seen.day_per_s:  # nothing came, or nobody knows: as it was
+            return None
+        need = self._needs.between(policy, seen)
+        ratio = kept_between(told.note.ratio, need.ratio)
+        return None if ratio == told.note.ratio else replace(need, ratio=ratio)
+
+    def _seen(self, model: str, purpose: Hashable, ask: Callable[[str], Seen], *, patience_s: float) -> Seen | None:
+        """Return what is known of the service; None: the answer is not there yet."""
+        found = self._jobs.ask("sampling", model, purpose, lambda: ask(model), patience_s=patience_s)
+        return None if isinstance(found, Running) else found
+
+    def _ask_traffic(self, model: str) -> Seen:
+        counts = self._metrics.service_errors(model, (_HOUR_S, _DAY_S), at_s=self._clock.now_s())
+        hour_per_s, day_per_s = (counts[window_s][1] / window_s for window_s in (_HOUR_S, _DAY_S))
+        return Seen(hour_per_s, day_per_s)
+
+    def _ask_all(self, model: str) -> Seen:
+        return replace(self._ask_traffic(model), labels=self._labels.labelled(model))
+
+    # --- what is told --------------------------------------------------------------------------------------------
+    def _after(self, told: _Told, need: Need, release: Release | None) -> _Told:
+        """A release that was looked at already has samples of the share before, too."""
+        before, now_s = told.note, self._clock.monotonic_s()
+        same = release is not None and before.release_id == release.id
+        looked_at = release is not None and release.looks > 0
+        note = SamplingSet(
+            model=before.model,
+            ratio=need.ratio,
+            reason=need.reason,
+            release_id=release.id if release is not None else None,
+            largest=max(need.ratio, before.ratio, before.largest if same else 0.0) if looked_at else need.ratio,
+            before=min(before.ratio, before.before) if same else before.ratio,
+        )
+        return _Told(note, now_s if need.ratio > before.ratio else told.since_s, written=False)
+
+    def _write(self, told: _Told) -> None:
+        """What cannot be written holds all the same, and is written later."""
+        model = told.note.model
+        self._journal.note(model_stream(model), [entry_of(told.note, self._clock.now_s())], fence=self._fence())
+        self._told[model] = replace(told, written=True)
+
+    def _known(self, model: str) -> _Told:
+        """What is told, or was by the controller before this one; by none before it, what replicas begin with."""
+        if (told := self._told.get(model)) is not None:
+            return told
+        note = last_set(self._journal, model)
+        begun = self._fixed if self._fixed is not None else ALL
+        if note is None:
+            found = _Told(SamplingSet(model, begun, "nothing is known yet", None, begun, begun), -math.inf)
+        else:
+            found = _Told(note, self._clock.monotonic_s())
+        return self._told.setdefault(model, found)
+
+
+def last_set(journal: Journal, model: str) -> SamplingSet | None:
+    """Return what was told last of how much of the model's requests is sampled; None: nothing ever was.
+
+    Raises:
+        SerinError: the journal cannot be read.
+    """
+    last = journal.last(model_stream(model), (SamplingSet.__name__,))
+    note = note_of(last) if last is not None else None
+    return note if isinstance(note, SamplingSet) else None
+
+
+def _needs_pairs(release: Release) -> bool:
+    """Return whether the release compares two versions by samples; a restore does not, and nor does a first version."""
+    return release.purpose is Purpose.PROMOTE and release.stable is not None

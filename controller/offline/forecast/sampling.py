@@ -1,0 +1,148 @@
+"""The share of requests that has to be sampled: by the forecasts of the gates that read samples.
+
+**While a release goes on** it is the least of 1, 1/2, 1/4, … with which, even if only ``1 / MARGIN`` of the requests
+come,
+
+* each gate that promotion waits for settles within ``2 d + s`` seconds, whichever way (its ``pass_s`` for a candidate
+  that changes nothing, its ``fail_s`` for one as bad as its margin), where labels come ``d`` seconds after the answer
+  and the steps last ``s`` seconds at the least: gathering evidence takes no longer than what is waited for anyway;
+* no gate is less likely than with all requests, by more than ``CHANCE_LOST``, to pass, if promotion waits for it, or to
+  fail by the deadline;
+* as many live answers of each version are sampled in the steps as the warnings of drift need.
+
+Gates that do not settle in that time with all requests need them all, and so does a service of which it is not known
+how many requests or labels come. A share ``r`` is forecast as traffic of which ``r`` is mirrored, and labelled.
+
+**Between releases** stable's own answers of ``reference_s`` are all that is read later: ``MARGIN`` times as many as a
+release reads of them are enough, but no fewer than one request in 32.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from controller.core.policy import ReleasePolicy, Step
+from controller.core.sampling import ALL, Need, Seen
+from controller.offline.forecast.rollout import all_steps_seconds, gate_plans, least_seconds
+from controller.ports.samples import REFERENCE_ANSWERS_MAX
+from gates.checks import LABELS, PREDICTIONS
+from gates.forecast.traffic import Traffic
+from gates.offline.plan import GatePlan
+from gates.policy import GatePolicy
+from gates.table import configured
+
+MARGIN: Final = 2.0
+CHANCE_LOST: Final = 0.05
+RATIO_MIN: Final = 2.0**-7
+BETWEEN_MIN: Final = 2.0**-5
+"""By fewer it could not be told, when the next release begins, that a source's labels name no request of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The shares of a plan: while the release goes on, and before and after it."""
+
+    in_release: float
+    between: float
+
+
+def planned(policy: ReleasePolicy, traffic: Traffic) -> Sampling:
+    """Return the shares for this traffic."""
+    between = ratio_between(policy, Seen(traffic.requests_per_s, traffic.requests_per_s))
+    return Sampling(least_ratio(policy, traffic), between.ratio)
+
+
+def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
+    """Return what a release under this policy needs, by the lesser of the rates that were seen."""
+    rate = min(seen.hour_per_s, seen.day_per_s)
+    if rate <= 0:
+        return Need(ALL, "it is not known how many requests come")
+    labels = seen.labels
+    if labels is None:
+        return Need(ALL, "it is not known how many labels come")
+    traffic = Traffic(
+        requests_per_s=_power(rate),
+        steps=(),
+        mirror_ratio=policy.mirror_pct / 100,
+        label_ratio=_power(labels.ratio),
+        live_label_ratio=_power(labels.ratio),
+        label_delay_s=_power(labels.delay_s),
+    )
+    ratio = least_ratio(policy, traffic)
+    return Need(ratio, f"its gates need no more at {rate:.3g} requests a second, {100 * labels.ratio:.2g} % labelled")
+
+
+def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
+    """Return what the next release will read of the time before it."""
+    drift = policy.gates.drift
+    if drift is None:
+        return Need(BETWEEN_MIN, "no gate compares with the time before a release")
+    if seen.day_per_s <= 0:
+        return Need(ALL, "it is not known how many requests come")
+    needed = MARGIN * REFERENCE_ANSWERS_MAX / (seen.day_per_s * drift.reference_s)
+    ratio = min(max(2.0 ** math.ceil(math.log2(needed)), BETWEEN_MIN), ALL)
+    return Need(ratio, f"the next release compares with no more, at {seen.day_per_s:.3g} requests a second")
+
+
+def least_ratio(policy: ReleasePolicy, traffic: Traffic) -> float:
+    """Return the share while a release goes on, for this traffic (whose steps are filled in here)."""
+    bare = replace(traffic, steps=())
+    return _least(policy.gates, policy.steps, policy.deadline_s, bare)
+
+
+@lru_cache(maxsize=1_000)
+def _least(gates: GatePolicy, steps: tuple[Step, ...], deadline_s: float, traffic: Traffic) -> float:
+    """Of many models under one policy with as much traffic it is found once."""
+    policy = ReleasePolicy(model="", gates=gates, steps=steps, deadline_s=deadline_s)
+    reads = {gate.name for one in configured(gates) for gate in one.gates() if gate.sources & {LABELS, PREDICTIONS}}
+    until_s = 2 * traffic.label_delay_s + all_steps_seconds(policy, traffic)
+    whole = _plans(policy, traffic, reads)
+    ratio = ALL
+    while ratio / 2 >= RATIO_MIN:
+        share = ratio / 2 / MARGIN
+        fewer = _plans(policy, sampled(traffic, share), reads)
+        settled = all(_is_as_good(one, before, until_s) for one, before in zip(fewer, whole, strict=True))
+        if not settled or _of_each_version(policy, traffic, share) < _for_drift(gates):
+            break
+        ratio /= 2
+    return ratio
+
+
+def sampled(traffic: Traffic, share: float) -> Traffic:
+    """The traffic as gates see it that read samples, where that share of it is sampled."""
+    return replace(
+        traffic,
+        mirror_ratio=traffic.mirror_ratio * share,
+        live_label_ratio=traffic.live_label_ratio * share,
+    )
+
+
+def _plans(policy: ReleasePolicy, traffic: Traffic, reads: Collection[str]) -> list[GatePlan]:
+    return [gate for gate in gate_plans(policy, traffic) if gate.gate in reads]
+
+
+def _is_as_good(plan: GatePlan, whole: GatePlan, until_s: float) -> bool:
+    """Return whether a gate settles in time, and as surely as with all requests."""
+    likely = plan.fail_chance >= whole.fail_chance - CHANCE_LOST
+    if not plan.required:
+        return likely
+    times = (plan.pass_s, *((plan.fail_s,) if whole.fail_s is not None else ()))
+    likely = likely and plan.pass_chance >= whole.pass_chance - CHANCE_LOST
+    return likely and all(at_s is not None and at_s <= until_s for at_s in times)
+
+
+def _of_each_version(policy: ReleasePolicy, traffic: Traffic, share: float) -> float:
+    """Sampled live answers of the candidate in all steps; stable has more, unless the last step is most of it all."""
+    parts = ((step.weight_pct / 100, least_seconds(step, traffic)) for step in policy.steps)
+    return sum(min(weight, 1 - weight) * traffic.requests_per_s * lasts_s for weight, lasts_s in parts) * share
+
+
+def _for_drift(gates: GatePolicy) -> float:
+    return gates.drift.samples_min if gates.drift is not None else 0.0
+
+
+def _power(value: float) -> float:
+    """Return the greatest power of two that is no more: what differs little is forecast once, and never for more."""
+    return 2.0 ** math.floor(math.log2(value)) if value > 0 else 0.0
