@@ -17,6 +17,7 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import TERMINAL, Phase, Purpose, Release, pending_settings
 from controller.core.traffic import TrafficTable
 from controller.journal.codec import release_of
+from controller.journal.notes import SamplingSet
 from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
@@ -108,6 +109,15 @@ def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
     return tuple(record for record in records if record is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is read of a model only where its block is drawn: how far its versions have been asked the suites, and what
+    was told last of how much of its requests is sampled."""
+
+    asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: ()
+    sampling: Callable[[str], SamplingSet | None] = lambda _: None
+
+
 # --- the table --------------------------------------------------------------------------------------------------------
 def status_table(
     records: Sequence[Shown],
@@ -118,13 +128,13 @@ def status_table(
     freezes: Sequence[Freeze] = (),
     troubles: Sequence[str] = (),
     policies: Mapping[str, ReleasePolicy] | None = None,
-    asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: (),
+    beside: Beside | None = None,
 ) -> RenderableType:
     """One block or line for each release, by model; a model without one shows its weights. Above them, what is wrong
     with the installation itself, and the freezes in force.
 
     ``traffic``, ``deployments`` and ``policies`` are by model. Fits any width; colour only repeats what words and
-    symbols say. ``asking``: of a model, how far its versions have been asked the suites.
+    symbols say.
     """
     blocks: list[RenderableType] = []
     for record in records:
@@ -134,8 +144,10 @@ def status_table(
         release = release_of(record)
         running = (deployments or {}).get(release.model, {})
         waiting = pending_settings(release, policy) if (policy := (policies or {}).get(release.model)) else ""
-        asked = asking(release.model) if release.phase is Phase.SUITE else ()
-        blocks.append(_Block(release, traffic.get(release.model), running, now_s, waiting, asked))
+        beside = beside or Beside()
+        asked = beside.asking(release.model) if release.phase is Phase.SUITE else ()
+        table, sampled = traffic.get(release.model), beside.sampling(release.model)
+        blocks.append(_Block(release, table, running, now_s, waiting, asked, sampled))
     blocks.extend(
         Text.assemble((printable(model), "bold"), "  no release  ", _weights(traffic[model], None))
         for model in sorted(traffic.keys() - {record.model for record in records})
@@ -196,6 +208,7 @@ class _Block:
     now_s: float
     waiting: str  # what the policy's serving block says now, and no replica yet
     asked: Sequence[SuiteProgress]
+    sampled: SamplingSet | None
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
         width = options.max_width
@@ -214,6 +227,7 @@ class _Block:
         ]
         facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
         facts += [("suite", _asked(progress)) for progress in self.asked]
+        facts += [("samples", _sampled(self.sampled))] if self.sampled is not None else []
         if self.waiting:
             how = f"serin release again {self.release.model}"
             facts.append(("serving", Text(printable(f"{self.waiting}, with the next release, or: {how}"), "yellow")))
@@ -277,6 +291,10 @@ def _phase(release: Release, now_s: float) -> Text:
 def _asked(progress: SuiteProgress) -> Text:
     names = ", ".join(shown(name) for name in progress.suites)
     return Text(printable(f"{names} {progress.asked:,} of {progress.cases:,}, version {progress.version}"))
+
+
+def _sampled(told: SamplingSet) -> Text:
+    return Text(printable(f"{100 * told.ratio:.3g} % of the requests: {told.reason}"))
 
 
 def _labels_of(source: LabelSource) -> Text:

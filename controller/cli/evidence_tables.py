@@ -125,7 +125,7 @@ def plan_table(found: ReleasePlan, service: Service | None) -> RenderableType:
     observed = [] if service is None else [Text(f"observed: {_seen(service)}")]
     parts = [
         _section(f"{found.model}: the traffic this plan is for", _traffic(found), *observed),
-        _section("Steps", _steps(found), Text(_promoted(found))),
+        _section("Steps", _steps(found), Text(_promoted(found)), Text(_sampled(found))),
         _section("Gates", _gates(found), *_notes_on_gates(found)),
         _section("How a release ends", _ends(found)),
     ]
@@ -187,6 +187,12 @@ def _promoted(found: ReleasePlan) -> str:
     if found.promoted_s is None:
         return f"A candidate that changes nothing is not expected to be promoted in time; {deadline}."
     return f"A candidate that changes nothing is promoted after about {duration(found.promoted_s)}; {deadline}."
+
+
+def _sampled(found: ReleasePlan) -> str:
+    """Return how much is sampled where the settings leave it open."""
+    during, otherwise = _percent(found.sampling.in_release), _percent(found.sampling.between)
+    return f"Samples (capture_ratio: auto): {during} of the requests while it goes on, {otherwise} before and after."
 
 
 def _gates(found: ReleasePlan) -> RenderableType:

@@ -174,7 +174,8 @@ def status(
     from controller.bootstrap.stores import service_of, traffic_tables
     from controller.cli.watching import Snapshot
     from controller.cli.watching import watch as watch_table
-    from controller.status import current
+    from controller.journal.sampled import last_set
+    from controller.status import Beside, current
 
     place = home_at(home)
     policies = current_policies(place, place.load().samples_kept_days)
@@ -190,7 +191,7 @@ def status(
                 freezes=service.frozen(model),
                 troubles=troubles_of(place),
                 policies=policies(),
-                asking=partial(suite_progress, place),
+                beside=Beside(partial(suite_progress, place), partial(last_set, service.journal)),
             )
 
         if model is not None and not (first := fetch()).records and not first.traffic:

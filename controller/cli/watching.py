@@ -17,13 +17,13 @@ from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
 from controller.ports.journal import ReleaseRecord
 from controller.ports.runtime import DeploymentStatus
-from controller.ports.suites import SuiteProgress
 from controller.status import (
     EXIT_ERROR,
     EXIT_FAIL,
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
     EXIT_TIMEOUT,
+    Beside,
     Shown,
     exit_code,
     is_settled,
@@ -43,7 +43,7 @@ class Snapshot:
     freezes: Sequence[Freeze] = ()
     troubles: Sequence[str] = ()
     policies: Mapping[str, ReleasePolicy] | None = None
-    asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: ()
+    beside: Beside | None = None
 
     @property
     def table(self) -> RenderableType:
@@ -55,7 +55,7 @@ class Snapshot:
             freezes=self.freezes,
             troubles=self.troubles,
             policies=self.policies,
-            asking=self.asking,
+            beside=self.beside,
         )
 
     @property

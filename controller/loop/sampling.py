@@ -19,8 +19,9 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release
 from controller.core.sampling import ALL, Need, Seen, kept_between
 from controller.errors import ConflictError, SerinError, TransientError
-from controller.journal.codec import entry_of, note_of
+from controller.journal.codec import entry_of
 from controller.journal.notes import SamplingSet
+from controller.journal.sampled import last_set
 from controller.loop.jobs import PATIENCE_S, Jobs, Running
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal, model_stream
@@ -246,17 +247,6 @@ class SampledAsNeeded:
         else:
             found = _Told(note, self._clock.monotonic_s())
         return self._told.setdefault(model, found)
-
-
-def last_set(journal: Journal, model: str) -> SamplingSet | None:
-    """Return what was told last of how much of the model's requests is sampled; None: nothing ever was.
-
-    Raises:
-        SerinError: the journal cannot be read.
-    """
-    last = journal.last(model_stream(model), (SamplingSet.__name__,))
-    note = note_of(last) if last is not None else None
-    return note if isinstance(note, SamplingSet) else None
 
 
 def _needs_pairs(release: Release) -> bool:

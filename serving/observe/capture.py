@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from serving.contract import ASKS_EVERY_S, PREDICTIONS_SCHEMA, Traffic, is_sampled
+from serving.contract import ASKS_EVERY_S, PREDICTIONS_SCHEMA, Traffic, is_sampled, request_of
 from serving.observe.receiver import Receiver, Reply
 from serving.redaction.redactor import redactor_of
 from serving.settings import CaptureSettings
@@ -103,9 +103,10 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def chance_of(self, request_id: str) -> float:
-        """Return the chance that the request is sampled by, where it is; 0 where it is not."""
+        """Return the chance that the request is sampled by, where it is; 0 where it is not. Of an id that a caller made
+        up like that of a list's answer the part before counts, as it does for whoever reads the sample."""
         ratio = self.ratio
-        return ratio if self._receiver is not None and is_sampled(request_id, ratio) else 0.0
+        return ratio if self._receiver is not None and is_sampled(request_of(request_id), ratio) else 0.0
 
     @property
     def ratio_told(self) -> float | None:

@@ -388,6 +388,14 @@ def test_evidence_and_a_release_at_once_is_a_usage_error(tmp_path: Path) -> None
     assert isinstance(result.exception, UsageError)
 
 
+def test_a_plan_says_how_much_is_sampled(tmp_path: Path) -> None:
+    """By the traffic that it is for: all where there is little."""
+    quiet = invoke(tmp_path, "--requests-per-s", "5", "--label-rate", "0.5")
+    assert "100 % of the requests while it goes on, 3.1 % before and after" in " ".join(quiet.output.split())
+    busy = invoke(tmp_path, "--requests-per-s", "5000", "--label-rate", "0.5", "--json")
+    assert json.loads(busy.output)["sampling"] == {"in_release": 0.0078125, "between": 0.03125}
+
+
 def test_json_holds_the_whole_plan(busy: ReleasePlan) -> None:
     document = json.loads(json.dumps(as_document(busy)))
     assert [gate["gate"] for gate in document["gates"]] == [gate.gate for gate in busy.gates]

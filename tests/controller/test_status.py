@@ -14,10 +14,11 @@ from controller.core.serving import ServingPolicy
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
 from controller.journal.codec import record_of
+from controller.journal.notes import SamplingSet
 from controller.ports.journal import ReleaseRecord
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from controller.ports.suites import SuiteProgress
-from controller.status import BLOCKS_MAX, current, exit_code, is_settled, status_table
+from controller.status import BLOCKS_MAX, Beside, current, exit_code, is_settled, status_table
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
@@ -292,10 +293,20 @@ def test_what_is_wrong_with_a_source_of_labels_is_told() -> None:
 def test_how_far_a_suite_has_come_and_what_waits_for_the_next_release_are_told() -> None:
     console = Console(width=140, file=io.StringIO())
     policies = {"intent": replace(releases.POLICY, serving=ServingPolicy(replicas=2))}
-    asking = lambda _: [SuiteProgress("7", ("intents",), 1_200, 3_000)]  # noqa: E731
+    beside = Beside(asking=lambda _: [SuiteProgress("7", ("intents",), 1_200, 3_000)])
     for phase in (Phase.SUITE, Phase.SHADOW):
-        console.print(status_table([record(phase)], now_s=NOW_S, traffic={}, policies=policies, asking=asking))
+        console.print(status_table([record(phase)], now_s=NOW_S, traffic={}, policies=policies, beside=beside))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert text.count("suite     intents 1,200 of 3,000, version 7") == 1
     assert text.count("replicas 1 → 2, with the next release, or: serin release again intent") == 2
+
+
+def test_how_much_is_sampled_is_told_in_one_line() -> None:
+    told = {"intent": SamplingSet("intent", 0.03125, "its gates need no more", None, 0.03125, 1.0)}
+    console = Console(width=140, file=io.StringIO())
+    for beside in (Beside(sampling=told.get), None):
+        console.print(status_table([record(Phase.SHADOW)], now_s=NOW_S, traffic={}, beside=beside))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.count("samples   3.12 % of the requests: its gates need no more") == 1

@@ -75,6 +75,13 @@ def test_a_sample_bears_the_chance_that_it_was_chosen_by(counts: Counts) -> None
     assert {name for name in fewer if fewer[name]} < {name for name in chosen if chosen[name]}
 
 
+def test_an_id_that_looks_like_a_lists_is_sampled_as_whoever_reads_it_takes_it(counts: Counts) -> None:
+    """A caller may give any id: what thins the sample out later comes to the same choice."""
+    capture = Capture(CaptureSettings("http://127.0.0.1:9", 0.5), counts)
+    for number in range(50):
+        assert capture.chance_of(f"mine-{number}/7") == capture.chance_of(f"mine-{number}")
+
+
 ratios = st.floats(0, 1, allow_nan=False)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from controller.core.policy import ReleasePolicy, Step
 from controller.offline.forecast.remedies import Trouble, troubles
 from controller.offline.forecast.rollout import Ends, ends, gate_plans, least_seconds
+from controller.offline.forecast.sampling import Sampling, planned
 from controller.offline.forecast.traffic import Known
 from controller.report.words import duration
 from gates.codec import encode
@@ -43,6 +44,7 @@ class ReleasePlan:
     gates: tuple[GatePlan, ...]
     ends: tuple[Ends, ...]
     troubles: tuple[Trouble, ...]
+    sampling: Sampling
 
 
 def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
@@ -59,6 +61,7 @@ def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] =
         gates=gates,
         ends=tuple(ends(policy, traffic)),
         troubles=tuple(troubles(policy, traffic, gates)),
+        sampling=planned(policy, traffic),
     )
 
 
