@@ -111,8 +111,8 @@ def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is read of a model only where its block is drawn: how far its versions have been asked the suites, and what
-    was told last of how much of its requests is sampled."""
+    """The things that are read of a model only where its block is drawn: how far its versions have been asked the
+    suites, and what was told last of how much of its requests is sampled."""
 
     asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: ()
     sampling: Callable[[str], SamplingSet | None] = lambda _: None

@@ -1,4 +1,4 @@
-"""What the journal tells of how much of a model's requests is sampled."""
+"""The journal's record of how much of a model's requests is sampled."""
 
 from controller.journal.codec import note_of
 from controller.journal.notes import SamplingSet

@@ -1,5 +1,5 @@
-"""How large a share of each model's requests is sampled: decided when a release begins and kept until it ends, so that
-its evidence is of one share; between releases less, now and then looked at again.
+"""The share of each model's requests that is sampled: decided when a release begins and kept until it ends, so that its
+evidence is of one share; between releases less, now and then looked at again.
 
 A share that changed in the midst of a release would make its labels unequally likely, which costs evidence, and all of
 it where labels are directed (`gates.online.pairing`). So the first look waits until each replica has heard of a greater
@@ -40,7 +40,7 @@ _MAY_WAIT: Final = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE})
 
 
 class Sampling(Protocol):
-    """What a release has to know of how requests are sampled, and who is told of releases."""
+    """The sampling as releases have to know of it, and as it hears of them."""
 
     def mind(self, policy: ReleasePolicy, release: Release | None) -> None:
         """See to the model's share, now that this release is under way, or none is. Never raises `SerinError`."""
@@ -81,7 +81,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a model's replicas are told. ``since_s``: by the monotonic clock, since when it is more than before."""
+    """The share that a model's replicas are told. ``since_s``: by the monotonic clock, since when it is more than before."""
 
     note: SamplingSet
     since_s: float
@@ -158,7 +158,7 @@ class SampledAsNeeded:
         return min(note.ratio, note.before) if note is not None else ALL
 
     def _note_of(self, release: Release) -> SamplingSet | None:
-        """What was told for the release, or before it, where it changed nothing."""
+        """Return what was told for the release, or before it, where it changed nothing."""
         told = self._told.get(release.model)
         return told.note if told is not None else None
 
@@ -231,13 +231,13 @@ class SampledAsNeeded:
         return _Told(note, now_s if need.ratio > before.ratio else told.since_s, written=False)
 
     def _write(self, told: _Told) -> None:
-        """What cannot be written holds all the same, and is written later."""
+        """Write it down. What cannot be written holds all the same, and is written later."""
         model = told.note.model
         self._journal.note(model_stream(model), [entry_of(told.note, self._clock.now_s())], fence=self._fence())
         self._told[model] = replace(told, written=True)
 
     def _known(self, model: str) -> _Told:
-        """What is told, or was by the controller before this one; by none before it, what replicas begin with."""
+        """Return what is told, or was by the controller before this one; by none before it, what replicas begin with."""
         if (told := self._told.get(model)) is not None:
             return told
         note = last_set(self._journal, model)

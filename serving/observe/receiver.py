@@ -21,7 +21,7 @@ TIMEOUT_S: Final = 2.0
 
 
 class Reply(Enum):
-    """What became of a batch."""
+    """The end that a batch came to."""
 
     TAKEN = auto()
     REFUSED = auto()

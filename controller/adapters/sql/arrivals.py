@@ -1,4 +1,4 @@
-"""How many of the sampled answers got a label, and how late, where the last labels came."""
+"""The labels of sampled answers where the last ones came: how many answers got one, and how late."""
 
 from statistics import median
 

@@ -94,7 +94,7 @@ def least_ratio(policy: ReleasePolicy, traffic: Traffic) -> float:
 
 @lru_cache(maxsize=1_000)
 def _least(gates: GatePolicy, steps: tuple[Step, ...], deadline_s: float, traffic: Traffic) -> float:
-    """Of many models under one policy with as much traffic it is found once."""
+    """The same; found once for many models under one policy with as much traffic."""
     policy = ReleasePolicy(model="", gates=gates, steps=steps, deadline_s=deadline_s)
     reads = {gate.name for one in configured(gates) for gate in one.gates() if gate.sources & {LABELS, PREDICTIONS}}
     until_s = 2 * traffic.label_delay_s + all_steps_seconds(policy, traffic)
