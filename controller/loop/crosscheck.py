@@ -113,24 +113,28 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
                 f"{requests:,}: another gateway is scraped, or users come past it",
             )
             return
+    live = {version: now.of(f"asked {version}") + passed_on[version] for version in versions}
     sources: list[tuple[str, str, int, float]] = [
         (
             f"live answers of version {version}",
             f"sampled {version}",
-            now.of(f"asked {version}") + passed_on[version],
-            now.texts_a_request(version),
+            requests,
+            _at_most(requests, captured, now.texts_a_request(version)),
         )
-        for version in versions
+        for version, requests in live.items()
     ]
-    copies = now.of(*(f"copied {version}" for version in versions))
-    sources.append(("pairs of answers", "paired", copies, max(map(now.texts_a_request, versions))))
-    for what, name, requests, texts in sources:
-        seen, most = before.of(name), _at_most(requests, captured, texts)
+    copies, texts = now.of(*(f"copied {version}" for version in versions)), max(map(now.texts_a_request, versions))
+    # Each pair is of a copy, and of a live request that is sampled. Whoever copies a part of the requests may choose it
+    # by the same rule as who samples: then as large a part of the copies may be sampled as there is.
+    pairs = min(_at_most(copies, 1.0, texts), _at_most(sum(live.values()), captured, texts))
+    sources.append(("pairs of answers", "paired", copies, pairs))
+    for what, name, requests, most in sources:
+        seen = before.of(name)
         if seen > most:
             yield Fault(
                 PREDICTIONS,
                 f"{seen:,} {what} came in and the gateway counted {requests:,} requests for them, of which "
-                f"{captured:.0%} are sampled ({most:,.0f} at most): somebody sends answers that nobody asked for",
+                f"{100 * captured:.3g} % are sampled ({most:,.0f} at most): somebody sends answers that nobody asked for",
             )
     due, paired = before.of("to pair"), now.of("of those paired")
     if due >= _UNPAIRED_MIN and paired < _PAIRED_RATIO_MIN * due:

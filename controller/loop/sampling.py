@@ -81,7 +81,8 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """The share that a model's replicas are told. ``since_s``: by the monotonic clock, since when it is more than before."""
+    """The share that a model's replicas are told. ``since_s``: since when it is more than before, by the monotonic
+    clock."""
 
     note: SamplingSet
     since_s: float
@@ -237,7 +238,7 @@ class SampledAsNeeded:
         self._told[model] = replace(told, written=True)
 
     def _known(self, model: str) -> _Told:
-        """Return what is told, or was by the controller before this one; by none before it, what replicas begin with."""
+        """Return what is told, or was by the controller before this one; without one, what replicas begin with."""
         if (told := self._told.get(model)) is not None:
             return told
         note = last_set(self._journal, model)

@@ -123,3 +123,11 @@ def test_the_version_that_stands_in_for_another_is_no_second_gateway() -> None:
     assert found({**probation, "answered 6": 1_000, "sampled 6": 1_000}) == []
     assert sources(found({**probation, "answered 6": 3_000})) == [GATEWAY]
     assert sources(found({**probation, "answered 6": 1_000, "sampled 6": 3_000})) == [PREDICTIONS]
+
+
+def test_copies_may_be_chosen_as_samples_are() -> None:
+    """A half is copied, a quarter sampled, both by the request's id: all that is sampled is among the copies."""
+    told = {"asked 6": 100_000, "asked 7": 0, "copied 6": 0, "copied 7": 50_000}
+    assert found({**told, "paired": 25_000}, captured=0.25) == []
+    assert sources(found({**told, "paired": 33_000}, captured=0.25)) == [PREDICTIONS]
+    assert sources(found({**told, "copied 7": 10_000, "paired": 12_000}, captured=0.25)) == [PREDICTIONS]
