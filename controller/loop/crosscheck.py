@@ -126,7 +126,8 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
     copies, texts = now.of(*(f"copied {version}" for version in versions)), max(map(now.texts_a_request, versions))
     # Each pair is of a copy, and of a live request that is sampled. Whoever copies a part of the requests may choose it
     # by the same rule as who samples: then as large a part of the copies may be sampled as there is.
-    pairs = min(_at_most(copies, 1.0, texts), _at_most(sum(live.values()), captured, texts))
+    every = now.of(*(f"asked {version}" for version in versions))
+    pairs = min(_at_most(copies, 1.0, texts), _at_most(every, captured, texts))
     sources.append(("pairs of answers", "paired", copies, pairs))
     for what, name, requests, most in sources:
         seen = before.of(name)
@@ -134,7 +135,8 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
             yield Fault(
                 PREDICTIONS,
                 f"{seen:,} {what} came in and the gateway counted {requests:,} requests for them, of which "
-                f"{100 * captured:.3g} % are sampled ({most:,.0f} at most): somebody sends answers that nobody asked for",
+                f"{100 * captured:.3g} % are sampled ({most:,.0f} at most): "
+                "somebody sends answers that nobody asked for",
             )
     due, paired = before.of("to pair"), now.of("of those paired")
     if due >= _UNPAIRED_MIN and paired < _PAIRED_RATIO_MIN * due:
