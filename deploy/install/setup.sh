@@ -91,14 +91,29 @@ install_prometheus() {
 # Whom `serin up` has alerts told by, where there is one; amtool checks its configuration.
 install_alertmanager() {
     local alertmanager=$VENV/alertmanager
+    if [ -L "$VENV/bin/alertmanager" ]; then rm "$VENV/bin/alertmanager"; fi  # without its templates, of an older setup
     if [ -n "$TORCH" ] || has_alertmanager; then return; fi
     say "unpacking Debian's package prometheus-alertmanager into $VENV (no root needed, no service started)"
     if fetch_deb prometheus-alertmanager "$alertmanager"; then
-        ln -sf ../alertmanager/usr/bin/prometheus-alertmanager "$VENV/bin/alertmanager"
+        show_templates "$PWD/$alertmanager/usr" >"$VENV/bin/alertmanager"
+        chmod +x "$VENV/bin/alertmanager"
         ln -sf ../alertmanager/usr/bin/amtool "$VENV/bin/amtool"
     fi
-    has_alertmanager || say "no Alertmanager could be had: alerts are evaluated and nobody is told of them, and their" \
+    has_alertmanager && return
+    rm -f "$VENV/bin/alertmanager"
+    say "no Alertmanager could be had: alerts are evaluated and nobody is told of them, and their" \
         "tests will be skipped (on Debian or Ubuntu: sudo apt-get install prometheus-alertmanager)"
+}
+
+# Debian's Alertmanager reads its templates in /usr/share and nowhere else. This shows them to it there, and to nobody else;
+# where the kernel does not allow that, it ends.
+show_templates() {
+    cat <<SH
+#!/bin/sh
+exec unshare --map-root-user --mount sh -c '
+    mount -t overlay overlay -o "lowerdir=\$0/share:/usr/share" /usr/share && exec "\$0/bin/prometheus-alertmanager" "\$@"
+' '$1' "\$@"
+SH
 }
 
 has_alertmanager() {
