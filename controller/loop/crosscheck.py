@@ -89,8 +89,11 @@ def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int
     return live | {"paired": found.paired}
 
 
-def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float) -> Iterator[Fault]:
-    """Sources that cannot both be right. ``captured``: the largest share of requests whose samples may be among these.
+def contradictions(
+    before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float, copied: float = 1.0
+) -> Iterator[Fault]:
+    """Sources that cannot both be right. ``captured``: the largest share of requests whose samples may be among these;
+    ``copied``: the share of live requests that is mirrored.
 
     It is the controller's own, and no sender's: what a replica that has not heard of it sampled beyond was thinned out
     as it came in (`controller.api.samples`). So of true answers there are no more than by this share, whoever sampled
@@ -114,28 +117,29 @@ def contradictions(before: Arrived, now: Arrived, versions: tuple[str, str], *, 
             )
             return
     live = {version: now.of(f"asked {version}") + passed_on[version] for version in versions}
-    sources: list[tuple[str, str, int, float]] = [
+    sources: list[tuple[str, str, int, float, float]] = [
         (
             f"live answers of version {version}",
             f"sampled {version}",
             requests,
+            captured,
             _at_most(requests, captured, now.texts_a_request(version)),
         )
         for version, requests in live.items()
     ]
     copies, texts = now.of(*(f"copied {version}" for version in versions)), max(map(now.texts_a_request, versions))
-    # Each pair is of a copy, and of a live request that is sampled. Whoever copies a part of the requests may choose it
-    # by the same rule as who samples: then as large a part of the copies may be sampled as there is.
-    every = now.of(*(f"asked {version}" for version in versions))
-    pairs = min(_at_most(copies, 1.0, texts), _at_most(every, captured, texts))
-    sources.append(("pairs of answers", "paired", copies, pairs))
-    for what, name, requests, most in sources:
+    # Whoever copies a part of the requests may choose it by the same rule as who samples: then of the copies a larger
+    # part is sampled than of the requests.
+    share = min(captured / copied, 1.0) if copied else 1.0
+    pairs = _at_most(copies, share, texts)
+    sources.append(("pairs of answers", "paired", copies, share, pairs))
+    for what, name, requests, part, most in sources:
         seen = before.of(name)
         if seen > most:
             yield Fault(
                 PREDICTIONS,
                 f"{seen:,} {what} came in and the gateway counted {requests:,} requests for them, of which "
-                f"{100 * captured:.3g} % are sampled ({most:,.0f} at most): "
+                f"{100 * part:.3g} % are sampled ({most:,.0f} at most): "
                 "somebody sends answers that nobody asked for",
             )
     due, paired = before.of("to pair"), now.of("of those paired")

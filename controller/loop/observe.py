@@ -182,8 +182,8 @@ class _Reading:
         now = now.on_pairs(before, mirrored=mirrored and self._in_step)
         self.cursors = replace(self.cursors, arrived=dict(now.sums))
         if users is not None:
-            captured = self._sources.captured
-            self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured)
+            captured, copied = self._sources.captured, self._release.policy.mirror_pct / 100
+            self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured, copied=copied)
 
     @property
     def _in_step(self) -> bool:

@@ -19,9 +19,11 @@ FINE = {
 }
 
 
-def found(before: dict[str, int], now: dict[str, int] | None = None, captured: float = 1.0) -> list[Fault]:
+def found(
+    before: dict[str, int], now: dict[str, int] | None = None, captured: float = 1.0, copied: float = 1.0
+) -> list[Fault]:
     latest = {**FINE, **before, **(now or {})}
-    return list(contradictions(Arrived(before), Arrived(latest), VERSIONS, captured=captured))
+    return list(contradictions(Arrived(before), Arrived(latest), VERSIONS, captured=captured, copied=copied))
 
 
 def sources(faults: Iterable[Fault]) -> list[str]:
@@ -127,7 +129,8 @@ def test_the_version_that_stands_in_for_another_is_no_second_gateway() -> None:
 
 def test_copies_may_be_chosen_as_samples_are() -> None:
     """A half is copied, a quarter sampled, both by the request's id: all that is sampled is among the copies."""
-    told = {"asked 6": 100_000, "asked 7": 0, "copied 6": 0, "copied 7": 50_000}
-    assert found({**told, "paired": 25_000}, captured=0.25) == []
-    assert sources(found({**told, "paired": 33_000}, captured=0.25)) == [PREDICTIONS]
-    assert sources(found({**told, "copied 7": 10_000, "paired": 12_000}, captured=0.25)) == [PREDICTIONS]
+    told = {"asked 6": 100_000, "copied 6": 0, "copied 7": 50_000}
+    assert found({**told, "paired": 25_000}, captured=0.25, copied=0.5) == []
+    assert sources(found({**told, "paired": 33_000}, captured=0.25, copied=0.5)) == [PREDICTIONS]
+    assert found({**told, "copied 7": 10_000, "paired": 10_000}, captured=0.25, copied=0.1) == []
+    assert sources(found({**told, "copied 7": 100_000, "paired": 33_000}, captured=0.25)) == [PREDICTIONS]
