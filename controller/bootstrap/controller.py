@@ -1,23 +1,16 @@
-"""The controller of an installation, with its local data plane."""
+"""The controller of an installation, with its data plane."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from shutil import disk_usage
 from typing import Final
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.envoy.encoding import RouteOptions
-from controller.adapters.envoy.traffic import EnvoyTraffic
-from controller.adapters.local.command import serving_command
 from controller.adapters.local.packages import PackageStore
-from controller.adapters.local.processes import Gateway, LocalProcesses, Place
-from controller.adapters.local.records import Records
 from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.metrics import PrometheusMetrics
-from controller.adapters.prometheus.server import TargetFiles
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.space import database_bytes
 from controller.adapters.sql.store import Store
@@ -26,9 +19,10 @@ from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.api.telemetry import Readings, Telemetry
-from controller.bootstrap.access import access_flags, prepare_access, token_of_version
+from controller.bootstrap.access import prepare_access
+from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
-from controller.bootstrap.stores import store_of, texts_of, traffic_tables
+from controller.bootstrap.stores import store_of, texts_of
 from controller.config.settings import Home, Settings
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
@@ -41,7 +35,6 @@ from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
 from controller.loop.sampling import Needs, SampledAsNeeded
 from controller.offline.forecast.sampling import ratio_between, ratio_in_release
-from controller.ports.runtime import DeploymentSpec
 from controller.service import Service
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
@@ -68,6 +61,7 @@ class Controller:
     hosts: Hosts  # the names that the interface goes by
     policies: CurrentPolicies
     sampling: SampledAsNeeded
+    plane: DataPlane
 
     def close(self) -> None:
         self.jobs.close()
@@ -126,14 +120,14 @@ def _readings(controller: Controller) -> Readings:
         policy_faults=lambda: len(controller.policies.faults),
         models=lambda: list(controller.fleet.models),
         under_way=controller.fleet.under_way,
-        tables=lambda: traffic_tables(home).values(),
+        tables=controller.plane.tables,
         database_bytes=lambda: database_bytes(store.database),
         disk_free_bytes=lambda: disk_usage(home.path).free,
     )
 
 
 def build(home: Home, name: str) -> Controller:
-    """The controller of an installation, with its local data plane. Opens the store; starts nothing. ``name`` is what
+    """The controller of an installation, with its data plane. Opens the store; starts nothing. ``name`` is what
     it competes by with others of its database (`stores.only_controller`)."""
     settings = home.load()
     policies = current_policies(home, settings.samples_kept_days)
@@ -142,8 +136,6 @@ def build(home: Home, name: str) -> Controller:
     store = store_of(home, settings, texts_of(home, settings))
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
-    options = RouteOptions(sticky_header=settings.sticky_header)
-    traffic = EnvoyTraffic(home.envoy, options, policies.falls_back, log=home.logs / "envoy.log")
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
     metrics = PrometheusMetrics(
         settings.prometheus, scrape_interval_s=settings.scrape_interval_s, process_labels=settings.process_labels
@@ -160,10 +152,11 @@ def build(home: Home, name: str) -> Controller:
         leader.fence,
         fixed=settings.fixed_capture_ratio,
     )
+    plane = data_plane(home, settings, policies.falls_back, packages, sampling.ratio_of)
     world = World(
         clock=clock,
-        traffic=traffic,
-        deployments=_deployments(home, settings, traffic, packages, sampling),
+        traffic=plane.traffic,
+        deployments=plane.deployments,
         registry=registry,
         replicas=replicas,
         metrics=metrics,
@@ -191,40 +184,5 @@ def build(home: Home, name: str) -> Controller:
         hosts=Hosts(settings.api_hosts),
         policies=policies,
         sampling=sampling,
-    )
-
-
-def _deployments(
-    home: Home, settings: Settings, traffic: EnvoyTraffic, packages: PackageStore, sampling: SampledAsNeeded
-) -> LocalProcesses:
-    targets = TargetFiles(home.targets)
-    extra = [
-        *("--capture-url", settings.api),
-        *("--threads", str(settings.replica_threads)),
-        *(["--capture-text"] if settings.capture_text else []),
-        *access_flags(home, settings),
-    ]
-
-    def announce(model: str, version: str, places: Mapping[str, Place]) -> None:
-        traffic.set_endpoints(model, version, list(places.values()))
-        targets.set(model, version, {replica: url for replica, (url, _) in places.items()})
-
-    def withdraw(model: str, version: str) -> None:
-        traffic.drop_endpoint(model, version)
-        targets.drop(model, version)
-
-    records = Records(home.deployments)
-
-    def command(spec: DeploymentSpec, port_file: Path) -> list[str]:
-        token_file = token_of_version(home, records, spec.model, spec.version, starting=port_file.stem)
-        package = packages.place(spec.model, spec.artifact)
-        ratio = sampling.ratio_of(spec.model)  # until it has asked
-        sampled = ["--capture-ratio", f"{ratio:.10g}"] if ratio is not None else []
-        return serving_command(spec, package, port_file, [*extra, *sampled, "--capture-token-file", str(token_file)])
-
-    return LocalProcesses(
-        home.deployments,
-        command,
-        Gateway(announce, withdraw),
-        SystemClock(),
+        plane=plane,
     )

@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.bootstrap.oncall import roll_back
+from controller.bootstrap.oncall import roll_back, roll_back_on_cluster
 from controller.cli.asking import asker, given_reason
 from controller.cli.output import say
 from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
+from controller.core.traffic import Override
 
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
 
-Works with the controller, Prometheus and MLflow down: it writes the route that Envoy follows. The controller, once it
-runs, takes it up and brings the registry in line."""
+Works with the controller, Prometheus and MLflow down: it writes the route that Envoy follows, or with --kubeconfig that
+of a cluster. The controller, once it runs, takes it up and brings the registry in line."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +30,13 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--reason", required=True, help="why; kept in the journal and the report")
     flags.add_argument("--to", metavar="VERSION", help="a version that runs, instead of the known good one")
     flags.add_argument("--by", default="", help="who asks; you, unless told otherwise")
+    flags.add_argument(
+        "--kubeconfig",
+        type=Path,
+        help="of a cluster that the versions run on; it may get and patch the model's route, and needs no more",
+    )
+    flags.add_argument("--context", help="of the kubeconfig, instead of its current one")
+    flags.add_argument("--namespace", help="of the route, instead of the context's")
     flags.add_argument("--home", type=Path, default=home, help=f"folder of the installation ({HOME_VARIABLE})")
     return flags
 
@@ -37,6 +45,9 @@ def rollback(arguments: Sequence[str]) -> None:
     """Parse the arguments and do it. Raises SerinError where it cannot be done; exits with 2 on wrong usage."""
     chosen = parser().parse_args(arguments)
     os.umask(PRIVATE_UMASK)
+    if chosen.kubeconfig is not None:
+        _on_cluster(chosen)
+        return
     result = roll_back(
         Home(chosen.home.resolve()),
         chosen.model,
@@ -51,4 +62,19 @@ def rollback(arguments: Sequence[str]) -> None:
         told = (
             f"in Envoy's memory, for as long as it runs; it is written down as soon as that can be: {result.unwritten}"
         )
+    say(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")
+
+
+def _on_cluster(chosen: argparse.Namespace) -> None:
+    override = Override(given_reason(chosen.reason), chosen.by or asker(), time.time())
+    result = roll_back_on_cluster(
+        chosen.kubeconfig,
+        chosen.model,
+        override,
+        context=chosen.context,
+        namespace=chosen.namespace,
+        to=chosen.to,
+    )
+    version = next(iter(result.table.weights_pct))
+    told = "its gateway has taken it up" if result.accepted else "written; its gateway has not said yet that it took it"
     say(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")

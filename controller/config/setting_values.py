@@ -11,6 +11,7 @@ from serving.access.hosts import Hosts
 from serving.contract import CAPTURE_RATIO_MIN
 
 AUTO: Final = "auto"
+RUNTIMES: Final = ("local", "kubernetes")
 PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port", "alertmanager_port")
 _PORT_MAX: Final = 65_535
 _METRIC_LABEL: Final = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")  # what begins with two underscores is never kept
@@ -116,6 +117,12 @@ def _hosts(value: Any) -> str | None:
     return None
 
 
+def _runtime(value: Any) -> str | None:
+    """What else it says is read by whoever runs by it, where its own package is imported."""
+    fits = value is None or (isinstance(value, dict) and value.get("kind") in RUNTIMES)
+    return None if fits else f'must be an object whose "kind" is one of {", ".join(RUNTIMES)}'
+
+
 def _metric_labels(value: Any) -> str | None:
     if not (isinstance(value, tuple) and value and all(isinstance(name, str) for name in value)):
         return 'must be a list of one label or more, as ["instance"]'
@@ -132,6 +139,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     **dict.fromkeys(("api_hosts", "gateway_hosts"), _hosts),
     **dict.fromkeys(("alert_page_url", "alert_ticket_url"), _url),
     "region": _region,
+    "runtime": _runtime,
     "registry_url": _url,
     "sticky_header": _header,
     "capture_ratio": _capture_ratio,

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from controller.config.setting_values import AUTO, PORTS, check_keys, check_setting, check_together, names_of
 from controller.errors import UsageError
@@ -50,6 +51,7 @@ class Settings:
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
     region: str = "local"  # of this installation, on every alert
     alert_page_url: str | None = None  # where pages are posted to, as Alertmanager's webhook does it
+    runtime: dict[str, Any] | None = None  # where versions run, if not on this machine: `bootstrap.kubernetes`
     alert_ticket_url: str | None = None  # where tickets are; without it, where pages are
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from controller.core.serving import Provider, ServingPolicy
 from controller.ports.runtime import DeploymentSpec
 from serving.__main__ import parser
 
-SITE = Site("shop", "registry.invalid/serin@sha256:" + "0" * 64, "http://mlflow:5000")
+SITE = Site("registry.invalid/serin@sha256:" + "0" * 64, "shop", "http://mlflow:5000")
 FULL = replace(
     SITE,
     registry_secret="mlflow-reader",  # noqa: S106 - a name

@@ -29,7 +29,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.kubernetes import FakeCluster, writes
 from tests.kubernetes.kubelet import Kubelet, Stepped, conditions, ended, fetched
 
-SITE = Site("default", "registry.invalid/serin:1", "http://mlflow:5000", autoscaling=Autoscaling())
+SITE = Site("registry.invalid/serin:1", "default", "http://mlflow:5000", autoscaling=Autoscaling())
 SIX = DeploymentSpec("intent", Version("6", "m-" + "a" * 32, "f" * 64), serving=ServingPolicy(replicas=2))
 ALL = (DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, AUTOSCALERS)
 

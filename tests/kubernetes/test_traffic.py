@@ -91,7 +91,7 @@ SITE = GatewaySite("shop", features=EVERYTHING)
 @pytest.fixture
 def world(client: KubernetesClient, connected: Callable[..., Connection]) -> Iterator[World]:
     looks = Looks(client, FakeClock(), kept_s=0.0)
-    site = Site("default", "registry.invalid/serin:1", "http://mlflow:5000")
+    site = Site("registry.invalid/serin:1", "default", "http://mlflow:5000")
     runtime = KubernetesDeployments(client, looks, site, name_of, lambda _: ())
     setup = KubernetesClient(connected(), manager="serin-setup", source=Source.TRAFFIC)
     others = KubernetesClient(connected(), manager="kubectl-edit", source=Source.TRAFFIC)
@@ -199,7 +199,7 @@ def test_9_capacity_before_traffic(world: World, traffic: KubernetesTraffic) -> 
 def test_8_the_way_back_is_as_big_as_the_traffic(world: World, traffic: KubernetesTraffic) -> None:
     """An autoscaler may not shrink the known good version below what served everybody, and a rollback waits for no
     replica of it."""
-    site = Site("default", "", "")
+    site = Site("", "default")
     scaling = Autoscaling(replicas_max=3)
     for version in ("6", "7"):
         name = name_of("intent", version)
@@ -226,7 +226,7 @@ def test_8_the_way_back_is_as_big_as_the_traffic(world: World, traffic: Kubernet
 
 def test_10_serin_never_writes_replicas_of_what_an_autoscaler_scales(world: World, traffic: KubernetesTraffic) -> None:
     """Somebody else's, too, as KEDA's: its bound is asked for in words. Field ownership shows who wrote sizes."""
-    foreign = autoscaler("intent-v7", spec("7"), Site("default", "", ""), Autoscaling(), replicas_min=1)
+    foreign = autoscaler("intent-v7", spec("7"), Site("", "default"), Autoscaling(), replicas_min=1)
     foreign["metadata"] |= {"name": "keda-hpa-intent", "labels": {}}
     world.client.create(AUTOSCALERS, foreign)
     world.kubelet.scaled("intent-v6", 2)

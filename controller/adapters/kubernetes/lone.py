@@ -146,7 +146,7 @@ class LoneClient:
         return self._account.folder / user[name] if name in user else None
 
     def _by_plugin(self, plugin: Mapping[str, Any]) -> dict[str, Any]:
-        """What a cloud's own program says of the user, such as `aws eks get-token`."""
+        """The credentials that a cloud's own program gives, such as `aws eks get-token`."""
         command = [str(plugin["command"]), *(str(one) for one in plugin.get("args") or ())]
         info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
         env = {**os.environ, **{one["name"]: one["value"] for one in plugin.get("env") or ()}}

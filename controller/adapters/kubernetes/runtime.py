@@ -100,7 +100,7 @@ class KubernetesDeployments:
         log.info("%s was created", name)
 
     def _replaced(self, spec: DeploymentSpec, name: str, found: Object) -> DeploymentStatus:
-        """Of another package or other settings: the number was given again. It goes, and the next call makes it anew.
+        """Delete what is of another package or other settings: the number was given again. The next call makes it anew.
 
         Raises:
             PermanentError: users are served by it.

@@ -3,8 +3,9 @@
 import math
 from typing import Any, Final
 
+from controller.adapters.kubernetes.names import model_name
 from controller.adapters.kubernetes.objects.labels import annotations_of, labels_of, selector_of
-from controller.adapters.kubernetes.objects.site import LIVE_PORT, SHADOW_PORT, Site
+from controller.adapters.kubernetes.objects.site import LIVE_PORT, MIRROR_FILE, SHADOW_PORT, Site
 from controller.adapters.serving_flags import setting_flags, version_flags
 from controller.core.serving import Provider
 from controller.ports.runtime import DeploymentSpec
@@ -14,6 +15,7 @@ REPLICA: Final = "replica"
 FETCH: Final = "fetch"
 _CACHE: Final = "/var/cache/serin"
 _SECRETS: Final = "/var/run/secrets/serin"
+_MIRROR: Final = "/var/run/serin/mirror"
 _READ_ONLY: Final = 0o440
 _PROBE_S: Final = 2
 _LIVENESS_S: Final = 10
@@ -27,7 +29,7 @@ def pod_template(name: str, spec: DeploymentSpec, site: Site) -> dict[str, Any]:
         "spec": {
             "initContainers": [_fetch(spec, site)],
             "containers": [_replica(spec, site)],
-            "volumes": _volumes(site),
+            "volumes": _volumes(spec.model, site),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "serviceAccountName": site.service_account,
@@ -94,6 +96,9 @@ def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
     else:
         command += ["--token-file", f"{_SECRETS}/access/tokens.json"]
         mounts.append(_mount("access", f"{_SECRETS}/access", read_only=True))
+    if site.mirrored:
+        command += ["--mirror-file", f"{_MIRROR}/{MIRROR_FILE}"]
+        mounts.append(_mount("mirror", _MIRROR, read_only=True))
     command += setting_flags(spec.serving)
     return {
         **_container(
@@ -169,16 +174,18 @@ def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
     return {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
 
 
-def _volumes(site: Site) -> list[dict[str, Any]]:
+def _volumes(model: str, site: Site) -> list[dict[str, Any]]:
     cache: dict[str, Any] = {"emptyDir": {"sizeLimit": megabytes(site.cache.size_mb_max)}}
     if site.cache.claim is not None:
         cache = {"persistentVolumeClaim": {"claimName": site.cache.claim}}
     elif site.cache.host_path is not None:
         cache = {"hostPath": {"path": site.cache.host_path, "type": "Directory"}}
+    copies = {"name": model_name(model), "defaultMode": _READ_ONLY, "optional": True}  # there once somebody copies
     secrets = {"registry": site.registry_secret, "capture": site.capture_secret, "access": site.access_secret}
     return [
         {"name": "cache", **cache},
         {"name": "scratch", "emptyDir": {"sizeLimit": "256M"}},
+        *([{"name": "mirror", "configMap": copies}] if site.mirrored else []),
         *(
             {"name": name, "secret": {"secretName": secret, "defaultMode": _READ_ONLY}}
             for name, secret in secrets.items()

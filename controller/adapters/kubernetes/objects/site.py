@@ -55,9 +55,9 @@ class Site:
     ``flags`` are given to every replica before the version's own.
     """
 
-    namespace: str
     image: str
-    registry_url: str
+    namespace: str = ""
+    registry_url: str = ""
     registry_secret: str | None = None  # with the key `token`
     registry_ca: bool = False  # the Secret has `ca.crt`, too: of an authority that is not the world's
     capture_secret: str | None = None  # with the keys `token` and `digest-key`
@@ -71,5 +71,6 @@ class Site:
     service_account: str = "default"  # whose token no replica gets
     node_selector: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    mirrored: bool = True  # replicas can be told to copy what they serve
     sidesteps_s: int = 5  # between a pod's end being announced and its draining: until every gateway knows
     drain_s: int = 30  # what a replica itself needs at most to end what it has begun

@@ -1,0 +1,148 @@
+"""The data plane of an installation whose versions run on a cluster: ``runtime: {kind: kubernetes}`` in settings."""
+
+import dataclasses
+import difflib
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from controller.adapters.kubernetes.capacity import Capacity
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.connection import connect
+from controller.adapters.kubernetes.copies import ReplicaCopies
+from controller.adapters.kubernetes.looks import Looks
+from controller.adapters.kubernetes.names import model_name, resource_name
+from controller.adapters.kubernetes.objects.site import Site
+from controller.adapters.kubernetes.probe import GatewayProbe
+from controller.adapters.kubernetes.runtime import KubernetesDeployments
+from controller.adapters.kubernetes.traffic import MANAGER, SETUP_MANAGER, GatewaySite, KubernetesTraffic
+from controller.bootstrap.plane import DataPlane
+from controller.config.settings import Settings
+from controller.core.traffic import TrafficTable
+from controller.errors import Source, UsageError
+from controller.ports.clock import Clock
+
+KIND: Final = "kubernetes"
+_COMPUTED: Final = ("namespace", "registry_url", "flags")  # of a site: from the other settings
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesRuntime:
+    """The block of the settings. ``gateway_url``: where users ask, by which it is seen what is served;
+    ``controller_url``: where replicas send their sampled answers; both as they are reached from within the cluster.
+    Without ``kubeconfig`` the account of the controller's own pod is used."""
+
+    kind: str
+    pods: Site
+    gateway: GatewaySite
+    gateway_url: str
+    controller_url: str | None = None
+    gateway_ca_file: str | None = None
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+
+def runtime_of(settings: Settings) -> KubernetesRuntime | None:
+    """Return what the settings say of a cluster; None where versions run on this machine.
+
+    Raises:
+        UsageError: naming the key, and what it may be.
+    """
+    document = settings.runtime
+    if document is None or document.get("kind") != KIND:
+        return None
+    for problem in (*_unknown(document, KubernetesRuntime, "runtime"), *_computed(document)):
+        raise UsageError(f"settings: {problem}")
+    try:
+        found = TypeAdapter(KubernetesRuntime).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(("runtime", *map(str, first["loc"])))
+        raise UsageError(f"settings: {place}: {first['msg']}") from error
+    if found.controller_url is not None and found.pods.capture_secret is None:
+        raise UsageError(
+            "settings: runtime.pods.capture_secret: with controller_url, name a Secret with `token` and `digest-key`"
+        )
+    return found
+
+
+def cluster_plane(settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> DataPlane:
+    """Return the data plane; nothing is asked of the cluster yet.
+
+    Raises:
+        UsageError: the kubeconfig or the pod's account cannot be used.
+    """
+    kubeconfig = Path(runtime.kubeconfig) if runtime.kubeconfig is not None else None
+    connection = connect(kubeconfig, context=runtime.context, namespace=runtime.namespace)
+    deployments = KubernetesClient(connection, manager=MANAGER, source=Source.DEPLOYMENTS)
+    routes = KubernetesClient(connection, manager=MANAGER, source=Source.TRAFFIC)
+    setup = KubernetesClient(connection, manager=SETUP_MANAGER, source=Source.TRAFFIC)
+    site = replace(
+        runtime.pods,
+        namespace=connection.namespace,
+        registry_url=settings.registry,
+        flags=tuple(_flags(settings, runtime)),
+    )
+    looks = Looks(deployments, clock)
+    traffic = KubernetesTraffic(
+        routes,
+        setup,
+        runtime.gateway,
+        Capacity(deployments, looks),
+        ReplicaCopies(routes, resource_name, model_name),
+        GatewayProbe(runtime.gateway_url, Path(runtime.gateway_ca_file) if runtime.gateway_ca_file else None),
+        resource_name,
+        model_name,
+        clock,
+    )
+
+    def routed(model: str) -> set[str]:
+        table = traffic.read(model)
+        if table is None:
+            return set()
+        return {*table.weights_pct, *([table.mirror.version] if table.mirror is not None else [])}
+
+    def tables() -> list[TrafficTable]:
+        found = (traffic.read(model) for model in traffic.models())
+        return [table for table in found if table is not None]
+
+    return DataPlane(KubernetesDeployments(deployments, looks, site, resource_name, routed), traffic, tables)
+
+
+def _flags(settings: Settings, runtime: KubernetesRuntime) -> Iterator[str]:
+    """Yield what every replica is told besides its version's own."""
+    yield from ("--threads", str(settings.replica_threads))
+    if runtime.controller_url is not None:
+        yield from ("--capture-url", runtime.controller_url)
+        if (ratio := settings.fixed_capture_ratio) is not None:  # else all, until the answer to samples says otherwise
+            yield from ("--capture-ratio", f"{ratio:.10g}")
+        if settings.capture_text:
+            yield "--capture-text"
+
+
+def _computed(document: Mapping[str, Any]) -> Iterator[str]:
+    pods = document.get("pods")
+    for key in _COMPUTED:
+        if isinstance(pods, dict) and key in pods:
+            yield f"runtime.pods.{key}: comes from the other settings: leave it out"
+
+
+def _unknown(document: object, kind: Any, place: str) -> Iterator[str]:
+    """Yield each key that the type does not have, with the one most alike."""
+    if not isinstance(document, dict) or not dataclasses.is_dataclass(kind):
+        return
+    hints = typing.get_type_hints(kind)
+    for key, value in document.items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            yield f"{place}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            continue
+        options = [one for one in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(one)]
+        for option in options[:1]:
+            yield from _unknown(value, option, f"{place}.{key}")

@@ -1,0 +1,121 @@
+"""An installation whose settings name a cluster runs on it: what is composed is what the parts' own tests try."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.names import model_name, resource_name
+from controller.adapters.kubernetes.resources import DEPLOYMENTS, HTTP_ROUTES
+from controller.adapters.local.packages import PackageStore
+from controller.bootstrap.plane import data_plane
+from controller.cli.rollback import rollback
+from controller.config.settings import Home, Settings
+from controller.core.condition import Condition
+from controller.core.release import Version
+from controller.core.traffic import TrafficTable
+from controller.errors import PermanentError, UsageError
+from controller.ports.runtime import DeploymentSpec
+from tests.fakes.kubernetes import FakeCluster
+from tests.fakes.registry import FakeRegistry
+from tests.kubernetes.kubelet import Kubelet
+
+SIX = DeploymentSpec("Intent_DE", Version("6", "m-" + "a" * 32, "f" * 64))
+BLOCK: dict[str, Any] = {
+    "kind": "kubernetes",
+    "gateway_url": "http://127.0.0.1:1",
+    "controller_url": "http://serin:8081",
+    "pods": {
+        "image": "registry.invalid/serin:1",
+        "capture_secret": "serin-capture",
+        "cache": {"claim": "packages"},
+        "autoscaling": {"replicas_max": 4, "by": "requests", "target": 8.0},
+    },
+    "gateway": {"name": "shop", "features": ["HTTPRoutePathRewrite", "HTTPRouteRequestMirror"]},
+}
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(registry_url="http://mlflow:5000", runtime={**BLOCK, **changes})
+
+
+@pytest.fixture
+def kubeconfig(cluster: FakeCluster, tmp_path: Path) -> Path:
+    file = tmp_path / "kubeconfig.yaml"
+    file.write_text(yaml.safe_dump(cluster.kubeconfig()))
+    return file
+
+
+@pytest.fixture
+def plane_of(tmp_path: Path, kubeconfig: Path) -> Callable[..., Any]:
+    home = Home(tmp_path / "home")
+
+    def made(**changes: Any) -> Any:
+        chosen = settings(kubeconfig=str(kubeconfig), **changes)
+        return data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
+
+    return made
+
+
+def test_the_settings_are_kept_and_read_back(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.save(settings())
+    assert home.load() == settings()
+
+
+def test_versions_and_routes_of_a_model_of_any_name(
+    plane_of: Callable[..., Any], client: KubernetesClient, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From nothing to a version that serves everybody, and a rollback from the command line with the kubeconfig."""
+    plane, kubelet = plane_of(), Kubelet(client)
+    assert plane.deployments.ensure(SIX).condition is Condition.STARTING
+    for _ in range(2):
+        kubelet.step()
+    made = client.get(DEPLOYMENTS, resource_name("Intent_DE", "6"))
+    assert made is not None
+    command = made["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert command[command.index("--capture-url") + 1] == "http://serin:8081"
+    table = TrafficTable("Intent_DE", {"6": 100.0}, known_good="6", generation=1)
+    anew = plane_of()  # the moment for which a look is kept is over
+    anew.traffic.write(table)
+    assert (anew.traffic.read("Intent_DE"), anew.tables()) == (table, [table])
+    with pytest.raises(PermanentError, match="still gets traffic"):
+        anew.deployments.remove("Intent_DE", "6")
+    rollback(["Intent_DE", "--reason", "incident 4711", "--kubeconfig", str(kubeconfig)])
+    assert "Intent_DE: all traffic to version 6 after" in capsys.readouterr().out
+    route = client.get(HTTP_ROUTES, model_name("Intent_DE"))
+    assert route is not None
+    assert route["metadata"]["annotations"]["serin.dev/generation"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"gatway_url": "x"}, "runtime: unknown key 'gatway_url'; did you mean 'gateway_url'?"),
+        ({"pods": {"image": "a", "chache": {}}}, "runtime.pods: unknown key 'chache'; did you mean 'cache'?"),
+        ({"pods": {"image": "a", "flags": []}}, "runtime.pods.flags: comes from the other settings"),
+        ({"pods": {}}, r"runtime\.pods\.image: Field required"),
+        ({"pods": {"image": "a", "memory_mb": "4"}}, r"runtime\.pods\.memory_mb: Input should be a valid integer"),
+        ({"pods": {"image": "a"}}, "runtime.pods.capture_secret: with controller_url, name a Secret"),
+        ({"pods": {"image": "a", "cache": {"claim": "a", "host_path": "/b"}}}, "a claim or a host_path, not both"),
+        ({"gateway_url": "shop"}, "gateway url: an http:// or https:// address is needed"),
+        ({"kubeconfig": "/nowhere"}, "kubeconfig /nowhere"),
+    ],
+)
+def test_what_cannot_be_is_named(
+    plane_of: Callable[..., Any], tmp_path: Path, kubeconfig: Path, changes: dict[str, Any], problem: str
+) -> None:
+    home = Home(tmp_path / "home")
+    chosen = settings(**{"kubeconfig": str(kubeconfig), **changes})
+    with pytest.raises(UsageError, match=problem):
+        data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
+
+
+@pytest.mark.parametrize("runtime", [{}, {"kind": "nomad"}, "kubernetes"])
+def test_a_runtime_is_one_of_those_that_there_are(runtime: Any) -> None:
+    with pytest.raises(ValueError, match=r"runtime: .* local, kubernetes"):
+        dataclasses.replace(Settings(), runtime=runtime)
