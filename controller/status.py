@@ -120,7 +120,7 @@ class Beside:
 
 # --- the table --------------------------------------------------------------------------------------------------------
 def status_table(
-    records: Sequence[Shown],
+    records: Sequence[Shown] | None,
     *,
     now_s: float,
     traffic: Mapping[str, TrafficTable],
@@ -131,13 +131,13 @@ def status_table(
     beside: Beside | None = None,
 ) -> RenderableType:
     """One block or line for each release, by model; a model without one shows its weights. Above them, what is wrong
-    with the installation itself, and the freezes in force.
+    with the installation itself, and the freezes in force. ``records`` None: the store does not tell them.
 
     ``traffic``, ``deployments`` and ``policies`` are by model. Fits any width; colour only repeats what words and
     symbols say.
     """
     blocks: list[RenderableType] = []
-    for record in records:
+    for record in records or ():
         if isinstance(record, ReleaseSummary):
             blocks.append(_summary(record, traffic.get(record.model), now_s))
             continue
@@ -148,11 +148,12 @@ def status_table(
         asked = beside.asking(release.model) if release.phase is Phase.SUITE else ()
         table, sampled = traffic.get(release.model), beside.sampling(release.model)
         blocks.append(_Block(release, table, running, now_s, waiting, asked, sampled))
+    without = "  no release  " if records is not None else "  its release is not known now  "
     blocks.extend(
-        Text.assemble((printable(model), "bold"), "  no release  ", _weights(traffic[model], None))
-        for model in sorted(traffic.keys() - {record.model for record in records})
+        Text.assemble((printable(model), "bold"), without, _weights(traffic[model], None))
+        for model in sorted(traffic.keys() - {record.model for record in records or ()})
     )
-    if not blocks:
+    if not blocks and records is not None:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
     return Group(*map(_trouble, troubles), *map(_frozen, freezes), *blocks)
 

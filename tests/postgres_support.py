@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -12,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+import psutil
 import psycopg
 import pytest
 
@@ -33,12 +35,48 @@ _SETTINGS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PostgresServer:
-    """A running server; ``folder`` holds its socket."""
+    """A server that runs, unless it was killed; ``folder`` holds its socket."""
 
     folder: Path
+    programs: Path
+    process: subprocess.Popen[bytes] | None = None
     _numbers: Iterator[int] = field(default_factory=count)
+
+    def start(self) -> None:
+        """Start it on what it has, and wait until it answers."""
+        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder), *options]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                _as_nobody(command), cwd=self.folder, stdout=log, stderr=log, env=_environment()
+            )
+        _wait(self, self.process)
+
+    def signal(self, number: int) -> None:
+        """Signal the server and all that answers clients, each of them."""
+        assert self.process is not None
+        for pid in (self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until nothing of it is left."""
+        assert self.process is not None
+        left = psutil.Process(self.process.pid).children()
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        psutil.wait_procs(left)
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(5.0)
+        self.process.kill()
+        self.process.wait()
 
     def url(self, database: str) -> str:
         return f"postgresql://{_ROLE}@/{database}?host={self.folder}"
@@ -70,30 +108,22 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         if os.getuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
-        with _running(programs, folder):
-            yield PostgresServer(folder)
+        with _running(programs, folder) as server:
+            yield server
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _running(programs: Path, folder: Path) -> Iterator[None]:
-    data = folder / "data"
+def _running(programs: Path, folder: Path) -> Iterator[PostgresServer]:
     made = [str(programs / "initdb"), "--no-sync", "--no-instructions", "--auth=trust", f"--username={_ROLE}"]
-    _run([*made, "--locale=C", "--encoding=UTF8", f"--pgdata={data}"])
-    options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder), *options]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(_as_nobody(command), cwd=folder, stdout=log, stderr=log, env=_environment())
+    _run([*made, "--locale=C", "--encoding=UTF8", f"--pgdata={folder / 'data'}"])
+    server = PostgresServer(folder, programs)
     try:
-        _wait(PostgresServer(folder), process)
-        yield
+        server.start()
+        yield server
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5.0)
-        process.kill()
-        process.wait()
+        server.stop()
 
 
 def _wait(server: PostgresServer, process: subprocess.Popen[bytes]) -> None:

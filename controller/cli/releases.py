@@ -1,7 +1,6 @@
 """Releases: start, follow, stop, and read how they went."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from urllib.parse import quote
@@ -17,7 +16,8 @@ from controller.cli.options import (
     home_at,
     writing_home,
 )
-from controller.cli.output import console, say, say_row
+from controller.cli.output import say, say_row
+from controller.cli.status import status
 from controller.config.settings import Home
 from controller.core.commands import Command
 from controller.naming import model_named
@@ -158,48 +158,6 @@ def resume(
 ) -> None:
     """Let a held release go on from shadow, with a new deadline."""
     _ask(home, "resume", model, reason, by)
-
-
-def status(
-    model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")] = False,
-    home: HomeOption = DEFAULT_HOME_OPTION,
-) -> None:
-    """Show each model's traffic, its release, what every gate says, and the freezes in force.
-
-    Example: serin status --watch
-    """
-    from controller.bootstrap.condition import recorded_statuses, suite_progress, troubles_of
-    from controller.bootstrap.policies import current_policies
-    from controller.bootstrap.stores import service_of, traffic_tables
-    from controller.cli.watching import Snapshot
-    from controller.cli.watching import watch as watch_table
-    from controller.journal.sampled import last_set
-    from controller.status import Beside, current
-
-    place = home_at(home)
-    policies = current_policies(place, place.load().samples_kept_days)
-    with service_of(place) as service:
-
-        def fetch() -> Snapshot:
-            tables = traffic_tables(place)
-            return Snapshot(
-                current(service.journal, model),
-                time.time(),
-                {name: table for name, table in tables.items() if model in (None, name)},
-                deployments=recorded_statuses(place),
-                freezes=service.frozen(model),
-                troubles=troubles_of(place),
-                policies=policies(),
-                beside=Beside(partial(suite_progress, place), partial(last_set, service.journal)),
-            )
-
-        if model is not None and not (first := fetch()).records and not first.traffic:
-            service.check(model)  # one without a policy that was ever served is known too
-        if watch:
-            watch_table(fetch, console())
-        else:
-            console().print(fetch().table)
 
 
 def report(

@@ -1,7 +1,10 @@
-"""Watch the registry for a version that wants to be released. Polling is the truth; a webhook only makes it sooner."""
+"""Watch the registry for versions that want to be released. Polling is the truth; a webhook only makes it sooner."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 
 from controller.core.release import Version
 from controller.errors import TransientError
@@ -10,16 +13,21 @@ from controller.ports.artifacts import Artifacts
 from controller.ports.clock import Clock
 from controller.ports.registry import CANDIDATE, CHAMPION, Registry
 
+Aliases = Mapping[str, Mapping[str, str]]  # by model
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """The version; None: there is none, or nobody tells (``answered``)."""
+
     version: Version | None
     answered: bool = True
 
 
 class CandidatePoller:
-    """The poller of what the alias ``candidate`` points at, asked at most every ``poll_s``, and less often while nobody
-    answers."""
+    """The poller of what the alias ``candidate`` points at. The aliases of all models are asked for at once, at most
+    every ``poll_s``, and less often while nobody answers; who a candidate is, of each model by itself. Any thread may
+    ask."""
 
     def __init__(
         self,
@@ -37,12 +45,21 @@ class CandidatePoller:
         self._jobs = jobs or InlineJobs()
         self._poll_s = poll_s
         self._away_s = away_s
-        self._due_at_s: dict[str, float] = {}
+        self._lock = Lock()
+        self._models: set[str] = set()  # that were asked after
+        self._aliases: Aliases = {}
+        self._asked: frozenset[str] = frozenset()  # after which models, the last time
+        self._due_s = -math.inf
+        self._turn = 0  # of asking: what was asked before a hint answers it no more
+        self._due_at_s: dict[str, float] = {}  # when who the candidate is is asked again
         self._found: dict[str, Version | None] = {}
 
     def hint(self) -> None:
         """Somebody says that the registry changed: ask again at the next occasion."""
-        self._due_at_s.clear()
+        with self._lock:
+            self._due_s = -math.inf
+            self._turn += 1
+            self._due_at_s.clear()
 
     def candidate(self, model: str) -> Version | None:
         """The version under the alias ``candidate``, unless it is the champion already; None while not known.
@@ -51,21 +68,52 @@ class CandidatePoller:
             PermanentError: the alias points at a version whose source is not allowed.
         """
         now_s = self._clock.monotonic_s()
-        if now_s < self._due_at_s.get(model, now_s):
-            return self._found.get(model)
-        found = self._jobs.ask("registry", ("candidate", model), "candidate", partial(self._asked, model), patience_s=0)
+        aliases = self._aliases_at(model, now_s).get(model, {})
+        number = aliases.get(CANDIDATE)
+        if number is None or number == aliases.get(CHAMPION):
+            self._found.pop(model, None)
+            return None
+        known = self._found.get(model)
+        if known is not None and known.number != number:
+            self._found.pop(model)
+            known = None
+        elif now_s < self._due_at_s.get(model, now_s):
+            return known
+        ask = partial(self._identified, model, number)
+        found = self._jobs.ask("registry", ("candidate", model), number, ask, patience_s=0)
         if isinstance(found, Running):
-            return self._found.get(model)
+            return known
         self._due_at_s[model] = now_s + (self._poll_s if found.answered else self._away_s)
         self._found[model] = found.version
         return found.version
 
-    def _asked(self, model: str) -> _Answer:
+    def _aliases_at(self, model: str, now_s: float) -> Aliases:
+        """What is known by now; asked again once that is due, or the model is one that was never asked after."""
+        with self._lock:
+            self._models.add(model)
+            if now_s < self._due_s and model in self._asked:
+                return self._aliases
+            asked, turn = frozenset(self._models), self._turn
+        found = self._jobs.ask("registry", "aliases", turn, partial(self._read, asked), patience_s=0)
+        if isinstance(found, Running):
+            return self._aliases
+        with self._lock:
+            self._asked, aliases = found
+            if turn == self._turn:
+                self._due_s = now_s + (self._poll_s if aliases is not None else self._away_s)
+                self._turn += 1
+            if aliases is not None:
+                self._aliases = aliases
+            return self._aliases
+
+    def _read(self, models: frozenset[str]) -> tuple[frozenset[str], Aliases | None]:
         try:
-            aliases = self._registry.aliases(model)
-            number = aliases.get(CANDIDATE)
-            if number is None or number == aliases.get(CHAMPION):
-                return _Answer(None)
+            return models, self._registry.aliases_by_model(models)
+        except TransientError:
+            return models, None
+
+    def _identified(self, model: str, number: str) -> _Answer:
+        try:
             return _Answer(self._artifacts.identify(model, number))
         except TransientError:
             return _Answer(None, answered=False)

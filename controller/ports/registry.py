@@ -1,6 +1,6 @@
 """The registry of versions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,8 +30,8 @@ Files stay changeable after registration, and so do tags: what to compare with u
 
 
 class Registry(Protocol):
-    def models(self) -> Sequence[str]:
-        """Names of every registered model."""
+    def aliases_by_model(self, models: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """As `aliases`, of many at once: by model, those that are registered."""
 
     def aliases(self, model: str) -> Mapping[str, str]:
         """Alias -> version, all of the model's."""

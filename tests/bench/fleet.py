@@ -205,7 +205,7 @@ def run(directory: Path) -> list[Bar]:
         release = fold(None, events, now_s)
         store.journal.append(record_of(release, len(events)), [entry_of(event, now_s) for event in events])
         traffic.write(TrafficTable(model, {"6": 100.0}, None, "6", generation=1))
-    registry = Hanging(FakeRegistry(), ("aliases", "version", "tag", "fetch"), over)
+    registry = Hanging(FakeRegistry(), ("aliases", "aliases_by_model", "version", "tag", "fetch"), over)
     jobs = ThreadedJobs(clock)
     package_store = PackageStore(registry, packages)
     poller = CandidatePoller(registry, package_store, clock, jobs)

@@ -7,6 +7,7 @@ requests and late labels. It takes some five minutes, and ends by itself.
 """
 
 import argparse
+import ctypes
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,6 +40,8 @@ RATE_PER_S: Final = 30.0
 NIGHT_S: Final = 900.0
 BETWEEN_KILLS_S: Final = 6.0
 STOPPED_S: Final = 12.0
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_OWN_MOUNTS: Final = 0x00020000  # CLONE_NEWNS
 # A request was in flight on what was killed, or found nobody there until it was up again.
 SHADOW_OF_A_KILL_S: Final = 15.0
 
@@ -128,8 +132,12 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 @contextmanager
-def night() -> Iterator[Night]:
-    with TemporaryDirectory() as folder, installation(Path(folder) / "home", POLICY, lambda _: None) as serin:
+def night(prepare: Callable[[Path], None] = lambda _: None) -> Iterator[Night]:
+    """``prepare`` is called with the empty home."""
+    with (
+        TemporaryDirectory() as folder,
+        installation(Path(folder) / "home", POLICY, lambda _: None, prepare=prepare) as serin,
+    ):
         it = Night(Site(serin))
         try:
             it.site.register("v1")
@@ -150,7 +158,7 @@ def kills(seed: int) -> list[Bar]:
             it.site.register("v2")
             _killing(it, draw, lambda: it.site.phase("2") == "probation", what="version 2 promoted")
             eventually(lambda: serin.serving_version() == "2", within_s=60, what="version 2 to serve")
-            _register(it, "v3")
+            register(it, "v3")
             _killing(it, draw, lambda: it.site.phase("3") == "rolled_back", what="version 3 rolled back")
             stays = ("probation", "promoted")  # the next candidate ends a probation early
             eventually(lambda: it.site.phase("2") in stays, within_s=60, what="the releases to be told")
@@ -189,7 +197,7 @@ def _killing(it: Night, draw: random.Random, ended: Callable[[], bool], *, what:
     eventually(ended, within_s=420, what=what)
 
 
-def _register(it: Night, version: str) -> None:
+def register(it: Night, version: str) -> None:
     """Once MLflow answers: it may have been killed just now."""
 
     def registered() -> bool:
@@ -242,7 +250,7 @@ def words(seed: int) -> list[Bar]:
     with night() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S):
         serin = it.site.serin
         for number, (how, say) in enumerate(_ways(it), start=1):
-            _register(it, "v2")
+            register(it, "v2")
             release = str(number + 1)
             eventually(lambda: it.site.phase(release) == "canary", within_s=300, what="a canary")  # noqa: B023
             for part in ("mlflow", "prometheus"):
@@ -251,7 +259,7 @@ def words(seed: int) -> list[Bar]:
                 threading.Event().wait(3.0)  # so that they are found hanging
                 began_s = time.monotonic()
                 say()
-                eventually(lambda: _shares(it) == {"1": 100.0}, what="all traffic at version 1")
+                eventually(lambda: shares(it) == {"1": 100.0}, what="all traffic at version 1")
                 found.append(
                     Bar(
                         f"{how}, MLflow and Prometheus hung: until confirmed",
@@ -285,7 +293,7 @@ def _ways(it: Night) -> list[tuple[str, Callable[[], object]]]:
     ]
 
 
-def _shares(it: Night) -> Mapping[str, float] | None:
+def shares(it: Night) -> Mapping[str, float] | None:
     """What users are answered by; None while it is not known to be what is written."""
     from controller.adapters.envoy.running import serves
     from controller.adapters.envoy.tables import read_routes
@@ -296,14 +304,30 @@ def _shares(it: Night) -> Mapping[str, float] | None:
     return dict(table.weights_pct) if table is not None and served else None
 
 
+def another_run_of_the_machine(folder: Path) -> None:
+    """Let this process, and what it starts from here on, read another boot id. Nobody else does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_OWN_MOUNTS) != 0:
+        raise OSError(ctypes.get_errno(), "no mounts of its own: the night of reboots is root's")
+    told = folder / "boot_id"
+    told.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
+    for command in (["mount", "--make-rprivate", "/"], ["mount", "--bind", str(told), str(BOOT_ID)]):
+        subprocess.run(command, check=True)
+
+
 def reboots(seed: int) -> list[Bar]:
-    """Everything killed at the same instant, in a canary and in probation, and started again."""
-    with night() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S):
+    """Everything killed at the same instant, in a canary and in probation, and started again in what takes itself for
+    another run of the machine. The second time pid files and sockets are gone as well."""
+    with TemporaryDirectory() as folder, night() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S):
         it.site.register("v2")
         eventually(lambda: it.site.phase("2") == "canary", within_s=300, what="a canary")
         down_s = []
         for phase in ("canary", "probation"):
             it.end_at_once()
+            if phase == "probation":
+                for left in (it.home / "processes.json", *it.home.rglob("*.sock"), *it.home.rglob("*.port")):
+                    left.unlink()
+            another_run_of_the_machine(Path(folder))
             began_s = time.monotonic()
             it.start()
             eventually(lambda: it.site.serin.serving_version() is not None, within_s=180, what="answers again")

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from controller.adapters.sql.upgrade import upgrade_store
-from tests.bench import fleet, intake, journal, night
+from tests.bench import attacks, fleet, intake, journal, night
 from tests.bench._table import Bar, machine, report
 from tests.postgres_support import postgres_server
 from tests.thieves import robbed
@@ -124,7 +124,7 @@ def parts() -> dict[str, Callable[[], list[Bar]]]:
         "journal": journal.run,
         "intake": intake.run,
     }
-    for name, one in night.NIGHTS.items():
+    for name, one in {**night.NIGHTS, **attacks.ATTACKS}.items():
         found[f"night of {name}"] = lambda one=one: one(SEED)  # type: ignore[misc]
     found["leases"] = stolen_leases
     for promise in PROMISES:

@@ -23,7 +23,7 @@ from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.core.commands import Ask, Command, Freeze
 from controller.core.traffic import TrafficTable
-from controller.errors import UsageError
+from controller.errors import TransientError, UsageError
 from tests.patience import eventually
 
 
@@ -247,3 +247,16 @@ print(page, [name for name in {heavy} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[] []"
+
+
+def test_status_says_what_serves_while_the_database_is_away(home: Home) -> None:
+    """And that releases are not known, rather than that there are none."""
+    home.envoy.mkdir()
+    table = TrafficTable("intent", {"7": 100.0}, known_good="6", generation=1)
+    write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
+    home.save(replace(home.load(), database_url="postgresql://127.0.0.1:1/serin"))
+    result = serin(home, "status")
+    assert isinstance(result.exception, TransientError)
+    assert "database did not answer" in str(result.exception)
+    assert "its release is not known now" in result.stdout
+    assert "100 %" in result.stdout

@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +47,12 @@ class FakeRegistry:
         self._versions[model][int(version) - 1] = replace(self.version(model, version), ready=ready)
 
     def models(self) -> Sequence[str]:
-        self._require_here()
+        """What was ever registered."""
         return list(self._versions)
+
+    def aliases_by_model(self, models: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        self._require_here()
+        return {model: dict(self.aliases_of[model]) for model in models if model in self._versions}
 
     def aliases(self, model: str) -> Mapping[str, str]:
         self._require_here()

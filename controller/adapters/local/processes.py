@@ -96,7 +96,7 @@ class LocalProcesses:
 
     def status(self, model: str) -> Mapping[str, DeploymentStatus]:
         with self._lock:
-            observed = [self._observed(record) for record in self._records.all() if record.model == model]
+            observed = [self._observed(record) for record in self._records.of_model(model)]
             return _by_version((record, self.seen_last(record)) for record in observed if record is not None)
 
     def remove(self, model: str, version: str) -> None:

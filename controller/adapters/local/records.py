@@ -18,10 +18,11 @@ from controller.adapters.local.processes_os import ProcessIdentity, identity_fro
 from controller.errors import PermanentError, TransientError
 from controller.files import replace_file
 from controller.reserve import make_room
-from serving.contract import replica_name, replica_of
+from serving.contract import NameRefusedError, replica_name, replica_of
 
 log = logging.getLogger(__name__)
 
+_CLOCK_STEP_NS = 1_000_000_000  # two changes within one tick of a file system's clock bear one time
 _START_BYTES = 1 << 16  # what a replica writes before it serves: its ports, and why not
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 _UNREADABLE = (OSError, *_DAMAGED)
@@ -86,6 +87,15 @@ def _url(port: int | None) -> str | None:
     return None if port is None else f"http://127.0.0.1:{port}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The names in the folder, by model, as they were when the folder had this time of change."""
+
+    changed_ns: int
+    names: Mapping[str, Sequence[str]]
+    sure: bool  # it had stood still for so long that every later change bears another time
+
+
 @dataclass(slots=True)
 class Records:
     """The folder of records, logs and port files. One writer at a time.
@@ -97,6 +107,7 @@ class Records:
     directory: Path
     now_s: Callable[[], float] = time.monotonic
     _unwritten: dict[str, Record] = field(default_factory=dict)
+    _listing: _Listing | None = None
 
     def load(self, name: str) -> Record | None:
         """Return the record; None where there is no such deployment, so far as its record tells: see ``found``."""
@@ -143,8 +154,28 @@ class Records:
 
     def of(self, model: str, version: str) -> Sequence[Record]:
         """Those of one version, by the numbers of its replicas."""
-        found = [record for record in self.all() if (record.model, record.version) == (model, version)]
+        found = [record for record in self.of_model(model) if record.version == version]
         return sorted(found, key=lambda record: record.replica)
+
+    def of_model(self, model: str) -> Sequence[Record]:
+        """Those of one model; no other's file is read."""
+        unwritten = [name for name, record in self._unwritten.items() if record.model == model]
+        names = sorted({*self._listed().get(model, ()), *unwritten})
+        return [record for record in map(self.load, names) if record is not None and record.model == model]
+
+    def _listed(self) -> Mapping[str, Sequence[str]]:
+        """The names of the records by model. The folder is read again once it has changed."""
+        try:
+            changed_ns = self.directory.stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        if self._listing is None or not self._listing.sure or self._listing.changed_ns != changed_ns:
+            names: dict[str, list[str]] = {}
+            for path in self.directory.glob("*.json"):
+                with suppress(NameRefusedError):  # no deployment is called so
+                    names.setdefault(replica_of(path.stem)[0], []).append(path.stem)
+            self._listing = _Listing(changed_ns, names, time.time_ns() - changed_ns > _CLOCK_STEP_NS)
+        return self._listing.names
 
     def all(self) -> Sequence[Record]:
         names = {path.stem for path in self.directory.glob("*.json")} | self._unwritten.keys()

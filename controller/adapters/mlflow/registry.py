@@ -8,7 +8,7 @@ them, so what was fetched proves nothing until its manifest is verified.
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ EXPERIMENT: Final = "serin"  # where registered packages are logged
 CHAIN_LENGTH_MAX: Final = 8  # a version copied from a version copied from ...
 FILES_MAX: Final = 64
 PACKAGE_BYTES_MAX: Final = 8 * 2**30
+PAGE_MODELS: Final = 1000  # MLflow gives no more
+SEARCHED_AS_ONE: Final = 50  # models that a search tells of in the time that MLflow takes to tell of one
 
 _LOGGED_MODEL: Final = re.compile(r"models:/(m-[0-9a-f]{32})")
 _COPIED: Final = re.compile(r"models:/([^/:@]+)/([0-9]+)")
@@ -54,6 +56,7 @@ class MlflowRegistry:
                 f"registry address: an http:// or https:// address of an MLflow server is needed, got {url}"
             )
         self._url = url
+        self._registered = 0  # models, as far as is known
         os.environ |= {
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
@@ -69,17 +72,31 @@ class MlflowRegistry:
 
         return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
 
-    def models(self) -> Sequence[str]:
-        """Names of every registered model."""
-        names: list[str] = []
+    def aliases_by_model(self, models: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """By model, those that are registered. A page of a search has many times as many as are told one by one in the
+        time that it takes: so it is searched unless the registry is that much larger than what is asked for."""
+        if len(models) * SEARCHED_AS_ONE < self._registered:
+            return {model: found for model in models if (found := self._aliases_if_any(model)) is not None}
+        everything = self._every_alias()
+        self._registered = len(everything)
+        return {model: everything[model] for model in models if model in everything}
+
+    def _aliases_if_any(self, model: str) -> Mapping[str, str] | None:
+        try:
+            return self.aliases(model)
+        except PermanentError:
+            return None
+
+    def _every_alias(self) -> Mapping[str, Mapping[str, str]]:
+        found: dict[str, Mapping[str, str]] = {}
         token: str | None = None
-        with _wrapped("list the models"):
+        with _wrapped("read the aliases of all models"):
             while True:
-                page = self._client.search_registered_models(max_results=1000, page_token=token)
-                names += [model.name for model in page]
+                page = self._client.search_registered_models(max_results=PAGE_MODELS, page_token=token)
+                found |= {model.name: _told(model.aliases) for model in page}
                 token = page.token
                 if not token:
-                    return names
+                    return found
 
     def aliases(self, model: str) -> Mapping[str, str]:
         """Alias -> version.
@@ -88,8 +105,7 @@ class MlflowRegistry:
             PermanentError: there is no such model.
         """
         with _wrapped(f"read model {model!r}"):
-            found = self._client.get_registered_model(model).aliases
-        return {alias: str(version) for alias, version in found.items()}
+            return _told(self._client.get_registered_model(model).aliases)
 
     def version(self, model: str, version: str) -> RegisteredVersion:
         """The version, and the logged model at the end of its chain of sources.
@@ -262,6 +278,10 @@ class MlflowRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _told(aliases: Mapping[str, Any]) -> Mapping[str, str]:
+    return {alias: str(version) for alias, version in aliases.items()}
 
 
 def _one(fingerprints: set[str], model: str, version: str) -> str:

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from threading import Lock
 from typing import Any, Final
@@ -14,12 +14,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from controller.adapters.sql.watchdog import Limits, Watchdog
 from controller.errors import PermanentError, Source, TransientError, UsageError
 
 BUSY_TIMEOUT_MS: Final = 5_000  # how long anybody waits for a lock
 STATEMENT_TIMEOUT_MS: Final = 60_000  # of PostgreSQL; no statement of ours takes as long, upgrades apart
 IDLE_TIMEOUT_MS: Final = 10_000  # a process that was stopped inside a transaction keeps its locks no longer
 _CONNECT_TIMEOUT_S: Final = 5
+_SHORT: Final = frozenset({Source.LEADERSHIP, Source.INBOX, Source.FREEZES})  # what every round asks
 _SYNC_OPTION: Final = "serin_synchronous"  # how a writing transaction reaches the disk; absent: it only reads
 _PAUSE_S: Final = 0.01
 IN_CLAUSE_MAX: Final = 500  # values in one IN (...): well below each database's limit on parameters
@@ -33,15 +35,18 @@ class Database:
     wait sleeps up to a tenth of a second while the lock is free, and whoever comes then goes first.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, watchdog: Watchdog | None = None, limits: Limits | None = None) -> None:
+        """``watchdog``: of a server that may stop without a word, which is given up after the ``limits``."""
         self.engine = engine
         self.is_postgresql: Final = engine.dialect.name == "postgresql"
         self._writing = Lock()
+        self._watchdog = watchdog
+        self._limits = limits or Limits()
 
     @contextmanager
     def read(self, source: Source) -> Iterator[Connection]:
         """A transaction that only reads, and sees one snapshot. ``source`` names the port in errors."""
-        with _our_errors(source), self.engine.connect() as connection:
+        with _our_errors(source), self._connected(source) as connection:
             if self.is_postgresql:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -62,10 +67,21 @@ class Database:
     @contextmanager
     def _write(self, source: Source, synchronous: str) -> Iterator[Connection]:
         turn = nullcontext() if self.is_postgresql else self._turn(source)
-        with _our_errors(source), turn, self.engine.connect() as connection:
+        with _our_errors(source), turn, self._connected(source) as connection:
             connection.execution_options(**{_SYNC_OPTION: synchronous})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _connected(self, source: Source) -> Iterator[Connection]:
+        connection = self.engine.connect()
+        limit_s = self._limits.short_s if source in _SHORT else self._limits.long_s
+        with self._watched(connection, limit_s), connection:  # until it is back in the pool: that asks, too
+            yield connection
+
+    def _watched(self, connection: Connection, limit_s: float) -> AbstractContextManager[None]:
+        driver: Any = connection.connection.dbapi_connection
+        return nullcontext() if self._watchdog is None else self._watchdog.within(driver, limit_s)
 
     @contextmanager
     def _turn(self, source: Source) -> Iterator[None]:
@@ -80,9 +96,9 @@ class Database:
         self.engine.dispose()
 
 
-def connect(url: str, *, busy_timeout_ms: int | None = None) -> Database:
+def connect(url: str, *, busy_timeout_ms: int | None = None, limits: Limits | None = None) -> Database:
     """A database at an SQLAlchemy URL. Nothing is opened until the first transaction. ``busy_timeout_ms`` is how long
-    SQLite waits for another process that writes, if not as long as everywhere.
+    SQLite waits for another process that writes, if not as long as everywhere; ``limits`` are PostgreSQL's.
 
     Raises:
         UsageError: the URL cannot be read, or names a database that Serin does not know.
@@ -94,7 +110,8 @@ def connect(url: str, *, busy_timeout_ms: int | None = None) -> Database:
             raise UsageError(f"store: {dialect} is not supported; use sqlite:///FILE or postgresql://HOST/DATABASE")
         if dialect == "sqlite" and parsed.database in (None, "", ":memory:"):
             raise UsageError("store: a SQLite database must be a file, sqlite:///FILE")
-        engine = _postgresql(parsed) if dialect == "postgresql" else create_engine(parsed)
+        watchdog = Watchdog() if dialect == "postgresql" else None
+        engine = create_engine(parsed) if watchdog is None else _postgresql(parsed, watchdog, limits or Limits())
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"store: {_first_line(error)}") from error
     except ImportError as error:
@@ -103,14 +120,14 @@ def connect(url: str, *, busy_timeout_ms: int | None = None) -> Database:
     if dialect == "sqlite":
         event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout_ms or BUSY_TIMEOUT_MS))
         event.listen(engine, "begin", _begin_sqlite)
-    return Database(engine)
+    return Database(engine, watchdog, limits)
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, watchdog: Watchdog, limits: Limits) -> Engine:
     """By psycopg 3, whatever driver the URL leaves open. What it says itself of timeouts and options stands."""
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    limits = {
+    its_own = {
         "lock_timeout": BUSY_TIMEOUT_MS,
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
@@ -118,10 +135,18 @@ def _postgresql(url: URL) -> Engine:
     defaults = {
         "application_name": "serin",
         "connect_timeout": _CONNECT_TIMEOUT_S,
-        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in its_own.items()),
     }
     given = {name: value for name, value in defaults.items() if name not in url.query}
-    return create_engine(url, connect_args=given, pool_pre_ping=True)
+    engine = create_engine(url, connect_args=given, pool_pre_ping=True)
+    ping = engine.dialect.do_ping
+
+    def watched_ping(connection: Any) -> bool:
+        with watchdog.within(connection, limits.ping_s):
+            return bool(ping(connection))
+
+    engine.dialect.do_ping = watched_ping  # type: ignore[method-assign] - SQLAlchemy has no event before it
+    return engine
 
 
 def insert_new(connection: Connection, table: Table) -> Insert:

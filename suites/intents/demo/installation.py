@@ -78,10 +78,18 @@ class Installation:
 
 
 @contextmanager
-def installation(home: Path, policy: Path, tell: Callable[[str], None], *flags: str) -> Iterator[Installation]:
-    """A fresh installation that is up, with these flags too; down, with nothing left running, when the block ends."""
+def installation(
+    home: Path,
+    policy: Path,
+    tell: Callable[[str], None],
+    *flags: str,
+    prepare: Callable[[Path], None] = lambda _: None,
+) -> Iterator[Installation]:
+    """A fresh installation that is up, with these flags too; down, with nothing left running, when the block ends.
+    ``prepare`` is called with the empty home before anything is started."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o700, parents=True)
+    prepare(home)
     command = [SERIN, "up", "--home", str(home), "--free-ports", "--capture-text", "--policy", str(policy), *flags]
     log = home / "up.log"
     log.touch(mode=0o600)
