@@ -8,8 +8,10 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.held import held
 from controller.adapters.envoy.tables import found_clusters, found_routes
-from controller.adapters.local.kept import leftovers, running_supervisor
+from controller.adapters.local.kept import leftovers, recorded, running_supervisor
+from controller.adapters.local.open_files import short_of_files
 from controller.adapters.local.processes import statuses
+from controller.adapters.local.records import Records
 from controller.adapters.local.suite_answers import progress_in
 from controller.config.settings import Home
 from controller.errors import SerinError
@@ -31,7 +33,7 @@ def recorded_statuses(home: Home) -> Mapping[str, Mapping[str, DeploymentStatus]
 def troubles_of(home: Home) -> tuple[str, ...]:
     """Return what is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
     found: list[str] = []
-    for told in (_of_the_disk, _of_the_files, _of_envoys_memory, _of_the_processes):
+    for told in (_of_the_disk, _of_the_files, _of_envoys_memory, _of_the_processes, _of_open_files):
         try:
             found += told(home)
         except (SerinError, OSError) as error:
@@ -61,6 +63,16 @@ def _of_envoys_memory(home: Home) -> Iterator[str]:
         return
     for model, version in held(home.envoy).items():
         yield f"{model} was rolled back to version {version} in Envoy's memory alone: it is written down when it can be"
+
+
+def _of_open_files(home: Home) -> Iterator[str]:
+    groups = {identity.pid: name for name, identity in recorded(home.path).items()}
+    groups |= {record.pid: record.name for record in Records(home.deployments).readable() if not record.failure}
+    for name, files in short_of_files(groups):
+        yield (
+            f"{name} has {files.used:,} files open and may have no more than {files.most:,}: new connections may be "
+            "refused. Raise the limit (ulimit -n) of what starts `serin up`"
+        )
 
 
 def _of_the_processes(home: Home) -> Iterator[str]:

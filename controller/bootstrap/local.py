@@ -10,6 +10,7 @@ from dataclasses import replace
 from controller.adapters.envoy.bootstrap import bootstrap_digest, envoy_command, is_ready, write_bootstrap
 from controller.adapters.local.kept import end_leftovers, refuse_second, running_supervisor
 from controller.adapters.local.loopback import free_port, get
+from controller.adapters.local.open_files import files_at_most, may_open_as_many_files_as_allowed
 from controller.adapters.local.processes import end_recorded
 from controller.adapters.local.processes_os import end_process
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
@@ -59,6 +60,7 @@ def run_everything(
         UsageError: it runs already in this home.
         PermanentError: the gateway could not be started.
     """
+    may_open_as_many_files_as_allowed()
     specs = _local_processes(home, settings)
     if not any(spec.name == ALERTMANAGER for spec in specs):
         tell("alerts are evaluated and nobody is told of them: on Debian, apt-get install prometheus-alertmanager")
@@ -167,7 +169,13 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
 
 
 def _write_bootstrap(home: Home, settings: Settings) -> None:
-    write_bootstrap(home.envoy, settings.gateway_port, settings.envoy_admin_port, names=settings.gateway_hosts)
+    write_bootstrap(
+        home.envoy,
+        settings.gateway_port,
+        settings.envoy_admin_port,
+        names=settings.gateway_hosts,
+        files_max=files_at_most(),
+    )
 
 
 def _webhook_key(secret: str) -> str:

@@ -154,9 +154,11 @@ class RunningEnvoy:
 
 
 @contextmanager
-def running_envoy(directory: Path, *, names: Sequence[str] = ()) -> Iterator[RunningEnvoy]:
+def running_envoy(
+    directory: Path, *, names: Sequence[str] = (), files_max: int | None = None
+) -> Iterator[RunningEnvoy]:
     listen_port, admin_port = free_port(), free_port()
-    write_bootstrap(directory, listen_port, admin_port, names=names)
+    write_bootstrap(directory, listen_port, admin_port, names=names, files_max=files_max)
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(envoy_command(directory), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
-from controller.adapters.envoy.listeners import admin_cluster, admin_reader, gateway_listener
+from controller.adapters.envoy.listeners import admin_cluster, admin_reader, clients_at_most, gateway_listener
 from controller.adapters.envoy.routes import ROUTE_CONFIGURATION
 from controller.adapters.envoy.stats import stats_settings
 from controller.adapters.envoy.tables import (
@@ -37,12 +37,19 @@ _OWNER_ONLY = 0o600
 
 
 def write_bootstrap(
-    directory: Path, listen_port: int, admin_port: int, *, listen_host: str = "127.0.0.1", names: Iterable[str] = ()
+    directory: Path,
+    listen_port: int,
+    admin_port: int,
+    *,
+    listen_host: str = "127.0.0.1",
+    names: Iterable[str] = (),
+    files_max: int | None = None,
 ) -> Path:
     """Write what Envoy starts from, keeping the tables and clusters that are there, and return the bootstrap file. What
     stands there already is not written again; what was damaged or deleted is put back.
 
-    ``names``: the hosts that clients may ask for, with or without a port, besides those of loopback.
+    ``names``: the hosts that clients may ask for, with or without a port, besides those of loopback. ``files_max``: how
+    many files Envoy may have open, of which clients never get all.
 
     The admin interface, which can end Envoy, is a Unix socket that only this user may open. On ``admin_port`` of
     loopback whoever is on this machine may read whether Envoy is ready, and its counts.
@@ -56,7 +63,10 @@ def write_bootstrap(
     socket = _admin_socket(directory)
     bootstrap = {
         "node": {"id": "serin", "cluster": "serin"},
-        "admin": {"address": {"pipe": {"path": str(socket), "mode": _OWNER_ONLY}}},
+        "admin": {
+            "address": {"pipe": {"path": str(socket), "mode": _OWNER_ONLY}},
+            "ignore_global_conn_limit": True,
+        },
         "dynamic_resources": {"cds_config": _followed(directory / CLUSTERS_FILE)},
         "static_resources": {
             "listeners": [
@@ -67,6 +77,7 @@ def write_bootstrap(
         },
         "layered_runtime": {"layers": [{"name": "memory", "admin_layer": {}}]},  # see `held`
         **stats_settings(),
+        **({} if files_max is None else clients_at_most(files_max)),
     }
     mend_routes(directory)
     mend_clusters(directory)

@@ -13,6 +13,8 @@ READABLE_PATHS: Final = ("/ready", GATEWAY_STATS_ROUTE)
 ADMIN_CLUSTER: Final = "envoy_admin"  # no deployment's name: those end in "-v" and a version
 
 _MISDIRECTED: Final = 421
+_FILES_FOR_ITSELF: Final = 128
+_FILES_A_CLIENT: Final = 3
 
 
 def gateway_listener(host: str, port: int, names: Iterable[str], routes: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +47,16 @@ def gateway_listener(host: str, port: int, names: Iterable[str], routes: Mapping
     return _listener("models", host, port, manager)
 
 
+def clients_at_most(files_max: int) -> dict[str, Any]:
+    """Refuse clients' connections before Envoy has no file left to open: new tables, its admin interface and the
+    connections to versions need some. Each client may take one to the version that answers it, and one for a copy."""
+    clients = max((files_max - _FILES_FOR_ITSELF) // _FILES_A_CLIENT, 1)
+    kind = f"{TYPE}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    limit = {"@type": kind, "max_active_downstream_connections": clients}
+    monitor = {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": limit}
+    return {"overload_manager": {"resource_monitors": [monitor]}}
+
+
 def admin_reader(port: int) -> dict[str, Any]:
     """Lets this machine read what Prometheus scrapes and whether Envoy is ready. Everything else that the admin
     interface can do, such as ending Envoy, stays behind its socket; so do requests by another name than this
@@ -59,7 +71,7 @@ def admin_reader(port: int) -> dict[str, Any]:
     ]
     routes = {"name": "admin", "ignore_port_in_host_matching": True, "virtual_hosts": hosts}
     manager = {"stat_prefix": "admin", "route_config": routes, "http_filters": [router()]}
-    return _listener("admin", LOOPBACK, port, manager)
+    return {**_listener("admin", LOOPBACK, port, manager), "ignore_global_conn_limit": True}
 
 
 def admin_cluster(socket: Path) -> dict[str, Any]:

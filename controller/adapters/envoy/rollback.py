@@ -9,7 +9,7 @@ from pathlib import Path
 
 from controller.adapters.envoy.held import forget, held, hold
 from controller.adapters.envoy.routes import RouteDocument
-from controller.adapters.envoy.running import served_revision
+from controller.adapters.envoy.running import accepted_revision, served_revision
 from controller.adapters.envoy.tables import LOCK_FILE, is_used, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
@@ -25,7 +25,8 @@ _CONNECT_WITHIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RollbackResult:
-    """``confirmed``: users are answered by this table, as Envoy's answers show, ``elapsed_ms`` after the call began.
+    """``confirmed``: users are answered by this table, as Envoy's answers show (or as it says itself, where it takes no
+    new connection), ``elapsed_ms`` after the call began.
 
     ``unwritten`` says why no file could take the table, which Envoy then holds in memory alone.
     """
@@ -123,12 +124,21 @@ def _deployed(cluster: str) -> tuple[tuple[str, str], ...]:
         return ()
 
 
+def _reached(directory: Path) -> int:
+    """The revision that users are answered by; where Envoy takes no new connection, as with too many clients, the one
+    that it says it goes by. Raises as ``served_revision``."""
+    try:
+        return served_revision(directory)
+    except TransientError:
+        return accepted_revision(directory)
+
+
 def _confirm(directory: Path, revision: int) -> bool:
     """Return whether users are answered by this revision before long; the table is written either way."""
     deadline_s = time.monotonic() + _CONFIRM_WITHIN_S
     while time.monotonic() < deadline_s:
         try:
-            if served_revision(directory) >= revision:
+            if _reached(directory) >= revision:
                 return True
         except (TransientError, PermanentError):
             return False

@@ -145,7 +145,8 @@ def _postgresql(url: URL, watchdog: Watchdog, limits: Limits) -> Engine:
         with watchdog.within(connection, limits.ping_s):
             return bool(ping(connection))
 
-    engine.dialect.do_ping = watched_ping  # type: ignore[method-assign] - SQLAlchemy has no event before it
+    # SQLAlchemy has no event before it.
+    engine.dialect.do_ping = watched_ping  # type: ignore[method-assign, assignment]
     return engine
 
 
