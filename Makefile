@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
-.PHONY: help setup demo test test-export check format monitoring docs bench clean
+.PHONY: help setup demo test test-export check format monitoring docs crds bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ monitoring: setup  ## Make the rules and the routing in deploy/ anew from the po
 
 docs: setup  ## Rewrite the tables of keys and of gates in docs/ from the code
 	@$(PYTHON) -m controller.config.reference docs/policy.md docs/gates.md
+
+crds: setup  ## Rewrite deploy/crds from the code
+	@$(PYTHON) -m controller.adapters.kubernetes.crds deploy/crds
 
 bench: $(addprefix bench-,$(BENCHES))  ## Time a rollback under load, and the way of a request beside the bare engine
 

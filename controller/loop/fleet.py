@@ -17,7 +17,7 @@ from controller.loop.executor import Executor, NamesOfLabels, World
 from controller.loop.identities import Identities
 from controller.loop.jobs import Running
 from controller.loop.reconciler import Books, Observed, Reconciler
-from controller.subscribers.feed import Follower
+from controller.subscribers.feed import CatchesUp
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Fleet:
         policies: Callable[[], Mapping[str, ReleasePolicy]],
         names_of_labels: NamesOfLabels | None = None,
         *,
-        followers: Sequence[Follower] = (),
+        followers: Sequence[CatchesUp] = (),
         calm_s: float = 0.0,
     ) -> None:
         """``policies`` are asked at each round. ``names_of_labels`` are read at each look; without, they are those of
@@ -238,7 +238,7 @@ class Fleet:
         reconciler.forget()
 
 
-def _caught_up(follower: Follower) -> None:
+def _caught_up(follower: CatchesUp) -> None:
     try:
         follower.catch_up()
     except SerinError as error:

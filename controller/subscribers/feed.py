@@ -33,6 +33,17 @@ class Subscriber(Protocol):
         """
 
 
+class CatchesUp(Protocol):
+    """The one whom rounds call from time to time, beside what they decide."""
+
+    @property
+    def name(self) -> str:
+        """Return what people know it by."""
+
+    def catch_up(self) -> None:
+        """Bring what it keeps up to date. Raises SerinError where that is not possible now."""
+
+
 class Follower:
     """Brings one subscriber up to date. Calls come one at a time."""
 

@@ -10,11 +10,17 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import Connection, connect
 from controller.errors import Source
 from tests.fakes.kubernetes import ADMIN, FakeCluster
+from tests.fakes.kubernetes.kinds import CRDS
+
+DEFINITIONS = Path(__file__).parents[2] / "deploy" / "crds"
 
 
 @pytest.fixture
 def cluster() -> Iterator[FakeCluster]:
+    """One with Serin's own kinds, too."""
     with FakeCluster() as opened:
+        for path in sorted(DEFINITIONS.glob("*.yaml")):
+            opened.add(CRDS, "", yaml.safe_load(path.read_text(encoding="utf-8")))
         yield opened
 
 

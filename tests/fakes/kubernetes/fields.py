@@ -35,7 +35,7 @@ def leaves(found: Object, shape: Shape) -> Leaves:
 def _collect(value: Any, shape: Shape, path: Path, into: Leaves) -> None:
     if isinstance(value, Mapping) and value and not shape.is_atomic_map:
         for name, inner in value.items():
-            if inner is not None:
+            if inner is not None or shape.child(name).is_nullable:
                 _collect(inner, shape.child(name), (*path, f"f:{name}"), into)
     elif isinstance(value, list) and shape.keys:
         for item in value:

@@ -55,6 +55,11 @@ class Shape:
         return _KEYED.get(self.field, ())
 
     @property
+    def is_nullable(self) -> bool:
+        """Return whether null is a value here; elsewhere it says that there is none."""
+        return self.schema is not None and bool(self.schema.get("nullable"))
+
+    @property
     def is_set(self) -> bool:
         if self.schema is not None:
             return self.schema.get("x-kubernetes-list-type") == "set"

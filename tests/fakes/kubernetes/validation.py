@@ -136,7 +136,7 @@ def _by_rules(found: Any, schema: Mapping[str, Any], before: Any, path: str = ""
         program, needs_old = _program(rule["rule"])
         if needs_old and before is None:
             continue
-        names = {"self": _as_cel(found)} | ({"oldSelf": _as_cel(before)} if needs_old else {})
+        names = {"self": _as_cel(found, schema)} | ({"oldSelf": _as_cel(before, schema)} if needs_old else {})
         if not program.execute(names):
             at = path.removeprefix(".") + rule.get("fieldPath", "")
             yield _bad(at, "object" if isinstance(found, dict) else found, rule.get("message", rule["rule"]))
@@ -158,8 +158,16 @@ def _program(rule: str) -> tuple[cel.Program, bool]:
     return program, "oldSelf" in program.variables()
 
 
-def _as_cel(value: Any) -> Any:
-    """The value with its fields called as CEL can name them: ``namespace`` is ``__namespace__``."""
+def _as_cel(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The value as CEL has it: numbers by their declared type, and fields called as CEL can name them (``namespace``
+    is ``__namespace__``)."""
     if isinstance(value, dict):
-        return {f"__{name}__" if name in _RESERVED else name: _as_cel(inner) for name, inner in value.items()}
-    return [_as_cel(item) for item in value] if isinstance(value, list) else value
+        more = schema.get("additionalProperties")
+        inner = schema.get("properties", {})
+        return {
+            f"__{name}__" if name in _RESERVED else name: _as_cel(one, inner.get(name, more) or {})
+            for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_as_cel(item, schema.get("items", {})) for item in value]
+    return float(value) if schema.get("type") == "number" and isinstance(value, int) else value

@@ -1,0 +1,131 @@
+"""Policies as objects of the cluster, so that Git may hold them beside, or instead of, files."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.refusals import NoSuchObjectError
+from controller.adapters.kubernetes.releases.status import Condition, as_json
+from controller.adapters.kubernetes.resources import RELEASE_POLICIES, Object
+from controller.config.policy_file import API_VERSION, KIND, parse_policy
+from controller.core.policy import ReleasePolicy
+from controller.errors import SerinError, Source, TransientError
+from controller.ports.policies import NotFollowed
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 2.0
+_FOLLOWED: Final = "Followed"
+
+Document = ReleasePolicy | NotFollowed
+
+
+class PolicyObjects:
+    """Implements the port ``PolicySource``, by what ``catch_up`` read last: the rounds wait for no cluster. Documents
+    are called after their objects. ``catch_up`` is called by one thread at a time, ``documents`` by any."""
+
+    name: Final = "release policies"
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        suites: Path,
+        faults: Callable[[], Mapping[str, str]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``suites``: where suites lie that policies name by relative paths. ``faults``: why documents are not
+        followed, by their names, as it is known of all sources together; it is shown at the objects."""
+        self._client = client
+        self._suites = suites
+        self._faults = faults
+        self._monotonic = monotonic
+        self._read_s = -math.inf
+        self._generations: dict[str, tuple[str, int]] = {}  # by document: the object's uid and generation
+        self._documents: Mapping[str, Document] | None = None
+
+    def documents(self) -> Mapping[str, Document]:
+        if self._documents is None:
+            raise TransientError(Source.POLICIES, "the policies of the cluster are not read yet")
+        return self._documents
+
+    def catch_up(self) -> None:
+        """Read the objects, and write at each whether it is followed.
+
+        Raises:
+            SerinError: the cluster does not answer; what was read before holds.
+        """
+        now_s = self._monotonic()
+        if now_s - self._read_s < EVERY_S:
+            return
+        self._read_s = now_s
+        objects = self._client.list(RELEASE_POLICIES).items
+        self._take(objects)
+        faults = self._faults()
+        for found in objects:
+            try:
+                self._tell(found, faults.get(_document_name(found)))
+            except SerinError as error:
+                log.warning("%s: %s", _document_name(found), error)
+
+    def _take(self, objects: Sequence[Object]) -> None:
+        """Read anew what changed. The mapping stays the very same where nothing did."""
+        generations = {
+            _document_name(found): (found["metadata"]["uid"], found["metadata"]["generation"]) for found in objects
+        }
+        if self._documents is not None and generations == self._generations:
+            return
+        known = self._documents or {}
+        self._documents = {
+            name: known[name] if self._generations.get(name) == generations[name] else self._parsed(found, name)
+            for found in objects
+            for name in [_document_name(found)]
+        }
+        self._generations = generations
+
+    def _parsed(self, found: Object, name: str) -> Document:
+        text = yaml.safe_dump({"apiVersion": API_VERSION, "kind": KIND, **found.get("spec", {})}, sort_keys=False)
+        try:
+            policy = parse_policy(text, name=name)
+        except SerinError as error:
+            return NotFollowed(str(error))
+        return replace(policy, suites=tuple(str((self._suites / suite).resolve()) for suite in policy.suites))
+
+    def _tell(self, found: Object, fault: str | None) -> None:
+        """Write the condition where it says something else."""
+        metadata = found["metadata"]
+        before = _condition(found)
+        wanted = {"status": str(fault is None), "reason": "Followed" if fault is None else "NotFollowed"}
+        wanted |= {"message": fault or "Releases begin by it.", "observedGeneration": metadata["generation"]}
+        if before is not None and wanted.items() <= before.items():
+            return
+        same = before is not None and before["status"] == wanted["status"]
+        since = before["lastTransitionTime"] if before is not None and same else _now()
+        condition = Condition(
+            _FOLLOWED, wanted["status"], wanted["reason"], wanted["message"], metadata["generation"], since
+        )
+        status = {"observedGeneration": metadata["generation"], "conditions": [as_json(condition)]}
+        try:
+            self._client.apply(RELEASE_POLICIES, metadata["name"], {"status": status}, force=True, subresource="status")
+        except NoSuchObjectError:  # deleted meanwhile
+            return
+
+
+def _condition(found: Object) -> dict[str, Any] | None:
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((dict(one) for one in conditions if one["type"] == _FOLLOWED), None)
+
+
+def _document_name(found: Object) -> str:
+    """The name that people find the object by, and that orders it among those of its model."""
+    return f"{RELEASE_POLICIES.kind}/{found['metadata']['name']}"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

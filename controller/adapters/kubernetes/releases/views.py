@@ -1,0 +1,176 @@
+"""ModelRelease objects as views of the journal: written only where they differ, made anew where they are gone."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.names import label_value, release_name
+from controller.adapters.kubernetes.refusals import NoSuchObjectError
+from controller.adapters.kubernetes.releases.status import ENDS, PROGRESSING, refused_status, status_of, waiting_status
+from controller.adapters.kubernetes.releases.wishes import OF_RELEASE, Wish, Wishes, wish_of
+from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
+from controller.core.release import Release
+from controller.errors import ConflictError, SerinError, Source
+from controller.journal.codec import release_of
+from controller.ports.journal import Journal, ReleaseSummary
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 2.0
+VIEWS_KEPT: Final = 10  # that Serin made, of each model
+_LOOKED_BACK: Final = 50  # releases among which the one of an object that lost its status is looked for
+_OURS: Final = {PROGRESSING, *ENDS}
+
+
+class ReleaseObjects:
+    """Follows the journal and the objects of a namespace (`controller.subscribers.feed.CatchesUp`). Calls come one at a
+    time, and only from the controller that leads."""
+
+    name: Final = "model releases"
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        journal: Journal,
+        wishes: Wishes,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._journal = journal
+        self._wishes = wishes
+        self._monotonic = monotonic
+        self._looked_s = -math.inf
+        self._shown: dict[str, tuple[str, str, int]] = {}  # by uid: revision, release and sequence, as it was left
+        self._loaded: dict[str, tuple[int, Release]] = {}  # active releases, by id, with their sequence
+
+    def catch_up(self) -> None:
+        """Take in what was created or deleted, and show what the journal says.
+
+        Raises:
+            SerinError: the cluster or the journal does not answer; nothing is lost by it.
+        """
+        now_s = self._monotonic()
+        if now_s - self._looked_s < EVERY_S:
+            return
+        self._looked_s = now_s
+        objects = self._client.list(MODEL_RELEASES).items
+        current = self._journal.current()
+        wishes = [wish for found in objects if (wish := wish_of(found)) is not None]
+        self._wishes.take_back(wishes, {one.model: self._load(one) for one in current if one.active})
+        for found in objects:
+            try:
+                self._show(found, current)
+            except SerinError as error:  # one object keeps no other from being shown
+                log.warning("ModelRelease %s: %s", found["metadata"]["name"], error)
+        self._make_views(objects, current)
+        uids = {found["metadata"]["uid"] for found in objects}
+        self._shown = {uid: left for uid, left in self._shown.items() if uid in uids}
+
+    # --- one object ------------------------------------------------------------------------------------------------
+    def _show(self, found: Object, current: Sequence[ReleaseSummary]) -> None:
+        metadata = found["metadata"]
+        uid, revision = metadata["uid"], metadata["resourceVersion"]
+        left = self._shown.get(uid)
+        sequences = {one.release_id: one.sequence for one in current}
+        if left is not None and left[0] == revision and left[1] and sequences.get(left[1], left[2]) == left[2]:
+            return
+        release, sequence = self._release_of(found, current)
+        if release is not None:
+            status = status_of(release, metadata["generation"])
+        elif (wish := wish_of(found)) is not None:
+            status = self._answered(wish, metadata["generation"], metadata["creationTimestamp"])
+        else:
+            return
+        if not _says(found.get("status", {}), status):
+            try:
+                written = self._client.apply(
+                    MODEL_RELEASES, metadata["name"], {"status": status}, force=True, subresource="status"
+                )
+            except NoSuchObjectError:  # deleted meanwhile
+                return
+            revision = written["metadata"]["resourceVersion"]
+        self._shown[uid] = (revision, release.id if release is not None else "", sequence)
+
+    def _answered(self, wish: Wish, generation: int, since: str) -> dict[str, Any]:
+        answer = self._wishes.put(wish)
+        return (refused_status if answer.final else waiting_status)(answer.why, generation, since)
+
+    # --- the release that an object is of --------------------------------------------------------------------------
+    def _release_of(self, found: Object, current: Sequence[ReleaseSummary]) -> tuple[Release | None, int]:
+        """The release, and the sequence that it stands at. Its status is not believed: somebody may have written it."""
+        wish = wish_of(found)
+        if wish is None:
+            record = self._journal.release(found["metadata"]["annotations"][OF_RELEASE])
+            return (release_of(record), record.sequence) if record is not None else (None, 0)
+        for summary in current:
+            if summary.model == wish.model and wish.started(release := self._load(summary)):
+                return release, summary.sequence
+        for summary in self._journal.summaries(model=wish.model, limit=_LOOKED_BACK):
+            if summary.version == wish.version and wish.started(release := self._load(summary)):
+                return release, summary.sequence
+        return None, 0
+
+    def _load(self, summary: ReleaseSummary) -> Release:
+        """The release, read again only when it has gone on."""
+        known = self._loaded.get(summary.release_id)
+        if known is None or known[0] != summary.sequence:
+            record = self._journal.release(summary.release_id)
+            if record is None:
+                raise ConflictError(Source.JOURNAL, f"release {summary.release_id} is gone")
+            known = (record.sequence, release_of(record))
+            if summary.active:
+                self._loaded[summary.release_id] = known
+            else:
+                self._loaded.pop(summary.release_id, None)
+        return known[1]
+
+    # --- views of what was started otherwise -----------------------------------------------------------------------
+    def _make_views(self, objects: Sequence[Object], current: Sequence[ReleaseSummary]) -> None:
+        """A release that no object started gets one; the oldest of those go."""
+        views: dict[str, list[Object]] = {}
+        shown = set()
+        for found in objects:
+            if wish_of(found) is None:
+                views.setdefault(found["spec"]["model"], []).append(found)
+                shown.add(found["metadata"]["annotations"][OF_RELEASE])
+        for summary in current:
+            if summary.release_id not in shown and not self._load(summary).started_by.startswith("ModelRelease "):
+                try:
+                    self._client.create(MODEL_RELEASES, _view(summary))
+                except ConflictError as error:  # somebody's own object has this name
+                    log.warning("release %s is not shown: %s", summary.release_id, error)
+        for mine in views.values():
+            mine.sort(key=lambda found: found["metadata"]["creationTimestamp"], reverse=True)
+            for found in mine[VIEWS_KEPT:]:
+                self._client.delete(MODEL_RELEASES, found["metadata"]["name"], uid=found["metadata"]["uid"])
+
+
+def _view(summary: ReleaseSummary) -> Object:
+    labels = {
+        "app.kubernetes.io/managed-by": "serin",
+        "serin.dev/model": label_value(summary.model),
+        "serin.dev/version": label_value(summary.version),
+    }
+    annotations = {OF_RELEASE: summary.release_id}
+    return {
+        "apiVersion": MODEL_RELEASES.api_version,
+        "kind": MODEL_RELEASES.kind,
+        "metadata": {"name": release_name(summary.release_id), "labels": labels, "annotations": annotations},
+        "spec": {"model": summary.model, "version": summary.version},
+    }
+
+
+def _says(found: Object, wanted: dict[str, Any]) -> bool:
+    """Return whether the status says what is wanted, conditions of others aside."""
+    own = [one for one in found.get("conditions", []) if one["type"] in _OURS]
+    return _sorted({**found, "conditions": own}) == _sorted(wanted)
+
+
+def _sorted(status: dict[str, Any]) -> dict[str, Any]:
+    """The status with its keyed lists in one order: the server may keep another."""
+    gates = sorted(status.get("gates", []), key=lambda one: str(one["name"]))
+    conditions = sorted(status.get("conditions", []), key=lambda one: str(one["type"]))
+    return {**status, "gates": gates, "conditions": conditions}

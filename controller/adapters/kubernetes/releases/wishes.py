@@ -1,0 +1,104 @@
+"""The wishes of people and Git, by ModelRelease objects: to create one starts a release, to delete it aborts it."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from controller.adapters.kubernetes.resources import Object
+from controller.core.release import Release
+from controller.errors import UsageError
+from controller.ports.people import Inbox
+from controller.service import Service, UnknownError
+
+log = logging.getLogger(__name__)
+
+OF_RELEASE: Final = "serin.dev/release"
+"""The annotation of an object that Serin made as a view: the id of the release that it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A ModelRelease that somebody else than Serin created."""
+
+    name: str
+    uid: str
+    model: str
+    version: str
+    reason: str
+
+    @property
+    def by(self) -> str:
+        """Return who starts the release, for the journal: the object is found by it again."""
+        return f"ModelRelease {self.name} ({self.uid})"
+
+    def started(self, release: Release) -> bool:
+        return release.started_by == self.by
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a wish that has no release so far. ``final``: none will come."""
+
+    why: str
+    final: bool
+
+
+def wish_of(found: Object) -> Wish | None:
+    """The wish that the object is; None for a view that Serin made."""
+    metadata, spec = found["metadata"], found.get("spec", {})
+    if OF_RELEASE in metadata.get("annotations", {}):
+        return None
+    reason = spec.get("reason") or f"ModelRelease {metadata['name']} was created."
+    return Wish(metadata["name"], metadata["uid"], spec["model"], spec["version"], reason)
+
+
+class Wishes:
+    """Hands wishes to the service, and takes back those whose objects are gone. Calls come one at a time."""
+
+    def __init__(self, service: Service, inbox: Inbox, survived: Callable[[str], bool]) -> None:
+        """``survived`` says whether the cluster still has what was written there for a model. One that was built anew
+        has not: then it is the cluster that is gone, not the wish."""
+        self._service = service
+        self._inbox = inbox
+        self._survived = survived
+        self._seen: dict[str, Wish] = {}
+        self._put: set[str] = set()
+
+    def put(self, wish: Wish) -> Answer:
+        """Ask for the release, once; what came of it so far.
+
+        Raises:
+            TransientError, ConflictError: not now.
+        """
+        if (outcome := self._inbox.outcome(wish.uid)) is not None:
+            return Answer(outcome, final=True)
+        if wish.uid not in self._put:
+            try:
+                self._service.start(wish.model, wish.version, reason=wish.reason, by=wish.by, command_id=wish.uid)
+            except UnknownError as error:  # its policy may be the next object that Git brings
+                return Answer(str(error), final=False)
+            except UsageError as error:
+                return Answer(str(error), final=True)
+            self._put.add(wish.uid)
+        return Answer("Asked for: the controller takes it up.", final=False)
+
+    def take_back(self, there: Sequence[Wish], active: Mapping[str, Release]) -> None:
+        """Abort the active releases whose wishes are gone; drop commands that nothing has taken up yet."""
+        now = {wish.uid: wish for wish in there}
+        for release in active.values():
+            uid = _uid_of(release)
+            gone = uid is not None and uid not in now
+            if uid is not None and gone and (uid in self._seen or self._survived(release.model)):
+                said = f"{release.started_by.partition(' (')[0]} was deleted."
+                self._service.abort(release.model, reason=said, by="kubernetes", command_id=f"deleted-{uid}")
+        for uid in self._seen.keys() - now.keys():
+            self._inbox.discard(uid, f"ModelRelease {self._seen[uid].name} was deleted")
+        self._seen = now
+        self._put &= now.keys()
+
+
+def _uid_of(release: Release) -> str | None:
+    """The uid of the object that started the release."""
+    kind, _, rest = release.started_by.partition(" ")
+    return rest.rpartition("(")[2].removesuffix(")") if kind == "ModelRelease" and rest.endswith(")") else None

@@ -1,0 +1,276 @@
+"""Releases as objects: behaviours 4, 5 and 6 of what must hold on Kubernetes; what to create and to delete one does."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.connection import Connection
+from controller.adapters.kubernetes.releases.status import ENDS
+from controller.adapters.kubernetes.releases.views import EVERY_S, ReleaseObjects
+from controller.adapters.kubernetes.releases.wishes import Wishes
+from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
+from controller.core.release import Phase
+from controller.errors import PermanentError, Source, TransientError
+from controller.ports.registry import CANDIDATE
+from controller.service import Service
+from tests.contracts.leadership import Monotonic
+from tests.controller.service import GOOD, LESS_ACCURATE, MODEL
+from tests.controller.world import World
+from tests.fakes.kubernetes import Account, FakeCluster
+
+NAME = "intent-seven"
+RULES = [
+    {"apiGroups": ["serin.dev"], "resources": ["modelreleases"], "verbs": ["list", "create", "delete"]},
+    {"apiGroups": ["serin.dev"], "resources": ["modelreleases/status"], "verbs": ["patch"]},
+]
+
+
+class Installation:
+    """A controller with its objects in a cluster; what it did there stands in ``account``."""
+
+    def __init__(self, world: World, person: KubernetesClient, own: KubernetesClient, account: Account) -> None:
+        self.world, self.person, self.account = world, person, account
+        self.survived = True
+        self._own = own
+        self._monotonic = Monotonic()
+        self.objects = self.restarted()
+
+    def restarted(self) -> ReleaseObjects:
+        """What the next controller process has: nothing but the journal and the cluster."""
+        world = self.world
+        service = Service(world.journal, world.inbox, world.freezes, world.clock, world.policies)
+        wishes = Wishes(service, world.inbox, lambda _: self.survived)
+        self.objects = ReleaseObjects(self._own, world.journal, wishes, self._monotonic)
+        return self.objects
+
+    def create(self, model: str = MODEL, version: str = "7", name: str = NAME) -> Object:
+        body = {"apiVersion": "serin.dev/v1", "kind": "ModelRelease", "metadata": {"name": name}}
+        return self.person.create(MODEL_RELEASES, {**body, "spec": {"model": model, "version": version}})
+
+    def look(self) -> None:
+        self._monotonic.at_s += EVERY_S
+        self.objects.catch_up()
+
+    def when(self, reached: Callable[[], bool]) -> None:
+        """Time passes, and the objects follow, until what is waited for is reached."""
+        for _ in range(1_000):
+            self.world.when_time_passes(10.0)
+            self.look()
+            conditions = self.conditions()
+            assert sum(conditions.get(end) == "True" for end in ENDS) <= 1
+            if reached():
+                return
+        pytest.fail(f"not reached: {self.status()}")
+
+    def when_phase(self, phase: Phase) -> None:
+        journal = self.world.journal
+        self.when(lambda: bool(journal.releases()) and self.world.release.phase is phase)
+
+    def found(self, name: str = NAME) -> Object:
+        found = self.person.get(MODEL_RELEASES, name)
+        assert found is not None
+        return found
+
+    def status(self, name: str = NAME) -> dict[str, Any]:
+        return dict(self.found(name).get("status", {}))
+
+    def conditions(self, name: str = NAME) -> dict[str, str]:
+        return {one["type"]: one["status"] for one in self.status(name).get("conditions", [])}
+
+    @property
+    def writes(self) -> int:
+        return sum(one.verb in ("create", "patch", "update", "delete") for one in self.account.done)
+
+
+@pytest.fixture
+def installation(tmp_path: Path, cluster: FakeCluster, connected: Callable[..., Connection]) -> Installation:
+    account = cluster.add_account("controller", RULES, namespace="default")
+    person = KubernetesClient(connected(), manager="kubectl-create", source=Source.DEPLOYMENTS)
+    own = KubernetesClient(connected("controller"), manager="serin", source=Source.DEPLOYMENTS)
+    return Installation(World(tmp_path).given(stable=GOOD), person, own, account)
+
+
+def test_creating_one_starts_a_release_that_can_be_waited_for(installation: Installation) -> None:
+    """Behaviour 5. Its conditions carry the generation that they are of, and exactly one end is True."""
+    installation.world.register("v7", GOOD)
+    made = installation.create()
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+    release = installation.world.release
+    assert release.phase is Phase.PROMOTED
+    assert release.started_by == f"ModelRelease {NAME} ({made['metadata']['uid']})"
+    conditions = installation.status()["conditions"]
+    assert [one["type"] for one in conditions if one["status"] == "True"] == ["Promoted"]
+    assert {one["observedGeneration"] for one in conditions} == {made["metadata"]["generation"]}
+    assert installation.status()["weightPct"] == 100
+    assert len(installation.world.journal.releases()) == 1
+
+
+def test_status_tells_numbers_and_the_journals_sentence(installation: Installation) -> None:
+    """Behaviour 4. Of each gate the value, the bound, the outcome and the size of its sample."""
+    installation.world.register("v7", LESS_ACCURATE)
+    installation.create()
+    installation.when(lambda: "True" in {installation.conditions().get(end) for end in ENDS})
+    status, release = installation.status(), installation.world.release
+    assert status["reason"] == release.reason
+    assert {one["name"] for one in status["gates"]} == set(release.verdicts)
+    gates = {one["name"]: one for one in status["gates"]}
+    blamed = release.verdicts[release.blamed[0]]
+    told = gates[blamed.gate]
+    assert (told["outcome"], told["value"], told["samples"]) == ("fail", blamed.value, blamed.samples)
+    assert told["reason"] == blamed.reason
+    assert installation.conditions()["Promoted"] == "False"
+
+
+def test_nothing_is_written_when_nothing_changed(installation: Installation) -> None:
+    """Behaviour 6. A hundred idle rounds, and not one write; also after a restart."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+    writes = installation.writes
+    for _ in range(100):
+        installation.look()
+    installation.restarted()
+    installation.look()
+    assert installation.writes == writes
+
+
+def test_a_status_that_was_lost_comes_back_as_it_was_and_changes_no_decision(installation: Installation) -> None:
+    """Behaviour 6. Also where somebody wrote another, and after a restart."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.CANARY)
+    before = installation.status()
+    for wrong in ({}, {"phase": "promoted", "release": "another"}):
+        installation.person.replace(
+            MODEL_RELEASES, NAME, {**installation.found(), "status": wrong}, subresource="status"
+        )
+        installation.restarted()
+        installation.look()
+        assert installation.status() == before
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+
+
+def test_a_view_that_was_deleted_is_made_anew(installation: Installation) -> None:
+    """Behaviour 6. A release that was started otherwise is shown, too; who deletes what shows it aborts nothing."""
+    installation.world.given_candidate("v7", GOOD)
+    installation.world.when_phase(Phase.CANARY)
+    installation.look()
+    installation.look()
+    (view,) = installation.person.list(MODEL_RELEASES).items
+    assert view["status"]["release"] == installation.world.release.id
+    name = view["metadata"]["name"]
+    installation.person.delete(MODEL_RELEASES, name)
+    installation.look()
+    installation.look()
+    assert installation.status(name) == view["status"]
+    assert not installation.world.inbox.waiting()
+    assert len(installation.world.journal.releases()) == 1
+
+
+def test_deleting_one_aborts_its_release(installation: Installation) -> None:
+    """All traffic at stable; nothing comes back."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.CANARY)
+    installation.person.delete(MODEL_RELEASES, NAME)
+    installation.look()
+    installation.world.when_settled()
+    assert installation.world.release.phase is Phase.ABORTED
+    assert installation.world.weights == {"v6": 100.0}
+    assert f"ModelRelease {NAME} was deleted" in installation.world.release.reason
+    installation.look()
+    assert installation.person.list(MODEL_RELEASES).items == []
+
+
+def test_one_that_is_deleted_before_it_was_taken_up_starts_nothing(installation: Installation) -> None:
+    """The command is taken back."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.look()
+    assert len(installation.world.inbox.waiting()) == 1
+    installation.person.delete(MODEL_RELEASES, NAME)
+    installation.look()
+    assert not installation.world.inbox.waiting()
+
+
+def test_what_was_deleted_while_no_controller_ran_is_aborted_and_a_rebuilt_cluster_aborts_nothing(
+    installation: Installation,
+) -> None:
+    """Behaviour 25. A cluster that has nothing at all of the model has lost the object, nobody deleted it."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.CANARY)
+    installation.person.delete(MODEL_RELEASES, NAME)
+    installation.restarted()
+    installation.survived = False
+    installation.look()
+    assert not installation.world.inbox.waiting()
+    installation.survived = True
+    installation.look()
+    assert [one.by for one in installation.world.inbox.waiting()] == ["kubernetes"]
+
+
+def test_a_wish_that_cannot_be_met_says_why(installation: Installation) -> None:
+    """One of a name that no model has is rejected; one without a policy waits for it."""
+    installation.create(model="no/model", name="wrong")
+    installation.create(model="other", version="1", name="early")
+    installation.look()
+    assert installation.conditions("wrong")["Rejected"] == "True"
+    assert "cannot name a model" in installation.status("wrong")["reason"]
+    assert "True" not in installation.conditions("early").values()
+    assert "there is no policy for model 'other'" in installation.status("early")["reason"]
+    writes = installation.writes
+    installation.look()
+    assert installation.writes == writes
+
+
+def test_a_version_that_is_refused_says_why(installation: Installation) -> None:
+    """As everyone is told who asks for it."""
+    installation.create(version="6")
+    installation.look()
+    installation.world.tick()
+    installation.look()
+    assert installation.conditions()["Rejected"] == "True"
+    assert "version 6 serves all traffic already" in installation.status()["reason"]
+
+
+def test_a_release_is_of_one_version(installation: Installation) -> None:
+    """Whoever edits the object is told what to do."""
+    installation.create()
+    with pytest.raises(PermanentError, match="create another ModelRelease"):
+        installation.person.merge(MODEL_RELEASES, NAME, {"spec": {"version": "8"}})
+
+
+def test_a_cluster_that_does_not_answer_stops_no_decision(cluster: FakeCluster, installation: Installation) -> None:
+    """It is told, and what was missed is shown afterwards."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.CANARY)
+    with cluster.away():
+        with pytest.raises(TransientError):
+            installation.look()
+        installation.world.when_settled()
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+
+
+def test_only_so_many_views_are_kept(installation: Installation) -> None:
+    """The journal keeps the rest."""
+    for number in range(7, 20):
+        installation.world.register(f"v{number}", LESS_ACCURATE)
+        installation.world.registry.aliases_of[MODEL][CANDIDATE] = str(number)
+        installation.world.when_time_passes(20.0)
+        installation.look()
+    installation.look()
+    views = installation.person.list(MODEL_RELEASES).items
+    assert len(views) == 10
+    assert "19" in {view["spec"]["version"] for view in views}
+
+
+def test_each_verb_is_used(installation: Installation) -> None:
+    """Behaviour 23, of what objects of releases need."""
+    test_only_so_many_views_are_kept(installation)
+    assert installation.account.unused() == []
+    assert installation.account.refused == []
