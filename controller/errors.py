@@ -27,6 +27,7 @@ class Source(StrEnum):
     LEADERSHIP = "leadership"
     DISK = "disk"
     HOME = "home"
+    CONTROLLER = "controller"
     STORE = "store"
 
 

@@ -5,18 +5,23 @@ works while no controller runs.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
+from controller.core.release import Phase, pending_settings
 from controller.errors import UsageError
-from controller.journal.codec import entry_of
+from controller.journal.codec import entry_of, release_of
 from controller.journal.notes import Note
+from controller.journal.sampled import last_set
+from controller.journal.walk import walk
 from controller.naming import model_named, version_named
+from controller.overview import Overview, current
 from controller.ports.clock import Clock
-from controller.ports.journal import INSTALLATION, Journal, ReleaseRecord, ReleaseSummary
+from controller.ports.journal import INSTALLATION, Journal, RecordedEntry, ReleaseRecord, ReleaseSummary
 from controller.ports.people import Freezes, Inbox
+from controller.ports.site import Site
 
 _LATEST_TOLD: Final = 5
 
@@ -30,9 +35,64 @@ class UnknownError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """The report of a release, as a page and as JSON."""
+
+    html: str
+    json: str
+
+
+class Installation(Protocol):
+    """What commands ask of an installation: one here (`Service`), or one elsewhere, by its interface. For what each
+    method does and raises see there; one elsewhere raises UsageError where it lets nobody in, too."""
+
+    def start(self, model: str, version: str, *, reason: str, by: str) -> tuple[Command, bool]: ...
+
+    def again(self, model: str, *, reason: str, by: str) -> tuple[Command, str]: ...
+
+    def abort(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
+
+    def rollback(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
+
+    def resume(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
+
+    def is_taken_up(self, command: Command) -> bool: ...
+
+    def freeze(self, model: str, *, reason: str, by: str) -> Freeze: ...
+
+    def unfreeze(self, model: str, *, reason: str, by: str) -> bool: ...
+
+    def releases(
+        self, model: str | None = None, *, limit: int = 100, before: str | None = None
+    ) -> Sequence[ReleaseSummary]: ...
+
+    def release(self, release_id: str) -> ReleaseRecord: ...
+
+    def overview(self, model: str | None = None) -> Overview: ...
+
+    def report(self, release_id: str) -> Report: ...
+
+    def entries(self, release_id: str) -> Iterator[RecordedEntry]: ...
+
+
+def release_started_by(installation: Installation, command: Command) -> ReleaseSummary | None:
+    """The release that the command started; None until it is there."""
+    found = (r for r in installation.releases(command.model) if r.version == command.version)
+    return next((release for release in found if release.started_at_s >= command.at_s), None)
+
+
+def taken_up(command: Command, *, waits: bool, outcome: str | None) -> bool:
+    """Return whether a release answers the command. Raises UsageError where none ever will, with the ``outcome``."""
+    if outcome is not None:
+        raise UsageError(f"{command.model}: no release of version {command.version}: {outcome}")
+    return not waits
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """Everything that is asked of one installation. ``models`` are those that have a policy: of others no release ever
-    starts. ``wake`` makes the control loop look now, where one runs in this process.
+    starts. ``site`` is what stands beside the store. ``wake`` makes the control loop look now, where one runs in this
+    process.
 
     Every method that names a model raises UsageError where no model can be called so, and UnknownError where it has no
     policy; what writes raises ConflictError where too many wait, TransientError where the store does not answer.
@@ -43,11 +103,19 @@ class Service:
     freezes: Freezes
     clock: Clock
     models: Collection[str]
+    site: Site
     wake: Callable[[], None] = lambda: None
 
     def start(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask for a release of the version; the command, and whether it is new."""
         return self._ask(Ask.START, model, reason, by, command_id, version_named(version))
+
+    def again(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, str]:
+        """Register the version that serves once more, and ask for a release of that: the command, and the number of the
+        version that serves. Raises as `Site.register_again`, too."""
+        self.check(model)  # before anything is registered
+        champion, version = self.site.register_again(model)
+        return self.start(model, version, reason=reason, by=by, command_id=command_id)[0], champion
 
     def abort(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask that the release in progress ends, all traffic at the stable version."""
@@ -67,16 +135,14 @@ class Service:
         Raises:
             UsageError: none ever will; says why.
         """
-        if any(waiting.id == command.id for waiting in self.inbox.waiting()):
-            return False
-        if (outcome := self.inbox.outcome(command.id)) is not None:
-            raise UsageError(f"{command.model}: no release of version {command.version}: {outcome}")
-        return True
+        waits, outcome = self.standing_of(command.id)
+        return taken_up(command, waits=waits, outcome=outcome)
 
-    def release_of(self, command: Command) -> ReleaseSummary | None:
-        """The release that the command started; None until it is there."""
-        found = next((r for r in self.journal.current(model=command.model) if r.version == command.version), None)
-        return found if found is not None and found.started_at_s >= command.at_s else None
+    def standing_of(self, command_id: str) -> tuple[bool, str | None]:
+        """Return whether the command waits still, and why no release answers it, where none does."""
+        if any(waiting.id == command_id for waiting in self.inbox.waiting()):
+            return True, None
+        return False, self.inbox.outcome(command_id)
 
     def freeze(self, model: str, *, reason: str, by: str) -> Freeze:
         """Halt every change of the model, or of every one (``ANY_MODEL``), until it is lifted."""
@@ -114,6 +180,47 @@ class Service:
             return record
         known = ", ".join(r.release_id for r in self.journal.summaries(limit=_LATEST_TOLD)) or "none yet"
         raise UnknownError("release", f"there is no release {release_id!r}; the latest are: {known}")
+
+    def overview(self, model: str | None = None) -> Overview:
+        """Return where everything stands, or the one model."""
+        records = current(self.journal, model)
+        traffic = {name: table for name, table in self.site.traffic().items() if model in (None, name)}
+        if model is not None and not records and not traffic:
+            self.check(model)  # one without a policy that was ever served is known too
+        policies, waiting, asking, sampling = self.site.policies(), {}, {}, {}
+        for release in (release_of(record) for record in records if isinstance(record, ReleaseRecord)):
+            policy = policies.get(release.model)
+            if policy is not None and (settings := pending_settings(release, policy)):
+                waiting[release.model] = settings
+            if release.phase is Phase.SUITE and (progress := self.site.asking(release.model)):
+                asking[release.model] = tuple(progress)
+            if (sampled := last_set(self.journal, release.model)) is not None:
+                sampling[release.model] = sampled
+        return Overview(
+            records=records,
+            now_s=self.clock.now_s(),
+            traffic=traffic,
+            deployments={name: found for name, found in self.site.deployments().items() if model in (None, name)},
+            freezes=tuple(self.frozen(model)),
+            troubles=tuple(self.site.troubles()),
+            waiting=waiting,
+            asking=asking,
+            sampling=sampling,
+        )
+
+    def report(self, release_id: str) -> Report:
+        """The report of the release, from its journal alone. Raises as `release`; PermanentError where the chain of
+        the journal is broken."""
+        from controller.report.build import build_report  # templates take long to import
+        from controller.report.page import render_html, render_json
+
+        record = self.release(release_id)
+        data = build_report(record, walk(self.journal, record))
+        return Report(render_html(data), render_json(data))
+
+    def entries(self, release_id: str) -> Iterator[RecordedEntry]:
+        """The journal of the release, with its chain checked. Raises as `report`."""
+        return walk(self.journal, self.release(release_id))
 
     def note(self, note: Note) -> None:
         """Keep in the journal what concerns the whole installation."""

@@ -1,6 +1,6 @@
 """The live table of `serin status`: where each model's release stands, and what every gate still needs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +13,12 @@ from rich.text import Text
 
 from controller.core.commands import Freeze
 from controller.core.condition import Condition
-from controller.core.policy import ReleasePolicy
-from controller.core.release import TERMINAL, Phase, Purpose, Release, pending_settings
+from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.journal.codec import release_of
 from controller.journal.notes import SamplingSet
-from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
+from controller.overview import Overview, Shown
+from controller.ports.journal import ReleaseSummary
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
 from controller.report.words import (
@@ -63,14 +63,9 @@ _PHASE_STYLES = {
     Phase.REJECTED: "bold red",
     Phase.HELD: "yellow",
 }
-BLOCKS_MAX: Final = 20  # models that are shown with their gates; of more a line each
 _SUMMARY_REASON_MAX = 80
 _WIDE = 110  # columns: below, a gate's sentence stands beneath its numbers
 _DECIDED = frozenset({Phase.PROBATION, Phase.HELD}) | TERMINAL
-
-
-Shown = ReleaseRecord | ReleaseSummary
-"""A release with all that its gates say, or, where there are many models, in one line."""
 
 
 def exit_code(record: Shown) -> int:
@@ -99,63 +94,31 @@ def _unjudged(release: Release) -> bool:
     return bool(release.faults) or errors
 
 
-def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
-    """Return of each model the release in progress, or else the one that began last; of many models in one line
-    each."""
-    found = journal.current(model=model)
-    if len(found) > BLOCKS_MAX:
-        return tuple(found)
-    records = (journal.release(summary.release_id) for summary in found)
-    return tuple(record for record in records if record is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """The things that are read of a model only where its block is drawn: how far its versions have been asked the
-    suites, and what was told last of how much of its requests is sampled."""
-
-    asking: Callable[[str], Sequence[SuiteProgress]] = lambda _: ()
-    sampling: Callable[[str], SamplingSet | None] = lambda _: None
-
-
 # --- the table --------------------------------------------------------------------------------------------------------
-def status_table(
-    records: Sequence[Shown] | None,
-    *,
-    now_s: float,
-    traffic: Mapping[str, TrafficTable],
-    deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None,
-    freezes: Sequence[Freeze] = (),
-    troubles: Sequence[str] = (),
-    policies: Mapping[str, ReleasePolicy] | None = None,
-    beside: Beside | None = None,
-) -> RenderableType:
+def status_table(seen: Overview) -> RenderableType:
     """One block or line for each release, by model; a model without one shows its weights. Above them, what is wrong
-    with the installation itself, and the freezes in force. ``records`` None: the store does not tell them.
+    with the installation itself, and the freezes in force.
 
-    ``traffic``, ``deployments`` and ``policies`` are by model. Fits any width; colour only repeats what words and
-    symbols say.
+    Fits any width; colour only repeats what words and symbols say.
     """
     blocks: list[RenderableType] = []
-    for record in records or ():
+    for record in seen.records or ():
         if isinstance(record, ReleaseSummary):
-            blocks.append(_summary(record, traffic.get(record.model), now_s))
+            blocks.append(_summary(record, seen.traffic.get(record.model), seen.now_s))
             continue
         release = release_of(record)
-        running = (deployments or {}).get(release.model, {})
-        waiting = pending_settings(release, policy) if (policy := (policies or {}).get(release.model)) else ""
-        beside = beside or Beside()
-        asked = beside.asking(release.model) if release.phase is Phase.SUITE else ()
-        table, sampled = traffic.get(release.model), beside.sampling(release.model)
-        blocks.append(_Block(release, table, running, now_s, waiting, asked, sampled))
-    without = "  no release  " if records is not None else "  its release is not known now  "
+        running = seen.deployments.get(release.model, {})
+        waits, asked = seen.waiting.get(release.model, ""), seen.asking.get(release.model, ())
+        table, sampled = seen.traffic.get(release.model), seen.sampling.get(release.model)
+        blocks.append(_Block(release, table, running, seen.now_s, waits, asked, sampled))
+    without = "  no release  " if seen.records is not None else "  its release is not known now  "
     blocks.extend(
-        Text.assemble((printable(model), "bold"), without, _weights(traffic[model], None))
-        for model in sorted(traffic.keys() - {record.model for record in records or ()})
+        Text.assemble((printable(model), "bold"), without, _weights(seen.traffic[model], None))
+        for model in sorted(seen.traffic.keys() - {record.model for record in seen.records or ()})
     )
-    if not blocks and records is not None:
+    if not blocks and seen.records is not None:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
-    return Group(*map(_trouble, troubles), *map(_frozen, freezes), *blocks)
+    return Group(*map(_trouble, seen.troubles), *map(_frozen, seen.freezes), *blocks)
 
 
 def _summary(record: ReleaseSummary, table: TrafficTable | None, now_s: float) -> RenderableType:

@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +181,7 @@ def _add_capture(flags: argparse.ArgumentParser) -> None:
         type=Path,
         help="says where copies of live requests go, by version, and how many; read again as it changes",
     )
+    group.add_argument("--capture-ca-file", type=Path, help="whose certificates the controller's is held against (PEM)")
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -238,6 +240,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
             with_text=arguments.capture_text,
             recognisers=tuple(arguments.recogniser),
             token_file=arguments.capture_token_file,
+            ca_file=arguments.capture_ca_file,
         ),
         tracing=TracingSettings(arguments.trace_url, arguments.trace_ratio),
         api_processes=arguments.api_processes,
@@ -266,6 +269,11 @@ def _check_capture(arguments: argparse.Namespace) -> None:
         )
     if arguments.capture_token_file is not None and not arguments.capture_token_file.read_text().strip():
         raise ValueError(f"--capture-token-file {arguments.capture_token_file} is empty")
+    if arguments.capture_ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=arguments.capture_ca_file)
+        except OSError as error:
+            raise ValueError(f"--capture-ca-file {arguments.capture_ca_file}: no certificates: {error}") from error
     if arguments.recogniser:
         from serving.redaction.redactor import redactor_of
 

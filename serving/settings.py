@@ -65,6 +65,7 @@ class CaptureSettings:
     with_text: bool = False
     recognisers: tuple[str, ...] = ()
     token_file: Path | None = None
+    ca_file: Path | None = None  # whose certificates the receiver's is held against, in place of the machine's
 
 
 @dataclass(frozen=True, slots=True)

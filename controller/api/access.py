@@ -9,7 +9,7 @@ from controller.api.errors import ApiError
 from controller.roles import Deed, may, way_in
 from serving.access.clients import bearer_of
 from serving.access.tokens import Entry
-from serving.refusals import RefusedError
+from serving.refusals import Refusal, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,23 @@ class Tokens(Protocol):
     def entry(self, token: bytes) -> Entry:
         """Return what is kept of this token. Raises RefusedError: it is nobody's, or not any more."""
         ...
+
+
+class SeveralTokens:
+    """The tokens of several files: those that are made here, and those that somebody mounts."""
+
+    def __init__(self, *files: Tokens) -> None:
+        self._files = files
+
+    def entry(self, token: bytes) -> Entry:
+        """As `Tokens.entry`; of a token that one file knows, what that one says of it."""
+        refusals = []
+        for file in self._files:
+            try:
+                return file.entry(token)
+            except RefusedError as error:
+                refusals.append(error)
+        raise next((one for one in refusals if one.refusal is not Refusal.UNKNOWN_TOKEN), refusals[0])
 
 
 class Access:

@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from controller.api.access import Access
-from controller.api.callers import AccessLog, KnownHosts
+from controller.api.callers import READY_ROUTE, AccessLog, KnownHosts
 from controller.api.entries import EntryRoutes, EveryStream
-from controller.api.errors import handlers
+from controller.api.errors import ApiError, handlers
 from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Handler, Reply
 from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
@@ -41,13 +42,14 @@ class ApiPorts:
     label_names: Callable[[], Mapping[str, Mapping[str, str]]] = dict  # by model: what label sources call classes
     telemetry: Telemetry | None = None  # None: there is no page of metrics
     capture_ratio: Callable[[str], float | None] = lambda _: None  # of a model; None: not known here
+    not_ready: Callable[[], str] = str  # why nothing should be asked here; may raise as the store does
 
 
 def create_app(
     ports: ApiPorts,
     access: Access,
     *,
-    webhook_secret: bytes | None = None,
+    webhook_secret: Callable[[], bytes] | None = None,
     hosts: Hosts | None = None,
     log: logging.Handler | None = None,
 ) -> Starlette:
@@ -56,7 +58,8 @@ def create_app(
     Without a ``webhook_secret`` there is no webhook route, since nothing could be believed that comes by it; a hook's
     signature stands in for a token.
     """
-    endpoints = [Endpoint("GET", HEALTH_ROUTE, _health), *_reading(ports), *_samples(ports), *_commands(ports)]
+    probes = [Endpoint("GET", HEALTH_ROUTE, _health), Endpoint("GET", READY_ROUTE, _ready(ports.not_ready))]
+    endpoints = [*probes, *_reading(ports), *_samples(ports), *_commands(ports)]
     if ports.telemetry is not None:
         endpoints.append(Endpoint("GET", METRICS_ROUTE, ports.telemetry.answer, Deed.READ))
     if webhook_secret is not None:
@@ -76,6 +79,9 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
         Endpoint("GET", "/v1/releases", releases.list, Deed.READ),
         Endpoint("GET", "/v1/releases/{release_id}", releases.one, Deed.READ),
         Endpoint("GET", "/v1/releases/{release_id}/entries", entries.of_release, Deed.READ),
+        Endpoint("GET", "/v1/releases/{release_id}/report", releases.report, Deed.READ),
+        Endpoint("GET", "/v1/status", releases.status, Deed.READ),
+        Endpoint("GET", "/v1/commands/{command_id}", CommandRoutes(ports.service).one, Deed.READ),
         Endpoint("GET", "/v1/journal", entries.of_all, Deed.READ),
         Endpoint("GET", "/v1/freezes", freezes.list, Deed.READ),
     ]
@@ -94,6 +100,7 @@ def _commands(ports: ApiPorts) -> list[Endpoint]:
     commands, freezes = CommandRoutes(ports.service), FreezeRoutes(ports.service)
     return [
         _post("/v1/releases", commands.start, Deed.START),
+        _post("/v1/models/{model}/again", commands.again, Deed.START),
         _post("/v1/models/{model}/abort", commands.abort, Deed.ABORT),
         _post("/v1/models/{model}/rollback", commands.rollback, Deed.ROLL_BACK),
         _post("/v1/models/{model}/resume", commands.resume, Deed.RESUME),
@@ -109,3 +116,13 @@ def _post(path: str, handler: Handler, deed: Deed | None, *content_types: str) -
 def _health(_call: Call) -> Reply:
     """Alive, and no more than that: no database is asked."""
     return Reply({"status": "ok"})
+
+
+def _ready(not_ready: Callable[[], str]) -> Handler:
+    def answer(_call: Call) -> Reply:
+        """Whether it can answer: its store does, and it is not about to end."""
+        if why := not_ready():
+            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", why)
+        return Reply({"status": "ready"})
+
+    return answer

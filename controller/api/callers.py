@@ -19,7 +19,9 @@ from serving.contract import HEALTH_ROUTE, PREDICTIONS_ROUTE
 
 LOG_BYTES_MAX: Final = 16 * 2**20
 LOG_FILES: Final = 4
-QUIET_ROUTES: Final = frozenset({HEALTH_ROUTE, PREDICTIONS_ROUTE})
+READY_ROUTE: Final = "/ready"
+PROBES: Final = frozenset({HEALTH_ROUTE, READY_ROUTE})
+QUIET_ROUTES: Final = frozenset({*PROBES, PREDICTIONS_ROUTE})
 NAMED_MAX: Final = 200  # characters of a model's or a release's name: anybody can write a longer one into a path
 REFUSED_A_SECOND_MAX: Final = 20  # written down; a flood of guesses drowns nothing else
 
@@ -38,8 +40,8 @@ _REFUSALS: Final = {
 
 
 class KnownHosts:
-    """ASGI middleware: lets in only what means this server and comes from no foreign page. Probes of health may come
-    under any name; they learn nothing."""
+    """ASGI middleware: lets in only what means this server and comes from no foreign page. Probes may come under any
+    name; they learn nothing."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app = app
@@ -47,7 +49,7 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stranger = None
-        if scope["type"] == "http" and scope["path"] != HEALTH_ROUTE:
+        if scope["type"] == "http" and scope["path"] not in PROBES:
             server = scope.get("server") or ("", None)
             headers = scope["headers"]
             stranger = self._hosts.stranger(
@@ -93,7 +95,7 @@ class AccessLog:
 
     def _note(self, lines: logging.Handler, scope: Scope, status: int, took_s: float) -> None:
         route = scope.get(ROUTE_KEY, "")  # of what no route takes nothing is kept: a client wrote it freely
-        if route in QUIET_ROUTES and status < 400:
+        if route in PROBES or (route in QUIET_ROUTES and status < 400):
             return
         at_s = self._clock.now_s()
         if status >= 400 and scope.get(CALLER_KEY) is None and self._flooded(at_s):

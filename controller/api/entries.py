@@ -32,7 +32,7 @@ class EntryRoutes:
         release_id = call.path["release_id"]
         record = self._journal.release(release_id)
         if record is None:
-            raise ApiError(HTTPStatus.NOT_FOUND, "not_found", f"there is no release {release_id}")
+            raise ApiError(HTTPStatus.NOT_FOUND, "not_found", f"there is no release {release_id!r}")
         after, as_text = number_of(call, "after", default=0, least=0, most=ENTRY_MAX), _as_text(call)
         if JSON_LINES_TYPE in call.headers.get("accept", ""):
             return Chunks(_lines(page, as_text=as_text) for page in walk_pages(self._journal, record, after=after))

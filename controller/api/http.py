@@ -9,7 +9,7 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from controller.api.access import ANYBODY, Access, Caller
@@ -58,7 +58,20 @@ class Chunks:
     lines: Iterator[bytes]
 
 
-Handler = Callable[[Call], Reply | Raw | Chunks]
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page for browsers, which needs nothing else."""
+
+    html: str
+
+
+PAGE_HEADERS: Final = {
+    "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
+
+Handler = Callable[[Call], Reply | Raw | Chunks | Page]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,8 @@ class Endpoint:
             reply = await run_in_threadpool(self.handler, call)
             if isinstance(reply, Chunks):
                 return StreamingResponse(reply.lines, media_type=JSON_LINES_TYPE)
+            if isinstance(reply, Page):
+                return HTMLResponse(reply.html, headers=PAGE_HEADERS)
             if isinstance(reply, Raw):
                 return Response(reply.body, media_type=reply.media_type)
             return JSONResponse(reply.body, status_code=reply.status)

@@ -16,12 +16,15 @@ class Patience:
     """``quiet_s``: how long a connection may be without a request; ``answer_s``: how long its answer may take, the
     request's body included.
 
+    ``handshake_s``: how long TLS may take to be agreed on.
+
     More connections than ``connections_max`` are closed at once. A head is not read beyond ``head_bytes_max``.
     """
 
     connections_max: int = 256
     quiet_s: float = 15.0
     answer_s: float = 600.0
+    handshake_s: float = 5.0
     head_bytes_max: int = 64 * 2**10
 
 

@@ -1,32 +1,55 @@
 """Routes of people and pipelines: look at releases, start, abort, roll back, resume; freeze and unfreeze."""
 
-import json
 from http import HTTPStatus
+from threading import Lock
 from typing import Final
 
 from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
-from controller.api.http import Call, Reply, limit_of, query_text
+from controller.api.errors import ApiError
+from controller.api.http import Call, Page, Raw, Reply, limit_of, query_text
 from controller.core.commands import Command, Freeze
-from controller.ports.journal import ReleaseRecord, ReleaseSummary
+from controller.errors import Source, TransientError
+from controller.naming import model_named
+from controller.overview import as_document, release_document
 from controller.service import Service
 
 RELEASES_MAX: Final = 1_000
+_REPORT_WITHIN_S: Final = 20.0
 
 
 class ReleaseRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._reporting = Lock()  # a report takes seconds of the processor that releases are judged by
+
+    def status(self, call: Call) -> Reply:
+        """Where everything stands, or one model: what `serin status` shows."""
+        model = call.query.get("model")
+        return Reply(as_document(self._service.overview(model_named(model) if model is not None else None)))
+
+    def report(self, call: Call) -> Raw | Page:
+        """The release's report, as it is made here; ``format`` says whether as a page or as JSON."""
+        wanted = call.query.get("format", "json")
+        if wanted not in ("json", "html"):
+            message = "format: must be json or html"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="format")
+        if not self._reporting.acquire(timeout=_REPORT_WITHIN_S):
+            raise TransientError(Source.JOURNAL, "another report is being made: ask again")
+        try:
+            made = self._service.report(call.path["release_id"])
+        finally:
+            self._reporting.release()
+        return Raw(made.json.encode()) if wanted == "json" else Page(made.html)
 
     def list(self, call: Call) -> Reply:
         """Newest first, without their states. ``next`` asks for those before, as ``before``."""
         limit = limit_of(call, default=100, most=RELEASES_MAX)
         found = self._service.releases(call.query.get("model"), limit=limit, before=call.query.get("before"))
         more = found[-1].release_id if len(found) == limit else None
-        return Reply({"releases": [_summary(record) for record in found], "next": more})
+        return Reply({"releases": [release_document(record) for record in found], "next": more})
 
     def one(self, call: Call) -> Reply:
-        record = self._service.release(call.path["release_id"])
-        return Reply({**_summary(record), "state": json.loads(record.state)})
+        return Reply(release_document(self._service.release(call.path["release_id"])))
 
 
 class CommandRoutes:
@@ -39,6 +62,21 @@ class CommandRoutes:
         body = parse(ReleaseBody, call.body)
         reason, by, command_id = _word(call, body, body.model)
         return _kept(self._service.start(body.model, body.version, reason=reason, by=by, command_id=command_id))
+
+    def again(self, call: Call) -> Reply:
+        """The version that serves, under the next number."""
+        model = call.path["model"]
+        reason, by, command_id = _word(call, parse(ReasonBody, call.body), model)
+        command, champion = self._service.again(model, reason=reason, by=by, command_id=command_id)
+        return Reply(
+            {"command": command.id, "at_s": command.at_s, "version": command.version, "champion": champion},
+            HTTPStatus.ACCEPTED,
+        )
+
+    def one(self, call: Call) -> Reply:
+        """Whether it waits still, and why no release answers it, where none does."""
+        waits, outcome = self._service.standing_of(call.path["command_id"])
+        return Reply({"command": call.path["command_id"], "waits": waits, "outcome": outcome})
 
     def abort(self, call: Call) -> Reply:
         model = call.path["model"]
@@ -85,21 +123,7 @@ def _word(call: Call, body: ReasonBody, model: str) -> tuple[str, str, str]:
 
 def _kept(asked: tuple[Command, bool]) -> Reply:
     command, new = asked
-    return Reply({"command": command.id, "new": new}, HTTPStatus.ACCEPTED)
-
-
-def _summary(record: ReleaseSummary | ReleaseRecord) -> dict[str, object]:
-    return {
-        "release_id": record.release_id,
-        "model": record.model,
-        "version": record.version,
-        "phase": record.phase,
-        "active": record.active,
-        "sequence": record.sequence,
-        "started_at_s": record.started_at_s,
-        "phase_since_s": record.phase_since_s,
-        "reason": record.reason,
-    }
+    return Reply({"command": command.id, "new": new, "at_s": command.at_s}, HTTPStatus.ACCEPTED)
 
 
 def _freeze(freeze: Freeze) -> dict[str, object]:

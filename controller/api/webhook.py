@@ -29,8 +29,11 @@ class Deliveries(Protocol):
 
 
 class MlflowWebhook:
-    def __init__(self, secret: bytes, deliveries: Deliveries, clock: Clock, wake: Callable[[], None]) -> None:
-        self._webhook = Webhook(secret)
+    def __init__(
+        self, secret: Callable[[], bytes], deliveries: Deliveries, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        """``secret`` is read for each delivery: it may have been renewed."""
+        self._secret = secret
         self._deliveries = deliveries
         self._clock = clock
         self._wake = wake
@@ -59,7 +62,7 @@ class MlflowWebhook:
             text = call.body.decode()
         except UnicodeDecodeError as error:
             raise _refused("its body is not UTF-8") from error
-        expected: str = self._webhook.sign(delivery_id, datetime.fromtimestamp(sent_s, UTC), text)
+        expected: str = Webhook(self._secret()).sign(delivery_id, datetime.fromtimestamp(sent_s, UTC), text)
         given = call.headers.get(_SIGNATURE_HEADER, "").split(" ")
         if not any(hmac.compare_digest(expected.encode(), one.encode()) for one in given):
             raise _refused("its signature does not fit the secret")

@@ -3,18 +3,21 @@
 import base64
 import os
 import secrets
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from controller.adapters.local.records import Records
 from controller.adapters.sql.texts import KEY_BYTES
+from controller.api.access import SeveralTokens, Tokens
+from controller.bootstrap.stores import digest_key_file
+from controller.config.secret_files import SecretFile
 from controller.config.settings import Home, Settings
 from controller.errors import Source, UsageError, our_fault
 from controller.naming import model_named
 from controller.roles import REPLICA, Role
-from serving.access.tokens import Entry, TokenFileError, changing, id_of, new_token, read_tokens
+from serving.access.tokens import Entry, TokenFile, TokenFileError, changing, id_of, new_token, read_tokens
 from serving.contract import deployment_name
 
 OWN_CLIENT: Final = "serin"  # under which the controller and Prometheus ask replicas
@@ -33,8 +36,9 @@ def prepare_access(home: Home, settings: Settings) -> None:
     Raises:
         UsageError: a token file is damaged, or others may write it.
     """
-    _once(home.digest_key, secrets.token_hex(32))
-    if settings.capture_text:
+    if settings.digest_key_file is None:
+        _once(home.digest_key, secrets.token_hex(32))
+    if settings.capture_text and settings.text_key_file is None:
         _once(home.text_key, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())
     try:
         _keep_own(home.api_token, home.api_tokens, OWN_ADMIN, roles=(Role.ADMIN,))
@@ -47,7 +51,7 @@ def prepare_access(home: Home, settings: Settings) -> None:
 
 def access_flags(home: Home, settings: Settings) -> list[str]:
     """Return what every replica is told of it."""
-    flags = ["--digest-key-file", str(home.digest_key)]
+    flags = ["--digest-key-file", str(digest_key_file(home, settings))]
     if settings.require_tokens:
         flags += ["--token-file", str(home.tokens), "--access-log", str(home.logs / "access.log")]
     return flags
@@ -83,6 +87,33 @@ def token_of_version(home: Home, records: Records, model: str, version: str, *, 
     if not (file.exists() and any(not one.failure for one in beside)):
         replica_token(home, model, version, file, running={(one.model, one.version) for one in known})
     return file
+
+
+def tokens_at_the_interface(home: Home, settings: Settings) -> Tokens:
+    """Return the tokens of all who may ask the controller: those made here, and those in a file that is mounted.
+
+    Raises:
+        UsageError: a file of tokens cannot be used.
+    """
+    files = [home.api_tokens, *([Path(settings.api_tokens_file)] if settings.api_tokens_file is not None else [])]
+    try:
+        return SeveralTokens(*map(TokenFile, files))
+    except TokenFileError as error:
+        raise UsageError(str(error)) from error
+
+
+def webhook_secret(settings: Settings) -> Callable[[], bytes] | None:
+    """Return how the secret that MLflow signs its webhooks with is read; None where there is none.
+
+    Raises:
+        UsageError: its file cannot be used.
+    """
+    if settings.webhook_secret_file is not None:
+        file = SecretFile("webhook_secret_file", settings.webhook_secret_file)
+        file.read()
+        return lambda: file.read().encode()
+    kept = settings.webhook_secret
+    return kept.encode if kept else None
 
 
 def create_token(

@@ -1,6 +1,5 @@
 """The version that serves, registered under another number, for a release of it with other settings."""
 
-from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.config.settings import Home
 from controller.errors import UsageError
 from controller.ports.registry import CHAMPION
@@ -13,6 +12,8 @@ def registered_again(home: Home, model: str) -> tuple[str, str]:
         UsageError: none serves, by the registry's alias.
         TransientError: the registry does not answer.
     """
+    from controller.adapters.mlflow.registry import MlflowRegistry  # not every status needs it
+
     registry = MlflowRegistry(home.load().registry)
     champion = registry.aliases(model).get(CHAMPION)
     if champion is None:

@@ -1,33 +1,64 @@
-"""The condition of an installation itself, read from its files and from what runs: for `serin status`. Nothing is
-changed."""
+"""The condition of an installation itself, read from its files and from what runs: for `serin status`."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.held import held
-from controller.adapters.envoy.tables import found_clusters, found_routes
+from controller.adapters.envoy.tables import found_clusters, found_routes, read_routes
 from controller.adapters.local.kept import leftovers, recorded, running_supervisor
 from controller.adapters.local.open_files import short_of_files
 from controller.adapters.local.processes import statuses
 from controller.adapters.local.records import Records
 from controller.adapters.local.suite_answers import progress_in
+from controller.bootstrap.again import registered_again
 from controller.config.settings import Home
+from controller.core.policy import ReleasePolicy
+from controller.core.traffic import TrafficTable
 from controller.errors import SerinError
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
 from controller.reserve import RESERVE_BYTES, is_given_up
 
 
-def suite_progress(home: Home, model: str) -> Sequence[SuiteProgress]:
-    """Return how far versions of the model have been asked the suites, where one is being asked."""
-    return progress_in(home.suites, model)
+class HomeSite:
+    """Implements ``controller.ports.site.Site``: the files of a home, and what runs on this machine."""
+
+    def __init__(
+        self,
+        home: Home,
+        policies: Callable[[], Mapping[str, ReleasePolicy]],
+        tables: Callable[[], Iterable[TrafficTable]] | None = None,
+    ) -> None:
+        """``tables``: the traffic tables as they stand; those of the route file, where nothing is given."""
+        self._home = home
+        self._policies = policies
+        self._tables = tables or (lambda: traffic_tables(home).values())
+
+    def traffic(self) -> Mapping[str, TrafficTable]:
+        return {table.model: table for table in self._tables()}
+
+    def deployments(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
+        return statuses(self._home.deployments, SystemClock())
+
+    def policies(self) -> Mapping[str, ReleasePolicy]:
+        return self._policies()
+
+    def asking(self, model: str) -> Sequence[SuiteProgress]:
+        return progress_in(self._home.suites, model)
+
+    def troubles(self) -> Sequence[str]:
+        return troubles_of(self._home)
+
+    def register_again(self, model: str) -> tuple[str, str]:
+        return registered_again(self._home, model)
 
 
-def recorded_statuses(home: Home) -> Mapping[str, Mapping[str, DeploymentStatus]]:
-    """Every deployment of the home, by model and version."""
-    return statuses(home.deployments, SystemClock())
+def traffic_tables(home: Home) -> Mapping[str, TrafficTable]:
+    """Every model's table, as the route file has it."""
+    routes = read_routes(home.envoy)
+    return {model: table for model in routes.models if (table := routes.table(model)) is not None}
 
 
 def troubles_of(home: Home) -> tuple[str, ...]:

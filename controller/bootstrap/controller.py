@@ -1,10 +1,15 @@
 """The controller of an installation, with its data plane."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from shutil import disk_usage
 from typing import Final
+
+from starlette.applications import Starlette
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.local.packages import PackageStore
@@ -14,16 +19,19 @@ from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.space import database_bytes
 from controller.adapters.sql.store import Store
-from controller.api.access import Access
+from controller.api.access import Access, Tokens
 from controller.api.app import ApiPorts, create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.api.telemetry import Readings, Telemetry
-from controller.bootstrap.access import prepare_access
+from controller.api.tls import Certificate
+from controller.bootstrap.access import prepare_access, tokens_at_the_interface, webhook_secret
+from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
-from controller.bootstrap.stores import store_of, texts_of
+from controller.bootstrap.stores import share_digest_key, store_of, texts_of
 from controller.config.settings import Home, Settings
+from controller.errors import SerinError
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World
 from controller.loop.fleet import Fleet
@@ -39,7 +47,6 @@ from controller.service import Service
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
 from serving.access.hosts import Hosts
-from serving.access.tokens import TokenFile
 
 CALM_S: Final = 1.0
 """How often a model is seen to of which nothing is in a hurry: a candidate that died is taken back so much later."""
@@ -57,7 +64,7 @@ class Controller:
     replicas: HttpReplicas
     home: Home
     settings: Settings
-    access: Access  # who may ask at the interface
+    tokens: Tokens  # of those who may ask at the interface
     hosts: Hosts  # the names that the interface goes by
     policies: CurrentPolicies
     sampling: SampledAsNeeded
@@ -83,31 +90,54 @@ def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
 
 @contextmanager
 def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[str]:
-    """The HTTP interface, served while the block lasts. ``wake`` is called when somebody changed something."""
-    store, settings = controller.store, controller.settings
+    """The HTTP interface, served while the block lasts: on loopback, and where the settings say so beyond it, by TLS
+    and for tokens only. ``wake`` is called when somebody changed something. Yields its address on loopback.
+
+    At the end it goes on for as long as the settings say, and tells who probes it that it is not ready.
+
+    Raises:
+        UsageError: the certificate cannot be used.
+        OSError: an address cannot be bound.
+    """
+    store, settings, ending = controller.store, controller.settings, threading.Event()
+
+    def not_ready() -> str:
+        store.ask()
+        return "it is about to end" if ending.is_set() else ""
+
+    site = HomeSite(controller.home, controller.policies, controller.plane.tables)
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
-        service=Service(store.journal, store.inbox, store.freezes, SystemClock(), controller.fleet.models, wake),
+        service=Service(store.journal, store.inbox, store.freezes, SystemClock(), controller.fleet.models, site, wake),
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,
         label_names=controller.policies.label_names,
         telemetry=Telemetry(_readings(controller)),
         capture_ratio=controller.sampling.ratio_of,
+        not_ready=not_ready,
     )
-    secret = settings.webhook_secret
+    secret = webhook_secret(settings)
     controller.home.logs.mkdir(parents=True, exist_ok=True)
-    with closing(log_lines(controller.home.logs / "api-access.log")) as log:
-        app = create_app(
-            ports,
-            controller.access,
-            webhook_secret=secret.encode() if secret else None,
-            hosts=controller.hosts,
-            log=log,
-        )
-        with serve(app, "127.0.0.1", settings.api_port) as url:
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(log_lines(controller.home.logs / "api-access.log")))
+
+        def app(access: Access) -> Starlette:
+            return create_app(ports, access, webhook_secret=secret, hosts=controller.hosts, log=log)
+
+        if (listen := settings.api_listen) is not None:
+            host, port = listen.rsplit(":", 1)
+            known = app(Access(controller.tokens, open_reading=False))
+            shown = Certificate(Path(settings.api_cert_file or ""), Path(settings.api_key_file or ""))
+            stack.enter_context(serve(known, host.strip("[]"), int(port), certificate=shown))
+        here = app(Access(controller.tokens, open_reading=not settings.require_tokens))
+        url = stack.enter_context(serve(here, "127.0.0.1", settings.api_port))
+        try:
             yield url
+        finally:
+            ending.set()
+            time.sleep(settings.api_drain_s)
 
 
 def _readings(controller: Controller) -> Readings:
@@ -134,6 +164,11 @@ def build(home: Home, name: str) -> Controller:
     clock = SystemClock()
     prepare_access(home, settings)
     store = store_of(home, settings, texts_of(home, settings))
+    try:
+        share_digest_key(home, settings, store)
+    except SerinError:
+        store.close()
+        raise
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
@@ -170,7 +205,6 @@ def build(home: Home, name: str) -> Controller:
     followers = [Follower(store.journal, RegistryTags(registry, store.journal))]
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
-    access = Access(TokenFile(home.api_tokens), open_reading=not settings.require_tokens)
     return Controller(
         fleet=fleet,
         leader=leader,
@@ -180,7 +214,7 @@ def build(home: Home, name: str) -> Controller:
         replicas=replicas,
         home=home,
         settings=settings,
-        access=access,
+        tokens=tokens_at_the_interface(home, settings),
         hosts=Hosts(settings.api_hosts),
         policies=policies,
         sampling=sampling,

@@ -27,7 +27,7 @@ from controller.adapters.prometheus.server import (
     prometheus_config,
     prometheus_ready_url,
 )
-from controller.bootstrap.access import prepare_access
+from controller.bootstrap.access import prepare_access, webhook_secret
 from controller.bootstrap.alerting import ALERTMANAGER, PROMETHEUS, write_routing, write_rules
 from controller.bootstrap.chores import chores_of, rules_chore
 from controller.bootstrap.policies import current_policies
@@ -137,8 +137,8 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         command = alertmanager_command(alertmanager, home.alertmanager, port)
         specs.append(_process(home, ALERTMANAGER, command, alertmanager_ready_url(port)))
     if settings.registry_url is None:
-        secret = settings.webhook_secret
-        hooks = Hooks(_webhook_key(secret), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
+        secret = webhook_secret(settings)
+        hooks = Hooks(_webhook_key(secret()), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
         command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, hooks=hooks)
         mlflow = _process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env)
         specs.append(replace(mlflow, ready_within_s=_REGISTRY_READY_WITHIN_S))
@@ -152,12 +152,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
             data_plane=True,
             prepare=lambda: _write_bootstrap(home, settings),
         ),
-        _process(
-            home,
-            PROMETHEUS,
-            prometheus_command(home.prometheus, settings.prometheus_port),
-            prometheus_ready_url(settings.prometheus_port),
-        ),
+        *([_prometheus(home, settings)] if settings.prometheus_url is None else []),
         _process(
             home,
             "controller",
@@ -166,6 +161,11 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         ),
         *specs,
     ]
+
+
+def _prometheus(home: Home, settings: Settings) -> ProcessSpec:
+    command = prometheus_command(home.prometheus, settings.prometheus_port)
+    return _process(home, PROMETHEUS, command, prometheus_ready_url(settings.prometheus_port))
 
 
 def _write_bootstrap(home: Home, settings: Settings) -> None:
@@ -178,9 +178,9 @@ def _write_bootstrap(home: Home, settings: Settings) -> None:
     )
 
 
-def _webhook_key(secret: str) -> str:
+def _webhook_key(secret: bytes) -> str:
     """The Fernet key with which our MLflow keeps hooks' secrets: the same at each start, from our own secret."""
-    return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode()
+    return base64.urlsafe_b64encode(hashlib.sha256(secret).digest()).decode()
 
 
 def _process(

@@ -13,7 +13,7 @@ from controller.adapters.local.processes import Gateway, LocalProcesses, Place
 from controller.adapters.local.records import Records
 from controller.adapters.prometheus.server import TargetFiles
 from controller.bootstrap.access import access_flags, token_of_version
-from controller.bootstrap.stores import traffic_tables
+from controller.bootstrap.condition import traffic_tables
 from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
 from controller.ports.runtime import Deployments, DeploymentSpec

@@ -3,33 +3,58 @@ policies."""
 
 import secrets
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
-from controller.adapters.clock import SystemClock
-from controller.adapters.envoy.tables import read_routes
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
+from controller.config.secret_files import SecretFile, read_line, read_secret
 from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
-from controller.core.traffic import TrafficTable
-from controller.errors import Source, UsageError
+from controller.errors import PermanentError, Source, UsageError
 from controller.files import locked
 from controller.naming import check_distinct, model_named
-from controller.service import Service
+
+DIGEST_KEY: Final = "digest key"
 
 
 def upgrade_schema(home: Home) -> tuple[str | None, str]:
-    """Bring the home's database to the schema of this release: the one that it had (None: none), and this one.
+    """As `upgrade_database`, of the home's. Raises UsageError where no installation is here, too."""
+    return upgrade_database(home.database_url(home.load()))
+
+
+def upgrade_database(url: str) -> tuple[str | None, str]:
+    """Bring the database at the URL to the schema of this release: the one that it had (None: none), and this one.
 
     Raises:
-        UsageError: no installation is here.
-        PermanentError: the database has the schema of a newer release.
+        UsageError: it cannot be the address of a database.
+        TransientError: the database does not answer.
+        PermanentError: it has the schema of a newer release.
     """
     from controller.adapters.sql.upgrade import upgrade_store  # Alembic takes longer to import than a store to open
 
-    changed = upgrade_store(home.database_url(home.load()))
+    changed = upgrade_store(url)
     return changed.before, changed.after
+
+
+def share_digest_key(home: Home, settings: Settings, store: Store) -> None:
+    """See that texts are digested with the key that this database's digests are made with, so that the controllers of
+    one database, and the replicas of each, make the same of one text.
+
+    Raises:
+        UsageError: the file of the key cannot be read.
+        PermanentError: it is another key.
+    """
+    file = digest_key_file(home, settings)
+    recorded, mine = store.keys.claim(DIGEST_KEY, read_secret("digest_key_file", file).encode())
+    if recorded != mine:
+        raise PermanentError(
+            f"digest_key_file {file}: its key ({mine}) is not the one that digests in this database are made with "
+            f"({recorded}): give all controllers of one database the same file, or forget that one with "
+            "`serin db forget-digest-key`"
+        )
 
 
 def prepare_own_database(home: Home) -> str | None:
@@ -39,10 +64,16 @@ def prepare_own_database(home: Home) -> str | None:
     Raises:
         PermanentError: the database has the schema of a newer release.
     """
-    if home.load().database_url is not None:
+    settings = home.load()
+    if settings.database_url is not None or settings.database_url_file is not None:
         return None
     before, after = upgrade_schema(home)
     return before if before != after else None
+
+
+def digest_key_file(home: Home, settings: Settings) -> Path:
+    """The file of the key that texts are digested with."""
+    return home.digest_key if settings.digest_key_file is None else Path(settings.digest_key_file)
 
 
 def open_home(home: Home) -> Store:
@@ -51,7 +82,10 @@ def open_home(home: Home) -> Store:
 
 
 def store_of(home: Home, settings: Settings, texts: Texts | None = None) -> Store:
-    return open_store(home.database_url(settings), texts)
+    url = home.database_url(settings)
+    file = settings.database_url_file
+    current = None if file is None else SecretFile("database_url_file", file).read
+    return open_store(url, texts, connections_max=settings.database_connections_max, current=current)
 
 
 @contextmanager
@@ -76,6 +110,8 @@ def texts_of(home: Home, settings: Settings) -> Texts | None:
     Raises:
         UsageError: the key is damaged.
     """
+    if settings.text_key_file is not None:
+        return SealedTexts(read_line("text_key_file", Path(settings.text_key_file)), keeping=settings.capture_text)
     if not home.text_key.exists():
         return None
     return SealedTexts(home.text_key.read_text(encoding="ascii").strip(), keeping=settings.capture_text)
@@ -89,12 +125,6 @@ def opened(home: Home) -> Iterator[Store]:
         yield store
     finally:
         store.close()
-
-
-def traffic_tables(home: Home) -> Mapping[str, TrafficTable]:
-    """Every model's table, as the route file has it."""
-    routes = read_routes(home.envoy)
-    return {model: table for model in routes.models if (table := routes.table(model)) is not None}
 
 
 def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
@@ -123,26 +153,3 @@ def has_policy(home: Home, model: str) -> bool:
     """
     model_named(model)
     return (home.policies / f"{model}.yaml").exists() or model in policies_of(home)
-
-
-class _Models(Collection[str]):
-    """Those that have a policy in the home, asked anew each time."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    def __contains__(self, model: object) -> bool:
-        return has_policy(self._home, str(model))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(policies_of(self._home))
-
-    def __len__(self) -> int:
-        return len(policies_of(self._home))
-
-
-@contextmanager
-def service_of(home: Home) -> Iterator[Service]:
-    """Yield the service of an installation, for what is asked of it without its controller. Raises as `open_home`."""
-    with opened(home) as store:
-        yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home))

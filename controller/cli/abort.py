@@ -13,7 +13,7 @@ from urllib.parse import quote
 from controller.adapters.local.loopback import post_json
 from controller.cli.asking import asker, given_reason
 from controller.cli.output import say
-from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, Home
+from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, SERVER_VARIABLE, Home
 from controller.errors import SerinError
 
 _ANSWER_WITHIN_S: Final = 1.0
@@ -37,13 +37,15 @@ def unless_told(arguments: Sequence[str]) -> Sequence[str] | None:
     flags.add_argument("--reason", required=True)
     flags.add_argument("--by", default="")
     flags.add_argument("--id", default=secrets.token_hex(16))
-    flags.add_argument("--home", type=Path, default=Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME)))
+    flags.add_argument("--home", type=Path)
     try:
         chosen = flags.parse_args(arguments)
     except _UnusualError:
         return arguments
+    if os.environ.get(SERVER_VARIABLE) and chosen.home is None:
+        return arguments
     try:
-        home = Home(chosen.home.resolve())
+        home = Home((chosen.home or Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME))).resolve())
         url = f"{home.load().api}/v1/models/{quote(chosen.model, safe='')}/abort"
         token = home.api_token.read_text(encoding="ascii").strip()
         body = json.dumps({"reason": given_reason(chosen.reason), "by": chosen.by or asker(), "id": chosen.id})

@@ -1,8 +1,12 @@
 """`serin db`: the installation's database."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, writing_home
+from controller.cli.asking import asker
+from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
 from controller.cli.output import say
 
 database_app = typer.Typer(help="The database of an installation.", no_args_is_help=True)
@@ -18,17 +22,48 @@ def _group() -> None:
 
 
 @database_app.command()
-def upgrade(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+def upgrade(
+    url_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--url-file", help="File with the database's address, in place of a home: for a job of a cluster."
+        ),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
     """Make the tables of this release, or bring those of an older one to its schema; twice does no harm.
 
     End every controller of the database first, and keep a copy of it: there is no way back to an older schema.
 
-    Example: serin db upgrade
+    Example: serin db upgrade --url-file /etc/serin/database/url
     """
-    from controller.bootstrap.stores import upgrade_schema
+    from controller.bootstrap.stores import upgrade_database, upgrade_schema
+    from controller.config.secret_files import read_line
 
-    before, after = upgrade_schema(writing_home(home))
+    if url_file is None:
+        before, after = upgrade_schema(writing_home(home))
+    else:
+        before, after = upgrade_database(read_line("--url-file", url_file))
     if before == after:
         say(f"The database has schema {after} already.")
     else:
         say(f"The database has schema {after} now." + (f" It had {before}." if before else " It was empty."))
+
+
+@database_app.command()
+def forget_digest_key(reason: ReasonOption, by: ByOption = "", home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+    """Let the next controller that starts digest texts with another key than before.
+
+    Digests of one text made with the two keys differ: answers of before and after match no more.
+
+    Example: serin db forget-digest-key --reason "the key was in a log"
+    """
+    from controller.bootstrap.installations import service_of
+    from controller.bootstrap.stores import DIGEST_KEY, opened
+    from controller.journal.notes import DigestKeyForgotten
+
+    place = writing_home(home)
+    with service_of(place) as service, opened(place) as store:
+        service.note(DigestKeyForgotten(reason, by or asker()))
+        known = store.keys.forget(DIGEST_KEY)
+    say("The next controller that starts says which key it is." if known else "No digest key is on record.")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, JsonFlag, home_at
 from controller.cli.output import console, say, say_json, say_json_text, say_lines
+from controller.cli.place import Place, at_a_place
 from controller.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ PolicyOption = Annotated[Path, typer.Option("--policy", help="The policy file.")
 EvidenceOption = Annotated[
     Path, typer.Option("--evidence", help="Recorded evidence, JSON Lines; `-` reads standard input.")
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,13 +38,14 @@ def _print_schema(asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
         raise typer.Exit
 
 
+@at_a_place
 def evidence(
     release: Annotated[str, typer.Argument(help="Id of the release, as `serin release list` shows it.")],
+    place: Place,
     schema: Annotated[  # noqa: ARG001 - its callback answers
         bool,
         typer.Option("--schema", is_eager=True, callback=_print_schema, help="Print the format's JSON Schema and end."),
     ] = False,
-    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Print the evidence of a release from its journal, JSON Lines (docs/evidence.md says what is in it).
 
@@ -54,8 +55,9 @@ def evidence(
     """
     from controller.offline.evidence_file import evidence_of, line_of
 
-    for recorded in evidence_of(_entries_of(release, home)):
-        say_json_text(line_of(recorded))
+    with place.opened() as installation:
+        for recorded in evidence_of(installation.entries(release)):
+            say_json_text(line_of(recorded))
 
 
 def judge(
@@ -252,8 +254,7 @@ def _looks_of(release: str, home: Path) -> "tuple[RecordedLook, ...]":
 
 def _entries_of(release: str, home: Path) -> "Iterator[RecordedEntry]":
     """Yield what the journal of the installation holds of a release, read as it is asked for."""
-    from controller.bootstrap.stores import service_of
-    from controller.journal.walk import walk
+    from controller.bootstrap.installations import service_of
 
     with service_of(home_at(home)) as service:
-        yield from walk(service.journal, service.release(release))
+        yield from service.entries(release)

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
+from controller.cli.options import ByOption, ReasonOption
 from controller.cli.output import say
+from controller.cli.place import Place, at_a_place
 from controller.core.commands import ANY_MODEL
 from controller.naming import model_named
 
@@ -31,38 +32,35 @@ def rollback(context: typer.Context) -> None:
     run(context.args)
 
 
+@at_a_place
 def freeze(
     model: Annotated[str, typer.Argument(help="The model, or * for every one.")],
     reason: ReasonOption,
+    place: Place,
     by: ByOption = "",
-    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Halt every model change until it is lifted. A rollback is always possible.
 
     Example: serin freeze '*' --reason "error budget spent"
     """
-    from controller.bootstrap.stores import service_of
-
     if model != ANY_MODEL:
         model_named(model)  # before anything is opened
-    with service_of(writing_home(home)) as service:
-        service.freeze(model, reason=reason, by=by or asker())
-    elsewhere = f" --home {shlex.quote(str(home))}" if home != DEFAULT_HOME_OPTION else ""
-    say(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{elsewhere}')
+    with place.opened(writing=True) as installation:
+        installation.freeze(model, reason=reason, by=by or asker())
+    say(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{place.flags}')
 
 
+@at_a_place
 def unfreeze(
     model: Annotated[str, typer.Argument(help="The model, or * for the freeze of every one.")],
     reason: ReasonOption,
+    place: Place,
     by: ByOption = "",
-    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Lift a freeze.
 
     Example: serin unfreeze '*' --reason "budget is back"
     """
-    from controller.bootstrap.stores import service_of
-
-    with service_of(writing_home(home)) as service:
-        lifted = service.unfreeze(model, reason=reason, by=by or asker())
+    with place.opened(writing=True) as installation:
+        lifted = installation.unfreeze(model, reason=reason, by=by or asker())
     say(f"{model}: {'lifted' if lifted else 'nothing was frozen'}.")

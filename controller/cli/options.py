@@ -14,6 +14,7 @@ ReasonOption = Annotated[
     str, typer.Option("--reason", callback=given_reason, help="Why; kept in the journal and the report.")
 ]
 ByOption = Annotated[str, typer.Option("--by", help="Who asks; you, unless told otherwise.", show_default=False)]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DEFAULT_HOME_OPTION = DEFAULT_HOME
 
 

@@ -40,7 +40,7 @@ def create(
     Example: serin token create --role labels --name helpdesk
     """
     from controller.bootstrap.access import create_token, revoke_tokens
-    from controller.bootstrap.stores import service_of
+    from controller.bootstrap.installations import service_of
     from controller.journal.notes import TokenMade
 
     place = writing_home(home)
@@ -83,7 +83,7 @@ def revoke(
     Example: serin token revoke --name helpdesk
     """
     from controller.bootstrap.access import revoke_tokens
-    from controller.bootstrap.stores import service_of
+    from controller.bootstrap.installations import service_of
     from controller.journal.notes import TokensRevoked
 
     if (name is None) == (token_id is None):

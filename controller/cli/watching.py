@@ -3,28 +3,22 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from controller.core.commands import Freeze
-from controller.core.policy import ReleasePolicy
-from controller.core.traffic import TrafficTable
 from controller.errors import TransientError
+from controller.overview import Overview, Shown
 from controller.ports.journal import ReleaseRecord
-from controller.ports.runtime import DeploymentStatus
 from controller.status import (
     EXIT_ERROR,
     EXIT_FAIL,
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
     EXIT_TIMEOUT,
-    Beside,
-    Shown,
     exit_code,
     is_settled,
     status_table,
@@ -32,56 +26,30 @@ from controller.status import (
 from serving.text.printable import printable
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that one drawing of the table needs, read at one time."""
-
-    records: Sequence[Shown]
-    now_s: float
-    traffic: Mapping[str, TrafficTable]
-    deployments: Mapping[str, Mapping[str, DeploymentStatus]] | None = None
-    freezes: Sequence[Freeze] = ()
-    troubles: Sequence[str] = ()
-    policies: Mapping[str, ReleasePolicy] | None = None
-    beside: Beside | None = None
-
-    @property
-    def table(self) -> RenderableType:
-        return status_table(
-            self.records,
-            now_s=self.now_s,
-            traffic=self.traffic,
-            deployments=self.deployments,
-            freezes=self.freezes,
-            troubles=self.troubles,
-            policies=self.policies,
-            beside=self.beside,
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """The worst of the releases': failed, could not be judged, inconclusive, passed. Of none: inconclusive."""
-        codes = {exit_code(record) for record in self.records}
-        return next(
-            (code for code in (EXIT_FAIL, EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_PASS) if code in codes), EXIT_INCONCLUSIVE
-        )
-
-    @property
-    def settled(self) -> bool:
-        return bool(self.records) and all(is_settled(record) for record in self.records)
+def worst_exit_code(seen: Overview) -> int:
+    """The worst of the releases': failed, could not be judged, inconclusive, passed. Of none: inconclusive."""
+    codes = {exit_code(record) for record in seen.records or ()}
+    return next(
+        (code for code in (EXIT_FAIL, EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_PASS) if code in codes), EXIT_INCONCLUSIVE
+    )
 
 
-def never(_: Snapshot) -> bool:
+def settled(seen: Overview) -> bool:
+    """Return whether there are releases, and all of them are settled."""
+    return bool(seen.records) and all(is_settled(record) for record in seen.records or ())
+
+
+def never(_: Overview) -> bool:
     """Watch until interrupted."""
     return False
 
 
 def watch(
-    fetch: Callable[[], Snapshot],
+    fetch: Callable[[], Overview],
     console: Console,
     *,
     refresh_s: float = 1.0,
-    until: Callable[[Snapshot], bool] = never,
+    until: Callable[[Overview], bool] = never,
     timeout_s: float = math.inf,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
@@ -93,7 +61,7 @@ def watch(
     """
     screen = _Screen(console)
     with screen.live:
-        seen: Snapshot | None = None
+        seen: Overview | None = None
         waited_s = 0.0
         while True:
             try:
@@ -103,7 +71,7 @@ def watch(
             else:
                 screen.show(seen, "")
                 if until(seen):
-                    return seen.exit_code
+                    return worst_exit_code(seen)
             if waited_s >= timeout_s:
                 return EXIT_TIMEOUT
             sleep(refresh_s)
@@ -121,16 +89,16 @@ class _Screen:
             self._live = Live(console=console, auto_refresh=False)
             self.live = self._live
 
-    def show(self, seen: Snapshot | None, trouble: str) -> None:
-        parts = [seen.table] if seen is not None else []
-        table = Group(*parts, Text(printable(trouble), "magenta"))
+    def show(self, seen: Overview | None, trouble: str) -> None:
+        parts = [status_table(seen)] if seen is not None else []
+        drawn = Group(*parts, Text(printable(trouble), "magenta"))
         if self._console.is_terminal:
-            self._live.update(table, refresh=True)
+            self._live.update(drawn, refresh=True)
             return
-        phases = [(r.release_id, r.phase, _step(r)) for r in seen.records] if seen else []
+        phases = [(r.release_id, r.phase, _step(r)) for r in seen.records or ()] if seen else []
         state = (trouble, *phases, *(seen.freezes if seen else ()), *(seen.troubles if seen else ()))
         if state != self._printed:
-            self._console.print(table)
+            self._console.print(drawn)
             self._printed = state
 
 

@@ -5,17 +5,28 @@ import dataclasses
 import json
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.config.setting_values import AUTO, PORTS, check_keys, check_setting, check_together, names_of
+from controller.config.setting_values import (
+    AUTO,
+    PORTS,
+    check_keys,
+    check_pairs,
+    check_setting,
+    check_together,
+    names_of,
+)
 from controller.errors import UsageError
 from controller.files import replace_file
 from controller.reserve import RESERVE_FILE
 from serving.text.jsonlines import Unreadable, bare, loads
 
 HOME_VARIABLE = "SERIN_HOME"
+SERVER_VARIABLE = "SERIN_SERVER"
+TOKEN_FILE_VARIABLE = "SERIN_TOKEN_FILE"  # noqa: S105 - a name
+CA_FILE_VARIABLE = "SERIN_CA_FILE"
 DEFAULT_HOME = Path(".serin")
 PRIVATE_UMASK = 0o077  # of every process that writes to a home: what it makes is its owner's alone
 _FILE = "settings.json"
@@ -24,7 +35,8 @@ _UNFIT_IN_PATHS = frozenset("*?[]{}\\#%")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Ports are on loopback. ``registry_url`` None: Serin runs an MLflow of its own on ``mlflow_port``."""
+    """Ports are on loopback. ``registry_url`` None: Serin runs an MLflow of its own on ``mlflow_port``; likewise
+    ``prometheus_url``. What ends in ``_file`` is put there and renewed by somebody else (`SecretFile`)."""
 
     gateway_port: int = 8080
     api_port: int = 8081
@@ -34,20 +46,35 @@ class Settings:
     alertmanager_port: int = 9093
     registry_url: str | None = None
     database_url: str | None = None
+    database_url_file: str | None = None  # a file with it, where it has a password
+    database_connections_max: int = 15  # of PostgreSQL, by one process
     sticky_header: str | None = None
     capture_ratio: float | str = AUTO  # the share of requests that is sampled; "auto": what each model's gates need
     capture_text: bool = False
     require_tokens: bool = False  # also of clients that ask replicas, and of who only reads at the interface
     api_hosts: tuple[str, ...] = ()  # names of the interface besides those of loopback, as behind a proxy
+    api_listen: str | None = None  # beyond loopback too, by TLS and for tokens only: "0.0.0.0:8443"
+    api_cert_file: str | None = None  # its certificate and those between it and its CA, PEM
+    api_key_file: str | None = None
+    api_tokens_file: str | None = None  # digests of tokens, beside those that are made in this home
+    api_drain_s: float = 0.0  # how long it still answers when told to end, and says that it is not ready
     gateway_hosts: tuple[str, ...] = ()  # likewise of the gateway
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
+    webhook_secret_file: str | None = None
+    digest_key_file: str | None = None  # of texts: the controllers of one database share it
+    text_key_file: str | None = None
     tick_s: float = 0.25
     lease_s: float = 10.0  # how long a controller may be silent before one that stands by takes over
     samples_kept_days: float = 90.0  # sampled answers and labels; the journal is kept for good
     samples_mb_max: float = 10_000.0  # room that they may take; beyond, the oldest go before their time
     looks_kept_days: float = 30.0  # each look of a release by itself; of older ones the sums of an hour
     scrape_interval_s: float = 1.0
+    prometheus_url: str | None = None  # with the path before /api/v1, if there is one
+    prometheus_token_file: str | None = None  # shown as a bearer token
+    prometheus_ca_file: str | None = None
+    prometheus_matchers: dict[str, str] = field(default_factory=dict)  # labels that series must have, to be read
+    prometheus_timeout_s: float = 5.0
     process_labels: tuple[str, ...] = ("instance",)  # that name a process in metrics, beside its model and version
     region: str = "local"  # of this installation, on every alert
     alert_page_url: str | None = None  # where pages are posted to, as Alertmanager's webhook does it
@@ -56,11 +83,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises ValueError: a value is none that the setting may have."""
-        for field in dataclasses.fields(self):
-            value = names_of(getattr(self, field.name))  # JSON has lists
-            object.__setattr__(self, field.name, value)
-            check_setting(field.name, value)
+        for one in dataclasses.fields(self):
+            value = names_of(getattr(self, one.name))  # JSON has lists
+            object.__setattr__(self, one.name, value)
+            check_setting(one.name, value)
         check_together({name: getattr(self, name) for name in PORTS})
+        check_pairs(lambda name: getattr(self, name))
 
     @property
     def registry(self) -> str:
@@ -81,7 +109,7 @@ class Settings:
 
     @property
     def prometheus(self) -> str:
-        return f"http://127.0.0.1:{self.prometheus_port}"
+        return self.prometheus_url or f"http://127.0.0.1:{self.prometheus_port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +243,11 @@ class Home:
         return (*own, *(file for pattern in patterns for file in sorted(self.path.glob(pattern))))
 
     def database_url(self, settings: Settings) -> str:
+        """The database's address. Raises UsageError where it is in a file that cannot be read."""
+        if settings.database_url_file is not None:
+            from controller.config.secret_files import read_line  # what is asked on call reads no secret
+
+            return read_line("database_url_file", Path(settings.database_url_file))
         return settings.database_url or f"sqlite:///{self.path / 'serin.db'}"
 
     def check_path(self) -> None:
@@ -257,7 +290,7 @@ class Home:
         file = self.path / _FILE
         try:
             document = loads(bare(file.read_bytes()))
-            check_keys(document, [field.name for field in dataclasses.fields(Settings)])
+            check_keys(document, [one.name for one in dataclasses.fields(Settings)])
             return Settings(**document)
         except FileNotFoundError as error:
             hint = f"start one with `serin up`, or name its folder with --home or {HOME_VARIABLE}"

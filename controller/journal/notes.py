@@ -78,6 +78,14 @@ class TokensRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class DigestKeyForgotten:
+    """Texts may be digested with another key from now on: digests of before and after match no more."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class LooksThinned:
     """``look`` stands for the looks that were entries ``first`` to ``last`` of the release, ``verdicts`` and
     ``readings`` are the last that each gate gave there. ``deadline_s``: of the gates, in unix time."""
@@ -121,6 +129,7 @@ Note = (
     | PolicyGone
     | TokenMade
     | TokensRevoked
+    | DigestKeyForgotten
     | LooksThinned
     | SamplingSet
 )

@@ -98,7 +98,7 @@ class Capture:
         self._counts = counts
         self._queue: queue.Queue[CapturedPrediction | None] = queue.Queue(queue_max)
         self._stopping = threading.Event()
-        self._receiver = Receiver(settings.url, settings.token_file) if settings.url else None
+        self._receiver = Receiver(settings.url, settings.token_file, ca_file=settings.ca_file) if settings.url else None
         self._redactor = redactor_of(settings.recognisers) if settings.with_text else None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 

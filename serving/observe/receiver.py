@@ -3,6 +3,7 @@ there is believed nothing: an answer is read no further and no longer than is al
 
 import http.client
 import logging
+import ssl
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -62,8 +63,11 @@ def asked_ratio(body: bytes) -> float | None:
 class Receiver:
     """The controller's end. What goes wrong is a warning once, until it is something else or over."""
 
-    def __init__(self, url: str, token_file: Path | None, *, timeout_s: float = TIMEOUT_S) -> None:
-        """``timeout_s``: how long each part of an answer may take, and its body as a whole.
+    def __init__(
+        self, url: str, token_file: Path | None, *, ca_file: Path | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """``timeout_s``: how long each part of an answer may take, and its body as a whole. ``ca_file``: whose
+        certificates the controller's is held against, in place of those that this machine knows.
 
         Raises:
             ValueError: the URL names no host that is asked by HTTP.
@@ -71,24 +75,39 @@ class Receiver:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise ValueError(f"capture URL must start with http:// or https:// and name a host, got {url!r}")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._ca_file = ca_file
+        self._connection: http.client.HTTPConnection | None = None
         self._path = parts.path.rstrip("/") + PREDICTIONS_ROUTE
         self._token_file = token_file
         self._timeout_s = timeout_s
         self._trouble = ""
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> http.client.HTTPConnection:
+        """Return the connection; a new one trusts whom the file names by then."""
+        if self._connection is None and self._secure:
+            trust = ssl.create_default_context(cafile=self._ca_file)
+            self._connection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout_s, context=trust
+            )
+        elif self._connection is None:
+            self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        return self._connection
 
     def post(self, body: bytes) -> Answer:
         """Send the body of a batch, and return what became of it."""
         try:
-            self._connection.request("POST", self._path, body, self._headers())
-            response = self._connection.getresponse()
+            connection = self._connected()
+            connection.request("POST", self._path, body, self._headers())
+            response = connection.getresponse()
             content = self._read(response)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            self._connection.close()  # the next request opens a new one
+            self.close()  # the next request opens a new one
             self._warn(f"captured predictions could not be delivered: {error}")
             return Answer(Reply.TRY_AGAIN)
         if response.status >= 300:
@@ -112,7 +131,7 @@ class Receiver:
         while part := response.read1(ANSWER_BYTES_MAX):
             content += part
             if len(content) > ANSWER_BYTES_MAX or time.monotonic() > until_s:
-                self._connection.close()
+                self.close()
                 self._warn("the receiver of captured predictions answered more, or more slowly, than a controller does")
                 return None
         response.read()  # nothing is left, and so the connection can be used again

@@ -37,7 +37,8 @@ from controller.core.release import Cursors, Phase, Release, Version
 from controller.core.traffic import TrafficTable
 from controller.journal.codec import entry_of, record_of
 from controller.loop.identities import Identities
-from controller.status import current, status_table
+from controller.overview import Overview, current
+from controller.status import status_table
 from gates.evidence import ArmCounts, LabelSource, Look, Profile, Resources, UserCounts
 from gates.verdict import Window
 from suites.intents.demo.installation import SERIN
@@ -251,7 +252,7 @@ def _status(store: Store, model: str | None, tables: Mapping[str, TrafficTable])
     shown = {name: table for name, table in tables.items() if model in (None, name)}
     records = current(store.journal, model)
     assert len(records) == len(shown)
-    Console(width=120, file=io.StringIO()).print(status_table(records, now_s=time.time(), traffic=shown))
+    Console(width=120, file=io.StringIO()).print(status_table(Overview(records, now_s=time.time(), traffic=shown)))
 
 
 def _first(store: Store, release_id: str, accept: str) -> None:

@@ -18,6 +18,7 @@ from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
 from tests.fakes.samples import FakeSamples
+from tests.fakes.site import FakeSite
 
 URL = "http://127.0.0.1:8081"
 
@@ -48,6 +49,7 @@ class World:
     freezes: FakeFreezes = field(default_factory=FakeFreezes)
     deliveries: FakeDeliveries = field(default_factory=FakeDeliveries)
     clock: StoppedClock = field(default_factory=StoppedClock)
+    site: FakeSite = field(default_factory=FakeSite)
     wakes: int = 0
     telemetry: Telemetry | None = None
     capture_ratios: dict[str, float] = field(default_factory=dict)
@@ -62,7 +64,9 @@ class World:
         return ApiPorts(
             samples=self.samples,
             journal=self.journal,
-            service=Service(self.journal, self.inbox, self.freezes, self.clock, {"intent", "tone"}, self.wake),
+            service=Service(
+                self.journal, self.inbox, self.freezes, self.clock, {"intent", "tone"}, self.site, self.wake
+            ),
             deliveries=self.deliveries,
             clock=self.clock,
             wake=self.wake,
@@ -83,7 +87,8 @@ class World:
         tokens = FakeTokens()
         token = tokens.add(name, *(roles or (Role.ADMIN,)), model=model, version=version)
         access = Access(tokens, open_reading=open_reading)
-        return Client(create_app(self.ports(), access, webhook_secret=webhook_secret), token)
+        secret = None if webhook_secret is None else lambda: webhook_secret
+        return Client(create_app(self.ports(), access, webhook_secret=secret), token)
 
     def replica(self, model: str = "intent", version: str = "6") -> "Client":
         """Who asks is a running replica."""

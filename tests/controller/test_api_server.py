@@ -14,6 +14,7 @@ from controller.ports.samples import SampleCursor
 from controller.roles import REPLICA, Role
 from controller.service import Service
 from tests.controller.api_support import FakeTokens, StoppedClock, World
+from tests.fakes.site import FakeSite
 from tests.stores import new_store
 
 
@@ -42,7 +43,7 @@ def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
-        service=Service(store.journal, store.inbox, store.freezes, StoppedClock(), {"intent"}),
+        service=Service(store.journal, store.inbox, store.freezes, StoppedClock(), {"intent"}, FakeSite()),
         deliveries=store.deliveries,
         clock=StoppedClock(),
         wake=lambda: None,

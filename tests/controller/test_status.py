@@ -1,13 +1,14 @@
 """The status table and its exit codes."""
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from controller.cli.watching import Snapshot, never, watch
+from controller.cli.watching import never, settled, watch, worst_exit_code
 from controller.core.condition import Condition
 from controller.core.release import Phase
 from controller.core.serving import ServingPolicy
@@ -15,17 +16,24 @@ from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import TransientError
 from controller.journal.codec import record_of
 from controller.journal.notes import SamplingSet
-from controller.ports.journal import ReleaseRecord
+from controller.overview import BLOCKS_MAX, Overview, as_document, current, overview_in
+from controller.ports.journal import ReleaseRecord, ReleaseSummary
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from controller.ports.suites import SuiteProgress
-from controller.status import BLOCKS_MAX, Beside, current, exit_code, is_settled, status_table
+from controller.service import Service
+from controller.status import exit_code, is_settled, status_table
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 from tests.controller import releases
+from tests.fakes.clock import FakeClock as Clock
+from tests.fakes.freezes import FakeFreezes
+from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
+from tests.fakes.site import FakeSite
 
 NOW_S = releases.NOW_S + 100
+SAMPLED = SamplingSet("intent", 0.03125, "its gates need no more", None, 0.03125, 1.0)
 TABLE = TrafficTable("intent", {"6": 95.0, "7": 5.0}, Mirror("7", 100.0))
 LONG = "Latency is not settled yet: the candidate took longer in 19 of 327 requests; about 1,200 more would settle it."
 VERDICT = Verdict(
@@ -38,16 +46,16 @@ def record(phase: Phase, **changes: object) -> ReleaseRecord:
     return record_of(releases.release_in(phase, **changes), 1)  # type: ignore[arg-type]
 
 
-def in_text(seen: Snapshot) -> str:
+def in_text(seen: Overview) -> str:
     console = Console(width=140, file=io.StringIO())
-    console.print(seen.table)
+    console.print(status_table(seen))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def drawn(*records: ReleaseRecord, width: int = 140, **options: object) -> str:
     console = Console(width=width, file=io.StringIO(), **options)  # type: ignore[arg-type]
-    console.print(status_table(records, now_s=NOW_S, traffic={"intent": TABLE}))
+    console.print(status_table(Overview(records, now_s=NOW_S, traffic={"intent": TABLE})))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -150,7 +158,7 @@ def test_faults_replicas_and_overrides_are_named() -> None:
     status = DeploymentStatus("7", (Endpoint(Condition.FAILED, detail="killed by signal 9"),))
     release = record(Phase.CANARY, faults={"metrics": "did not answer within 2 s"})
     console.print(
-        status_table([release], now_s=NOW_S, traffic={"intent": table}, deployments={"intent": {"7": status}})
+        status_table(Overview([release], now_s=NOW_S, traffic={"intent": table}, deployments={"intent": {"7": status}}))
     )
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
@@ -161,7 +169,7 @@ def test_faults_replicas_and_overrides_are_named() -> None:
 def test_a_model_without_a_release_and_nothing_at_all() -> None:
     assert "no release" in drawn()
     console = Console(width=80, file=io.StringIO())
-    console.print(status_table([], now_s=NOW_S, traffic={}))
+    console.print(status_table(Overview([], now_s=NOW_S, traffic={})))
     assert isinstance(console.file, io.StringIO)
     assert "No release yet" in console.file.getvalue()
 
@@ -181,23 +189,23 @@ def test_of_many_models_each_is_a_line() -> None:
     for number in range(BLOCKS_MAX + 1):
         kept = replace(record(Phase.CANARY), model=f"model-{number:02}", release_id=f"r{number}", sequence=0)
         journal.append(replace(kept, reason="Everything as it should be." * 9), [])
-    seen = Snapshot(current(journal), NOW_S, {"model-03": TABLE})
+    seen = Overview(current(journal), NOW_S, {"model-03": TABLE})
     lines = in_text(seen).rstrip().splitlines()
     assert len(lines) == BLOCKS_MAX + 1
     assert lines[3].startswith("model-03  version 7  Canary for")
     assert "version 7 5 %" in lines[3]
     narrow = Console(width=40, file=io.StringIO())
-    narrow.print(status_table(current(journal), now_s=NOW_S, traffic={}))
+    narrow.print(status_table(Overview(current(journal), now_s=NOW_S, traffic={})))
     cut = narrow.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [(len(line), line[-1]) for line in cut] == [(40, "…")] * len(lines)
-    assert (seen.exit_code, seen.settled) == (3, False)
-    assert "champion version 6, candidate version 7" in in_text(Snapshot(current(journal, "model-03"), NOW_S, {}))
+    assert (worst_exit_code(seen), settled(seen)) == (3, False)
+    assert "champion version 6, candidate version 7" in in_text(Overview(current(journal, "model-03"), NOW_S, {}))
 
 
 # --- watching ---------------------------------------------------------------------------------------------------------
-def snapshots(*phases: Phase) -> Iterator[Snapshot]:
+def snapshots(*phases: Phase) -> Iterator[Overview]:
     for phase in phases:
-        yield Snapshot([record(phase)], NOW_S, {"intent": TABLE})
+        yield Overview([record(phase)], NOW_S, {"intent": TABLE})
 
 
 def plain() -> Console:
@@ -207,31 +215,31 @@ def plain() -> Console:
 def test_watching_ends_with_the_exit_code_of_the_end() -> None:
     seen = snapshots(Phase.SHADOW, Phase.CANARY, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
     pauses: list[float] = []
-    code = watch(lambda: next(seen), plain(), refresh_s=2.0, until=lambda s: s.settled, sleep=pauses.append)
+    code = watch(lambda: next(seen), plain(), refresh_s=2.0, until=settled, sleep=pauses.append)
     assert code == 1
     assert pauses == [2.0, 2.0, 2.0]
 
 
 def test_watching_gives_up_with_a_code_of_its_own() -> None:
     canary = next(snapshots(Phase.CANARY))
-    code = watch(lambda: canary, plain(), until=lambda s: s.settled, timeout_s=3, sleep=lambda _: None)
+    code = watch(lambda: canary, plain(), until=settled, timeout_s=3, sleep=lambda _: None)
     assert code == 5
 
 
 def test_a_moments_silence_does_not_end_the_watch() -> None:
     """The last table stays on the screen, with a line that says what does not answer."""
-    seen: list[Snapshot | TransientError] = [
+    seen: list[Overview | TransientError] = [
         *snapshots(Phase.CANARY), TransientError("journal", "database is locked"), *snapshots(Phase.PROMOTED),
     ]  # fmt: skip
 
-    def fetch() -> Snapshot:
+    def fetch() -> Overview:
         found = seen.pop(0)
         if isinstance(found, TransientError):
             raise found
         return found
 
     console = plain()
-    assert watch(fetch, console, until=lambda s: s.settled, sleep=lambda _: None) == 0
+    assert watch(fetch, console, until=settled, sleep=lambda _: None) == 0
     assert isinstance(console.file, io.StringIO)
     assert "journal does not answer: database is locked" in console.file.getvalue()
 
@@ -240,7 +248,7 @@ def test_where_there_is_no_terminal_only_changes_are_printed() -> None:
     """A CI log shows each phase once, however long it lasts."""
     seen = snapshots(*[Phase.SHADOW] * 50, *[Phase.CANARY] * 50, Phase.PROMOTED)
     console = plain()
-    watch(lambda: next(seen), console, until=lambda s: s.settled, sleep=lambda _: None)
+    watch(lambda: next(seen), console, until=settled, sleep=lambda _: None)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("release of version") == 3
 
@@ -248,24 +256,28 @@ def test_where_there_is_no_terminal_only_changes_are_printed() -> None:
 def test_on_a_terminal_the_table_is_drawn_over_itself_and_the_screen_given_back() -> None:
     console = Console(width=120, file=io.StringIO(), force_terminal=True)
     seen = snapshots(Phase.CANARY, Phase.HELD)
-    assert watch(lambda: next(seen), console, until=lambda s: s.settled, sleep=lambda _: None) == 3
+    assert watch(lambda: next(seen), console, until=settled, sleep=lambda _: None) == 3
     assert isinstance(console.file, io.StringIO)
     written = console.file.getvalue()
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor, hidden and shown again
 
 
 def test_the_worst_of_several_models_counts() -> None:
-    both = Snapshot(
+    both = Overview(
         [record(Phase.PROMOTED), replace(record(Phase.ROLLED_BACK), model="topic")], NOW_S, {"intent": TABLE}
     )
-    assert (both.exit_code, both.settled) == (1, True)
-    assert (Snapshot([], NOW_S, {}).exit_code, Snapshot([], NOW_S, {}).settled, never(both)) == (3, False, False)
+    assert (worst_exit_code(both), settled(both)) == (1, True)
+    assert (worst_exit_code(Overview([], NOW_S, {})), settled(Overview([], NOW_S, {})), never(both)) == (
+        3,
+        False,
+        False,
+    )
 
 
 def test_a_freeze_is_the_first_thing_to_see() -> None:
     """Who wonders why nothing starts reads it at once, even where there is no release yet."""
     line = "intent  frozen by ana because incident 42"
-    for seen in (Snapshot([record(Phase.PROMOTED)], NOW_S, {}), Snapshot([], NOW_S, {})):
+    for seen in (Overview([record(Phase.PROMOTED)], NOW_S, {}), Overview([], NOW_S, {})):
         assert in_text(replace(seen, freezes=[releases.FREEZE])).splitlines()[0].rstrip() == line
 
 
@@ -291,22 +303,43 @@ def test_what_is_wrong_with_a_source_of_labels_is_told() -> None:
 
 
 def test_how_far_a_suite_has_come_and_what_waits_for_the_next_release_are_told() -> None:
-    console = Console(width=140, file=io.StringIO())
-    policies = {"intent": replace(releases.POLICY, serving=ServingPolicy(replicas=2))}
-    beside = Beside(asking=lambda _: [SuiteProgress("7", ("intents",), 1_200, 3_000)])
-    for phase in (Phase.SUITE, Phase.SHADOW):
-        console.print(status_table([record(phase)], now_s=NOW_S, traffic={}, policies=policies, beside=beside))
-    assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
-    assert text.count("suite     intents 1,200 of 3,000, version 7") == 1
-    assert text.count("replicas 1 → 2, with the next release, or: serin release again intent") == 2
+    journal, site = FakeJournal(), FakeSite()
+    site.known = {"intent": replace(releases.POLICY, serving=ServingPolicy(replicas=2))}
+    site.asked = {"intent": (SuiteProgress("7", ("intents",), 1_200, 3_000),)}
+    texts = []
+    for number, phase in enumerate((Phase.SUITE, Phase.SHADOW)):
+        journal.append(replace(record(phase), release_id=f"r{number}", sequence=0), [])
+        service = Service(journal, FakeInbox(), FakeFreezes(), Clock(NOW_S), {"intent"}, site)
+        texts.append(in_text(service.overview("intent")))
+    assert "suite     intents 1,200 of 3,000, version 7" in texts[0]
+    assert "1,200 of 3,000" not in texts[1]
+    for text in texts:
+        assert "replicas 1 → 2, with the next release, or: serin release again intent" in text
 
 
 def test_how_much_is_sampled_is_told_in_one_line() -> None:
-    told = {"intent": SamplingSet("intent", 0.03125, "its gates need no more", None, 0.03125, 1.0)}
     console = Console(width=140, file=io.StringIO())
-    for beside in (Beside(sampling=told.get), None):
-        console.print(status_table([record(Phase.SHADOW)], now_s=NOW_S, traffic={}, beside=beside))
+    for sampling in ({"intent": SAMPLED}, None):
+        console.print(status_table(Overview([record(Phase.SHADOW)], now_s=NOW_S, traffic={}, sampling=sampling or {})))
     assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
-    assert text.count("samples   3.12 % of the requests: its gates need no more") == 1
+    assert console.file.getvalue().count("samples   3.12 % of the requests: its gates need no more") == 1
+
+
+def test_an_overview_is_the_same_after_a_way_as_json() -> None:
+    """Whoever asks from afar sees what is seen here: every kind of thing that one holds."""
+    moved = replace(TABLE, known_good="6", generation=4, override=Override("wrong refunds", "ana", NOW_S))
+    seen = Overview(
+        (record(Phase.CANARY), ReleaseSummary("r2", "topic", "3", "promoted", False, 9, 5.0, 6.0, "all is well")),
+        NOW_S,
+        {"intent": moved, "topic": TrafficTable("topic", {"3": 100.0})},
+        {"intent": {"7": DeploymentStatus("7", (Endpoint(Condition.STARTING, detail="it loads", restarts=2),))}},
+        (releases.FREEZE,),
+        ("the disk is full",),
+        {"intent": "replicas 1 → 2"},
+        {"intent": (SuiteProgress("7", ("intents",), 1, 3),)},
+        {"intent": SAMPLED},
+    )
+    back = overview_in(json.loads(json.dumps(as_document(seen))))
+    assert in_text(back) == in_text(seen)
+    assert as_document(back) == as_document(seen)
+    assert (back.traffic, back.deployments, back.freezes) == (seen.traffic, seen.deployments, seen.freezes)

@@ -18,6 +18,7 @@ from controller.core.commands import Freeze
 from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError, UsageError
 from controller.offline.ci_gate import EXAMPLES_MAX, SLICES_MAX, GateResult, SliceCount, WrongCase, _slices
 from controller.offline.ci_gate_files import summary, write_junit
+from controller.overview import Overview
 from controller.status import status_table
 from gates.offline.suite_cases import SuiteResult
 from gates.outcome import Outcome
@@ -129,7 +130,7 @@ def test_status_shows_a_reason_on_one_line() -> None:
     console = HarmlessConsole()
     console.file = file = io.StringIO()
     console.width = 200
-    console.print(status_table([], now_s=0.0, traffic={}, freezes=[Freeze("intent", EVIL, EVIL, 0.0)]))
+    console.print(status_table(Overview([], now_s=0.0, traffic={}, freezes=[Freeze("intent", EVIL, EVIL, 0.0)])))
     assert [line for line in file.getvalue().splitlines() if line.startswith("2026")] == []
 
 

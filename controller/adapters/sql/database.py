@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from threading import Lock
@@ -20,6 +20,7 @@ from controller.errors import PermanentError, Source, TransientError, UsageError
 BUSY_TIMEOUT_MS: Final = 5_000  # how long anybody waits for a lock
 STATEMENT_TIMEOUT_MS: Final = 60_000  # of PostgreSQL; no statement of ours takes as long, upgrades apart
 IDLE_TIMEOUT_MS: Final = 10_000  # a process that was stopped inside a transaction keeps its locks no longer
+CONNECTIONS_MAX: Final = 15  # of PostgreSQL, by one process
 _CONNECT_TIMEOUT_S: Final = 5
 _SHORT: Final = frozenset({Source.LEADERSHIP, Source.INBOX, Source.FREEZES})  # what every round asks
 _SYNC_OPTION: Final = "serin_synchronous"  # how a writing transaction reaches the disk; absent: it only reads
@@ -96,9 +97,17 @@ class Database:
         self.engine.dispose()
 
 
-def connect(url: str, *, busy_timeout_ms: int | None = None, limits: Limits | None = None) -> Database:
+def connect(
+    url: str,
+    *,
+    busy_timeout_ms: int | None = None,
+    limits: Limits | None = None,
+    connections_max: int = CONNECTIONS_MAX,
+    current: Callable[[], str] | None = None,
+) -> Database:
     """A database at an SQLAlchemy URL. Nothing is opened until the first transaction. ``busy_timeout_ms`` is how long
-    SQLite waits for another process that writes, if not as long as everywhere; ``limits`` are PostgreSQL's.
+    SQLite waits for another process that writes, if not as long as everywhere; ``limits`` are PostgreSQL's. ``current``
+    gives the URL anew for each connection to PostgreSQL, so that its password can be changed.
 
     Raises:
         UsageError: the URL cannot be read, or names a database that Serin does not know.
@@ -111,7 +120,12 @@ def connect(url: str, *, busy_timeout_ms: int | None = None, limits: Limits | No
         if dialect == "sqlite" and parsed.database in (None, "", ":memory:"):
             raise UsageError("store: a SQLite database must be a file, sqlite:///FILE")
         watchdog = Watchdog() if dialect == "postgresql" else None
-        engine = create_engine(parsed) if watchdog is None else _postgresql(parsed, watchdog, limits or Limits())
+        if watchdog is None:
+            engine = create_engine(parsed)
+        else:
+            engine = _postgresql(parsed, watchdog, limits or Limits(), connections_max)
+            if current is not None:
+                _follow(engine, current)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"store: {_first_line(error)}") from error
     except ImportError as error:
@@ -123,10 +137,10 @@ def connect(url: str, *, busy_timeout_ms: int | None = None, limits: Limits | No
     return Database(engine, watchdog, limits)
 
 
-def _postgresql(url: URL, watchdog: Watchdog, limits: Limits) -> Engine:
-    """By psycopg 3, whatever driver the URL leaves open. What it says itself of timeouts and options stands."""
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
+def _postgresql(url: URL, watchdog: Watchdog, limits: Limits, connections_max: int) -> Engine:
+    """By psycopg 3, whatever driver the URL leaves open. What it says itself of timeouts and options stands, and of
+    TLS (``sslmode``, ``sslrootcert``, ``sslcert``, ``sslkey``)."""
+    url = _by_psycopg(url)
     its_own = {
         "lock_timeout": BUSY_TIMEOUT_MS,
         "statement_timeout": STATEMENT_TIMEOUT_MS,
@@ -138,7 +152,14 @@ def _postgresql(url: URL, watchdog: Watchdog, limits: Limits) -> Engine:
         "options": " ".join(f"-c {name}={value}" for name, value in its_own.items()),
     }
     given = {name: value for name, value in defaults.items() if name not in url.query}
-    engine = create_engine(url, connect_args=given, pool_pre_ping=True)
+    engine = create_engine(
+        url,
+        connect_args=given,
+        pool_pre_ping=True,
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=BUSY_TIMEOUT_MS / 1_000,
+    )
     ping = engine.dialect.do_ping
 
     def watched_ping(connection: Any) -> bool:
@@ -148,6 +169,19 @@ def _postgresql(url: URL, watchdog: Watchdog, limits: Limits) -> Engine:
     # SQLAlchemy has no event before it.
     engine.dialect.do_ping = watched_ping  # type: ignore[method-assign, assignment]
     return engine
+
+
+def _follow(engine: Engine, current: Callable[[], str]) -> None:
+    """Have each new connection made by the address as it is then."""
+
+    def as_it_is_now(dialect: Any, _record: object, _args: object, parameters: dict[str, Any]) -> None:
+        parameters.update(dialect.create_connect_args(_by_psycopg(make_url(current())))[1])
+
+    event.listen(engine, "do_connect", as_it_is_now)
+
+
+def _by_psycopg(url: URL) -> URL:
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
 def insert_new(connection: Connection, table: Table) -> Insert:

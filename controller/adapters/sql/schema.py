@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION: Final = "0006"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0007"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -179,6 +179,14 @@ leadership = Table(
     Column("fence", BIG_ID, nullable=False),  # of the last holder
     Column("beat", BIG_ID, nullable=False),  # grows while it lives
     _number("lease_s"),  # how long it may go without
+)
+
+# --- what everybody who writes here has to have -----------------------------------------------------------------------
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("check_value"),  # tells one key from another, and nothing of it
 )
 
 # --- what was seen ---------------------------------------------------------------------------------------------------

@@ -1,15 +1,17 @@
 """Opening the store: one database with the schema of this release, and the ports that live in it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import inspect, text
 
-from controller.adapters.sql.database import Database, connect
+from controller.adapters.sql.database import CONNECTIONS_MAX, Database, connect
 from controller.adapters.sql.deliveries import SqlDeliveries
 from controller.adapters.sql.fences import SqlFences
 from controller.adapters.sql.freezes import SqlFreezes
 from controller.adapters.sql.inbox import SqlInbox
 from controller.adapters.sql.journal import SqlJournal
+from controller.adapters.sql.keys import SqlKeys
 from controller.adapters.sql.leadership import SqlLeadership
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
@@ -30,23 +32,35 @@ class Store:
     leadership: SqlLeadership
     fences: SqlFences
     looks: SqlThinning
+    keys: SqlKeys
     database: Database
+
+    def ask(self) -> None:
+        """Raises TransientError where the database does not answer."""
+        with self.database.read(Source.STORE) as connection:
+            connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
         self.database.close()
 
 
-def open_store(url: str, texts: Texts | None = None) -> Store:
+def open_store(
+    url: str,
+    texts: Texts | None = None,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    current: Callable[[], str] | None = None,
+) -> Store:
     """Open the database at an SQLAlchemy URL. Its schema is never changed here (`upgrade.upgrade_store` does).
 
-    ``texts`` says how captured texts are kept; without it they are not.
+    ``texts`` says how captured texts are kept; without it they are not. For the rest see `database.connect`.
 
     Raises:
         UsageError: the URL is none, names a database that Serin does not know, or has the schema of an older release.
         TransientError: the database does not answer.
         PermanentError: its schema is newer than this release of Serin.
     """
-    database = connect(url)
+    database = connect(url, connections_max=connections_max, current=current)
     try:
         check_schema(database)
     except SerinError:
@@ -61,6 +75,7 @@ def open_store(url: str, texts: Texts | None = None) -> Store:
         leadership=SqlLeadership(database),
         fences=SqlFences(database),
         looks=SqlThinning(database),
+        keys=SqlKeys(database),
         database=database,
     )
 

@@ -1,0 +1,1 @@
+"""An installation elsewhere, asked by its interface."""

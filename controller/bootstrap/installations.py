@@ -1,0 +1,63 @@
+"""The installations that commands ask: one here, by its home, or one elsewhere, by its interface."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller.adapters.clock import SystemClock
+from controller.adapters.remote.installation import RemoteInstallation
+from controller.bootstrap.afar import wire_to
+from controller.bootstrap.condition import HomeSite
+from controller.bootstrap.stores import has_policy, opened, policies_of
+from controller.config.settings import Home
+from controller.core.policy import ReleasePolicy
+from controller.service import Service
+
+if TYPE_CHECKING:
+    from controller.loop.policies import CurrentPolicies
+
+
+class _Models(Collection[str]):
+    """Those that have a policy in the home, asked anew each time."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def __contains__(self, model: object) -> bool:
+        return has_policy(self._home, str(model))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(policies_of(self._home))
+
+    def __len__(self) -> int:
+        return len(policies_of(self._home))
+
+
+@contextmanager
+def service_of(home: Home) -> Iterator[Service]:
+    """Yield the service of an installation, for what is asked of it without its controller. Raises as `open_home`."""
+    site = HomeSite(home, _policies_of(home))
+    with opened(home) as store:
+        yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home), site)
+
+
+def _policies_of(home: Home) -> Callable[[], Mapping[str, ReleasePolicy]]:
+    """Return how the policies are read: from the first time on that somebody asks."""
+
+    @cache
+    def known() -> "CurrentPolicies":
+        from controller.bootstrap.policies import current_policies  # what reads them takes long to import
+
+        return current_policies(home, home.load().samples_kept_days)
+
+    def read() -> Mapping[str, ReleasePolicy]:
+        return known()()
+
+    return read
+
+
+def elsewhere(url: str, *, token_file: Path | None, ca_file: Path | None) -> RemoteInstallation:
+    """An installation elsewhere, by its interface's address. Nothing is asked yet. Raises as `wire_to`."""
+    return RemoteInstallation(wire_to(url, token_file=token_file, ca_file=ca_file))

@@ -1,0 +1,106 @@
+"""The installation that a command asks: the home on this machine, or one elsewhere by the address of its interface."""
+
+import inspect
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
+from controller.config.settings import CA_FILE_VARIABLE, SERVER_VARIABLE, TOKEN_FILE_VARIABLE
+
+if TYPE_CHECKING:
+    from controller.service import Installation
+
+_ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", envvar=SERVER_VARIABLE, help="Address of a controller elsewhere, in place of a home."),
+]
+_TokenOption = Annotated[
+    Path | None, typer.Option("--token-file", envvar=TOKEN_FILE_VARIABLE, help="File of the token to show it.")
+]
+_CaOption = Annotated[
+    Path | None,
+    typer.Option("--ca-file", envvar=CA_FILE_VARIABLE, help="The CA of its certificate, if not a known one."),
+]
+_OPTIONS: Final[tuple[tuple[str, Any, Any], ...]] = (
+    ("home", HomeOption, DEFAULT_HOME_OPTION),
+    ("server", _ServerOption, None),
+    ("token_file", _TokenOption, None),
+    ("ca_file", _CaOption, None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the installation is. ``server`` None: in the home. ``flags``: what names it to another command."""
+
+    home: Path
+    server: str | None
+    token_file: Path | None
+    ca_file: Path | None
+    flags: str = ""
+
+    @contextmanager
+    def opened(self, *, writing: bool = False) -> Iterator["Installation"]:
+        """The installation, to be asked within the block. ``writing``: what is made here is its owner's alone."""
+        if self.server is not None:
+            from controller.bootstrap.installations import elsewhere
+
+            yield elsewhere(self.server, token_file=self.token_file, ca_file=self.ca_file)
+            return
+        from controller.bootstrap.installations import service_of
+
+        with service_of(writing_home(self.home) if writing else home_at(self.home)) as service:
+            yield service
+
+    def has_controller(self) -> bool:
+        """Return whether a controller answers there: one elsewhere does, or nothing had been asked of it."""
+        if self.server is not None:
+            return True
+        from controller.bootstrap.local import controller_answers
+
+        return controller_answers(home_at(self.home).load())
+
+
+def at_a_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command with the parameter ``place`` the options that name one. What stands on the command line goes
+    before the environment: with ``--home`` a SERIN_SERVER counts for nothing."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def asked(context: typer.Context, **given: Any) -> None:
+        named = {name: given.pop(name) for name, _, _ in _OPTIONS}
+        command(**given, place=_place(context, **named))
+
+    others = [one for name, one in signature.parameters.items() if name != "place"]
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, kind, default in _OPTIONS
+    ]
+    keywords = [
+        inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in others),
+    ]
+    asked.__signature__ = signature.replace(parameters=[*keywords, *own])  # type: ignore[attr-defined]
+    asked.__annotations__ = {one.name: one.annotation for one in (*keywords, *own)}
+    return asked
+
+
+def _place(
+    context: typer.Context, home: Path, server: str | None, token_file: Path | None, ca_file: Path | None
+) -> Place:
+    sources = {name: context.get_parameter_source(name) for name, _, _ in _OPTIONS}
+    by_flag = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    if "home" in by_flag and "server" not in by_flag:
+        server = None
+    given = {"home": home, "server": server, "token_file": token_file, "ca_file": ca_file}
+    shown = [name for name in given if name in by_flag and (name == "home") == (server is None)]
+    flags = "".join(f" --{name.replace('_', '-')} {shlex.quote(os.fspath(given[name] or ''))}" for name in shown)
+    return Place(home, server or None, token_file, ca_file, flags)

@@ -1,0 +1,125 @@
+"""Where everything stands, read at one time: what `serin status` shows, whoever asked, and as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from controller.core.commands import Freeze
+from controller.core.traffic import TrafficTable
+from controller.journal.notes import SamplingSet
+from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
+from controller.ports.runtime import DeploymentStatus
+from controller.ports.suites import SuiteProgress
+
+BLOCKS_MAX: Final = 20  # models that are shown with their gates; of more a line each
+SCHEMA: Final = "serin.status/v1"
+
+Shown = ReleaseRecord | ReleaseSummary
+"""A release with all that its gates say, or, where there are many models, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """``now_s`` is the time of whoever looked. What is a mapping is by model; ``waiting``: what its policy's serving
+    block says now, and no replica yet. ``records`` None: the store does not tell them."""
+
+    records: Sequence[Shown] | None
+    now_s: float
+    traffic: Mapping[str, TrafficTable]
+    deployments: Mapping[str, Mapping[str, DeploymentStatus]] = field(default_factory=dict)
+    freezes: Sequence[Freeze] = ()
+    troubles: Sequence[str] = ()
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    asking: Mapping[str, Sequence[SuiteProgress]] = field(default_factory=dict)
+    sampling: Mapping[str, SamplingSet] = field(default_factory=dict)
+
+
+def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
+    """Return of each model the release in progress, or else the one that began last; of many models in one line
+    each."""
+    found = journal.current(model=model)
+    if len(found) > BLOCKS_MAX:
+        return tuple(found)
+    records = (journal.release(summary.release_id) for summary in found)
+    return tuple(record for record in records if record is not None)
+
+
+# --- as JSON ----------------------------------------------------------------------------------------------------------
+_SUMMARY: Final = (
+    "release_id",
+    "model",
+    "version",
+    "phase",
+    "active",
+    "sequence",
+    "started_at_s",
+    "phase_since_s",
+    "reason",
+)
+
+
+def release_document(record: Shown) -> dict[str, Any]:
+    """The release as JSON values; with its state where it has one here."""
+    summary = {name: getattr(record, name) for name in _SUMMARY}
+    return {**summary, "state": json.loads(record.state)} if isinstance(record, ReleaseRecord) else summary
+
+
+def shown_in(document: Mapping[str, Any]) -> Shown:
+    """The release that `release_document` wrote. Raises KeyError, TypeError or ValueError where it did not."""
+    summary = {name: document[name] for name in _SUMMARY}
+    if "state" not in document:
+        return ReleaseSummary(**summary)
+    return ReleaseRecord(**summary, state=json.dumps(document["state"], separators=(",", ":"), ensure_ascii=False))
+
+
+def as_document(overview: Overview) -> dict[str, Any]:
+    """The overview as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "at_s": overview.now_s,
+        "releases": [release_document(record) for record in overview.records or ()],
+        "traffic": {model: _table(table) for model, table in overview.traffic.items()},
+        **{name: _adapter(name).dump_python(getattr(overview, name), mode="json") for name in _PLAIN},
+    }
+
+
+def overview_in(document: Mapping[str, Any]) -> Overview:
+    """The overview that `as_document` wrote. Raises KeyError, TypeError or ValueError where it did not."""
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {document['schema']!r}, not {SCHEMA!r}")
+    return Overview(
+        records=tuple(map(shown_in, document["releases"])),
+        now_s=float(document["at_s"]),
+        traffic=_adapter("traffic").validate_python(document["traffic"]),
+        **{name: _adapter(name).validate_python(document[name]) for name in _PLAIN},
+    )
+
+
+_PLAIN: Final[Mapping[str, Any]] = {
+    "deployments": dict[str, dict[str, DeploymentStatus]],
+    "freezes": tuple[Freeze, ...],
+    "troubles": tuple[str, ...],
+    "waiting": dict[str, str],
+    "asking": dict[str, tuple[SuiteProgress, ...]],
+    "sampling": dict[str, SamplingSet],
+}
+
+
+@cache
+def _adapter(name: str) -> Any:
+    from pydantic import TypeAdapter  # not every command shows the status
+
+    return TypeAdapter(dict[str, TrafficTable] if name == "traffic" else _PLAIN[name])
+
+
+def _table(table: TrafficTable) -> dict[str, Any]:
+    return {
+        "model": table.model,
+        "weights_pct": dict(table.weights_pct),
+        "mirror": asdict(table.mirror) if table.mirror is not None else None,
+        "known_good": table.known_good,
+        "generation": table.generation,
+        "override": asdict(table.override) if table.override is not None else None,
+    }
