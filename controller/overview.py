@@ -1,4 +1,4 @@
-"""Where everything stands, read at one time: what `serin status` shows, whoever asked, and as JSON."""
+"""The overview of where everything stands, read at one time: what `serin status` shows, and as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence

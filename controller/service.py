@@ -43,7 +43,7 @@ class Report:
 
 
 class Installation(Protocol):
-    """What commands ask of an installation: one here (`Service`), or one elsewhere, by its interface. For what each
+    """The installation that commands ask: one here (`Service`), or one elsewhere, by its interface. For what each
     method does and raises see there; one elsewhere raises UsageError where it lets nobody in, too."""
 
     def start(self, model: str, version: str, *, reason: str, by: str) -> tuple[Command, bool]: ...

@@ -120,7 +120,7 @@ def _health(_call: Call) -> Reply:
 
 def _ready(not_ready: Callable[[], str]) -> Handler:
     def answer(_call: Call) -> Reply:
-        """Whether it can answer: its store does, and it is not about to end."""
+        """Say whether it can answer: its store does, and it is not about to end."""
         if why := not_ready():
             raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", why)
         return Reply({"status": "ready"})

@@ -74,7 +74,7 @@ class CommandRoutes:
         )
 
     def one(self, call: Call) -> Reply:
-        """Whether it waits still, and why no release answers it, where none does."""
+        """Say whether it waits still, and why no release answers it, where none does."""
         waits, outcome = self._service.standing_of(call.path["command_id"])
         return Reply({"command": call.path["command_id"], "waits": waits, "outcome": outcome})
 

@@ -1,4 +1,4 @@
-"""How the interface of an installation elsewhere is asked. Standard library only, for what is asked on call."""
+"""The way to the interface of an installation elsewhere. Standard library only, for what is asked on call."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What commands ask of an installation, asked of its interface."""
+"""The installation elsewhere: all that commands ask, asked of its interface."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final

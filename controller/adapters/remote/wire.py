@@ -30,7 +30,7 @@ _SOURCE: Final = Source.CONTROLLER
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the interface is, and how it is asked. ``token`` is read for each request: it may be renewed meanwhile."""
+    """The address of an interface, and how it is asked. ``token`` is read for each request: it may be renewed meanwhile."""
 
     url: str
     token: Callable[[], str] | None = None
@@ -52,7 +52,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered, whatever it is."""
+    """The answer, whatever it is."""
 
     status: int
     content_type: str
