@@ -30,7 +30,7 @@ _SOURCE: Final = Source.CONTROLLER
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of an interface, and how it is asked. ``token`` is read for each request: it may be renewed meanwhile."""
+    """The address of an interface, and how it is asked. ``token`` is read for each request: it may be renewed."""
 
     url: str
     token: Callable[[], str] | None = None
