@@ -18,6 +18,10 @@ class Role(StrEnum):
 REPLICA: Final = "replica"
 """Of a running replica, made with it, for its own model and version. Nobody is given it by hand, an admin neither."""
 
+ANY: Final = "*"
+"""In the place of a token's model and version: of any replica of the installation, as on a cluster, where they share
+one. No model and no version can be called so."""
+
 
 class Deed(StrEnum):
     """The deed that may be asked for, in the words of a refusal."""

@@ -16,7 +16,7 @@ from controller.journal.codec import release_of
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal
 from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
-from controller.roles import Deed, way_in
+from controller.roles import ANY, Deed, way_in
 from gates.evidence import LabelSource
 from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
 
@@ -44,7 +44,10 @@ class SampleRoutes:
         batch = [body.prediction() for body in parse_predictions(call.body).predictions]
         _refuse_others_predictions(batch, call.caller)
         self._refuse_the_future(batch)
-        ratio = self._capture_ratio(call.caller.model) if call.caller.model is not None else None
+        model = call.caller.model
+        if model == ANY:  # a batch is of one replica's
+            model = next((one.model for one in batch), None)
+        ratio = self._capture_ratio(model) if model is not None else None
         kept = batch if ratio is None else list(_thinned(batch, ratio))
         answer = {"received": len(batch), "new": self._samples.add_predictions(kept)}
         return Reply(answer if ratio is None else {**answer, CAPTURE_RATIO_FIELD: ratio})
@@ -125,6 +128,8 @@ def _refuse_others_predictions(batch: Sequence[Prediction], caller: Caller) -> N
     Raises:
         ApiError: a prediction is of another version than the token (403).
     """
+    if (caller.model, caller.version) == (ANY, ANY):
+        return
     for number, one in enumerate(batch):
         if (one.model, one.version) != (caller.model, caller.version):
             message = (

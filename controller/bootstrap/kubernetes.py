@@ -2,10 +2,12 @@
 
 import dataclasses
 import difflib
+import hashlib
 import json
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +24,12 @@ from controller.adapters.kubernetes.probe import GatewayProbe
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
 from controller.adapters.kubernetes.traffic import MANAGER, SETUP_MANAGER, GatewaySite, KubernetesTraffic
 from controller.bootstrap.plane import DataPlane
-from controller.config.settings import Settings
+from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
 from controller.errors import Source, UsageError
 from controller.ports.clock import Clock
+from controller.roles import ANY, REPLICA
+from serving.access.tokens import Entry, TokenFileError, changing, id_of
 
 KIND: Final = "kubernetes"
 _COMPUTED: Final = ("namespace", "registry_url", "flags")  # of a site: from the other settings
@@ -35,13 +39,15 @@ _COMPUTED: Final = ("namespace", "registry_url", "flags")  # of a site: from the
 class KubernetesRuntime:
     """The block of the settings. ``gateway_url``: where users ask, by which it is seen what is served;
     ``controller_url``: where replicas send their sampled answers; both as they are reached from within the cluster.
-    Without ``kubeconfig`` the account of the controller's own pod is used."""
+    ``capture_token_file``: where the controller itself finds the token of `pods.capture_secret`, by which it knows its
+    replicas. Without ``kubeconfig`` the account of the controller's own pod is used."""
 
     kind: str
     pods: Site
     gateway: GatewaySite
     gateway_url: str
     controller_url: str | None = None
+    capture_token_file: str | None = None
     gateway_ca_file: str | None = None
     kubeconfig: str | None = None
     context: str | None = None
@@ -65,19 +71,22 @@ def runtime_of(settings: Settings) -> KubernetesRuntime | None:
         first = error.errors(include_url=False)[0]
         place = ".".join(("runtime", *map(str, first["loc"])))
         raise UsageError(f"settings: {place}: {first['msg']}") from error
-    if found.controller_url is not None and found.pods.capture_secret is None:
+    if found.controller_url is not None and None in (found.pods.capture_secret, found.capture_token_file):
         raise UsageError(
-            "settings: runtime.pods.capture_secret: with controller_url, name a Secret with `token` and `digest-key`"
+            "settings: runtime.pods.capture_secret: with controller_url, name a Secret with `token` and `digest-key`, "
+            "and in capture_token_file where the controller finds that token"
         )
     return found
 
 
-def cluster_plane(settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> DataPlane:
+def cluster_plane(home: Home, settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> DataPlane:
     """Return the data plane; nothing is asked of the cluster yet.
 
     Raises:
-        UsageError: the kubeconfig or the pod's account cannot be used.
+        UsageError: the kubeconfig or the pod's account cannot be used, or the replicas' token is none.
     """
+    if runtime.capture_token_file is not None:
+        let_replicas_in(home, Path(runtime.capture_token_file))
     kubeconfig = Path(runtime.kubeconfig) if runtime.kubeconfig is not None else None
     connection = connect(kubeconfig, context=runtime.context, namespace=runtime.namespace)
     deployments = KubernetesClient(connection, manager=MANAGER, source=Source.DEPLOYMENTS)
@@ -113,6 +122,29 @@ def cluster_plane(settings: Settings, runtime: KubernetesRuntime, clock: Clock) 
         return [table for table in found if table is not None]
 
     return DataPlane(KubernetesDeployments(deployments, looks, site, resource_name, routed), traffic, tables)
+
+
+def let_replicas_in(home: Home, token_file: Path) -> None:
+    """Let whoever shows that token send predictions. Serin may read no Secret, so it cannot make one a version.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no token of Serin's form.
+    """
+    try:
+        token = token_file.read_text(encoding="ascii").strip()
+        if (token_id := id_of(token)) is None:
+            form = "serin_, 12 hex digits, _ and 43 letters or digits"
+            raise UsageError(f"settings: runtime.capture_token_file: {token_file} holds no token: {form} are needed")
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        with changing(home.api_tokens) as entries:
+            if (token_id, digest) not in {(entry.id, entry.sha256) for entry in entries}:
+                now = datetime.now(UTC)
+                entry = Entry(
+                    id=token_id, name=REPLICA, sha256=digest, created_at=now, roles=(REPLICA,), model=ANY, version=ANY
+                )
+                entries[:] = [*(one for one in entries if (one.model, one.version) != (ANY, ANY)), entry]
+    except (OSError, UnicodeDecodeError, TokenFileError) as error:
+        raise UsageError(f"settings: runtime.capture_token_file: {error}") from error
 
 
 def _flags(settings: Settings, runtime: KubernetesRuntime) -> Iterator[str]:

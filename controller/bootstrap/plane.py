@@ -45,7 +45,7 @@ def data_plane(
         from controller.bootstrap.kubernetes import cluster_plane, runtime_of  # a library that one machine does without
 
         if (runtime := runtime_of(settings)) is not None:
-            return cluster_plane(settings, runtime, SystemClock())
+            return cluster_plane(home, settings, runtime, SystemClock())
     options = RouteOptions(sticky_header=settings.sticky_header)
     traffic = EnvoyTraffic(home.envoy, options, falls_back, log=home.logs / "envoy.log")
     deployments = _deployments(home, settings, traffic, packages, ratio_of)

@@ -12,7 +12,7 @@ from controller.core.release import Cursors, Phase
 from controller.journal.codec import record_of
 from controller.ports.journal import Entry
 from controller.ports.samples import SampleCursor
-from controller.roles import REPLICA, Role
+from controller.roles import ANY, REPLICA, Role
 from gates.evidence import LabelChance, LabelCounts
 from serving.contract import (
     LABEL_REQUESTS_ROUTE,
@@ -429,6 +429,19 @@ def test_a_token_without_a_version_sends_no_predictions(world: World, role: str)
     response = world.client(role).post(PREDICTIONS_ROUTE, body())
     assert (response.status_code, error_of(response)["code"]) == (403, "forbidden")
     assert world.samples.latest() == SampleCursor()
+
+
+def test_replicas_of_a_cluster_share_a_token(world: World) -> None:
+    """Each batch is of the replica that sent it, and told its model's share; no other role is widened so."""
+    world.capture_ratios["intent"] = 0.5
+    for version in ("6", "7"):
+        sent = encode_batch([captured("a", version, Traffic.LIVE)])
+        headers = {"content-type": "application/json"}
+        sender = world.client(REPLICA, model=ANY, version=ANY)
+        response = sender.request("POST", PREDICTIONS_ROUTE, content=sent, headers=headers)
+        assert (response.status_code, response.json()["capture_ratio"]) == (200, 0.5)
+    admin = world.client("admin", model=ANY, version=ANY)
+    assert admin.post(PREDICTIONS_ROUTE, body()).status_code == 403
 
 
 @pytest.mark.parametrize("roles", [("labels",), ("labels", "operator"), ("admin",)])

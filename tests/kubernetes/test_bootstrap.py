@@ -12,6 +12,7 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.names import model_name, resource_name
 from controller.adapters.kubernetes.resources import DEPLOYMENTS, HTTP_ROUTES
 from controller.adapters.local.packages import PackageStore
+from controller.bootstrap.kubernetes import let_replicas_in
 from controller.bootstrap.plane import data_plane
 from controller.cli.rollback import rollback
 from controller.config.settings import Home, Settings
@@ -20,15 +21,19 @@ from controller.core.release import Version
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, UsageError
 from controller.ports.runtime import DeploymentSpec
+from serving.access.tokens import TokenFile, read_tokens
 from tests.fakes.kubernetes import FakeCluster
 from tests.fakes.registry import FakeRegistry
 from tests.kubernetes.kubelet import Kubelet
 
 SIX = DeploymentSpec("Intent_DE", Version("6", "m-" + "a" * 32, "f" * 64))
+TOKEN = "serin_0123456789ab_" + "x" * 43
+NO_SAMPLES = {"controller_url": None, "capture_token_file": None}
 BLOCK: dict[str, Any] = {
     "kind": "kubernetes",
     "gateway_url": "http://127.0.0.1:1",
     "controller_url": "http://serin:8081",
+    "capture_token_file": "/nowhere/token",
     "pods": {
         "image": "registry.invalid/serin:1",
         "capture_secret": "serin-capture",
@@ -55,7 +60,9 @@ def plane_of(tmp_path: Path, kubeconfig: Path) -> Callable[..., Any]:
     home = Home(tmp_path / "home")
 
     def made(**changes: Any) -> Any:
-        chosen = settings(kubeconfig=str(kubeconfig), **changes)
+        token = tmp_path / "token"
+        token.write_text(TOKEN + "\n")
+        chosen = settings(kubeconfig=str(kubeconfig), capture_token_file=str(token), **changes)
         return data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
 
     return made
@@ -102,8 +109,12 @@ def test_versions_and_routes_of_a_model_of_any_name(
         ({"pods": {"image": "a", "memory_mb": "4"}}, r"runtime\.pods\.memory_mb: Input should be a valid integer"),
         ({"pods": {"image": "a"}}, "runtime.pods.capture_secret: with controller_url, name a Secret"),
         ({"pods": {"image": "a", "cache": {"claim": "a", "host_path": "/b"}}}, "a claim or a host_path, not both"),
-        ({"gateway_url": "shop"}, "gateway url: an http:// or https:// address is needed"),
-        ({"kubeconfig": "/nowhere"}, "kubeconfig /nowhere"),
+        (
+            {"gateway_url": "shop", **NO_SAMPLES},
+            "gateway url: an http:// or https:// address is needed",
+        ),
+        ({}, "runtime.capture_token_file: .*/nowhere/token"),
+        ({"kubeconfig": "/nowhere", **NO_SAMPLES}, "kubeconfig /nowhere"),
     ],
 )
 def test_what_cannot_be_is_named(
@@ -113,6 +124,23 @@ def test_what_cannot_be_is_named(
     chosen = settings(**{"kubeconfig": str(kubeconfig), **changes})
     with pytest.raises(UsageError, match=problem):
         data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
+
+
+def test_replicas_are_known_by_the_token_that_they_share(plane_of: Callable[..., Any], tmp_path: Path) -> None:
+    """It is bound to no version, may send predictions and nothing else, and one that is renewed takes its place."""
+    home = Home(tmp_path / "home")
+    for _ in range(2):
+        plane_of()
+    (entry,) = read_tokens(home.api_tokens).tokens
+    assert TokenFile(home.api_tokens).entry(TOKEN.encode()) == entry
+    assert (entry.roles, entry.model, entry.version) == (("replica",), "*", "*")
+    renewed = TOKEN.replace("0123", "4567")
+    (tmp_path / "other").write_text(renewed)
+    let_replicas_in(home, tmp_path / "other")
+    assert [entry.id for entry in read_tokens(home.api_tokens).tokens] == ["4567456789ab"]
+    (tmp_path / "other").write_text("secret")
+    with pytest.raises(UsageError, match="holds no token"):
+        let_replicas_in(home, tmp_path / "other")
 
 
 @pytest.mark.parametrize("runtime", [{}, {"kind": "nomad"}, "kubernetes"])
