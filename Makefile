@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
-.PHONY: help setup demo test test-export check format monitoring docs crds bench clean
+.PHONY: help setup demo test test-export check check-deploy format monitoring docs crds bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ test-export: $(EXPORT_STAMP)  ## Run the tests that need torch and transformers,
 $(EXPORT_STAMP): pyproject.toml constraints.txt deploy/install/setup.sh deploy/install/common.sh
 	@deploy/install/setup.sh $(EXPORT_TORCH)
 	@touch $@
+
+check-deploy: setup  ## Check what stands in deploy/: rules, routing, dashboards, runbooks, units; one line counts them
+	@$(PYTHON) -m pytest --quiet tests/deploy
 
 check: setup  ## Check format, lint, types, import rules and Prometheus rules
 	@ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""`serin rules` and `serin routing`: what Prometheus and Alertmanager are told, for those that Serin does not run."""
+"""`serin rules`, `routing` and `dashboards`: for a Prometheus, an Alertmanager and a Grafana that others run."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.output import say_lines
+from controller.cli.output import say, say_lines
 
 
 class RuleForm(StrEnum):
@@ -17,7 +17,7 @@ class RuleForm(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    for function in (rules, routing):
+    for function in (rules, routing, dashboards):
         app.command()(function)
 
 
@@ -58,6 +58,24 @@ def routing(
     from controller.monitoring.routing import Receivers, alertmanager_config
 
     say_lines(as_yaml(alertmanager_config(Receivers(page_url, ticket_url))))
+
+
+def dashboards(
+    policies: Annotated[list[Path], typer.Option("--policies", help="A policy file, or a folder of them; repeatable.")],
+    out: Annotated[Path, typer.Option(help="The folder to write them to.")] = Path(),
+) -> None:
+    """Write dashboards for Grafana, whose lines are the limits of these policies: executive, on call, debug.
+
+    Example: serin dashboards --policies policies/ --out /var/lib/grafana/dashboards
+    """
+    from controller.bootstrap.alerting import policies_at
+    from controller.bootstrap.monitoring_files import dashboard_files
+    from controller.files import replace_file
+
+    for name, text in dashboard_files(policies_at(policies)).items():
+        out.mkdir(parents=True, exist_ok=True)
+        replace_file(out / name, text)
+        say(str(out / name))
 
 
 def _labels(given: list[str]) -> dict[str, str]:

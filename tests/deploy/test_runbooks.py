@@ -16,7 +16,7 @@ from controller.core.policy import ReleasePolicy
 from controller.monitoring.rule import RUNBOOKS
 from controller.monitoring.rules import alerts_of, groups_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / RUNBOOKS).glob("*.md") if path.name != "README.md")
 ALERTS = {alert.name: alert.runbook for alert in alerts_of(groups_of({"intent": ReleasePolicy("intent")}))}
 HEADINGS = ["What you see", "What Serin has done", "What you do"]

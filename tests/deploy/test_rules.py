@@ -21,10 +21,10 @@ from controller.monitoring.rules import alerts_of, groups_of
 from gates.policy import BudgetPolicy, GatePolicy, LatencyPolicy, LimitPolicy
 from gates.stats.burn import BurnWindow, Urgency
 from serving import contract as names
+from tests.deploy.rule_cases import CANDIDATE_UP, CASES, WELL, answered, phase, release
 from tests.patience import PATIENCE_S
-from tests.rule_cases import CANDIDATE_UP, CASES, WELL, answered, phase, release
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 POLICY = load_policy(DEPLOY / "prometheus/policy.yaml")
 
