@@ -14,6 +14,7 @@ class Source(StrEnum):
     PREDICTIONS = "predictions"
     GATES = "gates"
     TRAFFIC = "traffic"
+    ROUTING = "routing"
     REGISTRY = "registry"
     DEPLOYMENTS = "deployments"
     POLICIES = "policies"

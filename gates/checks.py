@@ -57,6 +57,8 @@ def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator
         yield f"window: starts at {look.window.start_s:.3f} s, before the last one ended ({last_end_s:.3f} s)"
     if not (is_number(look.candidate_share) and 0 <= look.candidate_share <= 1):
         yield f"candidate_share: {look.candidate_share!r} is not between 0 and 1"
+    if not (is_number(look.load_ratio) and look.load_ratio >= 0):
+        yield f"load_ratio: {look.load_ratio!r} is no ratio"
 
 
 def _counts(look: Look) -> Iterator[str]:

@@ -219,6 +219,8 @@ class Look:
     unseen_slices: tuple[UnseenSlice, ...] = ()
     least_likely: LeastLikely | None = None  # None: all labels were certain to be given
     users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
+    mirrors: bool = True  # whether anybody can copy users' requests to the candidate
+    load_ratio: float = 1.0  # the candidate's load over stable's, copies included, as configured
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:

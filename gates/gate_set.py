@@ -12,7 +12,7 @@ from gates.online.label_sources import doubts, with_known_truths
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.table import configured, kinds
-from gates.verdict import Verdict
+from gates.verdict import Stage, Verdict
 
 _SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
 
@@ -82,6 +82,10 @@ class GateSet:
         after: dict[str, object] = {}
         verdicts: list[Verdict] = []
         for gate in self._gates:
+            if gate.stage is Stage.SHADOW and not look.mirrors:
+                after[gate.name] = before[gate.name]
+                verdicts.append(_without_mirror(gate, look))
+                continue
             blocking = next((p for p in found if p.source == LOOK or p.source in gate.sources), None)
             if blocking is not None:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
@@ -138,6 +142,11 @@ def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple
 def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:
     reason = f"Could not judge this look: {problem.reason}."
     return Verdict(gate.name, gate.stage, Outcome.ERROR, reason, window=look.window, advisory=not gate.required)
+
+
+def _without_mirror(gate: Gate[Any], look: Look) -> Verdict:
+    reason = "No mirror here: nothing is judged on copies of users' requests."
+    return Verdict(gate.name, gate.stage, Outcome.INCONCLUSIVE, reason, window=look.window, advisory=True)
 
 
 def _latched(verdict: Verdict, failure: Failure | None) -> Verdict:

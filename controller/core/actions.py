@@ -144,7 +144,7 @@ def route_of(release: Release) -> Route | None:
     if stable is None or (release.phase is Phase.HELD and release.purpose is Purpose.RESTORE):
         return None
     known_good = release.fallback.number if release.fallback else None
-    mirror = Mirror(candidate.number, release.policy.mirror_pct)
+    mirror = Mirror(candidate.number, release.policy.mirror_pct) if release.mirrors else None
     match release.phase:
         case Phase.SHADOW:
             return Route({stable.number: HUNDRED_PCT}, mirror, stable.number, takes_up, replaces)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
+from controller.core.abilities import TrafficAbilities
 from controller.core.facts import LookTaken
 from controller.core.judging import shifted
 from controller.core.policy import ReleasePolicy
@@ -32,6 +33,7 @@ class Started:
     by: str
     reason: str
     serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
+    able: TrafficAbilities | None = None  # of the data plane, as they were then
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,7 @@ def _begin(event: Started, at_s: float) -> Release:
         phase_since_s=at_s,
         reason=event.reason,
         serving=event.serving,
+        able=event.able,
     )
 
 

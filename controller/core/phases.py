@@ -1,7 +1,9 @@
 """The way forward: what each phase makes of the facts. Only passes take a release on, and never after its deadline."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
+from controller.core.abilities import unmet
 from controller.core.commands import Ask
 from controller.core.events import (
     Event,
@@ -26,6 +28,8 @@ from gates.outcome import Outcome
 from gates.verdict import Stage
 
 BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
+_OF_ROUTES: Final = frozenset({Source.TRAFFIC, Source.ROUTING})
+_STOPPING: Final = _OF_ROUTES | {Source.DEPLOYMENTS, Source.GATES}  # whatever the gates say
 BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
 
 
@@ -35,12 +39,21 @@ def advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
 
 
 def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    if refusal := _refusal(release):
+        return (Leaving(Phase.HELD, refusal),)
     if release.purpose is Purpose.PROMOTE and _frozen(facts):
         return ()
     deadline_at_s = now_s + release.policy.start_timeout_s
     restores = release.purpose is Purpose.RESTORE  # a person's reason is kept to the end
     reason = release.reason if restores else "Fetch, verify and start the candidate."
     return (PhaseEntered(Phase.PREFLIGHT, reason, deadline_at_s),)
+
+
+def _refusal(release: Release) -> str:
+    """Return what the policy asks of the data plane that it cannot do; empty where it can, or need not."""
+    if release.able is None or release.stable is None or release.purpose is Purpose.RESTORE:
+        return ""
+    return "; ".join(unmet(release.policy, release.able))
 
 
 def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -68,10 +81,11 @@ def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
         why = "; ".join(release.faults.values()) or "a replica was not ready"
         return (Leaving(Phase.HELD, f"The suites were not run in time: {why}."),)
     if not suites:
-        return _enter_shadow(release, now_s, "The policy names no suites: judged on traffic alone.")
+        return _enter_traffic(release, facts, now_s, "The policy names no suites: judged on traffic alone.")
     if not all(release.outcome_of(stage) is Outcome.PASS for stage in (Stage.PREFLIGHT, Stage.SUITE)):
         return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
-    return _first_version(facts) if release.stable is None else _enter_shadow(release, now_s, "The suites passed.")
+    reason = "The suites passed."
+    return _first_version(facts) if release.stable is None else _enter_traffic(release, facts, now_s, reason)
 
 
 def _first_version(facts: Sequence[Fact]) -> tuple[Event, ...]:
@@ -81,14 +95,20 @@ def _first_version(facts: Sequence[Fact]) -> tuple[Event, ...]:
     return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
 
 
-def _enter_shadow(release: Release, now_s: float, reason: str) -> tuple[Event, ...]:
-    return (PhaseEntered(Phase.SHADOW, reason, now_s + release.policy.deadline_s),)
+def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason: str) -> tuple[Event, ...]:
+    """Into shadow; where nobody copies requests, users are next, unless something stops that."""
+    deadline_at_s = now_s + release.policy.deadline_s
+    if release.mirrors:
+        return (PhaseEntered(Phase.SHADOW, reason, deadline_at_s),)
+    if _frozen(facts) or release.faults:
+        return ()
+    return (PhaseEntered(Phase.CANARY, f"{reason} No shadow phase: there is no mirror here.", deadline_at_s),)
 
 
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    stopped = _frozen(facts) or not {Source.DEPLOYMENTS, Source.GATES, Source.TRAFFIC}.isdisjoint(release.faults)
+    stopped = _frozen(facts) or not _STOPPING.isdisjoint(release.faults)
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
@@ -136,7 +156,7 @@ def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> 
 
 def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     """The former version ends with it, so not while it is not known that nobody is answered by it."""
-    if not _past_deadline(release, now_s) or not release.routed or Source.TRAFFIC in release.faults:
+    if not _past_deadline(release, now_s) or not release.routed or not _OF_ROUTES.isdisjoint(release.faults):
         return ()
     if is_down(release, facts):
         return _wait_for_candidate(release, now_s)
@@ -167,12 +187,12 @@ def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Ev
 
 def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     resume = next((f.command for f in only(facts, Asked) if f.command.ask is Ask.RESUME), None)
-    if resume is None:
+    if resume is None or _refusal(release):
         return ()
     reason = f"Resumed by {resume.by}: {resume.reason}"
     proven = release.outcome_of(Stage.PREFLIGHT, Stage.SUITE) is Outcome.PASS
     if proven and release.stable is not None and release.purpose is Purpose.PROMOTE:
-        return _enter_shadow(release, now_s, reason)
+        return _enter_traffic(release, facts, now_s, reason)
     return (PhaseEntered(Phase.PREFLIGHT, reason, now_s + release.policy.start_timeout_s),)
 
 

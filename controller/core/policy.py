@@ -16,10 +16,17 @@ class OnDeadline(StrEnum):
 
 
 class OnDrift(StrEnum):
-    """What becomes of a traffic table that somebody edited past Serin."""
+    """The end of an edit of the traffic table that somebody made past Serin."""
 
     HOLD = "hold"  # nothing goes on, and nothing is written over it, until a person has settled it
     RESTORE = "restore"  # it is replaced by what Serin wrote, and that is recorded
+
+
+class WithoutMirror(StrEnum):
+    """The way of a release where nobody can copy users' requests to the candidate."""
+
+    REFUSE = "refuse"  # none: it is held before it gets any traffic
+    SKIP_SHADOW = "skip_shadow"  # from the suites to the first step: what shadow traffic would show is not judged
 
 
 class WhileStableRestarts(StrEnum):
@@ -86,6 +93,11 @@ class ReleasePolicy:
         "when somebody edits the traffic table past Serin: `hold` (nothing goes on, and nothing but a way back is "
         "written over it) or `restore` (it is replaced, and recorded)",
     ] = OnDrift.HOLD
+    without_mirror: Annotated[
+        WithoutMirror,
+        "where nobody can copy requests to the candidate: `refuse` (a release is held before any traffic) or "
+        "`skip_shadow` (no shadow phase, and no gate on shadow traffic is waited for)",
+    ] = WithoutMirror.REFUSE
     replica: ReplicaPolicy = ReplicaPolicy()
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)

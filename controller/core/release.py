@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from controller.core.abilities import TrafficAbilities
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.serving import ServingPolicy, differences
 from gates.evidence import LabelSource, LeastLikely
@@ -51,6 +52,17 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Dealt:
+    """The live requests that the gateway dealt in one phase or step, which began at ``since_s``: all of them, and the
+    candidate's. ``looks``: how many there were of it; the first ones count nothing."""
+
+    since_s: float
+    looks: int = 0
+    candidate: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cursors:
     """The places up to which the evidence has been read. Stored together with its look, so that a restart counts
     nothing twice."""
@@ -74,6 +86,7 @@ class Cursors:
     gateway: dict[str, float] | None = None  # as the counters, of what users got
     gateway_at_s: float = 0.0
     arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by
+    dealt: Dealt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ class Release:
     reason: str = ""  # why the release ended, or is ending, in one sentence
     blamed: tuple[str, ...] = ()  # gates that failed
     serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
+    able: TrafficAbilities | None = None  # of the data plane; None: begun when there was only one, which can do all
 
     @property
     def active(self) -> bool:
@@ -125,6 +139,16 @@ class Release:
     @property
     def canary_step(self) -> Step:
         return self.policy.steps[self.step]
+
+    @property
+    def mirrors(self) -> bool:
+        """Return whether users' requests can be copied to the candidate."""
+        return self.able is None or self.able.mirrors
+
+    @property
+    def mirrors_both_ways(self) -> bool:
+        """Return whether the candidate's can be copied to stable, too."""
+        return self.able is None or self.able.mirrors_both_ways
 
     @property
     def served_since_s(self) -> float:

@@ -77,7 +77,7 @@ class TrafficTable:
 
 
 class WriteStage(StrEnum):
-    """How far a table that was written has come."""
+    """The way of a table from being written to answering users."""
 
     WRITTEN = "written"  # it stands where the data plane reads it
     ACCEPTED = "accepted"  # the data plane has taken it over
@@ -87,7 +87,7 @@ class WriteStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WriteProgress:
-    """How far the table of this generation, the one written last, has come. ``detail``: why it is no further, and by
+    """The progress of the table of this generation, the one written last. ``detail``: why it is no further, and by
     whose fault, in one sentence; empty where it has only just been written."""
 
     generation: int

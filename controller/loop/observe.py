@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from controller.core.abilities import load_ratio
 from controller.core.actions import route_of
 from controller.core.labels import LabelNames, NamesRead
 from controller.core.release import Cursors, Phase, Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import PermanentError, TransientError
-from controller.loop import crosscheck
+from controller.loop import crosscheck, dealing
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics, Usage
 from controller.ports.runtime import Deployments
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence, Samples
@@ -66,7 +67,10 @@ def look_at(
     route = route_of(release)
     table = TrafficTable(release.model, route.weights_pct, route.mirror) if route is not None else None
     share = table.share_of(arms[1]) if table is not None else 0.0
-    reading.cross_check(counts, users, found, mirrored=table is not None and _all_mirrored(table))
+    both_ways = release.mirrors_both_ways
+    mirrored = table is not None and _all_mirrored(table) and (both_ways or share == 0)
+    reading.cross_check(counts, users, found, mirrored=mirrored)
+    reading.dealt(users, share)
     start_s = release.looked_at_s or release.phase_since_s
     if counts is not None and release.cursors.counters is not None:
         start_s = release.cursors.counters_at_s
@@ -91,6 +95,8 @@ def look_at(
         sequence=release.looks + 1,
         window=window,
         candidate_share=share,
+        mirrors=release.mirrors,
+        load_ratio=load_ratio(table, arms[1], both_ways=both_ways) if table is not None else 1.0,
         classes=classes,
         reference=tuple(_profile(None, block, classes) for block in reading.reference),
         tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
@@ -184,6 +190,13 @@ class _Reading:
         if users is not None:
             captured, copied = self._sources.captured, self._release.policy.mirror_pct / 100
             self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured, copied=copied)
+
+    def dealt(self, users: GatewayCounts | None, share: float) -> None:
+        """Hold the shares that the gateway dealt against the one that was written: another one says something of the
+        gateway, and nothing of the candidate."""
+        now = dealing.dealt(self._release, users)
+        self.cursors = replace(self.cursors, dealt=now)
+        self.faults += dealing.mismatch(self._release, now, share)
 
     @property
     def _in_step(self) -> bool:

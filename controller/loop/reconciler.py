@@ -239,6 +239,7 @@ class Reconciler:
             by=begin.by,
             reason=begin.reason,
             serving=serving,
+            able=self._world.traffic.abilities(self.model),
         )
         events: list[Event] = [started]
         if (command := begin.command) is not None:

@@ -34,8 +34,8 @@ class Traffic(Protocol):
         """
 
     def progress(self, model: str) -> WriteProgress | None:
-        """How far the table written last has come; None where the model has never been routed. A data plane that does
-        not answer is a ``detail``.
+        """Return how far the table written last has come; None where the model has never been routed. A data plane
+        that does not answer is a ``detail``.
 
         Costs no user's request, and little enough to be asked for hundreds of models at each round.
 

@@ -41,6 +41,8 @@ def _shape(look: Look) -> tuple[object, ...]:
     profiles = (look.stable_profile, look.candidate_profile)
     return (
         look.candidate_share,
+        look.mirrors,
+        look.load_ratio,
         look.latency_edges_ms,
         look.token_edges,
         look.classes,

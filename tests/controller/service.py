@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from controller.core.traffic import HUNDRED_PCT
+from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import TransientError
 from controller.ports.clock import Clock
 from controller.ports.runtime import Deployments
@@ -138,6 +138,7 @@ class Service:
         self.label_delay_s = 20.0
         self.answered: dict[str, int] = {}  # live requests, by version
         self.unanswered = 0
+        self.dealt_by: TrafficTable | None = None  # what the gateway goes by, whatever it says
         self._clock = clock
         self._traffic = traffic
         self._deployments = deployments
@@ -146,7 +147,7 @@ class Service:
 
     def serve(self, seconds: float) -> None:
         """What users and the mirror do in the seconds to come."""
-        table = self._traffic.read(MODEL)
+        table = self.dealt_by or self._traffic.read(MODEL)
         if table is None:
             return
         ready = {version for version, status in self._deployments.status(MODEL).items() if status.ready}

@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.abilities import Mirroring, load_ratio
 from controller.core.commands import Ask
 from controller.core.events import TrafficRestored
-from controller.core.policy import OnDrift
+from controller.core.policy import OnDrift, Step, WithoutMirror
 from controller.core.release import Phase
-from controller.core.traffic import WriteStage
+from controller.core.traffic import Mirror, TrafficTable, WriteStage
 from controller.journal.codec import event_of
-from tests.controller.service import GOOD
+from gates.outcome import Outcome
+from gates.policy import LiveAccuracyPolicy
+from gates.verdict import Stage
+from tests.controller.service import GOOD, Behaviour
 from tests.controller.world import POLICY, World
 
 
@@ -91,3 +95,132 @@ def test_a_way_back_goes_over_an_edit_and_says_so(halfway):
     halfway.when_asked(Ask.ABORT).when_settled()
     assert halfway.weights == {"v6": 100}
     assert len(events_of(halfway, TrafficRestored)) == 1
+
+
+# --- what the gateway deals ------------------------------------------------------------------------------------------
+def test_a_gateway_that_deals_otherwise_than_it_was_told_holds_the_release_and_blames_nobody(world):
+    """RouteNotServed: half of the users got a candidate that 10 % were written for."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    table = world.traffic.read("intent")
+    world.service.dealt_by = replace(table, weights_pct={"6": 50.0, "7": 50.0})
+    world.when(lambda: "routing" in world.release.faults)
+    told = world.release.faults["routing"]
+    assert told.startswith("RouteNotServed: memory dealt ")
+    assert told.endswith(" to version 7, and 10.00% were written: it does not route as it was told")
+    world.when_settled()
+    assert (world.release.phase, world.release.blamed, world.weights) == (Phase.HELD, (), {"v6": 100})
+
+
+def test_a_canary_that_nobody_is_dealt_to_is_not_taken_for_one_that_does_well(world):
+    """The route says 10 %, and every user is answered by the stable version."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    world.service.dealt_by = replace(world.traffic.read("intent"), weights_pct={"6": 100.0})
+    world.when(lambda: "routing" in world.release.faults)
+    assert "(0.00%) to version 7" in world.release.faults["routing"]
+
+
+def test_users_who_stay_with_their_version_are_no_draws(world):
+    """Dealt by the hash of a header, few users with many requests say nothing of the gateway."""
+    world.traffic.able = replace(world.traffic.able, sticky_header="x-user")
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    world.service.dealt_by = replace(world.traffic.read("intent"), weights_pct={"6": 80.0, "7": 20.0})
+    world.when_time_passes(200)
+    assert "routing" not in world.release.faults
+
+
+# --- what the gateway can do ------------------------------------------------------------------------------------------
+SKIPPING = replace(
+    POLICY,
+    without_mirror=WithoutMirror.SKIP_SHADOW,
+    gates=replace(POLICY.gates, accuracy_live=LiveAccuracyPolicy(required=True)),
+)
+NO_MIRROR = {"name": "Traefik", "mirroring": Mirroring.NONE, "mirror_step_pct": 100.0}
+
+
+def test_a_policy_that_needs_a_mirror_is_refused_where_there_is_none(world):
+    """Before any traffic, in one sentence with the key and the way out; no person's word makes a mirror of it."""
+    world.given(candidate=GOOD)
+    world.traffic.able = replace(world.traffic.able, **NO_MIRROR)
+    written = len(world.traffic.history)
+    world.when_settled()
+    assert (world.release.phase, world.release.looks, world.release.blamed) == (Phase.HELD, 0, ())
+    assert world.release.reason.startswith("mirror_pct: nobody copies requests here (Traefik)")
+    assert "without_mirror: skip_shadow" in world.release.reason
+    world.when_asked(Ask.RESUME).when_time_passes(60)
+    assert world.release.phase is Phase.HELD
+    assert all(table.weights_pct == {"6": 100.0} for table in world.traffic.history[written:])
+
+
+def test_without_a_mirror_a_policy_may_go_on_from_the_suites_to_users(world):
+    """No shadow phase, no copies, and each gate on shadow traffic says why it is not judged."""
+    world.policy = SKIPPING
+    world.given(candidate=GOOD)
+    world.traffic.able = replace(world.traffic.able, **NO_MIRROR)
+    world.when_phase(Phase.CANARY)
+    assert "no mirror here" in world.release.reason
+    world.when_settled()
+    phases = world.report.phases
+    assert Phase.SHADOW not in phases
+    assert not [table for table in world.traffic.history if table.mirror is not None]
+    shadow = [one for one in world.release.verdicts.values() if one.stage is Stage.SHADOW]
+    assert shadow
+    assert {(one.outcome, one.advisory, one.reason[:14]) for one in shadow} == {
+        (Outcome.INCONCLUSIVE, True, "No mirror here")
+    }
+    assert world.weights == {"v7": 100}
+
+
+def test_without_a_mirror_some_gate_has_to_ask_for_accuracy(world):
+    """A policy that judged accuracy on copies alone would promote without any."""
+    world.policy = replace(POLICY, without_mirror=WithoutMirror.SKIP_SHADOW)
+    world.given(candidate=GOOD)
+    world.traffic.able = replace(world.traffic.able, **NO_MIRROR)
+    world.when_settled()
+    assert world.release.phase is Phase.HELD
+    assert "say gates.accuracy_live.required: true, or gates.accuracy_shadow: null" in world.release.reason
+
+
+def test_less_accuracy_is_found_without_a_mirror_too(world):
+    """Then users' labels are what shows it."""
+    world.policy = SKIPPING
+    world.given(candidate=Behaviour(accuracy=0.6))
+    world.traffic.able = replace(world.traffic.able, **NO_MIRROR)
+    world.when_settled()
+    assert world.weights == {"v6": 100}
+    assert world.report.blames("accuracy")
+
+
+@pytest.mark.parametrize(
+    ("able", "said"),
+    [
+        ({"weight_step_pct": 1.0}, "steps[0].weight_pct: 0.5 is none of the shares that are served here (memory)"),
+        ({"mirror_step_pct": 100.0}, "mirror_pct: 12.5 is none of the shares that are copied here (memory)"),
+        ({"versions_max": 1}, "steps: only one version of a model is served at a time here (memory)"),
+    ],
+)
+def test_a_share_that_the_gateway_cannot_serve_is_refused_before_traffic(world, able, said):
+    """Not rounded in silence, and not found out in the middle of a canary."""
+    world.policy = replace(POLICY, mirror_pct=12.5, steps=(Step(0.5), *POLICY.steps))
+    world.given(candidate=GOOD)
+    world.traffic.able = replace(world.traffic.able, **able)
+    world.when_settled()
+    assert world.release.phase is Phase.HELD
+    assert world.release.reason.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("weight_pct", "mirror_pct", "both_ways", "ratio"),
+    [
+        (1.0, 100.0, True, 1.0),
+        (50.0, 100.0, True, 1.0),
+        (50.0, 100.0, False, 2.0),  # it serves half of the users and gets a copy of every other request
+        (50.0, None, True, 1.0),
+        (10.0, None, True, 1 / 9),
+        (20.0, 25.0, True, 0.4 / 0.85),
+        (100.0, None, True, 1.0),
+    ],
+)
+def test_the_loads_of_two_versions_follow_from_the_table(weight_pct, mirror_pct, both_ways, ratio):
+    weights = {version: pct for version, pct in (("6", 100.0 - weight_pct), ("7", weight_pct)) if pct}
+    table = TrafficTable("intent", weights, mirror=Mirror("7", mirror_pct) if mirror_pct else None)
+    assert load_ratio(table, "7", both_ways=both_ways) == pytest.approx(ratio)

@@ -388,6 +388,22 @@ class TestLatency:
         assert verdict.outcome is Outcome.FAIL
         assert "P95 got worse" in verdict.reason
 
+    def test_under_a_greater_load_slowness_is_not_held_against_the_candidate(self):
+        """Copies that go one way only make it carry twice what stable does: slower says nothing, as fast says much."""
+        loaded = [replace(look, load_ratio=2.0) for look in self.looks(1.2)]
+        _, verdict = after(percentile(), loaded)
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        _, verdict = after(percentile(), [replace(look, load_ratio=2.0) for look in self.looks(1.0)])
+        assert verdict.outcome is Outcome.PASS
+
+    def test_under_a_smaller_load_speed_certifies_nothing(self):
+        """Without a mirror a canary of 10 % carries a ninth of stable's load, and was promoted to all of it."""
+        _, verdict = after(percentile(ms_max=200.0), [replace(look, load_ratio=1 / 9) for look in self.looks(1.0)])
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "0.11 times stable's load, so what it does certifies nothing" in verdict.reason
+        _, verdict = after(percentile(), [replace(look, load_ratio=1 / 9) for look in self.looks(1.2)])
+        assert verdict.outcome is Outcome.FAIL
+
     def test_equal_latency_passes(self):
         _, verdict = after(percentile(), self.looks(1.0))
         assert verdict.outcome is Outcome.PASS

@@ -1,4 +1,4 @@
-"""How far a revision of the route file has come, asked of Envoy once for all models and kept for a moment."""
+"""The progress of a revision of the route file, asked of Envoy once for all models and kept for a moment."""
 
 import re
 import time
@@ -25,7 +25,7 @@ _SAID_MAX: Final = 300  # characters
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was found at a moment of the monotonic clock: revisions, or why Envoy did not say."""
+    """The revisions found at a moment of the monotonic clock, or why Envoy did not say."""
 
     at_s: float
     served: int = 0
@@ -50,7 +50,7 @@ class RouteProgress:
                 self._found = _Found(self._clock_s() - _ASKED_AGAIN_S, self._found.served, self._found.accepted)
 
     def of(self, revision: int, written_at_s: float) -> tuple[WriteStage, str]:
-        """How far the revision has come, and why no further. ``written_at_s``: when, in unix time.
+        """Return how far the revision has come, and why no further. ``written_at_s``: since when it is there.
 
         Raises:
             PermanentError: something else answers in Envoy's place.

@@ -4,6 +4,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -66,7 +67,7 @@ class EnvoyTraffic:
         self._progress = RouteProgress(directory, log)
 
     def abilities(self, model: str) -> TrafficAbilities:  # noqa: ARG002 - the same for each
-        return ABILITIES
+        return replace(ABILITIES, sticky_header=self._options.sticky_header)
 
     def models(self) -> tuple[str, ...]:
         return read_routes(self._directory).models

@@ -46,6 +46,7 @@ from gates.wording import more, of, times
 FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
 # Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
 OBJECTIVE_SHARE = 0.2
+LOADS_ALIKE_RATIO = 1.25  # of the versions' loads, or the reverse: below it they count as alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,13 @@ class LatencyGate:
         if yardstick not in (None, state.yardstick):
             state = replace(state, yardstick=yardstick)
         stable, candidate, edges = timed(look, of_users=yardstick is not None and yardstick.of_users)
+        load = _Load.of(look)
         if yardstick is not None and stable is not None and candidate is not None:
-            state = self._compare(state, yardstick, stable, candidate, edges)
+            state = self._compare(state, yardstick, stable, candidate, edges, load)
         state = remember(state, look, self.asked.stable_requests_memory)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None:
-            state = self._against_objective(state, stable, candidate, edges)
+            state = self._against_objective(state, stable, candidate, edges, load)
         return state, self._verdict(state, look, timing)
 
     def _compare(
@@ -95,6 +97,7 @@ class LatencyGate:
         stable: ArmCounts,
         candidate: ArmCounts,
         edges: tuple[float, ...],
+        load: "_Load",
     ) -> LatencyState:
         def arms(candidate_ms: float) -> Arms:
             slow, answered = slower_than(candidate_ms, candidate, edges)
@@ -103,13 +106,18 @@ class LatencyGate:
         same, later = arms(yardstick.stable_ms), arms(yardstick.candidate_ms)
         return replace(
             state,
-            harm=self._harm.add(state.harm, same),
-            margin=self._margin.add(state.margin, later),
-            bounds=state.bounds.add(same),
+            harm=self._harm.add(state.harm, same) if load.blames else state.harm,
+            margin=self._margin.add(state.margin, later) if load.certifies else state.margin,
+            bounds=state.bounds.add(same) if load.blames and load.certifies else state.bounds,
         )
 
     def _against_objective(
-        self, state: LatencyState, stable: ArmCounts | None, candidate: ArmCounts, edges: tuple[float, ...]
+        self,
+        state: LatencyState,
+        stable: ArmCounts | None,
+        candidate: ArmCounts,
+        edges: tuple[float, ...],
+        load: "_Load",
     ) -> LatencyState:
         """Return the state after the window. Where no edge lies exactly at the objective, the nearest one on the
         cautious side of each question."""
@@ -120,7 +128,10 @@ class LatencyGate:
         over = edges[min(bisect_left(edges, objective / SLACK), len(edges) - 1)]
         under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
         seen, missed, slow = state.objective, above(tail, self.asked.grid), slower_than(over, candidate, edges)
-        seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges)))
+        if load.certifies:
+            seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges)))
+        if not load.blames:
+            return replace(state, objective=seen)
         if stable is None or not stable.requests:
             return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow)))
         ratio = self._harm.add(seen.ratio, Arms(*slow, *slower_than(over, stable, edges)))
@@ -128,7 +139,7 @@ class LatencyGate:
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()
-        samples = state.harm.arms.candidate_total
+        samples = max(state.harm.arms.candidate_total, state.margin.arms.candidate_total)
         slower, over = self._slower(state), self._over_objective(state, timing)
         enough = samples >= asked.requests_min
         passed = enough and self._within_margin(state) and self._within_objective(state)
@@ -209,7 +220,8 @@ class LatencyGate:
             return f"{label} holds, within {margin} stable's{self._objective_words()}: {seen}."
         if yardstick.candidate_ms <= yardstick.stable_ms:
             return f"{label} cannot be certified, no bucket edge lies within {margin} stable's: {seen}."
-        return f"{label} not settled yet: {seen}; {more(needed, arms.candidate_total, 'requests')}."
+        yet = more(needed, arms.candidate_total, "requests")
+        return f"{label} not settled yet: {seen}; {yet}{_Load.of(look).words}."
 
     def _why_failed(self, state: LatencyState, seen: str, over: ShareState | None) -> str:
         label, objective = self.asked.label.upper(), state.objective
@@ -234,6 +246,35 @@ class LatencyGate:
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The load under which the versions are compared: what a version did under another load than the other one says
+    something in one direction only."""
+
+    ratio: float
+
+    @classmethod
+    def of(cls, look: Look) -> "_Load":
+        return cls(look.load_ratio)
+
+    @property
+    def blames(self) -> bool:
+        """Return whether a slow candidate is to blame: not where it carries more than stable does."""
+        return self.ratio <= LOADS_ALIKE_RATIO
+
+    @property
+    def certifies(self) -> bool:
+        """Return whether a fast candidate has shown something: not where it carries less than stable does."""
+        return self.ratio >= 1 / LOADS_ALIKE_RATIO
+
+    @property
+    def words(self) -> str:
+        if self.blames and self.certifies:
+            return ""
+        effect = "certifies nothing" if self.blames else "is not held against it"
+        return f"; at this step the candidate carries {self.ratio:.2g} times stable's load, so what it does {effect}"
 
 
 def _read(yardstick: Yardstick, look: Look) -> str:

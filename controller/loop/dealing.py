@@ -1,0 +1,59 @@
+"""The shares of live requests that the gateway dealt, held against those that were written for it.
+
+Requests are dealt one by one, so the candidate's are a binomial part of all of them. The bounds of its true share hold
+at every look at once (`gates.stats.share`): watching all the time makes no false alarm.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from controller.core.release import Dealt, Release
+from controller.core.traffic import HUNDRED_PCT
+from controller.errors import Source
+from controller.loop.crosscheck import asked
+from controller.ports.metrics import GatewayCounts
+from gates.evidence import Fault
+from gates.stats.share import ShareState
+
+ALPHA: Final = 1e-6
+"""The chance that a gateway which deals rightly is doubted in one step."""
+
+_UNSETTLED_LOOKS: Final = 2
+"""The counts of the first began before this step did; those of the second may, for a scrape is a while old."""
+_STEP_PCT: Final = 0.01  # of weights, where a release is older than what is known of its data plane
+
+
+def dealt(release: Release, users: GatewayCounts | None) -> Dealt:
+    """Return the sums of the phase or step that stands, with those of one more look."""
+    before = release.cursors.dealt
+    # While another table stands there than was written, or nobody can tell, what is dealt is no surprise.
+    if before is None or before.since_s != release.phase_since_s or Source.TRAFFIC in release.faults:
+        before = Dealt(release.phase_since_s)
+    if users is None or release.stable is None:
+        return before
+    if before.looks < _UNSETTLED_LOOKS:
+        return replace(before, looks=before.looks + 1)
+    requests = asked(users)
+    candidate, stable = (requests[f"asked {one.number}"] for one in (release.candidate, release.stable))
+    total = before.total + candidate + stable
+    return Dealt(before.since_s, before.looks + 1, before.candidate + candidate, total)
+
+
+def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
+    """Yield the sentence, where the requests cannot have been dealt by the share (0 to 1) that was written.
+
+    Requests that are dealt by the hash of a header are no draws of their own: few users with many of them say nothing.
+    """
+    able = release.able
+    if not seen.total or (able is not None and able.sticky_header is not None):
+        return
+    rounding = (able.weight_step_pct if able is not None else _STEP_PCT) / HUNDRED_PCT / 2
+    low, high = ShareState(seen.candidate, seen.total).interval(ALPHA)
+    if low > share + rounding or high < share - rounding:
+        found, name = seen.candidate / seen.total, able.name if able is not None else "the gateway"
+        yield Fault(
+            Source.ROUTING,
+            f"RouteNotServed: {name} dealt {seen.candidate:,} of {seen.total:,} live requests ({found:.2%}) to version "
+            f"{release.candidate.number}, and {share:.2%} were written: it does not route as it was told",
+        )
