@@ -20,6 +20,7 @@ _LOG_BYTES: Final = 65_536
 _LOGGED: Final = re.compile(  # when, how bad, by which part, and where in its code
     r"^\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+)\]\[\d+\]\[\w+\]\[(\w+)\] (?:\[[^]]*\] )?", re.MULTILINE
 )
+_IGNORED: Final = "Unknown field"  # which Envoy leaves out, and takes the rest
 _SAID_MAX: Final = 300  # characters
 
 
@@ -107,8 +108,8 @@ def _refusal(log: Path | None, *, since_s: float) -> str:
         at_s = datetime.strptime(entry[1], "%Y-%m-%d %H:%M:%S.%f").astimezone().timestamp()
         if at_s < since_s - 1:
             return ""
-        if entry[2] == "config":
-            said = text[entry.end() : following.start() if following is not None else len(text)]
+        said = text[entry.end() : following.start() if following is not None else len(text)]
+        if entry[2] == "config" and not said.startswith(_IGNORED):
             return _shortened(" ".join(said.split()))
     return ""
 
