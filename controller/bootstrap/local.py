@@ -62,9 +62,11 @@ def run_everything(
     """
     may_open_as_many_files_as_allowed()
     specs = _local_processes(home, settings)
-    if not any(spec.name == ALERTMANAGER for spec in specs):
-        tell("alerts are evaluated and nobody is told of them: on Debian, apt-get install prometheus-alertmanager")
-    chores = (*chores_of(home, lambda: _write_bootstrap(home, settings), tell), rules_chore(home, settings))
+    chores = list(chores_of(home, lambda: _write_bootstrap(home, settings), tell))
+    if settings.prometheus_url is None:
+        chores.append(rules_chore(home, settings))
+        if not any(spec.name == ALERTMANAGER for spec in specs):
+            tell("alerts are evaluated and nobody is told of them: on Debian, apt-get install prometheus-alertmanager")
     with Supervisor(home.path, specs, progress=tell, stopping=stopping, chores=chores) as supervisor:
         if supervisor.start():
             up(supervisor.missing)
@@ -117,25 +119,8 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     home.logs.mkdir(parents=True, exist_ok=True)
     home.policies.mkdir(parents=True, exist_ok=True)
     prepare_access(home, settings)
-    token_file = home.own_token if settings.require_tokens else None
-    alertmanager = alertmanager_program()
-    write_rules(home, current_policies(home, settings.samples_kept_days)())
-    prometheus_config(
-        home.prometheus,
-        home.targets,
-        scrape_interval_s=settings.scrape_interval_s,
-        token_file=token_file,
-        gateway_port=settings.envoy_admin_port,
-        controller=ControllerTarget(settings.api_port, home.scrape_token),
-        alerting=Alerting(home.rules, settings.region, settings.alertmanager_port if alertmanager else None),
-    )
     _write_bootstrap(home, settings)
     specs = []
-    if alertmanager is not None:
-        write_routing(home, settings)
-        port = settings.alertmanager_port
-        command = alertmanager_command(alertmanager, home.alertmanager, port)
-        specs.append(_process(home, ALERTMANAGER, command, alertmanager_ready_url(port)))
     if settings.registry_url is None:
         secret = webhook_secret(settings)
         hooks = Hooks(_webhook_key(secret()), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
@@ -152,7 +137,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
             data_plane=True,
             prepare=lambda: _write_bootstrap(home, settings),
         ),
-        *([_prometheus(home, settings)] if settings.prometheus_url is None else []),
+        *(_monitoring(home, settings) if settings.prometheus_url is None else []),
         _process(
             home,
             "controller",
@@ -163,9 +148,27 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
     ]
 
 
-def _prometheus(home: Home, settings: Settings) -> ProcessSpec:
-    command = prometheus_command(home.prometheus, settings.prometheus_port)
-    return _process(home, PROMETHEUS, command, prometheus_ready_url(settings.prometheus_port))
+def _monitoring(home: Home, settings: Settings) -> list[ProcessSpec]:
+    """Return Prometheus, with the rules of the policies, and Alertmanager where there is one."""
+    alertmanager = alertmanager_program()
+    write_rules(home, current_policies(home, settings.samples_kept_days)())
+    prometheus_config(
+        home.prometheus,
+        home.targets,
+        scrape_interval_s=settings.scrape_interval_s,
+        token_file=home.own_token if settings.require_tokens else None,
+        gateway_port=settings.envoy_admin_port,
+        controller=ControllerTarget(settings.api_port, home.scrape_token),
+        alerting=Alerting(home.rules, settings.region, settings.alertmanager_port if alertmanager else None),
+    )
+    port = settings.prometheus_port
+    prometheus = _process(home, PROMETHEUS, prometheus_command(home.prometheus, port), prometheus_ready_url(port))
+    if alertmanager is None:
+        return [prometheus]
+    write_routing(home, settings)
+    port = settings.alertmanager_port
+    command = alertmanager_command(alertmanager, home.alertmanager, port)
+    return [prometheus, _process(home, ALERTMANAGER, command, alertmanager_ready_url(port))]
 
 
 def _write_bootstrap(home: Home, settings: Settings) -> None:
