@@ -17,6 +17,7 @@ class Source(StrEnum):
     ROUTING = "routing"
     REGISTRY = "registry"
     DEPLOYMENTS = "deployments"
+    CLUSTER = "cluster"
     POLICIES = "policies"
     PACKAGES = "packages"
     SUITES = "suites"

@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 
@@ -47,6 +47,9 @@ from controller.service import Service
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
 from serving.access.hosts import Hosts
+
+if TYPE_CHECKING:
+    from controller.bootstrap.kubernetes_objects import ClusterObjects
 
 CALM_S: Final = 1.0
 """How often a model is seen to of which nothing is in a hurry: a candidate that died is taken back so much later."""
@@ -160,7 +163,6 @@ def build(home: Home, name: str) -> Controller:
     """The controller of an installation, with its data plane. Opens the store; starts nothing. ``name`` is what
     it competes by with others of its database (`stores.only_controller`)."""
     settings = home.load()
-    policies = current_policies(home, settings.samples_kept_days)
     clock = SystemClock()
     prepare_access(home, settings)
     store = store_of(home, settings, texts_of(home, settings))
@@ -169,6 +171,9 @@ def build(home: Home, name: str) -> Controller:
     except SerinError:
         store.close()
         raise
+    objects = _cluster_objects(home, settings, store, lambda: policies.faults)
+    beside = [objects.policies] if objects is not None else []
+    policies = current_policies(home, settings.samples_kept_days, beside)
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
@@ -176,7 +181,8 @@ def build(home: Home, name: str) -> Controller:
         settings.prometheus, scrape_interval_s=settings.scrape_interval_s, process_labels=settings.process_labels
     )
     jobs = ThreadedJobs(clock)
-    leader = Leader(store.leadership, name, lease_s=settings.lease_s)
+    leadership = objects.leadership if objects is not None else store.leadership
+    leader = Leader(leadership, name, lease_s=settings.lease_s)
     sampling = SampledAsNeeded(
         Needs(ratio_in_release, ratio_between),
         metrics,
@@ -205,6 +211,11 @@ def build(home: Home, name: str) -> Controller:
     followers = [Follower(store.journal, RegistryTags(registry, store.journal))]
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
+    if objects is not None:
+        site = HomeSite(home, policies, plane.tables)
+        service = Service(store.journal, store.inbox, store.freezes, clock, fleet.models, site)
+        for follower in (objects.policies, objects.releases(store, service, plane.traffic)):
+            fleet.follow(follower)
     return Controller(
         fleet=fleet,
         leader=leader,
@@ -220,3 +231,14 @@ def build(home: Home, name: str) -> Controller:
         sampling=sampling,
         plane=plane,
     )
+
+
+def _cluster_objects(
+    home: Home, settings: Settings, store: Store, faults: Callable[[], Mapping[str, str]]
+) -> "ClusterObjects | None":
+    """The objects that the installation has in a cluster; None where it has no cluster."""
+    if settings.runtime is None:
+        return None
+    from controller.bootstrap.kubernetes_objects import cluster_objects  # a library that one machine does without
+
+    return cluster_objects(home, settings, store, faults)

@@ -1,9 +1,12 @@
 """The policies of a home: where they are kept."""
 
+from collections.abc import Sequence
+
 from controller.adapters.policy_files import PolicyFiles
 from controller.bootstrap.stores import policies_of
 from controller.config.settings import Home
 from controller.loop.policies import CurrentPolicies, LabelNames
+from controller.ports.policies import PolicySource
 
 
 def label_names_of(home: Home) -> LabelNames:
@@ -11,6 +14,6 @@ def label_names_of(home: Home) -> LabelNames:
     return {model: policy.label_names for model, policy in policies_of(home).items()}
 
 
-def current_policies(home: Home, samples_kept_days: float) -> CurrentPolicies:
-    """Return the policies of a home, read again whenever one has changed."""
-    return CurrentPolicies([PolicyFiles(lambda: home.policy_files)], samples_kept_days)
+def current_policies(home: Home, samples_kept_days: float, beside: Sequence[PolicySource] = ()) -> CurrentPolicies:
+    """Return the policies of a home, read again whenever one has changed; files before those kept ``beside``."""
+    return CurrentPolicies([PolicyFiles(lambda: home.policy_files), *beside], samples_kept_days)

@@ -62,7 +62,8 @@ class Fleet:
         self._glanced_s = -math.inf
         self._noticed: set[str] = set()  # models that do not stand as they were left; written by jobs
         self._news: tuple[object, ...] = ()  # what concerns every model, as the last round saw it
-        self._followers = followers
+        self._followers = list(followers)
+        self._told: dict[str, str] = {}  # by follower: why it could not go on, so that none is logged twice
         self.last_round_s = world.clock.now_s()  # when a round last began, or else this was made
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
@@ -77,6 +78,10 @@ class Fleet:
         """The releases in progress, as the last turn of each model left them. Any thread may ask."""
         found = [reconciler.release for reconciler in list(self._models.values())]
         return [release for release in found if release is not None]
+
+    def follow(self, follower: CatchesUp) -> None:
+        """Let it catch up at each round, beside the models."""
+        self._followers.append(follower)
 
     def tick(self) -> bool:
         """Begin one round over every model; whether all could be: a model of which the last round has not ended waits.
@@ -97,7 +102,8 @@ class Fleet:
             )
             busy |= isinstance(found, Running) and found.purpose != self._rounds
         for follower in self._followers:
-            self._books.jobs.ask("followers", follower.name, follower.name, partial(_caught_up, follower), patience_s=0)
+            work = partial(self._caught_up, follower)
+            self._books.jobs.ask("followers", follower.name, follower.name, work, patience_s=0)
         return not busy
 
     # --- whose turn it is -----------------------------------------------------------------------------------------
@@ -237,9 +243,12 @@ class Fleet:
             return
         reconciler.forget()
 
-
-def _caught_up(follower: CatchesUp) -> None:
-    try:
-        follower.catch_up()
-    except SerinError as error:
-        log.warning("%s: %s", follower.name, error)
+    def _caught_up(self, follower: CatchesUp) -> None:
+        try:
+            follower.catch_up()
+        except SerinError as error:
+            if self._told.get(follower.name) != str(error):
+                self._told[follower.name] = str(error)
+                log.warning("%s: %s", follower.name, error)
+        else:
+            self._told.pop(follower.name, None)

@@ -20,6 +20,7 @@ from tests.contracts.leadership import Monotonic
 from tests.controller.service import GOOD, LESS_ACCURATE, MODEL
 from tests.controller.world import World
 from tests.fakes.kubernetes import Account, FakeCluster
+from tests.fakes.site import FakeSite
 
 NAME = "intent-seven"
 RULES = [
@@ -41,7 +42,7 @@ class Installation:
     def restarted(self) -> ReleaseObjects:
         """What the next controller process has: nothing but the journal and the cluster."""
         world = self.world
-        service = Service(world.journal, world.inbox, world.freezes, world.clock, world.policies)
+        service = Service(world.journal, world.inbox, world.freezes, world.clock, world.policies, FakeSite())
         wishes = Wishes(service, world.inbox, lambda _: self.survived)
         self.objects = ReleaseObjects(self._own, world.journal, wishes, self._monotonic)
         return self.objects

@@ -1,0 +1,65 @@
+"""What an installation on a cluster has besides its data plane: the Lease that it leads by, and its objects."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.connection import Connection, connect
+from controller.adapters.kubernetes.leadership import LeaseLeadership, request_timeout_s
+from controller.adapters.kubernetes.policies import PolicyObjects
+from controller.adapters.kubernetes.releases.views import ReleaseObjects
+from controller.adapters.kubernetes.releases.wishes import Wishes
+from controller.adapters.kubernetes.traffic import MANAGER
+from controller.adapters.sql.store import Store
+from controller.bootstrap.kubernetes import KubernetesRuntime, runtime_of
+from controller.config.settings import Home, Settings
+from controller.errors import Source
+from controller.ports.leadership import Leadership
+from controller.ports.traffic import Traffic
+from controller.service import Service
+
+LEASE: Final = "serin"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterObjects:
+    """The objects of an installation, each part asking by a connection whose time-outs are its own."""
+
+    policies: PolicyObjects
+    leadership: Leadership
+    _connection: Connection
+
+    def releases(self, store: Store, service: Service, traffic: Traffic) -> ReleaseObjects:
+        """Return what shows releases, and takes wishes in. ``traffic`` tells a cluster that was built anew."""
+        client = KubernetesClient(self._connection, manager=MANAGER, source=Source.CLUSTER)
+        wishes = Wishes(service, store.inbox, lambda model: traffic.read(model) is not None)
+        return ReleaseObjects(client, store.journal, wishes)
+
+
+def cluster_objects(
+    home: Home, settings: Settings, store: Store, faults: Callable[[], Mapping[str, str]]
+) -> ClusterObjects | None:
+    """Return the objects of an installation that runs on a cluster; None for one on this machine. Nothing is asked of
+    the cluster yet. ``faults``: why policies are not followed, as all sources together tell it.
+
+    Raises:
+        UsageError: the settings' ``runtime``, the kubeconfig or the pod's account cannot be used.
+    """
+    runtime = runtime_of(settings)
+    if runtime is None:
+        return None
+    connection = _connected(runtime)
+    policies = KubernetesClient(connection, manager=MANAGER, source=Source.POLICIES)
+    leading = KubernetesClient(
+        _connected(runtime, timeout_s=request_timeout_s(settings.lease_s)), manager=MANAGER, source=Source.LEADERSHIP
+    )
+    return ClusterObjects(
+        PolicyObjects(policies, home.policies, faults), LeaseLeadership(leading, LEASE, store.fences), connection
+    )
+
+
+def _connected(runtime: KubernetesRuntime, *, timeout_s: float = 10.0) -> Connection:
+    kubeconfig = Path(runtime.kubeconfig) if runtime.kubeconfig is not None else None
+    return connect(kubeconfig, context=runtime.context, namespace=runtime.namespace, timeout_s=timeout_s)
