@@ -66,6 +66,16 @@ PROMISES: Final = (
         "full disk, killed and stopped parts, damaged route files: users answered",
         ("tests/lessons/test_the_data_plane_goes_on.py",),
     ),
+    Promise(
+        "open files",
+        "more clients than Envoy may have files open: a rollback reaches it; who may open no more is named",
+        ("tests/lessons/test_clients_leave_files.py", "tests/controller/test_open_files.py"),
+    ),
+    Promise(
+        "database that hangs",
+        "PostgreSQL stopped in the middle of an answer: given up, and found again",
+        ("tests/controller/test_sql_watchdog.py",),
+    ),
     Promise("leader", "two controllers on one database: one writer", ("tests/controller/test_leadership.py",)),
     Promise(
         "outages",
