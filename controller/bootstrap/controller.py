@@ -15,7 +15,6 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.local.packages import PackageStore
 from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
-from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.space import database_bytes
 from controller.adapters.sql.store import Store
@@ -27,6 +26,7 @@ from controller.api.telemetry import Readings, Telemetry
 from controller.api.tls import Certificate
 from controller.bootstrap.access import prepare_access, tokens_at_the_interface, webhook_secret
 from controller.bootstrap.condition import HomeSite
+from controller.bootstrap.metrics import metrics_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import share_digest_key, store_of, texts_of
@@ -177,9 +177,7 @@ def build(home: Home, name: str) -> Controller:
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
-    metrics = PrometheusMetrics(
-        settings.prometheus, scrape_interval_s=settings.scrape_interval_s, process_labels=settings.process_labels
-    )
+    metrics = metrics_of(settings, lambda model: plane.deployments.status(model))
     jobs = ThreadedJobs(clock)
     leadership = objects.leadership if objects is not None else store.leadership
     leader = Leader(leadership, name, lease_s=settings.lease_s)

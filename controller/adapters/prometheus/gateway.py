@@ -73,8 +73,10 @@ Query = Callable[[str, float], Matrix]  # (PromQL, at which time) -> what Promet
 class GatewayReader:
     """Counts of the gateway that is scraped as ``serving.contract.GATEWAY_JOB``; several of them add up."""
 
-    def __init__(self, query: Query, *, stale_after_s: float, lookback_s_max: float) -> None:
+    def __init__(self, query: Query, *, stale_after_s: float, lookback_s_max: float, only: str = "") -> None:
+        """``only``: matchers that every series must have, as the end of a selector."""
         self._query = query
+        self._job = f"{_JOB}{only}"
         self._stale_after_s = stale_after_s
         self._lookback_s_max = lookback_s_max
 
@@ -117,7 +119,7 @@ class GatewayReader:
         request more or less does not matter here, and days of raw samples would."""
         with _as_gateway():
             self._gateways([], 0.0, at_s)  # a gateway that nobody scrapes any more has no errors in short windows
-            parts = [part for window_s in windows_s for part in _summed(model, window_s)]
+            parts = [part for window_s in windows_s for part in _summed(model, window_s, self._job)]
             found = dict.fromkeys(windows_s, (0, 0))
             for series in self._query(" or ".join(parts), at_s):
                 number = float(series["value"][1])
@@ -149,7 +151,7 @@ class GatewayReader:
 
     def _samples(self, metrics: Sequence[str], clusters: Sequence[str], lookback_s: float, at_s: float) -> Matrix:
         wanted = json.dumps("|".join(re.escape(name) for name in clusters))
-        selector = f'{{__name__=~"{"|".join(metrics)}",{_JOB},{CLUSTER_LABEL}=~{wanted}}}'
+        selector = f'{{__name__=~"{"|".join(metrics)}",{self._job},{CLUSTER_LABEL}=~{wanted}}}'
         return self._query(f"{selector}[{math.ceil(lookback_s * 1000) + 1}ms]", at_s)
 
     def _require_fresh(self, gateways: Targets, at_s: float) -> None:
@@ -292,7 +294,7 @@ def _is_timed(counters: Mapping[Counter, float]) -> bool:
     return any(value for it, value in counters.items() if it.metric == GATEWAY_BUCKET_METRIC)
 
 
-def _summed(model: str, window_s: float) -> Iterator[str]:
+def _summed(model: str, window_s: float, job: str) -> Iterator[str]:
     """Requests by class of status within the window, and those for which no version was known, as PromQL.
 
     A class is counted from its first request on, so its series begins at a number that no increase tells: it is added
@@ -300,12 +302,12 @@ def _summed(model: str, window_s: float) -> Iterator[str]:
     """
     # No version has a hyphen, so that neither clusters of copies nor those of another model are meant.
     name = json.dumps(f"{re.escape(deployment_name(model, ''))}[A-Za-z0-9._]+")
-    length, counted = f"{round(window_s * 1000)}ms", f"{{{_JOB},{CLUSTER_LABEL}=~{name}}}"
+    length, counted = f"{round(window_s * 1000)}ms", f"{{{job},{CLUSTER_LABEL}=~{name}}}"
     classes, completed = f"{GATEWAY_REQUESTS_METRIC}{counted}", f"{GATEWAY_COMPLETED_METRIC}{counted}"
     seen_begin = f"(min_over_time({completed}[{length}]) == 0 or {completed} offset {length})"
     begun = f"(min_over_time({classes}[{length}]) unless {classes} offset {length})"
     same = f"and on (instance, {CLUSTER_LABEL})"
-    lost = f"increase({GATEWAY_NO_CLUSTER_METRIC}{{{_JOB}}}[{length}])"
+    lost = f"increase({GATEWAY_NO_CLUSTER_METRIC}{{{job}}}[{length}])"
     sums = {
         "grown": f"sum by ({CODE_CLASS_LABEL}) (increase({classes}[{length}]))",
         "begun": f"sum by ({CODE_CLASS_LABEL}) ({begun} {same} {seen_begin})",

@@ -10,7 +10,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
@@ -26,12 +26,24 @@ _QUOTED_CHARACTERS: Final = 200
 
 
 class PrometheusSession(requests.Session):
-    """A session whose every request ends within ``deadline_s`` (name look-up aside), by an answer or an error."""
+    """A session whose every request ends within ``deadline_s`` (name look-up aside), by an answer or an error.
 
-    def __init__(self, *, deadline_s: float, answer_bytes_max: int) -> None:
+    Nothing of the environment counts: no proxy, no CA, no ``.netrc``. ``token`` is read for each request, as a bearer
+    token; ``ca_file``: whose certificates the server's is held against, in place of those that this machine knows.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline_s: float,
+        answer_bytes_max: int,
+        token: Callable[[], str] | None = None,
+        ca_file: str | None = None,
+    ) -> None:
         super().__init__()
         self.trust_env = False
-        self._adapter = _BoundedAdapter(deadline_s, answer_bytes_max)
+        self._token = token
+        self._adapter = _BoundedAdapter(deadline_s, answer_bytes_max, ca_file)
 
     def get_adapter(self, url: str | bytes) -> BaseAdapter:  # noqa: ARG002 - one for every address
         """Ours, although the client mounts one of its own on the session that it is given."""
@@ -43,7 +55,9 @@ class PrometheusSession(requests.Session):
         Raises:
             TransientError: no answer in time, or one that is not a complete, successful result without warnings.
         """
-        return _checked(super().request(*args, **{**kwargs, "allow_redirects": False}))
+        shown = {} if self._token is None else {"Authorization": f"Bearer {self._token()}"}
+        headers = {**(kwargs.get("headers") or {}), **shown}
+        return _checked(super().request(*args, **{**kwargs, "allow_redirects": False, "headers": headers}))
 
 
 class _Answer(requests.Response):
@@ -57,6 +71,11 @@ class _Answer(requests.Response):
 
 def _checked(response: requests.Response) -> requests.Response:
     answer = cast("_Answer", response)
+    if answer.status_code in (401, 403):
+        raise _unusable(
+            f"status {answer.status_code}: it does not let us in; prometheus_token_file in the settings names the file "
+            "of a token that it takes"
+        )
     try:
         envelope = json.loads(answer.content)
     except ValueError:
@@ -90,8 +109,9 @@ def _quote(content: bytes) -> str:
 class _BoundedAdapter(BaseAdapter):
     """One connection per request: a look asks once, and a connection that is never kept can never be stale."""
 
-    def __init__(self, deadline_s: float, answer_bytes_max: int) -> None:
+    def __init__(self, deadline_s: float, answer_bytes_max: int, ca_file: str | None) -> None:
         super().__init__()
+        self._ca_file = ca_file
         self._deadline_s = deadline_s
         self._answer_bytes_max = answer_bytes_max
 
@@ -100,7 +120,7 @@ class _BoundedAdapter(BaseAdapter):
         request: requests.PreparedRequest,
         stream: bool = False,  # noqa: ARG002, FBT001, FBT002 - the base class's signature
         timeout: Any = None,  # noqa: ARG002
-        verify: bool | str = True,  # noqa: FBT001, FBT002
+        verify: bool | str = True,  # noqa: ARG002, FBT001, FBT002
         cert: Any = None,  # noqa: ARG002
         proxies: Any = None,  # noqa: ARG002
     ) -> requests.Response:
@@ -113,10 +133,13 @@ class _BoundedAdapter(BaseAdapter):
         place = f"{url.scheme}://{url.netloc}"
         clock = _Deadline(time.monotonic() + self._deadline_s)
         try:
-            with _connection(url, clock, verify if isinstance(verify, str) else None) as connection:
+            with _connection(url, clock, self._ca_file) as connection:
                 return self._exchange(request, connection)
         except TimeoutError as error:
             raise TransientError(SOURCE, f"Prometheus at {place} gave no answer in {self._deadline_s:g} s") from error
+        except ssl.SSLCertVerificationError as error:
+            said = f"Prometheus at {place} shows a certificate that is not trusted ({error.verify_message})"
+            raise TransientError(SOURCE, f"{said}: prometheus_ca_file in the settings names its CA") from error
         except (OSError, http.client.HTTPException) as error:
             raise TransientError(SOURCE, f"Prometheus at {place} is not reachable: {error!r}") from error
 

@@ -6,9 +6,10 @@ pod), with ``honor_labels`` on, so that ``up`` tells whose samples may be truste
 """
 
 import json
+import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
@@ -44,15 +45,32 @@ from serving.contract import (
     Traffic,
 )
 
+log = logging.getLogger(__name__)
+
 STALE_AFTER_SCRAPES: Final = 3
 _FROM_ZERO: Final = (REQUESTS_METRIC, BUCKET_METRIC)
 _MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
+
+
+IsGone = Callable[[str, str, Mapping[str, str]], bool]
+
+
+def _is_there(_model: str, _version: str, _names: Mapping[str, str]) -> bool:
+    return False
+
+
+def only_with(matchers: Mapping[str, str]) -> str:
+    """The matchers as the end of a selector, each after a comma."""
+    return "".join(f",{name}={json.dumps(value)}" for name, value in sorted(matchers.items()))
 
 
 class PrometheusMetrics:
     """The port ``Metrics`` on a Prometheus server, or on what answers its query API.
 
     ``process_labels`` name a process beside its model and version (``pod``, where instances are renamed).
+    ``matchers`` are labels that series must have to be read: of a server that has those of several clusters. ``token``
+    and ``ca_file``: see `PrometheusSession`. ``is_gone``: of a model, a version and the labels that name a process,
+    whether whoever runs it knows that it is there no more; it may be dead in Prometheus then.
     ``lookback_s_max`` bounds how much of a long absence is read sample by sample. Counts over a longer one are still
     exact, unless a process was replaced in the part that is not read.
     """
@@ -66,15 +84,27 @@ class PrometheusMetrics:
         answer_bytes_max: int = 64 * 2**20,
         lookback_s_max: float = 600.0,
         process_labels: Sequence[str] = (INSTANCE_LABEL,),
+        matchers: Mapping[str, str] | None = None,
+        token: Callable[[], str] | None = None,
+        ca_file: str | None = None,
+        is_gone: IsGone = _is_there,
     ) -> None:
         from prometheus_api_client import PrometheusConnect  # 0.3 s, and not every command needs it
 
-        session = PrometheusSession(deadline_s=deadline_s, answer_bytes_max=answer_bytes_max)
-        self._client = PrometheusConnect(url, session=session)
+        session = PrometheusSession(
+            deadline_s=deadline_s, answer_bytes_max=answer_bytes_max, token=token, ca_file=ca_file
+        )
+        only = only_with(matchers or {})
+        self._only = only
+        self._is_gone = is_gone
+        self._told_gone: set[str] = set()
+        self._client = PrometheusConnect(url.rstrip("/"), session=session)
         self._stale_after_s = STALE_AFTER_SCRAPES * scrape_interval_s
         self._lookback_s_max = lookback_s_max
         self._process_labels = tuple(process_labels)
-        self._gateway = GatewayReader(self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max)
+        self._gateway = GatewayReader(
+            self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max, only=only
+        )
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         """Return what each version did between the cursor and ``at_s``; see the port.
@@ -105,7 +135,7 @@ class PrometheusMetrics:
                 base = left.base(target.snapshots[seen[0].end_s]) if left else {}
                 gained = increments(target, base, seen, from_zero=_FROM_ZERO, kinds=KINDS)
                 sums[target.version].add(gained)
-            if self._is_recent(target, at_s):
+            if self._is_recent(target, at_s) and target.answers:
                 since_s = left.scraped_s if left else None
                 span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
                 sums[target.version].spans.append(span)
@@ -139,7 +169,7 @@ class PrometheusMetrics:
         targets = scraped(matrix, self._process_labels, recent_s=at_s - self._stale_after_s)
         add_requests(targets, matrix, {REQUESTS_METRIC: REQUESTS})
         for version in versions:
-            self._require_fresh(version, targets.of(version), at_s)
+            self._require_fresh(model, version, targets.of(version), at_s)
         return targets, read_gauges(matrix, targets)
 
     def _read_ends(
@@ -166,7 +196,7 @@ class PrometheusMetrics:
         lookback_s = at_s - min((at_s for times in needed.values() for at_s in times), default=at_s)
         add_ends(targets, self._samples(model, versions, tuple(AT_ENDS), lookback_s, at_s), needed, AT_ENDS)
         for target in targets.all:
-            if self._is_recent(target, at_s):
+            if self._is_recent(target, at_s) and target.answers:
                 require_whole(target.version, target, target.snapshots[target.last_scrape_s])
 
     def _is_recent(self, target: Target, at_s: float) -> bool:
@@ -178,7 +208,7 @@ class PrometheusMetrics:
         wanted = json.dumps("|".join(re.escape(version) for version in versions))
         names = "|".join(metrics)
         query = (
-            f'{{__name__=~"{names}",{MODEL_LABEL}={json.dumps(model)},{VERSION_LABEL}=~{wanted}}}'
+            f'{{__name__=~"{names}",{MODEL_LABEL}={json.dumps(model)},{VERSION_LABEL}=~{wanted}{self._only}}}'
             f"[{math.ceil(lookback_s * 1000) + 1}ms]"
         )
         return self._query(query, at_s)
@@ -186,17 +216,22 @@ class PrometheusMetrics:
     def _query(self, query: str, at_s: float) -> Matrix:
         return cast("Matrix", self._client.custom_query(query, params={"time": f"{at_s:.3f}"}))
 
-    def _require_fresh(self, version: str, targets: Sequence[Target], at_s: float) -> None:
-        """Every process that is being scraped has to answer, and one has to have answered lately."""
+    def _require_fresh(self, model: str, version: str, targets: Sequence[Target], at_s: float) -> None:
+        """Every process that is being scraped has to answer, but those that are known to be gone; and one has to have
+        answered lately."""
         if not targets:
             raise TransientError(SOURCE, f"version {version} has no samples: nothing of it is being scraped")
         recent = [target for target in targets if self._is_recent(target, at_s)]
         if not recent:
             age_s = at_s - max(target.last_scrape_s for target in targets)
             raise TransientError(SOURCE, f"version {version}: its last sample is {age_s:.1f} s old")
-        for target in recent:
-            if not target.answers:
+        dead = [target for target in recent if not target.answers]
+        for target in dead:
+            if len(dead) == len(recent) or not self._is_gone(model, version, target.names):
                 raise TransientError(SOURCE, f"version {version} does not answer scrapes: up is 0 for {target.key}")
+            if target.key not in self._told_gone:
+                self._told_gone.add(target.key)
+                log.info("%s is gone, and is scraped still: what it counted before counts", target.key)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ Prometheus servers, a second job), so that its requests would count twice: an er
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from controller.adapters.prometheus.http import SOURCE
@@ -19,6 +19,7 @@ from serving.contract import MODEL_LABEL, START_METRIC, VERSION_LABEL
 UP_METRIC: Final = "up"
 INSTANCE_LABEL: Final = "instance"
 NAME_LABEL: Final = "__name__"
+RENAMED: Final = "exported_"  # what Prometheus puts before a label that its target has, too
 MARKER: Final = "NaN"  # with which Prometheus ends a series
 
 Matrix = list[dict[str, Any]]  # as Prometheus answers: series of {"metric": labels, "values": [[time, "value"], ...]}
@@ -49,6 +50,7 @@ class Target:
     version: str
     scrapes_s: list[float]
     snapshots: dict[float, dict[Counter, float]]
+    names: Mapping[str, str] = field(default_factory=dict)  # the labels that name it, as they were last
 
     @property
     def last_scrape_s(self) -> float:
@@ -90,6 +92,12 @@ class Targets:
         own = {name: labels.pop(name, "") for name in own_labels}
         found = self.by_labels.get(frozenset(labels.items()))
         if found is None:
+            if renamed := sorted(name for name in labels if name.startswith(RENAMED)):
+                raise TransientError(
+                    SOURCE,
+                    f"Prometheus renamed what a process says of itself ({', '.join(renamed)}): set honor_labels "
+                    "(honorLabels of a PodMonitor or ServiceMonitor) to true for it",
+                )
             raise stranger(series)
         target, before_s = found
         return target, own, [(at_s, text) for at_s, text in series["values"] if at_s < before_s]
@@ -199,7 +207,8 @@ def _target(runs: list[_Run], identity: Sequence[str], recent_s: float) -> Targe
                 scrapes[at_s] = start if up else None
     times = sorted(scrapes)
     snapshots = {at_s: found for at_s in times if (found := scrapes[at_s]) is not None}
-    return Target(key, newest.labels.get(VERSION_LABEL, ""), times, snapshots)
+    named = {name: newest.labels[name] for name in names}
+    return Target(key, newest.labels.get(VERSION_LABEL, ""), times, snapshots, named)
 
 
 def _doubled(run: _Run, other: _Run) -> str:

@@ -113,7 +113,7 @@ def connect(
         UsageError: the URL cannot be read, or names a database that Serin does not know.
     """
     try:
-        parsed = make_url(url)
+        parsed = _parsed(url)
         dialect = parsed.get_backend_name()
         if dialect not in ("sqlite", "postgresql"):
             raise UsageError(f"store: {dialect} is not supported; use sqlite:///FILE or postgresql://HOST/DATABASE")
@@ -135,6 +135,14 @@ def connect(
         event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout_ms or BUSY_TIMEOUT_MS))
         event.listen(engine, "begin", _begin_sqlite)
     return Database(engine, watchdog, limits)
+
+
+def _parsed(url: str) -> URL:
+    """The address's parts. Raises ArgumentError, whose message holds nothing of a password that may stand in it."""
+    try:
+        return make_url(url)
+    except ValueError as error:
+        raise ArgumentError("the port in the database's address is no number") from error
 
 
 def _postgresql(url: URL, watchdog: Watchdog, limits: Limits, connections_max: int) -> Engine:
