@@ -133,9 +133,10 @@ def test_texts_are_sealed_with_the_mounted_key(home: Home, tmp_path: Path) -> No
     assert not home.text_key.exists()
     texts = texts_of(home, settings)
     assert texts is not None
-    sealed = texts.sealed("where is my order")
-    assert sealed is not None
-    assert "order" not in sealed
+    kept = texts.kept("where is my order")
+    assert kept is not None
+    assert "order" not in kept
+    assert texts.shown(kept) == "where is my order"
 
 
 # --- tokens, and the hooks' secret ------------------------------------------------------------------------------------
