@@ -43,6 +43,7 @@ from controller.loop.reconciler import Books
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
 from controller.loop.sampling import Needs, SampledAsNeeded
 from controller.offline.forecast.sampling import ratio_between, ratio_in_release
+from controller.ports.runtime import DeploymentStatus
 from controller.service import Service
 from controller.subscribers.feed import Follower
 from controller.subscribers.registry_tags import RegistryTags
@@ -177,7 +178,11 @@ def build(home: Home, name: str) -> Controller:
     registry = MlflowRegistry(settings.registry)
     packages = PackageStore(registry, home.packages)
     replicas = HttpReplicas(token_file=home.own_token if settings.require_tokens else None)
-    metrics = metrics_of(settings, lambda model: plane.deployments.status(model))
+
+    def running(model: str) -> Mapping[str, DeploymentStatus]:
+        return plane.deployments.status(model)
+
+    metrics = metrics_of(settings, running)
     jobs = ThreadedJobs(clock)
     leadership = objects.leadership if objects is not None else store.leadership
     leader = Leader(leadership, name, lease_s=settings.lease_s)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from controller.adapters.prometheus.metrics import PrometheusMetrics
+from controller.adapters.prometheus.metrics import PrometheusMetrics, Reach
 from controller.adapters.prometheus.targets import INSTANCE_LABEL
 from controller.config.secret_files import SecretFile, one_line
 from controller.config.settings import Settings
@@ -31,10 +31,12 @@ def metrics_of(settings: Settings, status: StatusOf) -> PrometheusMetrics:
         scrape_interval_s=settings.scrape_interval_s,
         deadline_s=settings.prometheus_timeout_s,
         process_labels=settings.process_labels,
-        matchers=settings.prometheus_matchers,
-        token=None if token is None else token.read,
-        ca_file=ca_file,
-        is_gone=lambda model, version, names: is_gone(status(model).get(version), names),
+        reach=Reach(
+            matchers=settings.prometheus_matchers,
+            token=None if token is None else token.read,
+            ca_file=ca_file,
+            is_gone=lambda model, version, names: is_gone(status(model).get(version), names),
+        ),
     )
 
 

@@ -59,18 +59,30 @@ def _is_there(_model: str, _version: str, _names: Mapping[str, str]) -> bool:
     return False
 
 
-def only_with(matchers: Mapping[str, str]) -> str:
-    """The matchers as the end of a selector, each after a comma."""
-    return "".join(f",{name}={json.dumps(value)}" for name, value in sorted(matchers.items()))
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The way to a server that is not Serin's own, and what is read there.
+
+    ``matchers`` are labels that series must have to be read: of a server that has those of several clusters. ``token``
+    and ``ca_file``: see `PrometheusSession`. ``is_gone``: of a model, a version and the labels that name a process,
+    whether whoever runs it knows that it is there no more; Prometheus may find it dead then.
+    """
+
+    matchers: Mapping[str, str] = field(default_factory=dict)
+    token: Callable[[], str] | None = None
+    ca_file: str | None = None
+    is_gone: IsGone = _is_there
+
+    @property
+    def only(self) -> str:
+        """Return the matchers as the end of a selector, each after a comma."""
+        return "".join(f",{name}={json.dumps(value)}" for name, value in sorted(self.matchers.items()))
 
 
 class PrometheusMetrics:
     """The port ``Metrics`` on a Prometheus server, or on what answers its query API.
 
     ``process_labels`` name a process beside its model and version (``pod``, where instances are renamed).
-    ``matchers`` are labels that series must have to be read: of a server that has those of several clusters. ``token``
-    and ``ca_file``: see `PrometheusSession`. ``is_gone``: of a model, a version and the labels that name a process,
-    whether whoever runs it knows that it is there no more; it may be dead in Prometheus then.
     ``lookback_s_max`` bounds how much of a long absence is read sample by sample. Counts over a longer one are still
     exact, unless a process was replaced in the part that is not read.
     """
@@ -84,26 +96,23 @@ class PrometheusMetrics:
         answer_bytes_max: int = 64 * 2**20,
         lookback_s_max: float = 600.0,
         process_labels: Sequence[str] = (INSTANCE_LABEL,),
-        matchers: Mapping[str, str] | None = None,
-        token: Callable[[], str] | None = None,
-        ca_file: str | None = None,
-        is_gone: IsGone = _is_there,
+        reach: Reach | None = None,
     ) -> None:
         from prometheus_api_client import PrometheusConnect  # 0.3 s, and not every command needs it
 
+        reach = reach or Reach()
         session = PrometheusSession(
-            deadline_s=deadline_s, answer_bytes_max=answer_bytes_max, token=token, ca_file=ca_file
+            deadline_s=deadline_s, answer_bytes_max=answer_bytes_max, token=reach.token, ca_file=reach.ca_file
         )
-        only = only_with(matchers or {})
-        self._only = only
-        self._is_gone = is_gone
+        self._only = reach.only
+        self._is_gone = reach.is_gone
         self._told_gone: set[str] = set()
         self._client = PrometheusConnect(url.rstrip("/"), session=session)
         self._stale_after_s = STALE_AFTER_SCRAPES * scrape_interval_s
         self._lookback_s_max = lookback_s_max
         self._process_labels = tuple(process_labels)
         self._gateway = GatewayReader(
-            self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max, only=only
+            self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max, only=reach.only
         )
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
