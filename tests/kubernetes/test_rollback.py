@@ -1,19 +1,24 @@
 """The on-call rollback on a cluster: one write, with a kubeconfig that may do nothing else."""
 
 import base64
+import json
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
-from controller.adapters.kubernetes.lone import account_of
+from controller.adapters.kubernetes.lone import Account, LoneClient, account_of
 from controller.adapters.kubernetes.rollback import RouteRolledBack, roll_back_route
 from controller.adapters.kubernetes.traffic import KubernetesTraffic
 from controller.core.traffic import Mirror, Override
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from tests.certificates import Authority, Pair
 from tests.contracts.traffic import V6_ONLY
 from tests.fakes.kubernetes import FakeCluster, writes
 from tests.kubernetes.test_traffic import CHANGED, SITE, Edits, World, git_applies, name_of, world
@@ -206,3 +211,65 @@ def test_it_imports_the_standard_library_and_yaml() -> None:
     before = {name.partition(".")[0] for name in plain.stdout.split()}
     others = loaded - before - set(sys.stdlib_module_names)
     assert {name for name in others if not name.startswith(("_", "cython"))} == {"controller", "serving", "yaml"}
+
+
+class Tls(ThreadingHTTPServer):
+    """An API server that knows its users by certificates."""
+
+    def __init__(self, own: Pair, authority: Authority) -> None:
+        super().__init__(("127.0.0.1", 0), _Says)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own.certificate, own.key)
+        context.load_verify_locations(authority.file)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+
+
+class _Says(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        (name,) = [value for part in self.connection.getpeercert()["subject"] for _, value in part]  # type: ignore[attr-defined]
+        body = json.dumps({"user": name}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the test's output."""
+
+
+def test_certificates_in_the_kubeconfig_are_used(tmp_path: Path) -> None:
+    """The server's, under the name that the kubeconfig has for it, and the user's own; another's is refused."""
+    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "other", "other")
+    own, user = authority.pair("api.internal", name="server"), authority.pair(name="ada")
+    with Tls(own, authority) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            for known, name, inline in ((authority, "api.internal", True), (authority, "api.internal", False)):
+                account = _account(tmp_path, server.server_port, known, user, name, inline=inline)
+                with LoneClient(account) as client:
+                    assert client.ask("GET", "/") == (200, {"user": "ada"})
+            for known, name in ((stranger, "api.internal"), (authority, "elsewhere")):
+                account = _account(tmp_path, server.server_port, known, user, name, inline=True)
+                with LoneClient(account) as client, pytest.raises(TransientError, match="certificate"):
+                    client.ask("GET", "/")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _account(folder: Path, port: int, authority: Authority, user: Pair, name: str, *, inline: bool) -> Account:
+    def held(key: str, file: Path) -> dict[str, str]:
+        return {f"{key}-data": base64.b64encode(file.read_bytes()).decode()} if inline else {key: str(file)}
+
+    cluster = {"server": f"https://127.0.0.1:{port}", "tls-server-name": name}
+    document = {
+        "clusters": [{"name": "c", "cluster": cluster | held("certificate-authority", authority.file)}],
+        "users": [{"name": "u", "user": held("client-certificate", user.certificate) | held("client-key", user.key)}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    file = folder / "tls.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return account_of(file, None, None)

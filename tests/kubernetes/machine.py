@@ -1,0 +1,209 @@
+"""A cluster on this machine: pods are local processes, and HTTPRoutes lead the Envoy of an installation.
+
+What Serin writes to the API server is carried out as it stands there: the init container's command, then the replica's,
+with the paths that the pod would mount; weights and copies as the route's rules say.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.objects.labels import OWN, identity_of
+from controller.adapters.kubernetes.resources import DEPLOYMENTS, HTTP_ROUTES, Object
+from controller.adapters.prometheus.server import TargetFiles
+from controller.core.traffic import Mirror, TrafficTable
+from controller.errors import SerinError
+from serving.contract import HEALTH_ROUTE
+from tests.kubernetes.gateway import Gateway
+from tests.kubernetes.kubelet import Kubelet, conditions, fetched
+
+_LOOK_EVERY_S = 0.1
+
+
+@dataclass
+class Pod:
+    """One pod's process of the moment, and what it said."""
+
+    address: str
+    log: Path
+    fetching: bool = True
+    process: "subprocess.Popen[bytes] | None" = None
+    ended: int | None = None
+    told: str = field(default="")
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")[-400:]
+
+
+class Machine(Kubelet):
+    """Runs until it is closed. ``folder`` holds what pods mount: secrets, cache, logs. Addresses are this process's own
+    on loopback, so that two of these do not meet."""
+
+    def __init__(self, client: KubernetesClient, gateway: Gateway, home: Path, folder: Path) -> None:
+        super().__init__(client)
+        self.held = True
+        self.faults: list[str] = []
+        self._gateway = gateway
+        self._envoy = EnvoyTraffic(home / "envoy")
+        self._targets = TargetFiles(home / "prometheus" / "targets")
+        self._folder = folder
+        self._pods: dict[str, Pod] = {}
+        self._announced: dict[tuple[str, str], list[str]] = {}
+        self._written: dict[str, list[Any]] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="machine")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+        for pod in self._pods.values():
+            _end(pod)
+
+    def _run(self) -> None:
+        while not self._over.wait(_LOOK_EVERY_S):
+            try:
+                self.step()
+                self._carry_out()
+                self._announce()
+                self._route()
+            except SerinError as error:  # seen with a test that fails; tried again
+                self.faults.append(str(error))
+
+    def _carry_out(self) -> None:
+        found = {one["metadata"]["name"]: one for name in self._names() for one in self.pods(name)}
+        for name in self._pods.keys() - found.keys():
+            _end(self._pods.pop(name))
+        for name, pod in found.items():
+            if name not in self._pods:
+                number = int(name.rpartition("-")[2])
+                address = f"127.{os.getpid() % 250 + 1}.{number // 250}.{number % 250 + 1}"
+                self._pods[name] = Pod(address, self._folder / f"{name}.log")
+            status = self._lived(pod, self._pods[name])
+            if str(status) != self._pods[name].told:
+                self._pods[name].told = str(status)
+                self.becomes(pod, status)
+
+    def _names(self) -> set[str]:
+        return {one["metadata"]["name"] for one in self._client.list(DEPLOYMENTS, labels=OWN).items}
+
+    def _lived(self, found: Object, pod: Pod) -> dict[str, Any]:
+        """The pod's status after one more look at its process."""
+        spec = found["spec"]
+        if pod.process is None:
+            (container,) = spec["initContainers"] if pod.fetching else spec["containers"]
+            with pod.log.open("ab") as log:
+                pod.process = subprocess.Popen(
+                    self._command(container, pod.address), stdout=log, stderr=log, start_new_session=True
+                )
+        code = pod.process.poll()
+        if pod.fetching:
+            if code is None:
+                return {"phase": "Pending", "initContainerStatuses": [{"name": "fetch", "state": {"running": {}}}]}
+            pod.process = None
+            if code != 0:
+                last = {"terminated": {"exitCode": code, "message": pod.said()}}
+                waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+                fetch = {"name": "fetch", "state": waiting, "lastState": last}
+                return {"phase": "Pending", **conditions(Ready=False), "initContainerStatuses": [fetch]}
+            pod.fetching = False
+            return {"phase": "Pending", **fetched()}
+        return self._running(pod, code)
+
+    def _running(self, pod: Pod, code: int | None) -> dict[str, Any]:
+        replica: dict[str, Any] = {"name": "replica", "restartCount": 0, "ready": False, "started": False}
+        if code is not None:
+            last = {"terminated": {"exitCode": code, "message": pod.said(), "reason": "Error"}}
+            replica |= {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": last}
+            return {"phase": "Running", **fetched(), **conditions(Ready=False), "containerStatuses": [replica]}
+        well = _is_well(pod.address)
+        replica |= {"ready": well, "started": well, "state": {"running": {}}}
+        return {
+            "phase": "Running",
+            "podIP": pod.address,
+            **fetched(),
+            **conditions(PodScheduled=True, Ready=well),
+            "containerStatuses": [replica],
+        }
+
+    def _command(self, container: Object, address: str) -> Sequence[str]:
+        """The container's own, at the places of this machine."""
+        command = [sys.executable, *container["command"][1:]]
+        places = {
+            "/var/cache/serin": self._folder / "cache",
+            "/var/run/secrets/serin": self._folder / "secrets",
+            "/var/run/serin/mirror": self._folder / "mirror",
+        }
+        for place, here in places.items():
+            command = [part.replace(place, str(here)) for part in command]
+        command = [address if part == "0.0.0.0" else part for part in command]  # noqa: S104
+        return [*command, "--allowed-host", address] if "--port" in command else command
+
+    def _announce(self) -> None:
+        """Envoy and Prometheus hear of the pods that are ready, as they do from a cluster's endpoints."""
+        ready: dict[tuple[str, str], list[str]] = {}
+        for name in self._names():
+            for pod in self.pods(name):
+                identity = identity_of(pod)
+                if identity is None or not any(
+                    one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or ()
+                ):
+                    continue
+                self._gateway.versions[name] = identity.artifact.number
+                ready.setdefault((identity.model, identity.artifact.number), []).append(pod["status"]["podIP"])
+        for (model, version), addresses in ready.items():
+            if self._announced.get((model, version)) != sorted(addresses):
+                places = [(f"http://{address}:8000", f"http://{address}:8001") for address in sorted(addresses)]
+                self._envoy.set_endpoints(model, version, places)
+                self._targets.set(model, version, {str(n): live for n, (live, _) in enumerate(places)})
+                self._announced[model, version] = sorted(addresses)
+
+    def _route(self) -> None:
+        """The rules as they stand there, in Envoy's file; what Envoy serves is what the gateway tells."""
+        for route in self._client.list(HTTP_ROUTES).items:
+            rules = route["spec"]["rules"]
+            if self._written.get(route["metadata"]["name"]) == rules:
+                continue
+            model = rules[0]["matches"][0]["path"]["value"].split("/")[2]
+            versions = self._gateway.versions
+            mirrors = [one["requestMirror"] for one in rules[0]["filters"] if one["type"] == "RequestMirror"]
+            mirrored = [Mirror(versions[one["backendRef"]["name"]], float(one.get("percent", 100))) for one in mirrors]
+            stored = self._envoy.read(model)
+            self._envoy.write(
+                TrafficTable(
+                    model,
+                    {versions[one["name"]]: one["weight"] / 100 for one in rules[0]["backendRefs"]},
+                    mirror=next(iter(mirrored), None),
+                    generation=(stored.generation if stored is not None else 0) + 1,
+                )
+            )
+            self._written[route["metadata"]["name"]] = rules
+        self._gateway.step()
+
+
+def _is_well(address: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://{address}:8000{HEALTH_ROUTE}", timeout=2, trust_env=False).status_code == 200
+    return False
+
+
+def _end(pod: Pod) -> None:
+    if pod.process is None or pod.process.poll() is not None:
+        return
+    pod.process.terminate()
+    try:
+        pod.process.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(pod.process.pid, signal.SIGKILL)
+        pod.process.wait()
