@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
-.PHONY: help setup demo test test-export check check-deploy format monitoring docs crds bench clean
+.PHONY: help setup demo test test-export check check-deploy format monitoring docs crds sbom bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,7 +40,7 @@ $(EXPORT_STAMP): pyproject.toml constraints.txt deploy/install/setup.sh deploy/i
 	@deploy/install/setup.sh $(EXPORT_TORCH)
 	@touch $@
 
-check-deploy: setup  ## Check what stands in deploy/: rules, routing, dashboards, runbooks, units; one line counts them
+check-deploy: setup  ## Check what stands in deploy/: the chart, images, rules, routing, dashboards, runbooks, units; one line counts them
 	@$(PYTHON) -m pytest --quiet tests/deploy
 
 check: setup  ## Check format, lint, types, import rules and Prometheus rules
@@ -56,8 +56,15 @@ format: setup  ## Format the code and mend what the linter can mend
 monitoring: setup  ## Make the rules and the routing in deploy/ anew from the policy there
 	@$(PYTHON) -m controller.bootstrap.monitoring_files deploy
 
-docs: setup  ## Rewrite the tables of keys and of gates in docs/ from the code
+docs: setup  ## Rewrite the tables of keys, gates and values in docs/ and the chart from the code
 	@$(PYTHON) -m controller.config.reference docs/policy.md docs/gates.md
+	@$(PYTHON) -m tests.deploy.table
+
+sbom: setup  ## List what the images hold, as CycloneDX in build/sbom (installs it into build/images first)
+	@for part in controller serving; do \
+		rm -rf build/images/$$part; deploy/images/install.sh $$part build/images/$$part; \
+		deploy/images/sbom.sh build/images/$$part/bin/python build/sbom/$$part.cdx.json; \
+	done
 
 crds: setup  ## Rewrite deploy/crds from the code
 	@$(PYTHON) -m controller.adapters.kubernetes.crds deploy/crds

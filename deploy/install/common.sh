@@ -1,4 +1,5 @@
 # Helpers of the installation scripts; sourced, not run.
+# shellcheck shell=bash
 
 say() { printf '• %s\n' "$*"; }
 
@@ -26,10 +27,31 @@ _unpack() {
     if ! (cd "$work/deb" && "${apt[@]}" "$@") >/dev/null 2>&1; then
         # The machine's package lists are missing or older than the mirror: read fresh ones, for us alone.
         apt+=(-o Dir::State::Lists="$work/lists")
-        "${apt[@]}" update && (cd "$work/deb" && "${apt[@]}" "$@" >/dev/null) || { rm -rf "$work"; return 1; }
+        if ! { "${apt[@]}" update && (cd "$work/deb" && "${apt[@]}" "$@" >/dev/null); }; then
+            rm -rf "$work"
+            return 1
+        fi
     fi
     for deb in "$work"/deb/*.deb "$work"/cache/archives/*.deb; do
         if [ -e "$deb" ]; then dpkg-deb --extract "$deb" "$into"; fi
     done
     rm -rf "$work"
+}
+
+# requirements PARTS: what pip is asked for, as pyproject.toml has it: of `base` and of extras, separated by commas. By the
+# interpreter that PYTHON names.
+requirements() {
+    "$PYTHON" - "$1" <<'SCRIPT'
+import sys, tomllib
+
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+parts = {"base": project["dependencies"], **project["optional-dependencies"]}
+print(*(one for name in sys.argv[1].split(",") for one in parts[name]), sep="\n")
+SCRIPT
+}
+
+# pins PACKAGE...: the lines of constraints.txt for these packages.
+pins() {
+    awk -v names="$*" 'BEGIN { split(names, list, " "); for (i in list) wanted[list[i]] = 1 }
+        /^[A-Za-z0-9]/ { split($0, parts, "=="); take = parts[1] in wanted } take' constraints.txt
 }

@@ -43,17 +43,6 @@ make_venv() {
     rm -rf "$unpacked"
 }
 
-# What pip is asked for: the requirements of the base and of our extras, as pyproject.toml has them.
-requirements() {
-    "$VENV/bin/python" - "$EXTRAS" <<'PYTHON'
-import sys, tomllib
-
-project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-extras = project["optional-dependencies"]
-print(*project["dependencies"], *(one for name in sys.argv[1].split(",") for one in extras[name]), sep="\n")
-PYTHON
-}
-
 # Wheels only, each held against the digests of constraints.txt: nothing is built, and nothing else gets in. The project
 # itself has no digest, so it is linked afterwards, by the setuptools that was just verified.
 install_python_packages() {
@@ -62,15 +51,9 @@ install_python_packages() {
     "${pip[@]}" --require-hashes --only-binary :all: --requirement <(pins pip setuptools)
     # torch comes in builds of its own for each platform, without a digest here; give pip the index of yours.
     if [ -n "$TORCH" ]; then "${pip[@]}" --no-deps --only-binary :all: "torch==$TORCH"; fi
-    requirements >"$VENV/requirements.txt"
+    PYTHON=$VENV/bin/python requirements "base,$EXTRAS" >"$VENV/requirements.txt"
     "${pip[@]}" --constraint constraints.txt --only-binary :all: --requirement "$VENV/requirements.txt"
     PYTHONWARNINGS=ignore "${pip[@]}" --no-deps --no-build-isolation --editable .  # setuptools warns of any such link
-}
-
-# The lines of constraints.txt for these packages.
-pins() {
-    awk -v names="$*" 'BEGIN { split(names, list, " "); for (i in list) wanted[list[i]] = 1 }
-        /^[A-Za-z0-9]/ { split($0, parts, "=="); take = parts[1] in wanted } take' constraints.txt
 }
 
 install_prometheus() {

@@ -16,12 +16,18 @@ from serving.text.streams import take_any_text
 
 
 def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(prog="python -m serving.access", description="The bearer tokens of replicas.")
+    flags = argparse.ArgumentParser(prog="python -m serving.access", description="Bearer tokens, as digests in a file.")
     commands = flags.add_subparsers(dest="command", required=True)
     new = commands.add_parser("new", help="make a token and print it, once")
     new.add_argument("--name", required=True, help="the client's name, as the access log will show it")
     new.add_argument("--expires", type=_age, default="90d", help="30m, 12h, 90d or never (default: %(default)s)")
     new.add_argument("--unlimited", action="store_true", help="limits per client do not hold for it")
+    new.add_argument(
+        "--role", action="append", default=[], help="what its holder may ask of the controller; repeatable"
+    )
+    new.add_argument(
+        "--of-any-replica", action="store_true", help="for the Secret that all replicas of a cluster mount"
+    )
     listing = commands.add_parser("list", help="show names, ids and expiry, never tokens")
     revoke = commands.add_parser("revoke", help="take tokens out; running replicas follow within a second or two")
     revoke.add_argument("--name", help="all tokens of this client")
@@ -59,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _new(arguments: argparse.Namespace) -> int:
     now = utc_now()
     expires_at = None if arguments.expires is None else now + arguments.expires
-    entry, token = new_token(arguments.name, now, expires_at, unlimited=arguments.unlimited)
+    roles = tuple(arguments.role)
+    entry, token = new_token(arguments.name, now, expires_at, unlimited=arguments.unlimited, roles=roles)
     with changing(arguments.file) as entries:
         entries.append(entry)
     until = "never expires" if expires_at is None else f"expires {expires_at:%Y-%m-%d %H:%M} UTC"

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from _pytest.terminal import TerminalReporter
 
+from tests.deploy.containerfile import steps_of
+from tests.deploy.rendered import MATRIX
 from tests.deploy.rule_cases import CASES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -20,6 +22,10 @@ def things() -> dict[str, int]:
         "rule cases": len(CASES),
         "dashboards": len(list((DEPLOY / "grafana").glob("*.json"))),
         "runbooks": len(list((DEPLOY / "runbooks").glob("*.md"))) - 1,  # without their list
+        "renderings of the chart": len(MATRIX),
+        "images": sum(step.name == "CMD" for step in steps_of((DEPLOY / "images/Containerfile").read_text())),
+        "scripts": len(list(DEPLOY.rglob("*.sh"))),
+        "definitions": len(list((DEPLOY / "crds").glob("*.yaml"))),
         "units": len(list((DEPLOY / "systemd").glob("*.service"))),
     }
 

@@ -23,6 +23,7 @@ FULL = replace(
     registry_secret="mlflow-reader",  # noqa: S106 - a name
     registry_ca=True,
     capture_secret="serin-capture",  # noqa: S106
+    capture_ca=True,
     access_secret="serin-clients",  # noqa: S106
     cache=Cache(claim="packages"),
     pull_secrets=("pull",),

@@ -178,6 +178,13 @@ def test_the_command_makes_lists_and_revokes(path: Path, capsys: pytest.CaptureF
     assert main(["revoke", "--file", str(path), "--name", "alice"]) == 1, "there is none any more"
 
 
+def test_tokens_for_the_controller_are_made_without_a_home(path: Path) -> None:
+    """For a Secret that is mounted: `api_tokens_file` of the settings."""
+    assert main(["new", "--file", str(path), "--name", "ops", "--role", "view", "--role", "labels"]) == 0
+    (entry,) = read_tokens(path).tokens
+    assert entry.roles == ("view", "labels")
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

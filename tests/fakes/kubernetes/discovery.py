@@ -11,6 +11,8 @@ _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "updat
 def discover(store: Store, path: str) -> dict[str, Any] | None:
     """The answer at this path; None where it is none of discovery's."""
     match path.strip("/").split("/"):
+        case ["openapi", "v3", *rest]:
+            return _openapi(store, rest)
         case ["version"]:
             return {"major": "1", "minor": "36", "gitVersion": "v1.36.2", "platform": "linux/amd64"}
         case ["api"]:
@@ -18,11 +20,42 @@ def discover(store: Store, path: str) -> dict[str, Any] | None:
         case ["apis"]:
             versions = sorted({(kind.group, kind.version) for kind in store.kinds() if kind.group})
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in versions]}
-        case ["api", version]:
-            return _resources(store, "", version)
-        case ["apis", group, version]:
+        case ["api", _] | ["apis", _, _] as named:
+            group, version = ["", *named[1:]][-2:]
             return _resources(store, group, version)
     return None
+
+
+def _openapi(store: Store, of: list[str]) -> dict[str, Any] | None:
+    match of:
+        case []:
+            versions = sorted({(kind.group, kind.version) for kind in store.kinds()})
+            return {"paths": {_path(*one): {"serverRelativeURL": f"/openapi/v3/{_path(*one)}"} for one in versions}}
+        case ["api", version]:
+            return _validates(store, "", version)
+        case ["apis", group, version]:
+            return _validates(store, group, version)
+    return None
+
+
+def _path(group: str, version: str) -> str:
+    return f"apis/{group}/{version}" if group else f"api/{version}"
+
+
+def _validates(store: Store, group: str, version: str) -> dict[str, Any]:
+    """As much of the OpenAPI document as tells kubectl that fields are validated here, by ``fieldValidation``."""
+    parameters = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
+    operations = {
+        f"/{_path(group, version)}/{kind.plural}/{{name}}": {
+            "patch": {
+                "parameters": parameters,
+                "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind.kind},
+            }
+        }
+        for kind in store.kinds()
+        if (kind.group, kind.version) == (group, version)
+    }
+    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.36.2"}, "paths": operations}
 
 
 def _group(name: str, version: str) -> dict[str, Any]:
@@ -42,6 +75,10 @@ def _resources(store: Store, group: str, version: str) -> dict[str, Any] | None:
 def _names(kind: Kind) -> list[dict[str, Any]]:
     base = {"namespaced": kind.namespaced, "kind": kind.kind}
     names = [{**base, "name": kind.plural, "singularName": kind.kind.lower(), "verbs": _VERBS}]
+    verbs = ["get", "patch", "update"]
     if kind.has_status:
-        names.append({**base, "name": f"{kind.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]})
+        names.append({**base, "name": f"{kind.plural}/status", "singularName": "", "verbs": verbs})
+    if kind.has_scale:
+        scale = {"name": f"{kind.plural}/scale", "kind": "Scale", "group": "autoscaling", "version": "v1"}
+        names.append({**base, **scale, "singularName": "", "verbs": verbs})
     return names

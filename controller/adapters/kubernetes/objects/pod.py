@@ -90,6 +90,7 @@ def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
     if site.capture_secret is not None:
         held = f"{_SECRETS}/capture"
         command += ["--capture-token-file", f"{held}/token", "--digest-key-file", f"{held}/digest-key"]
+        command += ["--capture-ca-file", f"{held}/ca.crt"] if site.capture_ca else []
         mounts.append(_mount("capture", held, read_only=True))
     if site.access_secret is None:
         command.append("--allow-unauthenticated")  # who may reach it is the network's to say

@@ -61,6 +61,7 @@ class Site:
     registry_secret: str | None = None  # with the key `token`
     registry_ca: bool = False  # the Secret has `ca.crt`, too: of an authority that is not the world's
     capture_secret: str | None = None  # with the keys `token` and `digest-key`
+    capture_ca: bool = False  # this Secret has `ca.crt`, too: of the authority of the controller's certificate
     access_secret: str | None = None  # with the key `tokens.json`: digests of the clients' tokens
     cache: Cache = Cache()
     autoscaling: Autoscaling | None = None

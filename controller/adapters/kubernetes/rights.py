@@ -1,0 +1,76 @@
+"""The rights that Serin needs on its namespace, and what for: the chart's Role holds exactly these.
+
+``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+
+from controller.adapters.kubernetes.resources import (
+    AUTOSCALERS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    HTTP_ROUTES,
+    LEASES,
+    MODEL_RELEASES,
+    PODS,
+    RELEASE_POLICIES,
+    SERVICES,
+    Object,
+    Resource,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """The verbs that are used on one resource, or on a subresource of it. Never on Secrets: those are mounted."""
+
+    resource: Resource
+    verbs: tuple[str, ...]
+    why: str
+    subresource: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what a Role calls the resource."""
+        return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
+
+
+RIGHTS: Final = (
+    Right(HTTP_ROUTES, ("create", "get", "list", "patch"), "the traffic tables"),
+    Right(DEPLOYMENTS, ("create", "delete", "list", "patch"), "versions: made once, marked with what served everybody"),
+    Right(DEPLOYMENTS, ("get", "update"), "their sizes", "scale"),
+    Right(SERVICES, ("create", "delete", "list"), "where versions are asked"),
+    Right(PODS, ("list",), "how their replicas are"),
+    Right(AUTOSCALERS, ("create", "delete", "list", "patch"), "their bounds"),
+    Right(DISRUPTION_BUDGETS, ("create", "delete"), "a drained node takes one replica at a time"),
+    Right(CONFIG_MAPS, ("create", "get", "patch"), "where replicas send copies"),
+    Right(
+        MODEL_RELEASES, ("create", "delete", "list"), "releases that people and Git ask for, and views of all others"
+    ),
+    Right(MODEL_RELEASES, ("patch",), "how they are", "status"),
+    Right(RELEASE_POLICIES, ("list",), "policies that Git holds"),
+    Right(RELEASE_POLICIES, ("patch",), "whether they are followed", "status"),
+    Right(LEASES, ("create", "get", "patch", "update"), "who leads"),
+)
+
+
+def rules(rights: Sequence[Right] = RIGHTS) -> list[Object]:
+    """Return the rights as the rules of a Role, one each."""
+    return [
+        {"apiGroups": [right.resource.group], "resources": [right.name], "verbs": list(right.verbs)} for right in rights
+    ]
+
+
+def as_yaml(rights: Sequence[Right] = RIGHTS) -> str:
+    """Return the same as YAML, each with what it is for."""
+    parts = zip(rights, rules(rights), strict=True)
+    return "".join(f"# {right.why}\n{yaml.safe_dump([rule], default_flow_style=None)}" for right, rule in parts)
+
+
+if __name__ == "__main__":
+    print(as_yaml(), end="")
