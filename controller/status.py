@@ -183,6 +183,7 @@ class _Block:
 
     def _facts(self, width: int) -> RenderableType:
         facts = [("versions", _versions(self.release)), ("traffic", _weights(self.table, self.release))]
+        facts += [("mirror", Text(printable(words), "yellow"))] if (words := _mirroring(self.release)) else []
         facts.append(("phase", _phase(self.release, self.now_s)))
         facts += [("replica", _replica(status)) for status in self.running.values() if not status.ready]
         facts += [
@@ -235,9 +236,19 @@ def _shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[
         return (("not routed yet", "dim"),)
     shares = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
-    moving = "  (not confirmed yet)" if release is not None and release.active and not release.routed else ""
+    moving = "  (not served yet)" if release is not None and release.active and not release.routed else ""
     by_hand = printable(f"  set by {table.override.by}: {table.override.reason}") if table.override else ""
     return (shares + mirrored, ""), (moving, "dim"), (by_hand, "yellow")
+
+
+def _mirroring(release: Release) -> str:
+    """Return what the data plane cannot copy; empty where it copies everything both ways."""
+    able = release.able
+    if able is None or not release.active or able.mirrors_both_ways:
+        return ""
+    if not able.mirrors:
+        return f"no mirror here ({able.name}): no shadow phase, and nothing is judged on copies"
+    return f"one way ({able.name}): what the candidate serves is not copied to stable"
 
 
 def _phase(release: Release, now_s: float) -> Text:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
+from controller.adapters.envoy.edits import edit_of
 from controller.adapters.envoy.held import held
-from controller.adapters.envoy.tables import found_clusters, found_routes, read_routes
+from controller.adapters.envoy.tables import ROUTES_FILE, found_clusters, found_routes, read_routes
 from controller.adapters.local.kept import leftovers, recorded, running_supervisor
 from controller.adapters.local.open_files import short_of_files
 from controller.adapters.local.processes import statuses
@@ -64,7 +65,7 @@ def traffic_tables(home: Home) -> Mapping[str, TrafficTable]:
 def troubles_of(home: Home) -> tuple[str, ...]:
     """Return what is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
     found: list[str] = []
-    for told in (_of_the_disk, _of_the_files, _of_envoys_memory, _of_the_processes, _of_open_files):
+    for told in (_of_the_disk, _of_the_files, _of_edits, _of_envoys_memory, _of_the_processes, _of_open_files):
         try:
             found += told(home)
         except (SerinError, OSError) as error:
@@ -87,6 +88,13 @@ def _of_the_files(home: Home) -> Iterator[str]:
     for found in (found_routes(home.envoy), found_clusters(home.envoy)):
         if found.damage:
             yield f"a file in {home.envoy} {found.damage}: {found.source} counts; `serin up` puts it back"
+
+
+def _of_edits(home: Home) -> Iterator[str]:
+    routes = read_routes(home.envoy)
+    for model in (*routes.models, *routes.deleted):
+        if (edit := edit_of(routes, model, home.envoy / ROUTES_FILE)) is not None:
+            yield f"{edit.what}; put it back, or have it replaced: `serin rollback {model}`"
 
 
 def _of_envoys_memory(home: Home) -> Iterator[str]:

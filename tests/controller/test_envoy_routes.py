@@ -34,6 +34,8 @@ from controller.adapters.envoy.tables import (
 )
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.loopback import free_port
+from controller.bootstrap.condition import troubles_of
+from controller.config.settings import Home
 from controller.core.traffic import Mirror, Override, TrafficTable, WriteStage
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 from tests.controller.envoy_support import set_endpoint
@@ -254,6 +256,56 @@ class TestTheFile:
             assert override is not None
             assert sorted(outcomes) == sorted([override.by, "told"])
             assert stored(home).generation == generation + 1
+
+
+def edited(directory: Path, *, delete: bool = False) -> None:
+    """Somebody changes the first model's time-out, or takes its route away."""
+    document = json.loads((directory / ROUTES_FILE).read_text())
+    routes = document["resources"][0]["virtual_hosts"][0]["routes"]
+    if delete:
+        del routes[0]
+    else:
+        routes[0]["route"]["timeout"] = "1s"
+    (directory / ROUTES_FILE).write_text(json.dumps(document))
+
+
+class TestEdits:
+    @pytest.mark.parametrize("delete", [False, True])
+    def test_status_names_what_somebody_did_to_the_file(self, tmp_path: Path, delete: bool) -> None:
+        """Also between releases, when nobody writes: what is edited need not be a weight."""
+        home = Home(tmp_path)
+        write_bootstrap(home.envoy, free_port(), free_port())
+        write_routes(home.envoy, EMPTY_DOCUMENT.with_table(CANARY, RouteOptions()))
+        assert not any("routes.json" in trouble for trouble in troubles_of(home))
+        edited(home.envoy, delete=delete)
+        (told,) = (trouble for trouble in troubles_of(home) if "routes.json" in trouble)
+        assert "serin rollback intent" in told
+        assert ("was deleted from" in told) is delete
+
+    def test_a_restart_takes_no_edit_for_what_was_written(self, home: Path) -> None:
+        """`serin up` writes what an earlier version wrote anew, and must not make an edit its own by that."""
+        edited(home)
+        write_bootstrap(home, free_port(), free_port())
+        write_routes(home, read_routes(home).renewed())
+        assert EnvoyTraffic(home).drift("intent") is not None
+
+    def test_what_the_running_envoy_tells_is_no_edit(self, home: Path) -> None:
+        """Its dump has other numbers, and leaves out what is zero."""
+        document = read_routes(home)
+        configuration = json.loads(document.text())["resources"][0]
+        for route in configuration["virtual_hosts"][0]["routes"][:-1]:
+            stored = route["metadata"]["filter_metadata"]["serin"]
+            stored["generation"] = float(stored["generation"])
+        dumped = RouteDocument.of_configuration(configuration, revision=document.revision)
+        assert dumped.edit("intent") is not None
+        assert dumped.as_written().edit("intent") is None
+        assert dumped.as_written().text() == document.text()
+
+    def test_a_rollback_goes_over_an_edit(self, home: Path) -> None:
+        """A person's word, and told as such: it is no edit itself."""
+        edited(home)
+        assert dict(rollback(home).weights_pct) == {"6": 100.0}
+        assert EnvoyTraffic(home).drift("intent") is None
 
 
 class TestWithoutEnvoy:

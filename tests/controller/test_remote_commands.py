@@ -121,7 +121,7 @@ def test_the_status_is_the_same(there: Installation) -> None:
     lines = there.lines("status")
     assert lines[0] == "*  frozen by ada because holidays"
     assert lines[1] == "intent  release of version 7  Pending"
-    assert "  traffic   version 6 100 %  (not confirmed yet)" in lines
+    assert "  traffic   version 6 100 %  (not served yet)" in lines
     assert there.lines("status", "intent") == lines
     assert "no policy for model 'intnt'" in there.refusal("status", "intnt")
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from controller.cli.watching import never, settled, watch, worst_exit_code
+from controller.core.abilities import Mirroring
 from controller.core.condition import Condition
 from controller.core.release import Phase
 from controller.core.serving import ServingPolicy
@@ -31,6 +32,7 @@ from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
 from tests.fakes.site import FakeSite
+from tests.fakes.traffic import ABLE
 
 NOW_S = releases.NOW_S + 100
 SAMPLED = SamplingSet("intent", 0.03125, "its gates need no more", None, 0.03125, 1.0)
@@ -343,3 +345,19 @@ def test_an_overview_is_the_same_after_a_way_as_json() -> None:
     assert in_text(back) == in_text(seen)
     assert as_document(back) == as_document(seen)
     assert (back.traffic, back.deployments, back.freezes) == (seen.traffic, seen.deployments, seen.freezes)
+
+
+@pytest.mark.parametrize(
+    ("mirroring", "said"),
+    [
+        (Mirroring.NONE, "no mirror here (Traefik): no shadow phase, and nothing is judged on copies"),
+        (Mirroring.GATEWAY_ONE_WAY, "one way (Traefik): what the candidate serves is not copied to stable"),
+        (Mirroring.REPLICA, ""),
+    ],
+)
+def test_what_is_not_mirrored_is_told(mirroring: Mirroring, said: str) -> None:
+    """Whoever reads the gates knows on which evidence they stand."""
+    able = replace(ABLE, name="Traefik", mirroring=mirroring)
+    text = drawn(record(Phase.CANARY, able=able))
+    assert said in text
+    assert ("  mirror  " in text) is bool(said)

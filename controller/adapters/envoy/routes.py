@@ -81,6 +81,11 @@ class RouteDocument:
     def models(self) -> tuple[str, ...]:
         return tuple(self._routes)
 
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """The models whose routes somebody else took away."""
+        return tuple(model for model in self._written or () if model not in self._routes)
+
     def table(self, model: str) -> TrafficTable | None:
         if model not in self._tables and (route := self._routes.get(model)) is not None:
             self._tables[model] = decode(model, route)
