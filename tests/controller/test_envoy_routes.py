@@ -2,16 +2,20 @@
 
 import itertools
 import json
+import os
 import socket
 import socketserver
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -39,7 +43,7 @@ from controller.config.settings import Home
 from controller.core.traffic import Mirror, Override, TrafficTable, WriteStage
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 from tests.controller.envoy_support import set_endpoint
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 CANARY = TrafficTable("intent", {"6": 90.0, "7": 10.0}, mirror=Mirror("7", 100.0), known_good="6", generation=1)
 
@@ -55,6 +59,16 @@ def damage_to(file: Path, damage: str | None) -> str:
     damaged = text[: len(text) // 2] if damage == "half" else damage
     file.write_text(damaged)
     return damaged
+
+
+class WatchedPath(type(Path())):  # type: ignore[misc] - the class of paths on this system
+    """A path that remembers which files were read by it."""
+
+    read: ClassVar[list[Path]] = []
+
+    def read_text(self, *arguments: Any, **named: Any) -> str:
+        self.read.append(Path(self))
+        return str(super().read_text(*arguments, **named))
 
 
 @pytest.fixture
@@ -143,6 +157,27 @@ class TestTheFile:
         write_routes(home, first.with_table(TrafficTable("tone", {"1": 100.0}, generation=1), RouteOptions()))
         assert read_routes(home).models == ("intent", "tone")
         assert first.models == ("intent",)
+
+    def test_a_file_that_was_written_just_now_is_read_each_time(self, home: Path) -> None:
+        """Two writes within one tick of the file system's clock may look alike, to the byte."""
+        file = home / ROUTES_FILE
+        for known_good in ("6", "7"):
+            text = EMPTY_DOCUMENT.with_table(replace(CANARY, known_good=known_good), RouteOptions()).text()
+            file.write_text(text)
+            os.utime(file, (1_800_000_000, 1_800_000_000))
+            assert stored(home).known_good == known_good
+
+    def test_a_file_that_lies_there_costs_a_look_at_it(self, home: Path) -> None:
+        """500 models ask for theirs at each round; a file of a megabyte was read for each."""
+        file = home / ROUTES_FILE
+        os.utime(file, (1.0, 1.0))
+        eventually(lambda: time.time() - file.stat().st_ctime > 1.5, what="the file to be old")
+        watched = WatchedPath(home)
+        for _ in range(3):
+            assert read_routes(watched).table("intent") == CANARY
+        assert WatchedPath.read == [file]
+        write_routes(home, read_routes(home).with_table(CANARY.next(), RouteOptions()))
+        assert read_routes(watched).table("intent") == CANARY.next()
 
     def test_weights_are_exact_or_refused(self) -> None:
         """A share that Envoy would round is refused by name, not rounded in silence."""

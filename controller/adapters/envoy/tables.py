@@ -6,11 +6,12 @@ says what it read last. What Envoy follows of the endpoints is made from their f
 import: the on-call rollback stands on it.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.clusters import ClusterDocument
@@ -29,7 +30,11 @@ _DAMAGED = ".damaged"
 _GONE = "is gone"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
+_SETTLED_S = 1.0  # two writes within one tick of the file system's clock look alike: what is newer is read each time
+
 T = TypeVar("T", RouteDocument, ClusterDocument)
+
+_kept: dict[Path, tuple[tuple[int, ...], Any]] = {}  # files as they were read last: a look at one costs a stat
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +199,26 @@ def _found(path: Path, parse: Callable[[str], T], live: Callable[[], T | None], 
 def _read(path: Path, parse: Callable[[str], T]) -> tuple[T | None, str]:
     """The document, or what is wrong with the file."""
     try:
-        return parse(path.read_text(encoding="utf-8")), ""
+        return _as_it_lies_there(path, parse), ""
     except FileNotFoundError:
         return None, _GONE
     except OSError as error:
         raise TransientError(Source.TRAFFIC, f"{path} cannot be read: {error.strerror or error}") from error
     except _UNREADABLE as error:
         return None, f"was damaged ({type(error).__name__}: {error})"
+
+
+def _as_it_lies_there(path: Path, parse: Callable[[str], T]) -> T:
+    """The document; of a file that has lain there unchanged since it was read, the one of then."""
+    found = path.stat()
+    state = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+    kept = _kept.get(path)
+    if kept is not None and kept[0] == state:
+        return cast("T", kept[1])
+    document = parse(path.read_text(encoding="utf-8"))
+    if time.time() - max(found.st_mtime, found.st_ctime) > _SETTLED_S:
+        _kept[path] = state, document
+    return document
 
 
 def _told_by(live: Callable[[], T | None]) -> T | None:
