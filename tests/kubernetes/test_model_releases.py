@@ -1,6 +1,8 @@
 """Releases as objects: behaviours 4, 5 and 6 of what must hold on Kubernetes; what to create and to delete one does."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import Connection
+from controller.adapters.kubernetes.refusals import NoSuchObjectError
 from controller.adapters.kubernetes.releases.status import ENDS
 from controller.adapters.kubernetes.releases.views import EVERY_S, ReleaseObjects
 from controller.adapters.kubernetes.releases.wishes import Wishes
@@ -16,13 +19,15 @@ from controller.core.release import Phase
 from controller.errors import PermanentError, Source, TransientError
 from controller.ports.registry import CANDIDATE
 from controller.service import Service
+from tests.contracts.kubernetes_api import CRDS
 from tests.contracts.leadership import Monotonic
 from tests.controller.service import GOOD, LESS_ACCURATE, MODEL
-from tests.controller.world import World
+from tests.controller.world import POLICY, World
 from tests.fakes.kubernetes import Account, FakeCluster
 from tests.fakes.site import FakeSite
 
 NAME = "intent-seven"
+QUICK = replace(POLICY, probation_s=60.0)
 RULES = [
     {"apiGroups": ["serin.dev"], "resources": ["modelreleases"], "verbs": ["list", "create", "delete"]},
     {"apiGroups": ["serin.dev"], "resources": ["modelreleases/status"], "verbs": ["patch"]},
@@ -35,6 +40,7 @@ class Installation:
     def __init__(self, world: World, person: KubernetesClient, own: KubernetesClient, account: Account) -> None:
         self.world, self.person, self.account = world, person, account
         self.survived = True
+        self.later_s = 0.0  # than it is
         self._own = own
         self._monotonic = Monotonic()
         self.objects = self.restarted()
@@ -43,7 +49,7 @@ class Installation:
         """What the next controller process has: nothing but the journal and the cluster."""
         world = self.world
         service = Service(world.journal, world.inbox, world.freezes, world.clock, world.policies, FakeSite())
-        wishes = Wishes(service, world.inbox, lambda _: self.survived)
+        wishes = Wishes(service, world.inbox, lambda _: self.survived, lambda: time.time() + self.later_s)
         self.objects = ReleaseObjects(self._own, world.journal, wishes, self._monotonic)
         return self.objects
 
@@ -91,7 +97,7 @@ def installation(tmp_path: Path, cluster: FakeCluster, connected: Callable[..., 
     account = cluster.add_account("controller", RULES, namespace="default")
     person = KubernetesClient(connected(), manager="kubectl-create", source=Source.DEPLOYMENTS)
     own = KubernetesClient(connected("controller"), manager="serin", source=Source.DEPLOYMENTS)
-    return Installation(World(tmp_path).given(stable=GOOD), person, own, account)
+    return Installation(World(tmp_path, policy=QUICK).given(stable=GOOD), person, own, account)
 
 
 def test_creating_one_starts_a_release_that_can_be_waited_for(installation: Installation) -> None:
@@ -257,8 +263,8 @@ def test_a_cluster_that_does_not_answer_stops_no_decision(cluster: FakeCluster, 
     installation.when(lambda: installation.conditions().get("Promoted") == "True")
 
 
-def test_only_so_many_views_are_kept(installation: Installation) -> None:
-    """The journal keeps the rest."""
+def test_only_so_many_views_are_kept_and_each_verb_is_used(installation: Installation) -> None:
+    """The journal keeps the rest. Behaviour 23, of what objects of releases need: no right too many."""
     for number in range(7, 20):
         installation.world.register(f"v{number}", LESS_ACCURATE)
         installation.world.registry.aliases_of[MODEL][CANDIDATE] = str(number)
@@ -268,10 +274,46 @@ def test_only_so_many_views_are_kept(installation: Installation) -> None:
     views = installation.person.list(MODEL_RELEASES).items
     assert len(views) == 10
     assert "19" in {view["spec"]["version"] for view in views}
-
-
-def test_each_verb_is_used(installation: Installation) -> None:
-    """Behaviour 23, of what objects of releases need."""
-    test_only_so_many_views_are_kept(installation)
     assert installation.account.unused() == []
     assert installation.account.refused == []
+
+
+def test_deleting_the_definitions_stops_nothing_and_no_finalizer_hangs(
+    cluster: FakeCluster, installation: Installation
+) -> None:
+    """Behaviour 24. What is gone with its kind was not deleted by anybody: the release goes on."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.CANARY)
+    assert "finalizers" not in installation.found()["metadata"]
+    installation.person.delete(CRDS, "modelreleases.serin.dev")
+    with pytest.raises(NoSuchObjectError):
+        installation.look()
+    assert not installation.world.inbox.waiting()
+    installation.world.when_settled()
+    assert installation.world.release.phase is Phase.PROBATION
+
+
+def test_what_nobody_took_up_for_a_day_starts_nothing_any_more(installation: Installation) -> None:
+    """An old object, in a cluster whose controller comes back or has forgotten what it answered."""
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.later_s = 86_401.0
+    installation.look()
+    assert installation.conditions()["Rejected"] == "True"
+    assert "create another ModelRelease" in installation.status()["reason"]
+    assert not installation.world.inbox.waiting()
+
+
+def test_an_old_object_keeps_what_its_release_came_to(installation: Installation) -> None:
+    """However many came after it, and however old it is."""
+    installation.world.register("v7", LESS_ACCURATE)
+    installation.create()
+    installation.when(lambda: not installation.world.release.active if installation.world.journal.releases() else False)
+    before = installation.status()
+    installation.world.given_candidate("v8", LESS_ACCURATE)
+    installation.when(lambda: installation.world.ends[-1][0] == "v8")
+    installation.later_s = 86_401.0
+    installation.restarted()
+    installation.look()
+    assert installation.status() == before

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
 VIEWS_KEPT: Final = 10  # that Serin made, of each model
-_LOOKED_BACK: Final = 50  # releases among which the one of an object that lost its status is looked for
+_PAGE: Final = 100  # releases that are read at a time, to find the one of an object that was not shown before
 _OURS: Final = {PROGRESSING, *ENDS}
 
 
@@ -108,10 +108,17 @@ class ReleaseObjects:
         for summary in current:
             if summary.model == wish.model and wish.started(release := self._load(summary)):
                 return release, summary.sequence
-        for summary in self._journal.summaries(model=wish.model, limit=_LOOKED_BACK):
+        for summary in self._all_of(wish.model):
             if summary.version == wish.version and wish.started(release := self._load(summary)):
                 return release, summary.sequence
         return None, 0
+
+    def _all_of(self, model: str) -> Iterator[ReleaseSummary]:
+        """Yield every release of the model, newest first."""
+        before: str | None = None
+        while page := self._journal.summaries(model=model, limit=_PAGE, before=before):
+            yield from page
+            before = page[-1].release_id
 
     def _load(self, summary: ReleaseSummary) -> Release:
         """The release, read again only when it has gone on."""

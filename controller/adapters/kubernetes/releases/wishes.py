@@ -1,17 +1,17 @@
 """The wishes of people and Git, by ModelRelease objects: to create one starts a release, to delete it aborts it."""
 
-import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from controller.adapters.kubernetes.resources import Object
 from controller.core.release import Release
 from controller.errors import UsageError
+from controller.loop.fleet import COMMAND_KEPT_S
 from controller.ports.people import Inbox
 from controller.service import Service, UnknownError
-
-log = logging.getLogger(__name__)
 
 OF_RELEASE: Final = "serin.dev/release"
 """The annotation of an object that Serin made as a view: the id of the release that it shows."""
@@ -26,6 +26,7 @@ class Wish:
     model: str
     version: str
     reason: str
+    created_at_s: float
 
     @property
     def by(self) -> str:
@@ -50,18 +51,26 @@ def wish_of(found: Object) -> Wish | None:
     if OF_RELEASE in metadata.get("annotations", {}):
         return None
     reason = spec.get("reason") or f"ModelRelease {metadata['name']} was created."
-    return Wish(metadata["name"], metadata["uid"], spec["model"], spec["version"], reason)
+    created_at_s = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
+    return Wish(metadata["name"], metadata["uid"], spec["model"], spec["version"], reason, created_at_s)
 
 
 class Wishes:
     """Hands wishes to the service, and takes back those whose objects are gone. Calls come one at a time."""
 
-    def __init__(self, service: Service, inbox: Inbox, survived: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        inbox: Inbox,
+        survived: Callable[[str], bool],
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         """``survived`` says whether the cluster still has what was written there for a model. One that was built anew
-        has not: then it is the cluster that is gone, not the wish."""
+        has not: then it is the cluster that is gone, not the wish. ``now_s`` tells the age of objects."""
         self._service = service
         self._inbox = inbox
         self._survived = survived
+        self._now_s = now_s
         self._seen: dict[str, Wish] = {}
         self._put: set[str] = set()
 
@@ -73,6 +82,9 @@ class Wishes:
         """
         if (outcome := self._inbox.outcome(wish.uid)) is not None:
             return Answer(outcome, final=True)
+        if self._now_s() - wish.created_at_s > COMMAND_KEPT_S:  # its outcome may be forgotten by now
+            hours = COMMAND_KEPT_S / 3600
+            return Answer(f"No release of it began within {hours:g} h: create another ModelRelease.", final=True)
         if wish.uid not in self._put:
             try:
                 self._service.start(wish.model, wish.version, reason=wish.reason, by=wish.by, command_id=wish.uid)
