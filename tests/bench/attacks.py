@@ -30,7 +30,8 @@ from tests.postgres_support import PostgresServer, postgres_server
 
 AWAY: Final = "database did not answer"
 NO_FILES: Final = "files open and may have no more than"
-FEW_FILES: Final = 1024
+FEW_FILES: Final = 1024  # as on a machine with old defaults
+FEW_FILES_EACH: Final = ("prlimit", f"--nofile={FEW_FILES}:{FEW_FILES}")
 KEPT: Final = ("controller", "envoy", "prometheus", "mlflow", "intent-v1")
 WORDS: Final = (("envoy", "rollback"), ("intent-v1", "abort"), ("controller", "rollback"), ("controller", "abort"))
 
@@ -154,7 +155,7 @@ def files(_seed: int) -> list[Bar]:
     """As many clients connected to Envoy as it may have files open, and more; a replica and the controller that may
     open no more; a person's word meanwhile."""
     told, took_s, ended = 0, {}, 0
-    with _few_files() as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S) as load:
+    with night(under=FEW_FILES_EACH) as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S) as load:
         for number, (part, word) in enumerate(WORDS, start=2):
             register(it, "v2")
             version = str(number)
@@ -181,20 +182,6 @@ def files(_seed: int) -> list[Bar]:
         Bar(f"{what}: processes ended meanwhile", ended, "", at_most=0),
         Bar(f"{what}: requests failed meanwhile", load["failed"], f"of {load['sent']}", at_most=0),
     ]
-
-
-@contextmanager
-def _few_files() -> Iterator[Night]:
-    """A night in which what runs may have few files open, as on a machine with old defaults. Only root may give this
-    process back what it had."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_FILES, FEW_FILES))
-    with ExitStack() as stack:
-        try:
-            it = stack.enter_context(night())
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        yield it
 
 
 @contextmanager

@@ -132,11 +132,11 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 @contextmanager
-def night(prepare: Callable[[Path], None] = lambda _: None) -> Iterator[Night]:
-    """``prepare`` is called with the empty home."""
+def night(prepare: Callable[[Path], None] = lambda _: None, under: Sequence[str] = ()) -> Iterator[Night]:
+    """``prepare`` and ``under`` as of the installation."""
     with (
         TemporaryDirectory() as folder,
-        installation(Path(folder) / "home", POLICY, lambda _: None, prepare=prepare) as serin,
+        installation(Path(folder) / "home", POLICY, lambda _: None, prepare=prepare, under=under) as serin,
     ):
         it = Night(Site(serin))
         try:

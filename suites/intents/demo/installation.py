@@ -84,13 +84,25 @@ def installation(
     tell: Callable[[str], None],
     *flags: str,
     prepare: Callable[[Path], None] = lambda _: None,
+    under: Sequence[str] = (),
 ) -> Iterator[Installation]:
     """A fresh installation that is up, with these flags too; down, with nothing left running, when the block ends.
-    ``prepare`` is called with the empty home before anything is started."""
+    ``prepare`` is called with the empty home before anything is started; ``under`` is a command that runs another."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o700, parents=True)
     prepare(home)
-    command = [SERIN, "up", "--home", str(home), "--free-ports", "--capture-text", "--policy", str(policy), *flags]
+    command = [
+        *under,
+        SERIN,
+        "up",
+        "--home",
+        str(home),
+        "--free-ports",
+        "--capture-text",
+        "--policy",
+        str(policy),
+        *flags,
+    ]
     log = home / "up.log"
     log.touch(mode=0o600)
     with log.open("wb") as output, httpx.Client(timeout=5, trust_env=False) as client:
