@@ -16,6 +16,7 @@ from controller.bootstrap.metrics import is_gone, metrics_of
 from controller.config.settings import Settings
 from controller.core.condition import Condition
 from controller.errors import TransientError, UsageError
+from controller.ports.metrics import CounterCursor
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from tests.certificates import Authority
 from tests.controller.http_support import http_server
@@ -229,3 +230,33 @@ def test_of_processes_on_one_host_the_port_tells() -> None:
     assert is_gone(local, {"instance": "127.0.0.1:8003"})
     assert not is_gone(running("http://10.0.0.1:8080")["7"], {"instance": "10.0.0.1:9464"})  # its port of metrics
     assert not is_gone(local, {"pod": "a"})
+
+
+def counted(instance: str, started_s: float, requests: int) -> list[dict[str, object]]:
+    labels = {"model": "intent", "model_version": "7", "instance": instance}
+    return [
+        up(instance, "1"),
+        {"metric": {**labels, "__name__": "serin_start_time_seconds"}, "values": [[AT_S - 1, str(started_s)]]},
+        {
+            "metric": {**labels, "__name__": "serin_requests_total", "traffic": "live", "code": "500"},
+            "values": [[AT_S - 1, str(requests)]],
+        },
+    ]
+
+
+def test_marks_of_processes_that_are_long_gone_are_forgotten() -> None:
+    """A look keeps where each was left; of those that began anew each day there would be no end. One that comes back is
+    counted from where it is seen again, since it says when it began."""
+    with cluster() as server:
+        metrics = metrics_of(Settings(prometheus_url=server.url), nothing_runs)
+        values = {"instance=10.0.0.1:8080,model=intent,model_version=7||": 0.0}
+        for number, ago_s in ((2, 60.0), (3, 7_200.0)):
+            key = f"instance=10.0.0.{number}:8080,model=intent,model_version=7"
+            values |= {f"{key}||": AT_S - ago_s, f"{key}||start=": AT_S - 90_000 - number, f"{key}|live|code=500": 5.0}
+        server.series = counted("10.0.0.1:8080", AT_S - 50_000, 8)
+        cursor = CounterCursor(values, AT_S - 10)
+        found = metrics.counts("intent", ["7"], cursor, at_s=AT_S)
+        kept = {key.partition(":8080")[0] for key in found.cursor.values}
+        assert kept == {"instance=10.0.0.1", "instance=10.0.0.2"}
+        server.series += counted("10.0.0.3:8080", AT_S - 90_003, 400)
+        assert metrics.counts("intent", ["7"], found.cursor, at_s=AT_S).live["7"].requests == 0

@@ -57,6 +57,8 @@ _NAMES: Final = {
     GATEWAY_TIMED_METRIC: "timed",
 }
 _LIFE_METRICS: Final = (REQUESTS_METRIC, START_METRIC, GATEWAY_TIMED_METRIC, GATEWAY_UPTIME_METRIC)
+_BEGINNINGS: Final = (START_METRIC, GATEWAY_UPTIME_METRIC)
+FORGOTTEN_AFTER_S: Final = 3_600.0
 _STEPPED: Final = (*BUCKETS, GATEWAY_BUCKET_METRIC)
 _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
 
@@ -117,6 +119,15 @@ def claim(marks: dict[str, Mark], target: Target, others: Collection[str]) -> Ma
                 marks[target.key] = marks.pop(key)
                 break
     return marks.get(target.key)
+
+
+def forget(marks: dict[str, Mark], seen: Collection[str], before_s: float) -> None:
+    """Drop the marks of targets that were not ``seen`` and were scraped last before that time, of those that tell when
+    they began: should one come back, that says what is known of it. A cluster whose pods come and go has no end of
+    them, and every look keeps them all."""
+    for key in [key for key, left in marks.items() if key not in seen and left.scraped_s < before_s]:
+        if any(counter.metric in _BEGINNINGS for counter in marks[key].steps):
+            del marks[key]
 
 
 def write_marks(marks: Mapping[str, Mark]) -> dict[str, float]:

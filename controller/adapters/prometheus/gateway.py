@@ -26,7 +26,7 @@ from controller.adapters.prometheus.counters import (
     increments,
     lives_of,
 )
-from controller.adapters.prometheus.cursor import Mark, mark, read_marks, write_marks
+from controller.adapters.prometheus.cursor import FORGOTTEN_AFTER_S, Mark, forget, mark, read_marks, write_marks
 from controller.adapters.prometheus.targets import (
     INSTANCE_LABEL,
     UP_METRIC,
@@ -105,6 +105,7 @@ class GatewayReader:
             if cluster.lives:
                 cluster.require_timed()
                 marks[cluster.key] = mark(cluster.end_s, cluster.last())
+        forget(marks, {cluster.key for cluster in clusters}, at_s - max(FORGOTTEN_AFTER_S, self._lookback_s_max))
         edges = edges_of(gateways.all, GATEWAY_BUCKET_METRIC, "ms")
         return GatewayCounts(
             live={version: arm_of(gained, name, edges, *_ARM) for version, name in live.items()},

@@ -27,7 +27,16 @@ from controller.adapters.prometheus.counters import (
     lives_of,
     require_whole,
 )
-from controller.adapters.prometheus.cursor import Mark, buckets, claim, mark, read_marks, write_marks
+from controller.adapters.prometheus.cursor import (
+    FORGOTTEN_AFTER_S,
+    Mark,
+    buckets,
+    claim,
+    forget,
+    mark,
+    read_marks,
+    write_marks,
+)
 from controller.adapters.prometheus.gateway import GatewayReader
 from controller.adapters.prometheus.http import SOURCE, PrometheusSession
 from controller.adapters.prometheus.processes import known_from_s, require_one_process
@@ -150,6 +159,7 @@ class PrometheusMetrics:
                 sums[target.version].spans.append(span)
             if seen:
                 marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
+        forget(marks, keys, at_s - max(FORGOTTEN_AFTER_S, lookback_s))
         edges, token_edges = edges_of(targets.all, BUCKET_METRIC, "s"), _token_edges(targets.all)
         return MetricCounts(
             live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
