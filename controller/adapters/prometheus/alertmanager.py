@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 ROUTING_FILE: Final = "alertmanager.yml"
+RETENTION: Final = "336h"  # longer than any alert is silent before it is told again
 _PROGRAMS: Final = ("alertmanager", "prometheus-alertmanager")  # as its makers call it, and as Debian does
 
 
@@ -24,6 +25,7 @@ def alertmanager_command(program: str, directory: Path, port: int) -> list[str]:
         f"--storage.path={directory / 'storage'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",  # by default it looks for others, on every address of this machine
+        f"--data.retention={RETENTION}",
         "--log.level=warn",
     ]
 
