@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.objects.labels import MANAGED_BY
@@ -33,20 +33,24 @@ class ReplicaCopies:
         self._client = client
         self._name_of = name_of
         self._model_name_of = model_name_of
-        self._written: dict[str, str] = {}
 
     def end(self, model: str) -> None:
         """Let the model's replicas copy nothing, where they were ever told to."""
-        if self._client.get(CONFIG_MAPS, self._model_name_of(model)) is not None:
-            self._put(model, _NO_COPIES)
+        found = self._client.get(CONFIG_MAPS, self._model_name_of(model))
+        if found is not None and found.get("data") != _file(_NO_COPIES):
+            self._client.merge(CONFIG_MAPS, found["metadata"]["name"], {"data": _file(_NO_COPIES)})
 
     def follow(self, table: TrafficTable) -> None:
         """Let the model's replicas copy as the table says. Raises TransientError where it cannot be written."""
-        self._put(table.model, mirror_text(table, self._name_of))
+        name, data = self._model_name_of(table.model), _file(mirror_text(table, self._name_of))
+        found = self._client.get(CONFIG_MAPS, name)
+        if found is None:
+            metadata = {"name": name, "labels": {MANAGED_BY: "serin"}}
+            body = {"apiVersion": CONFIG_MAPS.api_version, "kind": CONFIG_MAPS.kind, "metadata": metadata, "data": data}
+            self._client.create(CONFIG_MAPS, body)
+        elif found.get("data") != data:
+            self._client.merge(CONFIG_MAPS, name, {"data": data})
 
-    def _put(self, model: str, text: str) -> None:
-        if self._written.get(model) == text:
-            return
-        body: dict[str, Any] = {"metadata": {"labels": {MANAGED_BY: "serin"}}, "data": {MIRROR_FILE: text}}
-        self._client.apply(CONFIG_MAPS, self._model_name_of(model), body, force=True)
-        self._written[model] = text
+
+def _file(text: str) -> dict[str, str]:
+    return {MIRROR_FILE: text}
