@@ -2,7 +2,19 @@
 
 import typer
 
-from controller.cli import database, evidence, local, monitoring, oncall, pipeline, policy, registry, releases, token
+from controller.cli import (
+    database,
+    doctor,
+    evidence,
+    local,
+    monitoring,
+    oncall,
+    pipeline,
+    policy,
+    registry,
+    releases,
+    token,
+)
 
 app = typer.Typer(
     name="serin",
@@ -12,5 +24,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (local, registry, releases, oncall, pipeline, policy, evidence, token, database, monitoring):
+for module in (local, registry, releases, oncall, pipeline, policy, evidence, token, database, doctor, monitoring):
     module.register(app)

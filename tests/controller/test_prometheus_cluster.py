@@ -11,10 +11,15 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
+from controller.adapters.envoy.encoding import RouteOptions
+from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.bootstrap.metrics import is_gone, metrics_of
-from controller.config.settings import Settings
+from controller.cli.app import app
+from controller.config.settings import Home, Settings
 from controller.core.condition import Condition
+from controller.core.traffic import TrafficTable
 from controller.errors import TransientError, UsageError
 from controller.ports.metrics import CounterCursor
 from controller.ports.runtime import DeploymentStatus, Endpoint
@@ -260,3 +265,19 @@ def test_marks_of_processes_that_are_long_gone_are_forgotten() -> None:
         assert kept == {"instance=10.0.0.1", "instance=10.0.0.2"}
         server.series += counted("10.0.0.3:8080", AT_S - 90_003, 400)
         assert metrics.counts("intent", ["7"], found.cursor, at_s=AT_S).live["7"].requests == 0
+
+
+def test_doctor_names_the_broken_link_of_each_version_that_has_traffic(tmp_path: Path) -> None:
+    """And says so where there is none; its exit code is no verdict."""
+    home = Home(tmp_path / "home")
+    with cluster() as server:
+        home.save(Settings(prometheus_url=server.url))
+        home.envoy.mkdir()
+        document = read_routes(home.envoy).with_table(TrafficTable("intent", {"7": 100.0}), RouteOptions())
+        write_routes(home.envoy, document)
+        result = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
+        assert (result.exit_code, len(result.stdout.splitlines())) == (4, 1)
+        assert result.stdout.startswith("intent, version 7: no target")
+        server.series = [up("10.0.0.1:8080", "1", "1")]
+        result = CliRunner().invoke(app, ["doctor", "intent", "--home", str(home.path)])
+        assert (result.exit_code, result.stdout) == (0, "Every version that has traffic can be read.\n")

@@ -39,6 +39,7 @@ from controller.adapters.prometheus.cursor import (
 )
 from controller.adapters.prometheus.gateway import GatewayReader
 from controller.adapters.prometheus.http import SOURCE, PrometheusSession
+from controller.adapters.prometheus.links import broken_links
 from controller.adapters.prometheus.processes import known_from_s, require_one_process
 from controller.adapters.prometheus.targets import INSTANCE_LABEL, UP_METRIC, Counter, Matrix, Target, Targets, scraped
 from controller.adapters.prometheus.usage import GAUGES, Gauges, Span, read_gauges, usage
@@ -178,6 +179,17 @@ class PrometheusMetrics:
 
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
         return self._gateway.service_errors(model, windows_s, at_s=at_s)
+
+    def broken_links(self, model: str, versions: Sequence[str], *, at_s: float) -> Sequence[str]:
+        """Return why these versions cannot be read, a sentence for each broken link; see `links.broken_links`.
+
+        Raises:
+            TransientError: Prometheus cannot be asked at all.
+        """
+        interval_s = self._stale_after_s / STALE_AFTER_SCRAPES
+        return tuple(
+            broken_links(self._query, model, versions, at_s=at_s, scrape_interval_s=interval_s, only=self._only)
+        )
 
     def _targets(
         self, model: str, versions: Sequence[str], lookback_s: float, at_s: float

@@ -1,0 +1,41 @@
+"""`serin doctor`: why metrics cannot be read, by the link that is broken."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from controller.cli.errors import EXIT_COULD_NOT_JUDGE
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.output import say
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(
+    model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Name what keeps a version that has traffic from being read in Prometheus, and the way out.
+
+    Targets, their labels, jobs and intervals. Exit code: 0 all is well, 4 something is not.
+
+    Example: serin doctor intent
+    """
+    from controller.bootstrap.condition import traffic_tables
+    from controller.bootstrap.metrics import metrics_of
+
+    place = home_at(home)
+    metrics = metrics_of(place.load(), lambda _: {})
+    found = []
+    for name, table in traffic_tables(place).items():
+        if model in (None, name):
+            links = metrics.broken_links(name, list(table.weights_pct), at_s=time.time())
+            found += [f"{name}, {sentence}" for sentence in links]
+    for sentence in found:
+        say(sentence)
+    if found:
+        raise typer.Exit(EXIT_COULD_NOT_JUDGE)
+    say("Every version that has traffic can be read.")

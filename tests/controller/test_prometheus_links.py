@@ -1,0 +1,53 @@
+"""The broken link between a version and what is read of it is named."""
+
+from typing import Any
+
+import pytest
+
+from controller.adapters.prometheus.links import broken_links
+
+AT_S = 1_800_000_000.0
+
+
+def up(version: str | None = "7", *, job: str = "serin", every_s: float = 1.0) -> dict[str, Any]:
+    labels = {"model": "intent", "job": job, "instance": "10.0.0.1:8080"}
+    labels |= {"model_version": version} if version else {}
+    return {"metric": labels, "values": [[AT_S - every_s * ago, "1"] for ago in (3, 2, 1)]}
+
+
+def process(**labels: str) -> dict[str, Any]:
+    return {"metric": {"model": "intent", "model_version": "7", **labels}, "value": [AT_S, "1"]}
+
+
+RENAMED = process(exported_model="intent", exported_model_version="7")
+
+
+@pytest.mark.parametrize(
+    ("targets", "processes", "told"),
+    [
+        ([up()], [process()], []),
+        ([], [], ["no target"]),
+        ([up("6")], [], ["no target"]),
+        ([], [process()], ["no label model_version"]),
+        ([up()], [RENAMED], ["honor_labels"]),
+        ([up(), up(job="serin-again")], [process()], ["2 jobs scrape it (serin, serin-again)"]),
+        ([up(every_s=30.0)], [process()], ["scraped every 30 s, and scrape_interval_s in the settings is 1"]),
+        ([up(every_s=30.0), up(job="b", every_s=30.0)], [RENAMED], ["honor_labels", "2 jobs", "every 30 s"]),
+    ],
+)
+def test_each_broken_link_is_named(
+    targets: list[dict[str, Any]], processes: list[dict[str, Any]], told: list[str]
+) -> None:
+    asked: list[str] = []
+
+    def query(promql: str, at_s: float) -> list[dict[str, Any]]:
+        asked.append(promql)
+        assert at_s == AT_S
+        return targets if promql.startswith("up{") else processes
+
+    found = list(broken_links(query, "intent", ["7"], at_s=AT_S, scrape_interval_s=1.0, only=',cluster="eu"'))
+    assert len(found) == len(told), found
+    for sentence, part in zip(found, told, strict=True):
+        assert sentence.startswith("version 7: ")
+        assert part in sentence
+    assert all('model="intent",cluster="eu"}' in one for one in asked)
