@@ -12,6 +12,7 @@ from controller.adapters.kubernetes.connection import Connection, connect
 from controller.adapters.kubernetes.refusals import ExpiredError, ForbiddenError
 from controller.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES
 from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError, UsageError
+from tests.certificates import Authority
 from tests.fakes.kubernetes import ApiError, FakeCluster, writes
 
 Connected = Callable[..., Connection]
@@ -117,15 +118,25 @@ def test_a_wrong_token_is_told_and_never_shown(cluster: FakeCluster, connected: 
     assert "very-secret" not in f"{told.value}{away.value}{told.value.__context__}{away.value.__cause__}"
 
 
-def test_what_the_machine_says_of_certificates_is_not_asked(
-    client: KubernetesClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Variables that other programs of the machine need do not lead to another authority."""
-    nothing = tmp_path / "nothing.pem"
-    nothing.write_text("")
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(nothing))
-    assert client.get(CONFIG_MAPS, "a") is None
+def _over_tls(cluster: FakeCluster, folder: Path, authority: Path) -> KubernetesClient:
+    config = cluster.kubeconfig()
+    config["clusters"][0]["cluster"]["certificate-authority"] = str(authority)
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return client_of(connect(path))
+
+
+def test_the_kubeconfigs_authority_is_believed_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that other programs of the machine need lead to no other one, neither to less nor to more."""
+    known, other = Authority(tmp_path / "known"), Authority(tmp_path / "other")
+    with FakeCluster((known.pair(), known.file)) as cluster:
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(other.file))
+        assert _over_tls(cluster, tmp_path, known.file).get(CONFIG_MAPS, "a") is None
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(known.file))
+        with pytest.raises(TransientError, match="certificate authority knows"):
+            _over_tls(cluster, tmp_path, other.file).get(CONFIG_MAPS, "a")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import yaml
 
+from tests.certificates import Pair
 from tests.fakes.kubernetes.errors import ApiError, Cause
 from tests.fakes.kubernetes.faults import Faults, everything, writes
 from tests.fakes.kubernetes.kinds import CRDS, NAMESPACES, Kind, Object
@@ -37,7 +38,8 @@ class FakeCluster:
     """A server with the namespace ``default`` and the kinds of Gateway API. ``store`` is what it holds, ``faults`` what
     goes wrong. Closed by ``close``, or as a context."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: tuple[Pair, Path] | None = None) -> None:
+        """``tls``: the server's certificate, and the authority that its kubeconfigs name; without, it speaks HTTP."""
         self.store = Store()
         self.faults = Faults()
         self.rights = Rights()
@@ -46,7 +48,8 @@ class FakeCluster:
         self.add_namespace("default")
         for crd in _gateway_api():
             self.add(CRDS, "", crd)
-        self._server = ApiServer(self.store, self.rights, self.faults)
+        self._authority = tls[1] if tls is not None else None
+        self._server = ApiServer(self.store, self.rights, self.faults, tls[0] if tls is not None else None)
         self.url = self._server.url
 
     def add_namespace(self, name: str) -> None:
@@ -69,10 +72,13 @@ class FakeCluster:
 
     def kubeconfig(self, token: str = ADMIN, namespace: str = "default") -> Object:
         """What a kubeconfig file has for this server."""
+        cluster = {"server": self.url}
+        if self._authority is not None:
+            cluster["certificate-authority"] = str(self._authority)
         return {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "clusters": [{"name": "fake", "cluster": cluster}],
             "users": [{"name": "user", "user": {"token": token}}],
             "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "user", "namespace": namespace}}],
             "current-context": "fake",

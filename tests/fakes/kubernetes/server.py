@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tests.certificates import Pair
 from tests.fakes.kubernetes.discovery import discover
 from tests.fakes.kubernetes.errors import ApiError, bad_request
 from tests.fakes.kubernetes.faults import Faults
@@ -26,11 +28,11 @@ _WATCH_S_MAX = 300.0
 class ApiServer:
     """Serves a store while it is open."""
 
-    def __init__(self, store: Store, rights: Rights, faults: Faults) -> None:
-        self._parts = (store, rights, faults)
+    def __init__(self, store: Store, rights: Rights, faults: Faults, tls: Pair | None = None) -> None:
+        self._parts = (store, rights, faults, tls)
         self._server = _Server(0, *self._parts)
         self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls is not None else 'http'}://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         self._server.end()
@@ -50,8 +52,12 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     block_on_close = False
 
-    def __init__(self, port: int, store: Store, rights: Rights, faults: Faults) -> None:
+    def __init__(self, port: int, store: Store, rights: Rights, faults: Faults, tls: Pair | None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.certificate, tls.key)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.store, self.rights, self.faults = store, rights, faults
         self.over = threading.Event()
         self._open: set[socket.socket] = set()
