@@ -22,6 +22,10 @@ def watch(store: Store, request: Request, until: Callable[[], bool]) -> Iterator
     for found in there:
         if choose(found):
             yield {"type": "ADDED", "object": found}
+    if request.query.get("sendInitialEvents") == "true":  # as kubectl wait asks
+        bookmark = _bookmark(request, told)
+        bookmark["metadata"]["annotations"] = {"k8s.io/initial-events-end": "true"}
+        yield {"type": "BOOKMARK", "object": bookmark}
     try:
         for events in store.follow(told, until, _TURN_S):
             for event in events:
