@@ -54,10 +54,9 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Dealt:
     """The live requests that the gateway dealt in one phase or step, which began at ``since_s``: all of them, and the
-    candidate's. ``looks``: how many there were of it; the first ones count nothing."""
+    candidate's."""
 
     since_s: float
-    looks: int = 0
     candidate: int = 0
     total: int = 0
 

@@ -5,7 +5,6 @@ at every look at once (`gates.stats.share`): watching all the time makes no fals
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from controller.core.release import Dealt, Release
@@ -19,25 +18,27 @@ from gates.stats.share import ShareState
 ALPHA: Final = 1e-6
 """The chance that a gateway which deals rightly is doubted in one step."""
 
-_UNSETTLED_LOOKS: Final = 2
-"""The counts of the first began before this step did; those of the second may, for a scrape is a while old."""
+_FOLLOWED_S: Final = 2.0
+"""After users were first seen to be answered by the table: for clocks of other machines, and the last worker."""
+
 _STEP_PCT: Final = 0.01  # of weights, where a release is older than what is known of its data plane
 
 
 def dealt(release: Release, users: GatewayCounts | None) -> Dealt:
-    """Return the sums of the phase or step that stands, with those of one more look."""
+    """Return the sums of the phase or step that stands, with those of one more look. What was counted since a scrape of
+    before its table was served is not of it."""
     before = release.cursors.dealt
     # While another table stands there than was written, or nobody can tell, what is dealt is no surprise.
     if before is None or before.since_s != release.phase_since_s or Source.TRAFFIC in release.faults:
         before = Dealt(release.phase_since_s)
-    if users is None or release.stable is None:
+    if users is None or users.since_s is None or release.stable is None:
         return before
-    if before.looks < _UNSETTLED_LOOKS:
-        return replace(before, looks=before.looks + 1)
+    if users.since_s < release.served_since_s + _FOLLOWED_S:
+        return before
     requests = asked(users)
     candidate, stable = (requests[f"asked {one.number}"] for one in (release.candidate, release.stable))
     total = before.total + candidate + stable
-    return Dealt(before.since_s, before.looks + 1, before.candidate + candidate, total)
+    return Dealt(before.since_s, before.candidate + candidate, total)
 
 
 def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:

@@ -55,6 +55,8 @@ class GatewayCounts:
     ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
     milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
     ``sent``: live ones that a version was asked, those that their user gave up, too; some may be among no answers.
+    ``since_s``: nothing is counted of before then, which the gateway was read earlier than the cursor says; None: not
+    known.
     """
 
     live: Mapping[str, ArmCounts]
@@ -62,6 +64,7 @@ class GatewayCounts:
     sent: Mapping[str, int]
     latency_edges_ms: tuple[float, ...]
     cursor: CounterCursor
+    since_s: float | None = None
 
 
 class Metrics(Protocol):

@@ -10,6 +10,7 @@ from controller.errors import TransientError
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts
 from gates.evidence import ArmCounts
 from serving.contract import Traffic
+from tests.patience import PATIENCE_S
 
 EDGES_MS = (10.0, 50.0, 200.0)
 TOKEN_EDGES = (4, 8, 16)
@@ -217,13 +218,15 @@ class MetricsContract:
         """Each request once, by version: also those that no replica ever saw."""
         world.serve("6", latencies_ms=[20.0] * 9)
         start = world.users(None)
-        assert (start.live["6"].requests, start.copies["6"]) == (0, 0)
+        assert (start.live["6"].requests, start.copies["6"], start.since_s) == (0, 0, None)
         world.serve("6", latencies_ms=[20.0] * 5, codes={422: 2, 500: 1})
         world.deal("6", codes={503: 7})
         world.serve("7", latencies_ms=[20.0])
         found = world.users(start.cursor)
         assert (found.live["6"].requests, found.live["6"].errors) == (15, 8)
         assert (found.live["7"].requests, found.live["7"].errors) == (1, 0)
+        assert found.since_s is not None
+        assert start.cursor.at_s - PATIENCE_S < found.since_s <= start.cursor.at_s
         assert world.users(found.cursor).live["6"].requests == 0
 
     def test_copies_are_counted_apart_from_what_users_got(self, world: MetricsWorld) -> None:

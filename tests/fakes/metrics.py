@@ -129,6 +129,7 @@ class FakeMetrics:
             sent={version: arm.requests for version, arm in live.items()},
             latency_edges_ms=self._gateway_edges_ms,
             cursor=CounterCursor(dict(self._totals), at_s),
+            since_s=cursor.at_s if cursor is not None else None,
         )
 
     def _usage(self, prefix: str, version: str, cursor: CounterCursor | None, at_s: float) -> Usage:

@@ -95,6 +95,7 @@ class GatewayReader:
         gateways = self._gateways(names, 0.0 if cursor is None else at_s - cursor.at_s, at_s)
         clusters = [_Cluster(gateway, name, marks, cursor) for gateway in gateways.all for name in names]
         self._read_times(list(live.values()), gateways, clusters, at_s)
+        left = [cluster.left_s for cluster in clusters if cluster.name in live.values()]
         gained: dict[Counter, float] = {}
         sent = dict.fromkeys(names, 0.0)
         for cluster in clusters:
@@ -113,6 +114,7 @@ class GatewayReader:
             sent={version: int(sent[name]) for version, name in live.items()},
             latency_edges_ms=tuple(float(edge) for edge in edges[:-1]),
             cursor=CounterCursor(write_marks(marks), at_s),
+            since_s=min((at for at in left if at is not None), default=None) if None not in left else None,
         )
 
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
@@ -202,6 +204,11 @@ class _Cluster:
         if cursor is not None and self.lives:
             first_s, first = next(iter(self._times.snapshots.items()))
             self.lives[0] = self.lives[0]._replace(began=first.get(_UPTIME, math.inf) <= first_s - cursor.at_s)
+
+    @property
+    def left_s(self) -> float | None:
+        """The time of the scrape that the look before left it at; None where it was not known then."""
+        return self._left.scraped_s if self._left is not None else None
 
     def _view(self, wanted: Callable[[Counter], bool]) -> Target:
         snapshots = {
