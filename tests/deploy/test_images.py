@@ -85,7 +85,11 @@ def _pip_settings() -> Mapping[str, str]:
     listed = run(sys.executable, "-m", "pip", "config", "list").stdout
     pairs = (line.partition("=") for line in listed.splitlines() if "=" in line)
     named = ((key.rpartition(".")[2], value.strip("'\"")) for key, _, value in pairs)
-    pip = {f"PIP_{key.replace('-', '_').upper()}": value for key, value in named if key in _REACHES}
+    pip = {
+        f"PIP_{key.replace('-', '_').upper()}": value
+        for key, value in named
+        if key in _REACHES and "file:" not in value
+    }
     proxies = {key: value for key, value in os.environ.items() if key.lower().endswith("_proxy")}
     return {**pip, **proxies}
 
@@ -116,12 +120,14 @@ def clean_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def built(target: str, clean_root: Path) -> Stage:
+    work = clean_root.parent / f"for-{target}"
+    work.mkdir()
     return play(
         STEPS,
         target=target,
         context=ROOT,
         base=clean_root,
-        work=clean_root.parent,
+        work=work,
         arguments={"BASE_DIGEST": "sha256:" + "0" * 64},
         while_building=_pip_settings(),
     )
