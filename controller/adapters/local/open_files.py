@@ -1,4 +1,4 @@
-"""Which of our processes have nearly as many files open as they may: what needs one more is refused."""
+"""Our processes that have nearly as many files open as they may: what needs one more is refused."""
 
 import os
 import resource

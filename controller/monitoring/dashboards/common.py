@@ -1,4 +1,4 @@
-"""What the dashboards have in common: the lines that are drawn, and queries of what is picked."""
+"""The parts that the dashboards have in common: the lines that are drawn, and queries of what is picked."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
