@@ -1,4 +1,4 @@
-"""What an installation on a cluster has besides its data plane: the Lease that it leads by, and its objects."""
+"""The parts of an installation on a cluster besides its data plane: the Lease that it leads by, and its objects."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -190,7 +190,7 @@ def _hosts(value: Any) -> str | None:
 
 
 def _runtime(value: Any) -> str | None:
-    """What else it says is read by whoever runs by it, where its own package is imported."""
+    """The rest of it is read by whoever runs by it, where its own package is imported."""
     fits = value is None or (isinstance(value, dict) and value.get("kind") in RUNTIMES)
     return None if fits else f'must be an object whose "kind" is one of {", ".join(RUNTIMES)}'
 

@@ -88,7 +88,7 @@ class CandidatePoller:
         return found.version
 
     def _aliases_at(self, model: str, now_s: float) -> Aliases:
-        """What is known by now; asked again once that is due, or the model is one that was never asked after."""
+        """Return what is known by now; asked again once that is due, or the model is one that was never asked after."""
         with self._lock:
             self._models.add(model)
             if now_s < self._due_s and model in self._asked:

@@ -117,7 +117,7 @@ class _Model:
                 yield Alert(f"Serin{name}", query, severity, About.REPLICA, f"{WHO}: {what}", for_s)
 
     def _cost(self, replica_hour_price: float) -> Recording:
-        """Of all its replicas, by the hour, for each thousand requests of users."""
+        """The price of all its replicas, by the hour, for each thousand requests of users."""
         up = self._in("up", f'job="{names.REPLICA_JOB}"')
         hourly = f"{number(replica_hour_price)} * count by ({names.MODEL_LABEL}) ({up} == 1)"
         return Recording(kept.COST, f"{hourly} / ({self._sum(kept.REQUEST_RATE)} * 3.6 > 0)")

@@ -1,4 +1,4 @@
-"""What is computed once for all alerts and panels: of every model and version, whatever their policies."""
+"""The series that are computed once for all alerts and panels: of every model and version, whatever their policies."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

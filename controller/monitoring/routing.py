@@ -1,4 +1,4 @@
-"""Who is told of an alert, when, and which alerts hold others back: the configuration of Alertmanager."""
+"""The routes of alerts: who is told, when, and which alerts hold others back (the configuration of Alertmanager)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000
 
 
 class Severity(StrEnum):
-    """Whom an alert reaches. The first two are the words of a policy's ``urgency``."""
+    """The people whom an alert reaches. The first two are the words of a policy's ``urgency``."""
 
     PAGE = "page"  # somebody, now
     TICKET = "ticket"  # somebody, in working hours

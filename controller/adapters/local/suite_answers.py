@@ -18,7 +18,7 @@ _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def progress_in(directory: Path, model: str) -> Sequence[SuiteProgress]:
-    """How far versions of the model have been asked the suites, by what is kept in the folder."""
+    """The progress of asking versions of the model the suites, by what is kept in the folder."""
     found = []
     for path in sorted(directory.glob("*.jsonl")):
         with suppress(*_UNREADABLE):

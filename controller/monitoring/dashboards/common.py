@@ -34,7 +34,7 @@ class Limits:
 
     @property
     def objective(self) -> float | None:
-        """Of requests answered without a server error."""
+        """The share of requests answered without a server error."""
         found = [one.gates.budget.objective_ratio for one in self._policies if one.gates.budget is not None]
         return max(found, default=None)
 
