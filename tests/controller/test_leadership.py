@@ -1,6 +1,7 @@
 """Leadership, in SQL and in memory, by one contract; and what holds only where processes compete."""
 
 import logging
+import secrets
 import signal
 import subprocess
 import sys
@@ -206,9 +207,9 @@ def test_two_processes_that_steal_the_lease_from_each_other_never_both_write(sto
 
 
 @contextmanager
-def controller_in(home: Home, database_url: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def controller_in(home: Home, database_url: str, digest_key: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A real controller process that has no model to care for, and its log."""
-    home.save(Settings(database_url=database_url, api_port=free_port(), lease_s=1.0))
+    home.save(Settings(database_url=database_url, digest_key_file=str(digest_key), api_port=free_port(), lease_s=1.0))
     log = home.path / "log"
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "controller", "--home", str(home.path)], cwd=ROOT, stderr=out)
@@ -224,11 +225,17 @@ def controller_in(home: Home, database_url: str) -> Iterator[tuple[subprocess.Po
 def test_of_two_homes_on_one_database_the_second_waits_and_takes_over(tmp_path: Path, store_url: str) -> None:
     """The first one is stopped; when it wakes up, it finds out before it does anything, and ends."""
     homes = Home(tmp_path / "one"), Home(tmp_path / "other")
-    with controller_in(homes[0], store_url) as (first, first_log):
+    key = tmp_path / "digest-key"
+    key.write_text(secrets.token_hex(32))
+    key.chmod(0o600)
+    with controller_in(homes[0], store_url, key) as (first, first_log):
         eventually(lambda: "this controller leads (fence 1)" in first_log.read_text(), what="the first to lead")
-        with controller_in(homes[1], store_url) as (_, second_log):
+        with controller_in(homes[1], store_url, key) as (second, second_log):
             waits = f"stand-by: the controller of {homes[0].path} on "
-            eventually(lambda: waits in second_log.read_text(), what="the second to stand by")
+            eventually(
+                lambda: waits in second_log.read_text() or second.poll() is not None, what="the second to stand by"
+            )
+            assert second.poll() is None, second_log.read_text()
             first.send_signal(signal.SIGSTOP)
             eventually(lambda: "this controller leads (fence 2)" in second_log.read_text(), what="the second to lead")
             first.send_signal(signal.SIGCONT)
