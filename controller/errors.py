@@ -10,6 +10,7 @@ class Source(StrEnum):
 
     METRICS = "metrics"
     GATEWAY = "gateway"
+    GATEWAY_TIMES = "gateway times"
     LABELS = "labels"
     PREDICTIONS = "predictions"
     GATES = "gates"

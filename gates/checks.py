@@ -11,6 +11,7 @@ from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, LabelSo
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
 GATEWAY = "gateway"  # what users got
+GATEWAY_TIMES = "gateway times"  # how long they waited for it
 LABELS = "labels"
 PREDICTIONS = "predictions"
 PROFILES = "profiles"  # what requests and answers look like; read by warnings and by checks of the experiment

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import connect
 from controller.adapters.kubernetes.copies import ReplicaCopies
 from controller.adapters.kubernetes.looks import Looks
-from controller.adapters.kubernetes.names import model_name, resource_name
+from controller.adapters.kubernetes.names import model_name, names_like, resource_name, version_of
 from controller.adapters.kubernetes.objects.site import Site
 from controller.adapters.kubernetes.probe import GatewayProbe
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
 from controller.adapters.kubernetes.traffic import MANAGER, SETUP_MANAGER, GatewaySite, KubernetesTraffic
+from controller.adapters.prometheus.gateway_kinds import KINDS, GatewayPlace
 from controller.bootstrap.plane import DataPlane
 from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
@@ -30,9 +32,29 @@ from controller.errors import Source, UsageError
 from controller.ports.clock import Clock
 from controller.roles import ANY, REPLICA
 from serving.access.tokens import Entry, TokenFileError, changing, id_of
+from serving.contract import GATEWAY_JOB
 
 KIND: Final = "kubernetes"
 _COMPUTED: Final = ("namespace", "registry_url", "flags")  # of a site: from the other settings
+
+
+class GatewayName(StrEnum):
+    """The gateways whose own counts can be read, by the names that settings choose them by."""
+
+    SERIN = "serin"
+    ENVOY_GATEWAY = "envoy-gateway"
+    ISTIO = "istio"
+    NGINX = "nginx"
+    CILIUM = "cilium"
+    HUBBLE = "hubble"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayMetrics:
+    """Where the gateway's own counts are: which gateway, and the job that its pods are scraped as."""
+
+    kind: GatewayName = GatewayName.SERIN
+    job: str = GATEWAY_JOB
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +62,8 @@ class KubernetesRuntime:
     """The block of the settings. ``gateway_url``: where users ask, by which it is seen what is served;
     ``controller_url``: where replicas send their sampled answers; both as they are reached from within the cluster.
     ``capture_token_file``: where the controller itself finds the token of `pods.capture_secret`, by which it knows its
-    replicas. Without ``kubeconfig`` the account of the controller's own pod is used."""
+    replicas. Without ``kubeconfig`` the account of the controller's own pod is used. ``gateway_metrics``: whose counts
+    of users' requests are read; None: those of Serin's own Envoy."""
 
     kind: str
     pods: Site
@@ -52,6 +75,7 @@ class KubernetesRuntime:
     kubeconfig: str | None = None
     context: str | None = None
     namespace: str | None = None
+    gateway_metrics: GatewayMetrics | None = None
 
 
 def runtime_of(settings: Settings) -> KubernetesRuntime | None:
@@ -77,6 +101,24 @@ def runtime_of(settings: Settings) -> KubernetesRuntime | None:
             "and in capture_token_file where the controller finds that token"
         )
     return found
+
+
+def gateway_of(runtime: KubernetesRuntime, process_labels: tuple[str, ...]) -> GatewayPlace:
+    """Return where the gateway's own counts are, and what versions are called there.
+
+    Raises:
+        UsageError: the namespace is not set, and neither the kubeconfig nor the pod's account tells it.
+    """
+    found = runtime.gateway_metrics
+    if found is None or found.kind is GatewayName.SERIN:
+        return GatewayPlace(job=found.job if found is not None else GATEWAY_JOB)
+    namespace = runtime.namespace
+    if namespace is None:
+        kubeconfig = Path(runtime.kubeconfig) if runtime.kubeconfig is not None else None
+        namespace = connect(kubeconfig, context=runtime.context).namespace
+    return GatewayPlace(
+        KINDS[found.kind], found.job, namespace, resource_name, version_of, names_like, model_name, process_labels
+    )
 
 
 def cluster_plane(home: Home, settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> DataPlane:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from controller.adapters.prometheus.gateway_kinds import GatewayPlace
 from controller.adapters.prometheus.metrics import PrometheusMetrics, Reach
 from controller.adapters.prometheus.targets import INSTANCE_LABEL
 from controller.config.secret_files import SecretFile, one_line
@@ -18,7 +19,7 @@ def metrics_of(settings: Settings, status: StatusOf) -> PrometheusMetrics:
     """Return how metrics are read. ``status``: of a model, what runs, by version.
 
     Raises:
-        UsageError: the file of the token or of the CA cannot be used.
+        UsageError: the file of the token or of the CA cannot be used, or the settings' ``runtime`` cannot be.
     """
     token = None
     if settings.prometheus_token_file is not None:
@@ -36,8 +37,19 @@ def metrics_of(settings: Settings, status: StatusOf) -> PrometheusMetrics:
             token=None if token is None else token.read,
             ca_file=ca_file,
             is_gone=lambda model, version, names: is_gone(status(model).get(version), names),
+            gateway=_gateway(settings),
         ),
     )
+
+
+def _gateway(settings: Settings) -> GatewayPlace:
+    """Return whose counts of users' requests are read."""
+    if settings.runtime is not None:
+        from controller.bootstrap.kubernetes import gateway_of, runtime_of  # a library that one machine does without
+
+        if (runtime := runtime_of(settings)) is not None:
+            return gateway_of(runtime, settings.process_labels)
+    return GatewayPlace()
 
 
 def is_gone(status: DeploymentStatus | None, names: Mapping[str, str]) -> bool:

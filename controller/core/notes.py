@@ -42,7 +42,15 @@ from controller.errors import Source
 from gates.verdict import Verdict
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_READ_BY_LOOKS = (Source.METRICS, Source.GATEWAY, Source.LABELS, Source.PREDICTIONS, Source.GATES, Source.ROUTING)
+_READ_BY_LOOKS = (
+    Source.METRICS,
+    Source.GATEWAY,
+    Source.GATEWAY_TIMES,
+    Source.LABELS,
+    Source.PREDICTIONS,
+    Source.GATES,
+    Source.ROUTING,
+)
 _SPOKEN_FOR = {*_READ_BY_LOOKS, Source.TRAFFIC, Source.REGISTRY, Source.DEPLOYMENTS, Source.PACKAGES}
 
 

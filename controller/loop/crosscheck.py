@@ -132,7 +132,8 @@ def contradictions(
     # part is sampled than of the requests.
     share = min(captured / copied, 1.0) if copied else 1.0
     pairs = _at_most(copies, share, texts)
-    sources.append(("pairs of answers", "paired", copies, share, pairs))
+    if any(name.startswith("copied ") for name in now.sums):  # not every gateway tells them
+        sources.append(("pairs of answers", "paired", copies, share, pairs))
     for what, name, requests, part, most in sources:
         seen = before.of(name)
         if seen > most:

@@ -15,7 +15,7 @@ from controller.loop import crosscheck, dealing
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics, Usage
 from controller.ports.runtime import Deployments
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence, Samples
-from gates.checks import GATEWAY, LABELS, METRICS, PREDICTIONS
+from gates.checks import GATEWAY, GATEWAY_TIMES, LABELS, METRICS, PREDICTIONS
 from gates.evidence import ArmCounts, Fault, Look, Profile, Resources, UserCounts
 from gates.online.slices import unseen_classes
 from gates.verdict import Window
@@ -161,6 +161,8 @@ class _Reading:
             self.faults.append(Fault(GATEWAY, str(error)))
             return None
         self.cursors = replace(before, gateway=dict(counts.cursor.values), gateway_at_s=counts.cursor.at_s)
+        if counts.times_untold:
+            self.faults.append(Fault(GATEWAY_TIMES, f"not told by this gateway: {counts.times_untold}"))
         return counts
 
     def cross_check(

@@ -56,7 +56,7 @@ class GatewayCounts:
     milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
     ``sent``: live ones that a version was asked, those that their user gave up, too; some may be among no answers.
     ``since_s``: nothing is counted of before then, which the gateway was read earlier than the cursor says; None: not
-    known.
+    known. ``copies`` is empty where the gateway does not tell them; ``times_untold`` says why it tells no times, if so.
     """
 
     live: Mapping[str, ArmCounts]
@@ -65,6 +65,7 @@ class GatewayCounts:
     latency_edges_ms: tuple[float, ...]
     cursor: CounterCursor
     since_s: float | None = None
+    times_untold: str = ""
 
 
 class Metrics(Protocol):

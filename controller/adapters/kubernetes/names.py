@@ -1,13 +1,16 @@
 """Names of objects: DNS labels made of what models and versions are called. Standard library only, as a rollback is."""
 
 import base64
+import functools
 import hashlib
+import itertools
 import re
 from typing import Final
 
 NAME_CHARS_MAX: Final = 52  # what is made of an object's name adds up to 11: a Service has 63, as a label's value has
 _LABEL_CHARS_MAX: Final = 63
 _HASH_CHARS: Final = 10  # of 5 bits each: no two of ten thousand versions share one (1 in 20 million)
+_NUMBERS_TRIED: Final = 10_000
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
@@ -18,6 +21,26 @@ def resource_name(model: str, version: str) -> str:
     the true names stand in annotations.
     """
     return _named(f"{model}-v{version}", f"{len(model)}:{model}{version}", NAME_CHARS_MAX)
+
+
+@functools.lru_cache(maxsize=1024)
+def version_of(model: str, name: str) -> str | None:
+    """The version whose objects bear the name; None where it is none of the model's.
+
+    Of a long model's name the number is cut off: then it is one of the first ten thousand, or none.
+    """
+    found = re.fullmatch(names_like(model), name)
+    if found is None:
+        return None
+    numbers = itertools.chain([found["number"]], map(str, range(_NUMBERS_TRIED)))
+    return next((number for number in numbers if number and resource_name(model, number) == name), None)
+
+
+def names_like(model: str) -> str:
+    """The regular expression of what `resource_name` makes of the model and a version's number; a name of another
+    model may match, too, which `version_of` tells apart."""
+    stem = resource_name(model, "0").rpartition("-")[0].removesuffix("0")
+    return f"{re.escape(stem)}(?P<number>[0-9]*)-[a-z2-7]{{{_HASH_CHARS}}}"
 
 
 def model_name(model: str) -> str:

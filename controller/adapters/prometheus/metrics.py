@@ -38,6 +38,7 @@ from controller.adapters.prometheus.cursor import (
     write_marks,
 )
 from controller.adapters.prometheus.gateway import GatewayReader
+from controller.adapters.prometheus.gateway_kinds import GatewayPlace
 from controller.adapters.prometheus.http import SOURCE, PrometheusSession
 from controller.adapters.prometheus.links import broken_links
 from controller.adapters.prometheus.processes import known_from_s, require_one_process
@@ -75,13 +76,15 @@ class Reach:
 
     ``matchers`` are labels that series must have to be read: of a server that has those of several clusters. ``token``
     and ``ca_file``: see `PrometheusSession`. ``is_gone``: of a model, a version and the labels that name a process,
-    whether whoever runs it knows that it is there no more; Prometheus may find it dead then.
+    whether whoever runs it knows that it is there no more; Prometheus may find it dead then. ``gateway``: whose counts
+    of users' requests are read.
     """
 
     matchers: Mapping[str, str] = field(default_factory=dict)
     token: Callable[[], str] | None = None
     ca_file: str | None = None
     is_gone: IsGone = _is_there
+    gateway: GatewayPlace = field(default_factory=GatewayPlace)
 
     @property
     def only(self) -> str:
@@ -122,7 +125,11 @@ class PrometheusMetrics:
         self._lookback_s_max = lookback_s_max
         self._process_labels = tuple(process_labels)
         self._gateway = GatewayReader(
-            self._query, stale_after_s=self._stale_after_s, lookback_s_max=lookback_s_max, only=reach.only
+            self._query,
+            stale_after_s=self._stale_after_s,
+            lookback_s_max=lookback_s_max,
+            only=reach.only,
+            place=reach.gateway,
         )
 
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:

@@ -22,7 +22,7 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 
-from gates.checks import GATEWAY, METRICS
+from gates.checks import GATEWAY, GATEWAY_TIMES, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, bounds, settle
 from gates.online.latency.policy import Percentile
@@ -55,7 +55,7 @@ class LatencyGate:
     alpha: float
     promotion_alpha: float
     stage: Stage = Stage.LIVE
-    sources: frozenset[str] = frozenset({METRICS, GATEWAY})
+    sources: frozenset[str] = frozenset({METRICS, GATEWAY, GATEWAY_TIMES})
     required: bool = True
 
     @property

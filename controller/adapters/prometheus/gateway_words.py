@@ -1,0 +1,162 @@
+"""What other gateways count, in the words of Serin's own Envoy, which alone the reader knows.
+
+A series of another gateway has labels that Serin does not ask for (who asked, flags, addresses of pods). Series that
+differ in these only are not summed up here: one that ends would then look like a process that began anew. Each is a
+cluster of its own, by a hash of those labels, and what they gained adds up afterwards.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from controller.adapters.prometheus.counters import EDGE_LABEL, GATEWAY_BUCKET_METRIC, GATEWAY_TIMED_METRIC
+from controller.adapters.prometheus.gateway_kinds import GatewayPlace
+from controller.adapters.prometheus.targets import NAME_LABEL, UP_METRIC, Matrix, is_empty
+from controller.errors import Source, TransientError
+from serving.contract import (
+    CLUSTER_LABEL,
+    CODE_CLASS_LABEL,
+    GATEWAY_COMPLETED_METRIC,
+    GATEWAY_REQUESTS_METRIC,
+    GATEWAY_SENT_METRIC,
+    GATEWAY_UPTIME_METRIC,
+    deployment_name,
+    shadow_cluster_name,
+)
+
+_PART: Final = ";"
+_NO_ANSWER: Final = "0"  # the code of a request whose user was gone before there was an answer
+Patterns = Mapping[str, str]
+
+
+def whole_of(name: str) -> str:
+    """The cluster that the name of one of its parts belongs to."""
+    return name.partition(_PART)[0]
+
+
+class GatewayWords:
+    """How a gateway is asked, and its answer as Serin's own Envoy would give it."""
+
+    def __init__(self, place: GatewayPlace, only: str = "") -> None:
+        """``only``: matchers that every series must have, as the end of a selector."""
+        self.place = place
+        self.job = f"job={json.dumps(place.job)}{only}"
+        kind = place.kind
+        names = {
+            GATEWAY_REQUESTS_METRIC: kind.requests,
+            GATEWAY_COMPLETED_METRIC: kind.completed,
+            GATEWAY_SENT_METRIC: kind.sent,
+            GATEWAY_UPTIME_METRIC: kind.uptime,
+            GATEWAY_TIMED_METRIC: kind.time and f"{kind.time}_count",
+            GATEWAY_BUCKET_METRIC: kind.time and f"{kind.time}_bucket",
+        }
+        self._theirs = {ours: theirs for ours, theirs in names.items() if theirs} | {UP_METRIC: UP_METRIC}
+        self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
+        self._only = {name: self._said(value) for name, value in kind.only.items()}
+
+    def theirs(self, metric: str) -> str:
+        """What the gateway calls it; empty where it does not tell that."""
+        return self._theirs.get(metric, "")
+
+    def live(self, model: str, version: str) -> str:
+        """The regular expression of what its backend label says of a version's live requests."""
+        return self._said(self.place.kind.live, name=self.place.name_of(model, version))
+
+    def patterns(self, model: str, versions: Sequence[str]) -> Patterns:
+        """By our names of clusters: what the gateway's backend label says of each."""
+        kind = self.place.kind
+        if self.place.is_own:
+            ours = [named(model, version) for named in (deployment_name, shadow_cluster_name) for version in versions]
+            return {name: re.escape(name) for name in ours}
+        found = {deployment_name(model, version): self.live(model, version) for version in versions}
+        if kind.copied:
+            for version in versions:
+                name = self.place.name_of(model, version)
+                found[shadow_cluster_name(model, version)] = self._said(kind.copied, name=name)
+        return found
+
+    def of_model(self, model: str) -> str:
+        """The regular expression of what its backend label says of all of a model's requests."""
+        kind, place = self.place.kind, self.place
+        if kind.of_model:
+            return self._said(kind.of_model, route=place.route_of(model) if place.route_of is not None else model)
+        like = place.names_like(model) if place.names_like is not None else ""
+        return kind.live.format(namespace=re.escape(place.namespace), name=f"(?P<name>{like})")
+
+    def is_of_model(self, model: str, backend: str) -> bool:
+        """Return whether the requests of a backend are the model's: a name alone may be like another's."""
+        if self.place.kind.of_model or self.place.version_of is None:
+            return True
+        found = re.fullmatch(self.of_model(model), backend)
+        return found is not None and self.place.version_of(model, found["name"]) is not None
+
+    def selector(self, metrics: Sequence[str], backends: Sequence[str], *, itself: bool) -> str:
+        """What selects series of our ``metrics`` by backend. ``itself``: also what is no backend's, as its uptime."""
+        names = "|".join(name for name in map(self.theirs, metrics) if name)
+        none = [""] if itself else []
+        wanted = json.dumps("|".join([*none, *backends]))
+        return f'{{__name__=~"{names}",{self.job},{self.place.kind.backend_label}=~{wanted}{self.more(itself=itself)}}}'
+
+    def more(self, *, itself: bool = False) -> str:
+        """The labels that series must have besides, as the end of a selector."""
+        either = "|" if itself else ""
+        return "".join(f",{name}=~{json.dumps(either + value)}" for name, value in self._only.items())
+
+    def translated(self, matrix: Matrix, patterns: Patterns) -> Matrix:
+        """The answer with our names and labels; series of other backends are left out.
+
+        Raises:
+            TransientError: requests are counted without their status.
+        """
+        if self.place.is_own:
+            return matrix
+        scraped = [_labels(series) for series in matrix if series["metric"].get(NAME_LABEL) == UP_METRIC]
+        scraped.sort(key=len, reverse=True)
+        return [found for series in matrix for found in self._series(series, scraped, patterns)]
+
+    def _series(
+        self, series: dict[str, Any], scraped: Sequence[Mapping[str, str]], patterns: Patterns
+    ) -> Iterator[dict[str, Any]]:
+        labels, theirs = _labels(series), series["metric"].get(NAME_LABEL, "")
+        ours = self._ours.get(theirs, theirs)
+        if ours in (UP_METRIC, GATEWAY_UPTIME_METRIC) or is_empty(series):
+            yield {**series, "metric": {NAME_LABEL: ours, **labels}}
+            return
+        of_target = next((one for one in scraped if one.items() <= labels.items()), None)
+        if of_target is None:  # whoever owns none is told by who looks for its owner
+            yield series
+            return
+        own = {name: value for name, value in labels.items() if name not in of_target}
+        backend = own.get(self.place.kind.backend_label, "")
+        cluster = next((name for name, like in patterns.items() if re.fullmatch(like, backend)), None)
+        if cluster is None or own.get(self.place.kind.status_label) == _NO_ANSWER:
+            return
+        told: dict[str, str] = {}
+        if ours == GATEWAY_REQUESTS_METRIC:
+            told[CODE_CLASS_LABEL] = own.pop(self.place.kind.status_label, "")
+            if not told[CODE_CLASS_LABEL]:
+                raise TransientError(
+                    Source.GATEWAY, f"{theirs} does not tell {self.place.kind.status_label}: errors cannot be counted"
+                )
+        if ours == GATEWAY_BUCKET_METRIC:
+            told[EDGE_LABEL] = _in_ms(own.pop(EDGE_LABEL, ""), self.place.kind.edge_ms)
+        told[CLUSTER_LABEL] = f"{cluster}{_PART}{_hash(own)}"
+        yield {**series, "metric": {NAME_LABEL: ours, **of_target, **told}}
+
+    def _said(self, template: str, *, name: str = "", route: str = "") -> str:
+        return template.format(namespace=re.escape(self.place.namespace), name=re.escape(name), route=re.escape(route))
+
+
+def _labels(series: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in series["metric"].items() if name != NAME_LABEL}
+
+
+def _hash(labels: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _in_ms(edge: str, edge_ms: int) -> str:
+    return f"{(Decimal(edge) * edge_ms).normalize():f}" if edge not in ("", "+Inf") else edge
