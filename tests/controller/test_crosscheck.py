@@ -39,6 +39,13 @@ def test_more_samples_than_requests_are_a_fault_of_the_predictions() -> None:
     assert sources(found({"paired": 9_000})) == [PREDICTIONS]
 
 
+def test_pairs_are_held_against_copies_only_where_somebody_counts_these() -> None:
+    """Istio counts no mirrored request where it is mirrored, and a replica that copies is no gateway."""
+    untold = {name: more for name, more in FINE.items() if not name.startswith("copied ")}
+    now = Arrived({**untold, "paired": 900})
+    assert list(contradictions(Arrived({"paired": 900}), now, VERSIONS, captured=1.0)) == []
+
+
 def test_the_share_that_is_sampled_counts() -> None:
     """At a tenth, 1,000 requests make about 100 samples: 400 are made up, 130 are chance."""
     assert sources(found({"sampled 7": 400}, captured=0.1)) == [PREDICTIONS]

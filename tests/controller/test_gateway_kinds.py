@@ -1,13 +1,23 @@
 """What users got, as other gateways count it: on expositions that were written by hand from their documentation."""
 
 import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from controller.adapters.kubernetes.names import names_like, resource_name, version_of
+from controller.adapters.prometheus.gateway_service import summed
+from controller.adapters.prometheus.gateway_words import GatewayWords
 from controller.errors import TransientError
+from serving.contract import CODE_CLASS_LABEL
 from tests.controller.gateway_support import (
+    JOB,
     LATER_S,
     NOW_S,
     Scraped,
@@ -17,7 +27,11 @@ from tests.controller.gateway_support import (
     reader,
     recorded,
 )
+from tests.patience import PATIENCE_S
 
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not on PATH: make setup puts it there"
+)
 COUNTED = {
     # requests and errors of version 6, of version 7, copies to it, and what it was sent
     "istio": ((90, 0), (13, 5), None, 13),
@@ -213,3 +227,51 @@ def test_service_errors_are_those_of_the_models_own_versions() -> None:
     found._query = query  # what Prometheus sums up is tried on a real one below
     assert found.service_errors("intent", (60.0,), at_s=NOW_S) == {60.0: (2, 92)}
     assert json.dumps("prod") in asked[-1]
+
+
+@needs_promtool
+@pytest.mark.parametrize("kind", [*COUNTED, "envoy-gateway"])
+def test_prometheus_sums_up_the_errors_of_a_service(kind: str, tmp_path: Path) -> None:
+    """Each series of the first scrape grows by 2 every 15 s; one of 5 errors begins within the window."""
+    place = place_of(kind)
+    words, label, status = GatewayWords(place), place.kind.backend_label, place.kind.status_label
+    grown: Counter[tuple[str, str]] = Counter()
+    series = {"up": (target({}), "1x80")}
+    for name, labels, value in recorded(kind)[0]:
+        if name == place.kind.requests:
+            series[f"{name} {labels}"] = target({"__name__": name, **labels}), f"{value:g}+2x80"
+            if re.fullmatch(words.of_model("intent"), labels[label]) and ours(place.kind.only, labels):
+                grown[labels[label], labels[status]] += 40
+    backend = next(iter(grown))[0]
+    alike = next(labels for name, labels, _ in recorded(kind)[0] if labels.get(label) == backend and status in labels)
+    begun = {"__name__": place.kind.requests, **alike, status: "599"}
+    series["begun"] = target(begun), "_x70 5x10"
+    expected = [sample(label, status, *one, part="grown", value=value) for one, value in grown.items()]
+    expected += [
+        sample(label, status, backend, "599", part=part, value=value) for part, value in (("grown", 0), ("begun", 5))
+    ]
+    query = f"round({' or '.join(summed('intent', 300.0, words))})"
+    test = {
+        "interval": "15s",
+        "input_series": [{"series": said, "values": values} for said, values in series.values()],
+        "promql_expr_test": [{"expr": query, "eval_time": "20m", "exp_samples": expected}],
+    }
+    (tmp_path / "test.yml").write_text(json.dumps({"tests": [test]}))
+    command = ["promtool", "test", "rules", "test.yml"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert sum(grown.values()) > 0
+
+
+def target(labels: Mapping[str, str]) -> str:
+    every = {"__name__": "up", **labels, "job": JOB, "instance": "10.0.0.1:15020"}
+    return f"{every.pop('__name__')}{{{','.join(f'{name}={json.dumps(value)}' for name, value in every.items())}}}"
+
+
+def ours(only: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(labels[name] == said.format(namespace="prod") for name, said in only.items())
+
+
+def sample(label: str, status: str, backend: str, code: str, *, part: str, value: int) -> dict[str, object]:
+    labels = {label: backend, status: code, "backend": backend, CODE_CLASS_LABEL: code, "window": "300.0", "part": part}
+    return {"labels": f"{{{','.join(f'{name}={json.dumps(said)}' for name, said in labels.items())}}}", "value": value}

@@ -26,12 +26,14 @@ def server_errors(codes: Mapping[int, int] | None) -> int:
 class FakeMetrics:
     """``serve`` lets a version answer requests; ``unscraped`` lists versions whose samples are missing; ``away`` is the
     reason why nothing can be read at all. ``levels``: what each version's gauges say. ``burning``: (errors, requests)
-    of the service in any window, unless its own counts are to say it. ``gateway_away``: why only the gateway cannot."""
+    of the service in any window, unless its own counts are to say it. ``gateway_away``: why only the gateway cannot.
+    ``times_untold``: why it tells no times, and no copies."""
 
     def __init__(self, edges_ms: Sequence[float] | None = None, token_edges: Sequence[int] = TOKEN_EDGES) -> None:
         self._edges_ms = tuple(edges_ms) if edges_ms is not None else latency_edges_ms()
         self._gateway_edges_ms = tuple(edges_ms) if edges_ms is not None else gateway_edges_ms()
         self.gateway_away: str | None = None
+        self.times_untold = ""
         self._token_edges = tuple(token_edges)
         self.levels: dict[str, Levels] = {}
         self.burning: tuple[int, int] | None = None
@@ -120,16 +122,18 @@ class FakeMetrics:
         away = self.gateway_away or self.away
         if away is not None:
             raise TransientError("gateway", away)
-        edges = len(self._gateway_edges_ms)
+        edges_ms = () if self.times_untold else self._gateway_edges_ms
+        edges = len(edges_ms)
         live = {version: self._arm(f"{model}|{version}|gateway {Traffic.LIVE}", cursor, edges) for version in versions}
         copies = {version: self._arm(f"{model}|{version}|gateway {Traffic.SHADOW}", cursor, 0) for version in versions}
         return GatewayCounts(
             live={version: replace(arm, error_clusters=None) for version, arm in live.items()},
-            copies={version: arm.requests for version, arm in copies.items()},
+            copies={} if self.times_untold else {version: arm.requests for version, arm in copies.items()},
             sent={version: arm.requests for version, arm in live.items()},
-            latency_edges_ms=self._gateway_edges_ms,
+            latency_edges_ms=edges_ms,
             cursor=CounterCursor(dict(self._totals), at_s),
             since_s=cursor.at_s if cursor is not None else None,
+            times_untold=self.times_untold,
         )
 
     def _usage(self, prefix: str, version: str, cursor: CounterCursor | None, at_s: float) -> Usage:

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from controller.adapters.kubernetes.client import KubernetesClient
+from controller.adapters.kubernetes.connection import connect
 from controller.adapters.kubernetes.names import model_name, resource_name
 from controller.adapters.kubernetes.resources import DEPLOYMENTS, HTTP_ROUTES
 from controller.adapters.local.packages import PackageStore
-from controller.bootstrap.kubernetes import let_replicas_in
+from controller.adapters.prometheus.gateway_kinds import KINDS, GatewayPlace
+from controller.bootstrap.kubernetes import GatewayName, gateway_of, let_replicas_in, runtime_of
 from controller.bootstrap.plane import data_plane
 from controller.cli.rollback import rollback
 from controller.config.settings import Home, Settings
@@ -115,6 +117,8 @@ def test_versions_and_routes_of_a_model_of_any_name(
         ),
         ({}, "runtime.capture_token_file: .*/nowhere/token"),
         ({"kubeconfig": "/nowhere", **NO_SAMPLES}, "kubeconfig /nowhere"),
+        ({"gateway_metrics": {"kind": "ngnix"}}, r"runtime\.gateway_metrics\.kind: Input should be 'serin', .*'nginx'"),
+        ({"gateway_metrics": {"jobb": "a"}}, "runtime.gateway_metrics: unknown key 'jobb'; did you mean 'job'"),
     ],
 )
 def test_what_cannot_be_is_named(
@@ -124,6 +128,25 @@ def test_what_cannot_be_is_named(
     chosen = settings(**{"kubeconfig": str(kubeconfig), **changes})
     with pytest.raises(UsageError, match=problem):
         data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
+
+
+@pytest.mark.parametrize("namespace", [None, "prod"])
+def test_a_setting_chooses_whose_counts_of_users_are_read(kubeconfig: Path, namespace: str | None) -> None:
+    """Versions are known there by the names of their Services in the installation's namespace."""
+    block = {"gateway_metrics": {"kind": "nginx", "job": "infra/shop"}, "namespace": namespace}
+    runtime = runtime_of(settings(**{"kubeconfig": str(kubeconfig), **block}))
+    assert runtime is not None
+    place = gateway_of(runtime, ("pod",))
+    assert (place.kind, place.job, place.process_labels) == (KINDS["nginx"], "infra/shop", ("pod",))
+    assert place.namespace == (namespace or connect(kubeconfig).namespace)
+    assert place.name_of("intent", "7") == resource_name("intent", "7")
+    assert {name.value for name in GatewayName} == KINDS.keys()
+
+
+def test_without_the_setting_serins_own_envoy_is_read() -> None:
+    runtime = runtime_of(settings())
+    assert runtime is not None
+    assert gateway_of(runtime, ("pod",)) == GatewayPlace()
 
 
 def test_replicas_are_known_by_the_token_that_they_share(plane_of: Callable[..., Any], tmp_path: Path) -> None:
