@@ -65,7 +65,12 @@ MATRIX: Final[Mapping[str, Mapping[str, Any]]] = {
         "settings": {"tick_s": 1.0},
     },
     "gateway": {
-        "gateway": {"features": ["HTTPRoutePathRewrite"], "hostnames": ["models.example"], "mirroring": "replica"},
+        "gateway": {
+            "features": ["HTTPRoutePathRewrite"],
+            "hostnames": ["models.example"],
+            "mirroring": "replica",
+            "metrics": {"kind": "istio", "job": "infra/shop"},
+        },
         "replica": {
             "autoscaling": {"replicasMax": 6, "by": "requests", "target": 2.5},
             "nodeSelector": {"pool": "models"},

@@ -16,7 +16,7 @@ from controller.adapters.kubernetes import rights
 from controller.adapters.kubernetes.objects.labels import OWN
 from controller.adapters.kubernetes.objects.site import LIVE_PORT, SHADOW_PORT, Autoscaling, ScaleBy, Site
 from controller.api.callers import READY_ROUTE
-from controller.bootstrap.kubernetes import runtime_of
+from controller.bootstrap.kubernetes import GatewayMetrics, GatewayName, runtime_of
 from controller.cli.app import app
 from controller.config.policy_file import load_policy
 from controller.config.settings import Home
@@ -254,6 +254,8 @@ def test_what_the_chart_says_of_the_cluster_reaches_the_code(tmp_path: Path) -> 
     assert secrets is not None
     assert gateway.gateway.features == {"HTTPRoutePathRewrite"}
     assert gateway.gateway.mirroring is Mirroring.REPLICA
+    assert gateway.gateway_metrics == GatewayMetrics(GatewayName.ISTIO, "infra/shop")
+    assert secrets.gateway_metrics is None
     assert gateway.pods.autoscaling == Autoscaling(replicas_max=6, by=ScaleBy.REQUESTS, target=2.5)
     assert (secrets.pods.registry_secret, secrets.pods.registry_ca) == ("mlflow-reader", True)
     assert (secrets.pods.cache.claim, secrets.pods.cpu, secrets.pods.capture_ca) == ("packages", 1.5, True)

@@ -130,7 +130,7 @@ class GatewayReader:
         )
 
     def _require_whole(self, version: str, gained: Mapping[Counter, float], name: str, unanswered: float) -> None:
-        """What another gateway than our own tells must hold together, so far as it tells it.
+        """Numbers of another gateway than our own have to hold together, so far as it tells them.
 
         Raises:
             TransientError: answers are counted and none is timed, or what was passed on did not end as an answer.

@@ -1,4 +1,4 @@
-"""What other gateways count, in the words of Serin's own Envoy, which alone the reader knows.
+"""Other gateways' counts in the words of Serin's own Envoy, which alone the reader knows.
 
 A series of another gateway has labels that Serin does not ask for (who asked, flags, addresses of pods). Series that
 differ in these only are not summed up here: one that ends would then look like a process that began anew. Each is a
@@ -58,7 +58,7 @@ class GatewayWords:
         self._only = {name: self._said(value) for name, value in kind.only.items()}
 
     def theirs(self, metric: str) -> str:
-        """What the gateway calls it; empty where it does not tell that."""
+        """The gateway's name for it; empty where it does not tell that."""
         return self._theirs.get(metric, "")
 
     def live(self, model: str, version: str) -> str:
@@ -94,7 +94,7 @@ class GatewayWords:
         return found is not None and self.place.version_of(model, found["name"]) is not None
 
     def selector(self, metrics: Sequence[str], backends: Sequence[str], *, itself: bool) -> str:
-        """What selects series of our ``metrics`` by backend. ``itself``: also what is no backend's, as its uptime."""
+        """The selector of series of our ``metrics`` by backend. ``itself``: of no backend too, as its uptime."""
         names = "|".join(name for name in map(self.theirs, metrics) if name)
         none = [""] if itself else []
         wanted = json.dumps("|".join([*none, *backends]))

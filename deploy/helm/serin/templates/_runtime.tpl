@@ -15,6 +15,11 @@ gateway:
   {{- with include "serin.features" . }}
   features: {{ . }}
   {{- end }}
+{{- with .Values.gateway.metrics }}
+{{- if or .kind .job }}
+gateway_metrics: {kind: {{ .kind | default "serin" }}, job: {{ .job | default "serin-gateway" | quote }}}
+{{- end }}
+{{- end }}
 pods:
   image: {{ include "serin.imageOf" (list . .Values.replica.image) }}
   capture_secret: {{ .Values.replica.captureSecret }}
