@@ -1,6 +1,7 @@
 """Recorded expositions of gateways, as a Prometheus that scraped them would answer: with real selectors and counts."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,12 @@ class Scraped:
             key = frozenset({"__name__": name, **labels, **target}.items())
             self.samples.setdefault(key, []).append((at_s, value))
 
+    def end(self, at_s: float, **labels: str) -> None:
+        """Mark the end of series that a scrape no longer told, as Prometheus does."""
+        for key, samples in self.samples.items():
+            if labels.items() <= dict(key).items():
+                samples.append((at_s, math.nan))
+
     def query(self, promql: str, at_s: float) -> list[dict[str, Any]]:
         """Answer a range selector as Prometheus does."""
         self.queries.append(promql)
@@ -64,7 +71,11 @@ class Scraped:
     ) -> Iterator[dict[str, Any]]:
         for key, samples in self.samples.items():
             labels = dict(key)
-            within = [[at_s, f"{value:.10g}"] for at_s, value in samples if from_s < at_s <= to_s]
+            within = [
+                [at_s, "NaN" if math.isnan(value) else f"{value:.10g}"]
+                for at_s, value in samples
+                if from_s < at_s <= to_s
+            ]
             if within and all(_fits(labels.get(name, ""), how, value) for name, how, value in matchers):
                 yield {"metric": labels, "values": within}
 

@@ -6,14 +6,15 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from controller.adapters.kubernetes.names import names_like, resource_name, version_of
+from controller.adapters.prometheus.gateway import GatewayReader
 from controller.adapters.prometheus.gateway_service import summed
 from controller.adapters.prometheus.gateway_words import GatewayWords
+from controller.adapters.prometheus.targets import Matrix
 from controller.errors import TransientError
 from serving.contract import CODE_CLASS_LABEL
 from tests.controller.gateway_support import (
@@ -93,6 +94,20 @@ def test_pods_of_one_gateway_add_up_each_by_itself(kind: str) -> None:
     assert alone_found.live["7"].requests == 50 + 1
     assert both.live["7"].requests == requests + alone_found.live["7"].requests
     assert both.live["7"].errors == errors + 1
+
+
+def test_a_series_that_is_away_for_a_scrape_and_comes_back_counts_nothing_twice() -> None:
+    """A peer that NGINX leaves out while it reads its configuration anew: what it did before is of no window since."""
+    scraped = Scraped()
+    cursor = first_look("nginx", scraped)
+    after = recorded("nginx")[1]
+    away = "10.0.1.6:8000"
+    without = [one for one in after if one[1]["nginx_peer_address"] != away]
+    scraped.scrape(NOW_S + LATER_S, without)
+    scraped.end(NOW_S + LATER_S, nginx_peer_address=away)
+    scraped.scrape(NOW_S + 2 * LATER_S, after)
+    found = looked("nginx", scraped, cursor, at_s=NOW_S + 2 * LATER_S)
+    assert found.live["6"].requests == COUNTED["nginx"][0][0]
 
 
 @pytest.mark.parametrize("kind", COUNTED)
@@ -209,7 +224,7 @@ def test_service_errors_are_those_of_the_models_own_versions() -> None:
     """A query that Prometheus sums up by backend; what only looks like one is left out."""
     scraped = Scraped()
     scraped.scrape(NOW_S, recorded("istio")[0])
-    summed = [
+    summed_up: Matrix = [
         {"metric": {"backend": backend, "envoy_response_code_class": code, "window": "60.0"}, "value": [NOW_S, value]}
         for backend, code, value in [
             (resource_name("intent", "6"), "200", "90"),
@@ -219,12 +234,11 @@ def test_service_errors_are_those_of_the_models_own_versions() -> None:
     ]
     asked: list[str] = []
 
-    def query(promql: str, at_s: float) -> list[dict[str, object]]:
+    def query(promql: str, at_s: float) -> Matrix:
         asked.append(promql)
-        return summed if "increase" in promql else scraped.query(promql, at_s)
+        return summed_up if "increase" in promql else scraped.query(promql, at_s)
 
-    found = reader("istio", replace(scraped))
-    found._query = query  # what Prometheus sums up is tried on a real one below
+    found = GatewayReader(query, stale_after_s=45.0, lookback_s_max=600.0, place=place_of("istio"))
     assert found.service_errors("intent", (60.0,), at_s=NOW_S) == {60.0: (2, 92)}
     assert json.dumps("prod") in asked[-1]
 
