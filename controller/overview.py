@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Final
 
+from controller.core.abilities import TrafficAbilities
 from controller.core.commands import Freeze
 from controller.core.traffic import TrafficTable
 from controller.journal.notes import SamplingSet
@@ -23,7 +24,8 @@ Shown = ReleaseRecord | ReleaseSummary
 @dataclass(frozen=True, slots=True)
 class Overview:
     """``now_s`` is the time of whoever looked. What is a mapping is by model; ``waiting``: what its policy's serving
-    block says now, and no replica yet. ``records`` None: the store does not tell them."""
+    block says now, and no replica yet. ``records`` None: the store does not tell them. ``able``: what the data plane
+    in force can do, where anybody says."""
 
     records: Sequence[Shown] | None
     now_s: float
@@ -34,6 +36,7 @@ class Overview:
     waiting: Mapping[str, str] = field(default_factory=dict)
     asking: Mapping[str, Sequence[SuiteProgress]] = field(default_factory=dict)
     sampling: Mapping[str, SamplingSet] = field(default_factory=dict)
+    able: TrafficAbilities | None = None
 
 
 def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
@@ -82,6 +85,7 @@ def as_document(overview: Overview) -> dict[str, Any]:
         "releases": [release_document(record) for record in overview.records or ()],
         "traffic": {model: _table(table) for model, table in overview.traffic.items()},
         **{name: _adapter(name).dump_python(getattr(overview, name), mode="json") for name in _PLAIN},
+        "able": _adapter("able").dump_python(overview.able, mode="json"),
     }
 
 
@@ -94,6 +98,7 @@ def overview_in(document: Mapping[str, Any]) -> Overview:
         now_s=float(document["at_s"]),
         traffic=_adapter("traffic").validate_python(document["traffic"]),
         **{name: _adapter(name).validate_python(document[name]) for name in _PLAIN},
+        able=_adapter("able").validate_python(document.get("able")),  # an earlier release of the software tells none
     )
 
 
@@ -111,7 +116,8 @@ _PLAIN: Final[Mapping[str, Any]] = {
 def _adapter(name: str) -> Any:
     from pydantic import TypeAdapter  # not every command shows the status
 
-    return TypeAdapter(dict[str, TrafficTable] if name == "traffic" else _PLAIN[name])
+    kinds = {"traffic": dict[str, TrafficTable], "able": TrafficAbilities | None, **_PLAIN}
+    return TypeAdapter(kinds[name])
 
 
 def _table(table: TrafficTable) -> dict[str, Any]:

@@ -206,6 +206,7 @@ class Service:
             waiting=waiting,
             asking=asking,
             sampling=sampling,
+            able=self.site.abilities(),
         )
 
     def report(self, release_id: str) -> Report:

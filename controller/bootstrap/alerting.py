@@ -14,7 +14,7 @@ from controller.adapters.local.loopback import get
 from controller.adapters.local.processes_os import runs
 from controller.adapters.prometheus.alertmanager import ROUTING_FILE
 from controller.adapters.prometheus.server import prometheus_ready_url
-from controller.bootstrap.policies import current_policies
+from controller.bootstrap.policies import installed_policies
 from controller.config.policy_file import load_policy
 from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
@@ -72,7 +72,7 @@ def write_routing(home: Home, settings: Settings) -> None:
 
 def follow_policies(home: Home, settings: Settings) -> Callable[[], None]:
     """Return a chore: have our Prometheus read the rules of the policies as they are now, once these have changed."""
-    policies = current_policies(home, settings.samples_kept_days)
+    policies = installed_policies(home, settings)
     is_read = True  # what stood there when Prometheus was started
 
     def do() -> None:

@@ -1,47 +1,42 @@
 """The condition of an installation itself, read from its files and from what runs: for `serin status`."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from controller.adapters.clock import SystemClock
-from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
-from controller.adapters.envoy.edits import edit_of
-from controller.adapters.envoy.held import held
-from controller.adapters.envoy.tables import ROUTES_FILE, found_clusters, found_routes, read_routes
 from controller.adapters.local.kept import leftovers, recorded, running_supervisor
 from controller.adapters.local.open_files import short_of_files
-from controller.adapters.local.processes import statuses
 from controller.adapters.local.records import Records
 from controller.adapters.local.suite_answers import progress_in
 from controller.bootstrap.again import registered_again
+from controller.bootstrap.sight import LocalSight, Sight, all_told
 from controller.config.settings import Home
+from controller.core.abilities import TrafficAbilities
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
-from controller.errors import SerinError
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
 from controller.reserve import RESERVE_BYTES, is_given_up
 
 
 class HomeSite:
-    """Implements ``controller.ports.site.Site``: the files of a home, and what runs on this machine."""
+    """Implements ``controller.ports.site.Site``: the files of a home, and what is seen of its data plane."""
 
     def __init__(
-        self,
-        home: Home,
-        policies: Callable[[], Mapping[str, ReleasePolicy]],
-        tables: Callable[[], Iterable[TrafficTable]] | None = None,
+        self, home: Home, policies: Callable[[], Mapping[str, ReleasePolicy]], sight: Callable[[], Sight]
     ) -> None:
-        """``tables``: the traffic tables as they stand; those of the route file, where nothing is given."""
+        """``sight`` is asked for when somebody wants to see something: most commands do not."""
         self._home = home
         self._policies = policies
-        self._tables = tables or (lambda: traffic_tables(home).values())
+        self._sight = sight
 
     def traffic(self) -> Mapping[str, TrafficTable]:
-        return {table.model: table for table in self._tables()}
+        return {table.model: table for table in self._sight().tables()}
 
     def deployments(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
-        return statuses(self._home.deployments, SystemClock())
+        return self._sight().running()
+
+    def abilities(self) -> TrafficAbilities | None:
+        return self._sight().abilities()
 
     def policies(self) -> Mapping[str, ReleasePolicy]:
         return self._policies()
@@ -50,27 +45,17 @@ class HomeSite:
         return progress_in(self._home.suites, model)
 
     def troubles(self) -> Sequence[str]:
-        return troubles_of(self._home)
+        return troubles_of(self._home, self._sight())
 
     def register_again(self, model: str) -> tuple[str, str]:
         return registered_again(self._home, model)
 
 
-def traffic_tables(home: Home) -> Mapping[str, TrafficTable]:
-    """Every model's table, as the route file has it."""
-    routes = read_routes(home.envoy)
-    return {model: table for model in routes.models if (table := routes.table(model)) is not None}
-
-
-def troubles_of(home: Home) -> tuple[str, ...]:
-    """Return what is wrong with the disk, with Envoy's files and with the processes, each with the way out."""
-    found: list[str] = []
-    for told in (_of_the_disk, _of_the_files, _of_edits, _of_envoys_memory, _of_the_processes, _of_open_files):
-        try:
-            found += told(home)
-        except (SerinError, OSError) as error:
-            found.append(str(error))
-    return tuple(found)
+def troubles_of(home: Home, sight: Sight | None = None) -> tuple[str, ...]:
+    """Return what is wrong with the disk, with the data plane (that of this machine, where none is given) and with the
+    processes, each with the way out."""
+    shown = sight if sight is not None else LocalSight(home)
+    return all_told([_of_the_disk, lambda _: shown.troubles(), _of_the_processes, _of_open_files], home)
 
 
 def _of_the_disk(home: Home) -> Iterator[str]:
@@ -82,26 +67,6 @@ def _of_the_disk(home: Home) -> Iterator[str]:
             f"the disk of {home.path} is full: make room. What serves goes on, and a rollback writes into what is kept "
             "back for it"
         )
-
-
-def _of_the_files(home: Home) -> Iterator[str]:
-    for found in (found_routes(home.envoy), found_clusters(home.envoy)):
-        if found.damage:
-            yield f"a file in {home.envoy} {found.damage}: {found.source} counts; `serin up` puts it back"
-
-
-def _of_edits(home: Home) -> Iterator[str]:
-    routes = read_routes(home.envoy)
-    for model in (*routes.models, *routes.deleted):
-        if (edit := edit_of(routes, model, home.envoy / ROUTES_FILE)) is not None:
-            yield f"{edit.what}; put it back, or have it replaced: `serin rollback {model}`"
-
-
-def _of_envoys_memory(home: Home) -> Iterator[str]:
-    if not (home.envoy / BOOTSTRAP_FILE).exists() or not EnvoyAdmin.beside(home.envoy).is_ready():
-        return
-    for model, version in held(home.envoy).items():
-        yield f"{model} was rolled back to version {version} in Envoy's memory alone: it is written down when it can be"
 
 
 def _of_open_files(home: Home) -> Iterator[str]:

@@ -109,7 +109,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         store.ask()
         return "it is about to end" if ending.is_set() else ""
 
-    site = HomeSite(controller.home, controller.policies, controller.plane.tables)
+    site = HomeSite(controller.home, controller.policies, lambda: controller.plane.sight)
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
@@ -154,7 +154,7 @@ def _readings(controller: Controller) -> Readings:
         policy_faults=lambda: len(controller.policies.faults),
         models=lambda: list(controller.fleet.models),
         under_way=controller.fleet.under_way,
-        tables=controller.plane.tables,
+        tables=controller.plane.sight.tables,
         database_bytes=lambda: database_bytes(store.database),
         disk_free_bytes=lambda: disk_usage(home.path).free,
     )
@@ -215,7 +215,7 @@ def build(home: Home, name: str) -> Controller:
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
     if objects is not None:
-        site = HomeSite(home, policies, plane.tables)
+        site = HomeSite(home, policies, lambda: plane.sight)
         service = Service(store.journal, store.inbox, store.freezes, clock, fleet.models, site)
         for follower in (objects.policies, objects.releases(store, service, plane.traffic)):
             fleet.follow(follower)

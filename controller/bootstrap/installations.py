@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,8 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.remote.installation import RemoteInstallation
 from controller.bootstrap.afar import wire_to
 from controller.bootstrap.condition import HomeSite
-from controller.bootstrap.stores import has_policy, opened, policies_of
+from controller.bootstrap.sight import sight_of
+from controller.bootstrap.stores import opened
 from controller.config.settings import Home
 from controller.core.policy import ReleasePolicy
 from controller.service import Service
@@ -20,27 +21,31 @@ if TYPE_CHECKING:
 
 
 class _Models(Collection[str]):
-    """Those that have a policy in the home, asked anew each time."""
+    """Those that have a policy, asked anew each time."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, policies: Callable[[], Mapping[str, ReleasePolicy]]) -> None:
         self._home = home
+        self._policies = policies
 
     def __contains__(self, model: object) -> bool:
+        from controller.bootstrap.policies import has_policy  # what reads them takes long to import
+
         return has_policy(self._home, str(model))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(policies_of(self._home))
+        return iter(self._policies())
 
     def __len__(self) -> int:
-        return len(policies_of(self._home))
+        return len(self._policies())
 
 
 @contextmanager
 def service_of(home: Home) -> Iterator[Service]:
     """Yield the service of an installation, for what is asked of it without its controller. Raises as `open_home`."""
-    site = HomeSite(home, _policies_of(home))
+    policies = _policies_of(home)
+    site = HomeSite(home, policies, cache(partial(sight_of, home)))
     with opened(home) as store:
-        yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home), site)
+        yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home, policies), site)
 
 
 def _policies_of(home: Home) -> Callable[[], Mapping[str, ReleasePolicy]]:
@@ -48,9 +53,9 @@ def _policies_of(home: Home) -> Callable[[], Mapping[str, ReleasePolicy]]:
 
     @cache
     def known() -> "CurrentPolicies":
-        from controller.bootstrap.policies import current_policies  # what reads them takes long to import
+        from controller.bootstrap.policies import installed_policies  # what reads them takes long to import
 
-        return current_policies(home, home.load().samples_kept_days)
+        return installed_policies(home, home.load())
 
     def read() -> Mapping[str, ReleasePolicy]:
         return known()()

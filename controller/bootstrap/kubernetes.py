@@ -23,11 +23,11 @@ from controller.adapters.kubernetes.names import model_name, names_like, resourc
 from controller.adapters.kubernetes.objects.site import Site
 from controller.adapters.kubernetes.probe import GatewayProbe
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
+from controller.adapters.kubernetes.sight import ClusterSight
 from controller.adapters.kubernetes.traffic import MANAGER, SETUP_MANAGER, GatewaySite, KubernetesTraffic
 from controller.adapters.prometheus.gateway_kinds import KINDS, GatewayPlace
 from controller.bootstrap.plane import DataPlane
 from controller.config.settings import Home, Settings
-from controller.core.traffic import TrafficTable
 from controller.errors import Source, UsageError
 from controller.ports.clock import Clock
 from controller.roles import ANY, REPLICA
@@ -129,6 +129,19 @@ def cluster_plane(home: Home, settings: Settings, runtime: KubernetesRuntime, cl
     """
     if runtime.capture_token_file is not None:
         let_replicas_in(home, Path(runtime.capture_token_file))
+    deployments, traffic = _parts(settings, runtime, clock)
+    return DataPlane(deployments, traffic, ClusterSight(deployments.running, traffic, clock))
+
+
+def cluster_sight(settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> ClusterSight:
+    """Return what is shown of the data plane, to whoever asks without the controller. Raises as `cluster_plane`."""
+    deployments, traffic = _parts(settings, runtime, clock)
+    return ClusterSight(deployments.running, traffic, clock)
+
+
+def _parts(
+    settings: Settings, runtime: KubernetesRuntime, clock: Clock
+) -> tuple[KubernetesDeployments, KubernetesTraffic]:
     kubeconfig = Path(runtime.kubeconfig) if runtime.kubeconfig is not None else None
     connection = connect(kubeconfig, context=runtime.context, namespace=runtime.namespace)
     deployments = KubernetesClient(connection, manager=MANAGER, source=Source.DEPLOYMENTS)
@@ -159,11 +172,7 @@ def cluster_plane(home: Home, settings: Settings, runtime: KubernetesRuntime, cl
             return set()
         return {*table.weights_pct, *([table.mirror.version] if table.mirror is not None else [])}
 
-    def tables() -> list[TrafficTable]:
-        found = (traffic.read(model) for model in traffic.models())
-        return [table for table in found if table is not None]
-
-    return DataPlane(KubernetesDeployments(deployments, looks, site, resource_name, routed), traffic, tables)
+    return KubernetesDeployments(deployments, looks, site, resource_name, routed), traffic
 
 
 def let_replicas_in(home: Home, token_file: Path) -> None:

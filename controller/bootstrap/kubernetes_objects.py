@@ -8,7 +8,7 @@ from typing import Final
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import Connection, connect
 from controller.adapters.kubernetes.leadership import LeaseLeadership, request_timeout_s
-from controller.adapters.kubernetes.policies import PolicyObjects
+from controller.adapters.kubernetes.policies import PolicyObjects, PolicyObjectsAsked
 from controller.adapters.kubernetes.releases.views import ReleaseObjects
 from controller.adapters.kubernetes.releases.wishes import Wishes
 from controller.adapters.kubernetes.traffic import MANAGER
@@ -58,6 +58,16 @@ def cluster_objects(
     return ClusterObjects(
         PolicyObjects(policies, home.policies, faults), LeaseLeadership(leading, LEASE, store.fences), connection
     )
+
+
+def policy_objects(home: Home, settings: Settings) -> PolicyObjectsAsked | None:
+    """Return the policies that a cluster keeps, for whoever asks without the controller; None where there is no
+    cluster. Raises as `cluster_objects`."""
+    runtime = runtime_of(settings)
+    if runtime is None:
+        return None
+    client = KubernetesClient(_connected(runtime), manager=MANAGER, source=Source.POLICIES)
+    return PolicyObjectsAsked(client, home.policies)
 
 
 def _connected(runtime: KubernetesRuntime, *, timeout_s: float = 10.0) -> Connection:

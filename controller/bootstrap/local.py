@@ -30,7 +30,7 @@ from controller.adapters.prometheus.server import (
 from controller.bootstrap.access import prepare_access, webhook_secret
 from controller.bootstrap.alerting import ALERTMANAGER, PROMETHEUS, write_routing, write_rules
 from controller.bootstrap.chores import chores_of, rules_chore
-from controller.bootstrap.policies import current_policies
+from controller.bootstrap.policies import installed_policies
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError
 from controller.files import tighten
@@ -151,7 +151,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
 def _monitoring(home: Home, settings: Settings) -> list[ProcessSpec]:
     """Return Prometheus, with the rules of the policies, and Alertmanager where there is one."""
     alertmanager = alertmanager_program()
-    write_rules(home, current_policies(home, settings.samples_kept_days)())
+    write_rules(home, installed_policies(home, settings)())
     prometheus_config(
         home.prometheus,
         home.targets,

@@ -1,6 +1,6 @@
 """The data plane of an installation: what runs versions, and what routes to them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from controller.adapters.local.processes import Gateway, LocalProcesses, Place
 from controller.adapters.local.records import Records
 from controller.adapters.prometheus.server import TargetFiles
 from controller.bootstrap.access import access_flags, token_of_version
-from controller.bootstrap.condition import traffic_tables
+from controller.bootstrap.sight import LocalSight, Sight
 from controller.config.settings import Home, Settings
-from controller.core.traffic import TrafficTable
 from controller.ports.runtime import Deployments, DeploymentSpec
 from controller.ports.traffic import Traffic
 
@@ -24,11 +23,11 @@ RatioOf = Callable[[str], float | None]
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """The two ports, and the traffic tables of all models as they stand there."""
+    """The two ports, and what is shown of them."""
 
     deployments: Deployments
     traffic: Traffic
-    tables: Callable[[], Iterable[TrafficTable]]
+    sight: Sight
 
 
 def data_plane(
@@ -49,7 +48,7 @@ def data_plane(
     options = RouteOptions(sticky_header=settings.sticky_header)
     traffic = EnvoyTraffic(home.envoy, options, falls_back, log=home.logs / "envoy.log")
     deployments = _deployments(home, settings, traffic, packages, ratio_of)
-    return DataPlane(deployments, traffic, lambda: traffic_tables(home).values())
+    return DataPlane(deployments, traffic, LocalSight(home))
 
 
 def _deployments(

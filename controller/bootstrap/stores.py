@@ -1,9 +1,8 @@
-"""The stores that commands read and write without a running controller: the store, the routes, the registry's client,
-policies."""
+"""The store that commands read and write without a running controller, and the keys of what stands in it."""
 
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -12,10 +11,8 @@ from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config.secret_files import SecretFile, read_line, read_secret
 from controller.config.settings import Home, Settings
-from controller.core.policy import ReleasePolicy
 from controller.errors import PermanentError, Source, UsageError
 from controller.files import locked
-from controller.naming import check_distinct, model_named
 
 DIGEST_KEY: Final = "digest key"
 
@@ -125,31 +122,3 @@ def opened(home: Home) -> Iterator[Store]:
         yield store
     finally:
         store.close()
-
-
-def policies_of(home: Home) -> Mapping[str, ReleasePolicy]:
-    """Every policy of the home, by model.
-
-    Raises:
-        UsageError: a policy is invalid, or two are for the same model, or for names that differ in case only.
-    """
-    from controller.config.policy_file import load_policy  # here: most commands read no policy
-
-    policies: dict[str, ReleasePolicy] = {}
-    for path in home.policy_files:
-        policy = load_policy(path)
-        if policy.model in policies:
-            raise UsageError(f"{path}: there is another policy for model {policy.model!r} in {home.policies}")
-        check_distinct(policy.model, policies)
-        policies[policy.model] = policy
-    return policies
-
-
-def has_policy(home: Home, model: str) -> bool:
-    """Return whether releases of the model can start here.
-
-    A policy kept under the model's name counts even while it is broken: what is asked on call waits for no repair.
-    Raises UsageError where no model can be called so.
-    """
-    model_named(model)
-    return (home.policies / f"{model}.yaml").exists() or model in policies_of(home)

@@ -24,16 +24,16 @@ def doctor(
 
     Example: serin doctor intent
     """
-    from controller.bootstrap.condition import traffic_tables
     from controller.bootstrap.metrics import metrics_of
+    from controller.bootstrap.sight import sight_of
 
     place = home_at(home)
     metrics = metrics_of(place.load(), lambda _: {})
     found = []
-    for name, table in traffic_tables(place).items():
-        if model in (None, name):
-            links = metrics.broken_links(name, list(table.weights_pct), at_s=time.time())
-            found += [f"{name}, {sentence}" for sentence in links]
+    for table in sight_of(place).tables():
+        if model in (None, table.model):
+            links = metrics.broken_links(table.model, list(table.weights_pct), at_s=time.time())
+            found += [f"{table.model}, {sentence}" for sentence in links]
     for sentence in found:
         say(sentence)
     if found:

@@ -79,7 +79,7 @@ def up(
     Example: serin up --policy policy.yaml
     """
     from controller.bootstrap.local import make_private, refuse_if_up, run_everything
-    from controller.bootstrap.policies import current_policies
+    from controller.bootstrap.policies import installed_policies
     from controller.bootstrap.stores import prepare_own_database
 
     place = writing_home(home)
@@ -108,7 +108,7 @@ def up(
         _tell(f"{opened} files and folders in {place.path} were open to others; they are yours alone now")
     if (old := prepare_own_database(place)) is not None:
         _tell(f"the database had schema {old} of an older release, and was upgraded")
-    policies = current_policies(place, settings.samples_kept_days)
+    policies = installed_policies(place, settings)
     models = ", ".join(policies()) or "none yet: give --policy FILE"
     for name, fault in policies.faults.items():
         _tell(f"policy {name} is not followed until it is mended: {fault}")

@@ -101,7 +101,7 @@ def labels(
     """
     from controller.api.errors import ApiError
     from controller.api.labels import read_lines
-    from controller.bootstrap.policies import label_names_of
+    from controller.bootstrap.policies import installed_policies
     from controller.bootstrap.stores import opened
     from serving.text.jsonlines import Unreadable, read_bounded
 
@@ -110,8 +110,12 @@ def labels(
     except (ApiError, Unreadable) as error:
         raise UsageError(f"{file}: {error}") from error
     place = writing_home(home)
+    policies = installed_policies(place, place.load())
+    aliases = policies.label_names()
+    for name, fault in policies.faults.items():
+        say(f"policy {name} is not followed until it is mended: {fault}", err=True)
     with opened(place) as store:
-        answer = feed.answer(store.samples.add_labels(feed.labels, aliases=label_names_of(place)))
+        answer = feed.answer(store.samples.add_labels(feed.labels, aliases=aliases))
     say(f"{file}: {answer.sentence}")
     for refused in answer.refused:
         say(f"{file}, line {refused.place}: {refused.message}", err=True)

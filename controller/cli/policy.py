@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
+from controller.cli.options import home_at
 from controller.cli.output import say, say_json
+from controller.cli.place import Place, at_a_place
 
 if TYPE_CHECKING:
     from controller.core.policy import ReleasePolicy
+    from controller.overview import Overview
+    from controller.service import Installation
 
 policy_app = typer.Typer(help="Check policies.", no_args_is_help=True)
 
@@ -19,37 +22,46 @@ def register(app: typer.Typer) -> None:
 
 
 @policy_app.command()
-def check(
-    path: Annotated[Path, typer.Argument(help="The policy file.")], home: HomeOption = DEFAULT_HOME_OPTION
-) -> None:
+@at_a_place
+def check(place: Place, path: Annotated[Path, typer.Argument(help="The policy file.")]) -> None:
     """Check a policy file; exit code 2 and one line where it is wrong.
 
-    Where the model is served in the home, what its `serving:` block would change is said, too.
+    Where there is a home, or with --server, what its data plane cannot do of it is said as a warning, and what the
+    `serving:` block would change of a model that is served.
 
-    Example: serin policy check policy.yaml
+    Example: serin policy check policy.yaml --server https://serin.example
     """
     from controller.config.policy_file import check_suites, load_policy
+    from controller.core.abilities import unmet
 
     policy = load_policy(path)
     check_suites(policy)
     steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
     say(f"{path}: valid. Model {policy.model}: shadow at {policy.mirror_pct:g} %, then {steps}.")
-    if home_at(home).exists() and (waiting := _pending(home, policy)):
+    if place.server is None and not home_at(place.home).exists():
+        return
+    with place.opened() as installation:
+        seen = installation.overview()
+        waiting = _pending(installation, seen, policy)
+    for sentence in unmet(policy, seen.able) if seen.able is not None else ():
+        say(f"warning: {sentence}", err=True)
+    if waiting:
         say(
             f"serving: {waiting}; it takes effect with the next release of {policy.model}, or at once by "
             f"`serin release again {policy.model}`."
         )
 
 
-def _pending(home: Path, policy: "ReleasePolicy") -> str:
-    from controller.bootstrap.stores import opened
+def _pending(installation: "Installation", seen: "Overview", policy: "ReleasePolicy") -> str:
     from controller.core.release import pending_settings
     from controller.journal.codec import release_of
+    from controller.ports.journal import ReleaseRecord
 
-    with opened(home_at(home)) as store:
-        newest = next(iter(store.journal.current(model=policy.model)), None)
-        record = store.journal.release(newest.release_id) if newest is not None else None
-    return pending_settings(release_of(record), policy) if record is not None else ""
+    newest = next((record for record in seen.records or () if record.model == policy.model), None)
+    if newest is None:
+        return ""
+    record = newest if isinstance(newest, ReleaseRecord) else installation.release(newest.release_id)
+    return pending_settings(release_of(record), policy)
 
 
 @policy_app.command()

@@ -67,7 +67,7 @@ def register_checkpoint(
     Example: serin register checkpoints/v7 --model intent --variant int8 --of 7 --candidate
     """
     from controller.bootstrap import packaging
-    from controller.bootstrap.stores import has_policy
+    from controller.bootstrap.policies import has_policy
 
     rules = _rules(task, long_texts, overlap_tokens, normalise=normalise)
     if of is not None and rules is not None:

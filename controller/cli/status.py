@@ -45,12 +45,14 @@ def status(
 
 
 def _without_store(place: Place, model: str | None) -> "Overview":
-    """Return what the files of a home tell."""
+    """Return what the data plane and the files of a home tell."""
     import time
 
-    from controller.bootstrap.condition import traffic_tables, troubles_of
+    from controller.bootstrap.condition import troubles_of
+    from controller.bootstrap.sight import sight_of
     from controller.overview import Overview
 
     home = home_at(place.home)
-    tables = {name: table for name, table in traffic_tables(home).items() if model in (None, name)}
-    return Overview(None, time.time(), tables, troubles=troubles_of(home))
+    sight = sight_of(home)
+    tables = {table.model: table for table in sight.tables() if model in (None, table.model)}
+    return Overview(None, time.time(), tables, troubles=troubles_of(home, sight))

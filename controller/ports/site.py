@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from controller.core.abilities import TrafficAbilities
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.ports.runtime import DeploymentStatus
@@ -17,6 +18,9 @@ class Site(Protocol):
 
     def deployments(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
         """Return what runs, by model and version, as it was last known."""
+
+    def abilities(self) -> TrafficAbilities | None:
+        """Return what the data plane in force can do; None where nobody says."""
 
     def policies(self) -> Mapping[str, ReleasePolicy]:
         """Return the policies by model, as they stand."""

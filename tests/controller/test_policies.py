@@ -8,7 +8,6 @@ import pytest
 
 from controller.adapters.policy_files import PolicyFiles
 from controller.bootstrap.policies import current_policies
-from controller.bootstrap.stores import policies_of
 from controller.config.settings import Home
 from controller.core.commands import Ask
 from controller.core.policy import ReleasePolicy
@@ -73,13 +72,12 @@ def test_a_policy_that_became_invalid_changes_nothing(
 
 
 def test_what_other_programs_leave_in_the_folder_is_no_policy(home: Home) -> None:
-    """An editor's lock on a file, and what another system notes of it: neither a policy nor a fault, to anybody."""
+    """An editor's lock on a file, and what another system notes of it: neither a policy nor a fault."""
     (home.policies / ".#intent.yaml").symlink_to("ada@desk.4711:1795000000")
     (home.policies / "._intent.yaml").write_bytes(b"\x00\x05\x16\x07\xff")
     write(home, "intent", "label_names: {Login: old}\n", file=".intent.yaml")
     policies = current_policies(home, math.inf)
     assert (list(policies()), policies.label_names_of("intent"), policies.faults) == (["intent"], {}, {})
-    assert list(policies_of(home)) == ["intent"]
 
 
 def test_a_copy_beside_a_policy_takes_not_its_place(home: Home) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controller.core.abilities import TrafficAbilities
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
@@ -20,12 +21,16 @@ class FakeSite:
     asked: dict[str, tuple[SuiteProgress, ...]] = field(default_factory=dict)
     wrong: tuple[str, ...] = ()
     champions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    able: TrafficAbilities | None = None
 
     def traffic(self) -> Mapping[str, TrafficTable]:
         return self.tables
 
     def deployments(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
         return self.running
+
+    def abilities(self) -> TrafficAbilities | None:
+        return self.able
 
     def policies(self) -> Mapping[str, ReleasePolicy]:
         return self.known

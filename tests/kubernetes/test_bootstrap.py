@@ -91,7 +91,7 @@ def test_versions_and_routes_of_a_model_of_any_name(
     table = TrafficTable("Intent_DE", {"6": 100.0}, known_good="6", generation=1)
     anew = plane_of()  # the moment for which a look is kept is over
     anew.traffic.write(table)
-    assert (anew.traffic.read("Intent_DE"), anew.tables()) == (table, [table])
+    assert (anew.traffic.read("Intent_DE"), anew.sight.tables()) == (table, (table,))
     with pytest.raises(PermanentError, match="still gets traffic"):
         anew.deployments.remove("Intent_DE", "6")
     rollback(["Intent_DE", "--reason", "incident 4711", "--kubeconfig", str(kubeconfig)])

@@ -224,6 +224,51 @@ def test_8_the_way_back_is_as_big_as_the_traffic(world: World, traffic: Kubernet
     assert world.backends == {"intent-v6": 10000}
 
 
+def test_8_a_version_that_is_no_longer_known_good_keeps_no_capacity(
+    world: World, traffic: KubernetesTraffic, cluster: FakeCluster
+) -> None:
+    """Its autoscaler may shrink it to what its release began with, once users are answered by others; not before, and
+    not that of the known good version."""
+    for version in ("6", "7"):
+        scaler = autoscaler(name_of("intent", version), spec(version), Site("", "default"), Autoscaling(), replicas_min=1)
+        world.client.create(AUTOSCALERS, scaler)
+        world.kubelet.scaled(name_of("intent", version), 4)
+    world.kubelet.step()
+    world.kubelet.step()
+
+    def floors() -> dict[str, int]:
+        found = {one["metadata"]["name"]: one for one in world.client.list(AUTOSCALERS).items}
+        return {version: found[name_of("intent", version)]["spec"]["minReplicas"] for version in ("6", "7")}
+
+    def served() -> None:
+        world.gateway.step()
+        for _ in range(20):
+            if (progress := traffic.progress("intent")) is not None and progress.is_served:
+                return
+        pytest.fail(f"not served: {traffic.progress('intent')}")
+
+    first = V6_ONLY.next(known_good="6")
+    traffic.write(V6_ONLY)
+    traffic.write(first)
+    half = first.next(weights_pct={"6": 50.0, "7": 50.0})
+    traffic.write(half)
+    served()
+    assert floors() == {"6": 4, "7": 2}
+    back = half.next(weights_pct=ALL_TO_6)
+    traffic.write(back)
+    assert floors() == {"6": 4, "7": 2}
+    refusal = ApiError(500, "InternalError", "not now")
+    cluster.faults.answer(refusal, times=100, concerns=lambda one: one.verb == "patch")
+    served()
+    assert floors() == {"6": 4, "7": 2}
+    cluster.faults.clear()
+    served()
+    assert floors() == {"6": 4, "7": 1}
+    traffic.write(back.next(known_good=None))
+    served()
+    assert floors() == {"6": 4, "7": 1}
+
+
 def test_10_serin_never_writes_replicas_of_what_an_autoscaler_scales(world: World, traffic: KubernetesTraffic) -> None:
     """Somebody else's, too, as KEDA's: its bound is asked for in words. Field ownership shows who wrote sizes."""
     foreign = autoscaler("intent-v7", spec("7"), Site("", "default"), Autoscaling(), replicas_min=1)

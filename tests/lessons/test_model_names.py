@@ -13,9 +13,9 @@ from controller.adapters.envoy.routes import EMPTY_DOCUMENT
 from controller.bootstrap.access import create_token
 from controller.bootstrap.gate import obtain
 from controller.bootstrap.packaging import Order, register
-from controller.bootstrap.stores import has_policy, policies_of
+from controller.bootstrap.policies import has_policy, installed_policies
 from controller.config.policy_file import parse_policy
-from controller.config.settings import Home
+from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from controller.roles import Role
@@ -132,8 +132,9 @@ def test_names_that_differ_in_case_only_do_not_live_in_one_home(tmp_path: Path) 
     home.policies.mkdir()
     for name in ("Intent", "intent"):
         (home.policies / f"of-{name}.yaml").write_text(f"{HEADER}model: {name}", encoding="utf-8")
-    with pytest.raises(UsageError, match="'intent' differs from 'Intent', which is here already, in case only"):
-        policies_of(home)
+    policies = installed_policies(home, Settings())
+    assert list(policies()) == ["Intent"]
+    assert "'intent' differs from 'Intent', which is here already, in case only" in policies.faults["of-intent.yaml"]
 
 
 @pytest.mark.parametrize("folder", ["a*", "a?b", "a[1]", "a#b", "a%20b", "a\nb", "a\\b"])

@@ -11,7 +11,7 @@ from controller.adapters.kubernetes.looks import Look, Looks
 from controller.adapters.kubernetes.objects.autoscaler import bounds
 from controller.adapters.kubernetes.objects.labels import OWN, replicas_of, served_alone, served_alone_patch
 from controller.adapters.kubernetes.pods import endpoint_of, is_leaving
-from controller.adapters.kubernetes.resources import AUTOSCALERS, DEPLOYMENTS
+from controller.adapters.kubernetes.resources import AUTOSCALERS, DEPLOYMENTS, Object
 from controller.core.condition import Condition
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import ConflictError, PermanentError, Source, TransientError
@@ -23,7 +23,7 @@ _SCALE: Final = "scale"
 
 class Capacity:
     """The replicas of versions, as their traffic needs them. Sizes change by ``scale``, or by the bounds of an
-    autoscaler that is Serin's; never by a Deployment's own field, and never down."""
+    autoscaler that is Serin's; never by a Deployment's own field, and down by those bounds alone."""
 
     def __init__(self, client: KubernetesClient, looks: Looks) -> None:
         self._client = client
@@ -56,6 +56,22 @@ class Capacity:
                 waiting.append(f"version {version} has {ready}/{needed} replicas ready for {pct:g} %{held}")
         if waiting:
             raise TransientError(Source.TRAFFIC, f"{wanted.model}: {'; '.join(waiting)}: no weight is written before")
+
+    def settle(self, served: TrafficTable) -> None:
+        """Lower what was asked of autoscalers of Serin's for a share that their version has no more, once users are
+        answered by the table. The known good version keeps it: the way back is as big as the traffic.
+
+        Raises:
+            TransientError: the cluster does not answer.
+        """
+        look, loads = self._looks.take(), _loads(None, served)
+        for version, (name, _) in look.named(served.model).items():
+            scaler = look.autoscalers.get(name)
+            if scaler is None or not _is_ours(scaler) or loads.get(version) or version == served.known_good:
+                continue
+            begun_with = replicas_of(look.deployments[name])
+            if int(scaler["spec"].get("minReplicas", 1)) > begun_with:
+                self._bound(scaler, begun_with)
 
     def names(self, model: str) -> Mapping[str, str]:
         """Return the model's versions that run, by the names of their Services."""
@@ -98,13 +114,17 @@ class Capacity:
         floor = int(scaler["spec"].get("minReplicas", 1))
         if floor >= replicas:
             return ""
-        known = scaler["metadata"]["name"]
-        if not OWN.items() <= (scaler["metadata"].get("labels") or {}).items():
+        if not _is_ours(scaler):
+            known = scaler["metadata"]["name"]
             return f" (its autoscaler {known} is not Serin's: set its lower bound to {replicas})"
-        self._client.merge(AUTOSCALERS, known, bounds(replicas, int(scaler["spec"]["maxReplicas"])))
+        self._bound(scaler, replicas)
+        return ""
+
+    def _bound(self, scaler: Object, replicas: int) -> None:
+        name = scaler["metadata"]["name"]
+        self._client.merge(AUTOSCALERS, name, bounds(replicas, int(scaler["spec"]["maxReplicas"])))
         self._looks.forget()
         log.info("%s: at least %d replicas", name, replicas)
-        return ""
 
     def _scale(self, look: Look, name: str, replicas: int) -> None:
         if int(look.deployments[name]["spec"]["replicas"]) >= replicas:
@@ -117,6 +137,10 @@ class Capacity:
             self._client.replace(DEPLOYMENTS, name, found, subresource=_SCALE)
             log.info("%s: %d replicas", name, replicas)
         self._looks.forget()
+
+
+def _is_ours(scaler: Object) -> bool:
+    return OWN.items() <= (scaler["metadata"].get("labels") or {}).items()
 
 
 def _loads(stored: TrafficTable | None, wanted: TrafficTable) -> dict[str, float]:

@@ -23,6 +23,12 @@ class Look:
     services: frozenset[str]
     autoscalers: Mapping[str, Object]
 
+    @property
+    def models(self) -> set[str]:
+        """Return the models of which a version is there."""
+        found = (identity_of(one) for one in self.deployments.values())
+        return {identity.model for identity in found if identity is not None}
+
     def named(self, model: str) -> Mapping[str, tuple[str, Identity]]:
         """Return the model's versions: their resource names, and what these are of."""
         found = ((name, identity_of(one)) for name, one in self.deployments.items())

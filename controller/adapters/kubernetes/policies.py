@@ -65,18 +65,23 @@ class PolicyObjects:
         if now_s - self._read_s < EVERY_S:
             return
         self._read_s = now_s
-        try:
-            objects = self._client.list(RELEASE_POLICIES).items
-        except NoSuchObjectError:  # the cluster has no such kind: all policies are files
-            self._documents = self._documents or {}
-            raise
-        self._take(objects)
+        objects = self.read()
         faults = self._faults()
         for found in objects:
             try:
                 self._tell(found, faults.get(_document_name(found)))
             except SerinError as error:
                 log.warning("%s: %s", _document_name(found), error)
+
+    def read(self) -> Sequence[Object]:
+        """Read the objects, and return them; nothing is written at them. Raises as ``catch_up``."""
+        try:
+            objects = self._client.list(RELEASE_POLICIES).items
+        except NoSuchObjectError:  # the cluster has no such kind: all policies are files
+            self._documents = self._documents or {}
+            raise
+        self._take(objects)
+        return objects
 
     def _take(self, objects: Sequence[Object]) -> None:
         """Read anew what changed. The mapping stays the very same where nothing did."""
@@ -119,6 +124,24 @@ class PolicyObjects:
             self._client.apply(RELEASE_POLICIES, metadata["name"], {"status": status}, force=True, subresource="status")
         except NoSuchObjectError:  # deleted meanwhile
             return
+
+
+class PolicyObjectsAsked:
+    """Implements the port ``PolicySource`` for whoever asks without the controller: each time the objects are read, and
+    nothing is written at them."""
+
+    def __init__(self, client: KubernetesClient, suites: Path) -> None:
+        """``suites``: as of `PolicyObjects`."""
+        self._objects = PolicyObjects(client, suites, dict)
+
+    def documents(self) -> Mapping[str, Document]:
+        try:
+            self._objects.read()
+        except NoSuchObjectError:
+            pass
+        except SerinError as error:
+            raise TransientError(Source.POLICIES, str(error)) from error
+        return self._objects.documents()
 
 
 def _condition(found: Object) -> dict[str, Any] | None:

@@ -64,6 +64,10 @@ class KubernetesDeployments:
         look = self._looks.take()
         return {number: _status(number, name, look) for number, (name, _) in sorted(look.named(model).items())}
 
+    def running(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
+        """Return what runs of every model, by version. Raises as ``status``."""
+        return {model: self.status(model) for model in sorted(self._looks.take().models)}
+
     def remove(self, model: str, version: str) -> None:
         """Delete the version's objects; its pods drain by themselves.
 

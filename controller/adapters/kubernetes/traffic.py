@@ -28,7 +28,7 @@ from controller.adapters.kubernetes.resources import GATEWAY_CLASSES, HTTP_ROUTE
 from controller.adapters.kubernetes.served import Answers, standing_of
 from controller.core.abilities import Mirroring, TrafficAbilities
 from controller.core.traffic import Drift, TrafficTable, WriteProgress, WriteStage
-from controller.errors import ConflictError, PermanentError, Source, TransientError
+from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError
 from controller.ports.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ class KubernetesTraffic:
         self._known: set[str] = set()  # models that have had a table
         self._features: frozenset[str] | None = site.features
         self._served: dict[str, _Mark] = {}
+        self._settled: dict[str, _Mark] = {}  # as it was served when capacity was last fitted to it
         self._waiting: dict[str, tuple[_Mark, float, Answers]] = {}  # by model: since when, and what was answered
 
     # --- what it can ---------------------------------------------------------------------------------------------
@@ -254,6 +255,7 @@ class KubernetesTraffic:
             return None
         mark = _Mark(route["metadata"]["uid"], route["metadata"]["generation"], table.generation)
         if self._served.get(model) == mark:
+            self._settle(table, mark)
             return WriteProgress(table.generation, WriteStage.SERVED)
         waiting = self._waiting.get(model)
         if waiting is None or waiting[0] != mark:
@@ -266,9 +268,21 @@ class KubernetesTraffic:
             if not detail:
                 self._served[model] = mark
                 del self._waiting[model]
+                self._settle(table, mark)
                 return WriteProgress(table.generation, WriteStage.SERVED)
         patient = self._clock.monotonic_s() - since_s < self._patience_s and stage is not WriteStage.REJECTED
         return WriteProgress(table.generation, stage, "" if patient else detail)
+
+    def _settle(self, table: TrafficTable, mark: "_Mark") -> None:
+        """Capacity that nobody needs any more waits for nothing, and nothing waits for it."""
+        if self._settled.get(table.model) == mark:
+            return
+        try:
+            self._capacity.settle(table)
+        except SerinError as error:
+            log.warning("%s: its autoscalers stay as they are for now: %s", table.model, error)
+        else:
+            self._settled[table.model] = mark
 
     def _asked(self, table: TrafficTable, route: Object, answers: Answers) -> str:
         """Return why the table is not seen to be served yet; empty where it is."""
