@@ -15,6 +15,7 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.local.packages import PackageStore
 from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
+from controller.adapters.prometheus.explained import ExplainedMetrics
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.space import database_bytes
 from controller.adapters.sql.store import Store
@@ -182,7 +183,7 @@ def build(home: Home, name: str) -> Controller:
     def running(model: str) -> Mapping[str, DeploymentStatus]:
         return plane.deployments.status(model)
 
-    metrics = metrics_of(settings, running)
+    metrics = ExplainedMetrics(metrics_of(settings, running), clock)
     jobs = ThreadedJobs(clock)
     leadership = objects.leadership if objects is not None else store.leadership
     leader = Leader(leadership, name, lease_s=settings.lease_s)

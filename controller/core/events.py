@@ -203,9 +203,13 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
         case ChampionMoved():
             return replace(release, champion_moved=event.version == release.candidate.number)
         case FaultNoted():
-            return replace(release, faults={**release.faults, event.source: event.reason})
+            new = {} if event.source in release.faults else {event.source: at_s}
+            faults = {**release.faults, event.source: event.reason}
+            return replace(release, faults=faults, faults_changed_s={**release.faults_changed_s, **new})
         case FaultCleared():
-            return replace(release, faults={k: v for k, v in release.faults.items() if k != event.source})
+            faults = {k: v for k, v in release.faults.items() if k != event.source}
+            changed_s = {**release.faults_changed_s, event.source: at_s}
+            return replace(release, faults=faults, faults_changed_s=changed_s)
         case Leaving():
             return _leave(release, event, at_s)
         case CommandTaken() | GatesRestarted() | TrafficRestored():
@@ -293,6 +297,7 @@ def _shifted(release: Release, by_s: float) -> Release:
     return replace(
         release,
         phase_since_s=release.phase_since_s + by_s,
+        faults_changed_s={source: at_s + by_s for source, at_s in release.faults_changed_s.items()},
         routed_at_s=release.routed_at_s + by_s if release.routed_at_s is not None else None,
         deadline_at_s=release.deadline_at_s + by_s if release.deadline_at_s is not None else None,
         looked_at_s=release.looked_at_s + by_s if release.looked_at_s is not None else None,

@@ -87,6 +87,12 @@ class EditReplaced:
 
 
 @dataclass(frozen=True, slots=True)
+class TableGone:
+    """Users were answered by a table of this release, and the data plane has none, nor ever had, as far as it knows: it
+    was built anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class AliasAt:
     """The registry's champion alias was moved, and read back, at the version."""
 
@@ -155,6 +161,7 @@ Fact = (
     | Routed
     | Overridden
     | EditReplaced
+    | TableGone
     | AliasAt
     | AliasSurprise
     | Unreachable

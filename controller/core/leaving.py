@@ -19,6 +19,7 @@ from controller.core.facts import (
     NewerCandidate,
     Overridden,
     Serving,
+    TableGone,
     only,
 )
 from controller.core.release import EXPOSED, OBSERVED, Phase, Purpose, Release
@@ -32,7 +33,7 @@ def leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
 
     A release that is going back already stays its course.
     """
-    for reason_to_leave in (_asked_to_leave, _found_broken, _failed_gate, _lost_candidate, _superseded):
+    for reason_to_leave in (_asked_to_leave, _rebuilt, _found_broken, _failed_gate, _lost_candidate, _superseded):
         events = reason_to_leave(release, facts)
         if events:
             return events
@@ -52,6 +53,17 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
         by, reason = overridden.override.by, overridden.override.reason
         return _going(release, Leaving(Phase.ROLLED_BACK, f"Rolled back by {by}: {reason}", by=by))
     return ()
+
+
+def _rebuilt(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
+    """A data plane that was built anew has nobody's answers to judge by: who serves is the version that did before."""
+    if not only(facts, TableGone) or release.phase is Phase.ROLLING_BACK:
+        return ()
+    reason = (
+        f"The data plane has nothing of {release.model} any more: it was built anew. All users are at the stable "
+        f"version; `serin release resume {release.model}` goes on with this one."
+    )
+    return (Leaving(Phase.HELD, reason),)
 
 
 def _leaving_by(ending: Phase, command: Command) -> Leaving:

@@ -124,6 +124,7 @@ class Release:
     looked_at_s: float | None = None
     cursors: Cursors = field(default_factory=Cursors)  # of the snapshot alone
     faults: dict[str, str] = field(default_factory=dict)  # source -> why it could not be read; while it lasts
+    faults_changed_s: dict[str, float] = field(default_factory=dict)  # by source: when one last came, or went
     label_sources: tuple[LabelSource, ...] = ()  # as the last look that could read labels found them
     ending: Phase | None = None  # where ROLLING_BACK leads
     reason: str = ""  # why the release ended, or is ending, in one sentence
@@ -148,6 +149,13 @@ class Release:
     def mirrors_both_ways(self) -> bool:
         """Return whether the candidate's can be copied to stable, too."""
         return self.able is None or self.able.mirrors_both_ways
+
+    @property
+    def had_a_table(self) -> bool:
+        """Return whether, before this was decided, a traffic table stood there that led to the candidate, if only as a
+        copy."""
+        undecided = self.phase in (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING)
+        return undecided and self.purpose is Purpose.PROMOTE and self.stable is not None and self.looks > 0
 
     @property
     def served_since_s(self) -> float:

@@ -14,6 +14,7 @@ from controller.ports.metrics import GatewayCounts, MetricCounts
 from controller.ports.samples import AnswerCounts, SampleEvidence
 from gates.checks import GATEWAY, PREDICTIONS
 from gates.evidence import Fault
+from serving.contract import REQUEST_ID_HEADER
 from serving.settings import Limits
 
 BEGUN: Final[Mapping[str, int]] = {"mirrored": 0}
@@ -21,17 +22,20 @@ BEGUN: Final[Mapping[str, int]] = {"mirrored": 0}
 _SLACK = 100  # answers: of the moment before the release began
 _SLACK_RATIO = 0.05
 _LOG_CHANCE = math.log(1e6)
+_OF_LIVE: Final = ("texts", "answered", "sampled")
+_OF_COPIES: Final = ("copied ", "copies answered ")
 _TEXTS_MAX = Limits().texts_max  # of a request, as the API has it
 _ELSEWHERE_MIN = 100  # requests
 _UNPAIRED_MIN = 200  # answers
 _PAIRED_RATIO_MIN = 0.5
+_COPIES_MIN = 100  # that are sampled
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """The arrivals of the looks of a release so far, by what and version: ``asked 6`` (live requests, by the gateway),
     ``copied 7`` (mirrored ones), ``answered 6`` (live, by its replicas), ``texts 6`` (of those), ``sampled 6`` (live
-    answers), and ``paired``. ``to pair`` and ``of those paired`` are sums of the stretches in which everything was
+    answers), ``copies answered 7`` (by its replicas), and ``paired``. ``to pair`` and ``of those paired`` are sums of the stretches in which everything was
     mirrored."""
 
     sums: Mapping[str, int]
@@ -49,7 +53,7 @@ class Arrived:
 
     def of_pairs(self) -> dict[str, int]:
         """The sums of what was mirrored, and of what came in for it."""
-        return {name: more for name, more in self.sums.items() if name == "paired" or name.startswith("copied ")}
+        return {name: more for name, more in self.sums.items() if name == "paired" or name.startswith(_OF_COPIES)}
 
     def on_pairs(self, before: "Arrived", *, mirrored: bool) -> "Arrived":
         """With what has come since ``before`` to be paired, if everything was mirrored since then."""
@@ -74,7 +78,8 @@ def asked(counts: GatewayCounts) -> dict[str, int]:
 def answered(counts: MetricCounts) -> dict[str, int]:
     """Return what a look adds, by the replicas."""
     texts = {f"texts {version}": sum(used.token_counts) for version, used in counts.usage.items()}
-    return texts | {f"answered {version}": arm.requests for version, arm in counts.live.items()}
+    copies = {f"copies answered {version}": sum(arm.latency_counts) for version, arm in counts.shadow.items()}
+    return texts | copies | {f"answered {version}": arm.requests for version, arm in counts.live.items()}
 
 
 def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int]:
@@ -149,6 +154,25 @@ def contradictions(
             PREDICTIONS,
             f"{due:,} live answers were sampled and only {paired:,} of them by the other version too, though "
             "everything is mirrored: they bear ids that no request had, or answers are lost on the way",
+        )
+
+
+def unpaired(before: Arrived, now: Arrived, versions: tuple[str, str]) -> Iterator[Fault]:
+    """Copies whose ids no live request has: of the first of them on, for without pairs nothing is proven in shadow.
+
+    Of copies as large a share is sampled as of live answers, by the same ids. The candidate's, answered up to the look
+    before, are held against the pairs that have come in up to this one; a version that fails to answer its copies says
+    nothing of their ids.
+    """
+    texts, answered_, sampled_ = (now.of(*(f"{what} {one}" for one in versions)) for what in _OF_LIVE)
+    share = min(sampled_ / max(texts or answered_, 1), 1.0)
+    copies, pairs = before.of(f"copies answered {versions[1]}"), now.of("paired")
+    if "paired" in now.sums and copies * share >= _COPIES_MIN and pairs < _PAIRED_RATIO_MIN * copies * share:
+        yield Fault(
+            PREDICTIONS,
+            f"PairsNotReady: {copies:,} copies were answered, of which {100 * share:.3g} % are sampled, and {pairs:,} "
+            f"pairs came in: copies do not carry the {REQUEST_ID_HEADER} of their live request (the gateway has to set "
+            "it before it copies), or answers are lost on the way",
         )
 
 

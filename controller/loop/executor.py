@@ -34,6 +34,7 @@ from controller.core.facts import (
     Serving,
     Sighted,
     SuitesRun,
+    TableGone,
     Unreachable,
 )
 from controller.core.judging import judge
@@ -77,8 +78,7 @@ OVERDUE_S: Final = 5.0
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
 
 _SETTLES_S: Final = 15.0
-"""After a version that we started again has answered: until the gateway knows it, and the scrape that a look begins
-with is one of afterwards."""
+"""After a version that we started again has answered: until gateway and scrapes are of afterwards."""
 
 _SOURCES: Mapping[type[Action], Source] = {  # what is in question where an action fails in a way that nobody foresaw
     Serve: Source.DEPLOYMENTS,
@@ -322,6 +322,9 @@ class Executor:
             ways = "put it back, or have it replaced by `serin abort` or `serin rollback`"
             yield Unreachable(Source.TRAFFIC, f"{drift.what}; nothing is written over it (on_drift: hold): {ways}")
             return
+        if found is None and drift is None and release.had_a_table:
+            yield TableGone()
+            return
         wanted = TrafficTable(
             model=release.model,
             weights_pct=action.weights_pct,
@@ -357,8 +360,7 @@ class Executor:
         yield AliasAt(action.to.number)
 
     def _freeze(self, release: Release, action: FreezeModel) -> Iterator[Fact]:
-        in_force = {freeze.model for freeze in self._world.freezes.in_force()}
-        if release.model not in in_force:
+        if release.model not in {freeze.model for freeze in self._world.freezes.in_force()}:
             freeze = Freeze(release.model, action.reason, f"serin, release {release.id}", self._world.clock.now_s())
             self._world.freezes.freeze(freeze)
         yield from ()

@@ -189,6 +189,8 @@ class _Reading:
             return
         now = now.on_pairs(before, mirrored=mirrored and self._in_step)
         self.cursors = replace(self.cursors, arrived=dict(now.sums))
+        if found is not None:
+            self.faults += crosscheck.unpaired(before, now, self._versions)
         if users is not None:
             captured, copied = self._sources.captured, self._release.policy.mirror_pct / 100
             self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured, copied=copied)

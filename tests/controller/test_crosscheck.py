@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from controller.loop.crosscheck import Arrived, contradictions, sampled
+from controller.loop.crosscheck import Arrived, contradictions, sampled, unpaired
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence
 from gates.checks import GATEWAY, PREDICTIONS
 from gates.evidence import Fault, LabelCounts
@@ -141,3 +141,27 @@ def test_copies_may_be_chosen_as_samples_are() -> None:
     assert sources(found({**told, "paired": 33_000}, captured=0.25, copied=0.5)) == [PREDICTIONS]
     assert found({**told, "copied 7": 10_000, "paired": 10_000}, captured=0.25, copied=0.1) == []
     assert sources(found({**told, "copied 7": 100_000, "paired": 33_000}, captured=0.25)) == [PREDICTIONS]
+
+
+def pairs_missing(copies: int, pairs: int, sampled: int = 1_000) -> list[Fault]:
+    """Of a service that answered 1,000 live requests."""
+    before = {"answered 6": 1_000, "texts 6": 1_000, "sampled 6": sampled, "copies answered 7": copies, "paired": 0}
+    return list(unpaired(Arrived(before), Arrived({**before, "paired": pairs}), VERSIONS))
+
+
+def test_21_the_first_hundred_copies_share_their_request_id_with_a_live_answer() -> None:
+    """Behaviour 21 of what must hold on Kubernetes: else the missing header is named, and it says nothing of the
+    model."""
+    [fault] = pairs_missing(100, 0)
+    assert fault.source == PREDICTIONS
+    assert fault.reason.startswith("PairsNotReady: 100 copies were answered")
+    assert "x-request-id" in fault.reason
+    assert pairs_missing(100, 96) == []
+    assert pairs_missing(99, 0) == []
+
+
+def test_21_as_many_copies_are_sampled_as_live_answers() -> None:
+    """At a tenth, 500 copies make 50 samples: too few to say anything. 1,000 make 100."""
+    assert pairs_missing(500, 0, sampled=100) == []
+    assert sources(pairs_missing(1_000, 0, sampled=100)) == [PREDICTIONS]
+    assert pairs_missing(1_000, 100, sampled=100) == []

@@ -1,10 +1,16 @@
 """The broken link between a version and what is read of it is named."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from controller.adapters.prometheus.explained import ExplainedMetrics
 from controller.adapters.prometheus.links import broken_links
+from controller.errors import Source, TransientError
+from controller.ports.metrics import CounterCursor, MetricCounts
+from tests.fakes.clock import FakeClock
+from tests.fakes.metrics import FakeMetrics
 
 AT_S = 1_800_000_000.0
 
@@ -51,3 +57,43 @@ def test_each_broken_link_is_named(
         assert sentence.startswith("version 7: ")
         assert part in sentence
     assert all('model="intent",cluster="eu"}' in one for one in asked)
+
+
+class Unread(FakeMetrics):
+    """Counts that cannot be read while ``links`` says why, or nobody answers at all."""
+
+    links: Sequence[str] | None = ()
+    asked = 0
+
+    def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
+        raise TransientError(Source.METRICS, "version 7 has no samples")
+
+    def broken_links(self, model: str, versions: Sequence[str], *, at_s: float) -> Sequence[str]:
+        self.asked += 1
+        assert (model, list(versions)) == ("intent", ["6", "7"])
+        if self.links is None:
+            raise TransientError(Source.METRICS, "connection refused")
+        return self.links
+
+
+def test_2_a_look_that_cannot_be_read_names_the_broken_link() -> None:
+    """Behaviour 2 of what must hold on Kubernetes. It is asked once a minute at most: the sentence stays as it is."""
+    unread, clock = Unread(), FakeClock()
+    metrics = ExplainedMetrics(unread, clock)
+
+    def told() -> str:
+        with pytest.raises(TransientError) as raised:
+            metrics.counts("intent", ["6", "7"], None, at_s=AT_S)
+        return str(raised.value)
+
+    unread.links = None
+    assert told() == "version 7 has no samples"
+    clock.pass_s(60.0)
+    unread.links = ("version 7: no target",)
+    for _ in range(5):
+        assert told() == "version 7 has no samples; version 7: no target"
+        clock.pass_s(10.0)
+    assert unread.asked == 2
+    clock.pass_s(60.0)
+    unread.links = ()
+    assert told() == "version 7 has no samples"

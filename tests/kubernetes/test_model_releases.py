@@ -131,6 +131,38 @@ def test_status_tells_numbers_and_the_journals_sentence(installation: Installati
     assert installation.conditions()["Promoted"] == "False"
 
 
+def test_21_what_cannot_be_read_is_a_condition_with_the_journals_sentence(installation: Installation) -> None:
+    """Behaviours 2, 17 and 21. A fault names the broken link and holds; the condition goes with it, and carries the time
+    of the journal, so that a status that was lost comes back as it was."""
+    world = installation.world
+    world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.SHADOW)
+    installation.when(lambda: installation.conditions().get("PairsReady") == "True")
+    ready = {"MetricsReady": "True", "PairsReady": "True", "RouteServed": "True"}
+    assert ready.items() <= installation.conditions().items()
+    world.service.metrics.away = "version 7 has no samples; version 7: no target"
+    world.service.samples.away = "PairsNotReady: copies do not carry the x-request-id of their live request"
+    world.traffic.outage = TransientError(Source.TRAFFIC, "connection refused")
+    installation.when(lambda: installation.conditions().get("MetricsReady") == "False")
+    told = {one["type"]: one for one in installation.status()["conditions"]}
+    assert {name: told[name]["status"] for name in ready} == dict.fromkeys(ready, "False")
+    assert (told["MetricsReady"]["reason"], told["RouteServed"]["reason"]) == ("MetricsNotReady", "RouteNotServed")
+    assert told["PairsReady"]["reason"] == "PairsNotReady"
+    assert "version 7: no target" in told["MetricsReady"]["message"]
+    assert "x-request-id" in told["PairsReady"]["message"]
+    assert "connection refused" in told["RouteServed"]["message"]
+    writes, before = installation.writes, installation.status()["conditions"]
+    for _ in range(10):
+        world.when_time_passes(10.0)
+        installation.look()
+    assert (installation.status()["conditions"], installation.writes) == (before, writes)
+    world.service.metrics.away = world.service.samples.away = world.traffic.outage = None
+    installation.when(lambda: ready.items() <= installation.conditions().items())
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+    assert {installation.conditions()[name] for name in ready} == {"Unknown"}
+
+
 def test_nothing_is_written_when_nothing_changed(installation: Installation) -> None:
     """Behaviour 6. A hundred idle rounds, and not one write; also after a restart."""
     installation.world.register("v7", GOOD)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
+from controller.adapters.kubernetes.releases.evidence import readiness_of
 from controller.core.release import SERVED, Phase, Release
 from gates.verdict import Verdict
 
@@ -134,6 +135,8 @@ def _conditions(release: Release, generation: int) -> Iterator[Condition]:
         reached = release.phase is end
         at = since if reached else _time(release.started_at_s)
         yield Condition(name, str(reached), reason, said if reached else "", generation, at)
+    for one in readiness_of(release):
+        yield Condition(one.type, one.status, one.reason, _short(one.message), generation, _time(one.since_s))
 
 
 def _gate(verdict: Verdict) -> Gate:

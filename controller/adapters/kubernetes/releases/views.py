@@ -9,6 +9,7 @@ from typing import Any, Final
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.names import label_value, release_name
 from controller.adapters.kubernetes.refusals import NoSuchObjectError
+from controller.adapters.kubernetes.releases.evidence import NAMES as READINESS
 from controller.adapters.kubernetes.releases.status import ENDS, PROGRESSING, refused_status, status_of, waiting_status
 from controller.adapters.kubernetes.releases.wishes import OF_RELEASE, Wish, Wishes, wish_of
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 EVERY_S: Final = 2.0
 VIEWS_KEPT: Final = 10  # that Serin made, of each model
 _PAGE: Final = 100  # releases that are read at a time, to find the one of an object that was not shown before
-_OURS: Final = {PROGRESSING, *ENDS}
+_OURS: Final = {PROGRESSING, *ENDS, *READINESS}
 
 
 class ReleaseObjects:
