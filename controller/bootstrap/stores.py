@@ -11,7 +11,7 @@ from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config.secret_files import SecretFile, read_line, read_secret
 from controller.config.settings import Home, Settings
-from controller.errors import PermanentError, Source, UsageError
+from controller.errors import PermanentError, Source
 from controller.files import locked
 
 DIGEST_KEY: Final = "digest key"

@@ -34,9 +34,9 @@ _COPIES_MIN = 100  # that are sampled
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """The arrivals of the looks of a release so far, by what and version: ``asked 6`` (live requests, by the gateway),
-    ``copied 7`` (mirrored ones), ``answered 6`` (live, by its replicas), ``texts 6`` (of those), ``sampled 6`` (live
-    answers), ``copies answered 7`` (by its replicas), and ``paired``. ``to pair`` and ``of those paired`` are sums of the stretches in which everything was
-    mirrored."""
+    ``copied 7`` (mirrored ones), ``answered 6`` (live, by its replicas), ``copies answered 7`` (by those, too),
+    ``texts 6`` (of live ones), ``sampled 6`` (live answers), and ``paired``. ``to pair`` and ``of those paired`` are
+    sums of the stretches in which everything was mirrored."""
 
     sums: Mapping[str, int]
 

@@ -8,7 +8,6 @@ import pytest
 from controller.adapters.prometheus.explained import ExplainedMetrics
 from controller.adapters.prometheus.links import broken_links
 from controller.errors import Source, TransientError
-from controller.ports.metrics import CounterCursor, MetricCounts
 from tests.fakes.clock import FakeClock
 from tests.fakes.metrics import FakeMetrics
 
@@ -63,14 +62,14 @@ class Unread(FakeMetrics):
     """Counts that cannot be read while ``links`` says why, or nobody answers at all."""
 
     links: Sequence[str] | None = ()
-    asked = 0
 
-    def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
-        raise TransientError(Source.METRICS, "version 7 has no samples")
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = "version 7 has no samples"
+        self.asked: list[tuple[str, tuple[str, ...], float]] = []
 
     def broken_links(self, model: str, versions: Sequence[str], *, at_s: float) -> Sequence[str]:
-        self.asked += 1
-        assert (model, list(versions)) == ("intent", ["6", "7"])
+        self.asked.append((model, tuple(versions), at_s))
         if self.links is None:
             raise TransientError(Source.METRICS, "connection refused")
         return self.links
@@ -93,7 +92,9 @@ def test_2_a_look_that_cannot_be_read_names_the_broken_link() -> None:
     for _ in range(5):
         assert told() == "version 7 has no samples; version 7: no target"
         clock.pass_s(10.0)
-    assert unread.asked == 2
+    assert unread.asked == [("intent", ("6", "7"), AT_S)] * 2
     clock.pass_s(60.0)
     unread.links = ()
     assert told() == "version 7 has no samples"
+    unread.away = None
+    assert metrics.counts("intent", ["6", "7"], None, at_s=AT_S).cursor.at_s == AT_S

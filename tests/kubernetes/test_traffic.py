@@ -230,7 +230,9 @@ def test_8_a_version_that_is_no_longer_known_good_keeps_no_capacity(
     """Its autoscaler may shrink it to what its release began with, once users are answered by others; not before, and
     not that of the known good version."""
     for version in ("6", "7"):
-        scaler = autoscaler(name_of("intent", version), spec(version), Site("", "default"), Autoscaling(), replicas_min=1)
+        scaler = autoscaler(
+            name_of("intent", version), spec(version), Site("", "default"), Autoscaling(), replicas_min=1
+        )
         world.client.create(AUTOSCALERS, scaler)
         world.kubelet.scaled(name_of("intent", version), 4)
     world.kubelet.step()
