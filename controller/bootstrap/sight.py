@@ -7,9 +7,9 @@ from typing import Protocol
 from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.edits import edit_of
-from controller.adapters.envoy.traffic import ABILITIES
 from controller.adapters.envoy.held import held
 from controller.adapters.envoy.tables import ROUTES_FILE, found_clusters, found_routes, read_routes
+from controller.adapters.envoy.traffic import ABILITIES
 from controller.adapters.local.processes import statuses
 from controller.config.settings import Home
 from controller.core.abilities import TrafficAbilities

@@ -126,6 +126,19 @@ def test_the_status_is_the_same(there: Installation) -> None:
     assert "no policy for model 'intnt'" in there.refusal("status", "intnt")
 
 
+def test_a_policy_check_warns_of_what_the_data_plane_there_cannot_do(there: Installation, tmp_path: Path) -> None:
+    """Also in a pipeline that has no home. The key is named, and the policy is valid all the same."""
+    file = tmp_path / "policy.yaml"
+    text = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\nsteps: [{weight_pct: 0.001}, {weight_pct: 5}]\n"
+    file.write_text(text, encoding="utf-8")
+    told = there.asked("policy", "check", str(file))
+    assert told.exit_code == 0, told.output
+    assert "valid. Model intent" in told.stdout
+    assert told.stderr.startswith("warning: steps[0].weight_pct: 0.001 is none of the shares that are served here")
+    file.write_text(text.replace("{weight_pct: 0.001}, ", ""), encoding="utf-8")
+    assert there.asked("policy", "check", str(file)).stderr == ""
+
+
 def test_the_status_as_json_is_the_same(there: Installation) -> None:
     document = json.loads("\n".join(there.lines("status", "--json")))
     assert set(document) == {
@@ -140,6 +153,7 @@ def test_the_status_as_json_is_the_same(there: Installation) -> None:
             "waiting",
             "asking",
             "sampling",
+            "able",
         ),
     }
     assert document["traffic"]["intent"]["weights_pct"] == {"6": 100.0}

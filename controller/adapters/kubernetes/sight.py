@@ -1,4 +1,4 @@
-"""The sight of a cluster: what is shown of its versions and routes, and while it does not answer, what was seen last."""
+"""The sight of a cluster: its versions and routes, and while it does not answer, what was seen last."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar

@@ -1,4 +1,4 @@
-"""The conditions of what a release is judged by: whether it can be read. Pure: of what the journal says, and no more."""
+"""The conditions of what a release is judged by: whether it can be read, as the journal says. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
