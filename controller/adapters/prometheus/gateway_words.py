@@ -38,7 +38,7 @@ def whole_of(name: str) -> str:
 
 
 class GatewayWords:
-    """How a gateway is asked, and its answer as Serin's own Envoy would give it."""
+    """The questions to a gateway, and its answers as Serin's own Envoy would give them."""
 
     def __init__(self, place: GatewayPlace, only: str = "") -> None:
         """``only``: matchers that every series must have, as the end of a selector."""
