@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+
+from controller.core.release import Phase
 from controller.loop.crosscheck import Arrived, contradictions, sampled, unpaired
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence
 from gates.checks import GATEWAY, PREDICTIONS
 from gates.evidence import Fault, LabelCounts
+from tests.controller.service import GOOD, Service
+from tests.controller.world import World
 
 VERSIONS = ("6", "7")
 FINE = {
@@ -165,3 +171,17 @@ def test_21_as_many_copies_are_sampled_as_live_answers() -> None:
     assert pairs_missing(500, 0, sampled=100) == []
     assert sources(pairs_missing(1_000, 0, sampled=100)) == [PREDICTIONS]
     assert pairs_missing(1_000, 100, sampled=100) == []
+
+
+class OtherIds(Service):
+    """Copies get an id of their own, so that no answer of one meets that of its live request."""
+
+    def _sample(self, live: str, shadow: str | None, difficulty: np.ndarray) -> None:  # noqa: ARG002 - it meets nobody
+        super()._sample(live, None, difficulty)
+
+
+def test_21_a_release_whose_copies_bear_other_ids_says_so(tmp_path: Path) -> None:
+    """It waits in shadow, and nobody is blamed."""
+    world = World(tmp_path, service=OtherIds).given(candidate=GOOD).when_phase(Phase.SHADOW)
+    world.when(lambda: "x-request-id" in world.release.faults.get("predictions", ""), within_s=300.0)
+    assert (world.release.phase, world.weights) == (Phase.SHADOW, {"v6": 100.0})
