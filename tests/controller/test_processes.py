@@ -551,10 +551,10 @@ def test_the_serving_command_says_all_that_a_replica_needs(tmp_path: Path) -> No
     command = serving_command(deployment, tmp_path, tmp_path / "port", ["--capture-url", "http://127.0.0.1:9"])
     assert command[:3] == [sys.executable, "-m", "serving"]
     assert " ".join(command[3:]) == (
-        f"--artifact {tmp_path} --model intent --version 7 --fingerprint {'f' * 64} "
-        "--memory-mb-max 0 --processes-max 512 "
+        f"--artifact {tmp_path} --model intent --version 7 --memory-mb-max 0 --processes-max 512 "
+        f"--fingerprint {'f' * 64} --objective-ms 120 --objective-ms 250.5 "
         f"--port 0 --shadow-port 0 --port-file {tmp_path}/port "
-        "--objective-ms 120 --objective-ms 250.5 --capture-url http://127.0.0.1:9 --provider cpu --workers 1 "
+        "--capture-url http://127.0.0.1:9 --provider cpu --workers 1 "
         "--api-processes 1 --max-batch-size 16 --batch-timeout-ms 0 --queue-limit 512 --max-body-bytes 1048576 "
         "--max-text-chars 20000 --max-texts 256 --max-windows 32 --answer-timeout-s 30"
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from controller.core.decide import after_events, decide
+from controller.core.facts import Routed
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release, Version
 from gates.gate_set import GateSet
@@ -40,6 +41,9 @@ def decided(scenario: Scenario, seed: int) -> tuple[int | None, int | None, int 
         now_s = look.window.end_s
         facts = (taken(release, look),)
         release = after_events(release, decide(release, facts, now_s), facts, now_s)
+        if release.phase is Phase.CANARY and not release.routed:  # users are answered by a table once it is written
+            facts = (Routed({}, 1),)
+            release = after_events(release, decide(release, facts, now_s), facts, now_s)
         if release.phase is Phase.CANARY and exposed_at is None:
             exposed_at = number
         if release.phase is Phase.PROMOTING:
