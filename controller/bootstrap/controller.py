@@ -155,7 +155,7 @@ def _readings(controller: Controller) -> Readings:
         policy_faults=lambda: len(controller.policies.faults),
         models=lambda: list(controller.fleet.models),
         under_way=controller.fleet.under_way,
-        tables=controller.plane.sight.tables,
+        tables=controller.plane.tables,
         database_bytes=lambda: database_bytes(store.database),
         disk_free_bytes=lambda: disk_usage(home.path).free,
     )

@@ -130,7 +130,8 @@ def cluster_plane(home: Home, settings: Settings, runtime: KubernetesRuntime, cl
     if runtime.capture_token_file is not None:
         let_replicas_in(home, Path(runtime.capture_token_file))
     deployments, traffic = _parts(settings, runtime, clock)
-    return DataPlane(deployments, traffic, ClusterSight(deployments.running, traffic, clock))
+    sight = ClusterSight(deployments.running, traffic, clock)
+    return DataPlane(deployments, traffic, sight.read_tables, sight)
 
 
 def cluster_sight(settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> ClusterSight:

@@ -1,6 +1,6 @@
 """The data plane of an installation: what runs versions, and what routes to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from controller.adapters.prometheus.server import TargetFiles
 from controller.bootstrap.access import access_flags, token_of_version
 from controller.bootstrap.sight import LocalSight, Sight
 from controller.config.settings import Home, Settings
+from controller.core.traffic import TrafficTable
 from controller.ports.runtime import Deployments, DeploymentSpec
 from controller.ports.traffic import Traffic
 
@@ -23,10 +24,12 @@ RatioOf = Callable[[str], float | None]
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """The two ports, and what is shown of them."""
+    """The two ports, and what is shown of them. ``tables``: those of all models as they stand there; raises
+    TransientError while nobody says."""
 
     deployments: Deployments
     traffic: Traffic
+    tables: Callable[[], Sequence[TrafficTable]]
     sight: Sight
 
 
@@ -48,7 +51,8 @@ def data_plane(
     options = RouteOptions(sticky_header=settings.sticky_header)
     traffic = EnvoyTraffic(home.envoy, options, falls_back, log=home.logs / "envoy.log")
     deployments = _deployments(home, settings, traffic, packages, ratio_of)
-    return DataPlane(deployments, traffic, LocalSight(home))
+    sight = LocalSight(home)
+    return DataPlane(deployments, traffic, sight.tables, sight)
 
 
 def _deployments(

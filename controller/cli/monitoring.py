@@ -2,11 +2,22 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.cli.output import say, say_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controller.core.policy import ReleasePolicy
+
+_PoliciesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--policies", help="A policy file, or a folder of them; repeatable. Without it, those in force here."),
+]
 
 
 class RuleForm(StrEnum):
@@ -22,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rules(
-    policies: Annotated[list[Path], typer.Option("--policies", help="A policy file, or a folder of them; repeatable.")],
+    policies: _PoliciesOption = None,
     form: Annotated[RuleForm, typer.Option("--as", help="A rule file, or an object of the operator.")] = (
         RuleForm.PROMETHEUS
     ),
@@ -30,16 +41,17 @@ def rules(
     labels: Annotated[
         list[str] | None, typer.Option("--label", help="KEY=VALUE of the object, by which the operator finds it.")
     ] = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Print recording and alert rules made from policies; `serin up` loads the same by itself.
 
     Example: serin rules --policies policies/ --as kubernetes --label release=prometheus
     """
-    from controller.bootstrap.alerting import as_yaml, policies_at
+    from controller.bootstrap.alerting import as_yaml
     from controller.monitoring.rule import prometheus_rule, rule_file
     from controller.monitoring.rules import groups_of
 
-    groups = groups_of(policies_at(policies))
+    groups = groups_of(_policies(policies, home))
     if form is RuleForm.KUBERNETES:
         say_lines(as_yaml(prometheus_rule(groups, name, _labels(labels or []))))
     else:
@@ -61,21 +73,40 @@ def routing(
 
 
 def dashboards(
-    policies: Annotated[list[Path], typer.Option("--policies", help="A policy file, or a folder of them; repeatable.")],
+    policies: _PoliciesOption = None,
     out: Annotated[Path, typer.Option(help="The folder to write them to.")] = Path(),
+    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Write dashboards for Grafana, whose lines are the limits of these policies: executive, on call, debug.
 
     Example: serin dashboards --policies policies/ --out /var/lib/grafana/dashboards
     """
-    from controller.bootstrap.alerting import policies_at
     from controller.bootstrap.monitoring_files import dashboard_files
     from controller.files import replace_file
 
-    for name, text in dashboard_files(policies_at(policies)).items():
+    for name, text in dashboard_files(_policies(policies, home)).items():
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / name, text)
         say(str(out / name))
+
+
+def _policies(places: list[Path] | None, home: Path) -> "Mapping[str, ReleasePolicy]":
+    """Return the policies of these places, or without any those that the installation follows.
+
+    Raises:
+        UsageError: as `policies_at`; or the installation has none.
+    """
+    from controller.bootstrap.alerting import policies_at
+    from controller.bootstrap.policies import installed_policies
+    from controller.errors import UsageError
+
+    if places:
+        return policies_at(places)
+    place = home_at(home)
+    found = installed_policies(place, place.load())()
+    if not found:
+        raise UsageError(f"--policies: {place.path} has no policy: name files or folders")
+    return found
 
 
 def _labels(given: list[str]) -> dict[str, str]:

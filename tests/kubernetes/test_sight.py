@@ -12,7 +12,7 @@ from controller.adapters.kubernetes.names import model_name
 from controller.adapters.kubernetes.resources import HTTP_ROUTES, RELEASE_POLICIES
 from controller.adapters.kubernetes.sight import ClusterSight
 from controller.bootstrap.alerting import follow_policies
-from controller.bootstrap.controller import build
+from controller.bootstrap.controller import _readings, build
 from controller.bootstrap.installations import service_of
 from controller.bootstrap.policies import has_policy, installed_policies
 from controller.bootstrap.stores import upgrade_schema
@@ -121,6 +121,16 @@ def test_a_cluster_that_is_away_shows_what_was_seen_last() -> None:
     assert sight.troubles() == ()
 
 
+def test_the_controllers_metrics_say_that_the_cluster_is_away(home: Home, cluster: FakeCluster) -> None:
+    """What was seen last is for people: who is paged by `serin_controller_unreadable` must not be soothed by it."""
+    controller = build(home, "one")
+    try:
+        with cluster.away(), pytest.raises(TransientError):
+            _readings(controller).tables()
+    finally:
+        controller.close()
+
+
 # --- policies: files, and objects -------------------------------------------------------------------------------------
 def test_whoever_asks_without_the_controller_finds_the_policies_that_are_objects(
     home: Home, client: KubernetesClient
@@ -137,6 +147,9 @@ def test_whoever_asks_without_the_controller_finds_the_policies_that_are_objects
             service.check("tone")
     follow_policies(home, home.load())()
     assert "> 81 " in home.rules.read_text()
+    printed = CliRunner().invoke(app, ["rules", "--home", str(home.path)])
+    assert printed.exit_code == 0, printed.output
+    assert "> 81 " in printed.stdout
     found = client.get(RELEASE_POLICIES, "intent")
     assert found is not None
     assert "status" not in found

@@ -31,7 +31,7 @@ class ClusterSight:
         self._away: tuple[float, str] | None = None  # since when it does not answer, and its words
 
     def tables(self) -> Sequence[TrafficTable]:
-        self._tables = self._asked(self._read_tables, self._tables)
+        self._tables = self._asked(self.read_tables, self._tables)
         return self._tables
 
     def running(self) -> Running:
@@ -59,7 +59,8 @@ class ClusterSight:
         self._away = None
         return found
 
-    def _read_tables(self) -> Sequence[TrafficTable]:
+    def read_tables(self) -> Sequence[TrafficTable]:
+        """Return every model's table as it stands there now. Raises TransientError where the cluster does not say."""
         found = (self._traffic.read(model) for model in self._traffic.models())
         return tuple(table for table in found if table is not None)
 
