@@ -8,6 +8,7 @@ import uuid
 import httpx
 import pytest
 
+from serving.contract import CONTROLLER_JOB, GATEWAY_JOB, REPLICA_JOB
 from tests.e2e.conftest import Site
 from tests.patience import eventually
 
@@ -48,8 +49,9 @@ def test_serins_own_processes_reach_each_other(installed: Site) -> None:
     settings = json.loads((installed.serin.home / "settings.json").read_text())
     targets = f"http://127.0.0.1:{settings['prometheus_port']}/api/v1/targets"
 
-    def health() -> list[str]:
+    def up() -> list[str]:
         found = httpx.get(targets, timeout=30, trust_env=False).json()["data"]["activeTargets"]
-        return [target["health"] for target in found]
+        return sorted(target["labels"]["job"] for target in found if target["health"] == "up")
 
-    eventually(lambda: health() == ["up"] * 3, what="both replicas and the gateway are scraped")
+    wanted = sorted((REPLICA_JOB, REPLICA_JOB, GATEWAY_JOB, CONTROLLER_JOB))
+    eventually(lambda: up() == wanted, what="both replicas, the gateway and the controller are scraped")
