@@ -28,8 +28,9 @@ _MASKED: Final = -1e9
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
-def write_checkpoint(directory: Path, tokenizer: Path, labels: Sequence[str]) -> None:
-    """A checkpoint that packages like any other. The tokenizer's ids must be below 30,522."""
+def write_checkpoint(directory: Path, tokenizer: Path, labels: Sequence[str], *, layers: int = LAYERS) -> None:
+    """A checkpoint that packages like any other. The tokenizer's ids must be below 30,522. Of 12 layers it takes the time
+    of ``bert-base``."""
     directory.mkdir(parents=True)
     shutil.copyfile(tokenizer, directory / TOKENIZER_FILE)
     config = {
@@ -37,7 +38,7 @@ def write_checkpoint(directory: Path, tokenizer: Path, labels: Sequence[str]) ->
         "architectures": ["DistilBertForSequenceClassification"],
         "dim": WIDTH,
         "hidden_dim": HIDDEN,
-        "n_layers": LAYERS,
+        "n_layers": layers,
         "n_heads": HEADS,
         "vocab_size": VOCABULARY,
         "max_position_embeddings": POSITIONS,
@@ -46,12 +47,12 @@ def write_checkpoint(directory: Path, tokenizer: Path, labels: Sequence[str]) ->
         "label2id": {label: index for index, label in enumerate(labels)},
     }
     (directory / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
-    weights = _weights(len(labels))
+    weights = _weights(len(labels), layers)
     save_file(_as_transformers(weights), directory / WEIGHTS_FILE)
-    _write_graph(directory / GRAPH_FILE, weights)
+    _write_graph(directory / GRAPH_FILE, weights, layers)
 
 
-def _weights(labels: int) -> Weights:
+def _weights(labels: int, layers: int) -> Weights:
     draw = np.random.default_rng(0)
     weights: Weights = {}
 
@@ -66,7 +67,7 @@ def _weights(labels: int) -> Weights:
     weights["tokens"] = draw.standard_normal((VOCABULARY, WIDTH), dtype=np.float32) * np.float32(0.04)
     weights["positions"] = draw.standard_normal((POSITIONS, WIDTH), dtype=np.float32) * np.float32(0.04)
     norm("embeddings")
-    for layer in range(LAYERS):
+    for layer in range(layers):
         for name in ("q", "k", "v", "out"):
             dense(f"{layer}.{name}", WIDTH, WIDTH)
         norm(f"{layer}.attended")
@@ -158,7 +159,7 @@ class _Graph:
         return self.norm(self.add("Add", self.dense(up, f"{layer}.down"), attended), f"{layer}.done")
 
 
-def _write_graph(path: Path, weights: Weights) -> None:
+def _write_graph(path: Path, weights: Weights, layers: int) -> None:
     import onnx
     from onnx import TensorProto, helper
 
@@ -169,7 +170,7 @@ def _write_graph(path: Path, weights: Weights) -> None:
     seen = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
     hidden = graph.add("Mul", graph.add("Sub", graph.constant(1), seen), graph.constant(_MASKED))
     mask = graph.add("Unsqueeze", hidden, graph.constant([1, 2], np.int64))
-    for layer in range(LAYERS):
+    for layer in range(layers):
         x = graph.layer(x, layer, mask)
     first = graph.add("Gather", x, graph.constant(0, np.int64), axis=1)
     logits = graph.dense(graph.add("Relu", graph.dense(first, "pre")), "classifier")

@@ -1,0 +1,35 @@
+"""From one replica to 10,000 requests a second, and to a few calls an hour: a simulation fed with measured figures.
+
+Without ``--measure`` it is fed with those that are kept beside it. Writes ``docs/scale.md``.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.bench._table import Bar, machine, report
+from tests.bench.scaled import figures, measure, page
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "scale.md"
+CAPTURE_RATIO: Final = 0.02
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
+    parser.add_argument("--measure", action="store_true", help="measure this machine first, and keep the figures")
+    about = machine()
+    if parser.parse_args().measure:
+        figures.write(measure.measured())
+    fed = figures.read()
+    PAGE.write_text("\n".join(page.lines(fed, CAPTURE_RATIO)), encoding="utf-8")
+    print(PAGE)
+    small, large = (page.service(fed.encoder(f"{name} int8")) for name in ("DistilBERT", "BERT"))
+    rows = [Bar("DistilBERT int8 at 10,000 requests/s: P95 on the simulated fleet", small.waited.p95_ms if small else float("nan"), "ms", at_most=page.OBJECTIVE_P95_MS)]
+    if small and large:
+        rows.append(Bar("DistilBERT int8: price of a request / BERT int8's", small.price / large.price, "x", at_most=2 / 3))
+    return report("scale", [*rows, *about])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

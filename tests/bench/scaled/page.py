@@ -1,0 +1,197 @@
+"""The page that is made of the simulation: ``docs/scale.md``."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.bench.scaled import day, queue, sporadic
+from tests.bench.scaled.figures import Encoder, Figures
+
+PEAK_PER_S: Final = 10_000.0
+OBJECTIVE_P95_MS: Final = 180.0
+CANARY_RATIO: Final = 0.05
+HEADROOM_RATIO: Final = 0.85  # of the load at which P95 meets the objective: what the autoscaler aims at
+SCRAPE_S: Final = 15
+IDLE_S: Final = 60.0  # Knative's stable window, by default
+POD_S: Final = 2.0  # assumed: from the request to a container that runs, image and package on the node
+CORE_HOUR_PRICE: Final = 0.04  # assumed, in whatever currency
+CALLS_PER_H: Final = (1, 10, 60, 600, 6_000)
+SIMULATED: Final = 200  # replicas of the queue's simulation: with more, the luck of one matters less
+TEXTS: Final = 60_000
+SEED: Final = 11
+
+_INTRODUCTION: Final = """# At scale
+
+Written by `make bench-scale`; do not edit. A simulation fed with what one replica was measured to take, for two of the
+[scenarios](operations.md) a service grows into: 10,000 requests a second on a cluster, and a few calls an hour that are paid
+for one by one. Nothing here was run on a cluster of that size.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An encoder at the peak, and what a day of it takes without and with a canary."""
+
+    encoder: Encoder
+    load: float  # the greatest at which P95 meets the objective
+    waited: queue.Waited
+    per_s: float  # of one replica, always busy
+    plain: day.Day
+    canary: day.Day
+
+    @property
+    def price(self) -> float:
+        """Return the price of 1,000 requests."""
+        return self.plain.per_1000(CORE_HOUR_PRICE)
+
+
+def service(encoder: Encoder) -> Service | None:
+    """The service as simulated; None where a text alone takes longer than the objective."""
+    load = queue.greatest_load(SIMULATED, encoder.service_s, p95_ms=OBJECTIVE_P95_MS, texts=TEXTS, seed=SEED)
+    if not load:
+        return None
+    target = load * HEADROOM_RATIO
+    per_s = 1000 / encoder.served_cpu_ms
+    traffic = day.traffic_per_s(PEAK_PER_S, seed=SEED)
+    start_s = encoder.start_s + POD_S
+    extra = math.ceil(CANARY_RATIO * PEAK_PER_S / (per_s * target))
+    days = [
+        day.play(traffic, replica_per_s=per_s, target_load=target, start_s=start_s, extra=canary)
+        for canary in (0, extra)
+    ]
+    waited = queue.play(SIMULATED, target, encoder.service_s, texts=TEXTS, seed=SEED + 1)
+    return Service(encoder, load, waited, per_s, *days)
+
+
+def lines(figures: Figures, capture_ratio: float) -> Iterator[str]:
+    """The page, line by line. ``capture_ratio`` is what the gates ask for at the peak."""
+    services = [(encoder, service(encoder)) for encoder in figures.encoders]
+    yield _INTRODUCTION
+    yield from _measured(figures)
+    yield from _fleet(services)
+    most = max(one.canary.most for _, one in services if one is not None and one.encoder.name == "DistilBERT int8")
+    yield from _around(figures, capture_ratio, most)
+    yield from _sporadic(figures)
+
+
+def _measured(figures: Figures) -> Iterator[str]:
+    yield f"## Measured\n\nOn {figures.machine}, one core a replica, encoders in turn; random weights, texts of 38 tokens on average.\n"
+    rows = [
+        [
+            encoder.name,
+            f"{encoder.parameters_m:g}",
+            f"{encoder.served_cpu_ms:.1f}",
+            f"{max(encoder.text_cpu_ms):.0f}",
+            f"{encoder.start_s:.1f}",
+            f"{encoder.memory_mb:.0f}",
+        ]
+        for encoder in figures.encoders
+    ]
+    yield from _table(
+        ["encoder", "M parameters", "processor ms a text, served", "longest text, ms", "start, s", "memory, MB"], rows
+    )
+
+
+def _fleet(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]:
+    yield f"""
+## 10,000 requests a second, P95 below {OBJECTIVE_P95_MS:g} ms
+
+Each replica answers one text after the other; the gateway asks the less loaded of two. *Load* is the share of its time that a
+replica may be busy until P95 reaches the objective (found by playing {TEXTS:,} requests on {SIMULATED} replicas); the autoscaler aims at
+{HEADROOM_RATIO:.0%} of it. The day has a night at {day.NIGHT_RATIO:.0%} of the peak and {day.BURSTS} bursts of half as much again, and the autoscaler is
+the HPA with its defaults (looks every {day.SYNC_S} s, {day.TOLERANCE_RATIO:.0%} tolerance, {day.CALM_S} s before it takes replicas away). *Late* are requests
+that came in a second in which more was asked than could be answered. A replica costs {CORE_HOUR_PRICE} an hour (assumed: your own
+price changes the last columns, not their ratio).
+"""
+    rows = []
+    reference = next((one for encoder, one in services if one is not None and encoder.name == "BERT fp32"), None)
+    for encoder, one in services:
+        if one is None:
+            rows.append([encoder.name, "its longest texts alone take longer", *[""] * 7])
+            continue
+        rows.append(
+            [
+                encoder.name,
+                f"{one.load:.2f}",
+                f"{one.per_s * one.load * HEADROOM_RATIO:.0f}",
+                f"{one.waited.p50_ms:.0f} / {one.waited.p95_ms:.0f} / {one.waited.p99_ms:.0f}",
+                f"{one.plain.least} to {one.plain.most}",
+                f"{one.canary.most - one.plain.most}",
+                f"{one.plain.late_ratio:.2%}",
+                f"{one.price:.5f}",
+                "" if reference is None else f"{one.price / reference.price:.2f}",
+            ]
+        )
+    yield from _table(
+        ["encoder", "load", "requests/s a replica", "P50 / P95 / P99, ms", "replicas in the day", "canary at 5 %: more", "late",
+         "price of 1,000", "of BERT fp32's"],
+        rows,
+    )  # fmt: skip
+    yield from _thirds(services)
+
+
+def _thirds(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]:
+    """What DistilBERT costs of BERT in the same precision: the scenario asks for two thirds."""
+    found = {encoder.name: one for encoder, one in services}
+    for precision in ("int8", "fp32"):
+        small, large = found.get(f"DistilBERT {precision}"), found.get(f"BERT {precision}")
+        if small is not None and large is not None:
+            yield f"\nIn {precision}, DistilBERT costs {small.price / large.price:.0%} of BERT a request (asked: at most 67 %)."
+        elif small is not None:
+            yield f"\nIn {precision}, BERT cannot meet the objective on such cores at any load; DistilBERT can."
+
+
+def _around(figures: Figures, capture_ratio: float, replicas: int) -> Iterator[str]:
+    per_s = 2 * PEAK_PER_S * capture_ratio  # of both versions
+    yield f"""
+## What stands around it, at the peak of a canary of DistilBERT int8 ({replicas} replicas)
+
+"""
+    rows = [
+        ["sampled answers", f"{capture_ratio:.2%} of requests", "what the gates need: the ratio is the planner's (docs/policy.md)"],
+        ["samples taken in", f"{per_s:,.0f}/s", f"{per_s / figures.intake_per_cpu_s:.3f} cores of the controller (`make bench-intake`)"],
+        ["samples kept", f"{per_s * 86_400 * figures.sample_bytes / 1e9:.1f} GB a day", f"{figures.sample_bytes:.0f} bytes each; bounded by `samples_mb_max`"],
+        ["Prometheus: series", f"{replicas * figures.replica_series + 2 * figures.gateway_series:,}", f"{figures.replica_series} a replica, {figures.gateway_series} a version at the gateway"],
+        ["Prometheus: samples", f"{(replicas * figures.replica_series + 2 * figures.gateway_series) / SCRAPE_S:,.0f}/s", f"scraped every {SCRAPE_S} s"],
+        ["journal", f"{figures.journal_mb_day:g} MB a day", "of a release in probation, whatever the traffic (`make bench-journal`)"],
+    ]  # fmt: skip
+    yield from _table(["what", "how much", "of what"], rows)
+
+
+def _sporadic(figures: Figures) -> Iterator[str]:
+    encoder = figures.encoder("DistilBERT int8")
+    yield f"""
+## Paid by the call
+
+The same image on a platform that ends a replica when it is idle (Knative Serving, or KServe in its serverless mode): it
+listens on one port, is ready when its engine answers, and drains at SIGTERM. DistilBERT int8 starts in {encoder.start_s:.1f} s, and {POD_S:g} s are
+assumed for the pod, its image and package on the node. A replica is ended {IDLE_S:g} s after its last answer (Knative's default).
+Calls come at random moments; a call that comes later than that after the one before waits for a start.
+"""
+    always = CORE_HOUR_PRICE
+    rows = []
+    for calls in CALLS_PER_H:
+        one = sporadic.per_call(
+            calls, start_s=encoder.start_s + POD_S, idle_s=IDLE_S, answer_s=encoder.served_cpu_ms / 1000
+        )
+        price = one.price(CORE_HOUR_PRICE)
+        rows.append(
+            [f"{calls:,}", f"{one.cold_ratio:.1%}", f"{one.billed_s:.1f}", f"{1000 * price:.3f}", f"{price * calls / always:.2f}"]
+        )  # fmt: skip
+    yield from _table(
+        ["calls an hour", "wait for a start", "seconds paid a call", "price of 1,000 calls", "of a replica that always runs"],
+        rows,
+    )
+    yield """
+To keep cold starts below 1 % at few calls, let one replica stay (`autoscaling.knative.dev/min-scale: "1"`): from some 60 calls an
+hour on it costs little more. A release needs both versions awake: Serin's canary is refused capacity that is not ready, so a
+service that sleeps is woken for the time of its release by the copies of its own traffic.
+"""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
