@@ -11,15 +11,16 @@ from tests.bench.scaled import day, figures, page, queue, sporadic
 from tests.bench.scaled.figures import Encoder, Figures
 
 ENCODER = Encoder("DistilBERT int8", 66, (10.0, 30.0), 20.0, 1.1, 200.0)
-FED = Figures("a processor", (ENCODER, Encoder("BERT fp32", 109, (500.0,), 500.0, 2.0, 500.0)), 300, 70, 6.5, 400.0, 14_500.0)
+FED = Figures(
+    "a processor", (ENCODER, Encoder("BERT fp32", 109, (500.0,), 500.0, 2.0, 500.0)), 300, 70, 6.5, 400.0, 14_500.0
+)
 
 
 def test_one_replica_waits_as_a_queue_of_one_server_does() -> None:
-    """M/D/1: a mean wait of load / (2 (1 - load)) services (Pollaczek and Khinchine); its median and tail lie about it."""
+    """M/D/1: a mean wait of load / (2 (1 - load)) = 2 services (Pollaczek, Khinchine): 30 ms in all on average."""
     calm = queue.play(1, 0.05, (0.01,), texts=20_000, seed=1)
     busy = queue.play(1, 0.8, (0.01,), texts=200_000, seed=1)
     assert calm.p50_ms == pytest.approx(10, rel=1e-6)
-    assert 10 * (1 + 0.8 / 0.4) == pytest.approx(30)  # the mean time in the system
     assert 18 < busy.p50_ms < 30 < busy.p95_ms < 100
 
 
@@ -81,7 +82,7 @@ def test_an_encoder_is_busy_for_what_serving_takes_of_it() -> None:
 def test_the_page_says_which_encoder_cannot_meet_the_objective(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "TEXTS", 4_000)
     monkeypatch.setattr(day, "DAY_S", 3_600)
-    text = "\n".join(page.lines(FED, 0.02))
+    text = "\n".join(page.lines(FED, {0.01: 0.25}))
     assert "| BERT fp32 | its longest texts alone take longer" in text
     assert "| DistilBERT int8 | 0." in text
 

@@ -33,7 +33,7 @@ class Day:
 
 
 def traffic_per_s(peak_per_s: float, *, seed: int) -> np.ndarray:
-    """Requests in each second [86,400]: a wave between night and noon, bursts at moments drawn by chance, and chance."""
+    """Requests in each second [86,400]: a wave between night and noon, bursts at moments by chance, and chance."""
     draw = np.random.default_rng(seed)
     at = np.arange(DAY_S)
     wave = (1 + NIGHT_RATIO) / 2 - (1 - NIGHT_RATIO) / 2 * np.cos(2 * math.pi * at / DAY_S)

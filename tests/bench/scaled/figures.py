@@ -25,7 +25,7 @@ class Encoder:
 
     @property
     def service_s(self) -> tuple[float, ...]:
-        """Seconds that a core is busy with each of the texts: the engine's share of it, scaled to what serving takes."""
+        """Seconds that a core is busy with each text: the engine's share of it, scaled to what serving takes."""
         mean_ms = sum(self.text_cpu_ms) / len(self.text_cpu_ms)
         return tuple(taken_ms * self.served_cpu_ms / mean_ms / 1000 for taken_ms in self.text_cpu_ms)
 

@@ -1,11 +1,12 @@
-"""What the simulation is fed with, measured here: two encoders served side by side, what a replica's metrics are, and what
-a sampled answer takes in the store."""
+"""What the simulation is fed with, measured here: two encoders served side by side, what a replica's metrics are, and
+what a sampled answer takes in the store."""
 
 import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from tests.bench.scaled.figures import Encoder, Figures
 from tests.bench.served.measure import Target, median, one_by_one
 from tests.bench.served.models import DEMO_CHECKPOINT, MODEL, VERSION, few, texts_of
 from tests.bench.served.own import ONE_THREAD, start
-from tests.controller.envoy_support import running_envoy
+from tests.controller.envoy_support import running_envoy, set_endpoint
 from tests.patience import eventually
 from tests.serving.replica import Replica, replica
 
@@ -81,9 +82,7 @@ def measured() -> Figures:
             for name, parameters_m, _, _ in ENCODERS
         )
         sample_bytes = _sample_bytes(Path(folder))
-    return Figures(
-        _machine(), encoders, series, gateway_series, JOURNAL_MB_DAY, sample_bytes, INTAKE_PER_CPU_S
-    )
+    return Figures(_machine(), encoders, series, gateway_series, JOURNAL_MB_DAY, sample_bytes, INTAKE_PER_CPU_S)
 
 
 def _packages(folder: Path) -> dict[str, Path]:
@@ -109,15 +108,20 @@ def _gateway_series(folder: Path, replicas: Mapping[str, Replica]) -> int:
         with running_envoy(folder / f"envoy-{len(names)}") as envoy:
             traffic = EnvoyTraffic(envoy.directory)
             for number, (name, *_) in enumerate(names):
-                traffic.set_endpoint(MODEL, str(number), replicas[name].url, replicas[name].shadow_url)
+                set_endpoint(traffic, MODEL, str(number), replicas[name].url, replicas[name].shadow_url)
             share = 100.0 / len(names)
             traffic.write(TrafficTable(MODEL, {str(number): share for number in range(len(names))}, generation=1))
-            eventually(lambda traffic=traffic: traffic.confirmed_generation(MODEL) == 1, what="Envoy to route")
+            eventually(partial(_is_served, traffic), what="Envoy to route")
             for _ in range(20):
                 httpx.post(f"{envoy.url}/models/{MODEL}{PREDICT_ROUTE}", json={"text": "hello"}, trust_env=False)
             told = httpx.get(f"{envoy.admin_url}/stats/prometheus", trust_env=False).text
         counts.append(sum(line[:1].isalpha() for line in told.splitlines()))
     return counts[1] - counts[0]
+
+
+def _is_served(traffic: EnvoyTraffic) -> bool:
+    progress = traffic.progress(MODEL)
+    return progress is not None and progress.is_served
 
 
 def _text_cpu_ms(engine: Engine, texts: list[str]) -> list[float]:

@@ -1,7 +1,8 @@
 """The page that is made of the simulation: ``docs/scale.md``."""
 
 import math
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +25,8 @@ SEED: Final = 11
 _INTRODUCTION: Final = """# At scale
 
 Written by `make bench-scale`; do not edit. A simulation fed with what one replica was measured to take, for two of the
-[scenarios](operations.md) a service grows into: 10,000 requests a second on a cluster, and a few calls an hour that are paid
-for one by one. Nothing here was run on a cluster of that size.
+services that one replica grows into: 10,000 requests a second on a cluster, and a few calls an hour that are paid for
+one by one. Nothing here was run on a cluster of that size.
 """
 
 
@@ -64,19 +65,24 @@ def service(encoder: Encoder) -> Service | None:
     return Service(encoder, load, waited, per_s, *days)
 
 
-def lines(figures: Figures, capture_ratio: float) -> Iterator[str]:
-    """The page, line by line. ``capture_ratio`` is what the gates ask for at the peak."""
+def lines(figures: Figures, capture_ratios: Mapping[float, float]) -> Iterator[str]:
+    """The page, line by line. ``capture_ratios``: the share of requests that gates ask for at the peak, by the share of
+    those that are labelled."""
     services = [(encoder, service(encoder)) for encoder in figures.encoders]
     yield _INTRODUCTION
     yield from _measured(figures)
     yield from _fleet(services)
     most = max(one.canary.most for _, one in services if one is not None and one.encoder.name == "DistilBERT int8")
-    yield from _around(figures, capture_ratio, most)
+    yield from _around(figures, capture_ratios, most)
     yield from _sporadic(figures)
 
 
 def _measured(figures: Figures) -> Iterator[str]:
-    yield f"## Measured\n\nOn {figures.machine}, one core a replica, encoders in turn; random weights, texts of 38 tokens on average.\n"
+    yield "## Measured\n"
+    yield _prose(
+        f"On {figures.machine}, one core a replica, encoders in turn; random weights, so that only their speed means "
+        "anything; texts of 38 tokens on average."
+    )
     rows = [
         [
             encoder.name,
@@ -94,16 +100,17 @@ def _measured(figures: Figures) -> Iterator[str]:
 
 
 def _fleet(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]:
-    yield f"""
-## 10,000 requests a second, P95 below {OBJECTIVE_P95_MS:g} ms
-
-Each replica answers one text after the other; the gateway asks the less loaded of two. *Load* is the share of its time that a
-replica may be busy until P95 reaches the objective (found by playing {TEXTS:,} requests on {SIMULATED} replicas); the autoscaler aims at
-{HEADROOM_RATIO:.0%} of it. The day has a night at {day.NIGHT_RATIO:.0%} of the peak and {day.BURSTS} bursts of half as much again, and the autoscaler is
-the HPA with its defaults (looks every {day.SYNC_S} s, {day.TOLERANCE_RATIO:.0%} tolerance, {day.CALM_S} s before it takes replicas away). *Late* are requests
-that came in a second in which more was asked than could be answered. A replica costs {CORE_HOUR_PRICE} an hour (assumed: your own
-price changes the last columns, not their ratio).
-"""
+    yield f"\n## 10,000 requests a second, P95 below {OBJECTIVE_P95_MS:g} ms\n"
+    yield _prose(
+        "Each replica answers one text after the other; the gateway asks the less loaded of two. *Load* is "
+        "the share of its time that a replica may be busy until P95 reaches the objective (found by "
+        f"playing {TEXTS:,} requests on {SIMULATED} replicas); the autoscaler aims at {HEADROOM_RATIO:.0%} "
+        f"of it. The day has a night at {day.NIGHT_RATIO:.0%} of the peak and {day.BURSTS} bursts of half "
+        f"as much again, and the autoscaler is the HPA with its defaults (looks every {day.SYNC_S} s, "
+        f"{day.TOLERANCE_RATIO:.0%} tolerance, {day.CALM_S} s before it takes replicas away). *Late* are "
+        "requests that came in a second in which more was asked than could be answered. A replica costs "
+        f"{CORE_HOUR_PRICE} an hour (assumed: your own price changes the last columns, not their ratio)."
+    )
     rows = []
     reference = next((one for encoder, one in services if one is not None and encoder.name == "BERT fp32"), None)
     for encoder, one in services:
@@ -124,10 +131,19 @@ price changes the last columns, not their ratio).
             ]
         )
     yield from _table(
-        ["encoder", "load", "requests/s a replica", "P50 / P95 / P99, ms", "replicas in the day", "canary at 5 %: more", "late",
-         "price of 1,000", "of BERT fp32's"],
+        [
+            "encoder",
+            "load",
+            "requests/s a replica",
+            "P50 / P95 / P99, ms",
+            "replicas in the day",
+            "canary at 5 %: more",
+            "late",
+            "price of 1,000",
+            "of BERT fp32's",
+        ],
         rows,
-    )  # fmt: skip
+    )
     yield from _thirds(services)
 
 
@@ -137,57 +153,81 @@ def _thirds(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]
     for precision in ("int8", "fp32"):
         small, large = found.get(f"DistilBERT {precision}"), found.get(f"BERT {precision}")
         if small is not None and large is not None:
-            yield f"\nIn {precision}, DistilBERT costs {small.price / large.price:.0%} of BERT a request (asked: at most 67 %)."
+            ratio = small.price / large.price
+            yield f"\nIn {precision}, DistilBERT costs {ratio:.0%} of BERT a request (asked: at most 67 %)."
         elif small is not None:
             yield f"\nIn {precision}, BERT cannot meet the objective on such cores at any load; DistilBERT can."
 
 
-def _around(figures: Figures, capture_ratio: float, replicas: int) -> Iterator[str]:
-    per_s = 2 * PEAK_PER_S * capture_ratio  # of both versions
-    yield f"""
-## What stands around it, at the peak of a canary of DistilBERT int8 ({replicas} replicas)
-
-"""
-    rows = [
-        ["sampled answers", f"{capture_ratio:.2%} of requests", "what the gates need: the ratio is the planner's (docs/policy.md)"],
-        ["samples taken in", f"{per_s:,.0f}/s", f"{per_s / figures.intake_per_cpu_s:.3f} cores of the controller (`make bench-intake`)"],
-        ["samples kept", f"{per_s * 86_400 * figures.sample_bytes / 1e9:.1f} GB a day", f"{figures.sample_bytes:.0f} bytes each; bounded by `samples_mb_max`"],
-        ["Prometheus: series", f"{replicas * figures.replica_series + 2 * figures.gateway_series:,}", f"{figures.replica_series} a replica, {figures.gateway_series} a version at the gateway"],
-        ["Prometheus: samples", f"{(replicas * figures.replica_series + 2 * figures.gateway_series) / SCRAPE_S:,.0f}/s", f"scraped every {SCRAPE_S} s"],
-        ["journal", f"{figures.journal_mb_day:g} MB a day", "of a release in probation, whatever the traffic (`make bench-journal`)"],
-    ]  # fmt: skip
-    yield from _table(["what", "how much", "of what"], rows)
+def _around(figures: Figures, capture_ratios: Mapping[float, float], replicas: int) -> Iterator[str]:
+    series = replicas * figures.replica_series + 2 * figures.gateway_series
+    yield f"\n## What stands around it, at the peak of a canary of DistilBERT int8 ({replicas} replicas)\n"
+    yield _prose(
+        f"Prometheus holds {series:,} series ({figures.replica_series} a replica, {figures.gateway_series} "
+        f"a version at the gateway) and takes {series / SCRAPE_S:,.0f} samples a second at a scrape every "
+        f"{SCRAPE_S} s. The journal grows by {figures.journal_mb_day:g} MB a day of a release in probation, "
+        "whatever the traffic (`make bench-journal`). How many answers are sampled while the release goes "
+        "on follows from what the gates need (`serin plan`; here the default policy's): the fewer are "
+        "labelled, the more have to be sampled so that labels meet samples. Where labels are given to "
+        "texts that Serin asks for (`GET /v1/label-requests`), that share is the first row's whatever the "
+        "traffic."
+    )
+    rows = []
+    for labelled, captured in capture_ratios.items():
+        per_s = 2 * PEAK_PER_S * captured  # of both versions
+        rows.append(
+            [
+                f"{labelled:.1%}",
+                f"{captured:.1%}",
+                f"{per_s:,.0f}",
+                f"{per_s / figures.intake_per_cpu_s:.2f}",
+                f"{per_s * 3600 * figures.sample_bytes / 1e9:,.1f}",
+            ]
+        )
+    head = ["requests labelled", "sampled", "samples a second", "cores of the controller", "GB an hour of release"]
+    yield from _table(head, rows)
+    yield "\nWhat is kept is bounded by `samples_mb_max`, whatever comes.\n"
 
 
 def _sporadic(figures: Figures) -> Iterator[str]:
     encoder = figures.encoder("DistilBERT int8")
-    yield f"""
-## Paid by the call
-
-The same image on a platform that ends a replica when it is idle (Knative Serving, or KServe in its serverless mode): it
-listens on one port, is ready when its engine answers, and drains at SIGTERM. DistilBERT int8 starts in {encoder.start_s:.1f} s, and {POD_S:g} s are
-assumed for the pod, its image and package on the node. A replica is ended {IDLE_S:g} s after its last answer (Knative's default).
-Calls come at random moments; a call that comes later than that after the one before waits for a start.
-"""
-    always = CORE_HOUR_PRICE
+    yield "\n## Paid by the call\n"
+    yield _prose(
+        "The same image on a platform that ends a replica when it is idle (Knative Serving, or KServe in "
+        "its serverless mode): it listens on one port, is ready when its engine answers, and drains at "
+        f"SIGTERM. DistilBERT int8 starts in {encoder.start_s:.1f} s, and {POD_S:g} s are assumed for the "
+        f"pod, its image and package on the node. A replica is ended {IDLE_S:g} s after its last answer "
+        "(Knative's default). Calls come at random moments; a call that comes later than that after the "
+        "one before waits for a start."
+    )
     rows = []
     for calls in CALLS_PER_H:
         one = sporadic.per_call(
             calls, start_s=encoder.start_s + POD_S, idle_s=IDLE_S, answer_s=encoder.served_cpu_ms / 1000
         )
         price = one.price(CORE_HOUR_PRICE)
-        rows.append(
-            [f"{calls:,}", f"{one.cold_ratio:.1%}", f"{one.billed_s:.1f}", f"{1000 * price:.3f}", f"{price * calls / always:.2f}"]
-        )  # fmt: skip
+        beside = f"{price * calls / CORE_HOUR_PRICE:.2f}"
+        rows.append([f"{calls:,}", f"{one.cold_ratio:.1%}", f"{one.billed_s:.1f}", f"{1000 * price:.3f}", beside])
     yield from _table(
-        ["calls an hour", "wait for a start", "seconds paid a call", "price of 1,000 calls", "of a replica that always runs"],
+        [
+            "calls an hour",
+            "wait for a start",
+            "seconds paid a call",
+            "price of 1,000 calls",
+            "of a replica that always runs",
+        ],
         rows,
     )
-    yield """
-To keep cold starts below 1 % at few calls, let one replica stay (`autoscaling.knative.dev/min-scale: "1"`): from some 60 calls an
-hour on it costs little more. A release needs both versions awake: Serin's canary is refused capacity that is not ready, so a
-service that sleeps is woken for the time of its release by the copies of its own traffic.
-"""
+    yield _prose(
+        "To keep cold starts below 1 % at few calls, let one replica stay "
+        '(`autoscaling.knative.dev/min-scale: "1"`): from some 60 calls an hour on it costs little more. A '
+        "release needs both versions awake: Serin's canary is refused capacity that is not ready, so a "
+        "service that sleeps is woken for the time of its release by the copies of its own traffic."
+    )
+
+
+def _prose(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

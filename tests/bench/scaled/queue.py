@@ -1,4 +1,5 @@
-"""Replicas that answer one text after the other behind a gateway that asks the less loaded of two: how long users wait."""
+"""Replicas that answer one text after the other, behind a gateway that asks the less loaded of two: how long users
+wait."""
 
 import heapq
 from collections import deque

@@ -1,4 +1,4 @@
-"""A service that is asked now and then and runs only while it is: what is paid for a call, and who waits for a start."""
+"""A service that is asked now and then and runs only while it is: what a call costs, and who waits for a start."""
 
 import math
 from dataclasses import dataclass
