@@ -29,8 +29,8 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 
 def write_checkpoint(directory: Path, tokenizer: Path, labels: Sequence[str], *, layers: int = LAYERS) -> None:
-    """A checkpoint that packages like any other. The tokenizer's ids must be below 30,522. Of 12 layers it takes the time
-    of ``bert-base``."""
+    """A checkpoint that packages like any other. The tokenizer's ids must be below 30,522. With 12 layers it takes the
+    time of ``bert-base``."""
     directory.mkdir(parents=True)
     shutil.copyfile(tokenizer, directory / TOKENIZER_FILE)
     config = {
