@@ -81,7 +81,8 @@ def _measured(figures: Figures) -> Iterator[str]:
     yield "## Measured\n"
     yield _prose(
         f"On {figures.machine}, one core a replica, encoders in turn; random weights, so that only their speed means "
-        "anything; texts of 38 tokens on average."
+        "anything; texts of 38 tokens on average. Other work went on beside: a quiet machine takes some 0.6 of these "
+        "times ([serving](benchmarks/serving.md)), and so of replicas and prices; between encoders the ratios hold."
     )
     rows = [
         [
@@ -163,14 +164,12 @@ def _around(figures: Figures, capture_ratios: Mapping[float, float], replicas: i
     series = replicas * figures.replica_series + 2 * figures.gateway_series
     yield f"\n## What stands around it, at the peak of a canary of DistilBERT int8 ({replicas} replicas)\n"
     yield _prose(
-        f"Prometheus holds {series:,} series ({figures.replica_series} a replica, {figures.gateway_series} "
-        f"a version at the gateway) and takes {series / SCRAPE_S:,.0f} samples a second at a scrape every "
-        f"{SCRAPE_S} s. The journal grows by {figures.journal_mb_day:g} MB a day of a release in probation, "
-        "whatever the traffic (`make bench-journal`). How many answers are sampled while the release goes "
-        "on follows from what the gates need (`serin plan`; here the default policy's): the fewer are "
-        "labelled, the more have to be sampled so that labels meet samples. Where labels are given to "
-        "texts that Serin asks for (`GET /v1/label-requests`), that share is the first row's whatever the "
-        "traffic."
+        f"Prometheus holds {series:,} series ({figures.replica_series} a replica, {figures.gateway_series} a version at "
+        f"the gateway) and takes {series / SCRAPE_S:,.0f} samples a second at a scrape every {SCRAPE_S} s. The journal "
+        f"grows by {figures.journal_mb_day:g} MB a day of a release in probation, whatever the traffic (`make "
+        "bench-journal`). How many answers are sampled while the release goes on follows from what the gates need "
+        "(`serin plan`; here the default policy's): the fewer are labelled, the more have to be sampled so that labels "
+        "meet samples."
     )
     rows = []
     for labelled, captured in capture_ratios.items():
@@ -186,7 +185,7 @@ def _around(figures: Figures, capture_ratios: Mapping[float, float], replicas: i
         )
     head = ["requests labelled", "sampled", "samples a second", "cores of the controller", "GB an hour of release"]
     yield from _table(head, rows)
-    yield "\nWhat is kept is bounded by `samples_mb_max`, whatever comes.\n"
+    yield "\nWhat is kept is bounded by `samples_mb_max`, whatever comes."
 
 
 def _sporadic(figures: Figures) -> Iterator[str]:
@@ -218,11 +217,11 @@ def _sporadic(figures: Figures) -> Iterator[str]:
         ],
         rows,
     )
+    yield ""
     yield _prose(
-        "To keep cold starts below 1 % at few calls, let one replica stay "
-        '(`autoscaling.knative.dev/min-scale: "1"`): from some 60 calls an hour on it costs little more. A '
-        "release needs both versions awake: Serin's canary is refused capacity that is not ready, so a "
-        "service that sleeps is woken for the time of its release by the copies of its own traffic."
+        'To keep cold starts below 1 % at few calls, let one replica stay (`autoscaling.knative.dev/min-scale: "1"`): '
+        "from some 60 calls an hour on it costs little more. A release needs both versions awake for as long as it "
+        "lasts, whatever the calls: capacity that is not ready is given no traffic."
     )
 
 
