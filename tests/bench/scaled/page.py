@@ -165,8 +165,8 @@ def _around(figures: Figures, capture_ratios: Mapping[float, float], replicas: i
     yield f"\n## What stands around it, at the peak of a canary of DistilBERT int8 ({replicas} replicas)\n"
     yield _prose(
         f"Prometheus holds {series:,} series ({figures.replica_series} a replica, {figures.gateway_series} a version "
-        f"at the gateway) and takes {series / SCRAPE_S:,.0f} samples a second at a scrape every {SCRAPE_S} s. The journal "
-        f"grows by {figures.journal_mb_day:g} MB a day of a release in probation, whatever the traffic (`make "
+        f"at the gateway) and takes {series / SCRAPE_S:,.0f} samples a second at a scrape every {SCRAPE_S} s. The "
+        f"journal grows by {figures.journal_mb_day:g} MB a day of a release in probation, whatever the traffic (`make "
         "bench-journal`). How many answers are sampled while the release goes on follows from what the gates need "
         "(`serin plan`; here the default policy's): the fewer are labelled, the more have to be sampled so that labels "
         "meet samples."
