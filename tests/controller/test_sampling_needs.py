@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.policy import ReleasePolicy, Step
-from controller.core.sampling import ALL, Labelled, Seen
+from controller.core.sampling import ALL, Labelled, Need, Seen
 from controller.offline.forecast.rollout import all_steps_seconds, gate_plans
 from controller.offline.forecast.sampling import (
     BETWEEN_MIN,
@@ -73,7 +73,8 @@ def test_it_is_found_by_the_lesser_rate_and_by_round_numbers() -> None:
     busy = ratio_in_release(POLICY, Seen(1_000.0, 1_000.0, labels))
     assert busy.ratio < ALL
     assert ratio_in_release(POLICY, Seen(20.0, 1_000.0, labels)).ratio == ALL
-    assert ratio_in_release(POLICY, Seen(1_000.0, 20.0, labels)).ratio == ALL
+    calm = ratio_in_release(POLICY, Seen(1_000.0, 20.0, replace(labels, ratio=1.0)))
+    assert calm == Need(ALL, "its gates need all at 20 requests a second, 100 % of them labelled")
     assert ratio_in_release(POLICY, Seen(900.0, 1_023.0, Labelled(0.7, 1_000.0))).ratio == busy.ratio
 
 

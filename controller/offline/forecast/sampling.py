@@ -71,7 +71,8 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
         label_delay_s=_power(labels.delay_s),
     )
     ratio = least_ratio(policy, traffic)
-    return Need(ratio, f"its gates need no more at {rate:.3g} requests a second, {100 * labels.ratio:.2g} % labelled")
+    need = "its gates need all" if ratio == ALL else "its gates need no more"
+    return Need(ratio, f"{need} at {rate:.3g} requests a second, {100 * labels.ratio:.3g} % of them labelled")
 
 
 def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
