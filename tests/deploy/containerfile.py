@@ -122,7 +122,7 @@ def _copy(text: str, stage: Stage, stages: Mapping[str, Stage], context: Path) -
     origin = context
     if sources[0].startswith("--from="):
         origin = stages[sources.pop(0).removeprefix("--from=")].root
-    target = stage.root / os.path.normpath(f"{stage.folder}/{into}").lstrip("/")
+    target = stage.root / os.path.normpath(Path(stage.folder, into)).lstrip("/")
     for source in sources:
         found = origin / source.lstrip("/")
         place = target / found.name if into.endswith("/") else target
