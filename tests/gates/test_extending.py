@@ -144,6 +144,11 @@ def home_of(kind):
     return path.parent if path.parent != Path("gates/online") else path.with_suffix(".py")
 
 
+def last_name(node):
+    """``gates`` of ``policy.gates``; empty where it is no name."""
+    return getattr(node, "attr", getattr(node, "id", ""))
+
+
 def mentioned(tree):
     """Attributes of a policy, texts that may be the name of a gate or a section, and what is imported."""
     docs = {
@@ -152,7 +157,7 @@ def mentioned(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith(("gates", "policy")):
+        if isinstance(node, ast.Attribute) and last_name(node.value).endswith(("gates", "policy")):
             yield node.attr
         elif isinstance(node, ast.Constant) and re.search(r"[._]", str(node.value)) and node not in docs:
             yield str(node.value)
