@@ -31,6 +31,7 @@ from controller.report.words import (
     oddities,
     phase_title,
     shortened,
+    utc,
 )
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
@@ -185,6 +186,7 @@ class _Block:
         facts = [("versions", _versions(self.release)), ("traffic", _weights(self.table, self.release))]
         facts += [("mirror", Text(printable(words), "yellow"))] if (words := _mirroring(self.release)) else []
         facts.append(("phase", _phase(self.release, self.now_s)))
+        facts += [("warm-up", Text(words, "yellow"))] if (words := _warming(self.release, self.now_s)) else []
         facts += [("replica", _replica(status)) for status in self.running.values() if not status.ready]
         facts += [
             (f"no {source}", Text(printable(reason), "magenta"))
@@ -261,6 +263,14 @@ def _phase(release: Release, now_s: float) -> Text:
     end = "ends" if release.phase is Phase.PROBATION else "deadline"
     left = f"{end} in {duration(left_s)}" if left_s >= 0 else f"{end} passed {duration(-left_s)} ago"
     return Text.assemble(words, ", ", (left, "" if left_s > 300 else "yellow"))
+
+
+def _warming(release: Release, now_s: float) -> str:
+    """Return until when a version warms up at its share; empty where none does, or users are not answered yet."""
+    warm_at_s = release.warm_at_s if release.routed else None
+    if warm_at_s is None or now_s >= warm_at_s:
+        return ""
+    return f"warming up until {utc(warm_at_s)}; how long its answers take is not held against it"
 
 
 def _asked(progress: SuiteProgress) -> Text:

@@ -221,6 +221,7 @@ class Look:
     users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
     mirrors: bool = True  # whether anybody can copy users' requests to the candidate
     load_ratio: float = 1.0  # the candidate's load over stable's, copies included, as configured
+    warming: bool = False  # some of what was counted is of a version that may not have been warm at its share yet
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:

@@ -302,7 +302,12 @@ def _shifted(release: Release, by_s: float) -> Release:
         deadline_at_s=release.deadline_at_s + by_s if release.deadline_at_s is not None else None,
         looked_at_s=release.looked_at_s + by_s if release.looked_at_s is not None else None,
         gate_state=shifted(release.gate_state, by_s) if release.gate_state is not None else None,
-        cursors=replace(cursors, counters_at_s=cursors.counters_at_s + by_s, gateway_at_s=cursors.gateway_at_s + by_s),
+        cursors=replace(
+            cursors,
+            counters_at_s=cursors.counters_at_s + by_s,
+            gateway_at_s=cursors.gateway_at_s + by_s,
+            started_again_s=cursors.started_again_s + by_s if cursors.started_again_s is not None else None,
+        ),
     )
 
 

@@ -116,7 +116,7 @@ def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
 
 def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     step = release.canary_step
-    served = release.routed and now_s - release.served_since_s >= step.min_s
+    served = release.routed and now_s >= release.step_over_at_s
     served = served and release.step_requests >= step.min_requests
     outcome = release.outcome_of(*BEFORE_PROMOTION)
     if _frozen(facts) or release.faults or not served or outcome in (Outcome.ERROR, Outcome.FAIL):

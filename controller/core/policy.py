@@ -38,14 +38,15 @@ class WhileStableRestarts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One canary step: the candidate's share of live traffic, kept for at least so long and so many requests.
+    """One canary step: the candidate's share of live traffic, kept for at least so long and so many requests. It begins
+    with the warm-up (`warm_up_s`), which its least time does not count.
 
     A step limits exposure, it decides nothing: the next one follows while no gate fails or lacks its source, and only
     a pass of every required gate promotes.
     """
 
     weight_pct: Annotated[float, "the candidate's share of live traffic; grows from step to step, up to 100"]
-    min_s: Annotated[float, "the step lasts so long at the least"] = 60.0
+    min_s: Annotated[float, "the step lasts so long at the least, after its warm-up"] = 60.0
     min_requests: Annotated[int, "of the candidate, that are served at the least before the next step"] = 100
 
 
@@ -78,6 +79,11 @@ class ReleasePolicy:
         float, "between two looks that are kept in probation; one at which a gate's answer changes always is"
     ] = 300.0
     start_timeout_s: Annotated[float, "from the start of a release to a replica that is ready and verified"] = 300.0
+    warm_up_s: Annotated[
+        float,
+        "after users are first answered at a new share, and after a version was started again by Serin: what is slow "
+        "then is recorded and shown, and not held against the candidate; 0: there is none",
+    ] = 180.0
     deadline_s: Annotated[float, "from shadow to promotion"] = 7_200.0
     on_deadline: Annotated[OnDeadline, "`hold` (traffic back to stable, and a person decides) or `roll_back`"] = (
         OnDeadline.HOLD

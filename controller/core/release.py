@@ -86,6 +86,7 @@ class Cursors:
     gateway_at_s: float = 0.0
     arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by
     dealt: Dealt | None = None
+    started_again_s: float | None = None  # at the last look for which a version was, by us
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,20 @@ class Release:
     def mirrors_both_ways(self) -> bool:
         """Return whether the candidate's can be copied to stable, too."""
         return self.able is None or self.able.mirrors_both_ways
+
+    @property
+    def step_over_at_s(self) -> float:
+        """When the least time of the canary step is over, which begins once the warm-up is."""
+        return self.served_since_s + self.policy.warm_up_s + self.canary_step.min_s
+
+    @property
+    def warm_at_s(self) -> float | None:
+        """When the candidate counts as warm at its share; None where users get none of its answers."""
+        if self.phase not in (Phase.CANARY, Phase.PROBATION):
+            return None
+        started_s = self.cursors.started_again_s
+        since_s = self.served_since_s if started_s is None else max(self.served_since_s, started_s)
+        return since_s + self.policy.warm_up_s
 
     @property
     def had_a_table(self) -> bool:

@@ -42,12 +42,12 @@ def stands_as_left(release: Release | None, seen: Glance) -> bool:
 
 
 def time_asks(release: Release | None, *, after_s: float, now_s: float) -> bool:
-    """Return whether a deadline passed, or the shortest time of a step of the canary, since unix time ``after_s``."""
+    """Return whether a deadline passed, or the least time of a step of the canary, since unix time ``after_s``."""
     if release is None or release.phase not in OBSERVED:
         return False
     moments = [release.deadline_at_s]
     if release.phase is Phase.CANARY:
-        moments.append(release.served_since_s + release.canary_step.min_s)
+        moments.append(release.step_over_at_s)
     return any(moment is not None and after_s < moment <= now_s for moment in moments)
 
 

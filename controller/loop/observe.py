@@ -102,6 +102,7 @@ def look_at(
         tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
         faults=tuple(reading.faults),
         least_likely=reading.cursors.least_likely,
+        warming=reading.warming,
         **fields,
     )
     return look, reading.cursors
@@ -147,7 +148,7 @@ class _Reading:
 
     def no_users(self) -> GatewayCounts | None:
         """Nothing is read, and the next look begins to count: that users got nothing now was our doing."""
-        self.cursors = replace(self.cursors, gateway=None)
+        self.cursors = replace(self.cursors, gateway=None, started_again_s=self._now_s)
         reason = "versions were started again by us: users' requests of that time do not count"
         self.faults.append(Fault(GATEWAY, reason))
         return None
@@ -201,6 +202,17 @@ class _Reading:
         now = dealing.dealt(self._release, users)
         self.cursors = replace(self.cursors, dealt=now)
         self.faults += dealing.mismatch(self._release, now, share)
+
+    @property
+    def warming(self) -> bool:
+        """Return whether any of what this look counts was served while a version warmed up. Replicas and the gateway
+        may have been read at different times before."""
+        warm_at_s = replace(self._release, cursors=self.cursors).warm_at_s
+        before = self._release.cursors
+        since_s = [self._release.looked_at_s or self._release.phase_since_s]
+        since_s += [before.counters_at_s] if before.counters is not None else []
+        since_s += [before.gateway_at_s] if before.gateway is not None else []
+        return warm_at_s is not None and min(since_s) < warm_at_s
 
     @property
     def _in_step(self) -> bool:

@@ -7,10 +7,12 @@ SLICE_SHARE = 0.1  # of the requests, where nothing is known of a slice
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step of the release: the candidate's share of live traffic (0 in shadow) and how long it lasts."""
+    """A step of the release, or a part of one: the candidate's share of live traffic (0 in shadow) and how long it
+    lasts."""
 
     share_ratio: float
     duration_s: float
+    warming: bool = False  # a version warms up meanwhile (`Look.warming`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def _shape(look: Look) -> tuple[object, ...]:
         look.candidate_share,
         look.mirrors,
         look.load_ratio,
+        look.warming,
         look.latency_edges_ms,
         look.token_edges,
         look.classes,

@@ -30,6 +30,7 @@ POLICY = ReleasePolicy(
     steps=(Step(5.0, min_s=60, min_requests=100), Step(50.0, min_s=60, min_requests=100)),
     look_every_s=10.0,
     start_timeout_s=300.0,
+    warm_up_s=0.0,
     deadline_s=3_600.0,
     probation_s=7_200.0,
     gates=ERRORS_ONLY,

@@ -37,6 +37,7 @@ POLICY = ReleasePolicy(
     model="intent",
     suites=("suites/intents/suite.jsonl",),
     steps=(Step(5.0, 60, 100), Step(25.0, 60, 100), Step(50.0, 60, 100)),
+    warm_up_s=0.0,
     deadline_s=3_600.0,
     probation_s=86_400.0,
     gates=replace(GatePolicy(), latency=LatencyPolicy(stable_requests_min=300)),

@@ -7,7 +7,7 @@ import pytest
 from controller.core.commands import Ask
 from controller.core.condition import Condition
 from controller.core.decide import decide
-from controller.core.events import CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered
+from controller.core.events import ClockStepped, CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered, fold
 from controller.core.facts import AliasAt, Asked, FrozenBy, Probed, Routed, Serving, Unreachable
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, Phase, Purpose
@@ -127,6 +127,26 @@ def test_an_advisory_gate_neither_blocks_nor_speaks_for_a_release():
 def test_a_step_lasts_for_its_time_and_its_requests(seconds, requests, step):
     release = release_in(Phase.CANARY, step_requests=requests, phase_since_s=NOW_S, routed=True)
     assert after(release, at_s=NOW_S + seconds).step == step
+
+
+def test_the_least_time_of_a_step_begins_once_the_version_is_warm():
+    policy = replace(POLICY, warm_up_s=180.0)
+    release = release_in(Phase.CANARY, policy=policy, routed=True, phase_since_s=NOW_S, step_requests=1_000)
+    assert release.warm_at_s == NOW_S + 180
+    assert after(release, Routed({}, 1), at_s=NOW_S + 180 + 59).step == 0
+    assert after(release, Routed({}, 1), at_s=NOW_S + 180 + 60).step == 1
+
+
+def test_users_are_needed_for_a_version_to_be_cold():
+    """A share that nobody is answered by has no warm-up; a promotion has one, as each step has."""
+    assert release_in(Phase.SHADOW, routed=True).warm_at_s is None
+    served_s = NOW_S + 50
+    promoted = release_in(Phase.PROBATION, policy=replace(POLICY, warm_up_s=180.0), routed=True, routed_at_s=served_s)
+    assert promoted.warm_at_s == served_s + 180
+    again = replace(promoted, cursors=Cursors(started_again_s=NOW_S + 400))
+    assert again.warm_at_s == NOW_S + 580
+    stepped = fold(again, [ClockStepped(3_600.0)], NOW_S + 500)
+    assert stepped.warm_at_s == NOW_S + 580 + 3_600
 
 
 def test_a_step_begins_when_users_are_answered_by_it():

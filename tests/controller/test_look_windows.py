@@ -74,6 +74,29 @@ def test_a_look_tells_what_both_versions_used_and_answered(world: World) -> None
     assert [bool(event.look.reference) for event in looks(world)].count(True) <= 1
 
 
+def test_looks_of_a_warm_up_say_so(tmp_path: Path) -> None:
+    """From the first at a new share on, until all of a window is after it; and again after a version was started by us.
+    In shadow no user waits for the candidate."""
+    world = World(tmp_path, policy=replace(PRICED, warm_up_s=25.0)).given(candidate=GOOD)
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 1)
+    assert not last(world).warming
+    world.when_phase(Phase.CANARY).when_time_passes(30)
+    seen = [event.look for event in looks(world) if event.look.candidate_share == 0.1]
+    assert [look.warming for look in seen] == [True, True, True]
+    world.when_time_passes(10)
+    assert not last(world).warming
+    assert world.release.step == 0  # its least time begins once it is warm
+    world.when_phase(Phase.CANARY, step=1).when_time_passes(10)
+    assert last(world).warming
+    world.when_time_passes(30)
+    assert not last(world).warming
+    world.deployments.restart()
+    world.when_time_passes(40)  # it answers again, and what users got begins to count
+    assert last(world).warming
+    world.when_time_passes(60)
+    assert not last(world).warming
+
+
 def test_restarts_are_those_since_the_first_look(world: World) -> None:
     """Of the replica, by whoever keeps it running, and of its workers, by itself."""
     world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 2)

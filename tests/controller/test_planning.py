@@ -62,7 +62,8 @@ def test_steps_follow_each_other_as_a_release_goes(busy: ReleasePlan) -> None:
     assert shadow.seconds == max(gate.pass_s or 0 for gate in busy.gates if gate.stage == "shadow")
     assert [step.share for step in canary] == [0.01, 0.05, 0.2, 0.5]
     assert canary[0].seconds == pytest.approx(100 / (20 * 0.01))
-    assert canary[2].seconds == 60.0
+    assert canary[2].seconds == 240.0
+    assert canary[2].until == "4 min have passed, 3 min of them to warm up"
     assert canary[3].until in ("latency.p95 passes last", "latency.p99 passes last")
     assert busy.promoted_s == pytest.approx(sum(step.seconds or 0 for step in busy.steps))
 

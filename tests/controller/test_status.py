@@ -21,6 +21,7 @@ from controller.overview import BLOCKS_MAX, Overview, as_document, current, over
 from controller.ports.journal import ReleaseRecord, ReleaseSummary
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from controller.ports.suites import SuiteProgress
+from controller.report.words import utc
 from controller.service import Service
 from controller.status import exit_code, is_settled, status_table
 from gates.evidence import LabelSource
@@ -166,6 +167,15 @@ def test_faults_replicas_and_overrides_are_named() -> None:
     text = console.file.getvalue()
     for words in ("no metrics", "did not answer within 2 s", "killed by signal 9", "set by ana: incident 42"):
         assert words in text
+
+
+def test_a_version_that_warms_up_says_until_when() -> None:
+    policy = replace(releases.POLICY, warm_up_s=180.0)
+    warm_at = utc(releases.NOW_S + 180)
+    words = f"warming up until {warm_at}; how long its answers take is not held against it"
+    assert words in drawn(record(Phase.CANARY, policy=policy, routed=True))
+    assert "warming" not in drawn(record(Phase.CANARY, policy=policy, routed=True, routed_at_s=NOW_S - 180))
+    assert "warming" not in drawn(record(Phase.CANARY, policy=policy))
 
 
 def test_a_model_without_a_release_and_nothing_at_all() -> None:

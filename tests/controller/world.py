@@ -66,6 +66,7 @@ POLICY = ReleasePolicy(
     model=MODEL,
     steps=(Step(10.0, min_s=30, min_requests=100), Step(50.0, min_s=30, min_requests=100)),
     look_every_s=TICK_S,
+    warm_up_s=0.0,
     deadline_s=3_600.0,
     probation_s=300.0,
     gates=GATES,

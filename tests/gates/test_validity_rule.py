@@ -1,5 +1,7 @@
 """The benchmark's promotion rule is the controller's: the same releases, look by look, through ``decide`` itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,13 @@ from tests.controller.releases import taken
 
 
 def in_shadow(scenario: Scenario) -> Release:
-    policy = ReleasePolicy("any", look_every_s=scenario.look_s, steps=scenario.steps, gates=scenario.policy)
+    policy = ReleasePolicy(
+        "any",
+        look_every_s=scenario.look_s,
+        steps=scenario.steps,
+        warm_up_s=scenario.warm_up_s,
+        gates=scenario.policy,
+    )
     return Release(
         id="r",
         model="any",
@@ -38,6 +46,8 @@ def decided(scenario: Scenario, seed: int) -> tuple[int | None, int | None, int 
     for number in range(1, scenario.looks + 1):
         share = release.canary_step.weight_pct / 100 if release.phase is Phase.CANARY else 0.0
         look, _ = traffic.look(number, share)
+        warm_at_s = release.warm_at_s
+        look = replace(look, warming=warm_at_s is not None and look.window.start_s < warm_at_s)
         now_s = look.window.end_s
         facts = (taken(release, look),)
         release = after_events(release, decide(release, facts, now_s), facts, now_s)

@@ -72,7 +72,7 @@ def _steps(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...])
     yield StepPlan("shadow", 0.0, shadow_s, _until(open_gates) or "never: no required gate judges shadow traffic")
     at_s = math.inf if shadow_s is None else shadow_s
     for place, step in enumerate(policy.steps, start=1):
-        seconds, until = least_seconds(step, traffic), _why_so_long(step, traffic)
+        seconds, until = least_seconds(policy, step, traffic), _why_so_long(policy, step, traffic)
         if place == len(policy.steps):
             live = [gate for gate in gates if gate.stage is Stage.LIVE and gate.required]
             ends = max((gate.pass_s if gate.pass_s is not None else math.inf for gate in live), default=0.0)
@@ -95,9 +95,12 @@ def _until(gates: Iterable[GatePlan]) -> str:
     return f"{slowest.gate} passes last" if slowest else ""
 
 
-def _why_so_long(step: Step, traffic: Traffic) -> str:
-    by_requests = least_seconds(step, traffic) > step.min_s
-    return f"{step.min_requests:,} requests are served" if by_requests else f"{duration(step.min_s)} have passed"
+def _why_so_long(policy: ReleasePolicy, step: Step, traffic: Traffic) -> str:
+    least_s = policy.warm_up_s + step.min_s
+    if least_seconds(policy, step, traffic) > least_s:
+        return f"{step.min_requests:,} requests are served"
+    warm_up = f", {duration(policy.warm_up_s)} of them to warm up" if policy.warm_up_s else ""
+    return f"{duration(least_s)} have passed{warm_up}"
 
 
 def as_document(found: ReleasePlan) -> dict[str, Any]:

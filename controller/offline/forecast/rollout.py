@@ -37,15 +37,15 @@ class Exposure:
     traffic: Traffic
 
 
-def least_seconds(step: Step, traffic: Traffic) -> float:
-    """Return how long a step lasts at least."""
+def least_seconds(policy: ReleasePolicy, step: Step, traffic: Traffic) -> float:
+    """Return how long a step lasts at least, with its warm-up."""
     rate = traffic.requests_per_s * step.weight_pct / 100
-    return max(step.min_s, step.min_requests / rate) if rate else math.inf
+    return max(policy.warm_up_s + step.min_s, step.min_requests / rate) if rate else math.inf
 
 
 def all_steps_seconds(policy: ReleasePolicy, traffic: Traffic) -> float:
     """Return how long the steps after shadow last at least."""
-    return sum(least_seconds(step, traffic) for step in policy.steps)
+    return sum(least_seconds(policy, step, traffic) for step in policy.steps)
 
 
 def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> Exposure:
@@ -57,8 +57,11 @@ def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNC
     shadow_s = max((_middle_s(gate.passed, cutoff_s) for gate in gates), default=policy.deadline_s)
     steps, left = [PlannedStep(0.0, shadow_s)], policy.deadline_s - shadow_s
     for step in policy.steps:
-        seconds = left if step is policy.steps[-1] else min(least_seconds(step, traffic), left)
-        steps.append(PlannedStep(step.weight_pct / 100, seconds))
+        seconds = left if step is policy.steps[-1] else min(least_seconds(policy, step, traffic), left)
+        cold_s = min(policy.warm_up_s, seconds)
+        share = step.weight_pct / 100
+        parts = PlannedStep(share, cold_s, warming=True), PlannedStep(share, seconds - cold_s)
+        steps += [part for part in parts if part.duration_s]
         left -= seconds
     return Exposure(shadow_s, in_time, replace(traffic, steps=tuple(steps)))
 

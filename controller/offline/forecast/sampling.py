@@ -90,13 +90,13 @@ def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
 def least_ratio(policy: ReleasePolicy, traffic: Traffic) -> float:
     """Return the share while a release goes on, for this traffic (whose steps are filled in here)."""
     bare = replace(traffic, steps=())
-    return _least(policy.gates, policy.steps, policy.deadline_s, bare)
+    return _least(policy.gates, policy.steps, policy.warm_up_s, policy.deadline_s, bare)
 
 
 @lru_cache(maxsize=1_000)
-def _least(gates: GatePolicy, steps: tuple[Step, ...], deadline_s: float, traffic: Traffic) -> float:
+def _least(gates: GatePolicy, steps: tuple[Step, ...], warm_up_s: float, deadline_s: float, traffic: Traffic) -> float:
     """The same; found once for many models under one policy with as much traffic."""
-    policy = ReleasePolicy(model="", gates=gates, steps=steps, deadline_s=deadline_s)
+    policy = ReleasePolicy(model="", gates=gates, steps=steps, warm_up_s=warm_up_s, deadline_s=deadline_s)
     reads = {gate.name for one in configured(gates) for gate in one.gates() if gate.sources & {LABELS, PREDICTIONS}}
     until_s = 2 * traffic.label_delay_s + all_steps_seconds(policy, traffic)
     whole = _plans(policy, traffic, reads)
@@ -136,7 +136,7 @@ def _is_as_good(plan: GatePlan, whole: GatePlan, until_s: float) -> bool:
 
 def _of_each_version(policy: ReleasePolicy, traffic: Traffic, share: float) -> float:
     """Sampled live answers of the candidate in all steps; stable has more, unless the last step is most of it all."""
-    parts = ((step.weight_pct / 100, least_seconds(step, traffic)) for step in policy.steps)
+    parts = ((step.weight_pct / 100, least_seconds(policy, step, traffic)) for step in policy.steps)
     return sum(min(weight, 1 - weight) * traffic.requests_per_s * lasts_s for weight, lasts_s in parts) * share
 
 

@@ -43,18 +43,22 @@ def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candida
     tail, worse = beyond(yardstick), beyond(yardstick - slower)
     later = beyond(yardstick + edges * bucket - slower)
 
+    def warm(step: PlannedStep) -> float:
+        """The candidate's requests per second that count."""
+        return 0.0 if step.warming else traffic.to_candidate(step)
+
     def compared(step: PlannedStep, slow: float, bets: Sequence[float]) -> list[Growth]:
-        events = traffic.to_candidate(step) * slow, traffic.to_stable(step) * tail
-        return of_ratio(*events, step.share_ratio, 1.0, bets)
+        share = 0.0 if step.warming else step.share_ratio
+        return of_ratio(warm(step) * slow, traffic.to_stable(step) * tail, share, 1.0, bets)
 
     safe = [(Proof(lambda step: compared(step, later, FASTER), level.safe()),)]
     if asked.ms_max is not None:
         over = beyond(math.log(asked.ms_max) - slower)
-        missed = Proof(lambda step: of_share(traffic.to_candidate(step), over, below(1 - asked.quantile)), level.safe())
+        missed = Proof(lambda step: of_share(warm(step), over, below(1 - asked.quantile)), level.safe())
         safe.append((missed,))
     parts = 1.0 if asked.ms_max is None else 1 / (1 - OBJECTIVE_SHARE)
     harm = Proof(lambda step: compared(step, worse, asked.grid), level.harm(parts))
-    enough = Minimum(traffic.to_candidate, asked.requests_min)
+    enough = Minimum(warm, asked.requests_min)
     return Race(
         gate=f"latency.{asked.label}",
         stage=Stage.LIVE,

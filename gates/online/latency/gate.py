@@ -16,6 +16,10 @@ its whole level by watching. The objective's edge never moves: its exact test st
 * Objective: the share of the candidate's answers above it is less than 5 % (1 %). Missing it fails the candidate if it
   exceeds it more often than stable in the same windows, by a test: in an incident that slows both, the candidate's
   share is above stable's by chance half of the time.
+
+While a version warms up (`Look.warming`) nothing of it counts, for or against: caches, sessions and connections are
+made by the first requests of a new share, and say nothing of how it will serve. Which windows those are is known before
+they are seen, so that what is left is as good a test as before. A version that never gets warm is found by the rest.
 """
 
 import math
@@ -83,10 +87,11 @@ class LatencyGate:
         stable, candidate, edges = timed(look, of_users=yardstick is not None and yardstick.of_users)
         load = _Load.of(look)
         if yardstick is not None and stable is not None and candidate is not None:
-            state = self._compare(state, yardstick, stable, candidate, edges, load)
+            compare = self._while_warming if look.warming else self._compare
+            state = compare(state, yardstick, stable, candidate, edges, load)
         state = remember(state, look, self.asked.stable_requests_memory)
         stable, candidate, edges = timed(look, of_users=True)
-        if candidate is not None:
+        if candidate is not None and not look.warming:
             state = self._against_objective(state, stable, candidate, edges, load)
         return state, self._verdict(state, look, timing)
 
@@ -110,6 +115,19 @@ class LatencyGate:
             margin=self._margin.add(state.margin, later) if load.certifies else state.margin,
             bounds=state.bounds.add(same) if load.blames and load.certifies else state.bounds,
         )
+
+    def _while_warming(
+        self,
+        state: LatencyState,
+        yardstick: Yardstick,
+        stable: ArmCounts,
+        candidate: ArmCounts,
+        edges: tuple[float, ...],
+        _load: "_Load",
+    ) -> LatencyState:
+        slow = [slower_than(yardstick.stable_ms, arm, edges) for arm in (candidate, stable)]
+        seen = Arms(*slow[0], *slow[1])
+        return replace(state, warming=state.warming + seen)
 
     def _against_objective(
         self,
@@ -150,7 +168,7 @@ class LatencyGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, look, needed, None if slower else over),
+            self._reason(outcome, state, look, needed, None if slower else over) + self._of_warm_up(state, look),
             value=ratio,
             unit="times as many slow requests",
             interval=bounds(low, high, self.promotion_alpha),
@@ -243,6 +261,20 @@ class LatencyGate:
         if yardstick_of(self.asked, state, look) is None:
             return f"{label} cannot be judged: stable's lies beyond the last bucket edge, {edges_ms[-1]:g} ms."
         return f"No live comparison of {label} yet: its yardstick, of {total:,} requests of stable, serves from now on."
+
+    def _of_warm_up(self, state: LatencyState, look: Look) -> str:
+        """Return what was seen while a version warmed up, while it does, and later where the candidate was slow then;
+        a sentence after another, or nothing."""
+        arms = state.warming
+        as_many = self.asked.guard_ratio * arms.stable_events * arms.candidate_total
+        slow = arms.candidate_events * arms.stable_total > as_many
+        if not look.warming and not slow:
+            return ""
+        if not arms.candidate_total:
+            return " It is warming up at its share: not held against it."
+        seen = f"the candidate took longer in {of(arms.candidate_events, arms.candidate_total, 'requests')}"
+        seen += f", stable in {of(arms.stable_events, arms.stable_total, 'requests')}"
+        return f" {'It is warming up' if look.warming else 'While it warmed up'}: {seen}, not held against it."
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 
 from gates.evidence import ArmCounts, Look
-from gates.stats.ratio import RatioBounds, RatioState
+from gates.stats.ratio import NO_ARMS, Arms, RatioBounds, RatioState
 from gates.stats.share import ShareState
 
 
@@ -39,6 +39,7 @@ class LatencyState:
     bounds: RatioBounds = field(default_factory=RatioBounds)
     users_edges_ms: tuple[float, ...] = ()  # as the two above, of what users waited
     users_counts: tuple[float, ...] = ()
+    warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
 
 
 def timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | None, tuple[float, ...]]:

@@ -1,12 +1,12 @@
 """One release in the world: the real gate set, and the promotion rule on top of its verdicts.
 
 The rule is that of ``controller.core.decide``, without the plumbing: shadow until every gate of that stage passes; then
-the steps, each for its least time and requests; a promotion at the last step once every required gate passes; back at
-the first failure.
+the steps, each for its warm-up, its least time and requests; a promotion at the last step once every required gate
+passes; back at the first failure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,11 @@ class Progress:
             return self._scenario.share
         return self._scenario.steps[self._step].weight_pct / 100 if self._step >= 0 else 0.0
 
+    @property
+    def warming(self) -> bool:
+        """Whether the next look is one of a version that warms up at its share."""
+        return self.share > 0 and self._step_s < self._scenario.warm_up_s
+
     def judge(self, look: Look, verdicts: Sequence[Verdict]) -> None:
         before_exposure, before_promotion = _outcome(verdicts, Stage.SHADOW), _outcome(verdicts, *Stage)
         self._step_s += look.window.length_s
@@ -77,7 +82,7 @@ class Progress:
         if not self._scenario.steps:
             return True
         step = self._scenario.steps[self._step]
-        return self._step_s >= step.min_s and self._step_requests >= step.min_requests
+        return self._step_s >= self._scenario.warm_up_s + step.min_s and self._step_requests >= step.min_requests
 
 
 def _outcome(verdicts: Sequence[Verdict], *stages: Stage) -> Outcome:
@@ -93,6 +98,7 @@ def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both
     failed_at, labels, pairs = None, 0, 0
     for number in range(1, scenario.looks + 1):
         look, both = traffic.look(number, progress.share)
+        look = replace(look, warming=progress.warming)
         if both is not None:
             seen.append(both)
         if failed_at is not None:

@@ -47,6 +47,7 @@ class Scenario:
     share: float = 0.05
     share_factor: float = 1.0  # realised over configured
     steps: tuple[Step, ...] = ()
+    warm_up_s: float = ReleasePolicy("any").warm_up_s  # after each new share
     cluster: float = 1.0  # mean number of errors that come together
     looks: int = 120
     look_s: float = 60.0
