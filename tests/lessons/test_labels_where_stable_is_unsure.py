@@ -6,12 +6,12 @@ Read as a sample of all texts, such labels said that a loss of a point was exclu
 import numpy as np
 
 from tests.bench.world.release import play
-from tests.bench.world.scenarios import DOUBTED
+from tests.bench.world.worlds import WORLDS
 
 
 def test_labels_chosen_by_doubt_promote_nothing_worse() -> None:
     """Their probabilities are declared. The whole gate set, in shadow: six releases, none exposed, all rolled back."""
     for seed in range(6):
-        ended, _ = play(DOUBTED["accuracy -2"], np.random.default_rng([9, seed]))
+        ended, _ = play(WORLDS["-2 points by stable's doubt"], np.random.default_rng([9, seed]))
         assert ended.exposed_at is None
         assert ended.blamed == ("accuracy.shadow",)

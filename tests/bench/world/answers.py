@@ -4,6 +4,7 @@ Pairs are drawn from the pool with replacement, so the pool *is* the law: an equ
 because its pool holds every pair together with its mirror image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from gates.evidence import Answer, LabelledPair
 
 POOL = 20_000
 DOUBTS = ((0.0, 1.0), (0.6, 0.5), (0.75, 0.2), (0.9, 0.04))
-"""How likely people are asked where stable's confidence is at least so high: a tenth of all, most where unsure."""
+"""How likely people are asked where a version's confidence is at least so high: a tenth of all, most where unsure."""
 TRUTH, OTHER = "yes", "no"
 _CONCENTRATION = 10.0  # of the confidences: how much they differ between requests
 _COUPLING = 0.7  # rank correlation of the two versions' confidences, as of a Gaussian copula
@@ -51,64 +52,49 @@ class Pool:
     """Pairs to draw from. ``change`` is +1 where the candidate lost, -1 where it won, 0 where both did alike."""
 
     chance: tuple[LabelledPair, ...]
-    directed: tuple[LabelledPair, ...]  # the discordant ones, as labels asked for by disagreement
     change: NDArray[np.int64]
-    directed_change: NDArray[np.int64]
     stable_wrong: NDArray[np.bool_]
-    disagree: float
+    candidate_wrong: NDArray[np.bool_]
     doubts: NDArray[np.float64]  # of a pair: how likely it is labelled where people are asked by stable's doubt
-    asked: tuple[LabelledPair, ...]  # the pairs as labelled so
-    asked_before: NDArray[np.float64]  # of the pairs up to each: the share of those that are asked about
-
-    @property
-    def candidate_wrong(self) -> NDArray[np.bool_]:
-        wrong: NDArray[np.bool_] = self.change + self.stable_wrong > 0
-        return wrong
-
-    @property
-    def doubted(self) -> float:
-        """The share of requests that people are asked about."""
-        return float(self.doubts.mean())
-
-    @property
-    def disagree_unasked(self) -> float:
-        """The share of disagreements among the requests that nobody is asked about."""
-        apart = self.change != 0
-        return float(((1 - self.doubts) * apart).mean() / (1 - self.doubted))
+    candidate_doubts: NDArray[np.float64]  # where they are asked by the candidate's
+    asked: tuple[LabelledPair, ...]  # the pairs as labelled by stable's doubt
 
 
-def pool(skill: Skill, size: int = POOL) -> Pool:
-    """The same pool for the same arguments."""
+def labelled(pairs: Sequence[LabelledPair], chances: NDArray[np.float64]) -> tuple[LabelledPair, ...]:
+    """The pairs, each with the probability that it was labelled."""
+    both = zip(pairs, chances.tolist(), strict=True)
+    return tuple(replace(pair, inclusion_probability=chance) for pair, chance in both)
+
+
+def pool(
+    skill: Skill, size: int = POOL, *, names: tuple[str, str] = (TRUTH, OTHER), slices: tuple[str, ...] = ()
+) -> Pool:
+    """The same pool for the same arguments. ``names``: of the true class, and of the one that it is taken for."""
     rng = np.random.default_rng(1)
-    base = _pairs(rng, skill, size // 2 if skill.equal else size)
+    base = _pairs(rng, skill, size // 2 if skill.equal else size, names)
     pairs = [*base, *(replace(pair, stable=pair.candidate, candidate=pair.stable) for pair in base if skill.equal)]
-    stable_wrong = np.array([pair.stable.label != TRUTH for pair in pairs])
-    change = np.array([pair.candidate.label != TRUTH for pair in pairs]).astype(int) - stable_wrong
-    differing = np.flatnonzero(change)
-    doubts = _doubts(pairs)
+    stable_wrong = np.array([pair.stable.label != pair.truth for pair in pairs])
+    candidate_wrong = np.array([pair.candidate.label != pair.truth for pair in pairs])
+    pairs = [replace(pair, slices=slices) for pair in pairs] if slices else pairs
+    doubts = _doubts(np.array([pair.stable.confidence for pair in pairs]))
     return Pool(
         chance=tuple(pairs),
-        directed=tuple(replace(pairs[place], directed=True) for place in differing),
-        change=change,
-        directed_change=change[differing],
+        change=candidate_wrong.astype(int) - stable_wrong,
         stable_wrong=stable_wrong,
-        disagree=len(differing) / len(pairs),
+        candidate_wrong=candidate_wrong,
         doubts=doubts,
-        asked=tuple(
-            replace(pair, inclusion_probability=chance) for pair, chance in zip(pairs, doubts.tolist(), strict=True)
-        ),
-        asked_before=np.cumsum(doubts) / doubts.sum(),
+        candidate_doubts=_doubts(np.array([pair.candidate.confidence for pair in pairs])),
+        asked=labelled(pairs, doubts),
     )
 
 
-def _doubts(pairs: list[LabelledPair]) -> NDArray[np.float64]:
+def _doubts(confidences: NDArray[np.float64]) -> NDArray[np.float64]:
     levels, chances = (np.array(column) for column in zip(*DOUBTS, strict=True))
-    confidences = np.array([pair.stable.confidence for pair in pairs])
     found: NDArray[np.float64] = chances[np.searchsorted(levels, confidences, side="right") - 1]
     return found
 
 
-def _pairs(rng: np.random.Generator, skill: Skill, size: int) -> list[LabelledPair]:
+def _pairs(rng: np.random.Generator, skill: Skill, size: int, names: tuple[str, str]) -> list[LabelledPair]:
     counts = [round(size * share) for share in (skill.both_wrong, skill.lost, skill.won)]
     kinds = np.repeat(np.arange(4), [*counts, size - sum(counts)])
     stable_right, candidate_right = np.isin(kinds, (1, 3)), np.isin(kinds, (2, 3))
@@ -116,7 +102,7 @@ def _pairs(rng: np.random.Generator, skill: Skill, size: int) -> list[LabelledPa
     stable = _confidences(rng, common, stable_right, 1 - skill.stable_wrong)
     candidate = _sharpen(_confidences(rng, common, candidate_right, 1 - skill.candidate_wrong), skill.sharpness)
     rows = zip(stable_right, stable, candidate_right, candidate, strict=True)
-    return [LabelledPair(TRUTH, _answer(*row[:2]), _answer(*row[2:])) for row in rows]
+    return [LabelledPair(names[0], _answer(names, *row[:2]), _answer(names, *row[2:])) for row in rows]
 
 
 def _confidences(
@@ -134,7 +120,7 @@ def _sharpen(confidence: NDArray[np.float64], sharpness: float) -> NDArray[np.fl
     return odds / (1 + odds)
 
 
-def _answer(right: bool, confidence: float) -> Answer:
+def _answer(names: tuple[str, str], right: bool, confidence: float) -> Answer:
     """With the Brier score of two classes: ``confidence`` of the one that was predicted, the rest of the other."""
     miss = float(1 - confidence if right else confidence)
-    return Answer(TRUTH if right else OTHER, float(confidence), 2 * miss * miss)
+    return Answer(names[0] if right else names[1], float(confidence), 2 * miss * miss)

@@ -33,6 +33,7 @@ class Ended:
     labels: int
     pairs: int
     waited: tuple[str, ...]
+    held: str = ""  # what a gate could not judge at the end, and why, in its words
 
 
 class Progress:
@@ -47,6 +48,8 @@ class Progress:
 
     @property
     def share(self) -> float:
+        if self._scenario.probation is not None and self.promoted_at is not None:
+            return 1.0
         if not self._scenario.steps:
             return self._scenario.share
         return self._scenario.steps[self._step].weight_pct / 100 if self._step >= 0 else 0.0
@@ -96,7 +99,9 @@ def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both
     seen: list[Both] = []
     verdicts: tuple[Verdict, ...] = ()
     failed_at, labels, pairs = None, 0, 0
-    for number in range(1, scenario.looks + 1):
+    number, last = 0, scenario.looks
+    while number < last:
+        number += 1
         look, both = traffic.look(number, progress.share)
         look = replace(look, warming=progress.warming)
         if both is not None:
@@ -110,11 +115,16 @@ def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both
             failed_at = number
         else:
             progress.judge(look, verdicts)
-        if (failed_at or progress.promoted_at) and not scenario.watch_on:
+        if progress.promoted_at == number and scenario.probation is not None and not failed_at:
+            traffic.promoted(number + 1, scenario.probation)
+            last = number + scenario.probation_looks
+        elif (failed_at or (progress.promoted_at and scenario.probation is None)) and not scenario.watch_on:
             break
     blamed = _named(verdicts, Outcome.FAIL) if failed_at else ()
-    waited = () if failed_at or progress.promoted_at else _named(verdicts, Outcome.INCONCLUSIVE, Outcome.ERROR)
-    ended = Ended(failed_at, blamed, progress.exposed_at, progress.promoted_at, labels, pairs, waited)
+    waiting = not (failed_at or progress.promoted_at)
+    waited = _named(verdicts, Outcome.INCONCLUSIVE, Outcome.ERROR) if waiting else ()
+    held = next((one.reason for one in verdicts if one.outcome is Outcome.ERROR), "") if waiting else ""
+    ended = Ended(failed_at, blamed, progress.exposed_at, progress.promoted_at, labels, pairs, waited, held)
     return ended, seen
 
 

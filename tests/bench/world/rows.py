@@ -15,9 +15,11 @@ from gates.online.latency.gate import OBJECTIVE_SHARE
 from gates.policy import GatePolicy
 from tests.bench._table import Bar
 from tests.bench.world import scenarios as s
+from tests.bench.world.requests import Labels
 from tests.bench.world.runs import Played
 from tests.bench.world.scenarios import Candidate, Scenario
 from tests.bench.world.traffic import Traffic, slow_shares
+from tests.bench.world.worlds import EQUAL_WORLDS, WORLDS, WORSE_WORLDS
 
 Results = Mapping[str, Sequence[Played]]
 
@@ -51,7 +53,7 @@ def work(runs: int) -> list[tuple[Scenario, int]]:
         (PAIRED["-5"], fortieth),
         *((scenario, fortieth) for scenario in (*EXPOSED.values(), *STEPPED.values())),
         *((scenario, fortieth) for scenario in HARDER),
-        *((scenario, fortieth) for scenario in s.DOUBTED.values()),
+        *((scenario, fortieth) for scenario in WORLDS.values()),
     ]
 
 
@@ -146,21 +148,16 @@ def _promised(results: Results) -> list[Bar]:
         failed(results[s.RELEASED.name]).bar("false rollback of an equal candidate, default steps", at_most=1.0),
         ever_promoted(results[AT_MARGIN.name]).bar("promoted at its margin: accuracy -1", at_most=1.0),
     ]
-    for scenario in HARDER:
-        by_request = scenario.cluster > 1 and scenario.policy == s.EQUAL.policy  # takes each error for independent
-        bar = None if by_request else 1.0
-        rows.append(failed(results[scenario.name]).bar(f"false rollback, equal: {scenario.name}", at_most=bar))
-    equal, worse = (results[s.DOUBTED[name].name] for name in ("equal", "accuracy -2"))
+    equal, worse = (*HARDER, *EQUAL_WORLDS), WORSE_WORLDS
     return [
         *rows,
-        failed(equal).bar("false rollback, equal: labels by stable's doubt", at_most=1.0),
-        ever_promoted(worse).bar("promoted beyond its margin: accuracy -2, labels by stable's doubt", at_most=1.0),
+        *(failed(results[one.name]).bar(f"false rollback, equal: {one.name}", at_most=1.0) for one in equal),
+        *(ever_promoted(results[one.name]).bar(f"promoted, worse: {one.name}", at_most=1.0) for one in worse),
     ]
 
 
 def _told(results: Results) -> list[Bar]:
     rows = [ever_promoted(results[scenario.name]).bar(f"equal, promoted: {scenario.name}") for scenario in s.HARDER]
-    rows.append(ever_promoted(results[s.DOUBTED["equal"].name]).bar("equal, promoted: labels by stable's doubt"))
     for name, scenario in PAIRED.items():
         pairs = [float(one.ended.labels) for one in results[scenario.name] if one.ended.failed_at]
         rows.append(median_bar(f"{name} points, paired: median pairs", pairs, "pairs"))
@@ -208,8 +205,8 @@ def latency_bound_min(candidate: Candidate) -> float:
 def look_ms() -> float:
     """Time of one processor for one look of the usual size after 10 million requests: the median of 120."""
     rng = np.random.default_rng(1)
-    crowded = replace(s.EQUAL, look_s=10_000.0, labels=s.Labels(chance=0.001, delay_looks=0), looks=50)
-    usual = Traffic(replace(s.EQUAL, labels=s.Labels(delay_looks=0)), rng)
+    crowded = replace(s.EQUAL, look_s=10_000.0, labels=Labels(chance=0.001, delay_looks=0), looks=50)
+    usual = Traffic(replace(s.EQUAL, labels=Labels(delay_looks=0)), rng)
     busy, gate_set = Traffic(crowded, rng), GateSet(s.EQUAL.policy)
     state = gate_set.start(deadline_s=1e9)
     for number in range(1, crowded.looks + 1):

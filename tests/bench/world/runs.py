@@ -21,10 +21,10 @@ from tests.bench.world.release import Ended, play
 from tests.bench.world.rivals import RULES, Found
 from tests.bench.world.scenarios import Scenario
 
-CHUNK = 50
+CHUNK = 10
 SEED = 2026
 _PLAYED = ("gates.", "tests.bench.world.")
-_BESIDE = frozenset(f"tests.bench.world.{name}" for name in ("page", "plots", "rows", "runs"))
+_BESIDE = frozenset(f"tests.bench.world.{name}" for name in ("page", "plots", "preview", "rows", "runs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Played:
 
 
 def played(work: Sequence[tuple[Scenario, int]], *, processes: int) -> dict[str, list[Played]]:
-    """Play each scenario so many times (rounded up to whole chunks of 50); by the scenario's name."""
+    """Play each scenario so many times (rounded up to whole chunks of 10); by the scenario's name."""
     kept = RESULTS / "gates-runs" / _digest()
     files = {
         scenario.name: [_file(kept, scenario, chunk) for chunk in range(-(-runs // CHUNK))] for scenario, runs in work

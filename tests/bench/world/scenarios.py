@@ -1,34 +1,35 @@
 """What is played: a candidate, the weather, and how the evidence comes."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from controller.core.policy import ReleasePolicy, Step
 from gates.policy import GatePolicy, LiveErrorsPolicy, ShadowErrorsPolicy
+from tests.bench.world import errors, latency
 from tests.bench.world.answers import Skill
-from tests.bench.world.weather import Forecast, bursts, changing_mix, diurnal, incident, scarce, steady
+from tests.bench.world.demand import Crowd
+from tests.bench.world.errors import ErrorsOf
+from tests.bench.world.latency import LatencyOf
+from tests.bench.world.requests import ALIKE, Kind, Labels, Mix, changing, harder
+from tests.bench.world.weather import Forecast, bursts, diurnal, incident, scarce, steady
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """How the candidate differs from stable."""
+    """How the candidate differs from stable, from the look ``onset`` on.
+
+    ``latency``: how its answers come; those of stable come independently of each other.
+    """
 
     skill: Skill = field(default_factory=Skill)
     slow: float = 1.0  # its latency, times stable's
     error_factor: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Shares of the requests whose truth is learnt, and how many looks later."""
-
-    chance: float = 0.1
-    directed: float = 0.0  # of the disagreements that chance did not choose
-    delay_looks: int = 10
-    by_doubt: bool = False  # chosen where stable is unsure (``answers.DOUBTS``), not each with probability ``chance``
+    onset: int = 1
+    latency: LatencyOf = latency.Independent
+    errors: ErrorsOf = errors.Independent
 
 
 BY_CHANCE = Labels()
-BY_DOUBT = Labels(by_doubt=True)
 # As many labels as BY_CHANCE asks for, half of them where the versions disagree.
 HALF_DIRECTED = Labels(chance=0.05, directed=0.7)
 
@@ -37,23 +38,36 @@ HALF_DIRECTED = Labels(chance=0.05, directed=0.7)
 class Scenario:
     """One way for a release to go. Without ``steps`` the candidate has ``share`` from the first look on.
 
-    ``watch_on``: go on looking after the promotion, as if it had never come: no later alarm is missed.
+    ``kinds``: of requests, beside those that the candidate's skill tells of, which are the first; ``mix`` says which
+    come when. ``watch_on``: go on looking after the promotion, as if it had never come: no later alarm is missed.
+    ``probation``: what the weather is like after the promotion, for ``probation_looks``, while the candidate serves
+    everybody; without one a release ends with it.
     """
 
     name: str
     candidate: Candidate = field(default_factory=Candidate)
     forecast: Forecast = steady
     labels: Labels = BY_CHANCE
+    kinds: tuple[Kind, ...] = ()
+    mix: Mix = ALIKE
+    crowd: Crowd | None = None
+    stable_errors: ErrorsOf = errors.Independent
     share: float = 0.05
     share_factor: float = 1.0  # realised over configured
     steps: tuple[Step, ...] = ()
     warm_up_s: float = ReleasePolicy("any").warm_up_s  # after each new share
-    cluster: float = 1.0  # mean number of errors that come together
     looks: int = 120
     look_s: float = 60.0
     paired_per_look: int | None = None  # only mirrored pairs, all labelled by chance or all by disagreement
+    replayed: int = 0  # recorded requests that both versions answer in the first look
     watch_on: bool = False
+    probation: Forecast | None = None
+    probation_looks: int = 60
     policy: GatePolicy = field(default_factory=GatePolicy)
+
+    @property
+    def all_kinds(self) -> tuple[Kind, ...]:
+        return (Kind(self.candidate.skill), *self.kinds)
 
 
 LOSES_ONE = Candidate(Skill(both_wrong=0.05, lost=0.04, won=0.03))
@@ -81,10 +95,15 @@ EQUAL = Scenario("equal", watch_on=True)
 STEPS = ReleasePolicy("any").steps
 RELEASED = Scenario("equal, default steps, half the labels directed", labels=HALF_DIRECTED, steps=STEPS)
 
-DOUBTED = {
-    name: replace(RELEASED, name=f"{name}, labels by doubt", candidate=candidate, labels=BY_DOUBT, looks=240)
-    for name, candidate in {"equal": Candidate(), "accuracy -2": LOSES_TWO}.items()
-}
+
+def clustered(name: str, mean: float, candidate: Candidate, policy: GatePolicy | None = None) -> Scenario:
+    """Errors of both versions in clusters."""
+    both = partial(errors.Clusters, mean=mean)
+    return replace(
+        EQUAL, name=name, candidate=replace(candidate, errors=both), stable_errors=both,
+        policy=policy or EQUAL.policy,
+    )  # fmt: skip
+
 
 HARDER = (
     Scenario("shared incident", forecast=incident, watch_on=True),
@@ -92,12 +111,10 @@ HARDER = (
     Scenario("bursts", forecast=bursts, watch_on=True),
     Scenario("diurnal ramps", forecast=diurnal, watch_on=True),
     Scenario("labels three hours late", labels=Labels(delay_looks=180), looks=300, watch_on=True),
-    Scenario("changing mix", forecast=changing_mix, watch_on=True),
+    Scenario("changing mix", kinds=(harder(Skill()),), mix=changing, watch_on=True),
     Scenario("share 6 % for 5 %", share_factor=1.2, watch_on=True),
     Scenario("share 10 % for 5 %", share_factor=2.0, watch_on=True),
-    Scenario("errors in clusters of 2", cluster=2.0, watch_on=True),
-    Scenario("errors in clusters of 5", cluster=5.0, watch_on=True),
-    Scenario("errors in clusters of 5, counted by session", cluster=5.0, policy=BY_SESSION, watch_on=True),
+    clustered("errors in clusters of 5, counted by session", 5.0, Candidate(), BY_SESSION),
 )
 
 

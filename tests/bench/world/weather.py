@@ -1,4 +1,4 @@
-"""What happens to both versions alike, minute by minute: load, incidents, slowness, harder requests."""
+"""What happens to both versions alike, minute by minute: load, incidents, slowness."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ class Weather:
     requests_per_s: Series
     error_ratio: Series
     slowness: Series  # latency of both versions, times the usual
-    hard: Series  # share of requests of the harder kind
 
 
 Forecast = Callable[[np.random.Generator, int], Weather]
@@ -31,12 +30,17 @@ def steady(rng: np.random.Generator, looks: int) -> Weather:
     for look in range(1, looks):
         wander[look] = _SLOWNESS_MEMORY * wander[look - 1] + np.sqrt(1 - _SLOWNESS_MEMORY**2) * wander[look]
     flat = np.ones(looks)
-    return Weather(REQUESTS_PER_S * flat, ERROR_RATIO * flat, np.exp(wander), 0 * flat)
+    return Weather(REQUESTS_PER_S * flat, ERROR_RATIO * flat, np.exp(wander))
 
 
 def scarce(rng: np.random.Generator, looks: int) -> Weather:
     """0.1 requests a second: some 720 in two hours."""
     return _with(steady(rng, looks), requests_per_s=np.full(looks, 0.1))
+
+
+def quiet(rng: np.random.Generator, looks: int) -> Weather:
+    """2 requests a second."""
+    return _with(steady(rng, looks), requests_per_s=np.full(looks, 2.0))
 
 
 def bursts(rng: np.random.Generator, looks: int) -> Weather:
@@ -68,12 +72,6 @@ def incident(rng: np.random.Generator, looks: int) -> Weather:
     return _with(
         calm, error_ratio=np.where(during, 0.05, calm.error_ratio), slowness=calm.slowness * np.where(during, 3, 1)
     )
-
-
-def changing_mix(rng: np.random.Generator, looks: int) -> Weather:
-    """From some minute on half of the requests are of a kind on which both versions err three times as often."""
-    calm = steady(rng, looks)
-    return _with(calm, hard=np.where(np.arange(looks) >= rng.integers(10, looks - 10), 0.5, 0.0))
 
 
 def _with(calm: Weather, **changed: Series) -> Weather:

@@ -1,0 +1,108 @@
+"""The world as it is: runs, clusters, doubt, delay, cold starts, faults that begin late, few requests.
+
+``EQUAL_WORLDS``: of a candidate that is no worse than stable, so that every rollback is false. ``WORSE_WORLDS``: of
+one beyond its margin, so that every promotion is wrong. Where a fault begins at a look, ``onset`` is it.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from tests.bench.world import latency
+from tests.bench.world.answers import Skill
+from tests.bench.world.demand import Crowd
+from tests.bench.world.errors import LostReplica
+from tests.bench.world.requests import ALIKE, Always, By, Kind, Labels, Later, Mix, harder
+from tests.bench.world.scenarios import EQUAL, LOSES_FIVE, LOSES_TWO, RELEASED, Candidate, Scenario, clustered
+from tests.bench.world.weather import incident, quiet
+
+ONSET: Final = 41  # the look at which what begins after forty minutes is first seen
+SLOW_LABELS_LOOKS: Final = 90
+DAY_LOOKS: Final = 1_440
+REPLAYED: Final = 20_000
+
+
+def _equal(name: str, candidate: Candidate) -> Scenario:
+    return replace(EQUAL, name=name, candidate=candidate)
+
+
+def _doubt(name: str, by: By, candidate: Candidate | None = None, *, declared: bool = True) -> Scenario:
+    """Labels chosen by doubt, on the default steps: time enough is given for weighed labels."""
+    labels = Labels(by=by, declared=declared)
+    return replace(RELEASED, name=name, candidate=candidate or Candidate(), labels=labels, looks=240)
+
+
+def _later(name: str, candidate: Candidate, kinds: tuple[Kind, ...] = (), mix: Mix = ALIKE) -> Scenario:
+    """Equal for forty minutes, at 5 %."""
+    return replace(EQUAL, name=name, candidate=replace(candidate, onset=ONSET), kinds=kinds, mix=mix)
+
+
+def _scarce(name: str, candidate: Candidate, *, replayed: int = 0) -> Scenario:
+    labels = Labels(chance=0.02, directed=1.0 if replayed else 0.0)
+    return replace(
+        RELEASED, name=name, candidate=candidate, forecast=quiet, labels=labels, looks=DAY_LOOKS, replayed=replayed
+    )
+
+
+LOST_REPLICA = Candidate(errors=LostReplica)
+_LOSES_TEN = Skill(both_wrong=0.045, lost=0.125, won=0.025)
+_TAG = Kind(_LOSES_TEN, slice="segment:new")
+_EQUAL_TAG = Kind(slice="segment:new")
+_LOSES_SIX = Kind(Skill(both_wrong=0.045, lost=0.08, won=0.02), names=("later", "never"))
+_LOSES_SIX = replace(_LOSES_SIX, label_delay_looks=SLOW_LABELS_LOOKS)
+_WINS_ONE = Skill(both_wrong=0.045, lost=0.03, won=0.04)
+_SLOWER_IN_RUNS = Candidate(slow=1.15, latency=partial(latency.Runs, mean=10))
+
+EQUAL_WORLDS: Final = (
+    *(_equal(f"slow runs of {mean}", Candidate(latency=partial(latency.Runs, mean=mean))) for mean in (2, 5, 10, 20)),
+    *(clustered(f"errors in clusters of {mean}", mean, Candidate()) for mean in (2, 5)),
+    _equal("one replica lost once", LOST_REPLICA),
+    *(
+        _equal(f"small arm +{pct} %", Candidate(latency=partial(latency.SmallArm, factor=1 + pct / 100)))
+        for pct in (3, 5)
+    ),
+    replace(RELEASED, name="cold for 2.5 minutes", candidate=Candidate(latency=latency.Cold)),
+    _equal("latency wanders", Candidate(latency=latency.Wander)),
+    _doubt("labels by the candidate's doubt", By.CANDIDATE),
+    _doubt("labels by stable's doubt", By.STABLE),
+    _doubt("labels by the live answer's doubt", By.LIVE),
+    replace(RELEASED, name="incident in probation", probation=incident),
+    replace(EQUAL, name="sticky users", crowd=Crowd(), kinds=(harder(Skill()),)),
+)
+WORSE_WORLDS: Final = (
+    *(
+        _doubt(f"{name} points by {by}", by, candidate)
+        for name, candidate in (("-2", LOSES_TWO), ("-5", LOSES_FIVE))
+        for by in (By.STABLE, By.LIVE)
+    ),
+    replace(
+        RELEASED, name="-6 points slowly labelled and +1", candidate=Candidate(_WINS_ONE), kinds=(_LOSES_SIX,),
+        mix=Always((0.5, 0.5)), looks=240,
+    ),
+    replace(EQUAL, name="P95 x1.15 in runs of 10", candidate=_SLOWER_IN_RUNS),
+    clustered("errors x3 in clusters of 5", 5.0, Candidate(error_factor=3.0)),
+    replace(RELEASED, name="-10 points of a tag of 5 %", kinds=(_TAG,), mix=Always((0.95, 0.05)), looks=240),
+)  # fmt: skip
+UNDECLARED: Final = tuple(
+    _doubt(f"{name} by {by} undeclared", by, candidate, declared=False)
+    for name, candidate in (("equal", Candidate()), ("-2 points", LOSES_TWO))
+    for by in (By.STABLE, By.CANDIDATE, By.LIVE)
+)
+LATE_FAULTS: Final = (
+    _later("errors x10 from minute 40", Candidate(error_factor=10.0)),
+    _later("P95 +20 % from minute 40", Candidate(slow=1.2)),
+    _later("-5 points from minute 40", Candidate(), (Kind(LOSES_FIVE.skill),), Later(ONSET, (1.0, 0.0), (0.0, 1.0))),
+    _later(
+        "-10 points of a tag of 5 % from minute 40", Candidate(), (_EQUAL_TAG, _TAG),
+        Later(ONSET, (0.95, 0.05, 0.0), (0.95, 0.0, 0.05)),
+    ),
+)  # fmt: skip
+SCARCE: Final = (
+    _scarce("2 requests/s", Candidate()),
+    _scarce("2 requests/s replayed", Candidate(), replayed=REPLAYED),
+    _scarce("2 requests/s replayed -2 points", LOSES_TWO, replayed=REPLAYED),
+    _scarce("2 requests/s replayed -5 points", LOSES_FIVE, replayed=REPLAYED),
+    _scarce("2 requests/s replayed P95 +20 %", Candidate(slow=1.2), replayed=REPLAYED),
+    _scarce("2 requests/s replayed errors x5", Candidate(error_factor=5.0), replayed=REPLAYED),
+)
+WORLDS: Final = {one.name: one for one in (*EQUAL_WORLDS, *WORSE_WORLDS, *UNDECLARED, *LATE_FAULTS, *SCARCE)}
