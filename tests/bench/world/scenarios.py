@@ -31,7 +31,7 @@ class Candidate:
 
 BY_CHANCE = Labels()
 # As many labels as BY_CHANCE asks for, half of them where the versions disagree.
-HALF_DIRECTED = Labels(chance=0.05, directed=0.7)
+HALF_DIRECTED = Labels(chance=0.05, directed=0.75)
 
 
 @dataclass(frozen=True, slots=True)
