@@ -6,7 +6,17 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, LabelSource, Look, Profile
+from gates.evidence import (
+    PAIR_CONFIDENCE_EDGES,
+    Answer,
+    ArmCounts,
+    LabelCounts,
+    LabelledPair,
+    LabelSource,
+    Look,
+    PairProfile,
+    Profile,
+)
 
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
@@ -174,8 +184,21 @@ def _predictions(look: Look, odd: Odd) -> Iterator[str]:
     for part in look.slice_pairs:
         if not (_is_count(part.agreed) and _is_count(part.disagreed)):
             yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
+    if look.pair_profile is not None:
+        yield from _pair_profile(look.pair_profile, look)
     for place, pair in odd:
         yield from _pair(f"pairs[{place}]", pair)
+
+
+def _pair_profile(profile: PairProfile, look: Look) -> Iterator[str]:
+    bins = len(PAIR_CONFIDENCE_EDGES) + 1
+    lengths = (("stable_confidence", bins), ("candidate_confidence", bins), ("stable_classes", len(look.classes)))
+    for field, length in lengths:
+        counts = getattr(profile, field)
+        if counts and len(counts) != length:
+            yield f"pair_profile.{field}: {len(counts)} entries, expected {length}"
+        elif not _are_counts(counts):
+            yield f"pair_profile.{field}: an entry is not a count"
 
 
 def _profiles(look: Look) -> Iterator[str]:
@@ -223,6 +246,8 @@ def _odd(pairs: tuple[LabelledPair, ...]) -> Odd:
             and 0.0 <= stable.brier <= 2.0
             and 0.0 <= candidate.brier <= 2.0
             and 0.0 < chance <= 1.0
+            and type(pair.waited_s) is float
+            and 0.0 <= pair.waited_s < math.inf
             and type(pair.truth) is str
             and pair.truth
             and not (pair.directed and stable.label == candidate.label)
@@ -237,6 +262,8 @@ def _pair(name: str, pair: LabelledPair) -> Iterator[str]:
     probability = pair.inclusion_probability
     if not (is_number(probability) and 0 < probability <= 1):
         yield f"{name}.inclusion_probability: {probability!r} is not in (0, 1]"
+    if not (is_number(pair.waited_s) and pair.waited_s >= 0):
+        yield f"{name}.waited_s: {pair.waited_s!r} is no time"
     if pair.directed and pair.stable.label == pair.candidate.label:
         yield f"{name}.directed: labelled for a disagreement, but both versions said {pair.stable.label!r}"
 

@@ -7,8 +7,12 @@ could not be read, and ``faults`` says so); zero means *known to be none*.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from gates.verdict import Window
+
+PAIR_CONFIDENCE_EDGES: Final = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
+"""Lower edges of the bins that confidences of pairs are counted in, but for the first: most where most of them lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,20 @@ class LabelledPair:
     inclusion_probability: float = 1.0  # of the request being captured *and* labelled, as designed
     directed: bool = False  # labelled because the two disagreed, not by chance
     slices: tuple[str, ...] = ()
+    waited_s: float = 0.0  # from the later of the two answers until the label came
+
+
+@dataclass(frozen=True, slots=True)
+class PairProfile:
+    """All pairs that were completed in the window, labelled or not: what can be told of them without a label.
+
+    Confidences by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
+    ``Look.classes``; empty where those are not known.
+    """
+
+    stable_confidence: tuple[int, ...] = ()
+    candidate_confidence: tuple[int, ...] = ()
+    stable_classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +222,7 @@ class Look:
     pairs_agreed: int = 0  # pairs completed in this window, labelled or not, with the same predicted class
     pairs_disagreed: int = 0
     slice_pairs: tuple[SlicePairs, ...] = ()
+    pair_profile: PairProfile | None = None  # None: not told
     stable_labels: LabelCounts | None = None
     candidate_labels: LabelCounts | None = None
     faults: tuple[Fault, ...] = ()

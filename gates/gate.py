@@ -17,6 +17,21 @@ ALONE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class LabelTimes:
+    """Which labels count at one look: those of requests up to ``counted_s``.
+
+    The others wait in parts as wide as ``lag_s`` bears, which is how much later some labels come than others of the
+    same time. ``unripe``: that, as a part of the time that labels are of. ``hold``: why nothing is concluded from any
+    of them now, as a sentence; what was evidence before does not count on.
+    """
+
+    counted_s: float = math.inf
+    lag_s: float = 0.0
+    unripe: float = 0.0
+    hold: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """The deadline that was fixed before the release started, as a gate sees it at one look.
 
@@ -26,6 +41,7 @@ class Timing:
 
     deadline_fraction: float
     due: bool  # this look is the one
+    labels: LabelTimes = LabelTimes()
 
     def fires(self, alpha: float, peak_log_e: float, p_value: Callable[[], float]) -> bool:
         """Return whether the null is rejected at ``alpha``: by the highest evidence so far, or by the exact test at the

@@ -1,14 +1,15 @@
 """All gates of a release together: one pure step a look, one small state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from gates.checks import LABELS, LOOK, METRICS, Problem, problems
+from gates.checks import LABELS, LOOK, METRICS, PREDICTIONS, Problem, problems
 from gates.codec import decode, encode
 from gates.evidence import Look
 from gates.gate import Gate, Timing
 from gates.online.label_sources import doubts, with_known_truths
+from gates.online.labelling import Labelling
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.table import configured, kinds
@@ -37,6 +38,7 @@ class GateSetState:
     end_s: float | None = None
     deadline_spent: bool = False
     failures: tuple[Failure, ...] = ()
+    labelling: Labelling = field(default_factory=Labelling)
 
 
 class GateSet:
@@ -72,8 +74,13 @@ class GateSet:
         accepted = not any(problem.source == LOOK for problem in found)
         doubt = self._doubt(look, found)
         look = with_known_truths(look)
+        labelling = state.labelling
+        if not any(problem.source in (LOOK, LABELS, PREDICTIONS) for problem in found):
+            labelling = labelling.add(look, self.policy.labels)
+            doubt = doubt or self._chosen(labelling)
         due = accepted and _due(state, look)
-        timing = Timing(self.policy.deadline_fraction if state.deadline_s is not None else 0.0, due=due)
+        fraction = self.policy.deadline_fraction if state.deadline_s is not None else 0.0
+        timing = Timing(fraction, due=due, labels=labelling.times(look.classes))
         failures = {failure.gate: failure for failure in state.failures}
         usable = _usable(look, found)
         before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
@@ -102,6 +109,7 @@ class GateSet:
             end_s=look.window.end_s if accepted and not _uncounted(look) else state.end_s,
             deadline_spent=state.deadline_spent or due,
             failures=tuple(failures.values()),
+            labelling=labelling,
         )
         return following, tuple(verdicts)
 
@@ -110,6 +118,10 @@ class GateSet:
         unusable = any(problem.source in (LOOK, LABELS) for problem in found)
         reasons = () if unusable else doubts(look, self.policy.labels)
         return Problem(LABELS, f"labels: {'; '.join(reasons)}") if reasons else None
+
+    def _chosen(self, labelling: Labelling) -> Problem | None:
+        reason = labelling.chosen(self.policy.labels.chosen_ratio_max)
+        return Problem(LABELS, f"labels: {reason}") if reason else None
 
 
 def _uncounted(look: Look) -> bool:

@@ -36,6 +36,11 @@ def times(ratio: float) -> str:
     return f"{ratio:.2g} times" if math.isfinite(ratio) else "many times"
 
 
+def span(seconds: float) -> str:
+    """A time that one waits: ``20 min``, ``3 h``."""
+    return f"{max(seconds, 60) / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+
+
 def of(events: int, total: int, what: str) -> str:
     """A count with its base: ``3 of 1,204 requests (0.25 %)``."""
     return f"{events:,} of {total:,} {what} ({pct(events / total)})" if total else f"no {what}"

@@ -14,9 +14,9 @@ from controller.errors import PermanentError, TransientError
 from controller.loop import crosscheck, dealing
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics, Usage
 from controller.ports.runtime import Deployments
-from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence, Samples
+from controller.ports.samples import AnswerCounts, PairCounts, SampleCursor, SampleEvidence, Samples
 from gates.checks import GATEWAY, GATEWAY_TIMES, LABELS, METRICS, PREDICTIONS
-from gates.evidence import ArmCounts, Fault, Look, Profile, Resources, UserCounts
+from gates.evidence import ArmCounts, Fault, Look, PairProfile, Profile, Resources, UserCounts
 from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
@@ -82,6 +82,7 @@ def look_at(
         fields["users"] = _users(users, counts, *arms)
     if found is not None:
         fields |= _sampled(found, sources.labelled)
+        fields["pair_profile"] = _pair_profile(found.pair_counts, classes)
         impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
         fields["unseen_slices"] = (*impossible, *found.unseen_slices)
     answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
@@ -366,6 +367,13 @@ def _sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
         "candidate_labels": found.candidate_labels,
         "label_sources": tuple(sources),
     }
+
+
+def _pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfile | None:
+    if counts is None:
+        return None
+    by_class = tuple(counts.stable_classes.get(name, 0) for name in classes)
+    return PairProfile(counts.stable_confidence, counts.candidate_confidence, by_class)
 
 
 def _profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:

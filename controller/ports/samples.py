@@ -55,6 +55,16 @@ class AnswerCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class PairCounts:
+    """All pairs that are evidence, labelled or not: by stable's class, and by each version's confidence
+    (`gates.evidence.PAIR_CONFIDENCE_EDGES`)."""
+
+    stable_classes: Mapping[str, int]
+    stable_confidence: tuple[int, ...]
+    candidate_confidence: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SampleEvidence:
     """The evidence that sampled predictions and labels added since a cursor."""
 
@@ -69,6 +79,7 @@ class SampleEvidence:
     candidate_answers: AnswerCounts
     label_sources: tuple[LabelSource, ...] = ()  # those that said most, by name
     unseen_slices: tuple[UnseenSlice, ...] = ()  # by a tag that no request of the last ones carries
+    pair_counts: PairCounts | None = None  # None: not told
     paired: int | None = None  # pairs that were completed, those of a text that was seen before, too; None: not told
 
 

@@ -8,7 +8,9 @@ from gates.evidence import (
     ArmCounts,
     LabelChance,
     LabelCounts,
+    LabelledPair,
     Look,
+    PairProfile,
     Profile,
     Resources,
     SlicePairs,
@@ -53,6 +55,7 @@ def _shape(look: Look) -> tuple[object, ...]:
         look.users.latency_edges_ms if look.users else (),
         tuple(arm and (len(arm.latency_counts), arm.error_clusters is None) for arm in arms),
         tuple(part and (part.tokenizer, *(len(getattr(part, name)) for name in _COUNTS)) for part in profiles),
+        look.pair_profile and tuple(len(getattr(look.pair_profile, one.name)) for one in fields(PairProfile)),
         tuple(part is None for part in (look.stable_labels, look.candidate_labels)),
         tuple(part is None for part in (look.stable_resources, look.candidate_resources)),
     )
@@ -65,10 +68,11 @@ def _added(one: Look, two: Look) -> Look:
         stable=_arms(one.stable, two.stable),
         candidate=_arms(one.candidate, two.candidate),
         shadow=_arms(one.shadow, two.shadow),
-        pairs=one.pairs + two.pairs,
+        pairs=_earlier(one.pairs, two.window.end_s - one.window.end_s) + two.pairs,
         pairs_agreed=one.pairs_agreed + two.pairs_agreed,
         pairs_disagreed=one.pairs_disagreed + two.pairs_disagreed,
         slice_pairs=_slices((*one.slice_pairs, *two.slice_pairs)),
+        pair_profile=_pair_profiles(one.pair_profile, two.pair_profile),
         stable_labels=_labels(one.stable_labels, two.stable_labels),
         candidate_labels=_labels(one.candidate_labels, two.candidate_labels),
         stable_profile=_profiles(one.stable_profile, two.stable_profile),
@@ -80,6 +84,17 @@ def _added(one: Look, two: Look) -> Look:
         least_likely=two.least_likely or one.least_likely,
         users=_users(one.users, two.users),
     )
+
+
+def _earlier(pairs: Sequence[LabelledPair], by_s: float) -> tuple[LabelledPair, ...]:
+    """Return the pairs as a look so much later tells of them: they were answered as long before as they were."""
+    return tuple(replace(pair, waited_s=pair.waited_s + by_s) for pair in pairs)
+
+
+def _pair_profiles(one: PairProfile | None, two: PairProfile | None) -> PairProfile | None:
+    if one is None or two is None:
+        return None
+    return PairProfile(*(_sums(getattr(one, part.name), getattr(two, part.name)) for part in fields(PairProfile)))
 
 
 def _sums(one: Sequence[int], two: Sequence[int]) -> tuple[int, ...]:

@@ -50,11 +50,23 @@ class LabelPolicy:
     ] = 0.99
     unmatched_grace_s: Annotated[float, "after a label came, for the sample of its request to come too"] = 60.0
     contradicted_ratio_max: Annotated[float, "of its labels: it said another thing before, or another source did"] = 0.2
+    chosen_ratio_max: Annotated[
+        float,
+        "of the labelled pairs, those that would have to be others for their confidences to be like all pairs'; beyond "
+        "it they were chosen, and not as they say",
+    ] = 0.1
+    maturity_s: Annotated[
+        float | None,
+        "labels count once their requests are so old; `null`: learnt from when labels come, which cannot know of those "
+        "that never came before",
+    ] = None
 
     def __post_init__(self) -> None:
-        for name in ("unknown_ratio_max", "unmatched_ratio_max", "contradicted_ratio_max"):
+        for name in ("unknown_ratio_max", "unmatched_ratio_max", "contradicted_ratio_max", "chosen_ratio_max"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if self.maturity_s is not None and not 0 <= self.maturity_s < math.inf:
+            raise ValueError(f"maturity_s must be a time in seconds, got {self.maturity_s}")
 
 
 def with_known_truths(look: Look) -> Look:

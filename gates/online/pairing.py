@@ -56,39 +56,44 @@ class Losses:
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
         """One look's labelled pairs, and how many pairs were completed in it."""
-        apart, alike, plus, minus = self.apart, self.alike, 0, 0
-        differing = [pair for pair in pairs if pair.stable.label != pair.candidate.label]
-        for pair in pairs:
-            if pair.stable.label == pair.candidate.label:
-                alike = alike.add(0.0, pair.inclusion_probability)
-                continue
-            lost, won = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
-            plus, minus = plus + lost, minus + won
-            apart = apart.add(float(lost - won), pair.inclusion_probability)
-        resolved = apart.count - self.apart.count
+        return self.joined(losses_of(pairs), agreed, disagreed)
+
+    def joined(self, labelled: "Losses", agreed: int = 0, disagreed: int = 0) -> "Losses":
+        """With labelled pairs, and with as many pairs as were completed, labelled or not."""
+        both, resolved = self + labelled, labelled.apart.count
         counted = self.counted or agreed + disagreed > 0
         agreed_waiting, disagreed_waiting = self.agreed_waiting + agreed, self.disagreed_waiting + disagreed
-        settled = len(pairs) - resolved
+        settled = labelled.alike.count
         if counted:
             settled = agreed_waiting * resolved // max(disagreed_waiting, resolved, 1)
             agreed_waiting -= settled
             disagreed_waiting = max(disagreed_waiting - resolved, 0)
-        zero = self.counts.zero + settled + resolved - plus - minus
-        return Losses(
-            counts=Trinomial(self.counts.plus + plus, self.counts.minus + minus, zero),
+        return replace(
+            both,
+            counts=replace(both.counts, zero=both.counts.zero + settled),
             counted=counted,
             agreed_waiting=agreed_waiting,
             disagreed_waiting=disagreed_waiting,
-            chances=self.chances.add([pair.inclusion_probability for pair in pairs]),
-            apart=apart,
-            alike=alike,
-            directed=self.directed or any(pair.directed for pair in pairs),
-            by_chance=self.by_chance.add([pair.inclusion_probability for pair in pairs if not pair.directed]),
-            graded_apart=_graded(self.graded_apart, differing),
-            graded_all=_graded(self.graded_all, pairs),
-            graded_chance=_graded(self.graded_chance, [pair for pair in pairs if not pair.directed]),
-            graded_directed=_graded(self.graded_directed, [pair for pair in pairs if pair.directed]),
         )
+
+    def __add__(self, other: "Losses") -> "Losses":
+        """Return the labelled pairs of both; agreeing ones are in ``alike`` only."""
+        return Losses(
+            counts=self.counts + other.counts,
+            chances=self.chances + other.chances,
+            apart=self.apart + other.apart,
+            alike=self.alike + other.alike,
+            directed=self.directed or other.directed,
+            by_chance=self.by_chance + other.by_chance,
+            graded_apart=self.graded_apart + other.graded_apart,
+            graded_all=self.graded_all + other.graded_all,
+            graded_chance=self.graded_chance + other.graded_chance,
+            graded_directed=self.graded_directed + other.graded_directed,
+        )
+
+    @property
+    def labels(self) -> int:
+        return self.apart.count + self.alike.count
 
     @property
     def even(self) -> bool:
@@ -193,6 +198,33 @@ class Losses:
         return self.apart + self.alike
 
 
-def _graded(before: Graded, pairs: Sequence[LabelledPair]) -> Graded:
+def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
+    """Labelled pairs, as a part that `Losses.joined` takes: their agreeing ones are counted there."""
+    apart, alike, plus, minus = Drawn(), Drawn(), 0, 0
+    differing = [pair for pair in pairs if pair.stable.label != pair.candidate.label]
+    for pair in pairs:
+        if pair.stable.label == pair.candidate.label:
+            alike = alike.add(0.0, pair.inclusion_probability)
+            continue
+        lost, won = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
+        plus, minus = plus + lost, minus + won
+        apart = apart.add(float(lost - won), pair.inclusion_probability)
+    directed = [pair for pair in pairs if pair.directed]
+    by_chance = [pair for pair in pairs if not pair.directed]
+    return Losses(
+        counts=Trinomial(plus, minus, len(differing) - plus - minus),
+        chances=Chances().add([pair.inclusion_probability for pair in pairs]),
+        apart=apart,
+        alike=alike,
+        directed=bool(directed),
+        by_chance=Chances().add([pair.inclusion_probability for pair in by_chance]),
+        graded_apart=_graded(differing),
+        graded_all=_graded(pairs),
+        graded_chance=_graded(by_chance),
+        graded_directed=_graded(directed),
+    )
+
+
+def _graded(pairs: Sequence[LabelledPair]) -> Graded:
     values = [float((pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)) for pair in pairs]
-    return before.add_all(values, [pair.inclusion_probability for pair in pairs])
+    return Graded().add_all(values, [pair.inclusion_probability for pair in pairs])

@@ -20,6 +20,9 @@ class Trinomial:
     minus: int = 0
     zero: int = 0
 
+    def __add__(self, other: "Trinomial") -> "Trinomial":
+        return Trinomial(self.plus + other.plus, self.minus + other.minus, self.zero + other.zero)
+
     @property
     def total(self) -> int:
         return self.plus + self.minus + self.zero

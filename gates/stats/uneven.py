@@ -40,6 +40,9 @@ class Chances:
             return self
         return Chances(min(self.least, *probabilities), max(self.most, *probabilities))
 
+    def __add__(self, other: "Chances") -> "Chances":
+        return Chances(min(self.least, other.least), max(self.most, other.most))
+
     @property
     def even(self) -> bool:
         """All were as likely as the others: a plain mean is the population's."""
@@ -114,6 +117,12 @@ class Graded:
             own, chances = zip(*units, strict=True)
             graded = graded.add(Drawn().add_all(own, chances), Chances().add(chances))
         return graded
+
+    def __add__(self, other: "Graded") -> "Graded":
+        both = self
+        for grade in other.grades:
+            both = both.add(grade.sample, grade.chances)
+        return both
 
     @property
     def count(self) -> int:

@@ -13,6 +13,7 @@ from controller.ports.samples import (
     Label,
     LabelArrivals,
     LabelRequest,
+    PairCounts,
     Prediction,
     SampleCursor,
     SampleEvidence,
@@ -160,6 +161,29 @@ class SamplesContract:
         assert (pair.truth, pair.directed) == ("invoice", True)
         assert (pair.stable.label, pair.candidate.label) == ("refund", "invoice")
         assert evidence(samples).pairs_disagreed == 1
+
+    def test_a_label_tells_how_long_it_was_waited_for(self, samples: SampleStore) -> None:
+        """From the later of the two answers until it came here, whatever time its source gives it; never less than
+        nothing, where clocks differ."""
+        samples.add_predictions([live("a"), shadow("a", at_s=52.0), live("b"), shadow("b"), live("c"), shadow("c")])
+        samples.add_labels([truth("a", received_at_s=90.0), truth("b"), truth("c", received_at_s=49.0)])
+        assert [pair.waited_s for pair in evidence(samples).pairs] == [38.0, 10.0, 0.0]
+
+    def test_all_pairs_are_counted_by_stables_class_and_both_confidences(self, samples: SampleStore) -> None:
+        """Labelled or not, whichever version was live, and a text once: labels that were chosen are found by them. A
+        confidence at an edge belongs above it."""
+        samples.add_predictions([live("a", confidence=0.9), shadow("a", "invoice", confidence=0.29)])
+        cursor = evidence(samples).cursor
+        samples.add_predictions([live("b", confidence=0.996), shadow("b", confidence=0.3)])
+        samples.add_predictions([live("c", version="7", confidence=0.65), shadow("c", "invoice", version="6")])
+        samples.add_predictions(
+            [live("d", text_digest="digest of b"), shadow("d", text_digest="digest of b"), live("e")]
+        )
+        expected = PairCounts(
+            {"refund": 1, "invoice": 1}, (0, 0, 0, 0, 1, 0, 0, 0, 0, 1), (0, 1, 0, 1, 0, 0, 0, 0, 0, 0)
+        )
+        assert samples.since("intent", "6", "7", replace(cursor, first_pair=0)).pair_counts == expected
+        assert evidence(samples, evidence(samples).cursor).pair_counts == PairCounts({}, (0,) * 10, (0,) * 10)
 
     def test_an_answer_is_scored_against_the_truth(self, samples: SampleStore) -> None:
         """Brier's multiclass score, 0 to 2; where the classes are not told, also of a truth that is none."""

@@ -21,11 +21,13 @@ from controller.ports.samples import (
     AnswerCounts,
     Label,
     LabelRequest,
+    PairCounts,
     Prediction,
     SampleCursor,
     SampleEvidence,
 )
 from gates.evidence import (
+    PAIR_CONFIDENCE_EDGES,
     Answer,
     LabelChance,
     LabelCounts,
@@ -245,6 +247,7 @@ class FakeSamples:
             candidate_answers=_answers(self._live_of(model, candidate)[cursor.prediction :], ()),
             label_sources=sources,
             unseen_slices=self._unseen(model, stable, slices),
+            pair_counts=_pair_counts(new, stable),
             paired=sum(
                 pair.live.model == model and pair.versions == {stable, candidate} for pair in self._pairs[cursor.pair :]
             ),
@@ -390,6 +393,18 @@ class FakeSamples:
             self._pairs.append(pair)
 
 
+def _pair_counts(pairs: Sequence[_Couple], stable: str) -> PairCounts:
+    """Counted one by one."""
+    classes: Counter[str] = Counter()
+    bins = {True: [0] * 10, False: [0] * 10}
+    for pair in pairs:
+        for one in pair:
+            of_stable = one.version == stable
+            bins[of_stable][sum(one.confidence >= edge for edge in PAIR_CONFIDENCE_EDGES)] += 1
+            classes.update([one.label] if of_stable else [])
+    return PairCounts(classes, tuple(bins[True]), tuple(bins[False]))
+
+
 def _belongs(pair: _Couple, stable: str, name: str) -> bool:
     (answer,) = (one for one in pair if one.version == stable)
     return membership(name)(Attributes(answer.label, answer.tokens, pair.live.tags))
@@ -445,6 +460,7 @@ def _labelled(pair: _Couple, label: Label, stable: str, slices: Sequence[str], n
         inclusion_probability=min(one.inclusion_probability for one in pair) * truth.inclusion_probability,
         directed=truth.directed,
         slices=tuple(name for name in slices if _belongs(pair, stable, name)),
+        waited_s=max(_received(label) - max(one.at_s for one in pair), 0.0),
     )
 
 

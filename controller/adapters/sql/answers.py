@@ -13,8 +13,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from controller.adapters.sql.schema import pairs, predictions
-from controller.ports.samples import CONFIDENCE_BINS, REFERENCE_ANSWERS_MAX, AnswerCounts
-from gates.evidence import SlicePairs, UnseenSlice
+from controller.ports.samples import CONFIDENCE_BINS, REFERENCE_ANSWERS_MAX, AnswerCounts, PairCounts
+from gates.evidence import PAIR_CONFIDENCE_EDGES, SlicePairs, UnseenSlice
 from gates.online.slices import CLASS, TOKENS, Attributes, Membership, parts_of, unseen_tags
 from serving.contract import Traffic
 
@@ -78,6 +78,30 @@ def _block(rows: Sequence[Any], token_edges: Sequence[int]) -> AnswerCounts:
         tuple(confidences[place] for place in range(CONFIDENCE_BINS)),
         tuple(tokens[place] for place in range(len(token_edges) + 1)),
     )
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+def pair_counts(connection: Connection, query: Select[Any], stable: str) -> PairCounts:
+    """Return the counts of the pairs that the query is of; it has none but their columns' conditions."""
+    live, shadow = (predictions.alias(name) for name in ("pair_live", "pair_shadow"))
+    reached = [
+        func.coalesce(func.sum(case((part.c.confidence >= edge, 1), else_=0)), 0)
+        for part in (live, shadow)
+        for edge in PAIR_CONFIDENCE_EDGES
+    ]
+    by = (pairs.c.live_version, live.c.label, shadow.c.label)
+    joined = query.with_only_columns(*by, func.count(), *reached, maintain_column_froms=True)
+    joined = joined.join(live, live.c.id == pairs.c.live_id).join(shadow, shadow.c.id == pairs.c.shadow_id)
+    bins = len(PAIR_CONFIDENCE_EDGES)
+    classes: Counter[str] = Counter()
+    sides = {True: [0] * (bins + 2), False: [0] * (bins + 2)}  # of stable and of the candidate, from each edge on
+    for live_version, live_label, shadow_label, total, *above in connection.execute(joined.group_by(*by)):
+        was_live = live_version == stable
+        classes[live_label if was_live else shadow_label] += int(total)
+        for of_stable, counts in ((was_live, above[:bins]), (not was_live, above[bins:])):
+            sides[of_stable] = [a + int(b) for a, b in zip(sides[of_stable], (total, *counts, 0), strict=True)]
+    found = {side: tuple(more - less for more, less in itertools.pairwise(counts)) for side, counts in sides.items()}
+    return PairCounts(classes, found[True], found[False])
 
 
 # --- slices -----------------------------------------------------------------------------------------------------------

@@ -143,6 +143,9 @@ class SqlSamples:
                 candidate_answers=answers.answer_counts(connection, model, candidate, answered),
                 label_sources=sources,
                 unseen_slices=unseen,
+                pair_counts=answers.pair_counts(
+                    connection, _pairs_of(release, (cursor.pair, upto.pair)), release.stable
+                ),
                 paired=_paired(connection, release, (cursor.pair, upto.pair)),
             )
 
@@ -318,6 +321,10 @@ def _pair_counts(connection: Connection, release: _Comparison, span: tuple[int, 
     return int(agreed), int(total) - int(agreed)
 
 
+def _pairs_of(release: _Comparison, span: tuple[int, int]) -> Select[Any]:
+    return _within(select(pairs.c.id).where(release.has(pairs, pairs.c.id)), pairs, span)
+
+
 def _paired(connection: Connection, release: _Comparison, span: tuple[int, int]) -> int:
     """Every pair, also of a text that was seen before: what was answered twice, and not what is evidence."""
     query = select(func.count()).select_from(pairs).where(release.compares(pairs))
@@ -337,10 +344,12 @@ def _slice_pairs(
 def _labelled_pairs(
     connection: Connection, release: _Comparison, reading: LabelReading, members: dict[str, Membership]
 ) -> tuple[LabelledPair, ...]:
-    query = select(labelled_pairs).where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
-    if members:
-        joined = labelled_pairs.outerjoin(pairs, pairs.c.id == labelled_pairs.c.pair_id)
-        query = answers.with_attributes(query, joined)
+    said = schema.labels
+    joined = labelled_pairs.outerjoin(pairs, pairs.c.id == labelled_pairs.c.pair_id)
+    joined = joined.outerjoin(said, and_(said.c.request_id == pairs.c.request_id, said.c.is_truth))
+    query = select(labelled_pairs, (said.c.received_at_s - pairs.c.at_s).label("waited_s"))
+    query = query.where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
+    query = answers.with_attributes(query, joined) if members else query.select_from(joined)
     return tuple(
         _labelled_pair(read, release.stable, answers.slices_of(read.row, release.stable, members) if members else ())
         for read in reading.labelled_pairs(connection, query)
@@ -359,6 +368,7 @@ def _labelled_pair(read: ReadPair, stable: str, slices: tuple[str, ...]) -> Labe
         inclusion_probability=row.inclusion_probability,
         directed=row.directed,
         slices=slices,
+        waited_s=max(row.waited_s or 0.0, 0.0),
     )
 
 

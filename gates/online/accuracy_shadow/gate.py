@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LabelledPair, LeastLikely, Look
-from gates.gate import Timing, settle
+from gates.gate import LabelTimes, Timing, settle
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
-from gates.online.pairing import Losses
+from gates.online.pairing import Losses, losses_of
+from gates.online.ripening import CELLS_WITHIN, Cells, by_time
 from gates.online.slices import no_such_slice
 from gates.outcome import Outcome
 from gates.stats.exact import upper_tail
@@ -32,6 +33,8 @@ class PairedAccuracyState:
     labels: int = 0
     peak_harm: float = 0.0
     peak_safe: float = 0.0
+    until_s: tuple[float, ...] = ()
+    waiting: tuple[Losses, ...] = ()  # labelled pairs of the times that end so, which do not count yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +77,41 @@ class PairedAccuracyGate:
             )
             return state, error
         pairs, agreed, disagreed = self._of_slice(look)
-        losses = state.losses.add(pairs, agreed, disagreed)
+        due, cells = self._due(state, pairs, look, timing.labels)
+        losses = state.losses.joined(due, agreed, disagreed)
         if not losses.counted and any(pair.directed for pair in pairs):
             reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
-        kept = losses.basis == state.losses.basis  # else what earlier looks were evidence of is not known
+        hold = bool(timing.labels.hold)
+        # Otherwise what earlier looks were evidence of is not known.
+        kept = losses.basis == state.losses.basis and not hold
         disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
-        by_labels = log_mean_exp(self._log_safe(losses, disagreement))
+        by_labels = log_mean_exp(self._log_safe(losses, disagreement)) if not hold else -math.inf
         by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
         safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
-        harm = losses.log_harm(self.policy.bets)
+        harm = losses.log_harm(self.policy.bets) if not hold else 0.0
         state = PairedAccuracyState(
             losses=losses,
             disagreement=disagreement,
-            labels=state.labels + len(pairs),
+            labels=losses.labels,
             peak_harm=max(state.peak_harm if kept else 0.0, harm),
             peak_safe=max(state.peak_safe if kept else 0.0, safe),
+            until_s=cells.until_s,
+            waiting=cells.parts,
         )
         return state, self._verdict(state, look, timing)
+
+    def _due(
+        self, state: PairedAccuracyState, pairs: list[LabelledPair], look: Look, times: LabelTimes
+    ) -> tuple[Losses, Cells[Losses]]:
+        """Return the labelled pairs that count from this look on, and those that wait."""
+        end_s = look.window.end_s
+        now, later = by_time([(end_s - pair.waited_s, pair) for pair in pairs], times.counted_s)
+        cells = Cells(state.until_s, state.waiting).put(
+            later, max(times.lag_s / CELLS_WITHIN, look.window.length_s), losses_of, Losses.__add__
+        )
+        ripe, cells = cells.ripe(times.counted_s)
+        return sum(ripe, losses_of(now)), cells
 
     def _log_safe(self, losses: Losses, disagreement: ShareState) -> list[float]:
         """Return the log evidence of each bet, against a loss of the margin or more."""
@@ -109,7 +129,8 @@ class PairedAccuracyGate:
         policy, counts = self.policy, state.losses.counts
         points = 100 * state.losses.kept_mean(state.disagreement)
         every = 100 * state.losses.mean(state.disagreement)
-        fired = timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
+        hold = timing.labels.hold
+        fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
         outcome = settle(
             failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
@@ -120,7 +141,9 @@ class PairedAccuracyGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, points, needed, look.least_likely),
+            hold
+            if hold and outcome is Outcome.INCONCLUSIVE
+            else self._reason(outcome, state, points, needed, look.least_likely),
             value=points if counts.total and state.losses.weighable else None,
             unit="points lost",
             interval=self._interval(state),
@@ -182,6 +205,8 @@ class PairedAccuracyGate:
             return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
         aside = set_aside(state.losses.kept.aside, state.losses.chances.least, unlikely)
         further = aside or more(needed, labels, "labels of further texts")
+        wait = sum(part.labels for part in state.waiting)
+        further += f"; {wait:,} more count once others of their time have come too" if wait else ""
         return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
 
     @property

@@ -1,0 +1,206 @@
+"""When labels come and of which requests: what has to be known before they are evidence.
+
+**When.** Labels that come first are not like all labels: a fraud is known months after a purchase. So labels are taken
+by the time of their *requests*, oldest first, and those of a time count once nearly all that will come of it have come.
+How long that takes is learnt: how far the requests of the labels that come now lie behind the newest labelled one. It
+is 0 where every request waits equally long, or where all labels of a day come in one file, and then nothing waits. What
+is admitted depends on when labels came and not on what they say, so the tests stay valid; a label that comes later
+still counts.
+
+What nobody could know shows itself later: once labels come that lie much further behind than any before, what was
+admitted was of the quick ones. Nothing is concluded until the newest admitted requests are old enough, and what was
+evidence before is forgotten. A class that stable predicts, of which far fewer labels came than of the others, holds
+the verdicts from the beginning.
+
+**Which.** Were the labelled pairs chosen by chance, as they say, or weighed by what they say, their confidences are
+those of all pairs, labelled or not. That needs no label to be looked at (`gates.stats.chosen`).
+"""
+
+import bisect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import Final
+
+from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfile
+from gates.gate import LabelTimes
+from gates.online.label_sources import LabelPolicy
+from gates.online.ripening import CELLS_MAX, Cells, by_time
+from gates.stats.chosen import Bins
+from gates.stats.lags import Lags
+from gates.wording import pct, quoted_name, span
+
+_MOST: Final = 0.95  # of the labels of a time: they count once so many have come
+_HALF_LIFE: Final = 300.0  # labels
+_HALF_LIFE_APART: Final = 100.0  # of those whose pair disagrees: they decide, and are few
+_LOOKS_IN_STEP: Final = 2.0  # so many looks behind is not behind
+_LATE: Final = 0.5  # of the labels that a class would have if it were labelled as the others are
+_LOG_EVIDENCE: Final = math.log(1e4)
+_CLASS_SHARE_MIN: Final = 0.01
+_NAMES_TOLD: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The pairs of some time, all of them and those labelled by chance."""
+
+    stable: Bins = field(default_factory=Bins)
+    candidate: Bins = field(default_factory=Bins)
+    classes: Bins = field(default_factory=Bins)  # of stable
+
+    def __add__(self, other: "Seen") -> "Seen":
+        return Seen(self.stable + other.stable, self.candidate + other.candidate, self.classes + other.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """What is known of the labels of a release. Times are those of requests; ``counted_s``: labels of requests up to
+    then count, and None before the first label."""
+
+    newest_s: float | None = None
+    first_s: float = 0.0
+    counted_s: float | None = None
+    lags: Lags = field(default_factory=Lags)
+    lags_apart: Lags = field(default_factory=Lags)
+    ripening: bool = False
+    seen: Seen = field(default_factory=Seen)
+    until_s: tuple[float, ...] = ()
+    waiting: tuple[Seen, ...] = ()  # of each time that ends with ``until_s``
+
+    @property
+    def lag_s(self) -> float:
+        """How far behind the newest labelled request nearly all labels of older ones have come."""
+        return max(self.lags.quantile(_MOST), self.lags_apart.quantile(_MOST))
+
+    def add(self, look: Look, policy: LabelPolicy) -> "Labelling":
+        return _profiled(_timed(self, look, policy), look)
+
+    def times(self, classes: Sequence[str]) -> LabelTimes:
+        """What the gates that read labels are told."""
+        if self.newest_s is None or self.counted_s is None:
+            return LabelTimes()
+        lag_s, span_s = self.lag_s, self.newest_s - self.first_s
+        unripe = min(lag_s / span_s, 1.0) if span_s > 0 else float(lag_s > 0)
+        return LabelTimes(self.counted_s, lag_s, unripe, self._late(classes) or self._ripening)
+
+    def chosen(self, distance_max: float) -> str | None:
+        """Why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows it.
+        ``distance_max``: the total variation that is let pass."""
+        sides = (("stable", self.seen.stable), ("the candidate", self.seen.candidate))
+        found = [(bins.distance, who) for who, bins in sides if bins.log_e >= _LOG_EVIDENCE]
+        if not found:
+            return None
+        distance, who = max(found)
+        if distance < max(distance_max, self.seen.classes.distance):  # classes that come later explain it
+            return None
+        return (
+            f"the labelled texts are not those that chance, or what their labels say, would choose: {who} is surer or "
+            f"less sure of them than of all texts ({pct(distance)} of them would have to be others); where texts were "
+            "chosen by doubt, send each label's inclusion_probability, and start the release anew"
+        )
+
+    @property
+    def _ripening(self) -> str:
+        if not self.ripening or self.newest_s is None or self.counted_s is None:
+            return ""
+        left_s = self.lag_s - (self.newest_s - self.counted_s)
+        return (
+            f"Some labels come up to {span(self.lag_s)} later than others of the same time, and those that came first "
+            f"are not like all: nothing is concluded until the others have had time to come, in about {span(left_s)}."
+        )
+
+    def _late(self, classes: Sequence[str]) -> str:
+        late = list(self._late_classes(classes))
+        if not late:
+            return ""
+        names = ", ".join(quoted_name(name) for _, name in late[:_NAMES_TOLD])
+        names += " and others" if len(late) > _NAMES_TOLD else ""
+        share = sum(part for part, _ in late)
+        return (
+            f"Labels of texts that stable takes for {names} ({pct(share)} of all) have not come yet, or far fewer than "
+            "of the others: nothing is concluded from the others alone."
+        )
+
+    def _late_classes(self, classes: Sequence[str]) -> Iterator[tuple[float, str]]:
+        """Yield the share of each, and its name, largest first."""
+        bins = self.seen.classes
+        total, labelled = sum(bins.every), bins.effective
+        if not labelled or len(bins.every) != len(classes):
+            return
+        of_class = zip(bins.every, bins.equal, classes, strict=True)
+        for every, drawn, name in sorted(of_class, reverse=True):
+            if every < _CLASS_SHARE_MIN * total or every == total:
+                continue
+            due = every * (labelled - drawn) / (total - every)
+            short = due - drawn + (drawn * math.log(drawn / due) if drawn and due else 0.0)
+            if drawn < _LATE * due and short >= _LOG_EVIDENCE:
+                yield every / total, name
+
+
+def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
+    """With the times of the look's labels."""
+    if not look.pairs:
+        return known
+    end_s, in_step_s = look.window.end_s, _LOOKS_IN_STEP * look.window.length_s
+    times = [end_s - pair.waited_s for pair in look.pairs]
+    before = known.newest_s if known.newest_s is not None else -math.inf
+    lags = [before - at_s if before - at_s > in_step_s else 0.0 for at_s in times]
+    apart = compress(lags, [pair.stable.label != pair.candidate.label for pair in look.pairs])
+    newest = max(before, *times)
+    now = replace(
+        known,
+        newest_s=newest,
+        first_s=min(known.first_s if known.newest_s is not None else math.inf, *times),
+        lags=known.lags.add(lags, _HALF_LIFE),
+        lags_apart=known.lags_apart.add(list(apart), _HALF_LIFE_APART),
+    )
+    ripe_s = newest - now.lag_s
+    if policy.maturity_s is not None:
+        ripe_s = min(ripe_s, end_s - policy.maturity_s)
+    counted = known.counted_s if known.counted_s is not None else ripe_s
+    ripening = newest - counted < (now.lag_s if known.ripening else now.lag_s / 2)
+    return replace(now, ripening=ripening, counted_s=counted if ripening else max(counted, ripe_s))
+
+
+def _profiled(known: Labelling, look: Look) -> Labelling:
+    """With the pairs of the look, all of them and those labelled."""
+    if look.pair_profile is None:
+        return known
+    end_s, length_s = look.window.end_s, look.window.length_s
+    counted_s = known.counted_s if known.counted_s is not None else -math.inf
+    wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
+    chosen = [(end_s - pair.waited_s, pair) for pair in look.pairs if not pair.directed]
+    ripe, others = by_time(chosen, counted_s)
+    cells = Cells(known.until_s, known.waiting)
+    width_s, classes = max(wide_s, length_s), look.classes
+    cells = cells.put(others, width_s, lambda pairs: _labelled(pairs, classes), Seen.__add__)
+    cells = cells.put([(end_s, look.pair_profile)], width_s, lambda profiles: _every(*profiles), Seen.__add__)
+    counted, cells = cells.ripe(counted_s)
+    seen = known.seen + _labelled(ripe, look.classes) if ripe else known.seen
+    for part in counted:
+        seen = seen + part
+    return replace(known, seen=seen, until_s=cells.until_s, waiting=cells.parts)
+
+
+def _every(profile: PairProfile) -> Seen:
+    return Seen(*(Bins(counts, (0.0,) * len(counts)) for counts in (
+        profile.stable_confidence, profile.candidate_confidence, profile.stable_classes
+    )))  # fmt: skip
+
+
+def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str]) -> Seen:
+    """Each counts one over its probability."""
+    bins = len(PAIR_CONFIDENCE_EDGES) + 1
+    stable, candidate = [0.0] * bins, [0.0] * bins
+    by_class = dict.fromkeys(classes, 0.0)
+    squares = 0.0
+    for pair in pairs:
+        weight = 1 / pair.inclusion_probability
+        squares += weight * weight
+        stable[bisect.bisect_right(PAIR_CONFIDENCE_EDGES, pair.stable.confidence)] += weight
+        candidate[bisect.bisect_right(PAIR_CONFIDENCE_EDGES, pair.candidate.confidence)] += weight
+        if pair.stable.label in by_class:
+            by_class[pair.stable.label] += weight
+    sides = (tuple(stable), tuple(candidate), tuple(by_class.values()))
+    return Seen(*(Bins((0,) * len(side), side, squares) for side in sides))

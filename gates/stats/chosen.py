@@ -1,0 +1,68 @@
+"""Whether a part of a population was drawn by chance: by what is known of every unit, drawn or not.
+
+Units are in bins. Were the drawn ones drawn by chance, they and the others come from one distribution. The evidence
+against it is the Bayes factor of two distributions against one, each unknown (Gunel & Dickey, Biometrika 61, 1974):
+from counts alone, in whatever order they came. Where drawn units count one over their probability, they tell as much
+as fewer equal ones would (Kish 1965), and stand for so many.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Counts of all units, and of the drawn ones: their weights, and their squared weights in all."""
+
+    every: tuple[int, ...] = ()
+    drawn: tuple[float, ...] = ()
+    squares: float = 0.0
+
+    def add(self, every: Sequence[int], drawn: Sequence[float], squares: float) -> "Bins":
+        """With these; either may be empty, and other bins begin anew."""
+        size = len(every) or len(drawn)
+        before = self if len(self.every) == size else Bins((0,) * size, (0.0,) * size)
+        return Bins(
+            tuple(map(int.__add__, before.every, every)) if every else before.every,
+            tuple(map(float.__add__, before.drawn, drawn)) if drawn else before.drawn,
+            before.squares + squares,
+        )
+
+    def __add__(self, other: "Bins") -> "Bins":
+        return self.add(other.every, other.drawn, other.squares) if other.every else self
+
+    @property
+    def effective(self) -> float:
+        """How many drawn units of equal weight would tell as much."""
+        return sum(self.drawn) ** 2 / self.squares if self.squares else 0.0
+
+    @property
+    def equal(self) -> tuple[float, ...]:
+        """The drawn units by bins, as so many of equal weight."""
+        weight = sum(self.drawn)
+        return tuple(count * self.effective / weight for count in self.drawn) if weight else self.drawn
+
+    @property
+    def distance(self) -> float:
+        """Total variation between all units and the drawn ones by weight; 0 where either is none."""
+        total, weight = sum(self.every), sum(self.drawn)
+        if not total or not weight:
+            return 0.0
+        return sum(abs(a / total - b / weight) for a, b in zip(self.every, self.drawn, strict=True)) / 2
+
+    @property
+    def log_e(self) -> float:
+        """The log evidence that the drawn ones are of another distribution than the others."""
+        if not sum(self.every) or not self.squares:
+            return 0.0
+        drawn = self.equal
+        others = [max(a - b, 0.0) for a, b in zip(self.every, drawn, strict=True)]
+        both = [a + b for a, b in zip(drawn, others, strict=True)]
+        return _log_marginal(drawn) + _log_marginal(others) - _log_marginal(both)
+
+
+def _log_marginal(counts: Sequence[float]) -> float:
+    """The log probability of units in this order, where each distribution is as likely as any other."""
+    alone = math.lgamma(len(counts)) - math.lgamma(len(counts) + sum(counts))
+    return alone + math.fsum(math.lgamma(count + 1) for count in counts)

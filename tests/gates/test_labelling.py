@@ -1,0 +1,283 @@
+"""When labels come, and of which requests: labels that come first, and labels that were chosen, are not like all."""
+
+import bisect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfile
+from gates.gate_set import GateSet, GateSetState, state_from_json, state_to_json
+from gates.online.label_sources import LabelPolicy
+from gates.outcome import Outcome
+from gates.policy import GatePolicy, PairedAccuracyPolicy
+from gates.stats.chosen import Bins
+from gates.stats.lags import EDGES_S, Lags
+from gates.verdict import Verdict, Window
+from tests.gates.support import JUDGING, LOOK_S, World, pairs
+
+LABELLED = 60  # pairs a look; ten times as many are completed
+SOON_S, LATE_S = 10 * LOOK_S, 30 * LOOK_S
+PICKED = "not those that chance"
+
+Waits = Callable[[int, LabelledPair], float | None]  # None: never labelled
+
+
+@dataclass(frozen=True)
+class Played:
+    """Verdicts of accuracy.shadow at each look, and the last state."""
+
+    verdicts: list[Verdict]
+    state: GateSetState
+
+    def at(self, look: int) -> Verdict:
+        return self.verdicts[look - 1]
+
+    @property
+    def outcomes(self) -> set[Outcome]:
+        return {verdict.outcome for verdict in self.verdicts}
+
+
+def two_halves(rng: np.random.Generator, fast: World, slow: World) -> list[LabelledPair]:
+    """Half of them of two classes of their own: "late" and what it is taken for."""
+    names = {"yes": "late", "no": "rare"}
+    other = [
+        replace(
+            pair,
+            truth=names[pair.truth],
+            stable=replace(pair.stable, label=names[pair.stable.label]),
+            candidate=replace(pair.candidate, label=names[pair.candidate.label]),
+        )
+        for pair in pairs(rng, LABELLED // 2, slow)
+    ]
+    return [*pairs(rng, LABELLED // 2, fast), *other]
+
+
+def profile(every: Sequence[LabelledPair], classes: Sequence[str]) -> PairProfile:
+    """Of ten times as many pairs as these."""
+
+    def bins(side: str) -> tuple[int, ...]:
+        found = [0] * (len(PAIR_CONFIDENCE_EDGES) + 1)
+        for pair in every:
+            found[bisect.bisect_right(PAIR_CONFIDENCE_EDGES, getattr(pair, side).confidence)] += 10
+        return tuple(found)
+
+    by_class = tuple(10 * sum(pair.stable.label == name for pair in every) for name in classes)
+    return PairProfile(bins("stable"), bins("candidate"), by_class)
+
+
+def play(
+    waits: Waits, looks: int, fast: World, slow: World | None = None, *, policy: GatePolicy = JUDGING, seed: int = 1
+) -> Played:
+    rng = np.random.default_rng(seed)
+    gate_set, classes = GateSet(policy), ("late", "no", "rare", "yes")
+    state, verdicts = gate_set.start(deadline_s=1e6), []
+    to_come: dict[int, list[LabelledPair]] = {}
+    for number in range(1, looks + 1):
+        every = two_halves(rng, fast, slow) if slow else list(pairs(rng, LABELLED, fast))
+        for pair in every:
+            waited_s = waits(number, pair)
+            if waited_s is not None:
+                to_come.setdefault(number + int(waited_s // LOOK_S), []).append(replace(pair, waited_s=waited_s))
+        apart = 10 * sum(pair.stable.label != pair.candidate.label for pair in every)
+        look = Look(
+            number,
+            Window(LOOK_S * (number - 1), LOOK_S * number),
+            candidate_share=0.0,
+            pairs=tuple(to_come.pop(number, ())),
+            pairs_agreed=10 * len(every) - apart,
+            pairs_disagreed=apart,
+            classes=classes,
+            pair_profile=profile(every, classes),
+        )
+        state, found = gate_set.look(state, look)
+        verdicts += [verdict for verdict in found if verdict.gate == "accuracy.shadow"]
+    return Played(verdicts, state)
+
+
+BETTER, WORSE = World(worse=0.02, better=0.08), World(worse=0.08, better=0.02)
+
+
+def late_half(_: int, pair: LabelledPair) -> float:
+    return LATE_S if pair.truth == "late" else SOON_S
+
+
+# --- when -------------------------------------------------------------------------------------------------------------
+def test_nothing_waits_where_every_request_waits_equally_long():
+    """However long that is: a label that comes counts at once."""
+    found = play(lambda *_: SOON_S, 14, World())
+    assert [found.at(look).samples for look in (10, 11, 14)] == [0, LABELLED, 4 * LABELLED]
+    assert not found.state.labelling.waiting or found.state.labelling.counted_s == 4 * LOOK_S
+
+
+def test_nothing_waits_where_labels_come_in_files():
+    """All of an hour at once, some an hour old and some new."""
+    found = play(lambda number, _: LOOK_S * (20 - number % 20), 60, World())
+    assert [found.at(look).samples for look in (20, 40, 60)] == [LABELLED * n for n in (20, 40, 60)]
+
+
+@pytest.mark.parametrize(("fast", "slow"), [(WORSE, BETTER), (BETTER, WORSE)], ids=["worse first", "better first"])
+def test_a_class_that_is_not_labelled_yet_holds_both_verdicts_and_is_named(fast, slow):
+    """Six points lost by the half that is labelled first, and won by the other: an equal candidate. Or the other way
+    round, which would be promoted. Until the others come, and have had time to come, nothing is concluded."""
+    found = play(late_half, 75, fast, slow)
+    assert found.outcomes == {Outcome.INCONCLUSIVE}
+    assert "'late' (46 % of all) have not come yet" in found.at(28).reason
+    assert "come up to" in found.at(45).reason  # they came, and those of the newest requests that count are due
+    settled = found.at(75)
+    assert abs(settled.value) < 2.0
+    assert settled.interval.low < 0 < settled.interval.high
+
+
+def test_without_the_classes_a_slow_half_is_found_once_it_comes():
+    """What was evidence before is forgotten: it was of those that came first."""
+
+    def waits(number: int, pair: LabelledPair) -> float:
+        return LATE_S if pair.better_half else SOON_S  # type: ignore[attr-defined]
+
+    del waits
+    rng = np.random.default_rng(3)
+    slow = {id(None): False}
+    del slow
+
+    def by_outcome(_: int, pair: LabelledPair) -> float:
+        """Losses are learnt late."""
+        lost = pair.stable.label == pair.truth != pair.candidate.label
+        return LATE_S if lost or rng.random() < 0.3 else SOON_S
+
+    found = play(by_outcome, 60, World(worse=0.05, better=0.05))
+    before, after = found.at(30), found.at(45)
+    assert before.value < -3  # it looks better
+    assert "nothing is concluded until the others have had time to come" in after.reason
+    assert abs(found.at(60).value) < 2.5
+
+
+def test_labels_of_a_time_count_once_nearly_all_of_them_have_come():
+    """Each request waits another time: the newest ones wait in parts, few of them, however many labels come."""
+    rng = np.random.default_rng(4)
+    found = play(lambda *_: float(rng.exponential(SOON_S)), 60, World())
+    last = found.at(60)
+    assert "more count once others of their time have come too" in last.reason
+    assert 0.3 * 60 * LABELLED < last.samples < 0.8 * 60 * LABELLED
+    assert len(dict(found.state.gates)["accuracy.shadow"].waiting) <= 6
+    assert state_from_json(state_to_json(found.state)) == found.state
+
+
+def test_a_maturity_that_the_policy_names_is_waited_for():
+    policy = replace(JUDGING, labels=LabelPolicy(maturity_s=LATE_S))
+    found = play(lambda *_: SOON_S, 40, World(), policy=policy)
+    assert found.at(30).samples == 0
+    assert 5 * LABELLED <= found.at(40).samples <= 10 * LABELLED
+    with pytest.raises(ValueError, match="maturity_s must be a time"):
+        LabelPolicy(maturity_s=-1.0)
+
+
+def test_agreement_needs_no_label_and_waits_for_none():
+    """Where the versions hardly disagree, a loss is excluded whatever labels say later."""
+    alike = World(both_wrong=0.05, worse=0.0005, better=0.0005)
+    found = play(late_half, 28, alike, alike)
+    assert found.at(28).outcome is Outcome.PASS
+
+
+def test_harm_is_found_as_fast_as_before_where_nothing_waits():
+    policy = replace(JUDGING, accuracy_shadow=PairedAccuracyPolicy(guard_points=0.5))
+    waited = play(lambda *_: SOON_S, 30, World(worse=0.1, better=0.03), policy=policy)
+    at_once = play(lambda *_: 0.0, 20, World(worse=0.1, better=0.03), policy=policy)
+    failed = [[v.outcome for v in one.verdicts].index(Outcome.FAIL) for one in (waited, at_once)]
+    assert failed[0] == failed[1] + 10
+
+
+# --- which ------------------------------------------------------------------------------------------------------------
+def unsure(_: int, pair: LabelledPair) -> float | None:
+    """Labelled where the candidate is less sure than most."""
+    return SOON_S if pair.candidate.confidence < 0.9 else None
+
+
+def test_labels_chosen_by_doubt_are_an_error_that_names_the_way_out():
+    found = play(unsure, 30, World())
+    last = found.at(30)
+    assert last.outcome is Outcome.ERROR
+    assert PICKED in last.reason
+    assert "send each label's inclusion_probability" in last.reason
+    assert not {Outcome.PASS, Outcome.FAIL} & found.outcomes
+
+
+def test_labels_that_say_how_likely_they_were_may_be_chosen_by_doubt():
+    rng = np.random.default_rng(5)
+
+    def chance(pair: LabelledPair) -> float:
+        return 1.0 if pair.candidate.confidence < 0.9 else 0.25
+
+    def told(number: int, pair: LabelledPair) -> float | None:
+        del number
+        return SOON_S if rng.random() < chance(pair) else None
+
+    held = play(told, 40, World())
+    assert PICKED in held.at(40).reason
+
+    gate_set = GateSet(JUDGING)
+    state, draw = gate_set.start(), np.random.default_rng(6)
+    for number in range(1, 31):
+        every = pairs(draw, LABELLED, World())
+        asked = [pair for pair in every if draw.random() < chance(pair)]
+        weighed = tuple(replace(pair, inclusion_probability=chance(pair)) for pair in asked)
+        window = Window(LOOK_S * (number - 1), LOOK_S * number)
+        look = Look(number, window, 0.0, pairs=weighed, pair_profile=profile(every, ()))
+        state, verdicts = gate_set.look(state, look)
+    assert all(PICKED not in verdict.reason for verdict in verdicts)
+
+
+def test_labels_that_were_asked_for_by_disagreement_are_not_taken_for_chosen_ones():
+    def some(number: int, pair: LabelledPair) -> float | None:
+        return SOON_S if number % 2 or pair.stable.label != pair.candidate.label else None
+
+    rng = np.random.default_rng(7)
+    gate_set = GateSet(JUDGING)
+    state = gate_set.start()
+    for number in range(1, 31):
+        every = pairs(rng, LABELLED, World())
+        directed = tuple(
+            replace(pair, directed=True) for pair in every if pair.stable.label != pair.candidate.label
+        )
+        by_chance = tuple(pair for pair in every if rng.random() < 0.2 and pair.stable.label == pair.candidate.label)
+        window = Window(LOOK_S * (number - 1), LOOK_S * number)
+        look = Look(
+            number, window, 0.0, pairs=directed + by_chance, pairs_agreed=50, pairs_disagreed=5,
+            pair_profile=profile(every, ()),
+        )  # fmt: skip
+        state, verdicts = gate_set.look(state, look)
+    assert all(PICKED not in verdict.reason for verdict in verdicts)
+    del some
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+def test_lags_that_came_lately_count_most():
+    quick = Lags().add([0.0] * 1_000, half_life=300)
+    assert quick.quantile(0.95) == 0.0
+    slower = quick.add([3_600.0] * 60, half_life=300)
+    assert 3_600.0 <= slower.quantile(0.95) < 3_600.0 * 1.3
+    assert slower.add([0.0] * 2_000, half_life=300).quantile(0.95) == 0.0
+    assert Lags().quantile(0.95) == 0.0
+    assert Lags().add([1e9], half_life=300).quantile(0.95) == EDGES_S[-1]
+
+
+def test_a_part_that_chance_drew_is_rarely_taken_for_chosen():
+    """At most once in 10,000 by its evidence; a part that was chosen is."""
+    rng = np.random.default_rng(8)
+    every = (300, 200, 100, 400)
+
+    def drawn(chances: Sequence[float]) -> Bins:
+        counts = [float(rng.binomial(count, chance)) for count, chance in zip(every, chances, strict=True)]
+        return Bins().add(every, counts, sum(counts))
+
+    assert max(drawn([0.1] * 4).log_e for _ in range(300)) < np.log(1e3)
+    assert min(drawn([0.05, 0.1, 0.6, 0.05]).log_e for _ in range(20)) > np.log(1e4)
+
+
+def test_weighed_units_tell_as_much_as_fewer_equal_ones():
+    """A tenth of the first bin and all of the second, weighed, are as the whole is."""
+    bins = Bins().add((1000, 100), (1000.0, 100.0), 100 * 10.0**2 + 100)
+    assert bins.distance == 0.0
+    assert bins.effective == pytest.approx(1100**2 / 10_100)
+    assert bins.log_e < 0
