@@ -23,6 +23,9 @@ class Trinomial:
     def __add__(self, other: "Trinomial") -> "Trinomial":
         return Trinomial(self.plus + other.plus, self.minus + other.minus, self.zero + other.zero)
 
+    def __sub__(self, other: "Trinomial") -> "Trinomial":
+        return Trinomial(self.plus - other.plus, self.minus - other.minus, self.zero - other.zero)
+
     @property
     def total(self) -> int:
         return self.plus + self.minus + self.zero

@@ -7,19 +7,21 @@ import math
 from dataclasses import dataclass, field
 
 from gates.checks import LABELS, PREDICTIONS
-from gates.evidence import LabelledPair, LeastLikely, Look
+from gates.evidence import LabelledPair, Look
 from gates.gate import LabelTimes, Timing, settle
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
+from gates.online.accuracy_shadow.words import Told, sentence
 from gates.online.pairing import Losses, losses_of
 from gates.online.ripening import CELLS_WITHIN, Cells, by_time
 from gates.online.slices import no_such_slice
 from gates.outcome import Outcome
+from gates.stats.betting import log_e_mean_at_most
 from gates.stats.exact import upper_tail
 from gates.stats.numerics import log_mean_exp, samples_to_settle
+from gates.stats.restarts import Late, Restarts
 from gates.stats.share import ShareState, below
 from gates.stats.uneven import declared
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more, pct, set_aside, weighed
 
 AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
 
@@ -33,6 +35,7 @@ class PairedAccuracyState:
     labels: int = 0
     peak_harm: float = 0.0
     peak_safe: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
     until_s: tuple[float, ...] = ()
     waiting: tuple[Losses, ...] = ()  # labelled pairs of the times that end so, which do not count yet
 
@@ -89,13 +92,16 @@ class PairedAccuracyGate:
         by_labels = log_mean_exp(self._log_safe(losses, disagreement)) if not hold else -math.inf
         by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
         safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
-        harm = losses.log_harm(self.policy.bets) if not hold else 0.0
+        restarts = state.restarts.begin(look.window.start_s, state.losses.counts)
+        restarts = restarts if kept else restarts.forgotten()
+        harm = self._harm(losses, restarts).log_e if not hold else 0.0
         state = PairedAccuracyState(
             losses=losses,
             disagreement=disagreement,
             labels=losses.labels,
             peak_harm=max(state.peak_harm if kept else 0.0, harm),
             peak_safe=max(state.peak_safe if kept else 0.0, safe),
+            restarts=restarts,
             until_s=cells.until_s,
             waiting=cells.parts,
         )
@@ -113,6 +119,15 @@ class PairedAccuracyGate:
         ripe, cells = cells.ripe(times.counted_s)
         return sum(ripe, losses_of(now)), cells
 
+    def _harm(self, losses: Losses, restarts: Restarts) -> Late:
+        """Return the evidence of a loss, from the beginning and from later ones on. Only labels that were equally
+        likely are counts, and can be told apart by when they came."""
+        bets = self.policy.bets
+        log_e = losses.log_harm(bets)
+        if not losses.even:
+            return Late(log_e, None)
+        return restarts.with_all(log_e, losses.counts, lambda since: log_e_mean_at_most(since, 0.0, bets))
+
     def _log_safe(self, losses: Losses, disagreement: ShareState) -> list[float]:
         """Return the log evidence of each bet, against a loss of the margin or more."""
         share_max = disagreement.interval(losses.share_weight * self.promotion_alpha)[1] if losses.share_weight else 1.0
@@ -126,30 +141,39 @@ class PairedAccuracyGate:
         return pairs, sum(part.agreed for part in counts), sum(part.disagreed for part in counts)
 
     def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
-        policy, counts = self.policy, state.losses.counts
+        policy, counts, hold = self.policy, state.losses.counts, timing.labels.hold
         points = 100 * state.losses.kept_mean(state.disagreement)
         every = 100 * state.losses.mean(state.disagreement)
-        hold = timing.labels.hold
+        late = self._harm(state.losses, state.restarts).since
+        late = late if late is not None and late.total >= policy.pairs_min and 100 * late.mean > points else None
+        lost = points if late is None else 100 * late.mean
         fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
         outcome = settle(
-            failed=counts.total >= policy.pairs_min and fired and points >= policy.guard_points,
+            failed=counts.total >= policy.pairs_min and fired and lost >= policy.guard_points,
             passed=max(counts.total, state.disagreement.total) >= policy.pairs_min and certified,
         )
-        needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
+        told = Told(
+            losses=state.losses,
+            differ=state.disagreement,
+            points=lost if outcome is Outcome.FAIL else points,
+            since=late,
+            margin_points=policy.margin_points,
+            needed=self._needed(state) if outcome is Outcome.INCONCLUSIVE else None,
+            waiting=sum(part.labels for part in state.waiting),
+            unlikely=look.least_likely,
+        )
         return Verdict(
             self.name,
             self.stage,
             outcome,
-            hold
-            if hold and outcome is Outcome.INCONCLUSIVE
-            else self._reason(outcome, state, points, needed, look.least_likely),
-            value=points if counts.total and state.losses.weighable else None,
+            hold if hold and outcome is Outcome.INCONCLUSIVE else sentence(outcome, told),
+            value=told.points if counts.total and state.losses.weighable else None,
             unit="points lost",
             interval=self._interval(state),
             threshold=policy.margin_points,
             samples=state.labels,
-            samples_needed=needed,
+            samples_needed=told.needed,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
         )
@@ -170,45 +194,3 @@ class PairedAccuracyGate:
         """Labels, at the rate at which evidence for a pass grew so far."""
         best = max(self._log_safe(state.losses, state.disagreement))
         return samples_to_settle(state.labels, best, math.log(len(self.policy.bets) / self.promotion_alpha))
-
-    def _reason(
-        self,
-        outcome: Outcome,
-        state: PairedAccuracyState,
-        points: float,
-        needed: int | None,
-        unlikely: LeastLikely | None,
-    ) -> str:
-        counts, labels = state.losses.counts, state.labels
-        differ = state.disagreement
-        apart = f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
-        if not labels:
-            if outcome is Outcome.PASS:
-                return f"Accuracy holds without a label: {apart}, too few for a loss of {self._loss}."
-            return f"No labelled pair yet{', ' + apart if apart else ''}: labels of mirrored requests are needed."
-        if not state.losses.weighable and outcome is Outcome.INCONCLUSIVE:
-            chances = state.losses.by_chance
-            span = f"{chances.least:.2g} to {chances.most:.2g}"
-            return (
-                f"Accuracy cannot be told from these labels{', ' + apart if apart else ''}: some were asked for where "
-                f"the versions disagree, and the others were not equally likely ({span}), so nothing says how many "
-                "pairs each stands for. Use one of the two in a release."
-            )
-        seen = f"{counts.plus} answers got worse and {counts.minus} better in {labels:,} labelled pairs"
-        chances = state.losses.chances
-        seen += f", {weighed(chances.least, chances.most)}" if state.losses.weighable and not state.losses.even else ""
-        seen += f", {apart}" if apart else ""
-        if outcome is Outcome.FAIL:
-            least = "" if state.losses.weighable else "at least "
-            return f"Accuracy fell by {least}{points:.1f} points: {seen}."
-        if outcome is Outcome.PASS:
-            return f"Accuracy holds, a loss of {self._loss} is excluded: {seen}."
-        aside = set_aside(state.losses.kept.aside, state.losses.chances.least, unlikely)
-        further = aside or more(needed, labels, "labels of further texts")
-        wait = sum(part.labels for part in state.waiting)
-        further += f"; {wait:,} more count once others of their time have come too" if wait else ""
-        return f"Accuracy {-points:+.1f} points, not settled yet: {seen}; {further}."
-
-    @property
-    def _loss(self) -> str:
-        return f"{self.policy.margin_points:g} point" + ("" if self.policy.margin_points == 1 else "s")

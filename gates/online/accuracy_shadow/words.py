@@ -1,0 +1,72 @@
+"""What accuracy.shadow says of its verdicts, a sentence each."""
+
+from dataclasses import dataclass
+
+from gates.evidence import LeastLikely
+from gates.online.pairing import Losses
+from gates.outcome import Outcome
+from gates.stats.betting import Trinomial
+from gates.stats.share import ShareState
+from gates.wording import more, pct, set_aside, weighed
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The things that a sentence tells. ``since``: what was counted where most of the evidence is from, if that is not
+    the whole; ``waiting``: labelled pairs that do not count yet."""
+
+    losses: Losses
+    differ: ShareState
+    points: float
+    since: Trinomial | None
+    margin_points: float
+    needed: int | None
+    waiting: int
+    unlikely: LeastLikely | None
+
+    @property
+    def apart(self) -> str:
+        differ = self.differ
+        return f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
+
+    @property
+    def loss(self) -> str:
+        return f"{self.margin_points:g} point" + ("" if self.margin_points == 1 else "s")
+
+
+def sentence(outcome: Outcome, told: Told) -> str:
+    """Why it is so."""
+    losses, labels, apart = told.losses, told.losses.labels, told.apart
+    if not labels:
+        return _without_label(outcome, told)
+    if not losses.weighable and outcome is Outcome.INCONCLUSIVE:
+        chances = losses.by_chance
+        span = f"{chances.least:.2g} to {chances.most:.2g}"
+        return (
+            f"Accuracy cannot be told from these labels{', ' + apart if apart else ''}: some were asked for where "
+            f"the versions disagree, and the others were not equally likely ({span}), so nothing says how many "
+            "pairs each stands for. Use one of the two in a release."
+        )
+    seen = f"{losses.counts.plus} answers got worse and {losses.counts.minus} better in {labels:,} labelled pairs"
+    seen += f", {weighed(losses.chances.least, losses.chances.most)}" if losses.weighable and not losses.even else ""
+    seen += f", {apart}" if apart else ""
+    if outcome is Outcome.FAIL and told.since is not None:
+        lately = f"{told.since.plus} answers got worse and {told.since.minus} better in {told.since.total:,} pairs"
+        return f"Accuracy fell by {told.points:.1f} points of late: {lately}; in all {seen}."
+    if outcome is Outcome.FAIL:
+        least = "" if losses.weighable else "at least "
+        return f"Accuracy fell by {least}{told.points:.1f} points: {seen}."
+    if outcome is Outcome.PASS:
+        return f"Accuracy holds, a loss of {told.loss} is excluded: {seen}."
+    further = set_aside(losses.kept.aside, losses.chances.least, told.unlikely)
+    further = further or more(told.needed, labels, "labels of further texts")
+    further += f"; {told.waiting:,} more count once others of their time have come too" if told.waiting else ""
+    return f"Accuracy {-told.points:+.1f} points, not settled yet: {seen}; {further}."
+
+
+def _without_label(outcome: Outcome, told: Told) -> str:
+    if outcome is Outcome.PASS:
+        return f"Accuracy holds without a label: {told.apart}, too few for a loss of {told.loss}."
+    if told.waiting:
+        return f"No labelled pair counts yet: {told.waiting:,} do once others of their time have come too."
+    return f"No labelled pair yet{', ' + told.apart if told.apart else ''}: labels of mirrored requests are needed."
