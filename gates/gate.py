@@ -18,7 +18,7 @@ ALONE_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class LabelTimes:
-    """Which labels count at one look: those of requests up to ``counted_s``.
+    """The labels that count at one look: those of requests up to ``counted_s``.
 
     The others wait in parts as wide as ``lag_s`` bears, which is how much later some labels come than others of the
     same time. ``unripe``: that, as a part of the time that labels are of. ``hold``: why nothing is concluded from any

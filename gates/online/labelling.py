@@ -55,7 +55,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """What is known of the labels of a release. Times are those of requests; ``counted_s``: labels of requests up to
+    """The labels of a release, as far as they are known. Times are those of requests; ``counted_s``: labels of requests up to
     then count, and None before the first label."""
 
     newest_s: float | None = None
@@ -70,14 +70,14 @@ class Labelling:
 
     @property
     def lag_s(self) -> float:
-        """How far behind the newest labelled request nearly all labels of older ones have come."""
+        """Return how far behind the newest labelled request nearly all labels of older ones have come."""
         return max(self.lags.quantile(_MOST), self.lags_apart.quantile(_MOST))
 
     def add(self, look: Look, policy: LabelPolicy) -> "Labelling":
         return _profiled(_timed(self, look, policy), look)
 
     def times(self, classes: Sequence[str]) -> LabelTimes:
-        """What the gates that read labels are told."""
+        """Return what the gates that read labels are told."""
         if self.newest_s is None or self.counted_s is None:
             return LabelTimes()
         lag_s, span_s = self.lag_s, self.newest_s - self.first_s
@@ -85,7 +85,7 @@ class Labelling:
         return LabelTimes(self.counted_s, lag_s, unripe, self._late(classes) or self._ripening)
 
     def chosen(self, distance_max: float) -> str | None:
-        """Why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows it.
+        """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows it.
         ``distance_max``: the total variation that is let pass."""
         sides = (("stable", self.seen.stable), ("the candidate", self.seen.candidate))
         found = [(bins.distance, who) for who, bins in sides if bins.log_e >= _LOG_EVIDENCE]

@@ -1,4 +1,4 @@
-"""Whether a part of a population was drawn by chance: by what is known of every unit, drawn or not.
+"""A test of whether a part of a population was drawn by chance, by what is known of every unit, drawn or not.
 
 Units are in bins. Were the drawn ones drawn by chance, they and the others come from one distribution. The evidence
 against it is the Bayes factor of two distributions against one, each unknown (Gunel & Dickey, Biometrika 61, 1974):
@@ -34,7 +34,7 @@ class Bins:
 
     @property
     def effective(self) -> float:
-        """How many drawn units of equal weight would tell as much."""
+        """Return how many drawn units of equal weight would tell as much."""
         return sum(self.drawn) ** 2 / self.squares if self.squares else 0.0
 
     @property

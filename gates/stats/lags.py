@@ -1,4 +1,4 @@
-"""How far behind the newest things come, by what came lately: weights in bins, of which old ones fade."""
+"""Lags: how far behind the newest things come, by what came lately. Weights in bins, of which old ones fade."""
 
 import bisect
 import itertools

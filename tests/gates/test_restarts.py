@@ -33,10 +33,10 @@ def peaks(rng: np.random.Generator, chances: tuple[float, float], looks: int) ->
 
 
 def test_an_equal_candidate_is_rarely_suspected_at_any_look():
-    """One in ten at most, by Ville's inequality, over all starts together; here of 150."""
+    """One in ten at most, by Ville's inequality, over all starts together; here of 50."""
     rng = np.random.default_rng(1)
-    suspected = sum(peaks(rng, EQUAL, 100) >= math.log(10) for _ in range(150))
-    assert suspected <= 15
+    suspected = sum(peaks(rng, EQUAL, 60) >= math.log(10) for _ in range(50))
+    assert suspected <= 5
 
 
 def test_the_parts_of_the_level_add_up_to_it():
@@ -73,12 +73,12 @@ def play(worlds: list[World], guard_points: float = 0.5) -> list[Verdict]:
 
 
 def test_a_loss_that_begins_late_is_found_nearly_as_soon_as_one_that_begins_at_once():
-    """After hours without it the loss since then is told, and not the mean of all."""
+    """After an hour without it the loss since then is told, and not the mean of all."""
     before, after = World(worse=0.035, better=0.035), World(worse=0.065, better=0.005)
     at_once = [one.outcome for one in play([after] * 12)].index(Outcome.FAIL)
-    late = play([before] * 120 + [after] * 12)
+    late = play([before] * 60 + [after] * 12)
     found = [one.outcome for one in late].index(Outcome.FAIL)
-    assert found < 120 + at_once + 8
+    assert found < 60 + at_once + 8
     assert late[found].value > 3
     assert "points of late" in late[found].reason
 

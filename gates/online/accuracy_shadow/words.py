@@ -1,4 +1,4 @@
-"""What accuracy.shadow says of its verdicts, a sentence each."""
+"""The words of accuracy.shadow, what it says of its verdicts, a sentence each."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Told:
 
 
 def sentence(outcome: Outcome, told: Told) -> str:
-    """Why it is so."""
+    """The reason of the verdict."""
     losses, labels, apart = told.losses, told.losses.labels, told.apart
     if not labels:
         return _without_label(outcome, told)
