@@ -55,8 +55,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The labels of a release, as far as they are known. Times are those of requests; ``counted_s``: labels of requests up to
-    then count, and None before the first label."""
+    """The labels of a release, as far as they are known. Times are those of requests; ``counted_s``: labels of requests
+    up to then count, and None before the first label."""
 
     newest_s: float | None = None
     first_s: float = 0.0
@@ -85,8 +85,8 @@ class Labelling:
         return LabelTimes(self.counted_s, lag_s, unripe, self._late(classes) or self._ripening)
 
     def chosen(self, distance_max: float) -> str | None:
-        """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows it.
-        ``distance_max``: the total variation that is let pass."""
+        """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows
+        it. ``distance_max``: the total variation that is let pass."""
         sides = (("stable", self.seen.stable), ("the candidate", self.seen.candidate))
         found = [(bins.distance, who) for who, bins in sides if bins.log_e >= _LOG_EVIDENCE]
         if not found:
