@@ -11,6 +11,7 @@ from controller.core.commands import Freeze
 from controller.core.traffic import TrafficTable
 from controller.journal.notes import SamplingSet
 from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
+from controller.ports.recordings import ReplayProgress
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
 
@@ -25,7 +26,7 @@ Shown = ReleaseRecord | ReleaseSummary
 class Overview:
     """``now_s`` is the time of whoever looked. What is a mapping is by model; ``waiting``: what its policy's serving
     block says now, and no replica yet. ``records`` None: the store does not tell them. ``able``: what the data plane
-    in force can do, where anybody says."""
+    in force can do, where anybody says. ``replays``: of recorded requests, by the releases shown."""
 
     records: Sequence[Shown] | None
     now_s: float
@@ -37,6 +38,7 @@ class Overview:
     asking: Mapping[str, Sequence[SuiteProgress]] = field(default_factory=dict)
     sampling: Mapping[str, SamplingSet] = field(default_factory=dict)
     able: TrafficAbilities | None = None
+    replays: Mapping[str, ReplayProgress] = field(default_factory=dict)
 
 
 def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
@@ -85,7 +87,7 @@ def as_document(overview: Overview) -> dict[str, Any]:
         "releases": [release_document(record) for record in overview.records or ()],
         "traffic": {model: _table(table) for model, table in overview.traffic.items()},
         **{name: _adapter(name).dump_python(getattr(overview, name), mode="json") for name in _PLAIN},
-        "able": _adapter("able").dump_python(overview.able, mode="json"),
+        **{name: _adapter(name).dump_python(getattr(overview, name), mode="json") for name in _LATER},
     }
 
 
@@ -98,7 +100,7 @@ def overview_in(document: Mapping[str, Any]) -> Overview:
         now_s=float(document["at_s"]),
         traffic=_adapter("traffic").validate_python(document["traffic"]),
         **{name: _adapter(name).validate_python(document[name]) for name in _PLAIN},
-        able=_adapter("able").validate_python(document.get("able")),  # an earlier release of the software tells none
+        **{name: _adapter(name).validate_python(document[name]) for name in _LATER if name in document},
     )
 
 
@@ -110,13 +112,17 @@ _PLAIN: Final[Mapping[str, Any]] = {
     "asking": dict[str, tuple[SuiteProgress, ...]],
     "sampling": dict[str, SamplingSet],
 }
+_LATER: Final[Mapping[str, Any]] = {  # an earlier release of the software does not tell them
+    "able": TrafficAbilities | None,
+    "replays": dict[str, ReplayProgress],
+}
 
 
 @cache
 def _adapter(name: str) -> Any:
     from pydantic import TypeAdapter  # not every command shows the status
 
-    kinds = {"traffic": dict[str, TrafficTable], "able": TrafficAbilities | None, **_PLAIN}
+    kinds = {"traffic": dict[str, TrafficTable], **_PLAIN, **_LATER}
     return TypeAdapter(kinds[name])
 
 

@@ -21,6 +21,7 @@ from controller.overview import Overview, current
 from controller.ports.clock import Clock
 from controller.ports.journal import INSTALLATION, Journal, RecordedEntry, ReleaseRecord, ReleaseSummary
 from controller.ports.people import Freezes, Inbox
+from controller.ports.recordings import ReplayProgress
 from controller.ports.site import Site
 
 _LATEST_TOLD: Final = 5
@@ -105,6 +106,7 @@ class Service:
     models: Collection[str]
     site: Site
     wake: Callable[[], None] = lambda: None
+    replay: Callable[[str], ReplayProgress | None] = lambda _: None  # of a release, how far it is
 
     def start(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask for a release of the version; the command, and whether it is new."""
@@ -187,13 +189,15 @@ class Service:
         traffic = {name: table for name, table in self.site.traffic().items() if model in (None, name)}
         if model is not None and not records and not traffic:
             self.check(model)  # one without a policy that was ever served is known too
-        policies, waiting, asking, sampling = self.site.policies(), {}, {}, {}
+        policies, waiting, asking, sampling, replays = self.site.policies(), {}, {}, {}, {}
         for release in (release_of(record) for record in records if isinstance(record, ReleaseRecord)):
             policy = policies.get(release.model)
             if policy is not None and (settings := pending_settings(release, policy)):
                 waiting[release.model] = settings
             if release.phase is Phase.SUITE and (progress := self.site.asking(release.model)):
                 asking[release.model] = tuple(progress)
+            if release.phase is Phase.SHADOW and (replayed := self.replay(release.id)) is not None:
+                replays[release.model] = replayed
             if (sampled := last_set(self.journal, release.model)) is not None:
                 sampling[release.model] = sampled
         return Overview(
@@ -207,6 +211,7 @@ class Service:
             asking=asking,
             sampling=sampling,
             able=self.site.abilities(),
+            replays=replays,
         )
 
     def report(self, release_id: str) -> Report:

@@ -19,6 +19,7 @@ from controller.journal.codec import release_of
 from controller.journal.notes import SamplingSet
 from controller.overview import Overview, Shown
 from controller.ports.journal import ReleaseSummary
+from controller.ports.recordings import ReplayProgress
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
 from controller.report.words import (
@@ -111,7 +112,8 @@ def status_table(seen: Overview) -> RenderableType:
         running = seen.deployments.get(release.model, {})
         waits, asked = seen.waiting.get(release.model, ""), seen.asking.get(release.model, ())
         table, sampled = seen.traffic.get(release.model), seen.sampling.get(release.model)
-        blocks.append(_Block(release, table, running, seen.now_s, waits, asked, sampled))
+        replay = seen.replays.get(release.model)
+        blocks.append(_Block(release, table, running, seen.now_s, waits, asked, sampled, replay))
     without = "  no release  " if seen.records is not None else "  its release is not known now  "
     blocks.extend(
         Text.assemble((printable(model), "bold"), without, _weights(seen.traffic[model], None))
@@ -174,6 +176,7 @@ class _Block:
     waiting: str  # what the policy's serving block says now, and no replica yet
     asked: Sequence[SuiteProgress]
     sampled: SamplingSet | None
+    replay: ReplayProgress | None
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
         width = options.max_width
@@ -194,6 +197,7 @@ class _Block:
         ]
         facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
         facts += [("suite", _asked(progress)) for progress in self.asked]
+        facts += [("replay", _replayed(self.replay))] if self.replay is not None else []
         facts += [("samples", _sampled(self.sampled))] if self.sampled is not None else []
         if self.waiting:
             how = f"serin release again {self.release.model}"
@@ -276,6 +280,17 @@ def _warming(release: Release, now_s: float) -> str:
 def _asked(progress: SuiteProgress) -> Text:
     names = ", ".join(shown(name) for name in progress.suites)
     return Text(printable(f"{names} {progress.asked:,} of {progress.cases:,}, version {progress.version}"))
+
+
+def _replayed(told: ReplayProgress) -> Text:
+    words = f"{told.asked:,} of {told.chosen:,} recorded requests asked again of both versions"
+    others = {
+        "that the candidate refused": told.refused,
+        "that it failed": told.failed,
+        "whose text cannot be asked any more": told.unreadable,
+    }
+    words += "".join(f", {number:,} {what}" for what, number in others.items() if number)
+    return Text.assemble(words, (printable(f"; it waits: {told.trouble}") if told.trouble else "", "yellow"))
 
 
 def _sampled(told: SamplingSet) -> Text:

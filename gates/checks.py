@@ -186,6 +186,7 @@ def _predictions(look: Look, odd: Odd) -> Iterator[str]:
             yield f"slice_pairs[{part.slice}]: {part.agreed!r} agreed, {part.disagreed!r} disagreed are not counts"
     if look.pair_profile is not None:
         yield from _pair_profile(look.pair_profile, look)
+    yield from _replayed(look)
     for place, pair in odd:
         yield from _pair(f"pairs[{place}]", pair)
 
@@ -199,6 +200,17 @@ def _pair_profile(profile: PairProfile, look: Look) -> Iterator[str]:
             yield f"pair_profile.{field}: {len(counts)} entries, expected {length}"
         elif not _are_counts(counts):
             yield f"pair_profile.{field}: an entry is not a count"
+
+
+def _replayed(look: Look) -> Iterator[str]:
+    if look.replayed is None:
+        return
+    if not _is_count(look.replayed.requests):
+        yield f"replayed.requests: {look.replayed.requests!r} is not a count"
+    for field in ("agreed", "disagreed"):
+        part, whole = getattr(look.replayed, field), getattr(look, f"pairs_{field}")
+        if not (_is_count(part) and _is_count(whole) and part <= whole):
+            yield f"replayed.{field}: {part!r} of {whole!r} pairs"
 
 
 def _profiles(look: Look) -> Iterator[str]:

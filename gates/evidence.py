@@ -50,6 +50,7 @@ class LabelledPair:
     directed: bool = False  # labelled because the two disagreed, not by chance
     slices: tuple[str, ...] = ()
     waited_s: float = 0.0  # from the later of the two answers until the label came
+    replayed: bool = False  # of a request of before the release, that was asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,16 @@ class SlicePairs:
     slice: str
     agreed: int
     disagreed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Recorded requests that were asked again in the window, before any user: ``requests`` of the candidate, and the
+    pairs that they completed, which are among all pairs of the look."""
+
+    requests: int = 0
+    agreed: int = 0
+    disagreed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +252,7 @@ class Look:
     mirrors: bool = True  # whether anybody can copy users' requests to the candidate
     load_ratio: float = 1.0  # the candidate's load over stable's, copies included, as configured
     warming: bool = False  # some of what was counted is of a version that may not have been warm at its share yet
+    replayed: Replayed | None = None  # None: nothing was
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:

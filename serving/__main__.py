@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from serving.access.address import is_loopback
 from serving.access.flags import access_settings, add_access
 from serving.access.hosts import Hosts
-from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, check_model_name, check_version
+from serving.contract import DIGEST_KEY_BYTES_MAX, EXIT_REFUSED, EXIT_SHORTAGE, check_model_name, check_version
 from serving.http.listener import Listeners, listen
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, read_manifest, verify
 from serving.resources.bounds import bound, memory_by_size_mb
@@ -284,7 +284,7 @@ def _digest_key(file: Path | None, model: str) -> bytes:
     key = file.read_bytes().strip() if file is not None else model.encode()
     if not key:
         raise ValueError("--digest-key-file is empty")
-    return key[:64]  # the longest key that BLAKE2b takes
+    return key[:DIGEST_KEY_BYTES_MAX]
 
 
 def check_trace_url(url: str) -> None:

@@ -341,6 +341,15 @@ def is_shadow_cluster(name: str) -> bool:
     return name.endswith(_COPIES)
 
 
+DIGEST_KEY_BYTES_MAX: Final = 64
+"""The longest key that BLAKE2b takes: of a longer one what stands first."""
+
+
+def text_digest(text: str, key: bytes) -> str:
+    """A keyed digest: equal texts are recognised, and without the key no guess can be tried against it."""
+    return hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest()
+
+
 def is_sampled(request_id: str, ratio: float) -> bool:
     """Return whether the request belongs to the consistent sample of this ratio (0 to 1).
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.metrics import metrics_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
-from controller.bootstrap.stores import share_digest_key, store_of, texts_of
+from controller.bootstrap.stores import digest_of, share_digest_key, store_of, texts_of
 from controller.config.settings import Home, Settings
 from controller.errors import SerinError
 from controller.loop.candidate_poller import CandidatePoller
@@ -41,6 +41,7 @@ from controller.loop.leader import Leader
 from controller.loop.policies import CurrentPolicies
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
+from controller.loop.replay import RecordedReplays
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
 from controller.loop.sampling import Needs, SampledAsNeeded
 from controller.offline.forecast.sampling import ratio_between, ratio_in_release
@@ -114,7 +115,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
-        service=Service(store.journal, store.inbox, store.freezes, SystemClock(), controller.fleet.models, site, wake),
+        service=_service(store, controller.fleet.models, site, wake),
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,
@@ -145,6 +146,11 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
             time.sleep(settings.api_drain_s)
 
 
+def _service(store: Store, models: Collection[str], site: HomeSite, wake: Callable[[], None] = lambda: None) -> Service:
+    replay = store.recordings.progress
+    return Service(store.journal, store.inbox, store.freezes, SystemClock(), models, site, wake, replay)
+
+
 def _readings(controller: Controller) -> Readings:
     store, home = controller.store, controller.home
     return Readings(
@@ -167,7 +173,7 @@ def build(home: Home, name: str) -> Controller:
     settings = home.load()
     clock = SystemClock()
     prepare_access(home, settings)
-    store = store_of(home, settings, texts_of(home, settings))
+    store = store_of(home, settings, texts_of(home, settings), digest_of(home, settings))
     try:
         share_digest_key(home, settings, store)
     except SerinError:
@@ -209,6 +215,7 @@ def build(home: Home, name: str) -> Controller:
         freezes=store.freezes,
         suites=SuiteRuns(replicas, home.suites),
         sampling=sampling,
+        replays=RecordedReplays(store.recordings, replicas, clock, time.sleep),
     )
     poller = CandidatePoller(registry, packages, clock, jobs)
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence, leader.leads)
@@ -217,7 +224,7 @@ def build(home: Home, name: str) -> Controller:
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
     if objects is not None:
         site = HomeSite(home, policies, lambda: plane.sight)
-        service = Service(store.journal, store.inbox, store.freezes, clock, fleet.models, site)
+        service = _service(store, fleet.models, site)
         for follower in (objects.policies, objects.releases(store, service, plane.traffic)):
             fleet.follow(follower)
     return Controller(

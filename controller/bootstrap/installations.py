@@ -45,7 +45,15 @@ def service_of(home: Home) -> Iterator[Service]:
     policies = _policies_of(home)
     site = HomeSite(home, policies, cache(partial(sight_of, home)))
     with opened(home) as store:
-        yield Service(store.journal, store.inbox, store.freezes, SystemClock(), _Models(home, policies), site)
+        yield Service(
+            store.journal,
+            store.inbox,
+            store.freezes,
+            SystemClock(),
+            _Models(home, policies),
+            site,
+            replay=store.recordings.progress,
+        )
 
 
 def _policies_of(home: Home) -> Callable[[], Mapping[str, ReleasePolicy]]:

@@ -4,15 +4,18 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+from controller.adapters.sql.recordings import Digest
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts, Texts
 from controller.config.secret_files import SecretFile, read_line, read_secret
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError, Source
 from controller.files import locked
+from serving.contract import DIGEST_KEY_BYTES_MAX, text_digest
 
 DIGEST_KEY: Final = "digest key"
 
@@ -78,11 +81,21 @@ def open_home(home: Home) -> Store:
     return store_of(home, home.load())
 
 
-def store_of(home: Home, settings: Settings, texts: Texts | None = None) -> Store:
+def digest_of(home: Home, settings: Settings) -> Digest:
+    """Return how the replicas of this home digest texts."""
+
+    @cache
+    def key() -> bytes:
+        return digest_key_file(home, settings).read_bytes().strip()[:DIGEST_KEY_BYTES_MAX]
+
+    return lambda text: text_digest(text, key())
+
+
+def store_of(home: Home, settings: Settings, texts: Texts | None = None, digest: Digest | None = None) -> Store:
     url = home.database_url(settings)
     file = settings.database_url_file
     current = None if file is None else SecretFile("database_url_file", file).read
-    return open_store(url, texts, connections_max=settings.database_connections_max, current=current)
+    return open_store(url, texts, connections_max=settings.database_connections_max, current=current, digest=digest)
 
 
 @contextmanager

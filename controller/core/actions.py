@@ -48,6 +48,11 @@ class TakeLook:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """Ask both versions again what users asked before the release."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckChampion:
     """See, before users are moved, that the alias stands where it will be moved from, or at ``to`` already."""
 
@@ -68,7 +73,7 @@ class FreezeModel:
     reason: str
 
 
-Action = Serve | Probe | RunSuites | Route | TakeLook | CheckChampion | MoveChampion | FreezeModel
+Action = Serve | Probe | RunSuites | Route | TakeLook | Replay | CheckChampion | MoveChampion | FreezeModel
 
 
 def plan(release: Release, now_s: float) -> tuple[Action, ...]:
@@ -93,6 +98,8 @@ def _plan(release: Release, now_s: float) -> Iterator[Action]:
             yield from _routes(release)
             if release.phase in OBSERVED and release.routed and look_is_due(release, now_s):
                 yield TakeLook()
+            if replays(release):
+                yield Replay()
         case Phase.PROMOTING:
             if not release.routed and release.purpose is Purpose.PROMOTE:
                 yield CheckChampion(candidate, stable)
@@ -110,6 +117,13 @@ def _leave(release: Release) -> Iterator[Action]:
             yield FreezeModel(verdict.reason)
     if release.champion_moved and release.stable is not None and release.routed:
         yield MoveChampion(release.stable, release.candidate)
+
+
+def replays(release: Release) -> bool:
+    """Return whether recorded requests are asked again now: in shadow, once a first look has said which pairs are the
+    release's own."""
+    asked = release.policy.shadow_replay.requests_max > 0 and release.phase is Phase.SHADOW
+    return asked and release.cursors.first_pair is not None
 
 
 def look_is_due(release: Release, now_s: float) -> bool:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from controller.core.serving import ServingPolicy
+from gates.keys import require
 from gates.policy import GatePolicy
 
 
@@ -48,6 +49,32 @@ class Step:
     weight_pct: Annotated[float, "the candidate's share of live traffic; grows from step to step, up to 100"]
     min_s: Annotated[float, "the step lasts so long at the least, after its warm-up"] = 60.0
     min_requests: Annotated[int, "of the candidate, that are served at the least before the next step"] = 100
+
+
+class LabelsBefore(StrEnum):
+    """The use of labels that recorded requests had before the release began."""
+
+    IGNORED = "ignored"  # none: the candidate may have been trained on them
+    HELD_OUT = "held_out"  # they count: it was not
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPolicy:
+    """The replay of recorded requests in shadow: both versions are asked what users asked before, and no user waits.
+
+    Texts have to be captured for it (`serin up --capture-text`).
+    """
+
+    requests_max: Annotated[int, "distinct texts, the newest, that are replayed at most; 0: nothing is"] = 0
+    requests_per_s_max: Annotated[float, "asked of a version at the most, so that no user is slowed"] = 10.0
+    labels_before: Annotated[
+        LabelsBefore,
+        "labels that came before the release: `ignored` (the candidate may have been trained on them) or `held_out` "
+        "(none of them was used for that, and they count)",
+    ] = LabelsBefore.IGNORED
+
+    def __post_init__(self) -> None:
+        require(self, "requests_per_s_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +131,7 @@ class ReleasePolicy:
         "where nobody can copy requests to the candidate: `refuse` (a release is held before any traffic) or "
         "`skip_shadow` (no shadow phase, and no gate on shadow traffic is waited for)",
     ] = WithoutMirror.REFUSE
+    shadow_replay: ReplayPolicy = field(default_factory=ReplayPolicy)
     replica: ReplicaPolicy = ReplicaPolicy()
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)

@@ -91,7 +91,8 @@ def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int
     live = {f"sampled {stable}": number(found.stable_answers), f"sampled {candidate}": number(found.candidate_answers)}
     if found.paired is None:
         return live
-    return live | {"paired": found.paired}
+    asked_again = found.replayed.requests if found.replayed is not None else 0  # past the gateway, of the candidate
+    return live | {"paired": found.paired, f"copies answered {candidate}": -asked_again}
 
 
 def contradictions(

@@ -12,6 +12,7 @@ from controller.core.actions import (
     FreezeModel,
     MoveChampion,
     Probe,
+    Replay,
     Route,
     RunSuites,
     Serve,
@@ -24,7 +25,6 @@ from controller.core.facts import (
     AliasAt,
     AliasSurprise,
     Awaited,
-    Broken,
     EditReplaced,
     Fact,
     LookTaken,
@@ -45,20 +45,21 @@ from controller.core.traffic import TrafficTable
 from controller.errors import (
     ConflictError,
     PermanentError,
-    RefusedRequestError,
     SerinError,
     Source,
     TransientError,
-    our_fault,
 )
+from controller.loop.blame import SOURCES, found_by
 from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
-from controller.loop.preflight import judge_replica, package_refused
+from controller.loop.preflight import judge_replica
+from controller.loop.replay import Asked, NoReplays, Replays
 from controller.loop.sampling import Everything, Sampling
 from controller.ports.artifacts import Artifact, Artifacts
 from controller.ports.clock import Clock
 from controller.ports.metrics import Metrics
 from controller.ports.people import Freezes
+from controller.ports.recordings import ReplayOrder
 from controller.ports.registry import CHAMPION, Registry
 from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStatus, Replicas
 from controller.ports.samples import Samples
@@ -77,28 +78,14 @@ OVERDUE_S: Final = 5.0
 
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
 
+_REPLAYS: Final = "replays"  # the threads of nothing else
+_REPLAYED_S: Final = 10.0
+"""A stretch of a replay: so long after the end of shadow the last request may be asked."""
 _SETTLES_S: Final = 15.0
 """After a version that we started again has answered: until gateway and scrapes are of afterwards."""
 
-_SOURCES: Mapping[type[Action], Source] = {  # what is in question where an action fails in a way that nobody foresaw
-    Serve: Source.DEPLOYMENTS,
-    Probe: Source.DEPLOYMENTS,
-    RunSuites: Source.DEPLOYMENTS,
-    Route: Source.TRAFFIC,
-    TakeLook: Source.METRICS,
-    CheckChampion: Source.REGISTRY,
-    MoveChampion: Source.REGISTRY,
-    FreezeModel: Source.FREEZES,
-}
-
-
 _CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
 """What something outside is another for. The fence of the store keeps an old leader from its journal alone."""
-
-_SOURCE_OF_ERROR: Mapping[type[Exception], Source] = {
-    SuiteError: Source.SUITES,  # our file, not the candidate, is at fault: it is held, not rejected
-    ArtifactError: Source.PACKAGES,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +102,7 @@ class World:
     freezes: Freezes
     suites: Suites
     sampling: Sampling = field(default_factory=Everything)
-
-
-def _is_of_candidate(release: Release, action: Action) -> bool:
-    """Return whether what went wrong for good says something of the candidate. Everything else is stable's, or ours."""
-    if isinstance(action, Serve | Probe):
-        return action.version.number == release.candidate.number
-    return isinstance(action, RunSuites)
-
-
-def _found_by(
-    release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
-) -> Fact:
-    """Return what an error says. Of the candidate only where it is about the candidate and asking again will not
-    help."""
-    if isinstance(error, TransientError | ConflictError):
-        return Unreachable(error.source, str(error))
-    about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done
-    if isinstance(error, ArtifactError | PermanentError) and not about_us and _is_of_candidate(release, action):
-        verdict = package_refused(error) if isinstance(error, ArtifactError) else None
-        return Broken(verdict.reason if verdict else str(error), verdict)
-    source = _SOURCE_OF_ERROR.get(type(error), _SOURCES[type(action)])
-    if isinstance(error, OSError | MemoryError):
-        return Unreachable(source, str(our_fault(source, "something was refused to us", error)))
-    return Unreachable(source, str(error))
+    replays: Replays = field(default_factory=NoReplays)
 
 
 class Executor:
@@ -160,6 +124,7 @@ class Executor:
         self._names_of_labels = names_of_labels
         self._verified: dict[tuple[str, str, str], Artifact] = {}  # what this process has verified itself
         self._started_again: dict[str, float] = {}  # by release: when a version was last seen that we start again
+        self._replayed: set[str] = set()  # releases whose replay is over
         self._looked_s: dict[str, float] = {}  # by model, by the monotonic clock: when a look was taken, written or not
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
             Serve: self._serve,
@@ -167,6 +132,7 @@ class Executor:
             RunSuites: self._run_suites,
             Route: self._route,
             TakeLook: self._take_look,
+            Replay: self._replay,
             CheckChampion: self._check_champion,
             MoveChampion: self._move_champion,
             FreezeModel: self._freeze,
@@ -176,9 +142,14 @@ class Executor:
         """Return what was found by carrying out the action, now or in a job that was begun for it before."""
         if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
             return self._performed(release, action)
-        source = _SOURCES[type(action)]
+        source = SOURCES[type(action)]
         slot, purpose = self._job_of(release, action)
-        found = self._jobs.ask(self._pool_of(release, action), slot, purpose, partial(self._performed, release, action))
+        ask = partial(self._performed, release, action)
+        if isinstance(action, Replay):  # no round waits for it, and nothing is decided by how it goes
+            if not isinstance(self._jobs.ask(_REPLAYS, slot, purpose, ask, patience_s=0.0), Running):
+                self._jobs.ask(_REPLAYS, slot, purpose, ask, patience_s=0.0)  # the next stretch, at once
+            return ()
+        found = self._jobs.ask(self._pool_of(release, action), slot, purpose, ask)
         if not isinstance(found, Running):
             return found
         waited_s = self._world.clock.monotonic_s() - found.since_s
@@ -204,18 +175,18 @@ class Executor:
         """Return whose threads do it: fetching a package waits for the registry, whatever else its replica needs."""
         if isinstance(action, Serve) and self._known(release.model, action.version) is None:
             return Source.PACKAGES
-        return Source.SUITES if isinstance(action, RunSuites) else _SOURCES[type(action)]
+        return Source.SUITES if isinstance(action, RunSuites) else SOURCES[type(action)]
 
     def _performed(self, release: Release, action: Action) -> tuple[Fact, ...]:
         try:
             if isinstance(action, _CHANGING) and not self._leads():  # it slept, and another one leads since
-                return (Unreachable(_SOURCES[type(action)], "another controller of this database leads"),)
+                return (Unreachable(SOURCES[type(action)], "another controller of this database leads"),)
             return tuple(self._performers[type(action)](release, action))
         except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
-            return (_found_by(release, action, error),)
+            return (found_by(release, action, error),)
         except Exception as error:  # a defect must not keep a deadline or a person's word from being decided
             log.exception("release %s: %s failed", release.id, type(action).__name__)
-            return (Unreachable(_SOURCES[type(action)], f"{type(error).__name__}: {error}"),)
+            return (Unreachable(SOURCES[type(action)], f"{type(error).__name__}: {error}"),)
 
     # --- capacity ------------------------------------------------------------------------------------------------
     def _serve(self, release: Release, action: Serve) -> Iterator[Fact]:
@@ -392,6 +363,22 @@ class Executor:
         if elapsed_s - self._started_again.get(release.id, elapsed_s) >= _SETTLES_S:
             self._started_again.pop(release.id, None)
         yield LookTaken(look, cursors, judge(release, look))
+
+    def _replay(self, release: Release, _: Replay) -> Iterator[Fact]:
+        policy, stable = release.policy.shadow_replay, release.stable
+        if stable is None or release.id in self._replayed:
+            return
+        asked = Asked(self._urls(release.model, stable), self._urls(release.model, release.candidate))
+        if not (asked.stable and asked.candidate):
+            return
+        order = ReplayOrder(
+            release.id, release.model, stable.number, release.candidate.number, release.started_at_s, policy
+        )
+        chance = self._world.sampling.largest(release)  # as of live pairs: each stands for as many requests
+        for_s = min(release.policy.look_every_s, _REPLAYED_S)
+        if not self._world.replays.go_on(order, asked, for_s=for_s, inclusion_probability=chance):
+            self._replayed.add(release.id)
+        yield from ()
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:
         """The manifest, where the package has been verified since this controller started."""

@@ -363,6 +363,7 @@ def _sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
         "pairs_agreed": found.pairs_agreed,
         "pairs_disagreed": found.pairs_disagreed,
         "slice_pairs": found.slice_pairs,
+        "replayed": found.replayed,
         "stable_labels": found.stable_labels,
         "candidate_labels": found.candidate_labels,
         "label_sources": tuple(sources),

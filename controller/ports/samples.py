@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from controller.core.labels import LabelNames, LabelsTaken, NamesRead, Position
 from controller.core.sampling import Labelled
-from gates.evidence import LabelCounts, LabelledPair, LabelSource, LeastLikely, SlicePairs, UnseenSlice
+from gates.evidence import LabelCounts, LabelledPair, LabelSource, LeastLikely, Replayed, SlicePairs, UnseenSlice
 
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
@@ -80,7 +80,8 @@ class SampleEvidence:
     label_sources: tuple[LabelSource, ...] = ()  # those that said most, by name
     unseen_slices: tuple[UnseenSlice, ...] = ()  # by a tag that no request of the last ones carries
     pair_counts: PairCounts | None = None  # None: not told
-    paired: int | None = None  # pairs that were completed, those of a text that was seen before, too; None: not told
+    paired: int | None = None  # pairs of copies, those of a text that was seen before, too; None: not told
+    replayed: Replayed | None = None  # of requests that were asked again
 
 
 SOURCES_MAX = 20

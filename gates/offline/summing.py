@@ -12,6 +12,7 @@ from gates.evidence import (
     Look,
     PairProfile,
     Profile,
+    Replayed,
     Resources,
     SlicePairs,
     UserCounts,
@@ -83,6 +84,7 @@ def _added(one: Look, two: Look) -> Look:
         label_sources=two.label_sources or one.label_sources,
         least_likely=two.least_likely or one.least_likely,
         users=_users(one.users, two.users),
+        replayed=_replayed(one.replayed, two.replayed),
     )
 
 
@@ -118,6 +120,12 @@ def _users(one: UserCounts | None, two: UserCounts | None) -> UserCounts | None:
         return None
     stable, candidate = _arms(one.stable, two.stable), _arms(one.candidate, two.candidate)
     return None if stable is None or candidate is None else replace(two, stable=stable, candidate=candidate)
+
+
+def _replayed(one: Replayed | None, two: Replayed | None) -> Replayed | None:
+    if one is None or two is None:
+        return one or two
+    return Replayed(one.requests + two.requests, one.agreed + two.agreed, one.disagreed + two.disagreed)
 
 
 def _slices(parts: Iterable[SlicePairs]) -> tuple[SlicePairs, ...]:

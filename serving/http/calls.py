@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.types import Receive
 
-from serving.contract import Traffic
+from serving.contract import Traffic, text_digest
 from serving.messages import Identity, Outcome
-from serving.observe.capture import CapturedPrediction, text_digest
+from serving.observe.capture import CapturedPrediction
 from serving.refusals import ApiError
 from serving.settings import CaptureSettings
 

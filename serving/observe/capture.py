@@ -8,7 +8,6 @@ send asks with an empty one now and then, so that a share that grows again is he
 small it was. While no controller answers, or one of an older release that says nothing, the last one stays.
 """
 
-import hashlib
 import json
 import logging
 import queue
@@ -63,11 +62,6 @@ class CaptureCounts(Protocol):
     def captured(self, predictions: int) -> None: ...
 
     def dropped(self, predictions: int, reason: DropReason) -> None: ...
-
-
-def text_digest(text: str, key: bytes) -> str:
-    """A keyed digest: equal texts are recognised, and without the key no guess can be tried against it."""
-    return hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest()
 
 
 def encode_batch(batch: Sequence[CapturedPrediction]) -> bytes:

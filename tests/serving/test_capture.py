@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic
+from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic, text_digest
 from serving.http.calls import tags_of
-from serving.observe.capture import Capture, CapturedPrediction, DropReason, encode_batch, text_digest
+from serving.observe.capture import Capture, CapturedPrediction, DropReason, encode_batch
 from serving.settings import CaptureSettings
 from tests.serving.replica import until
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.observe.capture import Capture, text_digest
+from serving.contract import text_digest
+from serving.observe.capture import Capture
 from serving.settings import CaptureSettings
 from tests.serving.replica import until
 from tests.serving.test_capture import Counts, Receiver, counts, prediction, receiver

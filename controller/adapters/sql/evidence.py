@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Double,
     Insert,
     Row,
     Select,
@@ -32,6 +33,9 @@ from controller.adapters.sql.database import insert_new, insert_new_on
 from controller.adapters.sql.schema import BIG_ID, labelled_answers, labelled_pairs, labels, pairs, predictions
 from controller.adapters.sql.scoring import brier
 from serving.contract import Traffic
+
+REPLAYED: Final = "replayed"
+"""The kind of traffic of an answer to a recorded request that was asked again; none that a replica tells of."""
 
 _LIVE = predictions.alias("live")
 _SHADOW = predictions.alias("shadow")
@@ -80,6 +84,11 @@ def after_labels(connection: Connection, before: Heads) -> None:
     connection.execute(update(pairs).where(pairs.c.request_id.in_(new_requests)).values(labelled=True))
     _form_labelled_pairs(connection, labels.c.id, before.label)
     connection.execute(_insert_labelled_answers(connection.dialect.name, labels.c.id), {"head": before.label})
+
+
+def after_replays(connection: Connection, before: Heads, *, labelled_since_s: float) -> None:
+    """Form what the pairs newer than ``before`` complete, by labels that came at ``labelled_since_s`` or later."""
+    _form_labelled_pairs(connection, pairs.c.id, before.pair, labelled_since_s)
 
 
 _PAIR_COLUMNS = [
@@ -142,8 +151,11 @@ def _insert_pairs(dialect: str, new: ColumnElement[int]) -> Insert:
     return insert_new_on(dialect, pairs).from_select(_PAIR_COLUMNS, _newer(query, new), include_defaults=False)
 
 
-def _form_labelled_pairs(connection: Connection, new: ColumnElement[int], head: int) -> None:
-    rows = [_labelled_pair(row) for row in connection.execute(_labelled_pairs_newer(new), {"head": head})]
+def _form_labelled_pairs(
+    connection: Connection, new: ColumnElement[int], head: int, labelled_since_s: float = 0.0
+) -> None:
+    found = connection.execute(_labelled_pairs_newer(new), {"head": head, "since_s": labelled_since_s})
+    rows = [_labelled_pair(row) for row in found]
     if rows:
         connection.execute(insert_new(connection, labelled_pairs), rows)
 
@@ -157,6 +169,7 @@ def _labelled_pairs_newer(new: ColumnElement[int]) -> Select[Any]:
             pairs.c.live_version,
             pairs.c.shadow_version,
             pairs.c.text_digest,
+            pairs.c.replayed,
             (pairs.c.inclusion_probability * labels.c.inclusion_probability).label("inclusion_probability"),
             labels.c.label,
             labels.c.directed,
@@ -172,6 +185,7 @@ def _labelled_pairs_newer(new: ColumnElement[int]) -> Select[Any]:
         .join(labels, and_(labels.c.request_id == pairs.c.request_id, labels.c.is_truth))
         .join(_LIVE, _LIVE.c.id == pairs.c.live_id)
         .join(_SHADOW, _SHADOW.c.id == pairs.c.shadow_id)
+        .where(labels.c.received_at_s >= bindparam("since_s", type_=Double))
     )
     return _newer(query, new)
 
@@ -193,6 +207,7 @@ def _labelled_pair(row: Row[Any]) -> dict[str, object]:
         "shadow_brier": brier(json.loads(row.shadow_probabilities), row.label),
         "inclusion_probability": row.inclusion_probability,
         "at_s": row.at_s,
+        "replayed": row.replayed,
     }
 
 

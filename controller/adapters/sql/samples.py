@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
     Row,
+    ScalarSelect,
     Select,
     Table,
     and_,
@@ -24,8 +24,9 @@ from sqlalchemy import (
 )
 
 from controller.adapters.sql import answers, arrivals, evidence, schema, space
-from controller.adapters.sql.classes import classes_of, note_classes
-from controller.adapters.sql.database import Database, insert_new_rows
+from controller.adapters.sql.classes import classes_of
+from controller.adapters.sql.database import Database
+from controller.adapters.sql.intake import Rows, lock
 from controller.adapters.sql.labels import Aliases, note_looked, take
 from controller.adapters.sql.pruning import UnmatchedLabels, prune
 from controller.adapters.sql.reading import LabelReading, ReadPair
@@ -36,7 +37,7 @@ from controller.core.labels import LabelNames, LabelsTaken
 from controller.core.sampling import Labelled
 from controller.errors import Source
 from controller.ports.samples import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
-from gates.evidence import Answer, LabelledPair, LabelSource, SlicePairs
+from gates.evidence import Answer, LabelledPair, LabelSource, Replayed, SlicePairs
 from gates.online.slices import Membership, membership
 
 _SOURCE = Source.LABELS
@@ -87,11 +88,10 @@ class SqlSamples:
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
         if not predictions:
             return 0
-        rows = [_prediction_row(one, self._texts) for one in predictions]
+        rows = Rows.of(predictions, self._texts)
         with self._database.write(_SOURCE) as connection:
             before = _locked_heads(connection)
-            insert_new_rows(connection, schema.predictions, _PREDICTION_COLUMNS, rows)
-            note_classes(connection, predictions)
+            rows.insert(connection)
             evidence.after_predictions(connection, before, {str(one.traffic) for one in predictions})
             return _count_after(connection, before.prediction)
 
@@ -99,7 +99,7 @@ class SqlSamples:
         if not labels:
             return LabelsTaken()
         with self._database.write(_SOURCE) as connection:
-            _lock(connection)
+            lock(connection)
             return take(connection, labels, aliases)
 
     def latest(self) -> SampleCursor:
@@ -123,10 +123,12 @@ class SqlSamples:
             sources = label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
             unseen = answers.unseen_slices(connection, model, stable, slices)
         with self._database.write(_SOURCE) as connection:
-            _lock(connection)
+            lock(connection)
             upto = replace(_later(cursor, _latest(connection)), names=names.after(cursor.names, cursor.labels_read))
             release = _Comparison(model, stable, candidate, cursor.first_pair)
-            agreed, disagreed = _pair_counts(connection, release, (cursor.pair, upto.pair))
+            span = (cursor.pair, upto.pair)
+            agreed, disagreed, replayed = _pair_counts(connection, release, span)
+            paired, asked_again = _paired(connection, release, span)
             reading = LabelReading(names, cursor, upto)
             upto = replace(upto, least_likely=reading.least_likely(connection, model, (stable, candidate)))
             answered = (cursor.prediction, upto.prediction)
@@ -143,10 +145,9 @@ class SqlSamples:
                 candidate_answers=answers.answer_counts(connection, model, candidate, answered),
                 label_sources=sources,
                 unseen_slices=unseen,
-                pair_counts=answers.pair_counts(
-                    connection, _pairs_of(release, (cursor.pair, upto.pair)), release.stable
-                ),
-                paired=_paired(connection, release, (cursor.pair, upto.pair)),
+                pair_counts=answers.pair_counts(connection, _pairs_of(release, span), release.stable),
+                paired=paired,
+                replayed=Replayed(asked_again, *replayed) if asked_again else None,
             )
 
     def label_sources(
@@ -196,7 +197,7 @@ class SqlSamples:
 
         Evidence is never undone, but what nobody has read by then is gone: keep more than the longest release lasts.
         """
-        formed = (labelled_pairs, labelled_answers, pairs, schema.predictions)
+        formed = (labelled_pairs, labelled_answers, pairs, schema.replayed_requests, schema.predictions)
         old = [(table, table.c.at_s, table.c.at_s < before_s) for table in formed]
         received = (schema.labels, schema.label_disputes)
         old += [(table, table.c.received_at_s, table.c.received_at_s < before_s) for table in received]
@@ -217,17 +218,8 @@ class SqlSamples:
         return 0 if before_s is None else self.prune(before_s)
 
 
-_ONE_AT_A_TIME: Final = select(schema.intake.c.id).with_for_update()
-
-
-def _lock(connection: Connection) -> None:
-    """Let one batch, or one look, in at a time. Ids then become visible in their order, and a cursor never passes over
-    a row that is committed later (PostgreSQL would allow it; on SQLite the transaction itself is the lock)."""
-    connection.execute(_ONE_AT_A_TIME).one()
-
-
 def _locked_heads(connection: Connection) -> evidence.Heads:
-    _lock(connection)
+    lock(connection)
     return evidence.heads(connection)
 
 
@@ -238,47 +230,6 @@ def _count_after(connection: Connection, head: int) -> int:
 _NEW_PREDICTIONS: Final = (
     select(func.count()).select_from(schema.predictions).where(schema.predictions.c.id > bindparam("head"))
 )
-
-
-_PREDICTION_COLUMNS: Final = (
-    "request_id",
-    "model",
-    "version",
-    "traffic",
-    "at_s",
-    "label",
-    "confidence",
-    "probabilities",
-    "inclusion_probability",
-    "text_digest",
-    "tokens",
-    "text",
-    "tags",
-)
-
-
-def _prediction_row(prediction: Prediction, texts: Texts) -> tuple[Any, ...]:
-    """Its values of ``_PREDICTION_COLUMNS``."""
-    return (
-        prediction.request_id,
-        prediction.model,
-        prediction.version,
-        str(prediction.traffic),
-        prediction.at_s,
-        prediction.label,
-        prediction.confidence,
-        _json(prediction.probabilities),
-        prediction.inclusion_probability,
-        prediction.text_digest,
-        prediction.tokens,
-        texts.kept(prediction.text),
-        _json(prediction.tags) if prediction.tags else None,
-    )
-
-
-def _json(value: Mapping[str, object]) -> str:
-    """Its numbers are finite: nothing else is taken in."""
-    return to_json(dict(value)).decode()
 
 
 def _latest(connection: Connection) -> SampleCursor:
@@ -313,22 +264,28 @@ def _within(query: Select[Any], table: Table, span: tuple[int, int]) -> Select[A
     return query.where(table.c.id > after, table.c.id <= upto)
 
 
-def _pair_counts(connection: Connection, release: _Comparison, span: tuple[int, int]) -> tuple[int, int]:
-    query = select(func.count(), func.coalesce(func.sum(case((pairs.c.agreed, 1), else_=0)), 0)).where(
-        release.has(pairs, pairs.c.id)
-    )
-    total, agreed = connection.execute(_within(query, pairs, span)).one()
-    return int(agreed), int(total) - int(agreed)
+def _pair_counts(
+    connection: Connection, release: _Comparison, span: tuple[int, int]
+) -> tuple[int, int, tuple[int, int]]:
+    """Return how many pairs agreed and disagreed, and the same of those that were replayed."""
+    query = select(pairs.c.replayed, pairs.c.agreed, func.count()).where(release.has(pairs, pairs.c.id))
+    found = connection.execute(_within(query, pairs, span).group_by(pairs.c.replayed, pairs.c.agreed))
+    counts = {(replayed, agreed): int(number) for replayed, agreed, number in found}
+    again = counts.get((True, True), 0), counts.get((True, False), 0)
+    return counts.get((False, True), 0) + again[0], counts.get((False, False), 0) + again[1], again
 
 
 def _pairs_of(release: _Comparison, span: tuple[int, int]) -> Select[Any]:
     return _within(select(pairs.c.id).where(release.has(pairs, pairs.c.id)), pairs, span)
 
 
-def _paired(connection: Connection, release: _Comparison, span: tuple[int, int]) -> int:
-    """Every pair, also of a text that was seen before: what was answered twice, and not what is evidence."""
-    query = select(func.count()).select_from(pairs).where(release.compares(pairs))
-    return int(connection.execute(_within(query, pairs, span)).scalar_one())
+def _paired(connection: Connection, release: _Comparison, span: tuple[int, int]) -> tuple[int, int]:
+    """Return every pair of the gateway's copies, and every replayed one, also of a text that was seen before: what was
+    answered twice, and not what is evidence."""
+    query = select(func.count(), func.coalesce(func.sum(case((pairs.c.replayed, 1), else_=0)), 0))
+    query = query.select_from(pairs).where(release.compares(pairs))
+    total, replayed = connection.execute(_within(query, pairs, span)).one()
+    return int(total) - int(replayed), int(replayed)
 
 
 def _slice_pairs(
@@ -369,6 +326,7 @@ def _labelled_pair(read: ReadPair, stable: str, slices: tuple[str, ...]) -> Labe
         directed=row.directed,
         slices=slices,
         waited_s=max(row.waited_s or 0.0, 0.0),
+        replayed=row.replayed,
     )
 
 
@@ -385,7 +343,7 @@ def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:
             pairs.c.agreed,
             live.c.label.label("live_label"),
             shadow.c.label.label("shadow_label"),
-            func.coalesce(live.c.text, shadow.c.text).label("text"),
+            func.coalesce(live.c.text, shadow.c.text, _recorded_text()).label("text"),
         )
         .select_from(pairs)
         .join(live, live.c.id == pairs.c.live_id)
@@ -393,6 +351,13 @@ def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:
         .where(release.has(pairs, pairs.c.id), pairs.c.agreed if agreed else ~pairs.c.agreed, ~pairs.c.labelled)
         .order_by(pairs.c.id.desc())
     )
+
+
+def _recorded_text() -> ScalarSelect[Any]:
+    """Return the text of a pair whose request was asked again of both versions: what is recorded of it holds it."""
+    recorded = schema.predictions.alias("recorded")
+    of_request = (recorded.c.request_id == pairs.c.request_id, recorded.c.model == pairs.c.model)
+    return select(recorded.c.text).where(*of_request, recorded.c.text.is_not(None)).limit(1).scalar_subquery()
 
 
 def _label_request(row: Row[Any], texts: Texts) -> LabelRequest:

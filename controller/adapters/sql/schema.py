@@ -20,9 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
-SCHEMA_REVISION: Final = "0007"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0008"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -50,6 +51,11 @@ def _number(name: str) -> Column[float]:
 def _probability() -> Column[float]:
     """Return the column of the probability of being given a label; rows from before it was kept have the default."""
     return Column("inclusion_probability", Double, nullable=False, server_default="1")
+
+
+def _replayed() -> Column[bool]:
+    """Return the column of whether a pair is of a request that was asked again for a release."""
+    return Column("replayed", Boolean, nullable=False, server_default=false())
 
 
 def _flag(name: str) -> Column[bool]:
@@ -276,6 +282,7 @@ pairs = Table(
     _flag("labelled"),
     _number("inclusion_probability"),
     _number("at_s"),
+    _replayed(),
     UniqueConstraint("request_id", "model", "live_version", "shadow_version"),
     Index(None, "text_digest", "model", "id"),  # whether a text was seen before
     Index(None, "at_s"),
@@ -307,6 +314,7 @@ labelled_pairs = Table(
     _number("shadow_brier"),
     _number("inclusion_probability"),
     _number("at_s"),
+    _replayed(),
     UniqueConstraint("pair_id"),
     Index(None, "model", "id"),
     Index(None, "at_s"),
@@ -327,6 +335,30 @@ labelled_answers = Table(
     _probability(),  # of being sampled and labelled
     UniqueConstraint("prediction_id"),
     Index(None, "model", "id", "version", "directed"),
+    Index(None, "at_s"),
+    sqlite_autoincrement=True,
+)
+replays = Table(  # of recorded requests, in the shadow phase of a release
+    "replays",
+    metadata,
+    Column("release_id", Text, primary_key=True),
+    _text("model"),
+    _number("at_s"),
+    Column("reuses", Boolean),  # what is recorded of stable is what it answers now; null: not yet known
+    Column("trouble", Text, nullable=False, server_default=""),  # why it does not go on
+)
+replayed_requests = Table(
+    "replayed_requests",
+    metadata,
+    _id(),
+    _text("release_id"),
+    _text("request_id"),
+    _text("outcome"),  # `controller.ports.recordings.Outcome`
+    Column("recorded_id", BIG_ID, nullable=False),  # the live answer that holds the text
+    _number("at_s"),
+    UniqueConstraint("release_id", "request_id"),
+    Index(None, "request_id"),
+    Index(None, "release_id", "outcome", "id"),
     Index(None, "at_s"),
     sqlite_autoincrement=True,
 )

@@ -13,6 +13,7 @@ from controller.adapters.sql.inbox import SqlInbox
 from controller.adapters.sql.journal import SqlJournal
 from controller.adapters.sql.keys import SqlKeys
 from controller.adapters.sql.leadership import SqlLeadership
+from controller.adapters.sql.recordings import Digest, SqlRecordings
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
@@ -28,6 +29,7 @@ class Store:
     inbox: SqlInbox
     freezes: SqlFreezes
     samples: SqlSamples
+    recordings: SqlRecordings
     deliveries: SqlDeliveries
     leadership: SqlLeadership
     fences: SqlFences
@@ -50,10 +52,12 @@ def open_store(
     *,
     connections_max: int = CONNECTIONS_MAX,
     current: Callable[[], str] | None = None,
+    digest: Digest | None = None,
 ) -> Store:
     """Open the database at an SQLAlchemy URL. Its schema is never changed here (`upgrade.upgrade_store` does).
 
-    ``texts`` says how captured texts are kept; without it they are not. For the rest see `database.connect`.
+    ``texts`` says how captured texts are kept; without it they are not. ``digest``: as `SqlRecordings` has it.
+    For the rest see `database.connect`.
 
     Raises:
         UsageError: the URL is none, names a database that Serin does not know, or has the schema of an older release.
@@ -71,6 +75,7 @@ def open_store(
         inbox=SqlInbox(database),
         freezes=SqlFreezes(database),
         samples=SqlSamples(database, texts),
+        recordings=SqlRecordings(database, texts, digest),
         deliveries=SqlDeliveries(database),
         leadership=SqlLeadership(database),
         fences=SqlFences(database),

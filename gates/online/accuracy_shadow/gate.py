@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LabelledPair, Look
 from gates.gate import LabelTimes, Timing, settle
+from gates.online.accuracy_shadow.mix import Mix
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
 from gates.online.accuracy_shadow.words import Told, sentence
 from gates.online.pairing import Losses, losses_of
@@ -38,6 +39,7 @@ class PairedAccuracyState:
     restarts: Restarts = field(default_factory=Restarts)
     until_s: tuple[float, ...] = ()
     waiting: tuple[Losses, ...] = ()  # labelled pairs of the times that end so, which do not count yet
+    mix: Mix = field(default_factory=Mix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class PairedAccuracyGate:
             restarts=restarts,
             until_s=cells.until_s,
             waiting=cells.parts,
+            mix=state.mix.add(look) if self.slice is None else state.mix,
         )
         return state, self._verdict(state, look, timing)
 
@@ -149,6 +152,8 @@ class PairedAccuracyGate:
         lost = points if late is None else 100 * late.mean
         fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
+        another_mix = state.mix.differs(self.promotion_alpha)
+        certified = certified and not another_mix and not state.mix.waits(policy.pairs_min)
         outcome = settle(
             failed=counts.total >= policy.pairs_min and fired and lost >= policy.guard_points,
             passed=max(counts.total, state.disagreement.total) >= policy.pairs_min and certified,
@@ -162,7 +167,9 @@ class PairedAccuracyGate:
             needed=self._needed(state) if outcome is Outcome.INCONCLUSIVE else None,
             waiting=sum(part.labels for part in state.waiting),
             unlikely=look.least_likely,
+            mix=state.mix,
         )
+        hold = hold or (state.mix.difference if another_mix else "")
         return Verdict(
             self.name,
             self.stage,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gates.evidence import LeastLikely
+from gates.online.accuracy_shadow.mix import Mix
 from gates.online.pairing import Losses
 from gates.outcome import Outcome
 from gates.stats.betting import Trinomial
@@ -23,11 +24,14 @@ class Told:
     needed: int | None
     waiting: int
     unlikely: LeastLikely | None
+    mix: Mix
 
     @property
     def apart(self) -> str:
         differ = self.differ
-        return f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests" if differ.total else ""
+        if not differ.total:
+            return ""
+        return f"the versions disagree on {pct(differ.share)} of {differ.total:,} requests{self.mix.told}"
 
     @property
     def loss(self) -> str:

@@ -31,6 +31,8 @@ class ErrorsState:
     share: ShareState = field(default_factory=ShareState)
     bounds: RatioBounds = field(default_factory=RatioBounds)
     requests: int = 0  # of this stage's own traffic
+    replayed: int = 0  # recorded requests that the candidate was asked again, up to the last look
+    replaying: bool = False  # some of them since the look before that
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ class ErrorsGate:
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
-        seen = [arm for arm in (look.shadow, own if self.stage is Stage.LIVE else None) if arm is not None]
+        again = look.replayed.requests if look.replayed is not None else 0
+        # One after the other, and only what stable could answer: of users' requests that certifies nothing. What was
+        # asked may be scraped a look late.
+        copies = None if self.stage is Stage.LIVE and (again or state.replaying) else look.shadow
+        seen = [arm for arm in (copies, own if self.stage is Stage.LIVE else None) if arm is not None]
         compared = [arm for arm in (*seen, stable) if arm is not None]
         if self.policy.count_clusters and any(arm.error_clusters is None for arm in compared):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
@@ -83,6 +89,8 @@ class ErrorsGate:
             share=below(self.policy.error_ratio_max).add(state.share, errors, certifying.candidate_total),
             bounds=state.bounds.add(harmful),
             requests=state.requests + harmful.candidate_total,
+            replayed=state.replayed + again,
+            replaying=again > 0,
         )
         if self.stage is Stage.SHADOW and own is None and look.candidate_share == 0:
             return following, self._waiting(look, following, "No mirrored request was counted in this look")
@@ -160,6 +168,8 @@ class ErrorsGate:
         arms, ratio = state.harm.arms, state.harm.estimate()
         all_own = state.share if self.stage is Stage.SHADOW else None
         seen = "the candidate failed " + of(arms.candidate_events, state.requests, "requests")
+        if self.stage is Stage.SHADOW and state.replayed:
+            seen += f", {state.replayed:,} of them replayed"
         seen += ", stable " + of(arms.stable_events, arms.stable_total, "requests")
         if outcome is Outcome.FAIL:
             return f"Server errors are {times(ratio or math.inf)} as frequent as stable's: {seen}."

@@ -1,0 +1,239 @@
+"""Recorded requests that are asked again for a release: which, how far, and the pairs that they complete."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from controller.adapters.sql import evidence
+from controller.adapters.sql.database import Database, insert_new
+from controller.adapters.sql.intake import Rows, lock
+from controller.adapters.sql.recorded import recorded, trouble_of
+from controller.adapters.sql.schema import labels, pairs, predictions, replayed_requests, replays
+from controller.adapters.sql.texts import NoTexts, Texts
+from controller.adapters.sql.values import chunks
+from controller.core.policy import LabelsBefore
+from controller.errors import Source
+from controller.ports.recordings import (
+    AskedAgain,
+    Outcome,
+    Recorded,
+    ReplayOrder,
+    ReplayProgress,
+    Scores,
+)
+from controller.ports.samples import Prediction
+
+_SOURCE: Final = Source.PREDICTIONS
+_ROWS_AT_ONCE: Final = 1_000
+
+Digest = Callable[[str], str]
+"""A text to the digest that replicas give it."""
+
+
+class SqlRecordings:
+    """``controller.ports.recordings.Recordings`` on SQL."""
+
+    def __init__(self, database: Database, texts: Texts | None = None, digest: Digest | None = None) -> None:
+        """``digest``: tells a text that was kept as it was from one that redaction changed; without it all count as
+        changed, so that both versions are asked anew."""
+        self._database = database
+        self._texts = texts or NoTexts()
+        self._digest = digest
+
+    def choose(self, order: ReplayOrder, *, now_s: float) -> ReplayProgress:
+        known = self.progress(order.release_id)
+        if known is not None and known.chosen:
+            return known
+        with self._database.read(_SOURCE) as connection:
+            found = connection.execute(recorded(order)).all()
+            trouble = trouble_of(connection, order, [row.id for row in found])
+        chosen = [] if trouble else found
+        with self._database.write(_SOURCE) as connection:
+            connection.execute(
+                insert_new(connection, replays),
+                {"release_id": order.release_id, "model": order.model, "at_s": now_s, "trouble": ""},
+            )
+            connection.execute(
+                update(replays).where(replays.c.release_id == order.release_id).values(trouble=trouble, at_s=now_s)
+            )
+            for start in range(0, len(chosen), _ROWS_AT_ONCE):
+                part = chosen[start : start + _ROWS_AT_ONCE]
+                rows = [_request_row(order, row, now_s) for row in part]
+                connection.execute(insert_new(connection, replayed_requests), rows)
+            return _progress(connection, order.release_id) or ReplayProgress(0)
+
+    def waiting(self, order: ReplayOrder, limit: int) -> Sequence[Recorded]:
+        columns = replayed_requests.c
+        query = (
+            select(
+                columns.id,
+                columns.request_id,
+                predictions.c.text,
+                predictions.c.text_digest,
+                predictions.c.version,
+                predictions.c.probabilities,
+            )
+            .outerjoin(predictions, predictions.c.id == columns.recorded_id)
+            .where(columns.release_id == order.release_id, columns.outcome == Outcome.WAITING)
+            .order_by(columns.id)
+            .limit(limit)
+        )
+        with self._database.read(_SOURCE) as connection:
+            return tuple(self._request(order, row) for row in connection.execute(query))
+
+    def _request(self, order: ReplayOrder, row: Any) -> Recorded:
+        text = self._texts.shown(row.text)
+        same = text is not None and self._digest is not None and self._digest(text) == row.text_digest
+        known = json.loads(row.probabilities) if same and row.version == order.stable else None
+        return Recorded(row.id, row.request_id, text, known)
+
+    def asked(
+        self, order: ReplayOrder, found: Sequence[AskedAgain], *, now_s: float, inclusion_probability: float
+    ) -> None:
+        answered = [one for one in found if one.outcome is Outcome.ANSWERED]
+        with self._database.write(_SOURCE) as connection:
+            lock(connection)
+            before = evidence.heads(connection)
+            for one in found:
+                columns = replayed_requests.c
+                connection.execute(
+                    update(replayed_requests)
+                    .where(columns.id == one.recorded.place)
+                    .values(outcome=one.outcome.value, at_s=now_s)
+                )
+            if not answered:
+                return
+            by_place = _recorded_rows(connection, [one.recorded.place for one in answered])
+            new = [
+                _prediction(order, by_place[one.recorded.place], version, scores, now_s, inclusion_probability)
+                for one in answered
+                for version, scores in ((order.candidate, one.candidate), (order.stable, one.stable))
+                if scores is not None and one.recorded.place in by_place
+            ]
+            Rows.of(new, NoTexts()).insert(connection)
+            rows = _pair_rows(connection, order, by_place.values(), now_s, inclusion_probability)
+            if rows:
+                connection.execute(insert_new(connection, pairs), rows)
+            counts_all = order.policy.labels_before is LabelsBefore.HELD_OUT
+            evidence.after_replays(connection, before, labelled_since_s=0.0 if counts_all else order.began_at_s)
+
+    def note(self, release_id: str, *, trouble: str | None = None, reuses: bool | None = None) -> None:
+        values: dict[str, object] = {} if trouble is None else {"trouble": trouble}
+        values |= {} if reuses is None else {"reuses": reuses}
+        with self._database.write(_SOURCE) as connection:
+            connection.execute(update(replays).where(replays.c.release_id == release_id).values(**values))
+
+    def progress(self, release_id: str) -> ReplayProgress | None:
+        with self._database.read(_SOURCE) as connection:
+            return _progress(connection, release_id)
+
+
+def _request_row(order: ReplayOrder, row: Row[Any], now_s: float) -> dict[str, object]:
+    return {
+        "release_id": order.release_id,
+        "request_id": row.request_id,
+        "outcome": Outcome.WAITING.value,
+        "recorded_id": row.id,
+        "at_s": now_s,
+    }
+
+
+def _progress(connection: Connection, release_id: str) -> ReplayProgress | None:
+    replay = connection.execute(select(replays).where(replays.c.release_id == release_id)).first()
+    if replay is None:
+        return None
+    columns = replayed_requests.c
+    query = select(columns.outcome, func.count()).where(columns.release_id == release_id).group_by(columns.outcome)
+    counts: dict[str, int] = {outcome: int(number) for outcome, number in connection.execute(query)}
+    return ReplayProgress(
+        chosen=sum(counts.values()),
+        answered=counts.get(Outcome.ANSWERED, 0),
+        refused=counts.get(Outcome.REFUSED, 0),
+        failed=counts.get(Outcome.FAILED, 0),
+        unreadable=counts.get(Outcome.UNREADABLE, 0),
+        reuses=replay.reuses,
+        trouble=replay.trouble,
+    )
+
+
+def _recorded_rows(connection: Connection, places: Sequence[int]) -> dict[int, Row[Any]]:
+    """The recorded answers by place; those that were pruned meanwhile are left out."""
+    query = select(replayed_requests.c.id.label("place"), predictions).join(
+        predictions, predictions.c.id == replayed_requests.c.recorded_id
+    )
+    found = {}
+    for some in chunks(places):
+        for row in connection.execute(query.where(replayed_requests.c.id.in_(some))):
+            found[row.place] = row
+    return found
+
+
+def _prediction(
+    order: ReplayOrder, row: Row[Any], version: str, scores: Scores, now_s: float, chance: float
+) -> Prediction:
+    """``row``: the recorded answer, whose text stays where it is."""
+    label = max(scores, key=lambda name: scores[name])
+    return Prediction(
+        request_id=row.request_id,
+        model=order.model,
+        version=version,
+        traffic=evidence.REPLAYED,
+        at_s=now_s,
+        label=label,
+        confidence=scores[label],
+        probabilities=scores,
+        inclusion_probability=chance,
+        text_digest=row.text_digest,
+        tokens=row.tokens,
+        tags=json.loads(row.tags) if row.tags else {},
+    )
+
+
+def _pair_rows(
+    connection: Connection, order: ReplayOrder, rows: Iterable[Row[Any]], now_s: float, chance: float
+) -> list[dict[str, object]]:
+    """Return the pair of each request: stable's new answer, or what is recorded of it, beside the candidate's."""
+    by_request = {row.request_id: row for row in rows}
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    columns = predictions.c
+    query = select(columns.request_id, columns.version, columns.id, columns.label).where(
+        columns.model == order.model, columns.traffic == evidence.REPLAYED
+    )
+    for some in chunks(list(by_request)):
+        for answer in connection.execute(query.where(columns.request_id.in_(some))):
+            found[answer.request_id, answer.version] = answer.id, answer.label
+    labelled = _labelled(connection, list(by_request))
+    found_pairs: list[dict[str, object]] = []
+    for request_id, row in by_request.items():
+        candidate = found.get((request_id, order.candidate))
+        stable = found.get((request_id, order.stable))
+        if stable is None and row.version == order.stable:
+            stable = row.id, row.label
+        if candidate is None or stable is None:
+            continue
+        found_pairs.append(
+            {
+                "model": order.model,
+                "live_version": order.stable,
+                "shadow_version": order.candidate,
+                "request_id": request_id,
+                "live_id": stable[0],
+                "shadow_id": candidate[0],
+                "text_digest": row.text_digest,
+                "agreed": stable[1] == candidate[1],
+                "labelled": request_id in labelled,
+                "inclusion_probability": chance,
+                "at_s": now_s,
+                "replayed": True,
+            }
+        )
+    return found_pairs
+
+
+def _labelled(connection: Connection, requests: list[str]) -> set[str]:
+    found: set[str] = set()
+    for some in chunks(requests):
+        found.update(connection.execute(select(labels.c.request_id).where(labels.c.request_id.in_(some))).scalars())
+    return found
