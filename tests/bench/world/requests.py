@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.evidence import LabelledPair
+from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair
 from tests.bench.world.answers import OTHER, TRUTH, Pool, Skill, labelled, pool
 
 Shares = NDArray[np.float64]  # of the kinds of requests: a row for each look
@@ -98,11 +98,14 @@ class Asked:
     directed: tuple[LabelledPair, ...]
     said: NDArray[np.float64]  # what the labels of the pairs say: how likely each was
     live_said: NDArray[np.float64]
+    stable_bins: NDArray[np.int64]  # of confidences (`PAIR_CONFIDENCE_EDGES`)
+    candidate_bins: NDArray[np.int64]
+    stable_says_truth: NDArray[np.bool_]  # else its rival
 
 
 @lru_cache(maxsize=16)
-def asked(kind: Kind, labels: Labels) -> Asked:
-    """What is answered to requests of a kind, and labelled."""
+def asked(kind: Kind, labels: Labels, look_s: float = 60.0) -> Asked:
+    """What is answered to requests of a kind, and labelled. A label comes as late as its kind's, in looks."""
     kinds = pool(kind.skill, names=kind.names, slices=(kind.slice,) if kind.slice else ())
     size = len(kinds.chance)
     chances, live = {
@@ -113,9 +116,15 @@ def asked(kind: Kind, labels: Labels) -> Asked:
     }[labels.by]
     said, live_said = (_said(labels, every) for every in (chances, live))
     told = kinds.chance if labels.by is By.CHANCE else labelled(kinds.chance, said)
+    waited_s = look_s * (labels.delay_looks + kind.label_delay_looks)
+    told = tuple(replace(pair, waited_s=waited_s) for pair in told)
     both = zip(told, kinds.change != 0, strict=True)
     directed = tuple(replace(pair, directed=True) if apart else pair for pair, apart in both)
-    return Asked(kinds, chances, live, told, directed, said, live_said)
+    bins = [
+        np.searchsorted(PAIR_CONFIDENCE_EDGES, [answer.confidence for answer in answers], side="right")
+        for answers in ([pair.stable for pair in told], [pair.candidate for pair in told])
+    ]
+    return Asked(kinds, chances, live, told, directed, said, live_said, *bins, ~kinds.stable_wrong)
 
 
 def _said(labels: Labels, chances: NDArray[np.float64]) -> NDArray[np.float64]:

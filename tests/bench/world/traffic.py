@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.evidence import ArmCounts, LabelChance, LabelCounts, LabelledPair, Look, SlicePairs, label_counts
+from gates.evidence import (
+    PAIR_CONFIDENCE_EDGES,
+    ArmCounts,
+    LabelChance,
+    LabelCounts,
+    LabelledPair,
+    Look,
+    PairProfile,
+    SlicePairs,
+    label_counts,
+)
 from gates.verdict import Window
 from tests.bench.world import errors
 from tests.bench.world.demand import Anyone, Demand, Sticky, Users
@@ -60,6 +70,7 @@ class _Mirrored:
     agreed: int
     disagreed: int
     slices: tuple[SlicePairs, ...]
+    profile: PairProfile
 
 
 class Traffic:
@@ -75,7 +86,9 @@ class Traffic:
             else Sticky(rng, weather, scenario.look_s, scenario.crowd)
         )
         self._since = 1  # the look at which these users' weather begins
-        self._kinds = [asked(kind, scenario.labels) for kind in scenario.all_kinds]
+        self._kinds = [asked(kind, scenario.labels, scenario.look_s) for kind in scenario.all_kinds]
+        self._classes = tuple(sorted({name for kind in scenario.all_kinds for name in kind.names}))
+        self._names = {of: kind.names for kind, of in zip(scenario.all_kinds, map(id, self._kinds), strict=True)}
         self._waiting: dict[int, _Labelled] = {}  # by the look at which it is learnt
         self._stable = _Version(Independent(rng), scenario.stable_errors(rng, looks))
         self._candidate = _Version(candidate.latency(rng), candidate.errors(rng, looks))
@@ -110,6 +123,8 @@ class Traffic:
             pairs_agreed=mirrored.agreed,
             pairs_disagreed=mirrored.disagreed,
             slice_pairs=mirrored.slices,
+            classes=self._classes,
+            pair_profile=mirrored.profile,
             stable_labels=_counts(arrived.stable),
             candidate_labels=_counts(arrived.candidate) if share else None,
         )
@@ -134,14 +149,23 @@ class Traffic:
         """What both versions answer to the same requests. Their labels come later."""
         agreed = disagreed = 0
         slices = []
+        confidences = np.zeros((2, len(PAIR_CONFIDENCE_EDGES) + 1), int)
+        classes = dict.fromkeys(self._classes, 0)
         for kind, delay, of_kind in self._divided(count, shares):
             drawn = self._rng.integers(0, len(kind.told), of_kind)
             apart = int(np.count_nonzero(kind.pool.change[drawn]))
             agreed, disagreed = agreed + of_kind - apart, disagreed + apart
             if slice_ := kind.told[0].slices:
                 slices.append(SlicePairs(slice_[0], of_kind - apart, apart))
+            for side, bins in enumerate((kind.stable_bins, kind.candidate_bins)):
+                confidences[side] += np.bincount(bins[drawn], minlength=confidences.shape[1])
+            says_truth = int(np.count_nonzero(kind.stable_says_truth[drawn]))
+            for name, counted in zip(self._names[id(kind)], (says_truth, of_kind - says_truth), strict=True):
+                classes[name] += counted
             self._label(self._later(number + delay), kind, drawn)
-        return _Mirrored(agreed, disagreed, tuple(slices))
+        of_stable, of_candidate = (tuple(side) for side in confidences.tolist())
+        profile = PairProfile(of_stable, of_candidate, tuple(classes.values()))
+        return _Mirrored(agreed, disagreed, tuple(slices), profile)
 
     def _label(self, found: _Labelled, kind: Asked, drawn: NDArray[np.int64]) -> None:
         """Those of the pairs that get a label."""
@@ -186,6 +210,8 @@ class Traffic:
             pairs=tuple(self._waiting.pop(number, _Labelled()).pairs),
             pairs_agreed=mirrored.agreed,
             pairs_disagreed=mirrored.disagreed,
+            classes=self._classes,
+            pair_profile=mirrored.profile,
         )
 
 
