@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tests.bench._table import Bar
 from tests.bench.world import scenarios as s
+from tests.bench.world.measures import Share, failed
 from tests.bench.world.plots import draw, first_of
 from tests.bench.world.rivals import KINDS, RULES
-from tests.bench.world.rows import EXPOSED, INCIDENT, Results, Share, failed
+from tests.bench.world.rows import EXPOSED, INCIDENT, Results
 from tests.bench.world.runs import Played
 
 _INTRODUCTION = """# The gates, measured

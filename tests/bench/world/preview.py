@@ -6,20 +6,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import beta
 
+from tests.bench.world.measures import Share, ever_promoted, failed
 from tests.bench.world.runs import Played
 
-_LEVEL = 0.95
 _NAMED_MAX = 3
-
-
-def interval(hits: int, runs: int, level: float = _LEVEL) -> tuple[float, float]:
-    """Bounds on the probability of which ``hits`` of ``runs`` were seen (Clopper and Pearson)."""
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, runs - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, runs - hits)) if hits < runs else 1.0
-    return low, high
 
 
 def table(results: dict[str, Sequence[Played]]) -> Table:
@@ -45,14 +36,14 @@ def _row(played: Sequence[Played]) -> list[str]:
     held = Counter(end.held for end in ends if end.held)
     said = "; ".join(f"{count}: {reason}" for reason, count in held.most_common(1))
     return [
-        _share(len(backs), len(ends)), _median(backs), _share(len(forwards), len(ends)), _median(forwards),
+        _share(failed(played)), _median(backs), _share(ever_promoted(played)), _median(forwards),
         _counted(blamed, len(ends)), " ".join((_counted(waited, len(ends)), said)).strip(),
     ]  # fmt: skip
 
 
-def _share(hits: int, runs: int) -> str:
-    low, high = interval(hits, runs)
-    return f"{100 * hits / max(runs, 1):.3g} % ({100 * low:.2g} to {100 * high:.2g})"
+def _share(share: Share) -> str:
+    low, high = share.interval_pct
+    return f"{share.pct:.3g} % ({low:.2g} to {high:.2g})"
 
 
 def _median(looks: Sequence[int]) -> str:

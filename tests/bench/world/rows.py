@@ -1,25 +1,26 @@
 """The figures of the benchmark, with their Monte-Carlo errors and the bars that they must reach."""
 
-import math
-import statistics
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Final
 
-import numpy as np
-from scipy.optimize import minimize_scalar
-
-from gates.gate_set import GateSet
-from gates.online.latency.gate import OBJECTIVE_SHARE
-from gates.policy import GatePolicy
 from tests.bench._table import Bar
 from tests.bench.world import scenarios as s
-from tests.bench.world.requests import Labels
+from tests.bench.world.bounds import alpha_of, latency_bound_min, look_ms, paired_bound
+from tests.bench.world.measures import (
+    ever_promoted,
+    failed,
+    held_for,
+    mean_bar,
+    median_bar,
+    minutes_after_onset,
+    minutes_to_fail,
+    minutes_to_promote,
+    promoted,
+    promoted_before,
+)
 from tests.bench.world.runs import Played
-from tests.bench.world.scenarios import Candidate, Scenario
-from tests.bench.world.traffic import Traffic, slow_shares
-from tests.bench.world.worlds import EQUAL_WORLDS, WORLDS, WORSE_WORLDS
+from tests.bench.world.scenarios import Scenario
+from tests.bench.world.worlds import EQUAL_WORLDS, LATE_FAULTS, SCARCE, STICKY, UNDECLARED, WORSE_WORLDS
 
 Results = Mapping[str, Sequence[Played]]
 
@@ -28,196 +29,118 @@ EXPOSED = {name: s.exposed(name, candidate) for name, candidate in s.HARMFUL.ite
     "errors x10": s.exposed("errors x10", s.FAILING_TEN),
 }
 RELEASED = {name: s.released(name, candidate) for name, candidate in s.HARMFUL.items()}
-STEPPED = {
-    "P95 +10 %": s.stepped("P95 +10 %", s.SLOWER_10),
-    "P95 +20 %": s.stepped("P95 +20 %", s.SLOWER_20),
-}
 AT_MARGIN = s.released("accuracy -1", s.LOSES_ONE)
 PAIRED = {name: s.paired(name, c) for name, c in (("-1", s.LOSES_ONE), ("-2", s.LOSES_TWO), ("-5", s.LOSES_FIVE))}
 DIRECTED = s.paired("-2", s.LOSES_TWO, directed=True)
 INCIDENT, *HARDER = s.HARDER
+UNDECLARED_WORDS: Final = "chosen"
+_MEDIANS_MAX: Final = {"P95 +20 %": 12.0, "errors x5": 9.0, "overconfident": 18.0}
+_LATE_MAX: Final = (5.0, 14.0, 18.0)
 
 
 def work(runs: int) -> list[tuple[Scenario, int]]:
     """What is played how often; the false alarms are the rare thing, so most goes there."""
-    tenth, fortieth = runs // 10, runs // 40
-    return [
-        (s.EQUAL, runs),
-        (INCIDENT, tenth),
-        (s.RELEASED, tenth),
-        *((scenario, tenth) for scenario in RELEASED.values()),
-        (AT_MARGIN, tenth),
-        (PAIRED["-2"], tenth),
-        (DIRECTED, tenth),
-        (PAIRED["-1"], fortieth),
-        (PAIRED["-5"], fortieth),
-        *((scenario, fortieth) for scenario in (*EXPOSED.values(), *STEPPED.values())),
-        *((scenario, fortieth) for scenario in HARDER),
-        *((scenario, fortieth) for scenario in WORLDS.values()),
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How many of how many, in per cent, with the standard error of the simulation."""
-
-    hits: int
-    runs: int
-
-    @property
-    def pct(self) -> float:
-        return 100 * self.hits / self.runs if self.runs else math.nan
-
-    @property
-    def error_pct(self) -> float:
-        """Of a share that is not quite 0 or 1, so that no count of none looks like certainty."""
-        share = (self.hits + 0.5) / (self.runs + 1)
-        return 100 * math.sqrt(share * (1 - share) / (self.runs + 1))
-
-    def bar(self, what: str, *, at_most: float | None = None, at_least: float | None = None) -> Bar:
-        return Bar(what, self.pct, f"% of {self.runs:,} (s.e. {self.error_pct:.2g})", at_most, at_least)
-
-
-def failed(played: Sequence[Played]) -> Share:
-    return Share(sum(one.ended.failed_at is not None for one in played), len(played))
-
-
-def promoted(played: Sequence[Played]) -> Share:
-    """Promoted, and not failed before or later."""
-    ends = [one.ended for one in played]
-    return Share(sum(end.promoted_at is not None and end.failed_at is None for end in ends), len(ends))
-
-
-def ever_promoted(played: Sequence[Played]) -> Share:
-    return Share(sum(one.ended.promoted_at is not None for one in played), len(played))
-
-
-def mean_bar(what: str, values: Sequence[float], unit: str, at_most: float | None = None, scale: float = 1.0) -> Bar:
-    if len(values) < 2:
-        return Bar(what, math.nan, unit, at_most)
-    error = statistics.stdev(values) / math.sqrt(len(values)) / scale
-    return Bar(what, statistics.fmean(values) / scale, f"{unit} (s.e. {error:.2g})", at_most)
-
-
-def median_bar(what: str, values: Sequence[float], unit: str, at_most: float | None = None) -> Bar:
-    """Its standard error from the order statistics half a root of n beside the middle."""
-    if len(values) < 2:
-        return Bar(what, math.nan, unit, at_most)
-    ordered, half = sorted(values), math.sqrt(len(values)) / 2
-    middle = len(values) / 2
-    low, high = ordered[max(int(middle - half), 0)], ordered[min(int(middle + half), len(values) - 1)]
-    return Bar(what, statistics.median(values), f"{unit} (s.e. {(high - low) / 2:.2g})", at_most)
-
-
-def minutes_to_fail(scenario: Scenario, played: Sequence[Played]) -> list[float]:
-    """From the first look at live traffic; of those that got there."""
-    offset = 0 if scenario.steps else 1  # a look that leads to the first step is still one of shadow
-    ends = ((one.ended.exposed_at, one.ended.failed_at) for one in played)
-    return [(back - first + offset) * scenario.look_s / 60 for first, back in ends if first and back]
+    parts = (
+        (10, (INCIDENT,)),
+        (20, (*EQUAL_WORLDS, STICKY, *WORSE_WORLDS, PAIRED["-2"], s.RELEASED)),
+        (50, (*RELEASED.values(), AT_MARGIN, DIRECTED, *EXPOSED.values(), *LATE_FAULTS)),
+        (100, (*HARDER, PAIRED["-1"], PAIRED["-5"], *UNDECLARED)),
+        (200, SCARCE),
+    )
+    return [(s.EQUAL, runs), *((one, max(runs // part, 1)) for part, scenarios in parts for one in scenarios)]
 
 
 def bars(results: Results) -> list[Bar]:
-    """Those of the issue first, then what else is promised, then what is only told."""
-    return [*_asked(results), *_promised(results), *_told(results)]
+    """Those that are asked for first, then what else is promised, then what is only told."""
+    return [*_equal(results), *_worse(results), *_independent(results), *_late(results), *_promised(results),
+            *_told(results)]  # fmt: skip
 
 
-def _asked(results: Results) -> list[Bar]:
+def _equal(results: Results) -> list[Bar]:
+    """Every rollback is false."""
     rows = [
-        failed(results[s.EQUAL.name]).bar("false rollback of an equal candidate, 5 %", at_most=0.5),
-        failed(results[INCIDENT.name]).bar("false rollback in an incident shared by both", at_most=0.5),
+        failed(results[one.name]).bar(f"equal, rolled back: {one.name}", at_most=0.5) for one in (s.EQUAL, INCIDENT)
     ]
-    for name, scenario in RELEASED.items():
-        rows.append(ever_promoted(results[scenario.name]).bar(f"promoted beyond its margin: {name}", at_most=0.0))
+    for one in EQUAL_WORLDS:
+        share, what = failed(results[one.name]), f"equal, rolled back: {one.name}"
+        rows += [share.bar(what, at_most=1.0), share.upper_bar(what, 2.0)]
+    return [*rows, failed(results[STICKY.name]).bar(f"equal, rolled back: {STICKY.name}", at_most=2.0)]
+
+
+def _worse(results: Results) -> list[Bar]:
+    """Every promotion is wrong."""
+    rows = []
+    for one in WORSE_WORLDS:
+        share, what = ever_promoted(results[one.name]), f"worse, promoted: {one.name}"
+        rows += [share.bar(what, at_most=1.0), share.upper_bar(what, 2.0)]
+    for one in UNDECLARED:
+        held = held_for(results[one.name], UNDECLARED_WORDS)
+        rows += [
+            held.bar(f"held, and why is said: {one.name}", at_least=95.0),
+            ever_promoted(results[one.name]).bar(f"promoted: {one.name}", at_most=0.0),
+        ]
+    _, alone, *worse = SCARCE
+    rows.append(promoted(results[alone.name]).bar(f"equal, promoted within a day: {alone.name}", at_least=80.0))
+    return [
+        *rows,
+        *(ever_promoted(results[one.name]).bar(f"worse, promoted: {one.name}", at_most=0.0) for one in worse),
+    ]
+
+
+def _independent(results: Results) -> list[Bar]:
+    """What a service without bursts pays for it."""
     pairs = [float(one.ended.labels) for one in results[PAIRED["-2"].name] if one.ended.failed_at]
     bound = paired_bound(s.LOSES_TWO, alpha_of("accuracy.shadow"))
-    asked = [float(one.ended.labels) for one in results[DIRECTED.name] if one.ended.failed_at]
-    slower = STEPPED["P95 +20 %"]
-    rows += [
-        mean_bar("-2 points, paired: mean pairs over the bound", pairs, "", 1.2, scale=bound),
-        mean_bar("-2 points, directed: mean labels", asked, "labels", 150.0),
-        median_bar("P95 +20 % at 1 request/s: median", minutes_to_fail(slower, results[slower.name]), "min", 9.0),
-        promoted(results[s.RELEASED.name]).bar("equal candidate promoted, half the labels directed", at_least=90.0),
+    equal = results[s.RELEASED.name]
+    return [
+        promoted(equal).bar("equal, promoted within two hours: default steps", at_least=93.0),
+        median_bar("equal, promoted: median, default steps", minutes_to_promote(s.RELEASED, equal), "min", 75.0),
+        mean_bar("-2 points, paired: mean pairs over the bound", pairs, "", 1.25, scale=bound),
+        *(
+            median_bar(f"{name}, 5 %: median", minutes_to_fail(EXPOSED[name], results[EXPOSED[name].name]), "min", most)
+            for name, most in _MEDIANS_MAX.items()
+        ),
         Bar("one look, all gates, after 10 million requests", look_ms(), "ms", at_most=2.0),
     ]
-    return rows
+
+
+def _late(results: Results) -> list[Bar]:
+    return [
+        median_bar(f"{one.name}: median after it began", minutes_after_onset(one, results[one.name]), "min", most)
+        for one, most in zip(LATE_FAULTS, _LATE_MAX, strict=False)  # what else begins late is only told
+    ]
 
 
 def _promised(results: Results) -> list[Bar]:
     """What the levels promise, whatever the weather."""
-    rows = [
-        failed(results[s.RELEASED.name]).bar("false rollback of an equal candidate, default steps", at_most=1.0),
-        ever_promoted(results[AT_MARGIN.name]).bar("promoted at its margin: accuracy -1", at_most=1.0),
-    ]
-    equal, worse = (*HARDER, *EQUAL_WORLDS), WORSE_WORLDS
+    beyond = [(f"beyond its margin: {name}", one) for name, one in RELEASED.items()]
+    asked = [float(one.ended.labels) for one in results[DIRECTED.name] if one.ended.failed_at]
     return [
-        *rows,
-        *(failed(results[one.name]).bar(f"false rollback, equal: {one.name}", at_most=1.0) for one in equal),
-        *(ever_promoted(results[one.name]).bar(f"promoted, worse: {one.name}", at_most=1.0) for one in worse),
+        *(ever_promoted(results[one.name]).bar(f"promoted {what}", at_most=0.0) for what, one in beyond),
+        ever_promoted(results[AT_MARGIN.name]).bar("promoted at its margin: accuracy -1", at_most=1.0),
+        mean_bar("-2 points, directed: mean labels", asked, "labels", 150.0),
+        failed(results[s.RELEASED.name]).bar("equal, rolled back: default steps", at_most=1.0),
+        *(failed(results[one.name]).bar(f"equal, rolled back: {one.name}", at_most=1.0) for one in HARDER),
     ]
 
 
 def _told(results: Results) -> list[Bar]:
-    rows = [ever_promoted(results[scenario.name]).bar(f"equal, promoted: {scenario.name}") for scenario in s.HARDER]
-    for name, scenario in PAIRED.items():
-        pairs = [float(one.ended.labels) for one in results[scenario.name] if one.ended.failed_at]
+    equal = (s.EQUAL, INCIDENT, *HARDER, *EQUAL_WORLDS, STICKY, SCARCE[0])
+    rows = [promoted(results[one.name]).bar(f"equal, promoted: {one.name}") for one in equal]
+    rows.append(median_bar("equal, promoted: median, 5 %", minutes_to_promote(s.EQUAL, results[s.EQUAL.name]), "min"))
+    for one in LATE_FAULTS:
+        played = results[one.name]
+        rows.append(promoted_before(played, one.candidate.onset).bar(f"{one.name}: promoted before it"))
+        rows.append(median_bar(f"{one.name}: median after it began", minutes_after_onset(one, played), "min"))
+    for name, one in PAIRED.items():
+        pairs = [float(one.ended.labels) for one in results[one.name] if one.ended.failed_at]
         rows.append(median_bar(f"{name} points, paired: median pairs", pairs, "pairs"))
     rows.append(Bar("-2 points, paired: the bound at this gate's level", paired_bound(s.LOSES_TWO), "pairs"))
-    for name, scenario in EXPOSED.items():
-        played = results[scenario.name]
+    for name, one in EXPOSED.items():
+        played = results[one.name]
         rows.append(failed(played).bar(f"{name}, 5 %: rolled back"))
-        rows.append(median_bar(f"{name}, 5 %: median", minutes_to_fail(scenario, played), "min"))
-    for name, scenario in STEPPED.items():
-        played = results[scenario.name]
-        rows.append(median_bar(f"{name}, shadow, then 5 %: median", minutes_to_fail(scenario, played), "min"))
-        bound_min = latency_bound_min(scenario.candidate)
+        rows.append(median_bar(f"{name}, 5 %: median", minutes_to_fail(one, played), "min"))
+    for name in ("P95 +10 %", "P95 +20 %"):
+        bound_min = latency_bound_min(EXPOSED[name].candidate)
         rows.append(Bar(f"{name}, 5 %: the bound of the mean at this gate's level", bound_min, "min"))
     return rows
-
-
-def alpha_of(gate: str) -> float:
-    """The rollback level of one gate of the default policy, as spent by watching on its comparison with stable."""
-    policy = GatePolicy()
-    judging: Any = next(judging for judging in GateSet(policy)._gates if judging.name == gate)
-    if gate.startswith("latency"):  # it has no exact test at the deadline, and an objective
-        return float(judging.alpha) * (1 - OBJECTIVE_SHARE)
-    return float(judging.alpha) * (1 - policy.deadline_fraction)
-
-
-def paired_bound(candidate: Candidate, alpha: float | None = None) -> float:
-    """Least mean number of pairs of any e-process: ln(1/alpha) over the largest expected growth of a fixed bet."""
-    lost, won = candidate.skill.lost, candidate.skill.won
-    best = minimize_scalar(
-        lambda bet: -(lost * math.log1p(bet) + won * math.log1p(-bet)), bounds=(0, 0.999), method="bounded"
-    )
-    return math.log(1 / (alpha or alpha_of("accuracy.shadow"))) / -float(best.fun)
-
-
-def latency_bound_min(candidate: Candidate) -> float:
-    """The same for slow answers at 5 % of 20 requests a second, in minutes: events of a look are worth the divergence
-    of their division between the versions from the division of equal rates."""
-    share, (stable, slow) = s.EQUAL.share, slow_shares(candidate.slow)
-    ours, theirs = share * slow, (1 - share) * stable
-    theta = ours / (ours + theirs)
-    growth = ours * math.log(theta / share) + theirs * math.log((1 - theta) / (1 - share))
-    return math.log(1 / alpha_of("latency.p95")) / (growth * 20 * 60)
-
-
-def look_ms() -> float:
-    """Time of one processor for one look of the usual size after 10 million requests: the median of 120."""
-    rng = np.random.default_rng(1)
-    crowded = replace(s.EQUAL, look_s=10_000.0, labels=Labels(chance=0.001, delay_looks=0), looks=50)
-    usual = Traffic(replace(s.EQUAL, labels=Labels(delay_looks=0)), rng)
-    busy, gate_set = Traffic(crowded, rng), GateSet(s.EQUAL.policy)
-    state = gate_set.start(deadline_s=1e9)
-    for number in range(1, crowded.looks + 1):
-        state, _ = gate_set.look(state, busy.look(number, s.EQUAL.share)[0])
-    assert state.end_s is not None
-    took_ms = []
-    for number in range(1, s.EQUAL.looks + 1):
-        look, _ = usual.look(number, s.EQUAL.share)
-        window = replace(look.window, start_s=look.window.start_s + state.end_s, end_s=look.window.end_s + state.end_s)
-        look = replace(look, sequence=number + crowded.looks, window=window)
-        began = time.process_time()
-        gate_set.look(state, look)
-        took_ms.append(1000 * (time.process_time() - began))
-    return statistics.median(took_ms)

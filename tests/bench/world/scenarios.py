@@ -128,11 +128,6 @@ def released(name: str, candidate: Candidate) -> Scenario:
     return replace(RELEASED, name=f"{name}, default steps", candidate=candidate)
 
 
-def stepped(name: str, candidate: Candidate) -> Scenario:
-    """``candidate`` in shadow first, as any release is, and then at 5 % of the traffic."""
-    return replace(RELEASED, name=f"{name}, shadow, then 5 %", candidate=candidate, steps=(Step(5.0),))
-
-
 def paired(name: str, candidate: Candidate, *, directed: bool = False) -> Scenario:
     """Only mirrored pairs, a look every ten seconds: how many labels a loss takes to be found."""
     labels = Labels(chance=0.0, directed=1.0, delay_looks=0) if directed else Labels(chance=1.0, delay_looks=0)

@@ -1,7 +1,7 @@
 """The world as it is: runs, clusters, doubt, delay, cold starts, faults that begin late, few requests.
 
 ``EQUAL_WORLDS``: of a candidate that is no worse than stable, so that every rollback is false. ``WORSE_WORLDS``: of
-one beyond its margin, so that every promotion is wrong. Where a fault begins at a look, ``onset`` is it.
+one beyond its margin, so that every promotion is wrong.
 """
 
 from dataclasses import replace
@@ -27,9 +27,8 @@ def _equal(name: str, candidate: Candidate) -> Scenario:
 
 
 def _doubt(name: str, by: By, candidate: Candidate | None = None, *, declared: bool = True) -> Scenario:
-    """Labels chosen by doubt, on the default steps: time enough is given for weighed labels."""
-    labels = Labels(by=by, declared=declared)
-    return replace(RELEASED, name=name, candidate=candidate or Candidate(), labels=labels, looks=240)
+    """Labels chosen by doubt."""
+    return replace(EQUAL, name=name, candidate=candidate or Candidate(), labels=Labels(by=by, declared=declared))
 
 
 def _later(name: str, candidate: Candidate, kinds: tuple[Kind, ...] = (), mix: Mix = ALIKE) -> Scenario:
@@ -67,8 +66,8 @@ EQUAL_WORLDS: Final = (
     _doubt("labels by stable's doubt", By.STABLE),
     _doubt("labels by the live answer's doubt", By.LIVE),
     replace(RELEASED, name="incident in probation", probation=incident),
-    replace(EQUAL, name="sticky users", crowd=Crowd(), kinds=(harder(Skill()),)),
 )
+STICKY: Final = replace(EQUAL, name="sticky users", crowd=Crowd(), kinds=(harder(Skill()),))
 WORSE_WORLDS: Final = (
     *(
         _doubt(f"{name} points by {by}", by, candidate)
@@ -76,12 +75,12 @@ WORSE_WORLDS: Final = (
         for by in (By.STABLE, By.LIVE)
     ),
     replace(
-        RELEASED, name="-6 points slowly labelled and +1", candidate=Candidate(_WINS_ONE), kinds=(_LOSES_SIX,),
-        mix=Always((0.5, 0.5)), looks=240,
+        EQUAL, name="-6 points slowly labelled and +1", candidate=Candidate(_WINS_ONE), kinds=(_LOSES_SIX,),
+        mix=Always((0.5, 0.5)),
     ),
     replace(EQUAL, name="P95 x1.15 in runs of 10", candidate=_SLOWER_IN_RUNS),
     clustered("errors x3 in clusters of 5", 5.0, Candidate(error_factor=3.0)),
-    replace(RELEASED, name="-10 points of a tag of 5 %", kinds=(_TAG,), mix=Always((0.95, 0.05)), looks=240),
+    replace(EQUAL, name="-10 points of a tag of 5 %", kinds=(_TAG,), mix=Always((0.95, 0.05))),
 )  # fmt: skip
 UNDECLARED: Final = tuple(
     _doubt(f"{name} by {by} undeclared", by, candidate, declared=False)
@@ -105,4 +104,3 @@ SCARCE: Final = (
     _scarce("2 requests/s replayed P95 +20 %", Candidate(slow=1.2), replayed=REPLAYED),
     _scarce("2 requests/s replayed errors x5", Candidate(error_factor=5.0), replayed=REPLAYED),
 )
-WORLDS: Final = {one.name: one for one in (*EQUAL_WORLDS, *WORSE_WORLDS, *UNDECLARED, *LATE_FAULTS, *SCARCE)}
