@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench._table import report
-from tests.bench.world.page import write
 from tests.bench.world.preview import show
 from tests.bench.world.rows import bars, work
 from tests.bench.world.runs import kept_in, play_missing, read
@@ -40,6 +39,8 @@ def main() -> int:
         return 0
     rows = bars(results)
     if asked.runs >= RUNS and asked.minutes == math.inf:  # a first impression is no result
+        from tests.bench.world.page import write  # draws
+
         print(write(results, rows, PAGES))
     return report("gates", rows)
 

@@ -40,12 +40,15 @@ _LATE_MAX: Final = (5.0, 14.0, 18.0)
 
 def work(runs: int) -> list[tuple[Scenario, int]]:
     """What is played how often; the false alarms are the rare thing, so most goes there."""
+    quiet, *replayed = SCARCE
     parts = (
         (10, (INCIDENT,)),
         (20, (*EQUAL_WORLDS, STICKY, *WORSE_WORLDS, PAIRED["-2"], s.RELEASED)),
-        (50, (*RELEASED.values(), AT_MARGIN, DIRECTED, *EXPOSED.values(), *LATE_FAULTS)),
-        (100, (*HARDER, PAIRED["-1"], PAIRED["-5"], *UNDECLARED)),
-        (200, SCARCE),
+        (50, (*RELEASED.values(), AT_MARGIN, DIRECTED)),
+        (100, (*EXPOSED.values(), *LATE_FAULTS, *HARDER, PAIRED["-1"], PAIRED["-5"])),
+        (200, UNDECLARED),
+        (400, replayed),  # a day each
+        (1000, (quiet,)),
     )
     return [(s.EQUAL, runs), *((one, max(runs // part, 1)) for part, scenarios in parts for one in scenarios)]
 
