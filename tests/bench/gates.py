@@ -6,6 +6,7 @@ their bars and the comparison are written to ``docs/benchmarks/gates.md``.
 """
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench._table import report
+from tests.bench.world.bounds import look_ms
 from tests.bench.world.preview import show
 from tests.bench.world.rows import bars, work
 from tests.bench.world.runs import kept_in, play_missing, read
@@ -37,12 +39,20 @@ def main() -> int:
     if asked.only:
         show(results)
         return 0
-    rows = bars(results)
+    rows = bars(results, _look_ms(kept))
     if asked.runs >= RUNS and asked.minutes == math.inf:  # a first impression is no result
         from tests.bench.world.page import write  # draws
 
         print(write(results, rows, PAGES))
     return report("gates", rows)
+
+
+def _look_ms(kept: Path) -> float:
+    """The time of a look, measured where the releases were played."""
+    file = kept / "look-ms.json"
+    if not file.exists():
+        file.write_text(json.dumps(look_ms()), encoding="utf-8")
+    return float(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _arguments() -> argparse.ArgumentParser:

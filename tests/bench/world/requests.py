@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ class Asked:
     stable_says_truth: NDArray[np.bool_]  # else its rival
 
 
-@lru_cache(maxsize=16)
+@cache
 def asked(kind: Kind, labels: Labels, look_s: float = 60.0) -> Asked:
     """What is answered to requests of a kind, and labelled. A label comes as late as its kind's, in looks."""
     kinds = pool(kind.skill, names=kind.names, slices=(kind.slice,) if kind.slice else ())
@@ -118,7 +118,7 @@ def asked(kind: Kind, labels: Labels, look_s: float = 60.0) -> Asked:
     told = kinds.chance if labels.by is By.CHANCE else labelled(kinds.chance, said)
     waited_s = look_s * (labels.delay_looks + kind.label_delay_looks)
     told = tuple(replace(pair, waited_s=waited_s) for pair in told)
-    both = zip(told, kinds.change != 0, strict=True)
+    both = zip(told, (kinds.change != 0) & (labels.directed > 0), strict=True)
     directed = tuple(replace(pair, directed=True) if apart else pair for pair, apart in both)
     bins = [
         np.searchsorted(PAIR_CONFIDENCE_EDGES, [answer.confidence for answer in answers], side="right")
