@@ -1,29 +1,21 @@
 """The evidence that a controller would gather of a release, look by look, and the same as plain numbers."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gates.evidence import (
-    PAIR_CONFIDENCE_EDGES,
-    ArmCounts,
-    LabelChance,
-    LabelCounts,
-    LabelledPair,
-    Look,
-    PairProfile,
-    SlicePairs,
-    label_counts,
-)
+from controller.core.policy import ReleasePolicy
+from gates.evidence import ArmCounts, LabelCounts, Look, Replayed
 from gates.verdict import Window
 from tests.bench.world import errors
 from tests.bench.world.demand import Anyone, Demand, Sticky, Users
 from tests.bench.world.latency import EDGES_MS, STABLE_P95, Independent, Latency, law
-from tests.bench.world.requests import Asked, asked
+from tests.bench.world.pairs import Answers, Labelled
 from tests.bench.world.scenarios import Scenario
 from tests.bench.world.weather import Forecast
+
+REPLAYED_PER_S: Final = ReleasePolicy("any").shadow_replay.requests_per_s_max
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +44,6 @@ class Both:
     won: int
 
 
-@dataclass(slots=True)
-class _Labelled:
-    """What is learnt at one look: of mirrored pairs, and of live answers by how likely each was to be labelled."""
-
-    pairs: list[LabelledPair] = field(default_factory=list)
-    lost: int = 0
-    won: int = 0
-    stable: list[LabelChance] = field(default_factory=list)
-    candidate: list[LabelChance] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Mirrored:
-    """Pairs completed at one look, labelled or not."""
-
-    agreed: int
-    disagreed: int
-    slices: tuple[SlicePairs, ...]
-    profile: PairProfile
-
-
 class Traffic:
     """One release's traffic. ``look`` is called once for each look, in order."""
 
@@ -86,10 +57,8 @@ class Traffic:
             else Sticky(rng, weather, scenario.look_s, scenario.crowd)
         )
         self._since = 1  # the look at which these users' weather begins
-        self._kinds = [asked(kind, scenario.labels, scenario.look_s) for kind in scenario.all_kinds]
-        self._classes = tuple(sorted({name for kind in scenario.all_kinds for name in kind.names}))
-        self._names = {of: kind.names for kind, of in zip(scenario.all_kinds, map(id, self._kinds), strict=True)}
-        self._waiting: dict[int, _Labelled] = {}  # by the look at which it is learnt
+        self._answers = Answers(scenario, rng)
+        self._recorded = scenario.replayed  # that were not asked again yet
         self._stable = _Version(Independent(rng), scenario.stable_errors(rng, looks))
         self._candidate = _Version(candidate.latency(rng), candidate.errors(rng, looks))
 
@@ -106,11 +75,12 @@ class Traffic:
             return self._paired(number, self._scenario.paired_per_look), None
         scenario = self._scenario
         of_stable, of_candidate = self._users.look(number - self._since, share)
-        stable, candidate, shadow = self._arms(number, of_stable, of_candidate, share)
-        recorded = scenario.replayed if number == 1 else 0
-        mirrored = self._mirror(number, of_stable.requests + recorded, of_stable.kinds)
-        self._answer(number, of_candidate)
-        arrived = self._waiting.pop(number, _Labelled())
+        again = 0 if share else min(self._recorded, int(REPLAYED_PER_S * scenario.look_s))
+        self._recorded -= again
+        stable, candidate, shadow = self._arms(number, of_stable, of_candidate, share, again)
+        mirrored = self._answers.mirror(number, of_stable.requests, of_stable.kinds, again)
+        self._answers.answer(number, of_candidate)
+        arrived = self._answers.arrived(number)
         look = Look(
             sequence=number,
             window=Window(scenario.look_s * (number - 1), scenario.look_s * number),
@@ -123,17 +93,18 @@ class Traffic:
             pairs_agreed=mirrored.agreed,
             pairs_disagreed=mirrored.disagreed,
             slice_pairs=mirrored.slices,
-            classes=self._classes,
+            classes=self._answers.classes,
             pair_profile=mirrored.profile,
-            stable_labels=_counts(arrived.stable),
-            candidate_labels=_counts(arrived.candidate) if share else None,
+            stable_labels=arrived.stable_counts,
+            candidate_labels=arrived.candidate_counts if share else None,
+            replayed=Replayed(again, *mirrored.replayed) if again else None,
         )
         return look, _both(look, candidate, arrived)
 
     def _arms(
-        self, number: int, stable: Demand, candidate: Demand, share: float
+        self, number: int, stable: Demand, candidate: Demand, share: float, again: int
     ) -> tuple[ArmCounts, ArmCounts, ArmCounts]:
-        """What stable and the candidate served, and what was mirrored to the candidate."""
+        """What stable and the candidate served, and what was mirrored to the candidate or asked of it ``again``."""
         differs = self._scenario.candidate
         begun = number >= differs.onset
         slow, fails = (differs.slow, differs.error_factor) if begun else (1.0, 1.0)
@@ -142,75 +113,20 @@ class Traffic:
         return (
             self._stable.arm(stable, stable.requests, 1.0, 1.0, 0, 1 - share),
             other.arm(candidate, candidate.requests, fails, slow, live, share),
-            other.shadow(self._rng, stable, fails, slow, mirrored),
+            other.shadow(self._rng, replace(stable, requests=stable.requests + again), fails, slow, mirrored),
         )
 
-    def _mirror(self, number: int, count: int, shares: NDArray[np.float64]) -> _Mirrored:
-        """What both versions answer to the same requests. Their labels come later."""
-        agreed = disagreed = 0
-        slices = []
-        confidences = np.zeros((2, len(PAIR_CONFIDENCE_EDGES) + 1), int)
-        classes = dict.fromkeys(self._classes, 0)
-        for kind, delay, of_kind in self._divided(count, shares):
-            drawn = self._rng.integers(0, len(kind.told), of_kind)
-            apart = int(np.count_nonzero(kind.pool.change[drawn]))
-            agreed, disagreed = agreed + of_kind - apart, disagreed + apart
-            if slice_ := kind.told[0].slices:
-                slices.append(SlicePairs(slice_[0], of_kind - apart, apart))
-            for side, bins in enumerate((kind.stable_bins, kind.candidate_bins)):
-                confidences[side] += np.bincount(bins[drawn], minlength=confidences.shape[1])
-            says_truth = int(np.count_nonzero(kind.stable_says_truth[drawn]))
-            for name, counted in zip(self._names[id(kind)], (says_truth, of_kind - says_truth), strict=True):
-                classes[name] += counted
-            self._label(self._later(number + delay), kind, drawn)
-        of_stable, of_candidate = (tuple(side) for side in confidences.tolist())
-        profile = PairProfile(of_stable, of_candidate, tuple(classes.values()))
-        return _Mirrored(agreed, disagreed, tuple(slices), profile)
-
-    def _label(self, found: _Labelled, kind: Asked, drawn: NDArray[np.int64]) -> None:
-        """Those of the pairs that get a label."""
-        luck = self._rng.random(len(drawn))
-        chosen = drawn[luck < kind.chances[drawn]]
-        change = kind.pool.change
-        found.pairs += [kind.told[place] for place in chosen.tolist()]
-        found.stable += _by_chance(kind.pool.stable_wrong[chosen], kind.said[chosen])
-        if directed := self._scenario.labels.directed:
-            rest = drawn[(luck >= kind.chances[drawn]) & (change[drawn] != 0)]
-            rest = rest[self._rng.random(len(rest)) < directed]
-            found.pairs += [kind.directed[place] for place in rest.tolist()]
-            chosen = np.concatenate((chosen, rest))
-        found.lost += int(np.count_nonzero(change[chosen] > 0))
-        found.won += int(np.count_nonzero(change[chosen] < 0))
-
-    def _answer(self, number: int, live: Demand) -> None:
-        """What the candidate answered to users."""
-        for kind, delay, count in self._divided(live.requests, live.kinds):
-            drawn = self._rng.integers(0, len(kind.told), count)
-            chosen = drawn[self._rng.random(count) < kind.live_chances[drawn]]
-            wrong = kind.pool.candidate_wrong[chosen]
-            self._later(number + delay).candidate += _by_chance(wrong, kind.live_said[chosen])
-
-    def _divided(self, count: int, shares: NDArray[np.float64]) -> Iterable[tuple[Asked, int, int]]:
-        """The requests of a look by kind: (kind, looks until its labels come, how many)."""
-        counts = [count] if len(self._kinds) == 1 else self._rng.multinomial(count, shares).tolist()
-        for kind, asked_for, of_kind in zip(self._scenario.all_kinds, self._kinds, counts, strict=True):
-            if of_kind:
-                yield asked_for, self._scenario.labels.delay_looks + kind.label_delay_looks, of_kind
-
-    def _later(self, number: int) -> _Labelled:
-        return self._waiting.setdefault(number, _Labelled())
-
     def _paired(self, number: int, count: int) -> Look:
-        mirrored = self._mirror(number, count, self._mix[number - 1])
+        mirrored = self._answers.mirror(number, count, self._mix[number - 1])
         look_s = self._scenario.look_s
         return Look(
             sequence=number,
             window=Window(look_s * (number - 1), look_s * number),
             candidate_share=0.0,
-            pairs=tuple(self._waiting.pop(number, _Labelled()).pairs),
+            pairs=tuple(self._answers.arrived(number).pairs),
             pairs_agreed=mirrored.agreed,
             pairs_disagreed=mirrored.disagreed,
-            classes=self._classes,
+            classes=self._answers.classes,
             pair_profile=mirrored.profile,
         )
 
@@ -243,33 +159,15 @@ def slow_shares(factor: float) -> tuple[float, float]:
     return stable, candidate
 
 
-def _by_chance(wrong: NDArray[np.bool_], chances: NDArray[np.float64]) -> list[LabelChance]:
-    """Labelled answers, by how likely each was to be."""
-    found = []
-    for chance in np.unique(chances).tolist():
-        of_chance = wrong[chances == chance]
-        found.append(LabelChance(chance, len(of_chance), int(of_chance.sum())))
-    return found
-
-
-def _both(look: Look, candidate: ArmCounts, arrived: _Labelled) -> Both:
+def _both(look: Look, candidate: ArmCounts, arrived: Labelled) -> Both:
     assert look.stable is not None
     return Both(
-        _numbers(candidate, _counts(arrived.candidate)),
-        _numbers(look.stable, _counts(arrived.stable)),
+        _numbers(candidate, arrived.candidate_counts),
+        _numbers(look.stable, arrived.stable_counts),
         len(arrived.pairs),
         arrived.lost,
         arrived.won,
     )
-
-
-def _counts(parts: list[LabelChance]) -> LabelCounts:
-    """Of all kinds of requests together."""
-    sums: dict[float, tuple[int, int]] = {}
-    for part in parts:
-        labelled, wrong = sums.get(part.inclusion_probability, (0, 0))
-        sums[part.inclusion_probability] = labelled + part.labelled, wrong + part.wrong
-    return label_counts(LabelChance(chance, *counts) for chance, counts in sums.items())
 
 
 def _numbers(arm: ArmCounts, labels: LabelCounts) -> Numbers:
