@@ -55,6 +55,7 @@ from controller.loop.observe import Sources, look_at
 from controller.loop.preflight import judge_replica
 from controller.loop.replay import Asked, NoReplays, Replays
 from controller.loop.sampling import Everything, Sampling
+from controller.loop.started_again import StartedAgain
 from controller.ports.artifacts import Artifact, Artifacts
 from controller.ports.clock import Clock
 from controller.ports.metrics import Metrics
@@ -81,8 +82,6 @@ NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label
 _REPLAYS: Final = "replays"  # the threads of nothing else
 _REPLAYED_S: Final = 10.0
 """A stretch of a replay: so long after the end of shadow the last request may be asked."""
-_SETTLES_S: Final = 15.0
-"""After a version that we started again has answered: until gateway and scrapes are of afterwards."""
 
 _CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
 """What something outside is another for. The fence of the store keeps an old leader from its journal alone."""
@@ -123,7 +122,7 @@ class Executor:
         self._artifacts = artifacts
         self._names_of_labels = names_of_labels
         self._verified: dict[tuple[str, str, str], Artifact] = {}  # what this process has verified itself
-        self._started_again: dict[str, float] = {}  # by release: when a version was last seen that we start again
+        self._started_again = StartedAgain(world.clock)
         self._replayed: set[str] = set()  # releases whose replay is over
         self._looked_s: dict[str, float] = {}  # by model, by the monotonic clock: when a look was taken, written or not
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
@@ -193,8 +192,7 @@ class Executor:
         artifact = self._artifact(release.model, action.version)
         yield Sighted(artifact.version, artifact.tagged)
         status = self._run(release.policy, release.served_with(action.version), action.version, artifact)
-        if release.looks and status.held_up:
-            self._started_again[release.id] = self._world.clock.monotonic_s()
+        self._started_again.note(release, status)
         yield Serving(status.version, status.condition, status.detail)
 
     def keep_running(self, policy: ReleasePolicy, serving: ServingPolicy, version: Version) -> DeploymentStatus:
@@ -358,10 +356,9 @@ class Executor:
             *manifests,
             now_s=now_s,
             label_names=self._names_of_labels(release.model),
-            started_again=release.id in self._started_again,
+            users=self._started_again.users(release),
         )
-        if elapsed_s - self._started_again.get(release.id, elapsed_s) >= _SETTLES_S:
-            self._started_again.pop(release.id, None)
+        self._started_again.looked(release, elapsed_s)
         yield LookTaken(look, cursors, judge(release, look))
 
     def _replay(self, release: Release, _: Replay) -> Iterator[Fact]:

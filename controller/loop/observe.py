@@ -12,6 +12,7 @@ from controller.core.release import Cursors, Phase, Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import PermanentError, TransientError
 from controller.loop import crosscheck, dealing
+from controller.loop.started_again import Users
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics, Usage
 from controller.ports.runtime import Deployments
 from controller.ports.samples import AnswerCounts, PairCounts, SampleCursor, SampleEvidence, Samples
@@ -45,13 +46,13 @@ def look_at(
     *,
     now_s: float,
     label_names: Mapping[str, str] = MappingProxyType({}),
-    started_again: bool = False,
+    users: Users = Users.COUNT,
 ) -> tuple[Look, Cursors]:
     """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
 
     ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
-    ``started_again``: since the last look a version was, by us. What users got meanwhile is not counted, and nor is it
-    in the next look: some of it is scraped late.
+    ``users``: how what they got is taken. Where it is left out, nor is it counted in the next look: some of it is
+    scraped late.
 
     The window starts where the counted differences start: after an outage of the metrics that is before the last look.
     """
@@ -59,7 +60,7 @@ def look_at(
         raise PermanentError(f"release {release.id} has no stable version to compare with")
     reading = _Reading(sources, release, now_s)
     counts = reading.metrics()
-    users = reading.users() if not started_again else reading.no_users()
+    got = reading.users(users)
     classes = _classes(stable, candidate)
     known = stable is not None and candidate is not None
     found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
@@ -69,8 +70,8 @@ def look_at(
     share = table.share_of(arms[1]) if table is not None else 0.0
     both_ways = release.mirrors_both_ways
     mirrored = table is not None and _all_mirrored(table) and (both_ways or share == 0)
-    reading.cross_check(counts, users, found, mirrored=mirrored)
-    reading.dealt(users, share)
+    reading.cross_check(counts, got, found, mirrored=mirrored)
+    reading.dealt(got, share)
     start_s = release.looked_at_s or release.phase_since_s
     if counts is not None and release.cursors.counters is not None:
         start_s = release.cursors.counters_at_s
@@ -78,8 +79,8 @@ def look_at(
     fields: dict[str, Any] = {}
     if counts is not None:
         fields |= _counted(counts, *arms)
-    if users is not None:
-        fields["users"] = _users(users, counts, *arms)
+    if got is not None:
+        fields["users"] = _users(got, counts, *arms)
     if found is not None:
         fields |= _sampled(found, sources.labelled)
         fields["pair_profile"] = _pair_profile(found.pair_counts, classes)
@@ -147,15 +148,17 @@ class _Reading:
         )
         return counts
 
-    def no_users(self) -> GatewayCounts | None:
-        """Nothing is read, and the next look begins to count: that users got nothing now was our doing."""
-        self.cursors = replace(self.cursors, gateway=None, started_again_s=self._now_s)
-        reason = "versions were started again by us: users' requests of that time do not count"
-        self.faults.append(Fault(GATEWAY, reason))
-        return None
-
-    def users(self) -> GatewayCounts | None:
+    def users(self, taken: Users) -> GatewayCounts | None:
+        """Nothing where it is left out, and the next look begins to count: that users got nothing now was our doing."""
         before = self.cursors
+        if taken is Users.LEFT_OUT:
+            self.cursors = replace(before, gateway=None, started_again_s=self._now_s)
+            reason = "versions were started again by us: users' requests of that time do not count"
+            self.faults.append(Fault(GATEWAY, reason))
+            return None
+        if taken is Users.LATER:
+            self.faults.append(Fault(GATEWAY, "it is not known yet whether versions were started again by us"))
+            return None
         cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
         try:
             counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)

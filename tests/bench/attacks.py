@@ -170,9 +170,13 @@ def files(_seed: int) -> list[Bar]:
                 eventually(lambda: _answers(it) == {"1"}, what="all users answered by version 1")
                 took_s[f"serin {word}, {part}"] = time.monotonic() - began_s
             eventually(lambda: it.site.phase(version) in ("aborted", "rolled_back"), what="the end")  # noqa: B023
-            ended += sum(before[name] != it.pids().get(name) for name in KEPT)
+            gone = [name for name in KEPT if before[name] != it.pids().get(name)]
+            ended += len(gone)
             it.site.serin.serin("unfreeze", "intent", "--reason", "the night goes on")
-            print(f"  {part}: {word} after {took_s[f'serin {word}, {part}']:.2f} s; ended {ended}; said {told}")
+            took = took_s[f"serin {word}, {part}"]
+            print(
+                f"  {part}: {word} after {took:.2f} s; ended: {', '.join(gone) or 'nothing'}; said {told}", flush=True
+            )
     print(f"  {load['failed']} of {load['sent']} requests failed: {load['failures']}")
     what = "no more open files"
     told_of = len(WORDS) - 1  # Envoy keeps some

@@ -311,7 +311,10 @@ def another_run_of_the_machine(folder: Path) -> None:
         raise OSError(ctypes.get_errno(), "no mounts of its own: the night of reboots is root's")
     told = folder / "boot_id"
     told.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
-    for command in (["mount", "--make-rprivate", "/"], ["mount", "--bind", str(told), str(BOOT_ID)]):
+    commands = [["mount", "--make-rprivate", "/"], ["mount", "--bind", str(told), str(BOOT_ID)]]
+    if str(BOOT_ID) in Path("/proc/self/mountinfo").read_text(encoding="utf-8"):
+        commands.insert(1, ["umount", str(BOOT_ID)])  # mounted on itself, the file could not be deleted any more
+    for command in commands:
         subprocess.run(command, check=True)
 
 

@@ -8,7 +8,7 @@ from controller.core.commands import Ask
 from controller.core.policy import OnDeadline
 from controller.core.release import Phase
 from controller.core.traffic import WriteStage
-from controller.errors import PermanentError, TransientError
+from controller.errors import PermanentError, Source, TransientError
 from tests.controller.service import GOOD
 from tests.controller.world import MODEL, POLICY, World, with_suite
 from tests.fakes.replicas import FakeReplica
@@ -250,6 +250,33 @@ def test_what_users_got_while_we_started_versions_again_counts_against_nobody(wo
     assert world.release.phase in {phase, Phase.PROBATION}
     world.service.metrics.deal("intent", "7", codes={503: 200})  # and what they get afterwards counts again
     world.when_settled().when(lambda: world.release.phase is Phase.ROLLED_BACK)
+
+
+def test_users_count_once_it_is_known_that_we_started_nothing_again(world):
+    """After a restart of everything packages are verified for seconds; looks came first, and "the error budget burns
+    634 times too fast" took a good version back. What a controller alone was away for counts all the same, later."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY).when_time_passes(20)
+    world.deployments.restart()
+    restarted_while_deployments_hang(world, codes={503: 200})
+    assert "not known yet" in world.release.faults["gateway"]
+    world.when(lambda: "gateway" not in world.release.faults)
+    assert world.release.phase in {Phase.CANARY, Phase.PROMOTING, Phase.PROBATION}
+    restarted_while_deployments_hang(world, codes={503: 200})
+    world.when_settled().when(lambda: world.release.phase is Phase.ROLLED_BACK)
+
+
+def restarted_while_deployments_hang(world, *, codes):
+    """The controller begins anew, has some looks, and meanwhile nobody says whether versions run."""
+
+    def away(point):
+        if point == "before deployments.ensure":
+            raise TransientError(Source.DEPLOYMENTS, "no answer")
+
+    world.interrupt = away
+    world.restart()
+    world.service.metrics.deal("intent", "7", codes=codes)
+    world.when_time_passes(20)
+    world.interrupt = lambda _: None
 
 
 def test_what_the_gateway_counted_until_it_knew_a_version_again_counts_against_nobody(tmp_path):
