@@ -9,6 +9,7 @@ from tests.bench.world.answers import Skill, pool
 from tests.bench.world.release import play
 from tests.bench.world.rivals import (
     RULES,
+    alarms,
     failed_checks,
     failed_in_a_row,
     failure_limit,
@@ -71,6 +72,13 @@ def test_a_failure_limit_of_three_takes_four_failures():
     worse = replace(CALM, errors=4)  # 93.3 %
     assert failure_limit(minutes(*[worse] * 3))[0] is None
     assert failure_limit(minutes(*[worse] * 4))[0] == 4
+
+
+def test_alarms_go_back_after_two_periods_above_a_fixed_limit_whatever_stable_does():
+    failing, calm = replace(CALM, errors=1), replace(CALM, requests=200)
+    assert alarms(minutes(*[calm] * 10, *[failing] * 20, *[calm] * 90)) == (30, None, None)
+    assert alarms(minutes(*[failing] * 10, *[calm] * 10, *[failing] * 10)) == (None, None, None)
+    assert alarms(minutes(*[replace(CALM, wrong=1)] * 20)) == (None, None, 20)
 
 
 def test_mann_whitney_sees_a_shift_but_not_errors_that_most_minutes_lack():

@@ -15,7 +15,7 @@ from tests.bench.world.rows import EXPOSED, Results
 from tests.bench.world.runs import Played
 
 _OURS, _BAR = "#0b6e4f", "#b00020"
-_OTHERS = ("#8d6e63", "#c9a227", "#7b7b7b", "#5c6bc0", "#e07a3f", "#26a69a")
+_OTHERS = ("#8d6e63", "#c9a227", "#7b7b7b", "#5c6bc0", "#e07a3f", "#26a69a", "#ad1457")
 _SIZE_IN = (8.0, 4.2)
 
 
@@ -61,7 +61,7 @@ def _false_alarms(played: Sequence[Played]) -> Figure:
 def _detection(results: Results) -> Figure:
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     axes = figure.subplots()
-    colours: Mapping[str, str] = dict(zip(EXPOSED, (_OURS, *_OTHERS), strict=True))
+    colours: Mapping[str, str] = dict(zip(EXPOSED, (_OURS, *_OTHERS), strict=False))
     for name, scenario in EXPOSED.items():
         firsts = [one.ended.failed_at for one in results[scenario.name]]
         _curve(axes, firsts, scenario.looks, color=colours[name], linewidth=2, label=name)

@@ -22,6 +22,8 @@ P95_FACTOR_MAX = 1.1
 ACCURACY_LOSS_MAX, LABEL_WINDOW_LOOKS = 0.02, 10
 SUCCESS_CONDITION = 0.95  # of the examples of Argo Rollouts
 TOLERANCE, CONFIDENCE = 0.25, 0.98  # of the default judge of Kayenta
+ALARM_ERRORS, ALARM_P95_MS, ALARM_WRONG = 0.01, 200.0, 0.1
+ALARM_LOOKS, ALARM_PERIODS = 10, 2  # of the examples of SageMaker's guardrails: ten minutes, twice in a row
 POINTS_MIN, JUDGED_EVERY = 50, 10  # its least number of data points, and our choice of an interval
 
 
@@ -86,6 +88,26 @@ def failure_limit(seen: Sequence[Both], *, limit: int = 3) -> Found:
     """Argo Rollouts' examples: ``successCondition: result >= 0.95``, ``failureLimit: 3`` (more than three fail)."""
     errors, slow, wrong = (_first(np.cumsum(failed) > limit) for failed in _failed_checks(seen, SUCCESS_CONDITION))
     return errors, slow, wrong
+
+
+def alarms(seen: Sequence[Both]) -> Found:
+    """SageMaker's guardrails: alarms of CloudWatch on fixed limits, on the candidate by itself, whatever stable does;
+    each is the mean of ten minutes and must be above its limit for two such periods in a row."""
+    errors, requests, wrong, labelled, p95 = (
+        _column(seen, "candidate", field) for field in ("errors", "requests", "wrong", "labelled", "p95_ms")
+    )
+    ones = np.ones(len(seen))
+    parts = ((errors, requests, ALARM_ERRORS), (p95, ones, ALARM_P95_MS), (wrong, labelled, ALARM_WRONG))
+    first, second, third = (_alarm(above, below, limit) for above, below, limit in parts)
+    return first, second, third
+
+
+def _alarm(above: Series, below: Series, limit: float) -> int | None:
+    periods = len(above) // ALARM_LOOKS
+    sums = [part[: periods * ALARM_LOOKS].reshape(periods, ALARM_LOOKS).sum(axis=1) for part in (above, below)]
+    together = np.convolve(_ratio(*sums) > limit, np.ones(ALARM_PERIODS))[:periods] >= ALARM_PERIODS
+    first = _first(together)
+    return None if first is None else first * ALARM_LOOKS
 
 
 def mann_whitney(seen: Sequence[Both]) -> Found:
@@ -156,6 +178,7 @@ RULES: dict[str, Callable[[Sequence[Both]], Found]] = {
     "5 failed checks": failed_checks,
     "3 failed checks in a row": failed_in_a_row,
     "success condition, failure limit 3": failure_limit,
+    "alarms on fixed limits": alarms,
     "Mann-Whitney with tolerance and score": mann_whitney,
     "z test at every look, 5 %": z_at_every_look,
     "O'Brien-Fleming, 1 %": obrien_fleming,
