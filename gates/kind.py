@@ -67,6 +67,7 @@ class Lever(StrEnum):
     LABELS = "labels"  # of pairs, by chance
     LIVE_LABELS = "live_labels"
     MIRROR = "mirror"
+    REPLAY = "replay"  # of recorded requests
     SHARE = "share"  # of live traffic
 
 

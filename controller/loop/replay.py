@@ -66,14 +66,17 @@ class RecordedReplays:
         self._replicas = replicas
         self._clock = clock
         self._pause = pause
+        self._checked: dict[str, int] = {}  # by release: recorded answers that stable was found to give still
 
     def go_on(self, order: ReplayOrder, asked: Asked, *, for_s: float, inclusion_probability: float) -> bool:
         try:
             before = self._recordings.choose(order, now_s=self._clock.now_s())
             if before.is_over:
                 return False
-            stretch = _Stretch(self._replicas, asked, reuses=before.reuses)
+            checked = self._checked.get(order.release_id, 0)
+            stretch = _Stretch(self._replicas, asked, reuses=before.reuses, checked=checked)
             trouble = self._asked_again(order, stretch, for_s, inclusion_probability)
+            self._checked[order.release_id] = stretch.checked
             if trouble != before.trouble or stretch.reuses is not before.reuses:
                 self._recordings.note(order.release_id, trouble=trouble, reuses=stretch.reuses)
         except TransientError as error:
@@ -106,12 +109,12 @@ class RecordedReplays:
 class _Stretch:
     """The questions of one stretch of time."""
 
-    def __init__(self, replicas: Asks, asked: Asked, *, reuses: bool | None) -> None:
+    def __init__(self, replicas: Asks, asked: Asked, *, reuses: bool | None, checked: int) -> None:
         self.reuses = reuses
+        self.checked = checked
         self._replicas = replicas
         self._candidates: Iterator[str] = itertools.cycle(asked.candidate)
         self._stables: Iterator[str] = itertools.cycle(asked.stable)
-        self._checked = 0
         self._failures = 0
 
     def ask(self, one: Recorded) -> AskedAgain:
@@ -143,10 +146,10 @@ class _Stretch:
             return None
         (scores,) = self._replicas.probabilities(next(self._stables), [text])
         if one.known is not None and self.reuses is None:
-            self._checked += 1
+            self.checked += 1
             if not _alike(one.known, scores):
                 self.reuses = False
-            elif self._checked >= CHECKED:
+            elif self.checked >= CHECKED:
                 self.reuses = True
         return scores
 

@@ -13,6 +13,8 @@ class PlannedStep:
     share_ratio: float
     duration_s: float
     warming: bool = False  # a version warms up meanwhile (`Look.warming`)
+    replayed_per_s: float = 0.0  # recorded requests that are asked again
+    replayed_label_ratio: float = 0.0  # of those, whose label by chance counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Traffic:
     gap_spread: float = 0.3  # standard deviation of the change of the confidence gap on one pair
     brier_spread: float = 0.4  # standard deviation of the change of the Brier score on one pair
     slices: tuple[PlannedSlice, ...] = ()
+    slice_ratio: float = 1.0  # of the requests, those that are looked at: narrowed for a slice
 
     def slice_named(self, name: str) -> PlannedSlice:
         """Return what is known of the slice; where that is nothing, a usual share that disagrees as all pairs do."""
@@ -56,6 +59,18 @@ class Traffic:
     def mirrored(self, step: PlannedStep) -> float:
         """Pairs per second: what stable serves and the mirror repeats."""
         return self.requests_per_s * (1 - step.share_ratio) * self.mirror_ratio
+
+    def pairs(self, step: PlannedStep) -> float:
+        """Pairs per second: mirrored ones, and those of recorded requests that are asked again."""
+        return self.mirrored(step) + self._replayed(step)
+
+    def labelled(self, step: PlannedStep, directed_ratio: float = 0.0) -> float:
+        """Pairs per second that get a label: by chance, and so large a share of all because the versions disagree."""
+        live = self.mirrored(step) * min(self.label_ratio + directed_ratio, 1.0)
+        return live + self._replayed(step) * min(step.replayed_label_ratio + directed_ratio, 1.0)
+
+    def _replayed(self, step: PlannedStep) -> float:
+        return step.replayed_per_s * self.slice_ratio
 
     def to_candidate(self, step: PlannedStep) -> float:
         """Live requests per second."""

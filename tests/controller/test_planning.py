@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controller.cli.app import app
-from controller.core.policy import ReleasePolicy, Step
+from controller.core.policy import ReleasePolicy, ReplayPolicy, Step
 from controller.errors import UsageError
 from controller.offline.backtest import service_of
 from controller.offline.forecast.release import ReleasePlan, as_document, forecast
@@ -245,6 +245,28 @@ def test_every_gate_that_cannot_settle_is_told() -> None:
     open_gates = {gate.gate for gate in plan.gates if gate.pass_s is None and gate.required}
     assert {"accuracy.shadow", "latency.p95", "errors.live"} <= open_gates
     assert open_gates <= {trouble.gate for trouble in plan.troubles}
+
+
+def test_a_service_with_few_requests_is_told_that_recorded_ones_would_settle_it() -> None:
+    """And by when; taken, the plan is what it said."""
+    day = replace(POLICY, deadline_s=86_400.0)
+    few = replace(TRAFFIC, requests_per_s=2.0, label_ratio=0.02)
+    before = forecast(day, few)
+    wanted = "shadow_replay.requests_max: 2000, of as many recorded texts, and label 100 % of the disagreements"
+    (remedy,) = (
+        one
+        for trouble in before.troubles
+        if trouble.gate == "accuracy.shadow"
+        for one in trouble.remedies
+        if one.change.startswith("shadow_replay")
+    )
+    assert remedy.change == wanted
+    assert remedy.pass_s < 2 * 3_600
+    held_out = remedies(before, "calibration.shadow")
+    assert any("labels_before: held_out" in change for change in held_out)
+    replay = replace(day, shadow_replay=ReplayPolicy(requests_max=2_000))
+    (gate,) = (one for one in forecast(replay, replace(few, directed_ratio=1.0)).gates if one.gate == "accuracy.shadow")
+    assert (gate.pass_s, gate.pass_chance) == (remedy.pass_s, remedy.pass_chance)
 
 
 def test_what_is_said_to_help_helps() -> None:

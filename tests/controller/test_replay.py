@@ -90,13 +90,13 @@ class Place:
 
     def __init__(self, store: Store) -> None:
         self.store, self.replicas, self.clock = store, Answering(), FakeClock(now_s=BEGAN_S + 60)
+        self.replays = RecordedReplays(store.recordings, self.replicas, self.clock, self.clock.pass_s)
 
     def record(self, *more: Prediction, requests: int = REQUESTS) -> None:
         self.store.samples.add_predictions([recorded(number) for number in range(requests)] + list(more))
 
     def go_on(self, order: ReplayOrder = ORDER, for_s: float = LONG_S, chance: float = 1.0) -> bool:
-        replays = RecordedReplays(self.store.recordings, self.replicas, self.clock, self.clock.pass_s)
-        return replays.go_on(order, ASKED, for_s=for_s, inclusion_probability=chance)
+        return self.replays.go_on(order, ASKED, for_s=for_s, inclusion_probability=chance)
 
     @property
     def progress(self) -> ReplayProgress:
@@ -174,6 +174,15 @@ def test_what_stable_answered_is_asked_again_only_to_see_that_it_still_says_so(p
     place.go_on()
     assert len(place.replicas.of(ASKED.stable[0])) == CHECKED
     assert len(place.replicas.of(ASKED.candidate[0])) == REQUESTS
+
+
+def test_it_is_seen_over_several_stretches_that_stable_still_says_so(place: Place) -> None:
+    """However few answers one has time for."""
+    place.record()
+    for _ in range(10):
+        place.go_on(for_s=0.5)
+    assert place.progress.answered == REQUESTS
+    assert len(place.replicas.of(ASKED.stable[0])) == CHECKED
 
 
 def test_a_stable_that_answers_otherwise_than_recorded_is_asked_of_all(place: Place) -> None:

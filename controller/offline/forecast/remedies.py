@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from controller.core.policy import ReleasePolicy
+from controller.core.policy import LabelsBefore, ReleasePolicy, ReplayPolicy
 from controller.offline.forecast.rollout import all_steps_seconds, exposure, gate_plans
 from controller.report.words import duration
 from gates.forecast.traffic import Traffic
@@ -117,6 +117,26 @@ def _mirror(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
             yield f"mirror_pct: {100 * share:g}", policy, replace(traffic, mirror_ratio=share)
 
 
+_REPLAYED: Final = (2_000, 5_000, 10_000, 20_000, 50_000)
+
+
+def _replay(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+    """Alone; else with labels of all its disagreements, which are there to be asked for at once; else with those that
+    it had before."""
+    replay, all_directed = policy.shadow_replay, replace(traffic, directed_ratio=1.0)
+    held_out = replace(replay, labels_before=LabelsBefore.HELD_OUT)
+    more: list[tuple[str, ReplayPolicy, Traffic]] = [("", replay, traffic)]
+    if traffic.directed_ratio < 1:
+        more.append((", and label 100 % of the disagreements", replay, all_directed))
+    if replay != held_out:
+        more.append((", and labels_before: held_out, with labels that no version was trained on", held_out, traffic))
+    for also, asked, labelled in more:
+        for size in _REPLAYED:
+            if size > replay.requests_max:
+                text = f"shadow_replay.requests_max: {size}, of as many recorded texts{also}"
+                yield text, replace(policy, shadow_replay=replace(asked, requests_max=size)), labelled
+
+
 def _share(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
     *before, last = policy.steps
     for weight_pct in (10.0, 20.0, 50.0):
@@ -130,6 +150,7 @@ _LEVERS: Final[dict[Lever, Callable[[ReleasePolicy, Traffic], Iterator[Changed]]
     Lever.LABELS: _labels,
     Lever.LIVE_LABELS: _live_labels,
     Lever.MIRROR: _mirror,
+    Lever.REPLAY: _replay,
     Lever.SHARE: _share,
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.core.policy import ReleasePolicy, Step
+from controller.core.policy import LabelsBefore, ReleasePolicy, Step
 from gates.forecast.candidate import UNCHANGED, Candidate
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.offline.plan import Chance, Curves, GatePlan, curves, plan, reached_s
@@ -55,7 +55,7 @@ def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNC
     cutoff_s = max(policy.deadline_s - all_steps_seconds(policy, traffic), 0.0)
     in_time = math.prod(gate.passed(cutoff_s) for gate in gates) if gates else 0.0  # with nothing to pass, none leaves
     shadow_s = max((_middle_s(gate.passed, cutoff_s) for gate in gates), default=policy.deadline_s)
-    steps, left = [PlannedStep(0.0, shadow_s)], policy.deadline_s - shadow_s
+    steps, left = list(_shadow(policy, traffic, shadow_s)), policy.deadline_s - shadow_s
     for step in policy.steps:
         seconds = left if step is policy.steps[-1] else min(least_seconds(policy, step, traffic), left)
         cold_s = min(policy.warm_up_s, seconds)
@@ -105,7 +105,18 @@ def _any_failed(gates: Iterable[Curves], seconds: float) -> float:
 
 def _in_shadow(policy: ReleasePolicy, traffic: Traffic) -> Traffic:
     """The traffic of a release that never leaves shadow."""
-    return replace(traffic, steps=(PlannedStep(0.0, policy.deadline_s),))
+    return replace(traffic, steps=tuple(_shadow(policy, traffic, policy.deadline_s)))
+
+
+def _shadow(policy: ReleasePolicy, traffic: Traffic, seconds: float) -> Iterator[PlannedStep]:
+    """Yield shadow of that length: first the time while recorded requests are asked again, if any are."""
+    replay = policy.shadow_replay
+    replay_s = min(replay.requests_max / replay.requests_per_s_max, seconds)
+    if replay_s:
+        counts = traffic.label_ratio if replay.labels_before is LabelsBefore.HELD_OUT else 0.0
+        yield PlannedStep(0.0, replay_s, replayed_per_s=replay.requests_per_s_max, replayed_label_ratio=counts)
+    if seconds > replay_s:
+        yield PlannedStep(0.0, seconds - replay_s)
 
 
 def _middle_s(passed: Chance, until_s: float) -> float:

@@ -25,7 +25,7 @@ class Known:
     source: str
 
 
-_NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices"))
+_NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices", "slice_ratio"))
 
 
 def traffic_known(

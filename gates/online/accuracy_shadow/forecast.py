@@ -29,6 +29,7 @@ def of_slice(asked: Asked[SlicePolicy], traffic: Traffic, candidate: Candidate) 
     narrowed = replace(
         traffic,
         mirror_ratio=traffic.mirror_ratio * seen.share_ratio,
+        slice_ratio=seen.share_ratio,
         disagreement_ratio=seen.disagreement_ratio,
     )
     loss = candidate.loss_ratio if candidate.slice in ("", name) else 0.0
@@ -41,11 +42,10 @@ def _race(
 ) -> Race:
     """``loss``: of this candidate, of the requests that the gate looks at."""
     excluded, guard = policy.margin_points / 100, policy.guard_points / 100
-    resolved = min(traffic.label_ratio + traffic.directed_ratio, 1.0)
     apart = max(traffic.disagreement_ratio, loss)
 
     def by_labels(step: PlannedStep, null: float, sign: int) -> list[Growth]:
-        pairs = traffic.mirrored(step) * resolved
+        pairs = traffic.labelled(step, traffic.directed_ratio)
         chances = ((apart + loss) / 2, (apart - loss) / 2, 1 - apart)
         outcomes = (Trinomial(1, 0, 0), Trinomial(0, 1, 0), Trinomial(0, 0, 1))
         sizes = [log_capitals(one if sign > 0 else one.mirrored, null, policy.bets) for one in outcomes]
@@ -56,7 +56,7 @@ def _race(
 
     labels = Proof(lambda step: by_labels(step, -excluded, -1), level.safe(1 / (1 - AGREEMENT_WEIGHT)), labelled=True)
     agreement = Proof(
-        lambda step: of_share(traffic.mirrored(step), apart, below(excluded)), level.safe(1 / AGREEMENT_WEIGHT)
+        lambda step: of_share(traffic.pairs(step), apart, below(excluded)), level.safe(1 / AGREEMENT_WEIGHT)
     )
     harm = Proof(lambda step: by_labels(step, 0.0, 1), level.harm_before_deadline(), labelled=True)
     helps = "mirror more traffic" if traffic.directed_ratio else "ask for labels where the versions disagree"
@@ -65,9 +65,11 @@ def _race(
         stage=Stage.SHADOW,
         required=policy.required,
         safe=((labels, agreement),),
-        safe_samples=Minimum(traffic.mirrored, policy.pairs_min),
+        safe_samples=Minimum(traffic.pairs, policy.pairs_min),
         harm=(harm,) if 0 < loss >= guard else (),
-        harm_samples=Minimum(lambda step: traffic.mirrored(step) * resolved, policy.pairs_min, labelled=True),
+        harm_samples=Minimum(
+            lambda step: traffic.labelled(step, traffic.directed_ratio), policy.pairs_min, labelled=True
+        ),
         harm_at_guard=math.isclose(loss, guard),
         margin=margin,
         advice=f"{helps}, extend the deadline, or widen margin_points",

@@ -8,7 +8,7 @@ from gates.online.accuracy_shadow import forecast
 from gates.online.accuracy_shadow.gate import PairedAccuracyGate, PairedAccuracyState
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SlicePolicy
 
-_LEVERS: Final = frozenset({Lever.DIRECTED_LABELS, Lever.LABELS, Lever.MIRROR})
+_LEVERS: Final = frozenset({Lever.DIRECTED_LABELS, Lever.LABELS, Lever.MIRROR, Lever.REPLAY})
 
 
 def _of_all(asked: Asked[PairedAccuracyPolicy]) -> tuple[Gate[PairedAccuracyState]]:

@@ -20,14 +20,11 @@ def race(asked: Asked[CalibrationPolicy], traffic: Traffic, candidate: Candidate
     """Three certificates, of which the one of the gap is of both of its sides, and a third of the rollback level."""
     policy, level, gap = asked.section, asked.levels, candidate.gap
 
-    def labelled(step: PlannedStep) -> float:
-        return traffic.mirrored(step) * traffic.label_ratio
-
     def bets(step: PlannedStep, spread: float, mean: float, null: float) -> list[Growth]:
         values = np.clip(spread * _POINTS + mean, -2, 2) - null
         jumps, each = (
             [np.log1p(values * (bet / (2 + null))).tolist() for bet in policy.bets],
-            labelled(step) / len(values),
+            traffic.labelled(step) / len(values),
         )
         return [walk((each, jump) for jump in sizes) for sizes in jumps]
 
@@ -39,7 +36,7 @@ def race(asked: Asked[CalibrationPolicy], traffic: Traffic, candidate: Candidate
         level.harm(3),
         labelled=True,
     )
-    enough = Minimum(labelled, policy.pairs_min, labelled=True)
+    enough = Minimum(traffic.labelled, policy.pairs_min, labelled=True)
     return Race(
         gate="calibration.shadow",
         stage=Stage.SHADOW,

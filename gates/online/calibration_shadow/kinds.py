@@ -23,7 +23,7 @@ _CALIBRATION_SHADOW = GateKind(
     alpha_share="alpha_share",
     forecast=forecast.race,
     margins=("margin_gap",),
-    levers=frozenset({Lever.LABELS, Lever.MIRROR}),
+    levers=frozenset({Lever.LABELS, Lever.MIRROR, Lever.REPLAY}),
     promise=Promise(Regression.CONFIDENCE, "margin_gap"),
 )
 KINDS: Final = (_CALIBRATION_SHADOW,)

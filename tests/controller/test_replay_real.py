@@ -1,0 +1,104 @@
+"""Real replicas, the controller's real interface and its store: what users asked of stable is asked again of both."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controller.adapters.clock import SystemClock
+from controller.adapters.replicas import HttpReplicas
+from controller.adapters.sql.store import Store, open_store
+from controller.adapters.sql.texts import SealedTexts
+from controller.adapters.sql.upgrade import upgrade_store
+from controller.api.access import Access
+from controller.api.app import ApiPorts, create_app
+from controller.api.server import serve
+from controller.bootstrap.stores import digest_of
+from controller.config.settings import Home, Settings
+from controller.core.policy import ReplayPolicy
+from controller.loop.replay import CHECKED, Asked, RecordedReplays
+from controller.ports.recordings import ReplayOrder, ReplayProgress
+from controller.roles import REPLICA
+from controller.service import Service
+from gates.evidence import Replayed
+from serving.contract import PREDICT_ROUTE, REQUESTS_METRIC
+from serving.packaging.build import build_package
+from tests.contracts.samples import evidence
+from tests.controller.api_support import FakeTokens, StoppedClock
+from tests.controller.test_replay import KEY
+from tests.fakes.site import FakeSite
+from tests.serving.replica import Replica, replica, until
+
+CHECKPOINT = Path(__file__).parents[1] / "serving" / "data" / "tiny"
+REQUESTS = CHECKED + 8
+
+
+@dataclass(frozen=True)
+class Place:
+    store: Store
+    six: Replica
+    seven: Replica
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    package = tmp_path / "package"
+    build_package(CHECKPOINT, package)
+    home = Home(tmp_path / "home")
+    home.path.mkdir()
+    home.digest_key.write_text("the key of this home\n", encoding="ascii")
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade_store(url)
+    store = open_store(url, SealedTexts(KEY), digest=digest_of(home, Settings()))
+    clock = StoppedClock(time.time())
+    ports = ApiPorts(
+        samples=store.samples,
+        journal=store.journal,
+        service=Service(store.journal, store.inbox, store.freezes, clock, {"intent"}, FakeSite()),
+        deliveries=store.deliveries,
+        clock=clock,
+        wake=lambda: None,
+    )
+    tokens, token = FakeTokens(), tmp_path / "token"
+    token.write_text(tokens.add(REPLICA, REPLICA, model="intent", version="6"), encoding="ascii")
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        api = stack.enter_context(serve(create_app(ports, Access(tokens, open_reading=True))))
+        captures = ("--capture-url", api, "--capture-token-file", str(token), "--capture-text")
+        digests = ("--digest-key-file", str(home.digest_key))
+        six = stack.enter_context(replica(package, *captures, *digests, version="6"))
+        yield Place(store, six, stack.enter_context(replica(package, version="7")))
+
+
+@pytest.mark.integration
+def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> None:
+    """Stable's recorded answers are found to be its own by the digest of their texts, and are asked anew only in the
+    first few; what redaction changed is asked of both. Nothing of it counts as live."""
+    texts = [f"where is order {number}" for number in range(REQUESTS)] + ["mail ana@example.com about it"]
+    for text in texts:
+        assert httpx.post(place.six.url + PREDICT_ROUTE, json={"text": text}).status_code == 200
+    samples = place.store.samples
+    until(lambda: samples.latest().prediction == len(texts), "all answers are captured")
+    samples.since("intent", "6", "7", samples.latest())
+
+    order = ReplayOrder("intent-v7-1", "intent", "6", "7", time.time() + 60, ReplayPolicy(len(texts), 1_000.0))
+    asked, replicas = Asked((place.six.shadow_url,), (place.seven.shadow_url,)), HttpReplicas()
+    replays = RecordedReplays(place.store.recordings, replicas, SystemClock(), time.sleep)
+    until(lambda: not replays.go_on(order, asked, for_s=1.0, inclusion_probability=1.0), "all is asked again")
+    replicas.close()
+
+    assert place.store.recordings.progress(order.release_id) == ReplayProgress(
+        len(texts), answered=len(texts), reuses=True
+    )
+    found = evidence(samples)
+    assert found.replayed == Replayed(len(texts), len(texts), 0)  # both versions are the same package
+    six, seven = (
+        {kind: one.total(REQUESTS_METRIC, traffic=kind) for kind in ("live", "shadow")}
+        for one in (place.six, place.seven)
+    )
+    assert seven == {"live": 0, "shadow": len(texts)}
+    assert six == {"live": len(texts), "shadow": CHECKED + 1}
