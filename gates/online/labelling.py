@@ -138,15 +138,22 @@ class Labelling:
                 yield every / total, name
 
 
+def time_of(pair: LabelledPair, end_s: float) -> float:
+    """The time of the pair's request, as a look tells that ends at ``end_s``. Recorded requests are of long ago: what
+    labels of them will come has come."""
+    return -math.inf if pair.replayed else end_s - pair.waited_s
+
+
 def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
     """With the times of the look's labels."""
-    if not look.pairs:
+    pairs = [pair for pair in look.pairs if not pair.replayed]
+    if not pairs:
         return known
     end_s, in_step_s = look.window.end_s, _LOOKS_IN_STEP * look.window.length_s
-    times = [end_s - pair.waited_s for pair in look.pairs]
+    times = [time_of(pair, end_s) for pair in pairs]
     before = known.newest_s if known.newest_s is not None else -math.inf
     lags = [before - at_s if before - at_s > in_step_s else 0.0 for at_s in times]
-    apart = compress(lags, [pair.stable.label != pair.candidate.label for pair in look.pairs])
+    apart = compress(lags, [pair.stable.label != pair.candidate.label for pair in pairs])
     newest = max(before, *times)
     now = replace(
         known,
@@ -170,7 +177,7 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     end_s, length_s = look.window.end_s, look.window.length_s
     counted_s = known.counted_s if known.counted_s is not None else -math.inf
     wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
-    chosen = [(end_s - pair.waited_s, pair) for pair in look.pairs if not pair.directed]
+    chosen = [(time_of(pair, end_s), pair) for pair in look.pairs if not pair.directed]
     ripe, others = by_time(chosen, counted_s)
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes

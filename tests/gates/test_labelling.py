@@ -165,6 +165,21 @@ def test_a_maturity_that_the_policy_names_is_waited_for():
         LabelPolicy(maturity_s=-1.0)
 
 
+def test_labels_of_recorded_requests_are_not_what_others_are_waited_for_by():
+    """They come at once, being of long ago: labels of today's requests, ten minutes late, count at once all the same."""
+    rng = np.random.default_rng(9)
+    gate_set = GateSet(JUDGING)
+    state, samples = gate_set.start(), []
+    for number in range(1, 31):
+        recorded = tuple(replace(pair, replayed=True) for pair in pairs(rng, LABELLED, World()))
+        today = tuple(replace(pair, waited_s=SOON_S) for pair in pairs(rng, LABELLED, World())) if number > 10 else ()
+        look = Look(number, Window(LOOK_S * (number - 1), LOOK_S * number), 0.0, pairs=recorded + today)
+        state, verdicts = gate_set.look(state, look)
+        samples.append(verdicts[0].samples)
+    assert samples[:10] == [LABELLED * n for n in range(1, 11)]
+    assert samples[29] == LABELLED * 50
+
+
 def test_agreement_needs_no_label_and_waits_for_none():
     """Where the versions hardly disagree, a loss is excluded whatever labels say later."""
     alike = World(both_wrong=0.05, worse=0.0005, better=0.0005)

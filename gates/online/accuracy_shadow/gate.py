@@ -12,6 +12,7 @@ from gates.gate import LabelTimes, Timing, settle
 from gates.online.accuracy_shadow.mix import Mix
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
 from gates.online.accuracy_shadow.words import Told, sentence
+from gates.online.labelling import time_of
 from gates.online.pairing import Losses, losses_of
 from gates.online.ripening import CELLS_WITHIN, Cells, by_time
 from gates.online.slices import no_such_slice
@@ -115,7 +116,7 @@ class PairedAccuracyGate:
     ) -> tuple[Losses, Cells[Losses]]:
         """Return the labelled pairs that count from this look on, and those that wait."""
         end_s = look.window.end_s
-        now, later = by_time([(end_s - pair.waited_s, pair) for pair in pairs], times.counted_s)
+        now, later = by_time([(time_of(pair, end_s), pair) for pair in pairs], times.counted_s)
         cells = Cells(state.until_s, state.waiting).put(
             later, max(times.lag_s / CELLS_WITHIN, look.window.length_s), losses_of, Losses.__add__
         )
