@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from gates.evidence import Look
 from gates.outcome import Outcome
 from gates.verdict import Interval, Stage, Verdict
+from gates.wording import span
 
 StateT = TypeVar("StateT")
+
+UNRIPE_MAX: Final = 0.2  # of the time that labels are of
 
 # Of the level of an absolute objective, for windows that the candidate served alone: with all of the traffic, evidence
 # comes fast. The rest is for those in which stable can be compared with.
@@ -29,6 +32,17 @@ class LabelTimes:
     lag_s: float = 0.0
     unripe: float = 0.0
     hold: str = ""
+
+    @property
+    def wait(self) -> str:
+        """Return why a gate that counts labels as they come concludes nothing now: those that are still to come are a
+        large part of all. Empty where it may."""
+        if self.hold or self.unripe <= UNRIPE_MAX:
+            return self.hold
+        return (
+            f"Not settled yet: labels of the same time come up to {span(self.lag_s)} apart, and so large a part of "
+            "them is still to come that those that came first say little of all."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,11 @@ class Timing:
 
 
 class Gate(Protocol[StateT]):
-    """One gate. ``sources`` names the evidence it reads: a fault of one of them makes it an error at that look."""
+    """One gate. ``sources`` names the evidence it reads: a fault of one of them makes it an error at that look.
+
+    Of a gate that reads labels, and does not say ``waits_itself``, the gate set holds the verdict back while labels
+    that come first are a large part of all (`LabelTimes.wait`).
+    """
 
     @property
     def name(self) -> str: ...

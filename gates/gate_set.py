@@ -7,6 +7,7 @@ from typing import Any, Final
 from gates.checks import LABELS, LOOK, METRICS, PREDICTIONS, Problem, problems
 from gates.codec import decode, encode
 from gates.evidence import Look
+from gates.forgetting import forgotten
 from gates.gate import Gate, Timing
 from gates.online.label_sources import doubts, with_known_truths
 from gates.online.labelling import Labelling
@@ -54,6 +55,10 @@ class GateSet:
         self.policy = policy
         asked = [(one.kind, gate) for one in configured(policy) for gate in one.gates()]
         self._gates: tuple[Gate[Any], ...] = tuple(gate for _, gate in asked)
+        # They count labels as they come.
+        self._hurried = {
+            gate.name for _, gate in asked if LABELS in gate.sources and not getattr(gate, "waits_itself", False)
+        }
         # They begin anew in a state that has none of them.
         self._watching = tuple(gate for kind, gate in asked if not kind.alpha_share)
 
@@ -98,6 +103,8 @@ class GateSet:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
                 after[gate.name], verdict = _judged(gate, before[gate.name], usable, timing)
+                if gate.name in self._hurried and (wait := timing.labels.wait):
+                    after[gate.name], verdict = forgotten(after[gate.name]), _waiting(verdict, wait)
                 verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
@@ -154,6 +161,13 @@ def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple
 def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:
     reason = f"Could not judge this look: {problem.reason}."
     return Verdict(gate.name, gate.stage, Outcome.ERROR, reason, window=look.window, advisory=not gate.required)
+
+
+def _waiting(verdict: Verdict, reason: str) -> Verdict:
+    """Return the verdict of a gate for whose labels the time has not come."""
+    if verdict.outcome is Outcome.ERROR:
+        return verdict
+    return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason, samples_needed=None)
 
 
 def _without_mirror(gate: Gate[Any], look: Look) -> Verdict:

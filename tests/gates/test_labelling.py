@@ -166,7 +166,7 @@ def test_a_maturity_that_the_policy_names_is_waited_for():
 
 
 def test_labels_of_recorded_requests_are_not_what_others_are_waited_for_by():
-    """They come at once, being of long ago: labels of today's requests, ten minutes late, count at once all the same."""
+    """They come at once, being of long ago: labels of today's requests, ten minutes late, count at once as before."""
     rng = np.random.default_rng(9)
     gate_set = GateSet(JUDGING)
     state, samples = gate_set.start(), []
@@ -178,6 +178,22 @@ def test_labels_of_recorded_requests_are_not_what_others_are_waited_for_by():
         samples.append(verdicts[0].samples)
     assert samples[:10] == [LABELLED * n for n in range(1, 11)]
     assert samples[29] == LABELLED * 50
+
+
+def test_gates_that_count_labels_as_they_come_wait_while_many_are_still_to_come():
+    """What they found is forgotten, and found again once most labels of all times are there."""
+    gate_set, rng = GateSet(JUDGING), np.random.default_rng(10)
+    state, to_come, outcomes = gate_set.start(), dict[int, list[LabelledPair]](), []
+    for number in range(1, 101):
+        for pair in pairs(rng, LABELLED, World(overconfidence=0.08)):
+            waited_s = float(rng.exponential(4 * LOOK_S))
+            to_come.setdefault(number + int(waited_s // LOOK_S), []).append(replace(pair, waited_s=waited_s))
+        window = Window(LOOK_S * (number - 1), LOOK_S * number)
+        state, verdicts = gate_set.look(state, Look(number, window, 0.0, pairs=tuple(to_come.pop(number, ()))))
+        outcomes.append(next(one for one in verdicts if one.gate == "calibration.shadow"))
+    assert "labels of the same time come up to" in outcomes[30].reason
+    assert {one.outcome for one in outcomes[:40]} == {Outcome.INCONCLUSIVE}
+    assert outcomes[-1].outcome is Outcome.FAIL
 
 
 def test_agreement_needs_no_label_and_waits_for_none():

@@ -22,12 +22,10 @@ from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
 from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import more, of, set_aside, span, weighed
+from gates.wording import more, of, set_aside, weighed
 
 GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in margins
 
-
-UNRIPE_MAX = 0.2  # of the time that labels are of: so much of them may still be to come
 
 BETS = (0.1, 0.2, 0.4, 0.8)  # on labels that were not equally likely
 
@@ -113,21 +111,6 @@ class LiveAccuracyGate:
             state.bounds.add(arms),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
         )
-        wait = _wait(timing)
-        if wait:  # what comes first is not like all: evidence of it does not count on
-            uneven = replace(state.uneven, peak_harm=0.0, peak_safe=0.0)
-            state = replace(
-                state, harm=replace(state.harm, peak=0.0), safe=replace(state.safe, peak=0.0), uneven=uneven
-            )
-            return state, Verdict(
-                self.name,
-                self.stage,
-                Outcome.INCONCLUSIVE,
-                wait,
-                samples=candidate.labelled,
-                window=look.window,
-                advisory=not self.required,
-            )
         return state, self._verdict(state, look, timing)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
@@ -208,18 +191,6 @@ class LiveAccuracyGate:
         least = min(uneven.candidate.chances.least, uneven.stable.chances.least)
         further = set_aside(uneven.aside, least, unlikely) or more(needed, arms.candidate_total, "labels")
         return f"Live accuracy not settled yet: {seen}; {further}."
-
-
-def _wait(timing: Timing) -> str:
-    """Return why nothing is concluded now: the counts do not tell when their answers were given, so labels that come
-    apart have to be a small part of all."""
-    times = timing.labels
-    if times.hold or times.unripe <= UNRIPE_MAX:
-        return times.hold
-    return (
-        f"Live accuracy not settled yet: labels of the same time come up to {span(times.lag_s)} apart, and so large a "
-        "part of them is still to come that those that came first say little of all."
-    )
 
 
 def _added(arm: Arm, labels: LabelCounts) -> Arm:

@@ -58,6 +58,7 @@ class PairedAccuracyGate:
     slice: str | None = None
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+    waits_itself: bool = True
 
     @property
     def name(self) -> str:
