@@ -20,7 +20,9 @@ class SuitePolicy:
     calibration_margin_gap: Annotated[
         float, "surely below it passes; 600 cases can prove it, a smaller one takes thousands"
     ] = 0.1
-    guard_brier: Annotated[float, "never fail for a smaller rise of the Brier score against stable"] = 0.01
+    guard_brier: Annotated[
+        float, "never fail for a smaller change of what miscalibration makes of the Brier score, against stable"
+    ] = 0.01
     cases_min: Annotated[int, "distinct cases without which nothing passes, and calibration fails nobody"] = 100
     class_labels_min: Annotated[int, "classes with as many labels are judged on their own"] = 500
     slice_cases_min: Annotated[int, "slices with as many cases are held to `slice_accuracy_min`"] = 20

@@ -230,12 +230,20 @@ def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[
 
 
 def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
-    """Paired difference with a normal bound: one look at a sample of fixed size."""
-    change = np.array([_brier_score(candidate) - _brier_score(stable) for stable, candidate in pairs])
-    mean = float(change.mean())
+    """What of the paired difference miscalibration makes, with normal bounds: one look at a sample of fixed size.
+
+    A version that is calibrated expects a Brier score of its own, by its probabilities alone, and has it in the mean
+    however accurate and sharp it is (Spiegelhalter 1986). One that is too sure of itself has more, one that is not sure
+    enough less: worse is what moved away from it, either way. What it expects is not held against its calibration.
+    """
+    scores = np.array([(_brier_score(candidate), _brier_score(stable)) for stable, candidate in pairs])
+    beyond = scores - np.array([(_brier_expected(candidate), _brier_expected(stable)) for stable, candidate in pairs])
+    change, rise = beyond[:, 0] - beyond[:, 1], float((scores[:, 0] - scores[:, 1]).mean())
+    own, mean = float(beyond[:, 0].mean()), float(change.mean())
     spread = float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else math.inf
-    worse = mean + float(ndtri(policy.alpha)) * spread > 0 and mean >= policy.guard_brier
-    seen = f"Brier score {mean:+.4f} against stable's"
+    moved = abs(mean) + float(ndtri(policy.alpha / 2)) * spread > 0 and abs(mean) >= policy.guard_brier
+    seen = f"Brier score {rise:+.4f} against stable's, {mean:+.4f} of it by miscalibration"
+    worse = moved and abs(own) > abs(own - mean)
     return _Finding(Outcome.FAIL, f"{seen}, worse") if worse else _Finding(Outcome.PASS, f"{seen}, not worse")
 
 
@@ -244,6 +252,11 @@ def _brier_score(result: SuiteResult) -> float:
     truth: Floats = np.array([float(name == result.truth) for name in result.classes])
     missing = float(result.truth not in result.classes)
     return float(((np.array(result.probabilities) - truth) ** 2).sum()) + missing
+
+
+def _brier_expected(result: SuiteResult) -> float:
+    """Return the mean of the Brier score if the probabilities are right."""
+    return 1 - float((np.array(result.probabilities) ** 2).sum())
 
 
 def _problems(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None) -> Iterator[str]:

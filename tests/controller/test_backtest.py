@@ -212,7 +212,7 @@ def test_the_command_prints_json_and_nothing_else(looks: tuple[RecordedLook, ...
 def test_calibration_is_missed_where_the_margin_is_wide(service: Service) -> None:
     """A policy that promises little is seen to catch little: what a backtest is for."""
     change = Injection(confidence_gap=0.03)
-    wide = CalibrationPolicy(margin_gap=0.5, margin_brier=0.5, guard_gap=0.4, guard_brier=0.4)
+    wide = CalibrationPolicy(margin_gap=0.5, margin_brier=0.5, guard_gap=0.4)
     lax = replace(POLICY, gates=replace(POLICY.gates, calibration_shadow=wide))
     ends = [
         play(policy, service, Simulation(service, change), np.random.default_rng(1)).end for policy in (POLICY, lax)

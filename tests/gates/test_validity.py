@@ -112,7 +112,7 @@ def _watched(gate_set, state, evidence, rng, gate) -> Iterator:
 
 PAIRED = PairedAccuracyPolicy(guard_points=-100.0, pairs_min=1, margin_points=1.0)
 CALIBRATION = CalibrationPolicy(
-    tolerance_gap=0.0, guard_gap=0.0, tolerance_brier=0.0, guard_brier=-1.0, pairs_min=1
+    tolerance_gap=0.0, guard_gap=0.0, pairs_min=1
 )  # fmt: skip
 ERRORS = LiveErrorsPolicy(guard_ratio=0.0, requests_min=1)
 LABELS = LiveAccuracyPolicy(guard_points=-100.0, labels_min=1)

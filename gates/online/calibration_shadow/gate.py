@@ -1,31 +1,37 @@
 """calibration.shadow: did the candidate's confidence move away from how often it is right?
 
 On pairs that were labelled by chance (a label asked for because the versions disagreed says nothing of calibration):
-the change of the gap, G = (confidence - correct) of the candidate minus that of stable, in [-2, 2], two-sided; and
-the paired difference of Brier scores, which sees miscalibration of any shape. The rollback level is divided by three.
+the change of the gap, G = (confidence - correct) of the candidate minus that of stable, in [-2, 2], two-sided; and the
+same with the sign turned below some confidences (the shape), which sees what cancels in the gap. Both are zero in the
+mean for a version that is less accurate, or less sharp, and as well calibrated: the Brier score is not, so it blames
+nobody here. Its paired difference holds promotion where it is large, and is told by its parts (`gates.stats.murphy`).
+The rollback level is divided by three: the gap's two sides, and the mean of the evidence of all shapes.
 
 A candidate that moves the gap *towards* zero does no harm, so a failure on the gap also needs the candidate's own gap
-to be the larger one, and its own gap within the margin certifies as well as an unchanged one.
+to be the larger one, and one on the shape its miscalibration by bands of confidence; and its own gap within the margin
+certifies as well as an unchanged one.
 
 Pairs that were likelier to be labelled than others count one over their probability. Where the policy says the smallest
 one of the design, each bet is scaled by it over the pair's own; where it is only seen, evidence comes from sums that do
-not depend on it (`gates.stats.uneven`).
+not depend on it (`gates.stats.uneven`), and the shape is not looked at.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from gates.checks import LABELS, PREDICTIONS
-from gates.evidence import LabelledPair, LeastLikely, Look
+from gates.evidence import Answer, LabelledPair, LeastLikely, Look
 from gates.gate import Timing, settle
 from gates.online.calibration_shadow.policy import CalibrationPolicy
-from gates.online.calibration_shadow.state import CalibrationState, Sides, Sums
+from gates.online.calibration_shadow.state import CalibrationState, Shape, Sides, Sums
+from gates.online.calibration_shadow.words import brier_told, shape_told
 from gates.outcome import Outcome
 from gates.stats.bounded import BetState, MeanTest, Values, add_all
+from gates.stats.murphy import Band, added, murphy, places
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Span, declared, log_capitals, mean_bounds
 from gates.stats.weighted import Drawn
@@ -53,7 +59,9 @@ class CalibrationGate:
         fresh = self._test(0.0).start()
         both = Sides(fresh, fresh)
         chances = declared(self.policy.inclusion_probability_min)
-        return CalibrationState(both, fresh, both, both, fresh, sums=Sums(chances))
+        edges = len(self.policy.shape_edges)
+        bands = (Band(),) * (edges + 1)
+        return CalibrationState(both, both, both, fresh, Shape((both,) * edges, bands, bands), sums=Sums(chances))
 
     def look(self, state: CalibrationState, look: Look, _timing: Timing) -> tuple[CalibrationState, Verdict]:
         pairs = [pair for pair in look.pairs if not pair.directed]
@@ -64,8 +72,10 @@ class CalibrationGate:
         return MeanTest(null, span, self.policy.bets)
 
     def _add(self, state: CalibrationState, pairs: list[LabelledPair]) -> CalibrationState:
-        own = np.array([pair.candidate.confidence - (pair.candidate.label == pair.truth) for pair in pairs])
-        change = own - np.array([pair.stable.confidence - (pair.stable.label == pair.truth) for pair in pairs])
+        sure, right = _answers(pair.candidate for pair in pairs), _rights(pairs, of_candidate=True)
+        sure_stable, right_stable = _answers(pair.stable for pair in pairs), _rights(pairs, of_candidate=False)
+        own, other = sure - right, sure_stable - right_stable
+        change = own - other
         brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
         probabilities = [pair.inclusion_probability for pair in pairs]
         sums = state.sums.add(change, own, brier, probabilities)
@@ -73,10 +83,21 @@ class CalibrationGate:
             return self._from_sums(state, sums)
         # Bets in inverse proportion to the chance of being labelled test the mean over all pairs.
         weights = sums.chances.least / np.array(probabilities)
-        asked = zip(self._questions(state), _sides(change, own, brier), strict=True)
+        edges = self.policy.shape_edges
+        shapes = [np.where(sure >= edge, own, -own) - np.where(sure_stable >= edge, other, -other) for edge in edges]
+        asked = zip(
+            self._questions(state),
+            [*_sides(change, own, brier), *(side for shape in shapes for side in (shape, -shape))],
+            strict=True,
+        )
         found = add_all([(test, before, values) for (test, before), values in asked], weights)
+        shape = replace(
+            state.shape,
+            stable=added(state.shape.stable, places(sure_stable, edges), sure_stable, right_stable, weights),
+            candidate=added(state.shape.candidate, places(sure, edges), sure, right, weights),
+        )
         return replace(
-            _of(found),
+            _of(found, shape),
             change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
             own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
             brier=state.brier.add(brier, weights, _CHANGE_SPAN, self.promotion_alpha),
@@ -90,29 +111,26 @@ class CalibrationGate:
     def _from_sums(self, before: CalibrationState, sums: Sums) -> CalibrationState:
         """Evidence of an earlier look counts on only if it knew of the same smallest probability."""
         kept = sums.chances.least == before.sums.chances.least and not self._weighable(before.sums)
-        asked = zip(
-            self._questions(before if kept else self.start()), _sides(sums.change, sums.own, sums.brier), strict=True
-        )
+        start = self.start()
+        asked = zip(self._questions(before if kept else start), _sides(sums.change, sums.own, sums.brier), strict=False)
         found = [_summed(test, state, sample, sums.chances.least) for (test, state), sample in asked]
         if sums.aside:
             found = self._without_few(found, sums)
-        return replace(_of(found), change=before.change, own=before.own, brier=before.brier, sums=sums)
+        shapes = [side for sides in start.shape.sides for side in (sides.high, sides.low)]
+        counted = replace(_of([*found, *shapes], start.shape), sums=sums)
+        return replace(counted, change=before.change, own=before.own, brier=before.brier)
 
     def _without_few(self, found: Sequence[BetState], sums: Sums) -> list[BetState]:
         """Return what tells of harm, by the labels that are left where the few least likely ones are set aside too."""
-        change, brier = sums.graded_change.kept, sums.graded_brier.kept
+        change, tolerance = sums.graded_change.kept, self.policy.tolerance_gap
         raised = list(found)
-        for place, sample, tolerance in (
-            (0, change.sample, self.policy.tolerance_gap),
-            (1, -change.sample, self.policy.tolerance_gap),
-            (6, brier.sample, self.policy.tolerance_brier),
-        ):
+        for place, sample in enumerate((change.sample, -change.sample)):
             kept = _summed(self._test(tolerance), self._test(tolerance).start(), sample, change.least)
             raised[place] = replace(found[place], peak=max(found[place].peak, kept.peak + FLOOR_LOG_WEIGHT))
         return raised
 
     def _questions(self, state: CalibrationState) -> list[tuple[MeanTest, BetState]]:
-        """In the order of ``_of`` and of ``_sides``."""
+        """In the order of ``_of``, and of ``_sides`` and the shapes."""
         policy, harm, safe, own = self.policy, state.harm_gap, state.safe_change, state.safe_own
         harmful, changed = self._test(policy.tolerance_gap), self._test(-policy.margin_gap)
         itself = self._test(-policy.margin_gap, _GAP_SPAN)
@@ -120,8 +138,8 @@ class CalibrationGate:
             *((harmful, harm.high), (harmful, harm.low)),
             *((changed, safe.high), (changed, safe.low)),
             *((itself, own.high), (itself, own.low)),
-            (self._test(policy.tolerance_brier), state.harm_brier),
             (self._test(-policy.margin_brier), state.safe_brier),
+            *((harmful, side) for sides in state.shape.sides for side in (sides.high, sides.low)),
         ]
 
     def _means(self, state: CalibrationState) -> tuple[float, float, float]:
@@ -132,12 +150,11 @@ class CalibrationGate:
         return sums.change.mean, sums.own.mean, sums.brier.mean
 
     def _kept_means(self, state: CalibrationState) -> tuple[float, float, float]:
-        """The same without the few labels that are set aside."""
+        """The same, the first two without the few labels that are set aside."""
         sums = state.sums
         if self._weighable(sums) or not sums.aside:
             return self._means(state)
-        change, own, brier = sums.graded_change.kept, sums.graded_own.kept, sums.graded_brier.kept
-        return change.sample.mean, own.sample.mean, brier.sample.mean
+        return sums.graded_change.kept.sample.mean, sums.graded_own.kept.sample.mean, sums.brier.mean
 
     def _interval(self, state: CalibrationState) -> Interval:
         alpha, sums = self.promotion_alpha, state.sums
@@ -148,12 +165,12 @@ class CalibrationGate:
 
     def _verdict(self, state: CalibrationState, look: Look) -> Verdict:
         policy = self.policy
-        (change, own, brier), samples = self._means(state), state.sums.change.count
+        (change, own, brier), samples = self._means(state), state.sums.brier.count
         enough = samples >= policy.pairs_min
         left = self._kept_means(state)
-        gap_worse, brier_worse = self._gap_worse(state, left[0], left[1]), self._brier_worse(state, left[2])
+        gap_worse, shape_worse = self._gap_worse(state, left[0], left[1]), self._shape_worse(state.shape)
         passed = enough and self._gap_held(state, change, own) and self._brier_held(state, brier)
-        outcome = settle(failed=enough and (gap_worse or brier_worse), passed=passed)
+        outcome = settle(failed=enough and (gap_worse or shape_worse), passed=passed)
         needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
         return Verdict(
             self.name,
@@ -173,8 +190,11 @@ class CalibrationGate:
         fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= self._rollback_threshold
         return fired and abs(change) >= self.policy.guard_gap and abs(own) > abs(own - change)
 
-    def _brier_worse(self, state: CalibrationState, brier: float) -> bool:
-        return state.harm_brier.peak >= self._rollback_threshold and brier >= self.policy.guard_brier
+    def _shape_worse(self, shape: Shape) -> bool:
+        if shape.peak < self._rollback_threshold:
+            return False
+        candidate, stable = murphy(shape.candidate), murphy(shape.stable)
+        return abs(shape.change) >= self.policy.guard_gap and candidate.reliability > stable.reliability
 
     @property
     def _rollback_threshold(self) -> float:
@@ -196,7 +216,7 @@ class CalibrationGate:
             (max(state.safe_brier.log_capital), 1),
         )
         found = [
-            samples_to_settle(state.sums.change.count, log_e, math.log(factor / self.promotion_alpha) + penalty)
+            samples_to_settle(state.sums.brier.count, log_e, math.log(factor / self.promotion_alpha) + penalty)
             for log_e, factor in parts
         ]
         known = [needed for needed in found if needed is not None]
@@ -211,36 +231,51 @@ class CalibrationGate:
         *,
         gap_worse: bool,
     ) -> str:
-        samples, chances = state.sums.change.count, state.sums.chances
+        samples, chances = state.sums.brier.count, state.sums.chances
         if not samples:
             return "No pair labelled by chance yet: calibration needs labels that were not asked for by disagreement."
         change, own, brier = self._kept_means(state)
         seen = f"confidence minus accuracy {own:+.3f}, stable's {own - change:+.3f}, in {samples:,} labelled pairs"
         seen += "" if chances.even else f", {weighed(chances.least, chances.most)}"
+        seen += f"; {brier_told(brier, state.shape)}"
         if outcome is Outcome.FAIL and gap_worse:
             word = "overconfident" if own > 0 else "underconfident"
             return f"The candidate is {word}: {seen}."
         if outcome is Outcome.FAIL:
-            return f"The probabilities got worse, Brier score {brier:+.3f}: {seen}."
+            return f"{shape_told(state.shape, self.policy.shape_edges)}: {seen}."
         if outcome is Outcome.PASS:
-            return f"Calibration holds within {self.policy.margin_gap:g}: {seen}; Brier score {brier:+.3f}."
+            return f"Calibration holds within {self.policy.margin_gap:g}: {seen}."
         aside = "" if self._weighable(state.sums) else set_aside(state.sums.aside, chances.least, unlikely)
         further = aside or more(needed, samples, "labels of further texts")
+        if samples >= self.policy.pairs_min and self._gap_held(state, change, own):
+            rise = f"a rise of the Brier score by {self.policy.margin_brier:g} is not excluded yet"
+            return f"Confidence holds within {self.policy.margin_gap:g}, {rise}: {seen}; {further}."
         return f"Calibration not settled yet: {seen}; {further}."
 
 
+def _answers(answers: Iterable[Answer]) -> Values:
+    return np.array([answer.confidence for answer in answers])
+
+
+def _rights(pairs: Sequence[LabelledPair], *, of_candidate: bool) -> Values:
+    answers = (pair.candidate if of_candidate else pair.stable for pair in pairs)
+    return np.array([float(answer.label == pair.truth) for answer, pair in zip(answers, pairs, strict=True)])
+
+
 def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
-    """Return what each question is about: a mean that is too high, and its mirror image."""
-    return [change, -change, change, -change, own, -own, brier, -brier]
+    """Return what each question is about: a mean that is too high, and its mirror image. The Brier score's is only that
+    it did not rise."""
+    return [change, -change, change, -change, own, -own, -brier]
 
 
-def _of(found: Sequence[BetState]) -> CalibrationState:
+def _of(found: Sequence[BetState], shape: Shape) -> CalibrationState:
+    sides = tuple(Sides(*found[place : place + 2]) for place in range(7, len(found), 2))
     return CalibrationState(
         harm_gap=Sides(*found[0:2]),
         safe_change=Sides(*found[2:4]),
         safe_own=Sides(*found[4:6]),
-        harm_brier=found[6],
-        safe_brier=found[7],
+        safe_brier=found[6],
+        shape=replace(shape, sides=sides, peak=max(shape.peak, replace(shape, sides=sides).log_e)),
     )
 
 

@@ -19,7 +19,11 @@ _CALIBRATION_SHADOW = GateKind(
     section=CalibrationPolicy,
     state=(CalibrationState,),
     make=_make,
-    doc=Doc("pairs", "confidence minus correctness, or Brier, got worse", "a change of the margin is excluded"),
+    doc=Doc(
+        "pairs",
+        "confidence minus correctness got worse, in the mean or by confidence",
+        "a change of the margin is excluded",
+    ),
     alpha_share="alpha_share",
     forecast=forecast.race,
     margins=("margin_gap",),

@@ -1,8 +1,11 @@
 """The memory of calibration.shadow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gates.stats.bounded import BetState, MeanBounds, Values
+from gates.stats.murphy import Band
+from gates.stats.numerics import log_mean_exp
 from gates.stats.uneven import Chances, Graded
 from gates.stats.weighted import Drawn
 
@@ -25,36 +28,97 @@ class Sums:
     """The same values by how likely each pair was to be labelled."""
 
     chances: Chances = field(default_factory=Chances)
-    change: Drawn = field(default_factory=Drawn)
-    own: Drawn = field(default_factory=Drawn)
-    brier: Drawn = field(default_factory=Drawn)
     graded_change: Graded = field(default_factory=Graded)
     graded_own: Graded = field(default_factory=Graded)
-    graded_brier: Graded = field(default_factory=Graded)
+    brier: Drawn = field(default_factory=Drawn)
 
     def add(self, change: Values, own: Values, brier: Values, probabilities: list[float]) -> "Sums":
         return Sums(
             self.chances.add(probabilities),
-            self.change.add_all(change.tolist(), probabilities),
-            self.own.add_all(own.tolist(), probabilities),
-            self.brier.add_all(brier.tolist(), probabilities),
             self.graded_change.add_all(change.tolist(), probabilities),
             self.graded_own.add_all(own.tolist(), probabilities),
-            self.graded_brier.add_all(brier.tolist(), probabilities),
+            self.brier.add_all(brier.tolist(), probabilities),
         )
+
+    @property
+    def change(self) -> Drawn:
+        return _all(self.graded_change)
+
+    @property
+    def own(self) -> Drawn:
+        return _all(self.graded_own)
 
     @property
     def aside(self) -> int:
         return self.graded_change.kept.aside
 
 
+def _all(graded: Graded) -> Drawn:
+    sample = Drawn()
+    for grade in graded.grades:
+        sample = sample + grade.sample
+    return sample
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The miscalibration above each edge minus that below it, by which two that cancel are seen.
+
+    ``sides``: of each edge. ``peak``: the highest log evidence so far of the mean over all of them. The bands, between
+    the edges, are of each version's own answers, by its own confidence.
+    """
+
+    sides: tuple[Sides, ...]
+    stable: tuple[Band, ...]
+    candidate: tuple[Band, ...]
+    peak: float = 0.0
+
+    @property
+    def log_e(self) -> float:
+        """Log evidence that at some edge the change is beyond its tolerance: the mean over edges, sides and bets."""
+        return log_mean_exp([log for sides in self.sides for log in (*sides.high.log_capital, *sides.low.log_capital)])
+
+    @property
+    def edge(self) -> int:
+        """The place of the edge at which the evidence is strongest."""
+        strongest = [max(*sides.high.log_capital, *sides.low.log_capital) for sides in self.sides]
+        return max(range(len(strongest)), key=strongest.__getitem__)
+
+    def above(self, bands: Sequence[Band]) -> float:
+        """The mean miscalibration of a version's answers above that edge."""
+        return mean_miscalibration(bands[self.edge + 1 :])
+
+    def below(self, bands: Sequence[Band]) -> float:
+        """The same below it."""
+        return mean_miscalibration(bands[: self.edge + 1])
+
+    @property
+    def change(self) -> float:
+        """By how much the difference of both, each with its share of the answers, is the candidate's more than
+        stable's."""
+        own, other = (_contrast(bands, self.edge) for bands in (self.candidate, self.stable))
+        return own - other
+
+
+def mean_miscalibration(bands: Sequence[Band]) -> float:
+    """The mean of confidence minus correctness; 0 of nothing."""
+    weight = sum(band.weight for band in bands)
+    return sum(band.miscalibration for band in bands) / weight if weight else 0.0
+
+
+def _contrast(bands: Sequence[Band], edge: int) -> float:
+    weight = sum(band.weight for band in bands)
+    turned = sum(band.miscalibration if place > edge else -band.miscalibration for place, band in enumerate(bands))
+    return turned / weight if weight else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class CalibrationState:
     harm_gap: Sides
-    harm_brier: BetState
     safe_change: Sides
     safe_own: Sides
     safe_brier: BetState
+    shape: Shape
     change: MeanBounds = field(default_factory=MeanBounds)
     own: MeanBounds = field(default_factory=MeanBounds)
     brier: MeanBounds = field(default_factory=MeanBounds)

@@ -1,0 +1,86 @@
+"""Murphy's partition of a Brier score: what miscalibration costs, what sharpness saves, and what accuracy leaves.
+
+Of the answered class alone, with confidence ``c`` and ``y`` = 1 where it was right, the mean of ``(c - y)^2`` is
+reliability - resolution + uncertainty (Murphy, J. Appl. Meteor. 12, 1973). Reliability is the distance of confidence
+from how often it is right; resolution how far apart the answers are told by confidence; uncertainty depends on the
+accuracy alone. The partition is by bands of confidence: what differs within one is in none of the three.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The answers of one band of confidence: sums over them, each times its weight."""
+
+    count: int = 0
+    weight: float = 0.0
+    confidence: float = 0.0
+    correct: float = 0.0
+
+    @property
+    def miscalibration(self) -> float:
+        """The sum of confidence minus correctness."""
+        return self.confidence - self.correct
+
+
+@dataclass(frozen=True, slots=True)
+class Murphy:
+    """Three parts of a Brier score, or of the difference of two."""
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+
+    def __sub__(self, other: "Murphy") -> "Murphy":
+        return Murphy(
+            self.reliability - other.reliability,
+            self.resolution - other.resolution,
+            self.uncertainty - other.uncertainty,
+        )
+
+
+def places(confidence: Values, edges: Sequence[float]) -> NDArray[np.intp]:
+    """The band of each answer; one that lies on an edge is in the band above it."""
+    return np.searchsorted(edges, confidence, side="right")
+
+
+def added(
+    bands: Sequence[Band], place: NDArray[np.intp], confidence: Values, correct: Values, weights: Values
+) -> tuple[Band, ...]:
+    """The bands with one look's answers, of which ``place`` tells the band."""
+    size = len(bands)
+    counts = np.bincount(place, minlength=size).tolist()
+    sums = [
+        np.bincount(place, weights * value, size).tolist() for value in (np.ones_like(weights), confidence, correct)
+    ]
+    return tuple(
+        Band(band.count + count, band.weight + weight, band.confidence + sure, band.correct + right)
+        for band, count, weight, sure, right in zip(bands, counts, *sums, strict=True)
+    )
+
+
+def murphy(bands: Sequence[Band]) -> Murphy:
+    """The parts of one version's score; chance alone adds to reliability and resolution alike, and is taken off both.
+
+    A band of one answer, whose chance cannot be told, counts as having none.
+    """
+    filled = [band for band in bands if band.count]
+    total = sum(band.weight for band in filled)
+    if not total:
+        return Murphy(0.0, 0.0, 0.0)
+    accuracy = sum(band.correct for band in filled) / total
+    reliability = resolution = 0.0
+    for band in filled:
+        right, sure = band.correct / band.weight, band.confidence / band.weight
+        noise = right * (1 - right) / (band.count - 1) if band.count > 1 else 0.0
+        part = band.weight / total
+        reliability += part * ((sure - right) ** 2 - noise)
+        resolution += part * ((right - accuracy) ** 2 - noise)
+    return Murphy(reliability, resolution, accuracy * (1 - accuracy))
