@@ -18,6 +18,7 @@ from typing import Annotated
 from gates.kind import section, sections, several
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SliceAccuracyPolicy, SlicePolicy
+from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
 from gates.online.budget.policy import BudgetPolicy
 from gates.online.calibration_shadow.policy import CalibrationPolicy
 from gates.online.drift.policy import DriftPolicy
@@ -44,6 +45,7 @@ __all__ = [
     "SliceAccuracyPolicy",
     "SlicePolicy",
     "SuitePolicy",
+    "WatchedSlicesPolicy",
 ]
 
 
@@ -59,6 +61,7 @@ class GatePolicy:
     labels: LabelPolicy = field(default_factory=LabelPolicy)
     accuracy_shadow: PairedAccuracyPolicy | None = section(PairedAccuracyPolicy, "gates.online.accuracy_shadow.kinds")
     slices: tuple[SlicePolicy, ...] = several(SlicePolicy, "gates.online.accuracy_shadow.kinds")
+    accuracy_slices: WatchedSlicesPolicy | None = section(WatchedSlicesPolicy, "gates.online.accuracy_slices.kinds")
     calibration_shadow: CalibrationPolicy | None = section(CalibrationPolicy, "gates.online.calibration_shadow.kinds")
     errors_shadow: ShadowErrorsPolicy | None = section(ShadowErrorsPolicy, "gates.online.errors.kinds")
     accuracy_live: LiveAccuracyPolicy | None = section(LiveAccuracyPolicy, "gates.online.accuracy_live.kinds")

@@ -87,6 +87,7 @@ class Cursors:
     arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by
     dealt: Dealt | None = None
     started_again_s: float | None = None  # at the last look for which a version was, by us
+    watched_slices: tuple[str, ...] | None = None  # chosen once; None: not yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from controller.ports.runtime import Deployments
 from controller.ports.samples import AnswerCounts, PairCounts, SampleCursor, SampleEvidence, Samples
 from gates.checks import GATEWAY, GATEWAY_TIMES, LABELS, METRICS, PREDICTIONS
 from gates.evidence import ArmCounts, Fault, Look, PairProfile, Profile, Resources, UserCounts
+from gates.online.accuracy_slices.choice import chosen
 from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
@@ -85,7 +86,8 @@ def look_at(
         fields |= _sampled(found, sources.labelled)
         fields["pair_profile"] = _pair_profile(found.pair_counts, classes)
         impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
-        fields["unseen_slices"] = (*impossible, *found.unseen_slices)
+        unseen = (one for one in found.unseen_slices if one.slice in reading.slices)
+        fields["unseen_slices"] = (*impossible, *unseen)
     answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
     for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
         usage = counts.usage[number] if counts is not None else None
@@ -242,7 +244,12 @@ class _Reading:
         try:
             cursor = _sample_cursor(before, samples.latest())
             found = samples.since(
-                model, *self._versions, cursor, slices=self.slices, names=names, settled_before_s=settled_before_s
+                model,
+                *self._versions,
+                cursor,
+                slices=[*self.slices, *self._watched(samples)],
+                names=names,
+                settled_before_s=settled_before_s,
             )
             if counts is not None and counts.token_edges and names.classes and not before.reference_read:
                 self.reference = self._reference(samples, cursor, counts.token_edges)
@@ -265,6 +272,16 @@ class _Reading:
             label_names_away=dict(found.cursor.names.away) if found.cursor.names is not None else {},
         )
         return found
+
+    def _watched(self, samples: Samples) -> tuple[str, ...]:
+        """Return the slices that are watched without being named: chosen once, by what stable answered lately."""
+        policy = self._release.policy.gates.accuracy_slices
+        if policy is None:
+            return ()
+        if self.cursors.watched_slices is None:
+            found = chosen(samples.last_answers(self._release.model, self._versions[0]), policy, self.slices)
+            self.cursors = replace(self.cursors, watched_slices=found)
+        return self.cursors.watched_slices or ()
 
     def _reference(self, samples: Samples, cursor: SampleCursor, token_edges: Sequence[int]) -> Sequence[AnswerCounts]:
         drift = self._release.policy.gates.drift

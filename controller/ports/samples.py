@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from controller.core.labels import LabelNames, LabelsTaken, NamesRead, Position
 from controller.core.sampling import Labelled
 from gates.evidence import LabelCounts, LabelledPair, LabelSource, LeastLikely, Replayed, SlicePairs, UnseenSlice
+from gates.online.slices import Attributes
 
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
@@ -84,6 +85,8 @@ class SampleEvidence:
     replayed: Replayed | None = None  # of requests that were asked again
 
 
+LAST_ANSWERS_MAX: Final = 1_000
+"""The last live answers that tell what requests are like now."""
 SOURCES_MAX = 20
 """Sources of labels that a look tells of."""
 SOURCE_LABELS_MAX = 1_000
@@ -116,6 +119,10 @@ class Samples(Protocol):
         corrections of it come too late. ``settled_before_s``: labels that came before have had time to meet the sample
         of their request.
         """
+
+    def last_answers(self, model: str, version: str) -> Sequence[Attributes]:
+        """Return what slices are told by of the version's last sampled live answers, ``LAST_ANSWERS_MAX`` at most, the
+        newest first."""
 
     def reference(
         self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]

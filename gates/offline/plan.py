@@ -114,9 +114,9 @@ def _never(_seconds: float) -> float:
 
 
 def _any(proofs: Sequence[Proof], traffic: Traffic) -> Chance:
-    """The likeliest: they rest on much the same evidence."""
+    """The likeliest: they rest on much the same evidence. Of no proofs, never."""
     found = [_reached(proof, traffic) for proof in proofs]
-    return lambda seconds: max(chance(seconds) for chance in found)
+    return lambda seconds: max((chance(seconds) for chance in found), default=0.0)
 
 
 def _all(parts: Sequence[Chance]) -> Chance:

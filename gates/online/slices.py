@@ -56,6 +56,37 @@ def membership(name: str) -> Membership:
     )
 
 
+class Members:
+    """Slices by name, so kept that a request costs as much as it has tags, however many slices there are.
+
+    ``bounds`` are the numbers of tokens at which some slice begins or has ended, in ascending order: requests between
+    two of them are in the same slices.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Raises ValueError as `membership` does."""
+        self.names = tuple(names)
+        self._by_value: dict[tuple[str, str], int] = {}
+        self._by_length: list[tuple[int, Membership]] = []
+        bounds = set[int]()
+        for place, name in enumerate(self.names):
+            key, value = parts_of(name)
+            if key == TOKENS:
+                self._by_length.append((place, membership(name)))
+                low, _, high = value.partition("-")
+                bounds |= {int(low)} | ({int(high) + 1} if high else set())
+            else:
+                self._by_value[key, value] = place
+        self.bounds = tuple(sorted(bounds))
+
+    def of(self, request: Attributes) -> tuple[str, ...]:
+        """Return the slices that the request belongs to, in the order of the names."""
+        keys = ((CLASS, request.stable_label), *((key, value) for key, value in request.tags.items() if key != CLASS))
+        found = [self._by_value[key] for key in keys if key in self._by_value]
+        found += [place for place, belongs in self._by_length if belongs(request)]
+        return tuple(self.names[place] for place in sorted(found))
+
+
 def parts_of(name: str) -> tuple[str, str]:
     """The key and the value of a slice's name; raises ValueError as `membership` does."""
     membership(name)

@@ -37,6 +37,7 @@ from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts,
 from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair
+from gates.online.slices import Attributes
 from serving.contract import deployment_name
 from tests.bench._table import Bar, machine, report
 from tests.controller.registered import write_package
@@ -103,6 +104,9 @@ class Service:
 
     def latest(self) -> SampleCursor:
         return SampleCursor()
+
+    def last_answers(self, model: str, version: str) -> Sequence[Attributes]:  # noqa: ARG002 - none tells of itself
+        return ()
 
     def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor, **_: object) -> SampleEvidence:
         del model, stable, candidate

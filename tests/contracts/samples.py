@@ -708,6 +708,34 @@ class SamplesContract:
         assert turned.slice_pairs == (SlicePairs("class:refund", 0, 0), SlicePairs("tokens:41-", 0, 1))
         assert (evidence(samples).slice_pairs, evidence(samples).pairs[0].slices) == ((), ())
 
+    def test_many_pairs_are_counted_by_slice_whatever_they_have(self, samples: SampleStore) -> None:
+        """Lengths at each bound and between them, none, and tags in several spellings of the same two."""
+        for number, tokens in enumerate((1, 40, 41, 80, 81, 500, None)):
+            for tag in ({"lang": "en"}, {"lang": "en", "channel": "app"}, {}):
+                request, agrees = f"{number}-{len(tag)}", tokens is not None and tokens < 81
+                answer = "refund" if agrees else "invoice"
+                samples.add_predictions(
+                    [live(request, tokens=tokens, tags=tag), shadow(request, answer, tokens=tokens, tags=tag)]
+                )
+        names = ("tokens:1-40", "tokens:41-80", "tokens:81-", "tokens:40-41", "lang:en", "channel:app", "class:refund")
+        assert samples.since("intent", "6", "7", START, slices=names).slice_pairs == (
+            SlicePairs("tokens:1-40", 6, 0),
+            SlicePairs("tokens:41-80", 6, 0),
+            SlicePairs("tokens:81-", 0, 6),
+            SlicePairs("tokens:40-41", 6, 0),
+            SlicePairs("lang:en", 8, 6),
+            SlicePairs("channel:app", 4, 3),
+            SlicePairs("class:refund", 12, 9),
+        )
+
+    def test_the_last_answers_tell_what_slices_are_told_by(self, samples: SampleStore) -> None:
+        """Of the version's live answers, the newest first."""
+        samples.add_predictions([live("a", tokens=5, tags={"lang": "en"}), shadow("a", "invoice")])
+        samples.add_predictions([live("b", "invoice"), live("c", version="7")])
+        found = [(one.stable_label, one.tokens, dict(one.tags)) for one in samples.last_answers("intent", "6")]
+        assert found == [("invoice", None, {}), ("refund", 5, {"lang": "en"})]
+        assert list(samples.last_answers("other", "6")) == []
+
     def test_live_answers_are_counted_by_class_and_confidence(self, samples: SampleStore) -> None:
         """Of each version apart, each once; what was mirrored is nobody's traffic."""
         samples.add_predictions([live("a", confidence=0.0), live("b", confidence=0.75), shadow("a"), shadow("b")])

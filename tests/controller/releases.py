@@ -22,7 +22,12 @@ CANDIDATE = Version("7", "m-7")
 NEWER = "8"
 FREEZE = Freeze("intent", "incident 42", "ana", NOW_S)
 ERRORS_ONLY = GatePolicy(
-    accuracy_shadow=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, latency=None
+    accuracy_shadow=None,
+    accuracy_slices=None,
+    accuracy_live=None,
+    calibration_shadow=None,
+    errors_shadow=None,
+    latency=None,
 )
 POLICY = ReleasePolicy(
     model="intent",

@@ -17,6 +17,7 @@ from controller.ports.runtime import Deployments
 from controller.ports.samples import CONFIDENCE_BINS, AnswerCounts, SampleCursor, SampleEvidence
 from controller.ports.traffic import Traffic
 from gates.evidence import Answer, LabelCounts, LabelledPair, SlicePairs
+from gates.online.slices import Attributes
 from serving.contract import Traffic as TrafficKind
 from tests.fakes.metrics import FakeMetrics
 
@@ -56,6 +57,10 @@ class StreamedSamples:
         self._check_reachable()
         evidence = (len(self.pairs), len(self.labelled_pairs), len(self.labelled_answers))
         return SampleCursor(*evidence, prediction=len(self.answers))
+
+    def last_answers(self, model: str, version: str) -> Sequence[Attributes]:  # noqa: ARG002 - none tells of itself
+        self._check_reachable()
+        return ()
 
     def since(
         self,

@@ -22,6 +22,7 @@ QUICK = replace(
     gates=GatePolicy(
         accuracy_shadow=None,
         accuracy_live=None,
+        accuracy_slices=None,
         calibration_shadow=None,
         latency=None,
         experiment=None,

@@ -91,14 +91,19 @@ def test_what_is_not_known_is_no_reason_to_sample_less(seen: Seen, why: str) -> 
 
 def test_a_policy_whose_gates_read_no_samples_needs_few() -> None:
     nothing = GatePolicy(
-        accuracy_shadow=None, accuracy_live=None, calibration_shadow=None, drift=None, errors_shadow=None
+        accuracy_shadow=None,
+        accuracy_slices=None,
+        accuracy_live=None,
+        calibration_shadow=None,
+        drift=None,
+        errors_shadow=None,
     )
     assert least_ratio(replace(POLICY, gates=nothing), BUSY) == RATIO_MIN
 
 
 def test_the_warnings_of_drift_get_their_answers_of_each_version() -> None:
     """200 of the candidate: a canary of 1 % for a minute at 1,000 requests a second has 600 of them."""
-    gates = GatePolicy(accuracy_shadow=None, accuracy_live=None, calibration_shadow=None)
+    gates = GatePolicy(accuracy_shadow=None, accuracy_slices=None, accuracy_live=None, calibration_shadow=None)
     short = replace(POLICY, gates=gates, warm_up_s=0.0, steps=(Step(1.0, min_s=60.0, min_requests=0),))
     assert least_ratio(short, BUSY) == ALL  # 600 / MARGIN / 2 are too few
     assert least_ratio(replace(short, steps=(Step(10.0, min_s=60.0, min_requests=0),)), BUSY) == 0.125

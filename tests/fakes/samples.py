@@ -17,6 +17,7 @@ from controller.ports.samples import (
     ARRIVALS_MAX,
     ARRIVALS_MIN,
     CONFIDENCE_BINS,
+    LAST_ANSWERS_MAX,
     SOURCES_MAX,
     AnswerCounts,
     Label,
@@ -259,6 +260,10 @@ class FakeSamples:
     def _unseen(self, model: str, stable: str, slices: Sequence[str]) -> tuple[UnseenSlice, ...]:
         tagged = [name for name in slices if parts_of(name)[0] not in (CLASS, TOKENS)]
         return unseen_tags(tagged, [one.tags for one in self._live_of(model, stable)[-1_000:] if one is not None])
+
+    def last_answers(self, model: str, version: str) -> Sequence[Attributes]:
+        newest = [one for one in reversed(self._live_of(model, version)) if one is not None][:LAST_ANSWERS_MAX]
+        return [Attributes(one.label, one.tokens, one.tags) for one in newest]
 
     def label_sources(
         self,

@@ -34,7 +34,7 @@ PAIR = GOOD.pairs[0]
 ARM = GOOD.candidate
 
 METRIC_GATES = {"errors.shadow", "errors.live", "latency.p95", "latency.p99", "budget.burn"}
-PAIR_GATES = {"accuracy.shadow", "calibration.shadow"}
+PAIR_GATES = {"accuracy.shadow", "accuracy.slices", "calibration.shadow"}
 
 BAD = [
     ({"candidate": replace(ARM, requests=-1)}, METRIC_GATES, "candidate.requests"),

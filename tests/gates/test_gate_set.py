@@ -225,6 +225,7 @@ def test_a_gate_that_is_not_configured_is_left_out_and_leaves_its_level_to_the_o
     assert gate_set.names == (
         "accuracy.shadow",
         "accuracy.shadow[de]",
+        "accuracy.slices",
         "calibration.shadow",
         "errors.shadow",
         "errors.live",

@@ -12,7 +12,7 @@ from gates.policy import LabelPolicy, SlicePolicy
 from gates.verdict import Verdict
 from tests.gates.support import JUDGING, World, look, pairs
 
-OF_LABELS = {"accuracy.shadow", "calibration.shadow", "accuracy.live"}
+OF_LABELS = {"accuracy.shadow", "accuracy.slices", "calibration.shadow", "accuracy.live"}
 CLASSES = ("no", "yes")
 RIGHT = LabelSource("helpdesk", labelled=1_000, settled=1_000, expected_matched=1_000.0)
 

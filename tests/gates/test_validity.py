@@ -33,6 +33,7 @@ NOTHING = GatePolicy(
     promotion_alpha=ALPHA,
     accuracy_shadow=None,
     accuracy_live=None,
+    accuracy_slices=None,
     calibration_shadow=None,
     errors_shadow=None,
     errors_live=None,
@@ -125,7 +126,7 @@ LATENCY = LatencyPolicy(
     ("gate", "policy", "evidence", "bound"),
     [
         ("accuracy.shadow", replace(NOTHING, accuracy_shadow=PAIRED), Mirrored(pool(Skill(), 2000)), 0.11),
-        ("calibration.shadow", replace(NOTHING, calibration_shadow=CALIBRATION), Mirrored(pool(Skill(), 2000)), 0.025),
+        ("calibration.shadow", replace(NOTHING, calibration_shadow=CALIBRATION), Mirrored(pool(Skill(), 2000)), 0.01),
         ("errors.live", replace(NOTHING, errors_live=ERRORS), Live(), 0.07),
         ("accuracy.live", replace(NOTHING, accuracy_live=LABELS), Live(), 0.1),
         ("latency.p95", replace(NOTHING, latency=LATENCY), Live(), 0.09),

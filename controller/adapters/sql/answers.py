@@ -13,14 +13,19 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from controller.adapters.sql.schema import pairs, predictions
-from controller.ports.samples import CONFIDENCE_BINS, REFERENCE_ANSWERS_MAX, AnswerCounts, PairCounts
+from controller.ports.samples import (
+    CONFIDENCE_BINS,
+    LAST_ANSWERS_MAX,
+    REFERENCE_ANSWERS_MAX,
+    AnswerCounts,
+    PairCounts,
+)
 from gates.evidence import PAIR_CONFIDENCE_EDGES, SlicePairs, UnseenSlice
-from gates.online.slices import CLASS, TOKENS, Attributes, Membership, parts_of, unseen_tags
+from gates.online.slices import CLASS, TOKENS, Attributes, Members, parts_of, unseen_tags
 from serving.contract import Traffic
 
 BLOCKS: Final = 8
 BLOCK_ROWS_MAX: Final = REFERENCE_ANSWERS_MAX // BLOCKS
-SLICE_ROWS_MAX: Final = 1_000  # the last answers that tell which tags requests carry
 SLICE_IDS_MAX: Final = 50_000  # among the newest samples of all models: older ones of a quiet model tell nothing
 
 _LIVE = predictions.alias("slice_live")
@@ -105,28 +110,48 @@ def pair_counts(connection: Connection, query: Select[Any], stable: str) -> Pair
 
 
 # --- slices -----------------------------------------------------------------------------------------------------------
-def slice_counts(rows: Iterable[Row[Any]], stable: str, slices: dict[str, Membership]) -> tuple[SlicePairs, ...]:
-    """Return the counts of rows that ``with_attributes`` selected, and which tell whether the pair ``agreed``."""
+def slice_counts(rows: Iterable[Row[Any]], members: Members) -> tuple[SlicePairs, ...]:
+    """Return the counts of what ``of_slices`` grouped."""
     agreed, disagreed = Counter[str](), Counter[str]()
     for row in rows:
-        (agreed if row.agreed else disagreed).update(slices_of(row, stable, slices))
-    return tuple(SlicePairs(name, agreed[name], disagreed[name]) for name in slices)
+        count = agreed if row.agreed else disagreed
+        for name in members.of(_attributes(row.label, row.length, row.tags)):
+            count[name] += row.number
+    return tuple(SlicePairs(name, agreed[name], disagreed[name]) for name in members.names)
 
 
-def slices_of(row: Row[Any], stable: str, slices: dict[str, Membership]) -> tuple[str, ...]:
+def of_slices(query: Select[Any], stable: str, members: Members) -> Select[Any]:
+    """The query of ``pairs``, counted by whether they agree and by what their slices are told by: there are as many
+    groups as classes, spans of lengths and kinds of tags, whatever the traffic."""
+    was_live = pairs.c.live_version == stable
+    label = case((was_live, _LIVE.c.label), else_=_SHADOW.c.label)
+    tokens = case((was_live, _LIVE.c.tokens), else_=_SHADOW.c.tokens)
+    spans = [(tokens < bound, before) for before, bound in zip((0, *members.bounds), members.bounds, strict=False)]
+    length = case((tokens.is_(None), None), *spans, else_=members.bounds[-1] if members.bounds else 0)
+    by = (pairs.c.agreed.label("agreed"), label.label("label"), length.label("length"), _LIVE.c.tags.label("tags"))
+    chosen = query.select_from(_with_answers(pairs)).with_only_columns(*by).subquery()
+    return select(*chosen.c, func.count().label("number")).group_by(*chosen.c)
+
+
+def slices_of(row: Row[Any], stable: str, members: Members) -> tuple[str, ...]:
     """The slices that a row's pair belongs to; its answers may have been pruned, and then only some are known."""
     stable_was_live = row.live_version == stable
     label, tokens = (row.live_answer, row.live_tokens) if stable_was_live else (row.shadow_answer, row.shadow_tokens)
-    attributes = Attributes(label or "", tokens, json.loads(row.tags) if row.tags else {})
-    return tuple(name for name, belongs in slices.items() if belongs(attributes))
+    return members.of(_attributes(label, tokens, row.tags))
+
+
+def _attributes(label: str | None, tokens: int | None, tags: str | None) -> Attributes:
+    return Attributes(label or "", tokens, json.loads(tags) if tags else {})
+
+
+def _with_answers(source: Any) -> Any:
+    """``pairs``, or what holds them, beside the two answers of each, if they were not pruned."""
+    return source.outerjoin(_LIVE, _LIVE.c.id == pairs.c.live_id).outerjoin(_SHADOW, _SHADOW.c.id == pairs.c.shadow_id)
 
 
 def with_attributes(query: Select[Any], source: Any) -> Select[Any]:
     """The query with what slices are told by. ``source`` is what it selects from; it holds ``pairs``."""
-    joined = source.outerjoin(_LIVE, _LIVE.c.id == pairs.c.live_id).outerjoin(
-        _SHADOW, _SHADOW.c.id == pairs.c.shadow_id
-    )
-    return query.select_from(joined).add_columns(
+    return query.select_from(_with_answers(source)).add_columns(
         _LIVE.c.label.label("live_answer"),
         _LIVE.c.tokens.label("live_tokens"),
         _LIVE.c.tags.label("tags"),
@@ -136,14 +161,16 @@ def with_attributes(query: Select[Any], source: Any) -> Select[Any]:
 
 
 def unseen_slices(connection: Connection, model: str, version: str, slices: Sequence[str]) -> tuple[UnseenSlice, ...]:
-    """Slices by a tag that none of the version's last live answers belongs to (`gates.online.slices.unseen_tags`).
-    Looked for among the newest ``SLICE_IDS_MAX`` samples only."""
+    """Slices by a tag that none of the version's last live answers belongs to (`gates.online.slices.unseen_tags`)."""
     tagged = [name for name in slices if parts_of(name)[0] not in (CLASS, TOKENS)]
-    if not tagged:
-        return ()
+    return unseen_tags(tagged, [one.tags for one in last(connection, model, version)]) if tagged else ()
+
+
+def last(connection: Connection, model: str, version: str) -> list[Attributes]:
+    """What the version's last live answers have. Looked for among the newest ``SLICE_IDS_MAX`` samples only."""
     columns = predictions.c
     head = connection.execute(select(func.coalesce(func.max(columns.id), 0))).scalar_one()
     span = (head - SLICE_IDS_MAX, head)
-    newest = select(columns.tags).where(*_live(model, version, span)).order_by(columns.id.desc())
-    rows = connection.execute(newest.limit(SLICE_ROWS_MAX))
-    return unseen_tags(tagged, [json.loads(row.tags) if row.tags else {} for row in rows])
+    newest = select(columns.label, columns.tokens, columns.tags).where(*_live(model, version, span))
+    rows = connection.execute(newest.order_by(columns.id.desc()).limit(LAST_ANSWERS_MAX))
+    return [_attributes(*row) for row in rows]

@@ -38,7 +38,7 @@ from controller.core.sampling import Labelled
 from controller.errors import Source
 from controller.ports.samples import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
 from gates.evidence import Answer, LabelledPair, LabelSource, Replayed, SlicePairs
-from gates.online.slices import Membership, membership
+from gates.online.slices import Attributes, Members
 
 _SOURCE = Source.LABELS
 _FILLED: Final = 0.9  # of the room that samples may take, after some were deleted for it
@@ -118,7 +118,7 @@ class SqlSamples:
         settled_before_s: float = math.inf,
     ) -> SampleEvidence:
         """Writes too: a correction that comes while this reads waits for it, and is told that it came too late."""
-        members = {name: membership(name) for name in slices}
+        members = Members(slices)
         with self._database.read(_SOURCE) as connection:  # no cursor moves by these, so that no writer waits for them
             sources = label_sources(connection, model, (stable, candidate), cursor, names, settled_before_s)
             unseen = answers.unseen_slices(connection, model, stable, slices)
@@ -149,6 +149,10 @@ class SqlSamples:
                 paired=paired,
                 replayed=Replayed(asked_again, *replayed) if asked_again else None,
             )
+
+    def last_answers(self, model: str, version: str) -> Sequence[Attributes]:
+        with self._database.read(_SOURCE) as connection:
+            return answers.last(connection, model, version)
 
     def label_sources(
         self,
@@ -289,26 +293,27 @@ def _paired(connection: Connection, release: _Comparison, span: tuple[int, int])
 
 
 def _slice_pairs(
-    connection: Connection, release: _Comparison, span: tuple[int, int], members: dict[str, Membership]
+    connection: Connection, release: _Comparison, span: tuple[int, int], members: Members
 ) -> tuple[SlicePairs, ...]:
-    if not members:
+    if not members.names:
         return ()
-    query = select(pairs.c.live_version, pairs.c.agreed).where(release.has(pairs, pairs.c.id))
-    rows = connection.execute(answers.with_attributes(_within(query, pairs, span), pairs))
-    return answers.slice_counts(rows, release.stable, members)
+    query = _within(select(pairs.c.id).where(release.has(pairs, pairs.c.id)), pairs, span)
+    return answers.slice_counts(connection.execute(answers.of_slices(query, release.stable, members)), members)
 
 
 def _labelled_pairs(
-    connection: Connection, release: _Comparison, reading: LabelReading, members: dict[str, Membership]
+    connection: Connection, release: _Comparison, reading: LabelReading, members: Members
 ) -> tuple[LabelledPair, ...]:
     said = schema.labels
     joined = labelled_pairs.outerjoin(pairs, pairs.c.id == labelled_pairs.c.pair_id)
     joined = joined.outerjoin(said, and_(said.c.request_id == pairs.c.request_id, said.c.is_truth))
     query = select(labelled_pairs, (said.c.received_at_s - pairs.c.at_s).label("waited_s"))
     query = query.where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
-    query = answers.with_attributes(query, joined) if members else query.select_from(joined)
+    query = answers.with_attributes(query, joined) if members.names else query.select_from(joined)
     return tuple(
-        _labelled_pair(read, release.stable, answers.slices_of(read.row, release.stable, members) if members else ())
+        _labelled_pair(
+            read, release.stable, answers.slices_of(read.row, release.stable, members) if members.names else ()
+        )
         for read in reading.labelled_pairs(connection, query)
     )
 

@@ -1,0 +1,171 @@
+"""accuracy.slices: the sequential McNemar test of each slice that has traffic, each with an equal part of the level.
+
+Only pairs that disagree and are labelled bear on "no more lost than won", so a look costs as much as there are of them,
+however many slices are watched. How many pairs of a slice agree is only needed to say how many points it lost.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from gates.checks import LABELS, PREDICTIONS
+from gates.evidence import LabelledPair, Look
+from gates.gate import Timing
+from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
+from gates.outcome import Outcome
+from gates.stats import betting, uneven
+from gates.stats.betting import Trinomial
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span
+from gates.verdict import Stage, Verdict
+from gates.wording import pct
+
+_SPAN = Span(-1.0, 1.0)  # of D
+_TOLD = 3  # slices that one sentence names
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One slice: its pairs by whether the versions agree, the labelled ones of those that do not, and the highest log
+    evidence so far that more were lost than won."""
+
+    name: str
+    agreed: int = 0
+    disagreed: int = 0
+    apart: Trinomial = field(default_factory=Trinomial)
+    chances: Chances = field(default_factory=Chances)
+    graded: Graded = field(default_factory=Graded)  # of D, by how likely each was to be labelled
+    peak: float = 0.0
+
+    @property
+    def pairs(self) -> int:
+        return self.agreed + self.disagreed
+
+    @property
+    def points(self) -> float:
+        """Points of accuracy lost, over all pairs of the slice."""
+        if not (self.apart.total and self.pairs):
+            return 0.0
+        among = self.apart.mean if self.chances.even else self.graded.kept.sample.mean
+        return 100 * among * self.disagreed / self.pairs
+
+    def add(self, pairs: Sequence[LabelledPair], bets: Sequence[float], *, weighable: bool) -> "Watched":
+        """With one look's labelled pairs of the slice, in which the versions disagree."""
+        losses = [(pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth) for pair in pairs]
+        lost, won = losses.count(1), losses.count(-1)
+        probabilities = [pair.inclusion_probability for pair in pairs]
+        counts = self.apart
+        found = replace(
+            self,
+            apart=Trinomial(counts.plus + lost, counts.minus + won, counts.zero + len(losses) - lost - won),
+            chances=self.chances.add(probabilities),
+            graded=self.graded.add_all([float(loss) for loss in losses], probabilities),
+        )
+        # What earlier looks were evidence of is not known once a smaller probability was seen.
+        kept = found.chances == self.chances or found.chances.even
+        return replace(found, peak=max(self.peak if kept else 0.0, found.log_harm(bets) if weighable else 0.0))
+
+    def log_harm(self, bets: Sequence[float]) -> float:
+        """Log evidence against "no more were lost than won"."""
+        if self.chances.even:
+            return betting.log_e_mean_at_most(self.apart, 0.0, bets)
+        kept = self.graded.kept
+        found = uneven.log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, bets)
+        return found + (FLOOR_LOG_WEIGHT if kept.aside else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SlicesState:
+    """The slices in the order in which they began; a place that was taken is kept. ``directed`` and ``by_chance`` tell
+    whether labels can be weighed, as in `gates.online.pairing`."""
+
+    watched: tuple[Watched, ...] = ()
+    directed: bool = False
+    by_chance: Chances = field(default_factory=Chances)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedSlicesGate:
+    """``named``: slices of the policy, which have gates of their own."""
+
+    policy: WatchedSlicesPolicy
+    alpha: float
+    named: Collection[str] = ()
+    name: str = "accuracy.slices"
+    stage: Stage = Stage.SHADOW
+    sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+    required: bool = False
+
+    def start(self) -> SlicesState:
+        return SlicesState()
+
+    def look(self, state: SlicesState, look: Look, _timing: Timing) -> tuple[SlicesState, Verdict]:
+        counted = {part.slice: part for part in look.slice_pairs if part.slice not in self.named}
+        places = {one.name: place for place, one in enumerate(state.watched)}
+        found = list(state.watched)
+        for name in counted:
+            if name not in places and len(found) < self.policy.slices_max:
+                places[name] = len(found)
+                found.append(Watched(name))
+        for name, part in counted.items():
+            if name in places:
+                one = found[places[name]]
+                found[places[name]] = replace(
+                    one, agreed=one.agreed + part.agreed, disagreed=one.disagreed + part.disagreed
+                )
+        differing: dict[str, list[LabelledPair]] = {}
+        for pair in look.pairs:
+            if pair.stable.label != pair.candidate.label:
+                for name in pair.slices:
+                    if name in places:
+                        differing.setdefault(name, []).append(pair)
+        by_chance = state.by_chance.add([pair.inclusion_probability for pair in look.pairs if not pair.directed])
+        directed = state.directed or any(pair.directed for pair in look.pairs)
+        weighable = not directed or by_chance.even
+        for name, pairs in differing.items():
+            found[places[name]] = found[places[name]].add(pairs, self.policy.bets, weighable=weighable)
+        state = SlicesState(tuple(found), directed, by_chance)
+        return state, self._verdict(state, look)
+
+    def _verdict(self, state: SlicesState, look: Look) -> Verdict:
+        lost = [one for one in state.watched if self._is_lost(one)]
+        worst = max(lost or state.watched, key=lambda one: (one.peak, one.points), default=None)
+        return Verdict(
+            self.name,
+            self.stage,
+            Outcome.FAIL if lost else Outcome.INCONCLUSIVE,
+            self._reason(state, lost, worst),
+            value=worst.points if worst is not None and worst.apart.total else None,
+            unit="points lost",
+            threshold=self.policy.guard_points,
+            samples=sum(one.apart.total for one in state.watched),
+            window=look.window,
+            advisory=not lost,
+        )
+
+    def _is_lost(self, one: Watched) -> bool:
+        """No exact test is kept for the deadline: all of the level is spent by watching."""
+        fired = one.peak >= math.log(self.policy.slices_max / self.alpha)
+        return fired and one.points >= self.policy.guard_points and one.pairs >= self.policy.pairs_min
+
+    def _reason(self, state: SlicesState, lost: Sequence[Watched], worst: Watched | None) -> str:
+        if worst is None:
+            return "No slice is watched yet: they are chosen by the classes, lengths and tags of sampled answers."
+        if not lost:
+            seen = f"{len(state.watched)} slices are watched, and none surely lost accuracy"
+            if not any(one.apart.total for one in state.watched):
+                return f"{seen}: no labelled pair of theirs in which the versions disagree yet."
+            return f"{seen}; the one nearest to it is {_told(worst)}."
+        ordered = sorted(lost, key=lambda one: -one.points)
+        others = f" ({len(lost) - _TOLD} more)" if len(lost) > _TOLD else ""
+        return f"Accuracy fell in {'; in '.join(map(_told, ordered[:_TOLD]))}{others}."
+
+
+def _told(one: Watched) -> str:
+    counts = one.apart
+    differ = (
+        f"the versions disagree on {pct(one.disagreed / one.pairs)} of its {one.pairs:,} requests" if one.pairs else ""
+    )
+    return (
+        f"{one.name} by {one.points:.1f} points: {counts.plus} answers got worse and {counts.minus} better"
+        f"{', ' + differ if differ else ''}"
+    )
