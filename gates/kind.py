@@ -145,6 +145,11 @@ def section(of: type[SectionT], module: str) -> SectionT:
     return field(default_factory=of, metadata={_KINDS: (of, module)})
 
 
+def unasked(of: type[SectionT], module: str) -> SectionT | None:
+    """A field of a policy: a section that is judged only where a policy has it."""
+    return field(default=None, metadata={_KINDS: (of, module)})
+
+
 def several(of: type[SectionT], module: str) -> tuple[SectionT, ...]:
     """A field of a policy: any number of such sections, by default none, each judged by itself."""
     return field(default_factory=tuple, metadata={_KINDS: (of, module)})

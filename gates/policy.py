@@ -15,15 +15,17 @@ its field.
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from gates.kind import section, sections, several
+from gates.kind import section, sections, several, unasked
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SliceAccuracyPolicy, SlicePolicy
 from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
 from gates.online.budget.policy import BudgetPolicy
 from gates.online.calibration_shadow.policy import CalibrationPolicy
+from gates.online.costs.policy import CostPolicy, CostRow
 from gates.online.drift.policy import DriftPolicy
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.online.experiment.policy import ExperimentPolicy
+from gates.online.floors.policy import FloorPolicy
 from gates.online.label_sources import LabelPolicy
 from gates.online.latency.policy import LatencyPolicy
 from gates.online.limits.measures import LimitPolicy
@@ -32,8 +34,11 @@ from gates.suite_policy import SuitePolicy
 __all__ = [
     "BudgetPolicy",
     "CalibrationPolicy",
+    "CostPolicy",
+    "CostRow",
     "DriftPolicy",
     "ExperimentPolicy",
+    "FloorPolicy",
     "GatePolicy",
     "LabelPolicy",
     "LatencyPolicy",
@@ -62,6 +67,8 @@ class GatePolicy:
     accuracy_shadow: PairedAccuracyPolicy | None = section(PairedAccuracyPolicy, "gates.online.accuracy_shadow.kinds")
     slices: tuple[SlicePolicy, ...] = several(SlicePolicy, "gates.online.accuracy_shadow.kinds")
     accuracy_slices: WatchedSlicesPolicy | None = section(WatchedSlicesPolicy, "gates.online.accuracy_slices.kinds")
+    costs: CostPolicy | None = unasked(CostPolicy, "gates.online.costs.kinds")
+    floors: tuple[FloorPolicy, ...] = several(FloorPolicy, "gates.online.floors.kinds")
     calibration_shadow: CalibrationPolicy | None = section(CalibrationPolicy, "gates.online.calibration_shadow.kinds")
     errors_shadow: ShadowErrorsPolicy | None = section(ShadowErrorsPolicy, "gates.online.errors.kinds")
     accuracy_live: LiveAccuracyPolicy | None = section(LiveAccuracyPolicy, "gates.online.accuracy_live.kinds")

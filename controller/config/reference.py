@@ -132,7 +132,8 @@ def _about(kind: Any) -> str:
 def _shown_default(field: "dataclasses.Field[Any]", *, several: bool, part: Any) -> str:
     if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
         return "required"
-    return "see below" if part is not None and not several else f"`{_written(_default(field))}`"
+    default = _default(field)
+    return "see below" if part is not None and not several and default is not None else f"`{_written(default)}`"
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

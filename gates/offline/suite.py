@@ -16,12 +16,15 @@ from scipy.special import ndtri
 from gates.checks import is_number, is_within
 from gates.offline.suite_cases import Reading, SuiteResult, distinct, odd_cases, told
 from gates.outcome import Outcome
-from gates.policy import GatePolicy, PairedAccuracyPolicy, SuitePolicy
+from gates.policy import CostPolicy, GatePolicy, PairedAccuracyPolicy, SuitePolicy
+from gates.stats import uneven
 from gates.stats.betting import Trinomial, mean_bounds
 from gates.stats.calibration import CalibrationError, Floats, debiased_l2, expected_calibration_error, temperature
 from gates.stats.exact import share_bounds, upper_tail
-from gates.stats.weighted import Estimate, drawn, hajek
+from gates.stats.uneven import Span
+from gates.stats.weighted import Drawn, Estimate, drawn, hajek
 from gates.verdict import Interval, Stage, Verdict
+from gates.wording import nearest_name, perhaps
 
 __all__ = ["GATES", "SuiteResult", "judge_suite", "unusable"]
 
@@ -47,7 +50,10 @@ def judge_suite(
     stable = {result.case_id: result for result in baseline or ()}
     pairs = [(stable[case.case_id], case) for case in cases if case.case_id in stable]
     notes = told(results, baseline, len(cases), reading)
-    return _accuracy(cases, pairs, policy.suite, notes), _calibration(cases, pairs, policy.suite)
+    asked = list(_class_floors(cases, policy))
+    if pairs and policy.costs is not None:
+        asked.append(_costs(pairs, policy.costs, policy.suite.alpha))
+    return _accuracy(cases, pairs, policy.suite, notes, asked), _calibration(cases, pairs, policy.suite)
 
 
 def unusable(problem: str, *, samples: int) -> tuple[Verdict, ...]:
@@ -72,10 +78,15 @@ def _worst(findings: Sequence[_Finding]) -> _Finding:
 
 
 def _accuracy(
-    results: Sequence[SuiteResult], pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy, notes: str
+    results: Sequence[SuiteResult],
+    pairs: Sequence[tuple[SuiteResult, SuiteResult]],
+    policy: SuitePolicy,
+    notes: str,
+    asked: Sequence[_Finding],
 ) -> Verdict:
+    """``asked``: what was found of the classes and costs that the policy names."""
     estimate = _estimate(results, policy.alpha)
-    findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy)]
+    findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy), *asked]
     if pairs:
         findings.append(_against_stable(pairs, policy))
     if len(results) < policy.cases_min:
@@ -96,12 +107,16 @@ def _accuracy(
 
 
 def _estimate(results: Sequence[SuiteResult], alpha: float) -> Estimate:
-    """Accuracy between two one-sided bounds at ``alpha``: exact, or weighted where cases were sampled unevenly."""
+    """Accuracy between two one-sided bounds at ``alpha``."""
+    return _share([result.correct for result in results], results, alpha)
+
+
+def _share(right: Sequence[bool], results: Sequence[SuiteResult], alpha: float) -> Estimate:
+    """A share of cases, one answer a case: exact, or weighted where cases were sampled unevenly."""
     probabilities = [result.inclusion_probability for result in results]
     if min(probabilities) < max(probabilities):
-        return hajek(drawn((float(result.correct) for result in results), probabilities), 2 * alpha)
-    right = sum(result.correct for result in results)
-    return Estimate(right / len(results), *share_bounds(right, len(results), 2 * alpha))
+        return hajek(drawn(map(float, right), probabilities), 2 * alpha)
+    return Estimate(sum(right) / len(results), *share_bounds(sum(right), len(results), 2 * alpha))
 
 
 def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> _Finding:
@@ -140,6 +155,36 @@ def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Fi
         finding = _floor(f"slice {name}", estimate, len(members[name]), floor)
         looks_fine = finding.outcome is Outcome.INCONCLUSIVE and estimate.mean >= floor
         yield _Finding(Outcome.PASS, finding.reason) if looks_fine else finding
+
+
+def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterator[_Finding]:
+    """The floors of classes that hold online, as slices are held to theirs: of the cases of a class those that are
+    found, or of all others those that are not taken for it."""
+    for floor in policy.floors:
+        asked = [result for result in results if (result.truth == floor.label) is floor.is_recall]
+        known = {name for result in results for name in (*result.classes, result.truth, result.label)}
+        if floor.label not in known or not asked:
+            hint = perhaps(floor.label, nearest_name(floor.label, sorted(known - {floor.label})))
+            yield _Finding(Outcome.INCONCLUSIVE, f"{floor.name} has a floor but no case{f' ({hint})' if hint else ''}")
+            continue
+        what = floor.name if floor.is_recall else f"{floor.name}: not taken for it"
+        right = [(result.label == floor.label) is floor.is_recall for result in asked]
+        estimate = _share(right, asked, policy.suite.alpha / len(policy.floors))
+        finding = _floor(what, estimate, len(asked), 1 - floor.ceiling)
+        looks_fine = finding.outcome is Outcome.INCONCLUSIVE and estimate.mean >= 1 - floor.ceiling
+        yield _Finding(Outcome.PASS, finding.reason) if looks_fine else finding
+
+
+def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, alpha: float) -> _Finding:
+    """The cost of wrong answers beside stable's, by a bound on the mean change."""
+    changes = [costs.change(candidate.truth, stable.label, candidate.label) for stable, candidate in pairs]
+    sample = Drawn().add_all(changes, [1.0] * len(changes))
+    low, _ = uneven.mean_bounds(sample, 1.0, Span(-1.0, 1.0), costs.bets, 2 * alpha)
+    points = 100 * sample.mean
+    seen = f"wrong answers cost {points / 100 * costs.dearest:+.3g} a case ({points:+.2f} points) against stable's"
+    if low > 0 and points >= costs.guard_points:
+        return _Finding(Outcome.FAIL, f"{seen}, more")
+    return _Finding(Outcome.PASS, f"{seen}, not surely more")
 
 
 def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
@@ -230,7 +275,7 @@ def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[
 
 
 def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
-    """What of the paired difference miscalibration makes, with normal bounds: one look at a sample of fixed size.
+    """The part of the paired difference that miscalibration makes, with normal bounds: one look at a fixed sample.
 
     A version that is calibrated expects a Brier score of its own, by its probabilities alone, and has it in the mean
     however accurate and sharp it is (Spiegelhalter 1986). One that is too sure of itself has more, one that is not sure

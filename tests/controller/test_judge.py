@@ -35,8 +35,8 @@ SCENES = {
     "aborted": Scene(abort_at_s=200.0),
 }
 WATCHES_ONLY = GatePolicy(
-    accuracy_shadow=None, accuracy_slices=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, errors_live=None,
-    latency=None, budget=None,
+    accuracy_shadow=None, accuracy_slices=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None,
+    errors_live=None, latency=None, budget=None,
 )  # fmt: skip
 
 

@@ -122,7 +122,8 @@ def test_the_ends_of_whole_releases_are_those_of_the_gates_themselves() -> None:
     """A hundred releases that lose three points in one slice, played look by look until promotion or the deadline."""
     gates = GatePolicy(
         slices=(SlicePolicy("lang:de"),),
-        calibration_shadow=None, errors_shadow=None, latency=None, errors_live=None, accuracy_live=None, accuracy_slices=None, budget=None,
+        calibration_shadow=None, errors_shadow=None, latency=None, errors_live=None, accuracy_live=None,
+        accuracy_slices=None, budget=None,
     )  # fmt: skip
     policy = replace(POLICY, steps=(Step(5.0, min_s=420.0),), gates=gates, deadline_s=5400.0)
     traffic = replace(TRAFFIC, requests_per_s=25.0, label_ratio=0.2, label_delay_s=0.0)

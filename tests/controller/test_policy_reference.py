@@ -74,8 +74,8 @@ def test_a_section_written_in_part_has_the_defaults_of_one_not_written(kind: typ
         if part is not None and not several:
             made = field.default_factory is not dataclasses.MISSING
             default = field.default_factory() if made else field.default
-            assert default == part()
-            assert type(default) is part
+            assert default == part() or default is None  # judged only where it is written
+            assert type(default) in (part, type(None))
 
 
 def test_a_documented_default_is_what_a_policy_has_that_does_not_write_it() -> None:
@@ -93,8 +93,9 @@ def test_every_documented_default_is_one_that_a_policy_file_may_say() -> None:
     plain = parse_policy(HEADER)
     for path, section in SECTIONS.items():
         keys = [key for key in section.keys if key.default.startswith("`")]
-        if not keys or path in ("steps", "gates.slices", "gates.slices.accuracy", "gates.budget.service_windows"):
-            continue  # of the items of a list
+        of_items = ("steps", "gates.slices", "gates.slices.accuracy", "gates.floors", "gates.budget.service_windows")
+        if not keys or path in of_items or path.startswith("gates.costs"):
+            continue  # of the items of a list, and of what is not judged unless it is written
         depth = path.split(".") if path else []
         lines = [f"{'  ' * place}{name}:" for place, name in enumerate(depth)]
         lines += [f"{'  ' * len(depth)}{key.name}: {key.default.strip('`')}" for key in keys]

@@ -21,7 +21,7 @@ from gates.forecast.traffic import Traffic
 from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.kind import Asked, Levels, Regression, kinds_of, section, value_of
 from gates.outcome import Outcome
-from gates.policy import GatePolicy, SlicePolicy
+from gates.policy import FloorPolicy, GatePolicy, SlicePolicy
 from gates.table import configured, kinds, without_watching
 from tests.gates.support import World, look
 from tests.gates.toy_gate import TruncatedPolicy, TruncatedState
@@ -127,6 +127,9 @@ KNOWN = {
     "accuracy_shadow": 1,  # this
     "limits": 1,  # what a replica's hour costs
     "accuracy_slices": 1,  # those that nobody named are chosen when a release begins
+    "costs": 1,  # suites are judged by what mistakes cost, too
+    "CostPolicy": 1,  # the same
+    "floors": 1,  # and by the floors of classes
     "SlicePolicy": 1,  # accuracy.slices leaves out those that have a gate of their own
     "slices": 3,  # their names are checked, their pairs counted, their shares of the traffic forecast
 }
@@ -219,7 +222,8 @@ def test_a_gauge_of_replicas_is_known_by_four_files():
 
 # --- what a kind tells of itself is so --------------------------------------------------------------------------------
 def section_of(kind):
-    return kind.section("lang:en") if kind.section is SlicePolicy else kind.section()
+    named = {SlicePolicy: {"name": "lang:en"}, FloorPolicy: {"name": "recall:fraud", "at_least": 0.9}}
+    return kind.section(**named.get(kind.section, {}))
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in kinds()], ids=lambda kind: kind.name)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gates.offline.suite import judge_suite
+from gates.offline.suite_cases import SuiteResult
 from gates.outcome import Outcome
-from gates.policy import GatePolicy, SuitePolicy
+from gates.policy import CostPolicy, CostRow, FloorPolicy, GatePolicy, SuitePolicy
 from gates.stats.calibration import _starts, debiased_l2
 from tests.gates.suite_support import flipped, results
 
@@ -198,3 +199,47 @@ def test_few_cases_reject_nobody_for_calibration(count):
         _, calibration = judge(results(count, seed=seed))
         assert calibration.outcome is Outcome.INCONCLUSIVE
         assert f"{count} cases of 100 that are needed" in calibration.reason
+
+
+# --- what the policy asks of classes and costs ------------------------------------------------------------------------
+def asked(cases, stable=None, **policy):
+    return judge_suite(cases, stable, GatePolicy(suite=SuitePolicy(accuracy_min=0.5), **policy))[0]
+
+
+def answering(truth, label, count, first=0):
+    return [SuiteResult(str(first + place), truth, label, 0.9) for place in range(count)]
+
+
+CLASSY = [
+    *answering("refund", "refund", 300),
+    *answering("refund", "cancel", 100, 300),
+    *answering("other", "other", 600, 400),
+]
+
+
+@pytest.mark.parametrize(
+    ("floor", "outcome", "words"),
+    [
+        (FloorPolicy("recall:refund", at_least=0.9), Outcome.FAIL, "recall:refund 75.0 % of 400 cases is below"),
+        (FloorPolicy("recall:refund", at_least=0.6), Outcome.PASS, ""),
+        (FloorPolicy("false_positives:cancel", at_most=0.05), Outcome.FAIL, "not taken for it 90.0 % of 1,000 cases"),
+        (FloorPolicy("false_positives:other", at_most=0.05), Outcome.PASS, ""),
+        (FloorPolicy("recall:Refund", at_least=0.6), Outcome.INCONCLUSIVE, "no case (perhaps 'refund')"),
+    ],
+)
+def test_floors_of_classes_hold_suites_too(floor, outcome, words):
+    verdict = asked(CLASSY, floors=(floor,))
+    assert verdict.outcome is outcome
+    assert words in verdict.reason
+
+
+def test_what_mistakes_cost_is_compared_with_stable():
+    """As many right answers as stable: other ones are wrong, and those cost more."""
+    stable = [*CLASSY[:900], *answering("other", "refund", 100, 900)]
+    candidate = [*answering("refund", "cancel", 100), *answering("refund", "refund", 200, 100), *CLASSY[300:]]
+    costs = CostPolicy(rows=(CostRow("refund", 10.0),))
+    assert sum(case.correct for case in stable) == sum(case.correct for case in candidate)
+    verdict = asked(candidate, stable, costs=costs)
+    assert verdict.outcome is Outcome.FAIL
+    assert "wrong answers cost +0.9 a case" in verdict.reason
+    assert asked(candidate, stable).outcome is Outcome.PASS

@@ -16,8 +16,8 @@ from gates.stats.homogeneity import HomogeneityState
 from tests.gates.support import NONE_TIMED, World, look
 
 NOTHING = GatePolicy(
-    accuracy_shadow=None, accuracy_slices=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None, errors_live=None,
-    latency=None, budget=None,
+    accuracy_shadow=None, accuracy_slices=None, accuracy_live=None, calibration_shadow=None, errors_shadow=None,
+    errors_live=None, latency=None, budget=None,
 )  # fmt: skip
 GATES = GateSet(NOTHING)
 CLASSES = ("refund", "cancel", "other")

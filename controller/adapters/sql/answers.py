@@ -167,7 +167,8 @@ def unseen_slices(connection: Connection, model: str, version: str, slices: Sequ
 
 
 def last(connection: Connection, model: str, version: str) -> list[Attributes]:
-    """What the version's last live answers have. Looked for among the newest ``SLICE_IDS_MAX`` samples only."""
+    """Return what slices are told by of the version's last live answers. Looked for among the newest ``SLICE_IDS_MAX``
+    samples only."""
     columns = predictions.c
     head = connection.execute(select(func.coalesce(func.max(columns.id), 0))).scalar_one()
     span = (head - SLICE_IDS_MAX, head)

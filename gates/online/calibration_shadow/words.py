@@ -23,7 +23,7 @@ def brier_told(brier: float, shape: Shape) -> str:
 
 
 def shape_told(shape: Shape, edges: Sequence[float]) -> str:
-    """What failed where miscalibrations cancel in the mean."""
+    """The sentence of a failure where miscalibrations cancel in the mean."""
     above, below = shape.above(shape.candidate), shape.below(shape.candidate)
     return (
         "The candidate's confidence got worse where it is right on average: confidence minus accuracy is "

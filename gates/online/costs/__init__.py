@@ -1,0 +1,1 @@
+"""cost.shadow: do the candidate's wrong answers cost more than stable's?"""

@@ -1,0 +1,183 @@
+"""cost.shadow: what answers to the same request cost, by both versions.
+
+D is the cost of the candidate's answer minus that of stable's, over the dearest mistake: in [-1, 1], and 0 where both
+say the same, whatever the truth is. So labels asked for by disagreement serve as they do for accuracy: evidence of harm
+is of the labelled disagreements, and a rise of the margin is one of ``margin / share`` among them, where so large a
+share disagrees at most. Sums of D, each over the probability of its label, are all that is remembered
+(`gates.stats.uneven`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from gates.checks import LABELS, PREDICTIONS
+from gates.evidence import LeastLikely, Look
+from gates.gate import Timing, settle
+from gates.online.costs.policy import CostPolicy
+from gates.outcome import Outcome
+from gates.stats.numerics import log_mean_exp, samples_to_settle
+from gates.stats.share import ShareState
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span, declared, log_capitals, log_e_mean_at_most
+from gates.stats.weighted import Drawn
+from gates.verdict import Stage, Verdict
+from gates.wording import more, nearest_name, pct, perhaps, quoted_name, set_aside
+
+_SPAN = Span(-1.0, 1.0)  # of D
+_SHARE_WEIGHT = 0.1  # of a certificate's level: that the share of disagreements is bounded
+_NEVER = 1e-9
+
+
+def unknown_class(names: Sequence[str], look: Look, key: str) -> str | None:
+    """The sentence of a gate whose policy names a class that neither version has; None where all are known."""
+    unknown = next((name for name in names if look.classes and name not in look.classes), None)
+    if unknown is None:
+        return None
+    hint = perhaps(unknown, nearest_name(unknown, look.classes))
+    said = f"gates.{key}: no version has a class {quoted_name(unknown)}"
+    return f"Could not judge this look: {said}{f' ({hint})' if hint else ''}; mend the policy."
+
+
+@dataclass(frozen=True, slots=True)
+class CostState:
+    """``apart``: D of the labelled pairs that disagree, by how likely each label was. ``labels``: of all pairs."""
+
+    apart: Graded = field(default_factory=Graded)
+    chances: Chances = field(default_factory=Chances)
+    by_chance: Chances = field(default_factory=Chances)
+    directed: bool = False
+    disagreement: ShareState = field(default_factory=ShareState)
+    counted: bool = False  # the looks tell of pairs, labelled or not
+    labels: int = 0
+    dearer: int = 0
+    cheaper: int = 0
+    peak_harm: float = 0.0
+    peak_safe: float = 0.0
+
+    @property
+    def weighable(self) -> bool:
+        """It is known how many pairs each label stands for."""
+        return not self.directed or self.by_chance.even
+
+    @property
+    def sample(self) -> Drawn:
+        found = Drawn()
+        for grade in self.apart.grades:
+            found = found + grade.sample
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class CostGate:
+    policy: CostPolicy
+    alpha: float
+    promotion_alpha: float
+    name: str = "cost.shadow"
+    stage: Stage = Stage.SHADOW
+    sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
+    def start(self) -> CostState:
+        return CostState(chances=declared(self.policy.inclusion_probability_min))
+
+    def look(self, state: CostState, look: Look, _timing: Timing) -> tuple[CostState, Verdict]:
+        problem = unknown_class(self.policy.classes, look, "costs")
+        if problem is not None:
+            advisory = not self.required
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, problem, window=look.window, advisory=advisory)
+        state = self._add(state, look)
+        return state, self._verdict(state, look)
+
+    def _add(self, state: CostState, look: Look) -> CostState:
+        differing = [pair for pair in look.pairs if pair.stable.label != pair.candidate.label]
+        change = self.policy.change
+        changes = [change(pair.truth, pair.stable.label, pair.candidate.label) for pair in differing]
+        probabilities = [pair.inclusion_probability for pair in differing]
+        agreed, disagreed = look.pairs_agreed, look.pairs_disagreed
+        counted = state.counted or agreed + disagreed > 0
+        if not counted:  # nobody tells of pairs without a label: those that have one stand for all
+            agreed, disagreed = len(look.pairs) - len(differing), len(differing)
+        before, chances = state, state.chances.add(probabilities)
+        state = CostState(
+            apart=state.apart.add_all(changes, probabilities),
+            chances=chances,
+            by_chance=state.by_chance.add([pair.inclusion_probability for pair in look.pairs if not pair.directed]),
+            directed=state.directed or any(pair.directed for pair in look.pairs),
+            disagreement=ShareState(
+                state.disagreement.events + disagreed, state.disagreement.total + agreed + disagreed
+            ),
+            counted=counted,
+            labels=state.labels + len(look.pairs),
+            dearer=state.dearer + sum(change > 0 for change in changes),
+            cheaper=state.cheaper + sum(change < 0 for change in changes),
+        )
+        kept = chances.least == before.chances.least and before.weighable and state.weighable
+        harm = self._log_harm(state) if state.weighable else 0.0
+        safe = log_mean_exp(self._log_safe(state)) + math.log1p(-_SHARE_WEIGHT) if state.weighable else 0.0
+        peaks = (before.peak_harm, before.peak_safe) if kept else (0.0, 0.0)
+        return replace(state, peak_harm=max(peaks[0], harm), peak_safe=max(peaks[1], safe))
+
+    def _log_harm(self, state: CostState) -> float:
+        """Log evidence against "the cost did not rise"; also without the few least likely labels, if there are any."""
+        kept = state.apart.kept
+        found = log_e_mean_at_most(state.sample, state.chances.least, 0.0, _SPAN, self.policy.bets)
+        if not kept.aside:
+            return found
+        return max(found, log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, self.policy.bets) + FLOOR_LOG_WEIGHT)
+
+    def _log_safe(self, state: CostState) -> list[float]:
+        """Log capital of each bet against a rise of the margin or more."""
+        share_max = 1.0
+        if state.disagreement.total:
+            share_max = state.disagreement.interval(_SHARE_WEIGHT * self.promotion_alpha)[1]
+        among = min(self.policy.margin_points / 100 / max(share_max, _NEVER), 1 - _NEVER)
+        return log_capitals(-state.sample, state.chances.least, -among, _SPAN, self.policy.bets)
+
+    def _verdict(self, state: CostState, look: Look) -> Verdict:
+        policy, kept = self.policy, state.apart.kept
+        points = 100 * kept.sample.mean * state.disagreement.share if kept.sample.count else 0.0
+        pairs, fired = state.disagreement.total, state.peak_harm >= math.log(1 / self.alpha)
+        certified = state.peak_safe >= math.log(1 / self.promotion_alpha)
+        outcome = settle(
+            failed=pairs >= policy.pairs_min and fired and points >= policy.guard_points,
+            passed=pairs >= policy.pairs_min and certified and not kept.aside and points < policy.margin_points,
+        )
+        needed = None
+        if outcome is Outcome.INCONCLUSIVE and state.weighable:
+            target = math.log(len(policy.bets) / self.promotion_alpha)
+            needed = samples_to_settle(state.labels, max(self._log_safe(state)), target)
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, points, needed, look.least_likely),
+            value=points if kept.sample.count else None,
+            unit="points of cost",
+            threshold=policy.margin_points,
+            samples=state.labels,
+            samples_needed=needed,
+            window=look.window,
+            advisory=not self.required and outcome is not Outcome.FAIL,
+        )
+
+    def _reason(
+        self, outcome: Outcome, state: CostState, points: float, needed: int | None, unlikely: LeastLikely | None
+    ) -> str:
+        if not state.labels:
+            return "No labelled pair yet: labels of mirrored requests are needed to tell what wrong answers cost."
+        each = f"{points / 100 * self.policy.dearest:+.3g} a request ({points:+.2f} points of the dearest mistake)"
+        seen = f"{state.dearer} answers got dearer and {state.cheaper} cheaper in {state.labels:,} labelled pairs"
+        seen += f", the versions disagree on {pct(state.disagreement.share)} of {state.disagreement.total:,} requests"
+        if outcome is Outcome.FAIL:
+            return f"Wrong answers cost more, {each}: {seen}."
+        if outcome is Outcome.PASS:
+            return f"Wrong answers cost no more, a rise of {self.policy.margin_points:g} points is excluded: {seen}."
+        if not state.weighable:
+            return f"The cost cannot be told from labels by disagreement beside others not equally likely: {seen}."
+        further = set_aside(state.apart.kept.aside, state.chances.least, unlikely)
+        return (
+            f"Cost of wrong answers {each}, not settled yet: {seen}; {further or more(needed, state.labels, 'labels')}."
+        )

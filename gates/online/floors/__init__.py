@@ -1,0 +1,1 @@
+"""recall:CLASS and false_positives:CLASS: does the candidate keep what the policy asks of a class?"""

@@ -1,0 +1,56 @@
+"""The forecast of a floor of a class: half as many mistakes as are allowed, or as many more as are lost."""
+
+from gates.forecast.candidate import Candidate
+from gates.forecast.growths import of_share
+from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.traffic import PlannedStep, Traffic
+from gates.kind import Asked
+from gates.online.floors.policy import FloorPolicy
+from gates.online.slices import CLASS
+from gates.stats.betting import Trinomial, log_capitals
+from gates.stats.growth import Growth, walk
+from gates.stats.share import above, below
+from gates.verdict import Stage
+
+_USUAL = 0.5  # of what is allowed: a floor that the service keeps well
+
+
+def race(asked: Asked[FloorPolicy], traffic: Traffic, candidate: Candidate) -> Race:
+    """It fails where both are shown: that the floor is missed, and that stable does better."""
+    policy, level = asked.section, asked.levels
+    share = traffic.slice_named(f"{CLASS}:{policy.label}").share_ratio
+    part = share if policy.is_recall else 1 - share
+    loss = candidate.loss_ratio
+    mistakes = min(_USUAL * policy.ceiling + loss, 0.999)
+
+    def labelled(step: PlannedStep) -> float:
+        return traffic.mirrored(step) * traffic.label_ratio * part
+
+    def worse(step: PlannedStep) -> list[Growth]:
+        apart = max(traffic.disagreement_ratio, loss)
+        chances, outcomes = ((apart + loss) / 2, (apart - loss) / 2), (Trinomial(1, 0, 0), Trinomial(0, 1, 0))
+        sizes = [log_capitals(one, 0.0, policy.bets) for one in outcomes]
+        return [
+            walk((labelled(step) * chance, size[bet]) for chance, size in zip(chances, sizes, strict=True))
+            for bet in range(len(policy.bets))
+        ]
+
+    missed, kept = above(policy.ceiling, policy.grid), below(policy.ceiling)
+    proofs = (
+        Proof(lambda step: of_share(labelled(step), mistakes, missed), level.harm(), labelled=True),
+        Proof(worse, level.harm(), labelled=True),
+    )
+    safe = Proof(lambda step: of_share(labelled(step), mistakes, kept), level.safe(), labelled=True)
+    enough = Minimum(labelled, policy.labels_min, labelled=True)
+    return Race(
+        gate=policy.name,
+        stage=Stage.SHADOW,
+        required=policy.required,
+        safe=((safe,),),
+        safe_samples=enough,
+        harm=proofs if missed.alternatives and mistakes > policy.ceiling else (),
+        harm_samples=enough,
+        harm_at_guard=False,
+        margin=Candidate(loss_ratio=policy.ceiling),
+        advice="label more requests by chance, mirror more traffic, or ask for a lower floor",
+    )

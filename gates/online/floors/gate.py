@@ -1,0 +1,192 @@
+"""One floor of a class, by labels given by chance: the share of its mistakes against a ceiling, by tests that may be
+looked at all the time.
+
+An absolute floor would roll back an equal candidate of a service that misses it already. So a failure needs both: the
+floor is surely missed, and the candidate surely makes more of these mistakes than stable does on the same requests.
+Where stable misses it just as much nobody is blamed, and promotion waits.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from gates.checks import LABELS, PREDICTIONS
+from gates.evidence import Answer, LabelledPair, Look
+from gates.gate import Timing, bounds, settle
+from gates.online.costs.gate import unknown_class
+from gates.online.floors.policy import FloorPolicy
+from gates.outcome import Outcome
+from gates.stats import betting, uneven
+from gates.stats.betting import Trinomial
+from gates.stats.numerics import log_mean_exp, samples_to_settle
+from gates.stats.share import ShareState, above, below
+from gates.stats.uneven import Chances, Span
+from gates.stats.weighted import Drawn
+from gates.verdict import Stage, Verdict
+from gates.wording import more, of, weighed
+
+_SHARE, _LOSS = Span(0.0, 1.0), Span(-1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FloorState:
+    """``mistakes``: the candidate's among the labels that bear on the floor; ``changes``: +1 where the candidate alone
+    made one, -1 where stable alone did. Peaks are the highest log evidence so far."""
+
+    mistakes: ShareState = field(default_factory=ShareState)
+    stable: int = 0
+    changes: Trinomial = field(default_factory=Trinomial)
+    chances: Chances = field(default_factory=Chances)
+    drawn: Drawn = field(default_factory=Drawn)  # of the candidate's mistakes
+    changed: Drawn = field(default_factory=Drawn)
+    peak_missed: float = 0.0
+    peak_worse: float = 0.0
+    peak_kept: float = 0.0
+
+    def add(self, own: Sequence[bool], others: Sequence[bool], probabilities: Sequence[float]) -> "FloorState":
+        """With one look's labels: whether the candidate, and stable, made the mistake."""
+        changes = [float(one) - float(other) for one, other in zip(own, others, strict=True)]
+        plus, minus = changes.count(1.0), changes.count(-1.0)
+        counts = self.changes
+        chances = self.chances.add(probabilities)
+        kept = chances.least == self.chances.least or not self.mistakes.total
+        return FloorState(
+            ShareState(self.mistakes.events + sum(own), self.mistakes.total + len(own)),
+            self.stable + sum(others),
+            Trinomial(counts.plus + plus, counts.minus + minus, counts.zero + len(own) - plus - minus),
+            chances,
+            self.drawn.add_all([float(one) for one in own], probabilities),
+            self.changed.add_all(changes, probabilities),
+            *((self.peak_missed, self.peak_worse, self.peak_kept) if kept else (0.0, 0.0, 0.0)),
+        )
+
+    @property
+    def share(self) -> float:
+        """The candidate's share of mistakes, over all requests that the labels stand for."""
+        if not self.mistakes.total:
+            return 0.0
+        return self.mistakes.share if self.chances.even else self.drawn.mean
+
+
+@dataclass(frozen=True, slots=True)
+class FloorGate:
+    policy: FloorPolicy
+    alpha: float
+    promotion_alpha: float
+    stage: Stage = Stage.SHADOW
+    sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    @property
+    def required(self) -> bool:
+        return self.policy.required
+
+    def start(self) -> FloorState:
+        return FloorState()
+
+    def look(self, state: FloorState, look: Look, _timing: Timing) -> tuple[FloorState, Verdict]:
+        problem = unknown_class([self.policy.label], look, "floors")
+        if problem is not None:
+            advisory = not self.required
+            return state, Verdict(self.name, self.stage, Outcome.ERROR, problem, window=look.window, advisory=advisory)
+        pairs = [pair for pair in look.pairs if not pair.directed and self._bears(pair)]
+        if pairs:
+            own, others = ([self._is_mistake(answer) for answer in side] for side in _answers(pairs))
+            state = self._judged(state.add(own, others, [pair.inclusion_probability for pair in pairs]))
+        return state, self._verdict(state, look)
+
+    def _bears(self, pair: LabelledPair) -> bool:
+        return (pair.truth == self.policy.label) is self.policy.is_recall
+
+    def _is_mistake(self, answer: Answer) -> bool:
+        return (answer.label == self.policy.label) is not self.policy.is_recall
+
+    def _judged(self, state: FloorState) -> FloorState:
+        bets, ceiling, least = self.policy.bets, self.policy.ceiling, state.chances.least
+        if state.chances.even:
+            events, total = state.mistakes.events, state.mistakes.total
+            missed, kept = log_mean_exp(self._missed(events, total)), log_mean_exp(self._kept(events, total))
+            worse = betting.log_e_mean_at_most(state.changes, 0.0, bets)
+        else:
+            missed = uneven.log_e_mean_at_most(state.drawn, least, ceiling, _SHARE, bets)
+            kept = uneven.log_e_mean_at_least(state.drawn, least, ceiling, _SHARE, bets)
+            worse = uneven.log_e_mean_at_most(state.changed, least, 0.0, _LOSS, bets)
+        return replace(
+            state,
+            peak_missed=max(state.peak_missed, missed),
+            peak_worse=max(state.peak_worse, worse),
+            peak_kept=max(state.peak_kept, kept),
+        )
+
+    def _missed(self, events: int, total: int) -> list[float]:
+        """Log evidence against "at most the ceiling". Ceilings near 1 leave no room for most of the grid."""
+        found = above(self.policy.ceiling, self.policy.grid)
+        return found.log_e(events, total) if found.alternatives else [0.0]
+
+    def _kept(self, events: int, total: int) -> list[float]:
+        return below(self.policy.ceiling).log_e(events, total)
+
+    def _verdict(self, state: FloorState, look: Look) -> Verdict:
+        policy, labels = self.policy, state.mistakes.total
+        level, beyond = math.log(1 / self.alpha), state.share > policy.ceiling
+        missed = state.peak_missed >= level and beyond
+        outcome = settle(
+            failed=labels >= policy.labels_min and missed and state.peak_worse >= level and state.changes.mean > 0,
+            passed=labels >= policy.labels_min and state.peak_kept >= math.log(1 / self.promotion_alpha) and not beyond,
+        )
+        needed = None
+        if outcome is Outcome.INCONCLUSIVE and not missed and state.chances.even and labels:
+            best = max(self._kept(state.mistakes.events, labels))
+            needed = samples_to_settle(labels, best, math.log(3 / self.promotion_alpha))
+        low, high = state.mistakes.interval(self.promotion_alpha) if labels and state.chances.even else (0.0, math.inf)
+        if policy.is_recall:
+            low, high = 1 - high, 1 - low
+        return Verdict(
+            self.name,
+            self.stage,
+            outcome,
+            self._reason(outcome, state, needed, missed=missed),
+            value=self._told(state.share) if labels else None,
+            unit="share",
+            interval=bounds(low, high, self.promotion_alpha),
+            threshold=policy.at_least if policy.is_recall else policy.at_most,
+            samples=labels,
+            samples_needed=needed,
+            window=look.window,
+            advisory=not self.required and outcome is not Outcome.FAIL,
+        )
+
+    def _told(self, mistakes: float) -> float:
+        return 1 - mistakes if self.policy.is_recall else mistakes
+
+    def _reason(self, outcome: Outcome, state: FloorState, needed: int | None, *, missed: bool) -> str:
+        policy, labels = self.policy, state.mistakes.total
+        if not labels:
+            whose = (
+                f"requests of {policy.label!r}"
+                if policy.is_recall
+                else f"requests of other classes than {policy.label!r}"
+            )
+            return f"No label by chance of {whose} yet."
+        right, stables = state.mistakes.events, state.stable
+        counts = (labels - right, labels - stables) if policy.is_recall else (right, stables)
+        what = f"labelled requests of {policy.label!r}" if policy.is_recall else "labelled requests of other classes"
+        seen = f"{of(counts[0], labels, what)}, stable {counts[1]:,}"
+        seen += "" if state.chances.even else f", {weighed(state.chances.least, state.chances.most)}"
+        name = f"Recall of {policy.label!r}" if policy.is_recall else f"False positives of {policy.label!r}"
+        limit = f"at least {policy.at_least:g}" if policy.is_recall else f"at most {policy.at_most:g}"
+        seen = f"{name}: {seen}, {limit} is asked for"
+        if outcome is Outcome.FAIL:
+            return f"{seen}; that is surely missed, and stable does better on the same requests."
+        if outcome is Outcome.PASS:
+            return f"{seen}, and surely kept."
+        if missed:
+            return f"{seen}; that is surely missed, and not more than by stable: mend the floor or both versions."
+        return f"{seen}; {more(needed, labels, 'labels of such requests')}."
+
+
+def _answers(pairs: Sequence[LabelledPair]) -> tuple[list[Answer], list[Answer]]:
+    return [pair.candidate for pair in pairs], [pair.stable for pair in pairs]
