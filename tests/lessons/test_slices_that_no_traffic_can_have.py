@@ -62,3 +62,16 @@ def test_a_required_one_holds_the_release(world: World) -> None:
     world.when_settled()
     assert (world.release.phase, world.release.blamed) == (Phase.HELD, ())
     assert "there is no slice 'class:Refund'" in world.release.reason
+
+
+@pytest.mark.parametrize("world", [[SlicePolicy("class:refund")]], indirect=True)
+def test_what_nobody_named_is_watched_from_when_enough_was_answered(world: World) -> None:
+    """The classes that stable predicts, but for the one that the policy names; a tag that all requests carry is no part
+    of them. Chosen once, by what was answered; their pairs are in the look that is recorded."""
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 6)
+    chosen = world.release.cursors.watched_slices
+    assert chosen is not None
+    assert {name for name in chosen if name.startswith("class:")} == {"class:cancel", "class:track"}
+    assert "lang:en" not in chosen
+    reason = world.release.verdicts["accuracy.slices"].reason
+    assert f"{len(chosen)} slices are watched" in reason

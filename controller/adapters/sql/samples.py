@@ -297,8 +297,8 @@ def _slice_pairs(
 ) -> tuple[SlicePairs, ...]:
     if not members.names:
         return ()
-    query = _within(select(pairs.c.id).where(release.has(pairs, pairs.c.id)), pairs, span)
-    return answers.slice_counts(connection.execute(answers.of_slices(query, release.stable, members)), members)
+    query = answers.of_slices(_pairs_of(release, span), release.stable, members)
+    return answers.slice_counts(connection.execute(query), members)
 
 
 def _labelled_pairs(

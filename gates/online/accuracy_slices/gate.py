@@ -98,7 +98,7 @@ class WatchedSlicesGate:
     def start(self) -> SlicesState:
         return SlicesState()
 
-    def look(self, state: SlicesState, look: Look, _timing: Timing) -> tuple[SlicesState, Verdict]:
+    def look(self, state: SlicesState, look: Look, timing: Timing) -> tuple[SlicesState, Verdict]:
         counted = {part.slice: part for part in look.slice_pairs if part.slice not in self.named}
         places = {one.name: place for place, one in enumerate(state.watched)}
         found = list(state.watched)
@@ -123,6 +123,8 @@ class WatchedSlicesGate:
         weighable = not directed or by_chance.even
         for name, pairs in differing.items():
             found[places[name]] = found[places[name]].add(pairs, self.policy.bets, weighable=weighable)
+        if timing.labels.hold:  # nothing is concluded from any label now
+            found = [replace(one, peak=0.0) for one in found]
         state = SlicesState(tuple(found), directed, by_chance)
         return state, self._verdict(state, look)
 

@@ -4,7 +4,7 @@ D is the cost of the candidate's answer minus that of stable's, over the dearest
 say the same, whatever the truth is. So labels asked for by disagreement serve as they do for accuracy: evidence of harm
 is of the labelled disagreements, and a rise of the margin is one of ``margin / share`` among them, where so large a
 share disagrees at most. Sums of D, each over the probability of its label, are all that is remembered
-(`gates.stats.uneven`).
+(`gates.stats.uneven`). A certificate is of all labels so far, and not of what the first ones showed once.
 """
 
 import math
@@ -52,7 +52,6 @@ class CostState:
     dearer: int = 0
     cheaper: int = 0
     peak_harm: float = 0.0
-    peak_safe: float = 0.0
 
     @property
     def weighable(self) -> bool:
@@ -83,13 +82,14 @@ class CostGate:
     def start(self) -> CostState:
         return CostState(chances=declared(self.policy.inclusion_probability_min))
 
-    def look(self, state: CostState, look: Look, _timing: Timing) -> tuple[CostState, Verdict]:
+    def look(self, state: CostState, look: Look, timing: Timing) -> tuple[CostState, Verdict]:
         problem = unknown_class(self.policy.classes, look, "costs")
         if problem is not None:
             advisory = not self.required
             return state, Verdict(self.name, self.stage, Outcome.ERROR, problem, window=look.window, advisory=advisory)
-        state = self._add(state, look)
-        return state, self._verdict(state, look)
+        state, hold = self._add(state, look), timing.labels.hold
+        state = replace(state, peak_harm=0.0) if hold else state
+        return state, self._verdict(state, look, hold)
 
     def _add(self, state: CostState, look: Look) -> CostState:
         differing = [pair for pair in look.pairs if pair.stable.label != pair.candidate.label]
@@ -116,9 +116,7 @@ class CostGate:
         )
         kept = chances.least == before.chances.least and before.weighable and state.weighable
         harm = self._log_harm(state) if state.weighable else 0.0
-        safe = log_mean_exp(self._log_safe(state)) + math.log1p(-_SHARE_WEIGHT) if state.weighable else 0.0
-        peaks = (before.peak_harm, before.peak_safe) if kept else (0.0, 0.0)
-        return replace(state, peak_harm=max(peaks[0], harm), peak_safe=max(peaks[1], safe))
+        return replace(state, peak_harm=max(before.peak_harm if kept else 0.0, harm))
 
     def _log_harm(self, state: CostState) -> float:
         """Log evidence against "the cost did not rise"; also without the few least likely labels, if there are any."""
@@ -136,11 +134,12 @@ class CostGate:
         among = min(self.policy.margin_points / 100 / max(share_max, _NEVER), 1 - _NEVER)
         return log_capitals(-state.sample, state.chances.least, -among, _SPAN, self.policy.bets)
 
-    def _verdict(self, state: CostState, look: Look) -> Verdict:
+    def _verdict(self, state: CostState, look: Look, hold: str) -> Verdict:
+        """``hold``: why nothing is concluded from any label now."""
         policy, kept = self.policy, state.apart.kept
         points = 100 * kept.sample.mean * state.disagreement.share if kept.sample.count else 0.0
         pairs, fired = state.disagreement.total, state.peak_harm >= math.log(1 / self.alpha)
-        certified = state.peak_safe >= math.log(1 / self.promotion_alpha)
+        certified = state.weighable and not hold and self._is_certified(state)
         outcome = settle(
             failed=pairs >= policy.pairs_min and fired and points >= policy.guard_points,
             passed=pairs >= policy.pairs_min and certified and not kept.aside and points < policy.margin_points,
@@ -153,7 +152,7 @@ class CostGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, points, needed, look.least_likely),
+            hold or self._reason(outcome, state, points, needed, look.least_likely),
             value=points if kept.sample.count else None,
             unit="points of cost",
             threshold=policy.margin_points,
@@ -162,6 +161,10 @@ class CostGate:
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
         )
+
+    def _is_certified(self, state: CostState) -> bool:
+        safe = log_mean_exp(self._log_safe(state)) + math.log1p(-_SHARE_WEIGHT)
+        return safe >= math.log(1 / self.promotion_alpha)
 
     def _reason(
         self, outcome: Outcome, state: CostState, points: float, needed: int | None, unlikely: LeastLikely | None

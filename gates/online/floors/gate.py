@@ -41,7 +41,7 @@ class FloorState:
     changed: Drawn = field(default_factory=Drawn)
     peak_missed: float = 0.0
     peak_worse: float = 0.0
-    peak_kept: float = 0.0
+    log_kept: float = 0.0  # now, by all labels so far
 
     def add(self, own: Sequence[bool], others: Sequence[bool], probabilities: Sequence[float]) -> "FloorState":
         """With one look's labels: whether the candidate, and stable, made the mistake."""
@@ -57,7 +57,7 @@ class FloorState:
             chances,
             self.drawn.add_all([float(one) for one in own], probabilities),
             self.changed.add_all(changes, probabilities),
-            *((self.peak_missed, self.peak_worse, self.peak_kept) if kept else (0.0, 0.0, 0.0)),
+            *((self.peak_missed, self.peak_worse) if kept else (0.0, 0.0)),
         )
 
     @property
@@ -87,7 +87,7 @@ class FloorGate:
     def start(self) -> FloorState:
         return FloorState()
 
-    def look(self, state: FloorState, look: Look, _timing: Timing) -> tuple[FloorState, Verdict]:
+    def look(self, state: FloorState, look: Look, timing: Timing) -> tuple[FloorState, Verdict]:
         problem = unknown_class([self.policy.label], look, "floors")
         if problem is not None:
             advisory = not self.required
@@ -96,7 +96,9 @@ class FloorGate:
         if pairs:
             own, others = ([self._is_mistake(answer) for answer in side] for side in _answers(pairs))
             state = self._judged(state.add(own, others, [pair.inclusion_probability for pair in pairs]))
-        return state, self._verdict(state, look)
+        hold = timing.labels.hold
+        state = replace(state, peak_missed=0.0, peak_worse=0.0, log_kept=0.0) if hold else state
+        return state, self._verdict(state, look, hold)
 
     def _bears(self, pair: LabelledPair) -> bool:
         return (pair.truth == self.policy.label) is self.policy.is_recall
@@ -118,7 +120,7 @@ class FloorGate:
             state,
             peak_missed=max(state.peak_missed, missed),
             peak_worse=max(state.peak_worse, worse),
-            peak_kept=max(state.peak_kept, kept),
+            log_kept=kept,
         )
 
     def _missed(self, events: int, total: int) -> list[float]:
@@ -129,13 +131,14 @@ class FloorGate:
     def _kept(self, events: int, total: int) -> list[float]:
         return below(self.policy.ceiling).log_e(events, total)
 
-    def _verdict(self, state: FloorState, look: Look) -> Verdict:
+    def _verdict(self, state: FloorState, look: Look, hold: str) -> Verdict:
+        """``hold``: why nothing is concluded from any label now."""
         policy, labels = self.policy, state.mistakes.total
         level, beyond = math.log(1 / self.alpha), state.share > policy.ceiling
         missed = state.peak_missed >= level and beyond
         outcome = settle(
             failed=labels >= policy.labels_min and missed and state.peak_worse >= level and state.changes.mean > 0,
-            passed=labels >= policy.labels_min and state.peak_kept >= math.log(1 / self.promotion_alpha) and not beyond,
+            passed=labels >= policy.labels_min and state.log_kept >= math.log(1 / self.promotion_alpha) and not beyond,
         )
         needed = None
         if outcome is Outcome.INCONCLUSIVE and not missed and state.chances.even and labels:
@@ -148,7 +151,7 @@ class FloorGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, needed, missed=missed),
+            hold or self._reason(outcome, state, needed, missed=missed),
             value=self._told(state.share) if labels else None,
             unit="share",
             interval=bounds(low, high, self.promotion_alpha),
