@@ -1,20 +1,20 @@
-"""The needs of a rollback: files, or a kubeconfig, and nothing that takes long to import."""
+"""The needs of a rollback: files, or a kubeconfig, and nothing that takes long to import: each way imports its own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.adapters.envoy.rollback import RollbackResult, rollback_route
 from controller.config.settings import Home
 from controller.core.traffic import Override
 
 if TYPE_CHECKING:
+    from controller.adapters.envoy.rollback import RollbackResult
     from controller.adapters.kubernetes.rollback import RouteRolledBack
 
-__all__ = ["RollbackResult", "roll_back", "roll_back_on_cluster"]
 
-
-def roll_back(home: Home, model: str, *, reason: str, by: str, at_s: float, to_version: str | None) -> RollbackResult:
+def roll_back(home: Home, model: str, *, reason: str, by: str, at_s: float, to_version: str | None) -> "RollbackResult":
     """Send all of the model's traffic to its known good version, or the one named. Raises as `rollback_route` does."""
+    from controller.adapters.envoy.rollback import rollback_route
+
     return rollback_route(home.routes, model, reason, by, at_s, to_version)
 
 
@@ -25,7 +25,7 @@ def roll_back_on_cluster(
 
     Raises as `account_of` and `roll_back_route` do.
     """
-    from controller.adapters.kubernetes.lone import account_of  # each rollback imports its own way alone
+    from controller.adapters.kubernetes.lone import account_of
     from controller.adapters.kubernetes.names import model_name, resource_name
     from controller.adapters.kubernetes.rollback import roll_back_route
 

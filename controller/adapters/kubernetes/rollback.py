@@ -17,12 +17,13 @@ from controller.naming import model_named, version_named
 MANAGER: Final = "serin-rollback"
 _TRIES: Final = 5
 _CONFIRM_WITHIN_S: Final = 0.5
-_CONFIRM_POLL_S: Final = 0.02
+_CONFIRM_FIRST_S: Final = 0.02  # before the gateways are first asked; each time twice as long
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRolledBack:
-    """``accepted``: every gateway of the route said that it took the table up, ``elapsed_ms`` after the call began."""
+    """``elapsed_ms``: from the call to the server's word that the route is written. ``accepted``: within half a second
+    of that, every gateway of the route said that it took the table up."""
 
     table: TrafficTable
     accepted: bool
@@ -66,8 +67,8 @@ def roll_back_route(
             except ConflictError as error:
                 conflict = error
                 continue
-            accepted = _is_accepted(client, path, written)
-            return RouteRolledBack(table, accepted, (time.perf_counter() - began_s) * 1000)
+            elapsed_ms = (time.perf_counter() - began_s) * 1000
+            return RouteRolledBack(table, _is_accepted(client, path, written), elapsed_ms)
     raise conflict
 
 
@@ -101,8 +102,8 @@ def _annotation(key: str) -> str:
 def _is_accepted(client: LoneClient, path: str, written: Mapping[str, Any]) -> bool:
     """Return whether the gateways say before long that they have taken it up; it is written either way."""
     wanted = written["metadata"]["generation"]
-    deadline_s = time.monotonic() + _CONFIRM_WITHIN_S
-    while time.monotonic() < deadline_s:
+    deadline_s, pause_s = time.monotonic() + _CONFIRM_WITHIN_S, _CONFIRM_FIRST_S
+    while True:
         status, route = client.ask("GET", path)
         if status != 200:
             return False
@@ -112,5 +113,7 @@ def _is_accepted(client: LoneClient, path: str, written: Mapping[str, Any]) -> b
             one["status"] == "True" and one.get("observedGeneration", 0) >= wanted for one in conditions
         ):
             return True
-        time.sleep(_CONFIRM_POLL_S)
-    return False
+        if (left_s := deadline_s - time.monotonic()) <= 0:
+            return False
+        time.sleep(min(pause_s, left_s))
+        pause_s *= 2
