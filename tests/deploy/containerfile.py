@@ -13,6 +13,7 @@ from typing import Final
 _LINE_GOES_ON: Final = re.compile(r"\\\n\s*")
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
 _COMMAND_S_MAX: Final = 1_200
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of the image that ours begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Stage:
         """What a container of it would do with this command."""
         inner = ["env", f"--chdir={self.folder}", *command]
         outer = ["chroot", f"--userspec={self.user}", "--groups=", str(self.root), *inner]
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", **self.environment, **(more or {})}
+        environment = {"PATH": _PATH, **self.environment, **(more or {})}
         return subprocess.run(
             outer, env=environment, capture_output=True, text=True, timeout=_COMMAND_S_MAX, check=False
         )
@@ -53,15 +54,14 @@ def steps_of(text: str) -> list[Step]:
 def play(
     steps: Sequence[Step],
     *,
-    target: str,
     context: Path,
     base: Path,
     work: Path,
     arguments: Mapping[str, str],
     while_building: Mapping[str, str],
-) -> Stage:
-    """Build ``target`` and the stages before it, and return it. Images that stages come from are the folder ``base``;
-    ``while_building`` is the environment of its RUN steps besides their own, as a network needs it.
+) -> Mapping[str, Stage]:
+    """Build every stage once, and return them by name. Images that stages come from are the folder ``base``;
+    ``while_building`` is the environment of RUN steps besides their own, as a network needs it.
 
     Raises:
         AssertionError: a step fails; says what it printed.
@@ -77,8 +77,6 @@ def play(
                     known.setdefault(name, value.strip('"'))
             case "FROM":
                 source, _, name = step.text.partition(" AS ")
-                if target in stages:
-                    break
                 stage = _begin(stages.get(source), base, work / name)
                 assert source in stages or "$" not in _filled(source, known), f"{source}: an argument is missing"
                 stages[name] = stage
@@ -100,7 +98,7 @@ def play(
                 pass
             case other:
                 raise AssertionError(f"{other}: not played here")
-    return stages[target]
+    return stages
 
 
 def _begin(former: Stage | None, base: Path, root: Path) -> Stage:
@@ -114,7 +112,7 @@ def _begin(former: Stage | None, base: Path, root: Path) -> Stage:
 def _set(environment: dict[str, str], text: str) -> None:
     for pair in text.split():
         name, _, value = pair.partition("=")
-        environment[name] = _filled(value, {"PATH": "/usr/local/bin:/usr/bin:/bin", **environment})
+        environment[name] = _filled(value, {"PATH": _PATH, **environment})
 
 
 def _copy(text: str, stage: Stage, stages: Mapping[str, Stage], context: Path) -> None:
