@@ -12,24 +12,18 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from controller.adapters.sql.upgrade import upgrade_store
-from tests.bench import attacks, fleet, intake, journal, night
+from tests.bench import attacks, fleet, intake, journal, leases, night
 from tests.bench._table import Bar, machine, report
-from tests.postgres_support import postgres_server
-from tests.thieves import robbed
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "benchmarks" / "reliability.md"
-STEALING_S: Final = 600.0
 SEED: Final = 1
 _COUNTED: Final = re.compile(r"(\d+) passed")
 
@@ -76,6 +70,12 @@ PROMISES: Final = (
         "PostgreSQL stopped in the middle of an answer: given up, and found again",
         ("tests/controller/test_sql_watchdog.py",),
     ),
+    Promise(
+        "cluster",
+        "API server away, hanging, refusing, in conflict; killed around each write; pods taken away; the route edited, "
+        "deleted, applied by Git: releases end as without",
+        ("tests/kubernetes/test_chaos.py", "tests/kubernetes/test_rebuilt.py"),
+    ),
     Promise("leader", "two controllers on one database: one writer", ("tests/controller/test_leadership.py",)),
     Promise(
         "outages",
@@ -102,31 +102,6 @@ def figures_of_many_models() -> list[Bar]:
         return fleet.run(Path(directory))
 
 
-def stolen_leases() -> list[Bar]:
-    """On both databases at once, each with two processes."""
-    pause = threading.Event()
-    with TemporaryDirectory() as directory, postgres_server() as server, server.database() as url:
-        places = {"SQLite": f"sqlite:///{directory}/store.db", "PostgreSQL": url}
-        for kind, place in places.items():
-            (Path(directory) / kind).mkdir()
-            upgrade_store(place)
-        with ThreadPoolExecutor() as pool:
-            done = {
-                kind: pool.submit(robbed, place, Path(directory) / kind, lambda _: pause.wait(STEALING_S) and None)
-                for kind, place in places.items()
-            }
-            found = {kind: one.result() for kind, one in done.items()}
-    rows = []
-    for kind, one in found.items():
-        what = f"{kind}, the lease stolen at random for {STEALING_S / 60:g} minutes"
-        rows += [
-            Bar(f"{what}: entries written by its holder", len(one.journal), "", at_least=1),
-            Bar(f"{what}: of one that had lost it, refused", sum(one.refused), "", at_least=1),
-            Bar(f"{what}: written twice, out of turn, or by two of one number", one.double, "", at_most=0),
-        ]
-    return rows
-
-
 def parts() -> dict[str, Callable[[], list[Bar]]]:
     """By name, from those whose figures suffer most from a machine that is busy."""
     found: dict[str, Callable[[], list[Bar]]] = {
@@ -136,7 +111,8 @@ def parts() -> dict[str, Callable[[], list[Bar]]]:
     }
     for name, one in {**night.NIGHTS, **attacks.ATTACKS}.items():
         found[f"night of {name}"] = lambda one=one: one(SEED)  # type: ignore[misc]
-    found["leases"] = stolen_leases
+    found["leases"] = leases.of_databases
+    found["lease of a cluster"] = leases.of_a_cluster
     for promise in PROMISES:
         found[promise.name] = lambda one=promise: kept(one)  # type: ignore[misc]
     return found

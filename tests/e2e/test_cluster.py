@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ import yaml
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import connect
 from controller.adapters.kubernetes.names import model_name
-from controller.adapters.kubernetes.resources import HTTP_ROUTES
+from controller.adapters.kubernetes.resources import HTTP_ROUTES, MODEL_RELEASES, RELEASE_POLICIES
+from controller.adapters.kubernetes.rights import rules
 from controller.errors import Source
 from suites.intents.demo.installation import installation
 from tests.e2e.conftest import POLICY, WITHIN_S, Site, alone
-from tests.fakes.kubernetes import FakeCluster
+from tests.fakes.kubernetes import Account, FakeCluster
+from tests.fakes.kubernetes.kinds import CRDS
 from tests.kubernetes.gateway import Gateway, serving
 from tests.kubernetes.machine import Machine
 from tests.patience import eventually
@@ -25,22 +28,48 @@ from tests.patience import eventually
 pytestmark = pytest.mark.integration
 
 TOKEN = "serin_0123456789ab_" + "x" * 43
+DEFINITIONS = Path(__file__).parents[2] / "deploy" / "crds"
+OF_OTHER_RELEASES = {
+    ("apps", "deployments/scale", "get"),  # several replicas
+    ("apps", "deployments/scale", "update"),
+    ("autoscaling", "horizontalpodautoscalers", "create"),  # an autoscaler
+    ("autoscaling", "horizontalpodautoscalers", "patch"),
+    ("", "configmaps", "create"),  # copies by the replicas
+    ("", "configmaps", "patch"),
+    ("serin.dev", "modelreleases", "delete"),  # more views than are kept
+    ("coordination.k8s.io", "leases", "update"),  # another leader
+}
+"""What the Role gives and a release like this one has no use for: `tests/kubernetes` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An installation, an admin of its cluster, and what its controller did there."""
+
+    site: Site
+    client: KubernetesClient
+    account: Account
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[tuple[Site, KubernetesClient]]:
-    """An installation whose controller runs by a cluster's settings. Envoy, Prometheus and MLflow are those of `serin
-    up`; that Envoy is led by the routes of the cluster."""
+def place(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Place]:
+    """An installation whose controller runs by a cluster's settings, with the rights of the chart's Role. Envoy,
+    Prometheus and MLflow are those of `serin up`; that Envoy is led by the routes of the cluster."""
     home, folder, kubeconfig = tmp_path / "home", tmp_path / "nodes", tmp_path / "kubeconfig.yaml"
     capture = folder / "secrets" / "capture"
     capture.mkdir(parents=True)
     (capture / "token").write_text(TOKEN)
     (capture / "digest-key").write_text("0" * 64)
     with FakeCluster() as cluster:
-        kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig()))
+        for definition in sorted(DEFINITIONS.glob("*.yaml")):
+            cluster.add(CRDS, "", yaml.safe_load(definition.read_text()))
+        account = cluster.add_account("controller", rules(), namespace="default")
+        admin = tmp_path / "admin.yaml"
+        admin.write_text(yaml.safe_dump(cluster.kubeconfig()))
+        kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig("controller")))
         with (
             alone(tmp_path_factory),
-            closing(connect(kubeconfig)) as connection,
+            closing(connect(admin)) as connection,
             installation(home, POLICY, lambda _: None) as serin,
         ):
             client = KubernetesClient(connection, manager="cluster", source=Source.DEPLOYMENTS)
@@ -51,7 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[
                     site.register("v1")
                     try:
                         eventually(lambda: site.phase("1") == "promoted", within_s=WITHIN_S, what="version 1")
-                        yield site, client
+                        yield Place(site, client, account)
                     finally:
                         print(site.serin.serin("status"), *machine.faults[-5:], sep="\n")
                         print(*(f"{log.name}: {log.read_text()[-500:]}" for log in folder.glob("*.log")), sep="\n")
@@ -78,9 +107,10 @@ def _moved_to(site: Site, gateway_url: str, kubeconfig: Path, capture: Path) -> 
     eventually(lambda: site.pid("controller") != before and site.serin.releases() == [], what="the controller again")
 
 
-def test_a_better_model_is_promoted_and_a_worse_one_is_not(place: tuple[Site, KubernetesClient]) -> None:
-    """Promotion, and rollback by accuracy, through Deployments and an HTTPRoute."""
-    site, client = place
+def test_a_better_model_is_promoted_and_a_worse_one_is_not(place: Place) -> None:
+    """Promotion, and rollback by accuracy, through Deployments and an HTTPRoute; with exactly the chart's Role."""
+    site, client = place.site, place.client
+    client.apply(RELEASE_POLICIES, "topic", {"spec": {"model": "topic", "steps": [{"weight_pct": 10}]}})
     with site.load() as load:
         site.register("v2")
         eventually(lambda: site.phase("2") == "probation", within_s=WITHIN_S, what="version 2 promoted")
@@ -94,4 +124,8 @@ def test_a_better_model_is_promoted_and_a_worse_one_is_not(place: tuple[Site, Ku
     assert route is not None
     assert len(route["spec"]["rules"][0]["backendRefs"]) == 1
     phases = [e["payload"]["phase"] for e in site.entries("intent-v2-1") if e["kind"] == "PhaseEntered"]
+    shown = {one["spec"]["version"]: one["status"]["phase"] for one in client.list(MODEL_RELEASES).items}
+    assert {"2": "probation", "3": "rolled_back"}.items() <= shown.items()
+    assert place.account.refused == []
+    assert set(place.account.unused()) <= OF_OTHER_RELEASES
     assert phases[:7] == ["preflight", "suite", "shadow", "canary", "canary", "promoting", "probation"]

@@ -19,16 +19,12 @@ from controller.ports.leadership import Held
 from tests.contracts.journal import entry, record
 from tests.contracts.leadership import LEASE_S, Controllers, LeadershipContract, Monotonic, taken
 from tests.fakes.kubernetes import FakeCluster, writes
+from tests.kubernetes.roles import role_of
 from tests.patience import eventually
 from tests.stores import new_store
 from tests.thieves import robbed
 
 NAME = "serin"
-LEASES_RULE = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
-LEASE_RIGHTS = [
-    {**LEASES_RULE, "verbs": ["create"]},  # what is not there yet has no name for RBAC
-    {**LEASES_RULE, "resourceNames": [NAME], "verbs": ["get", "update", "patch"]},
-]
 
 
 @pytest.fixture
@@ -177,7 +173,7 @@ def test_a_lease_needs_four_verbs_on_one_object(
     cluster: FakeCluster, connected: Callable[..., Connection], store: Store, monotonic: Monotonic
 ) -> None:
     """And uses each of them."""
-    account = cluster.add_account("controller", LEASE_RIGHTS, namespace="default")
+    account = cluster.add_account("controller", role_of("leadership"), namespace="default")
     client = KubernetesClient(connected("controller"), manager="serin", source=Source.LEADERSHIP)
     leadership = LeaseLeadership(client, NAME, store.fences, monotonic)
     for _ in range(2):

@@ -25,13 +25,11 @@ from tests.controller.service import GOOD, LESS_ACCURATE, MODEL
 from tests.controller.world import POLICY, World
 from tests.fakes.kubernetes import Account, FakeCluster
 from tests.fakes.site import FakeSite
+from tests.kubernetes.roles import role_of
 
 NAME = "intent-seven"
 QUICK = replace(POLICY, probation_s=60.0)
-RULES = [
-    {"apiGroups": ["serin.dev"], "resources": ["modelreleases"], "verbs": ["list", "create", "delete"]},
-    {"apiGroups": ["serin.dev"], "resources": ["modelreleases/status"], "verbs": ["patch"]},
-]
+RULES = role_of("releases")
 
 
 class Installation:

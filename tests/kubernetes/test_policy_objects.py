@@ -17,11 +17,9 @@ from controller.ports.policies import NotFollowed
 from tests.contracts.leadership import Monotonic
 from tests.contracts.policies import PolicyPlace, PolicySourceContract
 from tests.fakes.kubernetes import FakeCluster
+from tests.kubernetes.roles import role_of
 
-RULES = [
-    {"apiGroups": ["serin.dev"], "resources": ["releasepolicies"], "verbs": ["list"]},
-    {"apiGroups": ["serin.dev"], "resources": ["releasepolicies/status"], "verbs": ["patch"]},
-]
+RULES = role_of("policies")
 STEPS = [{"weight_pct": 5}, {"weight_pct": 50}]
 
 

@@ -12,16 +12,7 @@ from controller.adapters.kubernetes.looks import Looks
 from controller.adapters.kubernetes.names import model_name, resource_name
 from controller.adapters.kubernetes.objects.site import Autoscaling, Site
 from controller.adapters.kubernetes.probe import GatewayProbe
-from controller.adapters.kubernetes.resources import (
-    AUTOSCALERS,
-    CONFIG_MAPS,
-    DEPLOYMENTS,
-    DISRUPTION_BUDGETS,
-    HTTP_ROUTES,
-    PODS,
-    SERVICES,
-)
-from controller.adapters.kubernetes.rights import RIGHTS, rules
+from controller.adapters.kubernetes.rights import RIGHTS
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
 from controller.adapters.kubernetes.traffic import GatewaySite, KubernetesTraffic
 from controller.core.abilities import Mirroring
@@ -31,10 +22,15 @@ from tests.contracts.traffic import V6_ONLY
 from tests.fakes.clock import FakeClock
 from tests.fakes.kubernetes import FakeCluster
 from tests.kubernetes.kubelet import Kubelet
+from tests.kubernetes.roles import resources_of_parts, role_of
 from tests.kubernetes.test_traffic import spec
 
-_OURS = (AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, DISRUPTION_BUDGETS, HTTP_ROUTES, PODS, SERVICES)
-RULES = rules([right for right in RIGHTS if right.resource in _OURS])
+RULES = role_of("data plane")
+
+
+def test_23_every_right_is_of_a_part_whose_tests_use_each_verb() -> None:
+    """Of the data plane below; the others in the tests of those parts, by `role_of`."""
+    assert resources_of_parts() == {right.resource for right in RIGHTS}
 
 
 def test_23_versions_and_traffic_under_exactly_these_rights(
