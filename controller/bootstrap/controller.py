@@ -225,7 +225,8 @@ def build(home: Home, name: str) -> Controller:
     if objects is not None:
         site = HomeSite(home, policies, lambda: plane.sight)
         service = _service(store, fleet.models, site)
-        for follower in (objects.policies, objects.releases(store, service, plane.traffic)):
+        shown = (objects.policies, objects.releases(store, service, plane.traffic), *objects.rules(policies))
+        for follower in shown:
             fleet.follow(follower)
     return Controller(
         fleet=fleet,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -58,12 +58,21 @@ class GatewayMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertRules:
+    """The PrometheusRule that the controller keeps: its name, and labels by which an operator finds it."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class KubernetesRuntime:
     """The block of the settings. ``gateway_url``: where users ask, by which it is seen what is served;
     ``controller_url``: where replicas send their sampled answers; both as they are reached from within the cluster.
     ``capture_token_file``: where the controller itself finds the token of `pods.capture_secret`, by which it knows its
     replicas. Without ``kubeconfig`` the account of the controller's own pod is used. ``gateway_metrics``: whose counts
-    of users' requests are read; None: those of Serin's own Envoy."""
+    of users' requests are read; None: those of Serin's own Envoy. ``alert_rules``: the object by which a Prometheus
+    operator has the rules of the policies in force; None: nobody writes one."""
 
     kind: str
     pods: Site
@@ -76,6 +85,7 @@ class KubernetesRuntime:
     context: str | None = None
     namespace: str | None = None
     gateway_metrics: GatewayMetrics | None = None
+    alert_rules: AlertRules | None = None
 
 
 def runtime_of(settings: Settings) -> KubernetesRuntime | None:

@@ -1,6 +1,6 @@
 """The parts of an installation on a cluster besides its data plane: the Lease that it leads by, and its objects."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,11 +11,16 @@ from controller.adapters.kubernetes.leadership import LeaseLeadership, request_t
 from controller.adapters.kubernetes.policies import PolicyObjects, PolicyObjectsAsked
 from controller.adapters.kubernetes.releases.views import ReleaseObjects
 from controller.adapters.kubernetes.releases.wishes import Wishes
+from controller.adapters.kubernetes.resources import Object
+from controller.adapters.kubernetes.rule_object import RuleObject
 from controller.adapters.kubernetes.traffic import MANAGER
 from controller.adapters.sql.store import Store
-from controller.bootstrap.kubernetes import KubernetesRuntime, runtime_of
+from controller.bootstrap.kubernetes import AlertRules, KubernetesRuntime, runtime_of
 from controller.config.settings import Home, Settings
+from controller.core.policy import ReleasePolicy
 from controller.errors import Source
+from controller.monitoring.rule import prometheus_rule
+from controller.monitoring.rules import groups_of
 from controller.ports.leadership import Leadership
 from controller.ports.traffic import Traffic
 from controller.service import Service
@@ -30,12 +35,24 @@ class ClusterObjects:
     policies: PolicyObjects
     leadership: Leadership
     _connection: Connection
+    _rules: AlertRules | None
 
     def releases(self, store: Store, service: Service, traffic: Traffic) -> ReleaseObjects:
         """Return what shows releases, and takes wishes in. ``traffic`` tells a cluster that was built anew."""
         client = KubernetesClient(self._connection, manager=MANAGER, source=Source.CLUSTER)
         wishes = Wishes(service, store.inbox, lambda model: traffic.read(model) is not None)
         return ReleaseObjects(client, store.journal, wishes)
+
+    def rules(self, policies: Callable[[], Mapping[str, ReleasePolicy]]) -> Sequence[RuleObject]:
+        """Return what keeps the alert rules of these policies, where the settings name an object for it."""
+        if (rules := self._rules) is None:
+            return ()
+
+        def object_of(found: Mapping[str, ReleasePolicy]) -> Object:
+            return dict(prometheus_rule(groups_of(found), rules.name, rules.labels))
+
+        client = KubernetesClient(self._connection, manager=MANAGER, source=Source.CLUSTER)
+        return (RuleObject(client, policies, object_of),)
 
 
 def cluster_objects(
@@ -56,7 +73,10 @@ def cluster_objects(
         _connected(runtime, timeout_s=request_timeout_s(settings.lease_s)), manager=MANAGER, source=Source.LEADERSHIP
     )
     return ClusterObjects(
-        PolicyObjects(policies, home.policies, faults), LeaseLeadership(leading, LEASE, store.fences), connection
+        PolicyObjects(policies, home.policies, faults),
+        LeaseLeadership(leading, LEASE, store.fences),
+        connection,
+        runtime.alert_rules,
     )
 
 

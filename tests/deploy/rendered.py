@@ -34,7 +34,7 @@ MATRIX: Final[Mapping[str, Mapping[str, Any]]] = {
     "operator": {
         "monitoring": {"kind": "operator", "labels": {"release": "kps"}, "ruleFile": RULES, "tokenSecret": "scrape"}
     },
-    "operator without rules": {"monitoring": {"kind": "operator"}},
+    "operator without rules": {"monitoring": {"kind": "operator", "labels": {"release": "kps"}}},
     "unwatched": {"monitoring": {"kind": "none"}},
     "trial": {
         "postgresql": {"enabled": True, "secret": "postgres", "storageClass": "fast"},

@@ -16,7 +16,7 @@ from controller.adapters.kubernetes import rights
 from controller.adapters.kubernetes.objects.labels import OWN
 from controller.adapters.kubernetes.objects.site import LIVE_PORT, SHADOW_PORT, Autoscaling, ScaleBy, Site
 from controller.api.callers import READY_ROUTE
-from controller.bootstrap.kubernetes import GatewayMetrics, GatewayName, runtime_of
+from controller.bootstrap.kubernetes import AlertRules, GatewayMetrics, GatewayName, runtime_of
 from controller.cli.app import app
 from controller.config.policy_file import load_policy
 from controller.config.settings import Home
@@ -126,6 +126,10 @@ def test_23_the_role_is_what_the_code_says_it_does() -> None:
     (role,) = of_kind(rendered(values()), "Role", "controller")
     assert role["rules"] == rights.rules()
     assert (CHART / "files/rights.yaml").read_text() == rights.as_yaml()
+    assert (CHART / "files/rights-operator.yaml").read_text() == rights.as_yaml(rights.OPERATOR_RIGHTS)
+    for case, more in (("operator without rules", rights.OPERATOR_RIGHTS), ("operator", ())):
+        (theirs,) = of_kind(rendered(values(MATRIX[case])), "Role", "controller")
+        assert theirs["rules"] == rights.rules([*rights.RIGHTS, *more])
     given = {
         (group, resource) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
     }
@@ -259,6 +263,11 @@ def test_what_the_chart_says_of_the_cluster_reaches_the_code(tmp_path: Path) -> 
     assert gateway.pods.autoscaling == Autoscaling(replicas_max=6, by=ScaleBy.REQUESTS, target=2.5)
     assert (secrets.pods.registry_secret, secrets.pods.registry_ca) == ("mlflow-reader", True)
     assert (secrets.pods.cache.claim, secrets.pods.cpu, secrets.pods.capture_ca) == ("packages", 1.5, True)
+    (tmp_path / "operator").mkdir()
+    operator = runtime_of(home_of("operator without rules", tmp_path / "operator").load())
+    assert operator is not None
+    assert operator.alert_rules == AlertRules("models-serin-policies", {"release": "kps"})
+    assert secrets.alert_rules is None
     assert secrets.controller_url == "https://models-serin.serving.svc:8443"
 
 

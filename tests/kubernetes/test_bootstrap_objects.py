@@ -1,5 +1,6 @@
 """An installation on a cluster leads by its Lease, follows its policies, and takes in its releases."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import pytest
 import yaml
 
 from controller.adapters.kubernetes.client import KubernetesClient
-from controller.adapters.kubernetes.resources import LEASES, MODEL_RELEASES, RELEASE_POLICIES, Object
+from controller.adapters.kubernetes.resources import LEASES, MODEL_RELEASES, PROMETHEUS_RULES, RELEASE_POLICIES, Object
 from controller.bootstrap.controller import Controller, build
 from controller.bootstrap.stores import upgrade_schema
 from controller.config.settings import Home, Settings
 from tests.contracts.kubernetes_api import CRDS
 from tests.fakes.kubernetes import FakeCluster
+from tests.fakes.kubernetes.kinds import CRDS as DEFINITIONS
+from tests.kubernetes.test_rule_object import KIND
 from tests.patience import eventually
 
 NOBODY = "http://127.0.0.1:1"
@@ -91,3 +94,26 @@ def test_a_cluster_without_the_kinds_leaves_policies_to_files(
         said()
     assert len(said()) == 1
     assert list(controller.fleet.models) == ["intent"]
+
+
+def test_alert_rules_of_policies_that_are_objects_are_kept_for_an_operator(
+    home: Home, cluster: FakeCluster, client: KubernetesClient
+) -> None:
+    """Where the settings name the object for it."""
+    cluster.add(DEFINITIONS, "", KIND)
+    settings = home.load()
+    rules = {"name": "serin-policies", "labels": {"release": "kps"}}
+    home.save(dataclasses.replace(settings, runtime={**(settings.runtime or {}), "alert_rules": rules}))
+    client.apply(RELEASE_POLICIES, "intent", {"spec": {"model": "intent", "steps": [{"weight_pct": 5}]}})
+    controller = build(home, "one")
+    try:
+        assert controller.leader.leads()
+
+        def found() -> Object:
+            controller.fleet.tick()
+            return client.get(PROMETHEUS_RULES, "serin-policies") or {}
+
+        eventually(lambda: 'model="intent"' in str(found().get("spec")), what="the rules of intent")
+        assert found()["metadata"]["labels"] == {"release": "kps"}
+    finally:
+        controller.close()

@@ -1,8 +1,10 @@
 """The rights that Serin needs on its namespace, and what for: the chart's Role holds exactly these.
 
-``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role.
+``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role; with ``operator``, those that are
+needed besides where it keeps rules for a Prometheus operator.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +20,7 @@ from controller.adapters.kubernetes.resources import (
     LEASES,
     MODEL_RELEASES,
     PODS,
+    PROMETHEUS_RULES,
     RELEASE_POLICIES,
     SERVICES,
     Object,
@@ -57,6 +60,7 @@ RIGHTS: Final = (
     Right(RELEASE_POLICIES, ("patch",), "whether they are followed", "status"),
     Right(LEASES, ("create", "get", "patch", "update"), "who leads"),
 )
+OPERATOR_RIGHTS: Final = (Right(PROMETHEUS_RULES, ("create", "patch"), "alert rules of the policies in force"),)
 
 
 def rules(rights: Sequence[Right] = RIGHTS) -> list[Object]:
@@ -73,4 +77,4 @@ def as_yaml(rights: Sequence[Right] = RIGHTS) -> str:
 
 
 if __name__ == "__main__":
-    print(as_yaml(), end="")
+    print(as_yaml(OPERATOR_RIGHTS if sys.argv[1:] == ["operator"] else RIGHTS), end="")

@@ -20,6 +20,9 @@ gateway:
 gateway_metrics: {kind: {{ .kind | default "serin" }}, job: {{ .job | default "serin-gateway" | quote }}}
 {{- end }}
 {{- end }}
+{{- if and (eq .Values.monitoring.kind "operator") (not .Values.monitoring.ruleFile) }}
+alert_rules: {name: {{ include "serin.fullname" . }}-policies, labels: {{ toJson .Values.monitoring.labels }}}
+{{- end }}
 pods:
   image: {{ include "serin.imageOf" (list . .Values.replica.image) }}
   capture_secret: {{ .Values.replica.captureSecret }}
