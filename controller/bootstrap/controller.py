@@ -225,9 +225,10 @@ def build(home: Home, name: str) -> Controller:
     if objects is not None:
         site = HomeSite(home, policies, lambda: plane.sight)
         service = _service(store, fleet.models, site)
-        shown = (objects.policies, objects.releases(store, service, plane.traffic), *objects.rules(policies))
-        for follower in shown:
-            fleet.follow(follower)
+        fleet.follow(objects.policies)
+        fleet.follow(objects.releases(store, service, plane.traffic))
+        for rules in objects.rules(policies):
+            fleet.follow(rules)
     return Controller(
         fleet=fleet,
         leader=leader,
