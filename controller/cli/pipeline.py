@@ -10,9 +10,11 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.cli.output import say
+from controller.cli.place import Place, at_a_place
 from controller.errors import SerinError, UsageError
 
 if TYPE_CHECKING:
+    from controller.core.policy import ReleasePolicy
     from controller.offline.ci_gate import GateResult, Question
 
 LABELS_BYTES_MAX = 2**28
@@ -23,7 +25,9 @@ def register(app: typer.Typer) -> None:
         app.command()(function)
 
 
+@at_a_place
 def gate(
+    place: Place,
     model: Annotated[
         str, typer.Option("--model", help="models:/NAME/VERSION, models:/NAME@ALIAS, or a package folder.")
     ],
@@ -34,9 +38,10 @@ def gate(
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
-    home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Judge a version on labelled cases, as a step of a pipeline.
+
+    With --policy, and a home or --server, what the data plane there cannot do of the policy is said as a warning.
 
     Exit code: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge. Only a pass is green.
 
@@ -53,7 +58,7 @@ def gate(
     files.begin(question)
     try:
         with cancelled_by_signals():
-            result = _judged(question, policy, registry, home)
+            result = _judged(question, policy, registry, place)
     except BaseException as error:
         with suppress(UsageError):  # what matters more is on its way
             files.write(unjudged(question, Outcome.ERROR, f"Could not judge: {_why(error)}."))
@@ -67,14 +72,33 @@ def gate(
     raise typer.Exit(result.exit_code)
 
 
-def _judged(question: "Question", policy: Path | None, registry: str | None, home: Path) -> "GateResult":
+def _judged(question: "Question", policy: Path | None, registry: str | None, place: Place) -> "GateResult":
     from controller.bootstrap.gate import judge
     from controller.config.policy_file import load_policy
 
-    place = home_at(home)
-    url = registry or (place.load().registry if place.exists() else None)
-    asked = replace(question, policy=load_policy(policy).gates) if policy is not None else question
-    return judge(asked, url)
+    home = home_at(place.home)
+    url = registry or (home.load().registry if home.exists() else None)
+    if policy is not None:
+        found = load_policy(policy)
+        _warn(found, place)
+        question = replace(question, policy=found.gates)
+    return judge(question, url)
+
+
+def _warn(policy: "ReleasePolicy", place: Place) -> None:
+    """Say what the data plane there cannot do of the policy; neither that nor its silence decides anything here."""
+    from controller.core.abilities import unmet
+
+    if place.server is None and not home_at(place.home).exists():
+        return
+    try:
+        with place.opened() as installation:
+            able = installation.overview().able
+    except SerinError as error:
+        say(f"warning: what the data plane can do of the policy is not known: {error}", err=True)
+        return
+    for sentence in unmet(policy, able) if able is not None else ():
+        say(f"warning: {sentence}", err=True)
 
 
 def _why(error: BaseException) -> str:

@@ -139,6 +139,18 @@ def test_a_policy_check_warns_of_what_the_data_plane_there_cannot_do(there: Inst
     assert there.asked("policy", "check", str(file)).stderr == ""
 
 
+def test_a_gate_warns_of_what_the_data_plane_there_cannot_do_of_its_policy(there: Installation, tmp_path: Path) -> None:
+    """Before it judges, which here it cannot; a data plane that does not say is a warning too."""
+    file = tmp_path / "policy.yaml"
+    text = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\nsteps: [{weight_pct: 0.001}, {weight_pct: 5}]\n"
+    file.write_text(text, encoding="utf-8")
+    gate = ("gate", "--model", str(tmp_path / "nothing"), "--suite", str(tmp_path / "nothing.jsonl"))
+    told = there.asked(*gate, "--policy", str(file))
+    assert isinstance(told.exception, UsageError), told.output
+    assert told.stderr.startswith("warning: steps[0].weight_pct: 0.001 is none of the shares that are served here")
+    assert "warning" not in there.asked(*gate).stderr
+
+
 def test_the_status_as_json_is_the_same(there: Installation) -> None:
     document = json.loads("\n".join(there.lines("status", "--json")))
     assert set(document) == {

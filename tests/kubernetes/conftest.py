@@ -1,5 +1,6 @@
 """What tests of the cluster share: a server, and clients of it."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,10 +30,12 @@ def connected(cluster: FakeCluster, tmp_path: Path) -> Iterator[Callable[..., Co
     """Connections to the cluster by a kubeconfig, with any token; closed afterwards."""
     opened: list[Connection] = []
 
-    def connection(token: str = ADMIN, *, timeout_s: float = 60.0) -> Connection:
+    def connection(
+        token: str = ADMIN, *, timeout_s: float = 60.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> Connection:
         path = tmp_path / f"kubeconfig-{len(opened)}.yaml"
         path.write_text(yaml.safe_dump(cluster.kubeconfig(token)))
-        opened.append(connect(path, timeout_s=timeout_s))
+        opened.append(connect(path, timeout_s=timeout_s, monotonic=monotonic))
         return opened[-1]
 
     yield connection

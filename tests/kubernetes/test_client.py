@@ -13,6 +13,7 @@ from controller.adapters.kubernetes.refusals import ExpiredError, ForbiddenError
 from controller.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES
 from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError, UsageError
 from tests.certificates import Authority
+from tests.contracts.leadership import Monotonic
 from tests.fakes.kubernetes import ApiError, FakeCluster, writes
 
 Connected = Callable[..., Connection]
@@ -37,6 +38,19 @@ def test_a_server_that_hangs_is_waited_for_until_the_time_out_and_told(
         client.get(CONFIG_MAPS, "a")
     assert told.value.source is Source.TRAFFIC
     assert cluster.url in str(told.value)
+
+
+def test_a_server_that_hangs_is_waited_for_once_by_all_who_ask(cluster: FakeCluster, connected: Connected) -> None:
+    """A round asks for many models: it shall not wait for each. Half a time-out later it is asked again."""
+    monotonic = Monotonic()
+    client = client_of(connected(timeout_s=1.0, monotonic=monotonic))
+    with cluster.faults.hanging():
+        for _ in range(20):
+            with pytest.raises(TransientError, match="did not answer within 1 s"):
+                client.get(CONFIG_MAPS, "a")
+        assert len(cluster.admin.done) == 1
+    monotonic.at_s += 0.5
+    assert client.get(CONFIG_MAPS, "a") is None
 
 
 def test_a_server_that_refuses_connections_is_told_and_found_again(

@@ -1,7 +1,8 @@
 """The way to a cluster: by a kubeconfig, or from within by the pod's own account."""
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from controller.errors import Source, TransientError, UsageError
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _CONNECT_S_MAX: Final = 3.0
 _USER_AGENT: Final = "serin"
+_REST: Final = 0.5
+"""Of the time-out: for so long a server that has let somebody wait in vain is not asked again. Else each of many models
+would wait for it in turn, and a person's word behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,24 @@ class _Credentials(Protocol):
 
 class Connection:
     """Asks one API server. Any thread may use it. Every request has a time-out, and none is repeated here: who asks
-    knows what that would do."""
+    knows what that would do. After one that was waited for in vain, those of the next moments are not sent."""
 
-    def __init__(self, credentials: _Credentials, namespace: str, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        credentials: _Credentials,
+        namespace: str,
+        *,
+        timeout_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         from kubernetes.client.rest import RESTClientObject
 
         self.namespace = namespace
         self._credentials = credentials
         self._pool = RESTClientObject(credentials).pool_manager
         self._timeout_s = timeout_s
+        self._monotonic = monotonic
+        self._silent: tuple[float, str] | None = None  # until when it is not asked, and why
 
     def ask(
         self,
@@ -95,8 +108,10 @@ class Connection:
         silence_s: float,
     ) -> Iterator[Any]:
         from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+        if (silent := self._silent) is not None and self._monotonic() < silent[0]:
+            raise TransientError(source, silent[1])
         headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
         try:
             for one in self._credentials.auth_settings().values():  # read anew: a pod's token is renewed
@@ -120,8 +135,10 @@ class Connection:
             )
             yield response
         except (HTTPError, OSError) as error:
-            why = _why(error, silence_s)
-            raise TransientError(source, f"the API server at {self._credentials.host} {why}") from None
+            said = f"the API server at {self._credentials.host} {_why(error, silence_s)}"
+            if isinstance(error, ReadTimeoutError):
+                self._silent = (self._monotonic() + _REST * self._timeout_s, said)
+            raise TransientError(source, said) from None
         finally:
             if response is not None:
                 response.close()
@@ -129,7 +146,12 @@ class Connection:
 
 
 def connect(
-    kubeconfig: Path | None, *, context: str | None = None, namespace: str | None = None, timeout_s: float = 10.0
+    kubeconfig: Path | None,
+    *,
+    context: str | None = None,
+    namespace: str | None = None,
+    timeout_s: float = 10.0,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Connection:
     """A connection by this kubeconfig; without one, by the account of the pod that this process runs in.
 
@@ -157,7 +179,7 @@ def connect(
     except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError) as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig is not None else "the account of this pod"
         raise UsageError(f"{where}: {_first_line(error)}") from None
-    return Connection(credentials, namespace or found, timeout_s=timeout_s)
+    return Connection(credentials, namespace or found, timeout_s=timeout_s, monotonic=monotonic)
 
 
 def _first_line(error: Exception) -> str:
