@@ -72,8 +72,8 @@ class SampleRoutes:
 
     def label_requests(self, call: Call) -> Reply:
         """Hand out the requests whose truth would tell most to the release under way; none where none is, since their
-        labels would help nobody. Labels for those that disagree must be sent back as ``directed``, the others must
-        not. And tell what the labels of the release were like so far, by source."""
+        labels would help nobody. A label must be sent back as ``directed`` where its request is so, and only
+        then. And tell what the labels of the release were like so far, by source."""
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
         model = query_text(call, "model")
         call.caller.may_speak_of(model)
@@ -165,6 +165,7 @@ def _label_request(one: LabelRequest) -> dict[str, object]:
         "model": one.model,
         "answers": dict(one.answers),
         "disagree": one.disagree,
+        "directed": one.directed,
         "text": one.text,
     }
 

@@ -1,5 +1,6 @@
 """Sampled answers and their labels: what is read of them, and what is sent in."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,13 +191,28 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """A request whose truth would tell most: the two versions' answers, newest disagreements first."""
+    """A request whose truth would tell most: the two versions' answers, and whether it is asked for because they
+    differ, as its label has to say (`Label.directed`), or by chance."""
 
     request_id: str
     model: str
     answers: Mapping[str, str]  # version -> predicted class
     disagree: bool
+    directed: bool
     text: str | None
+
+
+BY_CHANCE_BELOW: Final = "1a"
+"""Texts whose digest is below are asked for by chance, one in ten, whether or not the versions agree on them: digests
+are keyed hexadecimal hashes, and have nothing to do with what a text says."""
+
+
+def by_turns(
+    directed: Sequence[LabelRequest], by_chance: Sequence[LabelRequest], limit: int
+) -> tuple[LabelRequest, ...]:
+    """Return the requests of both kinds in turn, so that whoever answers only the first few helps every gate."""
+    pairs = itertools.zip_longest(directed, by_chance)
+    return tuple(one for pair in pairs for one in pair if one is not None)[:limit]
 
 
 class SampleIntake(Protocol):
@@ -232,4 +248,7 @@ class SampleIntake(Protocol):
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
     ) -> Sequence[LabelRequest]:
         """Return, of the release that compares the two since ``first_pair``, requests whose label would be evidence and
-        is not known, disagreements first, newest first, then others by chance."""
+        is not known: in turn the newest disagreements, and some by chance, of those below ``BY_CHANCE_BELOW``.
+
+        Those by chance are of all pairs: labels of agreeing pairs alone would say of calibration what is not so.
+        """

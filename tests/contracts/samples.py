@@ -642,23 +642,27 @@ class SamplesContract:
         assert (found.pairs_agreed, [pair.truth for pair in found.pairs]) == (1, ["invoice"])
         assert found.stable_labels == LabelCounts(labelled=1, wrong=1)
 
-    def test_disagreements_are_asked_about_first(self, samples: SampleStore) -> None:
-        """Newest disagreements, then the others in an order that has nothing to do with them; never a labelled one."""
-        for number, label in enumerate(["refund", "invoice", "refund", "invoice", "invoice"]):
+    def test_disagreements_and_some_by_chance_are_asked_about_in_turn(self, samples: SampleStore) -> None:
+        """The newest disagreements; and of all pairs one in ten by their texts' digests, whether they agree or not, for
+        calibration cannot be told from agreeing ones alone. Never a labelled one."""
+        digests = ["0c", "f1", "0a", "f3", "f4", "0b", "f6"]
+        labels = ["refund", "invoice", "refund", "invoice", "invoice", "invoice", "refund"]
+        for number, (digest, label) in enumerate(zip(digests, labels, strict=True)):
             request = f"r{number}"
-            digest = f"digest {9 - number}"
             samples.add_predictions([live(request, text_digest=digest), shadow(request, label, text_digest=digest)])
         samples.add_labels([truth("r3")])
-        assert requests(samples) == ["r4", "r1", "r2", "r0"]
+        assert requests(samples) == ["r4", "r2", "r1", "r5", "r0"]
         assert requests(samples, limit=1) == ["r4"]
-        assert requests(samples, limit=3) == ["r4", "r1", "r2"]
+        assert requests(samples, limit=3) == ["r4", "r2", "r1"]
+        kinds = [(one.disagree, one.directed) for one in asked(samples)]
+        assert kinds == [(True, True), (False, False), (True, True), (True, False), (False, False)]
         first = asked(samples, 1)[0]
-        assert (first.answers, first.disagree, first.text) == ({"6": "refund", "7": "invoice"}, True, None)
+        assert (first.answers, first.text) == ({"6": "refund", "7": "invoice"}, None)
         assert list(samples.label_requests("tone", "6", "7", first_pair=0, limit=5)) == []
 
     def test_a_request_carries_its_text_where_one_was_kept(self, samples: SampleStore) -> None:
         """Without the text a person needs the request id to find it; with it, the task is complete."""
-        samples.add_predictions([live("a"), shadow("a", text="where is my money")])
+        samples.add_predictions([live("a"), shadow("a", "invoice", text="where is my money")])
         assert asked(samples)[0].text == "where is my money"
 
     def test_what_the_candidate_served_is_asked_about_too(self, samples: SampleStore) -> None:
@@ -673,7 +677,7 @@ class SamplesContract:
     def test_only_the_versions_that_are_compared_now_are_asked_about(self, samples: SampleStore) -> None:
         """Labels for another release help nobody."""
         samples.add_predictions([live("old", version="5"), shadow("old", "invoice", version="6")])
-        samples.add_predictions([live("a"), shadow("a")])
+        samples.add_predictions([live("a"), shadow("a", "invoice")])
         samples.add_predictions([live("new", version="7"), shadow("new", "invoice", version="8")])
         assert requests(samples) == ["a"]
 

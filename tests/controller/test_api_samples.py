@@ -385,6 +385,7 @@ def test_disagreements_are_handed_out(world: World, client: Client) -> None:
                 "model": "intent",
                 "answers": {"6": "refund", "7": "invoice"},
                 "disagree": True,
+                "directed": True,
                 "text": None,
             }
         ],

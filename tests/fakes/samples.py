@@ -16,6 +16,7 @@ from controller.core.sampling import Labelled
 from controller.ports.samples import (
     ARRIVALS_MAX,
     ARRIVALS_MIN,
+    BY_CHANCE_BELOW,
     CONFIDENCE_BINS,
     LAST_ANSWERS_MAX,
     SOURCES_MAX,
@@ -26,6 +27,7 @@ from controller.ports.samples import (
     Prediction,
     SampleCursor,
     SampleEvidence,
+    by_turns,
 )
 from gates.evidence import (
     PAIR_CONFIDENCE_EDGES,
@@ -357,10 +359,14 @@ class FakeSamples:
     ) -> Sequence[LabelRequest]:
         standing = self._standing(model, {stable, candidate}, first_pair).values()
         unlabelled = [pair for pair in standing if pair.live.request_id not in self._truths]
-        disagreed = [pair for pair in reversed(unlabelled) if not pair.agrees]
-        agreed = [pair for pair in unlabelled if pair.agrees]
-        ordered = [*disagreed, *sorted(agreed, key=lambda pair: pair.live.text_digest)]
-        return tuple(_request(pair) for pair in ordered[:limit])
+        fair = [pair for pair in unlabelled if pair.live.text_digest < BY_CHANCE_BELOW]
+        disagreed = [pair for pair in reversed(unlabelled) if not pair.agrees and pair not in fair]
+        by_chance = sorted(fair, key=lambda pair: pair.live.text_digest)
+        return by_turns(
+            [_request(pair, directed=True) for pair in disagreed],
+            [_request(pair, directed=False) for pair in by_chance],
+            limit,
+        )
 
     def _standing(self, model: str, versions: set[str], first_pair: int) -> dict[int, _Couple]:
         """The pairs of a release, by id: of those with the same text the first one."""
@@ -475,12 +481,13 @@ def _answer(prediction: Prediction, truth: str) -> Answer:
     return Answer(prediction.label, prediction.confidence, min(2.0, sum(squares)))
 
 
-def _request(pair: _Couple) -> LabelRequest:
+def _request(pair: _Couple, *, directed: bool) -> LabelRequest:
     live, shadow = pair
     return LabelRequest(
         request_id=live.request_id,
         model=live.model,
         answers={live.version: live.label, shadow.version: shadow.label},
         disagree=live.label != shadow.label,
+        directed=directed,
         text=live.text if live.text is not None else shadow.text,
     )

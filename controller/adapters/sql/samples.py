@@ -36,14 +36,23 @@ from controller.adapters.sql.texts import NoTexts, Texts
 from controller.core.labels import LabelNames, LabelsTaken
 from controller.core.sampling import Labelled
 from controller.errors import Source
-from controller.ports.samples import AnswerCounts, Label, LabelRequest, Prediction, SampleCursor, SampleEvidence
+from controller.ports.samples import (
+    BY_CHANCE_BELOW,
+    AnswerCounts,
+    Label,
+    LabelRequest,
+    Prediction,
+    SampleCursor,
+    SampleEvidence,
+    by_turns,
+)
 from gates.evidence import Answer, LabelledPair, LabelSource, Replayed, SlicePairs
 from gates.online.slices import Attributes, Members
 
 _SOURCE = Source.LABELS
 _FILLED: Final = 0.9  # of the room that samples may take, after some were deleted for it
 
-CHOSEN_FROM: Final = 1_000  # agreeing pairs that label requests are chosen from
+CHOSEN_FROM: Final = 1_000  # pairs that label requests by chance are chosen from
 _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 _ANY_NAME: Final = LabelNames()
 
@@ -183,14 +192,19 @@ class SqlSamples:
     def label_requests(
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
     ) -> Sequence[LabelRequest]:
-        """The others are, of the newest ``CHOSEN_FROM``, those whose texts' digests come first: as good as chance."""
+        """Those by chance are, of the newest ``CHOSEN_FROM``, the ones whose texts' digests come first."""
         release = _Comparison(model, stable, candidate, first_pair)
+        by_chance = pairs.c.text_digest < BY_CHANCE_BELOW
         with self._database.read(_SOURCE) as connection:
-            disagreed = connection.execute(_unlabelled(release, agreed=False).limit(limit)).all()
-            newest = _unlabelled(release, agreed=True).limit(CHOSEN_FROM).subquery("newest")
-            others = select(newest).order_by(newest.c.text_digest).limit(limit - len(disagreed))
-            agreed = connection.execute(others).all()
-        return tuple(_label_request(row, self._texts) for row in (*disagreed, *agreed))
+            differing = _unlabelled(release).where(~pairs.c.agreed, ~by_chance).limit(limit)
+            newest = _unlabelled(release).where(by_chance).limit(CHOSEN_FROM).subquery("newest")
+            fair = select(newest).order_by(newest.c.text_digest).limit(limit)
+            directed, others = (connection.execute(query).all() for query in (differing, fair))
+        return by_turns(
+            [_label_request(row, self._texts, directed=True) for row in directed],
+            [_label_request(row, self._texts, directed=False) for row in others],
+            limit,
+        )
 
     @property
     def unmatched_labels(self) -> UnmatchedLabels:
@@ -335,7 +349,7 @@ def _labelled_pair(read: ReadPair, stable: str, slices: tuple[str, ...]) -> Labe
     )
 
 
-def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:
+def _unlabelled(release: _Comparison) -> Select[Any]:
     """Newest first."""
     live, shadow = schema.predictions.alias("live"), schema.predictions.alias("shadow")
     return (
@@ -353,7 +367,7 @@ def _unlabelled(release: _Comparison, *, agreed: bool) -> Select[Any]:
         .select_from(pairs)
         .join(live, live.c.id == pairs.c.live_id)
         .join(shadow, shadow.c.id == pairs.c.shadow_id)
-        .where(release.has(pairs, pairs.c.id), pairs.c.agreed if agreed else ~pairs.c.agreed, ~pairs.c.labelled)
+        .where(release.has(pairs, pairs.c.id), ~pairs.c.labelled)
         .order_by(pairs.c.id.desc())
     )
 
@@ -365,11 +379,12 @@ def _recorded_text() -> ScalarSelect[Any]:
     return select(recorded.c.text).where(*of_request, recorded.c.text.is_not(None)).limit(1).scalar_subquery()
 
 
-def _label_request(row: Row[Any], texts: Texts) -> LabelRequest:
+def _label_request(row: Row[Any], texts: Texts, *, directed: bool) -> LabelRequest:
     return LabelRequest(
         request_id=row.request_id,
         model=row.model,
         answers={row.live_version: row.live_label, row.shadow_version: row.shadow_label},
         disagree=not row.agreed,
+        directed=directed,
         text=texts.shown(row.text),
     )
