@@ -14,6 +14,7 @@ from controller.report.data import SCHEMA, Chain, Conclusion, Facts, ReportData
 from controller.report.history import History
 from controller.report.tallies import (
     AccuracyTally,
+    ClassTally,
     EvidenceTally,
     LatencyTally,
     ReliabilityTally,
@@ -36,6 +37,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
     counted = 0
     history, evidence, latency = History(release.policy), EvidenceTally(), LatencyTally()
     labelled, accuracy, traces = ReliabilityTally(), AccuracyTally(), TraceTally()
+    classes = ClassTally()
     suites: tuple[SuiteFile, ...] = ()
     for recorded in islice(entries, record.sequence):
         last, counted = recorded, counted + 1
@@ -45,6 +47,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
             latency.add(told.look)
             labelled.add(told.look.pairs)
             accuracy.add(told.look)
+            classes.add(told.look.pairs)
             traces.add(told.look.window.end_s, told.verdicts, told.readings)
         elif told is not None:
             history.add(recorded.sequence, recorded.at_s, told)
@@ -70,6 +73,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
         reliability_candidate=reliability(labelled.candidate),
         accuracy_stable=accuracy.result("stable"),
         accuracy_candidate=accuracy.result("candidate"),
+        classes_lost=classes.result(),
         latency=latency.result(release.policy.objectives_ms),
         label_sources=release.label_sources,
         evidence=evidence.result(),

@@ -140,6 +140,18 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassLoss:
+    """A true class of which the candidate found fewer: the share that each version found, of the pairs labelled by
+    chance; ``lost``: how many fewer, of all such pairs."""
+
+    name: str
+    labels: int
+    stable: float
+    candidate: float
+    lost: float
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyArm:
     """Answers per bucket (one more than there are edges) and the percentiles' bucket edges, never interpolated."""
 
@@ -215,6 +227,7 @@ class ReportData:
     reliability_candidate: Reliability
     accuracy_stable: Accuracy | None
     accuracy_candidate: Accuracy | None
+    classes_lost: tuple[ClassLoss, ...]  # where most was lost, at most three
     latency: Latency | None
     label_sources: tuple[LabelSource, ...]  # as the last look found them
     evidence: Evidence

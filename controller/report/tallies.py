@@ -9,6 +9,7 @@ from controller.core.events import Reading
 from controller.report.data import (
     Accuracy,
     ArmEvidence,
+    ClassLoss,
     Evidence,
     Latency,
     LatencyArm,
@@ -128,6 +129,52 @@ class AccuracyTally:
 
 def _accuracy(found: Estimate, labels: int, method: str) -> Accuracy:
     return Accuracy(found.mean, found.low, found.high, labels, method)
+
+
+CLASS_LABELS_MIN = 20
+CLASSES_TOLD = 3
+
+
+@dataclass(slots=True)
+class _OfClass:
+    count: int = 0
+    weight: float = 0.0
+    stable: float = 0.0
+    candidate: float = 0.0
+
+
+@dataclass(slots=True)
+class ClassTally:
+    """The requests of each true class that either version found, by pairs labelled by chance, each weighed by its
+    inclusion probability."""
+
+    classes: dict[str, _OfClass] = field(default_factory=lambda: defaultdict(_OfClass))
+
+    def add(self, pairs: Iterable[LabelledPair]) -> None:
+        for pair in pairs:
+            if pair.directed or not 0 < pair.inclusion_probability <= 1:
+                continue
+            found, weight = self.classes[pair.truth], 1 / pair.inclusion_probability
+            found.count += 1
+            found.weight += weight
+            found.stable += weight * (pair.stable.label == pair.truth)
+            found.candidate += weight * (pair.candidate.label == pair.truth)
+
+    def result(self) -> tuple[ClassLoss, ...]:
+        """Return the classes of which most was lost, with enough labels to say so."""
+        whole = math.fsum(found.weight for found in self.classes.values())
+        lost = [
+            ClassLoss(
+                name,
+                found.count,
+                found.stable / found.weight,
+                found.candidate / found.weight,
+                (found.stable - found.candidate) / whole,
+            )
+            for name, found in self.classes.items()
+            if found.count >= CLASS_LABELS_MIN and found.candidate < found.stable
+        ]
+        return tuple(sorted(lost, key=lambda one: (-one.lost, one.name))[:CLASSES_TOLD])
 
 
 # --- latency ----------------------------------------------------------------------------------------------------------

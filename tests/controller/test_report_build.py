@@ -16,7 +16,7 @@ from controller.ports.journal import Entry
 from controller.report.build import build_report
 from controller.report.data import ReportData
 from controller.report.page import render_html, render_json
-from gates.evidence import ArmCounts, LabelCounts, Look
+from gates.evidence import ArmCounts, LabelCounts, LabelledPair, Look
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict, Window
 from tests.controller import report_support as support
@@ -134,6 +134,29 @@ def test_accuracy_gives_labels_of_disagreements_the_weight_of_the_disagreements(
         assert found.low < 0.95 < found.high < 1
         assert (found.method, found.labels) == ("aipw", 90)
     assert "95 % confidence, from 90 labels" in " ".join(render_html(report).split())
+
+
+def test_the_class_that_lost_most_is_named() -> None:
+    """By the true class, of labels given by chance: what was asked for by disagreement tells of disagreements alone."""
+    pair = support.look(Scene(), 1, START_S, START_S + 10, 0.0, support.np.random.default_rng(1)).pairs[0]
+
+    def answered(truth: str, stable: str, candidate: str, **more: Any) -> LabelledPair:
+        answers = {"stable": replace(pair.stable, label=stable), "candidate": replace(pair.candidate, label=candidate)}
+        return replace(pair, truth=truth, **answers, **more)
+
+    few = [answered("login", "login", "refund")] * 9  # too few labels to say so
+    lost = [answered("invoice", "invoice", "refund")] * 9 + [answered("invoice", "refund", "refund")] * 16
+    kept = [answered("refund", "refund", "refund")] * 60 + [answered("refund", "refund", "invoice")] * 3
+    asked = [answered("refund", "refund", "invoice", directed=True)] * 50
+    look = Look(1, Window(START_S, START_S + 10), 0.0, pairs=(*few, *lost, *kept, *asked))
+    report = report_of(_with_looks([look]))
+    assert [(one.name, one.labels, one.stable, one.candidate) for one in report.classes_lost] == [
+        ("invoice", 25, pytest.approx(0.36), 0.0),
+        ("refund", 63, 1.0, pytest.approx(60 / 63)),
+    ]
+    assert "Lost most: class invoice, 36 % → 0 % found of 25 labelled by chance" in " ".join(
+        render_html(report).split()
+    )
 
 
 def test_without_counts_of_all_pairs_accuracy_rests_on_labels_given_by_chance() -> None:

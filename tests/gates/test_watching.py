@@ -137,6 +137,38 @@ def test_each_seed_measure_has_a_limit_that_warns(used, gate):
     assert combine(v.outcome for v in over.values() if not v.advisory) is not Outcome.FAIL
 
 
+CUT = Profile(truncated=640, requests=1000, token_counts=(10, 10, 80))
+
+
+@pytest.mark.parametrize(
+    ("stable", "candidate", "outcomes"),
+    [
+        (CUT, replace(CUT, truncated=660), {Outcome.INCONCLUSIVE}),  # of the service
+        (replace(CUT, truncated=5, token_counts=(98, 1, 1)), CUT, {Outcome.FAIL}),  # of the candidate
+        (replace(CUT, truncated=400, token_counts=(98, 1, 1)), CUT, {Outcome.FAIL}),  # more than the service's own
+    ],
+)
+def test_what_stable_exceeds_just_as_much_is_the_services_and_not_the_candidates(stable, candidate, outcomes):
+    gate_set = GateSet(replace(NOTHING, limits=LimitPolicy(tokens_p95_max=8.0)))
+    found = judged(
+        lambda _: {"stable_profile": stable, "candidate_profile": candidate, "token_edges": (8, 16)}, gate_set=gate_set
+    )
+    verdicts = [found[name] for name in ("tokenization.truncated", "tokenization.tokens_p95")]
+    assert {verdict.outcome for verdict in verdicts} == outcomes
+    if outcomes == {Outcome.INCONCLUSIVE}:
+        assert "is 0.66, it should be at most 0.01; stable's is 0.64: so is the service" in verdicts[0].reason
+        assert all("so is the service" in verdict.reason for verdict in verdicts)
+
+
+def test_a_machine_that_idles_under_both_versions_is_the_services():
+    """A limit from below; and a candidate that uses even less is told of."""
+    both = lambda own: lambda _: {  # noqa: E731
+        "stable_resources": replace(USED, gpu_ratio=0.3), "candidate_resources": replace(USED, gpu_ratio=own)
+    }  # fmt: skip
+    assert judged(both(0.29))["resources.gpu_idle"].outcome is Outcome.INCONCLUSIVE
+    assert judged(both(0.1))["resources.gpu_idle"].outcome is Outcome.FAIL
+
+
 def test_a_warning_ends_when_its_cause_does():
     """Unlike a failure it is not kept."""
     calls = itertools.count()

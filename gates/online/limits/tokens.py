@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gates.checks import METRICS, PROFILES
 from gates.evidence import Look, Profile
 from gates.gate import Timing
+from gates.online.limits.gate import WORSE
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 
@@ -42,18 +43,30 @@ class TokenizerGate:
 
 @dataclass(frozen=True, slots=True)
 class LengthState:
-    """Live texts of the candidate so far, by their tokens."""
+    """Live texts of the candidate so far, by their tokens, and those of stable."""
 
     counts: tuple[int, ...] = ()
+    stable: tuple[int, ...] = ()
 
-    def percentile(self, quantile: float, edges: tuple[int, ...]) -> float:
+    def add(self, now: tuple[int, ...], stable: tuple[int, ...]) -> "LengthState":
+        """With one look's texts."""
+        return LengthState(_sum(self.counts, now), _sum(self.stable, stable))
+
+    @staticmethod
+    def percentile(counts: tuple[int, ...], quantile: float, edges: tuple[int, ...]) -> float:
         """The upper edge of the bin that holds it; infinite above the last edge."""
-        reached, wanted = 0, quantile * sum(self.counts)
-        for count, edge in zip(self.counts, (*edges, math.inf), strict=True):
+        reached, wanted = 0, quantile * sum(counts)
+        for count, edge in zip(counts, (*edges, math.inf), strict=True):
             reached += count
             if reached >= wanted:
                 return edge
         return math.inf
+
+
+def _sum(before: tuple[int, ...], now: tuple[int, ...]) -> tuple[int, ...]:
+    if not now:
+        return before
+    return tuple(map(int.__add__, before, now)) if len(before) == len(now) else now
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +83,26 @@ class LengthGate:
         return LengthState()
 
     def look(self, state: LengthState, look: Look, _timing: Timing) -> tuple[LengthState, Verdict]:
-        now = (look.candidate_profile or Profile()).token_counts
-        if now:
-            before = state.counts if len(state.counts) == len(now) else (0,) * len(now)
-            state = LengthState(tuple(map(int.__add__, before, now)))
+        now, stable = look.candidate_profile or Profile(), look.stable_profile or Profile()
+        state = state.add(now.token_counts, stable.token_counts)
         return state, self._verdict(state, look)
 
+    @staticmethod
+    def _value(counts: tuple[int, ...], look: Look) -> float | None:
+        known = sum(counts) and len(counts) == len(look.token_edges) + 1
+        return LengthState.percentile(counts, 0.95, look.token_edges) if known else None
+
     def _verdict(self, state: LengthState, look: Look) -> Verdict:
-        texts, known = sum(state.counts), len(state.counts) == len(look.token_edges) + 1
-        value = state.percentile(0.95, look.token_edges) if texts and known else None
+        texts, value = sum(state.counts), self._value(state.counts, look)
         outcome, reason = Outcome.INCONCLUSIVE, "P95 of tokens: no live text of the candidate yet."
         if value is not None:
-            fine = value <= self.limit
-            outcome = Outcome.PASS if fine else Outcome.FAIL
+            fine, stables = value <= self.limit, self._value(state.stable, look)
+            of_service = stables is not None and self.limit < stables and value <= WORSE * stables
+            outcome = Outcome.PASS if fine else Outcome.INCONCLUSIVE if of_service else Outcome.FAIL
             most = f"at most {value:g}" if math.isfinite(value) else f"above {look.token_edges[-1]}"
             ask = "is fine" if fine else "were asked for"
-            reason = f"P95 of tokens is {most} in {texts:,} live texts, {self.limit:g} {ask}."
+            whose = "; stable's texts are as long: so is the service" if of_service and not fine else ""
+            reason = f"P95 of tokens is {most} in {texts:,} live texts, {self.limit:g} {ask}{whose}."
         return Verdict(
             self.name,
             self.stage,
