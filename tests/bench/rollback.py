@@ -24,6 +24,7 @@ from controller.config.settings import Home
 from controller.core.traffic import TrafficTable
 from serving.packaging.build import build_package
 from suites.intents.generator import held_out
+from tests.bench import rollback_cluster
 from tests.bench._load import Answer, Plan, Stream, load
 from tests.bench._table import Bar, machine, report
 from tests.contracts.traffic import is_served
@@ -83,7 +84,7 @@ def main() -> int:
         commanded = [_round(home, traffic, _command) for _ in range(ROUNDS)]
         answers = running.stop().answers
     found = [[_found(answers, around) for around in rounds] for rounds in (switched, commanded)]
-    return report("rollback", [*_rows(answers, *found), *about])
+    return report("rollback", [*_rows(answers, *found), *rollback_cluster.rows(), *about])
 
 
 def _plan(url: str) -> Plan:
