@@ -12,7 +12,7 @@ from typing import Final
 
 _LINE_GOES_ON: Final = re.compile(r"\\\n\s*")
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
-_COMMAND_S_MAX: Final = 1_200
+_COMMAND_S_MAX: Final = 3_600  # packages are fetched, on whatever machine
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of the image that ours begin with
 
 
