@@ -1,13 +1,16 @@
 """Policies in the files of a folder, each read again once it has changed."""
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from controller.config.policy_file import load_policy
 from controller.core.policy import ReleasePolicy
-from controller.errors import SerinError
+from controller.errors import SerinError, Source, UsageError, our_fault
 from controller.ports.policies import NotFollowed
+
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class _Stamp(NamedTuple):
@@ -29,7 +32,11 @@ class PolicyFiles:
         self._documents: Mapping[str, ReleasePolicy | NotFollowed] = {}
 
     def documents(self) -> Mapping[str, ReleasePolicy | NotFollowed]:
-        stamps = {path: stamp for path in self._files() if (stamp := _stamp(path)) is not None}
+        try:
+            files = self._files()
+        except OSError as error:
+            raise our_fault(Source.POLICIES, "cannot list the policies", error) from error
+        stamps = {path: stamp for path in files if (stamp := _stamp(path)) is not None}
         if stamps != self._stamps:
             known = self._documents
             same = {path.name for path, stamp in stamps.items() if self._stamps.get(path) == stamp}
@@ -39,8 +46,13 @@ class PolicyFiles:
 
 
 def _read(path: Path) -> ReleasePolicy | NotFollowed:
+    """Raises TransientError where this machine does not let it be read: it may be as good as ever."""
     try:
         return load_policy(path)
+    except UsageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _SHORTAGES:
+            raise our_fault(Source.POLICIES, f"cannot read {path}", error.__cause__) from error
+        return NotFollowed(str(error))
     except SerinError as error:
         return NotFollowed(str(error))
 

@@ -1,7 +1,6 @@
 """Releases and events as JSON values, and back to the same values: what the journal stores."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -42,10 +41,10 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 
 @cache
-def _writer() -> TypeAdapter[Release | None]:
-    """Return the adapter of snapshots. A type that could be None takes this setting, which one of a dataclass alone
-    does not."""
-    return TypeAdapter(Release | None, config=ConfigDict(ser_json_inf_nan="strings"))
+def _writer(kind: type) -> TypeAdapter[Any]:
+    """Return the adapter that writes values of the kind. A type that could be None takes this setting, which one of a
+    dataclass alone does not."""
+    return TypeAdapter(kind | None, config=ConfigDict(ser_json_inf_nan="strings"))
 
 
 def schema_of(kind: str) -> int:
@@ -113,7 +112,7 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
 
 def _snapshot(release: Release) -> str:
     """The release as JSON. What the gates remember has no type that a schema knows: it is put in as what it is."""
-    text = _writer().dump_json(release, exclude={"gate_state"})
+    text = _writer(Release).dump_json(release, exclude={"gate_state"})
     if (remembered := release.gate_state) is not None:
         held = remembered.document
         found = {"schema": remembered.schema, "document": document_of(held) if isinstance(held, GateSetState) else held}
@@ -144,19 +143,8 @@ def _sightings(release: Release) -> list[Sighting]:
 
 
 def _dump(value: Any) -> Any:
-    kind: type = type(value)
-    return _strict(_adapter(kind).dump_python(value, mode="json"))
-
-
-def _strict(document: Any) -> Any:
-    """JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
-    if type(document) is float:
-        return document if math.isfinite(document) else str(document)
-    if type(document) is dict:
-        return {key: _strict(value) for key, value in document.items()}
-    if type(document) is list:
-        return [_strict(value) for value in document]
-    return document
+    """JSON values. JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
+    return json.loads(_writer(type(value)).dump_json(value))
 
 
 def _load(kind: Any, document: Any) -> Any:

@@ -30,6 +30,7 @@ from tests.postgres_support import PostgresServer, postgres_server
 
 AWAY: Final = "database did not answer"
 NO_FILES: Final = "files open and may have no more than"
+FULL_S: Final = 5.0  # well below what a replica may be silent for before it is taken for hung
 FEW_FILES: Final = 1024  # as on a machine with old defaults
 FEW_FILES_EACH: Final = ("prlimit", f"--nofile={FEW_FILES}:{FEW_FILES}")
 KEPT: Final = ("controller", "envoy", "prometheus", "mlflow", "intent-v1")
@@ -162,8 +163,8 @@ def files(_seed: int) -> list[Bar]:
             eventually(lambda: it.site.phase(version) == "canary", what="a canary")  # noqa: B023
             before = it.pids()
             it.site.serin.serving_version()  # with a connection that is kept
-            with _crowd(it) if part == "envoy" else _no_more_files(before[part]):
-                threading.Event().wait(STOPPED_S)
+            with _crowd(it) if part == "envoy" else _no_more_files(before, part):
+                threading.Event().wait(FULL_S)
                 told += NO_FILES in status_of(it)
                 began_s = time.monotonic()
                 it.site.serin.serin(word, "intent", "--reason", "a night's word")
@@ -203,9 +204,13 @@ def _answers(it: Night) -> set[str | None]:
 
 
 @contextmanager
-def _no_more_files(pid: int) -> Iterator[None]:
-    """The process and what it has started may open none, until the block ends."""
-    before = {one.pid: resource.prlimit(one.pid, resource.RLIMIT_NOFILE) for one in _family(pid)}
+def _no_more_files(pids: Mapping[str, int], part: str) -> Iterator[None]:
+    """The part may open none, until the block ends, and nor may what it has started, other parts apart."""
+    family = {one.pid for one in _family(pids[part])}
+    for name, pid in pids.items():
+        if pid in family and not name.startswith(part):
+            family -= {one.pid for one in _family(pid)}
+    before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in family}
     for one, (_, hard) in before.items():
         used = {int(file.name) for file in Path(f"/proc/{one}/fd").iterdir()}
         lowest_free = next(number for number in itertools.count() if number not in used)

@@ -1,7 +1,7 @@
 """Jobs beside the rounds: what is quick is done at once, what is slow is taken up later, what hangs keeps nobody."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 
 import pytest
@@ -67,12 +67,12 @@ def test_a_job_that_ends_at_the_very_moment_that_it_is_asked_for_gives_what_it_h
             raise error
         return "done"
 
-    def late(futures: Sequence[Future[str]], timeout: float) -> None:
-        assert not wait(futures, timeout=timeout).done
+    def late(future: Future[str], within_s: float) -> None:
+        assert not wait([future], timeout=within_s).done
         go.set()
-        wait(futures, timeout=PATIENCE_S)
+        wait([future], timeout=PATIENCE_S)
 
-    monkeypatch.setattr("controller.loop.jobs.wait", late)
+    monkeypatch.setattr("controller.loop.jobs.wait_for", late)
     if error is None:
         assert jobs.ask("followers", "tags", "tags", work, patience_s=0.01) == "done"
     else:

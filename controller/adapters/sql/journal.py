@@ -1,13 +1,14 @@
 """The journal: entries, the release's state and the commands they answer, committed together or not at all."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_, update
 
 from controller.adapters.sql import schema, streams, subscribers, versions
-from controller.adapters.sql.database import Database, insert_if_new
+from controller.adapters.sql.database import Database, Prepared, insert_if_new
 from controller.errors import ConflictError, Source
 from controller.journal.chain import canonical_json
 from controller.ports.journal import (
@@ -16,18 +17,20 @@ from controller.ports.journal import (
     RecordedEntry,
     ReleaseRecord,
     ReleaseSummary,
+    Sighting,
     release_stream,
 )
 
 _SOURCE: Final = Source.JOURNAL
 _RELEASES: Final = schema.releases.c
 _FIELDS: Final = tuple(field.name for field in fields(ReleaseSummary))
+_SIGHTED: Final = attrgetter(*(field.name for field in fields(Sighting)))
 _SUMMARY: Final = tuple(_RELEASES[name] for name in _FIELDS)
 _RECORD: Final = (*_SUMMARY, _RELEASES.state)
-# Statements of every append, made once.
-_TOLD: Final = select(_RELEASES.sightings).where(_RELEASES.release_id == bindparam("id"))
+# Statements of every append.
+_TOLD: Final = Prepared(select(_RELEASES.sightings).where(_RELEASES.release_id == bindparam("id")))
 _STORED: Final = (*(name for name in _FIELDS if name != "release_id"), "state", "sightings")
-_STORE: Final = (
+_STORE: Final = Prepared(
     update(schema.releases)
     .where(_RELEASES.release_id == bindparam("id"))
     .values({name: bindparam(f"new_{name}") for name in _STORED})
@@ -46,7 +49,7 @@ class SqlJournal:
     ) -> None:
         after = record.sequence - len(entries)
         stream = release_stream(record.release_id)
-        sightings = canonical_json([astuple(sighting) for sighting in record.sightings])
+        sightings = canonical_json(list(map(_SIGHTED, record.sightings)))
         with self._database.write_durably(_SOURCE) as connection:
             position = streams.append(connection, stream, entries, expected=after, fence=fence)
             _store_state(connection, record, sightings, position)
@@ -172,7 +175,7 @@ def _newest_first(
 
 def _store_state(connection: Connection, record: ReleaseRecord, sightings: str, position: int) -> None:
     """Write the release's row, and what it is found by."""
-    before = connection.execute(_TOLD, {"id": record.release_id}).scalar_one_or_none()
+    before = _TOLD.run(connection, {"id": record.release_id}).scalar_one_or_none()
     row = {name: getattr(record, name) for name in _FIELDS}
     row |= {"state": record.state, "sightings": sightings}
     if before is None:
@@ -181,7 +184,7 @@ def _store_state(connection: Connection, record: ReleaseRecord, sightings: str, 
         if not insert_if_new(connection, schema.models, newest):
             connection.execute(update(schema.models).where(schema.models.c.model == record.model).values(newest))
     else:
-        connection.execute(_STORE, {"id": record.release_id} | {f"new_{name}": row[name] for name in _STORED})
+        _STORE.run(connection, {"id": record.release_id} | {f"new_{name}": row[name] for name in _STORED})
     if sightings != before:
         versions.note(connection, record.model, record.sightings, position)
 

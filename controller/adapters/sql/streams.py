@@ -6,27 +6,28 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from controller.adapters.sql import schema
-from controller.adapters.sql.database import insert_if_new
+from controller.adapters.sql.database import Prepared, insert_if_new
 from controller.adapters.sql.values import chunks
 from controller.errors import ConflictError, Source
 from controller.journal import chain
 from controller.journal.standing import Summary, stood_for, summary_of
 from controller.ports.journal import Entry, RecordedEntry
 
-# Statements of every append, made once: to put one together costs more than to carry it out.
+# Statements of every append.
 _HEAD: Final = schema.journal_head.c
 _MINE: Final = bindparam("mine", type_=schema.BIG_ID)
-_MOVE: Final = update(schema.journal_head).values(position=_HEAD.position + bindparam("more")).returning(_HEAD.position)
-_MOVE_FENCED: Final = _MOVE.where(_HEAD.fence <= _MINE).values(fence=_MINE)
-_STANDS_AT: Final = select(schema.streams.c.sequence, schema.streams.c.head_hash).where(
-    schema.streams.c.stream == bindparam("name")
+_MOVED: Final = update(schema.journal_head).values(position=_HEAD.position + bindparam("more"))
+_MOVE: Final = Prepared(_MOVED.returning(_HEAD.position))
+_MOVE_FENCED: Final = Prepared(_MOVED.returning(_HEAD.position).where(_HEAD.fence <= _MINE).values(fence=_MINE))
+_STANDS_AT: Final = Prepared(
+    select(schema.streams.c.sequence, schema.streams.c.head_hash).where(schema.streams.c.stream == bindparam("name"))
 )
-_EXTEND: Final = (
+_EXTEND: Final = Prepared(
     update(schema.streams)
     .where(schema.streams.c.stream == bindparam("name"))
     .values(sequence=bindparam("last"), head_hash=bindparam("last_hash"))
 )
-_INSERT: Final = insert(schema.entries)
+_INSERT: Final = Prepared(insert(schema.entries))
 
 
 def append(
@@ -56,8 +57,9 @@ def append(
     last = recorded[-1]
     row = {"stream": stream, "sequence": last.sequence, "head_hash": last.hash}
     if length or not insert_if_new(connection, schema.streams, row):
-        connection.execute(_EXTEND, {"name": stream, "last": last.sequence, "last_hash": last.hash})
-    connection.execute(_INSERT, [_row(one) for one in recorded])
+        _EXTEND.run(connection, {"name": stream, "last": last.sequence, "last_hash": last.hash})
+    for one in recorded:
+        _INSERT.run(connection, _row(one))
     return last.position
 
 
@@ -69,8 +71,8 @@ def move_head(connection: Connection, more: int, fence: int | None) -> int:
         ConflictError: a later leader than ``fence`` has written.
     """
     if fence is None:
-        return int(connection.execute(_MOVE, {"more": more}).scalar_one()) - more
-    moved = connection.execute(_MOVE_FENCED, {"more": more, "mine": fence}).scalar_one_or_none()
+        return int(_MOVE.run(connection, {"more": more}).scalar_one()) - more
+    moved = _MOVE_FENCED.run(connection, {"more": more, "mine": fence}).scalar_one_or_none()
     if moved is None:
         highest = connection.execute(select(_HEAD.fence)).scalar_one()
         said = f"the journal is written by a later leader (fence {highest}, this one's is {fence})"
@@ -80,7 +82,7 @@ def move_head(connection: Connection, more: int, fence: int | None) -> int:
 
 def stands_at(connection: Connection, stream: str) -> tuple[int, str]:
     """Return how many entries the stream has, and the hash of the last one."""
-    row = connection.execute(_STANDS_AT, {"name": stream}).one_or_none()
+    row = _STANDS_AT.run(connection, {"name": stream}).one_or_none()
     return (row.sequence, str(row.head_hash)) if row else (0, chain.GENESIS_HASH)
 
 
@@ -160,4 +162,5 @@ def _row(one: RecordedEntry) -> dict[str, object]:
         "hash": one.hash,
         "head": one.head,
         "payload": one.text,
+        "summarised_by": None,
     }
