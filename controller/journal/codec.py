@@ -44,7 +44,8 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 def _writer(kind: type) -> TypeAdapter[Any]:
     """Return the adapter that writes values of the kind. A type that could be None takes this setting, which one of a
     dataclass alone does not."""
-    return TypeAdapter(kind | None, config=ConfigDict(ser_json_inf_nan="strings"))
+    maybe: Any = kind | None
+    return TypeAdapter(maybe, config=ConfigDict(ser_json_inf_nan="strings"))
 
 
 def schema_of(kind: str) -> int:
@@ -144,7 +145,8 @@ def _sightings(release: Release) -> list[Sighting]:
 
 def _dump(value: Any) -> Any:
     """JSON values. JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
-    return json.loads(_writer(type(value)).dump_json(value))
+    kind: type = type(value)
+    return json.loads(_writer(kind).dump_json(value))
 
 
 def _load(kind: Any, document: Any) -> Any:

@@ -11,11 +11,11 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import (
     URL,
+    ClauseElement,
     Connection,
     CursorResult,
     Dialect,
     Engine,
-    Executable,
     Insert,
     Table,
     create_engine,
@@ -208,7 +208,7 @@ class Prepared:
     """A statement that is compiled once a dialect. Of one that is carried out fifty times a second, SQLAlchemy's way
     from the statement to the driver costs more than the database itself."""
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
         self._compiled: dict[str, tuple[str, Sequence[str] | None]] = {}
 
