@@ -119,7 +119,8 @@ class Labelling:
         share = sum(part for part, _ in late)
         return (
             f"Labels of texts that stable takes for {names} ({pct(share)} of all) have not come yet, or far fewer than "
-            "of the others: nothing is concluded from the others alone."
+            "of the others: nothing is concluded from the others alone. If they are asked for less often, send each "
+            "label's inclusion_probability."
         )
 
     def _late_classes(self, classes: Sequence[str]) -> Iterator[tuple[float, str]]:

@@ -12,6 +12,7 @@ from gates.online.accuracy_shadow.gate import AGREEMENT_WEIGHT
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SlicePolicy
 from gates.stats.betting import Trinomial, log_capitals
 from gates.stats.growth import Growth, walk
+from gates.stats.restarts import SHARE
 from gates.stats.share import below
 from gates.verdict import Stage
 
@@ -58,7 +59,7 @@ def _race(
     agreement = Proof(
         lambda step: of_share(traffic.pairs(step), apart, below(excluded)), level.safe(1 / AGREEMENT_WEIGHT)
     )
-    harm = Proof(lambda step: by_labels(step, 0.0, 1), level.harm_before_deadline(), labelled=True)
+    harm = Proof(lambda step: by_labels(step, 0.0, 1), level.harm_before_deadline(1 / (1 - SHARE)), labelled=True)
     helps = "mirror more traffic" if traffic.directed_ratio else "ask for labels where the versions disagree"
     return Race(
         gate=gate,
