@@ -6,6 +6,7 @@ because its pool holds every pair together with its mirror image.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ def labelled(pairs: Sequence[LabelledPair], chances: NDArray[np.float64]) -> tup
     return tuple(replace(pair, inclusion_probability=chance) for pair, chance in both)
 
 
+@cache
 def pool(
     skill: Skill, size: int = POOL, *, names: tuple[str, str] = (TRUTH, OTHER), slices: tuple[str, ...] = ()
 ) -> Pool:
