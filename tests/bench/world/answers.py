@@ -19,6 +19,7 @@ POOL = 20_000
 DOUBTS = ((0.0, 1.0), (0.6, 0.5), (0.75, 0.2), (0.9, 0.04))
 """How likely people are asked where a version's confidence is at least so high: a tenth of all, most where unsure."""
 TRUTH, OTHER = "yes", "no"
+LENGTHS = ("tokens:0-15", "tokens:16-40", "tokens:41-")
 _CONCENTRATION = 10.0  # of the confidences: how much they differ between requests
 _COUPLING = 0.7  # rank correlation of the two versions' confidences, as of a Gaussian copula
 
@@ -68,16 +69,22 @@ def labelled(pairs: Sequence[LabelledPair], chances: NDArray[np.float64]) -> tup
 
 
 @cache
-def pool(
-    skill: Skill, size: int = POOL, *, names: tuple[str, str] = (TRUTH, OTHER), slices: tuple[str, ...] = ()
-) -> Pool:
-    """The same pool for the same arguments. ``names``: of the true class, and of the one that it is taken for."""
+def pool(skill: Skill, size: int = POOL, *, names: tuple[str, str] = (TRUTH, OTHER), tag: str = "") -> Pool:
+    """The same pool for the same arguments. ``names``: of the two classes, each true of half of the requests.
+
+    A pair belongs to the slices that are watched by default: stable's class, the third by length, and the tag. An equal
+    candidate is so in each of them.
+    """
     rng = np.random.default_rng(1)
     base = _pairs(rng, skill, size // 2 if skill.equal else size, names)
-    pairs = [*base, *(replace(pair, stable=pair.candidate, candidate=pair.stable) for pair in base if skill.equal)]
+    mirrored = [replace(pair, stable=pair.candidate, candidate=pair.stable) for pair in base if skill.equal]
+    pairs = [
+        replace(pair, slices=(f"class:{pair.stable.label}", LENGTHS[place % len(LENGTHS)], *((tag,) if tag else ())))
+        for half in (base, mirrored)
+        for place, pair in enumerate(half)
+    ]
     stable_wrong = np.array([pair.stable.label != pair.truth for pair in pairs])
     candidate_wrong = np.array([pair.candidate.label != pair.truth for pair in pairs])
-    pairs = [replace(pair, slices=slices) for pair in pairs] if slices else pairs
     doubts = _doubts(np.array([pair.stable.confidence for pair in pairs]))
     return Pool(
         chance=tuple(pairs),
@@ -104,7 +111,11 @@ def _pairs(rng: np.random.Generator, skill: Skill, size: int, names: tuple[str, 
     stable = _confidences(rng, common, stable_right, 1 - skill.stable_wrong)
     candidate = _sharpen(_confidences(rng, common, candidate_right, 1 - skill.candidate_wrong), skill.sharpness)
     rows = zip(stable_right, stable, candidate_right, candidate, strict=True)
-    return [LabelledPair(names[0], _answer(names, *row[:2]), _answer(names, *row[2:])) for row in rows]
+    pairs = []
+    for place, row in enumerate(rows):
+        of = names if place // len(LENGTHS) % 2 else names[::-1]
+        pairs.append(LabelledPair(of[0], _answer(of, *row[:2]), _answer(of, *row[2:])))
+    return pairs
 
 
 def _confidences(
@@ -122,7 +133,7 @@ def _sharpen(confidence: NDArray[np.float64], sharpness: float) -> NDArray[np.fl
     return odds / (1 + odds)
 
 
-def _answer(names: tuple[str, str], right: bool, confidence: float) -> Answer:
+def _answer(names: tuple[str, ...], right: bool, confidence: float) -> Answer:
     """With the Brier score of two classes: ``confidence`` of the one that was predicted, the rest of the other."""
     miss = float(1 - confidence if right else confidence)
     return Answer(names[0] if right else names[1], float(confidence), 2 * miss * miss)

@@ -67,7 +67,7 @@ class Answers:
 
     def mirror(self, number: int, count: int, shares: NDArray[np.float64], again: int = 0) -> Mirrored:
         """What both versions answer to so many requests of users, and to recorded ones that are asked ``again``."""
-        slices: dict[str, SlicePairs] = {}
+        slices: dict[str, NDArray[np.int64]] = {}  # agreed, disagreed
         totals = {False: np.zeros(2, int), True: np.zeros(2, int)}  # of users and recorded ones: agreed, disagreed
         confidences = np.zeros((2, len(PAIR_CONFIDENCE_EDGES) + 1), int)
         classes = dict.fromkeys(self.classes, 0)
@@ -76,20 +76,21 @@ class Answers:
                 drawn = self._rng.integers(0, len(kind.told), of_kind)
                 apart = int(np.count_nonzero(kind.pool.change[drawn]))
                 totals[replayed] += (of_kind - apart, apart)
-                for name in kind.told[0].slices:
-                    before = slices.get(name, SlicePairs(name, 0, 0))
-                    slices[name] = SlicePairs(name, before.agreed + of_kind - apart, before.disagreed + apart)
+                counts = np.bincount(kind.part[drawn], minlength=2 * len(kind.slices)).reshape(-1, 2)
+                for names_of, both in zip(kind.slices, counts, strict=True):
+                    for name in names_of:
+                        slices[name] = slices.get(name, 0) + both
                 for side, bins in enumerate((kind.stable_bins, kind.candidate_bins)):
                     confidences[side] += np.bincount(bins[drawn], minlength=confidences.shape[1])
-                says_truth = int(np.count_nonzero(kind.stable_says_truth[drawn]))
-                for name, counted in zip(names, (says_truth, of_kind - says_truth), strict=True):
+                first = int(np.count_nonzero(kind.stable_says_first[drawn]))
+                for name, counted in zip(names, (first, of_kind - first), strict=True):
                     classes[name] += counted
                 self._label(self._later(number + delay), kind, drawn, replayed=replayed)
         agreed, disagreed = (totals[False] + totals[True]).tolist()
         of_stable, of_candidate = (tuple(side) for side in confidences.tolist())
         profile = PairProfile(of_stable, of_candidate, tuple(classes.values()))
         recorded = int(totals[True][0]), int(totals[True][1])
-        return Mirrored(agreed, disagreed, recorded, tuple(slices.values()), profile)
+        return Mirrored(agreed, disagreed, recorded, _sliced(slices), profile)
 
     def _label(self, found: Labelled, kind: Asked, drawn: Places, *, replayed: bool) -> None:
         """Those of the pairs that get a label. Of recorded requests nobody was answered today."""
@@ -125,6 +126,10 @@ class Answers:
 
     def _later(self, number: int) -> Labelled:
         return self._waiting.setdefault(number, Labelled())
+
+
+def _sliced(counts: dict[str, NDArray[np.int64]]) -> tuple[SlicePairs, ...]:
+    return tuple(SlicePairs(name, *both.tolist()) for name, both in sorted(counts.items()))
 
 
 def _by_chance(wrong: NDArray[np.bool_], chances: NDArray[np.float64]) -> list[LabelChance]:

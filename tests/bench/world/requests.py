@@ -18,11 +18,11 @@ _HARD = 3.0  # how much more often both versions err on the harder kind
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Requests that both versions answer with the same skill. ``names``: of the true class and of its rival."""
+    """Requests that both versions answer with the same skill. ``names``: of the two classes."""
 
     skill: Skill = field(default_factory=Skill)
     names: tuple[str, str] = (TRUTH, OTHER)
-    slice: str = ""
+    tag: str = ""
     label_delay_looks: int = 0  # beyond that of other kinds
 
 
@@ -100,13 +100,15 @@ class Asked:
     live_said: NDArray[np.float64]
     stable_bins: NDArray[np.int64]  # of confidences (`PAIR_CONFIDENCE_EDGES`)
     candidate_bins: NDArray[np.int64]
-    stable_says_truth: NDArray[np.bool_]  # else its rival
+    stable_says_first: NDArray[np.bool_]  # of the two classes
+    slices: tuple[tuple[str, ...], ...]  # that some pair belongs to, all that one does
+    part: NDArray[np.int64]  # which of ``slices`` are a pair's, and whether the versions differ: 2 i, or 2 i + 1
 
 
 @cache
 def asked(kind: Kind, labels: Labels, look_s: float = 60.0) -> Asked:
     """What is answered to requests of a kind, and labelled. A label comes as late as its kind's, in looks."""
-    kinds = pool(kind.skill, names=kind.names, slices=(kind.slice,) if kind.slice else ())
+    kinds = pool(kind.skill, names=kind.names, tag=kind.tag)
     size = len(kinds.chance)
     chances, live = {
         By.CHANCE: (np.full(size, labels.chance), np.full(size, labels.chance)),
@@ -124,7 +126,13 @@ def asked(kind: Kind, labels: Labels, look_s: float = 60.0) -> Asked:
         np.searchsorted(PAIR_CONFIDENCE_EDGES, [answer.confidence for answer in answers], side="right")
         for answers in ([pair.stable for pair in told], [pair.candidate for pair in told])
     ]
-    return Asked(kinds, chances, live, told, directed, said, live_said, *bins, ~kinds.stable_wrong)
+    slices = tuple(sorted({pair.slices for pair in told}))
+    place = {of: number for number, of in enumerate(slices)}
+    part = 2 * np.array([place[pair.slices] for pair in told]) + (kinds.change != 0)
+    first = np.array([pair.stable.label == kind.names[0] for pair in told])
+    return Asked(
+        kinds, chances, live, told, directed, said, live_said, *bins, first, slices, part
+    )  # fmt: skip
 
 
 def _said(labels: Labels, chances: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,8 +45,8 @@ def _scarce(name: str, candidate: Candidate, *, replayed: int = 0) -> Scenario:
 
 LOST_REPLICA = Candidate(errors=LostReplica)
 _LOSES_TEN = Skill(both_wrong=0.045, lost=0.125, won=0.025)
-_TAG = Kind(_LOSES_TEN, slice="segment:new")
-_EQUAL_TAG = Kind(slice="segment:new")
+_TAG = Kind(_LOSES_TEN, tag="segment:new")
+_EQUAL_TAG = Kind(tag="segment:new")
 _LOSES_SIX = Kind(Skill(both_wrong=0.045, lost=0.08, won=0.02), names=("later", "never"))
 _LOSES_SIX = replace(_LOSES_SIX, label_delay_looks=SLOW_LABELS_LOOKS)
 _WINS_ONE = Skill(both_wrong=0.045, lost=0.03, won=0.04)
