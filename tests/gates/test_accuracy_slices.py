@@ -12,7 +12,7 @@ from gates.evidence import Answer, LabelledPair, Look, SlicePairs
 from gates.gate import Timing
 from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.online.accuracy_slices.choice import ANSWERS_MIN, chosen
-from gates.online.accuracy_slices.gate import WatchedSlicesGate
+from gates.online.accuracy_slices.gate import Watched, WatchedSlicesGate
 from gates.online.slices import Attributes
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SlicePolicy, WatchedSlicesPolicy
@@ -107,6 +107,18 @@ def test_labels_that_were_not_equally_likely_are_weighed(factor):
         state, verdict = gate.look(state, look, Timing(0.0, due=False))
         failed = failed or verdict.outcome is Outcome.FAIL
     assert failed is (factor < 1)  # half as many won: now more are lost
+
+
+def test_labels_that_were_equally_likely_at_first_are_weighed_once_others_come():
+    """What was only counted until then is what it would be, had each been weighed from the first."""
+    often = [LabelledPair("yes", RIGHT, WRONG, inclusion_probability=0.5)] * 30
+    seldom = [LabelledPair("yes", WRONG, RIGHT, inclusion_probability=0.1)] * 4
+    one = Watched(TAG, agreed=100, disagreed=34)
+    in_turn = one.add(often, POLICY.bets, weighable=True).add(seldom, POLICY.bets, weighable=True)
+    at_once = one.add([*often, *seldom], POLICY.bets, weighable=True)
+    assert in_turn.points == pytest.approx(at_once.points) == pytest.approx(100 * (60 - 40) / 100 * 34 / 134)
+    assert in_turn.peak == pytest.approx(at_once.peak)
+    assert one.add(often, POLICY.bets, weighable=True).peak > in_turn.peak  # what only counting showed is forgotten
 
 
 def test_slices_that_have_gates_of_their_own_and_those_beyond_the_bound_are_left_out():

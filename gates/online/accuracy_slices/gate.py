@@ -16,6 +16,7 @@ from gates.outcome import Outcome
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span
+from gates.stats.weighted import Drawn
 from gates.verdict import Stage, Verdict
 from gates.wording import pct
 
@@ -33,7 +34,7 @@ class Watched:
     disagreed: int = 0
     apart: Trinomial = field(default_factory=Trinomial)
     chances: Chances = field(default_factory=Chances)
-    graded: Graded = field(default_factory=Graded)  # of D, by how likely each was to be labelled
+    graded: Graded = field(default_factory=Graded)  # of D, once not all were equally likely to be labelled
     peak: float = 0.0
 
     @property
@@ -53,16 +54,17 @@ class Watched:
         losses = [(pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth) for pair in pairs]
         lost, won = losses.count(1), losses.count(-1)
         probabilities = [pair.inclusion_probability for pair in pairs]
-        counts = self.apart
-        found = replace(
-            self,
-            apart=Trinomial(counts.plus + lost, counts.minus + won, counts.zero + len(losses) - lost - won),
-            chances=self.chances.add(probabilities),
-            graded=self.graded.add_all([float(loss) for loss in losses], probabilities),
-        )
+        counts, chances = self.apart, self.chances.add(probabilities)
+        apart = Trinomial(counts.plus + lost, counts.minus + won, counts.zero + len(losses) - lost - won)
+        graded = self.graded
+        if not chances.even:
+            before = _evenly(counts, self.chances.least) if self.chances.even else graded
+            graded = before.add_all([float(loss) for loss in losses], probabilities)
         # What earlier looks were evidence of is not known once a smaller probability was seen.
-        kept = found.chances == self.chances or found.chances.even
-        return replace(found, peak=max(self.peak if kept else 0.0, found.log_harm(bets) if weighable else 0.0))
+        kept = chances == self.chances or chances.even
+        found = Watched(self.name, self.agreed, self.disagreed, apart, chances, graded, self.peak if kept else 0.0)
+        harm = found.log_harm(bets) if weighable else 0.0
+        return replace(found, peak=harm) if harm > found.peak else found
 
     def log_harm(self, bets: Sequence[float]) -> float:
         """Log evidence against "no more were lost than won"."""
@@ -71,6 +73,19 @@ class Watched:
         kept = self.graded.kept
         found = uneven.log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, bets)
         return found + (FLOOR_LOG_WEIGHT if kept.aside else 0.0)
+
+
+def _evenly(counts: Trinomial, probability: float) -> Graded:
+    """The sums of pairs that were all equally likely to be labelled."""
+    if not counts.total:
+        return Graded()
+    weight, net = 1 / probability, counts.plus - counts.minus
+    square = weight * weight
+    sample = Drawn(
+        counts.total, weight * counts.total, weight * net, square * counts.total, square * net,
+        square * (counts.plus + counts.minus),
+    )  # fmt: skip
+    return Graded().add(sample, Chances(probability, probability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +124,8 @@ class WatchedSlicesGate:
         for name, part in counted.items():
             if name in places:
                 one = found[places[name]]
-                found[places[name]] = replace(
-                    one, agreed=one.agreed + part.agreed, disagreed=one.disagreed + part.disagreed
-                )
+                agreed, disagreed = one.agreed + part.agreed, one.disagreed + part.disagreed
+                found[places[name]] = Watched(name, agreed, disagreed, one.apart, one.chances, one.graded, one.peak)
         differing: dict[str, list[LabelledPair]] = {}
         for pair in look.pairs:
             if pair.stable.label != pair.candidate.label:
@@ -130,7 +144,7 @@ class WatchedSlicesGate:
 
     def _verdict(self, state: SlicesState, look: Look) -> Verdict:
         lost = [one for one in state.watched if self._is_lost(one)]
-        worst = max(lost or state.watched, key=lambda one: (one.peak, one.points), default=None)
+        worst = max(lost or state.watched, key=lambda one: one.peak, default=None)
         return Verdict(
             self.name,
             self.stage,

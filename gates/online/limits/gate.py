@@ -5,11 +5,11 @@ is told of, and nothing is held against the release.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from gates.checks import METRICS, PROFILES, is_number
-from gates.evidence import Look
+from gates.evidence import ArmCounts, Look, Profile, Resources
 from gates.gate import Timing
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
@@ -50,7 +50,26 @@ class LimitState:
         )
 
 
-Reader = Callable[[Look], Measured | None]
+class Used(Protocol):
+    """The part of a look that limits read."""
+
+    @property
+    def candidate(self) -> ArmCounts | None: ...
+
+    @property
+    def shadow(self) -> ArmCounts | None: ...
+
+    @property
+    def candidate_profile(self) -> Profile | None: ...
+
+    @property
+    def candidate_resources(self) -> Resources | None: ...
+
+    @property
+    def stable_resources(self) -> Resources | None: ...
+
+
+Reader = Callable[[Used], Measured | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +97,7 @@ class LimitGate:
             error = Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
             return state, error
         if measured is not None:
-            stable = self.read(of_stable(look))
+            stable = self.read(_Stable(look.stable, look.stable_profile, look.stable_resources, look.stable_resources))
             known = stable is not None and all(is_number(part) and part >= 0 for part in stable)
             state = state.add(measured, stable if known else None, sums=self.sums)
         return state, self._verdict(state, look)
@@ -118,12 +137,12 @@ class LimitGate:
         return WORSE * value >= of_stable if self.at_least else value <= WORSE * of_stable
 
 
-def of_stable(look: Look) -> Look:
-    """The look with stable in the candidate's place."""
-    return replace(
-        look,
-        candidate=look.stable,
-        shadow=None,
-        candidate_profile=look.stable_profile,
-        candidate_resources=look.stable_resources,
-    )
+@dataclass(frozen=True, slots=True)
+class _Stable:
+    """A look with stable in the candidate's place."""
+
+    candidate: ArmCounts | None
+    candidate_profile: Profile | None
+    candidate_resources: Resources | None
+    stable_resources: Resources | None
+    shadow: ArmCounts | None = None

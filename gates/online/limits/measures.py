@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from gates.evidence import Look, Profile, Resources
-from gates.online.limits.gate import LimitGate, Measured, Reader
+from gates.evidence import Profile, Resources
+from gates.online.limits.gate import LimitGate, Measured, Reader, Used
 from gates.online.limits.tokens import LengthGate
 
 Making = Callable[[float], LimitGate | LengthGate]
@@ -48,40 +48,40 @@ def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate | LengthGate]:
 
 
 def _level(field: str) -> Reader:
-    def read(look: Look) -> Measured | None:
+    def read(look: Used) -> Measured | None:
         value = getattr(look.candidate_resources, field) if look.candidate_resources is not None else None
         return None if value is None else (value, 1.0)
 
     return read
 
 
-def _resources(look: Look) -> tuple[Resources, int]:
+def _resources(look: Used) -> tuple[Resources, int]:
     """With all requests of the candidate: mirrored ones meet cold replicas and cost money, too."""
     arms = (look.candidate, look.shadow)
     return look.candidate_resources or Resources(), sum(arm.requests for arm in arms if arm is not None)
 
 
-def _cold_starts(look: Look) -> Measured | None:
+def _cold_starts(look: Used) -> Measured | None:
     used, requests = _resources(look)
     return None if used.cold_starts is None else (used.cold_starts, requests)
 
 
-def _cost(look: Look) -> Measured | None:
+def _cost(look: Used) -> Measured | None:
     used, requests = _resources(look)
     return None if used.cost is None else (1000 * used.cost, requests)
 
 
-def _unknown_tokens(look: Look) -> Measured | None:
+def _unknown_tokens(look: Used) -> Measured | None:
     profile = look.candidate_profile or Profile()
     return (profile.unknown_tokens, profile.tokens) if profile.tokens else None
 
 
-def _truncated(look: Look) -> Measured | None:
+def _truncated(look: Used) -> Measured | None:
     profile = look.candidate_profile or Profile()
     return (profile.truncated, profile.requests) if profile.requests else None
 
 
-def _throughput(look: Look) -> Measured | None:
+def _throughput(look: Used) -> Measured | None:
     candidate, stable = look.candidate_resources, look.stable_resources
     if candidate is None or stable is None:
         return None
