@@ -80,7 +80,7 @@ def _counts(look: Look) -> Iterator[str]:
             yield f"candidate: no counts, though it served {look.candidate_share:.0%} of the traffic"
         if 0 < look.candidate_share < 1 and look.stable is None:
             yield "stable: no counts to compare with"
-    arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow))
+    arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow), ("former", look.former))
     for name, arm in arms:
         if arm is not None:
             yield from _arm(name, arm, len(edges))
@@ -93,6 +93,8 @@ def _users(look: Look, found: list[Problem]) -> Iterator[str]:
         yield from _edges("users.latency_edges_ms", look.users.latency_edges_ms)
         for name, arm in (("users.stable", look.users.stable), ("users.candidate", look.users.candidate)):
             yield from _arm(name, arm, len(look.users.latency_edges_ms), counted_at_once=False)
+        if look.users.former is not None:
+            yield from _arm("users.former", look.users.former, 0)
     elif not any(problem.source == GATEWAY for problem in found):
         yield from (problem.reason for problem in found if problem.source == METRICS)
 

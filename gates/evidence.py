@@ -216,6 +216,7 @@ class UserCounts:
     stable: ArmCounts
     candidate: ArmCounts
     latency_edges_ms: tuple[float, ...] = ()
+    former: ArmCounts | None = None  # as `Look.former`, untimed; None also where the gateway does not tell of copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +252,7 @@ class Look:
     users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
     mirrors: bool = True  # whether anybody can copy users' requests to the candidate
     load_ratio: float = 1.0  # the candidate's load over stable's, copies included, as configured
+    former: ArmCounts | None = None  # stable's answers to copies, while the candidate serves everybody
     warming: bool = False  # some of what was counted is of a version that may not have been warm at its share yet
     replayed: Replayed | None = None  # None: nothing was
 
@@ -261,3 +263,14 @@ class Look:
         if self.users is None:
             return self.stable, self.candidate
         return self.users.stable, self.users.candidate
+
+    @property
+    def compared(self) -> tuple[ArmCounts | None, ArmCounts | None]:
+        """Return stable and the candidate as their errors are compared: what users got of both; while the candidate
+        serves everybody, stable's answers to copies stand for it, counted by whom the candidate's are counted by."""
+        stable, candidate = self.got
+        if stable is not None and stable.requests:
+            return stable, candidate
+        if self.users is not None and self.users.former is not None:
+            return self.users.former, candidate
+        return (self.former, self.candidate) if self.former is not None else (stable, candidate)

@@ -49,6 +49,8 @@ class Verdict:
     ``value``, ``interval`` and ``threshold`` are in ``unit``; ``samples`` counts what the value rests on and
     ``samples_needed`` estimates how many would settle the gate (None: not known, or settled).
     An ``advisory`` verdict is shown and recorded but neither blocks nor rolls back.
+    ``breach``: users get less than the objective says and nothing can tell by whose fault, so that it is told to people
+    and held against nobody.
     ``freezes`` is set by a gate whose finding halts every model change of the service until it is lifted.
     """
 
@@ -65,6 +67,7 @@ class Verdict:
     window: Window | None = None
     advisory: bool = False
     freezes: bool = False
+    breach: bool = False
 
     def __post_init__(self) -> None:
         if not self.reason.strip():

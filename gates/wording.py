@@ -7,6 +7,12 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Protocol
 
+NOBODY_BESIDE = (
+    "the former version answered nothing that it could be compared with: whose fault it is cannot be told, so nothing "
+    "is rolled back; a person decides"
+)
+"""The end of a sentence that tells of a breach."""
+
 _NAME_SHOWN = 60
 _NAME_READ = 200
 _ALIKE = 0.6

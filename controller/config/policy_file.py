@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from controller.config import plain_yaml
 from controller.config.reference import descriptions, section_types
 from controller.core.policy import ReleasePolicy
+from controller.core.traffic import HUNDRED_PCT
 from controller.errors import UsageError
 from controller.naming import model_named
 from gates.online.slices import membership
@@ -113,6 +114,7 @@ def _check(policy: ReleasePolicy, name: str) -> None:
         raise UsageError(f"{name}: steps: weight_pct must grow from step to step, above 0 and up to 100, got {weights}")
     if not 0 < policy.mirror_pct <= 100:
         raise UsageError(f"{name}: mirror_pct must be above 0 and up to 100, got {policy.mirror_pct:g}")
+    _check_back(policy, name)
     for field in ("look_every_s", "deadline_s", "start_timeout_s"):
         if not getattr(policy, field) > 0:
             raise UsageError(f"{name}: {field} must be above 0, got {getattr(policy, field):g}")
@@ -132,6 +134,12 @@ def _check(policy: ReleasePolicy, name: str) -> None:
     for field in ("rollback_alpha", "promotion_alpha"):
         if not 0 < getattr(policy.gates, field) < 1:
             raise UsageError(f"{name}: gates.{field} must be between 0 and 1, got {getattr(policy.gates, field):g}")
+
+
+def _check_back(policy: ReleasePolicy, name: str) -> None:
+    if not 0 <= policy.probation_mirror_pct <= HUNDRED_PCT:
+        pct = policy.probation_mirror_pct
+        raise UsageError(f"{name}: probation_mirror_pct must be from 0 (none) to 100, got {pct:g}")
 
 
 def _slips(node: yaml.Node) -> Iterator[str]:

@@ -77,6 +77,15 @@ def unmet(policy: ReleasePolicy, able: TrafficAbilities) -> Iterator[str]:
         yield f"steps: only one version of a model is served at a time here ({able.name}): say one step of 100 %"
 
 
+def copied_back_pct(policy: ReleasePolicy, able: TrafficAbilities | None) -> float:
+    """The share of requests, in percent, that is copied to the former version in probation; 0 where the data plane
+    cannot copy such a share. ``able``: None is one that can do all."""
+    pct = policy.probation_mirror_pct
+    if able is None:
+        return pct
+    return pct if able.mirrors and _is_multiple(pct, able.mirror_step_pct) else 0.0
+
+
 def load_ratio(table: TrafficTable, candidate: str, *, both_ways: bool) -> float:
     """The candidate's load over that of the others, copies included; 1 where it serves everybody alone.
 

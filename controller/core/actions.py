@@ -154,7 +154,7 @@ def route_of(release: Release) -> Route | None:
     replaces = takes_up or release.policy.on_drift is OnDrift.RESTORE
     if release.phase in (Phase.PROMOTING, Phase.PROBATION):
         fallback = None if release.purpose is Purpose.RESTORE else stable
-        return Route(everything, None, fallback.number if fallback else None, takes_up, replaces)
+        return Route(everything, _back(release), fallback.number if fallback else None, takes_up, replaces)
     if stable is None or (release.phase is Phase.HELD and release.purpose is Purpose.RESTORE):
         return None
     known_good = release.fallback.number if release.fallback else None
@@ -164,11 +164,17 @@ def route_of(release: Release) -> Route | None:
             return Route({stable.number: HUNDRED_PCT}, mirror, stable.number, takes_up, replaces)
         case Phase.CANARY:
             weights = _split(stable, candidate, release.canary_step.weight_pct)
-            return Route(weights, mirror, stable.number, takes_up, replaces)
+            return Route(weights, mirror if len(weights) > 1 else _back(release), stable.number, takes_up, replaces)
         case Phase.ROLLING_BACK | Phase.HELD:
             return Route({stable.number: HUNDRED_PCT}, None, known_good, takes_up, replaces)
         case _:
             return None
+
+
+def _back(release: Release) -> Mirror | None:
+    """The copies that the former version gets of what the candidate serves, now that it serves everybody."""
+    pct = release.copied_back_pct
+    return Mirror(release.stable.number, pct) if release.stable is not None and pct else None
 
 
 def _split(stable: Version, candidate: Version, candidate_pct: float) -> dict[str, float]:

@@ -150,7 +150,7 @@ def _says_something_new(release: Release, verdict: Verdict) -> bool:
 
 
 def _answer(verdict: Verdict) -> tuple[object, ...]:
-    return verdict.stage, verdict.outcome, verdict.advisory, verdict.freezes
+    return verdict.stage, verdict.outcome, verdict.advisory, verdict.freezes, verdict.breach
 
 
 def reading(verdict: Verdict) -> Reading:

@@ -160,7 +160,11 @@ def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
         return ()
     if is_down(release, facts):
         return _wait_for_candidate(release, now_s)
-    return (PhaseEntered(Phase.PROMOTED, f"{release.reason} Probation is over and nothing spoke against it."),)
+    if release.copied_back_pct:  # who no longer runs gets no copies: the table is written without them first
+        return (PhaseEntered(Phase.PROBATION, release.reason, step=1),)
+    breaches = " ".join(verdict.reason for verdict in release.verdicts.values() if verdict.breach)
+    found = f"This was told, and held against nobody: {breaches}" if breaches else "Nothing spoke against it."
+    return (PhaseEntered(Phase.PROMOTED, f"{release.reason} Probation is over. {found}"),)
 
 
 def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:

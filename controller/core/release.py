@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from controller.core.abilities import TrafficAbilities
+from controller.core.abilities import TrafficAbilities, copied_back_pct
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.serving import ServingPolicy, differences
+from controller.core.traffic import HUNDRED_PCT
 from gates.evidence import LabelSource, LeastLikely
 from gates.outcome import Outcome, combine
 from gates.verdict import Stage, Verdict
@@ -115,7 +116,7 @@ class Release:
     phase: Phase = Phase.PENDING
     phase_since_s: float = 0.0
     deadline_at_s: float | None = None
-    step: int = 0  # of policy.steps, while in CANARY
+    step: int = 0  # of policy.steps, while in CANARY; 1 at the end of PROBATION, once nothing is to be copied any more
     step_requests: int = 0  # the candidate's live requests since the step began
     routed: bool = False  # users were answered by this phase's traffic table
     routed_at_s: float | None = None  # since then; None also in the state of an older release of the software
@@ -151,6 +152,15 @@ class Release:
     def mirrors_both_ways(self) -> bool:
         """Return whether the candidate's can be copied to stable, too."""
         return self.able is None or self.able.mirrors_both_ways
+
+    @property
+    def copied_back_pct(self) -> float:
+        """The share of users' requests that is copied to the former version, now that the candidate serves them all."""
+        alone = self.phase is Phase.PROMOTING or (self.phase is Phase.PROBATION and self.step == 0)
+        alone = alone or (self.phase is Phase.CANARY and self.canary_step.weight_pct >= HUNDRED_PCT)
+        if not alone or self.stable is None or self.purpose is not Purpose.PROMOTE:
+            return 0.0
+        return copied_back_pct(self.policy, self.able)
 
     @property
     def step_over_at_s(self) -> float:

@@ -11,19 +11,18 @@ from controller.core.labels import LabelNames, NamesRead
 from controller.core.release import Cursors, Phase, Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import PermanentError, TransientError
-from controller.loop import crosscheck, dealing
+from controller.loop import crosscheck, dealing, look_fields
 from controller.loop.started_again import Users
-from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics, Usage
+from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Metrics
 from controller.ports.runtime import Deployments
-from controller.ports.samples import AnswerCounts, PairCounts, SampleCursor, SampleEvidence, Samples
+from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence, Samples
 from gates.checks import GATEWAY, GATEWAY_TIMES, LABELS, METRICS, PREDICTIONS
-from gates.evidence import ArmCounts, Fault, Look, PairProfile, Profile, Resources, UserCounts
+from gates.evidence import Fault, Look
 from gates.online.accuracy_slices.choice import chosen
 from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
-_HOUR_S = 3600.0
 _IN_STEP = 3.0  # times as late as it is due
 
 
@@ -62,7 +61,7 @@ def look_at(
     reading = _Reading(sources, release, now_s)
     counts = reading.metrics()
     got = reading.users(users)
-    classes = _classes(stable, candidate)
+    classes = look_fields.classes_of(stable, candidate)
     known = stable is not None and candidate is not None
     found = reading.samples(counts, LabelNames(classes, label_names)) if known else reading.no_classes()
     arms = (release.stable.number, release.candidate.number)
@@ -79,22 +78,23 @@ def look_at(
     window = Window(start_s, now_s)
     fields: dict[str, Any] = {}
     if counts is not None:
-        fields |= _counted(counts, *arms)
+        fields |= look_fields.counted(counts, *arms)
+        fields["former"] = counts.shadow.get(arms[0]) if release.copied_back_pct else None
     if got is not None:
-        fields["users"] = _users(got, counts, *arms)
+        fields["users"] = look_fields.users_of(got, counts, *arms, copied_back=release.copied_back_pct > 0)
     if found is not None:
-        fields |= _sampled(found, sources.labelled)
-        fields["pair_profile"] = _pair_profile(found.pair_counts, classes)
+        fields |= look_fields.sampled(found, sources.labelled)
+        fields["pair_profile"] = look_fields.pair_profile(found.pair_counts, classes)
         impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
         unseen = (one for one in found.unseen_slices if one.slice in reading.slices)
         fields["unseen_slices"] = (*impossible, *unseen)
     answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
     for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
         usage = counts.usage[number] if counts is not None else None
-        fields[f"{name}_profile"] = _profile(usage, sampled, classes)
+        fields[f"{name}_profile"] = look_fields.profile(usage, sampled, classes)
         if counts is not None and usage is not None:
             restarts = reading.restarts(number) if name == "candidate" else None
-            fields[f"{name}_resources"] = _resources(release, counts, number, window, restarts)
+            fields[f"{name}_resources"] = look_fields.resources(release, counts, number, window, restarts)
     look = Look(
         sequence=release.looks + 1,
         window=window,
@@ -102,7 +102,7 @@ def look_at(
         mirrors=release.mirrors,
         load_ratio=load_ratio(table, arms[1], both_ways=both_ways) if table is not None else 1.0,
         classes=classes,
-        reference=tuple(_profile(None, block, classes) for block in reading.reference),
+        reference=tuple(look_fields.profile(None, block, classes) for block in reading.reference),
         tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
         faults=tuple(reading.faults),
         least_likely=reading.cursors.least_likely,
@@ -199,7 +199,8 @@ class _Reading:
         if found is not None:
             self.faults += crosscheck.unpaired(before, now, self._versions)
         if users is not None:
-            captured, copied = self._sources.captured, self._release.policy.mirror_pct / 100
+            policy, captured = self._release.policy, self._sources.captured
+            copied = min(policy.mirror_pct, self._release.copied_back_pct or policy.mirror_pct) / 100
             self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured, copied=copied)
 
     def dealt(self, users: GatewayCounts | None, share: float) -> None:
@@ -335,93 +336,4 @@ def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
         first_dispute=known(cursors.first_dispute, latest.first_dispute),
         names=NamesRead(cursors.label_names, cursors.label_names_away) if cursors.label_names is not None else None,
         least_likely=cursors.least_likely,
-    )
-
-
-def _classes(stable: Manifest | None, candidate: Manifest | None) -> tuple[str, ...]:
-    """Return the classes of both versions; none unless both are known, for their order must stay the same from look to
-    look."""
-    if stable is None or candidate is None:
-        return ()
-    return tuple(sorted({*stable.labels, *candidate.labels}))
-
-
-def _counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, Any]:
-    none = ArmCounts(0, 0, (0,) * (len(counts.latency_edges_ms) + 1))
-    return {
-        "latency_edges_ms": counts.latency_edges_ms,
-        "stable": counts.live.get(stable, none),
-        "candidate": counts.live.get(candidate, none),
-        "shadow": counts.shadow.get(candidate, none),
-        "token_edges": counts.token_edges,
-    }
-
-
-def _users(users: GatewayCounts, counts: MetricCounts | None, stable: str, candidate: str) -> UserCounts:
-    def arm(version: str) -> ArmCounts:
-        """With causes: those that the replica counted, and one more for what never reached it."""
-        got = users.live[version]
-        if counts is None:
-            return replace(got, error_clusters=min(got.errors, 1))
-        own = counts.live[version]
-        if own.error_clusters is None:
-            return got
-        causes = own.error_clusters + (got.errors > own.errors)
-        return replace(got, error_clusters=min(causes, got.errors))
-
-    return UserCounts(arm(stable), arm(candidate), users.latency_edges_ms)
-
-
-def _sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
-    """``labelled``: the least share of requests that labels may be of. A request of before the release was sampled by
-    less, as a rule, and its label may come now: so many of a source's labels meet a sample at the least."""
-    sources = (
-        replace(one, expected_matched=min(one.expected_matched, labelled * one.settled)) for one in found.label_sources
-    )
-    return {
-        "pairs": found.pairs,
-        "pairs_agreed": found.pairs_agreed,
-        "pairs_disagreed": found.pairs_disagreed,
-        "slice_pairs": found.slice_pairs,
-        "replayed": found.replayed,
-        "stable_labels": found.stable_labels,
-        "candidate_labels": found.candidate_labels,
-        "label_sources": tuple(sources),
-    }
-
-
-def _pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfile | None:
-    if counts is None:
-        return None
-    by_class = tuple(counts.stable_classes.get(name, 0) for name in classes)
-    return PairProfile(counts.stable_confidence, counts.candidate_confidence, by_class)
-
-
-def _profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:
-    """Answers of a class that neither version has are no answers of theirs, and are left out."""
-    used = usage or Usage(replicas=0)
-    sampled = answers or AnswerCounts({}, ())
-    return Profile(
-        token_counts=used.token_counts if usage is not None else sampled.token_counts,
-        class_counts=tuple(sampled.classes.get(name, 0) for name in classes) if answers is not None else (),
-        confidence_counts=sampled.confidence_counts,
-        tokens=used.tokens or 0,
-        unknown_tokens=used.unknown_tokens or 0,
-        truncated=used.truncated or 0,
-        requests=used.texts or 0,
-        tokenizer=used.tokenizer,
-    )
-
-
-def _resources(release: Release, counts: MetricCounts, number: str, window: Window, restarts: int | None) -> Resources:
-    usage, arms = counts.usage[number], (counts.live.get(number), counts.shadow.get(number))
-    answered = sum(sum(arm.latency_counts) for arm in arms if arm is not None)
-    limits = release.policy.gates.limits
-    price = limits.replica_hour_price if limits is not None else None
-    counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost either
-    return replace(
-        usage.resources,
-        restarts=restarts,
-        requests_per_busy_s=answered / usage.busy_s if usage.busy_s else None,
-        cost=price * usage.replicas * window.length_s / _HOUR_S if price is not None and counted else None,
     )

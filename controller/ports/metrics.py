@@ -53,7 +53,8 @@ class GatewayCounts:
     """The answers of the gateway since a cursor, exact: each user's request once, by the version that it was dealt to.
 
     ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
-    milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered.
+    milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered,
+    ``copies_failed`` those of them that were with a server error.
     ``sent``: live ones that a version was asked, those that their user gave up, too; some may be among no answers.
     ``since_s``: nothing is counted of before then, which the gateway was read earlier than the cursor says; None: not
     known. ``copies`` is empty where the gateway does not tell them; ``times_untold`` says why it tells no times, if so.
@@ -66,6 +67,7 @@ class GatewayCounts:
     cursor: CounterCursor
     since_s: float | None = None
     times_untold: str = ""
+    copies_failed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Metrics(Protocol):

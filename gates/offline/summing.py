@@ -39,8 +39,8 @@ def summed(looks: Sequence[Look]) -> Look:
 
 
 def _shape(look: Look) -> tuple[object, ...]:
-    users = (look.users.stable, look.users.candidate) if look.users is not None else ()
-    arms = (look.stable, look.candidate, look.shadow, *users)
+    users = (look.users.stable, look.users.candidate, look.users.former) if look.users is not None else ()
+    arms = (look.stable, look.candidate, look.shadow, look.former, *users)
     profiles = (look.stable_profile, look.candidate_profile)
     return (
         look.candidate_share,
@@ -85,6 +85,7 @@ def _added(one: Look, two: Look) -> Look:
         least_likely=two.least_likely or one.least_likely,
         users=_users(one.users, two.users),
         replayed=_replayed(one.replayed, two.replayed),
+        former=_arms(one.former, two.former),
     )
 
 
@@ -119,7 +120,11 @@ def _users(one: UserCounts | None, two: UserCounts | None) -> UserCounts | None:
     if one is None or two is None:
         return None
     stable, candidate = _arms(one.stable, two.stable), _arms(one.candidate, two.candidate)
-    return None if stable is None or candidate is None else replace(two, stable=stable, candidate=candidate)
+    return (
+        None
+        if stable is None or candidate is None
+        else replace(two, stable=stable, candidate=candidate, former=_arms(one.former, two.former))
+    )
 
 
 def _replayed(one: Replayed | None, two: Replayed | None) -> Replayed | None:

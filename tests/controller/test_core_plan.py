@@ -16,11 +16,13 @@ from controller.core.actions import (
     plan,
     route_of,
 )
+from controller.core.policy import Step
 from controller.core.release import TERMINAL, Phase, Purpose, Version
 from controller.core.traffic import Mirror
 from gates.outcome import Outcome
 from gates.verdict import Stage
 from tests.controller.releases import CANDIDATE, NOW_S, POLICY, STABLE, release_in, verdict
+from tests.fakes.traffic import ABLE
 
 FORMER = Version("5", "m-5")
 
@@ -82,7 +84,20 @@ def test_a_step_of_everything_names_no_version_with_no_traffic():
 def test_promotion_routes_everything_and_keeps_the_former_version_for_a_rollback():
     """'Known good' changes once promotion starts (flagger 1931)."""
     for phase in (Phase.PROMOTING, Phase.PROBATION):
-        assert route_of(release_in(phase)) == Route({"7": 100.0}, None, "6", takes_up_override=False)
+        assert route_of(release_in(phase)) == Route({"7": 100.0}, Mirror("6", 5.0), "6", takes_up_override=False)
+
+
+def test_a_version_that_serves_everybody_is_copied_to_the_former_one():
+    """As much as the policy says and the data plane can; not once probation is over, and to nobody who was left."""
+    all_of_it = replace(POLICY, steps=(Step(100.0),), probation_mirror_pct=12.5)
+    for phase in (Phase.CANARY, Phase.PROMOTING, Phase.PROBATION):
+        assert route_of(release_in(phase, policy=all_of_it)).mirror == Mirror("6", 12.5)
+        coarse = replace(ABLE, mirror_step_pct=10.0)
+        assert route_of(release_in(phase, policy=all_of_it, able=coarse)).mirror is None
+        assert route_of(release_in(phase, policy=replace(all_of_it, probation_mirror_pct=0.0))).mirror is None
+    assert route_of(release_in(Phase.PROBATION, step=1)).mirror is None
+    assert route_of(release_in(Phase.PROMOTING, purpose=Purpose.RESTORE)).mirror is None
+    assert route_of(release_in(Phase.PROMOTING, stable=None)).mirror is None
 
 
 @pytest.mark.parametrize("phase", [Phase.ROLLING_BACK, Phase.HELD])

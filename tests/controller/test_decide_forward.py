@@ -7,7 +7,16 @@ import pytest
 from controller.core.commands import Ask
 from controller.core.condition import Condition
 from controller.core.decide import decide
-from controller.core.events import ClockStepped, CommandTaken, FaultCleared, FaultNoted, Leaving, PhaseEntered, fold
+from controller.core.events import (
+    ClockStepped,
+    CommandTaken,
+    FaultCleared,
+    FaultNoted,
+    Leaving,
+    Looked,
+    PhaseEntered,
+    fold,
+)
 from controller.core.facts import AliasAt, Asked, FrozenBy, Probed, Routed, Serving, Unreachable
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, Phase, Purpose
@@ -204,7 +213,41 @@ def test_probation_lasts_as_long_as_the_policy_says_and_then_nothing_is_left_to_
     assert after(release, at_s=NOW_S + POLICY.probation_s).phase is Phase.PROBATION  # nobody knows who answers users
     release = after(release, Routed({"7": 100.0}, 4), at_s=NOW_S)
     assert after(release, at_s=NOW_S + POLICY.probation_s - 1).phase is Phase.PROBATION
-    assert after(release, at_s=NOW_S + POLICY.probation_s).phase is Phase.PROMOTED
+    over_s = NOW_S + POLICY.probation_s
+    ending = after(release, at_s=over_s)
+    assert (ending.phase, ending.step, ending.routed) == (Phase.PROBATION, 1, False)  # copies end first
+    assert after(ending, at_s=over_s + 10).phase is Phase.PROBATION
+    assert after(ending, Routed({"7": 100.0}, 5), at_s=over_s + 10).phase is Phase.PROMOTED
+    uncopied = replace(release, policy=replace(POLICY, probation_mirror_pct=0.0))
+    assert after(uncopied, at_s=over_s).phase is Phase.PROMOTED
+
+
+def test_a_breach_that_blames_nobody_is_told_at_the_end_of_probation():
+    over_s = NOW_S + POLICY.probation_s
+    breach = replace(verdict("budget.burn", Outcome.INCONCLUSIVE, Stage.LIVE, advisory=True), breach=True)
+    release = release_in(Phase.PROBATION, step=1, routed=True, deadline_at_s=over_s, verdicts={"budget.burn": breach})
+    assert after(release, at_s=over_s - 1).phase is Phase.PROBATION  # nothing is rolled back
+    promoted = after(release, at_s=over_s)
+    assert promoted.phase is Phase.PROMOTED
+    assert promoted.reason.endswith(f"This was told, and held against nobody: {breach.reason}")
+
+
+def test_a_breach_is_kept_at_the_look_that_finds_it():
+    """Though nothing else of the verdict changes, and few looks of probation are written."""
+    before = verdict("budget.burn", Outcome.INCONCLUSIVE, Stage.LIVE, advisory=True)
+    release = release_in(
+        Phase.PROBATION,
+        routed=True,
+        looks=1,
+        looked_at_s=NOW_S,
+        verdicts={"budget.burn": before},
+        phase_since_s=NOW_S - 9,
+    )
+    seen = taken(release, look(2, at_s=NOW_S + 10))
+    for changed in (False, True):
+        judged = replace(seen.judgement, verdicts=(replace(before, breach=changed),))
+        events = decide(release, [replace(seen, judgement=judged)], NOW_S + 10)
+        assert len(of_kind(events, Looked)) == changed
 
 
 def test_probation_does_not_end_without_the_candidate():
@@ -213,7 +256,7 @@ def test_probation_does_not_end_without_the_candidate():
     release = release_in(Phase.PROBATION, routed=True, champion_moved=True, deadline_at_s=over_s)
     starting = after(release, Serving("7", Condition.STARTING, "it is starting"), at_s=over_s)
     assert starting.phase is Phase.PROBATION
-    assert after(starting, *READY, at_s=over_s + 10).phase is Phase.PROMOTED
+    assert after(starting, *READY, at_s=over_s + 10).step == 1  # copies end, and then it does
     without = [Serving("7", Condition.FAILED, "SIGSEGV"), Serving("6", Condition.DISTURBED)]
     held = after(release, *without, at_s=over_s + POLICY.start_timeout_s)
     assert (held.phase, held.ending, held.blamed) == (Phase.ROLLING_BACK, Phase.HELD, ())

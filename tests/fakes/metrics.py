@@ -134,6 +134,7 @@ class FakeMetrics:
             cursor=CounterCursor(dict(self._totals), at_s),
             since_s=cursor.at_s if cursor is not None else None,
             times_untold=self.times_untold,
+            copies_failed={} if self.times_untold else {version: arm.errors for version, arm in copies.items()},
         )
 
     def _usage(self, prefix: str, version: str, cursor: CounterCursor | None, at_s: float) -> Usage:

@@ -113,15 +113,13 @@ class GatewayReader:
         forget(marks, {cluster.key for cluster in clusters}, at_s - max(FORGOTTEN_AFTER_S, self._lookback_s_max))
         edges = edges_of(gateways.all, GATEWAY_BUCKET_METRIC, "ms")
         arms = {version: arm_of(gained, name, edges, *_ARM) for version, name in live.items()}
+        copies = {version: arm_of(gained, name, (), *_ARM) for version, name in copied.items() if name in patterns}
         for version, arm in arms.items():
             self._require_whole(version, gained, live[version], sent[live[version]] - arm.requests)
         return GatewayCounts(
             live=arms,
-            copies={
-                version: arm_of(gained, name, (), *_ARM).requests
-                for version, name in copied.items()
-                if name in patterns
-            },
+            copies={version: arm.requests for version, arm in copies.items()},
+            copies_failed={version: arm.errors for version, arm in copies.items()},
             sent={version: max(int(sent[name]), arms[version].requests) for version, name in live.items()},
             latency_edges_ms=tuple(float(edge) for edge in edges[:-1]),
             cursor=CounterCursor(write_marks(marks), at_s),

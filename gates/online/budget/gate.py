@@ -2,9 +2,10 @@
 
 Burn 1 spends exactly the budget. In an incident of the whole service every version burns, so where stable served users
 in the same windows the candidate must also be worse than stable by a test (F1, as in ``errors.live``): a candidate that
-either keeps within the budget or is no worse than stable is failed no more often than the level says. Windows in which
-stable served nobody (after a promotion) have nothing to be compared with and are judged by the objective alone. The two
-kinds of windows are kept apart, and each has its part of the level.
+either keeps within the budget or is no worse than stable is failed no more often than the level says. After a promotion
+stable's answers to copies stand for it. Windows in which it answered nothing at all have nothing to be compared with: a
+burn of them is a breach, which is told and blames nobody. The two kinds of windows are kept apart, and each has its
+part of the level.
 
 All is counted as users got it, by the gateway. This gate can stop a release, and freeze the service; promotion does not
 wait for it.
@@ -21,7 +22,7 @@ from gates.outcome import Outcome
 from gates.stats.ratio import Arms, RatioState, RatioTest
 from gates.stats.share import ShareState, ShareTest, above, below
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import of
+from gates.wording import NOBODY_BESIDE, of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +91,26 @@ class BudgetGate:
         return BudgetState(self._ratio.start())
 
     def look(self, state: BudgetState, look: Look, timing: Timing) -> tuple[BudgetState, Verdict]:
-        stable, candidate = look.got
-        arms = [arm for arm in (candidate, stable) if arm is not None]
+        candidate = look.got[1]
+        arms = [arm for arm in (candidate, *look.compared) if arm is not None]
         if self.count_clusters and any(arm.error_clusters is None for arm in arms):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
         if candidate is not None:
-            state = self._add(state, candidate, stable)
+            state = self._add(state, candidate, *look.compared)
         return state, self._verdict(state, look, timing)
 
-    def _add(self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None) -> BudgetState:
+    def _add(
+        self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None, own: ArmCounts | None
+    ) -> BudgetState:
+        """``own``: the candidate's as they are compared with stable's."""
         harmful, events = above(self._allowed, self.policy.grid), self._events(candidate)
         most = below(self._allowed * self.policy.rollback_burn)
         safe = most.add(state.safe, candidate.errors, candidate.requests)
-        if stable is None or not stable.requests:
+        if stable is None or own is None or not stable.requests:
             alone = state.alone.add(harmful, events, candidate)
             return BudgetState(state.ratio, state.beside, state.stable_errors, alone, safe)
-        arms = Arms(events, candidate.requests, self._events(stable), stable.requests)
+        arms = Arms(self._events(own), own.requests, self._events(stable), stable.requests)
         return BudgetState(
             ratio=self._ratio.add(state.ratio, arms),
             beside=state.beside.add(harmful, events, candidate),
@@ -138,40 +142,43 @@ class BudgetGate:
         alpha = self.alpha * (1 - ALONE_SHARE)
         beside = self._burns(state.beside, alpha, timing)
         blamed = beside and self._worse(state, alpha, timing)
-        failed = blamed or self._burns(state.alone, self.alpha * ALONE_SHARE, timing)
-        if failed:
+        breach = not blamed and self._burns(state.alone, self.alpha * ALONE_SHARE, timing)
+        if blamed or breach:
             seen = state.beside if blamed else state.alone
         burn = self._burn(seen)
         certified = state.safe.peak >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
-        outcome = settle(failed=failed, passed=seen.requests >= policy.requests_min and certified)
-        freezes = failed and burn >= policy.freeze_burn
+        outcome = settle(failed=blamed, passed=seen.requests >= policy.requests_min and certified)
+        freezes = blamed and burn >= policy.freeze_burn
         low, high = ShareState(seen.errors, seen.requests).interval(self.promotion_alpha)
         return Verdict(
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, seen, beside=beside, freezes=freezes),
+            self._reason(outcome, state, seen, beside=beside, freezes=freezes, breach=breach),
             value=burn if seen.requests else None,
             unit="times the budget",
             interval=Interval(low / self._allowed, high / self._allowed, 1 - self.promotion_alpha),
             threshold=policy.rollback_burn,
             samples=seen.requests,
             window=look.window,
-            advisory=not failed,
+            advisory=not blamed,
             freezes=freezes,
+            breach=breach,
         )
 
-    def _reason(self, outcome: Outcome, state: BudgetState, spent: Spent, *, beside: bool, freezes: bool) -> str:
+    def _reason(
+        self, outcome: Outcome, state: BudgetState, spent: Spent, *, beside: bool, freezes: bool, breach: bool
+    ) -> str:
         if not spent.requests:
             return "No live traffic yet: the error budget is judged on requests that users sent to the candidate."
         burn, stable = self._burn(spent), of(state.stable_errors, state.ratio.arms.stable_total, "requests")
         seen = f"the candidate failed {of(spent.errors, spent.requests, 'requests')}"
         both = f"{seen}, stable {stable} meanwhile"
         objective = f"of the objective {100 * self.policy.objective_ratio:g} %"
-        if outcome is Outcome.FAIL:
-            seen = seen if spent is state.alone else both
-            then = "; all model changes of this service are frozen" if freezes else ""
-            return f"The error budget {objective} burns {burn:.1f} times too fast: {seen}{then}."
+        if outcome is Outcome.FAIL or breach:
+            then = f"{both}; all model changes of this service are frozen" if freezes else both
+            whose = f"{seen}, and {NOBODY_BESIDE}" if breach else then
+            return f"The error budget {objective} burns {burn:.1f} times too fast: {whose}."
         if beside and state.stable_ratio >= self._allowed * self.policy.rollback_burn:
             whose = "an incident of the service, not of this version"
             return f"Both versions burn the error budget {objective}: {whose}; {both}."

@@ -39,8 +39,9 @@ class ErrorsState:
 class ErrorsGate:
     """One gate for either stage; the live one takes mirrored traffic as evidence for its certificates too.
 
-    The live one compares what users got of both versions. Copies that nobody waits for are counted by the replica that
-    answers them, and compared with what stable's replica counted.
+    The live one compares what users got of both versions; once the candidate serves everybody, stable's answers to
+    copies stand for it. Copies that nobody waits for are counted by the replica that answers them, and compared with
+    what stable's replica counted.
     """
 
     policy: ShadowErrorsPolicy | LiveErrorsPolicy
@@ -77,11 +78,12 @@ class ErrorsGate:
         # asked may be scraped a look late.
         copies = None if self.stage is Stage.LIVE and (again or state.replaying) else look.shadow
         seen = [arm for arm in (copies, own if self.stage is Stage.LIVE else None) if arm is not None]
-        compared = [arm for arm in (*seen, stable) if arm is not None]
+        before, beside = look.compared if self.stage is Stage.LIVE else (stable, own)
+        compared = [arm for arm in (*seen, stable, before, beside) if arm is not None]
         if self.policy.count_clusters and any(arm.error_clusters is None for arm in compared):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
-        certifying, harmful = self._arms(seen, stable), self._arms([own] if own else [], stable)
+        certifying, harmful = self._arms(seen, stable), self._arms([beside] if beside else [], before)
         errors = sum(arm.errors for arm in seen)
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful),

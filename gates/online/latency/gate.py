@@ -17,23 +17,28 @@ its whole level by watching. The objective's edge never moves: its exact test st
   exceeds it more often than stable in the same windows, by a test: in an incident that slows both, the candidate's
   share is above stable's by chance half of the time.
 
+After a promotion stable's answers to copies stand for it in the question of the objective (`former`). What can be
+compared with nothing is a breach, which is told and blames nobody.
+
 While a version warms up (`Look.warming`) nothing of it counts, for or against: caches, sessions and connections are
 made by the first requests of a new share, and say nothing of how it will serve. Which windows those are is known before
 they are seen, so that what is left is as good a test as before. A version that never gets warm is found by the rest.
 """
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 from gates.checks import GATEWAY, GATEWAY_TIMES, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, bounds, settle
+from gates.online.latency.former import LOADS_ALIKE_RATIO, beside_former, edge_over
 from gates.online.latency.policy import Percentile
 from gates.online.latency.state import (
     LatencyState,
     ObjectiveState,
     Yardstick,
+    carried,
     edges_changed,
     remember,
     slower_than,
@@ -45,12 +50,11 @@ from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import ShareState, above, below
 from gates.verdict import Stage, Verdict
-from gates.wording import more, of, times
+from gates.wording import NOBODY_BESIDE, more, of, times
 
 FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
 # Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
 OBJECTIVE_SHARE = 0.2
-LOADS_ALIKE_RATIO = 1.25  # of the versions' loads, or the reverse: below it they count as alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,10 @@ class LatencyGate:
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
             state = compare(state, yardstick, stable, candidate, edges, load)
-        state = remember(state, look, self.asked.stable_requests_memory)
+        state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:
-            state = self._against_objective(state, stable, candidate, edges, load)
+            state = self._against_objective(state, look, stable, candidate, edges)
         return state, self._verdict(state, look, timing)
 
     def _compare(
@@ -132,43 +136,49 @@ class LatencyGate:
     def _against_objective(
         self,
         state: LatencyState,
+        look: Look,
         stable: ArmCounts | None,
         candidate: ArmCounts,
         edges: tuple[float, ...],
-        load: "_Load",
     ) -> LatencyState:
         """Return the state after the window. Where no edge lies exactly at the objective, the nearest one on the
         cautious side of each question."""
-        objective = self.asked.ms_max
+        objective, load = self.asked.ms_max, _Load.of(look)
         if objective is None or not edges:
             return state
         tail = self.asked.tail
-        over = edges[min(bisect_left(edges, objective / SLACK), len(edges) - 1)]
+        over = edge_over(objective, edges)
         under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
         seen, missed, slow = state.objective, above(tail, self.asked.grid), slower_than(over, candidate, edges)
         if load.certifies:
             seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges)))
         if not load.blames:
             return replace(state, objective=seen)
-        if stable is None or not stable.requests:
+        if stable is not None and stable.requests:
+            compared: Arms | None = Arms(*slow, *slower_than(over, stable, edges))
+        else:
+            compared = beside_former(state, look, objective)
+        if compared is None:
             return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow)))
-        ratio = self._harm.add(seen.ratio, Arms(*slow, *slower_than(over, stable, edges)))
+        ratio = self._harm.add(seen.ratio, compared)
         return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow)))
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()
         samples = max(state.harm.arms.candidate_total, state.margin.arms.candidate_total)
         slower, over = self._slower(state), self._over_objective(state, timing)
+        breach = not slower and over is None and self._breaches(state, timing)
         enough = samples >= asked.requests_min
-        passed = enough and self._within_margin(state) and self._within_objective(state)
+        passed = enough and not breach and self._within_margin(state) and self._within_objective(state)
         outcome = settle(failed=enough and (slower or over is not None), passed=passed)
         low, high = state.bounds.interval(self.promotion_alpha)
         needed = max(self._needed(state) or 0, asked.requests_min) if outcome is Outcome.INCONCLUSIVE else None
+        reason = self._reason(outcome, state, look, needed, None if slower else over)
         return Verdict(
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, look, needed, None if slower else over) + self._of_warm_up(state, look),
+            self._of_breach(state) if breach else f"{reason}{self._of_warm_up(state, look)}",
             value=ratio,
             unit="times as many slow requests",
             interval=bounds(low, high, self.promotion_alpha),
@@ -176,6 +186,7 @@ class LatencyGate:
             samples=samples,
             samples_needed=needed,
             window=look.window,
+            breach=breach,
         )
 
     def _slower(self, state: LatencyState) -> bool:
@@ -186,11 +197,14 @@ class LatencyGate:
         """The requests that miss it. A slow neighbour is not the candidate's fault: stable must not miss it alike."""
         if self.asked.ms_max is None:
             return None
-        seen, alpha = state.objective, self.alpha * self._objective_share
-        beside, alone = alpha * (1 - ALONE_SHARE), alpha * ALONE_SHARE
-        if self._misses(seen.beside, beside, timing) and self._misses_more(seen, beside, timing):
-            return seen.beside
-        return seen.alone if self._misses(seen.alone, alone, timing) else None
+        seen, alpha = state.objective, self.alpha * self._objective_share * (1 - ALONE_SHARE)
+        worse = self._misses(seen.beside, alpha, timing) and self._misses_more(seen, alpha, timing)
+        return seen.beside if worse else None
+
+    def _breaches(self, state: LatencyState, timing: Timing) -> bool:
+        """Return whether requests miss the objective that could be compared with nothing."""
+        alpha = self.alpha * self._objective_share * ALONE_SHARE
+        return self.asked.ms_max is not None and self._misses(state.objective.alone, alpha, timing)
 
     def _misses(self, seen: ShareState, alpha: float, timing: Timing) -> bool:
         tail = self.asked.tail
@@ -245,10 +259,14 @@ class LatencyGate:
         label, objective = self.asked.label.upper(), state.objective
         if over is None:
             return f"{label} got worse, {times(state.harm.estimate() or math.inf)} as many slow answers: {seen}."
-        missed = f"{label} misses its objective of {self.asked.ms_max:g} ms"
         slow, arms = of(over.events, over.total, "requests"), objective.ratio.arms
-        stable = f", stable in {of(arms.stable_events, arms.stable_total, 'requests')}"
-        return f"{missed}: slower in {slow}{stable if over is objective.beside else ''}."
+        stable = of(arms.stable_events, arms.stable_total, "requests")
+        return f"{label} misses its objective of {self.asked.ms_max:g} ms: slower in {slow}, stable in {stable}."
+
+    def _of_breach(self, state: LatencyState) -> str:
+        seen = state.objective.alone
+        missed = f"{self.asked.label.upper()} misses its objective of {self.asked.ms_max:g} ms"
+        return f"{missed}: slower in {of(seen.events, seen.total, 'requests')}, and {NOBODY_BESIDE}."
 
     def _why_no_yardstick(self, state: LatencyState, look: Look) -> str:
         edges_ms, counts = state.edges_ms, state.stable_counts

@@ -39,6 +39,7 @@ class LatencyState:
     bounds: RatioBounds = field(default_factory=RatioBounds)
     users_edges_ms: tuple[float, ...] = ()  # as the two above, of what users waited
     users_counts: tuple[float, ...] = ()
+    carried_per_s: float = 0.0  # the most requests that the candidate bore at a look beside stable, copies included
     warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
 
 
@@ -65,6 +66,16 @@ def remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState
         counts = _faded(state.users_counts, look.users.stable, requests_max)
         state = replace(state, users_edges_ms=look.users.latency_edges_ms, users_counts=counts)
     return state
+
+
+def carried(state: LatencyState, look: Look) -> LatencyState:
+    """With the load that the candidate bears at this look, if stable serves users beside it."""
+    stable, own = look.got
+    arms = [arm for arm in (look.candidate or own, look.shadow) if arm is not None]
+    if stable is None or not stable.requests or not look.window.length_s:
+        return state
+    per_s = sum(arm.requests for arm in arms) / look.window.length_s
+    return replace(state, carried_per_s=max(state.carried_per_s, per_s))
 
 
 def _faded(before: tuple[float, ...], arm: ArmCounts, requests_max: int) -> tuple[float, ...]:

@@ -1,0 +1,112 @@
+"""The fields of a look, from what its sources told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from controller.core.release import Release
+from controller.ports.metrics import GatewayCounts, MetricCounts, Usage
+from controller.ports.samples import AnswerCounts, PairCounts, SampleEvidence
+from gates.evidence import ArmCounts, PairProfile, Profile, Resources, UserCounts
+from gates.verdict import Window
+from serving.package.artifact import Manifest
+
+_HOUR_S: Final = 3600.0
+
+
+def classes_of(stable: Manifest | None, candidate: Manifest | None) -> tuple[str, ...]:
+    """Return the classes of both versions; none unless both are known, for their order must stay the same from look to
+    look."""
+    if stable is None or candidate is None:
+        return ()
+    return tuple(sorted({*stable.labels, *candidate.labels}))
+
+
+def counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, Any]:
+    none = ArmCounts(0, 0, (0,) * (len(counts.latency_edges_ms) + 1))
+    return {
+        "latency_edges_ms": counts.latency_edges_ms,
+        "stable": counts.live.get(stable, none),
+        "candidate": counts.live.get(candidate, none),
+        "shadow": counts.shadow.get(candidate, none),
+        "token_edges": counts.token_edges,
+    }
+
+
+def users_of(
+    users: GatewayCounts, counts: MetricCounts | None, stable: str, candidate: str, *, copied_back: bool
+) -> UserCounts:
+    def arm(version: str) -> ArmCounts:
+        return _with_causes(users.live[version], counts.live[version] if counts is not None else None)
+
+    former = None
+    if copied_back and stable in users.copies_failed:
+        copies = ArmCounts(users.copies[stable], users.copies_failed[stable], (0,))
+        former = _with_causes(copies, counts.shadow[stable] if counts is not None else None)
+    return UserCounts(arm(stable), arm(candidate), users.latency_edges_ms, former)
+
+
+def _with_causes(got: ArmCounts, own: ArmCounts | None) -> ArmCounts:
+    """With what made requests fail: the causes that the replicas counted (``own``), and one more for what never reached
+    them."""
+    if own is None:
+        return replace(got, error_clusters=min(got.errors, 1))
+    if own.error_clusters is None:
+        return got
+    causes = own.error_clusters + (got.errors > own.errors)
+    return replace(got, error_clusters=min(causes, got.errors))
+
+
+def sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
+    """``labelled``: the least share of requests that labels may be of. A request of before the release was sampled by
+    less, as a rule, and its label may come now: so many of a source's labels meet a sample at the least."""
+    sources = (
+        replace(one, expected_matched=min(one.expected_matched, labelled * one.settled)) for one in found.label_sources
+    )
+    return {
+        "pairs": found.pairs,
+        "pairs_agreed": found.pairs_agreed,
+        "pairs_disagreed": found.pairs_disagreed,
+        "slice_pairs": found.slice_pairs,
+        "replayed": found.replayed,
+        "stable_labels": found.stable_labels,
+        "candidate_labels": found.candidate_labels,
+        "label_sources": tuple(sources),
+    }
+
+
+def pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfile | None:
+    if counts is None:
+        return None
+    by_class = tuple(counts.stable_classes.get(name, 0) for name in classes)
+    return PairProfile(counts.stable_confidence, counts.candidate_confidence, by_class)
+
+
+def profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:
+    """Answers of a class that neither version has are no answers of theirs, and are left out."""
+    used = usage or Usage(replicas=0)
+    sampled = answers or AnswerCounts({}, ())
+    return Profile(
+        token_counts=used.token_counts if usage is not None else sampled.token_counts,
+        class_counts=tuple(sampled.classes.get(name, 0) for name in classes) if answers is not None else (),
+        confidence_counts=sampled.confidence_counts,
+        tokens=used.tokens or 0,
+        unknown_tokens=used.unknown_tokens or 0,
+        truncated=used.truncated or 0,
+        requests=used.texts or 0,
+        tokenizer=used.tokenizer,
+    )
+
+
+def resources(release: Release, counts: MetricCounts, number: str, window: Window, restarts: int | None) -> Resources:
+    usage, arms = counts.usage[number], (counts.live.get(number), counts.shadow.get(number))
+    answered = sum(sum(arm.latency_counts) for arm in arms if arm is not None)
+    limits = release.policy.gates.limits
+    price = limits.replica_hour_price if limits is not None else None
+    counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost either
+    return replace(
+        usage.resources,
+        restarts=restarts,
+        requests_per_busy_s=answered / usage.busy_s if usage.busy_s else None,
+        cost=price * usage.replicas * window.length_s / _HOUR_S if price is not None and counted else None,
+    )
