@@ -195,6 +195,7 @@ class _Block:
             (f"no {source}", Text(printable(reason), "magenta"))
             for source, reason in sorted(self.release.faults.items())
         ]
+        facts += [("breach", Text(printable(verdict.reason), "yellow")) for verdict in _breaches(self.release)]
         facts += [("labels", _labels_of(source)) for source in self.release.label_sources if oddities(source)]
         facts += [("suite", _asked(progress)) for progress in self.asked]
         facts += [("replay", _replayed(self.replay))] if self.replay is not None else []
@@ -250,6 +251,8 @@ def _shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[
 def _mirroring(release: Release) -> str:
     """Return what the data plane cannot copy; empty where it copies everything both ways."""
     able = release.able
+    if release.phase is Phase.PROBATION and release.step == 0 and not release.copied_back_pct:
+        return "nothing is copied to the former version: what goes wrong in probation is told, and blames nobody"
     if able is None or not release.active or able.mirrors_both_ways:
         return ""
     if not able.mirrors:
@@ -267,6 +270,10 @@ def _phase(release: Release, now_s: float) -> Text:
     end = "ends" if release.phase is Phase.PROBATION else "deadline"
     left = f"{end} in {duration(left_s)}" if left_s >= 0 else f"{end} passed {duration(-left_s)} ago"
     return Text.assemble(words, ", ", (left, "" if left_s > 300 else "yellow"))
+
+
+def _breaches(release: Release) -> Iterator[Verdict]:
+    return (verdict for verdict in release.verdicts.values() if verdict.breach)
 
 
 def _warming(release: Release, now_s: float) -> str:

@@ -149,6 +149,9 @@ class _ReleasePage:
         self._value = _of_versions(names.GATE_VALUE_METRIC, "The value that a gate measured, in its own unit.", gate)
         self._samples = _of_versions(names.GATE_SAMPLES_METRIC, "How many samples that value rests on.", gate)
 
+        about = "1 where an objective is missed, and nothing tells by whose fault."
+        self._breach = _of_versions(names.BREACH_METRIC, about, gate)
+
     def add_phase(self, summary: ReleaseSummary) -> None:
         """Tell where the release stands."""
         self._phase.add_metric((summary.model, summary.version, summary.phase), summary.phase_since_s)
@@ -165,6 +168,9 @@ class _ReleasePage:
                 self._value.add_metric((*own, gate), verdict.value)
         if not release.active:
             return
+        for gate, verdict in release.verdicts.items():
+            if verdict.breach:
+                self._breach.add_metric((*own, gate), 1)
         for source in release.faults:
             self._fault.add_metric((*own, source), 1)
         if release.deadline_at_s is not None:
@@ -174,7 +180,7 @@ class _ReleasePage:
 
     def families(self) -> Sequence[Metric]:
         """Every family."""
-        gates = (self._blamed, self._outcome, self._value, self._samples)
+        gates = (self._blamed, self._outcome, self._value, self._samples, self._breach)
         return (self._phase, self._deadline, self._look, self._fault, *gates)
 
 

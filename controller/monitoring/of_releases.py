@@ -94,6 +94,13 @@ def _watching(policy: ReleasePolicy) -> Iterator[Alert]:
             f"{WHO}: {{{{ $labels.source }}}} cannot be read, so nothing is judged by it",
             for_s=_BLIND_S,
         )
+    yield Alert(
+        "SerinObjectiveMissed",
+        f"max by ({_BY_GATE}) ({series(model, names.BREACH_METRIC)}) == 1",
+        Severity.PAGE,
+        About.RELEASE,
+        f"{WHO}: {{{{ $labels.gate }}}} misses its objective and was compared with nothing: nothing is rolled back",
+    )
     for phase, probation in (("shadow|canary", False), ("probation", True)):
         allowed_s = max(_SHORT_LOOK_S, _LOOKS_MISSED * policy.written_every_s(probation=probation))
         watched = series(model, names.PHASE_TIME_METRIC, f'{names.PHASE_LABEL}=~"{phase}"')

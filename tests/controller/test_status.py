@@ -169,6 +169,16 @@ def test_faults_replicas_and_overrides_are_named() -> None:
         assert words in text
 
 
+def test_a_breach_that_blames_nobody_is_on_the_screen_in_full() -> None:
+    breach = replace(VERDICT, reason="P95 misses its objective of 200 ms, and nobody knows why.", breach=True)
+    text = drawn(record(Phase.PROBATION, verdicts={"latency.p95": breach}))
+    assert "breach" in text
+    assert text.count("P95 misses its objective of 200 ms, and nobody knows why.") == 2
+    assert "nothing is copied to the former version" not in text
+    uncopied = replace(releases.POLICY, probation_mirror_pct=0.0)
+    assert "nothing is copied to the former version" in drawn(record(Phase.PROBATION, policy=uncopied))
+
+
 def test_a_version_that_warms_up_says_until_when() -> None:
     policy = replace(releases.POLICY, warm_up_s=180.0)
     warm_at = utc(releases.NOW_S + 180)

@@ -92,6 +92,15 @@ def test_a_release_is_told_with_its_times_and_what_its_gates_say(told: Told) -> 
     assert told.of(names.GATE_SAMPLES_METRIC) == {(*own, "drift.classes"): 400}
 
 
+def test_a_breach_that_blames_nobody_is_told_while_the_release_goes_on(told: Told) -> None:
+    breach = replace(verdict("budget.burn", Outcome.INCONCLUSIVE, Stage.LIVE, advisory=True), breach=True)
+    verdicts = {"budget.burn": breach, "errors.live": verdict("errors.live", stage=Stage.LIVE)}
+    told.keep(release_in(Phase.PROBATION, verdicts=verdicts))
+    assert told.of(names.BREACH_METRIC) == {("intent", "7", "budget.burn"): 1}
+    told.keep(release_in(Phase.PROMOTED, verdicts=verdicts))
+    assert told.of(names.BREACH_METRIC) == {}
+
+
 def test_a_release_that_is_over_says_whom_it_blamed_and_has_no_deadline(told: Told) -> None:
     """What ended stays the newest of its model until the next one begins: with its end, and what it was for."""
     told.keep(release_in(Phase.CANARY))

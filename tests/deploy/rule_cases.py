@@ -132,6 +132,12 @@ CASES: Mapping[str, tuple[tuple[str, ...], str, set[str]]] = {
             "MemoryNearLimit", "CpuBusy", "GpuBusy", "ColdStarts", "UnknownTokens", "Truncated", "WorkersLost",
             "Throttled", "AccessRefused")},
     ),
+    "an objective is missed and nothing tells by whose fault": (
+        (phase("probation", "0x70"), release(names.LOOK_TIME_METRIC, f"0{ALWAYS}"),
+         release(names.BREACH_METRIC, "_x10 1x60", gate="latency.p95")),
+        "70m",
+        {"SerinObjectiveMissed/page"},
+    ),
     "requests waited for a moment": ((replica(names.QUEUE_DEPTH_METRIC, "0x5 40x64"),), "7m", set()),
     "a replica is not scraped": (
         (replica("up", "0x70", job="serin", instance="intent-v6"),), "20m", {"SerinTargetMissing/ticket"}
