@@ -120,7 +120,7 @@ class ReleasePolicy:
         float,
         "of live requests copied to the former version in probation, so that what users get is compared with what it "
         "would have answered; 0: none, and then nobody is blamed for what goes wrong",
-    ] = 5.0
+    ] = 10.0
     while_stable_restarts: Annotated[
         WhileStableRestarts,
         "who answers while the version that serves everybody does not: `fallback` (the known good version, which is "

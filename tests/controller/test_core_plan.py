@@ -84,7 +84,7 @@ def test_a_step_of_everything_names_no_version_with_no_traffic():
 def test_promotion_routes_everything_and_keeps_the_former_version_for_a_rollback():
     """'Known good' changes once promotion starts (flagger 1931)."""
     for phase in (Phase.PROMOTING, Phase.PROBATION):
-        assert route_of(release_in(phase)) == Route({"7": 100.0}, Mirror("6", 5.0), "6", takes_up_override=False)
+        assert route_of(release_in(phase)) == Route({"7": 100.0}, Mirror("6", 10.0), "6", takes_up_override=False)
 
 
 def test_a_version_that_serves_everybody_is_copied_to_the_former_one():

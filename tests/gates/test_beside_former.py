@@ -52,7 +52,7 @@ def late(health: Health) -> Course:
 
 
 def played(
-    seed: int, candidate: Course, former: Course, *, copied: float = 0.05, load: float = 1.0, by_gateway: bool = True
+    seed: int, candidate: Course, former: Course, *, copied: float = 0.1, load: float = 1.0, by_gateway: bool = True
 ) -> list[Verdict]:
     """The verdicts of all looks of a release at 50 %, and of its probation. ``load``: while the candidate is ill."""
     rng, gate_set, found = np.random.default_rng(seed), GateSet(LIVE), []
