@@ -143,9 +143,7 @@ FAULT_METRIC: Final = "serin_release_fault"  # gauge by source, 1 while it canno
 BLAMED_METRIC: Final = "serin_release_blamed"  # gauge by gate, 1 for each that failed the release
 GATE_METRIC: Final = "serin_gate_outcome"  # gauge by gate and outcome, 1 for the latest one
 GATE_VALUE_METRIC: Final = "serin_gate_value"  # gauge by gate: what it measured, in its own unit
-BREACH_METRIC: Final = (
-    "serin_gate_breach"  # gauge by gate, 1: an objective missed by nobody knows whose fault
-)
+BREACH_METRIC: Final = "serin_gate_breach"  # gauge by gate, 1: an objective missed by nobody knows whose fault
 GATE_SAMPLES_METRIC: Final = "serin_gate_samples"  # gauge by gate: on how many samples that rests
 
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
