@@ -365,7 +365,7 @@ class Executor:
         policy, stable = release.policy.shadow_replay, release.stable
         if stable is None or release.id in self._replayed:
             return
-        asked = Asked(self._urls(release.model, stable), self._urls(release.model, release.candidate))
+        asked = Asked(*(tuple(self._urls(release.model, version)) for version in (stable, release.candidate)))
         if not (asked.stable and asked.candidate):
             return
         order = ReplayOrder(

@@ -205,6 +205,8 @@ class LabelRequest:
 BY_CHANCE_BELOW: Final = "1a"
 """Texts whose digest is below are asked for by chance, one in ten, whether or not the versions agree on them: digests
 are keyed hexadecimal hashes, and have nothing to do with what a text says."""
+BY_CHANCE_RATIO: Final = int(BY_CHANCE_BELOW, 16) / 16 ** len(BY_CHANCE_BELOW)
+"""The share of texts whose digests are."""
 
 
 def by_turns(

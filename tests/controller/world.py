@@ -25,6 +25,7 @@ from controller.loop.executor import World as Ports
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import InlineJobs, Jobs
 from controller.loop.reconciler import Books
+from controller.loop.replay import NoReplays, Replays
 from controller.loop.sampling import Everything, Needs, SampledAsNeeded, Sampling
 from controller.ports.registry import CANDIDATE, CHAMPION
 from controller.subscribers.feed import Follower
@@ -112,6 +113,7 @@ class World:
         self.jobs: Jobs = InlineJobs()
         self.leads = True  # of the controllers that share the database
         self.calm_s = 0.0
+        self.replays: Replays = NoReplays()  # taken up by a controller that starts
         self.needs: Needs | None = None  # how much has to be sampled; None: everything is
         self._packages = directory / "packages"
         self.controller = self._start_controller()
@@ -278,6 +280,7 @@ class World:
             freezes=_Watched(self.freezes, "freezes", self),
             suites=SuiteRuns(_Watched(self.replicas, "replicas", self), self._packages.with_name("suites")),
             sampling=self._sampling(),
+            replays=self.replays,
         )
         books = Books(
             journal=_Watched(self.journal, "journal", self),

@@ -117,7 +117,7 @@ def _mirror(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
             yield f"mirror_pct: {100 * share:g}", policy, replace(traffic, mirror_ratio=share)
 
 
-_REPLAYED: Final = (2_000, 5_000, 10_000, 20_000, 50_000)
+_REPLAYED: Final = (2_000, 20_000)
 
 
 def _replay(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
@@ -127,7 +127,7 @@ def _replay(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
     held_out = replace(replay, labels_before=LabelsBefore.HELD_OUT)
     more: list[tuple[str, ReplayPolicy, Traffic]] = [("", replay, traffic)]
     if traffic.directed_ratio < 1:
-        more.append((", and label 100 % of the disagreements", replay, all_directed))
+        more.append((", and label all that is asked for (GET /v1/label-requests)", replay, all_directed))
     if replay != held_out:
         more.append((", and labels_before: held_out, with labels that no version was trained on", held_out, traffic))
     for also, asked, labelled in more:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.core.policy import LabelsBefore, ReleasePolicy, Step
+from controller.ports.samples import BY_CHANCE_RATIO
 from gates.forecast.candidate import UNCHANGED, Candidate
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.offline.plan import Chance, Curves, GatePlan, curves, plan, reached_s
@@ -113,8 +114,11 @@ def _shadow(policy: ReleasePolicy, traffic: Traffic, seconds: float) -> Iterator
     replay = policy.shadow_replay
     replay_s = min(replay.requests_max / replay.requests_per_s_max, seconds)
     if replay_s:
-        counts = traffic.label_ratio if replay.labels_before is LabelsBefore.HELD_OUT else 0.0
-        yield PlannedStep(0.0, replay_s, replayed_per_s=replay.requests_per_s_max, replayed_label_ratio=counts)
+        before = traffic.label_ratio if replay.labels_before is LabelsBefore.HELD_OUT else 0.0
+        asked = BY_CHANCE_RATIO * traffic.directed_ratio  # in turn with the disagreements
+        yield PlannedStep(
+            0.0, replay_s, replayed_per_s=replay.requests_per_s_max, replayed_label_ratio=max(before, asked)
+        )
     if seconds > replay_s:
         yield PlannedStep(0.0, seconds - replay_s)
 
