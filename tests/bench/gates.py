@@ -51,6 +51,7 @@ def _look_ms(kept: Path) -> float:
     """The time of a look, measured where the releases were played."""
     file = kept / "look-ms.json"
     if not file.exists():
+        kept.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(look_ms()), encoding="utf-8")
     return float(json.loads(file.read_text(encoding="utf-8")))
 
