@@ -16,6 +16,7 @@ from tests.bench.world.scenarios import Scenario
 from tests.bench.world.weather import Forecast
 
 REPLAYED_PER_S: Final = ReleasePolicy("any").shadow_replay.requests_per_s_max
+COPIED_BACK: Final = ReleasePolicy("any").probation_mirror_pct / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,14 @@ class Traffic:
             stable_labels=arrived.stable_counts,
             candidate_labels=arrived.candidate_counts if share else None,
             replayed=Replayed(again, *mirrored.replayed) if again else None,
+            former=self._former(of_candidate) if share == 1 else None,
         )
         return look, _both(look, candidate, arrived)
+
+    def _former(self, served: Demand) -> ArmCounts:
+        """What the former version answers to the copies of probation."""
+        copied = replace(served, requests=int(self._rng.binomial(served.requests, COPIED_BACK)))
+        return self._stable.shadow(self._rng, copied, 1.0, 1.0, 0)
 
     def _arms(
         self, number: int, stable: Demand, candidate: Demand, share: float, again: int
