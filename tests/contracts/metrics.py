@@ -235,6 +235,7 @@ class MetricsContract:
         world.serve("7", traffic=Traffic.SHADOW, latencies_ms=[20.0] * 4, codes={500: 2})
         found = world.users(start)
         assert (found.copies["7"], found.live["7"].requests, found.live["7"].errors) == (6, 0, 0)
+        assert (found.copies_failed["7"], found.copies_failed["6"]) == (2, 0)
 
     def test_users_times_are_counted_below_whole_milliseconds(self, world: MetricsWorld) -> None:
         """A time is cut to whole milliseconds, and one of exactly an edge is above it."""

@@ -123,7 +123,29 @@ def test_copies_are_no_requests_of_users(users: Users, versions: tuple[Upstream,
     eventually(lambda: len(seven.requests) == 20, what="the copies")
     found = users.counted(start)
     assert (found.live["6"].requests, found.live["6"].errors, found.live["7"].requests) == (20, 0, 0)
-    assert found.copies == {"6": 0, "7": 20}
+    assert (found.copies, found.copies_failed) == ({"6": 0, "7": 20}, {"6": 0, "7": 20})
+
+
+def test_the_former_version_is_copied_to_once_another_serves_everybody(
+    users: Users, versions: tuple[Upstream, Upstream]
+) -> None:
+    """In probation the mirror goes the other way; copies that nobody takes fail as users' requests would."""
+    six, seven = versions
+    set_endpoint(users.traffic, "intent", "7", seven.url, seven.url)
+    set_endpoint(users.traffic, "intent", "6", six.url, "http://127.0.0.1:9")
+    users.route({"7": 100.0}, Mirror("6", 100.0))
+    start = users.counted(None).cursor
+    users.envoy.ask(10)
+    found = users.counted(start)
+    assert (found.live["7"].requests, found.live["7"].errors, found.live["6"].requests) == (10, 0, 0)
+    assert (found.copies["6"], found.copies_failed["6"]) == (10, 10)
+    set_endpoint(users.traffic, "intent", "6", six.url, six.url)
+    users.route({"7": 100.0}, Mirror("6", 100.0))
+    start = users.counted(None).cursor
+    users.envoy.ask(10)
+    eventually(lambda: len(six.requests) == 10, what="the copies")
+    found = users.counted(start)
+    assert (found.copies["6"], found.copies_failed["6"]) == (10, 0)
 
 
 def test_a_replica_that_died_and_came_back_elsewhere_is_counted_on(users: Users) -> None:
