@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.local.packages import PackageStore
+from controller.adapters.local.packages import PackageStore, UnusedPackages
 from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.explained import ExplainedMetrics
@@ -27,6 +27,7 @@ from controller.api.telemetry import Readings, Telemetry
 from controller.api.tls import Certificate
 from controller.bootstrap.access import prepare_access, tokens_at_the_interface, webhook_secret
 from controller.bootstrap.condition import HomeSite
+from controller.bootstrap.in_use import versions_in_use
 from controller.bootstrap.metrics import metrics_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
@@ -75,6 +76,7 @@ class Controller:
     policies: CurrentPolicies
     sampling: SampledAsNeeded
     plane: DataPlane
+    packages: PackageStore
 
     def close(self) -> None:
         self.jobs.close()
@@ -85,11 +87,16 @@ class Controller:
 def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     """Do what is to be done from time to time beside the releases, while the block lasts."""
     store, days = controller.store, controller.settings.samples_kept_days
+
+    def in_use() -> set[tuple[str, str]]:
+        return versions_in_use(controller.plane, store.journal, controller.fleet.models)
+
     looks = store.looks.led_by(controller.leader.fence)
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
     kept += [
         Kept(store.inbox, days),
         Kept(looks, controller.settings.looks_kept_days),
+        Kept(UnusedPackages(controller.packages, in_use), controller.settings.packages_kept_days),
     ]
     return daily_pruning(kept, SystemClock(), [Room(store.samples, controller.settings.samples_mb_max * 1e6)])
 
@@ -243,6 +250,7 @@ def build(home: Home, name: str) -> Controller:
         policies=policies,
         sampling=sampling,
         plane=plane,
+        packages=packages,
     )
 
 

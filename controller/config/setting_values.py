@@ -206,7 +206,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     **dict.fromkeys(PORTS, _port),
     **dict.fromkeys(("capture_text", "require_tokens"), _flag),
     **dict.fromkeys(("tick_s", "lease_s", "samples_kept_days", "samples_mb_max"), _positive),
-    **dict.fromkeys(("looks_kept_days", "scrape_interval_s"), _positive),
+    **dict.fromkeys(("looks_kept_days", "packages_kept_days", "scrape_interval_s"), _positive),
     **dict.fromkeys(("database_url", "webhook_secret"), _text),
     **dict.fromkeys(("api_hosts", "gateway_hosts"), _hosts),
     **dict.fromkeys(("alert_page_url", "alert_ticket_url", "registry_url", "prometheus_url"), _url),

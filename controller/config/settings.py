@@ -69,6 +69,7 @@ class Settings:
     samples_kept_days: float = 90.0  # sampled answers and labels; the journal is kept for good
     samples_mb_max: float = 10_000.0  # room that they may take; beyond, the oldest go before their time
     looks_kept_days: float = 30.0  # each look of a release by itself; of older ones the sums of an hour
+    packages_kept_days: float = 30.0  # of versions that nothing uses: what comes back later is fetched again
     scrape_interval_s: float = 1.0
     prometheus_url: str | None = None  # with the path before /api/v1, if there is one
     prometheus_token_file: str | None = None  # shown as a bearer token

@@ -4,7 +4,9 @@ A package is compared twice: its files with its manifest, and its manifest with 
 registered or first seen with. So files that were replaced whole are found too.
 """
 
+import os
 import shutil
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -27,11 +29,11 @@ class PackageStore:
     def __init__(self, registry: Registry, directory: Path) -> None:
         self._registry = registry
         self._directory = directory
-        self._busy: dict[tuple[str, str], Lock] = {}
+        self._busy: dict[str, Lock] = {}  # by the name of the deployment
 
     def obtain(self, model: str, version: Version) -> Artifact:
         try:
-            with self._busy.setdefault((model, version.number), Lock()):
+            with self._busy.setdefault(deployment_named(model, version.number), Lock()):
                 return self._obtain(model, version)
         except (OSError, MemoryError) as error:
             whose = f"the package of {model} version {version.number}"
@@ -65,6 +67,26 @@ class PackageStore:
                 Source.PACKAGES, f"the package of {model} version {version.number} is not here any more"
             )
         return place
+
+    def prune(self, before_s: float, used: Collection[str]) -> int:
+        """Delete the packages of versions that nothing has used since then, and return of how many. ``used``: the names
+        of deployments that need theirs now: their time begins anew.
+
+        Raises:
+            TransientError: something cannot be deleted.
+        """
+        gone = 0
+        try:
+            for folder in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
+                with self._busy.setdefault(folder.name, Lock()):
+                    if folder.name in used:
+                        os.utime(folder)
+                    elif folder.stat().st_mtime < before_s:
+                        shutil.rmtree(folder)
+                        gone += 1
+        except OSError as error:
+            raise our_fault(Source.PACKAGES, "cannot delete an old package", error) from error
+        return gone
 
     def identify(self, model: str, number: str) -> Version:
         """The version as the registry knows it now, not yet verified."""
@@ -116,6 +138,18 @@ class PackageStore:
 
     def _place(self, model: str, number: str, source_id: str) -> Path:
         return self._directory / deployment_named(model, number) / source_id
+
+
+class UnusedPackages:
+    """The packages that no version in use needs (`controller.loop.retention.Prunable`)."""
+
+    def __init__(self, packages: PackageStore, in_use: Callable[[], Collection[tuple[str, str]]]) -> None:
+        """``in_use``: models and versions; raises TransientError while nobody can tell."""
+        self._packages = packages
+        self._in_use = in_use
+
+    def prune(self, before_s: float) -> int:
+        return self._packages.prune(before_s, {deployment_named(*version) for version in self._in_use()})
 
 
 def _checked(directory: Path, version: Version, tag: str) -> Artifact:
