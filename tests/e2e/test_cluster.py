@@ -124,8 +124,13 @@ def test_a_better_model_is_promoted_and_a_worse_one_is_not(place: Place) -> None
     assert route is not None
     assert len(route["spec"]["rules"][0]["backendRefs"]) == 1
     phases = [e["payload"]["phase"] for e in site.entries("intent-v2-1") if e["kind"] == "PhaseEntered"]
-    shown = {one["spec"]["version"]: one["status"]["phase"] for one in client.list(MODEL_RELEASES).items}
-    assert {"2": "promoted", "3": "rolled_back"}.items() <= shown.items()  # the next candidate ended its probation
+    eventually(lambda: _shown(client) == {"1": "promoted", "2": "promoted", "3": "rolled_back"}, what="the views")
     assert place.account.refused == []
     assert set(place.account.unused()) <= OF_OTHER_RELEASES
     assert phases[:7] == ["preflight", "suite", "shadow", "canary", "canary", "promoting", "probation"]
+
+
+def _shown(client: KubernetesClient) -> dict[str, str]:
+    """The phase that each release's object tells, by version."""
+    found = client.list(MODEL_RELEASES).items
+    return {one["spec"]["version"]: one.get("status", {}).get("phase", "") for one in found}
