@@ -10,8 +10,9 @@ from typing import Annotated
 AlphaShare = Annotated[float, "its part of `rollback_alpha`, in proportion to the parts of all other gates"]
 Required = Annotated[bool, "whether promotion waits for a pass; it can fail a release in either case"]
 InclusionProbabilityMin = Annotated[float | None, "the smallest of the design that labels; null: as seen"]
-RatioGrid = Annotated[tuple[float, ...], "ratios, candidate over stable, that the test of harm bets on; each above 1"]
-ErrorGuard = Annotated[float, "never roll back for a smaller ratio of the error rates, candidate over stable"]
+ErrorGuard = Annotated[
+    float, "roll back only when a ratio of the error rates above it is shown, candidate over stable; below the margin"
+]
 ErrorMargin = Annotated[float, "promote when so large a ratio of the error rates is excluded, or `error_ratio_max` is"]
 CountClusters = Annotated[
     bool, "compare causes of errors (`error_clusters`) instead of errors: a lost worker is one event, not 30"
@@ -31,3 +32,19 @@ def require(policy: object, *fields: str, above: float = 0.0, below: float = mat
             continue
         asked = f"above {above:g}" + (f" and below {below:g}" if math.isfinite(below) else "")
         raise ValueError(f"{name} must be {asked}, got {value}")
+
+
+def require_guard_below_margin(policy: object, guard: str, margin: str, *, least: float = 1.0) -> None:
+    """See that what never rolls back ends before what never promotes begins: between the two somebody is wrong.
+
+    Raises:
+        ValueError: naming both fields.
+    """
+    lowest, highest = getattr(policy, guard), getattr(policy, margin)
+    if not least <= lowest:
+        raise ValueError(f"{guard} must be at least {least:g}, got {lowest}")
+    if not lowest < highest:
+        raise ValueError(
+            f"{guard} must be below {margin}: a candidate between {highest:g} and {lowest:g} would neither be promoted "
+            f"nor rolled back, got {lowest} and {highest}"
+        )

@@ -122,3 +122,11 @@ def _plain(name: str) -> str:
 def _letters(name: str) -> str:
     """One way of many to write the same letters: an accent may be part of its letter or stand behind it."""
     return unicodedata.normalize("NFKC", name)
+
+
+_CLUSTERED = 1.5  # events that count as one: below it nothing is said
+
+
+def clustered(effect: float, what: str) -> str:
+    """The end of a sentence that counts events: that they come together, where they do."""
+    return f" ({what} come together: {effect:.2g} count as one)" if effect >= _CLUSTERED else ""

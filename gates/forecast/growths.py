@@ -11,30 +11,45 @@ _NEVER = 1e-300  # a probability in whose place a logarithm needs a number
 
 
 def of_ratio(
-    candidate_s: float, stable_s: float, share: float, null: float, alternatives: Sequence[float]
+    candidate_s: float, stable_s: float, share: float, null: float, alternatives: Sequence[float], effect: float = 1.0
 ) -> list[Growth]:
     """Return the growths of F1, from events per second of each version and the candidate's share of the requests
-    compared."""
+    compared. ``effect``: how many events count as one."""
     if not 0 < share < 1:
         return [NONE for _ in alternatives]
     found = []
     for ratio in alternatives:
         other = -math.log((1 + (ratio - 1) * share) / (1 + (null - 1) * share))
-        found.append(walk(((candidate_s, math.log(ratio / null) + other), (stable_s, other))))
+        found.append(_clustered(walk(((candidate_s, math.log(ratio / null) + other), (stable_s, other))), effect))
     return found
 
 
-def of_share(trials_s: float, share: float, test: ShareTest) -> list[Growth]:
+def of_watch(candidate_s: float, stable_s: float, share: float, null: float, effect: float = 1.0) -> list[Growth]:
+    """Return the growth of evidence of harm, which bets what it has learnt: here the ratio as it is. What learning it
+    costs (`LEARNING`) is for the threshold."""
+    if not (0 < share < 1 and stable_s):
+        return [NONE]
+    ratio = candidate_s * (1 - share) / (stable_s * share)
+    return of_ratio(candidate_s, stable_s, share, null, (max(ratio, null),), effect)
+
+
+def _clustered(growth: Growth, effect: float) -> Growth:
+    """Return the growth of evidence that is divided by the effect, of events of which as many come together."""
+    return Growth(growth.drift / effect, growth.variance / effect)
+
+
+def of_share(trials_s: float, share: float, test: ShareTest, effect: float = 1.0) -> list[Growth]:
     """Return the growths of the evidence about one share, from trials per second and what the share truly is."""
-    return [
-        walk(
-            (
-                (trials_s * (1 - share), math.log1p(-guess) - math.log1p(-test.null)),
-                (trials_s * share, math.log(max(guess, _NEVER) / test.null)),
-            )
+    return [_clustered(_of_guess(trials_s, share, guess, test.null), effect) for guess in test.alternatives]
+
+
+def _of_guess(trials_s: float, share: float, guess: float, null: float) -> Growth:
+    return walk(
+        (
+            (trials_s * (1 - share), math.log1p(-guess) - math.log1p(-null)),
+            (trials_s * share, math.log(max(guess, _NEVER) / null)),
         )
-        for guess in test.alternatives
-    ]
+    )
 
 
 def of_difference(

@@ -44,6 +44,8 @@ class Traffic:
     latency_median_ms: float = 50.0
     gap_spread: float = 0.3  # standard deviation of the change of the confidence gap on one pair
     brier_spread: float = 0.4  # standard deviation of the change of the Brier score on one pair
+    error_effect: float = 1.0  # server errors that count as one, because they come together
+    slow_effect: float = 1.0  # slow requests that count as one
     slices: tuple[PlannedSlice, ...] = ()
     slice_ratio: float = 1.0  # of the requests, those that are looked at: narrowed for a slice
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from scipy.special import bdtr, betainc, betaincinv
 
 
-def upper_tail(successes: int, trials: int, probability: float) -> float:
-    """P(X >= successes) of a binomial: the one-sided p-value against "at most ``probability``"."""
+def upper_tail(successes: int, trials: float, probability: float) -> float:
+    """P(X >= successes) of a binomial: the one-sided p-value against "at most ``probability``".
+
+    Where trials are no whole number, between the two.
+    """
     if successes <= 0:
         return 1.0
     return float(betainc(successes, trials - successes + 1, probability))

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gates.stats.exact import upper_tail
 from gates.stats.numerics import log_mean_exp
 
 
@@ -48,6 +47,15 @@ class Arms:
 NO_ARMS = Arms(0, 0, 0, 0)
 
 
+def estimated_ratio(arms: Arms, expected: float) -> float | None:
+    """The ratio of the rates, where equal ones would have given the candidate ``expected`` of the events."""
+    if not arms.events or not 0 < expected < arms.events:
+        return None
+    slack = 0.0 if arms.stable_events else 0.5
+    odds = (arms.candidate_events + slack) / (arms.stable_events + slack)
+    return odds * (arms.events - expected) / expected
+
+
 @dataclass(frozen=True, slots=True)
 class RatioState:
     """``log_e`` per alternative, their highest mixture so far, the counts behind them.
@@ -66,47 +74,42 @@ class RatioState:
 
     def estimate(self) -> float | None:
         """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
-        if not self.events or not 0 < self.expected < self.events:
-            return None
-        slack = 0.0 if self.arms.stable_events else 0.5
-        odds = (self.arms.candidate_events + slack) / (self.arms.stable_events + slack)
-        return odds * (self.events - self.expected) / self.expected
-
-    def equal_rates_p_value(self) -> float:
-        """P-value against "the ratio is at most 1", conditional on the events of each window.
-
-        The windows' shares differ, so the candidate's events are a Poisson binomial; its upper tail is below that of
-        the binomial with the mean probability (Hoeffding 1956, theorem 4) beyond one event above the mean.
-        """
-        if self.arms.candidate_events < self.expected + 1:
-            return 1.0
-        return upper_tail(self.arms.candidate_events, self.events, self.expected / self.events)
+        return estimated_ratio(self.arms, self.expected)
 
 
 @dataclass(frozen=True, slots=True)
 class RatioTest:
-    """Evidence against "the ratio is at most ``null``" (alternatives above it) or "at least" (alternatives below)."""
+    """Evidence against "the ratio is at most ``null``" (alternatives above it) or "at least" (alternatives below).
+
+    ``most``: that one look may add, as a logarithm; what is cut off of a factor leaves the test valid.
+    """
 
     null: float
     alternatives: tuple[float, ...]
+    most: float = math.inf
 
     def start(self) -> RatioState:
         return RatioState(log_e=(0.0,) * len(self.alternatives))
 
-    def add(self, state: RatioState, arms: Arms) -> RatioState:
-        """One window, at its realised share."""
-        return self.add_at(state, arms, arms.share) if arms.comparable else state
+    def add(self, state: RatioState, arms: Arms, effect: float = 1.0) -> RatioState:
+        """One window, at its realised share. Its evidence is divided by the design ``effect`` known before it."""
+        return self.add_at(state, arms, arms.share, effect) if arms.comparable else state
 
-    def add_at(self, state: RatioState, arms: Arms, share: float) -> RatioState:
+    def add_at(self, state: RatioState, arms: Arms, share: float, effect: float = 1.0) -> RatioState:
         """One window at a share that is known otherwise, strictly between 0 and 1."""
         if not arms.events:
             return RatioState(state.log_e, state.peak, state.arms + arms, state.expected)
         steps = _log_likelihoods(self.alternatives, arms, share)
         (base,) = _log_likelihoods((self.null,), arms, share)
-        log_e = tuple(before + step - base for before, step in zip(state.log_e, steps, strict=True))
+        log_e = [before + (step - base) / effect for before, step in zip(state.log_e, steps, strict=True)]
+        evidence = log_mean_exp(log_e)
+        if self.most < math.inf:
+            beyond = evidence - log_mean_exp(state.log_e) - self.most
+            if beyond > 0:
+                log_e, evidence = [value - beyond for value in log_e], evidence - beyond
         return RatioState(
-            log_e=log_e,
-            peak=max(state.peak, log_mean_exp(log_e)),
+            log_e=tuple(log_e),
+            peak=max(state.peak, evidence),
             arms=state.arms + arms,
             expected=state.expected + arms.events * share,
         )
@@ -138,11 +141,14 @@ class RatioBounds:
 
     log_likelihoods: tuple[float, ...] = (0.0,) * len(_GRID)
 
-    def add(self, arms: Arms) -> "RatioBounds":
+    def add(self, arms: Arms, effect: float = 1.0) -> "RatioBounds":
+        """One window; its evidence is divided by the design ``effect`` known before it."""
         if not arms.comparable or not arms.events:
             return self
         steps = _log_likelihoods(_GRID, arms, arms.share)
-        return RatioBounds(tuple(map(float.__add__, self.log_likelihoods, steps)))
+        return RatioBounds(
+            tuple([before + step / effect for before, step in zip(self.log_likelihoods, steps, strict=True)])
+        )
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Bounds that hold at every look at once with probability ``1 - alpha``; 0 and infinity where none is known."""

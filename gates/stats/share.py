@@ -5,32 +5,37 @@ from dataclasses import dataclass
 
 from scipy.special import betaln
 
-from gates.stats.exact import upper_tail
 from gates.stats.numerics import boundary, log_mean_exp
 
 
 @dataclass(frozen=True, slots=True)
 class ShareState:
-    """Events among trials, and the highest log evidence so far."""
+    """Events among trials, and the highest log evidence so far.
+
+    Those that are ``counted`` are divided by the design effect of their look.
+    """
 
     events: int = 0
     total: int = 0
     peak: float = 0.0
+    counted_events: float = 0.0
+    counted_total: float = 0.0
 
     @property
     def share(self) -> float:
         return self.events / self.total if self.total else 0.0
 
-    def p_value(self, null: float) -> float:
-        """Against "the share is at most ``null``", at one look fixed in advance."""
-        return upper_tail(self.events, self.total, null)
+    @property
+    def effect(self) -> float:
+        """The mean design effect of the looks so far."""
+        return self.total / self.counted_total if self.counted_total else 1.0
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Bounds that hold at every look at once: points that the beta mixture (1/2, 1/2) beats 1/alpha times are out.
 
         The mixture is the method of Robbins (1970) for a Bernoulli probability, in closed form.
         """
-        wins, losses = self.events, self.total - self.events
+        wins, losses = self.events / self.effect, (self.total - self.events) / self.effect
         least = float(betaln(wins + 0.5, losses + 0.5) - betaln(0.5, 0.5)) + math.log(alpha)
 
         def excess(share: float) -> float:
@@ -47,14 +52,18 @@ class ShareTest:
     null: float
     alternatives: tuple[float, ...]
 
-    def log_e(self, events: int, total: int) -> list[float]:
+    def log_e(self, events: float, total: float) -> list[float]:
         """Return the log evidence of each alternative; the mean of them is the evidence."""
         base = _log_likelihood(self.null, events, total - events)
         return [_log_likelihood(share, events, total - events) - base for share in self.alternatives]
 
-    def add(self, state: ShareState, events: int, total: int) -> ShareState:
-        events, total = state.events + events, state.total + total
-        return ShareState(events, total, max(state.peak, log_mean_exp(self.log_e(events, total))))
+    def add(self, state: ShareState, events: int, total: int, effect: float = 1.0) -> ShareState:
+        """The state after one look. Its evidence is divided by the design ``effect`` known before it."""
+        counted_events, counted_total = state.counted_events + events / effect, state.counted_total + total / effect
+        evidence = log_mean_exp(self.log_e(counted_events, counted_total))
+        return ShareState(
+            state.events + events, state.total + total, max(state.peak, evidence), counted_events, counted_total
+        )
 
 
 def above(null: float, factors: tuple[float, ...]) -> ShareTest:
@@ -71,7 +80,7 @@ def below(null: float) -> ShareTest:
     return ShareTest(null, tuple(null * factor for factor in _BELOW))
 
 
-def _log_likelihood(share: float, wins: int, losses: int) -> float:
+def _log_likelihood(share: float, wins: float, losses: float) -> float:
     first = 0.0 if wins == 0 else wins * math.log(share) if share > 0 else -math.inf
     second = 0.0 if losses == 0 else losses * math.log1p(-share) if share < 1 else -math.inf
     return first + second

@@ -35,7 +35,7 @@ steps:
 on_deadline: roll_back
 gates:
   rollback_alpha: 0.005
-  budget: {grid: [1.5, 2]}
+  accuracy_shadow: {bets: [0.1, 0.2]}
   latency: null
   errors_live: {margin_ratio: 2}
   suite:
@@ -44,7 +44,7 @@ gates:
     )
     assert policy.steps == (Step(5.0, 30.0, 10), Step(100.0))
     assert (policy.mirror_pct, policy.on_deadline) == (50.0, OnDeadline.ROLL_BACK)
-    assert policy.gates.budget.grid == (1.5, 2.0)
+    assert policy.gates.accuracy_shadow.bets == (0.1, 0.2)
     assert (policy.gates.rollback_alpha, policy.gates.latency) == (0.005, None)
     assert policy.gates.errors_live.margin_ratio == 2.0
     assert policy.gates.suite.slice_floors == (("short", 0.7),)
@@ -117,7 +117,7 @@ def test_a_policy_without_a_model_is_refused():
         ("steps:\n  - weight_pct: 5\n  - weight_pct: many\n", "line 6: steps.1.weight_pct:"),
         ("gates:\n  latency:\n    p95_ms_max: slow\n", "line 6: gates.latency.p95_ms_max:"),
         ("gates:\n", "line 4: gates:"),
-        ("gates:\n  errors_live:\n    grid: [2026-11-23]\n", "line 6: gates.errors_live.grid.0:"),
+        ("gates:\n  accuracy_shadow:\n    bets: [2026-11-23]\n", "line 6: gates.accuracy_shadow.bets.0:"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_its_line_and_field(more, line_and_field):

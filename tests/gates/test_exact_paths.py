@@ -9,21 +9,24 @@ import itertools
 import math
 from collections import defaultdict
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from gates.gate import Timing
-from gates.policy import CalibrationPolicy, LatencyPolicy, LiveErrorsPolicy, PairedAccuracyPolicy
+from gates.policy import CalibrationPolicy, PairedAccuracyPolicy
 from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
 from gates.stats.bounded import MeanTest
 from gates.stats.difference import DifferenceTest
 from gates.stats.exact import upper_tail
 from gates.stats.homogeneity import HomogeneityState
 from gates.stats.numerics import log_mean_exp
-from gates.stats.ratio import Arms, RatioState, RatioTest
-from gates.stats.share import above, below
+from gates.stats.ratio import Arms, RatioTest
+from gates.stats.share import below
+from gates.stats.spread import Spread
+from gates.stats.watch import RatioWatch, ShareWatch, WatchState
 
 ROUNDING = 1e-12
 
@@ -79,27 +82,75 @@ def test_a_worse_candidate_is_worth_going_on_for():
 SHARES = ((1, 3), (1, 1), (9, 1))
 
 
-@pytest.mark.parametrize("null", [1.0, 3.0])
-@pytest.mark.parametrize("below_null", [1.0, 0.8, 0.3])
+@pytest.mark.parametrize("most", [0.3, math.inf])
+@pytest.mark.parametrize(("null", "below_null"), [(1.0, 1.0), (1.0, 0.8), (1.2, 1.0), (1.2, 0.3), (3.0, 0.8)])
 @pytest.mark.parametrize("totals", SHARES)
-def test_no_stopping_rule_gains_from_the_events_of_rates_within_the_null(null, below_null, totals):
-    """errors and latency: events one at a time, and looks of three, at ratios at and below the null."""
-    harm = RatioTest(null, tuple(null * factor for factor in LiveErrorsPolicy().grid))
+def test_no_stopping_rule_gains_from_the_events_of_rates_within_the_null(null, below_null, totals, most):
+    """errors and latency: events one at a time, and looks of three, at ratios at and below the null, what is bet being
+    learnt on the way."""
+    watch = RatioWatch(most)
     own, others = totals
     odds = null * below_null * own / others
     theta = odds / (1 + odds)
-    for events, looks in ((1, 10), (3, 5)):
+    for events, looks in ((1, 9), (3, 5)):
         outcomes = [
             (float(binom.pmf(x, events, theta)), Arms(x, 1000 * own, events - x, 1000 * others))
             for x in range(events + 1)
         ]
-        value = best_stopping(harm.start(), harm.add, lambda s: log_mean_exp(s.log_e), outcomes, looks)
+        value = best_stopping(
+            WatchState(), lambda s, arms: watch.add(s, arms, null=null), lambda s: s.log_e, outcomes, looks
+        )
         assert value == pytest.approx(1, abs=ROUNDING)
 
 
+@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize("totals", SHARES)
+def test_no_stopping_rule_gains_from_clusters_whose_size_is_the_effect(size, totals):
+    """Each event comes ``size`` times, and its evidence is divided by that: as if it came once. Undivided, the best
+    stopping rule gains."""
+    own, others = totals
+    theta = own / (own + others)
+    outcomes = [
+        (theta, Arms(size, 1000 * own, 0, 1000 * others)),
+        (1 - theta, Arms(0, 1000 * own, size, 1000 * others)),
+    ]
+    tests = RatioTest(1.0, (1.5, 4.0)), RatioTest(1.0, (0.3, 0.7))
+
+    def gained(effect):
+        watch = best_stopping(
+            WatchState(), lambda s, arms: RatioWatch().add(s, arms, effect=effect), lambda s: s.log_e, outcomes, 8
+        )
+        mixtures = [
+            best_stopping(test.start(), partial(added, test, effect), lambda s: log_mean_exp(s.log_e), outcomes, 8)
+            for test in tests
+        ]
+        return max(watch, *mixtures)
+
+    assert gained(float(size)) == pytest.approx(1, abs=ROUNDING)
+    assert size == 1 or gained(1.0) > 1.2
+
+
+def added(test, effect, state, arms):
+    return test.add(state, arms, effect)
+
+
+def test_no_stopping_rule_gains_from_an_effect_that_is_learnt():
+    """The spread of the looks so far divides the evidence of the next one, whatever it has been taken for."""
+    watch = RatioWatch(0.5)
+    outcomes = [(float(binom.pmf(x, 3, 0.25)), Arms(x, 1000, 3 - x, 3000)) for x in range(4)]
+
+    def step(state, arms):
+        seen, spread = state
+        return watch.add(seen, arms, effect=spread.lasting), spread.add(arms)
+
+    value = best_stopping((WatchState(), Spread()), step, lambda s: s[0].log_e, outcomes, 6)
+    assert value == pytest.approx(1, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("most", [0.05, math.inf])
 @pytest.mark.parametrize("above_null", [1.0, 1.5])
-def test_no_stopping_rule_gains_a_certificate_from_rates_beyond_the_margin(above_null):
-    safe = RatioTest(3.0, tuple(3.0 * factor for factor in (0.1, 0.2, 1 / 3, 0.5, 0.7)))
+def test_no_stopping_rule_gains_a_certificate_from_rates_beyond_the_margin(above_null, most):
+    safe = RatioTest(3.0, tuple(3.0 * factor for factor in (0.1, 0.2, 1 / 3, 0.5, 0.7)), most)
     odds = 3.0 * above_null / 4
     theta = odds / (1 + odds)
     outcomes = [(theta, Arms(1, 100, 0, 400)), (1 - theta, Arms(0, 100, 1, 400))]
@@ -111,15 +162,14 @@ def test_no_stopping_rule_gains_a_certificate_from_rates_beyond_the_margin(above
 def test_no_stopping_rule_gains_from_a_share_within_its_null(share):
     """Objectives and ceilings: at most 0.1 against more (share up to it), at least 0.1 against fewer (from it on)."""
     outcomes = [(share, 1), (1 - share, 0)]
-    tests = [above(0.1, (1.5, 3.0, 6.0))] if share <= 0.1 else []
-    tests += [below(0.1)] if share >= 0.1 else []
-    for test in tests:
+    if share <= 0.1:
+        watch = ShareWatch(0.1)
+        value = best_stopping(WatchState(), lambda s, x: watch.add(s, x, 1), lambda s: s.log_e, outcomes, 10)
+        assert value == pytest.approx(1, abs=ROUNDING)
+    if share >= 0.1:
+        test = below(0.1)
         value = best_stopping(
-            (0, 0),
-            lambda s, event: (s[0] + event, s[1] + 1),
-            lambda s, test=test: log_mean_exp(test.log_e(*s)),
-            outcomes,
-            10,
+            (0, 0), lambda s, x: (s[0] + x, s[1] + 1), lambda s: log_mean_exp(test.log_e(*s)), outcomes, 10
         )
         assert value == pytest.approx(1, abs=ROUNDING)
 
@@ -241,30 +291,34 @@ def paired_rule(alpha, looks, fraction=0.1):
     return fires
 
 
-def ratio_rule(alpha, looks, grid, own=1, others=3, fraction=0.1):
-    test = RatioTest(1.0, grid)
+def chance_of_watching(alpha, looks, size, effect, own=1, others=3, fraction=0.1):
+    """The same of a ratio that is watched, over all orders of clusters: what is bet depends on them."""
 
-    def fires(x, n):
-        state = test.add(test.start(), Arms(x, own * 1000, n - x, others * 1000))
-        return Timing(fraction, due=n == looks).fires(alpha, log_mean_exp(state.log_e), state.equal_rates_p_value)
+    def chance(state, left):
+        if Timing(fraction, due=not left).fires(alpha, state.peak, state.p_value):
+            return 1.0
+        if not left:
+            return 0.0
+        theta = own / (own + others)
+        steps = (theta, Arms(size, 1000 * own, 0, 1000 * others)), (1 - theta, Arms(0, 1000 * own, size, 1000 * others))
+        return sum(part * chance(RatioWatch().add(state, arms, effect=effect), left - 1) for part, arms in steps)
 
-    return fires
+    return chance(WatchState(), looks)
 
 
 @pytest.mark.parametrize("alpha", [0.003, 0.05])
-@pytest.mark.parametrize(
-    ("rule", "theta", "looks"),
-    [
-        (paired_rule, 0.5, 400),
-        (lambda alpha, looks: ratio_rule(alpha, looks, LiveErrorsPolicy().grid), 0.25, 400),
-        (lambda alpha, looks: ratio_rule(alpha, looks, LatencyPolicy().grid, fraction=0.0), 0.25, 400),
-    ],
-    ids=["pairs", "errors", "slow answers"],
-)
-def test_the_exact_chance_to_roll_back_an_equal_candidate_is_within_the_level(rule, theta, looks, alpha):
-    """Looked at after every single event, for 400 events. Twice the level would be too much."""
-    assert chance_to_fire(rule(alpha, looks), theta, looks) <= alpha
-    assert chance_to_fire(rule(2 * alpha, looks), theta, looks) > alpha
+def test_the_exact_chance_to_roll_back_an_equal_candidate_by_pairs_is_within_the_level(alpha):
+    """Looked at after every single pair, for 400 of them. Twice the level would be too much."""
+    assert chance_to_fire(paired_rule(alpha, 400), 0.5, 400) <= alpha
+    assert chance_to_fire(paired_rule(2 * alpha, 400), 0.5, 400) > alpha
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1], ids=["slow answers", "errors"])
+@pytest.mark.parametrize("size", [1, 6])
+def test_the_exact_chance_to_roll_back_an_equal_candidate_by_counts_is_within_the_level(fraction, size):
+    """All orders of eleven clusters, looked at after each; those that are taken for independent are too much."""
+    assert 0 < chance_of_watching(0.05, 11, size, float(size), fraction=fraction) <= 0.05
+    assert size == 1 or chance_of_watching(0.05, 11, size, 1.0, fraction=fraction) > 0.05
 
 
 @pytest.mark.parametrize("trials", [1, 5, 30, 200])
@@ -288,5 +342,5 @@ def test_the_deadline_test_of_a_ramp_is_never_too_small(events, shares):
         pmf = np.convolve(pmf, binom.pmf(np.arange(n + 1), n, share))
     expected = sum(n * share for n, share in zip(events, shares, strict=True))
     for x in range(len(pmf)):
-        state = RatioState((0.0,), 0.0, Arms(x, 1, sum(events) - x, 1), expected)
-        assert pmf[x:].sum() <= state.equal_rates_p_value() + ROUNDING
+        state = WatchState(counted_own=x, counted=sum(events), counted_expected=expected)
+        assert pmf[x:].sum() <= state.p_value() + ROUNDING

@@ -87,7 +87,10 @@ def test_its_state_is_stored_and_read_back():
 
 def test_the_planner_forecasts_it_and_the_remedies_widen_its_margin():
     policy = ReleaseWithToy(
-        "m", gates=WithToy(truncated=TruncatedPolicy(margin_ratio=1.2)), steps=(Step(20.0),), deadline_s=3600.0
+        "m",
+        gates=WithToy(truncated=TruncatedPolicy(guard_ratio=1.1, margin_ratio=1.2)),
+        steps=(Step(20.0),),
+        deadline_s=3600.0,
     )
     found = forecast(policy, Traffic(requests_per_s=20.0, steps=(), label_ratio=0.5, directed_ratio=1.0))
     assert "truncated.live" in {gate.gate for gate in found.gates}

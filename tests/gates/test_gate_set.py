@@ -160,11 +160,12 @@ def test_a_failure_stays_whatever_comes_later():
 
 def test_burning_the_budget_four_times_too_fast_freezes_and_stays_frozen():
     state = GATES.start()
-    base = look(np.random.default_rng(0), 1, World(shadow_looks=0))
-    burning = ArmCounts(1000, 30, base.candidate.latency_counts)
-    state, verdicts = GATES.look(state, replace(base, candidate=burning))
+    for sequence in range(1, 5):
+        base = look(np.random.default_rng(sequence), sequence, World(shadow_looks=0))
+        burning = ArmCounts(1000, 30, base.candidate.latency_counts)
+        state, verdicts = GATES.look(state, replace(base, candidate=burning))
     assert next(v for v in verdicts if v.gate == "budget.burn").freezes
-    _, verdicts = GATES.look(state, look(np.random.default_rng(1), 2, World(shadow_looks=0, error=0)))
+    _, verdicts = GATES.look(state, look(np.random.default_rng(1), 5, World(shadow_looks=0, error=0)))
     assert next(v for v in verdicts if v.gate == "budget.burn").freezes
 
 

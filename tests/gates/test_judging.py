@@ -185,12 +185,13 @@ class TestErrors:
     shadow = ErrorsGate(ShadowErrorsPolicy(), Stage.SHADOW, **LEVELS)
 
     def test_no_errors_at_all_certify_the_ceiling_and_the_sentence_says_so(self):
-        _, verdict = after(self.live, [minute(stable=plain(8000), candidate=plain(8000))])
+        _, verdict = after(self.live, [minute(i, stable=plain(8000), candidate=plain(4000)) for i in (1, 2, 3)])
         assert verdict.outcome is Outcome.PASS
         assert "an error ratio of 0.10 % or more is excluded" in verdict.reason
 
     def test_a_service_above_the_ceiling_is_certified_by_the_ratio(self):
-        _, verdict = after(self.live, [minute(stable=plain(8000, 160), candidate=plain(2000, 40))])
+        looks = [minute(i, stable=plain(2000, 40), candidate=plain(500, 10)) for i in range(1, 6)]
+        _, verdict = after(self.live, looks)
         assert verdict.outcome is Outcome.PASS
         assert "a ratio to stable of 3 or more is excluded" in verdict.reason
 
@@ -204,16 +205,31 @@ class TestErrors:
         assert "live and mirrored requests" in verdict.reason
 
     def test_errors_on_mirrored_traffic_fail_before_any_user_sees_one(self):
-        _, verdict = after(self.shadow, [minute(candidate_share=0.0, stable=plain(5000, 5), shadow=plain(5000, 40))])
+        looks = [minute(i, candidate_share=0.0, stable=plain(2000, 2), shadow=plain(2000, 20)) for i in range(1, 6)]
+        _, verdict = after(self.shadow, looks)
+        assert verdict.outcome is Outcome.FAIL
+
+    def test_no_incident_within_one_look_rolls_back_or_promotes(self):
+        """A replica lost with all that it had in flight; a burst of stable's."""
+        for seen, own in ((5, 300), (300, 0)):
+            _, verdict = after(self.live, [minute(stable=plain(5000, seen), candidate=plain(5000, own))])
+            assert verdict.outcome is Outcome.INCONCLUSIVE
+
+    def test_a_little_more_than_stable_is_below_the_guard_for_ever(self):
+        looks = [minute(i, stable=plain(20_000, 200), candidate=plain(20_000, 236)) for i in range(1, 200)]
+        _, verdict = after(self.live, looks)
+        assert verdict.outcome is Outcome.PASS
+        worse = [minute(i, stable=plain(20_000, 200), candidate=plain(20_000, 290)) for i in range(1, 200)]
+        _, verdict = after(self.live, worse)
         assert verdict.outcome is Outcome.FAIL
 
     def test_an_incident_shared_by_both_versions_blames_nobody(self):
         _, verdict = after(self.live, [minute(stable=plain(2000, 600), candidate=plain(1000, 300))])
         assert verdict.outcome is not Outcome.FAIL
 
-    @pytest.mark.parametrize(("count_clusters", "most", "least"), [(True, 0.02, 0.0), (False, 1.0, 0.05)])
-    def test_errors_in_bursts_are_counted_by_cluster(self, count_clusters, most, least):
-        """Bursts of five at equal rates: by request good candidates are rolled back, by cluster they are not."""
+    @pytest.mark.parametrize("count_clusters", [True, False])
+    def test_errors_in_bursts_roll_no_equal_candidate_back(self, count_clusters):
+        """Bursts of five at equal rates, counted by cluster or by how they spread."""
         rng = np.random.default_rng(3)
         gate = ErrorsGate(LiveErrorsPolicy(count_clusters=count_clusters), Stage.LIVE, **LEVELS)
         failed = 0
@@ -227,7 +243,9 @@ class TestErrors:
                     arms.append(replace(plain(requests, errors), error_clusters=clusters))
                 looks.append(minute(sequence, stable=arms[0], candidate=arms[1]))
             failed += any_failure(gate, looks)
-        assert least <= failed / 150 <= most
+        assert failed <= 2
+        _, verdict = after(gate, looks)
+        assert ("errors come together" in verdict.reason) is not count_clusters
 
     def test_clusters_that_are_not_counted_are_an_error_where_the_policy_needs_them(self):
         gate = ErrorsGate(LiveErrorsPolicy(count_clusters=True), Stage.LIVE, **LEVELS)
@@ -245,11 +263,11 @@ class TestBudget:
     gate = BudgetGate(BudgetPolicy(), **LEVELS)
 
     def test_a_candidate_that_burns_alone_fails_and_freezes(self):
-        looks = [minute(i, stable=plain(1000, 1), candidate=plain(1000, 10)) for i in range(1, 4)]
+        looks = [minute(i, stable=plain(1000, 1), candidate=plain(1000, 10)) for i in range(1, 9)]
         _, verdict = after(self.gate, looks)
         assert (verdict.outcome, verdict.freezes, verdict.advisory) == (Outcome.FAIL, True, False)
         assert verdict.value == pytest.approx(10.0)
-        assert "stable 3 of 3,000 requests" in verdict.reason
+        assert "stable 8 of 8,000 requests" in verdict.reason
 
     @pytest.mark.parametrize("share", [0.05, 0.5])
     def test_an_incident_of_the_whole_service_blames_nobody(self, share):
@@ -274,16 +292,16 @@ class TestBudget:
         assert verdict.outcome is Outcome.FAIL
 
     def test_burning_a_little_faster_than_a_stable_that_burns_is_below_the_guard(self):
-        looks = [minute(i, stable=plain(10_000, 100), candidate=plain(10_000, 140)) for i in range(1, 30)]
+        looks = [minute(i, stable=plain(10_000, 100), candidate=plain(10_000, 115)) for i in range(1, 60)]
         state, verdict = after(self.gate, looks)
-        assert state.ratio.peak > math.log(1 / LEVELS["alpha"])
+        assert state.beside.test.peak > math.log(1 / LEVELS["alpha"])
         assert verdict.outcome is Outcome.INCONCLUSIVE
 
     def test_after_a_promotion_with_nobody_to_compare_with_a_burn_is_told_and_blames_nobody(self):
         """And what both burnt together before does not count for it."""
         incident = [minute(i, stable=plain(1000, 50), candidate=plain(1000, 50)) for i in range(1, 6)]
         calm = [minute(i, candidate_share=1.0, candidate=plain(1000, 1)) for i in range(6, 20)]
-        burning = [minute(i, candidate_share=1.0, stable=plain(0), candidate=plain(1000, 10)) for i in range(20, 25)]
+        burning = [minute(i, candidate_share=1.0, stable=plain(0), candidate=plain(1000, 10)) for i in range(20, 28)]
         _, verdict = after(self.gate, [*incident, *calm])
         assert (verdict.outcome, verdict.breach) == (Outcome.INCONCLUSIVE, False)
         _, verdict = after(self.gate, [*incident, *calm, *burning])
@@ -299,7 +317,7 @@ class TestBudget:
         burst = minute(
             stable=replace(plain(20_000, 20), error_clusters=12), candidate=replace(plain(1000, 30), error_clusters=2)
         )
-        _, verdict = after(gate, [burst])
+        _, verdict = after(gate, [replace(burst, sequence=i) for i in range(1, 5)])
         assert verdict.outcome is outcome
         assert verdict.value == pytest.approx(30.0)
 
@@ -319,7 +337,6 @@ def percentile(**changes):
         "requests_min": 200,
         "stable_requests_min": 500,
         "stable_requests_memory": 5_000,
-        "grid": policy.grid,
     }
     return LatencyGate(Percentile(**{**fields, **changes}), **LEVELS)
 
@@ -343,12 +360,13 @@ class TestLatency:
         assert "of 1,000 requests of stable, serves from now on" in verdict.reason
         state, verdict = gate.look(state, looks[1], WATCHING)
         assert "not settled yet: over stable's P95" in verdict.reason
-        first = state.yardstick
-        assert first.stable_ms == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
-        assert first.candidate_ms == pytest.approx(1.1 * first.stable_ms, rel=1e-4)
+        first = state.yardstick.stable_ms, state.yardstick.candidate_ms
+        assert first[0] == pytest.approx(40 * math.exp(1.645 * 0.5), rel=0.1)
+        assert first[1] == pytest.approx(1.1 * first[0], rel=1e-4)
+        assert state.yardstick.guard_ratio == pytest.approx(1.19, abs=0.05)  # 4 % slower exceeds it more often
         slower = next(self.looks(3.0, 1, stable_slow=3.0))
         state, _ = gate.look(state, replace(slower, sequence=3, window=looks[2].window), WATCHING)
-        assert state.yardstick == first
+        assert (state.yardstick.stable_ms, state.yardstick.candidate_ms) == first
 
     def test_too_few_requests_of_stable_make_no_yardstick_and_the_sentence_says_so(self):
         few = ArmCounts(300, 0, (300, *NONE_TIMED[1:]))
@@ -358,10 +376,10 @@ class TestLatency:
 
     def test_the_deadline_brings_no_test_of_totals_that_moved_the_yardstick(self):
         """Given all totals the candidate's slow requests are no binomial: the comparison is by watching alone."""
-        gate = percentile(grid=(1.01,), guard_ratio=1.0)
-        state, verdict = after(gate, self.looks(1.15, 12))
-        assert state.harm.equal_rates_p_value() < 1e-4
-        due = replace(next(self.looks(1.15, 1)), sequence=13, window=Window(720.0, 780.0))
+        gate = percentile(guard_ratio=1.0)
+        state, verdict = after(gate, self.looks(1.06, 20))
+        assert state.harm.p_value() < LEVELS["alpha"] / 2
+        due = replace(next(self.looks(1.06, 1)), sequence=21, window=Window(1200.0, 1260.0))
         _, verdict = gate.look(state, due, Timing(0.5, due=True))
         assert verdict.outcome is Outcome.INCONCLUSIVE
 
@@ -373,7 +391,7 @@ class TestLatency:
         rest = [replace(look, sequence=look.sequence + 10) for look in self.looks(later, 60, stable_slow=later)]
         state, verdict = after(gate, [*start, *rest])
         assert verdict.outcome is Outcome.PASS
-        assert state.harm.arms.stable_events / state.harm.arms.stable_total == pytest.approx(0.05, abs=0.03)
+        assert state.harm.arms.stable_events / state.harm.arms.stable_total == pytest.approx(0.06, abs=0.035)
 
     @pytest.mark.parametrize("objectives_ms", [(), (200.0, 500.0), (90.5185, 90.6)])
     def test_from_every_edge_of_the_contract_the_margin_reaches_a_later_one(self, objectives_ms):
@@ -411,6 +429,11 @@ class TestLatency:
         _, verdict = after(percentile(), self.looks(1.0))
         assert verdict.outcome is Outcome.PASS
 
+    def test_a_little_slower_is_below_the_guard_for_ever(self):
+        """Structural slowness of a small arm: no number of requests makes it a failure."""
+        _, verdict = after(percentile(), self.looks(1.03, 400))
+        assert verdict.outcome is Outcome.PASS
+
     def test_ten_percent_slower_is_never_certified(self):
         _, verdict = after(percentile(), self.looks(1.1))
         assert verdict.outcome is not Outcome.PASS
@@ -432,10 +455,10 @@ class TestLatency:
 
     def test_an_objective_that_the_candidate_misses_more_often_than_stable_fails(self):
         """Though it never exceeds stable's own percentile, which the few slowest answers of stable set."""
-        state, verdict = after(percentile(ms_max=200.0), self.beside(60, 40))
+        state, verdict = after(percentile(ms_max=200.0), self.beside(80, 40))
         assert state.harm.arms.candidate_events == 0
         assert verdict.outcome is Outcome.FAIL
-        assert "misses its objective of 200 ms: slower in 320 of 1,600 requests (20 %), stable in 480" in verdict.reason
+        assert "misses its objective of 200 ms: slower in 320 of 1,600 requests (20 %), stable in 640" in verdict.reason
 
     def test_in_an_incident_of_both_the_candidate_is_above_stable_by_chance_half_of_the_time(self):
         """More than the guard above stable, and surely above the objective, but not more than stable by a test."""
@@ -448,13 +471,13 @@ class TestLatency:
         """And what both were slow in before does not count for it."""
         incident, none = self.beside(200, 40), ArmCounts(0, 0, NONE_TIMED)
         both = {"latency_edges_ms": EDGES_MS, "candidate_share": 1.0, "stable": none}
-        overs = enumerate([10, 10, 10, 150, 150, 150], start=9)
+        overs = enumerate([10, 10, 10, *[150] * 9], start=9)
         alone = [minute(i, **both, candidate=self.slow(1000, over, 400.0)) for i, over in overs]
         _, verdict = after(percentile(ms_max=200.0), [*incident, *alone[:3]])
         assert (verdict.outcome, verdict.breach) == (Outcome.INCONCLUSIVE, False)
         _, verdict = after(percentile(ms_max=200.0), [*incident, *alone])
         assert (verdict.outcome, verdict.breach) == (Outcome.INCONCLUSIVE, True)
-        assert "misses its objective of 200 ms: slower in 480 of 6,000 requests (8.0 %), and the" in verdict.reason
+        assert "misses its objective of 200 ms: slower in 1,380 of 12,000 requests (12 %), and the" in verdict.reason
 
     def test_a_noisy_neighbour_that_slows_both_is_not_the_candidates_fault(self):
         """Failure mode F7: both versions miss the objective alike; nothing fails, and nothing passes."""

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 from scipy.stats import binom
 
@@ -57,27 +56,16 @@ def test_a_window_without_one_of_the_versions_says_nothing():
     assert RatioBounds().add(Arms(0, 0, 3, 10)) == RatioBounds()
 
 
-def test_deadline_test_is_the_binomial_one_at_a_constant_share():
-    test = RatioTest(1.0, GRID)
-    state = test.start()
-    for _ in range(4):
-        state = test.add(state, Arms(5, 100, 4, 300))
-    assert state.equal_rates_p_value() == pytest.approx(binom.sf(19, 36, 0.25), rel=1e-9)
-
-
-def test_deadline_test_holds_its_level_when_the_share_ramps():
-    """Poisson binomial by simulation: the p-value is never too small."""
-    rng = np.random.default_rng(4)
-    test = RatioTest(1.0, GRID)
-    p_values = []
-    for _ in range(2000):
-        state = test.start()
-        for rho in (0.01, 0.05, 0.2, 0.5):
-            x = int(rng.binomial(30, rho))
-            state = test.add(state, Arms(x, int(1000 * rho), 30 - x, int(1000 * (1 - rho))))
-        p_values.append(state.equal_rates_p_value())
-    for level in (0.01, 0.05, 0.1):
-        assert np.mean(np.array(p_values) <= level) <= level + 3 * math.sqrt(level / 2000)
+def test_a_look_adds_no_more_than_it_may_and_its_evidence_is_divided_by_the_effect():
+    arms = Arms(20, 100, 20, 900)
+    whole = RatioTest(1.0, GRID).add(RatioTest(1.0, GRID).start(), arms)
+    divided = RatioTest(1.0, GRID).add(RatioTest(1.0, GRID).start(), arms, 4.0)
+    assert divided.log_e == pytest.approx([value / 4 for value in whole.log_e])
+    limited = RatioTest(1.0, GRID, 2.0).add(RatioTest(1.0, GRID).start(), arms)
+    assert whole.peak > 10
+    assert limited.peak == pytest.approx(2.0)
+    apart = [value - limited.log_e[0] for value in limited.log_e]
+    assert apart == pytest.approx([value - whole.log_e[0] for value in whole.log_e])
 
 
 def test_bounds_exclude_what_the_counts_exclude():

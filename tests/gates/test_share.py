@@ -7,10 +7,10 @@ from scipy.stats import binom
 
 from gates.stats.exact import median_bounds, share_bounds, upper_tail
 from gates.stats.numerics import log_mean_exp
-from gates.stats.share import ShareState, above, below
+from gates.stats.share import ShareState, ShareTest, below
 
 
-@pytest.mark.parametrize("test", [above(0.1, (1.5, 3.0)), below(0.1)])
+@pytest.mark.parametrize("test", [ShareTest(0.1, (0.15, 0.3)), below(0.1)])
 def test_expected_evidence_is_one_at_the_null(test):
     """Exact enumeration of 20 requests."""
     total = sum(binom.pmf(x, 20, 0.1) * math.exp(log_mean_exp(test.log_e(x, 20))) for x in range(21))
@@ -29,10 +29,18 @@ def test_clean_traffic_certifies_a_ceiling_after_about_the_bound():
 
 def test_more_events_never_help():
     """For every count of events, one more never strengthens the certificate nor weakens the alarm."""
-    safe, harm = below(0.05), above(0.05, (2.0, 4.0))
+    safe, harm = below(0.05), ShareTest(0.05, (0.1, 0.2))
     for events in range(30):
         assert log_mean_exp(safe.log_e(events + 1, 100)) <= log_mean_exp(safe.log_e(events, 100))
         assert log_mean_exp(harm.log_e(events + 1, 100)) >= log_mean_exp(harm.log_e(events, 100))
+
+
+def test_what_comes_in_clusters_certifies_as_much_as_its_clusters():
+    one = below(0.05).add(ShareState(), 2, 300)
+    five = below(0.05).add(ShareState(), 10, 1500, 5.0)
+    assert five.peak == pytest.approx(one.peak)
+    assert five.share == one.share
+    assert five.interval(0.01) == pytest.approx(one.interval(0.01), rel=0.01, abs=1e-9)
 
 
 def test_interval_is_around_the_share():

@@ -118,7 +118,7 @@ def test_times_may_be_a_scrape_behind_the_requests() -> None:
 
 # --- latency ----------------------------------------------------------------------------------------------------------
 def percentile(margin: float) -> LatencyGate:
-    asked = Percentile(0.95, margin, None, 1.15, 200, 500, 5_000, (1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 4.5))
+    asked = Percentile(0.95, margin, None, 1.04, 200, 500, 5_000)
     return LatencyGate(asked, alpha=0.005, promotion_alpha=0.01)
 
 

@@ -5,7 +5,7 @@ already: how many texts each version took, and how many of them it cut to the lo
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from gates.checks import METRICS, PROFILES
@@ -15,10 +15,12 @@ from gates.forecast.growths import of_ratio
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import Traffic
 from gates.gate import Gate, Timing, settle
-from gates.keys import AlphaShare, RatioGrid, require
+from gates.keys import AlphaShare, require, require_guard_below_margin
 from gates.kind import Asked, Doc, GateKind, Lever
 from gates.outcome import Outcome
 from gates.stats.ratio import Arms, RatioState, RatioTest
+from gates.stats.spread import Spread
+from gates.stats.watch import RatioWatch, WatchState
 from gates.verdict import Stage, Verdict
 from gates.wording import of
 
@@ -30,20 +32,20 @@ class TruncatedPolicy:
     """truncated.live: texts that were cut, candidate over stable."""
 
     alpha_share: AlphaShare = 0.5
-    guard_ratio: Annotated[float, "never roll back for a smaller ratio of cut texts, candidate over stable"] = 1.5
+    guard_ratio: Annotated[float, "roll back only when a ratio of cut texts above it is shown"] = 1.5
     margin_ratio: Annotated[float, "promote only when so large a ratio is excluded"] = 3.0
     texts_min: Annotated[int, "of the candidate, without which nothing is said"] = 100
-    grid: RatioGrid = (1.5, 2.0, 4.0, 10.0)
 
     def __post_init__(self) -> None:
         require(self, "alpha_share")
-        require(self, "margin_ratio", "grid", above=1.0)
+        require_guard_below_margin(self, "guard_ratio", "margin_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class TruncatedState:
-    harm: RatioState
+    harm: WatchState
     safe: RatioState
+    spread: Spread = field(default_factory=Spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +59,34 @@ class TruncatedGate:
     required: bool = True
 
     @property
-    def _harm(self) -> RatioTest:
-        return RatioTest(1.0, self.policy.grid)
+    def _harm(self) -> RatioWatch:
+        return RatioWatch(0.4 * math.log(1 / self.alpha))  # that one look may add: no incident decides alone
 
     @property
     def _safe(self) -> RatioTest:
         return RatioTest(self.policy.margin_ratio, (1.0,))
 
     def start(self) -> TruncatedState:
-        return TruncatedState(self._harm.start(), self._safe.start())
+        return TruncatedState(WatchState(), self._safe.start())
 
     def look(self, state: TruncatedState, look: Look, timing: Timing) -> tuple[TruncatedState, Verdict]:
         candidate, stable = look.candidate_profile or Profile(), look.stable_profile or Profile()
         arms = Arms(candidate.truncated, candidate.requests, stable.truncated, stable.requests)
-        state = TruncatedState(self._harm.add(state.harm, arms), self._safe.add(state.safe, arms))
+        effect = state.spread.sudden
+        state = TruncatedState(
+            self._harm.add(state.harm, arms, null=self.policy.guard_ratio, effect=effect),
+            self._safe.add(state.safe, arms, effect),
+            state.spread.add(arms),
+        )
         return state, self._verdict(state, look, timing)
 
     def _verdict(self, state: TruncatedState, look: Look, timing: Timing) -> Verdict:
         policy, arms, ratio = self.policy, state.harm.arms, state.harm.estimate()
         enough = arms.candidate_total >= policy.texts_min and ratio is not None
-        fired = timing.fires(self.alpha, state.harm.peak, state.harm.equal_rates_p_value)
+        fired = timing.fires(self.alpha, state.harm.peak, state.harm.p_value)
         certified = state.safe.peak >= math.log(1 / self.promotion_alpha)
         outcome = settle(
-            failed=enough and fired and ratio >= policy.guard_ratio,
+            failed=enough and fired,
             passed=enough and certified and ratio < policy.margin_ratio,
         )
         words = {Outcome.FAIL: "cuts more texts than stable", Outcome.PASS: "cuts no more texts than is accepted"}

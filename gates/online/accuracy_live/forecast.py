@@ -3,7 +3,7 @@
 import math
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_difference, of_ratio
+from gates.forecast.growths import of_difference, of_watch
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
@@ -11,6 +11,7 @@ from gates.online.accuracy_live.gate import GUESSES
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.stats.difference import DifferenceTest
 from gates.stats.growth import Growth
+from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
 
@@ -26,10 +27,10 @@ def race(asked: Asked[LiveAccuracyPolicy], traffic: Traffic, candidate: Candidat
 
     def compared(step: PlannedStep) -> list[Growth]:
         candidate, stable = labelled(step)
-        return of_ratio(candidate * worse, stable * wrong, step.share_ratio, 1.0, policy.grid)
+        return of_watch(candidate * worse, stable * wrong, step.share_ratio, 1 + guard / wrong)
 
     safe = Proof(lambda step: of_difference(*labelled(step), (worse, wrong), lower), level.safe(), labelled=True)
-    harm = Proof(compared, level.harm_before_deadline(), labelled=True)
+    harm = Proof(compared, level.harm_before_deadline() + LEARNING, labelled=True)
     enough = Minimum(lambda step: min(labelled(step)), policy.labels_min, labelled=True)
     return Race(
         gate="accuracy.live",

@@ -1,8 +1,9 @@
 """accuracy.live: is the candidate wrong more often on its own live requests, where labels arrived?
 
-Harm is a ratio of the rates of wrong answers above 1 (F1); safety is a difference below the margin, in points. The two
-versions answered different requests, so this needs many more labels than ``accuracy.shadow``: by default promotion
-does not wait for it (``required``), but it can stop a release at any time.
+Harm is a ratio of the rates of wrong answers above the one that makes the guard's points of stable's (F1); safety is a
+difference below the margin, in points. The two versions answered different requests, so this needs many more labels
+than ``accuracy.shadow``: by default promotion does not wait for it (``required``), but it can stop a release at any
+time.
 
 Where some answers were likelier to be labelled than others, each label counts one over its probability, and harm too is
 a difference: above 0 (`gates.stats.uneven`).
@@ -18,8 +19,10 @@ from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.outcome import Outcome
 from gates.stats.difference import DifferenceState, DifferenceTest
 from gates.stats.numerics import samples_to_settle
-from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
+from gates.stats.ratio import Arms, RatioBounds
+from gates.stats.spread import Spread
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
+from gates.stats.watch import RatioWatch, WatchState
 from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import more, of, set_aside, weighed
@@ -28,6 +31,7 @@ GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in
 
 
 BETS = (0.1, 0.2, 0.4, 0.8)  # on labels that were not equally likely
+HARM_OF_ONE_LOOK = 0.4  # of the log evidence that decides, that one look may add
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,11 @@ class Uneven:
 
 @dataclass(frozen=True, slots=True)
 class LiveAccuracyState:
-    harm: RatioState
+    harm: WatchState
     safe: DifferenceState
     bounds: RatioBounds = field(default_factory=RatioBounds)
     uneven: Uneven = field(default_factory=Uneven)
+    spread: Spread = field(default_factory=Spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,6 @@ class LiveAccuracyGate:
     sources: frozenset[str] = frozenset({LABELS})
 
     @property
-    def _harm(self) -> RatioTest:
-        return RatioTest(1.0, self.policy.grid)
-
-    @property
     def _safe(self) -> DifferenceTest:
         margin = self.policy.margin_points / 100
         return DifferenceTest(margin, tuple(margin * guess for guess in GUESSES))
@@ -99,19 +100,29 @@ class LiveAccuracyGate:
 
     def start(self) -> LiveAccuracyState:
         arm = Arm(chances=declared(self.policy.inclusion_probability_min))
-        return LiveAccuracyState(self._harm.start(), self._safe.start(), uneven=Uneven(arm, arm))
+        return LiveAccuracyState(WatchState(), self._safe.start(), uneven=Uneven(arm, arm))
 
     def look(self, state: LiveAccuracyState, look: Look, timing: Timing) -> tuple[LiveAccuracyState, Verdict]:
         none = LabelCounts(0, 0)
         candidate, stable = look.candidate_labels or none, look.stable_labels or none
         arms = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
         state = LiveAccuracyState(
-            self._harm.add(state.harm, arms),
+            self._watched(state, arms),
             self._safe.add(state.safe, arms),
-            state.bounds.add(arms),
+            state.bounds.add(arms, state.spread.sudden),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
+            state.spread.add(arms),
         )
         return state, self._verdict(state, look, timing)
+
+    def _watched(self, state: LiveAccuracyState, arms: Arms) -> WatchState:
+        """Return the evidence of harm: against as many more wrong answers as the guard allows, by what stable's earlier
+        labels say of it. A first label on either side keeps their share off the ends."""
+        seen = state.harm.arms
+        wrong = (seen.stable_events + 1) / (seen.stable_total + 2)
+        guard = 1 + max(self.policy.guard_points, 0.0) / 100 / wrong
+        most = HARM_OF_ONE_LOOK * math.log(1 / self.alpha)
+        return RatioWatch(most).add(state.harm, arms, null=guard, effect=state.spread.sudden)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
         """Evidence counts on only from looks that knew of the same smallest probabilities."""
@@ -133,7 +144,7 @@ class LiveAccuracyGate:
         points = _points(arms) if even or not arms.comparable else uneven.points
         most = points if even or points is None else max(points, uneven.points_of_all)
         peak_harm, peak_safe = (state.harm.peak, state.safe.peak) if even else (uneven.peak_harm, uneven.peak_safe)
-        fired = timing.fires(self.alpha, peak_harm, state.harm.equal_rates_p_value if even else _no_exact_test)
+        fired = timing.fires(self.alpha, peak_harm, state.harm.p_value if even else _no_exact_test)
         threshold = math.log(1 / self.promotion_alpha)
         outcome = settle(
             failed=enough and fired and points is not None and points >= policy.guard_points,

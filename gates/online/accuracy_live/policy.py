@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, InclusionProbabilityMin, RatioGrid, Required, require
+from gates.keys import AlphaShare, InclusionProbabilityMin, Required, require, require_guard_below_margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,9 @@ class LiveAccuracyPolicy:
     labels_min: Annotated[int, "labels of each version without which nothing is said"] = 50
     required: Required = False
     inclusion_probability_min: InclusionProbabilityMin = None
-    grid: RatioGrid = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0)
 
     def __post_init__(self) -> None:
         require(self, "alpha_share")
         require(self, "margin_points", below=100.0)
         require(self, "inclusion_probability_min", below=1.0)
-        require(self, "grid", above=1.0)
+        require_guard_below_margin(self, "guard_points", "margin_points", least=-100.0)

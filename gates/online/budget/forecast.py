@@ -3,14 +3,15 @@
 import math
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_ratio, of_share
+from gates.forecast.growths import of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.gate import ALONE_SHARE
 from gates.kind import Asked
 from gates.online.budget.policy import BudgetPolicy
 from gates.stats.growth import Growth
-from gates.stats.share import above, below
+from gates.stats.share import ShareTest, below
+from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
 
@@ -19,15 +20,16 @@ def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> 
     policy, level = asked.section, asked.levels
     error, failing = traffic.error_ratio, candidate.error_ratio_on(traffic)
     allowed = 1 - policy.objective_ratio
-    burning = min(allowed * policy.rollback_burn, 1.0)
+    burning, effect = min(allowed * policy.rollback_burn, 1.0), traffic.error_effect
 
     def compared(step: PlannedStep) -> list[Growth]:
         events = traffic.to_candidate(step) * failing, traffic.to_stable(step) * error
-        return of_ratio(*events, step.share_ratio, 1.0, policy.grid)
+        return of_watch(*events, step.share_ratio, policy.guard_ratio, effect)
 
-    threshold = level.harm_before_deadline(1 / (1 - ALONE_SHARE))
-    burns = Proof(lambda step: of_share(traffic.to_candidate(step), failing, above(allowed, policy.grid)), threshold)
-    safe = Proof(lambda step: of_share(traffic.to_candidate(step), failing, below(burning)), level.safe())
+    threshold = level.harm_before_deadline(1 / (1 - ALONE_SHARE)) + LEARNING
+    burning_test = ShareTest(burning, (max(failing, burning),))
+    burns = Proof(lambda step: of_share(traffic.to_candidate(step), failing, burning_test, effect), threshold)
+    safe = Proof(lambda step: of_share(traffic.to_candidate(step), failing, below(burning), effect), level.safe())
     enough = Minimum(traffic.to_candidate, policy.requests_min)
     at_guard = math.isclose(failing, burning)
     blamed = error < failing >= policy.guard_ratio * error and (at_guard or failing > burning)
@@ -40,6 +42,6 @@ def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> 
         harm=(burns, Proof(compared, threshold)) if blamed else (),
         harm_samples=enough,
         harm_at_guard=at_guard,
-        margin=Candidate(error_ratio=burning),
+        margin=Candidate(error_ratio=min(allowed * policy.freeze_burn, 1.0)),
         advice="give the candidate a larger share for longer",
     )

@@ -12,52 +12,62 @@ wait for it.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gates.checks import GATEWAY
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
 from gates.outcome import Outcome
-from gates.stats.ratio import Arms, RatioState, RatioTest
-from gates.stats.share import ShareState, ShareTest, above, below
+from gates.stats.ratio import Arms
+from gates.stats.share import ShareState, below
+from gates.stats.spread import Spread
+from gates.stats.watch import RatioWatch, ShareWatch, WatchState
 from gates.verdict import Interval, Stage, Verdict
-from gates.wording import NOBODY_BESIDE, of
+from gates.wording import NOBODY_BESIDE, clustered, of
+
+HARM_OF_ONE_LOOK = 0.4  # of the log evidence that decides, that one look may add
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
     """The candidate's requests of some windows. ``test`` counts errors, or what caused them."""
 
-    test: ShareState = field(default_factory=ShareState)
+    test: WatchState = field(default_factory=WatchState)
     errors: int = 0
 
     @property
     def requests(self) -> int:
-        return self.test.total
+        return self.test.arms.candidate_total
 
     @property
     def error_ratio(self) -> float:
         return self.errors / self.requests if self.requests else 0.0
 
-    def add(self, harmful: ShareTest, events: int, arm: ArmCounts) -> "Spent":
-        return Spent(harmful.add(self.test, events, arm.requests), self.errors + arm.errors)
+    def add(self, harmful: ShareWatch, events: int, arm: ArmCounts, effect: float) -> "Spent":
+        return Spent(harmful.add(self.test, events, arm.requests, effect), self.errors + arm.errors)
 
     def __add__(self, other: "Spent") -> "Spent":
         """The counts of both; evidence does not add up."""
-        test = ShareState(self.test.events + other.test.events, self.requests + other.requests)
-        return Spent(test, self.errors + other.errors)
+        return Spent(WatchState(arms=self.test.arms + other.test.arms), self.errors + other.errors)
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
     """Live requests: of windows that both versions served, of those that the candidate served alone, and of all."""
 
-    ratio: RatioState
+    ratio: WatchState = field(default_factory=WatchState)
     beside: Spent = field(default_factory=Spent)
     stable_errors: int = 0
     alone: Spent = field(default_factory=Spent)
     safe: ShareState = field(default_factory=ShareState)
+    spread: Spread = field(default_factory=Spread)  # of live errors, and of mirrored ones beside stable's
+    mirrored_spread: Spread = field(default_factory=Spread)
+
+    @property
+    def effect(self) -> float:
+        """The number of errors that count as one at the next look."""
+        return max(self.spread.sudden, self.mirrored_spread.single.effect)
 
     @property
     def stable_ratio(self) -> float:
@@ -84,11 +94,17 @@ class BudgetGate:
         return 1 - self.policy.objective_ratio
 
     @property
-    def _ratio(self) -> RatioTest:
-        return RatioTest(1.0, self.policy.grid)
+    def _burning(self) -> float:
+        """The error ratio that the candidate is rolled back beyond."""
+        return self._allowed * self.policy.rollback_burn
+
+    @property
+    def _most(self) -> float:
+        """The log evidence that one look may add."""
+        return HARM_OF_ONE_LOOK * math.log(1 / self.alpha)
 
     def start(self) -> BudgetState:
-        return BudgetState(self._ratio.start())
+        return BudgetState()
 
     def look(self, state: BudgetState, look: Look, timing: Timing) -> tuple[BudgetState, Verdict]:
         candidate = look.got[1]
@@ -96,26 +112,35 @@ class BudgetGate:
         if self.count_clusters and any(arm.error_clusters is None for arm in arms):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
+        effect = state.effect
+        stable, own = look.compared
+        live = self._seen(state.spread, own, stable)
+        mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable)
+        state = replace(state, spread=live, mirrored_spread=mirrored)
         if candidate is not None:
-            state = self._add(state, candidate, *look.compared)
+            state = self._add(state, candidate, stable, own, effect)
         return state, self._verdict(state, look, timing)
 
+    def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None) -> Spread:
+        """Return the spread after a look of versions side by side; others say nothing of it."""
+        if own is None or stable is None:
+            return spread
+        return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests))
+
     def _add(
-        self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None, own: ArmCounts | None
+        self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None, own: ArmCounts | None, effect: float
     ) -> BudgetState:
         """``own``: the candidate's as they are compared with stable's."""
-        harmful, events = above(self._allowed, self.policy.grid), self._events(candidate)
-        most = below(self._allowed * self.policy.rollback_burn)
-        safe = most.add(state.safe, candidate.errors, candidate.requests)
+        harmful, events = ShareWatch(self._burning, self._most), self._events(candidate)
+        safe = below(self._burning).add(state.safe, candidate.errors, candidate.requests, effect)
         if stable is None or own is None or not stable.requests:
-            alone = state.alone.add(harmful, events, candidate)
-            return BudgetState(state.ratio, state.beside, state.stable_errors, alone, safe)
+            return replace(state, alone=state.alone.add(harmful, events, candidate, effect), safe=safe)
         arms = Arms(self._events(own), own.requests, self._events(stable), stable.requests)
-        return BudgetState(
-            ratio=self._ratio.add(state.ratio, arms),
-            beside=state.beside.add(harmful, events, candidate),
+        return replace(
+            state,
+            ratio=RatioWatch(self._most).add(state.ratio, arms, null=self.policy.guard_ratio, effect=effect),
+            beside=state.beside.add(harmful, events, candidate, effect),
             stable_errors=state.stable_errors + (stable.errors if candidate.requests else 0),
-            alone=state.alone,
             safe=safe,
         )
 
@@ -126,16 +151,14 @@ class BudgetGate:
         return spent.error_ratio / self._allowed
 
     def _burns(self, spent: Spent, alpha: float, timing: Timing) -> bool:
-        """Above the objective by a test, and by as much as the policy says."""
-        fired = timing.fires(alpha, spent.test.peak, lambda: spent.test.p_value(self._allowed))
+        """Faster than the policy allows by a test."""
+        fired = timing.fires(alpha, spent.test.peak, spent.test.p_value)
         enough = spent.requests >= self.policy.requests_min
         return enough and fired and self._burn(spent) >= self.policy.rollback_burn
 
     def _worse(self, state: BudgetState, alpha: float, timing: Timing) -> bool:
         """Than stable in the same windows."""
-        ratio = state.ratio.estimate()
-        fired = timing.fires(alpha, state.ratio.peak, state.ratio.equal_rates_p_value)
-        return fired and ratio is not None and ratio >= self.policy.guard_ratio
+        return timing.fires(alpha, state.ratio.peak, state.ratio.p_value)
 
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
         policy, seen = self.policy, state.beside + state.alone
@@ -149,7 +172,8 @@ class BudgetGate:
         certified = state.safe.peak >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
         outcome = settle(failed=blamed, passed=seen.requests >= policy.requests_min and certified)
         freezes = blamed and burn >= policy.freeze_burn
-        low, high = ShareState(seen.errors, seen.requests).interval(self.promotion_alpha)
+        counted = (count / state.safe.effect for count in (seen.errors, seen.requests))
+        low, high = ShareState(seen.errors, seen.requests, 0.0, *counted).interval(self.promotion_alpha)
         return Verdict(
             self.name,
             self.stage,
@@ -173,13 +197,14 @@ class BudgetGate:
             return "No live traffic yet: the error budget is judged on requests that users sent to the candidate."
         burn, stable = self._burn(spent), of(state.stable_errors, state.ratio.arms.stable_total, "requests")
         seen = f"the candidate failed {of(spent.errors, spent.requests, 'requests')}"
+        seen += clustered(state.effect, "errors")
         both = f"{seen}, stable {stable} meanwhile"
         objective = f"of the objective {100 * self.policy.objective_ratio:g} %"
         if outcome is Outcome.FAIL or breach:
             then = f"{both}; all model changes of this service are frozen" if freezes else both
             whose = f"{seen}, and {NOBODY_BESIDE}" if breach else then
             return f"The error budget {objective} burns {burn:.1f} times too fast: {whose}."
-        if beside and state.stable_ratio >= self._allowed * self.policy.rollback_burn:
+        if beside and state.stable_ratio >= self._burning:
             whose = "an incident of the service, not of this version"
             return f"Both versions burn the error budget {objective}: {whose}; {both}."
         if beside:

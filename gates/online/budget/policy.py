@@ -16,15 +16,15 @@ class BudgetPolicy:
 
     alpha_share: AlphaShare = 0.3
     objective_ratio: Annotated[float, "of requests answered without server error"] = 0.999
-    rollback_burn: Annotated[float, "the candidate is rolled back for a burn so many times the budget's own"] = 2.0
+    rollback_burn: Annotated[
+        float, "the candidate is rolled back for a burn that is shown to be above so many times the budget's own"
+    ] = 2.0
     freeze_burn: Annotated[float, "from such a burn on, all model changes of the service are frozen, too"] = 4.0
     guard_ratio: Annotated[
-        float, "of the error ratios, candidate over stable: a burn that both share blames nobody"
-    ] = 1.5
+        float,
+        "and only for a ratio of the error rates above it, candidate over stable: a burn that both share blames nobody",
+    ] = 1.2
     requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 50
-    grid: Annotated[
-        tuple[float, ...], "burns, and ratios of candidate over stable, that the tests bet on; each above 1"
-    ] = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
     period_s: Annotated[float, "of the service's budget"] = PERIOD_S
     service_windows: Annotated[
         tuple[BurnWindow, ...], "a row that fires for the service holds its releases; `[]`: never"
@@ -34,4 +34,4 @@ class BudgetPolicy:
     def __post_init__(self) -> None:
         require(self, "alpha_share", "rollback_burn", "period_s")
         require(self, "objective_ratio", below=1.0)
-        require(self, "grid", above=1.0)
+        require(self, "guard_ratio", above=0.999)

@@ -1,10 +1,9 @@
 """The forecast of errors.shadow and errors.live."""
 
 import math
-from collections.abc import Sequence
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_ratio, of_share
+from gates.forecast.growths import of_ratio, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
@@ -12,6 +11,7 @@ from gates.online.errors.gate import SAFER
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.stats.growth import Growth
 from gates.stats.share import below
+from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
 
@@ -36,15 +36,24 @@ def _race(
         """Mirrored requests certify live ones too."""
         return traffic.mirrored(step) + (traffic.to_candidate(step) if stage is Stage.LIVE else 0.0)
 
-    def compared(step: PlannedStep, requests: float, null: float, bets: Sequence[float]) -> list[Growth]:
+    effect = traffic.error_effect
+
+    def compared(step: PlannedStep, requests: float) -> tuple[float, float, float]:
+        """Return errors a second of each, and the candidate's share."""
         stable = traffic.to_stable(step)
         share = requests / (requests + stable) if requests + stable else 0.0
-        return of_ratio(requests * failing, stable * error, share, null, bets)
+        return requests * failing, stable * error, share
 
-    harm = Proof(
-        lambda step: compared(step, own(step), 1.0, policy.grid),
-        level.harm_before_deadline(),
-    )
+    def harmful(step: PlannedStep) -> list[Growth]:
+        return of_watch(*compared(step, own(step)), policy.guard_ratio, effect)
+
+    def below_margin(step: PlannedStep) -> list[Growth]:
+        return of_ratio(*compared(step, all_own(step)), margin, lower, effect)
+
+    def below_ceiling(step: PlannedStep) -> list[Growth]:
+        return of_share(all_own(step), failing, below(policy.error_ratio_max), effect)
+
+    harm = Proof(harmful, level.harm_before_deadline() + LEARNING)
     enough = Minimum(own, policy.requests_min)
     lower = [margin * factor for factor in SAFER]
     return Race(
@@ -53,8 +62,8 @@ def _race(
         required=True,
         safe=(
             (
-                Proof(lambda step: compared(step, all_own(step), margin, lower), level.safe(2)),
-                Proof(lambda step: of_share(all_own(step), failing, below(policy.error_ratio_max)), level.safe(2)),
+                Proof(below_margin, level.safe(2)),
+                Proof(below_ceiling, level.safe(2)),
             ),
         ),
         safe_samples=enough,

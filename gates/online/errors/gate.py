@@ -1,8 +1,11 @@
 """errors.shadow and errors.live: does the candidate fail more requests than the stable version?
 
-It fails on a ratio of the error rates above 1 (F1). It passes on either of two certificates, and says which: the ratio
-is below the margin, or, where errors are too few to compare, the candidate's error ratio is below the ceiling. Each
-has half of the promotion level.
+It fails on a ratio of the error rates above the guard (F1). It passes on either of two certificates, and says which:
+the ratio is below the margin, or, where errors are too few to compare, the candidate's error ratio is below the
+ceiling. Each has half of the promotion level.
+
+Errors that come together count as fewer (`gates.stats.spread`). How they come is seen soonest where there are most: on
+mirrored requests, and in stable's own errors beside them.
 """
 
 import math
@@ -16,23 +19,38 @@ from gates.outcome import Outcome
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
+from gates.stats.spread import Spread
+from gates.stats.watch import RatioWatch, WatchState
 from gates.verdict import Stage, Verdict
-from gates.wording import more, of, pct, times
+from gates.wording import clustered, more, of, pct, times
 
 SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
+# Of the log evidence that decides, that one look may add. No incident within one look rolls back or promotes alone.
+HARM_OF_ONE_LOOK = 0.4
+SAFETY_OF_ONE_LOOK = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorsState:
-    """``harm`` compares this stage's own traffic; ``ratio`` and ``share`` hold all evidence that may certify."""
+    """``harm`` compares this stage's own traffic; ``ratio`` and ``share`` hold all evidence that may certify.
 
-    harm: RatioState
+    ``spread`` is of all evidence, ``own_spread`` of this stage's.
+    """
+
+    harm: WatchState
     ratio: RatioState
     share: ShareState = field(default_factory=ShareState)
     bounds: RatioBounds = field(default_factory=RatioBounds)
     requests: int = 0  # of this stage's own traffic
     replayed: int = 0  # recorded requests that the candidate was asked again, up to the last look
     replaying: bool = False  # some of them since the look before that
+    spread: Spread = field(default_factory=Spread)
+    own_spread: Spread = field(default_factory=Spread)
+
+    @property
+    def effect(self) -> float:
+        """The number of errors that count as one at the next look."""
+        return max(self.spread.sudden, self.own_spread.single.effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +78,17 @@ class ErrorsGate:
         return frozenset({GATEWAY if self.stage is Stage.LIVE else METRICS})
 
     @property
-    def _harm(self) -> RatioTest:
-        return RatioTest(1.0, self.policy.grid)
+    def _harm(self) -> RatioWatch:
+        return RatioWatch(HARM_OF_ONE_LOOK * math.log(1 / self.alpha))
 
     @property
     def _safe(self) -> RatioTest:
         margin = self.policy.margin_ratio
-        return RatioTest(margin, tuple(margin * factor for factor in SAFER))
+        most = SAFETY_OF_ONE_LOOK * math.log(2 / self.promotion_alpha)
+        return RatioTest(margin, tuple(margin * factor for factor in SAFER), most)
 
     def start(self) -> ErrorsState:
-        return ErrorsState(self._harm.start(), self._safe.start())
+        return ErrorsState(WatchState(), self._safe.start())
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
@@ -85,14 +104,17 @@ class ErrorsGate:
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
         certifying, harmful = self._arms(seen, stable), self._arms([beside] if beside else [], before)
         errors = sum(arm.errors for arm in seen)
+        effect, ceiling = state.effect, below(self.policy.error_ratio_max)
         following = ErrorsState(
-            harm=self._harm.add(state.harm, harmful),
-            ratio=self._safe.add(state.ratio, certifying),
-            share=below(self.policy.error_ratio_max).add(state.share, errors, certifying.candidate_total),
-            bounds=state.bounds.add(harmful),
+            harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect),
+            ratio=self._safe.add(state.ratio, certifying, effect),
+            share=ceiling.add(state.share, errors, certifying.candidate_total, effect),
+            bounds=state.bounds.add(harmful, effect),
             requests=state.requests + harmful.candidate_total,
             replayed=state.replayed + again,
             replaying=again > 0,
+            spread=state.spread.add(certifying),
+            own_spread=state.own_spread.add(harmful) if self.stage is Stage.LIVE else state.own_spread,
         )
         if self.stage is Stage.SHADOW and own is None and look.candidate_share == 0:
             return following, self._waiting(look, following, "No mirrored request was counted in this look")
@@ -123,7 +145,7 @@ class ErrorsGate:
 
     def _verdict(self, state: ErrorsState, look: Look, timing: Timing) -> Verdict:
         policy, ratio = self.policy, state.harm.estimate()
-        fired = timing.fires(self.alpha, state.harm.peak, state.harm.equal_rates_p_value)
+        fired = timing.fires(self.alpha, state.harm.peak, state.harm.p_value)
         enough = state.requests >= policy.requests_min
         certificate = self._certificate(state) if enough else None
         outcome = settle(
@@ -160,7 +182,7 @@ class ErrorsGate:
 
     def _needed(self, state: ErrorsState) -> int | None:
         threshold = math.log(2 / self.promotion_alpha)
-        shares = below(self.policy.error_ratio_max).log_e(state.share.events, state.share.total)
+        shares = below(self.policy.error_ratio_max).log_e(state.share.counted_events, state.share.counted_total)
         by_share = samples_to_settle(state.share.total, max(shares), threshold + math.log(len(shares)))
         ratios = state.ratio.log_e
         by_ratio = samples_to_settle(state.share.total, max(ratios), threshold + math.log(len(ratios)))
@@ -172,7 +194,7 @@ class ErrorsGate:
         seen = "the candidate failed " + of(arms.candidate_events, state.requests, "requests")
         if self.stage is Stage.SHADOW and state.replayed:
             seen += f", {state.replayed:,} of them replayed"
-        seen += ", stable " + of(arms.stable_events, arms.stable_total, "requests")
+        seen += ", stable " + of(arms.stable_events, arms.stable_total, "requests") + clustered(state.effect, "errors")
         if outcome is Outcome.FAIL:
             return f"Server errors are {times(ratio or math.inf)} as frequent as stable's: {seen}."
         if outcome is Outcome.PASS:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, CountClusters, ErrorGuard, ErrorMargin, RatioGrid, require
+from gates.keys import AlphaShare, CountClusters, ErrorGuard, ErrorMargin, require, require_guard_below_margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,33 +13,31 @@ class ShadowErrorsPolicy:
     The ceiling certifies the first small exposure of users only; ``errors.live`` holds the full promise.
     """
 
-    alpha_share: AlphaShare = 0.2
-    guard_ratio: ErrorGuard = 1.5
+    alpha_share: AlphaShare = 0.4
+    guard_ratio: ErrorGuard = 1.2
     margin_ratio: ErrorMargin = 3.0
     error_ratio_max: Annotated[float, "the ceiling, certified when errors are too few for a ratio"] = 0.01
     requests_min: Annotated[int, "mirrored requests without which nothing is said"] = 100
     count_clusters: CountClusters = False
-    grid: RatioGrid = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
 
     def __post_init__(self) -> None:
         require(self, "alpha_share", "margin_ratio")
         require(self, "error_ratio_max", below=1.0)
-        require(self, "grid", above=1.0)
+        require_guard_below_margin(self, "guard_ratio", "margin_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class LiveErrorsPolicy:
     """errors.live: server errors that users got; mirrored ones count as evidence for promotion too."""
 
-    alpha_share: AlphaShare = 0.5
-    guard_ratio: ErrorGuard = 1.5
+    alpha_share: AlphaShare = 0.3
+    guard_ratio: ErrorGuard = 1.2
     margin_ratio: ErrorMargin = 3.0
     error_ratio_max: Annotated[float, "the absolute objective, certified when errors are too few for a ratio"] = 0.001
     requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 100
     count_clusters: CountClusters = False
-    grid: RatioGrid = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
 
     def __post_init__(self) -> None:
         require(self, "alpha_share", "margin_ratio")
         require(self, "error_ratio_max", below=1.0)
-        require(self, "grid", above=1.0)
+        require_guard_below_margin(self, "guard_ratio", "margin_ratio")

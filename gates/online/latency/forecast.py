@@ -1,19 +1,19 @@
 """The forecast of latency.p95 and latency.p99."""
 
 import math
-from collections.abc import Sequence
 
 from scipy.special import ndtr, ndtri
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_ratio, of_share
+from gates.forecast.growths import of_ratio, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked, Levels
 from gates.online.latency.gate import FASTER, OBJECTIVE_SHARE
 from gates.online.latency.policy import LatencyPolicy, Percentile, p95, p99
-from gates.stats.growth import Growth
+from gates.online.latency.yardstick import NEAR
 from gates.stats.share import below
+from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
 EDGE_FIRST_MS, EDGE_RATIO = 2.0, 1.1  # of the latency buckets that a replica counts by
@@ -31,8 +31,9 @@ def of_p99(asked: Asked[LatencyPolicy], traffic: Traffic, candidate: Candidate) 
 def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candidate) -> Race:
     """Answers are log-normal; the yardstick is the upper edge of the bucket that holds stable's percentile."""
     spread, bucket = traffic.latency_spread, math.log(EDGE_RATIO)
-    median, percentile = math.log(traffic.latency_median_ms), ndtri(asked.quantile) * spread
-    yardstick = math.ceil((median + percentile - math.log(EDGE_FIRST_MS)) / bucket) * bucket + math.log(EDGE_FIRST_MS)
+    median = math.log(traffic.latency_median_ms)
+    most = ndtri(1 - NEAR * asked.tail) * spread  # of the requests exceed the yardstick
+    yardstick = math.ceil((median + most - math.log(EDGE_FIRST_MS)) / bucket) * bucket + math.log(EDGE_FIRST_MS)
     edges = math.floor(math.log(asked.margin_ratio * _ROUNDING) / bucket)
 
     def beyond(log_ms: float) -> float:
@@ -42,22 +43,25 @@ def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candida
     slower = math.log(candidate.slower_ratio)  # what takes stable so much less takes the candidate as long
     tail, worse = beyond(yardstick), beyond(yardstick - slower)
     later = beyond(yardstick + edges * bucket - slower)
+    guard, effect = beyond(yardstick - math.log(asked.guard_ratio)) / tail, traffic.slow_effect
 
     def warm(step: PlannedStep) -> float:
         """The candidate's requests per second that count."""
         return 0.0 if step.warming else traffic.to_candidate(step)
 
-    def compared(step: PlannedStep, slow: float, bets: Sequence[float]) -> list[Growth]:
+    def compared(step: PlannedStep, slow: float) -> tuple[float, float, float]:
+        """Return slow requests a second of each, and the candidate's share."""
         share = 0.0 if step.warming else step.share_ratio
-        return of_ratio(warm(step) * slow, traffic.to_stable(step) * tail, share, 1.0, bets)
+        return warm(step) * slow, traffic.to_stable(step) * tail, share
 
-    safe = [(Proof(lambda step: compared(step, later, FASTER), level.safe()),)]
+    safe = [(Proof(lambda step: of_ratio(*compared(step, later), 1.0, FASTER, effect), level.safe()),)]
     if asked.ms_max is not None:
         over = beyond(math.log(asked.ms_max) - slower)
-        missed = Proof(lambda step: of_share(warm(step), over, below(1 - asked.quantile)), level.safe())
+        kept = below(asked.tail)
+        missed = Proof(lambda step: of_share(warm(step), over, kept, effect), level.safe())
         safe.append((missed,))
     parts = 1.0 if asked.ms_max is None else 1 / (1 - OBJECTIVE_SHARE)
-    harm = Proof(lambda step: compared(step, worse, asked.grid), level.harm(parts))
+    harm = Proof(lambda step: of_watch(*compared(step, worse), guard, effect), level.harm(parts) + LEARNING)
     enough = Minimum(warm, asked.requests_min)
     return Race(
         gate=f"latency.{asked.label}",
@@ -65,9 +69,9 @@ def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candida
         required=True,
         safe=tuple(safe),
         safe_samples=enough,
-        harm=(harm,) if worse >= asked.guard_ratio * tail else (),
+        harm=(harm,) if candidate.slower_ratio >= asked.guard_ratio else (),
         harm_samples=enough,
-        harm_at_guard=math.isclose(worse, asked.guard_ratio * tail),
+        harm_at_guard=math.isclose(candidate.slower_ratio, asked.guard_ratio),
         margin=Candidate(slower_ratio=asked.margin_ratio),
         advice="give the candidate a larger share for longer, or widen its margin_ratio",
     )

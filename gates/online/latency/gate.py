@@ -10,7 +10,7 @@ no such leave: how many of stable's requests were slow in one look moves the yar
 requests of the next, so the candidate's are no binomial given all of them. The comparison with stable therefore spends
 its whole level by watching. The objective's edge never moves: its exact test stays.
 
-* Harm: the candidate exceeds tau more often than stable does (F1, ratio at most 1).
+* Harm: the candidate exceeds tau more often than a version that is ``guard`` times slower than stable would (F1).
 * Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
   is, its percentile is less than ``margin`` times as high.
 * Objective: the share of the candidate's answers above it is less than 5 % (1 %). Missing it fails the candidate if it
@@ -44,17 +44,20 @@ from gates.online.latency.state import (
     slower_than,
     timed,
 )
-from gates.online.latency.yardstick import SLACK, yardstick_of
+from gates.online.latency.yardstick import SLACK, more_slow, yardstick_of
 from gates.outcome import Outcome
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
-from gates.stats.share import ShareState, above, below
+from gates.stats.share import below
+from gates.stats.watch import RatioWatch, ShareWatch, WatchState
 from gates.verdict import Stage, Verdict
-from gates.wording import NOBODY_BESIDE, more, of, times
+from gates.wording import NOBODY_BESIDE, clustered, more, of, times
 
 FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
 # Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
 OBJECTIVE_SHARE = 0.2
+MISSED_RATIO = 1.15  # beyond so many times the share that an objective allows it is missed
+_OF_ONE_LOOK = 1 / 3  # of the log evidence that decides, that one look may add: no slow minute decides alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,15 @@ class LatencyGate:
         return f"latency.{self.asked.label}"
 
     @property
-    def _harm(self) -> RatioTest:
-        return RatioTest(1.0, self.asked.grid)
+    def _harm(self) -> RatioWatch:
+        return RatioWatch(_OF_ONE_LOOK * math.log(1 / self.alpha))
 
     @property
     def _margin(self) -> RatioTest:
-        return RatioTest(1.0, FASTER)
+        return RatioTest(1.0, FASTER, _OF_ONE_LOOK * math.log(1 / self.promotion_alpha))
 
     def start(self) -> LatencyState:
-        return LatencyState(self._harm.start(), self._margin.start(), ObjectiveState(self._harm.start()))
+        return LatencyState(WatchState(), self._margin.start(), ObjectiveState())
 
     def look(self, state: LatencyState, look: Look, timing: Timing) -> tuple[LatencyState, Verdict]:
         if edges_changed(state, look):
@@ -93,10 +96,11 @@ class LatencyGate:
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
             state = compare(state, yardstick, stable, candidate, edges, load)
+        before = state.users_counts if look.users is not None else state.stable_counts
         state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:
-            state = self._against_objective(state, look, stable, candidate, edges)
+            state = self._against_objective(state, look, stable, candidate, edges, before)
         return state, self._verdict(state, look, timing)
 
     def _compare(
@@ -113,11 +117,14 @@ class LatencyGate:
             return Arms(slow, answered, *slower_than(yardstick.stable_ms, stable, edges))
 
         same, later = arms(yardstick.stable_ms), arms(yardstick.candidate_ms)
+        guard, effect = yardstick.guard_ratio, state.spread.lasting
+        harm, margin, bounds, spread = state.harm, state.margin, state.bounds, state.spread
         return replace(
             state,
-            harm=self._harm.add(state.harm, same) if load.blames else state.harm,
-            margin=self._margin.add(state.margin, later) if load.certifies else state.margin,
-            bounds=state.bounds.add(same) if load.blames and load.certifies else state.bounds,
+            harm=self._harm.add(harm, same, null=guard, effect=effect) if load.blames else harm,
+            margin=self._margin.add(margin, later, effect) if load.certifies else margin,
+            bounds=bounds.add(same, effect) if load.blames and load.certifies else bounds,
+            spread=spread.add(same),
         )
 
     def _while_warming(
@@ -140,18 +147,20 @@ class LatencyGate:
         stable: ArmCounts | None,
         candidate: ArmCounts,
         edges: tuple[float, ...],
+        before: tuple[float, ...],
     ) -> LatencyState:
         """Return the state after the window. Where no edge lies exactly at the objective, the nearest one on the
-        cautious side of each question."""
+        cautious side of each question. ``before``: stable's recent requests before the look."""
         objective, load = self.asked.ms_max, _Load.of(look)
         if objective is None or not edges:
             return state
-        tail = self.asked.tail
+        tail, effect, seen = self.asked.tail, state.spread.lasting, state.objective
         over = edge_over(objective, edges)
         under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
-        seen, missed, slow = state.objective, above(tail, self.asked.grid), slower_than(over, candidate, edges)
+        slow = slower_than(over, candidate, edges)
+        missed = ShareWatch(MISSED_RATIO * tail, self._harm.most)
         if load.certifies:
-            seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges)))
+            seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges), effect))
         if not load.blames:
             return replace(state, objective=seen)
         if stable is not None and stable.requests:
@@ -159,9 +168,10 @@ class LatencyGate:
         else:
             compared = beside_former(state, look, objective)
         if compared is None:
-            return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow)))
-        ratio = self._harm.add(seen.ratio, compared)
-        return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow)))
+            return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow, effect)))
+        guard = more_slow(over, self.asked.guard_ratio, edges, before)
+        ratio = self._harm.add(seen.ratio, compared, null=guard, effect=effect)
+        return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow, effect)))
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()
@@ -182,7 +192,7 @@ class LatencyGate:
             value=ratio,
             unit="times as many slow requests",
             interval=bounds(low, high, self.promotion_alpha),
-            threshold=asked.guard_ratio,
+            threshold=state.yardstick.guard_ratio if state.yardstick is not None else None,
             samples=samples,
             samples_needed=needed,
             window=look.window,
@@ -190,10 +200,10 @@ class LatencyGate:
         )
 
     def _slower(self, state: LatencyState) -> bool:
-        alpha, ratio = self.alpha * (1 - self._objective_share), state.harm.estimate()
-        return state.harm.peak >= math.log(1 / alpha) and ratio is not None and ratio >= self.asked.guard_ratio
+        alpha = self.alpha * (1 - self._objective_share)
+        return state.harm.peak >= math.log(1 / alpha)
 
-    def _over_objective(self, state: LatencyState, timing: Timing) -> ShareState | None:
+    def _over_objective(self, state: LatencyState, timing: Timing) -> WatchState | None:
         """The requests that miss it. A slow neighbour is not the candidate's fault: stable must not miss it alike."""
         if self.asked.ms_max is None:
             return None
@@ -206,16 +216,13 @@ class LatencyGate:
         alpha = self.alpha * self._objective_share * ALONE_SHARE
         return self.asked.ms_max is not None and self._misses(state.objective.alone, alpha, timing)
 
-    def _misses(self, seen: ShareState, alpha: float, timing: Timing) -> bool:
-        tail = self.asked.tail
-        fired = timing.fires(alpha, seen.peak, lambda: seen.p_value(tail))
-        return fired and seen.share >= self.asked.guard_ratio * tail
+    def _misses(self, seen: WatchState, alpha: float, timing: Timing) -> bool:
+        fired = timing.fires(alpha, seen.peak, seen.p_value)
+        return fired and seen.share >= MISSED_RATIO * self.asked.tail
 
     def _misses_more(self, seen: ObjectiveState, alpha: float, timing: Timing) -> bool:
         """Than stable in the same windows. The objective's edge is fixed, so the totals have an exact test."""
-        ratio = seen.ratio.estimate()
-        fired = timing.fires(alpha, seen.ratio.peak, seen.ratio.equal_rates_p_value)
-        return fired and ratio is not None and ratio >= self.asked.guard_ratio
+        return timing.fires(alpha, seen.ratio.peak, seen.ratio.p_value)
 
     @property
     def _objective_share(self) -> float:
@@ -235,7 +242,7 @@ class LatencyGate:
         return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
 
     def _reason(
-        self, outcome: Outcome, state: LatencyState, look: Look, needed: int | None, over: ShareState | None
+        self, outcome: Outcome, state: LatencyState, look: Look, needed: int | None, over: WatchState | None
     ) -> str:
         label, arms, yardstick = self.asked.label.upper(), state.harm.arms, state.yardstick
         if yardstick is None:
@@ -244,6 +251,7 @@ class LatencyGate:
             return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
         slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
+        slow += clustered(state.spread.lasting, "slow requests")
         seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late{_read(yardstick, look)}, {slow}"
         if outcome is Outcome.FAIL:
             return self._why_failed(state, seen, over)
@@ -255,18 +263,19 @@ class LatencyGate:
         yet = more(needed, arms.candidate_total, "requests")
         return f"{label} not settled yet: {seen}; {yet}{_Load.of(look).words}."
 
-    def _why_failed(self, state: LatencyState, seen: str, over: ShareState | None) -> str:
+    def _why_failed(self, state: LatencyState, seen: str, over: WatchState | None) -> str:
         label, objective = self.asked.label.upper(), state.objective
         if over is None:
             return f"{label} got worse, {times(state.harm.estimate() or math.inf)} as many slow answers: {seen}."
-        slow, arms = of(over.events, over.total, "requests"), objective.ratio.arms
+        slow, arms = of(over.arms.candidate_events, over.arms.candidate_total, "requests"), objective.ratio.arms
         stable = of(arms.stable_events, arms.stable_total, "requests")
         return f"{label} misses its objective of {self.asked.ms_max:g} ms: slower in {slow}, stable in {stable}."
 
     def _of_breach(self, state: LatencyState) -> str:
-        seen = state.objective.alone
+        seen = state.objective.alone.arms
         missed = f"{self.asked.label.upper()} misses its objective of {self.asked.ms_max:g} ms"
-        return f"{missed}: slower in {of(seen.events, seen.total, 'requests')}, and {NOBODY_BESIDE}."
+        slow = of(seen.candidate_events, seen.candidate_total, "requests")
+        return f"{missed}: slower in {slow}, and {NOBODY_BESIDE}."
 
     def _why_no_yardstick(self, state: LatencyState, look: Look) -> str:
         edges_ms, counts = state.edges_ms, state.stable_counts

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, require
+from gates.keys import AlphaShare, require, require_guard_below_margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +17,19 @@ class LatencyPolicy:
     p95_ms_max: Annotated[float | None, "the objective of P95, certified before promotion; null: none"] = 200.0
     p99_ms_max: Annotated[float | None, "the objective of P99, certified before promotion; null: none"] = 500.0
     guard_ratio: Annotated[
-        float,
-        "never roll back for a smaller ratio of slow requests, over stable's and over what an objective allows",
-    ] = 1.15
+        float, "roll back only when a percentile more than so many times stable's is shown; below both margins"
+    ] = 1.04
     requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 200
     stable_requests_min: Annotated[int, "seen before stable's percentile serves as the yardstick"] = 500
     stable_requests_memory: Annotated[
         int, "the yardstick is the percentile of about so many requests before a look"
     ] = 5_000
-    grid: Annotated[
-        tuple[float, ...], "ratios of slow requests, candidate over stable, that the test of harm bets on; each above 1"
-    ] = (1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 4.5)
 
     def __post_init__(self) -> None:
         require(self, "p95_alpha_share", "p99_alpha_share", "p95_margin_ratio", "p99_margin_ratio")
         require(self, "p95_ms_max", "p99_ms_max", "stable_requests_min", "stable_requests_memory")
-        require(self, "grid", above=1.0)
+        require_guard_below_margin(self, "guard_ratio", "p95_margin_ratio")
+        require_guard_below_margin(self, "guard_ratio", "p99_margin_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,6 @@ class Percentile:
     requests_min: int
     stable_requests_min: int
     stable_requests_memory: int
-    grid: tuple[float, ...]
 
     @property
     def tail(self) -> float:
@@ -75,5 +71,4 @@ def _percentile(policy: LatencyPolicy, quantile: float, margin_ratio: float, ms_
         requests_min=policy.requests_min,
         stable_requests_min=policy.stable_requests_min,
         stable_requests_memory=policy.stable_requests_memory,
-        grid=policy.grid,
     )

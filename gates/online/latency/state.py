@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from gates.evidence import ArmCounts, Look
 from gates.stats.ratio import NO_ARMS, Arms, RatioBounds, RatioState
 from gates.stats.share import ShareState
+from gates.stats.spread import Spread
+from gates.stats.watch import WatchState
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,21 +18,22 @@ class Yardstick:
     stable_ms: float
     candidate_ms: float
     of_users: bool = False  # by the gateway's times; else by the replicas'
+    guard_ratio: float = 1.0  # of slow requests over stable's, of a candidate that is just as slow as the guard allows
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveState:
     """Answers slower than the objective: ``beside`` stable, compared with it in the same windows, and ``alone``."""
 
-    ratio: RatioState
-    beside: ShareState = field(default_factory=ShareState)
-    alone: ShareState = field(default_factory=ShareState)
+    ratio: WatchState = field(default_factory=WatchState)
+    beside: WatchState = field(default_factory=WatchState)
+    alone: WatchState = field(default_factory=WatchState)
     safe: ShareState = field(default_factory=ShareState)
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyState:
-    harm: RatioState
+    harm: WatchState
     margin: RatioState
     objective: ObjectiveState
     edges_ms: tuple[float, ...] = ()  # of ``stable_counts``
@@ -41,6 +44,7 @@ class LatencyState:
     users_counts: tuple[float, ...] = ()
     carried_per_s: float = 0.0  # the most requests that the candidate bore at a look beside stable, copies included
     warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
+    spread: Spread = field(default_factory=Spread)  # of slow requests over the yardstick
 
 
 def timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | None, tuple[float, ...]]:

@@ -1,0 +1,101 @@
+"""The design effect of a comparison: how much more counts spread than independent events would.
+
+Requests that fail or are slow together say less than as many that do so one by one. Of ``n`` events that come in
+clusters of ``K`` as much is learnt as of ``n / K``; with clusters of different sizes ``K`` is the mean of the squared
+size over the mean size (Rao & Scott, Biometrics 48, 1992). It is measured by the differences between neighbouring
+looks, of which a ratio of the two rates that is constant takes no part, whatever it is:
+
+    u = x (1 - rho) - y rho,  with the variance  v = x (1 - rho)^2 + y rho^2  if events are independent,
+    effect = sum (u - u')^2 / sum (v + v')
+
+for ``x`` events of the candidate, ``y`` of stable, and the candidate's share ``rho`` of the requests. Events that come
+together for longer than a look show in blocks of several looks. Only earlier looks are read for a look's effect:
+evidence divided by it is valid for independent events whatever the estimate is (Jensen), so errors of it cost power
+alone.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gates.stats.ratio import Arms
+
+_LOOKS: Final = (1, 4)  # of a block
+_PRIOR_EVENTS: Final = 4.0  # independent ones, as if they had been seen before
+_UNSEEN: Final = 0.5  # of the effect above 1, before any event was seen: nobody knows yet how they come
+_UNSEEN_EVENTS: Final = 2.0  # after so many, half of it is left
+_CAUTION: Final = 1.0  # standard errors of the estimate that are taken off
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Blocks of some looks in a row: the one that is being filled, the last full one, and sums over neighbours."""
+
+    looks: int = 0
+    excess: float = 0.0
+    variance: float = 0.0
+    last_excess: float = 0.0
+    last_variance: float = 0.0
+    full: int = 0
+    squares: float = 0.0
+    variances: float = 0.0
+
+    def add(self, excess: float, variance: float, length: int) -> "Blocks":
+        now = replace(self, looks=self.looks + 1, excess=self.excess + excess, variance=self.variance + variance)
+        if now.looks < length:
+            return now
+        square = (now.excess - self.last_excess) ** 2 if self.full else 0.0
+        variance = now.variance + self.last_variance if self.full else 0.0
+        return Blocks(
+            last_excess=now.excess,
+            last_variance=now.variance,
+            full=self.full + 1,
+            squares=self.squares + square,
+            variances=self.variances + variance,
+        )
+
+    @property
+    def effect(self) -> float:
+        """The estimate, less its standard error, so that chance alone hardly slows a service of independent events."""
+        if self.full < 2 or not self.variances:
+            return 1.0
+        events = self.variances / 2
+        found = (self.squares / 2 + _PRIOR_EVENTS) / (events + _PRIOR_EVENTS)
+        return found / (1 + _CAUTION * math.sqrt(3 / (self.full - 1) + 1 / events))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The differences between looks so far, and between blocks of several."""
+
+    single: Blocks = field(default_factory=Blocks)
+    several: Blocks = field(default_factory=Blocks)
+    events: float = 0.0
+
+    def add(self, arms: Arms) -> "Spread":
+        """One look's events. A look without one of the versions says nothing of how they differ."""
+        if not arms.comparable:
+            return self
+        own, others, share = arms.candidate_events, arms.stable_events, arms.share
+        excess = own * (1 - share) - others * share
+        variance = own * (1 - share) ** 2 + others * share**2
+        one, four = _LOOKS
+        return Spread(
+            self.single.add(excess, variance, one),
+            self.several.add(excess, variance, four),
+            self.events + variance,
+        )
+
+    @property
+    def sudden(self) -> float:
+        """The effect of events that come together within a look; at least 1."""
+        unseen = 1 + _UNSEEN * _UNSEEN_EVENTS / (_UNSEEN_EVENTS + self.events)
+        return max(unseen, self.single.effect)
+
+    @property
+    def lasting(self) -> float:
+        """The same of those that come together for up to some looks, too.
+
+        It takes what begins late for such a run at first, where events are as few as errors are.
+        """
+        return max(self.sudden, self.several.effect)

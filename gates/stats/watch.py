@@ -1,0 +1,167 @@
+"""Watching the ratio of two event rates, or one share, for harm that may begin at any time: an e-process that learns
+what to bet.
+
+Given that an event happened, it was the candidate's with probability ``theta(r, rho) = r rho / (r rho + 1 - rho)``, as
+in `gates.stats.ratio`. Against "the ratio is at most ``null``" each look is bet at one ratio, chosen from the looks
+before it alone: that of the latest events, drawn a little towards a first guess (a predictable plug-in, Waudby-Smith &
+Ramdas, arXiv:2010.09686). While nothing is wrong it bets little and loses little, so harm that begins in the fortieth
+minute is found nearly as soon as harm that is there from the start. A mixture of fixed bets would first have to win
+back what forty good minutes cost. What the good minutes of many hours cost is made up for from a reserve: each time
+less than the next part of it is left, the test begins anew with that part beside what is left (restarts,
+arXiv:2203.03532; the parts sum to the reserve, so evidence and reserve together are one e-process that starts at 1).
+
+Three things keep events that come together from passing for harm:
+
+* the evidence of a look is divided by the design effect that was known before it (`gates.stats.spread`);
+* one look adds at most ``most`` to the evidence: a factor that is cut off is smaller, so the test stays valid;
+* the exact test at the deadline counts each event as one over the effect, too.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gates.stats.exact import upper_tail
+from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
+
+LEARNING: Final = 2.0  # log evidence, about, that it costs not to know the ratio beforehand
+_FIRST: Final = 1.4  # times the null: the bet before anything was seen
+_FIRST_EVENTS: Final = 2.0  # that it is worth
+_LATEST_EVENTS: Final = 20.0  # that the bet is learnt from
+_BET_MAX: Final = 20.0  # times the null
+_CERTAIN: Final = 1e-3  # no share above 1 less this is bet on
+_RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """The log of what is at stake, the highest log evidence, the latest events, and the counts behind them.
+
+    ``restarts``: parts of the reserve that are at stake already.
+    ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen. Those
+    that are ``counted`` are divided by the design effect of their look; ``counted_expected`` is at the null.
+    """
+
+    log_stake: float = math.log(1 - _RESERVE)
+    restarts: int = 0
+    peak: float = 0.0
+    latest: float = 0.0
+    latest_expected: float = 0.0
+    arms: Arms = NO_ARMS
+    expected: float = 0.0
+    counted_own: float = 0.0
+    counted: float = 0.0
+    counted_expected: float = 0.0
+
+    @property
+    def events(self) -> int:
+        return self.arms.events
+
+    @property
+    def share(self) -> float:
+        """The candidate's events among its requests."""
+        requests = self.arms.candidate_total
+        return self.arms.candidate_events / requests if requests else 0.0
+
+    @property
+    def log_e(self) -> float:
+        """The log evidence now: of what is at stake and in reserve."""
+        reserve = _RESERVE / (self.restarts + 1)
+        return max(self.log_stake, math.log(reserve)) + math.log1p(math.exp(-abs(self.log_stake - math.log(reserve))))
+
+    def estimate(self) -> float | None:
+        """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
+        return estimated_ratio(self.arms, self.expected)
+
+    def p_value(self) -> float:
+        """Against "the ratio, or the share, is at most the null"; of a ratio conditional on the events of each window.
+
+        The windows' shares differ, so the candidate's events are a Poisson binomial; its upper tail is below that of
+        the binomial with the mean probability (Hoeffding 1956, theorem 4) beyond one event above the mean.
+        """
+        own = math.floor(self.counted_own * (1 + 1e-12))
+        if own < self.counted_expected + 1:
+            return 1.0
+        return upper_tail(own, max(self.counted, own), self.counted_expected / self.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioWatch:
+    """Evidence against "the ratio is at most ``null``". ``most``: that one look may add, as a logarithm."""
+
+    most: float = math.inf
+
+    def add(self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0) -> WatchState:
+        """One window. ``null`` and ``effect`` must be known before it."""
+        if not arms.comparable:
+            return state
+        if not arms.events:
+            return replace(state, arms=state.arms + arms)
+        share, own, events = arms.share, arms.candidate_events, arms.events
+        bet, odds = _bet(state, effect), share / (1 - share)
+        gain = own * math.log(bet) - events * math.log((1 + null * bet * odds) / (1 + null * odds))
+        return _after(
+            state,
+            min(gain / effect, self.most),
+            _Seen(own, arms.stable_events * null * odds, events, events * null * odds / (1 + null * odds)),
+            effect,
+            arms,
+            events * share,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShareWatch:
+    """Evidence against "the share of events among trials is at most ``null``", of one version alone."""
+
+    null: float
+    most: float = math.inf
+
+    def add(self, state: WatchState, events: int, total: int, effect: float = 1.0) -> WatchState:
+        """One window. ``effect`` must be known before it."""
+        if not total:
+            return state
+        bet, expected = min(_bet(state, effect), (1 - _CERTAIN) / self.null), total * self.null
+        gain = events * math.log(bet) + (total - events) * math.log((1 - bet * self.null) / (1 - self.null))
+        seen = _Seen(events, expected, total, expected)
+        return _after(state, min(gain / effect, self.most), seen, effect, Arms(events, total, 0, 0), expected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A window: the candidate's events and how many the null expects beside the others; of how many trials, and how
+    many
+    of these the null expects to be the candidate's events."""
+
+    own: int
+    expected_beside: float
+    trials: int
+    expected: float
+
+
+def _bet(state: WatchState, effect: float) -> float:
+    """Return the ratio to bet on, times the null: of the latest events, drawn towards a first guess."""
+    first = _FIRST_EVENTS * effect
+    return min(max((state.latest + first * _FIRST) / (state.latest_expected + first), 1.0), _BET_MAX)
+
+
+def _after(state: WatchState, gain: float, seen: _Seen, effect: float, arms: Arms, expected: float) -> WatchState:
+    log_stake, restarts = state.log_stake + gain, state.restarts
+    part = _RESERVE / (restarts + 1) / (restarts + 2)
+    if log_stake < math.log(part):
+        log_stake, restarts = math.log(math.exp(log_stake) + part), restarts + 1
+    latest, latest_expected = state.latest + seen.own, state.latest_expected + seen.expected_beside
+    both = latest + latest_expected
+    kept = min(1.0, _LATEST_EVENTS * effect / both) if both else 1.0
+    return WatchState(
+        log_stake=log_stake,
+        restarts=restarts,
+        peak=max(state.peak, log_stake),
+        latest=kept * latest,
+        latest_expected=kept * latest_expected,
+        arms=state.arms + arms,
+        expected=state.expected + expected,
+        counted_own=state.counted_own + seen.own / effect,
+        counted=state.counted + seen.trials / effect,
+        counted_expected=state.counted_expected + seen.expected / effect,
+    )

@@ -1,0 +1,122 @@
+"""Watching a ratio for harm: what is bet, what late harm costs, events that come together, and the deadline's test."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from gates.stats.ratio import Arms
+from gates.stats.spread import Spread
+from gates.stats.watch import RatioWatch, WatchState
+
+THRESHOLD = math.log(500)
+
+
+def watched(candidate, stable, *, share=0.05, null=1.2, effect=None):
+    """The look at which evidence reaches the threshold, None if never."""
+    watch, state, spread = RatioWatch(THRESHOLD / 3), WatchState(), Spread()
+    for number, (x, y) in enumerate(zip(candidate, stable, strict=True), 1):
+        arms = Arms(int(x), int(1200 * share), int(y), int(1200 * (1 - share)))
+        state = watch.add(state, arms, null=null, effect=effect or spread.lasting)
+        spread = spread.add(arms)
+        if state.peak >= THRESHOLD:
+            return number
+    return None
+
+
+def test_harm_that_begins_late_is_found_nearly_as_soon_as_harm_from_the_start():
+    rng = np.random.default_rng(1)
+    found = {0: [], 60: []}
+    for begins, waits in found.items():
+        for _ in range(40):
+            candidate = rng.poisson(np.where(np.arange(120) < begins, 3, 7.5))
+            waits.append((watched(candidate, rng.poisson(57, 120)) or 999) - begins)
+    assert np.median(found[0]) <= 12
+    assert np.median(found[60]) <= np.median(found[0]) + 6
+
+
+def test_a_day_of_good_minutes_costs_little():
+    rng = np.random.default_rng(2)
+    state = WatchState()
+    for _ in range(1440):
+        arms = Arms(int(rng.poisson(3)), 60, int(rng.poisson(57)), 1140)
+        state = RatioWatch().add(state, arms, null=1.2)
+    assert -10 < state.log_stake < 1
+    assert state.restarts > 1
+
+
+def test_no_single_look_decides():
+    state = RatioWatch(2.0).add(WatchState(), Arms(60, 60, 0, 1140))
+    assert state.log_stake == pytest.approx(2.0 + math.log(0.8))
+
+
+@pytest.mark.parametrize("mean", [2, 5, 10, 20])
+def test_slow_requests_in_runs_are_no_harm(mean):
+    """As many as stable has, but one after the other: at most one release in a hundred, where one in three was."""
+    rng = np.random.default_rng(mean)
+    alarms = 0
+    for _ in range(150):
+        begins = rng.random(7200) < 0.05 / mean
+        slow = np.zeros(7200, bool)
+        for place in np.flatnonzero(begins):
+            slow[place : place + rng.geometric(1 / mean)] = True
+        alarms += watched(slow.reshape(120, 60).sum(axis=1), rng.binomial(1140, 0.05, 120)) is not None
+    assert alarms <= 1
+
+
+def test_independent_events_are_hardly_tempered_and_clusters_are_by_their_size():
+    rng = np.random.default_rng(3)
+    for size, least, most in ((1, 1.0, 1.1), (5, 3.5, 6.5), (10, 7.0, 13.0)):
+        found = []
+        for _ in range(30):
+            spread = Spread()
+            for _ in range(60):
+                x, y = size * rng.poisson(6 / size), size * rng.poisson(6 / size)
+                spread = spread.add(Arms(int(x), 600, int(y), 600))
+            found.append(spread.sudden)
+        assert least <= np.mean(found) <= most
+
+
+def test_a_constant_ratio_is_no_spread_and_one_that_changes_once_hardly_one():
+    rng = np.random.default_rng(4)
+    for factors in (np.full(60, 5.0), np.where(np.arange(60) < 30, 1.0, 5.0)):
+        spread = Spread()
+        for x, y in zip(rng.poisson(3 * factors), rng.poisson(57, 60), strict=True):
+            spread = spread.add(Arms(int(x), 60, int(y), 1140))
+        assert spread.sudden < 1.3
+
+
+def test_before_any_event_nobody_knows_how_they_come():
+    assert Spread().sudden == 1.5
+    assert Spread().add(Arms(0, 10, 3, 10)).sudden < 1.5
+    assert Spread().add(Arms(3, 10, 0, 0)) == Spread()
+
+
+def test_the_deadline_test_is_the_binomial_one_at_a_constant_share():
+    state = WatchState()
+    for _ in range(4):
+        state = RatioWatch().add(state, Arms(5, 100, 4, 300))
+    assert state.p_value() == pytest.approx(binom.sf(19, 36, 0.25), rel=1e-9)
+
+
+def test_the_deadline_test_is_of_the_guard_and_counts_clusters_once():
+    state, null = WatchState(), 1.5
+    for _ in range(4):
+        state = RatioWatch().add(state, Arms(6, 100, 4, 300), null=null, effect=2.0)
+    theta = null / (null + 3)
+    assert state.p_value() == pytest.approx(binom.sf(11, 20, theta), rel=1e-9)
+
+
+def test_the_deadline_test_holds_its_level_when_the_share_ramps():
+    """Poisson binomial by simulation: the p-value is never too small."""
+    rng = np.random.default_rng(4)
+    p_values = []
+    for _ in range(2000):
+        state = WatchState()
+        for rho in (0.01, 0.05, 0.2, 0.5):
+            x = int(rng.binomial(30, rho))
+            state = RatioWatch().add(state, Arms(x, int(1000 * rho), 30 - x, int(1000 * (1 - rho))))
+        p_values.append(state.p_value())
+    for level in (0.01, 0.05, 0.1):
+        assert np.mean(np.array(p_values) <= level) <= level + 3 * math.sqrt(level / 2000)
