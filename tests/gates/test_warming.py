@@ -20,7 +20,7 @@ ONLY_LATENCY = replace(
     accuracy_shadow=None, calibration_shadow=None, errors_shadow=None, accuracy_live=None,
     errors_live=None, budget=None, experiment=None, drift=None, limits=None,
 )  # fmt: skip
-COLD_LOOKS = 3  # of a minute each
+COLD_LOOKS = 5  # of a minute each: one look decides nothing alone
 WORLD = World(shadow_looks=2, label_share=0.0)
 
 
@@ -39,7 +39,7 @@ def exposed(seed: int, *, cold: float, warm: float = 1.0, told: bool = True, loo
 
 
 def test_an_equal_candidate_with_cold_caches_is_not_rolled_back() -> None:
-    """Twice as slow for minutes at each new share; where the looks do not say so it is rolled back at once."""
+    """Twice as slow for minutes at each new share; where the looks do not say so it is rolled back."""
     for seed in range(3):
         assert Outcome.FAIL not in {verdict.outcome for verdict in exposed(seed, cold=2.0)}
         assert Outcome.FAIL in {verdict.outcome for verdict in exposed(seed, cold=2.0, told=False)}
