@@ -194,7 +194,14 @@ def test_a_candidate_as_bad_as_the_margin_is_found_more_often_than_not():
 
 
 def test_gates_that_are_not_configured_are_not_planned():
-    few = GatePolicy(latency=None, accuracy_shadow=None, calibration_shadow=None, budget=None, accuracy_live=None)
+    few = GatePolicy(
+        latency=None,
+        accuracy_shadow=None,
+        accuracy_slices=None,
+        calibration_shadow=None,
+        budget=None,
+        accuracy_live=None,
+    )
     assert [gate.gate for gate in plan(few, TRAFFIC)] == ["errors.shadow", "errors.live"]
 
 
