@@ -18,6 +18,7 @@ that, so ``r`` is the smaller of the two ratios, of the least ``p`` to the most 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 from gates.evidence import LabelledPair
 from gates.stats import betting, uneven
@@ -200,31 +201,43 @@ class Losses:
 
 def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
     """Labelled pairs, as a part that `Losses.joined` takes: their agreeing ones are counted there."""
-    apart, alike, plus, minus = Drawn(), Drawn(), 0, 0
-    differing = [pair for pair in pairs if pair.stable.label != pair.candidate.label]
-    for pair in pairs:
-        if pair.stable.label == pair.candidate.label:
-            alike = alike.add(0.0, pair.inclusion_probability)
-            continue
-        lost, won = pair.stable.label == pair.truth, pair.candidate.label == pair.truth
-        plus, minus = plus + lost, minus + won
-        apart = apart.add(float(lost - won), pair.inclusion_probability)
-    directed = [pair for pair in pairs if pair.directed]
-    by_chance = [pair for pair in pairs if not pair.directed]
+    values = [float((pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)) for pair in pairs]
+    chances = [pair.inclusion_probability for pair in pairs]
+    differ = [pair.stable.label != pair.candidate.label for pair in pairs]
+    agree = [not one for one in differ]
+    directed = [pair.directed for pair in pairs]
+    by_chance = [not one for one in directed]
+    apart = _Units.of(values, chances, differ)
+    plus, minus = apart.values.count(1.0), apart.values.count(-1.0)
     return Losses(
-        counts=Trinomial(plus, minus, len(differing) - plus - minus),
-        chances=Chances().add([pair.inclusion_probability for pair in pairs]),
-        apart=apart,
-        alike=alike,
-        directed=bool(directed),
-        by_chance=Chances().add([pair.inclusion_probability for pair in by_chance]),
-        graded_apart=_graded(differing),
-        graded_all=_graded(pairs),
-        graded_chance=_graded(by_chance),
-        graded_directed=_graded(directed),
+        counts=Trinomial(plus, minus, len(apart.values) - plus - minus),
+        chances=Chances().add(chances),
+        apart=apart.drawn,
+        alike=_Units.of(values, chances, agree).drawn,
+        directed=any(directed),
+        by_chance=Chances().add(list(compress(chances, by_chance))),
+        graded_apart=apart.graded,
+        graded_all=_Units(values, chances).graded,
+        graded_chance=_Units.of(values, chances, by_chance).graded,
+        graded_directed=_Units.of(values, chances, directed).graded,
     )
 
 
-def _graded(pairs: Sequence[LabelledPair]) -> Graded:
-    values = [float((pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)) for pair in pairs]
-    return Graded().add_all(values, [pair.inclusion_probability for pair in pairs])
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """D of some labelled pairs, and how likely each was."""
+
+    values: list[float]
+    chances: list[float]
+
+    @classmethod
+    def of(cls, values: list[float], chances: list[float], chosen: list[bool]) -> "_Units":
+        return cls(list(compress(values, chosen)), list(compress(chances, chosen)))
+
+    @property
+    def drawn(self) -> Drawn:
+        return Drawn().add_all(self.values, self.chances)
+
+    @property
+    def graded(self) -> Graded:
+        return Graded().add_all(self.values, self.chances)

@@ -41,17 +41,15 @@ class Blocks:
     variances: float = 0.0
 
     def add(self, excess: float, variance: float, length: int) -> "Blocks":
-        now = replace(self, looks=self.looks + 1, excess=self.excess + excess, variance=self.variance + variance)
-        if now.looks < length:
-            return now
-        square = (now.excess - self.last_excess) ** 2 if self.full else 0.0
-        variance = now.variance + self.last_variance if self.full else 0.0
+        excess, variance = self.excess + excess, self.variance + variance
+        if self.looks + 1 < length:
+            return replace(self, looks=self.looks + 1, excess=excess, variance=variance)
         return Blocks(
-            last_excess=now.excess,
-            last_variance=now.variance,
+            last_excess=excess,
+            last_variance=variance,
             full=self.full + 1,
-            squares=self.squares + square,
-            variances=self.variances + variance,
+            squares=self.squares + ((excess - self.last_excess) ** 2 if self.full else 0.0),
+            variances=self.variances + (variance + self.last_variance if self.full else 0.0),
         )
 
     @property

@@ -109,6 +109,10 @@ class Graded:
 
     def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Graded":
         """With one unit of each value."""
+        if not probabilities:
+            return self
+        if _power(min(probabilities)) == _power(max(probabilities)):  # as nearly always
+            return self.add(Drawn().add_all(values, probabilities), Chances().add(probabilities))
         alike: dict[int, list[tuple[float, float]]] = {}
         for value, probability in zip(values, probabilities, strict=True):
             alike.setdefault(_power(probability), []).append((value, probability))
