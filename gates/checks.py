@@ -29,6 +29,7 @@ PROFILES = "profiles"  # what requests and answers look like; read by warnings a
 # Counters of one process are read one after another: a few requests may be in the histogram and not yet in the count.
 _COUNTER_SLACK = 1.01
 _ROUNDING = 1e-6
+_ROUNDING_S = 1e-3  # of times that were moved as somebody set the clock; no window is as short
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator
         yield f"sequence: look {look.sequence} was judged already"
     elif look.sequence < last_sequence:
         yield f"sequence: look {look.sequence} comes after look {last_sequence}"
-    if last_end_s is not None and look.window.start_s < last_end_s:
+    if last_end_s is not None and look.window.start_s < last_end_s - _ROUNDING_S:
         yield f"window: starts at {look.window.start_s:.3f} s, before the last one ended ({last_end_s:.3f} s)"
     if not (is_number(look.candidate_share) and 0 <= look.candidate_share <= 1):
         yield f"candidate_share: {look.candidate_share!r} is not between 0 and 1"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gates.checks import LABELS, LOOK, METRICS, PREDICTIONS, Problem, problems
 from gates.codec import decode, encode
-from gates.evidence import Look
+from gates.evidence import Look, Window
 from gates.forgetting import forgotten
 from gates.gate import Gate, Timing
 from gates.online.label_sources import doubts, with_known_truths
@@ -31,7 +31,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class GateSetState:
-    """The memory of the gate set between looks; its size does not depend on the traffic that passed."""
+    """The memory of the gate set between looks; its size does not depend on the traffic that passed.
+
+    All its times are by the clock as it was before somebody set it; ``clock_set_s``: by how much, since then.
+    """
 
     deadline_s: float | None
     gates: tuple[tuple[str, object], ...]  # (gate name, its state), in the order of the verdicts
@@ -40,6 +43,7 @@ class GateSetState:
     deadline_spent: bool = False
     failures: tuple[Failure, ...] = ()
     labelling: Labelling = field(default_factory=Labelling)
+    clock_set_s: float = 0.0
 
 
 class GateSet:
@@ -75,6 +79,7 @@ class GateSet:
 
         Raises ``ValueError`` for a state that another policy started.
         """
+        told, look = look, _on_one_time(look, state.clock_set_s)
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
         doubt = self._doubt(look, found)
@@ -118,7 +123,7 @@ class GateSet:
             failures=tuple(failures.values()),
             labelling=labelling,
         )
-        return following, tuple(verdicts)
+        return following, tuple(replace(one, window=told.window) if look is not told else one for one in verdicts)
 
     def _doubt(self, look: Look, found: Sequence[Problem]) -> Problem | None:
         """Return why no gate that reads labels can be judged now, though what it needs is there."""
@@ -129,6 +134,13 @@ class GateSet:
     def _chosen(self, labelling: Labelling) -> Problem | None:
         reason = labelling.chosen(self.policy.labels.chosen_ratio_max)
         return Problem(LABELS, f"labels: {reason}") if reason else None
+
+
+def _on_one_time(look: Look, clock_set_s: float) -> Look:
+    """Return the look by the clock as it was before somebody set it: no gate has a time that runs back or leaps."""
+    if not clock_set_s:
+        return look
+    return replace(look, window=Window(look.window.start_s - clock_set_s, look.window.end_s - clock_set_s))
 
 
 def _uncounted(look: Look) -> bool:

@@ -35,7 +35,8 @@ def judge(release: Release, look: Look) -> Judgement:
         gate_set = gate_set_of(release.policy.gates)
         before, restarted = _remembered(gate_set, release)
         after, verdicts = gate_set.look(before, look)
-        return Judgement(verdicts, GateState(STATE_SCHEMA, after), restarted, deadline_s=after.deadline_s)
+        deadline_s = after.deadline_s + after.clock_set_s if after.deadline_s is not None else None
+        return Judgement(verdicts, GateState(STATE_SCHEMA, after), restarted, deadline_s=deadline_s)
     except Exception as error:  # noqa: BLE001 - a defect of a gate is ours, and nothing else waits for it
         return Judgement(fault=f"the look cannot be judged: {type(error).__name__}: {error}")
 
@@ -72,10 +73,8 @@ def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapp
 
 
 def shifted(state: GateState, by_s: float) -> GateState:
-    """The gates' memory after the wall clock was set: their deadline and the end of their last look move with it."""
-    stored = not isinstance(state.document, GateSetState)
-    times = {
-        name: state.document.get(name) if stored else getattr(state.document, name) for name in ("deadline_s", "end_s")
-    }
-    moved = {name: at_s + by_s for name, at_s in times.items() if isinstance(at_s, int | float)}
-    return replace(state, document=state.document | moved if stored else replace(state.document, **moved))
+    """The gates' memory after the wall clock was set: they go on in the time as it was."""
+    document = state.document
+    if isinstance(document, GateSetState):
+        return replace(state, document=replace(document, clock_set_s=document.clock_set_s + by_s))
+    return replace(state, document=document | {"clock_set_s": document.get("clock_set_s", 0.0) + by_s})
