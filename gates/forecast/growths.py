@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from gates.stats.difference import DifferenceTest
 from gates.stats.growth import NONE, Growth, walk
 from gates.stats.share import ShareTest
+from gates.stats.watch import BET_SPREAD
 
 _NEVER = 1e-300  # a probability in whose place a logarithm needs a number
 
@@ -25,12 +26,18 @@ def of_ratio(
 
 
 def of_watch(candidate_s: float, stable_s: float, share: float, null: float, effect: float = 1.0) -> list[Growth]:
-    """Return the growth of evidence of harm, which bets what it has learnt: here the ratio as it is. What learning it
-    costs (`LEARNING`) is for the threshold."""
+    """Return the growth of evidence of harm, which bets what it has learnt: the ratio as it is, give or take what the
+    few latest events leave unknown. What learning it costs at first (`LEARNING`) is for the threshold."""
     if not (0 < share < 1 and stable_s):
         return [NONE]
     ratio = candidate_s * (1 - share) / (stable_s * share)
-    return of_ratio(candidate_s, stable_s, share, null, (max(ratio, null),), effect)
+    spread = math.exp(BET_SPREAD)
+    bets = of_ratio(
+        candidate_s, stable_s, share, null, [max(one, null) for one in (ratio / spread, ratio * spread)], effect
+    )
+    return [
+        Growth(*(sum(parts) / len(bets) for parts in zip(*((one.drift, one.variance) for one in bets), strict=True)))
+    ]
 
 
 def _clustered(growth: Growth, effect: float) -> Growth:

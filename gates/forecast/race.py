@@ -1,5 +1,6 @@
 """One gate as a race: proofs that it is safe against proofs of harm, each an e-process that grows with the traffic."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,3 +45,8 @@ class Race:
     harm_at_guard: bool  # what is measured of the candidate is as often below the guard as above it
     margin: Candidate  # as bad as the gate's margin
     advice: str
+
+
+def is_beyond(value: float, limit: float) -> bool:
+    """Return whether it is above the limit. What lies on the null of a test is shown to be beyond it by no evidence."""
+    return value > limit and not math.isclose(value, limit)

@@ -25,6 +25,7 @@ from gates.stats.exact import upper_tail
 from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
 
 LEARNING: Final = 2.0  # log evidence, about, that it costs not to know the ratio beforehand
+BET_SPREAD: Final = 0.12  # standard deviation, about, of the logarithm of the bet around that of the ratio
 _FIRST: Final = 1.4  # times the null: the bet before anything was seen
 _FIRST_EVENTS: Final = 2.0  # that it is worth
 _LATEST_EVENTS: Final = 20.0  # that the bet is learnt from

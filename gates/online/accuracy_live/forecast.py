@@ -1,10 +1,8 @@
 """The forecast of accuracy.live."""
 
-import math
-
 from gates.forecast.candidate import Candidate
 from gates.forecast.growths import of_difference, of_watch
-from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
 from gates.online.accuracy_live.gate import GUESSES
@@ -38,9 +36,9 @@ def race(asked: Asked[LiveAccuracyPolicy], traffic: Traffic, candidate: Candidat
         required=policy.required,
         safe=((safe,),),
         safe_samples=enough,
-        harm=(harm,) if 0 < loss >= guard else (),
+        harm=(harm,) if is_beyond(loss, guard) else (),
         harm_samples=enough,
-        harm_at_guard=math.isclose(loss, guard),
+        harm_at_guard=False,
         margin=Candidate(loss_ratio=margin),
         advice="label more live answers, give the candidate a larger share for longer, or widen margin_points",
     )

@@ -1,10 +1,8 @@
 """The forecast of budget.burn."""
 
-import math
-
 from gates.forecast.candidate import Candidate
 from gates.forecast.growths import of_share, of_watch
-from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.gate import ALONE_SHARE
 from gates.kind import Asked
@@ -31,8 +29,7 @@ def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> 
     burns = Proof(lambda step: of_share(traffic.to_candidate(step), failing, burning_test, effect), threshold)
     safe = Proof(lambda step: of_share(traffic.to_candidate(step), failing, below(burning), effect), level.safe())
     enough = Minimum(traffic.to_candidate, policy.requests_min)
-    at_guard = math.isclose(failing, burning)
-    blamed = error < failing >= policy.guard_ratio * error and (at_guard or failing > burning)
+    blamed = is_beyond(failing, burning) and is_beyond(failing, policy.guard_ratio * error)
     return Race(
         gate="budget.burn",
         stage=Stage.LIVE,
@@ -41,7 +38,7 @@ def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> 
         safe_samples=enough,
         harm=(burns, Proof(compared, threshold)) if blamed else (),
         harm_samples=enough,
-        harm_at_guard=at_guard,
+        harm_at_guard=False,
         margin=Candidate(error_ratio=min(allowed * policy.freeze_burn, 1.0)),
         advice="give the candidate a larger share for longer",
     )

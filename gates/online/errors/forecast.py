@@ -1,10 +1,8 @@
 """The forecast of errors.shadow and errors.live."""
 
-import math
-
 from gates.forecast.candidate import Candidate
 from gates.forecast.growths import of_ratio, of_share, of_watch
-from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
 from gates.online.errors.gate import SAFER
@@ -67,9 +65,9 @@ def _race(
             ),
         ),
         safe_samples=enough,
-        harm=(harm,) if error < failing >= policy.guard_ratio * error else (),
+        harm=(harm,) if is_beyond(failing, policy.guard_ratio * error) else (),
         harm_samples=enough,
-        harm_at_guard=math.isclose(failing, policy.guard_ratio * error),
+        harm_at_guard=False,
         margin=Candidate(error_ratio=min(error * margin, 1.0)),
         advice="mirror more traffic, or state an absolute objective (error_ratio_max) that clean traffic can certify",
     )

@@ -6,7 +6,7 @@ from scipy.special import ndtr, ndtri
 
 from gates.forecast.candidate import Candidate
 from gates.forecast.growths import of_ratio, of_share, of_watch
-from gates.forecast.race import Minimum, Proof, Race
+from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked, Levels
 from gates.online.latency.gate import FASTER, OBJECTIVE_SHARE
@@ -69,9 +69,9 @@ def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candida
         required=True,
         safe=tuple(safe),
         safe_samples=enough,
-        harm=(harm,) if candidate.slower_ratio >= asked.guard_ratio else (),
+        harm=(harm,) if is_beyond(candidate.slower_ratio, asked.guard_ratio) else (),
         harm_samples=enough,
-        harm_at_guard=math.isclose(candidate.slower_ratio, asked.guard_ratio),
+        harm_at_guard=False,
         margin=Candidate(slower_ratio=asked.margin_ratio),
         advice="give the candidate a larger share for longer, or widen its margin_ratio",
     )
