@@ -53,7 +53,7 @@ def of_share(trials_s: float, share: float, test: ShareTest, effect: float = 1.0
 def _of_guess(trials_s: float, share: float, guess: float, null: float) -> Growth:
     return walk(
         (
-            (trials_s * (1 - share), math.log1p(-guess) - math.log1p(-null)),
+            (trials_s * (1 - share), math.log(max(1 - guess, _NEVER)) - math.log1p(-null)),
             (trials_s * share, math.log(max(guess, _NEVER) / null)),
         )
     )

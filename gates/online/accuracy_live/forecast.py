@@ -36,7 +36,7 @@ def race(asked: Asked[LiveAccuracyPolicy], traffic: Traffic, candidate: Candidat
         required=policy.required,
         safe=((safe,),),
         safe_samples=enough,
-        harm=(harm,) if is_beyond(loss, guard) else (),
+        harm=(harm,) if wrong and is_beyond(loss, guard) else (),
         harm_samples=enough,
         harm_at_guard=False,
         margin=Candidate(loss_ratio=margin),
