@@ -51,6 +51,7 @@ class Verdict:
     An ``advisory`` verdict is shown and recorded but neither blocks nor rolls back.
     ``breach``: users get less than the objective says and nothing can tell by whose fault, so that it is told to people
     and held against nobody.
+    ``suspects``: this look said as much against the candidate as one alone may; the next one is wanted soon.
     ``freezes`` is set by a gate whose finding halts every model change of the service until it is lifted.
     """
 
@@ -68,6 +69,7 @@ class Verdict:
     advisory: bool = False
     freezes: bool = False
     breach: bool = False
+    suspects: bool = False
 
     def __post_init__(self) -> None:
         if not self.reason.strip():

@@ -144,9 +144,10 @@ def _looked(release: Release, taken: LookTaken, now_s: float) -> Iterator[Event]
 
 
 def _says_something_new(release: Release, verdict: Verdict) -> bool:
-    """Return whether the gate's answer is another one than before; its numbers run on at each look."""
+    """Return whether the gate's answer is another one than before; its numbers run on at each look. Also where a look
+    raised a suspicion: evidence is of several looks, and one that is not written makes none together with the next."""
     before = release.verdicts.get(verdict.gate)
-    return before is None or _answer(before) != _answer(verdict)
+    return verdict.suspects or before is None or _answer(before) != _answer(verdict)
 
 
 def _answer(verdict: Verdict) -> tuple[object, ...]:

@@ -6,12 +6,13 @@ size over the mean size (Rao & Scott, Biometrics 48, 1992). It is measured by th
 looks, of which a ratio of the two rates that is constant takes no part, whatever it is:
 
     u = x (1 - rho) - y rho,  with the variance  v = x (1 - rho)^2 + y rho^2  if events are independent,
-    effect = sum (u - u')^2 / sum (v + v')
+    effect = sum (u a' - u' a)^2 / sum (v a'^2 + v' a^2)
 
-for ``x`` events of the candidate, ``y`` of stable, and the candidate's share ``rho`` of the requests. Events that come
-together for longer than a look show in blocks of several looks. Only earlier looks are read for a look's effect:
-evidence divided by it is valid for independent events whatever the estimate is (Jensen), so errors of it cost power
-alone.
+for ``x`` events of the candidate, ``y`` of stable, and the candidate's share ``rho`` of the requests. ``a`` is what the
+look is long by, ``n rho (1 - rho)`` of ``n`` requests, over the quadratic mean of both looks': looks of probation cover
+minutes or seconds, and of a ratio that is constant ``u`` grows with them. Events that come together for longer than a
+look show in blocks of several looks. Only earlier looks are read for a look's effect: evidence divided by it is valid
+for independent events whatever the estimate is (Jensen), so errors of it cost power alone.
 """
 
 import math
@@ -34,22 +35,32 @@ class Blocks:
     looks: int = 0
     excess: float = 0.0
     variance: float = 0.0
+    length: float = 0.0
     last_excess: float = 0.0
     last_variance: float = 0.0
+    last_length: float = 0.0
     full: int = 0
     squares: float = 0.0
     variances: float = 0.0
 
-    def add(self, excess: float, variance: float, length: int) -> "Blocks":
-        excess, variance = self.excess + excess, self.variance + variance
-        if self.looks + 1 < length:
-            return replace(self, looks=self.looks + 1, excess=excess, variance=variance)
+    def add(self, excess: float, variance: float, length: float, looks: int) -> "Blocks":
+        """With a look. ``looks``: of a block."""
+        excess, variance, length = self.excess + excess, self.variance + variance, self.length + length
+        if self.looks + 1 < looks:
+            return replace(self, looks=self.looks + 1, excess=excess, variance=variance, length=length)
+        square = both = 0.0
+        if self.full:
+            mean = math.sqrt((length * length + self.last_length * self.last_length) / 2)
+            own, other = length / mean, self.last_length / mean
+            square = (excess * other - self.last_excess * own) ** 2
+            both = variance * other * other + self.last_variance * own * own
         return Blocks(
             last_excess=excess,
             last_variance=variance,
+            last_length=length,
             full=self.full + 1,
-            squares=self.squares + ((excess - self.last_excess) ** 2 if self.full else 0.0),
-            variances=self.variances + (variance + self.last_variance if self.full else 0.0),
+            squares=self.squares + square,
+            variances=self.variances + both,
         )
 
     @property
@@ -77,10 +88,11 @@ class Spread:
         own, others, share = arms.candidate_events, arms.stable_events, arms.share
         excess = own * (1 - share) - others * share
         variance = own * (1 - share) ** 2 + others * share**2
+        length = (arms.candidate_total + arms.stable_total) * share * (1 - share)
         one, four = _LOOKS
         return Spread(
-            self.single.add(excess, variance, one),
-            self.several.add(excess, variance, four),
+            self.single.add(excess, variance, length, one),
+            self.several.add(excess, variance, length, four),
             self.events + variance,
         )
 

@@ -31,6 +31,7 @@ _FIRST_EVENTS: Final = 2.0  # that it is worth
 _LATEST_EVENTS: Final = 20.0  # that the bet is learnt from
 _BET_MAX: Final = 20.0  # times the null
 _CERTAIN: Final = 1e-3  # no share above 1 less this is bet on
+_SETTLED: Final = 3.0  # times what one look may add: more evidence is not waited for
 _RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
 
 
@@ -41,6 +42,7 @@ class WatchState:
     ``restarts``: parts of the reserve that are at stake already.
     ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen. Those
     that are ``counted`` are divided by the design effect of their look; ``counted_expected`` is at the null.
+    ``suspects``: the last look said as much against the candidate as one may. The next one is wanted soon.
     """
 
     log_stake: float = math.log(1 - _RESERVE)
@@ -53,6 +55,7 @@ class WatchState:
     counted_own: float = 0.0
     counted: float = 0.0
     counted_expected: float = 0.0
+    suspects: bool = False
 
     @property
     def events(self) -> int:
@@ -95,15 +98,15 @@ class RatioWatch:
     def add(self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0) -> WatchState:
         """One window. ``null`` and ``effect`` must be known before it."""
         if not arms.comparable:
-            return state
+            return replace(state, suspects=False) if state.suspects else state
         if not arms.events:
-            return replace(state, arms=state.arms + arms)
+            return replace(state, arms=state.arms + arms, suspects=False)
         share, own, events = arms.share, arms.candidate_events, arms.events
         bet, odds = _bet(state, effect), share / (1 - share)
         gain = own * math.log(bet) - events * math.log((1 + null * bet * odds) / (1 + null * odds))
         return _after(
             state,
-            min(gain / effect, self.most),
+            _Gain(gain / effect, self.most),
             _Seen(own, arms.stable_events * null * odds, events, events * null * odds / (1 + null * odds)),
             effect,
             arms,
@@ -121,23 +124,30 @@ class ShareWatch:
     def add(self, state: WatchState, events: int, total: int, effect: float = 1.0) -> WatchState:
         """One window. ``effect`` must be known before it."""
         if not total:
-            return state
+            return replace(state, suspects=False) if state.suspects else state
         bet, expected = min(_bet(state, effect), (1 - _CERTAIN) / self.null), total * self.null
         gain = events * math.log(bet) + (total - events) * math.log((1 - bet * self.null) / (1 - self.null))
         seen = _Seen(events, expected, total, expected)
-        return _after(state, min(gain / effect, self.most), seen, effect, Arms(events, total, 0, 0), expected)
+        return _after(state, _Gain(gain / effect, self.most), seen, effect, Arms(events, total, 0, 0), expected)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A window: the candidate's events and how many the null expects beside the others; of how many trials, and how
-    many
-    of these the null expects to be the candidate's events."""
+    many of these the null expects to be the candidate's events."""
 
     own: int
     expected_beside: float
     trials: int
     expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Gain:
+    """The log evidence of a window, and the most that counts."""
+
+    said: float
+    most: float
 
 
 def _bet(state: WatchState, effect: float) -> float:
@@ -146,8 +156,8 @@ def _bet(state: WatchState, effect: float) -> float:
     return min(max((state.latest + first * _FIRST) / (state.latest_expected + first), 1.0), _BET_MAX)
 
 
-def _after(state: WatchState, gain: float, seen: _Seen, effect: float, arms: Arms, expected: float) -> WatchState:
-    log_stake, restarts = state.log_stake + gain, state.restarts
+def _after(state: WatchState, gain: _Gain, seen: _Seen, effect: float, arms: Arms, expected: float) -> WatchState:
+    log_stake, restarts = state.log_stake + min(gain.said, gain.most), state.restarts
     part = _RESERVE / (restarts + 1) / (restarts + 2)
     if log_stake < math.log(part):
         log_stake, restarts = math.log(math.exp(log_stake) + part), restarts + 1
@@ -165,4 +175,5 @@ def _after(state: WatchState, gain: float, seen: _Seen, effect: float, arms: Arm
         counted_own=state.counted_own + seen.own / effect,
         counted=state.counted + seen.trials / effect,
         counted_expected=state.counted_expected + seen.expected / effect,
+        suspects=gain.said >= gain.most and state.peak < _SETTLED * gain.most,
     )

@@ -165,6 +165,7 @@ class LiveAccuracyGate:
             samples_needed=needed if outcome is Outcome.INCONCLUSIVE else None,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
+            suspects=state.harm.suspects,
         )
 
     def _interval(self, state: LiveAccuracyState) -> Interval | None:

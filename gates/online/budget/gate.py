@@ -188,6 +188,7 @@ class BudgetGate:
             advisory=not blamed,
             freezes=freezes,
             breach=breach,
+            suspects=any(one.suspects for one in (state.ratio, state.beside.test, state.alone.test)),
         )
 
     def _reason(

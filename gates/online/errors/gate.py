@@ -168,6 +168,7 @@ class ErrorsGate:
             samples=state.requests,
             samples_needed=needed,
             window=look.window,
+            suspects=state.harm.suspects,
         )
 
     def _certificate(self, state: ErrorsState) -> str | None:

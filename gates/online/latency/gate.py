@@ -197,6 +197,7 @@ class LatencyGate:
             samples_needed=needed,
             window=look.window,
             breach=breach,
+            suspects=state.harm.suspects or state.objective.suspects,
         )
 
     def _slower(self, state: LatencyState) -> bool:

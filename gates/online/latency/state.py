@@ -30,6 +30,10 @@ class ObjectiveState:
     alone: WatchState = field(default_factory=WatchState)
     safe: ShareState = field(default_factory=ShareState)
 
+    @property
+    def suspects(self) -> bool:
+        return any(one.suspects for one in (self.ratio, self.beside, self.alone))
+
 
 @dataclass(frozen=True, slots=True)
 class LatencyState:
