@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gates.checks import LABELS, LOOK, METRICS, PREDICTIONS, Problem, problems
 from gates.codec import decode, encode
-from gates.evidence import Look, Window
+from gates.evidence import Look
 from gates.forgetting import forgotten
 from gates.gate import Gate, Timing
 from gates.online.label_sources import doubts, with_known_truths
@@ -14,7 +14,7 @@ from gates.online.labelling import Labelling
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.table import configured, kinds
-from gates.verdict import Stage, Verdict
+from gates.verdict import Stage, Verdict, Window
 
 _SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
 

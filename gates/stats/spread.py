@@ -11,8 +11,10 @@ looks, of which a ratio of the two rates that is constant takes no part, whateve
 for ``x`` events of the candidate, ``y`` of stable, and the candidate's share ``rho`` of the requests. ``a`` is what the
 look is long by, ``n rho (1 - rho)`` of ``n`` requests, over the quadratic mean of both looks': looks of probation cover
 minutes or seconds, and of a ratio that is constant ``u`` grows with them. Events that come together for longer than a
-look show in blocks of several looks. Only earlier looks are read for a look's effect: evidence divided by it is valid
-for independent events whatever the estimate is (Jensen), so errors of it cost power alone.
+look show in blocks of several looks. A ratio that changes for good shows in one difference, events that come together
+in two, up and down: so the largest square counts as the second largest. Only earlier looks are read for a look's
+effect: evidence divided by it is valid for independent events whatever the estimate is (Jensen), so errors of it cost
+power alone.
 """
 
 import math
@@ -42,6 +44,8 @@ class Blocks:
     full: int = 0
     squares: float = 0.0
     variances: float = 0.0
+    largest: float = 0.0  # of the squares
+    second: float = 0.0
 
     def add(self, excess: float, variance: float, length: float, looks: int) -> "Blocks":
         """With a look. ``looks``: of a block."""
@@ -61,16 +65,24 @@ class Blocks:
             full=self.full + 1,
             squares=self.squares + square,
             variances=self.variances + both,
+            largest=max(self.largest, square),
+            second=sorted((self.second, self.largest, square))[1],
         )
+
+    @property
+    def measured(self) -> float:
+        """The estimate as it is; at least of independent events where next to nothing was seen."""
+        if self.full < 2 or not self.variances:
+            return 1.0
+        squares = self.squares - self.largest + self.second
+        return (squares / 2 + _PRIOR_EVENTS) / (self.variances / 2 + _PRIOR_EVENTS)
 
     @property
     def effect(self) -> float:
         """The estimate, less its standard error, so that chance alone hardly slows a service of independent events."""
         if self.full < 2 or not self.variances:
             return 1.0
-        events = self.variances / 2
-        found = (self.squares / 2 + _PRIOR_EVENTS) / (events + _PRIOR_EVENTS)
-        return found / (1 + _CAUTION * math.sqrt(3 / (self.full - 1) + 1 / events))
+        return self.measured / (1 + _CAUTION * math.sqrt(3 / (self.full - 1) + 2 / self.variances))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +121,8 @@ class Spread:
         It takes what begins late for such a run at first, where events are as few as errors are.
         """
         return max(self.sudden, self.several.effect)
+
+    @property
+    def whole(self) -> float:
+        """The effect by all that was seen, for a test of the totals."""
+        return max(self.sudden, self.single.measured, self.several.measured)

@@ -77,16 +77,20 @@ class WatchState:
         """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
         return estimated_ratio(self.arms, self.expected)
 
-    def p_value(self) -> float:
+    def p_value(self, effect: float = 1.0) -> float:
         """Against "the ratio, or the share, is at most the null"; of a ratio conditional on the events of each window.
 
+        ``effect``: how many events count as one by all that was seen, where that is more than each look knew.
         The windows' shares differ, so the candidate's events are a Poisson binomial; its upper tail is below that of
         the binomial with the mean probability (Hoeffding 1956, theorem 4) beyond one event above the mean.
         """
-        own = math.floor(self.counted_own * (1 + 1e-12))
-        if own < self.counted_expected + 1:
+        further = (
+            max(effect * self.counted_own / self.arms.candidate_events, 1.0) if self.arms.candidate_events else 1.0
+        )
+        own = math.floor(self.counted_own / further * (1 + 1e-12))
+        if own < self.counted_expected / further + 1:
             return 1.0
-        return upper_tail(own, max(self.counted, own), self.counted_expected / self.counted)
+        return upper_tail(own, max(self.counted / further, own), self.counted_expected / self.counted)
 
 
 @dataclass(frozen=True, slots=True)

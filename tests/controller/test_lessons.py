@@ -147,12 +147,12 @@ def test_evidence_of_one_candidate_is_never_read_for_the_next(world):
 def test_a_candidate_is_watched_on_after_it_was_promoted(world):
     """A threshold was breached outside an analysis and nobody was told (flagger 1663). Few looks of a calm probation
     are kept (a day was 350 MB), and the next one that is covers all that was not: nothing is lost, nothing late."""
-    world.given(candidate=GOOD).when_phase(Phase.PROBATION).when_time_passes(10)
+    world.given(candidate=GOOD).when_phase(Phase.PROBATION).when_time_passes(60)  # until all is said of it
     kept, served = world.release.looks, world.release.looked_at_s
     world.when_time_passes(100)
     assert world.release.looks == kept
     world.service.behaviours["7"] = Behaviour(error_ratio=0.1)
-    world.when_phase(Phase.ROLLED_BACK, within_s=40)
+    world.when_phase(Phase.ROLLED_BACK, within_s=90)
     assert world.weights == {"v6": 100}
     last = events_of(world, Looked)[-1][1]
     assert last.look.window.start_s == served

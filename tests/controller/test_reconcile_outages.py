@@ -9,7 +9,7 @@ from controller.core.policy import OnDeadline
 from controller.core.release import Phase
 from controller.core.traffic import WriteStage
 from controller.errors import PermanentError, Source, TransientError
-from tests.controller.service import GOOD
+from tests.controller.service import GOOD, Behaviour
 from tests.controller.world import MODEL, POLICY, World, with_suite
 from tests.fakes.replicas import FakeReplica
 
@@ -248,7 +248,7 @@ def test_what_users_got_while_we_started_versions_again_counts_against_nobody(wo
     world.when_time_passes(30)
     assert "gateway" not in world.release.faults
     assert world.release.phase in {phase, Phase.PROBATION}
-    world.service.metrics.deal("intent", "7", codes={503: 200})  # and what they get afterwards counts again
+    world.service.behaviours["7"] = Behaviour(error_ratio=0.2)  # and what they get afterwards counts again
     world.when_settled().when(lambda: world.release.phase is Phase.ROLLED_BACK)
 
 

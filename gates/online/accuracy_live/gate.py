@@ -144,7 +144,9 @@ class LiveAccuracyGate:
         points = _points(arms) if even or not arms.comparable else uneven.points
         most = points if even or points is None else max(points, uneven.points_of_all)
         peak_harm, peak_safe = (state.harm.peak, state.safe.peak) if even else (uneven.peak_harm, uneven.peak_safe)
-        fired = timing.fires(self.alpha, peak_harm, state.harm.p_value if even else _no_exact_test)
+        fired = timing.fires(
+            self.alpha, peak_harm, (lambda: state.harm.p_value(state.spread.whole)) if even else _no_exact_test
+        )
         threshold = math.log(1 / self.promotion_alpha)
         outcome = settle(
             failed=enough and fired and points is not None and points >= policy.guard_points,

@@ -70,6 +70,11 @@ class BudgetState:
         return max(self.spread.sudden, self.mirrored_spread.single.effect)
 
     @property
+    def whole_effect(self) -> float:
+        """The same by all that was seen, for a test of the totals."""
+        return max(self.spread.whole, self.mirrored_spread.whole)
+
+    @property
     def stable_ratio(self) -> float:
         requests = self.ratio.arms.stable_total
         return self.stable_errors / requests if requests else 0.0
@@ -150,22 +155,22 @@ class BudgetGate:
     def _burn(self, spent: Spent) -> float:
         return spent.error_ratio / self._allowed
 
-    def _burns(self, spent: Spent, alpha: float, timing: Timing) -> bool:
+    def _burns(self, spent: Spent, effect: float, alpha: float, timing: Timing) -> bool:
         """Faster than the policy allows by a test."""
-        fired = timing.fires(alpha, spent.test.peak, spent.test.p_value)
+        fired = timing.fires(alpha, spent.test.peak, lambda: spent.test.p_value(effect))
         enough = spent.requests >= self.policy.requests_min
         return enough and fired and self._burn(spent) >= self.policy.rollback_burn
 
     def _worse(self, state: BudgetState, alpha: float, timing: Timing) -> bool:
         """Than stable in the same windows."""
-        return timing.fires(alpha, state.ratio.peak, state.ratio.p_value)
+        return timing.fires(alpha, state.ratio.peak, lambda: state.ratio.p_value(state.whole_effect))
 
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
         policy, seen = self.policy, state.beside + state.alone
         alpha = self.alpha * (1 - ALONE_SHARE)
-        beside = self._burns(state.beside, alpha, timing)
+        beside = self._burns(state.beside, state.whole_effect, alpha, timing)
         blamed = beside and self._worse(state, alpha, timing)
-        breach = not blamed and self._burns(state.alone, self.alpha * ALONE_SHARE, timing)
+        breach = not blamed and self._burns(state.alone, state.whole_effect, self.alpha * ALONE_SHARE, timing)
         if blamed or breach:
             seen = state.beside if blamed else state.alone
         burn = self._burn(seen)

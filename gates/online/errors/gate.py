@@ -52,6 +52,11 @@ class ErrorsState:
         """The number of errors that count as one at the next look."""
         return max(self.spread.sudden, self.own_spread.single.effect)
 
+    @property
+    def whole_effect(self) -> float:
+        """The same by all that was seen, for a test of the totals."""
+        return max(self.spread.whole, self.own_spread.whole)
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorsGate:
@@ -145,7 +150,7 @@ class ErrorsGate:
 
     def _verdict(self, state: ErrorsState, look: Look, timing: Timing) -> Verdict:
         policy, ratio = self.policy, state.harm.estimate()
-        fired = timing.fires(self.alpha, state.harm.peak, state.harm.p_value)
+        fired = timing.fires(self.alpha, state.harm.peak, lambda: state.harm.p_value(state.whole_effect))
         enough = state.requests >= policy.requests_min
         certificate = self._certificate(state) if enough else None
         outcome = settle(

@@ -209,21 +209,22 @@ class LatencyGate:
         if self.asked.ms_max is None:
             return None
         seen, alpha = state.objective, self.alpha * self._objective_share * (1 - ALONE_SHARE)
-        worse = self._misses(seen.beside, alpha, timing) and self._misses_more(seen, alpha, timing)
+        effect = state.spread.whole
+        worse = self._misses(seen.beside, effect, alpha, timing) and self._misses_more(seen, effect, alpha, timing)
         return seen.beside if worse else None
 
     def _breaches(self, state: LatencyState, timing: Timing) -> bool:
         """Return whether requests miss the objective that could be compared with nothing."""
         alpha = self.alpha * self._objective_share * ALONE_SHARE
-        return self.asked.ms_max is not None and self._misses(state.objective.alone, alpha, timing)
+        return self.asked.ms_max is not None and self._misses(state.objective.alone, state.spread.whole, alpha, timing)
 
-    def _misses(self, seen: WatchState, alpha: float, timing: Timing) -> bool:
-        fired = timing.fires(alpha, seen.peak, seen.p_value)
+    def _misses(self, seen: WatchState, effect: float, alpha: float, timing: Timing) -> bool:
+        fired = timing.fires(alpha, seen.peak, lambda: seen.p_value(effect))
         return fired and seen.share >= MISSED_RATIO * self.asked.tail
 
-    def _misses_more(self, seen: ObjectiveState, alpha: float, timing: Timing) -> bool:
+    def _misses_more(self, seen: ObjectiveState, effect: float, alpha: float, timing: Timing) -> bool:
         """Than stable in the same windows. The objective's edge is fixed, so the totals have an exact test."""
-        return timing.fires(alpha, seen.ratio.peak, seen.ratio.p_value)
+        return timing.fires(alpha, seen.ratio.peak, lambda: seen.ratio.p_value(effect))
 
     @property
     def _objective_share(self) -> float:
