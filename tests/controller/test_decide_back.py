@@ -54,7 +54,12 @@ def test_a_failed_gate_takes_a_release_back_from_any_phase(phase):
 def test_a_failed_look_takes_a_release_back_in_the_same_decision():
     """A failed analysis did not stop the step (argo 1411): verdict and step change in one transaction."""
     release = release_in(Phase.CANARY, step_requests=10_000, routed=True)
-    events = decide(release, [taken(release, look(requests=5_000, errors=1_500))], NOW_S + 100)
+    for number in (1, 2):  # no look fails a gate alone
+        at_s = NOW_S + 10 * number
+        release = after(release, taken(release, look(number, requests=5_000, errors=1_500, at_s=at_s)), at_s=at_s)
+    assert release.phase is Phase.CANARY
+    last = look(3, requests=5_000, errors=1_500, at_s=NOW_S + 30)
+    events = decide(release, [taken(release, last)], NOW_S + 30)
     assert [type(event).__name__ for event in events] == ["Looked", "Leaving"]
     assert "errors.live" in events[-1].blamed
 

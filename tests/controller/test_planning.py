@@ -87,9 +87,13 @@ def test_a_candidate_at_the_margin_is_hardly_ever_promoted(busy: ReleasePlan) ->
 
 
 def test_what_one_gate_lets_through_another_may_stop(busy: ReleasePlan) -> None:
-    """Twice the budget is twice stable's errors, which the error gates find; without them little is said of it."""
+    """Four times the budget is four times stable's errors: the error gates find it, and without them it is promoted
+    before the burn is shown."""
     (burn,) = [gate for gate in busy.gates if gate.gate == "budget.burn"]
-    assert of(busy, "budget.burn").rolled_back > LIKELY / 2 > burn.fail_chance
+    assert burn.fail_s is not None
+    assert busy.promoted_s is not None
+    assert burn.fail_s > busy.promoted_s
+    assert of(busy, "budget.burn").rolled_back > LIKELY
     alone = replace(POLICY.gates, errors_shadow=None, errors_live=None)
     assert of(forecast(replace(POLICY, gates=alone), DIRECTED), "budget.burn").promoted > 0.5
 
@@ -413,11 +417,14 @@ def test_evidence_and_a_release_at_once_is_a_usage_error(tmp_path: Path) -> None
 
 
 def test_a_plan_says_how_much_is_sampled(tmp_path: Path) -> None:
-    """By the traffic that it is for: all where there is little."""
+    """By the traffic that it is for: all where there is little, and else as much as accuracy.live needs to find harm.
+
+    Promotion does not wait for that gate, and passes need less; but no harm that is found with all requests is missed.
+    """
     quiet = invoke(tmp_path, "--requests-per-s", "5", "--label-rate", "0.5")
     assert "100 % of the requests while it goes on, 3.1 % before and after" in " ".join(quiet.output.split())
     busy = invoke(tmp_path, "--requests-per-s", "5000", "--label-rate", "0.5", "--json")
-    assert json.loads(busy.output)["sampling"] == {"in_release": 0.0078125, "between": 0.03125}
+    assert json.loads(busy.output)["sampling"] == {"in_release": 0.125, "between": 0.03125}
 
 
 def test_json_holds_the_whole_plan(busy: ReleasePlan) -> None:
