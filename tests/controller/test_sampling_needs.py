@@ -24,7 +24,7 @@ from gates.forecast.traffic import Traffic
 from gates.policy import GatePolicy
 
 POLICY = ReleasePolicy(model="intent")
-BUSY = Traffic(requests_per_s=1_000.0, steps=(), label_ratio=0.5, live_label_ratio=0.5, label_delay_s=600.0)
+BUSY = Traffic(requests_per_s=5_000.0, steps=(), label_ratio=0.5, live_label_ratio=0.5, label_delay_s=600.0)
 SHADOW = ("accuracy.shadow", "calibration.shadow")
 
 
@@ -70,12 +70,12 @@ def test_the_more_traffic_and_labels_the_less_is_needed() -> None:
 def test_it_is_found_by_the_lesser_rate_and_by_round_numbers() -> None:
     """Of the hour and of the day, and never for more traffic than there is."""
     labels = Labelled(0.5, 600.0)
-    busy = ratio_in_release(POLICY, Seen(1_000.0, 1_000.0, labels))
+    busy = ratio_in_release(POLICY, Seen(5_000.0, 5_000.0, labels))
     assert busy.ratio < ALL
-    assert ratio_in_release(POLICY, Seen(20.0, 1_000.0, labels)).ratio == ALL
-    calm = ratio_in_release(POLICY, Seen(1_000.0, 20.0, replace(labels, ratio=1.0)))
+    assert ratio_in_release(POLICY, Seen(20.0, 5_000.0, labels)).ratio == ALL
+    calm = ratio_in_release(POLICY, Seen(5_000.0, 20.0, replace(labels, ratio=1.0)))
     assert calm == Need(ALL, "its gates need all at 20 requests a second, 100 % of them labelled")
-    assert ratio_in_release(POLICY, Seen(900.0, 1_023.0, Labelled(0.7, 1_000.0))).ratio == busy.ratio
+    assert ratio_in_release(POLICY, Seen(4_200.0, 8_191.0, Labelled(0.7, 1_000.0))).ratio == busy.ratio
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,10 @@ def test_a_policy_whose_gates_read_no_samples_needs_few() -> None:
 def test_the_warnings_of_drift_get_their_answers_of_each_version() -> None:
     """200 of the candidate: a canary of 1 % for a minute at 1,000 requests a second has 600 of them."""
     gates = GatePolicy(accuracy_shadow=None, accuracy_slices=None, accuracy_live=None, calibration_shadow=None)
+    traffic = replace(BUSY, requests_per_s=1_000.0)
     short = replace(POLICY, gates=gates, warm_up_s=0.0, steps=(Step(1.0, min_s=60.0, min_requests=0),))
-    assert least_ratio(short, BUSY) == ALL  # 600 / MARGIN / 2 are too few
-    assert least_ratio(replace(short, steps=(Step(10.0, min_s=60.0, min_requests=0),)), BUSY) == 0.125
+    assert least_ratio(short, traffic) == ALL  # 600 / MARGIN / 2 are too few
+    assert least_ratio(replace(short, steps=(Step(10.0, min_s=60.0, min_requests=0),)), traffic) == 0.125
 
 
 @settings(deadline=None, max_examples=30)
