@@ -165,6 +165,7 @@ def test_the_status_as_json_is_the_same(there: Installation) -> None:
             "waiting",
             "asking",
             "sampling",
+            "replays",
             "able",
         ),
     }

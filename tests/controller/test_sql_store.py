@@ -420,7 +420,8 @@ def test_a_look_holds_the_write_lock_for_no_more_than_its_cursors_move_by(store:
     store.samples.since("intent", "6", "7", SampleCursor(), slices=["region:eu"])
     sa.event.remove(store.database.engine, "before_cursor_execute", note)
     locked = statements.index("BEGIN IMMEDIATE")
-    for read in ("label_disputes.source", "labels.matched", "labelled_answers.source AS", "SELECT predictions.tags"):
+    tags = "SELECT predictions.label, predictions.tokens"
+    for read in ("label_disputes.source", "labels.matched", "labelled_answers.source AS", tags):
         assert [place < locked for place, one in enumerate(statements) if read in one] == [True], read
 
 
@@ -442,8 +443,8 @@ def test_pruning_takes_the_old_only(any_store: Store, monkeypatch: pytest.Monkey
     """In small transactions, however much there is."""
     monkeypatch.setattr("controller.adapters.sql.pruning.PRUNE_ROWS", 3)
     for number in range(10):
-        times = {"at_s": float(number + 1)}
-        any_store.samples.add_predictions([live(f"{number}", **times), shadow(f"{number}", **times)])
+        values = {"at_s": float(number + 1), "text_digest": f"0{number}"}  # asked for by chance
+        any_store.samples.add_predictions([live(f"{number}", **values), shadow(f"{number}", **values)])
     assert any_store.samples.prune(8.0) == 3 * 7
     assert evidence(any_store.samples).pairs_agreed == 3
     assert {one.request_id for one in asked(any_store.samples)} == {"7", "8", "9"}
