@@ -17,6 +17,7 @@ from controller.adapters.kubernetes.releases.wishes import Wishes
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
 from controller.core.release import Phase
 from controller.errors import PermanentError, Source, TransientError
+from controller.journal.codec import release_of
 from controller.ports.registry import CANDIDATE
 from controller.service import Service
 from tests.contracts.kubernetes_api import CRDS
@@ -208,6 +209,30 @@ def test_a_view_that_was_deleted_is_made_anew(installation: Installation) -> Non
     assert installation.status(name) == view["status"]
     assert not installation.world.inbox.waiting()
     assert len(installation.world.journal.releases()) == 1
+
+
+@pytest.mark.parametrize("wished", [True, False])
+def test_an_end_is_shown_though_the_next_release_began_at_once(installation: Installation, wished: bool) -> None:
+    """The next candidate ends a probation and begins between two looks: the former view said `probation` for good."""
+    world = installation.world
+    if wished:
+        world.register("v7", GOOD)
+        installation.create()
+        installation.look()
+    else:
+        world.given_candidate("v7", GOOD)
+    world.when_phase(Phase.PROBATION)
+    installation.look()
+    installation.look()
+    (view,) = installation.person.list(MODEL_RELEASES).items
+    assert view["status"]["phase"] == "probation"
+    world.given_candidate("v8", LESS_ACCURATE)
+    world.when(lambda: world.release.candidate.number == "8")
+    installation.look()
+    assert installation.conditions(view["metadata"]["name"])["Promoted"] == "True"
+    former = world.journal.release(view["status"]["release"])
+    assert former is not None
+    assert installation.status(view["metadata"]["name"])["reason"] == release_of(former).reason
 
 
 def test_deleting_one_aborts_its_release(installation: Installation) -> None:

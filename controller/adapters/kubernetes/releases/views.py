@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
@@ -26,6 +27,16 @@ _PAGE: Final = 100  # releases that are read at a time, to find the one of an ob
 _OURS: Final = {PROGRESSING, *ENDS, *READINESS}
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """An object as it was left. ``sequence``: of its release; None once another came after it, which may be in the same
+    moment in which it came to its end: then it is read once more."""
+
+    revision: str
+    release_id: str
+    sequence: int | None
+
+
 class ReleaseObjects:
     """Follows the journal and the objects of a namespace (`controller.subscribers.feed.CatchesUp`). Calls come one at a
     time, and only from the controller that leads."""
@@ -44,7 +55,7 @@ class ReleaseObjects:
         self._wishes = wishes
         self._monotonic = monotonic
         self._looked_s = -math.inf
-        self._shown: dict[str, tuple[str, str, int]] = {}  # by uid: revision, release and sequence, as it was left
+        self._shown: dict[str, _Left] = {}  # by uid
         self._loaded: dict[str, tuple[int, Release]] = {}  # active releases, by id, with their sequence
 
     def catch_up(self) -> None:
@@ -67,8 +78,9 @@ class ReleaseObjects:
             except SerinError as error:  # one object keeps no other from being shown
                 log.warning("ModelRelease %s: %s", found["metadata"]["name"], error)
         self._make_views(objects, current)
-        uids = {found["metadata"]["uid"] for found in objects}
+        uids, ids = {found["metadata"]["uid"] for found in objects}, {one.release_id for one in current}
         self._shown = {uid: left for uid, left in self._shown.items() if uid in uids}
+        self._loaded = {release_id: loaded for release_id, loaded in self._loaded.items() if release_id in ids}
 
     # --- one object ------------------------------------------------------------------------------------------------
     def _show(self, found: Object, current: Sequence[ReleaseSummary]) -> None:
@@ -76,9 +88,9 @@ class ReleaseObjects:
         uid, revision = metadata["uid"], metadata["resourceVersion"]
         left = self._shown.get(uid)
         sequences = {one.release_id: one.sequence for one in current}
-        if left is not None and left[0] == revision and left[1] and sequences.get(left[1], left[2]) == left[2]:
+        if left is not None and left == _Left(revision, left.release_id, sequences.get(left.release_id)):
             return
-        release, sequence = self._release_of(found, current)
+        release = self._release_of(found, current)
         if release is not None:
             status = status_of(release, metadata["generation"])
         elif (wish := wish_of(found)) is not None:
@@ -93,26 +105,27 @@ class ReleaseObjects:
             except NoSuchObjectError:  # deleted meanwhile
                 return
             revision = written["metadata"]["resourceVersion"]
-        self._shown[uid] = (revision, release.id if release is not None else "", sequence)
+        if release is not None:
+            self._shown[uid] = _Left(revision, release.id, sequences.get(release.id))
 
     def _answered(self, wish: Wish, generation: int, since: str) -> dict[str, Any]:
         answer = self._wishes.put(wish)
         return (refused_status if answer.final else waiting_status)(answer.why, generation, since)
 
     # --- the release that an object is of --------------------------------------------------------------------------
-    def _release_of(self, found: Object, current: Sequence[ReleaseSummary]) -> tuple[Release | None, int]:
-        """The release, and the sequence that it stands at. Its status is not believed: somebody may have written it."""
+    def _release_of(self, found: Object, current: Sequence[ReleaseSummary]) -> Release | None:
+        """The release, or None. The object's status is not believed: somebody may have written it."""
         wish = wish_of(found)
         if wish is None:
             record = self._journal.release(found["metadata"]["annotations"][OF_RELEASE])
-            return (release_of(record), record.sequence) if record is not None else (None, 0)
+            return release_of(record) if record is not None else None
         for summary in current:
             if summary.model == wish.model and wish.started(release := self._load(summary)):
-                return release, summary.sequence
+                return release
         for summary in self._all_of(wish.model):
             if summary.version == wish.version and wish.started(release := self._load(summary)):
-                return release, summary.sequence
-        return None, 0
+                return release
+        return None
 
     def _all_of(self, model: str) -> Iterator[ReleaseSummary]:
         """Yield every release of the model, newest first."""
