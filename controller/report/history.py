@@ -64,6 +64,8 @@ class History:
     def _title(self, event: PhaseEntered) -> str:
         if event.phase is Phase.CANARY and event.step < len(self.policy.steps):
             return phase_title(event.phase, self.policy.steps[event.step].weight_pct)
+        if event.phase is Phase.PROBATION and event.step:  # nothing is copied any more
+            return "End of probation"
         return phase_title(event.phase)
 
     def _close_fault(self, source: str, at_s: float) -> None:

@@ -57,11 +57,11 @@ def test_verdicts_are_the_recorded_ones(promoted: Journal) -> None:
 
 
 def test_phases_follow_each_other_without_a_gap(promoted: Journal) -> None:
-    """Each canary step is a span of its own, and the last span ends the release."""
+    """Each canary step is a span of its own, so is the end of the copies in probation; the last ends the release."""
     phases = report_of(promoted).phases
     assert [span.title for span in phases] == [
         "Pending", "Preflight", "Suite", "Shadow", "Canary 5 %", "Canary 25 %", "Canary 50 %",
-        "Promoting", "Probation", "Promoted",
+        "Promoting", "Probation", "End of probation", "Promoted",
     ]  # fmt: skip
     assert all(before.end_s == after.start_s for before, after in itertools.pairwise(phases))
 
