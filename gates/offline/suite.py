@@ -287,7 +287,7 @@ def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
     own, mean = float(beyond[:, 0].mean()), float(change.mean())
     spread = float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else math.inf
     moved = abs(mean) + float(ndtri(policy.alpha / 2)) * spread > 0 and abs(mean) >= policy.guard_brier
-    seen = f"Brier score {rise:+.4f} against stable's, {mean:+.4f} of it by miscalibration"
+    seen = f"Brier score {rise:+.4f} against stable's, and {mean:+.4f} beyond what its own confidence promises"
     worse = moved and abs(own) > abs(own - mean)
     return _Finding(Outcome.FAIL, f"{seen}, worse") if worse else _Finding(Outcome.PASS, f"{seen}, not worse")
 
