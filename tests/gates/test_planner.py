@@ -233,7 +233,8 @@ def test_live_accuracy_needs_labels_of_both_versions():
     few, many, none = (by_gate(replace(TRAFFIC, live_label_ratio=r))["accuracy.live"] for r in (0.05, 1.0, 0.0))
     assert none.pass_chance == none.fail_chance == 0.0
     assert few.pass_chance < many.pass_chance > 0.9
-    assert many.fail_chance > 0.5
+    busy = replace(TRAFFIC, live_label_ratio=1.0, requests_per_s=4 * TRAFFIC.requests_per_s)
+    assert few.fail_chance < many.fail_chance < 0.5 < by_gate(busy)["accuracy.live"].fail_chance
     assert "label more live answers" in few.advice
 
 
