@@ -6,7 +6,7 @@ could not be read, and ``faults`` says so); zero means *known to be none*.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gates.verdict import Window
@@ -274,3 +274,10 @@ class Look:
         if self.users is not None and self.users.former is not None:
             return self.users.former, candidate
         return (self.former, self.candidate) if self.former is not None else (stable, candidate)
+
+
+def before_it_was_set(look: Look, clock_set_s: float) -> Look:
+    """The look by the clock as it was before somebody set it, by so many seconds in all."""
+    if not clock_set_s:
+        return look
+    return replace(look, window=Window(look.window.start_s - clock_set_s, look.window.end_s - clock_set_s))

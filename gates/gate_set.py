@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gates.checks import LABELS, LOOK, METRICS, PREDICTIONS, Problem, problems
 from gates.codec import decode, encode
-from gates.evidence import Look
+from gates.evidence import Look, before_it_was_set
 from gates.forgetting import forgotten
 from gates.gate import Gate, Timing
 from gates.online.label_sources import doubts, with_known_truths
@@ -14,7 +14,7 @@ from gates.online.labelling import Labelling
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from gates.table import configured, kinds
-from gates.verdict import Stage, Verdict, Window
+from gates.verdict import Stage, Verdict
 
 _SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
 
@@ -79,7 +79,7 @@ class GateSet:
 
         Raises ``ValueError`` for a state that another policy started.
         """
-        told, look = look, _on_one_time(look, state.clock_set_s)
+        told, look = look, before_it_was_set(look, state.clock_set_s)  # no gate has a time that runs back or leaps
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
         doubt = self._doubt(look, found)
@@ -134,13 +134,6 @@ class GateSet:
     def _chosen(self, labelling: Labelling) -> Problem | None:
         reason = labelling.chosen(self.policy.labels.chosen_ratio_max)
         return Problem(LABELS, f"labels: {reason}") if reason else None
-
-
-def _on_one_time(look: Look, clock_set_s: float) -> Look:
-    """Return the look by the clock as it was before somebody set it: no gate has a time that runs back or leaps."""
-    if not clock_set_s:
-        return look
-    return replace(look, window=Window(look.window.start_s - clock_set_s, look.window.end_s - clock_set_s))
 
 
 def _uncounted(look: Look) -> bool:

@@ -21,9 +21,8 @@ from controller.journal.standing import told_of
 from controller.offline.strict_json import compact_json, described, hints_of, quoted, read, schema_of, unknown_key
 from controller.ports.journal import RecordedEntry
 from gates.codec import encode
-from gates.evidence import Look
+from gates.evidence import Look, before_it_was_set
 from gates.suite_evidence import SuiteEvidence
-from gates.verdict import Window
 from serving.text.jsonlines import Unreadable, lines, loads_marked, read_bounded, whole
 
 SCHEMA: Final = "serin.evidence/v2"
@@ -110,11 +109,8 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
 
 
 def _on_one_time(recorded: RecordedLook, stepped_s: float) -> RecordedLook:
-    """The look by the clock as it was before somebody set it."""
-    if not stepped_s:
-        return recorded
-    window = recorded.look.window
-    look = replace(recorded.look, window=Window(window.start_s - stepped_s, window.end_s - stepped_s))
+    """The look, and its deadline, by the clock as it was before somebody set it."""
+    look = before_it_was_set(recorded.look, stepped_s)
     deadline_s = recorded.deadline_s - stepped_s if recorded.deadline_s is not None else None
     return replace(recorded, look=look, deadline_s=deadline_s)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from gates.stats.betting import Trinomial, log_capitals
 from gates.stats.difference import DifferenceTest
 from gates.stats.growth import NONE, Growth, walk
 from gates.stats.share import ShareTest
@@ -57,6 +58,22 @@ def _of_guess(trials_s: float, share: float, guess: float, null: float) -> Growt
             (trials_s * share, math.log(max(guess, _NEVER) / null)),
         )
     )
+
+
+def of_outcomes(trials_s: float, chances: Sequence[float], jumps: Sequence[Sequence[float]]) -> list[Growth]:
+    """Return the growth of each bet, from trials per second, the chance of each outcome, and what each adds to every
+    bet."""
+    return [
+        walk((trials_s * chance, jump) for chance, jump in zip(chances, of_bet, strict=True))
+        for of_bet in zip(*jumps, strict=True)
+    ]
+
+
+def of_losses(pairs_s: float, apart: float, loss: float, bets: Sequence[float]) -> list[Growth]:
+    """Return the growths of the evidence that more was lost than won, from pairs per second, the share of them in which
+    the versions disagree, and the mean loss."""
+    lost, won = (log_capitals(one, 0.0, bets) for one in (Trinomial(1, 0, 0), Trinomial(0, 1, 0)))
+    return of_outcomes(pairs_s, ((apart + loss) / 2, (apart - loss) / 2), (lost, won))
 
 
 def of_difference(

@@ -31,6 +31,7 @@ _FIRST_EVENTS: Final = 2.0  # that it is worth
 _LATEST_EVENTS: Final = 20.0  # that the bet is learnt from
 _BET_MAX: Final = 20.0  # times the null
 _CERTAIN: Final = 1e-3  # no share above 1 less this is bet on
+HARM_OF_ONE_LOOK: Final = 0.4  # of the log evidence that decides, that one look may add: three have to speak
 _SETTLED: Final = 3.0  # times what one look may add: more evidence is not waited for
 _RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
 
@@ -91,6 +92,11 @@ class WatchState:
         if own < self.counted_expected / further + 1:
             return 1.0
         return upper_tail(own, max(self.counted / further, own), self.counted_expected / self.counted)
+
+
+def most_of_one_look(alpha: float) -> float:
+    """The log evidence that one look may add, of what rejects at ``alpha``."""
+    return HARM_OF_ONE_LOOK * math.log(1 / alpha)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ class PolicyObjectsAsked:
         try:
             self._objects.read()
         except NoSuchObjectError:
-            pass
+            pass  # without the definition no policy is an object
         except SerinError as error:
             raise TransientError(Source.POLICIES, str(error)) from error
         return self._objects.documents()

@@ -22,7 +22,7 @@ from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds
 from gates.stats.spread import Spread
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
-from gates.stats.watch import RatioWatch, WatchState
+from gates.stats.watch import RatioWatch, WatchState, most_of_one_look
 from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import more, of, set_aside, weighed
@@ -31,7 +31,6 @@ GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in
 
 
 BETS = (0.1, 0.2, 0.4, 0.8)  # on labels that were not equally likely
-HARM_OF_ONE_LOOK = 0.4  # of the log evidence that decides, that one look may add
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ class LiveAccuracyGate:
         seen = state.harm.arms
         wrong = (seen.stable_events + 1) / (seen.stable_total + 2)
         guard = 1 + max(self.policy.guard_points, 0.0) / 100 / wrong
-        most = HARM_OF_ONE_LOOK * math.log(1 / self.alpha)
+        most = most_of_one_look(self.alpha)
         return RatioWatch(most).add(state.harm, arms, null=guard, effect=state.spread.sudden)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:

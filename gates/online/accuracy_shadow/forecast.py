@@ -4,14 +4,14 @@ import math
 from dataclasses import replace
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_share
+from gates.forecast.growths import of_outcomes, of_share
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked, Levels
 from gates.online.accuracy_shadow.gate import AGREEMENT_WEIGHT
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SlicePolicy
 from gates.stats.betting import Trinomial, log_capitals
-from gates.stats.growth import Growth, walk
+from gates.stats.growth import Growth
 from gates.stats.restarts import SHARE
 from gates.stats.share import below
 from gates.verdict import Stage
@@ -50,10 +50,7 @@ def _race(
         chances = ((apart + loss) / 2, (apart - loss) / 2, 1 - apart)
         outcomes = (Trinomial(1, 0, 0), Trinomial(0, 1, 0), Trinomial(0, 0, 1))
         sizes = [log_capitals(one if sign > 0 else one.mirrored, null, policy.bets) for one in outcomes]
-        return [
-            walk((pairs * chance, size[bet]) for chance, size in zip(chances, sizes, strict=True))
-            for bet in range(len(policy.bets))
-        ]
+        return of_outcomes(pairs, chances, sizes)
 
     labels = Proof(lambda step: by_labels(step, -excluded, -1), level.safe(1 / (1 - AGREEMENT_WEIGHT)), labelled=True)
     agreement = Proof(

@@ -3,12 +3,12 @@
 import math
 
 from gates.forecast.candidate import Candidate
+from gates.forecast.growths import of_losses
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
 from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
-from gates.stats.betting import Trinomial, log_capitals
-from gates.stats.growth import Growth, walk
+from gates.stats.growth import Growth
 from gates.verdict import Stage
 
 
@@ -25,12 +25,7 @@ def race(asked: Asked[WatchedSlicesPolicy], traffic: Traffic, candidate: Candida
         return traffic.mirrored(step) * seen.share_ratio * asked_for
 
     def growth(step: PlannedStep) -> list[Growth]:
-        chances, outcomes = ((apart + loss) / 2, (apart - loss) / 2), (Trinomial(1, 0, 0), Trinomial(0, 1, 0))
-        sizes = [log_capitals(one, 0.0, policy.bets) for one in outcomes]
-        return [
-            walk((labelled(step) * chance, size[bet]) for chance, size in zip(chances, sizes, strict=True))
-            for bet in range(len(policy.bets))
-        ]
+        return of_losses(labelled(step), apart, loss, policy.bets)
 
     enough = Minimum(lambda step: traffic.mirrored(step) * seen.share_ratio, policy.pairs_min)
     return Race(

@@ -22,11 +22,9 @@ from gates.outcome import Outcome
 from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread
-from gates.stats.watch import RatioWatch, ShareWatch, WatchState
+from gates.stats.watch import RatioWatch, ShareWatch, WatchState, most_of_one_look
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
-
-HARM_OF_ONE_LOOK = 0.4  # of the log evidence that decides, that one look may add
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class BudgetGate:
     @property
     def _most(self) -> float:
         """The log evidence that one look may add."""
-        return HARM_OF_ONE_LOOK * math.log(1 / self.alpha)
+        return most_of_one_look(self.alpha)
 
     def start(self) -> BudgetState:
         return BudgetState()

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 from gates.forecast.candidate import Candidate
+from gates.forecast.growths import of_outcomes
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
 from gates.online.costs.policy import CostPolicy
-from gates.stats.growth import Growth, walk
+from gates.stats.growth import Growth
 from gates.stats.uneven import Span, log_capitals
 from gates.stats.weighted import Drawn
 from gates.verdict import Stage
@@ -29,10 +30,7 @@ def race(asked: Asked[CostPolicy], traffic: Traffic, candidate: Candidate) -> Ra
         jumps: list[Sequence[float]] = [
             log_capitals(Drawn().add(sign * value, 1.0), 1.0, null, _SPAN, policy.bets) for value in (1.0, -1.0)
         ]
-        return [
-            walk((labelled * chance, jump[bet]) for chance, jump in zip(chances, jumps, strict=True))
-            for bet in range(len(policy.bets))
-        ]
+        return of_outcomes(labelled, chances, jumps)
 
     among = min(margin / apart, 0.999) if apart else 0.999
     safe = Proof(lambda step: growth(step, -among, -1), level.safe(1 / 0.9), labelled=True)

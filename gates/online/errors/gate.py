@@ -20,13 +20,12 @@ from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread
-from gates.stats.watch import RatioWatch, WatchState
+from gates.stats.watch import RatioWatch, WatchState, most_of_one_look
 from gates.verdict import Stage, Verdict
 from gates.wording import clustered, more, of, pct, times
 
 SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
 # Of the log evidence that decides, that one look may add. No incident within one look rolls back or promotes alone.
-HARM_OF_ONE_LOOK = 0.4
 SAFETY_OF_ONE_LOOK = 1 / 3
 
 
@@ -84,7 +83,7 @@ class ErrorsGate:
 
     @property
     def _harm(self) -> RatioWatch:
-        return RatioWatch(HARM_OF_ONE_LOOK * math.log(1 / self.alpha))
+        return RatioWatch(most_of_one_look(self.alpha))
 
     @property
     def _safe(self) -> RatioTest:

@@ -1,14 +1,13 @@
 """The forecast of a floor of a class: half as many mistakes as are allowed, or as many more as are lost."""
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_share
+from gates.forecast.growths import of_losses, of_share
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
 from gates.online.floors.policy import FloorPolicy
 from gates.online.slices import CLASS
-from gates.stats.betting import Trinomial, log_capitals
-from gates.stats.growth import Growth, walk
+from gates.stats.growth import Growth
 from gates.stats.share import above, below
 from gates.verdict import Stage
 
@@ -27,13 +26,7 @@ def race(asked: Asked[FloorPolicy], traffic: Traffic, candidate: Candidate) -> R
         return traffic.mirrored(step) * traffic.label_ratio * part
 
     def worse(step: PlannedStep) -> list[Growth]:
-        apart = max(traffic.disagreement_ratio, loss)
-        chances, outcomes = ((apart + loss) / 2, (apart - loss) / 2), (Trinomial(1, 0, 0), Trinomial(0, 1, 0))
-        sizes = [log_capitals(one, 0.0, policy.bets) for one in outcomes]
-        return [
-            walk((labelled(step) * chance, size[bet]) for chance, size in zip(chances, sizes, strict=True))
-            for bet in range(len(policy.bets))
-        ]
+        return of_losses(labelled(step), max(traffic.disagreement_ratio, loss), loss, policy.bets)
 
     missed, kept = above(policy.ceiling, policy.grid), below(policy.ceiling)
     proofs = (
