@@ -16,6 +16,7 @@ from gates.policy import GatePolicy
 from gates.table import configured, kinds
 from gates.verdict import Stage, Verdict
 
+_SUSPICIONS: Final = "suspicions"  # of a gate's state, where looks may raise some
 _SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
 
 
@@ -108,6 +109,7 @@ class GateSet:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
                 after[gate.name], verdict = _judged(gate, before[gate.name], usable, timing)
+                verdict = _suspecting(verdict, before[gate.name], after[gate.name])
                 if gate.name in self._hurried and (wait := timing.labels.wait):
                     after[gate.name], verdict = forgotten(after[gate.name]), _waiting(verdict, wait)
                 verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
@@ -161,6 +163,12 @@ def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple
     except Exception as error:  # noqa: BLE001 - whatever is wrong in one gate, the others are to be judged
         said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID_MAX]
         return state, _error(gate, look, Problem(gate.name, f"the gate itself failed, {said}"))
+
+
+def _suspecting(verdict: Verdict, before: object, after: object) -> Verdict:
+    """Return the verdict of a look with whether it raised a suspicion."""
+    raised = getattr(after, _SUSPICIONS, 0) > getattr(before, _SUSPICIONS, 0)
+    return replace(verdict, suspects=True) if raised else verdict
 
 
 def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:

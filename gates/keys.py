@@ -5,7 +5,7 @@ row of ``docs/policy.md`` and the description in the JSON Schema.
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 AlphaShare = Annotated[float, "its part of `rollback_alpha`, in proportion to the parts of all other gates"]
 Required = Annotated[bool, "whether promotion waits for a pass; it can fail a release in either case"]
@@ -34,15 +34,33 @@ def require(policy: object, *fields: str, above: float = 0.0, below: float = mat
         raise ValueError(f"{name} must be {asked}, got {value}")
 
 
-def require_guard_below_margin(policy: object, guard: str, margin: str, *, least: float = 1.0) -> None:
+class Guarded(NamedTuple):
+    """Two keys of a section: up to the guard nothing rolls back, from the margin on nothing promotes. A margin that is
+    empty is none."""
+
+    guard: str
+    margin: str = ""
+    least: float = 1.0  # of the guard; of a ratio, 1 is no difference
+
+
+def require_guards_below_margins(section: object) -> None:
     """See that what never rolls back ends before what never promotes begins: between the two somebody is wrong.
+
+    A rule for policies that are written now, by the ``GUARDED`` of the section's class. One that was recorded is read
+    as it is: its release was judged by it.
 
     Raises:
         ValueError: naming both fields.
     """
-    lowest, highest = getattr(policy, guard), getattr(policy, margin)
+    for one in getattr(section, "GUARDED", ()):
+        _require_guard_below_margin(section, *one)
+
+
+def _require_guard_below_margin(section: object, guard: str, margin: str, least: float) -> None:
+    lowest = getattr(section, guard)
     if not least <= lowest:
         raise ValueError(f"{guard} must be at least {least:g}, got {lowest}")
+    highest = getattr(section, margin) if margin else math.inf
     if not lowest < highest:
         raise ValueError(
             f"{guard} must be below {margin}: a candidate between {highest:g} and {lowest:g} would neither be promoted "

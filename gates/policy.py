@@ -12,9 +12,10 @@ verdicts. A section set to ``None`` is not judged. A value that no gate could wo
 its field.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated
 
+from gates.keys import require_guards_below_margins
 from gates.kind import section, sections, several, unasked
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy, SliceAccuracyPolicy, SlicePolicy
@@ -83,6 +84,20 @@ class GatePolicy:
     def __post_init__(self) -> None:
         if not 0 <= self.deadline_fraction < 1:
             raise ValueError(f"deadline_fraction must be from 0 to below 1, got {self.deadline_fraction}")
+
+    def require_guards_below_margins(self) -> None:
+        """See that each section's guards lie below its margins. A rule for policies that are written now.
+
+        Raises:
+            ValueError: naming the section and both keys.
+        """
+        for one in fields(self):
+            value = getattr(self, one.name)
+            for part in value if isinstance(value, tuple) else (value,):
+                try:
+                    require_guards_below_margins(part)
+                except ValueError as error:
+                    raise ValueError(f"{one.name}: {error}") from error
 
     @property
     def alpha_shares(self) -> float:

@@ -51,7 +51,8 @@ class Verdict:
     An ``advisory`` verdict is shown and recorded but neither blocks nor rolls back.
     ``breach``: users get less than the objective says and nothing can tell by whose fault, so that it is told to people
     and held against nobody.
-    ``suspects``: this look said as much against the candidate as one alone may; the next one is wanted soon.
+    ``suspects``: this look said as much against the candidate as one alone may. It is written down, so that the next
+    one says more.
     ``freezes`` is set by a gate whose finding halts every model change of the service until it is lifted.
     """
 

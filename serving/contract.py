@@ -47,6 +47,9 @@ REQUEST_ID_HEADER: Final = "x-request-id"
 USABLE_REQUEST_ID: Final = "[!-~]{1,128}"  # what is kept of a caller's: printable, no spaces; any other is replaced
 MODEL_VERSION_HEADER: Final = "x-serin-model-version"
 TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"
+QUESTION_HEADER: Final = "x-serin-question"
+"""Of the controller's own questions (suites, replays), on the port for copies: no sample is taken of them. A user who
+sends it to the gateway gets the same answer, and his request is one that has no pair, as one that was not sampled."""
 TRACE_PARENT_HEADER: Final = "traceparent"  # W3C Trace Context: whose child the server's span is
 TRACE_STATE_HEADER: Final = "tracestate"
 TRACE_RESPONSE_HEADER: Final = "traceresponse"  # of answers that were traced: trace id and the server's span

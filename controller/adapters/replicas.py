@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from controller.errors import PermanentError, RefusedRequestError, Source, TransientError
-from serving.contract import INFO_ROUTE, PREDICT_ROUTE, TOKENIZE_ROUTE
+from serving.contract import INFO_ROUTE, PREDICT_ROUTE, QUESTION_HEADER, TOKENIZE_ROUTE
 
 _SOURCE = Source.DEPLOYMENTS
 # Our token or our rate: nothing that the candidate has done.
@@ -48,9 +48,10 @@ class HttpReplicas:
         return [prediction["probabilities"] for prediction in predictions]
 
     def _headers(self) -> dict[str, str]:
-        if self._token_file is None:
-            return {}
-        return {"authorization": f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"}
+        headers = {QUESTION_HEADER: "1"}
+        if self._token_file is not None:
+            headers["authorization"] = f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"
+        return headers
 
     def _ask(self, method: str, url: str, body: object = None) -> Any:
         try:

@@ -22,6 +22,7 @@ from controller.core.traffic import HUNDRED_PCT
 from controller.errors import UsageError
 from controller.naming import model_named
 from gates.online.slices import membership
+from gates.policy import GatePolicy
 from suites.cases import SuiteError, load
 
 API_VERSION = "serin/v1"
@@ -126,14 +127,22 @@ def _check(policy: ReleasePolicy, name: str) -> None:
         model_named(policy.model)
     except UsageError as error:
         raise UsageError(f"{name}: model: {error}") from error
-    for part in policy.gates.slices:
+    _check_gates(policy.gates, name)
+
+
+def _check_gates(gates: GatePolicy, name: str) -> None:
+    for part in gates.slices:
         try:
             membership(part.name)
         except ValueError as error:
             raise UsageError(f"{name}: gates.slices: {error}") from error
     for field in ("rollback_alpha", "promotion_alpha"):
-        if not 0 < getattr(policy.gates, field) < 1:
-            raise UsageError(f"{name}: gates.{field} must be between 0 and 1, got {getattr(policy.gates, field):g}")
+        if not 0 < getattr(gates, field) < 1:
+            raise UsageError(f"{name}: gates.{field} must be between 0 and 1, got {getattr(gates, field):g}")
+    try:
+        gates.require_guards_below_margins()
+    except ValueError as error:
+        raise UsageError(f"{name}: gates.{error}") from error
 
 
 def _check_back(policy: ReleasePolicy, name: str) -> None:

@@ -92,6 +92,8 @@ class RecordedReplays:
             waiting = self._recordings.waiting(order, KEPT_AT_ONCE)
             try:
                 for one in waiting:
+                    if due_s - began_s >= for_s:  # the release may be elsewhere by then
+                        break
                     self._pause(max(due_s - self._clock.monotonic_s(), 0.0))
                     due_s = max(due_s, self._clock.monotonic_s()) + 1 / order.policy.requests_per_s_max
                     found.append(stretch.ask(one))

@@ -57,8 +57,8 @@ class LabelPolicy:
     ] = 0.1
     maturity_s: Annotated[
         float | None,
-        "labels count once their requests are so old; `null`: learnt from when labels come, which cannot know of those "
-        "that never came before",
+        "labels of `accuracy.shadow` count once their requests are so old; `null`: learnt from when labels come, which "
+        "cannot know of those that never came before",
     ] = None
 
     def __post_init__(self) -> None:

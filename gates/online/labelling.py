@@ -148,18 +148,18 @@ def time_of(pair: LabelledPair, end_s: float) -> float:
 def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
     """With the times of the look's labels."""
     pairs = [pair for pair in look.pairs if not pair.replayed]
-    if not pairs:
+    if not pairs and (policy.maturity_s is None or known.newest_s is None):
         return known
     end_s, in_step_s = look.window.end_s, _LOOKS_IN_STEP * look.window.length_s
     times = [time_of(pair, end_s) for pair in pairs]
     before = known.newest_s if known.newest_s is not None else -math.inf
     lags = [before - at_s if before - at_s > in_step_s else 0.0 for at_s in times]
     apart = compress(lags, [pair.stable.label != pair.candidate.label for pair in pairs])
-    newest = max(before, *times)
+    newest = max([before, *times])
     now = replace(
         known,
         newest_s=newest,
-        first_s=min(known.first_s if known.newest_s is not None else math.inf, *times),
+        first_s=min([known.first_s if known.newest_s is not None else math.inf, *times]),
         lags=known.lags.add(lags, _HALF_LIFE),
         lags_apart=known.lags_apart.add(list(apart), _HALF_LIFE_APART),
     )

@@ -3,7 +3,8 @@
 Requests that fail or are slow together say less than as many that do so one by one. Of ``n`` events that come in
 clusters of ``K`` as much is learnt as of ``n / K``; with clusters of different sizes ``K`` is the mean of the squared
 size over the mean size (Rao & Scott, Biometrics 48, 1992). It is measured by the differences between neighbouring
-looks, of which a ratio of the two rates that is constant takes no part, whatever it is:
+looks, of which a ratio of the two rates that is constant takes no part while the rates are so, too (an incident of the
+service under a ratio other than 1 counts as events that come together, which costs power):
 
     u = x (1 - rho) - y rho,  with the variance  v = x (1 - rho)^2 + y rho^2  if events are independent,
     effect = sum (u a' - u' a)^2 / sum (v a'^2 + v' a^2)

@@ -43,7 +43,7 @@ class WatchState:
     ``restarts``: parts of the reserve that are at stake already.
     ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen. Those
     that are ``counted`` are divided by the design effect of their look; ``counted_expected`` is at the null.
-    ``suspects``: the last look said as much against the candidate as one may. The next one is wanted soon.
+    ``suspicions``: looks that said as much against the candidate as one alone may.
     """
 
     log_stake: float = math.log(1 - _RESERVE)
@@ -56,7 +56,7 @@ class WatchState:
     counted_own: float = 0.0
     counted: float = 0.0
     counted_expected: float = 0.0
-    suspects: bool = False
+    suspicions: int = 0
 
     @property
     def events(self) -> int:
@@ -108,9 +108,9 @@ class RatioWatch:
     def add(self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0) -> WatchState:
         """One window. ``null`` and ``effect`` must be known before it."""
         if not arms.comparable:
-            return replace(state, suspects=False) if state.suspects else state
+            return state
         if not arms.events:
-            return replace(state, arms=state.arms + arms, suspects=False)
+            return replace(state, arms=state.arms + arms)
         share, own, events = arms.share, arms.candidate_events, arms.events
         bet, odds = _bet(state, effect), share / (1 - share)
         gain = own * math.log(bet) - events * math.log((1 + null * bet * odds) / (1 + null * odds))
@@ -134,7 +134,7 @@ class ShareWatch:
     def add(self, state: WatchState, events: int, total: int, effect: float = 1.0) -> WatchState:
         """One window. ``effect`` must be known before it."""
         if not total:
-            return replace(state, suspects=False) if state.suspects else state
+            return state
         bet, expected = min(_bet(state, effect), (1 - _CERTAIN) / self.null), total * self.null
         gain = events * math.log(bet) + (total - events) * math.log((1 - bet * self.null) / (1 - self.null))
         seen = _Seen(events, expected, total, expected)
@@ -185,5 +185,5 @@ def _after(state: WatchState, gain: _Gain, seen: _Seen, effect: float, arms: Arm
         counted_own=state.counted_own + seen.own / effect,
         counted=state.counted + seen.trials / effect,
         counted_expected=state.counted_expected + seen.expected / effect,
-        suspects=gain.said >= gain.most and state.peak < _SETTLED * gain.most,
+        suspicions=state.suspicions + (gain.said >= gain.most and state.peak < _SETTLED * gain.most),
     )

@@ -31,6 +31,7 @@ class Caller(NamedTuple):
     traffic: Traffic
     tags: bytes = b""  # as sent; read only where the request is sampled
     trace: "Trace | None" = None
+    is_question: bool = False  # of the controller's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,8 @@ class Front:
     def _note(self, call: Call, outcome: Outcome) -> None:
         for _, tokens, unknown, truncated, windows in outcome.rows:
             self._metrics.text(call.caller.traffic, tokens, unknown, truncated=truncated, windows=windows)
+        if call.caller.is_question:  # what it asks is recorded already, and would be kept anew
+            return
         if chance := self._capture.chance_of(call.caller.request_id):
             for prediction in captured(call, outcome, self._identity, self._settings.capture, chance):
                 self._capture.offer(prediction)

@@ -17,6 +17,7 @@ from serving.contract import (
     CLIENT_GONE_CODE,
     MODEL_VERSION_HEADER,
     PREDICT_ROUTE,
+    QUESTION_HEADER,
     REQUEST_ID_HEADER,
     ROUTES,
     TAGS_HEADER,
@@ -41,6 +42,7 @@ _OwnHeaders = list[tuple[bytes, bytes]]
 _REQUEST_ID: Final = REQUEST_ID_HEADER.encode()
 _TRACE_RESPONSE: Final = TRACE_RESPONSE_HEADER.encode()
 _TAGS: Final = TAGS_HEADER.encode()
+_QUESTION: Final = QUESTION_HEADER.encode()
 _USABLE_ID: Final = re.compile(USABLE_REQUEST_ID.encode())
 
 
@@ -49,7 +51,8 @@ def caller_of(headers: Headers | Mapping[bytes, bytes], traffic: Traffic) -> Cal
     values = headers if isinstance(headers, dict) else dict(headers)
     given = values.get(_REQUEST_ID, b"")
     request_id = given.decode() if _USABLE_ID.fullmatch(given) else str(uuid.uuid4())
-    return Caller(request_id, traffic, values.get(_TAGS, b""))
+    is_question = traffic is Traffic.SHADOW and _QUESTION in values
+    return Caller(request_id, traffic, values.get(_TAGS, b""), is_question=is_question)
 
 
 @dataclass(slots=True)

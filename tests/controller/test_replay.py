@@ -179,7 +179,7 @@ def test_what_stable_answered_is_asked_again_only_to_see_that_it_still_says_so(p
 def test_it_is_seen_over_several_stretches_that_stable_still_says_so(place: Place) -> None:
     """However few answers one has time for."""
     place.record()
-    for _ in range(10):
+    for _ in range(REQUESTS):
         place.go_on(for_s=0.5)
     assert place.progress.answered == REQUESTS
     assert len(place.replicas.of(ASKED.stable[0])) == CHECKED
@@ -230,7 +230,7 @@ def test_it_goes_on_where_it_had_come_to(place: Place) -> None:
     assert place.go_on(for_s=2.0) is True
     first = place.progress.asked
     passed_s = place.clock.monotonic_s() - began_s
-    assert 2.0 <= passed_s < 4.0
+    assert 1.0 < passed_s <= 2.0
     assert 0 < first <= 1 + passed_s * ORDER.policy.requests_per_s_max
     place.go_on()
     assert place.progress.answered == REQUESTS

@@ -25,7 +25,7 @@ from controller.ports.recordings import ReplayOrder, ReplayProgress
 from controller.roles import REPLICA
 from controller.service import Service
 from gates.evidence import Replayed
-from serving.contract import PREDICT_ROUTE, REQUESTS_METRIC
+from serving.contract import CAPTURED_METRIC, PREDICT_ROUTE, REQUESTS_METRIC
 from serving.packaging.build import build_package
 from tests.contracts.samples import evidence
 from tests.controller.api_support import FakeTokens, StoppedClock
@@ -90,6 +90,9 @@ def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> No
     replays = RecordedReplays(place.store.recordings, replicas, SystemClock(), time.sleep)
     until(lambda: not replays.go_on(order, asked, for_s=1.0, inclusion_probability=1.0), "all is asked again")
     replicas.close()
+    httpx.post(place.six.url + PREDICT_ROUTE, json={"text": "and one more"})
+    until(lambda: place.six.total(CAPTURED_METRIC) > len(texts), "the last one is captured")
+    assert place.six.total(CAPTURED_METRIC) == len(texts) + 1  # no question is: its text would be kept anew
 
     assert place.store.recordings.progress(order.release_id) == ReplayProgress(
         len(texts), answered=len(texts), reuses=True
@@ -101,4 +104,4 @@ def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> No
         for one in (place.six, place.seven)
     )
     assert seven == {"live": 0, "shadow": len(texts)}
-    assert six == {"live": len(texts), "shadow": CHECKED + 1}
+    assert six == {"live": len(texts) + 1, "shadow": CHECKED + 1}

@@ -205,3 +205,15 @@ def test_a_class_that_no_version_has_is_an_error_with_the_one_most_alike(policy,
     assert verdict.outcome is Outcome.ERROR
     assert not verdict.advisory
     assert "no version has a class 'Fraud' (perhaps 'fraud')" in verdict.reason
+
+
+def test_versions_that_hardly_ever_disagree_cost_the_same_whatever_the_truth_is() -> None:
+    """No label can tell of a mistake that only one of them makes, and none is needed."""
+    gate = CostGate(CostPolicy(), alpha=0.003, promotion_alpha=0.01)
+    state, verdict = gate.start(), None
+    for number in range(1, 4):
+        seen = Look(number, Window(60.0 * number, 60.0 * number + 60), 0.0, pairs_agreed=1_000, classes=("a", "b"))
+        state, verdict = gate.look(state, seen, Timing(0.1, due=False))
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PASS
+    assert "whatever the truth is: they disagree on 0 % of 3,000 requests" in verdict.reason

@@ -333,7 +333,7 @@ def percentile(**changes):
         "quantile": 0.95,
         "margin_ratio": 1.1,
         "ms_max": None,
-        "guard_ratio": policy.guard_ratio,
+        "guard_ratio": policy.guard_slower_ratio,
         "requests_min": 200,
         "stable_requests_min": 500,
         "stable_requests_memory": 5_000,

@@ -14,7 +14,6 @@ from gates.policy import (
     ExperimentPolicy,
     GatePolicy,
     LatencyPolicy,
-    LiveAccuracyPolicy,
     LiveErrorsPolicy,
     PairedAccuracyPolicy,
     ShadowErrorsPolicy,
@@ -38,11 +37,6 @@ from gates.policy import (
         (ShadowErrorsPolicy(), "error_ratio_max", 0.0),
         (LiveErrorsPolicy(), "margin_ratio", 0.0),
         (BudgetPolicy(), "objective_ratio", 1.0),
-        (BudgetPolicy(), "guard_ratio", 0.5),
-        (LiveErrorsPolicy(), "guard_ratio", 0.9),
-        (LiveErrorsPolicy(), "guard_ratio", 3.0),
-        (LatencyPolicy(), "guard_ratio", 1.1),
-        (LiveAccuracyPolicy(), "guard_points", 2.0),
         (ExperimentPolicy(), "alpha", 0.0),
         (DriftPolicy(), "disagreement_max", 0.0),
         (SuitePolicy(), "alpha", 0.5),
@@ -52,6 +46,27 @@ from gates.policy import (
 def test_a_value_that_no_gate_could_work_with_is_refused_by_name(policy, field, value):
     with pytest.raises(ValueError, match=f"{field} must be "):
         replace(policy, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "said"),
+    [
+        ("budget", {"guard_ratio": 0.5}, "guard_ratio must be at least 1"),
+        ("errors_live", {"guard_ratio": 0.9}, "guard_ratio must be at least 1"),
+        ("errors_live", {"guard_ratio": 3.0}, "guard_ratio must be below margin_ratio"),
+        ("latency", {"guard_slower_ratio": 1.1}, "guard_slower_ratio must be below p95_margin_ratio"),
+        ("accuracy_live", {"guard_points": 2.0}, "guard_points must be below margin_points"),
+    ],
+)
+def test_a_guard_that_is_not_below_its_margin_is_refused_where_it_is_written(section, keys, said):
+    """And nowhere else: what a release was judged by is read as it was recorded."""
+    policy = replace(GatePolicy(), **{section: replace(getattr(GatePolicy(), section), **keys)})
+    with pytest.raises(ValueError, match=f"{section}: {said}"):
+        policy.require_guards_below_margins()
+    (key, value), *_ = keys.items()
+    text = f"apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: m\ngates:\n  {section}: {{{key}: {value}}}\n"
+    with pytest.raises(UsageError, match=rf"gates\.{section}: {said}"):
+        parse_policy(text)
 
 
 def test_none_switches_an_objective_off_and_is_no_wrong_number():

@@ -119,7 +119,7 @@ CALIBRATION = CalibrationPolicy(
 ERRORS = LiveErrorsPolicy(guard_ratio=1.0, requests_min=1)
 LABELS = LiveAccuracyPolicy(guard_points=-100.0, labels_min=1)
 LATENCY = LatencyPolicy(
-    p95_alpha_share=1.0, p99_alpha_share=1e-9, p95_ms_max=None, p99_ms_max=None, guard_ratio=1.0, requests_min=1
+    p95_alpha_share=1.0, p99_alpha_share=1e-9, p95_ms_max=None, p99_ms_max=None, guard_slower_ratio=1.0, requests_min=1
 )
 
 

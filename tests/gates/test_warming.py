@@ -91,3 +91,15 @@ def test_a_forecast_knows_that_a_warm_up_proves_nothing() -> None:
     assert max(growth.drift for growth in margin.growth(step)) > 0
     assert not any(growth.drift for growth in margin.growth(replace(step, warming=True)))
     assert race.safe_samples.rate(step) > 0 == race.safe_samples.rate(replace(step, warming=True))
+
+
+def test_a_suspicion_is_of_the_look_that_raised_it() -> None:
+    """Each such look is written to the journal: one that lasted would fill it, look by look."""
+    rng, gate_set = np.random.default_rng(5), GateSet(ONLY_LATENCY)
+    state, raised = gate_set.start(), []
+    for sequence in range(1, 60):
+        slow = 3.0 if sequence in (30, 31) else 1.0  # the first is what the second is bet on
+        seen = look(rng, sequence, replace(WORLD, share=0.5 if sequence > WORLD.shadow_looks else 0.0, slow=slow))
+        state, verdicts = gate_set.look(state, replace(seen, warming=sequence > 31))
+        raised += [sequence] if any(verdict.suspects for verdict in verdicts) else []
+    assert raised == [31]

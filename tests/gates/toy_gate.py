@@ -15,7 +15,7 @@ from gates.forecast.growths import of_ratio
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import Traffic
 from gates.gate import Gate, Timing, settle
-from gates.keys import AlphaShare, require, require_guard_below_margin
+from gates.keys import AlphaShare, Guarded, require
 from gates.kind import Asked, Doc, GateKind, Lever
 from gates.outcome import Outcome
 from gates.stats.ratio import Arms, RatioState, RatioTest
@@ -31,6 +31,8 @@ _CUT: Final = 0.01  # of stable's texts, that a forecast assumes
 class TruncatedPolicy:
     """truncated.live: texts that were cut, candidate over stable."""
 
+    GUARDED = (Guarded("guard_ratio", "margin_ratio"),)
+
     alpha_share: AlphaShare = 0.5
     guard_ratio: Annotated[float, "roll back only when a ratio of cut texts above it is shown"] = 1.5
     margin_ratio: Annotated[float, "promote only when so large a ratio is excluded"] = 3.0
@@ -38,7 +40,6 @@ class TruncatedPolicy:
 
     def __post_init__(self) -> None:
         require(self, "alpha_share")
-        require_guard_below_margin(self, "guard_ratio", "margin_ratio")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,3 +16,11 @@ def test_an_unusable_request_id_is_replaced(given: bytes | None) -> None:
     first, second = caller_of(headers, Traffic.LIVE).request_id, caller_of(headers, Traffic.SHADOW).request_id
     assert first != second
     assert len(first) == 36
+
+
+def test_only_on_the_port_for_copies_is_a_request_a_question_of_the_controller() -> None:
+    """A user who says so is sampled as all others."""
+    headers = [(b"x-serin-question", b"1")]
+    assert caller_of(headers, Traffic.SHADOW).is_question
+    assert not caller_of(headers, Traffic.LIVE).is_question
+    assert not caller_of([], Traffic.SHADOW).is_question

@@ -7,6 +7,7 @@ registered or first seen with. So files that were replaced whole are found too.
 import os
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -42,6 +43,8 @@ class PackageStore:
     def _obtain(self, model: str, version: Version) -> Artifact:
         place, damage = self._known(model, version), None
         if place is not None:
+            with suppress(OSError):  # `prune` lets be what is about to run
+                os.utime(place.parent)
             known = replace(version, source_id=place.name)
             try:
                 return _checked(place, known, self._tag(model, known))
@@ -75,17 +78,21 @@ class PackageStore:
         Raises:
             TransientError: something cannot be deleted.
         """
-        gone = 0
-        try:
-            for folder in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
+        gone, fault = 0, None
+        for folder in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
+            if not folder.is_dir():
+                continue  # none of ours
+            try:
                 with self._busy.setdefault(folder.name, Lock()):
                     if folder.name in used:
                         os.utime(folder)
                     elif folder.stat().st_mtime < before_s:
                         shutil.rmtree(folder)
                         gone += 1
-        except OSError as error:
-            raise our_fault(Source.PACKAGES, "cannot delete an old package", error) from error
+            except OSError as error:
+                fault = error
+        if fault is not None:
+            raise our_fault(Source.PACKAGES, "cannot delete an old package", fault) from fault
         return gone
 
     def identify(self, model: str, number: str) -> Version:

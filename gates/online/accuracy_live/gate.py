@@ -78,6 +78,10 @@ class LiveAccuracyState:
     uneven: Uneven = field(default_factory=Uneven)
     spread: Spread = field(default_factory=Spread)
 
+    @property
+    def suspicions(self) -> int:
+        return self.harm.suspicions
+
 
 @dataclass(frozen=True, slots=True)
 class LiveAccuracyGate:
@@ -166,7 +170,6 @@ class LiveAccuracyGate:
             samples_needed=needed if outcome is Outcome.INCONCLUSIVE else None,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
-            suspects=state.harm.suspects,
         )
 
     def _interval(self, state: LiveAccuracyState) -> Interval | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, InclusionProbabilityMin, Required, require, require_guard_below_margin
+from gates.keys import AlphaShare, Guarded, InclusionProbabilityMin, Required, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,8 @@ class LiveAccuracyPolicy:
     By default not required for promotion: labels are late and few on a small canary, and the paired shadow gate holds
     the tighter certificate. It can fail a release at any time.
     """
+
+    GUARDED = (Guarded("guard_points", "margin_points", least=-100.0),)
 
     alpha_share: AlphaShare = 0.25
     guard_points: Annotated[float, "never roll back for a smaller loss, in points of accuracy"] = 0.5
@@ -25,4 +27,3 @@ class LiveAccuracyPolicy:
         require(self, "alpha_share")
         require(self, "margin_points", below=100.0)
         require(self, "inclusion_probability_min", below=1.0)
-        require_guard_below_margin(self, "guard_points", "margin_points", least=-100.0)

@@ -26,6 +26,8 @@ from gates.stats.watch import RatioWatch, ShareWatch, WatchState, most_of_one_lo
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
 
+_ALL = 1 - 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -73,6 +75,10 @@ class BudgetState:
         return max(self.spread.whole, self.mirrored_spread.whole)
 
     @property
+    def suspicions(self) -> int:
+        return self.ratio.suspicions + self.beside.test.suspicions + self.alone.test.suspicions
+
+    @property
     def stable_ratio(self) -> float:
         requests = self.ratio.arms.stable_total
         return self.stable_errors / requests if requests else 0.0
@@ -98,8 +104,8 @@ class BudgetGate:
 
     @property
     def _burning(self) -> float:
-        """The error ratio that the candidate is rolled back beyond."""
-        return self._allowed * self.policy.rollback_burn
+        """The error ratio that the candidate is rolled back beyond. Where that is all of the requests, nothing is."""
+        return min(self._allowed * self.policy.rollback_burn, _ALL)
 
     @property
     def _most(self) -> float:
@@ -191,7 +197,6 @@ class BudgetGate:
             advisory=not blamed,
             freezes=freezes,
             breach=breach,
-            suspects=any(one.suspects for one in (state.ratio, state.beside.test, state.alone.test)),
         )
 
     def _reason(

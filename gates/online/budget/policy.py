@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, require
+from gates.keys import AlphaShare, Guarded, require
 from gates.stats.burn import BURN_TABLE, PERIOD_S, BurnWindow
 
 
@@ -13,6 +13,8 @@ class BudgetPolicy:
 
     Errors are counted by cluster where ``errors_live`` counts them so: both look at the same requests.
     """
+
+    GUARDED = (Guarded("guard_ratio"),)
 
     alpha_share: AlphaShare = 0.3
     objective_ratio: Annotated[float, "of requests answered without server error"] = 0.999
@@ -34,4 +36,3 @@ class BudgetPolicy:
     def __post_init__(self) -> None:
         require(self, "alpha_share", "rollback_burn", "period_s")
         require(self, "objective_ratio", below=1.0)
-        require(self, "guard_ratio", above=0.999)

@@ -128,18 +128,20 @@ class CostGate:
 
     def _log_safe(self, state: CostState) -> list[float]:
         """Log capital of each bet against a rise of the margin or more."""
-        share_max = 1.0
-        if state.disagreement.total:
-            share_max = state.disagreement.interval(_SHARE_WEIGHT * self.promotion_alpha)[1]
-        among = min(self.policy.margin_points / 100 / max(share_max, _NEVER), 1 - _NEVER)
+        among = min(self.policy.margin_points / 100 / max(self._share_max(state), _NEVER), 1 - _NEVER)
         return log_capitals(-state.sample, state.chances.least, -among, _SPAN, self.policy.bets)
+
+    def _share_max(self, state: CostState) -> float:
+        """Return what the share of disagreements is at most."""
+        seen = state.disagreement
+        return seen.interval(_SHARE_WEIGHT * self.promotion_alpha)[1] if seen.total else 1.0
 
     def _verdict(self, state: CostState, look: Look, hold: str) -> Verdict:
         """``hold``: why nothing is concluded from any label now."""
         policy, kept = self.policy, state.apart.kept
         points = 100 * kept.sample.mean * state.disagreement.share if kept.sample.count else 0.0
         pairs, fired = state.disagreement.total, state.peak_harm >= math.log(1 / self.alpha)
-        certified = state.weighable and not hold and self._is_certified(state)
+        certified = self._agrees(state) or (state.weighable and not hold and self._is_certified(state))
         outcome = settle(
             failed=pairs >= policy.pairs_min and fired and points >= policy.guard_points,
             passed=pairs >= policy.pairs_min and certified and not kept.aside and points < policy.margin_points,
@@ -152,7 +154,8 @@ class CostGate:
             self.name,
             self.stage,
             outcome,
-            hold or self._reason(outcome, state, points, needed, look.least_likely),
+            (hold if outcome is not Outcome.PASS else "")
+            or self._reason(outcome, state, points, needed, look.least_likely),
             value=points if kept.sample.count else None,
             unit="points of cost",
             threshold=policy.margin_points,
@@ -162,6 +165,10 @@ class CostGate:
             advisory=not self.required and outcome is not Outcome.FAIL,
         )
 
+    def _agrees(self, state: CostState) -> bool:
+        """Return whether the versions disagree on so few requests that no mistakes among them cost the margin."""
+        return self._share_max(state) < self.policy.margin_points / 100
+
     def _is_certified(self, state: CostState) -> bool:
         safe = log_mean_exp(self._log_safe(state)) + math.log1p(-_SHARE_WEIGHT)
         return safe >= math.log(1 / self.promotion_alpha)
@@ -169,6 +176,9 @@ class CostGate:
     def _reason(
         self, outcome: Outcome, state: CostState, points: float, needed: int | None, unlikely: LeastLikely | None
     ) -> str:
+        if outcome is Outcome.PASS and self._agrees(state):
+            few = f"they disagree on {pct(state.disagreement.share)} of {state.disagreement.total:,} requests"
+            return f"Wrong answers of both versions cost about as much, whatever the truth is: {few}."
         if not state.labels:
             return "No labelled pair yet: labels of mirrored requests are needed to tell what wrong answers cost."
         each = f"{points / 100 * self.policy.dearest:+.3g} a request ({points:+.2f} points of the dearest mistake)"

@@ -52,6 +52,10 @@ class ErrorsState:
         return max(self.spread.sudden, self.own_spread.single.effect)
 
     @property
+    def suspicions(self) -> int:
+        return self.harm.suspicions
+
+    @property
     def whole_effect(self) -> float:
         """The same by all that was seen, for a test of the totals."""
         return max(self.spread.whole, self.own_spread.whole)
@@ -172,7 +176,6 @@ class ErrorsGate:
             samples=state.requests,
             samples_needed=needed,
             window=look.window,
-            suspects=state.harm.suspects,
         )
 
     def _certificate(self, state: ErrorsState) -> str | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, CountClusters, ErrorGuard, ErrorMargin, require, require_guard_below_margin
+from gates.keys import AlphaShare, CountClusters, ErrorGuard, ErrorMargin, Guarded, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,8 @@ class ShadowErrorsPolicy:
 
     The ceiling certifies the first small exposure of users only; ``errors.live`` holds the full promise.
     """
+
+    GUARDED = (Guarded("guard_ratio", "margin_ratio"),)
 
     alpha_share: AlphaShare = 0.4
     guard_ratio: ErrorGuard = 1.2
@@ -23,12 +25,13 @@ class ShadowErrorsPolicy:
     def __post_init__(self) -> None:
         require(self, "alpha_share", "margin_ratio")
         require(self, "error_ratio_max", below=1.0)
-        require_guard_below_margin(self, "guard_ratio", "margin_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class LiveErrorsPolicy:
     """errors.live: server errors that users got; mirrored ones count as evidence for promotion too."""
+
+    GUARDED = (Guarded("guard_ratio", "margin_ratio"),)
 
     alpha_share: AlphaShare = 0.3
     guard_ratio: ErrorGuard = 1.2
@@ -40,4 +43,3 @@ class LiveErrorsPolicy:
     def __post_init__(self) -> None:
         require(self, "alpha_share", "margin_ratio")
         require(self, "error_ratio_max", below=1.0)
-        require_guard_below_margin(self, "guard_ratio", "margin_ratio")

@@ -91,16 +91,16 @@ class LatencyGate:
         yardstick = yardstick_of(self.asked, state, look)
         if yardstick not in (None, state.yardstick):
             state = replace(state, yardstick=yardstick)
+        known = _Known(state.spread.lasting, state.users_counts if look.users is not None else state.stable_counts)
         stable, candidate, edges = timed(look, of_users=yardstick is not None and yardstick.of_users)
         load = _Load.of(look)
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
             state = compare(state, yardstick, stable, candidate, edges, load)
-        before = state.users_counts if look.users is not None else state.stable_counts
         state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:
-            state = self._against_objective(state, look, stable, candidate, edges, before)
+            state = self._against_objective(state, look, stable, candidate, edges, known)
         return state, self._verdict(state, look, timing)
 
     def _compare(
@@ -147,14 +147,14 @@ class LatencyGate:
         stable: ArmCounts | None,
         candidate: ArmCounts,
         edges: tuple[float, ...],
-        before: tuple[float, ...],
+        known: "_Known",
     ) -> LatencyState:
         """Return the state after the window. Where no edge lies exactly at the objective, the nearest one on the
-        cautious side of each question. ``before``: stable's recent requests before the look."""
+        cautious side of each question."""
         objective, load = self.asked.ms_max, _Load.of(look)
         if objective is None or not edges:
             return state
-        tail, effect, seen = self.asked.tail, state.spread.lasting, state.objective
+        tail, effect, seen = self.asked.tail, known.effect, state.objective
         over = edge_over(objective, edges)
         under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
         slow = slower_than(over, candidate, edges)
@@ -169,7 +169,7 @@ class LatencyGate:
             compared = beside_former(state, look, objective)
         if compared is None:
             return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow, effect)))
-        guard = more_slow(over, self.asked.guard_ratio, edges, before)
+        guard = more_slow(over, self.asked.guard_ratio, edges, known.stable_counts)
         ratio = self._harm.add(seen.ratio, compared, null=guard, effect=effect)
         return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow, effect)))
 
@@ -197,7 +197,6 @@ class LatencyGate:
             samples_needed=needed,
             window=look.window,
             breach=breach,
-            suspects=state.harm.suspects or state.objective.suspects,
         )
 
     def _slower(self, state: LatencyState) -> bool:
@@ -307,6 +306,15 @@ class LatencyGate:
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The things known before a look, which its evidence may be weighed by: how many slow requests count as one, and
+    stable's recent requests."""
+
+    effect: float
+    stable_counts: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

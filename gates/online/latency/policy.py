@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from gates.keys import AlphaShare, require, require_guard_below_margin
+from gates.keys import AlphaShare, Guarded, require
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyPolicy:
     """latency.p95 and latency.p99: against stable by bucket counts, and absolute objectives."""
+
+    GUARDED = (
+        Guarded("guard_slower_ratio", "p95_margin_ratio"),
+        Guarded("guard_slower_ratio", "p99_margin_ratio"),
+    )
 
     p95_alpha_share: AlphaShare = 2.0
     p99_alpha_share: AlphaShare = 0.75
@@ -16,7 +21,7 @@ class LatencyPolicy:
     p99_margin_ratio: Annotated[float, "promote only when a P99 so many times stable's is excluded"] = 1.25
     p95_ms_max: Annotated[float | None, "the objective of P95, certified before promotion; null: none"] = 200.0
     p99_ms_max: Annotated[float | None, "the objective of P99, certified before promotion; null: none"] = 500.0
-    guard_ratio: Annotated[
+    guard_slower_ratio: Annotated[
         float, "roll back only when a percentile more than so many times stable's is shown; below both margins"
     ] = 1.04
     requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 200
@@ -28,8 +33,6 @@ class LatencyPolicy:
     def __post_init__(self) -> None:
         require(self, "p95_alpha_share", "p99_alpha_share", "p95_margin_ratio", "p99_margin_ratio")
         require(self, "p95_ms_max", "p99_ms_max", "stable_requests_min", "stable_requests_memory")
-        require_guard_below_margin(self, "guard_ratio", "p95_margin_ratio")
-        require_guard_below_margin(self, "guard_ratio", "p99_margin_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def _percentile(policy: LatencyPolicy, quantile: float, margin_ratio: float, ms_
         quantile=quantile,
         margin_ratio=margin_ratio,
         ms_max=ms_max,
-        guard_ratio=policy.guard_ratio,
+        guard_ratio=policy.guard_slower_ratio,
         requests_min=policy.requests_min,
         stable_requests_min=policy.stable_requests_min,
         stable_requests_memory=policy.stable_requests_memory,

@@ -30,10 +30,6 @@ class ObjectiveState:
     alone: WatchState = field(default_factory=WatchState)
     safe: ShareState = field(default_factory=ShareState)
 
-    @property
-    def suspects(self) -> bool:
-        return any(one.suspects for one in (self.ratio, self.beside, self.alone))
-
 
 @dataclass(frozen=True, slots=True)
 class LatencyState:
@@ -49,6 +45,12 @@ class LatencyState:
     carried_per_s: float = 0.0  # the most requests that the candidate bore at a look beside stable, copies included
     warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
     spread: Spread = field(default_factory=Spread)  # of slow requests over the yardstick
+
+    @property
+    def suspicions(self) -> int:
+        objective = self.objective
+        watched = (self.harm, objective.ratio, objective.beside, objective.alone)
+        return sum(one.suspicions for one in watched)
 
 
 def timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | None, tuple[float, ...]]:
