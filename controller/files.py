@@ -39,7 +39,7 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
                 break
             loans.append(loan)
         temporary.replace(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):  # half a text helps nobody, and its room may help somebody
             temporary.unlink()
@@ -71,7 +71,8 @@ def _write(path: Path, content: bytes, mode: int) -> None:
         os.close(file)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory on the disk when it returns."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

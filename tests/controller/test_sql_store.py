@@ -1,6 +1,8 @@
 """The SQL store as a database: tampering, crashes, upgrades, outages, retention, plans that never read the past."""
 
 import contextlib
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from controller.adapters.sql import Store, open_store, schema
 from controller.adapters.sql import database as sql_database
 from controller.adapters.sql.store import revision as stored_revision
 from controller.adapters.sql.upgrade import Upgraded, alembic_config, upgrade_store
-from controller.errors import PermanentError, TransientError, UsageError
+from controller.errors import ConflictError, PermanentError, TransientError, UsageError
 from controller.ports.journal import Entry
 from controller.ports.samples import Label, Prediction, SampleCursor
 from gates.evidence import LabelCounts
@@ -159,21 +161,45 @@ def test_a_controller_killed_before_the_commit_has_decided_nothing(any_store: St
     assert len(any_store.journal.entries("r1")) == 2
 
 
-def test_decisions_are_on_the_disk_when_they_return(store: Store) -> None:
+def test_decisions_are_on_the_disk_when_they_return(store: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Journal, inbox and freezes survive a power cut; samples may lose their last moments for speed."""
-    seen: list[int] = []
+    log = Path(url.removeprefix("sqlite:///") + "-wal")
+    synced: list[int] = []  # how much of the log was there, each time
+    sync = os.fdatasync
 
-    def look(connection: sa.Connection) -> None:
-        seen.append(int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one()))
+    def counted(file: int) -> None:
+        assert os.path.samestat(os.fstat(file), log.stat())
+        synced.append(log.stat().st_size)
+        sync(file)
 
-    sa.event.listen(store.database.engine, "commit", look)
-    store.journal.append(record(1), [entry(1)])
-    store.inbox.put(START)
-    store.freezes.freeze(INTENT)
-    assert seen == [2, 2, 2]
+    monkeypatch.setattr(os, "fdatasync", counted)
+    for number, decided in enumerate(
+        (
+            lambda: store.journal.append(record(1), [entry(1)]),
+            lambda: store.inbox.put(START),
+            lambda: store.freezes.freeze(INTENT),
+        ),
+        1,
+    ):
+        decided()
+        assert (len(synced), synced[-1]) == (number, log.stat().st_size), "nothing of it was written after the sync"
     store.samples.add_predictions([live("a")])
+    assert len(synced) == 3
+
+
+def test_a_disk_that_takes_nothing_is_an_outage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever decided must read again what stands, for nobody knows."""
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(TransientError, match=r"not known to be on the disk: .*Input/output error"):
+        store.journal.append(record(1), [entry(1)])
+    monkeypatch.undo()
+    with pytest.raises(ConflictError):
+        store.journal.append(record(1), [entry(1)])
     store.journal.append(record(2), [entry(2)])
-    assert seen[3:] == [1, 2]
 
 
 # --- several users ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from controller.adapters.sql.durability import SharedSync
 from controller.adapters.sql.watchdog import Limits, Watchdog
 from controller.errors import PermanentError, Source, TransientError, UsageError
 
@@ -35,7 +37,7 @@ IDLE_TIMEOUT_MS: Final = 10_000  # a process that was stopped inside a transacti
 CONNECTIONS_MAX: Final = 15  # of PostgreSQL, by one process
 _CONNECT_TIMEOUT_S: Final = 5
 _SHORT: Final = frozenset({Source.LEADERSHIP, Source.INBOX, Source.FREEZES})  # what every round asks
-_SYNC_OPTION: Final = "serin_synchronous"  # how a writing transaction reaches the disk; absent: it only reads
+_WRITES_OPTION: Final = "serin_writes"  # of a transaction that writes
 _PAUSE_S: Final = 0.01
 IN_CLAUSE_MAX: Final = 500  # values in one IN (...): well below each database's limit on parameters
 
@@ -48,9 +50,17 @@ class Database:
     wait sleeps up to a tenth of a second while the lock is free, and whoever comes then goes first.
     """
 
-    def __init__(self, engine: Engine, watchdog: Watchdog | None = None, limits: Limits | None = None) -> None:
-        """``watchdog``: of a server that may stop without a word, which is given up after the ``limits``."""
+    def __init__(
+        self,
+        engine: Engine,
+        watchdog: Watchdog | None = None,
+        limits: Limits | None = None,
+        log: SharedSync | None = None,
+    ) -> None:
+        """``watchdog``: of a server that may stop without a word, which is given up after the ``limits``. ``log``: of
+        a database whose commits are on the disk only once it is synced."""
         self.engine = engine
+        self._log = log
         self.is_postgresql: Final = engine.dialect.name == "postgresql"
         self._writing = Lock()
         self._watchdog = watchdog
@@ -68,22 +78,24 @@ class Database:
     @contextmanager
     def write(self, source: Source) -> Iterator[Connection]:
         """A transaction whose last moments may be lost with the machine's power (on SQLite), never half of it."""
-        with self._write(source, "NORMAL") as connection:
-            yield connection
+        turn = nullcontext() if self.is_postgresql else self._turn(source)
+        with _our_errors(source), turn, self._connected(source) as connection:
+            connection.execution_options(**{_WRITES_OPTION: True})
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write_durably(self, source: Source) -> Iterator[Connection]:
         """A transaction that is on the disk when it returns: what was decided must be known before it is done."""
-        with self._write(source, "FULL") as connection:
+        with self.write(source) as connection:
             yield connection
-
-    @contextmanager
-    def _write(self, source: Source, synchronous: str) -> Iterator[Connection]:
-        turn = nullcontext() if self.is_postgresql else self._turn(source)
-        with _our_errors(source), turn, self._connected(source) as connection:
-            connection.execution_options(**{_SYNC_OPTION: synchronous})
-            with connection.begin():
-                yield connection
+        if self._log is not None:
+            try:
+                self._log.wait()
+            except OSError as error:
+                raise TransientError(
+                    source, f"the {source}'s database is not known to be on the disk: {error}"
+                ) from error
 
     @contextmanager
     def _connected(self, source: Source) -> Iterator[Connection]:
@@ -146,7 +158,8 @@ def connect(
     if dialect == "sqlite":
         event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout_ms or BUSY_TIMEOUT_MS))
         event.listen(engine, "begin", _begin_sqlite)
-    return Database(engine, watchdog, limits)
+    log = SharedSync(Path(f"{parsed.database}-wal")) if dialect == "sqlite" else None
+    return Database(engine, watchdog, limits, log)
 
 
 def _parsed(url: str) -> URL:
@@ -270,6 +283,7 @@ def _prepare_sqlite(busy_timeout_ms: int, connection: Any, _record: object) -> N
     connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: `space.give_back` shortens it
     _use_wal(connection)
+    connection.execute("PRAGMA synchronous=NORMAL")  # `SharedSync` does the rest
     connection.execute("PRAGMA foreign_keys=ON")
 
 
@@ -279,24 +293,20 @@ def _use_wal(connection: Any) -> None:
     give_up_at_s = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at_s:
                 raise
             time.sleep(_PAUSE_S)
         else:
+            if mode != "wal":
+                raise sqlite3.OperationalError("SQLite cannot write ahead on this file system; use a local disk")
             return
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    synchronous = connection.get_execution_options().get(_SYNC_OPTION)
-    if synchronous is None:
-        connection.exec_driver_sql("BEGIN")
-        return
-    if connection.info.get(_SYNC_OPTION) != synchronous:  # as long as the connection lasts
-        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
-        connection.info[_SYNC_OPTION] = synchronous
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    writes = connection.get_execution_options().get(_WRITES_OPTION, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
