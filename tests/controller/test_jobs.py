@@ -67,7 +67,7 @@ def test_a_job_that_ends_at_the_very_moment_that_it_is_asked_for_gives_what_it_h
             raise error
         return "done"
 
-    def late(future: Future[str], within_s: float) -> None:  # noqa: ARG001 - however long that is
+    def late(future: Future[str], within_s: float) -> None:
         assert not future.done()
         go.set()
         wait([future], timeout=PATIENCE_S)
