@@ -82,7 +82,7 @@ def _counts(look: Look) -> Iterator[str]:
         if 0 < look.candidate_share < 1 and look.stable is None:
             yield "stable: no counts to compare with"
     arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow), ("former", look.former))
-    for name, arm in arms:
+    for name, arm in (*arms, ("stable_half", look.stable_half)):
         if arm is not None:
             yield from _arm(name, arm, len(edges))
 

@@ -252,9 +252,11 @@ class Look:
     users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
     mirrors: bool = True  # whether anybody can copy users' requests to the candidate
     load_ratio: float = 1.0  # the candidate's load over stable's, copies included, as configured
-    former: ArmCounts | None = None  # stable's answers to copies, while the candidate serves everybody
+    former: ArmCounts | None = None  # stable's answers to copies of what the candidate serves
     warming: bool = False  # some of what was counted is of a version that may not have been warm at its share yet
     replayed: Replayed | None = None  # None: nothing was
+    stable_half: ArmCounts | None = None  # of ``stable``, what half of its replicas answered; None: it has but one
+    sticky: bool = False  # users keep to the version that they were dealt to
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:

@@ -154,6 +154,11 @@ class Release:
         return self.able is None or self.able.mirrors_both_ways
 
     @property
+    def sticky(self) -> bool:
+        """Return whether users keep to the version that they were dealt to."""
+        return self.able is not None and self.able.sticky_header is not None
+
+    @property
     def copied_back_pct(self) -> float:
         """The share of users' requests that is copied to the former version, now that the candidate serves them all."""
         alone = self.phase is Phase.PROMOTING or (self.phase is Phase.PROBATION and self.step == 0)

@@ -47,7 +47,7 @@ def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
     Requests that are dealt by the hash of a header are no draws of their own: few users with many of them say nothing.
     """
     able = release.able
-    if not seen.total or (able is not None and able.sticky_header is not None):
+    if not seen.total or release.sticky:
         return
     rounding = (able.weight_step_pct if able is not None else _STEP_PCT) / HUNDRED_PCT / 2
     low, high = ShareState(seen.candidate, seen.total).interval(ALPHA)

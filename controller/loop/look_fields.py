@@ -29,6 +29,7 @@ def counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, A
         "stable": counts.live.get(stable, none),
         "candidate": counts.live.get(candidate, none),
         "shadow": counts.shadow.get(candidate, none),
+        "stable_half": counts.half.get(stable),
         "token_edges": counts.token_edges,
     }
 

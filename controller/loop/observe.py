@@ -79,7 +79,8 @@ def look_at(
     fields: dict[str, Any] = {}
     if counts is not None:
         fields |= look_fields.counted(counts, *arms)
-        fields["former"] = counts.shadow.get(arms[0]) if release.copied_back_pct else None
+        copied_back = release.copied_back_pct or (release.sticky and _copied_back(table, *arms, both_ways=both_ways))
+        fields["former"] = counts.shadow.get(arms[0]) if copied_back else None
     if got is not None:
         fields["users"] = look_fields.users_of(got, counts, *arms, copied_back=release.copied_back_pct > 0)
     if found is not None:
@@ -107,6 +108,7 @@ def look_at(
         faults=tuple(reading.faults),
         least_likely=reading.cursors.least_likely,
         warming=reading.warming,
+        sticky=release.sticky,
         **fields,
     )
     return look, reading.cursors
@@ -315,6 +317,11 @@ def _all_mirrored(table: TrafficTable) -> bool:
     to."""
     everything = table.mirror is not None and table.mirror.pct == HUNDRED_PCT
     return everything and all(table.copied_to(version) is not None for version in table.weights_pct)
+
+
+def _copied_back(table: TrafficTable | None, stable: str, candidate: str, *, both_ways: bool) -> bool:
+    """Return whether what the candidate serves beside stable is copied to stable."""
+    return both_ways and table is not None and table.share_of(candidate) > 0 and table.copied_to(candidate) == stable
 
 
 def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:

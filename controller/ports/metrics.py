@@ -38,7 +38,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class MetricCounts:
-    """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero."""
+    """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero.
+
+    ``half``: of the live ones of a version with several replicas, those that half of them served, the same ones from
+    look to look while the replicas are the same.
+    """
 
     live: Mapping[str, ArmCounts]
     shadow: Mapping[str, ArmCounts]
@@ -46,6 +50,7 @@ class MetricCounts:
     cursor: CounterCursor
     usage: Mapping[str, Usage]
     token_edges: tuple[int, ...]
+    half: Mapping[str, ArmCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,14 @@ def summed(looks: Sequence[Look]) -> Look:
 
 def _shape(look: Look) -> tuple[object, ...]:
     users = (look.users.stable, look.users.candidate, look.users.former) if look.users is not None else ()
-    arms = (look.stable, look.candidate, look.shadow, look.former, *users)
+    arms = (look.stable, look.candidate, look.shadow, look.former, look.stable_half, *users)
     profiles = (look.stable_profile, look.candidate_profile)
     return (
         look.candidate_share,
         look.mirrors,
         look.load_ratio,
         look.warming,
+        look.sticky,
         look.latency_edges_ms,
         look.token_edges,
         look.classes,
@@ -86,6 +87,7 @@ def _added(one: Look, two: Look) -> Look:
         users=_users(one.users, two.users),
         replayed=_replayed(one.replayed, two.replayed),
         former=_arms(one.former, two.former),
+        stable_half=_arms(one.stable_half, two.stable_half),
     )
 
 

@@ -137,3 +137,21 @@ def test_at_a_step_of_all_traffic_nothing_has_to_pair(tmp_path: Path) -> None:
     assert world.weights == {"v7": 100}
     assert world.release.phase is Phase.CANARY
     assert world.release.cursors.arrived.get("to pair", 0) == due
+
+
+def test_where_users_stick_a_look_tells_of_stables_answers_to_the_candidates_users(world: World) -> None:
+    """Beside its own, which those of the same version are held against; while nobody is the candidate's, of nothing."""
+    world.traffic.able = replace(world.traffic.able, sticky_header="x-user")
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 1)
+    assert (last(world).sticky, last(world).former) == (True, None)
+    world.when_phase(Phase.CANARY, step=1).when_time_passes(20)
+    look = last(world)
+    assert look.former is not None
+    assert look.candidate is not None
+    assert look.candidate.requests > 0
+    assert look.former.requests == pytest.approx(look.candidate.requests, abs=2)
+
+
+def test_where_each_request_is_dealt_by_itself_no_look_is_larger_for_it(world: World) -> None:
+    world.when_phase(Phase.CANARY, step=1).when_time_passes(20)
+    assert (last(world).sticky, last(world).former) == (False, None)

@@ -346,6 +346,28 @@ def test_a_replica_that_came_counts_from_zero_and_one_that_went_keeps_its_counts
     assert look(prometheus, counts.cursor).live["7"].requests == 0
 
 
+def test_of_several_replicas_it_is_told_what_half_of_them_served(prometheus: Prometheus) -> None:
+    """Every second one, by name; of one alone nothing."""
+    names = ("a", "b", "c", "d")
+    begun_at = [one for name in names for one in (up({10: 1}, instance=name), requests({10: 0}, instance=name))]
+    start = started(prometheus, *begun_at)
+    prometheus.series = [
+        one
+        for place, name in enumerate(names)
+        for one in (
+            up({10: 1, 0: 1}, instance=name),
+            requests({0: 10**place}, instance=name),
+            requests({0: place}, code="500", instance=name),
+        )
+    ]
+    counts = look(prometheus, start)
+    assert (counts.live["7"].requests, counts.live["7"].errors) == (1111 + 6, 6)
+    assert (counts.half["7"].requests, counts.half["7"].errors) == (10 + 1000 + 4, 4)
+    alone = started(prometheus, up({10: 1}), requests({10: 5}))
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 5, 0: 9})]
+    assert look(prometheus, alone).half == {}
+
+
 def test_buckets_follow_the_lives_that_the_request_counters_tell(prometheus: Prometheus) -> None:
     """Histogram counts of both lives add up, each request in its own bucket."""
     start = started(

@@ -150,7 +150,7 @@ class PrometheusMetrics:
         known_from = known_from_s(targets, before, marks, looked_at_s=cursor.at_s) if cursor is not None else {}
         lives = {target.key: _lives(target, before[target.key], known_from.get(target.key)) for target in targets.all}
         self._read_ends(model, versions, targets, lives, known_from, at_s)
-        sums = {version: _Sum() for version in versions}
+        sums, halves = {version: _Sum() for version in versions}, _halves(versions, targets)
         for target in targets.all:
             if target.key in known_from:
                 first_s = known_from[target.key]
@@ -161,6 +161,8 @@ class PrometheusMetrics:
                 base = left.base(target.snapshots[seen[0].end_s]) if left else {}
                 gained = increments(target, base, seen, from_zero=_FROM_ZERO, kinds=KINDS)
                 sums[target.version].add(gained)
+                if target.key in halves[target.version].keys:
+                    halves[target.version].sum.add(gained)
             if self._is_recent(target, at_s) and target.answers:
                 since_s = left.scraped_s if left else None
                 span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
@@ -176,6 +178,7 @@ class PrometheusMetrics:
             cursor=CounterCursor(write_marks(marks), at_s),
             usage={version: usage(sums[version].spans, sums[version].gained, token_edges) for version in versions},
             token_edges=tuple(int(float(edge)) for edge in token_edges[:-1]),
+            half={name: half.sum.arm(Traffic.LIVE, edges) for name, half in halves.items() if half.keys},
         )
 
     def gateway(
@@ -296,6 +299,19 @@ class _Sum:
             return arm
         failures = int(self.gained.get(Counter(FAILURES_METRIC, traffic, ""), 0.0))
         return replace(arm, error_clusters=min(failures, arm.errors))  # a scrape may fall between the two counters
+
+
+@dataclass(slots=True)
+class _Half:
+    """Every second replica of a version, by name, and what they did."""
+
+    keys: frozenset[str]
+    sum: _Sum = field(default_factory=_Sum)
+
+
+def _halves(versions: Sequence[str], targets: Targets) -> dict[str, _Half]:
+    keys = {version: sorted(target.key for target in targets.of(version)) for version in versions}
+    return {version: _Half(frozenset(named[1::2])) for version, named in keys.items()}
 
 
 def _lives(target: Target, left: Mark | None, known_from_s: float | None) -> list[Life]:

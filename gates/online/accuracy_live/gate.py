@@ -7,6 +7,9 @@ time.
 
 Where some answers were likelier to be labelled than others, each label counts one over its probability, and harm too is
 a difference: above 0 (`gates.stats.uneven`).
+
+Where users keep to a version, each version's answers are those to users of its own, and nothing tells how hard these
+are to answer: only a ratio far beyond what users differ by fails (`gates.stats.noise`), and nothing passes.
 """
 
 import math
@@ -18,6 +21,7 @@ from gates.gate import Timing, bounds, settle
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.outcome import Outcome
 from gates.stats.difference import DifferenceState, DifferenceTest
+from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds
 from gates.stats.spread import Spread
@@ -77,6 +81,12 @@ class LiveAccuracyState:
     bounds: RatioBounds = field(default_factory=RatioBounds)
     uneven: Uneven = field(default_factory=Uneven)
     spread: Spread = field(default_factory=Spread)
+    noise: Noise = field(default_factory=Noise)
+
+    @property
+    def effect(self) -> float:
+        """The number of wrong answers that count as one at the next look."""
+        return self.noise.effect(self.spread.sudden)
 
     @property
     def suspicions(self) -> int:
@@ -112,9 +122,10 @@ class LiveAccuracyGate:
         state = LiveAccuracyState(
             self._watched(state, arms),
             self._safe.add(state.safe, arms),
-            state.bounds.add(arms, state.spread.sudden),
+            state.bounds.add(arms, state.effect),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
             state.spread.add(arms),
+            replace(state.noise.compared(arms), sticky=state.noise.sticky or look.sticky),
         )
         return state, self._verdict(state, look, timing)
 
@@ -125,7 +136,7 @@ class LiveAccuracyGate:
         wrong = (seen.stable_events + 1) / (seen.stable_total + 2)
         guard = 1 + max(self.policy.guard_points, 0.0) / 100 / wrong
         most = most_of_one_look(self.alpha)
-        return RatioWatch(most).add(state.harm, arms, null=guard, effect=state.spread.sudden)
+        return RatioWatch(most).add(state.harm, arms, null=guard, effect=state.effect)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
         """Evidence counts on only from looks that knew of the same smallest probabilities."""
@@ -147,13 +158,17 @@ class LiveAccuracyGate:
         points = _points(arms) if even or not arms.comparable else uneven.points
         most = points if even or points is None else max(points, uneven.points_of_all)
         peak_harm, peak_safe = (state.harm.peak, state.safe.peak) if even else (uneven.peak_harm, uneven.peak_safe)
-        fired = timing.fires(
-            self.alpha, peak_harm, (lambda: state.harm.p_value(state.spread.whole)) if even else _no_exact_test
-        )
+        sticky, whole = state.noise.sticky, state.noise.effect(state.spread.whole)
+        exact = (lambda: state.harm.p_value(whole)) if even else _no_exact_test
+        fired = (even or not sticky) and timing.fires(self.alpha, peak_harm, exact)
         threshold = math.log(1 / self.promotion_alpha)
         outcome = settle(
             failed=enough and fired and points is not None and points >= policy.guard_points,
-            passed=enough and peak_safe >= threshold and most is not None and most < policy.margin_points,
+            passed=enough
+            and not sticky
+            and peak_safe >= threshold
+            and most is not None
+            and most < policy.margin_points,
         )
         best, guesses = (max(state.safe.log_e), len(GUESSES)) if even else (peak_safe, 1)
         needed = samples_to_settle(arms.candidate_total, best, threshold + math.log(guesses))
@@ -204,6 +219,9 @@ class LiveAccuracyGate:
             return f"Live accuracy is {points:.1f} points below stable's: {seen}."
         if outcome is Outcome.PASS:
             return f"Live accuracy holds, a loss of {self.policy.margin_points:g} points is excluded: {seen}."
+        if state.noise.sticky:
+            why = "users stick to a version, and which of them are hard to answer cannot be told"
+            return f"Live accuracy cannot be settled: {seen}; {why}."
         least = min(uneven.candidate.chances.least, uneven.stable.chances.least)
         further = set_aside(uneven.aside, least, unlikely) or more(needed, arms.candidate_total, "labels")
         return f"Live accuracy not settled yet: {seen}; {further}."

@@ -18,7 +18,9 @@ from gates.checks import GATEWAY
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
+from gates.online.noise import heard, words
 from gates.outcome import Outcome
+from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread
@@ -63,11 +65,17 @@ class BudgetState:
     safe: ShareState = field(default_factory=ShareState)
     spread: Spread = field(default_factory=Spread)  # of live errors, and of mirrored ones beside stable's
     mirrored_spread: Spread = field(default_factory=Spread)
+    noise: Noise = field(default_factory=Noise)
 
     @property
     def effect(self) -> float:
-        """The number of errors that count as one at the next look."""
+        """The number of errors that come together, and count as one at the next look."""
         return max(self.spread.sudden, self.mirrored_spread.single.effect)
+
+    @property
+    def compared_effect(self) -> float:
+        """The number of errors that count as one where the versions are compared."""
+        return self.noise.effect(self.effect)
 
     @property
     def whole_effect(self) -> float:
@@ -121,13 +129,14 @@ class BudgetGate:
         if self.count_clusters and any(arm.error_clusters is None for arm in arms):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
-        effect = state.effect
+        effect = state.effect, state.compared_effect
         stable, own = look.compared
         live = self._seen(state.spread, own, stable)
         mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable)
-        state = replace(state, spread=live, mirrored_spread=mirrored)
+        noise = heard(state.noise, look, lambda arm: (self._events(arm), arm.requests))
+        state = replace(state, spread=live, mirrored_spread=mirrored, noise=noise)
         if candidate is not None:
-            state = self._add(state, candidate, stable, own, effect)
+            state = self._add(state, candidate, stable, own, *effect)
         return state, self._verdict(state, look, timing)
 
     def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None) -> Spread:
@@ -137,7 +146,13 @@ class BudgetGate:
         return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests))
 
     def _add(
-        self, state: BudgetState, candidate: ArmCounts, stable: ArmCounts | None, own: ArmCounts | None, effect: float
+        self,
+        state: BudgetState,
+        candidate: ArmCounts,
+        stable: ArmCounts | None,
+        own: ArmCounts | None,
+        effect: float,
+        compared_effect: float,
     ) -> BudgetState:
         """``own``: the candidate's as they are compared with stable's."""
         harmful, events = ShareWatch(self._burning, self._most), self._events(candidate)
@@ -147,7 +162,8 @@ class BudgetGate:
         arms = Arms(self._events(own), own.requests, self._events(stable), stable.requests)
         return replace(
             state,
-            ratio=RatioWatch(self._most).add(state.ratio, arms, null=self.policy.guard_ratio, effect=effect),
+            ratio=RatioWatch(self._most).add(state.ratio, arms, null=self.policy.guard_ratio, effect=compared_effect),
+            noise=state.noise.compared(arms),
             beside=state.beside.add(harmful, events, candidate, effect),
             stable_errors=state.stable_errors + (stable.errors if candidate.requests else 0),
             safe=safe,
@@ -167,7 +183,9 @@ class BudgetGate:
 
     def _worse(self, state: BudgetState, alpha: float, timing: Timing) -> bool:
         """Than stable in the same windows."""
-        return timing.fires(alpha, state.ratio.peak, lambda: state.ratio.p_value(state.whole_effect))
+        return timing.fires(
+            alpha, state.ratio.peak, lambda: state.ratio.p_value(state.noise.effect(state.whole_effect))
+        )
 
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
         policy, seen = self.policy, state.beside + state.alone
@@ -207,7 +225,7 @@ class BudgetGate:
         burn, stable = self._burn(spent), of(state.stable_errors, state.ratio.arms.stable_total, "requests")
         seen = f"the candidate failed {of(spent.errors, spent.requests, 'requests')}"
         seen += clustered(state.effect, "errors")
-        both = f"{seen}, stable {stable} meanwhile"
+        both = f"{seen}, stable {stable} meanwhile{words(state.noise, state.effect)}"
         objective = f"of the objective {100 * self.policy.objective_ratio:g} %"
         if outcome is Outcome.FAIL or breach:
             then = f"{both}; all model changes of this service are frozen" if freezes else both

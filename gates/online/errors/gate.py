@@ -5,7 +5,8 @@ the ratio is below the margin, or, where errors are too few to compare, the cand
 ceiling. Each has half of the promotion level.
 
 Errors that come together count as fewer (`gates.stats.spread`). How they come is seen soonest where there are most: on
-mirrored requests, and in stable's own errors beside them.
+mirrored requests, and in stable's own errors beside them. What two parts of stable are apart is no difference of the
+versions (`gates.stats.noise`).
 """
 
 import math
@@ -15,7 +16,9 @@ from gates.checks import GATEWAY, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import Timing, bounds, settle
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
+from gates.online.noise import heard, words
 from gates.outcome import Outcome
+from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
@@ -45,11 +48,17 @@ class ErrorsState:
     replaying: bool = False  # some of them since the look before that
     spread: Spread = field(default_factory=Spread)
     own_spread: Spread = field(default_factory=Spread)
+    noise: Noise = field(default_factory=Noise)
+
+    @property
+    def together(self) -> float:
+        """The number of errors that come together."""
+        return max(self.spread.sudden, self.own_spread.single.effect)
 
     @property
     def effect(self) -> float:
         """The number of errors that count as one at the next look."""
-        return max(self.spread.sudden, self.own_spread.single.effect)
+        return self.noise.effect(self.together)
 
     @property
     def suspicions(self) -> int:
@@ -58,7 +67,7 @@ class ErrorsState:
     @property
     def whole_effect(self) -> float:
         """The same by all that was seen, for a test of the totals."""
-        return max(self.spread.whole, self.own_spread.whole)
+        return self.noise.effect(max(self.spread.whole, self.own_spread.whole))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,7 @@ class ErrorsGate:
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
         certifying, harmful = self._arms(seen, stable), self._arms([beside] if beside else [], before)
         errors = sum(arm.errors for arm in seen)
+        noise = heard(state.noise.compared(harmful), look, self._events, live=self.stage is Stage.LIVE)
         effect, ceiling = state.effect, below(self.policy.error_ratio_max)
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect),
@@ -123,6 +133,7 @@ class ErrorsGate:
             replaying=again > 0,
             spread=state.spread.add(certifying),
             own_spread=state.own_spread.add(harmful) if self.stage is Stage.LIVE else state.own_spread,
+            noise=noise,
         )
         if self.stage is Stage.SHADOW and own is None and look.candidate_share == 0:
             return following, self._waiting(look, following, "No mirrored request was counted in this look")
@@ -133,16 +144,12 @@ class ErrorsGate:
 
     def _arms(self, candidates: list[ArmCounts], stable: ArmCounts | None) -> Arms:
         """Return what is compared: errors, or where several come of one cause those causes."""
+        own = [self._events(arm) for arm in candidates]
+        return Arms(sum(one for one, _ in own), sum(of for _, of in own), *(self._events(stable) if stable else (0, 0)))
 
-        def events(arm: ArmCounts) -> int:
-            return arm.errors if arm.error_clusters is None or not self.policy.count_clusters else arm.error_clusters
-
-        return Arms(
-            candidate_events=sum(events(arm) for arm in candidates),
-            candidate_total=sum(arm.requests for arm in candidates),
-            stable_events=events(stable) if stable else 0,
-            stable_total=stable.requests if stable else 0,
-        )
+    def _events(self, arm: ArmCounts) -> tuple[int, int]:
+        counted = arm.errors if arm.error_clusters is None or not self.policy.count_clusters else arm.error_clusters
+        return counted, arm.requests
 
     def _waiting(self, look: Look, state: ErrorsState, what: str) -> Verdict:
         reason = f"{what}: the error rate can be judged once the candidate answers requests."
@@ -202,7 +209,10 @@ class ErrorsGate:
         seen = "the candidate failed " + of(arms.candidate_events, state.requests, "requests")
         if self.stage is Stage.SHADOW and state.replayed:
             seen += f", {state.replayed:,} of them replayed"
-        seen += ", stable " + of(arms.stable_events, arms.stable_total, "requests") + clustered(state.effect, "errors")
+        seen += (
+            ", stable " + of(arms.stable_events, arms.stable_total, "requests") + clustered(state.together, "errors")
+        )
+        seen += words(state.noise, state.together)
         if outcome is Outcome.FAIL:
             return f"Server errors are {times(ratio or math.inf)} as frequent as stable's: {seen}."
         if outcome is Outcome.PASS:

@@ -28,7 +28,8 @@ class RealisedShare:
 class ShareGate:
     """Sample-ratio mismatch, of requests as the gateway dealt them: a replica that was down has none of its own.
 
-    The first window at a new share is left out: part of it was served at the old one.
+    The first window at a new share is left out: part of it was served at the old one. Nothing is concluded where users
+    keep to a version: then requests are dealt by user, and few users send most of them.
     """
 
     policy: ExperimentPolicy
@@ -43,7 +44,8 @@ class ShareGate:
     def look(self, state: RealisedShare, look: Look, _timing: Timing) -> tuple[RealisedShare, Verdict]:
         share, requests = look.candidate_share, state.requests
         stable, candidate = look.got
-        if 0 < share < 1 and share == state.last_share and candidate is not None and stable is not None:
+        dealt_singly = not look.sticky and share == state.last_share
+        if 0 < share < 1 and dealt_singly and candidate is not None and stable is not None:
             seen = candidate.requests, stable.requests
             requests = _RATIOS.add_at(requests, Arms(seen[0], seen[0], seen[1], seen[1]), share)
         state = RealisedShare(requests, share)
@@ -58,7 +60,9 @@ class ShareGate:
         expected = requests.expected / requests.events if requests.events else look.candidate_share
         got = requests.arms.candidate_events / max(requests.events, 1)
         seen = f"the candidate got {pct(got)} of the requests, {pct(expected)} was configured"
-        if broken:
+        if look.sticky:
+            reason = "Users stick to a version: whether they are divided as configured, their requests cannot tell."
+        elif broken:
             reason = f"The experiment is broken: {seen}; mend the routing, then release again."
         elif enough:
             reason = f"Traffic is divided as configured: {seen}."

@@ -45,6 +45,7 @@ from gates.online.latency.state import (
     timed,
 )
 from gates.online.latency.yardstick import SLACK, more_slow, yardstick_of
+from gates.online.noise import heard, words
 from gates.outcome import Outcome
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
@@ -91,12 +92,17 @@ class LatencyGate:
         yardstick = yardstick_of(self.asked, state, look)
         if yardstick not in (None, state.yardstick):
             state = replace(state, yardstick=yardstick)
-        known = _Known(state.spread.lasting, state.users_counts if look.users is not None else state.stable_counts)
+        recent = state.users_counts if look.users is not None else state.stable_counts
+        known = _Known(state.spread.lasting, state.effect, recent)
         stable, candidate, edges = timed(look, of_users=yardstick is not None and yardstick.of_users)
         load = _Load.of(look)
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
             state = compare(state, yardstick, stable, candidate, edges, load)
+        if yardstick is not None and look.latency_edges_ms and not look.warming:
+            over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
+            noise = heard(state.noise, look, lambda arm: slower_than(over, arm, look.latency_edges_ms))
+            state = replace(state, noise=noise)
         state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:
@@ -117,7 +123,7 @@ class LatencyGate:
             return Arms(slow, answered, *slower_than(yardstick.stable_ms, stable, edges))
 
         same, later = arms(yardstick.stable_ms), arms(yardstick.candidate_ms)
-        guard, effect = yardstick.guard_ratio, state.spread.lasting
+        guard, effect = yardstick.guard_ratio, state.effect
         harm, margin, bounds, spread = state.harm, state.margin, state.bounds, state.spread
         return replace(
             state,
@@ -125,6 +131,7 @@ class LatencyGate:
             margin=self._margin.add(margin, later, effect) if load.certifies else margin,
             bounds=bounds.add(same, effect) if load.blames and load.certifies else bounds,
             spread=spread.add(same),
+            noise=state.noise.compared(same),
         )
 
     def _while_warming(
@@ -170,7 +177,7 @@ class LatencyGate:
         if compared is None:
             return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow, effect)))
         guard = more_slow(over, self.asked.guard_ratio, edges, known.stable_counts)
-        ratio = self._harm.add(seen.ratio, compared, null=guard, effect=effect)
+        ratio = self._harm.add(seen.ratio, compared, null=guard, effect=known.compared_effect)
         return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow, effect)))
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
@@ -209,7 +216,8 @@ class LatencyGate:
             return None
         seen, alpha = state.objective, self.alpha * self._objective_share * (1 - ALONE_SHARE)
         effect = state.spread.whole
-        worse = self._misses(seen.beside, effect, alpha, timing) and self._misses_more(seen, effect, alpha, timing)
+        compared = state.noise.effect(effect)
+        worse = self._misses(seen.beside, effect, alpha, timing) and self._misses_more(seen, compared, alpha, timing)
         return seen.beside if worse else None
 
     def _breaches(self, state: LatencyState, timing: Timing) -> bool:
@@ -252,7 +260,7 @@ class LatencyGate:
             return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
         slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
-        slow += clustered(state.spread.lasting, "slow requests")
+        slow += clustered(state.spread.lasting, "slow requests") + words(state.noise, state.spread.lasting)
         seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late{_read(yardstick, look)}, {slow}"
         if outcome is Outcome.FAIL:
             return self._why_failed(state, seen, over)
@@ -310,10 +318,11 @@ class LatencyGate:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The things known before a look, which its evidence may be weighed by: how many slow requests count as one, and
-    stable's recent requests."""
+    """The things known before a look, which its evidence may be weighed by: how many slow requests count as one, of one
+    version and where both are compared, and stable's recent requests."""
 
     effect: float
+    compared_effect: float
     stable_counts: tuple[float, ...]
 
 

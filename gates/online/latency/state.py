@@ -5,6 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 
 from gates.evidence import ArmCounts, Look
+from gates.stats.noise import Noise
 from gates.stats.ratio import NO_ARMS, Arms, RatioBounds, RatioState
 from gates.stats.share import ShareState
 from gates.stats.spread import Spread
@@ -45,6 +46,12 @@ class LatencyState:
     carried_per_s: float = 0.0  # the most requests that the candidate bore at a look beside stable, copies included
     warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
     spread: Spread = field(default_factory=Spread)  # of slow requests over the yardstick
+    noise: Noise = field(default_factory=Noise)  # of those
+
+    @property
+    def effect(self) -> float:
+        """The number of slow requests that count as one at the next look, where the versions are compared."""
+        return self.noise.effect(self.spread.lasting)
 
     @property
     def suspicions(self) -> int:

@@ -51,6 +51,7 @@ class Traffic:
     def __init__(self, scenario: Scenario, rng: np.random.Generator) -> None:
         candidate, looks = scenario.candidate, scenario.looks
         self._scenario, self._rng = scenario, rng
+        self._apart = rng.spawn(1)[0]  # what is told of some worlds alone leaves the draws of all others as they are
         weather, self._mix = scenario.forecast(rng, looks), scenario.mix(rng, looks)
         self._users: Users = (
             Anyone(rng, weather, self._mix, scenario.look_s, scenario.share_factor)
@@ -99,12 +100,16 @@ class Traffic:
             stable_labels=arrived.stable_counts,
             candidate_labels=arrived.candidate_counts if share else None,
             replayed=Replayed(again, *mirrored.replayed) if again else None,
-            former=self._former(of_candidate) if share == 1 else None,
+            former=self._former(of_candidate, share),
+            sticky=scenario.crowd is not None,
         )
         return look, _both(look, candidate, arrived)
 
-    def _former(self, served: Demand) -> ArmCounts:
-        """What the former version answers to the copies of probation."""
+    def _former(self, served: Demand, share: float) -> ArmCounts | None:
+        """What stable answers to copies: of some of what the candidate serves in probation; beside it of all, which is
+        told where users keep to their version."""
+        if share < 1:
+            return self._stable.shadow(self._apart, served, 1.0, 1.0, 0) if share and self._scenario.crowd else None
         copied = replace(served, requests=int(self._rng.binomial(served.requests, COPIED_BACK)))
         return self._stable.shadow(self._rng, copied, 1.0, 1.0, 0)
 
