@@ -71,6 +71,9 @@ def _order(look: Look, last_sequence: int, last_end_s: float | None) -> Iterator
         yield f"candidate_share: {look.candidate_share!r} is not between 0 and 1"
     if not (is_number(look.load_ratio) and look.load_ratio >= 0):
         yield f"load_ratio: {look.load_ratio!r} is no ratio"
+    for one in look.earlier:
+        if not (is_number(one.effect) and one.effect >= 1):
+            yield f"earlier[{one.gate}].effect: {one.effect!r} is not at least 1"
 
 
 def _counts(look: Look) -> Iterator[str]:

@@ -205,6 +205,14 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The number of events, of what a gate counts, that came together in the service's releases before."""
+
+    gate: str
+    effect: float  # at least 1
+
+
+@dataclass(frozen=True, slots=True)
 class UserCounts:
     """The answers that users got of both versions, as the gateway counted and timed it, since the look before that told
     of it.
@@ -257,6 +265,7 @@ class Look:
     replayed: Replayed | None = None  # None: nothing was
     stable_half: ArmCounts | None = None  # of ``stable``, what half of its replicas answered; None: it has but one
     sticky: bool = False  # users keep to the version that they were dealt to
+    earlier: tuple[Earlier, ...] = ()  # told once, with the first look
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:

@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from controller.core.release import GateState, Release
-from gates.evidence import Look
+from gates.evidence import Earlier, Look
 from gates.gate_set import GateSet, GateSetState, state_from_json
 from gates.policy import GatePolicy
 from gates.verdict import Verdict
 
 STATE_SCHEMA: Final = 1
+_TOLD_MIN: Final = 1.05  # of an effect: less is none
+_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,13 @@ def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapp
         except (ValueError, TypeError) as error:
             restarted[name] = str(error)
     return replace(outer, gates=tuple(states.items())), restarted
+
+
+def learnt(release: Release) -> tuple[Earlier, ...]:
+    """What the release's gates found of how events come together in this service, to which the next one is held."""
+    state, _ = _remembered(gate_set_of(release.policy.gates), release)
+    found = ((name, getattr(gate, "learnt", 1.0)) for name, gate in state.gates)
+    return tuple(Earlier(name, round(effect, _DIGITS)) for name, effect in found if effect >= _TOLD_MIN)
 
 
 def shifted(state: GateState, by_s: float) -> GateState:

@@ -66,6 +66,7 @@ from controller.ports.runtime import Deployments, DeploymentSpec, DeploymentStat
 from controller.ports.samples import Samples
 from controller.ports.suites import Subject, SuiteOrder, Suites
 from controller.ports.traffic import Traffic
+from gates.evidence import Earlier
 from gates.offline.suite_replay import judge_suite_evidence
 from gates.outcome import Outcome
 from gates.verdict import Verdict
@@ -114,13 +115,16 @@ class Executor:
         names_of_labels: NamesOfLabels,
         jobs: Jobs,
         leads: Callable[[], bool] = lambda: True,
+        earlier: Callable[[str], Sequence[Earlier]] = lambda _model: (),
     ) -> None:
-        """``leads``: whether this controller may change anything now."""
+        """``leads``: whether this controller may change anything now. ``earlier``: of a model, what its releases before
+        found."""
         self._world = world
         self._leads = leads
         self._jobs = jobs
         self._artifacts = artifacts
         self._names_of_labels = names_of_labels
+        self._earlier = earlier
         self._verified: dict[tuple[str, str, str], Artifact] = {}  # what this process has verified itself
         self._started_again = StartedAgain(world.clock)
         self._replayed: set[str] = set()  # releases whose replay is over
@@ -357,6 +361,7 @@ class Executor:
             now_s=now_s,
             label_names=self._names_of_labels(release.model),
             users=self._started_again.users(release),
+            earlier=self._earlier(release.model) if not release.looks else (),
         )
         self._started_again.looked(release, elapsed_s)
         yield LookTaken(look, cursors, judge(release, look))

@@ -14,6 +14,7 @@ from controller.errors import ConflictError, SerinError, TransientError
 from controller.journal.codec import release_of
 from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, NamesOfLabels, World
+from controller.loop.history import History
 from controller.loop.identities import Identities
 from controller.loop.jobs import Running
 from controller.loop.reconciler import Books, Observed, Reconciler
@@ -49,7 +50,12 @@ class Fleet:
         self._books = books
         self._policies = policies
         self._executor = Executor(
-            world, books.artifacts, names_of_labels or self._names_of_policy, books.jobs, books.leads
+            world,
+            books.artifacts,
+            names_of_labels or self._names_of_policy,
+            books.jobs,
+            books.leads,
+            History(books.journal).earlier,
         )
         self._identities = Identities(books.journal)
         self._budget = ErrorBudget(world.metrics, world.clock)

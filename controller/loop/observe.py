@@ -17,7 +17,7 @@ from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts,
 from controller.ports.runtime import Deployments
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence, Samples
 from gates.checks import GATEWAY, GATEWAY_TIMES, LABELS, METRICS, PREDICTIONS
-from gates.evidence import Fault, Look
+from gates.evidence import Earlier, Fault, Look
 from gates.online.accuracy_slices.choice import chosen
 from gates.online.slices import unseen_classes
 from gates.verdict import Window
@@ -47,12 +47,13 @@ def look_at(
     now_s: float,
     label_names: Mapping[str, str] = MappingProxyType({}),
     users: Users = Users.COUNT,
+    earlier: Sequence[Earlier] = (),
 ) -> tuple[Look, Cursors]:
     """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
 
     ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
-    ``users``: how what they got is taken. Where it is left out, nor is it counted in the next look: some of it is
-    scraped late.
+    ``earlier``: what releases before found, for the first look. ``users``: how what they got is taken. Where it is
+    left out, nor is it counted in the next look: some of it is scraped late.
 
     The window starts where the counted differences start: after an outage of the metrics that is before the last look.
     """
@@ -109,6 +110,7 @@ def look_at(
         least_likely=reading.cursors.least_likely,
         warming=reading.warming,
         sticky=release.sticky,
+        earlier=tuple(earlier),
         **fields,
     )
     return look, reading.cursors

@@ -26,7 +26,7 @@ _COUNTS = ("token_counts", "class_counts", "confidence_counts")
 def can_be_added(look: Look, following: Look) -> bool:
     """Return whether the two are of the same kind: the same exposure and measures, with the same sources known and
     away."""
-    return not following.reference and _shape(look) == _shape(following)
+    return not (following.reference or following.earlier) and _shape(look) == _shape(following)
 
 
 def summed(looks: Sequence[Look]) -> Look:
@@ -82,6 +82,7 @@ def _added(one: Look, two: Look) -> Look:
         stable_resources=_resources(one.stable_resources, two.stable_resources),
         candidate_resources=_resources(one.candidate_resources, two.candidate_resources),
         reference=one.reference,
+        earlier=one.earlier,
         label_sources=two.label_sources or one.label_sources,
         least_likely=two.least_likely or one.least_likely,
         users=_users(one.users, two.users),

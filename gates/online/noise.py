@@ -1,4 +1,5 @@
-"""The parts of stable that a look tells of, and the sentences about the service's own noise (`gates.stats.noise`)."""
+"""What a look tells of the service itself: how its events came in earlier releases, and how far two parts of stable are
+apart (`gates.stats.noise`), with the sentences about it."""
 
 import math
 from collections.abc import Callable
@@ -8,12 +9,19 @@ from typing import Final
 from gates.evidence import ArmCounts, Look
 from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
+from gates.stats.spread import Spread
 from gates.wording import pct
 
 Events = Callable[[ArmCounts], tuple[int, int]]
 """Of a version, the events that a gate counts, and how many there could have been."""
 
 _TOLD_MIN: Final = 0.01  # of a ratio, by which two parts are apart
+
+
+def expecting(spread: Spread, look: Look, gate: str) -> Spread:
+    """The spread of a gate's events as it begins a release: from what earlier ones found, where the look tells it."""
+    known = next((one.effect for one in look.earlier if one.gate == gate), None)
+    return spread if known is None else spread.expecting(known)
 
 
 def halves(look: Look, events: Events) -> Arms | None:

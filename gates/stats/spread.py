@@ -15,7 +15,8 @@ minutes or seconds, and of a ratio that is constant ``u`` grows with them. Event
 look show in blocks of several looks. A ratio that changes for good shows in one difference, events that come together
 in two, up and down: so the largest square counts as the second largest. Only earlier looks are read for a look's
 effect: evidence divided by it is valid for independent events whatever the estimate is (Jensen), so errors of it cost
-power alone.
+power alone. What is known before the first look, of earlier releases or of the time before users got the candidate, is
+what the estimate begins with.
 """
 
 import math
@@ -25,7 +26,8 @@ from typing import Final
 from gates.stats.ratio import Arms
 
 _LOOKS: Final = (1, 4)  # of a block
-_PRIOR_EVENTS: Final = 4.0  # independent ones, as if they had been seen before
+_PRIOR_EVENTS: Final = 4.0  # as if they had been seen before, coming as is known: independently, if nothing is
+_PRIOR_EVENTS_BELOW: Final = 20.0  # so many, while fewer come together than is known: what came may come again
 _UNSEEN: Final = 0.5  # of the effect above 1, before any event was seen: nobody knows yet how they come
 _UNSEEN_EVENTS: Final = 2.0  # after so many, half of it is left
 _CAUTION: Final = 1.0  # standard errors of the estimate that are taken off
@@ -70,29 +72,36 @@ class Blocks:
             second=sorted((self.second, self.largest, square))[1],
         )
 
-    @property
-    def measured(self) -> float:
-        """The estimate as it is; at least of independent events where next to nothing was seen."""
+    def measured(self, known: float) -> float:
+        """The estimate as it is, drawn to what is ``known`` beforehand; that, where next to nothing was seen."""
         if self.full < 2 or not self.variances:
-            return 1.0
-        squares = self.squares - self.largest + self.second
-        return (squares / 2 + _PRIOR_EVENTS) / (self.variances / 2 + _PRIOR_EVENTS)
+            return known
+        squares, variances = (self.squares - self.largest + self.second) / 2, self.variances / 2
+        prior = _PRIOR_EVENTS if squares >= known * variances or known == 1 else _PRIOR_EVENTS_BELOW
+        return (squares + prior * known) / (variances + prior)
 
-    @property
-    def effect(self) -> float:
-        """The estimate, less its standard error, so that chance alone hardly slows a service of independent events."""
-        if self.full < 2 or not self.variances:
-            return 1.0
-        return self.measured / (1 + _CAUTION * math.sqrt(3 / (self.full - 1) + 2 / self.variances))
+    def effect(self, known: float) -> float:
+        """The estimate, less its standard error where it is above what is known, so that chance alone hardly slows a
+        service of independent events."""
+        measured = self.measured(known)
+        if measured <= known:
+            return measured
+        return max(measured / (1 + _CAUTION * math.sqrt(3 / (self.full - 1) + 2 / self.variances)), known)
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The differences between looks so far, and between blocks of several."""
+    """The differences between looks so far, and between blocks of several. ``known``: the effect as it was known before
+    the first of them, at least 1."""
 
     single: Blocks = field(default_factory=Blocks)
     several: Blocks = field(default_factory=Blocks)
     events: float = 0.0
+    known: float = 1.0
+
+    def expecting(self, effect: float) -> "Spread":
+        """With what is known of the effect beforehand, as long as nothing was seen; then it is too late."""
+        return self if self.events else replace(self, known=max(effect, 1.0))
 
     def add(self, arms: Arms) -> "Spread":
         """One look's events. A look without one of the versions says nothing of how they differ."""
@@ -107,13 +116,19 @@ class Spread:
             self.single.add(excess, variance, length, one),
             self.several.add(excess, variance, length, four),
             self.events + variance,
+            self.known,
         )
 
     @property
     def sudden(self) -> float:
         """The effect of events that come together within a look; at least 1."""
         unseen = 1 + _UNSEEN * _UNSEEN_EVENTS / (_UNSEEN_EVENTS + self.events)
-        return max(unseen, self.single.effect)
+        return max(unseen, self.at_once)
+
+    @property
+    def at_once(self) -> float:
+        """The same, without the doubt of the first events."""
+        return self.single.effect(self.known)
 
     @property
     def lasting(self) -> float:
@@ -121,9 +136,14 @@ class Spread:
 
         It takes what begins late for such a run at first, where events are as few as errors are.
         """
-        return max(self.sudden, self.several.effect)
+        return max(self.sudden, self.several.effect(self.known))
+
+    @property
+    def learnt(self) -> float:
+        """The effect as it was found, for whoever begins anew; at least 1."""
+        return max(self.at_once, self.several.effect(self.known), 1.0)
 
     @property
     def whole(self) -> float:
         """The effect by all that was seen, for a test of the totals."""
-        return max(self.sudden, self.single.measured, self.several.measured)
+        return max(self.sudden, self.single.measured(self.known), self.several.measured(self.known))

@@ -19,6 +19,7 @@ from gates.checks import LABELS
 from gates.evidence import LabelChance, LabelCounts, LeastLikely, Look
 from gates.gate import Timing, bounds, settle
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
+from gates.online.noise import expecting
 from gates.outcome import Outcome
 from gates.stats.difference import DifferenceState, DifferenceTest
 from gates.stats.noise import Noise
@@ -89,6 +90,11 @@ class LiveAccuracyState:
         return self.noise.effect(self.spread.sudden)
 
     @property
+    def learnt(self) -> float:
+        """The number of wrong answers that came together, for the next release."""
+        return self.spread.learnt
+
+    @property
     def suspicions(self) -> int:
         return self.harm.suspicions
 
@@ -116,6 +122,7 @@ class LiveAccuracyGate:
         return LiveAccuracyState(WatchState(), self._safe.start(), uneven=Uneven(arm, arm))
 
     def look(self, state: LiveAccuracyState, look: Look, timing: Timing) -> tuple[LiveAccuracyState, Verdict]:
+        state = replace(state, spread=expecting(state.spread, look, self.name))
         none = LabelCounts(0, 0)
         candidate, stable = look.candidate_labels or none, look.stable_labels or none
         arms = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)

@@ -18,7 +18,7 @@ from gates.checks import GATEWAY
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
-from gates.online.noise import heard, words
+from gates.online.noise import expecting, heard, words
 from gates.outcome import Outcome
 from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
@@ -70,7 +70,7 @@ class BudgetState:
     @property
     def effect(self) -> float:
         """The number of errors that come together, and count as one at the next look."""
-        return max(self.spread.sudden, self.mirrored_spread.single.effect)
+        return max(self.spread.sudden, self.mirrored_spread.at_once)
 
     @property
     def compared_effect(self) -> float:
@@ -81,6 +81,11 @@ class BudgetState:
     def whole_effect(self) -> float:
         """The same by all that was seen, for a test of the totals."""
         return max(self.spread.whole, self.mirrored_spread.whole)
+
+    @property
+    def learnt(self) -> float:
+        """The number of errors that came together, for the next release."""
+        return max(self.spread.learnt, self.mirrored_spread.learnt)
 
     @property
     def suspicions(self) -> int:
@@ -129,6 +134,7 @@ class BudgetGate:
         if self.count_clusters and any(arm.error_clusters is None for arm in arms):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
+        state = replace(state, spread=expecting(state.spread, look, self.name))
         effect = state.effect, state.compared_effect
         stable, own = look.compared
         live = self._seen(state.spread, own, stable)

@@ -10,13 +10,13 @@ versions (`gates.stats.noise`).
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gates.checks import GATEWAY, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import Timing, bounds, settle
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
-from gates.online.noise import heard, words
+from gates.online.noise import expecting, heard, words
 from gates.outcome import Outcome
 from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
@@ -53,12 +53,17 @@ class ErrorsState:
     @property
     def together(self) -> float:
         """The number of errors that come together."""
-        return max(self.spread.sudden, self.own_spread.single.effect)
+        return max(self.spread.sudden, self.own_spread.at_once)
 
     @property
     def effect(self) -> float:
         """The number of errors that count as one at the next look."""
         return self.noise.effect(self.together)
+
+    @property
+    def learnt(self) -> float:
+        """The number of errors that came together, for the next release."""
+        return max(self.spread.learnt, self.own_spread.learnt)
 
     @property
     def suspicions(self) -> int:
@@ -109,6 +114,8 @@ class ErrorsGate:
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
+        spread, own_spread = (expecting(one, look, self.name) for one in (state.spread, state.own_spread))
+        state = replace(state, spread=spread, own_spread=own_spread)
         again = look.replayed.requests if look.replayed is not None else 0
         # One after the other, and only what stable could answer: of users' requests that certifies nothing. What was
         # asked may be scraped a look late.

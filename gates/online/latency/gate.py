@@ -34,6 +34,7 @@ from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, bounds, settle
 from gates.online.latency.former import LOADS_ALIKE_RATIO, beside_former, edge_over
 from gates.online.latency.policy import Percentile
+from gates.online.latency.service import of_service
 from gates.online.latency.state import (
     LatencyState,
     ObjectiveState,
@@ -45,7 +46,7 @@ from gates.online.latency.state import (
     timed,
 )
 from gates.online.latency.yardstick import SLACK, more_slow, yardstick_of
-from gates.online.noise import heard, words
+from gates.online.noise import words
 from gates.outcome import Outcome
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
@@ -99,10 +100,7 @@ class LatencyGate:
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
             state = compare(state, yardstick, stable, candidate, edges, load)
-        if yardstick is not None and look.latency_edges_ms and not look.warming:
-            over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
-            noise = heard(state.noise, look, lambda arm: slower_than(over, arm, look.latency_edges_ms))
-            state = replace(state, noise=noise)
+        state = of_service(state, look, yardstick, self.name)
         state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:

@@ -47,11 +47,17 @@ class LatencyState:
     warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
     spread: Spread = field(default_factory=Spread)  # of slow requests over the yardstick
     noise: Noise = field(default_factory=Noise)  # of those
+    before: Spread = field(default_factory=Spread)  # of those before users were answered by both versions
 
     @property
     def effect(self) -> float:
         """The number of slow requests that count as one at the next look, where the versions are compared."""
         return self.noise.effect(self.spread.lasting)
+
+    @property
+    def learnt(self) -> float:
+        """The number of slow requests that came together, for the next release."""
+        return self.spread.learnt
 
     @property
     def suspicions(self) -> int:

@@ -1,0 +1,34 @@
+"""What a look tells of the service itself: how slow requests come, and how far stable is apart from itself.
+
+Before users get the candidate nothing of it is compared, and slow requests come all the same. How they come then is
+read from the halves of stable's replicas, which differ in it as two versions do; with one replica from the candidate's
+answers to copies beside stable's, of which a ratio that is constant takes no part. The comparison of the versions
+begins with that, and that with what earlier releases found.
+"""
+
+from dataclasses import replace
+
+from gates.evidence import ArmCounts, Look
+from gates.online.latency.former import edge_over
+from gates.online.latency.state import LatencyState, Yardstick, slower_than
+from gates.online.noise import expecting, halves, heard
+from gates.stats.ratio import Arms
+
+
+def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gate: str) -> LatencyState:
+    """The state after a look's slow requests beyond the yardstick, as the replicas timed them. While a version warms up
+    nothing counts."""
+    state = replace(state, before=expecting(state.before, look, gate))
+    if yardstick is not None and look.latency_edges_ms and not look.warming:
+        over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
+
+        def slow(arm: ArmCounts) -> tuple[int, int]:
+            return slower_than(over, arm, look.latency_edges_ms)
+
+        if not state.spread.events:
+            apart = halves(look, slow)
+            if apart is None and look.shadow is not None and look.stable is not None and look.replayed is None:
+                apart = Arms(*slow(look.shadow), *slow(look.stable))
+            state = replace(state, before=state.before.add(apart) if apart is not None else state.before)
+        state = replace(state, noise=heard(state.noise, look, slow))
+    return replace(state, spread=state.spread.expecting(state.before.learnt))
