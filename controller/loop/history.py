@@ -1,4 +1,4 @@
-"""What earlier releases of a model found of its service, from the journal."""
+"""The service of a model as its earlier releases found it, from the journal."""
 
 import logging
 from typing import Final

@@ -1,5 +1,5 @@
-"""What a look tells of the service itself: how its events came in earlier releases, and how far two parts of stable are
-apart (`gates.stats.noise`), with the sentences about it."""
+"""The service itself, as a look tells of it: how its events came in earlier releases, and how far two parts of stable
+are apart (`gates.stats.noise`), with the sentences about it."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a look tells of the service itself: how slow requests come, and how far stable is apart from itself.
+"""The service itself, as a look tells of it: how slow requests come, and how far stable is apart from itself.
 
 Before users get the candidate nothing of it is compared, and slow requests come all the same. How they come then is
 read from the halves of stable's replicas, which differ in it as two versions do; with one replica from the candidate's
