@@ -75,7 +75,7 @@ def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapp
 
 
 def learnt(release: Release) -> tuple[Earlier, ...]:
-    """Return how events come together in this service, as the release's gates found it: what the next one begins with."""
+    """Return how events come together in this service, as the release's gates found it, for the next one."""
     state, _ = _remembered(gate_set_of(release.policy.gates), release)
     found = ((name, getattr(gate, "learnt", 1.0)) for name, gate in state.gates)
     return tuple(Earlier(name, round(effect, _DIGITS)) for name, effect in found if effect >= _TOLD_MIN)
