@@ -218,7 +218,7 @@ def plan(
     """
     from controller.cli.evidence_tables import plan_table
     from controller.config.policy_file import load_policy
-    from controller.offline.backtest import service_of
+    from controller.offline.backtest import by_release, service_of
     from controller.offline.evidence_file import read_evidence
     from controller.offline.forecast.release import as_document, forecast
     from controller.offline.forecast.traffic import traffic_known
@@ -238,7 +238,7 @@ def plan(
         "error_ratio": base_error,
     }
     service = service_of(loaded, recorded) if recorded is not None else None
-    traffic, known = traffic_known(loaded, given, service)
+    traffic, known = traffic_known(loaded, given, service, by_release(recorded or ()))
     found = forecast(loaded, traffic, known)
     if as_json:
         say_json(as_document(found))

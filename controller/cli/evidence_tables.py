@@ -12,9 +12,10 @@ from controller.offline.backtest import Backtest, Found, Rate
 from controller.offline.forecast.release import ReleasePlan, StepPlan
 from controller.offline.forecast.remedies import STEPS, Remedy, Trouble
 from controller.offline.forecast.rollout import NO_CHANGE
-from controller.offline.forecast.traffic import SLICE, Known
+from controller.offline.forecast.traffic import APART, SLICE, Known
 from controller.report.words import duration, figure
 from gates.offline.backtest.service import Service
+from gates.offline.noise import ERRORS, SLOW
 from gates.offline.plan import GatePlan
 from gates.wording import pct
 
@@ -157,6 +158,10 @@ _TRAFFIC_WORDS = {
     "latency_median_ms": "median latency",
     "gap_spread": "spread of the confidence gap's change",
     "brier_spread": "spread of the Brier score's change",
+    "error_effect": "server errors that count as one",
+    "slow_effect": "slow requests that count as one",
+    APART[ERRORS]: "two halves of stable differ in errors by up to",
+    APART[SLOW]: "in slow requests by up to",
 }
 
 
@@ -167,7 +172,8 @@ def _amount(known: Known) -> str:
         return duration(known.value)
     if known.name.endswith("_ms"):
         return f"{known.value:.3g} ms"
-    return pct(known.value) if known.name.endswith("ratio") or known.name.startswith(SLICE) else f"{known.value:.2g}"
+    share = known.name.endswith("ratio") or known.name.startswith(SLICE) or known.name in APART.values()
+    return pct(known.value) if share else f"{known.value:.2g}"
 
 
 def _steps(found: ReleasePlan) -> RenderableType:

@@ -111,13 +111,18 @@ def service_of(policy: ReleasePolicy, recorded: Sequence[RecordedLook]) -> Servi
     Raises:
         UsageError: the evidence shows no live traffic of a stable version.
     """
+    try:
+        return observe(by_release(recorded), moment_s=policy.deadline_s / _LOOKS_MAX)
+    except ValueError as error:
+        raise UsageError(f"the evidence shows no service: {error}") from error
+
+
+def by_release(recorded: Sequence[RecordedLook]) -> tuple[list[Look], ...]:
+    """Return the looks of each release, in the order of the evidence."""
     releases: dict[str, list[Look]] = {}
     for line in recorded:
         releases.setdefault(line.release, []).append(line.look)
-    try:
-        return observe(tuple(releases.values()), moment_s=policy.deadline_s / _LOOKS_MAX)
-    except ValueError as error:
-        raise UsageError(f"the evidence shows no service: {error}") from error
+    return tuple(releases.values())
 
 
 def backtest(

@@ -4,7 +4,6 @@ are apart (`gates.stats.noise`), with the sentences about it."""
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from gates.evidence import ArmCounts, Look
 from gates.stats.noise import Noise
@@ -14,8 +13,6 @@ from gates.wording import pct
 
 Events = Callable[[ArmCounts], tuple[int, int]]
 """Of a version, the events that a gate counts, and how many there could have been."""
-
-_TOLD_MIN: Final = 0.01  # of a ratio, by which two parts are apart
 
 
 def expecting(spread: Spread, look: Look, gate: str) -> Spread:
@@ -54,13 +51,10 @@ def words(noise: Noise, effect: float) -> str:
     """The end of a sentence: how far stable is apart from itself, where that is beyond chance; that users keep to a
     version, where a difference of the versions is hidden by it. Mostly nothing."""
     said = ""
-    if math.expm1(noise.halves.beyond_chance(effect)) >= _TOLD_MIN:
-        said += f"; two halves of stable differ by up to {_more(noise.halves.offset)}"
+    if (apart := noise.halves_apart(effect)) is not None:
+        said += f"; two halves of stable differ by up to {pct(apart)}"
     between = noise.between_users(effect)
     if noise.blurs(between, effect):
-        said += f"; users stick to a version: a difference of up to {_more(between)} cannot be told from one of users"
+        most = pct(math.expm1(between))
+        said += f"; users stick to a version: a difference of up to {most} cannot be told from one of users"
     return said
-
-
-def _more(log_ratio: float) -> str:
-    return pct(math.expm1(log_ratio))

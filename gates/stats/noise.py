@@ -26,6 +26,7 @@ from gates.stats.ratio import NO_ARMS, Arms
 USERS_APART: Final = 0.4
 """The logarithm of a ratio, some 1.5: as far apart are few users who send most of the requests."""
 
+_TOLD_MIN: Final = 0.01  # of a ratio, beyond chance: less is not told
 _CHANCE: Final = 1.5  # standard errors that chance explains: of independent services 7 % exceed them, by little
 
 
@@ -100,6 +101,11 @@ class Noise:
     def effect(self, effect: float) -> float:
         """The number of events that count as one at the next look, of which ``effect`` come together."""
         return effect + self.floor(effect) ** 2 * self.information
+
+    def halves_apart(self, effect: float) -> float | None:
+        """The ratio of the halves, less 1, as far as it is told: None where chance explains it."""
+        beyond = math.expm1(self.halves.beyond_chance(effect))
+        return math.expm1(self.halves.offset) if beyond >= _TOLD_MIN else None
 
     def blurs(self, floor: float, effect: float) -> bool:
         """Return whether a floor, rather than chance, is what hides a difference by now."""

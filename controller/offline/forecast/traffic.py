@@ -1,6 +1,7 @@
 """The traffic of a release to come, as it is known: given, observed in evidence, said by the policy, or assumed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -8,8 +9,10 @@ import numpy as np
 
 from controller.core.policy import ReleasePolicy
 from controller.errors import UsageError
+from gates.evidence import Look
 from gates.forecast.traffic import PlannedSlice, Traffic
 from gates.offline.backtest.service import Service
+from gates.offline.noise import ERRORS, SLOW, found_in
 from gates.policy import GatePolicy
 
 SLICE: Final = "slice"
@@ -25,13 +28,22 @@ class Known:
     source: str
 
 
+APART: Final = {ERRORS: "error_apart", SLOW: "slow_apart"}
+"""By gate, the name of the ratio, less 1, that two halves of stable differ by."""
+
+_EFFECTS: Final = {ERRORS: "error_effect", SLOW: "slow_effect"}
 _NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices", "slice_ratio"))
 
 
 def traffic_known(
-    policy: ReleasePolicy, given: dict[str, float | None], service: Service | None
+    policy: ReleasePolicy,
+    given: dict[str, float | None],
+    service: Service | None,
+    releases: Sequence[Sequence[Look]] = (),
 ) -> tuple[Traffic, tuple[Known, ...]]:
     """Return what is known of the traffic: what was given wins over what was observed, and that over what is assumed.
+
+    ``releases``: the looks of each, which ``service`` was made of, for what only gates find in them.
 
     Raises:
         UsageError: neither given nor observed how many requests there are, or a given number is not finite.
@@ -39,7 +51,9 @@ def traffic_known(
     for name, value in given.items():
         if value is not None and not math.isfinite(value):
             raise UsageError(f"{name} must be a finite number, got {value:g}")
+    noise = found_in(policy.gates, releases)
     observed = _observed(service) if service is not None else {}
+    observed |= {_EFFECTS[name]: found.effect for name, found in noise.items()}
     assumed = {field.name: field.default for field in fields(Traffic)}
     found: dict[str, Known] = {}
     for name in _NUMBERS:
@@ -58,6 +72,7 @@ def traffic_known(
             found[name] = Known(name, float(str(assumed[name])), "assumed")
     slices, told = _slices(policy.gates, service, found["disagreement_ratio"].value)
     numbers: dict[str, Any] = {name: known.value for name, known in found.items()}
+    told += [Known(APART[name], one.apart, "observed") for name, one in noise.items() if one.apart is not None]
     return Traffic(steps=(), slices=slices, **numbers), (*found.values(), *told)
 
 

@@ -1,0 +1,54 @@
+"""The errors and slow requests of a service, and how they come: as a release's gates find in its recorded looks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from gates.checks import LOOK, problems
+from gates.evidence import Earlier, Look
+from gates.gate import Gate, Timing
+from gates.policy import GatePolicy
+from gates.table import configured
+
+ERRORS: Final = "errors.live"
+SLOW: Final = "latency.p95"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``effect``: how many events count as one, because they come together. ``apart``: the ratio, less 1, that two
+    halves of stable differ by beyond chance; None where they do not, or nobody tells."""
+
+    effect: float
+    apart: float | None
+
+
+def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str, Found]:
+    """Return what the looks of each release, in order, tell of errors and of slow requests (`ERRORS`, `SLOW`), of those
+    that the policy judges and of which any were seen."""
+    asked = {gate.name: gate for one in configured(policy) for gate in one.gates()}
+    found: dict[str, Found] = {}
+    for name in (ERRORS, SLOW):
+        if name in asked and (state := _last_state(asked[name], releases)) is not None and state.spread.events:
+            apart = state.noise.halves_apart(state.learnt)
+            found[name] = Found(state.learnt, apart)
+    return found
+
+
+def _last_state(gate: Gate[Any], releases: Sequence[Sequence[Look]]) -> Any:
+    """Return the state of the gate after the last release; each begins with what the one before found."""
+    state = None
+    for looks in releases:
+        learnt = () if state is None else (Earlier(gate.name, state.learnt),)
+        state = gate.start()
+        for place, look in enumerate(_usable(gate, looks)):
+            told = replace(look, earlier=learnt or look.earlier) if place == 0 else look
+            state, _ = gate.look(state, told, Timing(0.0, due=False))
+    return state
+
+
+def _usable(gate: Gate[Any], looks: Sequence[Look]) -> Iterator[Look]:
+    for look in looks:
+        found = problems(look, last_sequence=look.sequence - 1, last_end_s=None)
+        if not any(problem.source == LOOK or problem.source in gate.sources for problem in found):
+            yield look
