@@ -50,6 +50,11 @@ class PermanentError(SerinError):
     """Asking again will not help: this release stops, and the message says what a person can do."""
 
 
+class UnreadableError(PermanentError):
+    """What was recorded cannot be read by this version of Serin. It concerns what it was recorded of, and nothing
+    else."""
+
+
 class RefusedRequestError(PermanentError):
     """A replica does not take what we asked it: about us, and nothing that its version has done.
 

@@ -1,14 +1,17 @@
 """The overview of where everything stands, read at one time: what `serin status` shows, and as JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Final
 
 from controller.core.abilities import TrafficAbilities
 from controller.core.commands import Freeze
+from controller.core.release import Release
 from controller.core.traffic import TrafficTable
+from controller.errors import UnreadableError
+from controller.journal.codec import release_of
 from controller.journal.notes import SamplingSet
 from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.recordings import ReplayProgress
@@ -49,6 +52,30 @@ def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
         return tuple(found)
     records = (journal.release(summary.release_id) for summary in found)
     return tuple(record for record in records if record is not None)
+
+
+def opened(record: Shown) -> tuple[Release | None, str]:
+    """The release with all that is recorded of it, and why this version of Serin cannot read it. Neither, where it is
+    shown in one line."""
+    if isinstance(record, ReleaseSummary):
+        return None, ""
+    try:
+        return release_of(record), ""
+    except UnreadableError as error:
+        return None, str(error)
+
+
+def summary_of(record: ReleaseRecord) -> ReleaseSummary:
+    """The release in one line."""
+    return ReleaseSummary(**{name: getattr(record, name) for name in _SUMMARY})
+
+
+def unreadable(journal: Journal, model: str | None = None) -> Iterator[str]:
+    """Yield why this version of Serin cannot read what `current` gives, of each that it cannot, with the way out."""
+    for summary in journal.current(model=model):
+        record = journal.release(summary.release_id)
+        if record is not None and (why := opened(record)[1]):
+            yield why
 
 
 # --- as JSON ----------------------------------------------------------------------------------------------------------

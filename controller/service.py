@@ -12,12 +12,12 @@ from typing import Final, Protocol
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
 from controller.core.release import Phase, pending_settings
 from controller.errors import UsageError
-from controller.journal.codec import entry_of, release_of
+from controller.journal.codec import entry_of
 from controller.journal.notes import Note
 from controller.journal.sampled import last_set
 from controller.journal.walk import walk
 from controller.naming import model_named, version_named
-from controller.overview import Overview, current
+from controller.overview import Overview, Shown, current, opened, summary_of
 from controller.ports.clock import Clock
 from controller.ports.journal import INSTALLATION, Journal, RecordedEntry, ReleaseRecord, ReleaseSummary
 from controller.ports.people import Freezes, Inbox
@@ -184,13 +184,21 @@ class Service:
         raise UnknownError("release", f"there is no release {release_id!r}; the latest are: {known}")
 
     def overview(self, model: str | None = None) -> Overview:
-        """Return where everything stands, or the one model."""
+        """Return where everything stands, or the one model. A release that this version of Serin cannot read is a
+        trouble, and one line."""
         records = current(self.journal, model)
+        shown: list[Shown] = []
+        troubles = list(self.site.troubles())
         traffic = {name: table for name, table in self.site.traffic().items() if model in (None, name)}
         if model is not None and not records and not traffic:
             self.check(model)  # one without a policy that was ever served is known too
         policies, waiting, asking, sampling, replays = self.site.policies(), {}, {}, {}, {}
-        for release in (release_of(record) for record in records if isinstance(record, ReleaseRecord)):
+        for record in records:
+            release, why = opened(record)
+            shown.append(summary_of(record) if why and isinstance(record, ReleaseRecord) else record)
+            if release is None:
+                troubles += [why] if why else []
+                continue
             policy = policies.get(release.model)
             if policy is not None and (settings := pending_settings(release, policy)):
                 waiting[release.model] = settings
@@ -201,12 +209,12 @@ class Service:
             if (sampled := last_set(self.journal, release.model)) is not None:
                 sampling[release.model] = sampled
         return Overview(
-            records=records,
+            records=tuple(shown),
             now_s=self.clock.now_s(),
             traffic=traffic,
             deployments={name: found for name, found in self.site.deployments().items() if model in (None, name)},
             freezes=tuple(self.frozen(model)),
-            troubles=tuple(self.site.troubles()),
+            troubles=tuple(troubles),
             waiting=waiting,
             asking=asking,
             sampling=sampling,

@@ -17,7 +17,7 @@ from controller.core.release import TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.journal.codec import release_of
 from controller.journal.notes import SamplingSet
-from controller.overview import Overview, Shown
+from controller.overview import Overview, Shown, opened
 from controller.ports.journal import ReleaseSummary
 from controller.ports.recordings import ReplayProgress
 from controller.ports.runtime import DeploymentStatus
@@ -104,11 +104,13 @@ def status_table(seen: Overview) -> RenderableType:
     Fits any width; colour only repeats what words and symbols say.
     """
     blocks: list[RenderableType] = []
+    troubles = list(seen.troubles)
     for record in seen.records or ():
-        if isinstance(record, ReleaseSummary):
+        release, why = opened(record)
+        if release is None:
+            troubles += [why] if why else []
             blocks.append(_summary(record, seen.traffic.get(record.model), seen.now_s))
             continue
-        release = release_of(record)
         running = seen.deployments.get(release.model, {})
         waits, asked = seen.waiting.get(release.model, ""), seen.asking.get(release.model, ())
         table, sampled = seen.traffic.get(release.model), seen.sampling.get(release.model)
@@ -121,10 +123,10 @@ def status_table(seen: Overview) -> RenderableType:
     )
     if not blocks and seen.records is not None:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
-    return Group(*map(_trouble, seen.troubles), *map(_frozen, seen.freezes), *blocks)
+    return Group(*map(_trouble, troubles), *map(_frozen, seen.freezes), *blocks)
 
 
-def _summary(record: ReleaseSummary, table: TrafficTable | None, now_s: float) -> RenderableType:
+def _summary(record: Shown, table: TrafficTable | None, now_s: float) -> RenderableType:
     phase = Phase(record.phase)
     return _Line(
         (

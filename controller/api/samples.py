@@ -12,7 +12,7 @@ from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_te
 from controller.api.labels import AHEAD_S_MAX, read_body, read_lines
 from controller.core.labels import LabelNames
 from controller.core.release import Release
-from controller.journal.codec import release_of
+from controller.overview import opened
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal
 from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
@@ -77,7 +77,8 @@ class SampleRoutes:
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
         model = query_text(call, "model")
         call.caller.may_speak_of(model)
-        releases = [release_of(record) for record in self._journal.releases(model=model, active=True)]
+        under_way = (opened(record)[0] for record in self._journal.releases(model=model, active=True))
+        releases = [release for release in under_way if release is not None]  # whoever drives one tells of it
         found = [one for release in releases for one in self._label_requests(release, limit)]
         sources = [_source(one) for release in releases for one in self._sources(release)]
         return Reply({"label_requests": [_label_request(one) for one in found[:limit]], "label_sources": sources})

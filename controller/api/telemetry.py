@@ -3,7 +3,7 @@
 Times are told as unix times and never as ages: an age would stand still with whoever tells it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from controller.api.http import Call, Raw
 from controller.core.commands import ANY_MODEL
 from controller.core.release import Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
-from controller.errors import SerinError
+from controller.errors import SerinError, UnreadableError
 from controller.journal.codec import release_of
 from controller.ports.journal import Feed, Journal, ReleaseSummary
 from controller.ports.people import Freezes
@@ -40,6 +40,7 @@ class Readings:
     policy_faults: Callable[[], int]
     models: Callable[[], Collection[str]]
     under_way: Callable[[], Sequence[Release]]
+    unreadable: Callable[[], Mapping[str, str]]  # by model, why its release in progress cannot be read
     tables: Callable[[], Iterable[TrafficTable]]
     database_bytes: Callable[[], int]
     disk_free_bytes: Callable[[], int]
@@ -51,7 +52,7 @@ class Telemetry:
     else is told."""
 
     readings: Readings
-    _ended: dict[str, Release] = field(default_factory=dict)  # by release: they never change again
+    _ended: dict[str, Release | None] = field(default_factory=dict)  # by release: they never change again
 
     def answer(self, _call: Call) -> Raw:
         """The page that a scrape gets."""
@@ -78,6 +79,8 @@ class Telemetry:
             except (SerinError, OSError):
                 failed = 1.0
             unreadable.add_metric((part,), failed)
+        for model in self.readings.unreadable():
+            unreadable.add_metric((f"release of {model}",), 1.0)
         yield unreadable
 
     def _of_itself(self) -> Sequence[Metric]:
@@ -119,15 +122,18 @@ class Telemetry:
             page.add_phase(summary)
             if (release := known.get(summary.release_id) or self._as_it_ended(summary)) is not None:
                 page.add(release)
-        self._ended = {one.release_id: found for one in newest if (found := self._ended.get(one.release_id))}
+        self._ended = {one.release_id: self._ended[one.release_id] for one in newest if one.release_id in self._ended}
         return page.families()
 
     def _as_it_ended(self, summary: ReleaseSummary) -> Release | None:
-        """The release that is over, read once. None while it goes on: then its leader tells of it."""
+        """The release that is over, read once. None while it goes on: then its leader tells of it; and where this
+        version of Serin cannot read it: no other model's goes untold for it."""
         if not summary.active and summary.release_id not in self._ended:
             record = self.readings.journal.release(summary.release_id)
-            if record is not None:
-                self._ended[summary.release_id] = release_of(record)
+            try:
+                self._ended[summary.release_id] = release_of(record) if record is not None else None
+            except UnreadableError:
+                self._ended[summary.release_id] = None
         return self._ended.get(summary.release_id)
 
 

@@ -27,7 +27,7 @@ from controller.api.telemetry import Readings, Telemetry
 from controller.api.tls import Certificate
 from controller.bootstrap.access import prepare_access, tokens_at_the_interface, webhook_secret
 from controller.bootstrap.condition import HomeSite
-from controller.bootstrap.in_use import versions_in_use
+from controller.bootstrap.in_use import InUse, versions_in_use
 from controller.bootstrap.metrics import metrics_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
@@ -88,7 +88,7 @@ def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     """Do what is to be done from time to time beside the releases, while the block lasts."""
     store, days = controller.store, controller.settings.samples_kept_days
 
-    def in_use() -> set[tuple[str, str]]:
+    def in_use() -> InUse:
         return versions_in_use(controller.plane, store.journal, controller.fleet.models)
 
     looks = store.looks.led_by(controller.leader.fence)
@@ -168,6 +168,7 @@ def _readings(controller: Controller) -> Readings:
         policy_faults=lambda: len(controller.policies.faults),
         models=lambda: list(controller.fleet.models),
         under_way=controller.fleet.under_way,
+        unreadable=controller.fleet.unreadable,
         tables=controller.plane.tables,
         database_bytes=lambda: database_bytes(store.database),
         disk_free_bytes=lambda: disk_usage(home.path).free,

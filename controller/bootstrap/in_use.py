@@ -1,23 +1,48 @@
 """The versions that an installation needs: what their packages are kept for."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from controller.bootstrap.plane import DataPlane
+from controller.errors import UnreadableError
+from controller.journal.codec import release_of
 from controller.ports.journal import Journal
 
+_ACTIVE_MAX = 10_000
 
-def versions_in_use(plane: DataPlane, journal: Journal, models: Iterable[str]) -> set[tuple[str, str]]:
-    """Return every model and version that runs, is routed to or could be, or is being released. ``models``: those that
-    have a policy.
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """The versions in use, by model and number, and the models of which it is not known which those are: all of
+    theirs count."""
+
+    versions: frozenset[tuple[str, str]]
+    whole: frozenset[str] = frozenset()
+
+    def __contains__(self, version: object) -> bool:
+        return version in self.versions or (isinstance(version, tuple) and version[0] in self.whole)
+
+
+def versions_in_use(plane: DataPlane, journal: Journal, models: Iterable[str]) -> InUse:
+    """Return every model and version that runs, is routed to or could be, is being released, or that a release under
+    way would go back to. ``models``: those that have a policy.
 
     Raises:
         TransientError: the data plane or the journal does not say.
     """
     tables = plane.tables()
-    found = {(one.model, one.version) for one in journal.current() if one.active}
+    found, whole = set(), set()
+    for record in journal.releases(active=True, limit=_ACTIVE_MAX):
+        try:
+            release = release_of(record)
+        except UnreadableError:
+            whole.add(record.model)
+            continue
+        taking_part = (release.candidate, release.stable, release.fallback)
+        found |= {(record.model, version.number) for version in taking_part if version is not None}
     for table in tables:
         mirrored = table.mirror.version if table.mirror is not None else None
         found |= {(table.model, one) for one in (*table.weights_pct, table.known_good, mirrored) if one}
     for model in {*models, *(table.model for table in tables)}:
         found |= {(model, version) for version in plane.deployments.status(model)}
-    return found
+    return InUse(frozenset(found), frozenset(whole))

@@ -1,4 +1,4 @@
-"""`serin doctor`: why metrics cannot be read, by the link that is broken."""
+"""`serin doctor`: why metrics, or a release, cannot be read."""
 
 import time
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from controller.cli.errors import EXIT_COULD_NOT_JUDGE
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.cli.output import say
+from controller.errors import SerinError
 
 
 def register(app: typer.Typer) -> None:
@@ -20,12 +21,15 @@ def doctor(
 ) -> None:
     """Name what keeps a version that has traffic from being read in Prometheus, and the way out.
 
-    Targets, their labels, jobs and intervals. Exit code: 0 all is well, 4 something is not.
+    Targets, their labels, jobs and intervals; and releases that another version of Serin recorded and this one cannot
+    read. Exit code: 0 all is well, 4 something is not.
 
     Example: serin doctor intent
     """
     from controller.bootstrap.metrics import metrics_of
     from controller.bootstrap.sight import sight_of
+    from controller.bootstrap.stores import opened
+    from controller.overview import unreadable
 
     place = home_at(home)
     metrics = metrics_of(place.load(), lambda _: {})
@@ -34,8 +38,13 @@ def doctor(
         if model in (None, table.model):
             links = metrics.broken_links(table.model, list(table.weights_pct), at_s=time.time())
             found += [f"{table.model}, {sentence}" for sentence in links]
+    try:
+        with opened(place) as store:
+            found += unreadable(store.journal, model)
+    except SerinError as error:
+        found.append(f"it is not known whether every release can be read: {error}")
     for sentence in found:
         say(sentence)
     if found:
         raise typer.Exit(EXIT_COULD_NOT_JUDGE)
-    say("Every version that has traffic can be read.")
+    say("Every version that has traffic can be read, and every release.")

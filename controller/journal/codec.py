@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from controller.core.events import Event, Looked
 from controller.core.release import GateState, Phase, Purpose, Release
-from controller.errors import PermanentError
+from controller.errors import UnreadableError
 from controller.journal.notes import Note
 from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord, Sighting
 from gates.gate_set import GateSetState, document_of
@@ -19,6 +19,12 @@ from gates.gate_set import GateSetState, document_of
 _EVENTS: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Event)}
 _NOTES: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Note)}
 _SERVED: Final = frozenset({Phase.PROMOTED, Phase.PROBATION})
+
+_WHILE_ACTIVE: Final = (
+    "It waits, and nothing of it is moved, judged or ended: run the version that recorded it and let it end there "
+    "(`serin abort {model}`). `serin rollback {model}` moves its users all the same"
+)
+_ONCE_OVER: Final = "It is over: the version that recorded it shows it"
 
 Payload = dict[str, Any]
 
@@ -63,7 +69,7 @@ def event_of(entry: Entry | RecordedEntry) -> Event:
     """The event of a release that the entry stands for.
 
     Raises:
-        PermanentError: this version of Serin cannot read it: of a kind or a schema that it does not know, or damaged.
+        UnreadableError: this version of Serin cannot: of a kind or a schema that it does not know, or damaged.
         ValueError: its payload was thinned out.
     """
     event: Event = _read(_EVENTS, entry)
@@ -78,10 +84,10 @@ def note_of(entry: Entry | RecordedEntry) -> Note:
 
 def _read(kinds: Mapping[str, Any], entry: Entry | RecordedEntry) -> Any:
     if entry.kind not in kinds:
-        raise PermanentError(f"the journal holds an event of kind {entry.kind!r}, which this version does not know")
+        raise UnreadableError(f"the journal holds an event of kind {entry.kind!r}, which this version does not know")
     written = schema_of(entry.kind)
     if not 1 <= entry.schema <= written:
-        raise PermanentError(
+        raise UnreadableError(
             f"the journal holds an event {entry.kind} of schema {entry.schema}; this version reads up to {written}"
         )
     if isinstance(entry, RecordedEntry):
@@ -122,8 +128,18 @@ def _snapshot(release: Release) -> str:
 
 
 def release_of(record: ReleaseRecord) -> Release:
-    """The release as it was recorded. Raises PermanentError where this version of Serin cannot read it."""
-    release: Release = _load(Release, record.state)
+    """The release as it was recorded.
+
+    Raises:
+        UnreadableError: this version of Serin cannot read it; says which, and the way out.
+    """
+    try:
+        release: Release = _load(Release, record.state)
+    except UnreadableError as error:
+        raise UnreadableError(
+            f"release {record.release_id} of {record.model} was recorded by another version of Serin, and {error}. "
+            + (_WHILE_ACTIVE.format(model=record.model) if record.active else _ONCE_OVER)
+        ) from error
     if release.gate_state is None and '"panel"' in record.state:  # what the gates remember used to have no schema
         panel = json.loads(record.state).get("panel")
         return replace(release, gate_state=GateState(1, panel)) if isinstance(panel, Mapping) else release
@@ -156,4 +172,9 @@ def _load(kind: Any, document: Any) -> Any:
             return _adapter(kind).validate_json(document)
         return _adapter(kind).validate_python(document)
     except ValidationError as error:
-        raise PermanentError(f"the journal holds a {kind.__name__} that cannot be read: {error}") from error
+        first, *more = error.errors(include_url=False, include_context=False, include_input=False)
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        others = f", and {len(more)} more" if more else ""
+        raise UnreadableError(
+            f"the journal holds a {kind.__name__} that cannot be read ({where}: {first['msg']}{others})"
+        ) from error

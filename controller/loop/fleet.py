@@ -10,7 +10,7 @@ from typing import Final
 from controller.core.commands import Command
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Release
-from controller.errors import ConflictError, SerinError, TransientError
+from controller.errors import ConflictError, SerinError, TransientError, UnreadableError
 from controller.journal.codec import release_of
 from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, NamesOfLabels, World
@@ -18,6 +18,7 @@ from controller.loop.history import History
 from controller.loop.identities import Identities
 from controller.loop.jobs import Running
 from controller.loop.reconciler import Books, Observed, Reconciler
+from controller.ports.journal import ReleaseRecord
 from controller.subscribers.feed import CatchesUp
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Fleet:
         self._budget = ErrorBudget(world.metrics, world.clock)
         self._models: dict[str, Reconciler] = {}
         self._orphans_known = False
+        self._unreadable: dict[str, str] = {}  # by model without a policy: why its release cannot be read
         self._offset_s: float | None = None  # of the wall clock from the monotonic one
         self._rounds = 0
         self._calm_s = calm_s
@@ -69,7 +71,7 @@ class Fleet:
         self._noticed: set[str] = set()  # models that do not stand as they were left; written by jobs
         self._news: tuple[object, ...] = ()  # what concerns every model, as the last round saw it
         self._followers = list(followers)
-        self._told: dict[str, str] = {}  # by follower: why it could not go on, so that none is logged twice
+        self._told: dict[str, str] = {}  # by follower or model: why it could not go on, so that none is logged twice
         self.last_round_s = world.clock.now_s()  # when a round last began, or else this was made
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
@@ -84,6 +86,12 @@ class Fleet:
         """The releases in progress, as the last turn of each model left them. Any thread may ask."""
         found = [reconciler.release for reconciler in list(self._models.values())]
         return [release for release in found if release is not None]
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Return the models whose release in progress this version of Serin cannot read, each with why and the way out:
+        nothing of them is changed. Any thread may ask."""
+        found = {model: reconciler.unreadable for model, reconciler in list(self._models.items())}
+        return {model: why for model, why in {**self._unreadable, **found}.items() if why}
 
     def follow(self, follower: CatchesUp) -> None:
         """Let it catch up at each round, beside the models."""
@@ -164,6 +172,7 @@ class Fleet:
                 self._models[model].policy = policy
             else:
                 self._models[model] = self._reconciler(policy)
+                self._unreadable.pop(model, None)  # its own turns tell from here on
         if not self._orphans_known:
             self._take_in_orphans()
         for model, reconciler in self._models.items():
@@ -179,12 +188,21 @@ class Fleet:
             for model in {*under_way, *self._world.traffic.models()} - self._models.keys():
                 record = under_way.get(model) or next(iter(self._books.journal.releases(model=model, limit=1)), None)
                 if record is not None:
-                    self._models[model] = self._reconciler(release_of(record).policy)
-                    log.warning("model %s has no policy that can be read: nothing new begins", model)
+                    self._take_in_orphan(record)
         except SerinError as error:
             log.warning("what goes on without a policy is not known yet: %s", error)
         else:
             self._orphans_known = True
+
+    def _take_in_orphan(self, record: ReleaseRecord) -> None:
+        try:
+            policy = release_of(record).policy
+        except UnreadableError as error:  # by which policy it would go on is not known: nothing of it is changed
+            self._unreadable[record.model] = str(error)
+            log.warning("model %s has no policy that can be read, and %s", record.model, error)
+        else:
+            self._models[record.model] = self._reconciler(policy)
+            log.warning("model %s has no policy that can be read: nothing new begins", record.model)
 
     def _reconciler(self, policy: ReleasePolicy) -> Reconciler:
         return Reconciler(policy, self._world, self._books, self._executor, self._identities, self._budget)
@@ -216,9 +234,12 @@ class Fleet:
         """Commands that are still of use; none while the inbox does not answer, which stops no rollback."""
         taken: list[Command] = []
         now_s = self._world.clock.now_s()
+        unreadable = self.unreadable()
         try:
             for command in self._books.inbox.waiting():
-                if command.model not in self._models:
+                if command.model in unreadable:  # whoever asks is told now, and not when it has waited for a day
+                    self._books.inbox.discard(command.id, unreadable[command.model])
+                elif command.model not in self._models:
                     self._books.inbox.discard(command.id, f"no policy for model {command.model!r}")
                 elif now_s - command.at_s > COMMAND_KEPT_S:
                     outcome = f"nothing took it up within {COMMAND_KEPT_S / 3600:g} h: ask again"
@@ -235,10 +256,13 @@ class Fleet:
         self._guarded(reconciler, partial(reconciler.reconcile, observed))
         self._guarded(reconciler, reconciler.keep_up)
 
-    @staticmethod
-    def _guarded(reconciler: Reconciler, work: Callable[[], None]) -> None:
+    def _guarded(self, reconciler: Reconciler, work: Callable[[], None]) -> None:
         try:
             work()
+        except UnreadableError as error:
+            if self._told.get(reconciler.model) != str(error):
+                self._told[reconciler.model] = str(error)
+                log.warning("model %s: %s", reconciler.model, error)
         except ConflictError:
             log.warning("model %s: the journal changed under this controller", reconciler.model, exc_info=True)
         except SerinError as error:
@@ -246,6 +270,7 @@ class Fleet:
         except Exception:  # one model's defect must not keep the others from being rolled back
             log.exception("model %s: this round failed", reconciler.model)
         else:
+            self._told.pop(reconciler.model, None)
             return
         reconciler.forget()
 

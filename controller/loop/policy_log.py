@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import SerinError
+from controller.errors import SerinError, UnreadableError
 from controller.journal.codec import entry_of, note_of
 from controller.journal.notes import Note, PolicyGone, PolicyRead
 from controller.ports.clock import Clock
@@ -51,5 +51,8 @@ class PolicyLog:
 
     def _recorded(self, model: str) -> ReleasePolicy | None:
         last = self._journal.last(model_stream(model), _KINDS)
-        note = note_of(last) if last is not None else None
+        try:
+            note = note_of(last) if last is not None else None
+        except UnreadableError:  # whatever it was, it is recorded anew
+            return None
         return note.policy if isinstance(note, PolicyRead) else None

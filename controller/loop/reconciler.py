@@ -20,7 +20,7 @@ from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
 from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import TrafficTable
-from controller.errors import PermanentError, SerinError, Source, TransientError
+from controller.errors import PermanentError, SerinError, Source, TransientError, UnreadableError
 from controller.journal.codec import entry_of, record_of, release_of
 from controller.loop.calm import Glance, stands_as_left, time_asks
 from controller.loop.candidate_poller import CandidatePoller
@@ -99,6 +99,7 @@ class Reconciler:
         self._budget = budget
         self._standing: _Standing | None = None
         self._is_known = False  # whether that is what the journal says
+        self.unreadable = ""  # why the release in progress cannot be read, by the last turn
         self._stepping = Lock()
         self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
 
@@ -180,8 +181,12 @@ class Reconciler:
     def _under_way(self) -> _Standing | None:
         if not self._is_known:
             found = self._books.journal.releases(model=self.model, active=True, limit=1)
-            self._standing = _Standing(release_of(found[0]), found[0].sequence) if found else None
-            self._is_known = True
+            try:
+                self._standing = _Standing(release_of(found[0]), found[0].sequence) if found else None
+            except UnreadableError as error:
+                self.unreadable = str(error)
+                raise
+            self._is_known, self.unreadable = True, ""
         return self._standing
 
     # --- what is asked for ---------------------------------------------------------------------------------------
@@ -361,7 +366,8 @@ class Reconciler:
             needed |= {v.number for v in (release.candidate, release.stable, release.fallback) if v is not None}
         elif table is not None:
             for number in sorted(needed, key=table.share_of, reverse=True):
-                self._keep_running(number)
+                kept = partial(self._keep_running, number)
+                _apart(f"model {self.model}: version {number} cannot be kept running", kept)
         unneeded = [number for number in self._world.deployments.status(self.model) if number not in needed]
         if unneeded and ((progress := self._world.traffic.progress(self.model)) is None or progress.is_served):
             for number in unneeded:
@@ -372,8 +378,7 @@ class Reconciler:
         identity = self._identities.of(self.model, number)
         serving = self._identities.served_with(self.model, number)
         run = partial(self._executor.keep_running, self.policy, serving, identity)
-        work = partial(self._books.jobs.ask, "packages", ("keep", self.model, number), identity, run)
-        _apart(f"model {self.model}: version {number} cannot be kept running", work)
+        self._books.jobs.ask("packages", ("keep", self.model, number), identity, run)
 
 
 def _exposes(release: Release, action: Action) -> bool:

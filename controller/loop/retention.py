@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import ConflictError, TransientError, UsageError
+from controller.errors import ConflictError, SerinError, TransientError, UsageError
 from controller.ports.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -76,16 +76,16 @@ def daily_pruning(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room] = 
 
 
 def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
-    """Prune, and return after how many seconds to do it again."""
+    """Prune, and return after how many seconds to do it again. What cannot be pruned now keeps nothing else from it."""
     rows, again_s = 0, DAY_S
     for kept in stores:
         try:
             rows += kept.store.prune(clock.now_s() - kept.days * DAY_S)
-        except TransientError as error:
-            log.warning("samples could not be pruned and will be in an hour: %s", error)
-            return _AGAIN_AFTER_S
         except ConflictError as error:  # some of it only who leads may do; this one may lead by then
             log.info("something old is left to the controller that leads: %s", error)
+            again_s = _AGAIN_AFTER_S
+        except SerinError as error:
+            log.warning("something old could not be deleted and will be in an hour: %s", error)
             again_s = _AGAIN_AFTER_S
     log.info("pruned %d rows of old samples, labels that met none, discarded commands and old looks", rows)
     return again_s

@@ -77,4 +77,4 @@ def test_what_runs_is_routed_to_or_under_way_is_in_use(tmp_path: Path) -> None:
 
     plane = DataPlane(world.deployments, world.traffic, tables, LocalSight(Home(tmp_path / "home")))
     found = versions_in_use(plane, world.journal, [MODEL])
-    assert found == {(MODEL, "6"), (MODEL, "7"), ("topic", "1"), ("topic", "2"), ("topic", "3")}
+    assert found.versions == {(MODEL, "6"), (MODEL, "7"), ("topic", "1"), ("topic", "2"), ("topic", "3")}

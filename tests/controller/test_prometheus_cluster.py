@@ -15,16 +15,21 @@ from typer.testing import CliRunner
 
 from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
+from controller.adapters.sql.upgrade import upgrade_store
 from controller.bootstrap.metrics import is_gone, metrics_of
+from controller.bootstrap.stores import opened
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.core.condition import Condition
+from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError, UsageError
+from controller.journal.codec import record_of
 from controller.ports.metrics import CounterCursor
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from tests.certificates import Authority
 from tests.controller.http_support import http_server
+from tests.controller.releases import release_in
 
 AT_S = 1_800_000_000.0
 
@@ -273,6 +278,7 @@ def test_doctor_names_the_broken_link_of_each_version_that_has_traffic(tmp_path:
     with cluster() as server:
         home.save(Settings(prometheus_url=server.url))
         home.envoy.mkdir()
+        upgrade_store(home.database_url(home.load()))
         document = read_routes(home.envoy).with_table(TrafficTable("intent", {"7": 100.0}), RouteOptions())
         write_routes(home.envoy, document)
         result = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
@@ -280,4 +286,13 @@ def test_doctor_names_the_broken_link_of_each_version_that_has_traffic(tmp_path:
         assert result.stdout.startswith("intent, version 7: no target")
         server.series = [up("10.0.0.1:8080", "1", "1")]
         result = CliRunner().invoke(app, ["doctor", "intent", "--home", str(home.path)])
-        assert (result.exit_code, result.stdout) == (0, "Every version that has traffic can be read.\n")
+        assert (result.exit_code, result.stdout) == (
+            0,
+            "Every version that has traffic can be read, and every release.\n",
+        )
+        with opened(home) as store:
+            damaged = replace(record_of(release_in(Phase.CANARY), 0), state="{}")
+            store.journal.append(damaged, [])
+        result = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
+        assert result.exit_code == 4
+        assert result.stdout.startswith("release intent-v7-1 of intent was recorded by another version of Serin")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
+from controller.adapters.sql.upgrade import upgrade_store
 from controller.bootstrap.metrics import metrics_of
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
@@ -134,10 +135,11 @@ def _check_doctor(settings: Settings, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.save(settings)
     home.envoy.mkdir()
+    upgrade_store(home.database_url(home.load()))
     table = TrafficTable(MODEL, {VERSION: 100.0})
     write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
     asked = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
-    assert (asked.exit_code, asked.stdout) == (0, "Every version that has traffic can be read.\n")
+    assert (asked.exit_code, asked.stdout) == (0, "Every version that has traffic can be read, and every release.\n")
     home.save(replace(settings, prometheus_matchers={"cluster": "nowhere"}))
     asked = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
     assert (asked.exit_code, asked.stdout.startswith(f"{MODEL}, version {VERSION}: no target")) == (4, True)

@@ -3,7 +3,7 @@
 import pytest
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import ConflictError, Source, TransientError, UsageError
+from controller.errors import ConflictError, Source, TransientError, UnreadableError, UsageError
 from controller.loop.retention import DAY_S, Kept, Room, check_kept, daily_pruning, keep_to, prune_once
 from tests.fakes.clock import FakeClock
 
@@ -39,6 +39,16 @@ def test_what_only_the_leader_may_do_keeps_nothing_else_from_being_done() -> Non
 
     samples = Samples()
     assert prune_once([Kept(Looks(), 30), Kept(samples, 90)], FakeClock()) == 3_600
+    assert len(samples.before_s) == 1
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_being_pruned() -> None:
+    class Damaged(Samples):
+        def prune(self, before_s: float) -> int:
+            raise UnreadableError(f"the journal holds a Looked that cannot be read, {before_s}")
+
+    samples = Samples()
+    assert prune_once([Kept(Damaged(), 30), Kept(Samples(away=True), 30), Kept(samples, 90)], FakeClock()) == 3_600
     assert len(samples.before_s) == 1
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,13 @@ def test_a_controller_killed_before_the_commit_has_decided_nothing(any_store: St
     assert list(any_store.inbox.waiting()) == [START]
     any_store.journal.append(record(2), [entry(2)], taken_up=["c1"])
     assert len(any_store.journal.entries("r1")) == 2
+
+
+def test_a_command_that_a_later_version_asks_for_keeps_no_other_from_being_taken_up(any_store: Store) -> None:
+    any_store.inbox.put(replace(START, id="later"))
+    execute(any_store, "UPDATE commands SET ask = 'teleport'")
+    any_store.inbox.put(START)
+    assert list(any_store.inbox.waiting()) == [START]
 
 
 def test_decisions_are_on_the_disk_when_they_return(store: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

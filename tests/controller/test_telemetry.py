@@ -28,6 +28,7 @@ class Told:
 
     world: World = field(default_factory=World)
     under_way: list[Release] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     leads: bool = True
     database_answers: bool = True
 
@@ -42,6 +43,7 @@ class Told:
                 policy_faults=lambda: 1,
                 models=lambda: {"intent", "tone"},
                 under_way=lambda: self.under_way,
+                unreadable=lambda: self.unreadable,
                 tables=lambda: [table],
                 database_bytes=self._bytes,
                 disk_free_bytes=lambda: 5_000_000,
@@ -162,3 +164,14 @@ def test_every_metric_of_the_controller_has_a_name_of_the_contract(told: Told) -
     told.keep(release_in(Phase.ROLLED_BACK, blamed=("accuracy.live",)))
     known = {value for name, value in vars(names).items() if name.endswith("_METRIC")}
     assert {sample.name for sample in told.samples()} <= known
+
+
+def test_one_release_that_cannot_be_read_leaves_all_others_told_and_is_named(told: Told) -> None:
+    tone = replace(release_in(Phase.PROMOTED), id="tone-v7-1", model="tone")
+    told.world.journal.append(replace(record_of(tone, 1), state="{}"), [Entry("event", NOW_S, {})])
+    told.keep(release_in(Phase.CANARY))
+    told.unreadable = {"topic": "it was recorded by another version"}
+    assert {key[:2] for key in told.of(names.GATE_METRIC)} == {("intent", "7")}
+    assert ("tone", "7", "promoted") in told.of(names.PHASE_TIME_METRIC)
+    assert told.of(names.UNREADABLE_METRIC)["release of topic",] == 1
+    assert told.of(names.UNREADABLE_METRIC)["releases",] == 0

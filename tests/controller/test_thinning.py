@@ -12,7 +12,7 @@ from controller.journal.standing import told_of
 from controller.journal.walk import walk
 from controller.offline.evidence_file import line_of, looks_of, parse_line
 from controller.offline.replay import judge, missing_looks
-from controller.ports.journal import summary_stream
+from controller.ports.journal import Entry, summary_stream
 from controller.report.build import build_report
 from controller.report.data import ReportData
 from tests.controller.report_support import POLICY, START_S, Journal, Scene, play
@@ -130,3 +130,10 @@ def test_a_payload_that_was_taken_away_is_missed(store: Store, tampering: str) -
     execute(store, tampering)
     with pytest.raises(PermanentError, match="is away, and nothing stands for it"):
         store.journal.entries(RELEASE)
+
+
+def test_a_look_that_cannot_be_read_keeps_no_other_releases_looks(store: Store, journal: Journal) -> None:
+    odd = dataclasses.replace(journal.record, release_id="aaa-v7-1", model="aaa", sequence=1)
+    store.journal.append(odd, [Entry("Looked", START_S, {"teleported": True})])
+    assert store.looks.prune(LONG_AFTER_S) > 0
+    assert [one.text for one in store.journal.entries("aaa-v7-1")] == ['{"teleported":true}']

@@ -17,11 +17,13 @@ from controller.adapters.kubernetes.releases.wishes import Wishes
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
 from controller.core.release import Phase
 from controller.errors import PermanentError, Source, TransientError
-from controller.journal.codec import release_of
+from controller.journal.codec import record_of, release_of
+from controller.ports.journal import Entry
 from controller.ports.registry import CANDIDATE
 from controller.service import Service
 from tests.contracts.kubernetes_api import CRDS
 from tests.contracts.leadership import Monotonic
+from tests.controller.releases import release_in
 from tests.controller.service import GOOD, LESS_ACCURATE, MODEL
 from tests.controller.world import POLICY, World
 from tests.fakes.kubernetes import Account, FakeCluster
@@ -209,6 +211,16 @@ def test_a_view_that_was_deleted_is_made_anew(installation: Installation) -> Non
     assert installation.status(name) == view["status"]
     assert not installation.world.inbox.waiting()
     assert len(installation.world.journal.releases()) == 1
+
+
+def test_a_release_that_cannot_be_read_keeps_no_other_from_being_shown(installation: Installation) -> None:
+    journal = installation.world.journal
+    other = replace(release_in(Phase.CANARY), id="tone-v7-1", model="tone")
+    installation.world.register("v7", GOOD)
+    installation.create()
+    installation.when_phase(Phase.SHADOW)
+    journal.append(replace(record_of(other, 1), state="{}"), [Entry("event", 0.0, {})])
+    installation.when(lambda: installation.status()["phase"] == "canary")
 
 
 @pytest.mark.parametrize("wished", [True, False])

@@ -6,7 +6,7 @@ registered or first seen with. So files that were replaced whole are found too.
 
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from controller.errors import PermanentError, Source, TransientError, our_fault
 from controller.naming import deployment_named
 from controller.ports.artifacts import Artifact
 from controller.ports.registry import Registry
+from serving.contract import NameRefusedError, deployed
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, read_manifest, verify
 
 
@@ -71,20 +72,22 @@ class PackageStore:
             )
         return place
 
-    def prune(self, before_s: float, used: Collection[str]) -> int:
-        """Delete the packages of versions that nothing has used since then, and return of how many. ``used``: the names
-        of deployments that need theirs now: their time begins anew.
+    def prune(self, before_s: float, used: Container[tuple[str, str]]) -> int:
+        """Delete the packages of versions that nothing has used since then, and return of how many. ``used``: models
+        and versions that need theirs now: their time begins anew.
 
         Raises:
             TransientError: something cannot be deleted.
         """
         gone, fault = 0, None
         for folder in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
-            if not folder.is_dir():
+            try:
+                version = deployed(folder.name)
+            except NameRefusedError:
                 continue  # none of ours
             try:
                 with self._busy.setdefault(folder.name, Lock()):
-                    if folder.name in used:
+                    if version in used:
                         os.utime(folder)
                     elif folder.stat().st_mtime < before_s:
                         shutil.rmtree(folder)
@@ -150,13 +153,13 @@ class PackageStore:
 class UnusedPackages:
     """The packages that no version in use needs (`controller.loop.retention.Prunable`)."""
 
-    def __init__(self, packages: PackageStore, in_use: Callable[[], Collection[tuple[str, str]]]) -> None:
+    def __init__(self, packages: PackageStore, in_use: Callable[[], Container[tuple[str, str]]]) -> None:
         """``in_use``: models and versions; raises TransientError while nobody can tell."""
         self._packages = packages
         self._in_use = in_use
 
     def prune(self, before_s: float) -> int:
-        return self._packages.prune(before_s, {deployment_named(*version) for version in self._in_use()})
+        return self._packages.prune(before_s, self._in_use())
 
 
 def _checked(directory: Path, version: Version, tag: str) -> Artifact:

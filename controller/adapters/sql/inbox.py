@@ -48,7 +48,8 @@ class SqlInbox:
             return new
 
     def waiting(self) -> Sequence[Command]:
-        query = select(commands).where(commands.c.waiting.is_(True)).order_by(commands.c.id)
+        known = commands.c.ask.in_([ask.value for ask in Ask])  # a later version of Serin may ask for more
+        query = select(commands).where(commands.c.waiting.is_(True), known).order_by(commands.c.id)
         with self._database.read(_SOURCE) as connection:
             return tuple(
                 Command(

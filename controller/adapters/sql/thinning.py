@@ -1,6 +1,7 @@
 """Payloads of old looks are taken out of the journal, for their sums (`controller.journal.summary`)."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -11,11 +12,13 @@ from controller.adapters.sql.database import Database
 from controller.adapters.sql.schema import entries
 from controller.adapters.sql.subscribers import advance, position_of
 from controller.core.events import Looked
-from controller.errors import Source
+from controller.errors import Source, UnreadableError
 from controller.journal.codec import entry_of
 from controller.journal.notes import LooksThinned
 from controller.journal.summary import SUMMED_S, summaries_of
 from controller.ports.journal import RecordedEntry, release_stream, summary_stream
+
+log = logging.getLogger(__name__)
 
 _SOURCE: Final = Source.JOURNAL
 _NAME: Final = "thinning"  # what its position is kept by
@@ -51,7 +54,12 @@ class SqlThinning:
             ).scalar_one()
             found = select(_COLUMNS.stream).where(*old, _COLUMNS.position > after).distinct()
             names = connection.execute(found).scalars().all()
-        thinned = sum(self._thin(stream, after, before_s) for stream in names)
+        thinned = 0
+        for stream in names:
+            try:
+                thinned += self._thin(stream, after, before_s)
+            except UnreadableError as error:  # its other looks stay; those of other releases are summed
+                log.warning("%s: its old looks stay: %s", stream, error)
         if upto is not None:
             fence = self._fence()
             with self._database.write(_SOURCE) as connection:

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from controller.adapters.kubernetes.releases.status import ENDS, PROGRESSING, re
 from controller.adapters.kubernetes.releases.wishes import OF_RELEASE, Wish, Wishes, wish_of
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
 from controller.core.release import Release
-from controller.errors import ConflictError, SerinError, Source
+from controller.errors import ConflictError, SerinError, Source, UnreadableError
 from controller.journal.codec import release_of
 from controller.ports.journal import Journal, ReleaseSummary
 
@@ -71,7 +72,7 @@ class ReleaseObjects:
         objects = self._client.list(MODEL_RELEASES).items
         current = self._journal.current()
         wishes = [wish for found in objects if (wish := wish_of(found)) is not None]
-        self._wishes.take_back(wishes, {one.model: self._load(one) for one in current if one.active})
+        self._wishes.take_back(wishes, dict(self._under_way(current)))
         for found in objects:
             try:
                 self._show(found, current)
@@ -81,6 +82,13 @@ class ReleaseObjects:
         uids, ids = {found["metadata"]["uid"] for found in objects}, {one.release_id for one in current}
         self._shown = {uid: left for uid, left in self._shown.items() if uid in uids}
         self._loaded = {release_id: loaded for release_id, loaded in self._loaded.items() if release_id in ids}
+
+    def _under_way(self, current: Sequence[ReleaseSummary]) -> Iterator[tuple[str, Release]]:
+        """Yield the releases in progress, by model. One that cannot be read cannot be ended by its object either."""
+        for one in current:
+            with suppress(UnreadableError):  # whoever drives it tells
+                if one.active:
+                    yield one.model, self._load(one)
 
     # --- one object ------------------------------------------------------------------------------------------------
     def _show(self, found: Object, current: Sequence[ReleaseSummary]) -> None:
@@ -158,11 +166,15 @@ class ReleaseObjects:
                 views.setdefault(found["spec"]["model"], []).append(found)
                 shown.add(found["metadata"]["annotations"][OF_RELEASE])
         for summary in current:
-            if summary.release_id not in shown and not self._load(summary).started_by.startswith("ModelRelease "):
-                try:
+            if summary.release_id in shown:
+                continue
+            try:
+                if not self._load(summary).started_by.startswith("ModelRelease "):
                     self._client.create(MODEL_RELEASES, _view(summary))
-                except ConflictError as error:  # somebody's own object has this name
-                    log.warning("release %s is not shown: %s", summary.release_id, error)
+            except UnreadableError:  # whoever drives it tells
+                continue
+            except ConflictError as error:  # somebody's own object has this name
+                log.warning("release %s is not shown: %s", summary.release_id, error)
         for mine in views.values():
             mine.sort(key=lambda found: found["metadata"]["creationTimestamp"], reverse=True)
             for found in mine[VIEWS_KEPT:]:
