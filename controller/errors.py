@@ -51,7 +51,7 @@ class PermanentError(SerinError):
 
 
 class UnreadableError(PermanentError):
-    """What was recorded cannot be read by this version of Serin. It concerns what it was recorded of, and nothing
+    """A record cannot be read by this version of Serin. That concerns what it is the record of, and nothing
     else."""
 
 
