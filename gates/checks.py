@@ -199,7 +199,13 @@ def _predictions(look: Look, odd: Odd) -> Iterator[str]:
 
 def _pair_profile(profile: PairProfile, look: Look) -> Iterator[str]:
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
-    lengths = (("stable_confidence", bins), ("candidate_confidence", bins), ("stable_classes", len(look.classes)))
+    lengths = (
+        ("stable_confidence", bins),
+        ("candidate_confidence", bins),
+        ("stable_classes", len(look.classes)),
+        ("stable_by_class", bins * len(look.classes)),
+        ("candidate_by_class", bins * len(look.classes)),
+    )
     for field, length in lengths:
         counts = getattr(profile, field)
         if counts and len(counts) != length:

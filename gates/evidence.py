@@ -58,12 +58,15 @@ class PairProfile:
     """All pairs that were completed in the window, labelled or not: what can be told of them without a label.
 
     Confidences by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
-    ``Look.classes``; empty where those are not known.
+    ``Look.classes``; empty where those are not known. ``_by_class``: the same confidences by stable's classes, the
+    entries of each class after those of the one before it.
     """
 
     stable_confidence: tuple[int, ...] = ()
     candidate_confidence: tuple[int, ...] = ()
     stable_classes: tuple[int, ...] = ()
+    stable_by_class: tuple[int, ...] = ()
+    candidate_by_class: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from controller.core.release import Release
 from controller.ports.metrics import GatewayCounts, MetricCounts, Usage
 from controller.ports.samples import AnswerCounts, PairCounts, SampleEvidence
-from gates.evidence import ArmCounts, PairProfile, Profile, Resources, UserCounts
+from gates.evidence import PAIR_CONFIDENCE_EDGES, ArmCounts, PairProfile, Profile, Resources, UserCounts
 from gates.verdict import Window
 from serving.package.artifact import Manifest
 
@@ -79,8 +79,13 @@ def sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
 def pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfile | None:
     if counts is None:
         return None
-    by_class = tuple(counts.stable_classes.get(name, 0) for name in classes)
-    return PairProfile(counts.stable_confidence, counts.candidate_confidence, by_class)
+    none = (0,) * (len(PAIR_CONFIDENCE_EDGES) + 1)
+    sides = counts.stable, counts.candidate
+    return PairProfile(
+        *(tuple(map(sum, zip(none, *side.values(), strict=True))) for side in sides),
+        tuple(sum(counts.stable.get(name, none)) for name in classes),
+        *(tuple(count for name in classes for count in side.get(name, none)) for side in sides),
+    )
 
 
 def profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:

@@ -58,12 +58,11 @@ class AnswerCounts:
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """All pairs that are evidence, labelled or not: by stable's class, and by each version's confidence
+    """All pairs that are evidence, labelled or not: by stable's class, and in each by both versions' confidences
     (`gates.evidence.PAIR_CONFIDENCE_EDGES`)."""
 
-    stable_classes: Mapping[str, int]
-    stable_confidence: tuple[int, ...]
-    candidate_confidence: tuple[int, ...]
+    stable: Mapping[str, tuple[int, ...]]
+    candidate: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,15 @@ evidence before is forgotten. A class that stable predicts, of which far fewer l
 the verdicts from the beginning.
 
 **Which.** Were the labelled pairs chosen by chance, as they say, or weighed by what they say, their confidences are
-those of all pairs, labelled or not. That needs no label to be looked at (`gates.stats.chosen`).
+those of all pairs that stable takes for the same class, labelled or not. That needs no label to be looked at
+(`gates.stats.chosen`), and does not depend on how often each class is labelled, or how late.
 """
 
 import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import compress
 from typing import Final
 
@@ -27,7 +29,7 @@ from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfil
 from gates.gate import LabelTimes
 from gates.online.label_sources import LabelPolicy
 from gates.online.ripening import CELLS_MAX, Cells, by_time
-from gates.stats.chosen import Bins
+from gates.stats.chosen import Bins, Strata
 from gates.stats.lags import Lags
 from gates.wording import pct, quoted_name, span
 
@@ -43,14 +45,23 @@ _NAMES_TOLD: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The pairs of some time, all of them and those labelled by chance."""
+    """The pairs of some time, all of them and those labelled by chance. ``by_chance``: the confidences that those would
+    have if chance had chosen them of what stable takes for the same classes; empty where that is not known."""
 
     stable: Bins = field(default_factory=Bins)
     candidate: Bins = field(default_factory=Bins)
     classes: Bins = field(default_factory=Bins)  # of stable
+    stable_by_chance: tuple[float, ...] = ()
+    candidate_by_chance: tuple[float, ...] = ()
 
     def __add__(self, other: "Seen") -> "Seen":
-        return Seen(self.stable + other.stable, self.candidate + other.candidate, self.classes + other.classes)
+        return Seen(
+            self.stable + other.stable,
+            self.candidate + other.candidate,
+            self.classes + other.classes,
+            _plus(self.stable_by_chance, other.stable_by_chance),
+            _plus(self.candidate_by_chance, other.candidate_by_chance),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,8 @@ class Labelling:
     seen: Seen = field(default_factory=Seen)
     until_s: tuple[float, ...] = ()
     waiting: tuple[Seen, ...] = ()  # of each time that ends with ``until_s``
+    stable_strata: Strata = field(default_factory=Strata)  # confidences of all pairs so far, by stable's classes
+    candidate_strata: Strata = field(default_factory=Strata)
 
     @property
     def lag_s(self) -> float:
@@ -87,16 +100,28 @@ class Labelling:
     def chosen(self, distance_max: float) -> str | None:
         """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows
         it. ``distance_max``: the total variation that is let pass."""
-        sides = (("stable", self.seen.stable), ("the candidate", self.seen.candidate))
-        found = [(bins.distance, who) for who, bins in sides if bins.log_e >= _LOG_EVIDENCE]
+        seen = self.seen
+        sides = (
+            ("stable", seen.stable, seen.stable_by_chance),
+            ("the candidate", seen.candidate, seen.candidate_by_chance),
+        )
+        by_class = all(by_chance for *_, by_chance in sides)
+        expected = [(who, bins, by_chance if by_class else bins.every) for who, bins, by_chance in sides]
+        found = [
+            (bins.distance_from(every), who)
+            for who, bins, every in expected
+            if bins.log_e_against(every) >= _LOG_EVIDENCE
+        ]
         if not found:
             return None
         distance, who = max(found)
-        if distance < max(distance_max, self.seen.classes.distance):  # classes that come later explain it
+        # Where confidences are not told by class, classes that come later, or less often, explain as much.
+        if distance < max(distance_max, 0.0 if by_class else seen.classes.distance):
             return None
+        whom = "all texts of the same classes" if by_class else "all texts"
         return (
             f"the labelled texts are not those that chance, or what their labels say, would choose: {who} is surer or "
-            f"less sure of them than of all texts ({pct(distance)} of them would have to be others); where texts were "
+            f"less sure of them than of {whom} ({pct(distance)} of them would have to be others); where texts were "
             "chosen by doubt, send each label's inclusion_probability, and start the release anew"
         )
 
@@ -173,8 +198,10 @@ def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
 
 def _profiled(known: Labelling, look: Look) -> Labelling:
     """With the pairs of the look, all of them and those labelled."""
-    if look.pair_profile is None:
+    profile = look.pair_profile
+    if profile is None:
         return known
+    strata = known.stable_strata + profile.stable_by_class, known.candidate_strata + profile.candidate_by_class
     end_s, length_s = look.window.end_s, look.window.length_s
     counted_s = known.counted_s if known.counted_s is not None else -math.inf
     wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
@@ -182,13 +209,20 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     ripe, others = by_time(chosen, counted_s)
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes
-    cells = cells.put(others, width_s, lambda pairs: _labelled(pairs, classes), Seen.__add__)
-    cells = cells.put([(end_s, look.pair_profile)], width_s, lambda profiles: _every(*profiles), Seen.__add__)
+    cells = cells.put(others, width_s, lambda pairs: _labelled(pairs, classes, *strata), Seen.__add__)
+    cells = cells.put([(end_s, profile)], width_s, lambda profiles: _every(*profiles), Seen.__add__)
     counted, cells = cells.ripe(counted_s)
-    seen = known.seen + _labelled(ripe, look.classes) if ripe else known.seen
+    seen = known.seen + _labelled(ripe, classes, *strata) if ripe else known.seen
     for part in counted:
         seen = seen + part
-    return replace(known, seen=seen, until_s=cells.until_s, waiting=cells.parts)
+    return replace(
+        known,
+        seen=seen,
+        until_s=cells.until_s,
+        waiting=cells.parts,
+        stable_strata=strata[0],
+        candidate_strata=strata[1],
+    )
 
 
 def _every(profile: PairProfile) -> Seen:
@@ -197,18 +231,28 @@ def _every(profile: PairProfile) -> Seen:
     )))  # fmt: skip
 
 
-def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str]) -> Seen:
-    """Each counts one over its probability."""
+def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata) -> Seen:
+    """Each counts one over its probability. ``stable`` and ``candidate``: the confidences of all pairs."""
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
-    stable, candidate = [0.0] * bins, [0.0] * bins
+    of_class = {name: place for place, name in enumerate(classes)}
+    said, by_chance = ([0.0] * bins, [0.0] * bins), ([0.0] * bins, [0.0] * bins)
     by_class = dict.fromkeys(classes, 0.0)
     squares = 0.0
+    shares = cache(lambda side, place: (stable, candidate)[side].shares(place, bins))
     for pair in pairs:
         weight = 1 / pair.inclusion_probability
         squares += weight * weight
-        stable[bisect.bisect_right(PAIR_CONFIDENCE_EDGES, pair.stable.confidence)] += weight
-        candidate[bisect.bisect_right(PAIR_CONFIDENCE_EDGES, pair.candidate.confidence)] += weight
-        if pair.stable.label in by_class:
+        place = of_class.get(pair.stable.label)
+        if place is not None:
             by_class[pair.stable.label] += weight
-    sides = (tuple(stable), tuple(candidate), tuple(by_class.values()))
-    return Seen(*(Bins((0,) * len(side), side, squares) for side in sides))
+        for side, answer in enumerate((pair.stable, pair.candidate)):
+            said[side][bisect.bisect_right(PAIR_CONFIDENCE_EDGES, answer.confidence)] += weight
+            for bin_, share in enumerate(shares(side, place)):
+                by_chance[side][bin_] += weight * share
+    told = [tuple(counts) if sum(counts) else () for counts in by_chance]
+    sides = (*map(tuple, said), tuple(by_class.values()))
+    return Seen(*(Bins((0,) * len(side), side, squares) for side in sides), *told)
+
+
+def _plus(one: tuple[float, ...], two: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(map(float.__add__, one, two)) if one and two else one or two

@@ -4,6 +4,11 @@ Units are in bins. Were the drawn ones drawn by chance, they and the others come
 against it is the Bayes factor of two distributions against one, each unknown (Gunel & Dickey, Biometrika 61, 1974):
 from counts alone, in whatever order they came. Where drawn units count one over their probability, they tell as much
 as fewer equal ones would (Kish 1965), and stand for so many.
+
+Where strata may be drawn from unequally, a drawn unit is held against those of its own stratum: chance would put it
+into a bin with the stratum's share of it. Summed over the drawn ones, that is what they would look like (as the
+log-rank test sums over times; Mantel 1966). That varies by no more than as many draws from all of them would
+(Cauchy-Schwarz), so that the same factor errs to the safe side.
 """
 
 import math
@@ -46,20 +51,50 @@ class Bins:
     @property
     def distance(self) -> float:
         """Total variation between all units and the drawn ones by weight; 0 where either is none."""
-        total, weight = sum(self.every), sum(self.drawn)
-        if not total or not weight:
-            return 0.0
-        return sum(abs(a / total - b / weight) for a, b in zip(self.every, self.drawn, strict=True)) / 2
+        return self.distance_from(self.every)
 
     @property
     def log_e(self) -> float:
         """The log evidence that the drawn ones are of another distribution than the others."""
-        if not sum(self.every) or not self.squares:
+        return self.log_e_against(self.every)
+
+    def distance_from(self, expected: Sequence[float]) -> float:
+        """As `distance`, from what chance would have drawn: in any unit."""
+        total, weight = sum(expected), sum(self.drawn)
+        if not total or not weight:
             return 0.0
-        drawn = self.equal
-        others = [max(a - b, 0.0) for a, b in zip(self.every, drawn, strict=True)]
+        return sum(abs(a / total - b / weight) for a, b in zip(expected, self.drawn, strict=True)) / 2
+
+    def log_e_against(self, expected: Sequence[float]) -> float:
+        """As `log_e`, where all units are as many as they are and look as chance would have drawn them."""
+        total = sum(expected)
+        if not total or not sum(self.every) or not self.squares:
+            return 0.0
+        scale, drawn = sum(self.every) / total, self.equal
+        others = [max(scale * a - b, 0.0) for a, b in zip(expected, drawn, strict=True)]
         both = [a + b for a, b in zip(drawn, others, strict=True)]
         return _log_marginal(drawn) + _log_marginal(others) - _log_marginal(both)
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """Counts of all units by stratum and bin: each stratum's bins, one after the other."""
+
+    counts: tuple[int, ...] = ()
+
+    def __add__(self, counts: Sequence[int]) -> "Strata":
+        """With these; those of other strata begin anew."""
+        if len(self.counts) != len(counts):
+            return Strata(tuple(counts)) if counts else self
+        return Strata(tuple(map(int.__add__, self.counts, counts)))
+
+    def shares(self, stratum: int | None, bins: int) -> tuple[float, ...]:
+        """The share of each bin in the stratum; in all of them where it is None, or nothing is known of it."""
+        found = self.counts[stratum * bins : (stratum + 1) * bins] if stratum is not None else ()
+        if not sum(found):
+            found = tuple(sum(self.counts[place::bins]) for place in range(bins))
+        total = sum(found)
+        return tuple(count / total for count in found) if total else ()
 
 
 def _log_marginal(counts: Sequence[float]) -> float:

@@ -406,14 +406,13 @@ class FakeSamples:
 
 def _pair_counts(pairs: Sequence[_Couple], stable: str) -> PairCounts:
     """Counted one by one."""
-    classes: Counter[str] = Counter()
-    bins = {True: [0] * 10, False: [0] * 10}
+    bins: dict[bool, dict[str, list[int]]] = {True: {}, False: {}}
     for pair in pairs:
+        (name,) = (one.label for one in pair if one.version == stable)
         for one in pair:
-            of_stable = one.version == stable
-            bins[of_stable][sum(one.confidence >= edge for edge in PAIR_CONFIDENCE_EDGES)] += 1
-            classes.update([one.label] if of_stable else [])
-    return PairCounts(classes, tuple(bins[True]), tuple(bins[False]))
+            counts = bins[one.version == stable].setdefault(name, [0] * 10)
+            counts[sum(one.confidence >= edge for edge in PAIR_CONFIDENCE_EDGES)] += 1
+    return PairCounts(*({name: tuple(of) for name, of in bins[side].items()} for side in (True, False)))
 
 
 def _belongs(pair: _Couple, stable: str, name: str) -> bool:

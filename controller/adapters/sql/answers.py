@@ -98,15 +98,17 @@ def pair_counts(connection: Connection, query: Select[Any], stable: str) -> Pair
     joined = query.with_only_columns(*by, func.count(), *reached, maintain_column_froms=True)
     joined = joined.join(live, live.c.id == pairs.c.live_id).join(shadow, shadow.c.id == pairs.c.shadow_id)
     bins = len(PAIR_CONFIDENCE_EDGES)
-    classes: Counter[str] = Counter()
-    sides = {True: [0] * (bins + 2), False: [0] * (bins + 2)}  # of stable and of the candidate, from each edge on
+    sides: dict[bool, dict[str, list[int]]] = {True: {}, False: {}}  # of stable and of the candidate, from each edge on
     for live_version, live_label, shadow_label, total, *above in connection.execute(joined.group_by(*by)):
         was_live = live_version == stable
-        classes[live_label if was_live else shadow_label] += int(total)
+        name = live_label if was_live else shadow_label
         for of_stable, counts in ((was_live, above[:bins]), (not was_live, above[bins:])):
-            sides[of_stable] = [a + int(b) for a, b in zip(sides[of_stable], (total, *counts, 0), strict=True)]
-    found = {side: tuple(more - less for more, less in itertools.pairwise(counts)) for side, counts in sides.items()}
-    return PairCounts(classes, found[True], found[False])
+            before = sides[of_stable].get(name, [0] * (bins + 2))
+            sides[of_stable][name] = [a + int(b) for a, b in zip(before, (total, *counts, 0), strict=True)]
+    return PairCounts(*(
+        {name: tuple(more - less for more, less in itertools.pairwise(counts)) for name, counts in sides[side].items()}
+        for side in (True, False)
+    ))  # fmt: skip
 
 
 # --- slices -----------------------------------------------------------------------------------------------------------

@@ -69,8 +69,9 @@ class Answers:
         """What both versions answer to so many requests of users, and to recorded ones that are asked ``again``."""
         slices: dict[str, NDArray[np.int64]] = {}  # agreed, disagreed
         totals = {False: np.zeros(2, int), True: np.zeros(2, int)}  # of users and recorded ones: agreed, disagreed
-        confidences = np.zeros((2, len(PAIR_CONFIDENCE_EDGES) + 1), int)
-        classes = dict.fromkeys(self.classes, 0)
+        size = len(PAIR_CONFIDENCE_EDGES) + 1
+        confidences = np.zeros((2, len(self.classes) * size), int)  # of each class, one after the other
+        place = {name: number for number, name in enumerate(self.classes)}
         for replayed, of in ((False, count), (True, again)):
             for kind, names, delay, of_kind in self._divided(of, shares):
                 drawn = self._rng.integers(0, len(kind.told), of_kind)
@@ -80,15 +81,17 @@ class Answers:
                 for names_of, both in zip(kind.slices, counts, strict=True):
                     for name in names_of:
                         slices[name] = slices.get(name, 0) + both
+                of_class = np.where(kind.stable_says_first[drawn], place[names[0]], place[names[1]])
                 for side, bins in enumerate((kind.stable_bins, kind.candidate_bins)):
-                    confidences[side] += np.bincount(bins[drawn], minlength=confidences.shape[1])
-                first = int(np.count_nonzero(kind.stable_says_first[drawn]))
-                for name, counted in zip(names, (first, of_kind - first), strict=True):
-                    classes[name] += counted
+                    confidences[side] += np.bincount(of_class * size + bins[drawn], minlength=confidences.shape[1])
                 self._label(self._later(number + delay), kind, drawn, replayed=replayed)
         agreed, disagreed = (totals[False] + totals[True]).tolist()
-        of_stable, of_candidate = (tuple(side) for side in confidences.tolist())
-        profile = PairProfile(of_stable, of_candidate, tuple(classes.values()))
+        table = confidences.reshape(2, -1, size)
+        profile = PairProfile(
+            *(tuple(side) for side in table.sum(axis=1).tolist()),
+            tuple(table[0].sum(axis=1).tolist()),
+            *(tuple(side) for side in confidences.tolist()),
+        )
         recorded = int(totals[True][0]), int(totals[True][1])
         return Mirrored(agreed, disagreed, recorded, _sliced(slices), profile)
 
