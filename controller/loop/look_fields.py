@@ -80,11 +80,19 @@ def pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfi
     if counts is None:
         return None
     none = (0,) * (len(PAIR_CONFIDENCE_EDGES) + 1)
-    sides = counts.stable, counts.candidate
+
+    def in_all(side: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+        return tuple(map(sum, zip(none, *side.values(), strict=True)))
+
+    def by_class(side: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+        return tuple(count for name in classes for count in side.get(name, none))
+
     return PairProfile(
-        *(tuple(map(sum, zip(none, *side.values(), strict=True))) for side in sides),
-        tuple(sum(counts.stable.get(name, none)) for name in classes),
-        *(tuple(count for name in classes for count in side.get(name, none)) for side in sides),
+        stable_confidence=in_all(counts.stable),
+        candidate_confidence=in_all(counts.candidate),
+        stable_classes=tuple(sum(counts.stable.get(name, none)) for name in classes),
+        stable_by_class=by_class(counts.stable),
+        candidate_by_class=by_class(counts.candidate),
     )
 
 

@@ -226,9 +226,9 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
 
 
 def _every(profile: PairProfile) -> Seen:
-    return Seen(*(Bins(counts, (0.0,) * len(counts)) for counts in (
-        profile.stable_confidence, profile.candidate_confidence, profile.stable_classes
-    )))  # fmt: skip
+    sides = profile.stable_confidence, profile.candidate_confidence, profile.stable_classes
+    stable, candidate, classes = (Bins(counts, (0.0,) * len(counts)) for counts in sides)
+    return Seen(stable, candidate, classes)
 
 
 def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata) -> Seen:
@@ -249,9 +249,10 @@ def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Str
             said[side][bisect.bisect_right(PAIR_CONFIDENCE_EDGES, answer.confidence)] += weight
             for bin_, share in enumerate(shares(side, place)):
                 by_chance[side][bin_] += weight * share
-    told = [tuple(counts) if sum(counts) else () for counts in by_chance]
     sides = (*map(tuple, said), tuple(by_class.values()))
-    return Seen(*(Bins((0,) * len(side), side, squares) for side in sides), *told)
+    of_stable, of_candidate, of_classes = (Bins((0,) * len(side), side, squares) for side in sides)
+    stable_told, candidate_told = (tuple(counts) if sum(counts) else () for counts in by_chance)
+    return Seen(of_stable, of_candidate, of_classes, stable_told, candidate_told)
 
 
 def _plus(one: tuple[float, ...], two: tuple[float, ...]) -> tuple[float, ...]:
