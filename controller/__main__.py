@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+from controller.bootstrap import interpreter
 from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
 from controller.bootstrap.stores import only_controller
 from controller.config.settings import PRIVATE_UMASK, Home
@@ -25,6 +26,7 @@ def main() -> int:
     flags.add_argument("--home", type=Path, required=True, help="folder that `serin up` made")
     home = Home(flags.parse_args().home.resolve())
     os.umask(PRIVATE_UMASK)
+    interpreter.suit()
     log_to_stderr(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stopping, waking = threading.Event(), threading.Event()

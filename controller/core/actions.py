@@ -131,6 +131,14 @@ def look_is_due(release: Release, now_s: float) -> bool:
     return _is_over(release, release.policy.look_every_s, now_s)
 
 
+def look_due_at_s(release: Release, now_s: float) -> float:
+    """Return the unix time of the next look, ``now_s`` where it is due already. A deadline that comes before is left
+    out."""
+    if release.looked_at_s is None or look_is_due(release, now_s):
+        return now_s
+    return release.looked_at_s + release.policy.look_every_s
+
+
 def look_is_written(release: Release, now_s: float) -> bool:
     """Return whether a look at which nothing changed is worth its place in the journal. In probation few are: the next
     one begins where the last that was written ended, so that nothing is lost."""

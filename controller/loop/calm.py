@@ -1,6 +1,7 @@
 """The models that need a turn. Of hundreds of models next to none does at any moment: what each is, and whether time
 asks for anything, is seen at a glance, and a turn is left for the few that stand otherwise than they were left."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,14 +42,15 @@ def stands_as_left(release: Release | None, seen: Glance) -> bool:
     return as_asked and not release.faults and not new
 
 
-def time_asks(release: Release | None, *, after_s: float, now_s: float) -> bool:
-    """Return whether a deadline passed, or the least time of a step of the canary, since unix time ``after_s``."""
+def next_moment_s(release: Release | None, *, after_s: float) -> float:
+    """Return the unix time of the next deadline, or end of the least time of a canary step, after ``after_s``; infinite
+    where there is none."""
     if release is None or release.phase not in OBSERVED:
-        return False
+        return math.inf
     moments = [release.deadline_at_s]
     if release.phase is Phase.CANARY:
         moments.append(release.step_over_at_s)
-    return any(moment is not None and after_s < moment <= now_s for moment in moments)
+    return min((moment for moment in moments if moment is not None and moment > after_s), default=math.inf)
 
 
 def _needed(release: Release | None, table: TrafficTable | None) -> set[str]:

@@ -17,7 +17,7 @@ from controller.core.actions import (
     RunSuites,
     Serve,
     TakeLook,
-    look_is_due,
+    look_due_at_s,
 )
 from controller.core.commands import Freeze
 from controller.core.condition import Condition
@@ -339,16 +339,16 @@ class Executor:
         yield from ()
 
     # --- evidence ------------------------------------------------------------------------------------------------
-    def look_is_due(self, release: Release, now_s: float) -> bool:
-        """As `core.actions.look_is_due`; of probation, where not every look is written, those count that were not."""
+    def look_due_at_s(self, release: Release, now_s: float) -> float:
+        """As `core.actions.look_due_at_s`; of probation, where not every look is written, those count that were not."""
         before_s = self._looked_s.get(release.model)
         if release.phase is Phase.PROBATION and before_s is not None:
             release = replace(release, looked_at_s=now_s - (self._world.clock.monotonic_s() - before_s))
-        return look_is_due(release, now_s)
+        return look_due_at_s(release, now_s)
 
     def _take_look(self, release: Release, _: TakeLook) -> Iterator[Fact]:
         world, now_s, elapsed_s = self._world, self._world.clock.now_s(), self._world.clock.monotonic_s()
-        if not self.look_is_due(release, now_s) or not world.sampling.is_settled(release):
+        if self.look_due_at_s(release, now_s) > now_s or not world.sampling.is_settled(release):
             return
         self._looked_s[release.model] = elapsed_s
         shares = world.sampling.largest(release), world.sampling.least(release)

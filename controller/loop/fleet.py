@@ -125,6 +125,7 @@ class Fleet:
         """Return who has a turn in this round, whoever waited longest first. The others are glanced at now and then."""
         news = (observed.freezes, observed.unknown)
         changed, self._news = news != self._news, news
+        wall_s = self._world.clock.now_s()
         turns, calm = [], []
         for model, reconciler in self._models.items():
             turned_s = self._turned_s.get(model)
@@ -133,9 +134,8 @@ class Fleet:
                 or turned_s is None
                 or changed
                 or model in observed.asked
-                or not reconciler.is_calm
                 or now_s - turned_s >= _SURE_S
-                or reconciler.is_due(since_s=now_s - turned_s)
+                or reconciler.due_at_s <= wall_s
             ):
                 turns.append((model, reconciler))
             else:

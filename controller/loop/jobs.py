@@ -2,11 +2,12 @@
 later round where it is not there yet: nothing that hangs keeps anything else from being seen to."""
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Lock
+from functools import partial
+from threading import Lock, Semaphore, local
 from typing import Any, Final, Protocol, TypeVar
 
 from controller.ports.clock import Clock
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PATIENCE_S: Final = 0.2
 """What rounds wait for one job, all together, so that what is quick is done in the round that asked for it."""
+COMPUTING: Final = frozenset({"models", "glances"})
+"""The pools whose work is computing, and waiting only now and then."""
+COMPUTING_MAX: Final = 3
+_QUICK_S: Final = 0.03  # what is waited for with a turn in hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,37 @@ class _Job:
     since_s: float
 
 
+class _Turns:
+    """Let few threads compute at a time. Python runs one of them at a time anyhow, and each further one that could run
+    takes the interpreter from it in the middle. Whoever waits for long lets another one have its turn meanwhile: what
+    hangs keeps nobody."""
+
+    def __init__(self, turns: int) -> None:
+        self._free = Semaphore(turns)
+        self._mine = local()
+
+    def taken(self, work: Callable[[], Result]) -> Result:
+        """Return what ``work`` does, done in a turn."""
+        with self._free:
+            self._mine.has_one = True
+            try:
+                return work()
+            finally:
+                self._mine.has_one = False
+
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """Without a turn, where this thread has one."""
+        if not getattr(self._mine, "has_one", False):
+            yield
+            return
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
+
+
 class _Pool:
     """Threads of one kind of work, and the jobs that have them or wait for one. What asks of one pool waits for no
     other's lock."""
@@ -109,6 +145,7 @@ class ThreadedJobs:
         self._clock = clock
         self._workers = workers
         self._pools: dict[str, _Pool] = {}
+        self._turns = _Turns(COMPUTING_MAX)
         self._lock = Lock()
         self._closed = False
 
@@ -122,14 +159,15 @@ class ThreadedJobs:
         patience_s: float = PATIENCE_S,
     ) -> Result | Running:
         threads = self._pools.get(pool) or self._made(pool)
-        job = threads.job(slot, purpose, work, self._clock.monotonic_s()) if threads is not None else None
+        begun = partial(self._turns.taken, work) if pool in COMPUTING else work
+        job = threads.job(slot, purpose, begun, self._clock.monotonic_s()) if threads is not None else None
         if threads is None or job is None:  # this process ends
             return Running(self._clock.monotonic_s(), purpose)
         if job.purpose != purpose:
             return Running(job.since_s, job.purpose)
         waited_s = self._clock.monotonic_s() - job.since_s
         if waited_s < patience_s:
-            wait_for(job.future, patience_s - waited_s)
+            self._wait(job.future, patience_s - waited_s)
         if not job.future.done():  # asked once: it may end at any moment, and then has a result or an error of its own
             return Running(job.since_s, purpose)
         try:
@@ -141,6 +179,12 @@ class ThreadedJobs:
             raise
         threads.forget(slot, job)
         return result
+
+    def _wait(self, future: "Future[Any]", within_s: float) -> None:
+        wait_for(future, min(within_s, _QUICK_S))
+        if within_s > _QUICK_S and not future.done():
+            with self._turns.let_go():
+                wait_for(future, within_s - _QUICK_S)
 
     def busy(self) -> bool:
         """Return whether any job has not ended."""

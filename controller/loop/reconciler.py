@@ -5,6 +5,7 @@ asks for the same things and goes on.
 """
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, V
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError, SerinError, Source, TransientError, UnreadableError
 from controller.journal.codec import entry_of, record_of, release_of
-from controller.loop.calm import Glance, stands_as_left, time_asks
+from controller.loop.calm import Glance, next_moment_s, stands_as_left
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, World
@@ -102,6 +103,7 @@ class Reconciler:
         self.unreadable = ""  # why the release in progress cannot be read, by the last turn
         self._stepping = Lock()
         self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
+        self._due_at_s = -math.inf
 
     @property
     def release(self) -> Release | None:
@@ -110,19 +112,17 @@ class Reconciler:
         return standing.release if standing is not None else None
 
     @property
+    def due_at_s(self) -> float:
+        """Return the unix time from which time alone asks for a turn, as the last one left it; what is past where more
+        than time is awaited. It is kept, for hundreds of models are asked several times a second."""
+        return self._due_at_s
+
+    @property
     def is_calm(self) -> bool:
         """Return whether nothing is awaited but time, labels and traffic."""
         if not self._is_known or self._step_s:
             return False
         return self._standing is None or self._standing.release.phase is Phase.HELD or self._rests(self._standing)
-
-    def is_due(self, *, since_s: float) -> bool:
-        """Return whether time alone asks for a turn, the last of which was begun ``since_s`` ago."""
-        release = self._standing.release if self._standing is not None else None
-        now_s = self._world.clock.now_s()
-        if time_asks(release, after_s=now_s - since_s, now_s=now_s):
-            return True
-        return release is not None and release.phase in OBSERVED and self._executor.look_is_due(release, now_s)
 
     def glance(self) -> bool:
         """Return whether everything stands as the last turn left it; False where that cannot be told."""
@@ -145,11 +145,13 @@ class Reconciler:
     def forget(self) -> None:
         """Read the journal again: somebody wrote, or it is not known whether we did."""
         self._is_known = False
+        self._due_at_s = -math.inf
 
     def clock_stepped(self, by_s: float) -> None:
         """Move the times of what is under way, at the next call of `reconcile`."""
         with self._stepping:
             self._step_s += by_s
+            self._due_at_s = -math.inf
 
     def reconcile(self, observed: Observed) -> None:
         """Take in what is asked for, and drive the release that is under way, or begins.
@@ -157,6 +159,7 @@ class Reconciler:
         Raises:
             SerinError: what could not be done; `forget` must follow.
         """
+        began_s = self._world.clock.now_s()
         standing = self._after_step(self._under_way())
         asked = observed.asked.get(self.model, ())
         found = self._intake(standing, asked)
@@ -166,6 +169,16 @@ class Reconciler:
             standing = self._start(found.begin)
         if standing is not None:
             self._drive(standing, found.facts, observed)
+        with self._stepping:
+            self._due_at_s = self._next_s(began_s) if self.is_calm else -math.inf
+
+    def _next_s(self, began_s: float) -> float:
+        """Return when time asks for the next turn, after one that began at ``began_s``."""
+        release = self._standing.release if self._standing is not None else None
+        moment_s = next_moment_s(release, after_s=began_s)
+        if release is None or release.phase not in OBSERVED:
+            return moment_s
+        return min(moment_s, self._executor.look_due_at_s(release, self._world.clock.now_s()))
 
     def _after_step(self, standing: _Standing | None) -> _Standing | None:
         with self._stepping:

@@ -1,5 +1,6 @@
 """Rounds over several models with real threads: what hangs with one keeps no other from its rollback or its abort."""
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from controller.core.commands import Ask
 from controller.core.release import Phase
-from controller.loop.calm import time_asks
+from controller.loop.calm import next_moment_s
 from controller.loop.jobs import InlineJobs, Running, ThreadedJobs
 from tests.controller.releases import release_in
 from tests.controller.service import GOOD
@@ -167,7 +168,7 @@ def test_the_end_of_a_step_is_a_turn() -> None:
     """Neither a deadline nor the time of a step waits for the next look."""
     release = release_in(Phase.CANARY, phase_since_s=100.0, deadline_at_s=400.0)
     ends_s = 100.0 + release.canary_step.min_s
-    for moment in (ends_s, 400.0):
-        assert time_asks(release, after_s=moment - 1, now_s=moment)
-        assert not time_asks(release, after_s=moment, now_s=moment + 1)
-    assert not time_asks(replace(release, phase=Phase.HELD), after_s=0.0, now_s=500.0)
+    assert next_moment_s(release, after_s=ends_s - 1) == ends_s
+    assert next_moment_s(release, after_s=ends_s) == 400.0
+    assert next_moment_s(release, after_s=400.0) == math.inf
+    assert next_moment_s(replace(release, phase=Phase.HELD), after_s=0.0) == math.inf

@@ -3,17 +3,25 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from functools import partial
 
 import pytest
 
 from controller.adapters.clock import SystemClock
-from controller.loop.jobs import InlineJobs, Jobs, Running, ThreadedJobs
-from tests.patience import PATIENCE_S
+from controller.loop.jobs import COMPUTING_MAX, InlineJobs, Jobs, Running, ThreadedJobs
+from tests.patience import PATIENCE_S, eventually
 
 
 @pytest.fixture
 def jobs() -> Iterator[ThreadedJobs]:
     threaded = ThreadedJobs(SystemClock(), workers=2)
+    yield threaded
+    threaded.close()
+
+
+@pytest.fixture
+def busy() -> Iterator[ThreadedJobs]:
+    threaded = ThreadedJobs(SystemClock())
     yield threaded
     threaded.close()
 
@@ -108,3 +116,42 @@ def test_what_hangs_in_one_pool_keeps_no_other_waiting(jobs: ThreadedJobs) -> No
         assert isinstance(hung, Running)
     assert jobs.ask("metrics", 0, 1, lambda: "answered", patience_s=PATIENCE_S) == "answered"
     go.set()
+
+
+def test_few_compute_at_a_time(busy: ThreadedJobs) -> None:
+    """Python runs one of them anyhow, and every further one makes it dearer."""
+    go, begun = threading.Event(), []
+
+    def turn(model: int) -> None:
+        begun.append(model)
+        go.wait(PATIENCE_S)
+
+    for model in range(6):
+        busy.ask("models", model, 1, partial(turn, model), patience_s=0)
+    eventually(lambda: len(begun) == COMPUTING_MAX, what="as many as may")
+    go.set()
+    eventually(lambda: len(begun) == 6, what="each in its turn")
+
+
+def test_who_waits_lets_another_one_compute(busy: ThreadedJobs) -> None:
+    """All have a source that hangs, and a seventh model is to be rolled back."""
+    go = threading.Event()
+
+    def turn(model: int) -> None:
+        busy.ask("metrics", model, 1, lambda: go.wait(PATIENCE_S), patience_s=PATIENCE_S)
+
+    for model in range(6):
+        busy.ask("models", model, 1, partial(turn, model), patience_s=0)
+    try:
+        assert busy.ask("models", 6, 1, lambda: "rolled back", patience_s=PATIENCE_S) == "rolled back"
+    finally:
+        go.set()
+
+
+def test_a_turn_that_failed_is_over(busy: ThreadedJobs) -> None:
+    def fails() -> None:
+        raise ValueError("no such version")
+
+    for model in range(2 * COMPUTING_MAX):
+        with pytest.raises(ValueError, match="no such version"):
+            busy.ask("models", model, 1, fails, patience_s=PATIENCE_S)
