@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 
 from gates.stats.numerics import log_mean_exp
-from gates.stats.ratio import NO_ARMS, Arms
+from gates.stats.ratio import NO_ARMS, Arms, of_all
 
 _FLOOR = 0.002  # guesses stay this far from 0 and 1
 
@@ -24,11 +24,17 @@ Bet = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class DifferenceState:
-    """Log evidence per guessed difference, its highest mixture so far, and the counts."""
+    """Log evidence per guessed difference, its highest mixture so far, and the counts; ``counted`` are the events, each
+    look's divided by its design effect."""
 
     log_e: tuple[float, ...]
     peak: float = 0.0
     arms: Arms = NO_ARMS
+    counted: float = 0.0
+
+    def log_evidence(self, effect: float) -> float:
+        """The log evidence of all that was seen, where ``effect`` events count as one: as is known by now."""
+        return of_all(log_mean_exp(self.log_e), self.arms.events, self.counted, effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,17 @@ class DifferenceTest:
     def start(self) -> DifferenceState:
         return DifferenceState(log_e=(0.0,) * len(self.guesses))
 
-    def add(self, state: DifferenceState, arms: Arms) -> DifferenceState:
+    def add(self, state: DifferenceState, arms: Arms, effect: float = 1.0) -> DifferenceState:
+        """One window. Its evidence is divided by the design ``effect`` known before it."""
         if not arms.comparable:
             return state
         stable = (state.arms.stable_events + 0.5) / (state.arms.stable_total + 5)
         log_e = tuple(
-            before + self._log_e(arms, stable, guess) for before, guess in zip(state.log_e, self.guesses, strict=True)
+            before + self._log_e(arms, stable, guess) / effect
+            for before, guess in zip(state.log_e, self.guesses, strict=True)
         )
-        return DifferenceState(log_e, max(state.peak, log_mean_exp(log_e)), state.arms + arms)
+        counted = state.counted + arms.events / effect
+        return DifferenceState(log_e, max(state.peak, log_mean_exp(log_e)), state.arms + arms, counted)
 
     def _log_e(self, arms: Arms, stable: float, difference: float) -> float:
         own, others = self.bet(stable, difference, arms.candidate_total, arms.stable_total)

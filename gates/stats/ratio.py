@@ -6,7 +6,7 @@ that both versions share cancels, and so do ramps, because ``rho`` is the realis
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from gates.stats.numerics import log_mean_exp
@@ -56,17 +56,25 @@ def estimated_ratio(arms: Arms, expected: float) -> float | None:
     return odds * (arms.events - expected) / expected
 
 
+def of_all(log_e: float, events: int, counted: float, effect: float) -> float:
+    """Return log evidence of ``events`` that were ``counted`` as fewer, where ``effect`` of them count as one: by all
+    that was seen, which may be more than each look knew. It is less, so a test that asks for it stays valid."""
+    return log_e * min(events / (counted * effect), 1.0) if counted else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RatioState:
     """``log_e`` per alternative, their highest mixture so far, the counts behind them.
 
-    ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen.
+    ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen;
+    ``counted`` are those events, each look's divided by its design effect.
     """
 
     log_e: tuple[float, ...]
     peak: float = 0.0
     arms: Arms = NO_ARMS
     expected: float = 0.0
+    counted: float = 0.0
 
     @property
     def events(self) -> int:
@@ -75,6 +83,10 @@ class RatioState:
     def estimate(self) -> float | None:
         """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
         return estimated_ratio(self.arms, self.expected)
+
+    def log_evidence(self, effect: float) -> float:
+        """The log evidence of all that was seen, where ``effect`` events count as one: as is known by now."""
+        return of_all(log_mean_exp(self.log_e), self.events, self.counted, effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ class RatioTest:
     def add_at(self, state: RatioState, arms: Arms, share: float, effect: float = 1.0) -> RatioState:
         """One window at a share that is known otherwise, strictly between 0 and 1."""
         if not arms.events:
-            return RatioState(state.log_e, state.peak, state.arms + arms, state.expected)
+            return replace(state, arms=state.arms + arms)
         steps = _log_likelihoods(self.alternatives, arms, share)
         (base,) = _log_likelihoods((self.null,), arms, share)
         log_e = [before + (step - base) / effect for before, step in zip(state.log_e, steps, strict=True)]
@@ -112,6 +124,7 @@ class RatioTest:
             peak=max(state.peak, evidence),
             arms=state.arms + arms,
             expected=state.expected + arms.events * share,
+            counted=state.counted + arms.events / effect,
         )
 
 

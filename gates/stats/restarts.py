@@ -13,7 +13,7 @@ from typing import Final
 
 from gates.stats.betting import Trinomial
 
-SHARE: Final = 0.2  # of the level, for all starts but the first
+SHARE: Final = 0.1  # of the level, for all starts but the first
 _EVERY_S: Final = 240.0
 _NEAR: Final = 4  # so many of the newest are kept, and as many of each octave before
 

@@ -57,6 +57,12 @@ class ShareTest:
         base = _log_likelihood(self.null, events, total - events)
         return [_log_likelihood(share, events, total - events) - base for share in self.alternatives]
 
+    def log_evidence(self, state: ShareState, effect: float) -> float:
+        """The log evidence of all events, where ``effect`` of them count as one: by all that was seen, which may be
+        more than each look knew."""
+        further = max(effect / state.effect, 1.0)
+        return log_mean_exp(self.log_e(state.counted_events / further, state.counted_total / further))
+
     def add(self, state: ShareState, events: int, total: int, effect: float = 1.0) -> ShareState:
         """The state after one look. Its evidence is divided by the design ``effect`` known before it."""
         counted_events, counted_total = state.counted_events + events / effect, state.counted_total + total / effect

@@ -26,11 +26,25 @@ from typing import Final
 from gates.stats.ratio import Arms
 
 _LOOKS: Final = (1, 4)  # of a block
-_PRIOR_EVENTS: Final = 4.0  # as if they had been seen before, coming as is known: independently, if nothing is
 _PRIOR_EVENTS_BELOW: Final = 20.0  # so many, while fewer come together than is known: what came may come again
 _UNSEEN: Final = 0.5  # of the effect above 1, before any event was seen: nobody knows yet how they come
 _UNSEEN_EVENTS: Final = 2.0  # after so many, half of it is left
-_CAUTION: Final = 1.0  # standard errors of the estimate that are taken off
+CERTIFIED: Final = 1.25  # times the effect, about, that a certificate is divided by: of several estimates the largest
+_DOUBT_EVENTS, _DOUBT = 8.0, 6.0  # for what certifies: so many events seen before, so many of them at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """How soon an estimate is believed. ``prior_events``: as if they had been seen before, coming as is known, and
+    independently, if nothing is; ``errors``: standard errors of the estimate that are taken off."""
+
+    prior_events: float
+    errors: float
+
+
+MANY: Final = Caution(4.0, 1.0)
+FEW: Final = Caution(1.0, 0.4)
+"""Of errors: they are few, and what is taken for independent too long rolls back a version for two clusters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +86,27 @@ class Blocks:
             second=sorted((self.second, self.largest, square))[1],
         )
 
-    def measured(self, known: float) -> float:
+    def measured(self, known: float, prior_events: float = MANY.prior_events) -> float:
         """The estimate as it is, drawn to what is ``known`` beforehand; that, where next to nothing was seen."""
         if self.full < 2 or not self.variances:
             return known
         squares, variances = (self.squares - self.largest + self.second) / 2, self.variances / 2
-        prior = _PRIOR_EVENTS if squares >= known * variances or known == 1 else _PRIOR_EVENTS_BELOW
+        prior = prior_events if squares >= known * variances or known == 1 else _PRIOR_EVENTS_BELOW
         return (squares + prior * known) / (variances + prior)
 
-    def effect(self, known: float) -> float:
-        """The estimate, less its standard error where it is above what is known, so that chance alone hardly slows a
-        service of independent events."""
-        measured = self.measured(known)
+    def effect(self, known: float, caution: Caution = MANY) -> float:
+        """The estimate, less a part of its standard error where it is above what is known, so that chance alone hardly
+        slows a service of independent events."""
+        measured = self.measured(known, caution.prior_events)
         if measured <= known:
             return measured
-        return max(measured / (1 + _CAUTION * math.sqrt(3 / (self.full - 1) + 2 / self.variances)), known)
+        error = math.sqrt(3 / (self.full - 1) + 2 / self.variances)
+        return max(measured / (1 + caution.errors * error), known)
+
+    def doubtful(self, known: float) -> float:
+        """The estimate, had some events been seen before that came together."""
+        doubt = max(_DOUBT, known)
+        return (self.squares / 2 + _DOUBT_EVENTS * doubt) / (self.variances / 2 + _DOUBT_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,29 +141,38 @@ class Spread:
 
     @property
     def sudden(self) -> float:
-        """The effect of events that come together within a look; at least 1."""
-        unseen = 1 + _UNSEEN * _UNSEEN_EVENTS / (_UNSEEN_EVENTS + self.events)
-        return max(unseen, self.at_once)
+        """The effect of events that are few and come together within a look; at least 1."""
+        return max(self._unseen, self.at_once)
 
     @property
     def at_once(self) -> float:
         """The same, without the doubt of the first events."""
-        return self.single.effect(self.known)
+        return self.single.effect(self.known, FEW)
 
     @property
     def lasting(self) -> float:
-        """The same of those that come together for up to some looks, too.
+        """The effect of events that are many and come together for up to some looks; at least 1.
 
         It takes what begins late for such a run at first, where events are as few as errors are.
         """
-        return max(self.sudden, self.several.effect(self.known))
+        return max(self._unseen, self.single.effect(self.known), self.several.effect(self.known))
 
     @property
     def learnt(self) -> float:
         """The effect as it was found, for whoever begins anew; at least 1."""
-        return max(self.at_once, self.several.effect(self.known), 1.0)
+        return max(self.single.effect(self.known), self.several.effect(self.known), 1.0)
 
     @property
     def whole(self) -> float:
         """The effect by all that was seen, for a test of the totals."""
-        return max(self.sudden, self.single.measured(self.known), self.several.measured(self.known))
+        return max(self._unseen, self.single.measured(self.known), self.several.measured(self.known))
+
+    @property
+    def doubtful(self) -> float:
+        """The same for what certifies, of events that are many: that none came together yet proves nothing while few
+        were seen."""
+        return max(self.whole, self.single.doubtful(self.known))
+
+    @property
+    def _unseen(self) -> float:
+        return 1 + _UNSEEN * _UNSEEN_EVENTS / (_UNSEEN_EVENTS + self.events)

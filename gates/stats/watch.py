@@ -27,13 +27,13 @@ from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
 LEARNING: Final = 2.0  # log evidence, about, that it costs not to know the ratio beforehand
 BET_SPREAD: Final = 0.12  # standard deviation, about, of the logarithm of the bet around that of the ratio
 _FIRST: Final = 1.4  # times the null: the bet before anything was seen
-_FIRST_EVENTS: Final = 2.0  # that it is worth
-_LATEST_EVENTS: Final = 20.0  # that the bet is learnt from
+_FIRST_EVENTS: Final = 3.0  # that it is worth
+LATEST_OF_MANY, LATEST_OF_FEW = 20.0, 12.0  # events that the bet is learnt from: of slow requests, of errors
 _BET_MAX: Final = 20.0  # times the null
 _CERTAIN: Final = 1e-3  # no share above 1 less this is bet on
 HARM_OF_ONE_LOOK: Final = 0.4  # of the log evidence that decides, that one look may add: three have to speak
 _SETTLED: Final = 3.0  # times what one look may add: more evidence is not waited for
-_RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
+RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class WatchState:
     ``suspicions``: looks that said as much against the candidate as one alone may.
     """
 
-    log_stake: float = math.log(1 - _RESERVE)
+    log_stake: float = math.log(1 - RESERVE)
     restarts: int = 0
     peak: float = 0.0
     latest: float = 0.0
@@ -67,12 +67,6 @@ class WatchState:
         """The candidate's events among its requests."""
         requests = self.arms.candidate_total
         return self.arms.candidate_events / requests if requests else 0.0
-
-    @property
-    def log_e(self) -> float:
-        """The log evidence now: of what is at stake and in reserve."""
-        reserve = _RESERVE / (self.restarts + 1)
-        return max(self.log_stake, math.log(reserve)) + math.log1p(math.exp(-abs(self.log_stake - math.log(reserve))))
 
     def estimate(self) -> float | None:
         """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
@@ -101,9 +95,11 @@ def most_of_one_look(alpha: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RatioWatch:
-    """Evidence against "the ratio is at most ``null``". ``most``: that one look may add, as a logarithm."""
+    """Evidence against "the ratio is at most ``null``". ``most``: that one look may add, as a logarithm. ``latest``:
+    events that the bet is learnt from."""
 
     most: float = math.inf
+    latest: float = LATEST_OF_MANY
 
     def add(self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0) -> WatchState:
         """One window. ``null`` and ``effect`` must be known before it."""
@@ -121,6 +117,7 @@ class RatioWatch:
             effect,
             arms,
             events * share,
+            self.latest,
         )
 
 
@@ -130,6 +127,7 @@ class ShareWatch:
 
     null: float
     most: float = math.inf
+    latest: float = LATEST_OF_MANY
 
     def add(self, state: WatchState, events: int, total: int, effect: float = 1.0) -> WatchState:
         """One window. ``effect`` must be known before it."""
@@ -138,7 +136,9 @@ class ShareWatch:
         bet, expected = min(_bet(state, effect), (1 - _CERTAIN) / self.null), total * self.null
         gain = events * math.log(bet) + (total - events) * math.log((1 - bet * self.null) / (1 - self.null))
         seen = _Seen(events, expected, total, expected)
-        return _after(state, _Gain(gain / effect, self.most), seen, effect, Arms(events, total, 0, 0), expected)
+        return _after(
+            state, _Gain(gain / effect, self.most), seen, effect, Arms(events, total, 0, 0), expected, self.latest
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +166,16 @@ def _bet(state: WatchState, effect: float) -> float:
     return min(max((state.latest + first * _FIRST) / (state.latest_expected + first), 1.0), _BET_MAX)
 
 
-def _after(state: WatchState, gain: _Gain, seen: _Seen, effect: float, arms: Arms, expected: float) -> WatchState:
+def _after(
+    state: WatchState, gain: _Gain, seen: _Seen, effect: float, arms: Arms, expected: float, memory: float
+) -> WatchState:
     log_stake, restarts = state.log_stake + min(gain.said, gain.most), state.restarts
-    part = _RESERVE / (restarts + 1) / (restarts + 2)
+    part = RESERVE / (restarts + 1) / (restarts + 2)
     if log_stake < math.log(part):
         log_stake, restarts = math.log(math.exp(log_stake) + part), restarts + 1
     latest, latest_expected = state.latest + seen.own, state.latest_expected + seen.expected_beside
     both = latest + latest_expected
-    kept = min(1.0, _LATEST_EVENTS * effect / both) if both else 1.0
+    kept = min(1.0, memory * effect / both) if both else 1.0
     return WatchState(
         log_stake=log_stake,
         restarts=restarts,

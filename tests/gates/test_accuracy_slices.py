@@ -92,6 +92,37 @@ def test_a_loss_below_the_guard_fails_nothing_however_sure():
     assert watched(Service(1, points=20.0), 40)[0] is not None
 
 
+def pairs_of(lost, won, **chances):
+    pairs = [LabelledPair("yes", RIGHT, WRONG, slices=(TAG,), **chances)] * lost
+    return tuple(pairs + [LabelledPair("yes", WRONG, RIGHT, slices=(TAG,), **chances)] * won)
+
+
+def after_looks(*parts):
+    """The verdict after a look of each: labelled pairs of the tag, of twice as many that agree."""
+    gate = WatchedSlicesGate(POLICY, ALPHA)
+    state = gate.start()
+    for number, pairs in enumerate(parts, 1):
+        counted = (SlicePairs(TAG, 2 * len(pairs), len(pairs)),)
+        look = Look(number, Window(number - 1.0, number), 0.0, pairs=pairs, slice_pairs=counted)
+        state, verdict = gate.look(state, look, Timing(0.0, due=False))
+    return verdict
+
+
+def test_while_a_slice_is_suspected_the_release_waits_until_it_is_settled():
+    verdict = after_looks(pairs_of(20, 6))
+    assert (verdict.outcome, verdict.advisory) == (Outcome.INCONCLUSIVE, False)
+    assert verdict.reason.startswith(f"Not settled yet whether accuracy fell in a slice: in {TAG} by 17.9 points")
+    assert after_looks(pairs_of(20, 6), pairs_of(6, 14)).advisory  # it was chance
+    assert after_looks(*[pairs_of(20, 6)] * 4).outcome is Outcome.FAIL  # it was not
+
+
+def test_a_suspicion_weighs_labels_that_were_not_equally_likely():
+    """As many lost as won, of which the lost ones are labelled four times as often: nothing is suspected."""
+    often, seldom = pairs_of(40, 0, inclusion_probability=0.8), pairs_of(0, 10, inclusion_probability=0.2)
+    assert after_looks((*often, *seldom)).advisory
+    assert not after_looks((*often, *seldom[:4])).advisory
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.5])
 def test_labels_that_were_not_equally_likely_are_weighed(factor):
     """Lost answers are labelled four times as often as won ones, and say so: as many are lost as won."""

@@ -26,9 +26,14 @@ from gates.stats.numerics import log_mean_exp
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import below
 from gates.stats.spread import Spread
-from gates.stats.watch import RatioWatch, ShareWatch, WatchState
+from gates.stats.watch import RESERVE, RatioWatch, ShareWatch, WatchState
 
 ROUNDING = 1e-12
+
+
+def wealth_of(state):
+    """The log of what a watch has at stake and in reserve."""
+    return float(np.logaddexp(state.log_stake, math.log(RESERVE / (state.restarts + 1))))
 
 
 def best_stopping(state, step, log_e, outcomes, looks):
@@ -97,9 +102,7 @@ def test_no_stopping_rule_gains_from_the_events_of_rates_within_the_null(null, b
             (float(binom.pmf(x, events, theta)), Arms(x, 1000 * own, events - x, 1000 * others))
             for x in range(events + 1)
         ]
-        value = best_stopping(
-            WatchState(), lambda s, arms: watch.add(s, arms, null=null), lambda s: s.log_e, outcomes, looks
-        )
+        value = best_stopping(WatchState(), lambda s, arms: watch.add(s, arms, null=null), wealth_of, outcomes, looks)
         assert value == pytest.approx(1, abs=ROUNDING)
 
 
@@ -118,7 +121,7 @@ def test_no_stopping_rule_gains_from_clusters_whose_size_is_the_effect(size, tot
 
     def gained(effect):
         watch = best_stopping(
-            WatchState(), lambda s, arms: RatioWatch().add(s, arms, effect=effect), lambda s: s.log_e, outcomes, 8
+            WatchState(), lambda s, arms: RatioWatch().add(s, arms, effect=effect), wealth_of, outcomes, 8
         )
         mixtures = [
             best_stopping(test.start(), partial(added, test, effect), lambda s: log_mean_exp(s.log_e), outcomes, 8)
@@ -143,7 +146,7 @@ def test_no_stopping_rule_gains_from_an_effect_that_is_learnt():
         seen, spread = state
         return watch.add(seen, arms, effect=spread.lasting), spread.add(arms)
 
-    value = best_stopping((WatchState(), Spread()), step, lambda s: s[0].log_e, outcomes, 6)
+    value = best_stopping((WatchState(), Spread()), step, lambda s: wealth_of(s[0]), outcomes, 6)
     assert value == pytest.approx(1, abs=ROUNDING)
 
 
@@ -164,7 +167,7 @@ def test_no_stopping_rule_gains_from_a_share_within_its_null(share):
     outcomes = [(share, 1), (1 - share, 0)]
     if share <= 0.1:
         watch = ShareWatch(0.1)
-        value = best_stopping(WatchState(), lambda s, x: watch.add(s, x, 1), lambda s: s.log_e, outcomes, 10)
+        value = best_stopping(WatchState(), lambda s, x: watch.add(s, x, 1), wealth_of, outcomes, 10)
         assert value == pytest.approx(1, abs=ROUNDING)
     if share >= 0.1:
         test = below(0.1)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from gates.stats.ratio import Arms
+from gates.stats.numerics import log_mean_exp
+from gates.stats.ratio import Arms, RatioTest
 from gates.stats.spread import Spread
 from gates.stats.watch import RatioWatch, WatchState
 
@@ -120,3 +121,49 @@ def test_the_deadline_test_holds_its_level_when_the_share_ramps():
         p_values.append(state.p_value())
     for level in (0.01, 0.05, 0.1):
         assert np.mean(np.array(p_values) <= level) <= level + 3 * math.sqrt(level / 2000)
+
+
+def slow_in_runs(rng, looks, *, mean, share):
+    """Slow requests of a minute of the candidate, one in twenty sent to it; they come in runs of so many."""
+    runs = rng.poisson(60 * share / mean, looks)
+    return np.array([rng.geometric(1 / mean, count).sum() if count else 0 for count in runs])
+
+
+def test_a_certificate_is_of_all_that_was_seen_and_of_what_is_known_of_it_by_now():
+    """Beyond the margin, with slow requests in runs of ten: an hour's certificate was wrong in one release of eight, of
+    what the first quiet minutes said while nobody knew of runs."""
+    rng, wrong, early = np.random.default_rng(6), 0, 0
+    for _ in range(120):
+        test, spread = RatioTest(1.0, (0.25, 0.4, 0.55, 0.7, 0.85), THRESHOLD / 5), Spread()
+        state, runs = test.start(), np.minimum(slow_in_runs(rng, 60, mean=10, share=0.055), 60)
+        for x, y in zip(runs, rng.binomial(1140, 0.05, 60), strict=True):
+            arms = Arms(int(x), 60, int(y), 1140)
+            state, spread = test.add(state, arms, spread.lasting), spread.add(arms)
+        wrong += state.log_evidence(spread.doubtful) >= math.log(100)
+        early += state.peak >= math.log(100)
+    assert wrong <= 1
+    assert early > 6  # the highest evidence of any look would have certified them
+
+
+def test_evidence_of_independent_events_is_the_same_by_what_is_known_later():
+    rng, test, spread = np.random.default_rng(7), RatioTest(1.0, (0.4, 0.7)), Spread()
+    state = test.start()
+    for _ in range(60):
+        arms = Arms(int(rng.poisson(3)), 60, int(rng.poisson(80)), 1140)
+        state, spread = test.add(state, arms, spread.lasting), spread.add(arms)
+    assert 0.75 * log_mean_exp(state.log_e) < state.log_evidence(spread.doubtful) <= log_mean_exp(state.log_e)
+    assert state.log_evidence(4.0) == pytest.approx(state.log_evidence(2.0) / 2)
+    assert test.start().log_evidence(1.0) == 0
+
+
+def test_few_events_in_clusters_are_known_for_clusters_sooner_than_many():
+    """Errors: two clusters roll back a version that is taken for independent too long."""
+    rng, few, many = np.random.default_rng(8), [], []
+    for _ in range(200):
+        spread = Spread()
+        for _ in range(10):
+            x, y = (int(rng.geometric(0.2, rng.poisson(0.25)).sum()) for _ in range(2))
+            spread = spread.add(Arms(x, 1140, y, 1140))
+        few.append(spread.sudden)
+        many.append(spread.lasting)
+    assert np.mean(few) > 1.3 * np.mean(many)

@@ -71,6 +71,11 @@ class Uneven:
         return 100 * (self.candidate.sample.mean - self.stable.sample.mean)
 
     @property
+    def peaks(self) -> tuple[float, float]:
+        """The highest log evidence of harm, and of safety."""
+        return self.peak_harm, self.peak_safe
+
+    @property
     def aside(self) -> int:
         return self.candidate.graded.kept.aside + self.stable.graded.kept.aside
 
@@ -128,7 +133,7 @@ class LiveAccuracyGate:
         arms = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
         state = LiveAccuracyState(
             self._watched(state, arms),
-            self._safe.add(state.safe, arms),
+            self._safe.add(state.safe, arms, state.effect),
             state.bounds.add(arms, state.effect),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
             state.spread.add(arms),
@@ -164,20 +169,16 @@ class LiveAccuracyGate:
         even = uneven.even
         points = _points(arms) if even or not arms.comparable else uneven.points
         most = points if even or points is None else max(points, uneven.points_of_all)
-        peak_harm, peak_safe = (state.harm.peak, state.safe.peak) if even else (uneven.peak_harm, uneven.peak_safe)
         sticky, whole = state.noise.sticky, state.noise.effect(state.spread.whole)
+        peak_harm, safe = (state.harm.peak, state.safe.log_evidence(whole)) if even else uneven.peaks
         exact = (lambda: state.harm.p_value(whole)) if even else _no_exact_test
         fired = (even or not sticky) and timing.fires(self.alpha, peak_harm, exact)
         threshold = math.log(1 / self.promotion_alpha)
         outcome = settle(
             failed=enough and fired and points is not None and points >= policy.guard_points,
-            passed=enough
-            and not sticky
-            and peak_safe >= threshold
-            and most is not None
-            and most < policy.margin_points,
+            passed=enough and not sticky and safe >= threshold and most is not None and most < policy.margin_points,
         )
-        best, guesses = (max(state.safe.log_e), len(GUESSES)) if even else (peak_safe, 1)
+        best, guesses = (max(state.safe.log_e), len(GUESSES)) if even else (safe, 1)
         needed = samples_to_settle(arms.candidate_total, best, threshold + math.log(guesses))
         return Verdict(
             self.name,

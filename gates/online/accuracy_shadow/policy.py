@@ -13,7 +13,7 @@ MarginPoints = Annotated[float, "promote only when a loss this large is excluded
 class PairedAccuracyPolicy:
     """accuracy.shadow: both versions answered the same request (McNemar, sequential)."""
 
-    alpha_share: AlphaShare = 5.0
+    alpha_share: AlphaShare = 6.0
     guard_points: GuardPoints = 0.5
     margin_points: MarginPoints = 1.0
     pairs_min: Annotated[int, "labelled pairs (for a pass pairs, labelled or not) without which nothing is said"] = 100

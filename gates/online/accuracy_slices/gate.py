@@ -2,11 +2,16 @@
 
 Only pairs that disagree and are labelled bear on "no more lost than won", so a look costs as much as there are of them,
 however many slices are watched. How many pairs of a slice agree is only needed to say how many points it lost.
+
+A small slice can certify nothing in time, so promotion waits for none. But while one is suspected to have lost, by a
+plain test of what was seen so far, the release waits: either the loss is shown, or it goes as it came.
 """
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+
+from scipy.special import ndtr
 
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LabelledPair, Look
@@ -15,6 +20,7 @@ from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
 from gates.outcome import Outcome
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
+from gates.stats.exact import upper_tail
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span
 from gates.stats.weighted import Drawn
 from gates.verdict import Stage, Verdict
@@ -22,6 +28,7 @@ from gates.wording import pct
 
 _SPAN = Span(-1.0, 1.0)  # of D
 _TOLD = 3  # slices that one sentence names
+_SUSPECTED = 0.1  # of releases without a loss in any slice, at a time: so many wait, and no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,15 @@ class Watched:
             return 0.0
         among = self.apart.mean if self.chances.even else self.graded.kept.sample.mean
         return 100 * among * self.disagreed / self.pairs
+
+    @property
+    def p_value(self) -> float:
+        """The p-value of one look by itself, against "no more were lost than won": of the sign test, or of the weighed
+        mean and its standard error where some pairs were likelier to be labelled than others."""
+        if self.chances.even:
+            return upper_tail(self.apart.plus, self.apart.plus + self.apart.minus, 0.5)
+        seen = self.graded.kept.sample
+        return float(ndtr(-seen.total / math.sqrt(seen.spread))) if seen.spread else 1.0
 
     def add(self, pairs: Sequence[LabelledPair], bets: Sequence[float], *, weighable: bool) -> "Watched":
         """With one look's labelled pairs of the slice, in which the versions disagree."""
@@ -97,6 +113,11 @@ class SlicesState:
     directed: bool = False
     by_chance: Chances = field(default_factory=Chances)
 
+    @property
+    def weighable(self) -> bool:
+        """It is known how many pairs each label stands for."""
+        return not self.directed or self.by_chance.even
+
 
 @dataclass(frozen=True, slots=True)
 class WatchedSlicesGate:
@@ -134,7 +155,7 @@ class WatchedSlicesGate:
                         differing.setdefault(name, []).append(pair)
         by_chance = state.by_chance.add([pair.inclusion_probability for pair in look.pairs if not pair.directed])
         directed = state.directed or any(pair.directed for pair in look.pairs)
-        weighable = not directed or by_chance.even
+        weighable = SlicesState((), directed, by_chance).weighable
         for name, pairs in differing.items():
             found[places[name]] = found[places[name]].add(pairs, self.policy.bets, weighable=weighable)
         if timing.labels.hold:  # nothing is concluded from any label now
@@ -144,28 +165,39 @@ class WatchedSlicesGate:
 
     def _verdict(self, state: SlicesState, look: Look) -> Verdict:
         lost = [one for one in state.watched if self._is_lost(one)]
-        worst = max(lost or state.watched, key=lambda one: one.peak, default=None)
+        suspected = [one for one in state.watched if state.weighable and self._is_suspected(one, len(state.watched))]
+        worst = max(lost or suspected or state.watched, key=lambda one: one.peak, default=None)
         return Verdict(
             self.name,
             self.stage,
             Outcome.FAIL if lost else Outcome.INCONCLUSIVE,
-            self._reason(state, lost, worst),
+            self._reason(state, lost, suspected, worst),
             value=worst.points if worst is not None and worst.apart.total else None,
             unit="points lost",
             threshold=self.policy.guard_points,
             samples=sum(one.apart.total for one in state.watched),
             window=look.window,
-            advisory=not lost,
+            advisory=not (lost or suspected),
         )
 
     def _is_lost(self, one: Watched) -> bool:
         """No exact test is kept for the deadline: all of the level is spent by watching."""
-        fired = one.peak >= math.log(self.policy.slices_max / self.alpha)
-        return fired and one.points >= self.policy.guard_points and one.pairs >= self.policy.pairs_min
+        return self._is_beyond(one) and one.peak >= math.log(self.policy.slices_max / self.alpha)
 
-    def _reason(self, state: SlicesState, lost: Sequence[Watched], worst: Watched | None) -> str:
+    def _is_suspected(self, one: Watched, watched: int) -> bool:
+        return self._is_beyond(one) and one.p_value <= _SUSPECTED / watched
+
+    def _is_beyond(self, one: Watched) -> bool:
+        """By what was seen."""
+        return one.points >= self.policy.guard_points and one.pairs >= self.policy.pairs_min
+
+    def _reason(
+        self, state: SlicesState, lost: Sequence[Watched], suspected: Sequence[Watched], worst: Watched | None
+    ) -> str:
         if worst is None:
             return "No slice is watched yet: they are chosen by the classes, lengths and tags of sampled answers."
+        if suspected and not lost:
+            return f"Not settled yet whether accuracy fell in a slice: in {_told(worst)}."
         if not lost:
             seen = f"{len(state.watched)} slices are watched, and none surely lost accuracy"
             if not any(one.apart.total for one in state.watched):

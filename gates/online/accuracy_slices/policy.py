@@ -13,8 +13,8 @@ LENGTHS: Final = 3
 class WatchedSlicesPolicy:
     """accuracy.slices: accuracy.shadow of every part of the requests with traffic: each class that stable predicts,
     each third of the lengths, each value of a tag. They are chosen once, by the last sampled answers of stable when
-    the release begins, the most frequent first. A slice that surely lost fails the release; promotion waits for
-    none."""
+    the release begins, the most frequent first. A slice that surely lost fails the release; while one is suspected
+    to have lost the release waits, and otherwise for none."""
 
     alpha_share: AlphaShare = 0.5
     guard_points: Annotated[float, "never roll back for a smaller loss in a slice, in points of accuracy"] = 5.0

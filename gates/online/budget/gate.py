@@ -24,7 +24,7 @@ from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread
-from gates.stats.watch import RatioWatch, ShareWatch, WatchState, most_of_one_look
+from gates.stats.watch import LATEST_OF_FEW, RatioWatch, ShareWatch, WatchState, most_of_one_look
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
 
@@ -161,14 +161,16 @@ class BudgetGate:
         compared_effect: float,
     ) -> BudgetState:
         """``own``: the candidate's as they are compared with stable's."""
-        harmful, events = ShareWatch(self._burning, self._most), self._events(candidate)
+        harmful, events = ShareWatch(self._burning, self._most, LATEST_OF_FEW), self._events(candidate)
         safe = below(self._burning).add(state.safe, candidate.errors, candidate.requests, effect)
         if stable is None or own is None or not stable.requests:
             return replace(state, alone=state.alone.add(harmful, events, candidate, effect), safe=safe)
         arms = Arms(self._events(own), own.requests, self._events(stable), stable.requests)
         return replace(
             state,
-            ratio=RatioWatch(self._most).add(state.ratio, arms, null=self.policy.guard_ratio, effect=compared_effect),
+            ratio=RatioWatch(self._most, LATEST_OF_FEW).add(
+                state.ratio, arms, null=self.policy.guard_ratio, effect=compared_effect
+            ),
             noise=state.noise.compared(arms),
             beside=state.beside.add(harmful, events, candidate, effect),
             stable_errors=state.stable_errors + (stable.errors if candidate.requests else 0),
@@ -202,7 +204,8 @@ class BudgetGate:
         if blamed or breach:
             seen = state.beside if blamed else state.alone
         burn = self._burn(seen)
-        certified = state.safe.peak >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
+        shown = below(self._burning).log_evidence(state.safe, state.whole_effect)
+        certified = shown >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
         outcome = settle(failed=blamed, passed=seen.requests >= policy.requests_min and certified)
         freezes = blamed and burn >= policy.freeze_burn
         counted = (count / state.safe.effect for count in (seen.errors, seen.requests))

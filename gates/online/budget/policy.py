@@ -16,7 +16,7 @@ class BudgetPolicy:
 
     GUARDED = (Guarded("guard_ratio"),)
 
-    alpha_share: AlphaShare = 0.3
+    alpha_share: AlphaShare = 0.35
     objective_ratio: Annotated[float, "of requests answered without server error"] = 0.999
     rollback_burn: Annotated[
         float, "the candidate is rolled back for a burn that is shown to be above so many times the budget's own"

@@ -12,7 +12,7 @@ class CalibrationPolicy:
     above and below some confidences (the shape), where both cancel. A loss of accuracy or of sharpness alone fails
     nothing here; its rise of the Brier score, if large, holds promotion."""
 
-    alpha_share: AlphaShare = 1.0
+    alpha_share: AlphaShare = 1.2
     tolerance_gap: Annotated[float, "a change of the gap, or of the shape, within this is no harm"] = 0.01
     guard_gap: Annotated[float, "never roll back for a smaller change of the gap, or of the shape"] = 0.02
     margin_gap: Annotated[float, "promote only when a change of the gap this large is excluded"] = 0.03

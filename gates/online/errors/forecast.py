@@ -9,6 +9,7 @@ from gates.online.errors.gate import SAFER
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.stats.growth import Growth
 from gates.stats.share import below
+from gates.stats.spread import CERTIFIED
 from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
@@ -46,10 +47,10 @@ def _race(
         return of_watch(*compared(step, own(step)), policy.guard_ratio, effect)
 
     def below_margin(step: PlannedStep) -> list[Growth]:
-        return of_ratio(*compared(step, all_own(step)), margin, lower, effect)
+        return of_ratio(*compared(step, all_own(step)), margin, lower, CERTIFIED * effect)
 
     def below_ceiling(step: PlannedStep) -> list[Growth]:
-        return of_share(all_own(step), failing, below(policy.error_ratio_max), effect)
+        return of_share(all_own(step), failing, below(policy.error_ratio_max), CERTIFIED * effect)
 
     harm = Proof(harmful, level.harm_before_deadline() + LEARNING)
     enough = Minimum(own, policy.requests_min)

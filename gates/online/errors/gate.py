@@ -23,7 +23,7 @@ from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread
-from gates.stats.watch import RatioWatch, WatchState, most_of_one_look
+from gates.stats.watch import LATEST_OF_FEW, RatioWatch, WatchState, most_of_one_look
 from gates.verdict import Stage, Verdict
 from gates.wording import clustered, more, of, pct, times
 
@@ -101,7 +101,7 @@ class ErrorsGate:
 
     @property
     def _harm(self) -> RatioWatch:
-        return RatioWatch(most_of_one_look(self.alpha))
+        return RatioWatch(most_of_one_look(self.alpha), LATEST_OF_FEW)
 
     @property
     def _safe(self) -> RatioTest:
@@ -193,12 +193,14 @@ class ErrorsGate:
         )
 
     def _certificate(self, state: ErrorsState) -> str | None:
-        threshold = math.log(2 / self.promotion_alpha)
+        """Return what all that was seen excludes: evidence of early looks counts as what is known by now."""
+        threshold, effect = math.log(2 / self.promotion_alpha), state.whole_effect
         ratio = state.ratio.estimate()
-        if state.ratio.peak >= threshold and ratio is not None and ratio < self.policy.margin_ratio:
+        shown = state.ratio.log_evidence(effect) >= threshold
+        if shown and ratio is not None and ratio < self.policy.margin_ratio:
             return f"a ratio to stable of {self.policy.margin_ratio:g} or more is excluded"
         ceiling = self.policy.error_ratio_max
-        if state.share.peak >= threshold and state.share.share < ceiling:
+        if below(ceiling).log_evidence(state.share, effect) >= threshold and state.share.share < ceiling:
             return f"an error ratio of {pct(ceiling)} or more is excluded"
         return None
 

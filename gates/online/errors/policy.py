@@ -15,7 +15,7 @@ class ShadowErrorsPolicy:
 
     GUARDED = (Guarded("guard_ratio", "margin_ratio"),)
 
-    alpha_share: AlphaShare = 0.4
+    alpha_share: AlphaShare = 1.2
     guard_ratio: ErrorGuard = 1.2
     margin_ratio: ErrorMargin = 3.0
     error_ratio_max: Annotated[float, "the ceiling, certified when errors are too few for a ratio"] = 0.01
@@ -33,7 +33,7 @@ class LiveErrorsPolicy:
 
     GUARDED = (Guarded("guard_ratio", "margin_ratio"),)
 
-    alpha_share: AlphaShare = 0.3
+    alpha_share: AlphaShare = 0.35
     guard_ratio: ErrorGuard = 1.2
     margin_ratio: ErrorMargin = 3.0
     error_ratio_max: Annotated[float, "the absolute objective, certified when errors are too few for a ratio"] = 0.001

@@ -13,6 +13,7 @@ from gates.online.latency.gate import FASTER, OBJECTIVE_SHARE
 from gates.online.latency.policy import LatencyPolicy, Percentile, p95, p99
 from gates.online.latency.yardstick import NEAR
 from gates.stats.share import below
+from gates.stats.spread import CERTIFIED
 from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
@@ -54,11 +55,11 @@ def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candida
         share = 0.0 if step.warming else step.share_ratio
         return warm(step) * slow, traffic.to_stable(step) * tail, share
 
-    safe = [(Proof(lambda step: of_ratio(*compared(step, later), 1.0, FASTER, effect), level.safe()),)]
+    safe = [(Proof(lambda step: of_ratio(*compared(step, later), 1.0, FASTER, CERTIFIED * effect), level.safe()),)]
     if asked.ms_max is not None:
         over = beyond(math.log(asked.ms_max) - slower)
         kept = below(asked.tail)
-        missed = Proof(lambda step: of_share(warm(step), over, kept, effect), level.safe())
+        missed = Proof(lambda step: of_share(warm(step), over, kept, CERTIFIED * effect), level.safe())
         safe.append((missed,))
     parts = 1.0 if asked.ms_max is None else 1 / (1 - OBJECTIVE_SHARE)
     harm = Proof(lambda step: of_watch(*compared(step, worse), guard, effect), level.harm(parts) + LEARNING)

@@ -51,7 +51,7 @@ from gates.outcome import Outcome
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import below
-from gates.stats.watch import RatioWatch, ShareWatch, WatchState
+from gates.stats.watch import RatioWatch, ShareWatch, WatchState, most_of_one_look
 from gates.verdict import Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, more, of, times
 
@@ -59,7 +59,7 @@ FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate 
 # Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
 OBJECTIVE_SHARE = 0.2
 MISSED_RATIO = 1.15  # beyond so many times the share that an objective allows it is missed
-_OF_ONE_LOOK = 1 / 3  # of the log evidence that decides, that one look may add: no slow minute decides alone
+SAFETY_OF_ONE_LOOK = 1 / 5  # of the log evidence that decides, that one look may add to the certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ class LatencyGate:
 
     @property
     def _harm(self) -> RatioWatch:
-        return RatioWatch(_OF_ONE_LOOK * math.log(1 / self.alpha))
+        return RatioWatch(most_of_one_look(self.alpha))
 
     @property
     def _margin(self) -> RatioTest:
-        return RatioTest(1.0, FASTER, _OF_ONE_LOOK * math.log(1 / self.promotion_alpha))
+        return RatioTest(1.0, FASTER, SAFETY_OF_ONE_LOOK * math.log(1 / self.promotion_alpha))
 
     def start(self) -> LatencyState:
         return LatencyState(WatchState(), self._margin.start(), ObjectiveState())
@@ -236,12 +236,17 @@ class LatencyGate:
         return 0.0 if self.asked.ms_max is None else OBJECTIVE_SHARE
 
     def _within_margin(self, state: LatencyState) -> bool:
+        """Return whether all that was seen says so: evidence of early looks counts as what is known by now."""
         ratio = state.margin.estimate()
-        return state.margin.peak >= math.log(1 / self.promotion_alpha) and ratio is not None and ratio < 1
+        shown = state.margin.log_evidence(state.noise.effect(state.spread.doubtful)) >= math.log(
+            1 / self.promotion_alpha
+        )
+        return shown and ratio is not None and ratio < 1
 
     def _within_objective(self, state: LatencyState) -> bool:
         seen = state.objective.safe
-        certified = seen.peak >= math.log(1 / self.promotion_alpha) and seen.share < self.asked.tail
+        shown = below(self.asked.tail).log_evidence(seen, state.spread.doubtful)
+        certified = shown >= math.log(1 / self.promotion_alpha) and seen.share < self.asked.tail
         return self.asked.ms_max is None or certified
 
     def _needed(self, state: LatencyState) -> int | None:

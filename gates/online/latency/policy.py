@@ -15,8 +15,8 @@ class LatencyPolicy:
         Guarded("guard_slower_ratio", "p99_margin_ratio"),
     )
 
-    p95_alpha_share: AlphaShare = 2.0
-    p99_alpha_share: AlphaShare = 0.75
+    p95_alpha_share: AlphaShare = 3.2
+    p99_alpha_share: AlphaShare = 0.7
     p95_margin_ratio: Annotated[float, "promote only when a P95 so many times stable's is excluded"] = 1.1
     p99_margin_ratio: Annotated[float, "promote only when a P99 so many times stable's is excluded"] = 1.25
     p95_ms_max: Annotated[float | None, "the objective of P95, certified before promotion; null: none"] = 200.0

@@ -1,6 +1,6 @@
 """The yardstick of a latency gate: stable's percentile, and the edge that the candidate's must stay below.
 
-Tau is a bucket edge near stable's own percentile: the lowest one that at most 1.5 times as many requests exceed, for
+Tau is a bucket edge near stable's own percentile: the lowest one that at most 1.75 times as many requests exceed, for
 the more of them there are, the sooner the versions are told apart. At each look it is the one of stable's most recent
 requests *before* that look. Chosen from the past, it may move with the load and the e-processes stay valid: each look
 multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once would
@@ -25,7 +25,7 @@ from gates.online.latency.state import LatencyState, Yardstick
 # Edges in ratio 1.1 are so only to rounding: to four decimals of a millisecond, which is up to 5e-5 of the ratio of two
 # neighbours at 2 ms. A margin as wide as the grid must reach the next edge all the same.
 SLACK = 1 + 1e-4
-NEAR = 1.5  # times the percentile's tail: as many requests may exceed the edge that stands for it
+NEAR = 1.75  # times the percentile's tail: as many requests may exceed the edge that stands for it
 
 
 def yardstick_of(asked: Percentile, state: LatencyState, look: Look) -> Yardstick | None:
