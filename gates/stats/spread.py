@@ -35,8 +35,11 @@ _DOUBT_EVENTS, _DOUBT = 8.0, 6.0  # for what certifies: so many events seen befo
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """How soon an estimate is believed. ``prior_events``: as if they had been seen before, coming as is known, and
-    independently, if nothing is; ``errors``: standard errors of the estimate that are taken off."""
+    """The caution with which an estimate is believed.
+
+    ``prior_events``: as if they had been seen before, coming as is known, and independently, if nothing is. ``errors``:
+    standard errors of the estimate that are taken off.
+    """
 
     prior_events: float
     errors: float
