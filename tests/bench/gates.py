@@ -40,10 +40,11 @@ def main() -> int:
         show(results)
         return 0
     rows = bars(results, _look_ms(kept))
-    if asked.runs >= RUNS and asked.minutes == math.inf:  # a first impression is no result
-        from tests.bench.world.page import write  # draws
+    if asked.write or (asked.runs >= RUNS and asked.minutes == math.inf):  # a first impression is no result
+        from tests.bench.world.page import Origin, write  # draws
 
-        print(write(results, rows, PAGES))
+        of_all = sum(runs for _, runs in work(RUNS))
+        print(write(results, rows, PAGES, Origin(kept.name, asked.code, of_all)))
     return report("gates", rows)
 
 
@@ -62,6 +63,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
     parser.add_argument("--minutes", type=float, default=math.inf, help="play so long at most; no page is written then")
     parser.add_argument("--only", metavar="NAME[,NAME]", help="worlds in whose names these words are, so many of each")
+    parser.add_argument("--write", action="store_true", help="write the page of what was played, however little it is")
+    parser.add_argument("--code", default="", metavar="COMMIT", help="of the gates that were played, told on the page")
     parser.add_argument("--from", dest="results", type=Path, metavar="FOLDER", help="only read what was played")
     return parser
 

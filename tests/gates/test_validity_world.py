@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.bench.world import page
 from tests.bench.world.answers import Skill, pool
-from tests.bench.world.release import play
+from tests.bench.world.release import Ended, play
 from tests.bench.world.rivals import (
     RULES,
     alarms,
@@ -17,6 +18,7 @@ from tests.bench.world.rivals import (
     obrien_fleming,
     z_at_every_look,
 )
+from tests.bench.world.rows import EXPOSED, bars, work
 from tests.bench.world.runs import Played, read_chunk, write_chunk
 from tests.bench.world.scenarios import EQUAL, HALF_DIRECTED
 from tests.bench.world.traffic import Both, Numbers, Traffic
@@ -113,3 +115,22 @@ def test_results_are_read_back_as_they_were_written(tmp_path):
     one = Played(ended, {name: rule(seen) for name, rule in RULES.items()})
     write_chunk(tmp_path / "runs" / "0.json", [one])
     assert read_chunk(tmp_path / "runs" / "0.json") == [one]
+
+
+def test_a_page_of_what_was_played_so_far_says_so_and_tells_no_figure_that_it_has_not():
+    ended = Ended(9, ("latency.p95",), 1, None, 10, 20, ())
+    results = {one.name: [] for one, _ in work(1)} | {
+        EXPOSED["P95 +20 %"].name: [
+            Played(replace(ended, failed_at=at), dict.fromkeys(RULES, (3, None, None))) for at in (15, 16)
+        ],
+        EQUAL.name: [Played(replace(ended, failed_at=None), dict.fromkeys(RULES, (None, None, None)))] * 40,
+    }
+    text = "\n".join(page._lines(results, bars(results, 1.5), page.Origin("d1g357", "abc1234", 55_870)))
+    assert "**What was played:** 42 releases, by the gates and worlds of commit abc1234 (digest d1g357)." in text
+    assert "That is a part of 55,870" in text
+    assert "Not played: " in text
+    assert "slow runs of 2" in text
+    assert "| equal, rolled back: equal | 0 % of 40 (0 to 8.8) | <= 0.5 | yes |" in text
+    assert "| P95 +20 %, 5 %: median, after the warm-up | 12.5 min (12 to 13) | <= 12 | **no** |" in text
+    assert "| P95 +20 %, 5 %: median | 15.5 min (15 to 16) |" in text
+    assert "nan" not in text

@@ -27,7 +27,10 @@ class Share:
 
     @property
     def interval_pct(self) -> tuple[float, float]:
-        """Bounds that hold with 95 % (Clopper and Pearson), one of them where nothing or everything was hit too."""
+        """Bounds that hold with 95 % (Clopper and Pearson), one of them where nothing or everything was hit too. Not a
+        number where nothing was played."""
+        if not self.runs:
+            return math.nan, math.nan
         tail, missed = (1 - LEVEL) / 2, self.runs - self.hits
         low = float(beta.ppf(tail, self.hits, missed + 1)) if self.hits else 0.0
         high = float(beta.ppf(1 - tail, self.hits + 1, missed)) if missed else 1.0

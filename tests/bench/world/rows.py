@@ -99,12 +99,18 @@ def _independent(results: Results, look_ms: float) -> list[Bar]:
         promoted(equal).bar("equal, promoted within two hours: default steps", at_least=93.0),
         median_bar("equal, promoted: median, default steps", minutes_to_promote(s.RELEASED, equal), "min", 75.0),
         mean_bar("-2 points, paired: mean pairs over the bound", pairs, "", 1.25, scale=bound),
-        *(
-            median_bar(f"{name}, 5 %: median", minutes_to_fail(EXPOSED[name], results[EXPOSED[name].name]), "min", most)
-            for name, most in _MEDIANS_MAX.items()
-        ),
+        *(_found(name, results[EXPOSED[name].name], most) for name, most in _MEDIANS_MAX.items()),
         Bar("one look, all gates, after 10 million requests", look_ms, "ms", at_most=2.0),
     ]
+
+
+def _found(name: str, played: Sequence[Played], most: float) -> Bar:
+    """The median from the first user on; of latency from the end of the warm-up on, whose minutes are not judged."""
+    minutes = minutes_to_fail(EXPOSED[name], played)
+    if not name.startswith("P95"):
+        return median_bar(f"{name}, 5 %: median", minutes, "min", most)
+    judged = [one - EXPOSED[name].warm_up_s / 60 for one in minutes]
+    return median_bar(f"{name}, 5 %: median, after the warm-up", judged, "min", most)
 
 
 def _late(results: Results) -> list[Bar]:
