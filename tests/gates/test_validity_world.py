@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.bench.world import page
 from tests.bench.world.answers import Skill, pool
 from tests.bench.world.release import Ended, play
 from tests.bench.world.rivals import (
@@ -118,12 +117,12 @@ def test_results_are_read_back_as_they_were_written(tmp_path):
 
 
 def test_a_page_of_what_was_played_so_far_says_so_and_tells_no_figure_that_it_has_not():
-    ended = Ended(9, ("latency.p95",), 1, None, 10, 20, ())
+    from tests.bench.world import page  # draws
+
+    ended, never = Ended(9, ("latency.p95",), 1, None, 10, 20, ()), dict.fromkeys(RULES, (None, None, None))
     results = {one.name: [] for one, _ in work(1)} | {
-        EXPOSED["P95 +20 %"].name: [
-            Played(replace(ended, failed_at=at), dict.fromkeys(RULES, (3, None, None))) for at in (15, 16)
-        ],
-        EQUAL.name: [Played(replace(ended, failed_at=None), dict.fromkeys(RULES, (None, None, None)))] * 40,
+        EXPOSED["P95 +20 %"].name: [Played(replace(ended, failed_at=at), never) for at in (15, 16)],
+        EQUAL.name: [Played(replace(ended, failed_at=None), never)] * 40,
     }
     text = "\n".join(page._lines(results, bars(results, 1.5), page.Origin("d1g357", "abc1234", 55_870)))
     assert "**What was played:** 42 releases, by the gates and worlds of commit abc1234 (digest d1g357)." in text
