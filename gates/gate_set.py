@@ -35,6 +35,8 @@ class GateSetState:
     """The memory of the gate set between looks; its size does not depend on the traffic that passed.
 
     All its times are by the clock as it was before somebody set it; ``clock_set_s``: by how much, since then.
+    ``deadline_owed``: gates that could conclude nothing at the deadline, whose exact test is made once they can. What
+    held them up tells nothing of the versions, so the test is as good then.
     """
 
     deadline_s: float | None
@@ -42,6 +44,7 @@ class GateSetState:
     sequence: int = 0
     end_s: float | None = None
     deadline_spent: bool = False
+    deadline_owed: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
     labelling: Labelling = field(default_factory=Labelling)
     clock_set_s: float = 0.0
@@ -99,7 +102,9 @@ class GateSet:
             raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
         after: dict[str, object] = {}
         verdicts: list[Verdict] = []
+        owed: list[str] = []
         for gate in self._gates:
+            tested = due or gate.name in state.deadline_owed
             if gate.stage is Stage.SHADOW and not look.mirrors:
                 after[gate.name] = before[gate.name]
                 verdicts.append(_without_mirror(gate, look))
@@ -108,11 +113,16 @@ class GateSet:
             if blocking is not None:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
-                after[gate.name], verdict = _judged(gate, before[gate.name], usable, timing)
+                after[gate.name], verdict = _judged(gate, before[gate.name], usable, replace(timing, due=tested))
                 verdict = _suspecting(verdict, before[gate.name], after[gate.name])
                 if gate.name in self._hurried and (wait := timing.labels.wait):
                     after[gate.name], verdict = forgotten(after[gate.name]), _waiting(verdict, wait)
                 verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
+            held = LABELS in gate.sources and (
+                timing.labels.hold or (gate.name in self._hurried and timing.labels.wait)
+            )
+            if tested and (held or verdict.outcome is Outcome.ERROR):
+                owed.append(gate.name)
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
             verdicts.append(_latched(verdict, failures.get(gate.name)))
@@ -122,6 +132,7 @@ class GateSet:
             sequence=look.sequence if accepted else state.sequence,
             end_s=look.window.end_s if accepted and not _uncounted(look) else state.end_s,
             deadline_spent=state.deadline_spent or due,
+            deadline_owed=tuple(owed),
             failures=tuple(failures.values()),
             labelling=labelling,
         )

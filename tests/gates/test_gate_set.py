@@ -252,6 +252,26 @@ def test_the_deadline_test_runs_once_at_a_deadline_that_was_fixed_before():
     assert failed.index(True) == 39
 
 
+def test_a_gate_that_cannot_conclude_at_the_deadline_makes_its_test_once_it_can():
+    """Labels that cannot be read at that look hold up the gates that read them, and no others."""
+    gate_set = GateSet(GatePolicy(deadline_fraction=0.9))
+    right, wrong = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
+    minute = (LabelledPair("yes", right, wrong),) * 3 + (LabelledPair("yes", wrong, right),) * 2
+    minute += (LabelledPair("yes", right, right),) * 95
+    state, found, owed = gate_set.start(deadline_s=40 * 60.0), [], []
+    for sequence in range(1, 45):
+        seen = replace(look(np.random.default_rng(sequence), sequence, World()), pairs=minute)
+        faults = (Fault("labels", "the file is gone"),) if sequence in (40, 41) else ()
+        state, verdicts = gate_set.look(state, replace(seen, pairs=() if faults else minute, faults=faults))
+        state = state_from_json(json.loads(json.dumps(state_to_json(state))))
+        found.append(verdicts[0].outcome)
+        owed.append(state.deadline_owed)
+    assert found.index(Outcome.FAIL) == 41
+    assert found[39:41] == [Outcome.ERROR] * 2
+    assert owed[39] == owed[40] == ("accuracy.shadow", "accuracy.slices", "calibration.shadow", "accuracy.live")
+    assert not any(owed[:39] + owed[41:])
+
+
 def test_a_state_of_another_policy_is_refused():
     other = GateSet(replace(JUDGING, latency=None)).start()
     with pytest.raises(ValueError, match="the state is of the gates"):
