@@ -113,15 +113,14 @@ class GateSet:
             if blocking is not None:
                 after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
             else:
-                after[gate.name], verdict = _judged(gate, before[gate.name], usable, replace(timing, due=tested))
+                own = timing if tested == due else replace(timing, due=tested)
+                after[gate.name], verdict = _judged(gate, before[gate.name], usable, own)
                 verdict = _suspecting(verdict, before[gate.name], after[gate.name])
                 if gate.name in self._hurried and (wait := timing.labels.wait):
                     after[gate.name], verdict = forgotten(after[gate.name]), _waiting(verdict, wait)
                 verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
-            held = LABELS in gate.sources and (
-                timing.labels.hold or (gate.name in self._hurried and timing.labels.wait)
-            )
-            if tested and (held or verdict.outcome is Outcome.ERROR):
+            held = timing.labels.wait if gate.name in self._hurried else timing.labels.hold
+            if tested and (verdict.outcome is Outcome.ERROR or (held and LABELS in gate.sources)):
                 owed.append(gate.name)
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
