@@ -292,6 +292,8 @@ def _asked(progress: SuiteProgress) -> Text:
 
 
 def _replayed(told: ReplayProgress) -> Text:
+    if not told.chosen and told.trouble:
+        return Text(printable(f"nothing is asked again: {told.trouble}"), "yellow")
     words = f"{told.asked:,} of {told.chosen:,} recorded requests asked again of both versions"
     others = {
         "that the candidate refused": told.refused,

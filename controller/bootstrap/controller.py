@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import TYPE_CHECKING, Final
@@ -42,7 +43,7 @@ from controller.loop.leader import Leader
 from controller.loop.policies import CurrentPolicies
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
-from controller.loop.replay import RecordedReplays
+from controller.loop.replay import RecordedReplays, is_in_shadow
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
 from controller.loop.sampling import Needs, SampledAsNeeded
 from controller.offline.forecast.sampling import ratio_between, ratio_in_release
@@ -223,7 +224,14 @@ def build(home: Home, name: str) -> Controller:
         freezes=store.freezes,
         suites=SuiteRuns(replicas, home.suites),
         sampling=sampling,
-        replays=RecordedReplays(store.recordings, replicas, clock, time.sleep),
+        replays=RecordedReplays(
+            store.recordings,
+            replicas,
+            clock,
+            time.sleep,
+            in_shadow=partial(is_in_shadow, store.journal),
+            fence=leader.fence,
+        ),
     )
     poller = CandidatePoller(registry, packages, clock, jobs)
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence, leader.leads)

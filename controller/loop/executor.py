@@ -374,7 +374,13 @@ class Executor:
         if not (asked.stable and asked.candidate):
             return
         order = ReplayOrder(
-            release.id, release.model, stable.number, release.candidate.number, release.started_at_s, policy
+            release.id,
+            release.model,
+            stable.number,
+            release.candidate.number,
+            release.started_at_s,
+            policy,
+            release.policy.gates.labels.chosen_ratio_max,
         )
         chance = self._world.sampling.largest(release)  # as of live pairs: each stands for as many requests
         for_s = min(release.policy.look_every_s, _REPLAYED_S)

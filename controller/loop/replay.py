@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from controller.errors import RefusedRequestError, SerinError, Source, TransientError
+from controller.core.release import Phase
+from controller.errors import ConflictError, RefusedRequestError, SerinError, Source, TransientError
 from controller.ports.clock import Clock
+from controller.ports.journal import ReleaseLists
 from controller.ports.recordings import AskedAgain, Outcome, Recorded, Recordings, ReplayOrder, Scores
 
 log = logging.getLogger(__name__)
@@ -59,32 +61,68 @@ class NoReplays:
 
 
 class RecordedReplays:
-    """Implements ``Replays``. ``pause``: waits for so many seconds."""
+    """Implements ``Replays``."""
 
-    def __init__(self, recordings: Recordings, replicas: Asks, clock: Clock, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        recordings: Recordings,
+        replicas: Asks,
+        clock: Clock,
+        pause: Callable[[float], None],
+        *,
+        in_shadow: Callable[[str], bool],
+        fence: Callable[[], int | None],
+    ) -> None:
+        """``pause``: waits for so many seconds. ``in_shadow``: whether the release is, as it is recorded. ``fence`` is
+        the leader's, or raises ConflictError where this controller leads no more."""
         self._recordings = recordings
         self._replicas = replicas
         self._clock = clock
         self._pause = pause
-        self._checked: dict[str, int] = {}  # by release: recorded answers that stable was found to give still
+        self._in_shadow = in_shadow
+        self._fence = fence
 
     def go_on(self, order: ReplayOrder, asked: Asked, *, for_s: float, inclusion_probability: float) -> bool:
         try:
-            before = self._recordings.choose(order, now_s=self._clock.now_s())
+            before = self._recordings.choose(order, now_s=self._clock.now_s(), fence=self._fence())
             if before.is_over:
+                if not before.chosen:
+                    log.warning("release %s: nothing is asked again: %s", order.release_id, before.trouble)
                 return False
-            checked = self._checked.get(order.release_id, 0)
-            stretch = _Stretch(self._replicas, asked, reuses=before.reuses, checked=checked)
+            stretch = _Stretch(self._replicas, asked, reuses=before.reuses, checked=before.checked)
             trouble = self._asked_again(order, stretch, for_s, inclusion_probability)
-            self._checked[order.release_id] = stretch.checked
-            if trouble != before.trouble or stretch.reuses is not before.reuses:
-                self._recordings.note(order.release_id, trouble=trouble, reuses=stretch.reuses)
+            now = (trouble, stretch.reuses, stretch.checked)
+            if now != (before.trouble, before.reuses, before.checked):
+                self._recordings.note(
+                    order.release_id,
+                    trouble=trouble,
+                    reuses=stretch.reuses,
+                    checked=stretch.checked,
+                    fence=self._fence(),
+                )
         except TransientError as error:
             log.warning("release %s: the replay waits: %s", order.release_id, error)
+        except ConflictError as error:
+            log.info("release %s: the replay is left: %s", order.release_id, error)
         return True
 
+    def _fence_of(self, order: ReplayOrder) -> int | None:
+        """The fence to go on with.
+
+        Raises:
+            ConflictError: this controller leads no more, or the release is elsewhere by now.
+        """
+        fence = self._fence()
+        if not self._in_shadow(order.release_id):
+            raise ConflictError(Source.JOURNAL, f"release {order.release_id} is not in shadow any more")
+        return fence
+
     def _asked_again(self, order: ReplayOrder, stretch: "_Stretch", for_s: float, chance: float) -> str:
-        """Return why the replay had to stop; empty where its time was over, or all is asked."""
+        """Return why the replay had to stop; empty where its time was over, or all is asked.
+
+        Raises:
+            ConflictError: it is no longer for this controller to go on; what was answered meanwhile is dropped.
+        """
         began_s = self._clock.monotonic_s()
         due_s = began_s
         while due_s - began_s < for_s:
@@ -96,16 +134,26 @@ class RecordedReplays:
                         break
                     self._pause(max(due_s - self._clock.monotonic_s(), 0.0))
                     due_s = max(due_s, self._clock.monotonic_s()) + 1 / order.policy.requests_per_s_max
+                    self._fence_of(order)
                     found.append(stretch.ask(one))
+            except ConflictError:
+                found.clear()
+                raise
             except SerinError as error:
                 return str(error)
             finally:
                 if found:
-                    now_s = self._clock.now_s()
-                    self._recordings.asked(order, found, now_s=now_s, inclusion_probability=chance)
+                    fence, now_s = self._fence_of(order), self._clock.now_s()
+                    self._recordings.asked(order, found, now_s=now_s, inclusion_probability=chance, fence=fence)
             if not waiting:
                 break
         return ""
+
+
+def is_in_shadow(journal: ReleaseLists, release_id: str) -> bool:
+    """Return whether the release is in shadow, as it is recorded. Raises TransientError where nobody says."""
+    found = journal.summary(release_id)
+    return found is not None and found.phase == Phase.SHADOW
 
 
 class _Stretch:

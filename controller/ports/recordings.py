@@ -31,6 +31,7 @@ class ReplayOrder:
     candidate: str
     began_at_s: float
     policy: ReplayPolicy
+    chosen_ratio_max: float  # as of `gates.online.label_sources.LabelPolicy`: of labels from before the release
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class AskedAgain:
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
     """The progress of a replay: of ``chosen`` requests those that were asked, by how that ended. ``reuses``: what is
-    recorded of stable is what it answers now (None: not yet known). ``trouble``: why it does not go on."""
+    recorded of stable is what it answers now (None: not yet known, by ``checked`` answers that were asked for anew).
+    ``trouble``: why it does not go on; where nothing is chosen, it never will."""
 
     chosen: int
     answered: int = 0
@@ -66,6 +68,7 @@ class ReplayProgress:
     unreadable: int = 0
     reuses: bool | None = None
     trouble: str = ""
+    checked: int = 0
 
     @property
     def asked(self) -> int:
@@ -77,10 +80,14 @@ class ReplayProgress:
 
 
 class Recordings(Protocol):
-    """The recorded requests and what became of them. Every method raises TransientError where they cannot be read."""
+    """The recorded requests and what became of them. Every method raises TransientError where they cannot be read.
 
-    def choose(self, order: ReplayOrder, *, now_s: float) -> ReplayProgress:
-        """Choose the requests of a replay, unless they are chosen, and return how far it is.
+    ``fence`` is the token of the leader who writes: what writes raises ConflictError where a later leader has written.
+    """
+
+    def choose(self, order: ReplayOrder, *, now_s: float, fence: int | None = None) -> ReplayProgress:
+        """Choose the requests of a replay, unless that was done, and return how far it is. Where there were none to
+        choose, there are none later either, and ``trouble`` says what to do for the next release.
 
         Of each text one request, and of those the newest; none that had an answer of another kind than a live one, be
         it a copy's or a replay's: labels of such requests were asked for because two versions disagreed, so that what
@@ -91,12 +98,21 @@ class Recordings(Protocol):
         """Return those to be asked next."""
 
     def asked(
-        self, order: ReplayOrder, found: Sequence[AskedAgain], *, now_s: float, inclusion_probability: float
+        self,
+        order: ReplayOrder,
+        found: Sequence[AskedAgain],
+        *,
+        now_s: float,
+        inclusion_probability: float,
+        fence: int | None = None,
     ) -> None:
         """Keep what was answered, as pairs of the release. Repeating it changes nothing."""
 
-    def note(self, release_id: str, *, trouble: str | None = None, reuses: bool | None = None) -> None:
-        """Keep why a replay does not go on (empty: it does), or whether stable's recorded answers are used."""
+    def note(
+        self, release_id: str, *, trouble: str, reuses: bool | None, checked: int, fence: int | None = None
+    ) -> None:
+        """Keep why a replay does not go on (empty: it does), whether stable's recorded answers are used, and how many
+        of them were asked for anew."""
 
     def progress(self, release_id: str) -> ReplayProgress | None:
         """Return how far the release's replay is; None where it has none."""

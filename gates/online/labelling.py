@@ -38,7 +38,7 @@ _HALF_LIFE: Final = 300.0  # labels
 _HALF_LIFE_APART: Final = 100.0  # of those whose pair disagrees: they decide, and are few
 _LOOKS_IN_STEP: Final = 2.0  # so many looks behind is not behind
 _LATE: Final = 0.5  # of the labels that a class would have if it were labelled as the others are
-_LOG_EVIDENCE: Final = math.log(1e4)
+LOG_EVIDENCE: Final = math.log(1e4)
 _CLASS_SHARE_MIN: Final = 0.01
 _NAMES_TOLD: Final = 3
 
@@ -110,7 +110,7 @@ class Labelling:
         found = [
             (bins.distance_from(every), who)
             for who, bins, every in expected
-            if bins.log_e_against(every) >= _LOG_EVIDENCE
+            if bins.log_e_against(every) >= LOG_EVIDENCE
         ]
         if not found:
             return None
@@ -160,7 +160,7 @@ class Labelling:
                 continue
             due = every * (labelled - drawn) / (total - every)
             short = due - drawn + (drawn * math.log(drawn / due) if drawn and due else 0.0)
-            if drawn < _LATE * due and short >= _LOG_EVIDENCE:
+            if drawn < _LATE * due and short >= LOG_EVIDENCE:
                 yield every / total, name
 
 

@@ -5,24 +5,31 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from controller.adapters.sql.recorded import recorded as recorded_before
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts
 from controller.core.policy import LabelsBefore, ReplayPolicy
-from controller.errors import RefusedRequestError, TransientError
-from controller.loop.replay import CHECKED, Asked, RecordedReplays
+from controller.core.release import Phase
+from controller.errors import ConflictError, RefusedRequestError, Source, TransientError
+from controller.journal.codec import record_of
+from controller.loop.replay import CHECKED, Asked, RecordedReplays, is_in_shadow
+from controller.ports.journal import Entry
 from controller.ports.recordings import ReplayOrder, ReplayProgress
 from controller.ports.samples import BY_CHANCE_BELOW, Prediction, SampleCursor
 from gates.evidence import Replayed
 from tests.contracts.samples import evidence, live, shadow, truth
+from tests.controller.releases import release_in
 from tests.fakes.clock import FakeClock
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 BEGAN_S = 1_000.0
 REQUESTS = 60
-ORDER = ReplayOrder("intent-v7-1", "intent", "6", "7", BEGAN_S, ReplayPolicy(requests_max=20_000))
+ORDER = ReplayOrder("intent-v7-1", "intent", "6", "7", BEGAN_S, ReplayPolicy(requests_max=20_000), 0.1)
 ASKED = Asked(("http://six",), ("http://seven",))
 LONG_S = 3_600.0
 
@@ -90,7 +97,19 @@ class Place:
 
     def __init__(self, store: Store) -> None:
         self.store, self.replicas, self.clock = store, Answering(), FakeClock(now_s=BEGAN_S + 60)
-        self.replays = RecordedReplays(store.recordings, self.replicas, self.clock, self.clock.pass_s)
+        self.in_shadow, self.fence = True, 7
+        self.replays = self.started()
+
+    def started(self) -> RecordedReplays:
+        """Those of a controller that starts."""
+        return RecordedReplays(
+            self.store.recordings,
+            self.replicas,
+            self.clock,
+            self.clock.pass_s,
+            in_shadow=lambda _: self.in_shadow,
+            fence=lambda: self.fence,
+        )
 
     def record(self, *more: Prediction, requests: int = REQUESTS) -> None:
         self.store.samples.add_predictions([recorded(number) for number in range(requests)] + list(more))
@@ -123,7 +142,7 @@ def test_recorded_requests_become_pairs_of_the_release_and_are_told_apart(place:
     assert (found.pairs_agreed, found.pairs_disagreed) == (1 + REQUESTS - apart, apart)
     assert found.replayed == Replayed(REQUESTS, REQUESTS - apart, apart)
     assert found.paired == 1
-    assert place.progress == ReplayProgress(REQUESTS, answered=REQUESTS, reuses=True)
+    assert place.progress == ReplayProgress(REQUESTS, answered=REQUESTS, reuses=True, checked=CHECKED)
     assert place.go_on() is False
 
 
@@ -165,8 +184,29 @@ def test_where_labels_of_before_were_chosen_by_doubt_nothing_is_replayed_without
     place.go_on()
     assert "chosen by doubt" in place.progress.trouble
     assert place.replicas.asked == []
-    place.go_on(replace(ORDER, policy=replace(ORDER.policy, labels_before=LabelsBefore.HELD_OUT)))
-    assert place.progress == ReplayProgress(REQUESTS + 30, answered=REQUESTS + 30, reuses=True)
+    held_out = replace(ORDER.policy, labels_before=LabelsBefore.HELD_OUT)
+    place.go_on(replace(ORDER, release_id="intent-v7-2", policy=held_out))
+    assert len(place.replicas.of(ASKED.candidate[0])) == REQUESTS + 30
+
+
+def test_labels_of_before_that_chance_chose_are_no_doubt_however_unequal_classes_are(place: Place) -> None:
+    """Of one class, of which stable is less sure, four times as many texts were labelled."""
+    others = [recorded(1_000 + n, label="invoice", confidence=0.6, at_s=20.0) for n in range(200)]
+    place.record(*others, requests=200)
+    asked = [f"r{n}" for n in range(0, 200, 10)] + [one.request_id for one in others[::2]]
+    place.store.samples.add_labels([truth(request_id, received_at_s=BEGAN_S - 1) for request_id in asked])
+    place.go_on()
+    assert (place.progress.trouble, place.progress.chosen) == ("", 400)
+
+
+def test_labels_of_before_that_were_chosen_within_classes_are_found_where_the_mean_tells_nothing(place: Place) -> None:
+    """Both the surest and the least sure were labelled."""
+    sides = [recorded(n, confidence=(0.55, 0.81, 0.999)[n % 3]) for n in range(300)]
+    place.record(*sides, requests=0)
+    asked = [one.request_id for one in sides if one.confidence != 0.81]
+    place.store.samples.add_labels([truth(request_id, received_at_s=BEGAN_S - 1) for request_id in asked])
+    place.go_on()
+    assert "chosen by doubt" in place.progress.trouble
 
 
 def test_what_stable_answered_is_asked_again_only_to_see_that_it_still_says_so(place: Place) -> None:
@@ -241,19 +281,126 @@ def test_a_candidate_that_is_away_loses_no_request_and_one_that_fails_on_a_text_
     place.record()
     place.replicas.away = True
     assert place.go_on() is True
-    assert place.progress == ReplayProgress(REQUESTS, trouble="http://seven did not answer")
+    assert place.progress == ReplayProgress(REQUESTS, trouble="http://seven did not answer", checked=1)
     place.replicas.away = False
     place.replicas.failing = {text_of(4)}
     place.replicas.refusing = {(ASKED.candidate[0], text_of(5)), (ASKED.stable[0], text_of(6))}
     place.replicas.stable = lambda _: classes("invoice")  # so that it is asked of all
     place.go_on()
-    assert place.progress == ReplayProgress(REQUESTS, REQUESTS - 3, 1, 1, 1, reuses=False)
+    assert place.progress == ReplayProgress(REQUESTS, REQUESTS - 3, 1, 1, 1, reuses=False, checked=2)
 
 
 def test_without_texts_it_says_how_to_have_them(place: Place) -> None:
     place.store.samples.add_predictions([live("a"), live("b")])
     assert place.go_on() is False
-    assert "serin up --capture-text" in place.progress.trouble
+    assert "For the next release: keep texts (`serin up --capture-text`)" in place.progress.trouble
+
+
+def test_that_nothing_is_to_be_asked_is_told_once_and_found_out_once(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by each controller that starts: nothing of before the release comes later."""
+    assert place.go_on() is False
+    assert "nothing is asked again: no request of before the release" in caplog.text
+    place.record()
+    place.replays = place.started()
+    assert place.go_on() is False
+    assert place.progress.chosen == 0
+
+
+# --- who leads --------------------------------------------------------------------------------------------------------
+def test_a_controller_that_leads_no_more_asks_and_writes_nothing_more(place: Place) -> None:
+    """Also within a stretch, and where only the store knows of the other."""
+    place.record()
+
+    def loses() -> int:
+        if len(place.replicas.asked) >= 20:
+            raise ConflictError(Source.LEADERSHIP, "another controller leads")
+        return 7
+
+    place.replays = RecordedReplays(
+        place.store.recordings, place.replicas, place.clock, place.clock.pass_s, in_shadow=lambda _: True, fence=loses
+    )
+    assert place.go_on() is True
+    assert 20 <= len(place.replicas.asked) <= 21
+    assert place.progress == ReplayProgress(REQUESTS)
+
+
+def test_the_store_takes_nothing_of_a_replay_from_an_old_leader(place: Place) -> None:
+    place.record()
+    place.go_on(for_s=0.5)
+    before, asked = place.progress, len(place.replicas.asked)
+    place.store.journal.note("model:intent", [], fence=8)
+    place.go_on()
+    assert place.progress == before
+    assert len(place.replicas.asked) > asked  # it did not know, and what it did is dropped
+    found = evidence(place.store.samples)
+    assert found.pairs_agreed + found.pairs_disagreed == before.answered
+    place.fence = 8
+    place.go_on()
+    assert place.progress.answered == REQUESTS
+
+
+def test_a_release_that_left_shadow_is_asked_nothing_more(place: Place) -> None:
+    place.record()
+    asked = place.replicas.probabilities
+
+    def leaves(url: str, texts: Sequence[str]) -> Sequence[Mapping[str, float]]:
+        place.in_shadow = False
+        return asked(url, texts)
+
+    place.replicas.probabilities = leaves  # type: ignore[method-assign]
+    assert place.go_on() is True
+    assert len(place.replicas.of(ASKED.candidate[0])) == 1
+    assert place.progress == ReplayProgress(REQUESTS)
+
+
+def test_the_journal_says_whether_a_release_is_in_shadow(place: Place) -> None:
+    journal = place.store.journal
+    assert not is_in_shadow(journal, ORDER.release_id)
+    for number, phase in enumerate((Phase.SHADOW, Phase.CANARY)):
+        journal.append(record_of(release_in(phase), number), [Entry("event", 1.0, {})][:number])
+        assert is_in_shadow(journal, ORDER.release_id) is (phase is Phase.SHADOW)
+
+
+def test_what_was_found_of_stable_holds_for_the_next_controller(place: Place) -> None:
+    """How many of its answers were held against what is recorded, too."""
+    place.record()
+    for _ in range(REQUESTS):
+        place.replays = place.started()
+        place.go_on(for_s=0.5)
+    assert place.progress == ReplayProgress(REQUESTS, answered=REQUESTS, reuses=True, checked=CHECKED)
+    assert len(place.replicas.of(ASKED.stable[0])) == CHECKED
+
+
+# --- how they are found -----------------------------------------------------------------------------------------------
+def test_requests_are_found_newest_first_by_an_index_and_only_as_many_as_are_needed(place: Place) -> None:
+    """Among ten gigabytes of samples. Those that are of no use are passed over by pages."""
+    others = [live(f"n{n}", at_s=BEGAN_S + 1) for n in range(50)]
+    copied = [one for n in range(2_100) for one in (recorded(10_000 + n), shadow(f"r{10_000 + n}", version="5"))]
+    place.record(*others, *copied, requests=300)
+    place.store.samples.add_predictions([recorded(n) for n in range(400, 420)])
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.extend([(statement, parameters)] if statement.startswith("SELECT") else [])
+
+    sa.event.listen(place.store.database.engine, "before_cursor_execute", note)
+    with place.store.database.read(Source.PREDICTIONS) as connection:
+        few = recorded_before(connection, replace(ORDER, policy=ReplayPolicy(requests_max=15)))
+        assert {row.request_id for row in few} == {f"r{n}" for n in range(405, 420)}
+        assert len(statements) == 1
+        assert len(recorded_before(connection, ORDER)) == 320
+        assert len(statements) == 3
+    sa.event.remove(place.store.database.engine, "before_cursor_execute", note)
+    with place.store.database.engine.connect() as connection:
+        if place.store.database.is_postgresql:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+        explain = "EXPLAIN" if place.store.database.is_postgresql else "EXPLAIN QUERY PLAN"
+        statement, parameters = statements[-1]
+        plan = [str(row) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+    assert "ix_predictions_recorded" in " ".join(plan)
+    assert not [row for row in plan if "SCAN predictions" in row or "Seq Scan on predictions" in row]
 
 
 def test_disagreements_of_replayed_requests_are_asked_for_with_their_texts(place: Place) -> None:

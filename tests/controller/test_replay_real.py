@@ -85,9 +85,11 @@ def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> No
     until(lambda: samples.latest().prediction == len(texts), "all answers are captured")
     samples.since("intent", "6", "7", samples.latest())
 
-    order = ReplayOrder("intent-v7-1", "intent", "6", "7", time.time() + 60, ReplayPolicy(len(texts), 1_000.0))
+    order = ReplayOrder("intent-v7-1", "intent", "6", "7", time.time() + 60, ReplayPolicy(len(texts), 1_000.0), 0.1)
     asked, replicas = Asked((place.six.shadow_url,), (place.seven.shadow_url,)), HttpReplicas()
-    replays = RecordedReplays(place.store.recordings, replicas, SystemClock(), time.sleep)
+    replays = RecordedReplays(
+        place.store.recordings, replicas, SystemClock(), time.sleep, in_shadow=lambda _: True, fence=lambda: None
+    )
     until(lambda: not replays.go_on(order, asked, for_s=1.0, inclusion_probability=1.0), "all is asked again")
     replicas.close()
     httpx.post(place.six.url + PREDICT_ROUTE, json={"text": "and one more"})
@@ -95,7 +97,7 @@ def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> No
     assert place.six.total(CAPTURED_METRIC) == len(texts) + 1  # no question is: its text would be kept anew
 
     assert place.store.recordings.progress(order.release_id) == ReplayProgress(
-        len(texts), answered=len(texts), reuses=True
+        len(texts), answered=len(texts), reuses=True, checked=CHECKED
     )
     found = evidence(samples)
     assert found.replayed == Replayed(len(texts), len(texts), 0)  # both versions are the same package

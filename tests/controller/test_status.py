@@ -19,6 +19,7 @@ from controller.journal.codec import record_of
 from controller.journal.notes import SamplingSet
 from controller.overview import BLOCKS_MAX, Overview, as_document, current, overview_in
 from controller.ports.journal import ReleaseRecord, ReleaseSummary
+from controller.ports.recordings import ReplayProgress
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from controller.ports.suites import SuiteProgress
 from controller.report.words import utc
@@ -337,6 +338,12 @@ def test_how_far_a_suite_has_come_and_what_waits_for_the_next_release_are_told()
     assert "1,200 of 3,000" not in texts[1]
     for text in texts:
         assert "replicas 1 → 2, with the next release, or: serin release again intent" in text
+
+
+def test_a_replay_with_nothing_to_ask_says_why() -> None:
+    nothing = ReplayProgress(0, trouble="no text is kept. For the next release: keep texts")
+    shown = in_text(Overview([record(Phase.SHADOW)], NOW_S, {"intent": TABLE}, replays={"intent": nothing}))
+    assert "replay    nothing is asked again: no text is kept. For the next release: keep texts" in shown
 
 
 def test_how_much_is_sampled_is_told_in_one_line() -> None:

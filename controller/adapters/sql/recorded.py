@@ -3,83 +3,81 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, exists, func, select
+from sqlalchemy import Connection, Row, and_, exists, select
 
 from controller.adapters.sql.schema import labels, predictions, replayed_requests
 from controller.adapters.sql.values import chunks
 from controller.core.policy import LabelsBefore
 from controller.ports.recordings import Outcome, ReplayOrder
+from gates.online.labels_before import Recorded, are_chosen
 from serving.contract import Traffic
 
-_BY_DOUBT_Z: Final = 5.0  # standard errors between confidences of labelled and other requests, beyond chance
+_PAGE_ROWS: Final = 2_000  # looked at in one statement, whatever of them may be asked
 
 
-def recorded(order: ReplayOrder) -> Select[Any]:
-    """The requests to choose from: of each text the newest, of those the newest, in the order of their digests."""
-    other = predictions.alias("other")
-    columns, again = predictions.c, replayed_requests.c
+def recorded(connection: Connection, order: ReplayOrder) -> Sequence[Row[Any]]:
+    """Return the requests to choose from: of each text the newest, of those the newest, in the order of their digests.
+
+    They are looked for from the newest on, by an index of what has a text, until there are enough.
+    """
+    found: dict[str, Row[Any]] = {}
+    below: int | None = None
+    while len(found) < order.policy.requests_max:
+        page = connection.execute(_page(order, below)).all()
+        for row in page:
+            if row.may_be_asked and len(found) < order.policy.requests_max:
+                found.setdefault(row.text_digest, row)
+        if len(page) < _PAGE_ROWS:
+            break
+        below = page[-1].id
+    return [found[digest] for digest in sorted(found)]
+
+
+def _page(order: ReplayOrder, below: int | None) -> Any:
+    """The newest rows below an id that have a text, each with whether it may be asked."""
+    columns = predictions.c
+    kept = select(columns.id, columns.request_id, columns.traffic, columns.at_s, columns.text_digest)
+    kept = kept.where(columns.model == order.model, columns.text.is_not(None))
+    if below is not None:
+        kept = kept.where(columns.id < below)
+    page = kept.order_by(columns.id.desc()).limit(_PAGE_ROWS).subquery("page")
+    other, again = predictions.alias("other").c, replayed_requests.c
     otherwise_answered = exists().where(
-        other.c.request_id == columns.request_id, other.c.model == order.model, other.c.traffic != Traffic.LIVE.value
+        other.request_id == page.c.request_id, other.model == order.model, other.traffic != Traffic.LIVE.value
     )
-    replayed = exists().where(again.request_id == columns.request_id, again.outcome != Outcome.WAITING)
-    newest = (
-        select(func.max(columns.id).label("id"), columns.text_digest)
-        .where(
-            columns.model == order.model,
-            columns.traffic == Traffic.LIVE.value,
-            columns.text.is_not(None),
-            columns.at_s < order.began_at_s,
-            ~otherwise_answered,
-            ~replayed,
-        )
-        .group_by(columns.text_digest)
-        .order_by(func.max(columns.id).desc())
-        .limit(order.policy.requests_max)
-        .subquery("newest")
+    replayed = exists().where(again.request_id == page.c.request_id, again.outcome != Outcome.WAITING)
+    may_be_asked = and_(
+        page.c.traffic == Traffic.LIVE.value, page.c.at_s < order.began_at_s, ~otherwise_answered, ~replayed
     )
-    return (
-        select(predictions.c.id, predictions.c.request_id, newest.c.text_digest)
-        .join(newest, newest.c.id == predictions.c.id)
-        .order_by(newest.c.text_digest)
-    )
+    query = select(page.c.id, page.c.request_id, page.c.text_digest, may_be_asked.label("may_be_asked"))
+    return query.order_by(page.c.id.desc())
 
 
 def trouble_of(connection: Connection, order: ReplayOrder, ids: Sequence[int]) -> str:
-    """Return why these cannot be replayed; empty where they can."""
+    """Return why these cannot be replayed, and what to do for the next release; empty where they can."""
     if not ids:
         return (
             "no request of before the release is recorded with its text, but for those that were replayed or copied "
-            "already: capture texts (`serin up --capture-text`) and let some come"
+            "already. For the next release: keep texts (`serin up --capture-text`) and let some come before it begins"
         )
     if order.policy.labels_before is LabelsBefore.HELD_OUT:
         return ""
-    confidences: dict[bool, list[float]] = {True: [], False: []}
+    found: list[Recorded] = []
     chances = set()
+    columns = predictions.c
     for some in chunks(ids):
         query = (
-            select(predictions.c.confidence, labels.c.inclusion_probability)
-            .outerjoin(labels, (labels.c.request_id == predictions.c.request_id) & labels.c.is_truth)
-            .where(predictions.c.id.in_(some))
+            select(columns.version, columns.label, columns.confidence, labels.c.inclusion_probability)
+            .outerjoin(labels, (labels.c.request_id == columns.request_id) & labels.c.is_truth)
+            .where(columns.id.in_(some))
         )
-        for confidence, chance in connection.execute(query):
-            confidences[chance is not None].append(confidence)
+        for version, label, confidence, chance in connection.execute(query):
+            found.append(Recorded((version, label), confidence, labelled=chance is not None))
             chances |= {chance} - {None}
-    if len(chances) > 1 or _apart(confidences[True], confidences[False]):
+    if len(chances) > 1 or are_chosen(found, order.chosen_ratio_max):
         return (
             "labels that recorded requests had before the release were chosen by doubt, so that the others are no "
-            "fair sample without them: say shadow_replay.labels_before: held_out where the candidate was not "
-            "trained on them, and they count"
+            "fair sample without them. For the next release: say shadow_replay.labels_before: held_out where the "
+            "candidate was not trained on them, and they count; or have texts to label drawn by chance"
         )
     return ""
-
-
-def _apart(some: Sequence[float], others: Sequence[float]) -> bool:
-    """Return whether two samples of confidences differ by more than chance makes of them."""
-    if len(some) < 2 or len(others) < 2:
-        return False
-    means = [sum(part) / len(part) for part in (some, others)]
-    errors = [
-        sum((value - mean) ** 2 for value in part) / (len(part) - 1) / len(part)
-        for part, mean in zip((some, others), means, strict=True)
-    ]
-    return (means[0] - means[1]) ** 2 > _BY_DOUBT_Z**2 * sum(errors)

@@ -11,6 +11,7 @@ from controller.adapters.sql.database import Database, insert_new
 from controller.adapters.sql.intake import Rows, lock
 from controller.adapters.sql.recorded import recorded, trouble_of
 from controller.adapters.sql.schema import labels, pairs, predictions, replayed_requests, replays
+from controller.adapters.sql.streams import move_head
 from controller.adapters.sql.texts import NoTexts, Texts
 from controller.adapters.sql.values import chunks
 from controller.core.policy import LabelsBefore
@@ -42,12 +43,12 @@ class SqlRecordings:
         self._texts = texts or NoTexts()
         self._digest = digest
 
-    def choose(self, order: ReplayOrder, *, now_s: float) -> ReplayProgress:
+    def choose(self, order: ReplayOrder, *, now_s: float, fence: int | None = None) -> ReplayProgress:
         known = self.progress(order.release_id)
-        if known is not None and known.chosen:
+        if known is not None and (known.chosen or known.trouble):
             return known
         with self._database.read(_SOURCE) as connection:
-            found = connection.execute(recorded(order)).all()
+            found = recorded(connection, order)
             trouble = trouble_of(connection, order, [row.id for row in found])
         chosen = [] if trouble else found
         with self._database.write(_SOURCE) as connection:
@@ -62,6 +63,7 @@ class SqlRecordings:
                 part = chosen[start : start + _ROWS_AT_ONCE]
                 rows = [_request_row(order, row, now_s) for row in part]
                 connection.execute(insert_new(connection, replayed_requests), rows)
+            move_head(connection, 0, fence)
             return _progress(connection, order.release_id) or ReplayProgress(0)
 
     def waiting(self, order: ReplayOrder, limit: int) -> Sequence[Recorded]:
@@ -90,7 +92,13 @@ class SqlRecordings:
         return Recorded(row.id, row.request_id, text, known)
 
     def asked(
-        self, order: ReplayOrder, found: Sequence[AskedAgain], *, now_s: float, inclusion_probability: float
+        self,
+        order: ReplayOrder,
+        found: Sequence[AskedAgain],
+        *,
+        now_s: float,
+        inclusion_probability: float,
+        fence: int | None = None,
     ) -> None:
         answered = [one for one in found if one.outcome is Outcome.ANSWERED]
         with self._database.write(_SOURCE) as connection:
@@ -104,6 +112,7 @@ class SqlRecordings:
                     .values(outcome=one.outcome.value, at_s=now_s)
                 )
             if not answered:
+                move_head(connection, 0, fence)
                 return
             by_place = _recorded_rows(connection, [one.recorded.place for one in answered])
             new = [
@@ -118,12 +127,15 @@ class SqlRecordings:
                 connection.execute(insert_new(connection, pairs), rows)
             counts_all = order.policy.labels_before is LabelsBefore.HELD_OUT
             evidence.after_replays(connection, before, labelled_since_s=0.0 if counts_all else order.began_at_s)
+            move_head(connection, 0, fence)
 
-    def note(self, release_id: str, *, trouble: str | None = None, reuses: bool | None = None) -> None:
-        values: dict[str, object] = {} if trouble is None else {"trouble": trouble}
-        values |= {} if reuses is None else {"reuses": reuses}
+    def note(
+        self, release_id: str, *, trouble: str, reuses: bool | None, checked: int, fence: int | None = None
+    ) -> None:
+        values = {"trouble": trouble, "reuses": reuses, "checked": checked}
         with self._database.write(_SOURCE) as connection:
             connection.execute(update(replays).where(replays.c.release_id == release_id).values(**values))
+            move_head(connection, 0, fence)
 
     def progress(self, release_id: str) -> ReplayProgress | None:
         with self._database.read(_SOURCE) as connection:
@@ -155,6 +167,7 @@ def _progress(connection: Connection, release_id: str) -> ReplayProgress | None:
         unreadable=counts.get(Outcome.UNREADABLE, 0),
         reuses=replay.reuses,
         trouble=replay.trouble,
+        checked=replay.checked,
     )
 
 

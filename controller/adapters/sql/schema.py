@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_REVISION: Final = "0008"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0009"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -218,6 +218,9 @@ predictions = Table(
     Index(None, "at_s"),
     sqlite_autoincrement=True,
 )
+Index(
+    "ix_predictions_recorded", predictions.c.model, predictions.c.id, sqlite_where=predictions.c.text.is_not(None)
+)  # what may be asked again
 labels = Table(
     "labels",
     metadata,
@@ -346,6 +349,7 @@ replays = Table(  # of recorded requests, in the shadow phase of a release
     _number("at_s"),
     Column("reuses", Boolean),  # what is recorded of stable is what it answers now; null: not yet known
     Column("trouble", Text, nullable=False, server_default=""),  # why it does not go on
+    Column("checked", Integer, nullable=False, server_default="0"),  # answers of stable that were asked for anew
 )
 replayed_requests = Table(
     "replayed_requests",

@@ -1,0 +1,41 @@
+"""Labels that recorded requests had before a release: were they chosen, the others are no fair sample."""
+
+import bisect
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from gates.evidence import PAIR_CONFIDENCE_EDGES
+from gates.online.labelling import LOG_EVIDENCE
+from gates.stats.chosen import Bins, Strata
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An answer of some version to a request of before a release: its class, or what else it is alike by, how sure it
+    was, and whether it was labelled."""
+
+    alike: Hashable
+    confidence: float
+    labelled: bool
+
+
+def are_chosen(answers: Sequence[Recorded], distance_max: float) -> bool:
+    """Return whether the labelled ones were chosen by how sure the answers were, within what they are alike by.
+    ``distance_max``: as of `Labelling.chosen`."""
+    bins = len(PAIR_CONFIDENCE_EDGES) + 1
+    place = {alike: number for number, alike in enumerate(dict.fromkeys(one.alike for one in answers))}
+    counts = [0] * (bins * len(place))
+    drawn, labelled = [0.0] * bins, [0] * len(place)
+    for one in answers:
+        bin_ = bisect.bisect_right(PAIR_CONFIDENCE_EDGES, one.confidence)
+        counts[place[one.alike] * bins + bin_] += 1
+        if one.labelled:
+            drawn[bin_] += 1
+            labelled[place[one.alike]] += 1
+    strata = Strata(tuple(counts))
+    by_chance = [0.0] * bins
+    for stratum, number in enumerate(labelled):
+        by_chance = [a + number * b for a, b in zip(by_chance, strata.shares(stratum, bins), strict=True)]
+    every = tuple(sum(counts[bin_::bins]) for bin_ in range(bins))
+    found = Bins(every, tuple(drawn), sum(drawn))
+    return found.log_e_against(by_chance) >= LOG_EVIDENCE and found.distance_from(by_chance) >= distance_max
