@@ -24,12 +24,14 @@ class LabelTimes:
     """The labels that count at one look: those of requests up to ``counted_s``.
 
     The others wait in parts as wide as ``lag_s`` bears, which is how much later some labels come than others of the
-    same time. ``unripe``: that, as a part of the time that labels are of. ``hold``: why nothing is concluded from any
-    of them now, as a sentence; what was evidence before does not count on.
+    same time. ``apart_s``: that, or what the policy says of it, if it says more; ``unripe``: that, as a part of the
+    time that labels are of. ``hold``: why nothing is concluded from any of them now, as a sentence; what was evidence
+    before does not count on.
     """
 
     counted_s: float = math.inf
     lag_s: float = 0.0
+    apart_s: float = 0.0
     unripe: float = 0.0
     hold: str = ""
 
@@ -40,7 +42,7 @@ class LabelTimes:
         if self.hold or self.unripe <= UNRIPE_MAX:
             return self.hold
         return (
-            f"Not settled yet: labels of the same time come up to {span(self.lag_s)} apart, and so large a part of "
+            f"Not settled yet: labels of the same time come up to {span(self.apart_s)} apart, and so large a part of "
             "them is still to come that those that came first say little of all."
         )
 

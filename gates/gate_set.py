@@ -16,6 +16,10 @@ from gates.policy import GatePolicy
 from gates.table import configured, kinds
 from gates.verdict import Stage, Verdict
 
+RULES: Final = 2
+"""The rules that gates judge by. Grows with each release of Serin in which the same evidence and the same policy, with
+every key written, may give other verdicts than before (1: those of before decision 450)."""
+
 _SUSPICIONS: Final = "suspicions"  # of a gate's state, where looks may raise some
 _SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
 
@@ -94,7 +98,7 @@ class GateSet:
             doubt = doubt or self._chosen(labelling)
         due = accepted and _due(state, look)
         fraction = self.policy.deadline_fraction if state.deadline_s is not None else 0.0
-        timing = Timing(fraction, due=due, labels=labelling.times(look.classes))
+        timing = Timing(fraction, due=due, labels=labelling.times(look.classes, self.policy.labels))
         failures = {failure.gate: failure for failure in state.failures}
         usable = _usable(look, found)
         before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)

@@ -76,7 +76,8 @@ def judge(
     """Judge recorded evidence again, by the very gates of a release; `--json` prints JSON Lines.
 
     The suites come first, then look by look. Advisory verdicts stand in parentheses and do not count.
-    Exit code, after the last look: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge.
+    It judges by the rules of this version of Serin, which may not be those that the release was judged by: which, is
+    said on standard error. Exit code, after the last look: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge.
 
     Example: serin judge --policy policy.yaml --evidence intent-v7-1.jsonl | tail -n 25
     """
@@ -84,6 +85,7 @@ def judge(
     from controller.offline import replay as judging
     from controller.offline.ci_gate import EXIT_CODES
     from controller.offline.evidence_file import read_evidence
+    from gates.gate_set import RULES
 
     loaded, recorded = load_policy(policy), read_evidence(evidence)
     suites = last = None
@@ -92,6 +94,10 @@ def judge(
     for last in judging.judge(loaded, recorded.looks, deadline_s=deadline_s):
         _tell(last, as_json=as_json)
     outcome, sentence = judging.conclusion(suites, last, judging.missing_looks(recorded.looks))
+    say(
+        f"Judged by rules {RULES} of the gates, and by keys that the policy does not write as they are now.",
+        err=True,
+    )
     say(sentence, err=as_json)
     raise typer.Exit(EXIT_CODES[outcome])
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final, get_args
@@ -9,7 +10,7 @@ from typing import Any, Final, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from controller.core.events import Event, Looked
+from controller.core.events import Event, Looked, Started
 from controller.core.release import GateState, Phase, Purpose, Release
 from controller.errors import UnreadableError
 from controller.journal.notes import Note
@@ -36,9 +37,36 @@ def _look_without_memory(payload: Payload) -> Payload:
     return {**payload, "deadline_s": panel.get("deadline_s")}
 
 
+# What held before a key of a policy was there, where its default brings something new. A release goes on by what it
+# began with; a key that has no entry here means by default what was done without it.
+_BEFORE: Final[Payload] = {
+    "warm_up_s": 0.0,
+    "probation_mirror_pct": 0.0,
+    "gates": {"accuracy_slices": None, "labels": {"chosen_ratio_max": 1.0}},
+}
+_KEYS_SINCE: Final = ("warm_up_s", "probation_mirror_pct", "accuracy_slices", "chosen_ratio_max")
+
+
+def _as_it_was(policy: Payload, before: Payload = _BEFORE) -> Payload:
+    """A policy as it was recorded, with what held before the keys that it does not have."""
+    held = {
+        name: _as_it_was(policy.get(name, {}), value) if isinstance(value, dict) else value
+        for name, value in before.items()
+        if name not in policy or isinstance(value, dict)
+    }
+    return {**policy, **held}
+
+
+def _started_as_it_was(payload: Payload) -> Payload:
+    return {**payload, "policy": _as_it_was(payload["policy"])}
+
+
 # What reads a payload of an earlier schema: by kind, the step from schema 1 to 2, from 2 to 3, and so on. An event that
 # changes its fields gets one more step here, and is written in the schema after the last.
-READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {Looked.__name__: (_look_without_memory,)}
+READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {
+    Looked.__name__: (_look_without_memory,),
+    Started.__name__: (_started_as_it_was,),
+}
 
 
 @cache
@@ -134,7 +162,7 @@ def release_of(record: ReleaseRecord) -> Release:
         UnreadableError: this version of Serin cannot read it; says which, and the way out.
     """
     try:
-        release: Release = _load(Release, record.state)
+        release: Release = _load(Release, _state_of(record))
     except UnreadableError as error:
         raise UnreadableError(
             f"release {record.release_id} of {record.model} was recorded by another version of Serin, and {error}. "
@@ -144,6 +172,16 @@ def release_of(record: ReleaseRecord) -> Release:
         panel = json.loads(record.state).get("panel")
         return replace(release, gate_state=GateState(1, panel)) if isinstance(panel, Mapping) else release
     return release
+
+
+def _state_of(record: ReleaseRecord) -> str:
+    """The recorded state, its policy as it was: a state has no schema that tells how old it is."""
+    if all(f'"{key}"' in record.state for key in _KEYS_SINCE):
+        return record.state
+    with suppress(ValueError, TypeError, KeyError, AttributeError):  # what it is instead is told by who reads it
+        state = json.loads(record.state)
+        return json.dumps(_started_as_it_was(state))
+    return record.state
 
 
 def _sightings(release: Release) -> list[Sighting]:

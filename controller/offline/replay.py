@@ -11,7 +11,7 @@ from controller.offline.evidence_file import Evidence, RecordedLook, RecordedSui
 from controller.offline.strict_json import compact_json
 from controller.report.words import listed, utc
 from gates.codec import encode
-from gates.gate_set import GateSet
+from gates.gate_set import RULES, GateSet
 from gates.offline.suite import GATES, unusable
 from gates.offline.suite_replay import judge_suite_evidence
 from gates.outcome import Outcome, combine
@@ -166,9 +166,9 @@ def missing_looks(looks: Iterable[RecordedLook]) -> list[range]:
 
 # --- told -------------------------------------------------------------------------------------------------------------
 def as_json(judgement: Judgement | SuitesJudgement) -> str:
-    """One line of JSON."""
+    """One line of JSON, with the rules that were judged by."""
     schema = SCHEMA if isinstance(judgement, Judgement) else SUITES_SCHEMA
-    return compact_json({"schema": schema} | encode(judgement))
+    return compact_json({"schema": schema, "rules": RULES} | encode(judgement))
 
 
 def as_text(judgement: Judgement | SuitesJudgement) -> str:

@@ -57,8 +57,9 @@ class LabelPolicy:
     ] = 0.1
     maturity_s: Annotated[
         float | None,
-        "labels of `accuracy.shadow` count once their requests are so old; `null`: learnt from when labels come, which "
-        "cannot know of those that never came before",
+        "labels come up to so much apart: those of `accuracy.shadow` count once their requests are so old, and other "
+        "gates that read labels conclude nothing until that is no more than a fifth of the time that labels are of; "
+        "`null`: learnt from when labels come, which cannot know of those that never came before",
     ] = None
 
     def __post_init__(self) -> None:

@@ -89,13 +89,14 @@ class Labelling:
     def add(self, look: Look, policy: LabelPolicy) -> "Labelling":
         return _profiled(_timed(self, look, policy), look)
 
-    def times(self, classes: Sequence[str]) -> LabelTimes:
+    def times(self, classes: Sequence[str], policy: LabelPolicy) -> LabelTimes:
         """Return what the gates that read labels are told."""
         if self.newest_s is None or self.counted_s is None:
             return LabelTimes()
         lag_s, span_s = self.lag_s, self.newest_s - self.first_s
-        unripe = min(lag_s / span_s, 1.0) if span_s > 0 else float(lag_s > 0)
-        return LabelTimes(self.counted_s, lag_s, unripe, self._late(classes) or self._ripening)
+        apart_s = max(lag_s, policy.maturity_s or 0.0)
+        unripe = min(apart_s / span_s, 1.0) if span_s > 0 else float(apart_s > 0)
+        return LabelTimes(self.counted_s, lag_s, apart_s, unripe, self._late(classes) or self._ripening)
 
     def chosen(self, distance_max: float) -> str | None:
         """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows

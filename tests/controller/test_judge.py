@@ -19,6 +19,7 @@ from controller.journal.codec import event_of
 from controller.offline.evidence_file import Evidence, Recorded, RecordedLook, RecordedSuites, read_evidence
 from controller.offline.replay import as_json, as_text, conclusion, deadline_of, judge, judge_suites, only_release
 from gates.evidence import Look
+from gates.gate_set import RULES
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, SuitePolicy
 from gates.verdict import Verdict, Window
@@ -95,6 +96,7 @@ def test_json_is_one_object_for_the_suites_and_one_a_look(journals: dict[str, Jo
     assert suites["files"] == [{"name": "suite.jsonl", "sha256": "5a1e" * 16, "cases": 2_000}]
     assert [row["sequence"] for row in rows] == [line.look.sequence for line in looks]
     assert {row["schema"] for row in rows} == {"serin.judgement/v1"}
+    assert {row["rules"] for row in (suites, *rows)} == {RULES}
     assert rows[-1]["outcome"] == "fail"
     assert {v["gate"] for v in rows[-1]["verdicts"] if v["outcome"] == "fail"} >= {"latency.p95"}
 

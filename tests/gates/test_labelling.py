@@ -171,6 +171,20 @@ def test_a_maturity_that_the_policy_names_is_waited_for():
         LabelPolicy(maturity_s=-1.0)
 
 
+def test_gates_that_count_labels_as_they_come_wait_for_a_maturity_too():
+    """Until labels are of five times as long: of so many times all have come."""
+    gate_set = GateSet(replace(JUDGING, labels=LabelPolicy(maturity_s=4 * LOOK_S)))
+    rng, state, outcomes = np.random.default_rng(15), gate_set.start(), []
+    for number in range(1, 31):
+        window = Window(LOOK_S * (number - 1), LOOK_S * number)
+        come = tuple(pairs(rng, LABELLED, World(overconfidence=0.2)))
+        state, verdicts = gate_set.look(state, Look(number, window, 0.0, pairs=come))
+        outcomes.append(next(one for one in verdicts if one.gate == "calibration.shadow"))
+    assert {one.outcome for one in outcomes[:20]} == {Outcome.INCONCLUSIVE}
+    assert "come up to 4 min apart" in outcomes[10].reason
+    assert outcomes[-1].outcome is Outcome.FAIL
+
+
 def test_labels_of_recorded_requests_are_not_what_others_are_waited_for_by():
     """They come at once, being of long ago: labels of today's requests, ten minutes late, count at once as before."""
     rng = np.random.default_rng(9)
