@@ -35,3 +35,13 @@ def test_equal_versions_are_certified():
     for _ in range(100):
         state = test.add(state, Arms(8, 100, 16, 200))
     assert state.peak > math.log(100)
+
+
+def test_wrong_answers_that_come_together_certify_less():
+    """Those of one user, or of one text in many spellings: what certifies is divided by as many as come at a time."""
+    test, arms = DifferenceTest(0.02, (0.0,)), Arms(8, 200, 80, 1000)
+    alone, together = test.add(test.start(), arms), test.add(test.start(), arms, 4.0)
+    assert together.log_e[0] == pytest.approx(alone.log_e[0] / 4)
+    assert alone.log_evidence(4.0) == pytest.approx(alone.log_e[0] / 4)  # which is only known by now
+    assert together.log_evidence(4.0) == pytest.approx(together.log_e[0])
+    assert test.start().log_evidence(1.0) == 0

@@ -59,7 +59,7 @@ FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate 
 # Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
 OBJECTIVE_SHARE = 0.2
 MISSED_RATIO = 1.15  # beyond so many times the share that an objective allows it is missed
-SAFETY_OF_ONE_LOOK = 1 / 5  # of the log evidence that decides, that one look may add to the certificate
+SAFETY_OF_ONE_LOOK = 1 / 3  # of the log evidence that decides, that one look may add to the certificate
 
 
 @dataclass(frozen=True, slots=True)
