@@ -9,6 +9,10 @@ from gates.stats.growth import NONE, Growth, walk
 from gates.stats.share import ShareTest
 from gates.stats.watch import BET_SPREAD
 
+CERTIFIED = 1.3
+"""Times the design effect, about, that a certificate is divided by: of several estimates of it the largest, which is
+above the true one by chance while events are few (`gates.stats.spread`)."""
+
 _NEVER = 1e-300  # a probability in whose place a logarithm needs a number
 
 

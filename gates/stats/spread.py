@@ -29,7 +29,6 @@ _LOOKS: Final = (1, 4)  # of a block
 _PRIOR_EVENTS_BELOW: Final = 20.0  # so many, while fewer come together than is known: what came may come again
 _UNSEEN: Final = 0.5  # of the effect above 1, before any event was seen: nobody knows yet how they come
 _UNSEEN_EVENTS: Final = 2.0  # after so many, half of it is left
-CERTIFIED: Final = 1.2  # times the effect, about, that a certificate is divided by: of several estimates the largest
 _DOUBT_EVENTS, _DOUBT = 3.0, 4.0  # for what certifies: so many events seen before, so many of them at a time
 
 

@@ -1,7 +1,7 @@
 """The forecast of errors.shadow and errors.live."""
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_ratio, of_share, of_watch
+from gates.forecast.growths import CERTIFIED, of_ratio, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
@@ -9,7 +9,6 @@ from gates.online.errors.gate import SAFER
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.stats.growth import Growth
 from gates.stats.share import below
-from gates.stats.spread import CERTIFIED
 from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 

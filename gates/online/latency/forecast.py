@@ -5,7 +5,7 @@ import math
 from scipy.special import ndtr, ndtri
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_ratio, of_share, of_watch
+from gates.forecast.growths import CERTIFIED, of_ratio, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked, Levels
@@ -13,7 +13,6 @@ from gates.online.latency.gate import FASTER, OBJECTIVE_SHARE
 from gates.online.latency.policy import LatencyPolicy, Percentile, p95, p99
 from gates.online.latency.yardstick import NEAR
 from gates.stats.share import below
-from gates.stats.spread import CERTIFIED
 from gates.stats.watch import LEARNING
 from gates.verdict import Stage
 
