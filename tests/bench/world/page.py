@@ -147,7 +147,9 @@ def _played(results: Results, origin: Origin) -> str:
         said += (
             f" That is a part of {origin.of_all:,}: the intervals tell how much it says. A share cannot be shown to be"
         )
-        said += " below 2 % by fewer than 183 releases without a hit."
+        said += " below 2 % by fewer than 183 releases without a hit. Single gates, in thousands of simulated releases:"
+        said += " decisions [457](../decisions/0457-a-certificate-is-of-all-that-was-seen.md) and"
+        said += " [458](../decisions/0458-where-the-level-goes.md)."
     return said + (f" Not played: {'; '.join(missing)}.\n" if missing else "\n")
 
 
