@@ -129,7 +129,7 @@ def test_a_page_of_what_was_played_so_far_says_so_and_tells_no_figure_that_it_ha
     assert "That is a part of 55,870" in text
     assert "Not played: " in text
     assert "slow runs of 2" in text
-    assert "| equal, rolled back: equal | 0 % of 40 (0 to 8.8) | <= 0.5 | yes |" in text
+    assert "| equal, rolled back: equal | 0 % of 40 (0 to 8.81) | <= 0.5 | yes |" in text
     assert "| P95 +20 %, 5 %: median, after the warm-up | 12.5 min (12 to 13) | <= 12 | **no** |" in text
     assert "| P95 +20 %, 5 %: median | 15.5 min (15 to 16) |" in text
     assert "nan" not in text

@@ -39,7 +39,7 @@ class Share:
     @property
     def _seen(self) -> str:
         low, high = self.interval_pct
-        return f"% of {self.runs:,} ({low:.2g} to {high:.2g})"
+        return f"% of {self.runs:,} ({low:.2g} to {high:.3g})"
 
     def bar(self, what: str, *, at_most: float | None = None, at_least: float | None = None) -> Bar:
         return Bar(what, self.pct, self._seen, at_most, at_least)

@@ -43,7 +43,7 @@ def _row(played: Sequence[Played]) -> list[str]:
 
 def _share(share: Share) -> str:
     low, high = share.interval_pct
-    return f"{share.pct:.3g} % ({low:.2g} to {high:.2g})"
+    return f"{share.pct:.3g} % ({low:.2g} to {high:.3g})"
 
 
 def _median(looks: Sequence[int]) -> str:
