@@ -32,7 +32,9 @@ def versions_in_use(plane: DataPlane, journal: Journal, models: Iterable[str]) -
     """
     tables = plane.tables()
     found, whole = set(), set()
+    known = {*models, *(table.model for table in tables)}
     for record in journal.releases(active=True, limit=_ACTIVE_MAX):
+        known.add(record.model)
         try:
             release = release_of(record)
         except UnreadableError:
@@ -43,6 +45,6 @@ def versions_in_use(plane: DataPlane, journal: Journal, models: Iterable[str]) -
     for table in tables:
         mirrored = table.mirror.version if table.mirror is not None else None
         found |= {(table.model, one) for one in (*table.weights_pct, table.known_good, mirrored) if one}
-    for model in {*models, *(table.model for table in tables)}:
+    for model in known:
         found |= {(model, version) for version in plane.deployments.status(model)}
     return InUse(frozenset(found), frozenset(whole))

@@ -152,6 +152,7 @@ def test_what_its_release_goes_back_to_is_kept(world: World, tmp_path: Path) -> 
     plane = DataPlane(world.deployments, world.traffic, tuple, LocalSight(Home(tmp_path / "home")))
     in_use = versions_in_use(plane, world.journal, [])
     assert {(MODEL, "7"), (MODEL, "5"), (MODEL, "4")} <= in_use.versions
+    assert (OTHER, "6") in in_use.versions  # it runs, though no table and no policy is asked of
     assert (MODEL, "3") not in in_use
     assert (OTHER, "3") in in_use
     registry, folder = PackagedRegistry(tmp_path / "other-registry"), tmp_path / "taken-in"
