@@ -12,6 +12,7 @@ log-rank test sums over times; Mantel 1966). That varies by no more than as many
 """
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ class Strata:
         """With these; those of other strata begin anew."""
         if len(self.counts) != len(counts):
             return Strata(tuple(counts)) if counts else self
-        return Strata(tuple(map(int.__add__, self.counts, counts)))
+        return Strata(tuple(map(operator.add, self.counts, counts)))
 
     def shares(self, stratum: int | None, bins: int) -> tuple[float, ...]:
         """The share of each bin in the stratum; in all of them where it is None, or nothing is known of it."""
