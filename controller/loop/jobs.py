@@ -2,12 +2,13 @@
 later round where it is not there yet: nothing that hangs keeps anything else from being seen to."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock, Semaphore, local
+from threading import Lock, local
 from typing import Any, Final, Protocol, TypeVar
 
 from controller.ports.clock import Clock
@@ -71,23 +72,31 @@ class _Job:
     since_s: float
 
 
-class _Turns:
+class Turns:
     """Let few threads compute at a time. Python runs one of them at a time anyhow, and each further one that could run
     takes the interpreter from it in the middle. Whoever waits for long lets another one have its turn meanwhile: what
     hangs keeps nobody."""
 
     def __init__(self, turns: int) -> None:
-        self._free = Semaphore(turns)
+        self._free = turns
+        self._queue: deque[Lock] = deque()  # each is held until its turn has come
+        self._lock = Lock()
         self._mine = local()
+
+    @property
+    def waiting(self) -> int:
+        """Return how many threads wait for a turn."""
+        return len(self._queue)
 
     def taken(self, work: Callable[[], Result]) -> Result:
         """Return what ``work`` does, done in a turn."""
-        with self._free:
-            self._mine.has_one = True
-            try:
-                return work()
-            finally:
-                self._mine.has_one = False
+        self._take()
+        self._mine.has_one = True
+        try:
+            return work()
+        finally:
+            self._mine.has_one = False
+            self._give()
 
     @contextmanager
     def let_go(self) -> Iterator[None]:
@@ -95,11 +104,30 @@ class _Turns:
         if not getattr(self._mine, "has_one", False):
             yield
             return
-        self._free.release()
+        self._give()
         try:
             yield
         finally:
-            self._free.acquire()
+            self._take()
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            mine = Lock()
+            mine.acquire()
+            self._queue.append(mine)
+        mine.acquire()
+
+    def _give(self) -> None:
+        """To whoever waited longest, and not to whoever is quicker: a thread that ends one turn would begin the next
+        before another one wakes up."""
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().release()
+            else:
+                self._free += 1
 
 
 class _Pool:
@@ -145,7 +173,7 @@ class ThreadedJobs:
         self._clock = clock
         self._workers = workers
         self._pools: dict[str, _Pool] = {}
-        self._turns = _Turns(COMPUTING_MAX)
+        self._turns = Turns(COMPUTING_MAX)
         self._lock = Lock()
         self._closed = False
 

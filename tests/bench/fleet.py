@@ -201,6 +201,7 @@ def begun(packages: Path, model: str, now_s: float) -> list[Event]:
 
 
 def run(directory: Path) -> list[Bar]:
+    interpreter.suit()
     clock, over = SystemClock(), threading.Event()
     url = f"sqlite:///{directory}/store.db"
     upgrade_store(url)
@@ -290,7 +291,6 @@ def going_round(fleet: Fleet, seconds: float) -> None:
 
 def main() -> int:
     logging.disable(logging.WARNING)
-    interpreter.suit()
     with tempfile.TemporaryDirectory() as directory:
         return report("fleet", run(Path(directory)))
 

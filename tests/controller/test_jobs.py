@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from controller.adapters.clock import SystemClock
-from controller.loop.jobs import COMPUTING_MAX, InlineJobs, Jobs, Running, ThreadedJobs
+from controller.loop.jobs import COMPUTING_MAX, InlineJobs, Jobs, Running, ThreadedJobs, Turns
 from tests.patience import PATIENCE_S, eventually
 
 
@@ -155,3 +155,19 @@ def test_a_turn_that_failed_is_over(busy: ThreadedJobs) -> None:
     for model in range(2 * COMPUTING_MAX):
         with pytest.raises(ValueError, match="no such version"):
             busy.ask("models", model, 1, fails, patience_s=PATIENCE_S)
+
+
+def test_whoever_waits_is_before_whoever_is_quicker() -> None:
+    """A thread that ends a turn begins its next one before any other has woken up: some models waited for 45 s."""
+    turns, order = Turns(1), []
+
+    def hold() -> None:
+        other.start()
+        eventually(lambda: turns.waiting == 1, what="another one waits")
+        order.append("first")
+
+    other = threading.Thread(target=turns.taken, args=(partial(order.append, "other"),))
+    turns.taken(hold)
+    turns.taken(partial(order.append, "first again"))
+    other.join(PATIENCE_S)
+    assert order == ["first", "other", "first again"]
