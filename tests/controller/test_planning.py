@@ -13,14 +13,16 @@ from typer.testing import CliRunner, Result
 from controller.cli.app import app
 from controller.core.policy import ReleasePolicy, ReplayPolicy, Step
 from controller.errors import UsageError
-from controller.offline.backtest import service_of
+from controller.offline.backtest import by_release, service_of
+from controller.offline.evidence_file import RecordedLook
 from controller.offline.forecast.release import ReleasePlan, as_document, forecast
 from controller.offline.forecast.remedies import LIKELY, STEPS
 from controller.offline.forecast.rollout import Ends
-from controller.offline.forecast.traffic import traffic_known
-from gates.evidence import Answer, LabelledPair, Look
+from controller.offline.forecast.traffic import APART, Known, traffic_known
+from gates.evidence import Answer, ArmCounts, LabelledPair, Look
 from gates.forecast.traffic import Traffic
 from gates.gate_set import GateSet
+from gates.offline.noise import ERRORS
 from gates.outcome import Outcome
 from gates.policy import (
     CalibrationPolicy,
@@ -370,6 +372,57 @@ def test_every_share_from_none_to_all_can_be_planned(name: str, value: float) ->
     plan = forecast(POLICY, traffic, known)
     chances = [chance for gate in plan.gates for chance in (gate.pass_chance, gate.fail_chance)]
     assert all(0 <= chance <= 1 for chance in chances)
+
+
+# --- how events come, and the service's own noise ---------------------------------------------------------------------
+def noisy(release: str, *, together: int = 1, apart: float = 1.0, looks: int = 60) -> tuple[RecordedLook, ...]:
+    """Looks at a service whose errors come ``together``, and half of whose replicas make ``apart`` times as many."""
+    rng, found = np.random.default_rng(len(release)), []
+    for number in range(1, looks + 1):
+        half, rest, own = (together * int(rng.poisson(mean / together)) for mean in (15 * apart, 15, 30))
+        look = Look(number, Window(60.0 * (number - 1), 60.0 * number), 0.5, (100.0, 200.0))
+        stable, other = ArmCounts(1_000, half + rest, (900, 80, 0)), ArmCounts(1_000, own, (900, 80, 0))
+        some = ArmCounts(500, half, (450, 40, 0))
+        found.append(RecordedLook(replace(look, stable=stable, candidate=other, stable_half=some), release))
+    return tuple(found)
+
+
+def known_of(*looks: RecordedLook, policy: ReleasePolicy = POLICY) -> tuple[Traffic, dict[str, Known]]:
+    traffic, known = traffic_known(policy, {}, service_of(policy, looks), by_release(looks))
+    return traffic, {one.name: one for one in known}
+
+
+def test_how_errors_come_together_is_taken_from_evidence() -> None:
+    """And the plan of a service whose errors come in sixes takes the longer for it."""
+    alone, known = known_of(*noisy("a"))
+    assert known["error_effect"].source == "observed"
+    assert alone.error_effect == pytest.approx(1.0, abs=0.2)
+    sixes, _ = known_of(*noisy("a", together=6), *noisy("bb", together=6))
+    assert sixes.error_effect == pytest.approx(6.0, rel=0.35)
+    assert traffic_known(POLICY, {"requests_per_s": 20.0}, None)[0].error_effect == 1.0
+    service = replace(DIRECTED, error_ratio=0.01)
+    plans = (forecast(POLICY, replace(service, error_effect=effect)) for effect in (1.0, sixes.error_effect))
+    sooner, later = (next(gate for gate in plan.gates if gate.gate == "errors.live") for plan in plans)
+    assert sooner.fail_s is not None
+    assert later.fail_s is not None
+    assert later.fail_s > 1.3 * sooner.fail_s
+
+
+def test_what_a_policy_does_not_judge_is_not_read_from_evidence() -> None:
+    without = replace(POLICY, gates=replace(POLICY.gates, errors_live=None, budget=None))
+    _, known = known_of(*noisy("a", together=6), policy=without)
+    assert known["error_effect"].source == "assumed"
+
+
+def test_a_plan_tells_what_halves_of_stable_differ_by(tmp_path: Path) -> None:
+    """One makes twice as many errors, or 100 % more; where chance explains it, nothing."""
+    _, known = known_of(*noisy("a", apart=2.0))
+    assert known[APART[ERRORS]].value == pytest.approx(1.0, abs=0.2)
+    file = write_evidence(tmp_path / "evidence.jsonl", noisy("a", apart=2.0))
+    told = " ".join(invoke(tmp_path, "--evidence", str(file)).stdout.split())
+    assert "two halves of stable differ in errors by up to " in told
+    assert "server errors that count as one 1" in told
+    assert APART[ERRORS] not in known_of(*noisy("a"))[1]
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
