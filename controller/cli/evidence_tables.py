@@ -140,6 +140,8 @@ def _traffic(found: ReleasePlan) -> RenderableType:
     table.show_header = False
     _in_words(table)
     for known in found.traffic:
+        if known.name in APART.values() and not known.value:
+            continue
         _row(table, _TRAFFIC_WORDS.get(known.name, f"requests in {known.name}"), _amount(known), known.source)
     return table
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gates.stats.betting import Trinomial, log_capitals
 from gates.stats.difference import DifferenceTest
@@ -14,6 +15,7 @@ CERTIFIED = 1.3
 above the true one by chance while events are few (`gates.stats.spread`)."""
 
 _NEVER = 1e-300  # a probability in whose place a logarithm needs a number
+_NEVER_LOG = 100.0  # of a time: longer than any
 
 
 def of_ratio(
@@ -48,6 +50,36 @@ def of_watch(candidate_s: float, stable_s: float, share: float, null: float, eff
 def _clustered(growth: Growth, effect: float) -> Growth:
     """Return the growth of evidence that is divided by the effect, of events of which as many come together."""
     return Growth(growth.drift / effect, growth.variance / effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """The noise of the service itself (`gates.stats.noise`): the ratio, less 1, that two parts of stable differ by, and
+    the ``effect`` of events that come together. ``threshold``: of log evidence."""
+
+    apart: float
+    effect: float
+    threshold: float
+
+    def over(self, growths: Sequence[Growth], counts: tuple[float, float, float]) -> list[Growth]:
+        """Return the growths, divided by ``effect`` already, as they are on average until the threshold is reached.
+
+        ``counts``: events per second of each version, and the candidate's share. The effect grows with the information
+        ``i t``, so the evidence at ``t`` is ``g / (f^2 i) ln(1 + f^2 i t / effect)`` and is the threshold ``T`` after
+        ``expm1(z) / z`` times as long as without the floor ``f``, for ``z = f^2 i T / g``.
+        """
+        candidate_s, stable_s, share = counts
+        information = (candidate_s + stable_s) * share * (1 - share)
+        floor = math.log1p(self.apart)
+        if not (floor and information):
+            return list(growths)
+        return [self._slowed(growth, floor * floor * information) for growth in growths]
+
+    def _slowed(self, growth: Growth, blurred: float) -> Growth:
+        if growth.drift <= 0:
+            return growth
+        ratio = min(blurred * self.threshold / (growth.drift * self.effect), _NEVER_LOG)
+        return _clustered(growth, math.expm1(ratio) / ratio)
 
 
 def of_share(trials_s: float, share: float, test: ShareTest, effect: float = 1.0) -> list[Growth]:

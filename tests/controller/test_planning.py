@@ -422,7 +422,20 @@ def test_a_plan_tells_what_halves_of_stable_differ_by(tmp_path: Path) -> None:
     told = " ".join(invoke(tmp_path, "--evidence", str(file)).stdout.split())
     assert "two halves of stable differ in errors by up to " in told
     assert "server errors that count as one 1" in told
-    assert APART[ERRORS] not in known_of(*noisy("a"))[1]
+    assert known_of(*noisy("a"))[1][APART[ERRORS]] == Known(APART[ERRORS], 0.0, "assumed")
+
+
+def test_a_plan_says_what_the_services_own_noise_hides() -> None:
+    """Three times as many errors are found later where stable's halves differ by a half; hardly, where by four times."""
+    service = replace(DIRECTED, error_ratio=0.01)
+    found = [forecast(POLICY, replace(service, error_apart=apart)) for apart in (0.0, 0.1, 0.5, 3.0)]
+    chances = [next(gate.fail_chance for gate in plan.gates if gate.gate == "errors.live") for plan in found]
+    waits = [next(gate.fail_s for gate in plan.gates if gate.gate == "errors.live") for plan in found]
+    assert (waits[0] or 0) <= (waits[1] or 0) < (waits[2] or math.inf)
+    assert chances[3] < 0.05
+    slow = [forecast(POLICY, replace(service, slow_apart=apart)) for apart in (0.0, 1.0)]
+    passes = [next(gate.pass_chance for gate in plan.gates if gate.gate == "latency.p95") for plan in slow]
+    assert passes[1] < passes[0]
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -53,7 +53,8 @@ def traffic_known(
             raise UsageError(f"{name} must be a finite number, got {value:g}")
     noise = found_in(policy.gates, releases)
     observed = _observed(service) if service is not None else {}
-    observed |= {_EFFECTS[name]: found.effect for name, found in noise.items()}
+    observed |= {_EFFECTS[name]: one.effect for name, one in noise.items()}
+    observed |= {APART[name]: one.apart for name, one in noise.items() if one.apart is not None}
     assumed = {field.name: field.default for field in fields(Traffic)}
     found: dict[str, Known] = {}
     for name in _NUMBERS:
@@ -72,7 +73,6 @@ def traffic_known(
             found[name] = Known(name, float(str(assumed[name])), "assumed")
     slices, told = _slices(policy.gates, service, found["disagreement_ratio"].value)
     numbers: dict[str, Any] = {name: known.value for name, known in found.items()}
-    told += [Known(APART[name], one.apart, "observed") for name, one in noise.items() if one.apart is not None]
     return Traffic(steps=(), slices=slices, **numbers), (*found.values(), *told)
 
 

@@ -1,7 +1,7 @@
 """The forecast of budget.burn."""
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import of_share, of_watch
+from gates.forecast.growths import Blur, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.gate import ALONE_SHARE
@@ -21,8 +21,8 @@ def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> 
     burning, effect = min(allowed * policy.rollback_burn, 1.0), traffic.error_effect
 
     def compared(step: PlannedStep) -> list[Growth]:
-        events = traffic.to_candidate(step) * failing, traffic.to_stable(step) * error
-        return of_watch(*events, step.share_ratio, policy.guard_ratio, effect)
+        counts = traffic.to_candidate(step) * failing, traffic.to_stable(step) * error, step.share_ratio
+        return Blur(traffic.error_apart, effect, threshold).over(of_watch(*counts, policy.guard_ratio, effect), counts)
 
     threshold = level.harm_before_deadline(1 / (1 - ALONE_SHARE)) + LEARNING
     burning_test = ShareTest(burning, (max(failing, burning),))

@@ -1,7 +1,7 @@
 """The forecast of errors.shadow and errors.live."""
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import CERTIFIED, of_ratio, of_share, of_watch
+from gates.forecast.growths import CERTIFIED, Blur, of_ratio, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked
@@ -43,15 +43,20 @@ def _race(
         return requests * failing, stable * error, share
 
     def harmful(step: PlannedStep) -> list[Growth]:
-        return of_watch(*compared(step, own(step)), policy.guard_ratio, effect)
+        counts = compared(step, own(step))
+        return Blur(traffic.error_apart, effect, harm_at).over(of_watch(*counts, policy.guard_ratio, effect), counts)
 
     def below_margin(step: PlannedStep) -> list[Growth]:
-        return of_ratio(*compared(step, all_own(step)), margin, lower, CERTIFIED * effect)
+        counts, cautious = compared(step, all_own(step)), CERTIFIED * effect
+        return Blur(traffic.error_apart, cautious, level.safe(2)).over(
+            of_ratio(*counts, margin, lower, cautious), counts
+        )
 
     def below_ceiling(step: PlannedStep) -> list[Growth]:
         return of_share(all_own(step), failing, below(policy.error_ratio_max), CERTIFIED * effect)
 
-    harm = Proof(harmful, level.harm_before_deadline() + LEARNING)
+    harm_at = level.harm_before_deadline() + LEARNING
+    harm = Proof(harmful, harm_at)
     enough = Minimum(own, policy.requests_min)
     lower = [margin * factor for factor in SAFER]
     return Race(

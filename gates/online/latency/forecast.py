@@ -5,13 +5,14 @@ import math
 from scipy.special import ndtr, ndtri
 
 from gates.forecast.candidate import Candidate
-from gates.forecast.growths import CERTIFIED, of_ratio, of_share, of_watch
+from gates.forecast.growths import CERTIFIED, Blur, of_ratio, of_share, of_watch
 from gates.forecast.race import Minimum, Proof, Race, is_beyond
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.kind import Asked, Levels
 from gates.online.latency.gate import FASTER, OBJECTIVE_SHARE
 from gates.online.latency.policy import LatencyPolicy, Percentile, p95, p99
 from gates.online.latency.yardstick import NEAR
+from gates.stats.growth import Growth
 from gates.stats.share import below
 from gates.stats.watch import LEARNING
 from gates.verdict import Stage
@@ -54,14 +55,23 @@ def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candida
         share = 0.0 if step.warming else step.share_ratio
         return warm(step) * slow, traffic.to_stable(step) * tail, share
 
-    safe = [(Proof(lambda step: of_ratio(*compared(step, later), 1.0, FASTER, CERTIFIED * effect), level.safe()),)]
+    def within(step: PlannedStep) -> list[Growth]:
+        counts, cautious = compared(step, later), CERTIFIED * effect
+        return Blur(traffic.slow_apart, cautious, level.safe()).over(of_ratio(*counts, 1.0, FASTER, cautious), counts)
+
+    def harmful(step: PlannedStep) -> list[Growth]:
+        counts = compared(step, worse)
+        return Blur(traffic.slow_apart, effect, harm_at).over(of_watch(*counts, guard, effect), counts)
+
+    safe = [(Proof(within, level.safe()),)]
     if asked.ms_max is not None:
         over = beyond(math.log(asked.ms_max) - slower)
         kept = below(asked.tail)
         missed = Proof(lambda step: of_share(warm(step), over, kept, CERTIFIED * effect), level.safe())
         safe.append((missed,))
     parts = 1.0 if asked.ms_max is None else 1 / (1 - OBJECTIVE_SHARE)
-    harm = Proof(lambda step: of_watch(*compared(step, worse), guard, effect), level.harm(parts) + LEARNING)
+    harm_at = level.harm(parts) + LEARNING
+    harm = Proof(harmful, harm_at)
     enough = Minimum(warm, asked.requests_min)
     return Race(
         gate=f"latency.{asked.label}",
