@@ -108,7 +108,8 @@ class GateKind(Generic[SectionT]):
 
     ``alpha_share`` is the key of its part of the rollback level; a kind without one never claims by a test that the
     candidate is worse, and a state that lacks its gates begins them anew. ``margins`` may be widened so that an equal
-    candidate passes sooner, and ``levers`` pulled.
+    candidate passes sooner, and ``levers`` pulled. ``finds``: of a forecast's traffic, the events (``error``
+    or ``slow``) of which its state tells how they come.
     """
 
     name: str
@@ -121,6 +122,7 @@ class GateKind(Generic[SectionT]):
     margins: tuple[str, ...] = ()
     levers: frozenset[Lever] = field(default_factory=frozenset)
     promise: Promise | None = None
+    finds: str = ""
 
     def share(self, section: object) -> float:
         """The section's part of the rollback level; 0 where the kind takes none."""

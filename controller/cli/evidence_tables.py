@@ -15,7 +15,6 @@ from controller.offline.forecast.rollout import NO_CHANGE
 from controller.offline.forecast.traffic import APART, SLICE, Known
 from controller.report.words import duration, figure
 from gates.offline.backtest.service import Service
-from gates.offline.noise import ERRORS, SLOW
 from gates.offline.plan import GatePlan
 from gates.wording import pct
 
@@ -140,7 +139,7 @@ def _traffic(found: ReleasePlan) -> RenderableType:
     table.show_header = False
     _in_words(table)
     for known in found.traffic:
-        if known.name in APART.values() and not known.value:
+        if known.name.endswith(APART) and not known.value:
             continue
         _row(table, _TRAFFIC_WORDS.get(known.name, f"requests in {known.name}"), _amount(known), known.source)
     return table
@@ -162,8 +161,8 @@ _TRAFFIC_WORDS = {
     "brier_spread": "spread of the Brier score's change",
     "error_effect": "server errors that count as one",
     "slow_effect": "slow requests that count as one",
-    APART[ERRORS]: "two halves of stable differ in errors by up to",
-    APART[SLOW]: "in slow requests by up to",
+    "error_apart": "two halves of stable differ in errors by up to",
+    "slow_apart": "in slow requests by up to",
 }
 
 
@@ -174,7 +173,7 @@ def _amount(known: Known) -> str:
         return duration(known.value)
     if known.name.endswith("_ms"):
         return f"{known.value:.3g} ms"
-    share = known.name.endswith("ratio") or known.name.startswith(SLICE) or known.name in APART.values()
+    share = known.name.endswith("ratio") or known.name.startswith(SLICE) or known.name.endswith(APART)
     return pct(known.value) if share else f"{known.value:.2g}"
 
 

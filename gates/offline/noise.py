@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from gates.checks import LOOK, problems
 from gates.evidence import Earlier, Look
 from gates.gate import Gate, Timing
 from gates.policy import GatePolicy
 from gates.table import configured
-
-ERRORS: Final = "errors.live"
-SLOW: Final = "latency.p95"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +21,14 @@ class Found:
 
 
 def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str, Found]:
-    """Return what the looks of each release, in order, tell of errors and of slow requests (`ERRORS`, `SLOW`), of those
-    that the policy judges and of which any were seen."""
-    asked = {gate.name: gate for one in configured(policy) for gate in one.gates()}
+    """Return what the looks of each release, in order, tell of the events that gates of the policy find
+    (`GateKind.finds`), as far as any were seen."""
     found: dict[str, Found] = {}
-    for name in (ERRORS, SLOW):
-        if name in asked and (state := _last_state(asked[name], releases)) is not None and state.spread.events:
-            apart = state.noise.halves_apart(state.learnt)
-            found[name] = Found(state.learnt, apart)
+    for one in configured(policy):
+        for gate in one.gates() if one.kind.finds else ():
+            state = _last_state(gate, releases)
+            if state is not None and state.spread.events:
+                found[one.kind.finds] = Found(state.learnt, state.noise.halves_apart(state.learnt))
     return found
 
 

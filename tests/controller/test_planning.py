@@ -18,11 +18,10 @@ from controller.offline.evidence_file import RecordedLook
 from controller.offline.forecast.release import ReleasePlan, as_document, forecast
 from controller.offline.forecast.remedies import LIKELY, STEPS
 from controller.offline.forecast.rollout import Ends
-from controller.offline.forecast.traffic import APART, Known, traffic_known
+from controller.offline.forecast.traffic import Known, traffic_known
 from gates.evidence import Answer, ArmCounts, LabelledPair, Look
 from gates.forecast.traffic import Traffic
 from gates.gate_set import GateSet
-from gates.offline.noise import ERRORS
 from gates.outcome import Outcome
 from gates.policy import (
     CalibrationPolicy,
@@ -417,12 +416,12 @@ def test_what_a_policy_does_not_judge_is_not_read_from_evidence() -> None:
 def test_a_plan_tells_what_halves_of_stable_differ_by(tmp_path: Path) -> None:
     """One makes twice as many errors, or 100 % more; where chance explains it, nothing."""
     _, known = known_of(*noisy("a", apart=2.0))
-    assert known[APART[ERRORS]].value == pytest.approx(1.0, abs=0.2)
+    assert known["error_apart"].value == pytest.approx(1.0, abs=0.2)
     file = write_evidence(tmp_path / "evidence.jsonl", noisy("a", apart=2.0))
     told = " ".join(invoke(tmp_path, "--evidence", str(file)).stdout.split())
     assert "two halves of stable differ in errors by up to " in told
     assert "server errors that count as one 1" in told
-    assert known_of(*noisy("a"))[1][APART[ERRORS]] == Known(APART[ERRORS], 0.0, "assumed")
+    assert known_of(*noisy("a"))[1]["error_apart"] == Known("error_apart", 0.0, "assumed")
 
 
 def test_a_plan_says_what_the_services_own_noise_hides() -> None:

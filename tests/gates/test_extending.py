@@ -130,8 +130,6 @@ KNOWN = {
     "accuracy_shadow": 1,  # this
     "limits": 1,  # what a replica's hour costs
     "accuracy_slices": 2,  # those that nobody named are chosen when a release begins; off where one began before it was
-    "errors.live": 1,  # the noise of the service is told by it
-    "latency.p95": 1,  # and by this
     "costs": 1,  # suites are judged by what mistakes cost, too
     "CostPolicy": 1,  # the same
     "floors": 1,  # and by the floors of classes

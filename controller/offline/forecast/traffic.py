@@ -12,7 +12,7 @@ from controller.errors import UsageError
 from gates.evidence import Look
 from gates.forecast.traffic import PlannedSlice, Traffic
 from gates.offline.backtest.service import Service
-from gates.offline.noise import ERRORS, SLOW, found_in
+from gates.offline.noise import found_in
 from gates.policy import GatePolicy
 
 SLICE: Final = "slice"
@@ -28,10 +28,9 @@ class Known:
     source: str
 
 
-APART: Final = {ERRORS: "error_apart", SLOW: "slow_apart"}
-"""By gate, the name of the ratio, less 1, that two halves of stable differ by."""
+APART: Final = "_apart"
+"""Ends the name of a ratio, less 1, that two halves of stable differ by."""
 
-_EFFECTS: Final = {ERRORS: "error_effect", SLOW: "slow_effect"}
 _NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices", "slice_ratio"))
 
 
@@ -53,8 +52,8 @@ def traffic_known(
             raise UsageError(f"{name} must be a finite number, got {value:g}")
     noise = found_in(policy.gates, releases)
     observed = _observed(service) if service is not None else {}
-    observed |= {_EFFECTS[name]: one.effect for name, one in noise.items()}
-    observed |= {APART[name]: one.apart for name, one in noise.items() if one.apart is not None}
+    observed |= {f"{events}_effect": one.effect for events, one in noise.items()}
+    observed |= {f"{events}{APART}": one.apart for events, one in noise.items() if one.apart is not None}
     assumed = {field.name: field.default for field in fields(Traffic)}
     found: dict[str, Known] = {}
     for name in _NUMBERS:

@@ -42,6 +42,7 @@ _ERRORS_LIVE = GateKind(
     margins=("error_ratio_max", "margin_ratio"),
     levers=frozenset({Lever.MIRROR, Lever.SHARE}),
     promise=Promise(Regression.ERRORS, "margin_ratio", ceiling="error_ratio_max"),
+    finds="error",
 )
 KINDS: Final = (
     _ERRORS_SHADOW,

@@ -35,6 +35,7 @@ _LATENCY_P95 = GateKind(
     margins=("p95_margin_ratio",),
     levers=frozenset({Lever.SHARE}),
     promise=Promise(Regression.LATENCY, "p95_margin_ratio"),
+    finds="slow",
 )
 _LATENCY_P99 = GateKind(
     name="latency.p99",
