@@ -3,6 +3,7 @@ there is believed nothing: an answer is read no further and no longer than is al
 
 import http.client
 import logging
+import select
 import ssl
 import time
 from dataclasses import dataclass
@@ -89,7 +90,10 @@ class Receiver:
             self._connection = None
 
     def _connected(self) -> http.client.HTTPConnection:
-        """Return the connection; a new one trusts whom the file names by then."""
+        """Return the connection; a new one trusts whom the file names by then. One that was idle may have been closed at
+        the other end, as servers do after some seconds: that is no trouble."""
+        if self._connection is not None and _is_over(self._connection):
+            self.close()
         if self._connection is None and self._secure:
             trust = ssl.create_default_context(cafile=self._ca_file)
             self._connection = http.client.HTTPSConnection(
@@ -147,3 +151,12 @@ class Receiver:
     def _warn(self, trouble: str) -> None:
         _log.log(logging.DEBUG if trouble == self._trouble else logging.WARNING, "%s", trouble)
         self._trouble = trouble
+
+
+def _is_over(connection: http.client.HTTPConnection) -> bool:
+    """Return whether the other end has closed it: between two requests there is nothing else to read."""
+    if connection.sock is None:
+        return False
+    waiting = select.poll()
+    waiting.register(connection.sock, select.POLLIN)
+    return bool(waiting.poll(0))

@@ -11,6 +11,7 @@ import pytest
 
 from serving.contract import PREDICTIONS_ROUTE, PREDICTIONS_SCHEMA, Traffic, text_digest
 from serving.http.calls import tags_of
+from serving.observe import receiver as wire
 from serving.observe.capture import Capture, CapturedPrediction, DropReason, encode_batch
 from serving.settings import CaptureSettings
 from tests.serving.replica import until
@@ -157,6 +158,38 @@ def test_a_failed_delivery_is_tried_again(receiver: Receiver, counts: Counts) ->
     capture.stop(5)
     assert receiver.request_ids == ["r-1"]
     assert not counts.lost
+
+
+class ClosesIdle(Receiver):
+    """Ends a connection on which nothing comes for a moment, as servers do after some seconds; and says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+        self.RequestHandlerClass = type("Impatient", (Handler,), {"timeout": 0.05})
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.ended.set()
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    """A replica with nothing to send asks every ten seconds, and servers wait for less: every second one was lost."""
+    with ClosesIdle() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            own = wire.Receiver(server.url, None)
+            for _ in range(3):
+                server.ended.clear()
+                assert own.post(encode_batch([])).reply is wire.Reply.TAKEN
+                assert server.ended.wait(10)
+            own.close()
+        finally:
+            server.shutdown()
+            thread.join()
+    assert server.asks == 3
+    assert caplog.records == []
 
 
 def test_a_refused_batch_is_not_tried_again(receiver: Receiver, counts: Counts) -> None:
