@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import Connection
 from controller.adapters.kubernetes.refusals import NoSuchObjectError
+from controller.adapters.kubernetes.releases import made
 from controller.adapters.kubernetes.releases.status import ENDS
 from controller.adapters.kubernetes.releases.views import EVERY_S, ReleaseObjects
 from controller.adapters.kubernetes.releases.wishes import Wishes
@@ -26,13 +28,14 @@ from tests.contracts.leadership import Monotonic
 from tests.controller.releases import release_in
 from tests.controller.service import GOOD, LESS_ACCURATE, MODEL
 from tests.controller.world import POLICY, World
-from tests.fakes.kubernetes import Account, FakeCluster
+from tests.fakes.kubernetes import Account, ApiError, FakeCluster, writes
 from tests.fakes.site import FakeSite
 from tests.kubernetes.roles import role_of
 
 NAME = "intent-seven"
 QUICK = replace(POLICY, probation_s=60.0)
 RULES = role_of("releases")
+BUSY = ApiError(429, "TooManyRequests", "the server has received too many requests", retry_after_s=1)
 
 
 class Installation:
@@ -245,6 +248,68 @@ def test_an_end_is_shown_though_the_next_release_began_at_once(installation: Ins
     former = world.journal.release(view["status"]["release"])
     assert former is not None
     assert installation.status(view["metadata"]["name"])["reason"] == release_of(former).reason
+
+
+def test_a_release_that_begins_and_ends_between_two_looks_is_shown(installation: Installation) -> None:
+    """By the journal's order, also after a restart: only what stood there at a look had a view."""
+    world = installation.world
+    for number in ("7", "8"):
+        world.given_candidate(f"v{number}", LESS_ACCURATE)
+        world.when_settled()
+    world.given_candidate("v9", GOOD)
+    world.when_phase(Phase.CANARY)
+    installation.restarted()
+    installation.look()
+    installation.look()
+    views = {found["spec"]["version"]: found["status"] for found in installation.person.list(MODEL_RELEASES).items}
+    assert {version: status["phase"] for version, status in views.items()} == {
+        "7": "rolled_back",
+        "8": "rolled_back",
+        "9": "canary",
+    }
+    assert all(status["release"] for status in views.values())
+
+
+def test_a_short_release_is_shown_once_the_cluster_answers_and_not_again_once_it_was_deleted(
+    cluster: FakeCluster, installation: Installation
+) -> None:
+    """The place in the journal is kept where a view could not be made."""
+    installation.world.given_candidate("v7", LESS_ACCURATE)
+    installation.world.when_settled()
+    installation.world.given_candidate("v8", LESS_ACCURATE)
+    installation.world.when_settled()
+    cluster.faults.answer(BUSY, times=4, concerns=writes)
+    for _ in range(2):
+        with suppress(TransientError):
+            installation.look()
+    assert installation.person.list(MODEL_RELEASES).items == []
+    installation.look()
+    views = {found["spec"]["version"]: found for found in installation.person.list(MODEL_RELEASES).items}
+    assert set(views) == {"7", "8"}
+    installation.person.delete(MODEL_RELEASES, views["7"]["metadata"]["name"])
+    installation.restarted()
+    installation.look()
+    assert [one["spec"]["version"] for one in installation.person.list(MODEL_RELEASES).items] == ["8"]
+
+
+def test_of_many_releases_of_before_the_newest_are_shown_and_stay(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All objects are made in one second: which are the oldest, the journal says."""
+    monkeypatch.setattr(made, "VIEWS_KEPT", 2)
+
+    def release(*numbers: int) -> set[int]:
+        for number in numbers:
+            installation.world.given_candidate(f"v{number}", LESS_ACCURATE)
+            installation.world.when_settled()
+        for _ in range(3):
+            installation.look()
+        return {int(found["spec"]["version"]) for found in installation.person.list(MODEL_RELEASES).items}
+
+    assert release(7, 8, 9) == {8, 9}
+    writes = installation.writes
+    assert release(10) == {9, 10}
+    assert installation.writes - writes == 3  # made, told of, and an older one deleted
 
 
 def test_deleting_one_aborts_its_release(installation: Installation) -> None:

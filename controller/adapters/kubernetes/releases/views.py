@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
-from controller.adapters.kubernetes.names import label_value, release_name
 from controller.adapters.kubernetes.refusals import NoSuchObjectError
 from controller.adapters.kubernetes.releases.evidence import NAMES as READINESS
+from controller.adapters.kubernetes.releases.made import Followed, MadeViews
 from controller.adapters.kubernetes.releases.status import ENDS, PROGRESSING, refused_status, status_of, waiting_status
 from controller.adapters.kubernetes.releases.wishes import OF_RELEASE, Wish, Wishes, wish_of
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
 from controller.core.release import Release
 from controller.errors import ConflictError, SerinError, Source, UnreadableError
 from controller.journal.codec import release_of
-from controller.ports.journal import Journal, ReleaseSummary
+from controller.ports.journal import ReleaseSummary
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
-VIEWS_KEPT: Final = 10  # that Serin made, of each model
 _PAGE: Final = 100  # releases that are read at a time, to find the one of an object that was not shown before
 _OURS: Final = {PROGRESSING, *ENDS, *READINESS}
 
@@ -47,13 +46,14 @@ class ReleaseObjects:
     def __init__(
         self,
         client: KubernetesClient,
-        journal: Journal,
+        journal: Followed,
         wishes: Wishes,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._journal = journal
         self._wishes = wishes
+        self._views = MadeViews(client, journal, lambda summary: self._load(summary).started_by)
         self._monotonic = monotonic
         self._looked_s = -math.inf
         self._shown: dict[str, _Left] = {}  # by uid
@@ -78,7 +78,7 @@ class ReleaseObjects:
                 self._show(found, current)
             except SerinError as error:  # one object keeps no other from being shown
                 log.warning("ModelRelease %s: %s", found["metadata"]["name"], error)
-        self._make_views(objects, current)
+        self._views.make(objects, current)
         uids, ids = {found["metadata"]["uid"] for found in objects}, {one.release_id for one in current}
         self._shown = {uid: left for uid, left in self._shown.items() if uid in uids}
         self._loaded = {release_id: loaded for release_id, loaded in self._loaded.items() if release_id in ids}
@@ -155,45 +155,6 @@ class ReleaseObjects:
             else:
                 self._loaded.pop(summary.release_id, None)
         return known[1]
-
-    # --- views of what was started otherwise -----------------------------------------------------------------------
-    def _make_views(self, objects: Sequence[Object], current: Sequence[ReleaseSummary]) -> None:
-        """A release that no object started gets one; the oldest of those go."""
-        views: dict[str, list[Object]] = {}
-        shown = set()
-        for found in objects:
-            if wish_of(found) is None:
-                views.setdefault(found["spec"]["model"], []).append(found)
-                shown.add(found["metadata"]["annotations"][OF_RELEASE])
-        for summary in current:
-            if summary.release_id in shown:
-                continue
-            try:
-                if not self._load(summary).started_by.startswith("ModelRelease "):
-                    self._client.create(MODEL_RELEASES, _view(summary))
-            except UnreadableError:  # whoever drives it tells
-                continue
-            except ConflictError as error:  # somebody's own object has this name
-                log.warning("release %s is not shown: %s", summary.release_id, error)
-        for mine in views.values():
-            mine.sort(key=lambda found: found["metadata"]["creationTimestamp"], reverse=True)
-            for found in mine[VIEWS_KEPT:]:
-                self._client.delete(MODEL_RELEASES, found["metadata"]["name"], uid=found["metadata"]["uid"])
-
-
-def _view(summary: ReleaseSummary) -> Object:
-    labels = {
-        "app.kubernetes.io/managed-by": "serin",
-        "serin.dev/model": label_value(summary.model),
-        "serin.dev/version": label_value(summary.version),
-    }
-    annotations = {OF_RELEASE: summary.release_id}
-    return {
-        "apiVersion": MODEL_RELEASES.api_version,
-        "kind": MODEL_RELEASES.kind,
-        "metadata": {"name": release_name(summary.release_id), "labels": labels, "annotations": annotations},
-        "spec": {"model": summary.model, "version": summary.version},
-    }
 
 
 def _says(found: Object, wanted: dict[str, Any]) -> bool:

@@ -15,6 +15,8 @@ from controller.service import Service, UnknownError
 
 OF_RELEASE: Final = "serin.dev/release"
 """The annotation of an object that Serin made as a view: the id of the release that it shows."""
+WISHED: Final = "ModelRelease "
+"""The beginning of what a release that an object started says of who did it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Wish:
     @property
     def by(self) -> str:
         """Return who starts the release, for the journal: the object is found by it again."""
-        return f"ModelRelease {self.name} ({self.uid})"
+        return f"{WISHED}{self.name} ({self.uid})"
 
     def started(self, release: Release) -> bool:
         return release.started_by == self.by
@@ -112,5 +114,5 @@ class Wishes:
 
 def _uid_of(release: Release) -> str | None:
     """The uid of the object that started the release."""
-    kind, _, rest = release.started_by.partition(" ")
-    return rest.rpartition("(")[2].removesuffix(")") if kind == "ModelRelease" and rest.endswith(")") else None
+    by = release.started_by
+    return by.rpartition("(")[2].removesuffix(")") if by.startswith(WISHED) and by.endswith(")") else None
