@@ -44,7 +44,7 @@ from controller.loop.policies import CurrentPolicies
 from controller.loop.policy_log import PolicyLog
 from controller.loop.reconciler import Books
 from controller.loop.replay import RecordedReplays, is_in_shadow
-from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Room, daily_pruning
+from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Prunable, Room, daily_pruning
 from controller.loop.sampling import Needs, SampledAsNeeded
 from controller.offline.forecast.sampling import ratio_between, ratio_in_release
 from controller.ports.runtime import DeploymentStatus
@@ -92,12 +92,14 @@ def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     def in_use() -> InUse:
         return versions_in_use(controller.plane, store.journal, controller.fleet.models)
 
+    packages: list[Prunable] = [UnusedPackages(controller.packages, in_use)]
+    packages += [controller.plane.packages] if controller.plane.packages is not None else []
     looks = store.looks.led_by(controller.leader.fence)
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
     kept += [
         Kept(store.inbox, days),
         Kept(looks, controller.settings.looks_kept_days),
-        Kept(UnusedPackages(controller.packages, in_use), controller.settings.packages_kept_days),
+        *(Kept(one, controller.settings.packages_kept_days) for one in packages),
     ]
     return daily_pruning(kept, SystemClock(), [Room(store.samples, controller.settings.samples_mb_max * 1e6)])
 

@@ -21,6 +21,7 @@ from controller.adapters.kubernetes.copies import ReplicaCopies
 from controller.adapters.kubernetes.looks import Looks
 from controller.adapters.kubernetes.names import model_name, names_like, resource_name, version_of
 from controller.adapters.kubernetes.objects.site import Site
+from controller.adapters.kubernetes.packages import KeptPackages
 from controller.adapters.kubernetes.probe import GatewayProbe
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
 from controller.adapters.kubernetes.sight import ClusterSight
@@ -139,20 +140,20 @@ def cluster_plane(home: Home, settings: Settings, runtime: KubernetesRuntime, cl
     """
     if runtime.capture_token_file is not None:
         let_replicas_in(home, Path(runtime.capture_token_file))
-    deployments, traffic = _parts(settings, runtime, clock)
+    deployments, traffic, packages = _parts(settings, runtime, clock)
     sight = ClusterSight(deployments.running, traffic, clock)
-    return DataPlane(deployments, traffic, sight.read_tables, sight)
+    return DataPlane(deployments, traffic, sight.read_tables, sight, packages)
 
 
 def cluster_sight(settings: Settings, runtime: KubernetesRuntime, clock: Clock) -> ClusterSight:
     """Return what is shown of the data plane, to whoever asks without the controller. Raises as `cluster_plane`."""
-    deployments, traffic = _parts(settings, runtime, clock)
+    deployments, traffic, _ = _parts(settings, runtime, clock)
     return ClusterSight(deployments.running, traffic, clock)
 
 
 def _parts(
     settings: Settings, runtime: KubernetesRuntime, clock: Clock
-) -> tuple[KubernetesDeployments, KubernetesTraffic]:
+) -> tuple[KubernetesDeployments, KubernetesTraffic, KeptPackages | None]:
     kubeconfig = Path(runtime.kubeconfig) if runtime.kubeconfig is not None else None
     connection = connect(kubeconfig, context=runtime.context, namespace=runtime.namespace)
     deployments = KubernetesClient(connection, manager=MANAGER, source=Source.DEPLOYMENTS)
@@ -165,6 +166,7 @@ def _parts(
         flags=tuple(_flags(settings, runtime)),
     )
     looks = Looks(deployments, clock)
+    packages = KeptPackages(deployments, looks, clock) if site.cache.outlives_pods else None
     traffic = KubernetesTraffic(
         routes,
         setup,
@@ -183,7 +185,7 @@ def _parts(
             return set()
         return {*table.weights_pct, *([table.mirror.version] if table.mirror is not None else [])}
 
-    return KubernetesDeployments(deployments, looks, site, resource_name, routed), traffic
+    return KubernetesDeployments(deployments, looks, site, resource_name, routed, packages), traffic, packages
 
 
 def let_replicas_in(home: Home, token_file: Path) -> None:

@@ -16,6 +16,7 @@ from controller.bootstrap.access import access_flags, token_of_version
 from controller.bootstrap.sight import LocalSight, Sight
 from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable
+from controller.loop.retention import Prunable
 from controller.ports.runtime import Deployments, DeploymentSpec
 from controller.ports.traffic import Traffic
 
@@ -25,12 +26,13 @@ RatioOf = Callable[[str], float | None]
 @dataclass(frozen=True, slots=True)
 class DataPlane:
     """The two ports, and what is shown of them. ``tables``: those of all models as they stand there; raises
-    TransientError while nobody says."""
+    TransientError while nobody says. ``packages``: those that replicas keep, where that is not on this machine."""
 
     deployments: Deployments
     traffic: Traffic
     tables: Callable[[], Sequence[TrafficTable]]
     sight: Sight
+    packages: Prunable | None = None
 
 
 def data_plane(

@@ -90,8 +90,8 @@ class Receiver:
             self._connection = None
 
     def _connected(self) -> http.client.HTTPConnection:
-        """Return the connection; a new one trusts whom the file names by then. One that was idle may have been closed at
-        the other end, as servers do after some seconds: that is no trouble."""
+        """Return the connection; a new one trusts whom the file names by then. One that was idle may have been closed
+        at the other end, as servers do after some seconds: that is no trouble."""
         if self._connection is not None and _is_over(self._connection):
             self.close()
         if self._connection is None and self._secure:

@@ -8,16 +8,15 @@ did not give it now.
 """
 
 import argparse
-import fcntl
 import hashlib
 import http.client
 import json
-import os
 import re
 import shutil
 import ssl
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,10 +26,10 @@ from urllib.parse import quote, urlsplit
 
 from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE
 from serving.package.artifact import MANIFEST_FILE, ArtifactError, FileRecord, Manifest, read_manifest, verify
+from serving.package.shared import FINGERPRINT, alone, kept_by, prune, touch
 from serving.text.printable import one_line
 
 _SOURCE: Final = re.compile(r"m-[0-9a-f]{32}")
-_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 _SERVED: Final = re.compile(r"mlflow-artifacts:/(?!/)([A-Za-z0-9._/-]+)")  # on the registry's own server
 _MANIFEST_BYTES_MAX: Final = 4 * 2**20
 _PIECE_BYTES: Final = 2**20
@@ -124,8 +123,9 @@ def fetch(registry: Registry, source: str, expect: str, into: Path) -> bool:
         OSError: this machine refused something.
     """
     into.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(into.with_name(f".{into.name}.lock")):
+    with alone(into):
         if _is_here(into, expect):
+            touch(into)
             return False
         with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}.") as work:
             arriving = Path(work) / "package"
@@ -204,14 +204,14 @@ def _save(answer: _Answer, path: Path, record: FileRecord) -> None:
             left -= len(piece)
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _pruned(package: Path, kept_in: Path) -> str:
+    """Make room beside the package; return what is to be said of it. No replica fails to start for that."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        kept = kept_by(kept_in)
+        gone = prune(package.parent, kept | {package.name}, time.time()) if kept is not None else ()
+    except OSError as error:
+        return f"old packages stay beside {package}: {error}"
+    return f"{package.parent}: deleted {', '.join(gone)}: nothing needs it any more" if gone else ""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -222,15 +222,20 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--registry", required=True, help="address of the MLflow server")
     flags.add_argument("--token-file", type=Path, help="a token that may read, or an Authorization header's value")
     flags.add_argument("--ca-file", type=Path, help="certificates that the server's is checked by")
+    flags.add_argument(
+        "--kept", type=Path, help="folder with a file for each fingerprint to keep: packages beside this one go"
+    )
     chosen = flags.parse_args(argv)
     if not _SOURCE.fullmatch(chosen.source):
         flags.error(f"--source: m- and 32 hex digits are needed, got {chosen.source!a}")
-    if not _FINGERPRINT.fullmatch(chosen.expect):
+    if not FINGERPRINT.fullmatch(chosen.expect):
         flags.error(f"--expect: 64 lower-case hex digits are needed, got {chosen.expect!a}")
     try:
         registry = Registry(chosen.registry, chosen.token_file, chosen.ca_file)
     except ValueError as error:
         flags.error(str(error))
+    if chosen.kept is not None and (said := _pruned(chosen.into.absolute(), chosen.kept)):
+        print(one_line(said), file=sys.stderr)
     try:
         fetched = fetch(registry, chosen.source, chosen.expect, chosen.into.absolute())
     except ArtifactError as error:

@@ -105,7 +105,7 @@ def test_the_commands_are_ones_that_serving_takes() -> None:
     assert (read.port, read.shadow_port, read.host) == (8000, 8001, "0.0.0.0")  # noqa: S104
     assert fetch["command"][3:6] == ["fetch", "--source", "m-" + "a" * 32]
     into = fetch["command"][fetch["command"].index("--into") + 1]
-    assert str(read.artifact) == into == "/var/cache/serin/" + "f" * 64
+    assert str(read.artifact) == into == "/var/cache/serin/shop/" + "f" * 64
 
 
 def test_the_cache_outlives_the_pod_where_the_cluster_has_a_place() -> None:
@@ -115,6 +115,17 @@ def test_the_cache_outlives_the_pod_where_the_cluster_has_a_place() -> None:
         assert kind in next(volume for volume in pod["volumes"] if volume["name"] == "cache")
         (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "cache"]
         assert mount["readOnly"] is True
+
+
+def test_what_nothing_needs_any_more_leaves_a_cache_that_outlives_pods() -> None:
+    """By the pod's first step alone, which may write there, and by a list that is optional."""
+    (fetch,) = deployment("intent-7", SPEC, FULL, replicas=1)["spec"]["template"]["spec"]["initContainers"]
+    place = fetch["command"][fetch["command"].index("--kept") + 1]
+    (mount,) = [one for one in fetch["volumeMounts"] if one["mountPath"] == place]
+    pod = deployment("intent-7", SPEC, FULL, replicas=1)["spec"]["template"]["spec"]
+    (volume,) = [one["configMap"] for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert (volume["name"], volume["optional"], mount["readOnly"]) == ("serin-packages", True, True)
+    assert "--kept" not in str(deployment("intent-7", SPEC, SITE, replicas=1))
 
 
 def test_a_template_depends_on_nothing_that_may_change_while_the_version_runs() -> None:

@@ -1,7 +1,9 @@
 """``python -m serving fetch``: what a pod does before its replica starts."""
 
+import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from controller.adapters.mlflow.registry import MlflowRegistry
 from serving.__main__ import main
 from serving.package.artifact import MANIFEST_FILE, WEIGHTS_FILE, read_manifest, verify
+from serving.package.shared import UNTOUCHED_S, alone
 from tests.controller.mlflow_support import mlflow_server
 
 SOURCE = "m-" + "0" * 32
@@ -137,6 +140,82 @@ def test_files_that_lie_elsewhere_are_not_taken(server: tuple[Server, str], pack
     for location in ("s3://bucket/x", "mlflow-artifacts://other/x", "mlflow-artifacts:/../../etc"):
         served.location = location
         assert fetched(url, package, tmp_path / "one") == 3
+
+
+# --- what lies beside it ---------------------------------------------------------------------------------------------
+OLD, YOUNG, NEEDED = ("a" * 64, "b" * 64, "c" * 64)
+
+
+@pytest.fixture
+def cache(package: Path, tmp_path: Path) -> Path:
+    """A cache with three other packages, two of which nobody has touched for two days, and what is none of ours."""
+    found = tmp_path / "cache"
+    for name in (OLD, YOUNG, NEEDED, f".{OLD}.killed", "theirs"):
+        shutil.copytree(package, found / name)
+        if name != YOUNG:
+            os.utime(found / name, (time.time() - 2 * UNTOUCHED_S,) * 2)
+    return found
+
+
+def kept(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("2026-11-26")
+    return folder
+
+
+def names(cache: Path) -> set[str]:
+    return {one.name for one in cache.iterdir() if one.is_dir()}
+
+
+def test_what_is_not_to_be_kept_goes_and_what_is_or_was_just_taken_in_stays(
+    server: tuple[Server, str], package: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With it goes what a fetch that was killed left. Folders of others are not touched."""
+    _, expect = read_manifest(package)
+    listed = kept(tmp_path / "kept", NEEDED, "..data")
+    assert fetched(server[1], package, cache / expect, "--kept", str(listed)) == 0
+    assert names(cache) == {YOUNG, NEEDED, "theirs", expect}
+    assert f"deleted .{OLD}.killed, {OLD}" in capsys.readouterr().err
+
+
+def test_the_package_that_is_asked_for_stays_and_begins_anew(package: Path, cache: Path, tmp_path: Path) -> None:
+    """Though no list names it, and while the registry is away."""
+    _, expect = read_manifest(package)
+    shutil.copytree(package, cache / expect)
+    os.utime(cache / expect, (0, 0))
+    assert fetched(NOBODY, package, cache / expect, "--kept", str(kept(tmp_path / "kept", NEEDED))) == 0
+    assert time.time() - (cache / expect).stat().st_mtime < UNTOUCHED_S
+    verify(cache / expect)
+
+
+@pytest.mark.parametrize("listed", [[], ["..data", "README"], None])
+def test_without_a_list_nothing_goes(package: Path, cache: Path, tmp_path: Path, listed: list[str] | None) -> None:
+    """None was written yet, or the list is no list: pods mount it where it is there."""
+    _, expect = read_manifest(package)
+    shutil.copytree(package, cache / expect)
+    before = names(cache)
+    folder = tmp_path / "kept" if listed is None else kept(tmp_path / "kept", *listed)
+    assert fetched(NOBODY, package, cache / expect, "--kept", str(folder)) == 0
+    assert names(cache) == before
+
+
+def test_what_somebody_takes_in_or_what_cannot_be_deleted_stays_and_keeps_nobody_from_starting(
+    package: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, expect = read_manifest(package)
+    shutil.copytree(package, cache / expect)
+    listed = kept(tmp_path / "kept", NEEDED)
+    with alone(cache / OLD):
+        assert fetched(NOBODY, package, cache / expect, "--kept", str(listed)) == 0
+    assert {OLD, f".{OLD}.killed"} <= names(cache)
+
+    def refused(_: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    assert fetched(NOBODY, package, cache / expect, "--kept", str(listed)) == 0
+    assert "old packages stay beside" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("source", ["m-1", "../x", "models:/m-" + "0" * 32])

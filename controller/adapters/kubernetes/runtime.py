@@ -13,6 +13,7 @@ from controller.adapters.kubernetes.objects.disruption import disruption_budget
 from controller.adapters.kubernetes.objects.labels import identity_of, replicas_of
 from controller.adapters.kubernetes.objects.service import service
 from controller.adapters.kubernetes.objects.site import Site
+from controller.adapters.kubernetes.packages import KeptPackages
 from controller.adapters.kubernetes.pods import endpoint_of, is_leaving
 from controller.adapters.kubernetes.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, SERVICES, Object
 from controller.core.condition import Condition
@@ -30,15 +31,24 @@ class KubernetesDeployments:
     """Implements ``Deployments`` on one namespace. Keeps nothing that the cluster does not hold.
 
     ``name_of``: the resource name of a version. ``routed`` is asked before a version is removed: no route is left
-    without what it leads to.
+    without what it leads to. ``packages``: the list of what the pods' cache keeps, where it outlives them.
     """
 
-    def __init__(self, client: KubernetesClient, looks: Looks, site: Site, name_of: NameOf, routed: Routed) -> None:
+    def __init__(
+        self,
+        client: KubernetesClient,
+        looks: Looks,
+        site: Site,
+        name_of: NameOf,
+        routed: Routed,
+        packages: KeptPackages | None = None,
+    ) -> None:
         self._client = client
         self._looks = looks
         self._site = site
         self._name_of = name_of
         self._routed = routed
+        self._packages = packages
 
     def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
         """Make the version's objects unless they are there, and say how it is.
@@ -89,6 +99,8 @@ class KubernetesDeployments:
 
     def _create(self, spec: DeploymentSpec, name: str, *, anew: bool) -> None:
         """Another controller may have made some of it a moment ago: what is there stays as it is."""
+        if anew and self._packages is not None:
+            self._packages.need(spec.artifact.fingerprint)
         replicas = spec.serving.replicas
         wanted = [(SERVICES, service(name, spec, self._site))]
         wanted.append((DISRUPTION_BUDGETS, disruption_budget(name, spec, self._site)))

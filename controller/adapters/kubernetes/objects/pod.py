@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from controller.adapters.kubernetes.names import model_name
 from controller.adapters.kubernetes.objects.labels import annotations_of, labels_of, selector_of
-from controller.adapters.kubernetes.objects.site import LIVE_PORT, MIRROR_FILE, SHADOW_PORT, Site
+from controller.adapters.kubernetes.objects.site import KEPT_PACKAGES, LIVE_PORT, MIRROR_FILE, SHADOW_PORT, Site
 from controller.adapters.serving_flags import setting_flags, version_flags
 from controller.core.serving import Provider
 from controller.ports.runtime import DeploymentSpec
@@ -16,6 +16,7 @@ FETCH: Final = "fetch"
 _CACHE: Final = "/var/cache/serin"
 _SECRETS: Final = "/var/run/secrets/serin"
 _MIRROR: Final = "/var/run/serin/mirror"
+_KEPT: Final = "/var/run/serin/kept"
 _READ_ONLY: Final = 0o440
 _PROBE_S: Final = 2
 _LIVENESS_S: Final = 10
@@ -65,16 +66,20 @@ def _spread(name: str, key: str) -> dict[str, Any]:
     }
 
 
-def package_folder(spec: DeploymentSpec) -> str:
-    """Return where the package lies in the pod: by its fingerprint, so that two that differ are never one."""
-    return f"{_CACHE}/{spec.artifact.fingerprint}"
+def package_folder(spec: DeploymentSpec, site: Site) -> str:
+    """Return where the package lies in the pod: by its fingerprint, so that two that differ are never one, and apart
+    from those of other namespaces, whose lists of what to keep are others."""
+    return f"{_CACHE}/{site.namespace}/{spec.artifact.fingerprint}"
 
 
 def _fetch(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
     artifact = spec.artifact
-    wanted = ["--source", artifact.source_id, "--expect", artifact.fingerprint, "--into", package_folder(spec)]
+    wanted = ["--source", artifact.source_id, "--expect", artifact.fingerprint, "--into", package_folder(spec, site)]
     command = ["python", "-m", "serving", "fetch", *wanted, "--registry", site.registry_url]
     mounts = [_mount("cache", _CACHE)]
+    if site.cache.outlives_pods:
+        command += ["--kept", _KEPT]
+        mounts.append(_mount("kept", _KEPT, read_only=True))
     if site.registry_secret is not None:
         command += ["--token-file", f"{_SECRETS}/registry/token"]
         command += ["--ca-file", f"{_SECRETS}/registry/ca.crt"] if site.registry_ca else []
@@ -83,7 +88,7 @@ def _fetch(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
 
 
 def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
-    command = ["python", "-m", "serving", "--artifact", package_folder(spec), *version_flags(spec)]
+    command = ["python", "-m", "serving", "--artifact", package_folder(spec, site), *version_flags(spec)]
     command += ["--host", "0.0.0.0", "--port", str(LIVE_PORT), "--shadow-port", str(SHADOW_PORT)]  # noqa: S104
     mounts = [_mount("cache", _CACHE, read_only=True), _mount("scratch", "/tmp")]  # noqa: S108
     command += site.flags
@@ -182,11 +187,13 @@ def _volumes(model: str, site: Site) -> list[dict[str, Any]]:
     elif site.cache.host_path is not None:
         cache = {"hostPath": {"path": site.cache.host_path, "type": "Directory"}}
     copies = {"name": model_name(model), "defaultMode": _READ_ONLY, "optional": True}  # there once somebody copies
+    kept = {"name": KEPT_PACKAGES, "defaultMode": _READ_ONLY, "optional": True}
     secrets = {"registry": site.registry_secret, "capture": site.capture_secret, "access": site.access_secret}
     return [
         {"name": "cache", **cache},
         {"name": "scratch", "emptyDir": {"sizeLimit": "256M"}},
         *([{"name": "mirror", "configMap": copies}] if site.mirrored else []),
+        *([{"name": "kept", "configMap": kept}] if site.cache.outlives_pods else []),
         *(
             {"name": name, "secret": {"secretName": secret, "defaultMode": _READ_ONLY}}
             for name, secret in secrets.items()

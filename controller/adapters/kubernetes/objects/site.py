@@ -8,6 +8,8 @@ LIVE_PORT: Final = 8000
 SHADOW_PORT: Final = 8001
 """Where everything that comes in is a copy, whatever its headers say."""
 MIRROR_FILE: Final = "mirror.json"
+KEPT_PACKAGES: Final = "serin-packages"
+"""The ConfigMap of the packages that stay in the cache: a key each, by fingerprint."""
 
 
 class ScaleBy(StrEnum):
@@ -30,6 +32,10 @@ class Cache:
             raise ValueError("cache: name a claim or a host_path, not both")
         if self.host_path is not None and not self.host_path.startswith("/"):
             raise ValueError(f"cache: host_path must begin with /, got {self.host_path!r}")
+
+    @property
+    def outlives_pods(self) -> bool:
+        return self.claim is not None or self.host_path is not None
 
 
 @dataclass(frozen=True, slots=True)
