@@ -12,7 +12,8 @@ from pathlib import Path
 from controller.bootstrap import interpreter
 from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
 from controller.bootstrap.stores import only_controller
-from controller.config.settings import PRIVATE_UMASK, Home
+from controller.config.settings import Home
+from controller.config.variables import PRIVATE_UMASK
 from controller.errors import SerinError
 from serving.text.logs import log_to_stderr
 

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.config.settings import Home
 from controller.core.traffic import Override
 
 if TYPE_CHECKING:
     from controller.adapters.envoy.rollback import RollbackResult
     from controller.adapters.kubernetes.rollback import RouteRolledBack
+    from controller.config.settings import Home
 
 
-def roll_back(home: Home, model: str, *, reason: str, by: str, at_s: float, to_version: str | None) -> "RollbackResult":
+def roll_back(
+    home: "Home", model: str, *, reason: str, by: str, at_s: float, to_version: str | None
+) -> "RollbackResult":
     """Send all of the model's traffic to its known good version, or the one named. Raises as `rollback_route` does."""
     from controller.adapters.envoy.rollback import rollback_route
 
@@ -25,7 +27,7 @@ def roll_back_on_cluster(
 
     Raises as `account_of` and `roll_back_route` do.
     """
-    from controller.adapters.kubernetes.lone import account_of
+    from controller.adapters.kubernetes.kubeconfig import account_of
     from controller.adapters.kubernetes.names import model_name, resource_name
     from controller.adapters.kubernetes.rollback import roll_back_route
 

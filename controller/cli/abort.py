@@ -13,7 +13,8 @@ from urllib.parse import quote
 from controller.adapters.local.loopback import post_json
 from controller.cli.asking import asker, given_reason
 from controller.cli.output import say
-from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, SERVER_VARIABLE, Home
+from controller.config.settings import Home
+from controller.config.variables import DEFAULT_HOME, HOME_VARIABLE, SERVER_VARIABLE
 from controller.errors import SerinError
 
 _ANSWER_WITHIN_S: Final = 1.0

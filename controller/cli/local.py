@@ -12,8 +12,7 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
 from controller.cli.output import say
-from controller.config.setting_values import PORTS
-from controller.config.settings import Home, Settings
+from controller.config.settings import PORTS, Home, Settings
 from controller.errors import UsageError
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from controller.cli.asking import given_reason
-from controller.config.settings import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK, Home
+from controller.config.settings import Home
+from controller.config.variables import DEFAULT_HOME, HOME_VARIABLE, PRIVATE_UMASK
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="Folder of the installation.")]
 ReasonOption = Annotated[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
-from controller.config.settings import CA_FILE_VARIABLE, SERVER_VARIABLE, TOKEN_FILE_VARIABLE
+from controller.config.variables import CA_FILE_VARIABLE, SERVER_VARIABLE, TOKEN_FILE_VARIABLE
 
 if TYPE_CHECKING:
     from controller.service import Installation

@@ -9,14 +9,13 @@ from pathlib import Path
 from controller.bootstrap.oncall import roll_back, roll_back_on_cluster
 from controller.cli.asking import asker, given_reason
 from controller.cli.output import say
-from controller.config.settings import (
+from controller.config.variables import (
     CA_FILE_VARIABLE,
     DEFAULT_HOME,
     HOME_VARIABLE,
     PRIVATE_UMASK,
     SERVER_VARIABLE,
     TOKEN_FILE_VARIABLE,
-    Home,
 )
 from controller.core.traffic import Override
 from controller.errors import UsageError
@@ -65,6 +64,8 @@ def rollback(arguments: Sequence[str]) -> None:
     if chosen.kubeconfig is not None:
         _on_cluster(chosen)
         return
+    from controller.config.settings import Home  # a cluster needs none
+
     home = chosen.home or Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME))
     result = roll_back(
         Home(home.resolve()),

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from controller.config.settings import AUTO, PORTS
 from serving.access.address import is_loopback
 from serving.access.hosts import Hosts
 from serving.contract import CAPTURE_RATIO_MIN
 
-AUTO: Final = "auto"
 RUNTIMES: Final = ("local", "kubernetes")
-PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port", "alertmanager_port")
 FILES: Final = (
     "api_cert_file",
     "api_key_file",

@@ -7,28 +7,16 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from controller.config.setting_values import (
-    AUTO,
-    PORTS,
-    check_keys,
-    check_pairs,
-    check_setting,
-    check_together,
-    names_of,
-)
+from controller.config.variables import HOME_VARIABLE
 from controller.errors import UsageError
 from controller.files import replace_file
 from controller.reserve import RESERVE_FILE
 from serving.text.jsonlines import Unreadable, bare, loads
 
-HOME_VARIABLE = "SERIN_HOME"
-SERVER_VARIABLE = "SERIN_SERVER"
-TOKEN_FILE_VARIABLE = "SERIN_TOKEN_FILE"  # noqa: S105 - a name
-CA_FILE_VARIABLE = "SERIN_CA_FILE"
-DEFAULT_HOME = Path(".serin")
-PRIVATE_UMASK = 0o077  # of every process that writes to a home: what it makes is its owner's alone
+AUTO: Final = "auto"
+PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port", "alertmanager_port")
 _FILE = "settings.json"
 _UNFIT_IN_PATHS = frozenset("*?[]{}\\#%")
 
@@ -84,6 +72,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises ValueError: a value is none that the setting may have."""
+        from controller.config.setting_values import check_pairs, check_setting, check_together, names_of
+
         for one in dataclasses.fields(self):
             value = names_of(getattr(self, one.name))  # JSON has lists
             object.__setattr__(self, one.name, value)
@@ -288,6 +278,8 @@ class Home:
         Raises:
             UsageError: there is no installation here, or its settings are damaged.
         """
+        from controller.config.setting_values import check_keys  # a rollback asks for no setting
+
         file = self.path / _FILE
         try:
             document = loads(bare(file.read_bytes()))

@@ -26,7 +26,7 @@ from tests.fakes.kubernetes import FakeCluster
 MODEL: Final = "intent"
 ROUNDS: Final = 10
 WHOLE_MS_MAX: Final = 1_000.0
-CPU_S_MAX: Final = 0.5  # beside half a second for the gateway's word
+CPU_S_MAX: Final = 0.35  # beside half a second for the gateway's word
 RIGHTS: Final = {
     "apiGroups": ["gateway.networking.k8s.io"],
     "resources": ["httproutes"],

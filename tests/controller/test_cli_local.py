@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 from controller.adapters.local.kept import running_supervisor
 from controller.bootstrap.local import end_everything
 from controller.cli.app import app
-from controller.config.setting_values import PORTS
-from controller.config.settings import Home, Settings
+from controller.config.settings import PORTS, Home, Settings
 from controller.errors import PermanentError, UsageError
 from tests.patience import PATIENCE_S, eventually
 

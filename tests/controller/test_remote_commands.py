@@ -22,7 +22,8 @@ from controller.bootstrap.installations import service_of
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
 from controller.cli.rollback import rollback
-from controller.config.settings import CA_FILE_VARIABLE, SERVER_VARIABLE, TOKEN_FILE_VARIABLE, Home, Settings
+from controller.config.settings import Home, Settings
+from controller.config.variables import CA_FILE_VARIABLE, SERVER_VARIABLE, TOKEN_FILE_VARIABLE
 from controller.core.commands import Ask, Freeze
 from controller.core.events import fold
 from controller.core.release import Phase

@@ -8,59 +8,20 @@ import http.client
 import json
 import os
 import ssl
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
-from controller.config.plain_yaml import PlainYamlError, parse
+from controller.adapters.kubernetes.kubeconfig import Account
 from controller.errors import ConflictError, PermanentError, Source, TransientError, UsageError
 from serving.text.printable import printable
 
 _TIMEOUT_S: Final = 5.0
 _PLUGIN_WITHIN_S: Final = 30.0  # a person may have to log in
 _SAID_MAX: Final = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A server, and as whom it is asked. ``user`` is what the kubeconfig says of him."""
-
-    server: str
-    namespace: str
-    cluster: Mapping[str, Any]
-    user: Mapping[str, Any]
-    folder: Path  # that relative paths in the kubeconfig begin at
-
-
-def account_of(kubeconfig: Path, context: str | None, namespace: str | None) -> Account:
-    """The account of the current context, or of the one named.
-
-    Raises:
-        UsageError: the file cannot be read, or says too little.
-    """
-    try:
-        _, document = parse(kubeconfig.read_text(encoding="utf-8"))
-        chosen = context or document["current-context"]
-        place = _named(document, "contexts", chosen)["context"]
-        cluster = _named(document, "clusters", place["cluster"])["cluster"]
-        user = _named(document, "users", place["user"]).get("user") or {}
-        return Account(
-            server=str(cluster["server"]).rstrip("/"),
-            namespace=namespace or str(place.get("namespace") or "default"),
-            cluster=cluster,
-            user=user,
-            folder=kubeconfig.absolute().parent,
-        )
-    except (OSError, PlainYamlError, UnicodeDecodeError) as error:
-        raise UsageError(f"kubeconfig {kubeconfig}: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"kubeconfig {kubeconfig}: {error} is missing: `kubectl config view` shows it") from error
 
 
 class LoneClient:
@@ -138,6 +99,8 @@ class LoneClient:
     def _file(self, user: Mapping[str, Any], name: str) -> Path | None:
         """A file of the user's: his own, or one for this process alone with what the kubeconfig holds."""
         if (data := user.get(f"{name}-data")) is not None:
+            import tempfile  # so much of the standard library is behind it that most do without
+
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="serin-")))
             file = folder / name
             file.touch(mode=0o600)
@@ -147,6 +110,8 @@ class LoneClient:
 
     def _by_plugin(self, plugin: Mapping[str, Any]) -> dict[str, Any]:
         """The credentials that a cloud's own program gives, such as `aws eks get-token`."""
+        import subprocess
+
         command = [str(plugin["command"]), *(str(one) for one in plugin.get("args") or ())]
         info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
         env = {**os.environ, **{one["name"]: one["value"] for one in plugin.get("env") or ()}}
@@ -198,10 +163,3 @@ def taken(status: int, document: Mapping[str, Any], doing: str) -> Mapping[str, 
     if status in (409, 422):
         raise ConflictError(Source.TRAFFIC, f"cannot {doing}: {said}")
     raise TransientError(Source.TRAFFIC, f"cannot {doing}: {status} {said}")
-
-
-def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
-    found = next((one for one in document.get(kind) or () if one["name"] == name), None)
-    if found is None:
-        raise KeyError(f"{kind[:-1]} {name!r}")
-    return dict(found)

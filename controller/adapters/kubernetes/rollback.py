@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.adapters.kubernetes.lone import Account, LoneClient, route_path, taken
+from controller.adapters.kubernetes.kubeconfig import Account
+from controller.adapters.kubernetes.lone import LoneClient, route_path, taken
 from controller.adapters.kubernetes.objects.route import GENERATION, NameOf, annotations_of, rolled_back, table_of
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
 from controller.errors import ConflictError, UsageError

@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -168,7 +167,7 @@ def _weights(route: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, fl
     whole = sum(weights.values())
     if not whole or not weights.keys() <= names.keys():
         return {}
-    return {names[name]: float(Fraction(100 * weight, whole)) for name, weight in weights.items() if weight}
+    return {names[name]: 100 * weight / whole for name, weight in weights.items() if weight}
 
 
 def _rule(
@@ -203,6 +202,8 @@ def _weight(pct: float, version: str) -> int:
 
 def _mirror(mirror: Mirror, name: str) -> dict[str, Any]:
     copied: dict[str, Any] = {"backendRef": _backend(name, _SHADOW_PORT)}
+    from fractions import Fraction  # a rollback copies nothing, and does without what is behind it
+
     share = Fraction(mirror.pct).limit_denominator(_MIRROR_DENOMINATOR_MAX // 100) / 100
     if mirror.pct < HUNDRED_PCT and mirror.pct == int(mirror.pct):
         copied["percent"] = int(mirror.pct)

@@ -1,0 +1,144 @@
+"""The kubeconfig of whoever is on call, read by the standard library where it is written as `kubectl` writes it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from controller.errors import UsageError
+
+_KEY: Final = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*):(?: +(\S.*))?")
+_PLAIN: Final = re.compile(r"(?:--)?[A-Za-z/][A-Za-z0-9/+=_.@:,%~-]*(?<!:)")
+_QUOTED: Final = re.compile(r"\"([ !#-\[\]-~]*)\"|'([ -&(-~]*)'")
+_WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "{}": {}, "[]": []}
+_OTHER_WORDS: Final = frozenset({"yes", "no", "on", "off", *_WORDS})  # in any case, they are values and no text
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A server, and as whom it is asked. ``user`` is what the kubeconfig says of him."""
+
+    server: str
+    namespace: str
+    cluster: Mapping[str, Any]
+    user: Mapping[str, Any]
+    folder: Path  # that relative paths in the kubeconfig begin at
+
+
+def account_of(kubeconfig: Path, context: str | None, namespace: str | None) -> Account:
+    """The account of the current context, or of the one named.
+
+    Raises:
+        UsageError: the file cannot be read, or says too little.
+    """
+    try:
+        document = values_of(kubeconfig.read_text(encoding="utf-8"))
+        chosen = context or document["current-context"]
+        place = _named(document, "contexts", chosen)["context"]
+        cluster = _named(document, "clusters", place["cluster"])["cluster"]
+        user = _named(document, "users", place["user"]).get("user") or {}
+        return Account(
+            server=str(cluster["server"]).rstrip("/"),
+            namespace=namespace or str(place.get("namespace") or "default"),
+            cluster=cluster,
+            user=user,
+            folder=kubeconfig.absolute().parent,
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"kubeconfig {kubeconfig}: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"kubeconfig {kubeconfig}: {error} is missing: `kubectl config view` shows it") from error
+
+
+def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    found = next((one for one in document.get(kind) or () if one["name"] == name), None)
+    if found is None:
+        raise KeyError(f"{kind[:-1]} {name!r}")
+    return dict(found)
+
+
+def values_of(text: str) -> Any:
+    """The values of a kubeconfig. The library for YAML takes longer to import than a rollback does to be written, so it
+    reads what is written otherwise than `kubectl` does.
+
+    Raises:
+        ValueError: it is not YAML, or more of it than is read.
+    """
+    try:
+        return block_values(text)
+    except UnusualError:
+        from controller.config.plain_yaml import parse
+
+        return parse(text)[1]
+
+
+class UnusualError(Exception):
+    """The text has something that only a whole reader of YAML understands."""
+
+
+def block_values(text: str) -> Any:
+    """The values of mappings and lists in block style, whose texts stand on one line each.
+
+    Raises:
+        UnusualError: there is anything else in it.
+    """
+    reader = _Reader(text)
+    found = reader.value()
+    if reader.left:
+        raise UnusualError
+    return found
+
+
+class _Reader:
+    """Reads lines from the last to the first of ``left``: indentation and content."""
+
+    def __init__(self, text: str) -> None:
+        lines = [line for line in text.split("\n") if line.strip(" ") and not line.startswith("#")]
+        self.left = [(len(line) - len(line.lstrip(" ")), line.strip(" ")) for line in reversed(lines)]
+        if not self.left or not text.isascii():
+            raise UnusualError
+
+    def value(self) -> Any:
+        indent, content = self.left[-1]
+        return self._list(indent) if content.startswith("- ") else self._mapping(indent)
+
+    def _mapping(self, indent: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while self.left and self.left[-1][0] == indent and not self.left[-1][1].startswith("- "):
+            key = _KEY.fullmatch(self.left.pop()[1])
+            if key is None or key[1] in found or key[1].lower() in _OTHER_WORDS:
+                raise UnusualError
+            found[key[1]] = self._of_key(indent) if key[2] is None else self._text(key[2], indent)
+        return found
+
+    def _of_key(self, indent: int) -> Any:
+        """What stands on the lines that follow; a list may stand as far to the left as its key."""
+        if not self.left:
+            return None
+        below, content = self.left[-1]
+        return self.value() if below > indent or (below == indent and content.startswith("- ")) else None
+
+    def _list(self, indent: int) -> list[Any]:
+        found: list[Any] = []
+        while self.left and self.left[-1][0] == indent and self.left[-1][1].startswith("- "):
+            _, content = self.left.pop()
+            rest = content[2:].lstrip(" ")
+            if _KEY.fullmatch(rest) is not None:
+                within = indent + len(content) - len(rest)
+                self.left.append((within, rest))
+                found.append(self._mapping(within))
+            else:
+                found.append(self._text(rest, indent))
+        return found
+
+    def _text(self, text: str, indent: int) -> Any:
+        if self.left and self.left[-1][0] > indent:  # it goes on there
+            raise UnusualError
+        if text in _WORDS:
+            return _WORDS[text] if text not in ("{}", "[]") else type(_WORDS[text])()
+        if (quoted := _QUOTED.fullmatch(text)) is not None:
+            return quoted[1] if quoted[1] is not None else quoted[2]
+        if _PLAIN.fullmatch(text) is None or text.lower() in _OTHER_WORDS:
+            raise UnusualError
+        return text
