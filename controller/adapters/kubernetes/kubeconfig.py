@@ -113,7 +113,7 @@ class _Reader:
         return found
 
     def _of_key(self, indent: int) -> Any:
-        """What stands on the lines that follow; a list may stand as far to the left as its key."""
+        """The value on the lines that follow; a list may stand as far to the left as its key."""
         if not self.left:
             return None
         below, content = self.left[-1]
