@@ -242,7 +242,8 @@ def _weights(table: TrafficTable | None, release: Release | None) -> Text:
 
 def _shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[str, str], ...]:
     if table is None:
-        return (("not routed yet", "dim"),)
+        was_routed = release is not None and (release.stable is not None or release.champion_moved)
+        return (("none can be seen now", "yellow"),) if was_routed else (("not routed yet", "dim"),)
     shares = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
     moving = "  (not served yet)" if release is not None and release.active and not release.routed else ""

@@ -55,11 +55,13 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Dealt:
     """The live requests that the gateway dealt in one phase or step, which began at ``since_s``: all of them, and the
-    candidate's."""
+    candidate's. ``doubted``: by how many before these it was last seen to deal otherwise than it was told; 0: it is not
+    in doubt."""
 
     since_s: float
     candidate: int = 0
     total: int = 0
+    doubted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

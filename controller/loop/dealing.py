@@ -4,7 +4,8 @@ Requests are dealt one by one, so the candidate's are a binomial part of all of 
 at every look at once (`gates.stats.share`): watching all the time makes no false alarm.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from controller.core.release import Dealt, Release
@@ -38,7 +39,22 @@ def dealt(release: Release, users: GatewayCounts | None) -> Dealt:
     requests = asked(users)
     candidate, stable = (requests[f"asked {one.number}"] for one in (release.candidate, release.stable))
     total = before.total + candidate + stable
-    return Dealt(before.since_s, before.candidate + candidate, total)
+    return Dealt(before.since_s, before.candidate + candidate, total, before.doubted)
+
+
+def judged(release: Release, seen: Dealt, share: float) -> tuple[Dealt, Sequence[Fault]]:
+    """Return what is kept of the sums, and the fault, where the gateway is in doubt.
+
+    The requests by which it is found out count no further: it would be in doubt for as long as a release lasts, however
+    well it deals since. It is believed again once as many others have been dealt as it was told.
+    """
+    found = tuple(mismatch(release, seen, share))
+    if found:
+        return Dealt(seen.since_s, doubted=seen.total), found
+    if seen.total >= seen.doubted:
+        return replace(seen, doubted=0), ()
+    said = f"dealt otherwise than it was told; of the {seen.doubted:,} live requests after which it is believed again"
+    return seen, (Fault(Source.ROUTING, f"RouteNotServed: {_name(release)} {said} {seen.total:,} have come"),)
 
 
 def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
@@ -52,9 +68,13 @@ def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
     rounding = (able.weight_step_pct if able is not None else _STEP_PCT) / HUNDRED_PCT / 2
     low, high = ShareState(seen.candidate, seen.total).interval(ALPHA)
     if low > share + rounding or high < share - rounding:
-        found, name = seen.candidate / seen.total, able.name if able is not None else "the gateway"
+        found, name = seen.candidate / seen.total, _name(release)
         yield Fault(
             Source.ROUTING,
             f"RouteNotServed: {name} dealt {seen.candidate:,} of {seen.total:,} live requests ({found:.2%}) to version "
             f"{release.candidate.number}, and {share:.2%} were written: it does not route as it was told",
         )
+
+
+def _name(release: Release) -> str:
+    return release.able.name if release.able is not None else "the gateway"

@@ -210,9 +210,9 @@ class _Reading:
     def dealt(self, users: GatewayCounts | None, share: float) -> None:
         """Hold the shares that the gateway dealt against the one that was written: another one says something of the
         gateway, and nothing of the candidate."""
-        now = dealing.dealt(self._release, users)
-        self.cursors = replace(self.cursors, dealt=now)
-        self.faults += dealing.mismatch(self._release, now, share)
+        kept, faults = dealing.judged(self._release, dealing.dealt(self._release, users), share)
+        self.cursors = replace(self.cursors, dealt=kept)
+        self.faults += faults
 
     @property
     def warming(self) -> bool:

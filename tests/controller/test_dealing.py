@@ -7,7 +7,7 @@ import pytest
 
 from controller.core.release import Cursors, Dealt, Phase, Release
 from controller.errors import Source
-from controller.loop.dealing import dealt, mismatch
+from controller.loop.dealing import dealt, judged, mismatch
 from controller.ports.metrics import CounterCursor, GatewayCounts
 from gates.evidence import ArmCounts
 from tests.controller.releases import NOW_S, release_in
@@ -57,3 +57,26 @@ def test_another_share_is_told_in_one_sentence(candidate, total, share):
     (fault,) = mismatch(step(), Dealt(NOW_S, candidate, total), share)
     assert fault.source == Source.ROUTING
     assert fault.reason.startswith(f"RouteNotServed: the gateway dealt {candidate:,} of {total:,} live requests")
+
+
+def test_a_gateway_that_was_in_doubt_is_believed_again_after_as_many_requests():
+    """It held a release to its deadline, however well it dealt since: what it was found out by was never forgotten."""
+    release = step()
+    kept, (fault,) = judged(release, Dealt(NOW_S, 0, 600), 0.2)
+    assert kept == Dealt(NOW_S, doubted=600)
+    assert "dealt 0 of 600" in fault.reason
+    release = replace(release, cursors=Cursors(dealt=kept))
+    kept, (fault,) = judged(release, dealt(release, counts(320, 80)), 0.2)
+    assert kept == Dealt(NOW_S, 80, 400, doubted=600)
+    assert "of the 600 live requests after which it is believed again 400 have come" in fault.reason
+    release = replace(release, cursors=Cursors(dealt=kept))
+    assert judged(release, dealt(release, counts(160, 40)), 0.2) == (Dealt(NOW_S, 120, 600), ())
+
+
+def test_a_gateway_that_goes_on_dealing_otherwise_stays_in_doubt():
+    release = step()
+    for _ in range(5):
+        kept, faults = judged(release, dealt(release, counts(60, 0)), 0.2)
+        assert len(faults) == 1 or not kept.doubted
+        release = replace(release, cursors=Cursors(dealt=kept))
+    assert kept.doubted

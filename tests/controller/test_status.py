@@ -170,6 +170,15 @@ def test_faults_replicas_and_overrides_are_named() -> None:
         assert words in text
 
 
+def test_a_table_that_nobody_sees_is_not_one_that_was_never_written() -> None:
+    """While a cluster was away a canary was shown as not routed yet."""
+    for found, said in (
+        (record(Phase.CANARY), "none can be seen now"),
+        (record(Phase.SUITE, stable=None), "not routed yet"),
+    ):
+        assert said in in_text(Overview((found,), now_s=NOW_S, traffic={}))
+
+
 def test_a_breach_that_blames_nobody_is_on_the_screen_in_full() -> None:
     breach = replace(VERDICT, reason="P95 misses its objective of 200 ms, and nobody knows why.", breach=True)
     text = drawn(record(Phase.PROBATION, verdicts={"latency.p95": breach}))

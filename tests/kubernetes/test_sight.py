@@ -116,6 +116,8 @@ def test_a_cluster_that_is_away_shows_what_was_seen_last() -> None:
             "the cluster does not say how it stands (connection refused): what was seen last is shown",
         )
     assert len(asked) == before + 1
+    (told,) = ClusterSight(runs, traffic, clock).troubles()  # of a command that begins while it is away
+    assert told.endswith("(connection refused): its versions and its traffic are not shown")
     clock.pass_s(10.0)
     traffic.outage = None
     assert sight.troubles() == ()

@@ -42,7 +42,9 @@ class ClusterSight:
         self._edits = self._asked(self._read_edits, self._edits)
         if self._away is None:
             return self._edits
-        return (f"the cluster does not say how it stands ({self._away[1]}): what was seen last is shown", *self._edits)
+        seen = bool(self._tables or self._running)
+        shown = "what was seen last is shown" if seen else "its versions and its traffic are not shown"
+        return (f"the cluster does not say how it stands ({self._away[1]}): {shown}", *self._edits)
 
     def abilities(self) -> TrafficAbilities | None:
         return self._asked(lambda: self._traffic.abilities(""), None)
