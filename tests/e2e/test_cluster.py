@@ -7,7 +7,8 @@ import pytest
 
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.names import model_name
-from controller.adapters.kubernetes.resources import HTTP_ROUTES, MODEL_RELEASES, RELEASE_POLICIES
+from controller.adapters.kubernetes.objects.site import KEPT_PACKAGES
+from controller.adapters.kubernetes.resources import CONFIG_MAPS, HTTP_ROUTES, MODEL_RELEASES, RELEASE_POLICIES
 from tests.e2e.conftest import POLICY, WITHIN_S, alone
 from tests.kubernetes.place import Place, place
 from tests.patience import eventually
@@ -19,8 +20,6 @@ OF_OTHER_RELEASES = {
     ("apps", "deployments/scale", "update"),
     ("autoscaling", "horizontalpodautoscalers", "create"),  # an autoscaler
     ("autoscaling", "horizontalpodautoscalers", "patch"),
-    ("", "configmaps", "create"),  # copies by the replicas
-    ("", "configmaps", "patch"),
     ("serin.dev", "modelreleases", "delete"),  # more views than are kept
     ("coordination.k8s.io", "leases", "update"),  # another leader
 }
@@ -51,6 +50,9 @@ def test_a_better_model_is_promoted_and_a_worse_one_is_not(cluster: Place) -> No
     assert len(route["spec"]["rules"][0]["backendRefs"]) == 1
     phases = [e["payload"]["phase"] for e in site.entries("intent-v2-1") if e["kind"] == "PhaseEntered"]
     eventually(lambda: _shown(client) == {"1": "promoted", "2": "promoted", "3": "rolled_back"}, what="the views")
+    kept = set((client.get(CONFIG_MAPS, KEPT_PACKAGES) or {})["data"])
+    assert {folder.name for folder in cluster.packages.iterdir() if folder.is_dir()} == kept
+    assert len(kept) == 3
     assert cluster.account.refused == []
     assert set(cluster.account.unused()) <= OF_OTHER_RELEASES
     assert phases[:7] == ["preflight", "suite", "shadow", "canary", "canary", "promoting", "probation"]

@@ -116,6 +116,8 @@ def serving(gateway: Gateway, *, steps: bool = True) -> Iterator[Gateway]:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         gateway.url = f"http://127.0.0.1:{http.server_port}"
-        yield gateway
-        http.shutdown()
-        thread.join()
+        try:
+            yield gateway
+        finally:
+            http.shutdown()
+            thread.join()

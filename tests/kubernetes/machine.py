@@ -5,6 +5,7 @@ with the paths that the pod would mount; weights and copies as the route's rules
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ import httpx
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.objects.labels import OWN, identity_of
-from controller.adapters.kubernetes.resources import DEPLOYMENTS, HTTP_ROUTES, Object
+from controller.adapters.kubernetes.objects.site import KEPT_PACKAGES
+from controller.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, Object
 from controller.adapters.prometheus.server import TargetFiles
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import SerinError
@@ -137,6 +139,16 @@ class Machine(Kubelet):
             "containerStatuses": [replica],
         }
 
+    def _mounted(self, config_map: str) -> Path:
+        """The ConfigMap as a pod that begins now would mount it: a file a key, nothing where there is none."""
+        found = self._client.get(CONFIG_MAPS, config_map) or {}
+        folder = self._folder / config_map
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for key, text in (found.get("data") or {}).items():
+            (folder / key).write_text(text)
+        return folder
+
     def _command(self, container: Object, address: str) -> Sequence[str]:
         """The container's own, at the places of this machine."""
         command = [sys.executable, *container["command"][1:]]
@@ -144,6 +156,7 @@ class Machine(Kubelet):
             "/var/cache/serin": self._folder / "cache",
             "/var/run/secrets/serin": self._folder / "secrets",
             "/var/run/serin/mirror": self._folder / "mirror",
+            "/var/run/serin/kept": self._mounted(KEPT_PACKAGES),
         }
         for place, here in places.items():
             command = [part.replace(place, str(here)) for part in command]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import connect
 from controller.adapters.kubernetes.rights import rules
 from controller.errors import Source
+from serving.package.shared import UNTOUCHED_S
 from suites.intents.demo.installation import installation
 from tests.e2e.conftest import WITHIN_S, Site
 from tests.fakes.kubernetes import Account, FakeCluster
@@ -24,6 +26,7 @@ from tests.patience import eventually
 
 TOKEN = "serin_0123456789ab_" + "x" * 43
 DEFINITIONS = Path(__file__).parents[2] / "deploy" / "crds"
+FORMER = "0" * 64
 FEATURES = ("HTTPRoutePathRewrite", "HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror")
 
 
@@ -35,6 +38,7 @@ class Place:
     cluster: FakeCluster
     client: KubernetesClient
     account: Account
+    packages: Path  # the cache that pods share, of this namespace
 
 
 @contextmanager
@@ -47,6 +51,7 @@ def place(folder: Path, policy: Path) -> Iterator[Place]:
     capture.mkdir(parents=True)
     (capture / "token").write_text(TOKEN)
     (capture / "digest-key").write_text("0" * 64)
+    _left_of_former_versions(nodes / "cache" / "default")
     with FakeCluster() as cluster:
         for definition in sorted(DEFINITIONS.glob("*.yaml")):
             cluster.add(CRDS, "", yaml.safe_load(definition.read_text()))
@@ -63,11 +68,17 @@ def place(folder: Path, policy: Path) -> Iterator[Place]:
                     site.register("v1")
                     try:
                         eventually(lambda: site.phase("1") == "promoted", within_s=WITHIN_S, what="version 1")
-                        yield Place(site, cluster, client, account)
+                        yield Place(site, cluster, client, account, nodes / "cache" / "default")
                     finally:
                         print(site.serin.serin("status"), *machine.faults[-5:], sep="\n")
                         print(*(f"{log.name}: {log.read_text()[-500:]}" for log in nodes.glob("*.log")), sep="\n")
                         print((home / "logs" / "controller.log").read_text()[-3000:])
+
+
+def _left_of_former_versions(packages: Path) -> None:
+    """A package that nothing needs any more, and that nobody has touched for two days."""
+    (packages / FORMER).mkdir(parents=True)
+    os.utime(packages / FORMER, (time.time() - 2 * UNTOUCHED_S,) * 2)
 
 
 def _moved_to(site: Site, gateway_url: str, kubeconfig: Path, capture: Path) -> None:
@@ -81,7 +92,7 @@ def _moved_to(site: Site, gateway_url: str, kubeconfig: Path, capture: Path) -> 
         "controller_url": site.serin.api,
         "capture_token_file": str(capture / "token"),
         "gateway": {"name": "shop", "features": [*FEATURES, "HTTPRouteResponseHeaderModification"]},
-        "pods": {"image": "serin:test", "capture_secret": "serin-capture"},
+        "pods": {"image": "serin:test", "capture_secret": "serin-capture", "cache": {"claim": "packages"}},
     }
     file.write_text(json.dumps(settings))
     before = site.pid("controller")
