@@ -99,7 +99,8 @@ def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
         case EditReplaced(by, what):
             yield TrafficRestored(by, what)
         case AliasAt(version):
-            yield ChampionMoved(version)
+            if (version == release.candidate.number) != release.champion_moved:
+                yield ChampionMoved(version)
         case Broken(_, verdict):
             if verdict is not None and release.verdicts.get(verdict.gate) != verdict:
                 yield Judged((verdict,))

@@ -8,6 +8,7 @@ from controller.core.commands import Ask
 from controller.core.condition import Condition
 from controller.core.decide import decide
 from controller.core.events import (
+    ChampionMoved,
     ClockStepped,
     CommandTaken,
     FaultCleared,
@@ -205,6 +206,17 @@ def test_promotion_ends_when_the_route_and_the_registry_both_say_so():
     release = after(release, Routed({"7": 100.0}, 4))
     assert (release.phase, release.routed) == (Phase.PROMOTING, True)
     assert after(release, AliasAt("7")).phase is Phase.PROBATION
+
+
+def test_an_alias_that_was_moved_is_noted_once_however_long_the_candidate_is_waited_for():
+    """A candidate that is away for a moment: the journal had the champion moved at each round."""
+    down = Serving("7", Condition.DISTURBED, "its node is not heard of")
+    release = release_in(Phase.PROMOTING, routed=True)
+    assert of_kind(decide(release, [AliasAt("7"), down], NOW_S), ChampionMoved)
+    waiting = after(release, AliasAt("7"), down)
+    assert (waiting.phase, waiting.champion_moved) == (Phase.PROMOTING, True)
+    assert not of_kind(decide(waiting, [AliasAt("7"), down], NOW_S + 10), ChampionMoved)
+    assert after(waiting, AliasAt("7"), *READY, at_s=NOW_S + 20).phase is Phase.PROBATION
 
 
 def test_probation_lasts_as_long_as_the_policy_says_and_then_nothing_is_left_to_do():
