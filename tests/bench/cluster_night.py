@@ -1,6 +1,6 @@
 """A night on a cluster: its API server goes away for minutes in a canary, and hangs while a worse version is released.
 
-    python -m tests.bench.cluster_night [--outage-s 150]
+    python -m tests.bench.cluster_night [--outage-s 120]
 
 Real processes, under a steady load: replicas, Envoy, Prometheus, MLflow and the controller; the API server is that of
 the tests, and what nodes and a gateway do with its objects is done by `tests/kubernetes/machine.py`. Takes some ten
@@ -27,7 +27,7 @@ from tests.fakes.kubernetes import FakeCluster
 from tests.kubernetes.place import Place, place
 from tests.patience import eventually
 
-OUTAGE_S: Final = 150.0
+OUTAGE_S: Final = 120.0
 LOAD_S: Final = 1_500.0
 PHASE_WITHIN_S: Final = 400.0
 
