@@ -22,6 +22,7 @@ COMPUTING: Final = frozenset({"models", "glances"})
 """The pools whose work is computing, and waiting only now and then."""
 COMPUTING_MAX: Final = 3
 _QUICK_S: Final = 0.03  # what is waited for with a turn in hand
+_TURN_WITHIN_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,13 @@ class Turns:
 
     def taken(self, work: Callable[[], Result]) -> Result:
         """Return what ``work`` does, done in a turn."""
-        self._take()
-        self._mine.has_one = True
+        self._mine.has_one = self._take()
         try:
             return work()
         finally:
+            if self._mine.has_one:
+                self._give()
             self._mine.has_one = False
-            self._give()
 
     @contextmanager
     def let_go(self) -> Iterator[None]:
@@ -108,17 +109,25 @@ class Turns:
         try:
             yield
         finally:
-            self._take()
+            self._mine.has_one = self._take()
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Return whether it is a turn: not for one who waited long, since who has them may hang at a disk or at a
+        gateway. That one goes on without."""
         with self._lock:
             if self._free:
                 self._free -= 1
-                return
+                return True
             mine = Lock()
             mine.acquire()
             self._queue.append(mine)
-        mine.acquire()
+        if mine.acquire(timeout=_TURN_WITHIN_S):
+            return True
+        with self._lock:
+            if mine in self._queue:
+                self._queue.remove(mine)
+                return False
+        return True  # it was handed on at that moment
 
     def _give(self) -> None:
         """To whoever waited longest, and not to whoever is quicker: a thread that ends one turn would begin the next

@@ -171,3 +171,20 @@ def test_whoever_waits_is_before_whoever_is_quicker() -> None:
     turns.taken(partial(order.append, "first again"))
     other.join(PATIENCE_S)
     assert order == ["first", "other", "first again"]
+
+
+def test_turns_that_hang_keep_nobody() -> None:
+    """Whoever has one may wait for a disk or a gateway that does not answer, and says so to nobody."""
+    turns, go = Turns(1), threading.Event()
+    hanging = threading.Thread(target=turns.taken, args=(partial(go.wait, PATIENCE_S),))
+    hanging.start()
+    try:
+        assert turns.taken(lambda: "rolled back") == "rolled back"
+    finally:
+        go.set()
+        hanging.join(PATIENCE_S)
+    order: list[str] = []
+    for name in ("one", "after the other"):
+        turns.taken(partial(order.append, name))
+    assert order == ["one", "after the other"]
+    assert turns.waiting == 0

@@ -195,7 +195,7 @@ def test_decisions_are_on_the_disk_when_they_return(store: Store, url: str, monk
     assert len(synced) == 3
 
 
-def test_a_disk_that_takes_nothing_is_an_outage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing_is_an_outage(store: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever decided must read again what stands, for nobody knows."""
 
     def broken(_: int) -> None:
@@ -204,10 +204,28 @@ def test_a_disk_that_takes_nothing_is_an_outage(store: Store, monkeypatch: pytes
     monkeypatch.setattr(os, "fdatasync", broken)
     with pytest.raises(TransientError, match=r"not known to be on the disk: .*Input/output error"):
         store.journal.append(record(1), [entry(1)])
-    monkeypatch.undo()
+    monkeypatch.undo()  # the disk tells of an error once only
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM entries").fetchone()
+        monkeypatch.setattr(sql_database, "BUSY_TIMEOUT_MS", 20)
+        with pytest.raises(TransientError, match="not known to be on the disk"):
+            store.journal.release("r1")
     with pytest.raises(ConflictError):
         store.journal.append(record(1), [entry(1)])
     store.journal.append(record(2), [entry(2)])
+
+
+def test_a_database_behind_a_link_is_on_the_disk_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite has its log beside the file itself."""
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "store.db").symlink_to(real / "store.db")
+    with contextlib.closing(new_store(f"sqlite:///{tmp_path}/store.db")) as linked:
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_ino))
+        linked.journal.append(record(1), [entry(1)])
+        assert synced == [(real / "store.db-wal").stat().st_ino]
 
 
 # --- several users ---------------------------------------------------------------------------------------------------

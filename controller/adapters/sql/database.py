@@ -38,6 +38,7 @@ CONNECTIONS_MAX: Final = 15  # of PostgreSQL, by one process
 _CONNECT_TIMEOUT_S: Final = 5
 _SHORT: Final = frozenset({Source.LEADERSHIP, Source.INBOX, Source.FREEZES})  # what every round asks
 _WRITES_OPTION: Final = "serin_writes"  # of a transaction that writes
+_NOT_ON_DISK: Final = "is not known to be on the disk"
 _PAUSE_S: Final = 0.01
 IN_CLAUSE_MAX: Final = 500  # values in one IN (...): well below each database's limit on parameters
 
@@ -50,17 +51,10 @@ class Database:
     wait sleeps up to a tenth of a second while the lock is free, and whoever comes then goes first.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        watchdog: Watchdog | None = None,
-        limits: Limits | None = None,
-        log: SharedSync | None = None,
-    ) -> None:
-        """``watchdog``: of a server that may stop without a word, which is given up after the ``limits``. ``log``: of
-        a database whose commits are on the disk only once it is synced."""
+    def __init__(self, engine: Engine, watchdog: Watchdog | None = None, limits: Limits | None = None) -> None:
+        """``watchdog``: of a server that may stop without a word, which is given up after the ``limits``."""
         self.engine = engine
-        self._log = log
+        self._log: SharedSync | None = None  # of SQLite, once something was written
         self.is_postgresql: Final = engine.dialect.name == "postgresql"
         self._writing = Lock()
         self._watchdog = watchdog
@@ -69,6 +63,7 @@ class Database:
     @contextmanager
     def read(self, source: Source) -> Iterator[Connection]:
         """A transaction that only reads, and sees one snapshot. ``source`` names the port in errors."""
+        self._settle(source)
         with _our_errors(source), self._connected(source) as connection:
             if self.is_postgresql:
                 connection.execution_options(isolation_level="REPEATABLE READ")
@@ -78,6 +73,7 @@ class Database:
     @contextmanager
     def write(self, source: Source) -> Iterator[Connection]:
         """A transaction whose last moments may be lost with the machine's power (on SQLite), never half of it."""
+        self._settle(source)
         turn = nullcontext() if self.is_postgresql else self._turn(source)
         with _our_errors(source), turn, self._connected(source) as connection:
             connection.execution_options(**{_WRITES_OPTION: True})
@@ -89,13 +85,35 @@ class Database:
         """A transaction that is on the disk when it returns: what was decided must be known before it is done."""
         with self.write(source) as connection:
             yield connection
-        if self._log is not None:
+            log = self._log_of(connection)
+        if log is not None:
             try:
-                self._log.wait()
+                log.wait()
             except OSError as error:
-                raise TransientError(
-                    source, f"the {source}'s database is not known to be on the disk: {error}"
-                ) from error
+                raise TransientError(source, f"the {source}'s database {_NOT_ON_DISK}: {error}") from error
+
+    def _log_of(self, connection: Connection) -> SharedSync | None:
+        """SQLite's log, by the name that SQLite has for it: ours may be a link, or an address."""
+        if self._log is None and not self.is_postgresql:
+            names = {name: path for _, name, path in connection.exec_driver_sql("PRAGMA database_list")}
+            self._log = SharedSync(Path(f"{names['main']}-wal"))
+        return self._log
+
+    def _settle(self, source: Source) -> None:
+        """Have on the disk what a sync that failed may have left in memory: nothing may be read that could be lost.
+
+        Raises:
+            TransientError: it is not known to be there yet.
+        """
+        log = self._log
+        if log is None or not log.failed:
+            return
+        with _our_errors(source), self._turn(source), self.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise TransientError(source, f"the {source}'s database {_NOT_ON_DISK}: somebody else reads it")
+            log.failed = False
 
     @contextmanager
     def _connected(self, source: Source) -> Iterator[Connection]:
@@ -158,8 +176,7 @@ def connect(
     if dialect == "sqlite":
         event.listen(engine, "connect", partial(_prepare_sqlite, busy_timeout_ms or BUSY_TIMEOUT_MS))
         event.listen(engine, "begin", _begin_sqlite)
-    log = SharedSync(Path(f"{parsed.database}-wal")) if dialect == "sqlite" else None
-    return Database(engine, watchdog, limits, log)
+    return Database(engine, watchdog, limits)
 
 
 def _parsed(url: str) -> URL:

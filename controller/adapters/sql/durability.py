@@ -17,7 +17,9 @@ class SharedSync:
     """
 
     def __init__(self, log: Path) -> None:
+        """``log``: as SQLite itself calls it, for a database may be found by another name than it has."""
         self._log = log
+        self.failed = False  # some of it may be in memory alone, and no later sync would tell
         self._counting = Lock()
         self._syncing = Lock()
         self.asked = 0  # how many commits were to be on the disk
@@ -38,7 +40,13 @@ class SharedSync:
                 return
             with self._counting:
                 upto = self.asked
-            self._sync()
+            try:
+                self._sync()
+            except OSError:
+                self.failed = True
+                raise
+            if self.failed:  # the disk tells of an error once only
+                raise OSError("an earlier sync of the log failed")
             self._synced = upto
 
     def _sync(self) -> None:
