@@ -17,6 +17,7 @@ from gates.verdict import Verdict
 STATE_SCHEMA: Final = 1
 _TOLD_MIN: Final = 1.05  # of an effect: less is none
 _DIGITS: Final = 3
+_HANDED_ON_MAX: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,14 @@ def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapp
 def learnt(release: Release) -> tuple[Earlier, ...]:
     """Return how events come together in this service, as the release's gates found it, for the next one."""
     state, _ = _remembered(gate_set_of(release.policy.gates), release)
-    found = ((name, getattr(gate, "learnt", 1.0)) for name, gate in state.gates)
+    found = ((name, _handed_on(getattr(gate, "learnt", 1.0))) for name, gate in state.gates)
     return tuple(Earlier(name, round(effect, _DIGITS)) for name, effect in found if effect >= _TOLD_MIN)
+
+
+def _handed_on(effect: float) -> float:
+    """Return what the next release begins with: half of what is above 1, so that what a service was once is forgotten
+    where it shows no more, and no incident holds what follows for good."""
+    return min(1 + (effect - 1) / 2, _HANDED_ON_MAX)
 
 
 def shifted(state: GateState, by_s: float) -> GateState:

@@ -82,6 +82,7 @@ NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label
 
 _REPLAYS: Final = "replays"  # the threads of nothing else
 _REPLAYED_S: Final = 10.0
+_EARLIER_TOLD: Final = 10  # looks
 """A stretch of a replay: so long after the end of shadow the last request may be asked."""
 
 _CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
@@ -361,7 +362,8 @@ class Executor:
             now_s=now_s,
             label_names=self._names_of_labels(release.model),
             users=self._started_again.users(release),
-            earlier=self._earlier(release.model) if not release.looks else (),
+            # Told again for some looks: a gate that lacks its evidence at the first takes in nothing of it.
+            earlier=self._earlier(release.model) if release.looks < _EARLIER_TOLD else (),
         )
         self._started_again.looked(release, elapsed_s)
         yield LookTaken(look, cursors, judge(release, look))

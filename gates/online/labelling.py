@@ -28,7 +28,7 @@ from typing import Final
 from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfile
 from gates.gate import LabelTimes
 from gates.online.label_sources import LabelPolicy
-from gates.online.ripening import CELLS_MAX, Cells, by_time
+from gates.online.ripening import CELLS_MAX, Cells
 from gates.stats.chosen import Bins, Strata
 from gates.stats.lags import Lags
 from gates.wording import pct, quoted_name, span
@@ -107,11 +107,14 @@ class Labelling:
             ("the candidate", seen.candidate, seen.candidate_by_chance),
         )
         by_class = all(by_chance for *_, by_chance in sides)
-        expected = [(who, bins, by_chance if by_class else bins.every) for who, bins, by_chance in sides]
+        # Against all texts of the same time as well: confidences by class are told up to now, and labels come later.
+        expected = [
+            (who, bins, (bins.every, by_chance) if by_class else (bins.every,)) for who, bins, by_chance in sides
+        ]
         found = [
-            (bins.distance_from(every), who)
-            for who, bins, every in expected
-            if bins.log_e_against(every) >= LOG_EVIDENCE
+            (min(bins.distance_from(one) for one in others), who)
+            for who, bins, others in expected
+            if all(bins.log_e_against(one) >= LOG_EVIDENCE for one in others)
         ]
         if not found:
             return None
@@ -207,13 +210,13 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     counted_s = known.counted_s if known.counted_s is not None else -math.inf
     wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
     chosen = [(time_of(pair, end_s), pair) for pair in look.pairs if not pair.directed]
-    ripe, others = by_time(chosen, counted_s)
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes
-    cells = cells.put(others, width_s, lambda pairs: _labelled(pairs, classes, *strata), Seen.__add__)
+    # Labels of a time count with all the pairs of it, and not before: what drifts meanwhile would look like a choice.
+    cells = cells.put(chosen, width_s, lambda pairs: _labelled(pairs, classes, *strata), Seen.__add__)
     cells = cells.put([(end_s, profile)], width_s, lambda profiles: _every(*profiles), Seen.__add__)
     counted, cells = cells.ripe(counted_s)
-    seen = known.seen + _labelled(ripe, classes, *strata) if ripe else known.seen
+    seen = known.seen
     for part in counted:
         seen = seen + part
     return replace(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 
 from gates.stats.numerics import log_mean_exp
-from gates.stats.ratio import NO_ARMS, Arms, of_all
+from gates.stats.ratio import NO_ARMS, Arms, known_counted, of_all
 
 _FLOOR = 0.002  # guesses stay this far from 0 and 1
 
@@ -34,7 +34,8 @@ class DifferenceState:
 
     def log_evidence(self, effect: float) -> float:
         """The log evidence of all that was seen, where ``effect`` events count as one: as is known by now."""
-        return of_all(log_mean_exp(self.log_e), self.arms.events, self.counted, effect)
+        counted = known_counted(self.counted, self.arms.events)
+        return of_all(log_mean_exp(self.log_e), self.arms.events, counted, effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class DifferenceTest:
             before + self._log_e(arms, stable, guess) / effect
             for before, guess in zip(state.log_e, self.guesses, strict=True)
         )
-        counted = state.counted + arms.events / effect
+        counted = known_counted(state.counted, state.arms.events) + arms.events / effect
         return DifferenceState(log_e, max(state.peak, log_mean_exp(log_e)), state.arms + arms, counted)
 
     def _log_e(self, arms: Arms, stable: float, difference: float) -> float:

@@ -62,6 +62,12 @@ def of_all(log_e: float, events: int, counted: float, effect: float) -> float:
     return log_e * min(events / (counted * effect), 1.0) if counted else 0.0
 
 
+def known_counted(counted: float, events: int) -> float:
+    """Return what ``events`` were counted as: of a state that was kept by a version of Serin that did not tell, each
+    for itself, so that what is known by now divides it."""
+    return counted or float(events)
+
+
 @dataclass(frozen=True, slots=True)
 class RatioState:
     """``log_e`` per alternative, their highest mixture so far, the counts behind them.
@@ -86,7 +92,8 @@ class RatioState:
 
     def log_evidence(self, effect: float) -> float:
         """The log evidence of all that was seen, where ``effect`` events count as one: as is known by now."""
-        return of_all(log_mean_exp(self.log_e), self.events, self.counted, effect)
+        counted = known_counted(self.counted, self.events)
+        return of_all(log_mean_exp(self.log_e), self.events, counted, effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ class RatioTest:
             peak=max(state.peak, evidence),
             arms=state.arms + arms,
             expected=state.expected + arms.events * share,
-            counted=state.counted + arms.events / effect,
+            counted=known_counted(state.counted, state.events) + arms.events / effect,
         )
 
 

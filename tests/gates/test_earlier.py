@@ -110,3 +110,10 @@ def test_what_no_effect_can_be_is_refused(effect: float) -> None:
     assert [(one.source, one.reason) for one in found] == [
         (LOOK, f"earlier[errors.live].effect: {effect!r} is not at least 1")
     ]
+
+
+def test_what_a_gate_was_told_is_unlearnt_where_it_is_not_seen() -> None:
+    """Of copies nobody waits for, the gate of shadow sees all that it will ever see."""
+    found = begun((Earlier("errors.shadow", 10.0),), errors=6, looks=120)["errors.shadow"]
+    assert found.learnt < 3.0  # type: ignore[attr-defined]
+    assert found.whole < 1.5  # type: ignore[attr-defined]

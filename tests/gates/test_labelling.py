@@ -130,7 +130,7 @@ def test_a_class_that_is_not_labelled_yet_holds_both_verdicts_and_is_named(fast,
     found = play(late_half, 75, fast, slow)
     assert {found.at(look).outcome for look in range(1, 54)} == {Outcome.INCONCLUSIVE}
     assert "takes for 'late', 'rare' (50 % of all) have not come yet" in found.at(28).reason
-    assert "come up to" in found.at(45).reason  # they came, and those of the newest requests that count are due
+    assert "nothing is concluded" in found.at(45).reason  # they came, and not yet of all times that count
     assert abs(found.at(75).value) < 3.0
     assert Outcome.FAIL not in found.outcomes
 
@@ -389,3 +389,19 @@ def test_weighed_units_tell_as_much_as_fewer_equal_ones():
     assert bins.distance == 0.0
     assert bins.effective == pytest.approx(1100**2 / 10_100)
     assert bins.log_e < 0
+
+
+def test_confidences_that_drift_while_labels_are_awaited_are_not_taken_for_a_choice():
+    """Labels come an hour late, by chance, and texts become harder meanwhile."""
+    rng, gate_set, classes = np.random.default_rng(16), GateSet(JUDGING), ("no", "yes")
+    state, to_come, said = gate_set.start(), {}, []
+    for number in range(1, 151):
+        every = list(pairs(rng, LABELLED, World(overconfidence=0.09 if number <= 60 else -0.2)))
+        to_come[number + 60] = [replace(pair, waited_s=60 * LOOK_S) for pair in every]
+        window = Window(LOOK_S * (number - 1), LOOK_S * number)
+        asked, told = tuple(to_come.pop(number, ())), profile(every, classes)
+        state, verdicts = gate_set.look(
+            state, Look(number, window, 0.0, pairs=asked, classes=classes, pair_profile=told)
+        )
+        said += [verdict.reason for verdict in verdicts if PICKED in verdict.reason]
+    assert not said

@@ -196,3 +196,8 @@ def test_half_that_is_more_than_the_whole_says_nothing() -> None:
     state, verdicts = gate_set.look(gate_set.start(), look)
     assert all(verdict.outcome is not Outcome.ERROR for verdict in verdicts)
     assert state_from_json(state_to_json(state), GatePolicy) == state
+
+
+def test_a_floor_slows_a_certificate_and_does_not_forbid_it() -> None:
+    """Each look is worth less as the floor hides more; all of them together are not divided by it once more."""
+    assert released(1, 0.5, of_half=1.3)[0] is Outcome.PASS

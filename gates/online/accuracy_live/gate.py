@@ -170,7 +170,7 @@ class LiveAccuracyGate:
         points = _points(arms) if even or not arms.comparable else uneven.points
         most = points if even or points is None else max(points, uneven.points_of_all)
         sticky, whole = state.noise.sticky, state.noise.effect(state.spread.whole)
-        safest = state.safe.log_evidence(state.noise.effect(state.spread.doubtful))
+        safest = state.safe.log_evidence(state.spread.doubtful)
         peak_harm, safe = (state.harm.peak, safest) if even else uneven.peaks
         exact = (lambda: state.harm.p_value(whole)) if even else _no_exact_test
         fired = (even or not sticky) and timing.fires(self.alpha, peak_harm, exact)

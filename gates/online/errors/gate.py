@@ -70,9 +70,14 @@ class ErrorsState:
         return self.harm.suspicions
 
     @property
+    def whole(self) -> float:
+        """The number of errors that come together, by all that was seen."""
+        return max(self.spread.whole, self.own_spread.whole if self.own_spread.events else 1.0)
+
+    @property
     def whole_effect(self) -> float:
-        """The same by all that was seen, for a test of the totals."""
-        return self.noise.effect(max(self.spread.whole, self.own_spread.whole))
+        """The number that count as one by all that was seen, for a test of the totals."""
+        return self.noise.effect(self.whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,9 @@ class ErrorsGate:
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
-        spread, own_spread = (expecting(one, look, self.name) for one in (state.spread, state.own_spread))
-        state = replace(state, spread=spread, own_spread=own_spread)
+        state = replace(state, spread=expecting(state.spread, look, self.name))
+        if self.stage is Stage.LIVE:  # of copies it sees nothing, and would keep what it was told for good
+            state = replace(state, own_spread=expecting(state.own_spread, look, self.name))
         again = look.replayed.requests if look.replayed is not None else 0
         # One after the other, and only what stable could answer: of users' requests that certifies nothing. What was
         # asked may be scraped a look late.
@@ -133,7 +139,7 @@ class ErrorsGate:
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect),
             ratio=self._safe.add(state.ratio, certifying, effect),
-            share=ceiling.add(state.share, errors, certifying.candidate_total, effect),
+            share=ceiling.add(state.share, errors, certifying.candidate_total, state.together),
             bounds=state.bounds.add(harmful, effect),
             requests=state.requests + harmful.candidate_total,
             replayed=state.replayed + again,
@@ -193,8 +199,10 @@ class ErrorsGate:
         )
 
     def _certificate(self, state: ErrorsState) -> str | None:
-        """Return what all that was seen excludes: evidence of early looks counts as what is known by now."""
-        threshold, effect = math.log(2 / self.promotion_alpha), state.whole_effect
+        """Return what all that was seen excludes: evidence of early looks counts as what is known by now of how errors
+        come together. What stable differs by from itself is in the looks' own share, and in no share of the candidate
+        alone."""
+        threshold, effect = math.log(2 / self.promotion_alpha), state.whole
         ratio = state.ratio.estimate()
         shown = state.ratio.log_evidence(effect) >= threshold
         if shown and ratio is not None and ratio < self.policy.margin_ratio:

@@ -238,9 +238,7 @@ class LatencyGate:
     def _within_margin(self, state: LatencyState) -> bool:
         """Return whether all that was seen says so: evidence of early looks counts as what is known by now."""
         ratio = state.margin.estimate()
-        shown = state.margin.log_evidence(state.noise.effect(state.spread.doubtful)) >= math.log(
-            1 / self.promotion_alpha
-        )
+        shown = state.margin.log_evidence(state.spread.doubtful) >= math.log(1 / self.promotion_alpha)
         return shown and ratio is not None and ratio < 1
 
     def _within_objective(self, state: LatencyState) -> bool:
