@@ -38,25 +38,37 @@ def kept_by(directory: Path) -> frozenset[str] | None:
 
 
 def prune(directory: Path, kept: frozenset[str], now_s: float) -> tuple[str, ...]:
-    """Delete the packages that are not kept and that nobody touched for a day, and what killed processes left of
-    arriving ones. Return the names of the folders that went.
+    """Delete the packages that are not kept, and what killed processes left of arriving ones, where nobody touched them
+    for a day: a lock may be of one machine alone. Return the names of the folders that went.
 
     Raises:
-        OSError: something cannot be read or deleted.
+        OSError: something cannot be read or deleted; the others are seen to all the same.
     """
     if not directory.is_dir():
         return ()
-    gone = []
+    gone: list[str] = []
+    kept_back: list[OSError] = []
     for folder in sorted(directory.iterdir()):
         left = _LEFT.match(folder.name)
         if left is None and (FINGERPRINT.fullmatch(folder.name) is None or folder.name in kept):
             continue
         package = folder if left is None else folder.with_name(left[1])
-        with suppress(BlockingIOError), _locked(package, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            if folder.is_dir() and (left is not None or now_s - folder.stat().st_mtime > UNTOUCHED_S):
-                shutil.rmtree(folder)
-                gone.append(folder.name)
+        try:
+            with suppress(BlockingIOError), _locked(package, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                touched_s = folder.stat().st_mtime if left is None else _arrived_s(folder)
+                if folder.is_dir() and now_s - touched_s > UNTOUCHED_S:
+                    shutil.rmtree(folder)
+                    gone.append(folder.name)
+        except OSError as error:
+            kept_back.append(error)
+    if kept_back:
+        raise kept_back[0]
     return tuple(gone)
+
+
+def _arrived_s(folder: Path) -> float:
+    """Return when the last part of what was arriving in the folder came."""
+    return max(one.stat().st_mtime for one in (folder, *folder.iterdir()))
 
 
 @contextmanager

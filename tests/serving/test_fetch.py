@@ -150,10 +150,12 @@ OLD, YOUNG, NEEDED = ("a" * 64, "b" * 64, "c" * 64)
 def cache(package: Path, tmp_path: Path) -> Path:
     """A cache with three other packages, two of which nobody has touched for two days, and what is none of ours."""
     found = tmp_path / "cache"
-    for name in (OLD, YOUNG, NEEDED, f".{OLD}.killed", "theirs"):
+    for name in (OLD, YOUNG, NEEDED, f".{OLD}.killed", f".{YOUNG}.arriving", "theirs"):
         shutil.copytree(package, found / name)
         if name != YOUNG:
-            os.utime(found / name, (time.time() - 2 * UNTOUCHED_S,) * 2)
+            aged = [found / name, *((found / name).iterdir() if name.endswith(".killed") else ())]
+            for one in aged:
+                os.utime(one, (time.time() - 2 * UNTOUCHED_S,) * 2)
     return found
 
 
@@ -171,11 +173,12 @@ def names(cache: Path) -> set[str]:
 def test_what_is_not_to_be_kept_goes_and_what_is_or_was_just_taken_in_stays(
     server: tuple[Server, str], package: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With it goes what a fetch that was killed left. Folders of others are not touched."""
+    """With it goes what a fetch that was killed left. Folders of others are not touched, nor what still arrives: its
+    lock may be of another machine."""
     _, expect = read_manifest(package)
     listed = kept(tmp_path / "kept", NEEDED, "..data")
     assert fetched(server[1], package, cache / expect, "--kept", str(listed)) == 0
-    assert names(cache) == {YOUNG, NEEDED, "theirs", expect}
+    assert names(cache) == {YOUNG, f".{YOUNG}.arriving", NEEDED, "theirs", expect}
     assert f"deleted .{OLD}.killed, {OLD}" in capsys.readouterr().err
 
 
@@ -210,12 +213,17 @@ def test_what_somebody_takes_in_or_what_cannot_be_deleted_stays_and_keeps_nobody
         assert fetched(NOBODY, package, cache / expect, "--kept", str(listed)) == 0
     assert {OLD, f".{OLD}.killed"} <= names(cache)
 
-    def refused(_: Path) -> None:
-        raise OSError(30, "Read-only file system")
+    delete = shutil.rmtree
+
+    def refused(folder: Path) -> None:
+        if folder.name == f".{OLD}.killed":
+            raise OSError(30, "Read-only file system")
+        delete(folder)
 
     monkeypatch.setattr(shutil, "rmtree", refused)
     assert fetched(NOBODY, package, cache / expect, "--kept", str(listed)) == 0
     assert "old packages stay beside" in capsys.readouterr().err
+    assert OLD not in names(cache), "what cannot be deleted keeps no other"
 
 
 @pytest.mark.parametrize("source", ["m-1", "../x", "models:/m-" + "0" * 32])
