@@ -366,32 +366,51 @@ class Reconciler:
     def keep_up(self) -> None:
         """Keep running what is routed to or could be; drain what nobody needs any more; see to how much is sampled.
         Nothing is drained while it is not known which release is under way, or users may still be answered by the table
-        of before."""
-        standing = self._under_way()
+        of before.
+
+        Raises:
+            UnreadableError: the release under way cannot be read; what is routed to is kept running all the same.
+        """
+        try:
+            standing = self._under_way()
+        except UnreadableError:
+            self._keep_routed(self._world.traffic.read(self.model))
+            raise
         self._world.sampling.mind(self.policy, standing.release if standing is not None else None)
         table = self._world.traffic.read(self.model)
-        needed: set[str] = set()
-        if table is not None:
-            mirrored = table.mirror.version if table.mirror is not None else None
-            needed |= {version for version in (*table.weights_pct, table.known_good, mirrored) if version}
+        needed = _routed(table)
         if standing is not None:
             release = standing.release
             needed |= {v.number for v in (release.candidate, release.stable, release.fallback) if v is not None}
-        elif table is not None:
-            for number in sorted(needed, key=table.share_of, reverse=True):
-                kept = partial(self._keep_running, number)
-                _apart(f"model {self.model}: version {number} cannot be kept running", kept)
+        else:
+            self._keep_routed(table)
         unneeded = [number for number in self._world.deployments.status(self.model) if number not in needed]
         if unneeded and ((progress := self._world.traffic.progress(self.model)) is None or progress.is_served):
             for number in unneeded:
                 remove = partial(self._world.deployments.remove, self.model, number)
                 _apart(f"model {self.model}: version {number} cannot be ended", remove)
 
+    def _keep_routed(self, table: TrafficTable | None) -> None:
+        """Keep running what the table routes to or could, whoever has most of the traffic first."""
+        if table is None:
+            return
+        for number in sorted(_routed(table), key=table.share_of, reverse=True):
+            kept = partial(self._keep_running, number)
+            _apart(f"model {self.model}: version {number} cannot be kept running", kept)
+
     def _keep_running(self, number: str) -> None:
         identity = self._identities.of(self.model, number)
         serving = self._identities.served_with(self.model, number)
         run = partial(self._executor.keep_running, self.policy, serving, identity)
         self._books.jobs.ask("packages", ("keep", self.model, number), identity, run)
+
+
+def _routed(table: TrafficTable | None) -> set[str]:
+    """Return what the table routes to, copies to, or goes back to."""
+    if table is None:
+        return set()
+    mirrored = table.mirror.version if table.mirror is not None else None
+    return {version for version in (*table.weights_pct, table.known_good, mirrored) if version}
 
 
 def _exposes(release: Release, action: Action) -> bool:

@@ -112,6 +112,17 @@ def test_the_others_are_driven_and_of_its_own_nothing_is_moved_or_ended(world: W
     assert set(world.controller.unreadable()) == {OTHER, NOBODYS}
 
 
+def test_what_serves_is_kept_running(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Its users have nobody else: what died of it was started again by nobody. Here the registry has neither."""
+    world.restart()
+    world.tick()
+    tried = [said for said in caplog.messages if "cannot be kept running" in said]
+    assert tried == [
+        f"model tone: version {number} cannot be kept running: there is no tone version {number}"
+        for number in ("6", "7")  # whoever has most of the traffic first
+    ]
+
+
 def world_phase(world: World) -> Phase:
     return Phase(next(one for one in world.journal.current(model=MODEL)).phase)
 
