@@ -126,9 +126,13 @@ def test_a_server_that_hangs_makes_no_two_leaders(
     lease = taken(one.acquire("one", lease_s=lease_s))
     with cluster.faults.hanging(), pytest.raises(TransientError):
         one.renew(lease)
-    other.acquire("other", lease_s=lease_s)
-    monotonic.at_s += lease_s + 10
-    taken(other.acquire("other", lease_s=lease_s))
+    for _ in range(2):  # the server may do late what it was asked for while it hung: then the lease was renewed
+        other.acquire("other", lease_s=lease_s)
+        monotonic.at_s += lease_s + 10
+        found = other.acquire("other", lease_s=lease_s)
+        if not isinstance(found, Held):
+            break
+    taken(found)
     with cluster.faults.hanging(writes), pytest.raises(ConflictError):
         one.renew(lease)
 
