@@ -22,7 +22,7 @@ COMPUTING: Final = frozenset({"models", "glances"})
 """The pools whose work is computing, and waiting only now and then."""
 COMPUTING_MAX: Final = 3
 _QUICK_S: Final = 0.03  # what is waited for with a turn in hand
-_TURN_WITHIN_S: Final = 0.25
+_TURN_WITHIN_S: Final = 0.75  # several times what one waits for in a fleet of hundreds
 
 
 @dataclass(frozen=True, slots=True)
