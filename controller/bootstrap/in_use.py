@@ -43,8 +43,7 @@ def versions_in_use(plane: DataPlane, journal: Journal, models: Iterable[str]) -
         taking_part = (release.candidate, release.stable, release.fallback)
         found |= {(record.model, version.number) for version in taking_part if version is not None}
     for table in tables:
-        mirrored = table.mirror.version if table.mirror is not None else None
-        found |= {(table.model, one) for one in (*table.weights_pct, table.known_good, mirrored) if one}
+        found |= {(table.model, version) for version in table.needed}
     for model in known:
         found |= {(model, version) for version in plane.deployments.status(model)}
     return InUse(frozenset(found), frozenset(whole))

@@ -5,7 +5,7 @@ import difflib
 import hashlib
 import json
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -179,11 +179,9 @@ def _parts(
         clock,
     )
 
-    def routed(model: str) -> set[str]:
+    def routed(model: str) -> Collection[str]:
         table = traffic.read(model)
-        if table is None:
-            return set()
-        return {*table.weights_pct, *([table.mirror.version] if table.mirror is not None else [])}
+        return table.asked if table is not None else ()
 
     return KubernetesDeployments(deployments, looks, site, resource_name, routed, packages), traffic, packages
 

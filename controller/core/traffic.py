@@ -58,6 +58,16 @@ class TrafficTable:
             raise ValueError(f"weights_pct of {self.model} must sum to 100, got {dict(self.weights_pct)}")
         object.__setattr__(self, "weights_pct", MappingProxyType(dict(sorted(self.weights_pct.items()))))
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The versions that get requests of users, or copies of them."""
+        return frozenset({*self.weights_pct, *([self.mirror.version] if self.mirror is not None else [])})
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The same, and the version that a rollback goes to."""
+        return self.asked | ({self.known_good} if self.known_good else frozenset())
+
     def share_of(self, version: str) -> float:
         """The configured share, 0 to 1, of live requests that the version serves."""
         return self.weights_pct.get(version, 0.0) / HUNDRED_PCT

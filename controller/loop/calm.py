@@ -56,10 +56,7 @@ def next_moment_s(release: Release | None, *, after_s: float) -> float:
 def _needed(release: Release | None, table: TrafficTable | None) -> set[str]:
     if release is not None:
         return {version.number for version in (release.candidate, release.stable) if version is not None}
-    if table is None:
-        return set()
-    mirrored = table.mirror.version if table.mirror is not None else None
-    return {version for version in (*table.weights_pct, table.known_good, mirrored) if version}
+    return set(table.needed) if table is not None else set()
 
 
 def _runs(needed: set[str], running: Mapping[str, DeploymentStatus]) -> bool:

@@ -52,7 +52,7 @@ def look_at(
     """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
 
     ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
-    ``earlier``: what releases before found, for the first look. ``users``: how what they got is taken. Where it is
+    ``earlier``: what releases before found, for the first looks. ``users``: how what they got is taken. Where it is
     left out, nor is it counted in the next look: some of it is scraped late.
 
     The window starts where the counted differences start: after an outage of the metrics that is before the last look.

@@ -378,7 +378,7 @@ class Reconciler:
             raise
         self._world.sampling.mind(self.policy, standing.release if standing is not None else None)
         table = self._world.traffic.read(self.model)
-        needed = _routed(table)
+        needed = set(table.needed) if table is not None else set()
         if standing is not None:
             release = standing.release
             needed |= {v.number for v in (release.candidate, release.stable, release.fallback) if v is not None}
@@ -394,7 +394,7 @@ class Reconciler:
         """Keep running what the table routes to or could, whoever has most of the traffic first."""
         if table is None:
             return
-        for number in sorted(_routed(table), key=table.share_of, reverse=True):
+        for number in sorted(table.needed, key=table.share_of, reverse=True):
             kept = partial(self._keep_running, number)
             _apart(f"model {self.model}: version {number} cannot be kept running", kept)
 
@@ -403,14 +403,6 @@ class Reconciler:
         serving = self._identities.served_with(self.model, number)
         run = partial(self._executor.keep_running, self.policy, serving, identity)
         self._books.jobs.ask("packages", ("keep", self.model, number), identity, run)
-
-
-def _routed(table: TrafficTable | None) -> set[str]:
-    """Return what the table routes to, copies to, or goes back to."""
-    if table is None:
-        return set()
-    mirrored = table.mirror.version if table.mirror is not None else None
-    return {version for version in (*table.weights_pct, table.known_good, mirrored) if version}
 
 
 def _exposes(release: Release, action: Action) -> bool:

@@ -178,3 +178,9 @@ class Spread:
     @property
     def _unseen(self) -> float:
         return 1 + _UNSEEN * _UNSEEN_EVENTS / (_UNSEEN_EVENTS + self.events)
+
+
+def whole_of(first: Spread, second: Spread) -> float:
+    """The effect by all that was seen of events that come in two places, such as users' and copies'. Where the second
+    saw none it says nothing: the doubt of its first events would never end."""
+    return max(first.whole, second.whole if second.events else 1.0)

@@ -12,7 +12,7 @@ from gates.evidence import ArmCounts, Earlier, Look
 from gates.gate_set import GateSet
 from gates.outcome import Outcome
 from gates.stats.ratio import Arms
-from gates.stats.spread import Spread
+from gates.stats.spread import Spread, whole_of
 from gates.verdict import Window
 from tests.gates.support import EDGES_MS, JUDGING
 
@@ -117,3 +117,11 @@ def test_what_a_gate_was_told_is_unlearnt_where_it_is_not_seen() -> None:
     found = begun((Earlier("errors.shadow", 10.0),), errors=6, looks=120)["errors.shadow"]
     assert found.learnt < 3.0  # type: ignore[attr-defined]
     assert found.whole < 1.5  # type: ignore[attr-defined]
+
+
+def test_a_place_that_saw_nothing_says_nothing_of_the_whole() -> None:
+    """A gateway that copies no requests, or a gate that sees copies alone: half as much again for good, once."""
+    seen = spread_of(1, 200, 1.0)
+    assert Spread().whole == 1.5
+    assert whole_of(seen, Spread()) == seen.whole < 1.2
+    assert whole_of(seen, spread_of(8, 200, 1.0)) > 5.0

@@ -23,7 +23,7 @@ from gates.outcome import Outcome
 from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
-from gates.stats.spread import Spread
+from gates.stats.spread import Spread, whole_of
 from gates.stats.watch import LATEST_OF_FEW, RatioWatch, ShareWatch, WatchState, most_of_one_look
 from gates.verdict import Interval, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
@@ -80,7 +80,7 @@ class BudgetState:
     @property
     def whole_effect(self) -> float:
         """The same by all that was seen, for a test of the totals."""
-        return max(self.spread.whole, self.mirrored_spread.whole)
+        return whole_of(self.spread, self.mirrored_spread)
 
     @property
     def learnt(self) -> float:

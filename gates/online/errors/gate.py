@@ -22,7 +22,7 @@ from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
-from gates.stats.spread import Spread
+from gates.stats.spread import Spread, whole_of
 from gates.stats.watch import LATEST_OF_FEW, RatioWatch, WatchState, most_of_one_look
 from gates.verdict import Stage, Verdict
 from gates.wording import clustered, more, of, pct, times
@@ -72,7 +72,7 @@ class ErrorsState:
     @property
     def whole(self) -> float:
         """The number of errors that come together, by all that was seen."""
-        return max(self.spread.whole, self.own_spread.whole if self.own_spread.events else 1.0)
+        return whole_of(self.spread, self.own_spread)
 
     @property
     def whole_effect(self) -> float:
