@@ -268,7 +268,7 @@ class Look:
     replayed: Replayed | None = None  # None: nothing was
     stable_half: ArmCounts | None = None  # of ``stable``, what half of its replicas answered; None: it has but one
     sticky: bool = False  # users keep to the version that they were dealt to
-    earlier: tuple[Earlier, ...] = ()  # told once, with the first look
+    earlier: tuple[Earlier, ...] = ()  # told with the first looks
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:
