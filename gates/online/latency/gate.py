@@ -262,7 +262,7 @@ class LatencyGate:
         slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
         slow += clustered(state.spread.lasting, "slow requests") + words(state.noise, state.spread.lasting)
-        seen = f"over stable's {label}, {yardstick.stable_ms:.4g} ms of late{_read(yardstick, look)}, {slow}"
+        seen = f"over stable's {label}, lately {yardstick.stable_ms:.4g} ms{_read(yardstick, look)}, {slow}"
         if outcome is Outcome.FAIL:
             return self._why_failed(state, seen, over)
         margin = f"{self.asked.margin_ratio:g} times"
