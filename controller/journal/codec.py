@@ -15,7 +15,7 @@ from controller.core.release import GateState, Phase, Purpose, Release
 from controller.errors import UnreadableError
 from controller.journal.notes import Note
 from controller.ports.journal import Entry, RecordedEntry, ReleaseRecord, Sighting
-from gates.gate_set import GateSetState, document_of
+from gates.gate_set import GateSetState
 
 _EVENTS: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Event)}
 _NOTES: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in get_args(Note)}
@@ -150,9 +150,19 @@ def _snapshot(release: Release) -> str:
     text = _writer(Release).dump_json(release, exclude={"gate_state"})
     if (remembered := release.gate_state) is not None:
         held = remembered.document
-        found = {"schema": remembered.schema, "document": document_of(held) if isinstance(held, GateSetState) else held}
-        text = text[:-1] + b',"gate_state":' + to_json(found, inf_nan_mode="strings") + b"}"
+        document = _remembered(held) if isinstance(held, GateSetState) else to_json(held, inf_nan_mode="strings")
+        text = text[:-1] + b',"gate_state":{"schema":%d,"document":%b}}' % (remembered.schema, document)
     return text.decode()
+
+
+def _remembered(state: GateSetState) -> bytes:
+    """`gates.gate_set.document_of` as JSON. Each gate's own state is written by its type: in half the time."""
+    text = _writer(GateSetState).dump_json(state, exclude={"gates"})
+    gates = [
+        b'%b:{"kind":%b,"state":%b}' % (to_json(name), to_json(type(one).__name__), _json_of(one))
+        for name, one in state.gates
+    ]
+    return text[:-1] + b',"gates":{' + b",".join(gates) + b"}}"
 
 
 def release_of(record: ReleaseRecord) -> Release:
@@ -199,8 +209,13 @@ def _sightings(release: Release) -> list[Sighting]:
 
 def _dump(value: Any) -> Any:
     """JSON values. JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
+    return json.loads(_json_of(value))
+
+
+def _json_of(value: Any) -> bytes:
+    """JSON, by the value's own type."""
     kind: type = type(value)
-    return json.loads(_writer(kind).dump_json(value))
+    return _writer(kind).dump_json(value)
 
 
 def _load(kind: Any, document: Any) -> Any:

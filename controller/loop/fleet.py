@@ -62,6 +62,7 @@ class Fleet:
         self._budget = ErrorBudget(world.metrics, world.clock)
         self._models: dict[str, Reconciler] = {}
         self._orphans_known = False
+        self._followed: Mapping[str, ReleasePolicy] = {}  # as the last round found them
         self._unreadable: dict[str, str] = {}  # by model without a policy: why its release cannot be read
         self._offset_s: float | None = None  # of the wall clock from the monotonic one
         self._rounds = 0
@@ -167,6 +168,8 @@ class Fleet:
     # --- which models there are -----------------------------------------------------------------------------------
     def _take_in(self, policies: Mapping[str, ReleasePolicy]) -> None:
         """A model that has a policy is driven by it; one that has none any more is seen to its end and kept running."""
+        if self._orphans_known and policies == self._followed:
+            return
         for model, policy in policies.items():
             if model in self._models:
                 self._models[model].policy = policy
@@ -177,6 +180,7 @@ class Fleet:
             self._take_in_orphans()
         for model, reconciler in self._models.items():
             reconciler.accepts = model in policies
+        self._followed = dict(policies)
 
     def _take_in_orphans(self) -> None:
         """Take in what is under way or routed to without a policy that can be read: it goes on by the policy that it
@@ -234,9 +238,10 @@ class Fleet:
         """Commands that are still of use; none while the inbox does not answer, which stops no rollback."""
         taken: list[Command] = []
         now_s = self._world.clock.now_s()
-        unreadable = self.unreadable()
         try:
-            for command in self._books.inbox.waiting():
+            waiting = self._books.inbox.waiting()
+            unreadable = self.unreadable() if waiting else {}
+            for command in waiting:
                 if command.model in unreadable:  # whoever asks is told now, and not when it has waited for a day
                     self._books.inbox.discard(command.id, unreadable[command.model])
                 elif command.model not in self._models:

@@ -17,11 +17,10 @@ those of all pairs that stable takes for the same class, labelled or not. That n
 (`gates.stats.chosen`), and does not depend on how often each class is labelled, or how late.
 """
 
-import bisect
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import compress
 from typing import Final
 
@@ -238,21 +237,24 @@ def _every(profile: PairProfile) -> Seen:
 def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata) -> Seen:
     """Each counts one over its probability. ``stable`` and ``candidate``: the confidences of all pairs."""
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
-    of_class = {name: place for place, name in enumerate(classes)}
-    said, by_chance = ([0.0] * bins, [0.0] * bins), ([0.0] * bins, [0.0] * bins)
+    said = [0.0] * bins, [0.0] * bins
     by_class = dict.fromkeys(classes, 0.0)
-    squares = 0.0
-    shares = cache(lambda side, place: (stable, candidate)[side].shares(place, bins))
+    squares = elsewhere = 0.0
     for pair in pairs:
         weight = 1 / pair.inclusion_probability
         squares += weight * weight
-        place = of_class.get(pair.stable.label)
-        if place is not None:
+        if pair.stable.label in by_class:
             by_class[pair.stable.label] += weight
-        for side, answer in enumerate((pair.stable, pair.candidate)):
-            said[side][bisect.bisect_right(PAIR_CONFIDENCE_EDGES, answer.confidence)] += weight
-            for bin_, share in enumerate(shares(side, place)):
-                by_chance[side][bin_] += weight * share
+        else:
+            elsewhere += weight
+        said[0][bisect_right(PAIR_CONFIDENCE_EDGES, pair.stable.confidence)] += weight
+        said[1][bisect_right(PAIR_CONFIDENCE_EDGES, pair.candidate.confidence)] += weight
+    of_place = (*enumerate(by_class.values()), (None, elsewhere))
+    by_chance = [[0.0] * bins, [0.0] * bins]
+    for counts, strata in zip(by_chance, (stable, candidate), strict=True):
+        for place, weight in of_place:
+            for bin_, share in enumerate(strata.shares(place, bins) if weight else ()):
+                counts[bin_] += weight * share
     sides = (*map(tuple, said), tuple(by_class.values()))
     of_stable, of_candidate, of_classes = (Bins((0,) * len(side), side, squares) for side in sides)
     stable_told, candidate_told = (tuple(counts) if sum(counts) else () for counts in by_chance)

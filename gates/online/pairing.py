@@ -207,7 +207,7 @@ def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
     agree = [not one for one in differ]
     directed = [pair.directed for pair in pairs]
     by_chance = [not one for one in directed]
-    apart = _Units.of(values, chances, differ)
+    apart, every = _Units.of(values, chances, differ), _Units(values, chances).graded
     plus, minus = apart.values.count(1.0), apart.values.count(-1.0)
     return Losses(
         counts=Trinomial(plus, minus, len(apart.values) - plus - minus),
@@ -217,8 +217,8 @@ def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
         directed=any(directed),
         by_chance=Chances().add(list(compress(chances, by_chance))),
         graded_apart=apart.graded,
-        graded_all=_Units(values, chances).graded,
-        graded_chance=_Units.of(values, chances, by_chance).graded,
+        graded_all=every,
+        graded_chance=_Units.of(values, chances, by_chance).graded if any(directed) else every,
         graded_directed=_Units.of(values, chances, directed).graded,
     )
 

@@ -21,6 +21,8 @@ class Trinomial:
     zero: int = 0
 
     def __add__(self, other: "Trinomial") -> "Trinomial":
+        if not (other.plus or other.minus or other.zero):
+            return self
         return Trinomial(self.plus + other.plus, self.minus + other.minus, self.zero + other.zero)
 
     def __sub__(self, other: "Trinomial") -> "Trinomial":
@@ -69,6 +71,7 @@ def mean_bounds(counts: Trinomial, bets: Sequence[float], alpha: float) -> tuple
     threshold = math.log(2 / alpha)
     edge = 1 - 1e-9
     inside, step = counts.mean * edge, 5 * math.sqrt(counts.plus + counts.minus + 1) / max(counts.total, 1)
-    high = boundary(lambda m: log_e_mean_at_least(counts, m, bets) - threshold, inside, edge, step)
+    mirrored = counts.mirrored
+    high = boundary(lambda m: log_e_mean_at_most(mirrored, -m, bets) - threshold, inside, edge, step)
     low = boundary(lambda m: log_e_mean_at_most(counts, m, bets) - threshold, inside, -edge, step)
     return low, high

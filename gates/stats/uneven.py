@@ -15,6 +15,7 @@ Until a unit of the smallest probability was drawn, or where it is not declared,
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from scipy.optimize import minimize_scalar
 
@@ -102,10 +103,11 @@ class Graded:
     def add(self, sample: Drawn, chances: Chances) -> "Graded":
         """With ``sample``, all of it drawn with probabilities of one power of ten."""
         power = _power(chances.least)
-        found = {grade.power: grade for grade in self.grades}
-        before = found.get(power, Grade(power, Chances(), Drawn()))
-        found[power] = Grade(power, before.chances.add([chances.least, chances.most]), before.sample + sample)
-        return Graded(tuple(found[key] for key in sorted(found)))
+        before = next((grade for grade in self.grades if grade.power == power), None)
+        if before is not None:
+            chances, sample = before.chances + chances, before.sample + sample
+        others = [grade for grade in self.grades if grade is not before]
+        return Graded(tuple(sorted([*others, Grade(power, chances, sample)], key=attrgetter("power"))))
 
     def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Graded":
         """With one unit of each value."""
@@ -123,6 +125,8 @@ class Graded:
         return graded
 
     def __add__(self, other: "Graded") -> "Graded":
+        if not self.grades:
+            return other
         both = self
         for grade in other.grades:
             both = both.add(grade.sample, grade.chances)

@@ -82,6 +82,8 @@ class Drawn:
         )
 
     def __add__(self, other: "Drawn") -> "Drawn":
+        if not (self.count and other.count):  # as often of two kinds of labels
+            return self if self.count else other
         return Drawn(
             self.count + other.count,
             self.weight + other.weight,

@@ -133,6 +133,7 @@ def test_the_gates_go_on_from_the_journal_to_the_same_floating_point_values():
     state, _ = gate_set.look(gate_set.start(deadline_s=NOW_S + 3_600), look(1, errors=3))
     read = release_of(record_of(release_in(Phase.CANARY, gate_state=GateState(1, state)), 12))
     assert read.gate_state is not None
+    assert read.gate_state.document == state_to_json(state)
     following = look(2, errors=1, at_s=NOW_S + 10)
     assert gate_set.look(state_from_json(read.gate_state.document), following) == gate_set.look(state, following)
 

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from sqlalchemy import delete, func, select, update
 
 from controller.adapters.sql import streams
-from controller.adapters.sql.database import Database, insert_if_new
+from controller.adapters.sql.database import Database, Prepared, insert_if_new
 from controller.adapters.sql.schema import commands
 from controller.core.commands import Ask, Command
 from controller.errors import ConflictError, Source
@@ -15,6 +16,8 @@ from controller.journal.notes import CommandDiscarded, stream_of
 from controller.ports.people import WAITING_MAX
 
 _SOURCE = Source.INBOX
+_KNOWN: Final = {ask.value: ask for ask in Ask}  # a later version of Serin may ask for more
+_WAITING: Final = Prepared(select(commands).where(commands.c.waiting.is_(True)).order_by(commands.c.id))
 
 
 class SqlInbox:
@@ -48,20 +51,19 @@ class SqlInbox:
             return new
 
     def waiting(self) -> Sequence[Command]:
-        known = commands.c.ask.in_([ask.value for ask in Ask])  # a later version of Serin may ask for more
-        query = select(commands).where(commands.c.waiting.is_(True), known).order_by(commands.c.id)
         with self._database.read(_SOURCE) as connection:
             return tuple(
                 Command(
                     id=row.command_id,
-                    ask=Ask(row.ask),
+                    ask=_KNOWN[row.ask],
                     model=row.model,
                     version=row.version,
                     reason=row.reason,
                     by=row.by,
                     at_s=row.at_s,
                 )
-                for row in connection.execute(query)
+                for row in _WAITING.run(connection, {})
+                if row.ask in _KNOWN
             )
 
     def discard(self, command_id: str, outcome: str) -> None:

@@ -17,7 +17,7 @@ from gates.online.pairing import Losses, losses_of
 from gates.online.ripening import CELLS_WITHIN, Cells, by_time
 from gates.online.slices import no_such_slice
 from gates.outcome import Outcome
-from gates.stats.betting import log_e_mean_at_most
+from gates.stats.betting import Trinomial, log_e_mean_at_most
 from gates.stats.exact import upper_tail
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.restarts import Late, Restarts
@@ -98,7 +98,8 @@ class PairedAccuracyGate:
         safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
         restarts = state.restarts.begin(look.window.start_s, state.losses.counts)
         restarts = restarts if kept else restarts.forgotten()
-        harm = self._harm(losses, restarts).log_e if not hold else 0.0
+        found = self._harm(losses, restarts)
+        harm = found.log_e if not hold else 0.0
         state = PairedAccuracyState(
             losses=losses,
             disagreement=disagreement,
@@ -110,7 +111,7 @@ class PairedAccuracyGate:
             waiting=cells.parts,
             mix=state.mix.add(look) if self.slice is None else state.mix,
         )
-        return state, self._verdict(state, look, timing)
+        return state, self._verdict(state, look, timing, found.since)
 
     def _due(
         self, state: PairedAccuracyState, pairs: list[LabelledPair], look: Look, times: LabelTimes
@@ -145,11 +146,11 @@ class PairedAccuracyGate:
         counts = [part for part in look.slice_pairs if part.slice == self.slice]
         return pairs, sum(part.agreed for part in counts), sum(part.disagreed for part in counts)
 
-    def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing) -> Verdict:
+    def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing, late: Trinomial | None) -> Verdict:
+        """``late``: the losses of the time in which there is most evidence of one, where it begins late."""
         policy, counts, hold = self.policy, state.losses.counts, timing.labels.hold
         points = 100 * state.losses.kept_mean(state.disagreement)
         every = 100 * state.losses.mean(state.disagreement)
-        late = self._harm(state.losses, state.restarts).since
         late = late if late is not None and late.total >= policy.pairs_min and 100 * late.mean > points else None
         lost = points if late is None else 100 * late.mean
         fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
