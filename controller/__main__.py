@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from controller.bootstrap import interpreter
-from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api
+from controller.bootstrap.controller import Controller, build, keep_tidy, serve_api, tell_people
 from controller.bootstrap.stores import only_controller
 from controller.config.settings import Home
 from controller.config.variables import PRIVATE_UMASK
@@ -66,7 +66,12 @@ def run(controller: Controller, stopping: threading.Event, waking: threading.Eve
         waking.set()
 
     leader = controller.leader
-    with serve_api(controller, wake=wake), keep_tidy(controller), leader.campaign(taken=waking.set, lost=lost):
+    with (
+        serve_api(controller, wake=wake),
+        keep_tidy(controller),
+        tell_people(controller),
+        leader.campaign(taken=waking.set, lost=lost),
+    ):
         retries = 0
         while not stopping.is_set():
             all_begun = not leader.leads() or controller.fleet.tick()

@@ -27,6 +27,7 @@ class Source(StrEnum):
     FREEZES = "freezes"
     BUDGET = "error budget"
     DELIVERIES = "deliveries"
+    NOTICES = "notices"
     LEADERSHIP = "leadership"
     DISK = "disk"
     HOME = "home"

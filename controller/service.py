@@ -59,7 +59,7 @@ class Installation(Protocol):
 
     def is_taken_up(self, command: Command) -> bool: ...
 
-    def freeze(self, model: str, *, reason: str, by: str) -> Freeze: ...
+    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze: ...
 
     def unfreeze(self, model: str, *, reason: str, by: str) -> bool: ...
 
@@ -107,6 +107,7 @@ class Service:
     site: Site
     wake: Callable[[], None] = lambda: None
     replay: Callable[[str], ReplayProgress | None] = lambda _: None  # of a release, how far it is
+    untold: Callable[[], Sequence[str]] = tuple  # what people were not told of, in sentences
 
     def start(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask for a release of the version; the command, and whether it is new."""
@@ -146,11 +147,12 @@ class Service:
             return True, None
         return False, self.inbox.outcome(command_id)
 
-    def freeze(self, model: str, *, reason: str, by: str) -> Freeze:
-        """Halt every change of the model, or of every one (``ANY_MODEL``), until it is lifted."""
+    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze:
+        """Halt every change of the model, or of every one (``ANY_MODEL``), until it is lifted; ``silent``: and tell
+        nobody of it meanwhile."""
         if model != ANY_MODEL:
             self.check(model)
-        freeze = Freeze(model, reason, by, self.clock.now_s())
+        freeze = Freeze(model, reason, by, self.clock.now_s(), silent)
         self.freezes.freeze(freeze)
         self.wake()
         return freeze
@@ -188,7 +190,7 @@ class Service:
         trouble, and one line."""
         records = current(self.journal, model)
         shown: list[Shown] = []
-        troubles = list(self.site.troubles())
+        troubles = [*self.site.troubles(), *self.untold()]
         traffic = {name: table for name, table in self.site.traffic().items() if model in (None, name)}
         if model is not None and not records and not traffic:
             self.check(model)  # one without a policy that was ever served is known too

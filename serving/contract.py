@@ -148,6 +148,12 @@ GATE_METRIC: Final = "serin_gate_outcome"  # gauge by gate and outcome, 1 for th
 GATE_VALUE_METRIC: Final = "serin_gate_value"  # gauge by gate: what it measured, in its own unit
 BREACH_METRIC: Final = "serin_gate_breach"  # gauge by gate, 1: an objective missed by nobody knows whose fault
 GATE_SAMPLES_METRIC: Final = "serin_gate_samples"  # gauge by gate: on how many samples that rests
+TARGET_LABEL: Final = "target"  # of notices, as the setting names it
+NOTICES_WAITING_METRIC: Final = "serin_notices_waiting"  # gauge by target
+NOTICES_OLDEST_METRIC: Final = "serin_notices_oldest_time_seconds"  # gauge by target, unix time of the first that waits
+NOTICES_GIVEN_UP_METRIC: Final = "serin_notices_given_up"  # gauge by target: since one arrived last
+NOTICES_DELIVERED_METRIC: Final = "serin_notices_delivered_total"  # counter by target
+NOTICES_FAILED_METRIC: Final = "serin_notices_failed_attempts_total"  # counter by target
 
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 """Upper edges of the histogram of tokens."""

@@ -188,6 +188,7 @@ class FreezeBody(Body):
     model: Annotated[Name, AfterValidator(_frozen)]  # or "*" for every model
     reason: Sentence
     by: Sentence | None = None
+    silent: bool = False
 
 
 def parse(kind: type[AnyBody], body: bytes) -> AnyBody:

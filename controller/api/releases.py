@@ -1,5 +1,6 @@
 """Routes of people and pipelines: look at releases, start, abort, roll back, resume; freeze and unfreeze."""
 
+from dataclasses import asdict
 from http import HTTPStatus
 from threading import Lock
 from typing import Final
@@ -105,7 +106,8 @@ class FreezeRoutes:
         body = parse(FreezeBody, call.body)
         call.caller.may_speak_of(body.model)
         by = call.caller.on_behalf_of(body.by)
-        return Reply(_freeze(self._service.freeze(body.model, reason=body.reason, by=by)), HTTPStatus.CREATED)
+        freeze = self._service.freeze(body.model, reason=body.reason, by=by, silent=body.silent)
+        return Reply(_freeze(freeze), HTTPStatus.CREATED)
 
     def lift(self, call: Call) -> Reply:
         """Lift a freeze. Why, and on whose behalf, stand in the query: many clients send no body with DELETE."""
@@ -127,4 +129,4 @@ def _kept(asked: tuple[Command, bool]) -> Reply:
 
 
 def _freeze(freeze: Freeze) -> dict[str, object]:
-    return {"model": freeze.model, "reason": freeze.reason, "by": freeze.by, "at_s": freeze.at_s}
+    return asdict(freeze)

@@ -12,12 +12,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from controller.api.http import Call, Raw
+from controller.api.telemetry_notices import notice_families
 from controller.core.commands import ANY_MODEL
 from controller.core.release import Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import SerinError, UnreadableError
 from controller.journal.codec import release_of
+from controller.loop.courier import Tally
 from controller.ports.journal import Feed, Journal, ReleaseSummary
+from controller.ports.notices import NoticeQueue
 from controller.ports.people import Freezes
 from serving import contract as names
 
@@ -42,6 +45,8 @@ class Readings:
     under_way: Callable[[], Sequence[Release]]
     unreadable: Callable[[], Mapping[str, str]]  # by model, why its release in progress cannot be read
     tables: Callable[[], Iterable[TrafficTable]]
+    notices: NoticeQueue
+    tallies: Mapping[str, Tally]  # by target, of this process
     database_bytes: Callable[[], int]
     disk_free_bytes: Callable[[], int]
 
@@ -70,6 +75,7 @@ class Telemetry:
             "journal": self._of_the_journal,
             "freezes": self._of_freezes,
             "traffic": self._of_traffic,
+            "notices": self._of_notices,
             "releases": self._of_releases,
         }
         for part, told in parts.items():
@@ -106,6 +112,9 @@ class Telemetry:
         for model in sorted(self.readings.models()):
             frozen.add_metric((model,), sum(freeze.model in (model, ANY_MODEL) for freeze in in_force))
         return (frozen,)
+
+    def _of_notices(self) -> Sequence[Metric]:
+        return notice_families(self.readings.notices.standing(), self.readings.tallies)
 
     def _of_traffic(self) -> Sequence[Metric]:
         weight = _of_versions(names.WEIGHT_METRIC, "The version's share of users' requests, as they are dealt.")

@@ -17,6 +17,7 @@ from controller.adapters.envoy.tables import (
 )
 from controller.adapters.local.clockwatch import ClockWatch
 from controller.bootstrap.alerting import follow_policies
+from controller.bootstrap.phases import PhaseChanges
 from controller.config.settings import Home, Settings
 from controller.errors import SerinError, Source, TransientError, our_fault
 from controller.reserve import keep_reserve
@@ -26,6 +27,7 @@ _FILES_EVERY_S: Final = 0.5
 _MEMORY_EVERY_S: Final = 1.0
 _CLOCK_EVERY_S: Final = 1.0
 _RULES_EVERY_S: Final = 2.0
+_PHASES_EVERY_S: Final = 2.0
 
 Chore = Callable[[], None]
 
@@ -64,6 +66,11 @@ def chores_of(home: Home, write_bootstrap: Chore, tell: Callable[[str], None]) -
 def rules_chore(home: Home, settings: Settings) -> Chore:
     """Return what has Prometheus follow the policies: by what they are now, every few seconds."""
     return _Every(_RULES_EVERY_S, follow_policies(home, settings))
+
+
+def phases_chore(home: Home, tell: Callable[[str], None]) -> Chore:
+    """Return what tells of releases, as they go on: every few seconds."""
+    return _Every(_PHASES_EVERY_S, PhaseChanges(home, tell))
 
 
 def _keep_reserve(home: Home) -> None:

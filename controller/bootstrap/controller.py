@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,12 +30,14 @@ from controller.bootstrap.access import prepare_access, tokens_at_the_interface,
 from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.in_use import InUse, versions_in_use
 from controller.bootstrap.metrics import metrics_of
+from controller.bootstrap.notify import channels_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import digest_of, share_digest_key, store_of, texts_of
 from controller.config.settings import Home, Settings
 from controller.errors import SerinError
 from controller.loop.candidate_poller import CandidatePoller
+from controller.loop.courier import Courier, delivering
 from controller.loop.executor import World
 from controller.loop.fleet import Fleet
 from controller.loop.jobs import ThreadedJobs
@@ -47,15 +49,20 @@ from controller.loop.replay import RecordedReplays, is_in_shadow
 from controller.loop.retention import UNMATCHED_KEPT_DAYS, Kept, Prunable, Room, daily_pruning
 from controller.loop.sampling import Needs, SampledAsNeeded
 from controller.offline.forecast.sampling import ratio_between, ratio_in_release
+from controller.ports.notices import Channel
 from controller.ports.runtime import DeploymentStatus
 from controller.service import Service
-from controller.subscribers.feed import Follower
+from controller.subscribers.feed import CatchesUp, Follower
+from controller.subscribers.outbox import FromNowOn, Outbox
 from controller.subscribers.registry_tags import RegistryTags
+from controller.subscribers.undelivered import undelivered
 from serving.access.hosts import Hosts
 
 if TYPE_CHECKING:
     from controller.bootstrap.kubernetes_objects import ClusterObjects
 
+NOTICES_KEPT_DAYS: Final = 30.0
+"""How long a notice is kept after it arrived, or was given up."""
 CALM_S: Final = 1.0
 """How often a model is seen to of which nothing is in a hurry: a candidate that died is taken back so much later."""
 
@@ -78,6 +85,8 @@ class Controller:
     sampling: SampledAsNeeded
     plane: DataPlane
     packages: PackageStore
+    channels: Sequence[Channel]
+    courier: Courier
 
     def close(self) -> None:
         self.jobs.close()
@@ -98,10 +107,16 @@ def keep_tidy(controller: Controller) -> AbstractContextManager[None]:
     kept = [Kept(store.samples, days), Kept(store.samples.unmatched_labels, UNMATCHED_KEPT_DAYS)]
     kept += [
         Kept(store.inbox, days),
+        Kept(store.notices, NOTICES_KEPT_DAYS),
         Kept(looks, controller.settings.looks_kept_days),
         *(Kept(one, controller.settings.packages_kept_days) for one in packages),
     ]
     return daily_pruning(kept, SystemClock(), [Room(store.samples, controller.settings.samples_mb_max * 1e6)])
+
+
+def tell_people(controller: Controller) -> AbstractContextManager[None]:
+    """Tell the targets of the settings what happens, while the block lasts."""
+    return delivering(controller.courier, controller.channels)
 
 
 @contextmanager
@@ -157,8 +172,14 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
 
 
 def _service(store: Store, models: Collection[str], site: HomeSite, wake: Callable[[], None] = lambda: None) -> Service:
-    replay = store.recordings.progress
-    return Service(store.journal, store.inbox, store.freezes, SystemClock(), models, site, wake, replay)
+    clock = SystemClock()
+
+    def untold() -> Sequence[str]:
+        return tuple(undelivered(store.notices.standing(), clock.now_s()))
+
+    return Service(
+        store.journal, store.inbox, store.freezes, clock, models, site, wake, store.recordings.progress, untold
+    )
 
 
 def _readings(controller: Controller) -> Readings:
@@ -172,6 +193,8 @@ def _readings(controller: Controller) -> Readings:
         models=lambda: list(controller.fleet.models),
         under_way=controller.fleet.under_way,
         unreadable=controller.fleet.unreadable,
+        notices=store.notices,
+        tallies=controller.courier.tallies,
         tables=controller.plane.tables,
         database_bytes=lambda: database_bytes(store.database),
         disk_free_bytes=lambda: disk_usage(home.path).free,
@@ -237,7 +260,11 @@ def build(home: Home, name: str) -> Controller:
     )
     poller = CandidatePoller(registry, packages, clock, jobs)
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence, leader.leads)
-    followers = [Follower(store.journal, RegistryTags(registry, store.journal))]
+    followers: list[CatchesUp] = [Follower(store.journal, RegistryTags(registry, store.journal))]
+    channels = channels_of(settings)
+    if channels:
+        outbox = Outbox(store.notices, channels, store.journal, store.freezes, policies, clock)
+        followers.append(FromNowOn(store.journal, outbox))
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
     if objects is not None:
@@ -262,6 +289,8 @@ def build(home: Home, name: str) -> Controller:
         sampling=sampling,
         plane=plane,
         packages=packages,
+        channels=channels,
+        courier=Courier(store.notices, channels, clock, lambda: leader.has_lease),
     )
 
 

@@ -15,6 +15,7 @@ from controller.bootstrap.stores import opened
 from controller.config.settings import Home
 from controller.core.policy import ReleasePolicy
 from controller.service import Service
+from controller.subscribers.undelivered import undelivered
 
 if TYPE_CHECKING:
     from controller.loop.policies import CurrentPolicies
@@ -44,15 +45,17 @@ def service_of(home: Home) -> Iterator[Service]:
     """Yield the service of an installation, for what is asked of it without its controller. Raises as `open_home`."""
     policies = _policies_of(home)
     site = HomeSite(home, policies, cache(partial(sight_of, home)))
+    clock = SystemClock()
     with opened(home) as store:
         yield Service(
             store.journal,
             store.inbox,
             store.freezes,
-            SystemClock(),
+            clock,
             _Models(home, policies),
             site,
             replay=store.recordings.progress,
+            untold=lambda: tuple(undelivered(store.notices.standing(), clock.now_s())),
         )
 
 

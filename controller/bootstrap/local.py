@@ -29,7 +29,7 @@ from controller.adapters.prometheus.server import (
 )
 from controller.bootstrap.access import prepare_access, webhook_secret
 from controller.bootstrap.alerting import ALERTMANAGER, PROMETHEUS, write_routing, write_rules
-from controller.bootstrap.chores import chores_of, rules_chore
+from controller.bootstrap.chores import chores_of, phases_chore, rules_chore
 from controller.bootstrap.policies import installed_policies
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError
@@ -62,7 +62,7 @@ def run_everything(
     """
     may_open_as_many_files_as_allowed()
     specs = _local_processes(home, settings)
-    chores = list(chores_of(home, lambda: _write_bootstrap(home, settings), tell))
+    chores = [*chores_of(home, lambda: _write_bootstrap(home, settings), tell), phases_chore(home, tell)]
     if settings.prometheus_url is None:
         chores.append(rules_chore(home, settings))
         if not any(spec.name == ALERTMANAGER for spec in specs):

@@ -8,6 +8,7 @@ from controller.cli import (
     evidence,
     local,
     monitoring,
+    notify,
     oncall,
     pipeline,
     policy,
@@ -24,5 +25,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (local, registry, releases, oncall, pipeline, policy, evidence, token, database, doctor, monitoring):
+for module in (
+    local,
+    registry,
+    releases,
+    oncall,
+    pipeline,
+    policy,
+    evidence,
+    token,
+    database,
+    doctor,
+    monitoring,
+    notify,
+):
     module.register(app)

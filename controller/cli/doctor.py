@@ -30,6 +30,7 @@ def doctor(
     from controller.bootstrap.sight import sight_of
     from controller.bootstrap.stores import opened
     from controller.overview import unreadable
+    from controller.subscribers.undelivered import undelivered
 
     place = home_at(home)
     metrics = metrics_of(place.load(), lambda _: {})
@@ -41,6 +42,7 @@ def doctor(
     try:
         with opened(place) as store:
             found += unreadable(store.journal, model)
+            found += undelivered(store.notices.standing(), time.time())
     except SerinError as error:
         found.append(f"it is not known whether every release can be read: {error}")
     for sentence in found:

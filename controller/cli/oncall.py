@@ -38,6 +38,7 @@ def freeze(
     reason: ReasonOption,
     place: Place,
     by: ByOption = "",
+    silent: Annotated[bool, typer.Option("--silent", help="Tell nobody of the model meanwhile, either.")] = False,
 ) -> None:
     """Halt every model change until it is lifted. A rollback is always possible.
 
@@ -46,8 +47,9 @@ def freeze(
     if model != ANY_MODEL:
         model_named(model)  # before anything is opened
     with place.opened(writing=True) as installation:
-        installation.freeze(model, reason=reason, by=by or asker())
-    say(f'{model}: frozen. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{place.flags}')
+        installation.freeze(model, reason=reason, by=by or asker(), silent=silent)
+    told = ", and nobody is told of it" if silent else ""
+    say(f'{model}: frozen{told}. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{place.flags}')
 
 
 @at_a_place

@@ -194,6 +194,12 @@ def _runtime(value: Any) -> str | None:
     return None if fits else f'must be an object whose "kind" is one of {", ".join(RUNTIMES)}'
 
 
+def _notify(value: Any) -> str | None:
+    """The rest of it is read by whoever tells them."""
+    fits = isinstance(value, tuple) and all(isinstance(one, dict) and {"name", "kind"} <= one.keys() for one in value)
+    return None if fits else 'must be a list of objects, each with a "name" and a "kind"'
+
+
 def _metric_labels(value: Any) -> str | None:
     if not (isinstance(value, tuple) and value and all(isinstance(name, str) for name in value)):
         return 'must be a list of one label or more, as ["instance"]'
@@ -212,6 +218,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     **dict.fromkeys(FILES, _file),
     "region": _region,
     "runtime": _runtime,
+    "notify": _notify,
     "api_listen": _listen,
     "api_drain_s": _not_negative,
     "database_connections_max": _count,

@@ -69,6 +69,7 @@ class Settings:
     alert_page_url: str | None = None  # where pages are posted to, as Alertmanager's webhook does it
     runtime: dict[str, Any] | None = None  # where versions run, if not on this machine: `bootstrap.kubernetes`
     alert_ticket_url: str | None = None  # where tickets are; without it, where pages are
+    notify: tuple[dict[str, Any], ...] = ()  # who is told of what happens: `config.notify`
 
     def __post_init__(self) -> None:
         """Raises ValueError: a value is none that the setting may have."""

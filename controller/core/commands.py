@@ -29,9 +29,13 @@ ANY_MODEL = "*"
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """No model change of ``model`` (``ANY_MODEL``: of any) until it is lifted. A rollback is always allowed."""
+    """No model change of ``model`` (``ANY_MODEL``: of any) until it is lifted. A rollback is always allowed.
+
+    ``silent``: nobody is told of the model meanwhile, either.
+    """
 
     model: str
     reason: str
     by: str
     at_s: float
+    silent: bool = False

@@ -12,11 +12,12 @@ from gates.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """No model change of ``model`` from now on."""
+    """No model change of ``model`` from now on; ``silent``: and nobody is told of it."""
 
     model: str
     reason: str
     by: str
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from serving import contract as names
 
 _ROUND_S: Final = 60.0  # rounds begin several times a second
 _MISSING_S: Final = 120.0
+_UNTOLD_S: Final = 600.0  # of the notice that waits for longest
 _ENTRIES_BESIDE: Final = 1.0  # a second: events, notes and what people do, of all models
 _ENTRIES_FACTOR: Final = 3.0  # times what the looks of every model would write
 _DISK_AHEAD_S: Final = 3 * 86_400.0
@@ -57,6 +58,14 @@ def _controller() -> Iterator[Alert]:
         About.SERIN,
         "{{ $value }} policies are not followed: `serin policy check` says why",
         for_s=300,
+    )
+    yield Alert(
+        "SerinNoticesWait",
+        f"time() - min by ({names.TARGET_LABEL}) ({names.NOTICES_OLDEST_METRIC}) > {_UNTOLD_S:g}",
+        Severity.TICKET,
+        About.SERIN,
+        "Nobody is told of what happens at {{ $labels.target }}: `serin status` says why",
+        for_s=60,
     )
     yield Alert(
         "SerinDiskFilling",

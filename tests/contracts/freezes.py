@@ -46,6 +46,12 @@ class FreezesContract:
         assert freezes.lift("intent", reason="understood", by="ada", at_s=40.0)
         assert list(freezes.in_force()) == []
 
+    def test_a_freeze_says_whether_it_keeps_a_model_silent(self, freezes: Freezes) -> None:
+        silent = dataclasses.replace(INTENT, silent=True, at_s=11.0)
+        freezes.freeze(INTENT)
+        freezes.freeze(silent)
+        assert [one.silent for one in freezes.in_force()] == [False, True]
+
     def test_freezes_of_one_model_are_bounded(self, freezes: Freezes) -> None:
         """Each look reads them all. One that holds already can be repeated; other models are not concerned."""
         for number in range(WAITING_MAX):

@@ -5,15 +5,19 @@ from collections.abc import Iterator
 import pytest
 
 from controller.adapters.sql import Store, open_store
+from controller.adapters.sql.notices import SqlNotices
 from controller.adapters.sql.texts import SealedTexts
+from controller.ports.notices import NoticeQueue
 from controller.ports.people import Freezes, Inbox
 from tests.contracts.freezes import FreezesContract
 from tests.contracts.inbox import InboxContract
 from tests.contracts.journal import EveryJournal, JournalContract
+from tests.contracts.notices import WAITING, NoticesContract
 from tests.contracts.samples import SamplesContract, SampleStore
 from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
+from tests.fakes.notices import FakeNotices
 from tests.fakes.samples import FakeSamples
 
 KEY = "k" * 43 + "="
@@ -40,6 +44,10 @@ class _OnSql:
         return store.freezes
 
     @pytest.fixture
+    def notices(self, store: Store) -> NoticeQueue:
+        return SqlNotices(store.database, waiting_max=WAITING)
+
+    @pytest.fixture
     def samples(self, store: Store) -> SampleStore:
         return store.samples
 
@@ -56,6 +64,10 @@ class _InMemory:
     @pytest.fixture
     def freezes(self) -> Freezes:
         return FakeFreezes()
+
+    @pytest.fixture
+    def notices(self) -> NoticeQueue:
+        return FakeNotices(waiting_max=WAITING)
 
     @pytest.fixture
     def samples(self) -> SampleStore:
@@ -78,6 +90,12 @@ class TestSqlFreezes(_OnSql, FreezesContract): ...
 
 
 class TestFakeFreezes(_InMemory, FreezesContract): ...
+
+
+class TestSqlNotices(_OnSql, NoticesContract): ...
+
+
+class TestFakeNotices(_InMemory, NoticesContract): ...
 
 
 class TestSqlSamples(_OnSql, SamplesContract): ...

@@ -13,13 +13,16 @@ from controller.core.release import Phase, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import Source, TransientError
 from controller.journal.codec import record_of
+from controller.loop.courier import Tally
 from controller.ports.journal import Entry
 from controller.roles import Role
 from gates.outcome import Outcome
 from gates.verdict import Stage
 from serving import contract as names
+from tests.contracts.notices import ROLLED_BACK
 from tests.controller.api_support import World
 from tests.controller.releases import NOW_S, release_in, verdict
+from tests.fakes.notices import FakeNotices
 
 
 @dataclass
@@ -31,6 +34,8 @@ class Told:
     unreadable: dict[str, str] = field(default_factory=dict)
     leads: bool = True
     database_answers: bool = True
+    notices: FakeNotices = field(default_factory=FakeNotices)
+    tallies: dict[str, Tally] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         table = TrafficTable("intent", {"6": 95.0, "7": 5.0}, known_good="6", generation=3)
@@ -45,6 +50,8 @@ class Told:
                 under_way=lambda: self.under_way,
                 unreadable=lambda: self.unreadable,
                 tables=lambda: [table],
+                notices=self.notices,
+                tallies=self.tallies,
                 database_bytes=self._bytes,
                 disk_free_bytes=lambda: 5_000_000,
             )
@@ -68,7 +75,7 @@ class Told:
 
     def of(self, name: str) -> dict[tuple[str, ...], float]:
         """The metric's samples, by the values of their labels: model and version first."""
-        order = ("model", "model_version", "phase", "gate", "source", "outcome", "part")
+        order = ("model", "model_version", "phase", "gate", "source", "outcome", "part", "target")
         found = [one for one in self.samples() if one.name == name]
         return {tuple(one.labels[label] for label in order if label in one.labels): one.value for one in found}
 
@@ -147,6 +154,17 @@ def test_a_part_that_cannot_be_read_is_said_and_the_rest_is_told(told: Told) -> 
     assert {part for (part,), value in unreadable.items() if value} == {"journal"}
     assert told.of(names.DATABASE_METRIC) == {}
     assert told.of(names.PHASE_TIME_METRIC)
+
+
+def test_notices_on_their_way_are_told_by_target(told: Told) -> None:
+    """Of a target to which nothing is on its way, zero."""
+    told.notices.put(ROLLED_BACK, ["pager"], due_at_s=0.0)
+    told.tallies.update({"pager": Tally(delivered=3, failed=2), "chat": Tally()})
+    assert told.of(names.NOTICES_WAITING_METRIC) == {("pager",): 1, ("chat",): 0}
+    assert told.of(names.NOTICES_OLDEST_METRIC) == {("pager",): ROLLED_BACK.at_s}
+    assert told.of(names.NOTICES_GIVEN_UP_METRIC) == {("pager",): 0, ("chat",): 0}
+    assert told.of(names.NOTICES_DELIVERED_METRIC) == {("pager",): 3, ("chat",): 0}
+    assert told.of(names.NOTICES_FAILED_METRIC) == {("pager",): 2, ("chat",): 0}
 
 
 def test_the_page_is_read_as_releases_are(told: Told) -> None:

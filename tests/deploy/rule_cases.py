@@ -171,10 +171,11 @@ CASES: Mapping[str, tuple[tuple[str, ...], str, set[str]]] = {
          controller(names.DISK_FREE_METRIC, "10000000-20000x70"),
          controller(names.JOURNAL_ENTRIES_METRIC, "0+600x70"),
          controller(names.FROZEN_METRIC, "1x70", model="intent"),
+         controller(names.NOTICES_OLDEST_METRIC, "0x70", target="pager"),
          'envoy_http_no_cluster{job="serin-gateway", instance="gateway"} 0+10x70'),
         "40m",
         {"SerinControllerBlind/page", "SerinNobodyAnswers/page", "SerinFrozen/none"} | {
-            f"Serin{name}/ticket" for name in ("PolicyNotFollowed", "DiskFilling", "JournalGrows")},
+            f"Serin{name}/ticket" for name in ("PolicyNotFollowed", "NoticesWait", "DiskFilling", "JournalGrows")},
     ),
     "a canary proceeds": (
         (phase("canary", "0x70"), release(names.LOOK_TIME_METRIC, f"0{ALWAYS}")), "30m", set()

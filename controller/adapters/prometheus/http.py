@@ -7,21 +7,18 @@
 import http.client
 import io
 import json
-import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
 
+from controller.adapters.bounded_http import CHUNK_BYTES, Deadline, connection_to
 from controller.errors import Source, TransientError
 
 SOURCE: Final = Source.METRICS
-_CHUNK_BYTES: Final = 256 * 1024
 _QUOTED_CHARACTERS: Final = 200
 
 
@@ -131,9 +128,9 @@ class _BoundedAdapter(BaseAdapter):
         """
         url = urlsplit(str(request.url))
         place = f"{url.scheme}://{url.netloc}"
-        clock = _Deadline(time.monotonic() + self._deadline_s)
+        clock = Deadline(self._deadline_s)
         try:
-            with _connection(url, clock, self._ca_file) as connection:
+            with connection_to(url, clock, self._ca_file) as connection:
                 return self._exchange(request, connection)
         except TimeoutError as error:
             raise TransientError(SOURCE, f"Prometheus at {place} gave no answer in {self._deadline_s:g} s") from error
@@ -162,76 +159,10 @@ class _BoundedAdapter(BaseAdapter):
 
     def _read(self, reply: http.client.HTTPResponse) -> bytes:
         content = bytearray()
-        while chunk := reply.read1(_CHUNK_BYTES):
+        while chunk := reply.read1(CHUNK_BYTES):
             content += chunk
             if len(content) > self._answer_bytes_max:
                 raise _unusable(f"more than {self._answer_bytes_max} bytes")
         if reply.length:  # announced and not sent: read1 does not mind
             raise http.client.IncompleteRead(bytes(content[:0]), reply.length)
         return bytes(content)
-
-
-class _Deadline:
-    def __init__(self, at_s: float) -> None:
-        self._at_s = at_s  # monotonic
-
-    def left_s(self) -> float:
-        """Seconds that remain.
-
-        Raises:
-            TimeoutError: none do.
-        """
-        left = self._at_s - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-
-@contextmanager
-def _connection(url: SplitResult, clock: _Deadline, ca_file: str | None) -> Iterator[http.client.HTTPConnection]:
-    host, timeout_s = str(url.hostname), clock.left_s()
-    connection: http.client.HTTPConnection
-    if url.scheme == "https":
-        trust = ssl.create_default_context(cafile=ca_file)
-        connection = http.client.HTTPSConnection(host, url.port, timeout=timeout_s, context=trust)
-    else:
-        connection = http.client.HTTPConnection(host, url.port, timeout=timeout_s)
-    connection.connect()
-    inner = connection.sock
-    connection.sock = cast("socket.socket", _TimedSocket(inner, clock))
-    try:
-        yield connection
-    finally:
-        inner.close()
-
-
-class _TimedSocket:
-    """The part of a socket that ``http.client`` uses, each wait cut to what the deadline leaves: a time-out of the
-    socket's own starts again with every byte that drips in."""
-
-    def __init__(self, inner: socket.socket, clock: _Deadline) -> None:
-        self._inner = inner
-        self._clock = clock
-
-    def sendall(self, data: bytes) -> None:
-        self._inner.settimeout(self._clock.left_s())
-        self._inner.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._inner, self._clock), _CHUNK_BYTES)
-
-    def close(self) -> None:
-        """The connection lets go of its socket before the answer is read; ``_connection`` closes it."""
-
-
-class _TimedReader(io.RawIOBase):
-    def __init__(self, inner: socket.socket, clock: _Deadline) -> None:
-        self._inner = inner
-        self._clock = clock
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._inner.settimeout(self._clock.left_s())
-        return self._inner.recv_into(buffer)

@@ -50,12 +50,13 @@ class RemoteInstallation:
             waits, outcome = bool(found["waits"]), found["outcome"]
         return taken_up(command, waits=waits, outcome=outcome)
 
-    def freeze(self, model: str, *, reason: str, by: str) -> Freeze:
+    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze:
         if model != ANY_MODEL:
             model_named(model)
-        found = self._read("POST", "/v1/freezes", {"model": model, "reason": reason, "by": by})
+        body = {"model": model, "reason": reason, "by": by, **({"silent": True} if silent else {})}
+        found = self._read("POST", "/v1/freezes", body)
         with _Reading(self._wire):
-            return Freeze(found["model"], found["reason"], found["by"], found["at_s"])
+            return Freeze(found["model"], found["reason"], found["by"], found["at_s"], silent)
 
     def unfreeze(self, model: str, *, reason: str, by: str) -> bool:
         found = self._read("DELETE", f"/v1/freezes/{quote(model, safe='')}", reason=reason, by=by)

@@ -1,6 +1,7 @@
 """Freezes in force, and the history of those lifted: who froze what and why, and who lifted it and why."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlalchemy import func, select, update
 
@@ -24,14 +25,14 @@ class SqlFreezes:
         self._database = database
 
     def freeze(self, freeze: Freeze) -> None:
-        row = {"model": freeze.model, "reason": freeze.reason, "by": freeze.by, "at_s": freeze.at_s}
+        row = asdict(freeze)
         holding = (freezes.c.model == freeze.model, freezes.c.lifted_at_s.is_(None))
         with self._database.write_durably(_SOURCE) as connection:
             new = insert_if_new(connection, freezes, row)
             if new and connection.execute(select(func.count()).where(*holding)).scalar_one() > WAITING_MAX:
                 raise ConflictError(Source.FREEZES, f"{WAITING_MAX} freezes hold {freeze.model} already: one is enough")
             if new:
-                noted = Frozen(freeze.model, freeze.reason, freeze.by)
+                noted = Frozen(freeze.model, freeze.reason, freeze.by, freeze.silent)
                 streams.append(connection, stream_of(freeze.model), [entry_of(noted, freeze.at_s)])
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
@@ -52,6 +53,6 @@ class SqlFreezes:
         query = select(freezes).where(freezes.c.lifted_at_s.is_(None)).order_by(freezes.c.id)
         with self._database.read(_SOURCE) as connection:
             return tuple(
-                Freeze(model=row.model, reason=row.reason, by=row.by, at_s=row.at_s)
+                Freeze(model=row.model, reason=row.reason, by=row.by, at_s=row.at_s, silent=row.silent)
                 for row in connection.execute(query)
             )

@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_REVISION: Final = "0009"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0010"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -165,6 +165,7 @@ freezes = Table(
     Column("lifted_at_s", Double),  # null while in force; a lifted freeze stays, as history
     Column("lifted_by", Text),
     Column("lifted_reason", Text),
+    Column("silent", Boolean, nullable=False, server_default=false()),  # nobody is told of the model meanwhile
     UniqueConstraint("model", "reason", "by", "at_s"),
     sqlite_autoincrement=True,
 )
@@ -174,6 +175,30 @@ deliveries = Table(
     Column("delivery_id", Text, primary_key=True),
     _number("at_s"),
     Index(None, "at_s"),
+)
+
+# --- what people are told -----------------------------------------------------------------------------------------
+notices = Table(
+    "notices",
+    metadata,
+    _id(),
+    _text("target"),
+    _text("event_id"),
+    _text("model"),
+    _text("version"),
+    Column("urgency", Integer, nullable=False),  # of its severity: the lower the sooner
+    _number("at_s"),
+    _text("document"),  # JSON
+    _text("state"),  # `controller.adapters.sql.notices.State`
+    Column("message_id", Text),  # of the message that holds it, once there is one
+    Column("attempts", Integer, nullable=False),
+    _number("due_at_s"),
+    _text("trouble"),  # why it did not arrive
+    Column("settled_at_s", Double),  # null while it waits
+    UniqueConstraint("target", "event_id"),
+    Index(None, "target", "state", "urgency", "id"),
+    Index(None, "settled_at_s"),
+    sqlite_autoincrement=True,
 )
 
 # --- who decides -----------------------------------------------------------------------------------------------------

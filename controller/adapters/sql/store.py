@@ -13,6 +13,7 @@ from controller.adapters.sql.inbox import SqlInbox
 from controller.adapters.sql.journal import SqlJournal
 from controller.adapters.sql.keys import SqlKeys
 from controller.adapters.sql.leadership import SqlLeadership
+from controller.adapters.sql.notices import SqlNotices
 from controller.adapters.sql.recordings import Digest, SqlRecordings
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
@@ -35,6 +36,7 @@ class Store:
     fences: SqlFences
     looks: SqlThinning
     keys: SqlKeys
+    notices: SqlNotices
     database: Database
 
     def ask(self) -> None:
@@ -81,6 +83,7 @@ def open_store(
         fences=SqlFences(database),
         looks=SqlThinning(database),
         keys=SqlKeys(database),
+        notices=SqlNotices(database),
         database=database,
     )
 

@@ -1,0 +1,44 @@
+"""One document posted by HTTP, within one deadline and a bounded answer. No redirect is followed, no proxy is asked."""
+
+import http.client
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from controller.adapters.bounded_http import Deadline, connection_to
+from controller.ports.notices import UndeliveredError
+
+_ANSWER_BYTES_MAX: Final = 2_000
+_AGAIN_S_MAX: Final = 3_600.0
+
+
+def post(url: str, body: str, headers: Mapping[str, str], *, within_s: float, ca_file: str | None = None) -> None:
+    """Post the text, and see it taken.
+
+    Raises:
+        UndeliveredError: no answer in time, or none of the 200s. Of the address, only the host is told: the rest may
+            be a secret.
+    """
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
+    sent = {**headers, "Connection": "close", "Accept-Encoding": "identity", "User-Agent": "serin"}
+    try:
+        with connection_to(parts, Deadline(within_s), ca_file) as connection:
+            connection.request("POST", target, body=body.encode(), headers=sent)
+            reply = connection.getresponse()
+            said = reply.read1(_ANSWER_BYTES_MAX).decode(errors="replace")[:200] if reply.status >= 300 else ""
+            again_s = _again_s(reply.getheader("retry-after"))
+    except TimeoutError as error:
+        raise UndeliveredError(f"{parts.hostname} gave no answer in {within_s:g} s") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UndeliveredError(f"{parts.hostname} cannot be reached: {error or type(error).__name__}") from error
+    if not 200 <= reply.status < 300:
+        raise UndeliveredError(f"{parts.hostname} answered {reply.status}: {said!r}", again_s=again_s)
+
+
+def _again_s(header: str | None) -> float | None:
+    """Return the seconds that an answer asks to be left alone for; a date is not read."""
+    if header is None or not (header.isascii() and header.strip().isdecimal()):
+        return None
+    return min(float(header), _AGAIN_S_MAX)

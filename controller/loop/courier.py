@@ -1,0 +1,118 @@
+"""The courier: takes messages from the queue to their targets, each target by a thread of its own. What hangs or fails
+there keeps no round, no rollback and no other target waiting."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from controller.core.notices import Message
+from controller.errors import SerinError
+from controller.ports.clock import Clock
+from controller.ports.notices import Channel, NoticeQueue, UndeliveredError
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 1.0
+BACKOFF_FIRST_S: Final = 2.0
+BACKOFF_MAX_S: Final = 300.0
+GIVEN_UP_AFTER_S: Final = 86_400.0
+"""A notice that did not arrive for so long is told no more."""
+_PAUSE_MAX_S: Final = 30.0  # of a target that fails, before another of its messages is tried
+
+
+@dataclass(slots=True)
+class Tally:
+    """The attempts of this process at one target."""
+
+    delivered: int = 0
+    failed: int = 0
+
+
+class Courier:
+    """Delivers to the channels what is due, at the least once each. ``leads``: whether this controller is the one that
+    does so."""
+
+    def __init__(
+        self, queue: NoticeQueue, channels: Sequence[Channel], clock: Clock, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._queue = queue
+        self._channels = channels
+        self._clock = clock
+        self._leads = leads
+        self._tallies = {channel.name: Tally() for channel in channels}
+        self._in_a_row = {channel.name: 0 for channel in channels}
+        self._told: dict[str, str] = {}
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """Return what came of the attempts, by target. Any thread may ask."""
+        return self._tallies
+
+    def turn(self, channel: Channel) -> float:
+        """Try what is due to the channel, and return after how many seconds to try again."""
+        try:
+            while self._leads():
+                now_s = self._clock.now_s()
+                message = self._queue.next(channel.name, now_s=now_s, group_max=channel.group_max)
+                if message is None:
+                    break
+                if not self._delivered(channel, message):
+                    return min(backoff_s(self._in_a_row[channel.name]), _PAUSE_MAX_S)
+        except SerinError as error:  # the store does not answer: told by whoever reads it oftener
+            log.debug("notices to %s wait: %s", channel.name, error)
+        return POLL_S
+
+    def _delivered(self, channel: Channel, message: Message) -> bool:
+        name, tally = channel.name, self._tallies[channel.name]
+        try:
+            channel.send(message)
+        except UndeliveredError as error:
+            self._failed(name, message, str(error), error.again_s)
+            return False
+        except Exception as error:  # a defect of ours in one channel ends no thread
+            log.exception("a notice to %s could not be told", name)
+            self._failed(name, message, f"{type(error).__name__}: {error}", None)
+            return False
+        self._queue.delivered(name, message.id, at_s=self._clock.now_s())
+        tally.delivered += len(message.notices)
+        self._in_a_row[name] = 0
+        if self._told.pop(name, None) is not None:
+            log.info("notices to %s arrive again", name)
+        return True
+
+    def _failed(self, name: str, message: Message, trouble: str, again_s: float | None) -> None:
+        now_s = self._clock.now_s()
+        over = now_s - min(notice.at_s for notice in message.notices) > GIVEN_UP_AFTER_S
+        due_at_s = None if over else now_s + max(backoff_s(message.attempts + 1), again_s or 0.0)
+        self._tallies[name].failed += 1
+        self._in_a_row[name] += 1
+        if self._told.get(name) != trouble:
+            self._told[name] = trouble
+            log.warning("notices to %s do not arrive, and are tried again: %s", name, trouble)
+        self._queue.failed(name, message.id, trouble, due_at_s=due_at_s, at_s=now_s)
+
+
+def backoff_s(attempts: int) -> float:
+    """Return how long to wait after so many attempts that failed."""
+    return float(min(BACKOFF_FIRST_S * 2.0 ** min(max(attempts - 1, 0), 16), BACKOFF_MAX_S))
+
+
+@contextmanager
+def delivering(courier: Courier, channels: Sequence[Channel]) -> Iterator[None]:
+    """Deliver while the block lasts. A thread that hangs at its target does not keep the process from ending."""
+    stopping = threading.Event()
+
+    def run(channel: Channel) -> None:
+        pause_s = 0.0
+        while not stopping.wait(pause_s):
+            pause_s = courier.turn(channel)
+
+    for channel in channels:
+        threading.Thread(target=run, args=(channel,), name=f"notify {channel.name}", daemon=True).start()
+    try:
+        yield
+    finally:
+        stopping.set()
