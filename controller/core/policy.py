@@ -95,8 +95,8 @@ class ReleasePolicy:
     """The policy by which one model's releases proceed. The defaults need only the model's name."""
 
     model: Annotated[str, "the name of the registered model"]
-    owner: Annotated[str, "who answers for the model, on every notice: a team, a person"] = ""
-    contact: Annotated[str, "where they are reached, on every notice: an address, a channel, a page"] = ""
+    owner: Annotated[str | None, "who answers for the model, on every notice: a team, a person"] = None
+    contact: Annotated[str | None, "where they are reached, on every notice: an address, a channel, a page"] = None
     suites: Annotated[tuple[str, ...], "files of labelled cases; judged before any traffic"] = ()
     label_names: Annotated[dict[str, str], "what a label source calls a class: its name, the class; see below"] = field(
         default_factory=dict

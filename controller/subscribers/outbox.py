@@ -66,7 +66,7 @@ class Outbox:
         if found.kind is Kind.FREEZE_LIFTED:
             found = self._with_what_was_kept(found)
         policy = self._policies().get(found.model)
-        return found if policy is None else replace(found, owner=policy.owner, contact=policy.contact)
+        return found if policy is None else replace(found, owner=policy.owner or "", contact=policy.contact or "")
 
     def _wanting(self, notice: Notice) -> Sequence[Channel]:
         return [

@@ -58,6 +58,8 @@ def test_its_events_are_read(recorded: dict[str, Any]) -> None:
 
 # Keys that came since, and what they mean for a release that began without them.
 SINCE: dict[str, object] = {
+    "owner": None,
+    "contact": None,
     "warm_up_s": 0.0,
     "probation_mirror_pct": 0.0,
     "shadow_replay": ReplayPolicy(),
