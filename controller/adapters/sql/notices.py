@@ -123,10 +123,8 @@ def _waiting(target: str) -> tuple[Any, ...]:
 
 
 def _first(connection: Connection, target: str, now_s: float) -> Row[Any] | None:
-    columns = (_C.event_id, _C.model, _C.version, _C.urgency, _C.message_id)
-    query = select(*columns).where(*_waiting(target), _C.due_at_s <= now_s).order_by(_C.urgency, _C.id).limit(1)
-    found: Row[Any] | None = connection.execute(query).one_or_none()
-    return found
+    query = select(notices).where(*_waiting(target), _C.due_at_s <= now_s).order_by(_C.urgency, _C.id).limit(1)
+    return connection.execute(query).one_or_none()
 
 
 def _message(connection: Connection, target: str, message_id: str) -> Message:
