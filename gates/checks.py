@@ -85,9 +85,13 @@ def _counts(look: Look) -> Iterator[str]:
         if 0 < look.candidate_share < 1 and look.stable is None:
             yield "stable: no counts to compare with"
     arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow), ("former", look.former))
-    for name, arm in (*arms, ("stable_half", look.stable_half)):
+    parts = ((f"stable_parts[{place}]", arm) for place, arm in enumerate(look.stable_parts))
+    for name, arm in (*arms, *parts):
         if arm is not None:
             yield from _arm(name, arm, len(edges))
+    yield from _edges("users_edges_ms", look.users_edges_ms)
+    for place, arm in enumerate(look.stable_users):
+        yield from _arm(f"stable_users[{place}]", arm, len(look.users_edges_ms))
 
 
 def _users(look: Look, found: list[Problem]) -> Iterator[str]:

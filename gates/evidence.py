@@ -51,11 +51,13 @@ class LabelledPair:
     slices: tuple[str, ...] = ()
     waited_s: float = 0.0  # from the later of the two answers until the label came
     replayed: bool = False  # of a request of before the release, that was asked again
+    of_suite: bool = False  # of a text whose label was known, as all of its kind are: no choice of labels
 
 
 @dataclass(frozen=True, slots=True)
 class PairProfile:
-    """All pairs that were completed in the window, labelled or not: what can be told of them without a label.
+    """All pairs that were completed in the window, labelled or not, but for those of suites, which are all labelled: what
+    can be told of them without a label.
 
     Confidences by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
     ``Look.classes``; empty where those are not known. ``_by_class``: the same confidences by stable's classes, the
@@ -266,7 +268,9 @@ class Look:
     former: ArmCounts | None = None  # stable's answers to copies of what the candidate serves
     warming: bool = False  # some of what was counted is of a version that may not have been warm at its share yet
     replayed: Replayed | None = None  # None: nothing was
-    stable_half: ArmCounts | None = None  # of ``stable``, what half of its replicas answered; None: it has but one
+    stable_parts: tuple[ArmCounts, ...] = ()  # of ``stable``, by the replicas that answered; none where it has but one
+    stable_users: tuple[ArmCounts, ...] = ()  # of ``stable``, by the users who asked, where they keep to a version
+    users_edges_ms: tuple[float, ...] = ()  # of those
     sticky: bool = False  # users keep to the version that they were dealt to
     earlier: tuple[Earlier, ...] = ()  # told with the first looks
 

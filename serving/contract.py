@@ -50,6 +50,9 @@ TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are
 QUESTION_HEADER: Final = "x-serin-question"
 """Of the controller's own questions (suites, replays), on the port for copies: no sample is taken of them. A user who
 sends it to the gateway gets the same answer, and his request is one that has no pair, as one that was not sampled."""
+USER_HEADER: Final = "x-serin-user"
+"""Who asks, as the gateway keeps users on a version: the value of the header that it was told to go by. The gateway
+alone sets it, and it is kept nowhere: a replica counts in which part of the users a request falls."""
 TRACE_PARENT_HEADER: Final = "traceparent"  # W3C Trace Context: whose child the server's span is
 TRACE_STATE_HEADER: Final = "tracestate"
 TRACE_RESPONSE_HEADER: Final = "traceresponse"  # of answers that were traced: trace id and the server's span
@@ -72,9 +75,15 @@ TRAFFIC_LABEL: Final = "traffic"
 CODE_LABEL: Final = "code"
 REASON_LABEL: Final = "reason"
 TOKENIZER_LABEL: Final = "tokenizer"  # of INFO_METRIC: SHA-256 of the tokenizer file that is served
+USERS_LABEL: Final = "users"  # which part of them, from 0
+TOOK_LABEL: Final = "took"  # at most so many seconds, of USER_EDGES_MS; longer; or one of the two below
+TOOK_LONGER: Final = "longer"
+FAILED: Final = "failed"
+REFUSED: Final = "refused"
 CLIENT_GONE_CODE: Final = 499  # nobody was left to answer: no error of the version, but its time is in the histogram
 
 REQUESTS_METRIC: Final = "serin_requests_total"  # counter by traffic, HTTP status code
+USERS_METRIC: Final = "serin_user_requests_total"  # counter by part of the users, how it went: live, of known users
 FAILURES_METRIC: Final = "serin_failures_total"  # counter by traffic: server errors, those of one cause counted once
 DURATION_METRIC: Final = "serin_request_duration_seconds"  # histogram by traffic, whole request in the server
 TOKENS_METRIC: Final = "serin_request_tokens"  # histogram of tokens per text before truncation
@@ -227,6 +236,18 @@ def gateway_edges_ms() -> tuple[float, ...]:
         bin_ms = 10 ** (len(str(reach)) - 2)
         edges.append(reach // bin_ms * bin_ms)
     return tuple(map(float, sorted({*edges, *GATEWAY_OBJECTIVES_MS})))
+
+
+USER_PARTS: Final = 16
+"""Parts of the users of a replica: about as many of them fall into one as get a candidate at its first steps."""
+USER_EDGES_MS: Final = latency_edges_ms()[::3]
+"""Upper edges, in ms, that requests are timed by in parts of the users: how far these differ needs no finer ones."""
+
+
+def part_of_user(value: bytes) -> int:
+    """The part of the users that one falls into, by what its gateway knows it by: not as a gateway hashes it, or a
+    version's users would all be of some parts."""
+    return int.from_bytes(hashlib.blake2b(value, digest_size=4).digest()) % USER_PARTS
 
 
 # --- names of models and versions -------------------------------------------------------------------------------------

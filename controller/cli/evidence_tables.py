@@ -161,7 +161,7 @@ _TRAFFIC_WORDS = {
     "brier_spread": "spread of the Brier score's change",
     "error_effect": "server errors that count as one",
     "slow_effect": "slow requests that count as one",
-    "error_apart": "two halves of stable differ in errors by up to",
+    "error_apart": "parts of stable differ in errors by up to",
     "slow_apart": "in slow requests by up to",
 }
 

@@ -37,6 +37,22 @@ def _look_without_memory(payload: Payload) -> Payload:
     return {**payload, "deadline_s": panel.get("deadline_s")}
 
 
+def _look_by_parts(payload: Payload) -> Payload:
+    """A look used to tell of half of stable's replicas. One half and the other are two parts."""
+    look = dict(payload["look"])
+    half, stable = look.pop("stable_half", None), look.get("stable")
+    if half is not None and stable is not None:
+        look["stable_parts"] = [_less(stable, half), half]
+    return {**payload, "look": look}
+
+
+def _less(every: Payload, some: Payload) -> Payload:
+    """Counts of a version without some of them. A scrape may have fallen between two counters: never less than none."""
+    counts = [max(a - b, 0) for a, b in zip(every["latency_counts"], some["latency_counts"], strict=True)]
+    requests, errors = (max(every[name] - some[name], 0) for name in ("requests", "errors"))
+    return {"requests": requests, "errors": min(errors, requests), "latency_counts": counts}
+
+
 # What held before a key of a policy was there, where its default brings something new. A release goes on by what it
 # began with; a key that has no entry here means by default what was done without it.
 _BEFORE: Final[Payload] = {
@@ -64,7 +80,7 @@ def _started_as_it_was(payload: Payload) -> Payload:
 # What reads a payload of an earlier schema: by kind, the step from schema 1 to 2, from 2 to 3, and so on. An event that
 # changes its fields gets one more step here, and is written in the schema after the last.
 READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {
-    Looked.__name__: (_look_without_memory,),
+    Looked.__name__: (_look_without_memory, _look_by_parts),
     Started.__name__: (_started_as_it_was,),
 }
 

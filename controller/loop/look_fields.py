@@ -9,6 +9,7 @@ from controller.ports.metrics import GatewayCounts, MetricCounts, Usage
 from controller.ports.samples import AnswerCounts, PairCounts, SampleEvidence
 from gates.evidence import PAIR_CONFIDENCE_EDGES, ArmCounts, PairProfile, Profile, Resources, UserCounts
 from gates.verdict import Window
+from serving.contract import USER_EDGES_MS
 from serving.package.artifact import Manifest
 
 _HOUR_S: Final = 3600.0
@@ -29,9 +30,15 @@ def counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, A
         "stable": counts.live.get(stable, none),
         "candidate": counts.live.get(candidate, none),
         "shadow": counts.shadow.get(candidate, none),
-        "stable_half": counts.half.get(stable),
+        "stable_parts": counts.parts.get(stable, ()),
         "token_edges": counts.token_edges,
     }
+
+
+def by_users(counts: MetricCounts, stable: str) -> Mapping[str, Any]:
+    """Stable's by the users who asked; nothing where nobody tells who they are."""
+    parts = counts.users.get(stable, ())
+    return {"stable_users": parts, "users_edges_ms": USER_EDGES_MS} if parts else {}
 
 
 def users_of(

@@ -82,6 +82,7 @@ def look_at(
         fields |= look_fields.counted(counts, *arms)
         copied_back = release.copied_back_pct or (release.sticky and _copied_back(table, *arms, both_ways=both_ways))
         fields["former"] = counts.shadow.get(arms[0]) if copied_back else None
+        fields |= look_fields.by_users(counts, arms[0]) if release.sticky else {}
     if got is not None:
         fields["users"] = look_fields.users_of(got, counts, *arms, copied_back=release.copied_back_pct > 0)
     if found is not None:

@@ -40,8 +40,9 @@ class Usage:
 class MetricCounts:
     """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero.
 
-    ``half``: of the live ones of a version with several replicas, those that half of them served, the same ones from
-    look to look while the replicas are the same.
+    ``parts``: the live ones of a version with several replicas, by which of them served; a replica keeps its place from
+    look to look, and one that comes in the place of another gets that. ``users``: the live ones of users whom the
+    gateway keeps on a version, by part of the users (``USER_PARTS``), timed by ``USER_EDGES_MS``.
     """
 
     live: Mapping[str, ArmCounts]
@@ -50,7 +51,8 @@ class MetricCounts:
     cursor: CounterCursor
     usage: Mapping[str, Usage]
     token_edges: tuple[int, ...]
-    half: Mapping[str, ArmCounts] = field(default_factory=dict)
+    parts: Mapping[str, tuple[ArmCounts, ...]] = field(default_factory=dict)
+    users: Mapping[str, tuple[ArmCounts, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gates.table import configured
 @dataclass(frozen=True, slots=True)
 class Found:
     """``effect``: how many events count as one, because they come together. ``apart``: the ratio, less 1, that two
-    halves of stable differ by beyond chance; None where they do not, or nobody tells."""
+    parts of stable differ by beyond chance; None where they do not, or nobody tells."""
 
     effect: float
     apart: float | None
@@ -28,7 +28,7 @@ def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str
         for gate in one.gates() if one.kind.finds else ():
             state = _last_state(gate, releases)
             if state is not None and state.spread.events:
-                found[one.kind.finds] = Found(state.learnt, state.noise.halves_apart(state.learnt))
+                found[one.kind.finds] = Found(state.learnt, state.noise.apart(state.learnt))
     return found
 
 

@@ -40,7 +40,7 @@ def summed(looks: Sequence[Look]) -> Look:
 
 def _shape(look: Look) -> tuple[object, ...]:
     users = (look.users.stable, look.users.candidate, look.users.former) if look.users is not None else ()
-    arms = (look.stable, look.candidate, look.shadow, look.former, look.stable_half, *users)
+    arms = (look.stable, look.candidate, look.shadow, look.former, *users, *look.stable_parts, *look.stable_users)
     profiles = (look.stable_profile, look.candidate_profile)
     return (
         look.candidate_share,
@@ -49,6 +49,8 @@ def _shape(look: Look) -> tuple[object, ...]:
         look.warming,
         look.sticky,
         look.latency_edges_ms,
+        look.users_edges_ms,
+        len(look.stable_parts),
         look.token_edges,
         look.classes,
         look.tokenizer_pinned,
@@ -88,8 +90,13 @@ def _added(one: Look, two: Look) -> Look:
         users=_users(one.users, two.users),
         replayed=_replayed(one.replayed, two.replayed),
         former=_arms(one.former, two.former),
-        stable_half=_arms(one.stable_half, two.stable_half),
+        stable_parts=_parts(one.stable_parts, two.stable_parts),
+        stable_users=_parts(one.stable_users, two.stable_users),
     )
+
+
+def _parts(one: Sequence[ArmCounts], two: Sequence[ArmCounts]) -> tuple[ArmCounts, ...]:
+    return tuple(map(_both, one, two))
 
 
 def _earlier(pairs: Sequence[LabelledPair], by_s: float) -> tuple[LabelledPair, ...]:
@@ -108,8 +115,10 @@ def _sums(one: Sequence[int], two: Sequence[int]) -> tuple[int, ...]:
 
 
 def _arms(one: ArmCounts | None, two: ArmCounts | None) -> ArmCounts | None:
-    if one is None or two is None:
-        return None
+    return None if one is None or two is None else _both(one, two)
+
+
+def _both(one: ArmCounts, two: ArmCounts) -> ArmCounts:
     known = one.error_clusters is not None and two.error_clusters is not None
     return ArmCounts(
         one.requests + two.requests,

@@ -1,8 +1,8 @@
-"""The service itself, as a look tells of it: how its events came in earlier releases, and how far two parts of stable
+"""The service itself, as a look tells of it: how its events came in earlier releases, and how far parts of stable
 are apart (`gates.stats.noise`), with the sentences about it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gates.evidence import ArmCounts, Look
@@ -22,14 +22,14 @@ def expecting(spread: Spread, look: Look, gate: str) -> Spread:
 
 
 def halves(look: Look, events: Events) -> Arms | None:
-    """Half of stable's replicas beside the others; None where there is but one replica, or nobody tells."""
-    if look.stable is None or look.stable_half is None:
-        return None
-    some, of_some = events(look.stable_half)
-    every, of_every = events(look.stable)
-    if some > every or of_some > of_every or every - some > of_every - of_some:
-        return None  # a scrape fell between two counters
-    return Arms(some, of_some, every - some, of_every - of_some)
+    """Every second part of stable's replicas beside the others; None where there is but one, or nobody tells."""
+    own, others = (_sum(look.stable_parts[first::2], events) for first in (1, 0))
+    return Arms(*own, *others) if own[1] and others[1] else None
+
+
+def _sum(parts: Sequence[ArmCounts], events: Events) -> tuple[int, int]:
+    counted = [events(part) for part in parts]
+    return sum(own for own, _ in counted), sum(of for _, of in counted)
 
 
 def of_users(look: Look, events: Events) -> Arms | None:
@@ -39,20 +39,31 @@ def of_users(look: Look, events: Events) -> Arms | None:
     return Arms(*events(look.former), *events(look.stable))
 
 
-def heard(noise: Noise, look: Look, events: Events, *, live: bool = True) -> Noise:
+def heard(
+    noise: Noise, look: Look, events: Events, *, live: bool = True, events_of_users: Events | None = None
+) -> Noise:
     """The noise by what a look tells of stable. ``live``: users' answers are compared; of copies both versions answered
-    the same users."""
+    the same users. ``events_of_users``: of a part by who asked, which is timed by edges of its own."""
     sticky = live and look.sticky
-    users = noise.users.add(of_users(look, events)) if sticky else noise.users
-    return replace(noise, halves=noise.halves.add(halves(look, events)), users=users, sticky=noise.sticky or sticky)
+    users, among_users = noise.users, noise.among_users
+    if sticky:
+        users = users.add(of_users(look, events))
+        among_users = among_users.add([(events_of_users or events)(part) for part in look.stable_users])
+    return replace(
+        noise,
+        replicas=noise.replicas.add([events(part) for part in look.stable_parts]),
+        among_users=among_users,
+        users=users,
+        sticky=noise.sticky or sticky,
+    )
 
 
 def words(noise: Noise, effect: float) -> str:
     """The end of a sentence: how far stable is apart from itself, where that is beyond chance; that users keep to a
     version, where a difference of the versions is hidden by it. Mostly nothing."""
     said = ""
-    if (apart := noise.halves_apart(effect)) is not None:
-        said += f"; two halves of stable differ by up to {pct(apart)}"
+    if (apart := noise.replicas_apart(effect)) is not None:
+        said += f"; replicas of stable differ by up to {pct(apart)}"
     between = noise.between_users(effect)
     if noise.blurs(between, effect):
         most = pct(math.expm1(between))

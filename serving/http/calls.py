@@ -32,6 +32,7 @@ class Caller(NamedTuple):
     tags: bytes = b""  # as sent; read only where the request is sampled
     trace: "Trace | None" = None
     is_question: bool = False  # of the controller's own
+    part: int | None = None  # of the users, where the gateway tells who asks
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ from serving.contract import (
     TAGS_HEADER,
     TRACE_RESPONSE_HEADER,
     USABLE_REQUEST_ID,
+    USER_HEADER,
     Traffic,
+    part_of_user,
 )
 from serving.http.calls import Answer, Caller, Headers
 from serving.http.visitors import Visitors
@@ -43,16 +45,20 @@ _REQUEST_ID: Final = REQUEST_ID_HEADER.encode()
 _TRACE_RESPONSE: Final = TRACE_RESPONSE_HEADER.encode()
 _TAGS: Final = TAGS_HEADER.encode()
 _QUESTION: Final = QUESTION_HEADER.encode()
+_USER: Final = USER_HEADER.encode()
 _USABLE_ID: Final = re.compile(USABLE_REQUEST_ID.encode())
 
 
 def caller_of(headers: Headers | Mapping[bytes, bytes], traffic: Traffic) -> Caller:
-    """Request id (the client's or the gateway's if it is usable, else a new one), kind of traffic, and tags."""
+    """Request id (the client's or the gateway's if it is usable, else a new one), kind of traffic, tags, and of whom it
+    is."""
     values = headers if isinstance(headers, dict) else dict(headers)
     given = values.get(_REQUEST_ID, b"")
     request_id = given.decode() if _USABLE_ID.fullmatch(given) else str(uuid.uuid4())
     is_question = traffic is Traffic.SHADOW and _QUESTION in values
-    return Caller(request_id, traffic, values.get(_TAGS, b""), is_question=is_question)
+    user = values.get(_USER) if traffic is Traffic.LIVE else None
+    part = part_of_user(user) if user else None
+    return Caller(request_id, traffic, values.get(_TAGS, b""), is_question=is_question, part=part)
 
 
 @dataclass(slots=True)
@@ -82,6 +88,10 @@ class Counts(Protocol):
     """The counter of requests. ``answered`` is called exactly once for each request to the prediction route."""
 
     def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None) -> None: ...
+
+    def of_user(self, part: int, code: int, duration_s: float) -> None:
+        """For each live request of a user whom the gateway knows: beside ``answered``."""
+        ...
 
     def failed(self, traffic: Traffic, failure: Failure | None) -> None:
         """For each server error. ``failure`` may have made others fail, too; without one, it is alone."""
@@ -153,6 +163,8 @@ class Middleware:
                 self._counts.answered(
                     caller.traffic, stay.status, duration_s, None if trace is None else trace.trace_id
                 )
+                if caller.part is not None:
+                    self._counts.of_user(caller.part, stay.status, duration_s)
                 if stay.status >= 500:
                     self._counts.failed(caller.traffic, stay.failure)
             if trace is not None:

@@ -1,5 +1,6 @@
 """The counts of a replica, in all of its processes together: see ``serving.observe.shared_counters``."""
 
+import bisect
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,18 +22,26 @@ from serving.contract import (
     CODE_LABEL,
     COLD_REQUESTS_METRIC,
     DURATION_METRIC,
+    FAILED,
     FAILURES_METRIC,
     MIRROR_DROPPED_METRIC,
     MIRRORED_METRIC,
     MODEL_LABEL,
     QUEUE_DEPTH_METRIC,
     REASON_LABEL,
+    REFUSED,
     REQUESTS_METRIC,
     TOKEN_EDGES,
     TOKENS_METRIC,
+    TOOK_LABEL,
+    TOOK_LONGER,
     TRAFFIC_LABEL,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
+    USER_EDGES_MS,
+    USER_PARTS,
+    USERS_LABEL,
+    USERS_METRIC,
     VERSION_LABEL,
     WINDOWED_METRIC,
     WINDOWS_METRIC,
@@ -50,6 +59,8 @@ _CODES: Final = [str(int(code)) for code in (*HTTPStatus, CLIENT_GONE_CODE)]
 _CODES_FROM_START: Final = {"200", "422", "500", "503"}
 _BY_TRAFFIC: Final = {TRAFFIC_LABEL: list(Traffic)}
 _US_PER_S: Final = 1_000_000
+_TOOK: Final = [*(f"{edge / 1000:g}" for edge in USER_EDGES_MS), TOOK_LONGER, FAILED, REFUSED]
+_PARTS: Final = [str(part) for part in range(USER_PARTS)]
 
 _FAMILIES: Final = (
     Family(
@@ -59,6 +70,12 @@ _FAMILIES: Final = (
         later=frozenset(_CODES) - _CODES_FROM_START,
     ),
     Family(FAILURES_METRIC, "Server errors, those of one cause once.", _BY_TRAFFIC),
+    Family(
+        USERS_METRIC,
+        "Live requests of users whom the gateway keeps on a version, by part of the users and how long each took.",
+        {USERS_LABEL: _PARTS, TOOK_LABEL: _TOOK},
+        later=frozenset(_PARTS),
+    ),
     Family(TOKENS_METRIC, "Tokens of a text before truncation.", _BY_TRAFFIC, TOKEN_EDGES),
     Family(UNKNOWN_TOKENS_METRIC, "Tokens outside the vocabulary."),
     Family(TRUNCATED_METRIC, "Texts cut to the model's limit."),
@@ -105,6 +122,7 @@ class ApiMetrics:
             for traffic in Traffic
             for code in _CODES
         }
+        self._users = [[counters.slot(USERS_METRIC, part, took) for took in _TOOK] for part in _PARTS]
         self._failures = {traffic: counters.slot(FAILURES_METRIC, traffic) for traffic in Traffic}
         self._seconds = {traffic: counters.observed(place, DURATION_METRIC, traffic) for traffic in Traffic}
         self._tokens = {traffic: counters.observed(place, TOKENS_METRIC, traffic) for traffic in Traffic}
@@ -134,6 +152,14 @@ class ApiMetrics:
             bucket = self._seconds[traffic].note(duration_s)
             if trace_id is not None:
                 self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, duration_s, time.time())
+
+    def of_user(self, part: int, code: int, duration_s: float) -> None:
+        """Count a live request once more, among those of its part of the users."""
+        if code < 400 or code == CLIENT_GONE_CODE:
+            how = bisect.bisect_left(USER_EDGES_MS, 1000 * duration_s)
+        else:
+            how = len(USER_EDGES_MS) + (1 if code >= 500 else 2)
+        self._row[self._users[part][how]] += 1
 
     def failed(self, traffic: Traffic, failure: Failure | None) -> None:
         """Count what made a request fail, unless another request of this kind has told of it."""

@@ -31,7 +31,7 @@ from controller.errors import PermanentError
 from controller.journal import chain, codec
 from controller.journal.codec import entry_of, event_of, record_of, release_of
 from controller.ports.journal import Entry
-from gates.evidence import Answer, Fault, LabelChance, LabelCounts, LabelledPair
+from gates.evidence import Answer, ArmCounts, Fault, LabelChance, LabelCounts, LabelledPair
 from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
@@ -229,3 +229,16 @@ def test_a_state_that_cannot_be_read_is_refused():
     record = record_of(release_in(Phase.SHADOW), 3)
     with pytest.raises(PermanentError, match="Release that cannot be read"):
         release_of(replace(record, state=record.state.replace('"shadow"', '"limbo"')))
+
+
+def test_a_look_that_told_of_half_of_stables_replicas_tells_of_both_halves():
+    """They are two parts of it, as looks tell of them now."""
+    now = Looked(replace(LOOK, stable=ArmCounts(10, 2, (5, 3)), stable_parts=()), (JUDGED,))
+    before = stored(entry_of(now, NOW_S).payload)
+    del before["look"]["stable_parts"]
+    half = {"requests": 4, "errors": 2, "latency_counts": [1, 1], "error_clusters": None}
+    before["look"]["stable_half"] = half
+    read = event_of(Entry("Looked", NOW_S, before, schema=2))
+    assert read.look.stable_parts == (ArmCounts(6, 0, (4, 2)), ArmCounts(4, 2, (1, 1)))
+    before["look"]["stable_half"] = None
+    assert event_of(Entry("Looked", NOW_S, before, schema=2)) == now

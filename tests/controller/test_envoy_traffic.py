@@ -24,7 +24,7 @@ from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError, TransientError
 from controller.files import replace_file
 from controller.ports.traffic import Traffic
-from serving.contract import GATEWAY_HOST
+from serving.contract import GATEWAY_HOST, USER_HEADER
 from tests.contracts.traffic import Hands, TrafficContract, confirmed
 from tests.controller.envoy_support import ASIDE, RunningEnvoy, Upstream, running_envoy, set_endpoint, upstream
 from tests.fakes.traffic import MemoryTraffic
@@ -276,6 +276,14 @@ class TestSticky:
             assert canary < now
             assert abs(len(now) / len(users) - pct / 100) < 0.16
             canary = now
+
+    def test_a_replica_is_told_by_what_a_user_is_kept(self, world: World, tmp_path: Path) -> None:
+        """By the gateway: what a client says of itself there is taken away."""
+        world = replace(world, traffic=EnvoyTraffic(tmp_path, RouteOptions(sticky_header="x-user")))
+        world.route(STABLE)
+        for headers in ({"x-user": "ada"}, {"x-user": "ada", USER_HEADER: "eve"}, {USER_HEADER: "eve"}, {}):
+            world.envoy.post(headers=headers)
+        assert [request.get(USER_HEADER) for request in world.v6.requests] == ["ada", "ada", None, None]
 
     def test_without_the_header_requests_are_shared_by_chance(self, world: World, tmp_path: Path) -> None:
         """A caller who sends no value is not glued to one version."""

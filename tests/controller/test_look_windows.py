@@ -9,9 +9,10 @@ from controller.core.events import Looked
 from controller.core.policy import Step
 from controller.core.release import Phase
 from controller.journal.codec import event_of
-from gates.evidence import Look
+from gates.evidence import ArmCounts, Look
 from gates.outcome import Outcome
 from gates.policy import LimitPolicy
+from serving.contract import USER_EDGES_MS, USER_PARTS, latency_edges_ms
 from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World
 from tests.fakes.metrics import Levels
@@ -152,6 +153,19 @@ def test_where_users_stick_a_look_tells_of_stables_answers_to_the_candidates_use
     assert look.former.requests == pytest.approx(look.candidate.requests, abs=2)
 
 
+def test_stable_is_told_by_its_replicas_and_where_users_stick_by_these(world: World) -> None:
+    two = tuple(ArmCounts(5, 1, (0,) * (len(latency_edges_ms()) + 1)) for _ in range(2))
+    parts = tuple(ArmCounts(number, 0, (0,) * (len(USER_EDGES_MS) + 1)) for number in range(USER_PARTS))
+    world.service.metrics.parts["6"], world.service.metrics.users["6"] = two, parts
+    world.traffic.able = replace(world.traffic.able, sticky_header="x-user")
+    world.when_phase(Phase.SHADOW).when(lambda: world.release.looks > 1)
+    assert last(world).stable_parts == two
+    assert (last(world).stable_users, last(world).users_edges_ms) == (parts, USER_EDGES_MS)
+
+
 def test_where_each_request_is_dealt_by_itself_no_look_is_larger_for_it(world: World) -> None:
+    """A gateway that is told by what to keep users, and another one that deals them, are two."""
+    parts = tuple(ArmCounts(number, 0, (0,) * (len(USER_EDGES_MS) + 1)) for number in range(USER_PARTS))
+    world.service.metrics.users["6"] = parts
     world.when_phase(Phase.CANARY, step=1).when_time_passes(20)
-    assert (last(world).sticky, last(world).former) == (False, None)
+    assert (last(world).sticky, last(world).former, last(world).stable_users) == (False, None, ())

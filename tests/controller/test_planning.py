@@ -381,8 +381,8 @@ def noisy(release: str, *, together: int = 1, apart: float = 1.0, looks: int = 6
         half, rest, own = (together * int(rng.poisson(mean / together)) for mean in (15 * apart, 15, 30))
         look = Look(number, Window(60.0 * (number - 1), 60.0 * number), 0.5, (100.0, 200.0))
         stable, other = ArmCounts(1_000, half + rest, (900, 80, 0)), ArmCounts(1_000, own, (900, 80, 0))
-        some = ArmCounts(500, half, (450, 40, 0))
-        found.append(RecordedLook(replace(look, stable=stable, candidate=other, stable_half=some), release))
+        parts = ArmCounts(500, half, (450, 40, 0)), ArmCounts(500, rest, (450, 40, 0))
+        found.append(RecordedLook(replace(look, stable=stable, candidate=other, stable_parts=parts), release))
     return tuple(found)
 
 
@@ -413,19 +413,19 @@ def test_what_a_policy_does_not_judge_is_not_read_from_evidence() -> None:
     assert known["error_effect"].source == "assumed"
 
 
-def test_a_plan_tells_what_halves_of_stable_differ_by(tmp_path: Path) -> None:
+def test_a_plan_tells_what_parts_of_stable_differ_by(tmp_path: Path) -> None:
     """One makes twice as many errors, or 100 % more; where chance explains it, nothing."""
     _, known = known_of(*noisy("a", apart=2.0))
     assert known["error_apart"].value == pytest.approx(1.0, abs=0.2)
     file = write_evidence(tmp_path / "evidence.jsonl", noisy("a", apart=2.0))
     told = " ".join(invoke(tmp_path, "--evidence", str(file)).stdout.split())
-    assert "two halves of stable differ in errors by up to " in told
+    assert "parts of stable differ in errors by up to " in told
     assert "server errors that count as one 1" in told
     assert known_of(*noisy("a"))[1]["error_apart"] == Known("error_apart", 0.0, "assumed")
 
 
 def test_a_plan_says_what_the_services_own_noise_hides() -> None:
-    """Three times as many errors are found later where stable's halves differ by a half, hardly where by four times."""
+    """Three times as many errors are found later where stable's replicas differ by a half, hardly where by four times."""
     service = replace(DIRECTED, error_ratio=0.01)
     found = [forecast(POLICY, replace(service, error_apart=apart)) for apart in (0.0, 0.1, 0.5, 3.0)]
     chances = [next(gate.fail_chance for gate in plan.gates if gate.gate == "errors.live") for plan in found]

@@ -18,7 +18,7 @@ from controller.adapters.prometheus.metrics import PrometheusMetrics
 from controller.errors import TransientError
 from controller.ports.metrics import CounterCursor, MetricCounts
 from gates.evidence import ArmCounts
-from serving.contract import DURATION_METRIC, REQUESTS_METRIC, START_METRIC
+from serving.contract import DURATION_METRIC, REQUESTS_METRIC, START_METRIC, USERS_METRIC
 from tests.controller.http_support import http_server
 from tests.patience import PATIENCE_S
 
@@ -346,8 +346,8 @@ def test_a_replica_that_came_counts_from_zero_and_one_that_went_keeps_its_counts
     assert look(prometheus, counts.cursor).live["7"].requests == 0
 
 
-def test_of_several_replicas_it_is_told_what_half_of_them_served(prometheus: Prometheus) -> None:
-    """Every second one, by name; of one alone nothing."""
+def test_of_several_replicas_it_is_told_what_each_of_them_served(prometheus: Prometheus) -> None:
+    """Of one alone nothing."""
     names = ("a", "b", "c", "d")
     begun_at = [one for name in names for one in (up({10: 1}, instance=name), requests({10: 0}, instance=name))]
     start = started(prometheus, *begun_at)
@@ -362,10 +362,69 @@ def test_of_several_replicas_it_is_told_what_half_of_them_served(prometheus: Pro
     ]
     counts = look(prometheus, start)
     assert (counts.live["7"].requests, counts.live["7"].errors) == (1111 + 6, 6)
-    assert (counts.half["7"].requests, counts.half["7"].errors) == (10 + 1000 + 4, 4)
+    parts = counts.parts["7"]
+    assert [(part.requests, part.errors) for part in parts] == [(10**place + place, place) for place in range(4)]
     alone = started(prometheus, up({10: 1}), requests({10: 5}))
     prometheus.series = [up({10: 1, 0: 1}), requests({10: 5, 0: 9})]
-    assert look(prometheus, alone).half == {}
+    assert look(prometheus, alone).parts["7"] == ()
+
+
+def served(counts: MetricCounts) -> list[int]:
+    return [part.requests for part in counts.parts["7"]]
+
+
+def test_a_replica_keeps_its_part_whoever_comes_or_goes(prometheus: Prometheus) -> None:
+    """A new one, whose name stands first, becomes a part of its own, and the one after another has gone that one's."""
+    start = started(
+        prometheus, *(one for name in "bc" for one in (up({10: 1}, instance=name), requests({10: 0}, instance=name)))
+    )
+    prometheus.series = [
+        *(one for name in "bc" for one in (up({10: 1, 5: 1}, instance=name), requests({10: 0, 5: 100}, instance=name))),
+        *(up({5: 1}, instance="a"), requests({5: 7}, instance="a")),
+    ]
+    metrics = PrometheusMetrics(prometheus.url, scrape_interval_s=1.0)
+    counts = metrics.counts("intent", ("7",), start, at_s=NOW_S - 5)
+    assert served(counts) == [100, 100, 7]
+    prometheus.series = [
+        *(up({5: 1, 0: 1}, instance="c"), requests({5: 100, 0: 101}, instance="c")),
+        *(up({5: 1, 0: 1}, instance="a"), requests({5: 7, 0: 9}, instance="a")),
+        *(up({0: 1}, instance="new"), requests({0: 30}, instance="new")),
+    ]
+    assert served(look(prometheus, counts.cursor)) == [30, 1, 2]
+
+
+def test_more_replicas_than_parts_are_taken_together_evenly(prometheus: Prometheus) -> None:
+    names = [f"r{number:02d}" for number in range(20)]
+    start = started(
+        prometheus, *(one for name in names for one in (up({10: 1}, instance=name), requests({10: 0}, instance=name)))
+    )
+    prometheus.series = [
+        one for name in names for one in (up({10: 1, 0: 1}, instance=name), requests({10: 0, 0: 1}, instance=name))
+    ]
+    assert served(look(prometheus, start)) == [3, 3, 3, 3, 2, 2, 2, 2]
+
+
+def test_what_parts_of_the_users_got_is_told_where_the_gateway_says_who_asks(prometheus: Prometheus) -> None:
+    """Series come with their first request: what a cursor does not know was nothing."""
+
+    def of_users(part: int, took: str, samples: Mapping[float, float]) -> dict[str, Any]:
+        return series(USERS_METRIC, samples, **target(users=str(part), took=took))
+
+    start = started(prometheus, up({10: 1}), requests({10: 5}), of_users(3, "0.002", {10: 4}))
+    prometheus.series = [
+        *(up({10: 1, 0: 1}), requests({10: 5, 0: 16})),
+        of_users(3, "0.002", {10: 4, 0: 9}),
+        of_users(3, "failed", {0: 2}),
+        of_users(15, "longer", {0: 1}),
+        of_users(15, "refused", {0: 3}),
+    ]
+    users = look(prometheus, start).users["7"]
+    assert len(users) == 16
+    assert (users[3].requests, users[3].errors, users[3].latency_counts[0]) == (7, 2, 5)
+    assert (users[15].requests, users[15].errors, users[15].latency_counts[-1]) == (4, 0, 1)
+    assert sum(part.requests for part in users) == 11
+    prometheus.series = [up({10: 1, 0: 1}), requests({10: 5, 0: 16})]
+    assert look(prometheus, start).users["7"] == ()
 
 
 def test_buckets_follow_the_lives_that_the_request_counters_tell(prometheus: Prometheus) -> None:

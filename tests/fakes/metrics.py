@@ -27,7 +27,8 @@ class FakeMetrics:
     """``serve`` lets a version answer requests; ``unscraped`` lists versions whose samples are missing; ``away`` is the
     reason why nothing can be read at all. ``levels``: what each version's gauges say. ``burning``: (errors, requests)
     of the service in any window, unless its own counts are to say it. ``gateway_away``: why only the gateway cannot.
-    ``times_untold``: why it tells no times, and no copies."""
+    ``times_untold``: why it tells no times, and no copies. ``parts`` and ``users``: what is told of a version by its
+    replicas and its users, at each look."""
 
     def __init__(self, edges_ms: Sequence[float] | None = None, token_edges: Sequence[int] = TOKEN_EDGES) -> None:
         self._edges_ms = tuple(edges_ms) if edges_ms is not None else latency_edges_ms()
@@ -38,6 +39,8 @@ class FakeMetrics:
         self.levels: dict[str, Levels] = {}
         self.burning: tuple[int, int] | None = None
         self._totals: dict[str, float] = {}
+        self.parts: dict[str, tuple[ArmCounts, ...]] = {}
+        self.users: dict[str, tuple[ArmCounts, ...]] = {}
         self.unscraped: set[str] = set()
         self.away: str | None = None
 
@@ -114,6 +117,8 @@ class FakeMetrics:
             cursor=CounterCursor(dict(self._totals), at_s),
             usage={version: self._usage(f"{model}|{version}", version, cursor, at_s) for version in versions},
             token_edges=self._token_edges,
+            parts=self.parts,
+            users=self.users,
         )
 
     def gateway(

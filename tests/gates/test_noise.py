@@ -1,6 +1,7 @@
 """The service's own noise: what two parts of stable are apart by is no difference of the versions."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from gates.evidence import ArmCounts, LabelCounts, Look
 from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, LiveAccuracyPolicy
-from gates.stats.noise import USERS_APART, Apart, Noise
+from gates.stats.noise import USERS_APART, Apart, Noise, Parts
 from gates.stats.ratio import Arms
 from gates.verdict import Verdict, Window
 from tests.gates.support import EDGES_MS, JUDGING
@@ -22,17 +23,82 @@ LOOKS = 60
 NOBODY = ArmCounts(0, 0, (0,) * (len(EDGES_MS) + 1))
 
 
-def test_halves_that_chance_alone_sets_apart_have_next_to_no_floor() -> None:
+def parts_of(rng: np.random.Generator, rates: Sequence[float], looks: int = 30) -> Parts:
+    """Parts of 500 requests a look each, with so many events in the mean."""
+    parts = Parts()
+    for _ in range(looks):
+        parts = parts.add([(int(rng.poisson(rate)), 500) for rate in rates])
+    return parts
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 8])
+def test_replicas_that_chance_alone_sets_apart_have_next_to_no_floor(replicas: int) -> None:
+    """At a step of half of the traffic, where they cost the most, and as many events as told of them."""
     rng = np.random.default_rng(1)
+    found = [Noise(parts_of(rng, [10 / replicas] * replicas), information=30 * 10 / 4) for _ in range(400)]
+    assert np.mean([noise.floor(1.0) > 0 for noise in found]) < 0.12
+    assert np.mean([noise.effect(1.0) for noise in found]) < 1.15
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 5, 8])
+def test_one_bad_replica_is_found_whichever_it_is_and_however_many_there_are(replicas: int) -> None:
+    """Of halves by name every other one would be diluted by as many good ones."""
+    rng = np.random.default_rng(2)
     floors = []
-    for _ in range(400):
-        apart = Apart()
-        for _ in range(30):
-            apart = apart.add(Arms(int(rng.poisson(5)), 500, int(rng.poisson(5)), 500))
-        floors.append(apart.beyond_chance(1.0))
-    assert np.mean(np.array(floors) > 0) < 0.18
-    information = 30 * 10 / 4
-    assert np.mean(1 + np.array(floors) ** 2 * information) < 1.08
+    for bad in range(replicas):
+        noise = Noise(parts_of(rng, [200.0 if place == bad else 100.0 for place in range(replicas)]))
+        floors.append(noise.floor(1.0))
+    spread = (math.log(2) ** 2 / 2) * 2 / replicas  # of the logarithms of the rates
+    assert floors == pytest.approx([math.sqrt(2 * spread)] * replicas, rel=0.35)
+
+
+def test_a_replica_that_was_there_at_a_bad_hour_alone_is_no_bad_one() -> None:
+    """One that stopped before the rush, one that came for it, and one that stayed."""
+    rng = np.random.default_rng(3)
+    parts = parts_of(rng, (5.0, 5.0))
+    for _ in range(30):
+        parts = parts.add([(int(rng.poisson(50)), 500), (0, 0), (int(rng.poisson(50)), 500)])
+    assert Noise(parts).floor(1.0) < 0.03
+
+
+def test_a_part_alone_and_one_without_events_tell_nothing() -> None:
+    alone = Parts().add([(5, 500)]).add([(0, 0), (7, 500)])
+    assert alone == Parts()
+    assert Noise(alone).effect(2.0) == 2.0
+    assert Noise(Parts().add([(0, 500), (0, 500)])).floor(1.0) == 0.0
+
+
+def by_users(rng: np.random.Generator, *, sd: float, events: float = 3_000.0) -> Parts:
+    """Sixteen parts of 2,000 users, of whom few send most, and whose rates differ by so much (of their logarithm)."""
+    sends, rates = 1 + rng.pareto(1.5, 2_000), np.exp(sd * rng.standard_normal(2_000))
+    of = rng.permutation(2_000) % 16
+    mean = sends * rates * events / (sends @ rates)
+    asked = sends * 100_000 / sends.sum()
+    return Parts().add([(int(rng.poisson(mean[of == part].sum())), int(asked[of == part].sum())) for part in range(16)])
+
+
+def test_how_far_users_are_apart_is_told_by_parts_of_them() -> None:
+    """For any share: as far as the users of a candidate truly are from the others, give or take what chance leaves."""
+    rng = np.random.default_rng(4)
+    for share in (0.05, 0.2):
+        guessed, true = [], []
+        for _ in range(60):
+            sends, rates = 1 + rng.pareto(1.5, 2_000), np.exp(0.7 * rng.standard_normal(2_000))
+            own = rng.random(2_000) < share
+            true.append(math.log(np.average(rates[own], weights=sends[own]) / np.average(rates[~own], weights=sends[~own])))
+            noise = Noise(among_users=by_users(rng, sd=0.7), sticky=True)
+            noise = noise.compared(Arms(int(300 * share), int(10_000 * share), 300, 10_000))
+            guessed.append(noise.floor(1.0))
+        assert 0.8 < math.sqrt(np.mean(np.square(guessed)) / np.mean(np.square(true))) < 2.0
+
+
+def test_users_who_are_alike_are_held_apart_by_little() -> None:
+    """By what chance leaves unknown: a third of an event in as many as told of it, where 0.4 were assumed before."""
+    rng = np.random.default_rng(5)
+    alike = [Parts().add([(int(rng.poisson(200)), 6_000) for _ in range(16)]) for _ in range(100)]
+    effects = [Noise(among_users=parts, sticky=True, information=285.0, events=1_500).effect(1.0) for parts in alike]
+    assert np.mean(effects) < 1.35
+    assert Noise(sticky=True, information=285.0, events=1_500).effect(1.0) == pytest.approx(46.6)
 
 
 def test_an_offset_that_lasts_is_found_whatever_its_size() -> None:
@@ -43,7 +109,7 @@ def test_an_offset_that_lasts_is_found_whatever_its_size() -> None:
 
 
 def test_the_effect_is_never_below_that_of_events_that_come_together() -> None:
-    noise = Noise(halves=Apart().add(Arms(90, 1_000, 50, 1_000)), information=40.0)
+    noise = Noise(Parts().add([(90, 1_000), (50, 1_000)]), information=40.0)
     assert noise.effect(1.0) > 1.0
     assert Noise().effect(3.0) == 3.0
 
@@ -85,7 +151,7 @@ def released(seed: int, slow: float, *, of_half: float = 1.0, told: bool = True)
             stable=sum_of(good, bad),
             candidate=arm(rng, 240, 0.001, slow),
             shadow=arm(rng, 960, 0.001, slow),
-            stable_half=bad if told else None,
+            stable_parts=(good, bad) if told else (),
         )
         state, verdicts = gate_set.look(state, look)
         verdict = next(one for one in verdicts if one.gate == "latency.p95")
@@ -101,7 +167,7 @@ def test_a_candidate_on_a_node_as_bad_as_stables_own_is_not_blamed() -> None:
     for seed in range(2):
         outcome, reason = released(seed, 1.25, of_half=1.25)
         assert outcome is Outcome.INCONCLUSIVE
-        assert "; two halves of stable differ by up to " in reason
+        assert "; replicas of stable differ by up to " in reason
 
 
 def test_harm_beyond_the_noise_is_found() -> None:
@@ -110,7 +176,7 @@ def test_harm_beyond_the_noise_is_found() -> None:
     assert "got worse" in reason
 
 
-def test_halves_that_are_alike_take_nothing_from_the_power() -> None:
+def test_replicas_that_are_alike_take_nothing_from_the_power() -> None:
     assert released(1, 1.25)[0] is Outcome.FAIL
 
 
@@ -187,12 +253,12 @@ def test_live_accuracy_passes_nothing_where_users_stick() -> None:
         assert ("users stick to a version" in live.reason) == sticky
 
 
-def test_half_that_is_more_than_the_whole_says_nothing() -> None:
+def test_parts_that_are_more_than_the_whole_are_no_trouble() -> None:
     """A scrape fell between two counters."""
     gate_set = GateSet(NO_LABELS)
     counts = (0,) * (len(EDGES_MS) + 1)
     whole, more = ArmCounts(100, 1, counts), ArmCounts(100, 2, counts)
-    look = Look(1, Window(0.0, 60.0), 0.0, EDGES_MS, stable=whole, shadow=whole, stable_half=more)
+    look = Look(1, Window(0.0, 60.0), 0.0, EDGES_MS, stable=whole, shadow=whole, stable_parts=(more, whole))
     state, verdicts = gate_set.look(gate_set.start(), look)
     assert all(verdict.outcome is not Outcome.ERROR for verdict in verdicts)
     assert state_from_json(state_to_json(state), GatePolicy) == state

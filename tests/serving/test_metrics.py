@@ -27,6 +27,7 @@ from serving.contract import (
     TRAFFIC_LABEL,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
+    USERS_METRIC,
     VERSION_LABEL,
     WINDOWED_METRIC,
     WINDOWS_METRIC,
@@ -171,6 +172,28 @@ def test_quick_refusals_do_not_flatter_the_latency(counters: SharedCounters, cod
     metrics.answered(Traffic.LIVE, code, 0.01)
     assert total(told(metrics), REQUESTS_METRIC, code=str(code)) == 1
     assert total(told(metrics), f"{DURATION_METRIC}_count") == timed
+
+
+@pytest.mark.parametrize(
+    ("code", "took_s", "told_as"),
+    [
+        (200, 0.0, "0.002"),
+        (200, 0.002, "0.002"),
+        (200, 0.0021, "0.002662"),
+        (CLIENT_GONE_CODE, 60.0, "longer"),
+        (503, 0.001, "failed"),
+        (422, 0.001, "refused"),
+    ],
+)
+def test_a_request_of_a_known_user_is_counted_once_in_its_part(
+    counters: SharedCounters, code: int, took_s: float, told_as: str
+) -> None:
+    """And no series is there for parts of which nobody asked."""
+    metrics = ApiMetrics(counters, 0)
+    assert not [name for name, _ in told(metrics) if name == USERS_METRIC]
+    metrics.of_user(3, code, took_s)
+    found = {labels: value for (name, labels), value in told(metrics).items() if name == USERS_METRIC}
+    assert found == {frozenset({**OWN, "users": "3", "took": told_as}.items()): 1.0}
 
 
 def test_a_failure_that_several_requests_share_counts_once_for_each_kind(counters: SharedCounters) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.contract import Traffic
+from serving.contract import USER_PARTS, Traffic, part_of_user
 from serving.http.middleware import caller_of
 
 
@@ -24,3 +24,17 @@ def test_only_on_the_port_for_copies_is_a_request_a_question_of_the_controller()
     assert caller_of(headers, Traffic.SHADOW).is_question
     assert not caller_of(headers, Traffic.LIVE).is_question
     assert not caller_of([], Traffic.SHADOW).is_question
+
+
+def test_of_whom_a_request_is_tells_the_header_that_the_gateway_sets() -> None:
+    """Of copies nobody asks: they are of users of another version."""
+    headers = [(b"x-serin-user", b"ada")]
+    assert caller_of(headers, Traffic.LIVE).part == part_of_user(b"ada")
+    assert caller_of(headers, Traffic.SHADOW).part is None
+    assert caller_of([(b"x-serin-user", b"")], Traffic.LIVE).part is None
+    assert caller_of([], Traffic.LIVE).part is None
+
+
+def test_users_fall_into_parts_of_like_size() -> None:
+    parts = [part_of_user(b"user-%d" % number) for number in range(1_600)]
+    assert {60 <= parts.count(part) <= 140 for part in range(USER_PARTS)} == {True}

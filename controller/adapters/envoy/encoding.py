@@ -8,7 +8,7 @@ from controller.adapters.envoy.ledger import METADATA
 from controller.core.traffic import Mirror, Override, TrafficTable
 from controller.errors import PermanentError
 from controller.naming import deployment_named, model_named, version_named
-from serving.contract import GATEWAY_HOST, PREDICT_ROUTE, deployed, shadow_cluster_name
+from serving.contract import GATEWAY_HOST, PREDICT_ROUTE, USER_HEADER, deployed, shadow_cluster_name
 
 _PREVIOUS_PRIORITIES = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3"
 WEIGHTS_PER_PCT = 100  # Envoy's weights are integers: 10,000 in all, so a hundredth of a percent is the finest share
@@ -71,6 +71,7 @@ def encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
         "name": table.model,
         "match": {"path": f"/models/{table.model}{PREDICT_ROUTE}"},
         "route": action,
+        **_told_who_asks(options.sticky_header),
         "metadata": {
             "filter_metadata": {
                 METADATA: {
@@ -81,6 +82,18 @@ def encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
                 }
             }
         },
+    }
+
+
+def _told_who_asks(sticky_header: str | None) -> dict[str, Any]:
+    """What tells replicas by what a user is kept on its version: set anew, or removed, for each request, so that a
+    client cannot choose. Envoy removes before it adds, and adds nothing that is empty."""
+    if sticky_header is None:
+        return {}
+    header = {"key": USER_HEADER, "value": f"%REQ({sticky_header})%"}
+    return {
+        "request_headers_to_remove": [USER_HEADER],
+        "request_headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
     }
 
 

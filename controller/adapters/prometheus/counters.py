@@ -39,8 +39,12 @@ from serving.contract import (
     REQUESTS_METRIC,
     TOKENS_METRIC,
     TRAFFIC_LABEL,
+    TOOK_LABEL,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
+    USER_PARTS,
+    USERS_LABEL,
+    USERS_METRIC,
     WORKER_RESTARTS_METRIC,
     Traffic,
 )
@@ -74,6 +78,7 @@ BUCKETS: Final = {name: _by_traffic(EDGE_LABEL) for name in (BUCKET_METRIC, TOKE
 AT_ENDS: Final[Mapping[str, Kind]] = {
     **BUCKETS,
     TOKEN_SUM_METRIC: _by_traffic(),
+    USERS_METRIC: Kind(TOOK_LABEL, USERS_LABEL, frozenset(map(str, range(USER_PARTS)))),
     FAILURES_METRIC: _by_traffic(),
     UNKNOWN_TOKENS_METRIC: Kind(),
     TRUNCATED_METRIC: Kind(),

@@ -2,7 +2,7 @@
 
 A cumulative histogram is a step function of its edge, so only its steps are kept: some 30 of 92 buckets. Entries read
 ``target|traffic|code=200`` and ``target|traffic|le=0.0242``; ``target||`` holds the time of the last scrape that was
-taken in.
+taken in, ``target||part=`` which part of its version's replicas the target is.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -32,6 +32,7 @@ from serving.contract import (
     START_METRIC,
     TRUNCATED_METRIC,
     UNKNOWN_TOKENS_METRIC,
+    USERS_METRIC,
     VERSION_LABEL,
     WORKER_RESTARTS_METRIC,
 )
@@ -42,6 +43,7 @@ _NAMES: Final = {
     TOKEN_BUCKET_METRIC: "tokens_le",
     TOKEN_SUM_METRIC: "tokens",
     FAILURES_METRIC: "failures",
+    USERS_METRIC: "took",
     UNKNOWN_TOKENS_METRIC: "unknown",
     TRUNCATED_METRIC: "truncated",
     COLD_REQUESTS_METRIC: "cold",
@@ -58,6 +60,7 @@ _NAMES: Final = {
 }
 _LIFE_METRICS: Final = (REQUESTS_METRIC, START_METRIC, GATEWAY_TIMED_METRIC, GATEWAY_UPTIME_METRIC)
 _BEGINNINGS: Final = (START_METRIC, GATEWAY_UPTIME_METRIC)
+_PART: Final = "part"
 FORGOTTEN_AFTER_S: Final = 3_600.0
 _STEPPED: Final = (*BUCKETS, GATEWAY_BUCKET_METRIC)
 _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
@@ -70,6 +73,7 @@ class Mark:
 
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
+    part: int | None = None  # of its version: the replicas that are taken as one
 
     def tell_tales(self) -> dict[Counter, float]:
         """Return what tells at the next scrape whether the process is the same: its start, and its request counters."""
@@ -87,7 +91,7 @@ class Mark:
         return counters
 
 
-def mark(scraped_s: float, snapshot: Snapshot) -> Mark:
+def mark(scraped_s: float, snapshot: Snapshot, part: int | None = None) -> Mark:
     """The mark to leave at a snapshot."""
     steps = {counter: value for counter, value in snapshot.items() if counter.metric not in _STEPPED}
     for metric in _STEPPED:
@@ -95,7 +99,7 @@ def mark(scraped_s: float, snapshot: Snapshot) -> Mark:
         for bucket in buckets(snapshot, metric):
             if snapshot[bucket] != reached.get(bucket.traffic, 0.0):
                 reached[bucket.traffic] = steps[bucket] = snapshot[bucket]
-    return Mark(scraped_s, steps)
+    return Mark(scraped_s, steps, part)
 
 
 def buckets(counters: Iterable[Counter], metric: str) -> list[Counter]:
@@ -138,6 +142,8 @@ def write_marks(marks: Mapping[str, Mark]) -> dict[str, float]:
 def _entries(marks: Mapping[str, Mark]) -> Iterator[tuple[str, float]]:
     for target, left in marks.items():
         yield f"{target}||", left.scraped_s
+        if left.part is not None:
+            yield f"{target}||{_PART}=", float(left.part)
         for counter, value in left.steps.items():
             yield f"{target}|{counter.traffic}|{_NAMES[counter.metric]}={counter.label}", value
 
@@ -151,6 +157,8 @@ def read_marks(values: Mapping[str, float]) -> dict[str, Mark]:
         kind, _, label = counter.partition("=")
         if not kind:
             left.scraped_s = value
+        elif kind == _PART:
+            left.part = int(value)
         elif kind in _METRIC_OF:
             left.steps[Counter(_METRIC_OF[kind], traffic, label)] = value
     return marks

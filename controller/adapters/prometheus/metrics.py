@@ -41,6 +41,7 @@ from controller.adapters.prometheus.gateway import GatewayReader
 from controller.adapters.prometheus.gateway_kinds import GatewayPlace
 from controller.adapters.prometheus.http import SOURCE, PrometheusSession
 from controller.adapters.prometheus.links import broken_links
+from controller.adapters.prometheus.parts import by_users, placed
 from controller.adapters.prometheus.processes import known_from_s, require_one_process
 from controller.adapters.prometheus.targets import INSTANCE_LABEL, UP_METRIC, Counter, Matrix, Target, Targets, scraped
 from controller.adapters.prometheus.usage import GAUGES, Gauges, Span, read_gauges, usage
@@ -150,25 +151,27 @@ class PrometheusMetrics:
         known_from = known_from_s(targets, before, marks, looked_at_s=cursor.at_s) if cursor is not None else {}
         lives = {target.key: _lives(target, before[target.key], known_from.get(target.key)) for target in targets.all}
         self._read_ends(model, versions, targets, lives, known_from, at_s)
-        sums, halves = {version: _Sum() for version in versions}, _halves(versions, targets)
+        sums, parts = {version: _Sum() for version in versions}, placed(versions, targets, before)
+        replicas: dict[str, dict[int, _Sum]] = {version: {} for version in versions}
         for target in targets.all:
+            part = parts[target.key]
+            replica = replicas[target.version].setdefault(part, _Sum())
             if target.key in known_from:
                 first_s = known_from[target.key]
-                before[target.key] = marks[target.key] = mark(first_s, target.snapshots[first_s])
+                before[target.key] = marks[target.key] = mark(first_s, target.snapshots[first_s], part)
             left, seen = before[target.key], lives[target.key]
             gained: Mapping[Counter, float] = {}
             if seen and cursor is not None:
                 base = left.base(target.snapshots[seen[0].end_s]) if left else {}
                 gained = increments(target, base, seen, from_zero=_FROM_ZERO, kinds=KINDS)
                 sums[target.version].add(gained)
-                if target.key in halves[target.version].keys:
-                    halves[target.version].sum.add(gained)
+                replica.add(gained)
             if self._is_recent(target, at_s) and target.answers:
                 since_s = left.scraped_s if left else None
                 span = Span(gained, gauges[target.key], since_s, seen[-1].end_s if seen else target.last_scrape_s)
                 sums[target.version].spans.append(span)
             if seen:
-                marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s])
+                marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s], part)
         forget(marks, keys, at_s - max(FORGOTTEN_AFTER_S, lookback_s))
         edges, token_edges = edges_of(targets.all, BUCKET_METRIC, "s"), _token_edges(targets.all)
         return MetricCounts(
@@ -178,7 +181,8 @@ class PrometheusMetrics:
             cursor=CounterCursor(write_marks(marks), at_s),
             usage={version: usage(sums[version].spans, sums[version].gained, token_edges) for version in versions},
             token_edges=tuple(int(float(edge)) for edge in token_edges[:-1]),
-            half={name: half.sum.arm(Traffic.LIVE, edges) for name, half in halves.items() if half.keys},
+            parts={version: _arms(found, edges) for version, found in replicas.items()},
+            users={version: by_users(sums[version].gained) for version in versions},
         )
 
     def gateway(
@@ -301,17 +305,11 @@ class _Sum:
         return replace(arm, error_clusters=min(failures, arm.errors))  # a scrape may fall between the two counters
 
 
-@dataclass(slots=True)
-class _Half:
-    """Every second replica of a version, by name, and what they did."""
-
-    keys: frozenset[str]
-    sum: _Sum = field(default_factory=_Sum)
-
-
-def _halves(versions: Sequence[str], targets: Targets) -> dict[str, _Half]:
-    keys = {version: sorted(target.key for target in targets.of(version)) for version in versions}
-    return {version: _Half(frozenset(named[1::2])) for version, named in keys.items()}
+def _arms(parts: Mapping[int, _Sum], edges: Sequence[str]) -> tuple[ArmCounts, ...]:
+    """What each part of the replicas did, in its place; nothing of one alone."""
+    if len(parts) < 2:  # noqa: PLR2004 - to be held against each other
+        return ()
+    return tuple(parts.get(place, _Sum()).arm(Traffic.LIVE, edges) for place in range(max(parts) + 1))
 
 
 def _lives(target: Target, left: Mark | None, known_from_s: float | None) -> list[Life]:

@@ -29,7 +29,7 @@ class Known:
 
 
 APART: Final = "_apart"
-"""Ends the name of a ratio, less 1, that two halves of stable differ by."""
+"""Ends the name of a ratio, less 1, that two parts of stable, or of its users, differ by."""
 
 _NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices", "slice_ratio"))
 

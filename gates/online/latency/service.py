@@ -6,6 +6,7 @@ answers to copies beside stable's, of which a ratio that is constant takes no pa
 begins with that, and that with what earlier releases found.
 """
 
+import math
 from dataclasses import replace
 
 from gates.evidence import ArmCounts, Look
@@ -21,14 +22,23 @@ def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gat
     state = replace(state, before=expecting(state.before, look, gate))
     if yardstick is not None and look.latency_edges_ms and not look.warming:
         over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
+        near = nearest(yardstick.stable_ms, look.users_edges_ms) if look.users_edges_ms else math.inf
 
         def slow(arm: ArmCounts) -> tuple[int, int]:
             return slower_than(over, arm, look.latency_edges_ms)
+
+        def slow_of_users(arm: ArmCounts) -> tuple[int, int]:
+            return slower_than(near, arm, look.users_edges_ms)
 
         if not state.spread.events:
             apart = halves(look, slow)
             if apart is None and look.shadow is not None and look.stable is not None and look.replayed is None:
                 apart = Arms(*slow(look.shadow), *slow(look.stable))
             state = replace(state, before=state.before.add(apart) if apart is not None else state.before)
-        state = replace(state, noise=heard(state.noise, look, slow))
+        state = replace(state, noise=heard(state.noise, look, slow, events_of_users=slow_of_users))
     return replace(state, spread=state.spread.expecting(state.before.learnt))
+
+
+def nearest(edge_ms: float, edges: tuple[float, ...]) -> float:
+    """The edge nearest to this one, by their ratio. Parts by users are timed by fewer edges."""
+    return min(edges, key=lambda edge: abs(math.log(edge / edge_ms)))

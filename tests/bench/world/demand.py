@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.contract import USER_PARTS
 from tests.bench.world.latency import Speeds
 from tests.bench.world.weather import Weather
 
@@ -18,6 +19,7 @@ class Demand:
     error_ratio: float
     speeds: Speeds
     kinds: NDArray[np.float64]  # shares of the kinds of requests
+    parts: tuple["Demand", ...] = ()  # the same by parts of the users, where these keep to a version
 
 
 class Users(Protocol):
@@ -73,6 +75,7 @@ class Sticky:
         self._rng, self._weather, self._look_s, self._crowd = rng, weather, look_s, crowd
         count = crowd.users
         self._hash = rng.random(count)
+        self._part = rng.permutation(count) % USER_PARTS
         sends = 1 + rng.pareto(crowd.shape, count)
         self._sends = sends / sends.sum() / crowd.there
         errors = np.exp(crowd.error_sd * rng.standard_normal(count))
@@ -90,7 +93,8 @@ class Sticky:
         self._there = np.where(goes, rng.random(crowd.users) < crowd.there, self._there)
         sends = self._sends * self._there * self._weather.requests_per_s[place] * self._look_s
         other = self._hash < share
-        return self._demand(place, np.where(other, 0.0, sends)), self._demand(place, np.where(other, sends, 0.0))
+        stable = [self._demand(place, np.where(other | (self._part != part), 0.0, sends)) for part in range(USER_PARTS)]
+        return _together(stable), self._demand(place, np.where(other, sends, 0.0))
 
     def _demand(self, place: int, sends: NDArray[np.float64]) -> Demand:
         total, weather = float(sends.sum()), self._weather
@@ -102,3 +106,13 @@ class Sticky:
             speeds=tuple(zip((of @ self._speed).tolist(), slowness.tolist(), strict=True)),
             kinds=np.array([1 - hard, hard]),
         )
+
+
+def _together(parts: list[Demand]) -> Demand:
+    """The requests of all parts as those of one version."""
+    requests = sum(part.requests for part in parts)
+    weights = [part.requests / requests if requests else 1 / len(parts) for part in parts]
+    speeds = [(weight * of, slow) for part, weight in zip(parts, weights, strict=True) for of, slow in part.speeds]
+    error_ratio = sum(weight * part.error_ratio for part, weight in zip(parts, weights, strict=True))
+    kinds = sum((weight * part.kinds for part, weight in zip(parts, weights, strict=True)), np.zeros(2))
+    return Demand(requests, error_ratio, tuple(speeds), kinds, tuple(parts))

@@ -1,5 +1,6 @@
 """The evidence that a controller would gather of a release, look by look, and the same as plain numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,6 +9,7 @@ import numpy as np
 from controller.core.policy import ReleasePolicy
 from gates.evidence import ArmCounts, LabelCounts, Look, Replayed
 from gates.verdict import Window
+from serving.contract import USER_EDGES_MS
 from tests.bench.world import errors
 from tests.bench.world.demand import Anyone, Demand, Sticky, Users
 from tests.bench.world.latency import EDGES_MS, STABLE_P95, Independent, Latency, law
@@ -79,7 +81,9 @@ class Traffic:
         of_stable, of_candidate = self._users.look(number - self._since, share)
         again = 0 if share else min(self._recorded, int(REPLAYED_PER_S * scenario.look_s))
         self._recorded -= again
+        parts = [self._stable.arm(part, part.requests, 1.0, 1.0, 0, 1 - share) for part in of_stable.parts]
         stable, candidate, shadow = self._arms(number, of_stable, of_candidate, share, again)
+        stable = _sum(parts) if parts else stable
         mirrored = self._answers.mirror(number, of_stable.requests, of_stable.kinds, again)
         self._answers.answer(number, of_candidate)
         arrived = self._answers.arrived(number)
@@ -102,6 +106,8 @@ class Traffic:
             replayed=Replayed(again, *mirrored.replayed) if again else None,
             former=self._former(of_candidate, share),
             sticky=scenario.crowd is not None,
+            stable_users=tuple(_by_user_edges(part) for part in parts),
+            users_edges_ms=USER_EDGES_MS if parts else (),
         )
         return look, _both(look, candidate, arrived)
 
@@ -163,6 +169,19 @@ class _Version:
         speeds = tuple((part, slowness * slow) for part, slowness in demand.speeds)
         counts = rng.multinomial(demand.requests - wrong, law(speeds))
         return ArmCounts(demand.requests, wrong, tuple(counts.tolist()), failed.causes + (mishap > 0))
+
+
+def _sum(parts: Sequence[ArmCounts]) -> ArmCounts:
+    counts = np.sum([part.latency_counts for part in parts], axis=0)
+    requests, errors = (sum(getattr(part, name) for part in parts) for name in ("requests", "errors"))
+    return ArmCounts(requests, errors, tuple(counts.tolist()), sum(part.error_clusters or 0 for part in parts))
+
+
+def _by_user_edges(part: ArmCounts) -> ArmCounts:
+    """As a replica counts it."""
+    places = np.searchsorted(USER_EDGES_MS, np.append(EDGES_MS, np.inf))
+    counts = np.bincount(places, weights=part.latency_counts, minlength=len(USER_EDGES_MS) + 1)
+    return ArmCounts(part.requests, part.errors, tuple(counts.astype(int).tolist()))
 
 
 def slow_shares(factor: float) -> tuple[float, float]:
