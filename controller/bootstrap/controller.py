@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.local.packages import PackageStore, UnusedPackages
+from controller.adapters.local.known_texts import SuiteTexts
 from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.explained import ExplainedMetrics
@@ -207,7 +208,7 @@ def build(home: Home, name: str) -> Controller:
     settings = home.load()
     clock = SystemClock()
     prepare_access(home, settings)
-    store = store_of(home, settings, texts_of(home, settings), digest_of(home, settings))
+    store = store_of(home, settings, texts_of(home, settings), digest_of(home, settings), SuiteTexts())
     try:
         share_digest_key(home, settings, store)
     except SerinError:

@@ -15,6 +15,7 @@ from controller.config.secret_files import SecretFile, read_line, read_secret
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError, Source
 from controller.files import locked
+from controller.ports.recordings import KnownTexts
 from serving.contract import DIGEST_KEY_BYTES_MAX, text_digest
 
 DIGEST_KEY: Final = "digest key"
@@ -91,11 +92,20 @@ def digest_of(home: Home, settings: Settings) -> Digest:
     return lambda text: text_digest(text, key())
 
 
-def store_of(home: Home, settings: Settings, texts: Texts | None = None, digest: Digest | None = None) -> Store:
+def store_of(
+    home: Home,
+    settings: Settings,
+    texts: Texts | None = None,
+    digest: Digest | None = None,
+    known_texts: KnownTexts | None = None,
+) -> Store:
     url = home.database_url(settings)
     file = settings.database_url_file
     current = None if file is None else SecretFile("database_url_file", file).read
-    return open_store(url, texts, connections_max=settings.database_connections_max, current=current, digest=digest)
+    connections_max = settings.database_connections_max
+    return open_store(
+        url, texts, connections_max=connections_max, current=current, digest=digest, known_texts=known_texts
+    )
 
 
 @contextmanager

@@ -192,6 +192,8 @@ def _take_in(place: Home, path: Path) -> None:
     document = yaml.safe_load(policy_text(path))
     if policy.suites:
         document["suites"] = list(policy.suites)
+    if policy.shadow_replay.suites:
+        document["shadow_replay"]["suites"] = list(policy.shadow_replay.suites)
     place.policies.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     replace_file(place.policies / f"{policy.model}.yaml", text)

@@ -38,9 +38,24 @@ def load_policy(path: Path) -> ReleasePolicy:
     Raises:
         UsageError: it cannot be read or is no valid policy; says file, line, field and the way out.
     """
-    policy = parse_policy(policy_text(path), name=str(path))
-    suites = tuple(str((path.parent / suite).resolve()) for suite in policy.suites)
-    return dataclasses.replace(policy, suites=suites)
+    return suites_from(path.parent, parse_policy(policy_text(path), name=str(path)), name=str(path))
+
+
+def suites_from(folder: Path, policy: ReleasePolicy, *, name: str) -> ReleasePolicy:
+    """The policy with its suites by absolute path; relative ones are of this folder.
+
+    Raises:
+        UsageError: one file is named in two places that exclude each other.
+    """
+
+    def placed(suites: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str((folder / suite).resolve()) for suite in suites)
+
+    replay = dataclasses.replace(policy.shadow_replay, suites=placed(policy.shadow_replay.suites))
+    try:
+        return dataclasses.replace(policy, suites=placed(policy.suites), shadow_replay=replay)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def policy_text(path: Path) -> str:
@@ -58,7 +73,7 @@ def check_suites(policy: ReleasePolicy) -> None:
     Raises:
         UsageError: naming the file, and the line and field where one of its cases is wrong.
     """
-    for suite in policy.suites:
+    for suite in (*policy.suites, *policy.shadow_replay.suites):
         try:
             load(Path(suite))
         except SuiteError as error:

@@ -122,7 +122,7 @@ def _leave(release: Release) -> Iterator[Action]:
 def replays(release: Release) -> bool:
     """Return whether recorded requests are asked again now: in shadow, once a first look has said which pairs are the
     release's own."""
-    asked = release.policy.shadow_replay.requests_max > 0 and release.phase is Phase.SHADOW
+    asked = release.policy.shadow_replay.asks and release.phase is Phase.SHADOW
     return asked and release.cursors.first_pair is not None
 
 

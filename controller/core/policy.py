@@ -62,7 +62,7 @@ class LabelsBefore(StrEnum):
 class ReplayPolicy:
     """The replay of recorded requests in shadow: both versions are asked what users asked before, and no user waits.
 
-    Texts have to be captured for it (`serin up --capture-text`).
+    Texts have to be captured for it (`serin up --capture-text`), or stand in files of labelled ones.
     """
 
     requests_max: Annotated[int, "distinct texts, the newest, that are replayed at most; 0: nothing is"] = 0
@@ -72,9 +72,18 @@ class ReplayPolicy:
         "labels that came before the release: `ignored` (the candidate may have been trained on them) or `held_out` "
         "(none of them was used for that, and they count)",
     ] = LabelsBefore.IGNORED
+    suites: Annotated[
+        tuple[str, ...],
+        "files of labelled texts of production that no version was trained on, as `suites` are written: each text is "
+        "asked in one release, whatever `requests_max` is, and its label counts; none may be in `suites` as well",
+    ] = ()
 
     def __post_init__(self) -> None:
         require(self, "requests_per_s_max")
+
+    @property
+    def asks(self) -> bool:
+        return self.requests_max > 0 or bool(self.suites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,13 @@ class ReleasePolicy:
     replica: ReplicaPolicy = ReplicaPolicy()
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)
+
+    def __post_init__(self) -> None:
+        if twice := sorted({*self.suites} & {*self.shadow_replay.suites}):
+            raise ValueError(
+                f"shadow_replay.suites: {twice[0]} is in suites, too, so that its texts would count twice: leave it out "
+                "of one of them"
+            )
 
     def written_every_s(self, *, probation: bool) -> float:
         """Seconds between two looks that are written."""

@@ -383,6 +383,7 @@ class Executor:
             release.started_at_s,
             policy,
             release.policy.gates.labels.chosen_ratio_max,
+            release.policy.suites,
         )
         chance = self._world.sampling.largest(release)  # as of live pairs: each stands for as many requests
         for_s = min(release.policy.look_every_s, _REPLAYED_S)

@@ -23,7 +23,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOrder:
-    """The replay that a release asks for. What was recorded after it began is no recording."""
+    """The replay that a release asks for. What was recorded after it began is no recording. ``judged``: the suites that
+    the release is judged by otherwise, whose texts would count twice."""
 
     release_id: str
     model: str
@@ -32,6 +33,22 @@ class ReplayOrder:
     began_at_s: float
     policy: ReplayPolicy
     chosen_ratio_max: float  # as of `gates.online.label_sources.LabelPolicy`: of labels from before the release
+    judged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownText:
+    """A labelled text of production that no version was trained on. ``source``: the file that it stands in."""
+
+    text: str
+    truth: str
+    source: str
+    tags: Mapping[str, str]
+
+
+class KnownTexts(Protocol):
+    def __call__(self, suites: Sequence[str]) -> Sequence[KnownText]:
+        """Return the texts of these files. Raises TransientError where one cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,9 @@ class Recordings(Protocol):
         Of each text one request, and of those the newest; none that had an answer of another kind than a live one, be
         it a copy's or a replay's: labels of such requests were asked for because two versions disagreed, so that what
         is left of them is no fair sample. In the order of the texts' digests, which is as good as chance.
+
+        And of the policy's suites each text that no release has asked, whose label is known: that becomes a label of
+        its pair, once there is one.
         """
 
     def waiting(self, order: ReplayOrder, limit: int) -> Sequence[Recorded]:

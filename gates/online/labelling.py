@@ -208,7 +208,7 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     end_s, length_s = look.window.end_s, look.window.length_s
     counted_s = known.counted_s if known.counted_s is not None else -math.inf
     wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
-    chosen = [(time_of(pair, end_s), pair) for pair in look.pairs if not pair.directed]
+    chosen = [(time_of(pair, end_s), pair) for pair in look.pairs if not (pair.directed or pair.of_suite)]
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes
     # Labels of a time count with all the pairs of it, and not before: what drifts meanwhile would look like a choice.

@@ -1,15 +1,25 @@
 """Recorded requests are asked again while a release is in shadow, and nothing waits for them."""
 
+import json
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from controller.adapters.local.known_texts import SuiteTexts
+from controller.adapters.sql.store import Store, open_store
+from controller.adapters.sql.upgrade import upgrade_store
+from controller.core.events import Looked
 from controller.core.policy import ReplayPolicy
 from controller.core.release import Phase
-from controller.loop.replay import Asked
+from controller.journal.codec import event_of
+from controller.loop.replay import Asked, RecordedReplays, is_in_shadow
 from controller.ports.recordings import ReplayOrder
-from tests.controller.service import GOOD
+from controller.ports.samples import SampleCursor, SampleEvidence
+from gates.evidence import LabelledPair
+from tests.controller.service import CLASSES, GOOD, LESS_ACCURATE
 from tests.controller.world import POLICY, World
 
 REPLAY = ReplayPolicy(requests_max=500)
@@ -82,3 +92,73 @@ def test_without_a_number_of_requests_nothing_is_asked_again(tmp_path: Path) -> 
     replays = noted(world)
     world.given(candidate=GOOD).when_settled()
     assert replays.orders == []
+
+
+class Beside:
+    """Implements ``Samples``: what the service's users make, and what a store holds of questions that were asked
+    again."""
+
+    def __init__(self, users: Any, store: Store) -> None:
+        self._users, self._store, self._cursor = users, store, SampleCursor()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._users, name)
+
+    def since(self, model: str, stable: str, candidate: str, cursor: SampleCursor, **asked: Any) -> SampleEvidence:
+        found: SampleEvidence = self._users.since(model, stable, candidate, cursor, **asked)
+        again = self._store.samples.since(model, stable, candidate, self._cursor)
+        self._cursor = again.cursor
+        return replace(
+            found,
+            pairs=found.pairs + again.pairs,
+            pairs_agreed=found.pairs_agreed + again.pairs_agreed,
+            pairs_disagreed=found.pairs_disagreed + again.pairs_disagreed,
+            replayed=again.replayed,
+        )
+
+
+CASES = 1_200
+
+
+def with_suite(directory: Path, store: Store) -> World:
+    """No user's request is ever labelled; ``CASES`` texts of production are."""
+    suite = directory / "september.jsonl"
+    lines = [{"id": f"c{number}", "text": f"{CLASSES[0]} {number}", "label": CLASSES[0]} for number in range(CASES)]
+    suite.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    replay = ReplayPolicy(requests_per_s_max=60.0, suites=(str(suite),))
+    world = World(directory, policy=replace(POLICY, shadow_replay=replay))
+    world.service.labelled = 0.0
+    world.service.samples = Beside(world.service.samples, store)  # type: ignore[assignment]
+    in_shadow = partial(is_in_shadow, world.journal)
+    world.replays = RecordedReplays(
+        store.recordings, world.replicas, world.clock, lambda _: None, in_shadow=in_shadow, fence=lambda: None
+    )
+    world.restart()
+    return world
+
+
+def labelled_pairs(world: World) -> list[LabelledPair]:
+    events = (event_of(recorded.entry) for recorded in world.journal.entries(world.release.id))
+    return [pair for event in events if isinstance(event, Looked) for pair in event.look.pairs]
+
+
+def test_labelled_texts_of_production_settle_accuracy_and_each_counts_once(tmp_path: Path) -> None:
+    """A candidate that loses six points is found though nobody labels what users ask today; and the next release, whose
+    texts were asked before, waits for labels of its own."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade_store(url)
+    store = open_store(url, known_texts=SuiteTexts())
+    world = with_suite(tmp_path, store).given(candidate=LESS_ACCURATE).when_settled()
+    assert (world.release.phase, world.release.blamed) == (Phase.ROLLED_BACK, ("accuracy.shadow",))
+    pairs = labelled_pairs(world)
+    assert all(pair.of_suite and pair.replayed for pair in pairs)
+    assert 0 < len(pairs) <= CASES
+    progress = store.recordings.progress(world.release.id)
+    assert progress is not None
+    assert progress.answered >= len(pairs)
+    left = CASES - progress.answered
+    world.given_candidate("v8", LESS_ACCURATE).when(
+        lambda: world.release.candidate.number == "8" and world.release.looks > 40
+    )
+    assert len(labelled_pairs(world)) == left
+    store.close()

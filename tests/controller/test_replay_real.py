@@ -1,15 +1,17 @@
 """Real replicas, the controller's real interface and its store: what users asked of stable is asked again of both."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from controller.adapters.clock import SystemClock
+from controller.adapters.local.known_texts import SuiteTexts
 from controller.adapters.replicas import HttpReplicas
 from controller.adapters.sql.store import Store, open_store
 from controller.adapters.sql.texts import SealedTexts
@@ -53,7 +55,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     home.digest_key.write_text("the key of this home\n", encoding="ascii")
     url = f"sqlite:///{tmp_path}/store.db"
     upgrade_store(url)
-    store = open_store(url, SealedTexts(KEY), digest=digest_of(home, Settings()))
+    store = open_store(url, SealedTexts(KEY), digest=digest_of(home, Settings()), known_texts=SuiteTexts())
     clock = StoppedClock(time.time())
     ports = ApiPorts(
         samples=store.samples,
@@ -75,9 +77,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.mark.integration
-def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> None:
+def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place, tmp_path: Path) -> None:
     """Stable's recorded answers are found to be its own by the digest of their texts, and are asked anew only in the
-    first few; what redaction changed is asked of both. Nothing of it counts as live."""
+    first few; what redaction changed is asked of both, and so are texts of a suite, whose labels count. Nothing of it
+    counts as live."""
     texts = [f"where is order {number}" for number in range(REQUESTS)] + ["mail ana@example.com about it"]
     for text in texts:
         assert httpx.post(place.six.url + PREDICT_ROUTE, json={"text": text}).status_code == 200
@@ -91,6 +94,12 @@ def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> No
         place.store.recordings, replicas, SystemClock(), time.sleep, in_shadow=lambda _: True, fence=lambda: None
     )
     until(lambda: not replays.go_on(order, asked, for_s=1.0, inclusion_probability=1.0), "all is asked again")
+    suite = tmp_path / "september.jsonl"
+    lines = [{"id": f"c{number}", "text": f"pay invoice {number}", "label": "a class"} for number in range(4)]
+    suite.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    of_suite = ReplayPolicy(requests_per_s_max=1_000.0, suites=(str(suite),))
+    more = replace(order, release_id="intent-v7-2", policy=of_suite)
+    until(lambda: not replays.go_on(more, asked, for_s=1.0, inclusion_probability=1.0), "the suite is asked")
     replicas.close()
     httpx.post(place.six.url + PREDICT_ROUTE, json={"text": "and one more"})
     until(lambda: place.six.total(CAPTURED_METRIC) > len(texts), "the last one is captured")
@@ -100,10 +109,12 @@ def test_what_users_asked_is_asked_again_and_no_user_sees_it(place: Place) -> No
         len(texts), answered=len(texts), reuses=True, checked=CHECKED
     )
     found = evidence(samples)
-    assert found.replayed == Replayed(len(texts), len(texts), 0)  # both versions are the same package
+    asked_again = len(texts) + len(lines)
+    assert found.replayed == Replayed(asked_again, asked_again, 0)  # both versions are the same package
+    assert [(pair.truth, pair.of_suite) for pair in found.pairs] == [("a class", True)] * len(lines)
     six, seven = (
         {kind: one.total(REQUESTS_METRIC, traffic=kind) for kind in ("live", "shadow")}
         for one in (place.six, place.seven)
     )
-    assert seven == {"live": 0, "shadow": len(texts)}
-    assert six == {"live": len(texts) + 1, "shadow": CHECKED + 1}
+    assert seven == {"live": 0, "shadow": asked_again}
+    assert six == {"live": len(texts) + 1, "shadow": CHECKED + 1 + len(lines)}

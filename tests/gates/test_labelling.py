@@ -338,6 +338,22 @@ def test_labels_that_were_asked_for_by_disagreement_are_not_taken_for_chosen_one
     assert all(PICKED not in verdict.reason for verdict in verdicts)
 
 
+@pytest.mark.parametrize("of_suite", [True, False])
+def test_texts_of_a_suite_are_no_choice_of_labels(of_suite: bool) -> None:  # noqa: FBT001
+    """All of them are labelled and none is among all pairs that are told of, however sure both versions are of them."""
+    rng, gate_set, verdicts = np.random.default_rng(8), GateSet(JUDGING), ()
+    state = gate_set.start()
+    for number in range(1, 31):
+        every = pairs(rng, LABELLED, World())
+        known = [pair for pair in pairs(rng, LABELLED, World()) if unsure(number, pair) is not None]
+        suite = tuple(replace(pair, replayed=True, of_suite=of_suite) for pair in known)
+        by_chance = tuple(pair for pair in every if rng.random() < 0.5)
+        window = Window(LOOK_S * (number - 1), LOOK_S * number)
+        look = Look(number, window, 0.0, pairs=suite + by_chance, pair_profile=profile(every, ()))
+        state, verdicts = gate_set.look(state, look)
+    assert any(PICKED in verdict.reason for verdict in verdicts) == (not of_suite)
+
+
 # --- the parts --------------------------------------------------------------------------------------------------------
 def test_lags_that_came_lately_count_most():
     quick = Lags().add([0.0] * 1_000, half_life=300)

@@ -14,7 +14,7 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.refusals import NoSuchObjectError
 from controller.adapters.kubernetes.releases.status import Condition, as_json
 from controller.adapters.kubernetes.resources import RELEASE_POLICIES, Object
-from controller.config.policy_file import API_VERSION, KIND, parse_policy
+from controller.config.policy_file import API_VERSION, KIND, parse_policy, suites_from
 from controller.core.policy import ReleasePolicy
 from controller.errors import SerinError, Source, TransientError
 from controller.ports.policies import NotFollowed
@@ -101,10 +101,9 @@ class PolicyObjects:
     def _parsed(self, found: Object, name: str) -> Document:
         text = yaml.safe_dump({"apiVersion": API_VERSION, "kind": KIND, **found.get("spec", {})}, sort_keys=False)
         try:
-            policy = parse_policy(text, name=name)
+            return suites_from(self._suites, parse_policy(text, name=name), name=name)
         except SerinError as error:
             return NotFollowed(str(error))
-        return replace(policy, suites=tuple(str((self._suites / suite).resolve()) for suite in policy.suites))
 
     def _tell(self, found: Object, fault: str | None) -> None:
         """Write the condition where it says something else."""

@@ -1,7 +1,7 @@
 """Recorded requests that are asked again for a release: which, how far, and the pairs that they complete."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -12,12 +12,15 @@ from controller.adapters.sql.intake import Rows, lock
 from controller.adapters.sql.recorded import recorded, trouble_of
 from controller.adapters.sql.schema import labels, pairs, predictions, replayed_requests, replays
 from controller.adapters.sql.streams import move_head
+from controller.adapters.sql.suite_texts import NO_ANSWER, OfSuite, known_by_request, label, never_asked
 from controller.adapters.sql.texts import NoTexts, Texts
 from controller.adapters.sql.values import chunks
 from controller.core.policy import LabelsBefore
 from controller.errors import Source
 from controller.ports.recordings import (
     AskedAgain,
+    KnownText,
+    KnownTexts,
     Outcome,
     Recorded,
     ReplayOrder,
@@ -25,9 +28,13 @@ from controller.ports.recordings import (
     Scores,
 )
 from controller.ports.samples import Prediction
+from serving.contract import text_digest
 
 _SOURCE: Final = Source.PREDICTIONS
 _ROWS_AT_ONCE: Final = 1_000
+_USED: Final = (
+    "every text of shadow_replay.suites was asked in an earlier release, or is judged in suites: add texts that none was"
+)
 
 Digest = Callable[[str], str]
 """A text to the digest that replicas give it."""
@@ -36,21 +43,32 @@ Digest = Callable[[str], str]
 class SqlRecordings:
     """``controller.ports.recordings.Recordings`` on SQL."""
 
-    def __init__(self, database: Database, texts: Texts | None = None, digest: Digest | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        texts: Texts | None = None,
+        digest: Digest | None = None,
+        known_texts: KnownTexts | None = None,
+    ) -> None:
         """``digest``: tells a text that was kept as it was from one that redaction changed; without it all count as
-        changed, so that both versions are asked anew."""
+        changed, so that both versions are asked anew. ``known_texts``: what stands in suites; without it nothing."""
         self._database = database
         self._texts = texts or NoTexts()
         self._digest = digest
+        self._known_texts = known_texts or _none_known
 
     def choose(self, order: ReplayOrder, *, now_s: float, fence: int | None = None) -> ReplayProgress:
         known = self.progress(order.release_id)
         if known is not None and (known.chosen or known.trouble):
             return known
+        suites = self._of_suites(order)
         with self._database.read(_SOURCE) as connection:
-            found = recorded(connection, order)
-            trouble = trouble_of(connection, order, [row.id for row in found])
-        chosen = [] if trouble else found
+            of_suites = [suites[one][0] for one in never_asked(connection, list(suites))]
+            found = recorded(connection, order) if order.policy.requests_max else ()
+            ids = [row.id for row in found]
+            trouble = trouble_of(connection, order, ids) if order.policy.requests_max else _USED
+        chosen = [*(() if trouble else found), *of_suites]
+        trouble = "" if chosen else trouble
         with self._database.write(_SOURCE) as connection:
             connection.execute(
                 insert_new(connection, replays),
@@ -72,6 +90,7 @@ class SqlRecordings:
             select(
                 columns.id,
                 columns.request_id,
+                columns.recorded_id,
                 predictions.c.text,
                 predictions.c.text_digest,
                 predictions.c.version,
@@ -82,10 +101,21 @@ class SqlRecordings:
             .order_by(columns.id)
             .limit(limit)
         )
+        suites = self._of_suites(order)
         with self._database.read(_SOURCE) as connection:
-            return tuple(self._request(order, row) for row in connection.execute(query))
+            return tuple(self._request(order, row, suites) for row in connection.execute(query))
 
-    def _request(self, order: ReplayOrder, row: Any) -> Recorded:
+    def _of_suites(self, order: ReplayOrder) -> Mapping[str, tuple[OfSuite, KnownText]]:
+        if not order.policy.suites:
+            return {}
+        return known_by_request(order, self._known_texts, self._digest or _unkeyed)
+
+    def _request(
+        self, order: ReplayOrder, row: Any, suites: Mapping[str, tuple[OfSuite, KnownText]]
+    ) -> Recorded:
+        if row.recorded_id == NO_ANSWER:
+            known_text = suites[row.request_id][1].text if row.request_id in suites else None
+            return Recorded(row.id, row.request_id, known_text, None)
         text = self._texts.shown(row.text)
         same = text is not None and self._digest is not None and self._digest(text) == row.text_digest
         known = json.loads(row.probabilities) if same and row.version == order.stable else None
@@ -101,6 +131,7 @@ class SqlRecordings:
         fence: int | None = None,
     ) -> None:
         answered = [one for one in found if one.outcome is Outcome.ANSWERED]
+        suites = self._of_suites(order)
         with self._database.write(_SOURCE) as connection:
             lock(connection)
             before = evidence.heads(connection)
@@ -114,7 +145,11 @@ class SqlRecordings:
             if not answered:
                 move_head(connection, 0, fence)
                 return
-            by_place = _recorded_rows(connection, [one.recorded.place for one in answered])
+            by_place: dict[int, Row[Any] | OfSuite] = {}
+            by_place |= _recorded_rows(connection, [one.recorded.place for one in answered])
+            of_suites = [one.recorded for one in answered if one.recorded.request_id in suites]
+            by_place |= {one.place: suites[one.request_id][0] for one in of_suites}
+            label(connection, {one.request_id: suites[one.request_id][1] for one in of_suites}, now_s)
             new = [
                 _prediction(order, by_place[one.recorded.place], version, scores, now_s, inclusion_probability)
                 for one in answered
@@ -142,7 +177,15 @@ class SqlRecordings:
             return _progress(connection, release_id)
 
 
-def _request_row(order: ReplayOrder, row: Row[Any], now_s: float) -> dict[str, object]:
+def _none_known(_suites: Sequence[str]) -> Sequence[KnownText]:
+    return ()
+
+
+def _unkeyed(text: str) -> str:
+    return text_digest(text, b"")
+
+
+def _request_row(order: ReplayOrder, row: Row[Any] | OfSuite, now_s: float) -> dict[str, object]:
     return {
         "release_id": order.release_id,
         "request_id": row.request_id,
@@ -184,9 +227,9 @@ def _recorded_rows(connection: Connection, places: Sequence[int]) -> dict[int, R
 
 
 def _prediction(
-    order: ReplayOrder, row: Row[Any], version: str, scores: Scores, now_s: float, chance: float
+    order: ReplayOrder, row: Row[Any] | OfSuite, version: str, scores: Scores, now_s: float, chance: float
 ) -> Prediction:
-    """``row``: the recorded answer, whose text stays where it is."""
+    """``row``: the recorded answer, or the text of a suite. The text stays where it is."""
     label = max(scores, key=lambda name: scores[name])
     return Prediction(
         request_id=row.request_id,
@@ -205,7 +248,7 @@ def _prediction(
 
 
 def _pair_rows(
-    connection: Connection, order: ReplayOrder, rows: Iterable[Row[Any]], now_s: float, chance: float
+    connection: Connection, order: ReplayOrder, rows: Iterable[Row[Any] | OfSuite], now_s: float, chance: float
 ) -> list[dict[str, object]]:
     """Return the pair of each request: stable's new answer, or what is recorded of it, beside the candidate's."""
     by_request = {row.request_id: row for row in rows}

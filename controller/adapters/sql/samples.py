@@ -32,6 +32,7 @@ from controller.adapters.sql.pruning import UnmatchedLabels, prune
 from controller.adapters.sql.reading import LabelReading, ReadPair
 from controller.adapters.sql.schema import labelled_answers, labelled_pairs, pairs
 from controller.adapters.sql.sources import label_sources
+from controller.adapters.sql.suite_texts import asked_of_recorded, is_of_suite
 from controller.adapters.sql.texts import NoTexts, Texts
 from controller.core.labels import LabelNames, LabelsTaken
 from controller.core.sampling import Labelled
@@ -154,7 +155,9 @@ class SqlSamples:
                 candidate_answers=answers.answer_counts(connection, model, candidate, answered),
                 label_sources=sources,
                 unseen_slices=unseen,
-                pair_counts=answers.pair_counts(connection, _pairs_of(release, span), release.stable),
+                pair_counts=answers.pair_counts(
+                    connection, _pairs_of(release, span).where(~is_of_suite(pairs)), release.stable
+                ),
                 paired=paired,
                 replayed=Replayed(asked_again, *replayed) if asked_again else None,
             )
@@ -215,8 +218,10 @@ class SqlSamples:
 
         Evidence is never undone, but what nobody has read by then is gone: keep more than the longest release lasts.
         """
-        formed = (labelled_pairs, labelled_answers, pairs, schema.replayed_requests, schema.predictions)
+        formed = (labelled_pairs, labelled_answers, pairs, schema.predictions)
         old = [(table, table.c.at_s, table.c.at_s < before_s) for table in formed]
+        asked = schema.replayed_requests
+        old.append((asked, asked.c.at_s, and_(asked.c.at_s < before_s, asked_of_recorded())))
         received = (schema.labels, schema.label_disputes)
         old += [(table, table.c.received_at_s, table.c.received_at_s < before_s) for table in received]
         total = sum(prune(self._database, *what) for what in old)
@@ -321,7 +326,8 @@ def _labelled_pairs(
     said = schema.labels
     joined = labelled_pairs.outerjoin(pairs, pairs.c.id == labelled_pairs.c.pair_id)
     joined = joined.outerjoin(said, and_(said.c.request_id == pairs.c.request_id, said.c.is_truth))
-    query = select(labelled_pairs, (said.c.received_at_s - pairs.c.at_s).label("waited_s"))
+    waited_s = (said.c.received_at_s - pairs.c.at_s).label("waited_s")
+    query = select(labelled_pairs, waited_s, is_of_suite(pairs).label("of_suite"))
     query = query.where(release.has(labelled_pairs, labelled_pairs.c.pair_id))
     query = answers.with_attributes(query, joined) if members.names else query.select_from(joined)
     return tuple(
@@ -346,6 +352,7 @@ def _labelled_pair(read: ReadPair, stable: str, slices: tuple[str, ...]) -> Labe
         slices=slices,
         waited_s=max(row.waited_s or 0.0, 0.0),
         replayed=row.replayed,
+        of_suite=bool(row.of_suite),
     )
 
 

@@ -15,6 +15,7 @@ from controller.adapters.sql.keys import SqlKeys
 from controller.adapters.sql.leadership import SqlLeadership
 from controller.adapters.sql.notices import SqlNotices
 from controller.adapters.sql.recordings import Digest, SqlRecordings
+from controller.ports.recordings import KnownTexts
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
@@ -55,10 +56,12 @@ def open_store(
     connections_max: int = CONNECTIONS_MAX,
     current: Callable[[], str] | None = None,
     digest: Digest | None = None,
+    known_texts: KnownTexts | None = None,
 ) -> Store:
     """Open the database at an SQLAlchemy URL. Its schema is never changed here (`upgrade.upgrade_store` does).
 
-    ``texts`` says how captured texts are kept; without it they are not. ``digest``: as `SqlRecordings` has it.
+    ``texts`` says how captured texts are kept; without it they are not. ``digest`` and ``known_texts``: as
+    `SqlRecordings` has them.
     For the rest see `database.connect`.
 
     Raises:
@@ -77,7 +80,7 @@ def open_store(
         inbox=SqlInbox(database),
         freezes=SqlFreezes(database),
         samples=SqlSamples(database, texts),
-        recordings=SqlRecordings(database, texts, digest),
+        recordings=SqlRecordings(database, texts, digest, known_texts),
         deliveries=SqlDeliveries(database),
         leadership=SqlLeadership(database),
         fences=SqlFences(database),
