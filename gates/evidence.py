@@ -56,8 +56,8 @@ class LabelledPair:
 
 @dataclass(frozen=True, slots=True)
 class PairProfile:
-    """All pairs that were completed in the window, labelled or not, but for those of suites, which are all labelled: what
-    can be told of them without a label.
+    """All pairs that were completed in the window, labelled or not, but for those of suites, which are all labelled:
+    what can be told of them without a label.
 
     Confidences by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
     ``Look.classes``; empty where those are not known. ``_by_class``: the same confidences by stable's classes, the

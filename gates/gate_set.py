@@ -162,9 +162,7 @@ def _usable(look: Look, found: Sequence[Problem]) -> Look:
     """Return the look as a gate may use it: where the replicas' counts cannot be used, nothing is seen of them by a
     gate that can do without."""
     if any(problem.source == METRICS for problem in found):
-        return replace(
-            look, stable=None, candidate=None, shadow=None, former=None, stable_parts=(), stable_users=()
-        )
+        return replace(look, stable=None, candidate=None, shadow=None, former=None, stable_parts=(), stable_users=())
     return look
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 
 from controller.adapters.clock import SystemClock
-from controller.adapters.local.packages import PackageStore, UnusedPackages
 from controller.adapters.local.known_texts import SuiteTexts
+from controller.adapters.local.packages import PackageStore, UnusedPackages
 from controller.adapters.local.suites import SuiteRuns
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.adapters.prometheus.explained import ExplainedMetrics

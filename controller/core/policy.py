@@ -155,8 +155,8 @@ class ReleasePolicy:
     def __post_init__(self) -> None:
         if twice := sorted({*self.suites} & {*self.shadow_replay.suites}):
             raise ValueError(
-                f"shadow_replay.suites: {twice[0]} is in suites, too, so that its texts would count twice: leave it out "
-                "of one of them"
+                f"shadow_replay.suites: {twice[0]} is in suites, too, so that its texts would count twice: leave it "
+                "out of one of them"
             )
 
     def written_every_s(self, *, probation: bool) -> float:

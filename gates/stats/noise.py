@@ -74,7 +74,7 @@ class Parts:
     def add(self, seen: Sequence[tuple[int, int]]) -> "Parts":
         """With one look's: events and requests of each. One part alone says nothing."""
         total, events = sum(of for _, of in seen), sum(own for own, _ in seen)
-        if sum(of > 0 for _, of in seen) < 2:  # noqa: PLR2004 - to be held against each other
+        if sum(of > 0 for _, of in seen) < 2:
             return self
         size = max(len(self.every), len(seen))
         before = self.every + (Part(),) * (size - len(self.every))
@@ -211,4 +211,3 @@ class Noise:
     def blurs(self, floor: float, effect: float) -> bool:
         """Return whether a floor, rather than chance, is what hides a difference by now."""
         return floor > 0 and floor**2 * self.information >= effect
-

@@ -425,7 +425,7 @@ def test_a_plan_tells_what_parts_of_stable_differ_by(tmp_path: Path) -> None:
 
 
 def test_a_plan_says_what_the_services_own_noise_hides() -> None:
-    """Three times as many errors are found later where stable's replicas differ by a half, hardly where by four times."""
+    """Three times as many errors are found later where stable's parts differ by a half, hardly where by four times."""
     service = replace(DIRECTED, error_ratio=0.01)
     found = [forecast(POLICY, replace(service, error_apart=apart)) for apart in (0.0, 0.1, 0.5, 3.0)]
     chances = [next(gate.fail_chance for gate in plan.gates if gate.gate == "errors.live") for plan in found]

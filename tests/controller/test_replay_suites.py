@@ -41,7 +41,9 @@ def place(store_url: str) -> Iterator[Place]:
     store.close()
 
 
-def order_of(*suites: str, release: str = ORDER.release_id, judged: tuple[str, ...] = (), requests_max: int = 0) -> ReplayOrder:
+def order_of(
+    *suites: str, release: str = ORDER.release_id, judged: tuple[str, ...] = (), requests_max: int = 0
+) -> ReplayOrder:
     return replace(ORDER, release_id=release, policy=ReplayPolicy(requests_max, suites=suites), judged=judged)
 
 

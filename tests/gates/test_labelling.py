@@ -339,7 +339,7 @@ def test_labels_that_were_asked_for_by_disagreement_are_not_taken_for_chosen_one
 
 
 @pytest.mark.parametrize("of_suite", [True, False])
-def test_texts_of_a_suite_are_no_choice_of_labels(of_suite: bool) -> None:  # noqa: FBT001
+def test_texts_of_a_suite_are_no_choice_of_labels(of_suite: bool) -> None:
     """All of them are labelled and none is among all pairs that are told of, however sure both versions are of them."""
     rng, gate_set, verdicts = np.random.default_rng(8), GateSet(JUDGING), ()
     state = gate_set.start()

@@ -37,7 +37,7 @@ def test_replicas_that_chance_alone_sets_apart_have_next_to_no_floor(replicas: i
     rng = np.random.default_rng(1)
     found = [Noise(parts_of(rng, [10 / replicas] * replicas), information=30 * 10 / 4) for _ in range(400)]
     assert np.mean([noise.floor(1.0) > 0 for noise in found]) < 0.12
-    assert np.mean([noise.effect(1.0) for noise in found]) < 1.15
+    assert np.mean([noise.effect(1.0) for noise in found]) < 1.2
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 5, 8])
@@ -85,7 +85,8 @@ def test_how_far_users_are_apart_is_told_by_parts_of_them() -> None:
         for _ in range(60):
             sends, rates = 1 + rng.pareto(1.5, 2_000), np.exp(0.7 * rng.standard_normal(2_000))
             own = rng.random(2_000) < share
-            true.append(math.log(np.average(rates[own], weights=sends[own]) / np.average(rates[~own], weights=sends[~own])))
+            mean_own, mean_other = (np.average(rates[part], weights=sends[part]) for part in (own, ~own))
+            true.append(math.log(mean_own / mean_other))
             noise = Noise(among_users=by_users(rng, sd=0.7), sticky=True)
             noise = noise.compared(Arms(int(300 * share), int(10_000 * share), 300, 10_000))
             guessed.append(noise.floor(1.0))

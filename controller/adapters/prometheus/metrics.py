@@ -53,6 +53,7 @@ from serving.contract import (
     MODEL_LABEL,
     REQUESTS_METRIC,
     START_METRIC,
+    USERS_METRIC,
     VERSION_LABEL,
     Traffic,
 )
@@ -60,7 +61,7 @@ from serving.contract import (
 log = logging.getLogger(__name__)
 
 STALE_AFTER_SCRAPES: Final = 3
-_FROM_ZERO: Final = (REQUESTS_METRIC, BUCKET_METRIC)
+_FROM_ZERO: Final = (REQUESTS_METRIC, BUCKET_METRIC, USERS_METRIC)
 _MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
 
 
@@ -154,8 +155,8 @@ class PrometheusMetrics:
         sums, parts = {version: _Sum() for version in versions}, placed(versions, targets, before)
         replicas: dict[str, dict[int, _Sum]] = {version: {} for version in versions}
         for target in targets.all:
-            part = parts[target.key]
-            replica = replicas[target.version].setdefault(part, _Sum())
+            part = parts.get(target.key)
+            replica = replicas[target.version].setdefault(part or 0, _Sum())
             if target.key in known_from:
                 first_s = known_from[target.key]
                 before[target.key] = marks[target.key] = mark(first_s, target.snapshots[first_s], part)
@@ -307,7 +308,7 @@ class _Sum:
 
 def _arms(parts: Mapping[int, _Sum], edges: Sequence[str]) -> tuple[ArmCounts, ...]:
     """What each part of the replicas did, in its place; nothing of one alone."""
-    if len(parts) < 2:  # noqa: PLR2004 - to be held against each other
+    if len(parts) < 2:
         return ()
     return tuple(parts.get(place, _Sum()).arm(Traffic.LIVE, edges) for place in range(max(parts) + 1))
 

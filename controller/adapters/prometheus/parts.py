@@ -17,13 +17,13 @@ _TIMED: Final = (*(f"{edge / 1000:g}" for edge in USER_EDGES_MS), TOOK_LONGER)
 
 def placed(versions: Sequence[str], targets: Targets, left: Mapping[str, Mark | None]) -> dict[str, int]:
     """The part that each target is, by its key: the one that it was, however many others came or went. A new one
-    becomes the part that the fewest are."""
+    becomes the part that the fewest are; one that was always alone is none."""
     found: dict[str, int] = {}
     for version in versions:
         keys = sorted(target.key for target in targets.of(version))
         known = {key: mark.part for key in keys if (mark := left.get(key)) is not None and mark.part is not None}
         taken = Counts(known.values())
-        for key in keys:
+        for key in keys if len(keys) > 1 else ():
             if key not in known:
                 known[key] = min(range(REPLICA_PARTS_MAX), key=lambda part: (taken[part], part))
                 taken[known[key]] += 1

@@ -33,7 +33,8 @@ from serving.contract import text_digest
 _SOURCE: Final = Source.PREDICTIONS
 _ROWS_AT_ONCE: Final = 1_000
 _USED: Final = (
-    "every text of shadow_replay.suites was asked in an earlier release, or is judged in suites: add texts that none was"
+    "every text of shadow_replay.suites was asked in an earlier release, or is judged in suites: add texts of which "
+    "none was"
 )
 
 Digest = Callable[[str], str]
@@ -67,7 +68,7 @@ class SqlRecordings:
             found = recorded(connection, order) if order.policy.requests_max else ()
             ids = [row.id for row in found]
             trouble = trouble_of(connection, order, ids) if order.policy.requests_max else _USED
-        chosen = [*(() if trouble else found), *of_suites]
+        chosen: list[Row[Any] | OfSuite] = [*(() if trouble else found), *of_suites]
         trouble = "" if chosen else trouble
         with self._database.write(_SOURCE) as connection:
             connection.execute(
@@ -110,9 +111,7 @@ class SqlRecordings:
             return {}
         return known_by_request(order, self._known_texts, self._digest or _unkeyed)
 
-    def _request(
-        self, order: ReplayOrder, row: Any, suites: Mapping[str, tuple[OfSuite, KnownText]]
-    ) -> Recorded:
+    def _request(self, order: ReplayOrder, row: Any, suites: Mapping[str, tuple[OfSuite, KnownText]]) -> Recorded:
         if row.recorded_id == NO_ANSWER:
             known_text = suites[row.request_id][1].text if row.request_id in suites else None
             return Recorded(row.id, row.request_id, known_text, None)
@@ -177,7 +176,7 @@ class SqlRecordings:
             return _progress(connection, release_id)
 
 
-def _none_known(_suites: Sequence[str]) -> Sequence[KnownText]:
+def _none_known(suites: Sequence[str]) -> Sequence[KnownText]:  # noqa: ARG001 - named as the port names it
     return ()
 
 

@@ -15,12 +15,12 @@ from controller.adapters.sql.keys import SqlKeys
 from controller.adapters.sql.leadership import SqlLeadership
 from controller.adapters.sql.notices import SqlNotices
 from controller.adapters.sql.recordings import Digest, SqlRecordings
-from controller.ports.recordings import KnownTexts
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
 from controller.adapters.sql.texts import Texts
 from controller.adapters.sql.thinning import SqlThinning
 from controller.errors import PermanentError, SerinError, Source, UsageError
+from controller.ports.recordings import KnownTexts
 
 
 @dataclass(frozen=True, slots=True)
