@@ -86,8 +86,8 @@ def encode(table: TrafficTable, options: RouteOptions) -> dict[str, Any]:
 
 
 def _told_who_asks(sticky_header: str | None) -> dict[str, Any]:
-    """What tells replicas by what a user is kept on its version: set anew, or removed, for each request, so that a
-    client cannot choose. Envoy removes before it adds, and adds nothing that is empty."""
+    """The header that tells replicas by what a user is kept on its version: set anew, or removed, for each request, so
+    that a client cannot choose. Envoy removes before it adds, and adds nothing that is empty."""
     if sticky_header is None:
         return {}
     header = {"key": USER_HEADER, "value": f"%REQ({sticky_header})%"}

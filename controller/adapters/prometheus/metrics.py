@@ -307,7 +307,7 @@ class _Sum:
 
 
 def _arms(parts: Mapping[int, _Sum], edges: Sequence[str]) -> tuple[ArmCounts, ...]:
-    """What each part of the replicas did, in its place; nothing of one alone."""
+    """The counts of each part of the replicas, in its place; none of one alone."""
     if len(parts) < 2:
         return ()
     return tuple(parts.get(place, _Sum()).arm(Traffic.LIVE, edges) for place in range(max(parts) + 1))

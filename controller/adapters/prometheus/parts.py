@@ -32,7 +32,7 @@ def placed(versions: Sequence[str], targets: Targets, left: Mapping[str, Mark | 
 
 
 def by_users(gained: Mapping[Counter, float]) -> tuple[ArmCounts, ...]:
-    """What was asked by each part of the users; none where the gateway does not tell who asks."""
+    """The requests of each part of the users; none where the gateway does not tell who asks."""
     if not any(counter.metric == USERS_METRIC for counter in gained):
         return ()
     return tuple(_of_part(gained, str(part)) for part in range(USER_PARTS))

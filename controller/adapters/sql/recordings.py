@@ -148,7 +148,8 @@ class SqlRecordings:
             by_place |= _recorded_rows(connection, [one.recorded.place for one in answered])
             of_suites = [one.recorded for one in answered if one.recorded.request_id in suites]
             by_place |= {one.place: suites[one.request_id][0] for one in of_suites}
-            label(connection, {one.request_id: suites[one.request_id][1] for one in of_suites}, now_s)
+            known = {one.request_id: suites[one.request_id][1] for one in of_suites}
+            label(connection, known, max(now_s, order.began_at_s))  # of the release, also where the clock was set back
             new = [
                 _prediction(order, by_place[one.recorded.place], version, scores, now_s, inclusion_probability)
                 for one in answered
