@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from controller.core.abilities import TrafficAbilities
 from controller.core.commands import Freeze
+from controller.core.parts import Kind, Part, Standing, standing
 from controller.core.release import Release
 from controller.core.traffic import TrafficTable
 from controller.errors import UnreadableError
@@ -20,6 +21,7 @@ from controller.ports.suites import SuiteProgress
 
 BLOCKS_MAX: Final = 20  # models that are shown with their gates; of more a line each
 SCHEMA: Final = "serin.status/v1"
+HISTORY_SCHEMA: Final = "serin.history/v1"
 
 Shown = ReleaseRecord | ReleaseSummary
 """A release with all that its gates say, or, where there are many models, in one line."""
@@ -29,7 +31,8 @@ Shown = ReleaseRecord | ReleaseSummary
 class Overview:
     """``now_s`` is the time of whoever looked. What is a mapping is by model; ``waiting``: what its policy's serving
     block says now, and no replica yet. ``records`` None: the store does not tell them. ``able``: what the data plane
-    in force can do, where anybody says. ``replays``: of recorded requests, by the releases shown."""
+    in force can do, where anybody says. ``replays``: of recorded requests, by the releases shown. ``parts``: as they
+    answered just now. ``written_at_s``: when the journal was written last; None: never, or it does not tell."""
 
     records: Sequence[Shown] | None
     now_s: float
@@ -42,6 +45,18 @@ class Overview:
     sampling: Mapping[str, SamplingSet] = field(default_factory=dict)
     able: TrafficAbilities | None = None
     replays: Mapping[str, ReplayProgress] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
+    written_at_s: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Return what the parts mean for users."""
+        return standing(self.parts, self.traffic)
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether somebody decides, so that what is recorded of releases is how they stand."""
+        return all(part.answers for part in self.parts if part.kind is Kind.CONTROLLER)
 
 
 def current(journal: Journal, model: str | None = None) -> tuple[Shown, ...]:
@@ -111,6 +126,7 @@ def as_document(overview: Overview) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "at_s": overview.now_s,
+        "standing": {"grade": overview.standing.grade, "sentence": overview.standing.sentence},
         "releases": [release_document(record) for record in overview.records or ()],
         "traffic": {model: _table(table) for model, table in overview.traffic.items()},
         **{name: _adapter(name).dump_python(getattr(overview, name), mode="json") for name in _PLAIN},
@@ -142,6 +158,8 @@ _PLAIN: Final[Mapping[str, Any]] = {
 _LATER: Final[Mapping[str, Any]] = {  # an earlier release of the software does not tell them
     "able": TrafficAbilities | None,
     "replays": dict[str, ReplayProgress],
+    "parts": tuple[Part, ...],
+    "written_at_s": float | None,
 }
 
 

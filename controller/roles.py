@@ -34,7 +34,9 @@ class Deed(StrEnum):
     ABORT = "aborting a release"
     ROLL_BACK = "rolling back"
     FREEZE = "freezing"
-    RESUME = "resuming a held release"
+    RESUME = "resuming a held or paused release"
+    PAUSE = "pausing a release"
+    PROMOTE = "taking a release to its next step"
     UNFREEZE = "lifting a freeze"
 
 
@@ -48,6 +50,8 @@ MAY: Final[Mapping[Deed, tuple[str, ...]]] = {
     Deed.ROLL_BACK: (Role.ROLLBACK, Role.ADMIN),
     Deed.FREEZE: (Role.ROLLBACK, Role.ADMIN),
     Deed.RESUME: (Role.ADMIN,),
+    Deed.PAUSE: (Role.ROLLBACK, Role.ADMIN),
+    Deed.PROMOTE: (Role.ADMIN,),
     Deed.UNFREEZE: (Role.ADMIN,),
 }
 """Who may do what. ``rollback`` may what sends traffic back or keeps it where it is, and nothing that exposes more."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
-from controller.core.release import Phase, pending_settings
+from controller.core.events import Leaving
+from controller.core.foresight import Foreseen, Standing, foresee
+from controller.core.release import Phase, Purpose, Release, pending_settings
 from controller.errors import UsageError
 from controller.journal.codec import entry_of
 from controller.journal.notes import Note
@@ -19,10 +21,19 @@ from controller.journal.walk import walk
 from controller.naming import model_named, version_named
 from controller.overview import Overview, Shown, current, opened, summary_of
 from controller.ports.clock import Clock
-from controller.ports.journal import INSTALLATION, Journal, RecordedEntry, ReleaseRecord, ReleaseSummary
+from controller.ports.journal import (
+    INSTALLATION,
+    Journal,
+    RecordedEntry,
+    ReleaseRecord,
+    ReleaseSummary,
+    model_stream,
+    release_stream,
+)
 from controller.ports.people import Freezes, Inbox
 from controller.ports.recordings import ReplayProgress
 from controller.ports.site import Site
+from controller.report.chronicle import OF_MODELS, OF_RELEASES, Happening, bears_on, of_model, of_release
 
 _LATEST_TOLD: Final = 5
 
@@ -57,7 +68,13 @@ class Installation(Protocol):
 
     def resume(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
 
+    def pause(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
+
+    def promote(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
+
     def is_taken_up(self, command: Command) -> bool: ...
+
+    def foresee(self, ask: Ask, model: str, version: str | None = None) -> Foreseen: ...
 
     def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze: ...
 
@@ -74,6 +91,8 @@ class Installation(Protocol):
     def report(self, release_id: str) -> Report: ...
 
     def entries(self, release_id: str) -> Iterator[RecordedEntry]: ...
+
+    def history(self, model: str | None = None, *, since_s: float, limit: int = 1_000) -> Sequence[Happening]: ...
 
 
 def release_started_by(installation: Installation, command: Command) -> ReleaseSummary | None:
@@ -129,8 +148,16 @@ class Service:
         return self._ask(Ask.ROLLBACK, model, reason, by, command_id)
 
     def resume(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
-        """Ask that a held release goes on, with a new deadline."""
+        """Ask that a held release goes on, with a new deadline, or a paused one."""
         return self._ask(Ask.RESUME, model, reason, by, command_id)
+
+    def pause(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
+        """Ask that the release in progress exposes no more users for now."""
+        return self._ask(Ask.PAUSE, model, reason, by, command_id)
+
+    def promote(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
+        """Ask that the release in progress takes its next step now."""
+        return self._ask(Ask.PROMOTE, model, reason, by, command_id)
 
     def is_taken_up(self, command: Command) -> bool:
         """Return whether a release answers the command by now.
@@ -140,6 +167,33 @@ class Service:
         """
         waits, outcome = self.standing_of(command.id)
         return taken_up(command, waits=waits, outcome=outcome)
+
+    def foresee(self, ask: Ask, model: str, version: str | None = None) -> Foreseen:
+        """Return what the word would do now. ``version``: the one that is to be started."""
+        self.check(model)
+        if version is not None:
+            version_named(version)
+        found = next(iter(self.journal.releases(model=model, limit=1)), None)
+        newest, unreadable = opened(found) if found is not None else (None, "")
+        if unreadable and found is not None and found.active:
+            return Foreseen(f"It is not known what that does: {unreadable}")
+        table = self.site.traffic().get(model)
+        under_way = newest if newest is not None and newest.active else None
+        taken_back = self._taken_back(model, version, newest) if version is not None else ""
+        return foresee(ask, Standing(model, under_way, table, self.frozen(model), taken_back), version)
+
+    def _taken_back(self, model: str, version: str, newest: Release | None) -> str:
+        """Return why a person took the version back last, where no release of it has begun since."""
+        left = newest.stable if newest is not None and newest.purpose is Purpose.RESTORE else None
+        if newest is not None and left is not None and left.number == version:
+            return newest.reason
+        of_version = (one for one in self.journal.summaries(model=model) if one.version == version)
+        last = next(of_version, None)
+        if last is None or last.phase not in (Phase.ROLLED_BACK, Phase.ABORTED):
+            return ""
+        found = self.journal.last(release_stream(last.release_id), [Leaving.__name__])
+        by_person = found is not None and found.text is not None and found.entry.payload.get("by", "serin") != "serin"
+        return last.reason if by_person else ""
 
     def standing_of(self, command_id: str) -> tuple[bool, str | None]:
         """Return whether the command waits still, and why no release answers it, where none does."""
@@ -222,6 +276,8 @@ class Service:
             sampling=sampling,
             able=self.site.abilities(),
             replays=replays,
+            parts=tuple(self.site.parts()),
+            written_at_s=self.journal.written_at_s(),
         )
 
     def report(self, release_id: str) -> Report:
@@ -237,6 +293,23 @@ class Service:
     def entries(self, release_id: str) -> Iterator[RecordedEntry]:
         """The journal of the release, with its chain checked. Raises as `report`."""
         return walk(self.journal, self.release(release_id))
+
+    def history(self, model: str | None = None, *, since_s: float, limit: int = 1_000) -> Sequence[Happening]:
+        """Return what happened since then, to the model or to all: the latest ``limit``, oldest first."""
+        if model is not None:
+            model_named(model)
+        found: list[Happening] = []
+        models = {model} if model is not None else set(self.models)
+        for summary in self.journal.summaries(model=model, limit=limit):
+            if not summary.active and summary.phase_since_s < since_s:
+                continue
+            models.add(summary.model)
+            stream = release_stream(summary.release_id)
+            entries = self.journal.of_kinds(stream, OF_RELEASES, since_s=since_s, limit=limit)
+            found += of_release(summary.release_id, summary.model, summary.version, entries)
+        for stream in (INSTALLATION, *map(model_stream, sorted(models))):
+            found += of_model(self.journal.of_kinds(stream, OF_MODELS, since_s=since_s, limit=limit))
+        return sorted((one for one in found if bears_on(one, model)), key=lambda one: one.at_s)[-limit:]
 
     def note(self, note: Note) -> None:
         """Keep in the journal what concerns the whole installation."""

@@ -41,13 +41,36 @@ class Interval:
     level: float
 
 
+class Rule(StrEnum):
+    """The rule that a limit stands for."""
+
+    GUARD = "guard"  # what reaches it, surely, fails
+    MARGIN = "margin"  # what is surely below it passes
+    FLOOR = "floor"
+    CEILING = "ceiling"
+    OBJECTIVE = "objective"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit that an outcome went by, or that is to be settled. ``measured`` is held against ``value``, both in
+    ``unit``: it has to stay below, or where ``at_least`` is set at or above. None: nothing was measured yet."""
+
+    rule: Rule
+    value: float
+    measured: float | None
+    unit: str
+    at_least: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One gate's answer at one look.
 
     ``reason`` is one plain sentence with the numbers in it; an empty one cannot be constructed.
     ``value``, ``interval`` and ``threshold`` are in ``unit``; ``samples`` counts what the value rests on and
-    ``samples_needed`` estimates how many would settle the gate (None: not known, or settled).
+    ``samples_needed`` estimates how many would settle the gate (None: not known, or settled). ``limits``: what decided,
+    each with what was held against it; more than one where each of them matters.
     An ``advisory`` verdict is shown and recorded but neither blocks nor rolls back.
     ``breach``: users get less than the objective says and nothing can tell by whose fault, so that it is told to people
     and held against nobody.
@@ -71,6 +94,7 @@ class Verdict:
     freezes: bool = False
     breach: bool = False
     suspects: bool = False
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reason.strip():

@@ -18,6 +18,7 @@ from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
 from controller.api.telemetry import Telemetry
 from controller.api.webhook import Deliveries, MlflowWebhook
+from controller.config.variables import INSTALLATION_KEY
 from controller.ports.clock import Clock
 from controller.ports.samples import SampleIntake
 from controller.roles import Deed
@@ -43,6 +44,7 @@ class ApiPorts:
     telemetry: Telemetry | None = None  # None: there is no page of metrics
     capture_ratio: Callable[[str], float | None] = lambda _: None  # of a model; None: not known here
     not_ready: Callable[[], str] = str  # why nothing should be asked here; may raise as the store does
+    installation: str = ""  # the word of the home that this is the controller of
 
 
 def create_app(
@@ -58,7 +60,10 @@ def create_app(
     Without a ``webhook_secret`` there is no webhook route, since nothing could be believed that comes by it; a hook's
     signature stands in for a token.
     """
-    probes = [Endpoint("GET", HEALTH_ROUTE, _health), Endpoint("GET", READY_ROUTE, _ready(ports.not_ready))]
+    probes = [
+        Endpoint("GET", HEALTH_ROUTE, _health(ports.installation)),
+        Endpoint("GET", READY_ROUTE, _ready(ports.not_ready)),
+    ]
     endpoints = [*probes, *_reading(ports), *_samples(ports), *_commands(ports)]
     if ports.telemetry is not None:
         endpoints.append(Endpoint("GET", METRICS_ROUTE, ports.telemetry.answer, Deed.READ))
@@ -81,6 +86,8 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
         Endpoint("GET", "/v1/releases/{release_id}/entries", entries.of_release, Deed.READ),
         Endpoint("GET", "/v1/releases/{release_id}/report", releases.report, Deed.READ),
         Endpoint("GET", "/v1/status", releases.status, Deed.READ),
+        Endpoint("GET", "/v1/history", releases.history, Deed.READ),
+        Endpoint("GET", "/v1/models/{model}/foreseen", CommandRoutes(ports.service).foresee, Deed.READ),
         Endpoint("GET", "/v1/commands/{command_id}", CommandRoutes(ports.service).one, Deed.READ),
         Endpoint("GET", "/v1/journal", entries.of_all, Deed.READ),
         Endpoint("GET", "/v1/freezes", freezes.list, Deed.READ),
@@ -104,6 +111,8 @@ def _commands(ports: ApiPorts) -> list[Endpoint]:
         _post("/v1/models/{model}/abort", commands.abort, Deed.ABORT),
         _post("/v1/models/{model}/rollback", commands.rollback, Deed.ROLL_BACK),
         _post("/v1/models/{model}/resume", commands.resume, Deed.RESUME),
+        _post("/v1/models/{model}/pause", commands.pause, Deed.PAUSE),
+        _post("/v1/models/{model}/promote", commands.promote, Deed.PROMOTE),
         _post("/v1/freezes", freezes.freeze, Deed.FREEZE),
         Endpoint("DELETE", "/v1/freezes/{model}", freezes.lift, Deed.UNFREEZE),
     ]
@@ -113,9 +122,14 @@ def _post(path: str, handler: Handler, deed: Deed | None, *content_types: str) -
     return Endpoint("POST", path, handler, deed, content_types or (JSON_TYPE,))
 
 
-def _health(_call: Call) -> Reply:
-    """Alive, and no more than that: no database is asked."""
-    return Reply({"status": "ok"})
+def _health(installation: str) -> Handler:
+    told = Reply({"status": "ok", INSTALLATION_KEY: installation})
+
+    def answer(_call: Call) -> Reply:
+        """Alive, and whose: no database is asked."""
+        return told
+
+    return answer
 
 
 def _ready(not_ready: Callable[[], str]) -> Handler:

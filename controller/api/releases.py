@@ -3,19 +3,24 @@
 from dataclasses import asdict
 from http import HTTPStatus
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
 from controller.api.errors import ApiError
-from controller.api.http import Call, Page, Raw, Reply, limit_of, query_text
-from controller.core.commands import Command, Freeze
-from controller.errors import Source, TransientError
+from controller.api.http import Call, Page, Raw, Reply, limit_of, number_of, query_text
+from controller.core.commands import Ask, Command, Freeze
+from controller.core.foresight import Foreseen
+from controller.errors import SerinError, Source, TransientError
 from controller.naming import model_named
-from controller.overview import as_document, release_document
+from controller.overview import HISTORY_SCHEMA, as_document, release_document
 from controller.service import Service
 
 RELEASES_MAX: Final = 1_000
 _REPORT_WITHIN_S: Final = 20.0
+
+
+class _Say(Protocol):
+    def __call__(self, model: str, *, reason: str, by: str, command_id: str) -> tuple[Command, bool]: ...
 
 
 class ReleaseRoutes:
@@ -41,6 +46,13 @@ class ReleaseRoutes:
         finally:
             self._reporting.release()
         return Raw(made.json.encode()) if wanted == "json" else Page(made.html)
+
+    def history(self, call: Call) -> Reply:
+        """Tell what happened, oldest first: ``since_s`` in unix time, ``model``, at most ``limit``."""
+        since_s = number_of(call, "since_s", default=0, least=0, most=2**31)
+        limit = limit_of(call, default=RELEASES_MAX, most=RELEASES_MAX)
+        found = self._service.history(call.query.get("model"), since_s=since_s, limit=limit)
+        return Reply({"schema": HISTORY_SCHEMA, "happenings": [asdict(one) for one in found]})
 
     def list(self, call: Call) -> Reply:
         """Newest first, without their states. ``next`` asks for those before, as ``before``."""
@@ -79,20 +91,43 @@ class CommandRoutes:
         waits, outcome = self._service.standing_of(call.path["command_id"])
         return Reply({"command": call.path["command_id"], "waits": waits, "outcome": outcome})
 
+    def foresee(self, call: Call) -> Reply:
+        """Say what the word named by ``ask`` would do now, and what a person has to agree to first."""
+        asked = call.query.get("ask", "")
+        if asked not in tuple(Ask):
+            message = f"ask: must be one of {', '.join(Ask)}"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="ask")
+        found = self._service.foresee(Ask(asked), call.path["model"], call.query.get("version"))
+        consents = [{"consent": consent, "why": why} for consent, why in found.consents]
+        return Reply({"sentence": found.sentence, "acts": found.acts, "consents": consents})
+
     def abort(self, call: Call) -> Reply:
-        model = call.path["model"]
-        reason, by, command_id = _word(call, parse(ReasonBody, call.body), model)
-        return _kept(self._service.abort(model, reason=reason, by=by, command_id=command_id))
+        return self._said(Ask.ABORT, self._service.abort, call)
 
     def rollback(self, call: Call) -> Reply:
-        model = call.path["model"]
-        reason, by, command_id = _word(call, parse(ReasonBody, call.body), model)
-        return _kept(self._service.rollback(model, reason=reason, by=by, command_id=command_id))
+        return self._said(Ask.ROLLBACK, self._service.rollback, call)
 
     def resume(self, call: Call) -> Reply:
+        return self._said(Ask.RESUME, self._service.resume, call)
+
+    def pause(self, call: Call) -> Reply:
+        return self._said(Ask.PAUSE, self._service.pause, call)
+
+    def promote(self, call: Call) -> Reply:
+        return self._said(Ask.PROMOTE, self._service.promote, call)
+
+    def _said(self, ask: Ask, say: _Say, call: Call) -> Reply:
         model = call.path["model"]
         reason, by, command_id = _word(call, parse(ReasonBody, call.body), model)
-        return _kept(self._service.resume(model, reason=reason, by=by, command_id=command_id))
+        foreseen = self._foreseen(ask, model)
+        return _kept(say(model, reason=reason, by=by, command_id=command_id), foreseen)
+
+    def _foreseen(self, ask: Ask, model: str) -> Foreseen | None:
+        """Return what it will do; None where that cannot be told, which keeps nobody from asking for it."""
+        try:
+            return self._service.foresee(ask, model)
+        except (SerinError, OSError):
+            return None
 
 
 class FreezeRoutes:
@@ -123,9 +158,10 @@ def _word(call: Call, body: ReasonBody, model: str) -> tuple[str, str, str]:
     return body.reason, call.caller.on_behalf_of(body.by), body.id or ""
 
 
-def _kept(asked: tuple[Command, bool]) -> Reply:
+def _kept(asked: tuple[Command, bool], foreseen: Foreseen | None = None) -> Reply:
     command, new = asked
-    return Reply({"command": command.id, "new": new, "at_s": command.at_s}, HTTPStatus.ACCEPTED)
+    told = {"command": command.id, "new": new, "at_s": command.at_s}
+    return Reply(told | ({} if foreseen is None else {"foreseen": foreseen.sentence}), HTTPStatus.ACCEPTED)
 
 
 def _freeze(freeze: Freeze) -> dict[str, object]:

@@ -8,9 +8,11 @@ from controller.adapters.local.open_files import short_of_files
 from controller.adapters.local.records import Records
 from controller.adapters.local.suite_answers import progress_in
 from controller.bootstrap.again import registered_again
+from controller.bootstrap.parts import Lately, parts_of
 from controller.bootstrap.sight import LocalSight, Sight, all_told
 from controller.config.settings import Home
 from controller.core.abilities import TrafficAbilities
+from controller.core.parts import Part
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.ports.runtime import DeploymentStatus
@@ -28,6 +30,7 @@ class HomeSite:
         self._home = home
         self._policies = policies
         self._sight = sight
+        self._parts = Lately(lambda: parts_of(home, self.traffic()))
 
     def traffic(self) -> Mapping[str, TrafficTable]:
         return {table.model: table for table in self._sight().tables()}
@@ -46,6 +49,9 @@ class HomeSite:
 
     def troubles(self) -> Sequence[str]:
         return troubles_of(self._home, self._sight())
+
+    def parts(self) -> Sequence[Part]:
+        return self._parts()
 
     def register_again(self, model: str) -> tuple[str, str]:
         return registered_again(self._home, model)

@@ -32,6 +32,7 @@ from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.in_use import InUse, versions_in_use
 from controller.bootstrap.metrics import metrics_of
 from controller.bootstrap.notify import channels_of
+from controller.bootstrap.parts import word_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import digest_of, share_digest_key, store_of, texts_of
@@ -149,6 +150,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         telemetry=Telemetry(_readings(controller)),
         capture_ratio=controller.sampling.ratio_of,
         not_ready=not_ready,
+        installation=word_of(controller.home),
     )
     secret = webhook_secret(settings)
     controller.home.logs.mkdir(parents=True, exist_ok=True)

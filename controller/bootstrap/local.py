@@ -42,7 +42,15 @@ _END_WITHIN_S = 60.0  # it drains what it runs
 _REGISTRY_READY_WITHIN_S = 300.0  # MLflow imports for ten seconds of processor time, on a machine that may be busy
 _STARTED_FROM = "SERIN_BOOTSTRAP"  # of Envoy's environment: one that was started from other settings is not taken up
 
-__all__ = ["controller_answers", "end_everything", "free_port", "make_private", "refuse_if_up", "run_everything"]
+__all__ = [
+    "controller_answers",
+    "end_everything",
+    "free_port",
+    "gateway_answers",
+    "make_private",
+    "refuse_if_up",
+    "run_everything",
+]
 
 
 def run_everything(
@@ -100,6 +108,15 @@ def controller_answers(settings: Settings) -> bool:
         return False
 
 
+def gateway_answers(settings: Settings) -> bool:
+    """Return whether users reach the gateway: whatever it says to a request for nothing."""
+    try:
+        get(settings.gateway, timeout_s=_ANSWERS_WITHIN_S)
+    except OSError:
+        return False
+    return True
+
+
 def end_everything(home: Home, *, within_s: float = _END_WITHIN_S) -> list[str]:
     """End what runs here, in order, or what an earlier run left behind; returns the names.
 
@@ -125,7 +142,14 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
         secret = webhook_secret(settings)
         hooks = Hooks(_webhook_key(secret()), to=f"{LOOPBACK}:{settings.api_port}") if secret else None
         command, env = mlflow_server_command(home.mlflow, LOOPBACK, settings.mlflow_port, hooks=hooks)
-        mlflow = _process(home, "mlflow", command, mlflow_ready_url(LOOPBACK, settings.mlflow_port), env=env)
+        mlflow = _process(
+            home,
+            "mlflow",
+            command,
+            mlflow_ready_url(LOOPBACK, settings.mlflow_port),
+            env=env,
+            ports=_ports(settings, "mlflow_port"),
+        )
         specs.append(replace(mlflow, ready_within_s=_REGISTRY_READY_WITHIN_S))
     return [
         ProcessSpec(
@@ -136,6 +160,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
             env={_STARTED_FROM: bootstrap_digest(home.envoy)},
             data_plane=True,
             prepare=lambda: _write_bootstrap(home, settings),
+            ports=_ports(settings, "gateway_port", "envoy_admin_port"),
         ),
         *(_monitoring(home, settings) if settings.prometheus_url is None else []),
         _process(
@@ -143,6 +168,7 @@ def _local_processes(home: Home, settings: Settings) -> list[ProcessSpec]:
             "controller",
             [sys.executable, "-m", "controller", "--home", str(home.path)],
             settings.api + HEALTH_ROUTE,
+            ports=_ports(settings, "api_port"),
         ),
         *specs,
     ]
@@ -161,14 +187,15 @@ def _monitoring(home: Home, settings: Settings) -> list[ProcessSpec]:
         controller=ControllerTarget(settings.api_port, home.scrape_token),
         alerting=Alerting(home.rules, settings.region, settings.alertmanager_port if alertmanager else None),
     )
-    port = settings.prometheus_port
-    prometheus = _process(home, PROMETHEUS, prometheus_command(home.prometheus, port), prometheus_ready_url(port))
+    port, ports = settings.prometheus_port, _ports(settings, "prometheus_port")
+    command = prometheus_command(home.prometheus, port)
+    prometheus = _process(home, PROMETHEUS, command, prometheus_ready_url(port), ports=ports)
     if alertmanager is None:
         return [prometheus]
     write_routing(home, settings)
-    port = settings.alertmanager_port
+    port, ports = settings.alertmanager_port, _ports(settings, "alertmanager_port")
     command = alertmanager_command(alertmanager, home.alertmanager, port)
-    return [prometheus, _process(home, ALERTMANAGER, command, alertmanager_ready_url(port))]
+    return [prometheus, _process(home, ALERTMANAGER, command, alertmanager_ready_url(port), ports=ports)]
 
 
 def _write_bootstrap(home: Home, settings: Settings) -> None:
@@ -186,8 +213,18 @@ def _webhook_key(secret: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(secret).digest()).decode()
 
 
+def _ports(settings: Settings, *names: str) -> Mapping[str, int]:
+    return {name: getattr(settings, name) for name in names}
+
+
 def _process(
-    home: Home, name: str, command: list[str], ready: str | Callable[[], bool], *, env: Mapping[str, str] | None = None
+    home: Home,
+    name: str,
+    command: list[str],
+    ready: str | Callable[[], bool],
+    *,
+    env: Mapping[str, str] | None = None,
+    ports: Mapping[str, int],
 ) -> ProcessSpec:
     log_file = home.logs / f"{name}.log"
-    return ProcessSpec(name=name, command=command, ready=ready, log_file=log_file, env=env)
+    return ProcessSpec(name=name, command=command, ready=ready, log_file=log_file, env=env, ports=ports)

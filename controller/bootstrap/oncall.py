@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.core.traffic import Override
+from controller.core.traffic import Override, TrafficTable
 
 if TYPE_CHECKING:
     from controller.adapters.envoy.rollback import RollbackResult
@@ -18,6 +18,13 @@ def roll_back(
     from controller.adapters.envoy.rollback import rollback_route
 
     return rollback_route(home.routes, model, reason, by, at_s, to_version)
+
+
+def way_back_of(home: "Home", model: str, *, to_version: str | None) -> "tuple[TrafficTable, str]":
+    """Return the model's table, and the version that a rollback would go to now. Raises as `rollback_route` does."""
+    from controller.adapters.envoy.rollback import way_back
+
+    return way_back(home.routes, model, to_version)
 
 
 def roll_back_on_cluster(

@@ -50,10 +50,23 @@ def unless_told(arguments: Sequence[str]) -> Sequence[str] | None:
         url = f"{home.load().api}/v1/models/{quote(chosen.model, safe='')}/abort"
         token = home.api_token.read_text(encoding="ascii").strip()
         body = json.dumps({"reason": given_reason(chosen.reason), "by": chosen.by or asker(), "id": chosen.id})
-        status = post_json(url, body, token=token, timeout_s=_ANSWER_WITHIN_S)
+        status, answer = post_json(url, body, token=token, timeout_s=_ANSWER_WITHIN_S)
     except (SerinError, OSError, UnicodeError):
-        status = None
+        return ["--id", chosen.id, *arguments]
     if status != _ACCEPTED:
         return ["--id", chosen.id, *arguments]
-    say(f"{chosen.model}: abort asked for; the controller takes it up now.")
+    foreseen = _foreseen(answer)
+    say(
+        f"{chosen.model}: {foreseen}"
+        if foreseen
+        else f"{chosen.model}: abort asked for; the controller takes it up now."
+    )
     return None
+
+
+def _foreseen(answer: bytes) -> str:
+    """Return what the controller says that will come of it; empty where it does not say."""
+    try:
+        return str(json.loads(answer)["foreseen"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -6,6 +6,7 @@ from controller.cli import (
     database,
     doctor,
     evidence,
+    following,
     local,
     monitoring,
     notify,
@@ -14,13 +15,16 @@ from controller.cli import (
     policy,
     registry,
     releases,
+    steering,
     token,
+    topics,
 )
 
 app = typer.Typer(
     name="serin",
     help="Release gate and canary controller for text classifiers: promotes or rolls back by itself, and says why.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -29,6 +33,8 @@ for module in (
     local,
     registry,
     releases,
+    following,
+    steering,
     oncall,
     pipeline,
     policy,
@@ -38,5 +44,6 @@ for module in (
     doctor,
     monitoring,
     notify,
+    topics,
 ):
     module.register(app)

@@ -1,14 +1,22 @@
-"""`serin doctor`: why metrics, or a release, cannot be read."""
+"""`serin doctor`: what does not answer now, why metrics or a release cannot be read, and the way out of each."""
 
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
 
 from controller.cli.errors import EXIT_COULD_NOT_JUDGE
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
-from controller.cli.output import say
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, SomeModelArgument, home_at
+from controller.cli.output import say, say_json
 from controller.errors import SerinError
+
+if TYPE_CHECKING:
+    from controller.config.settings import Home
+    from controller.core.parts import Part
+    from controller.core.traffic import TrafficTable
+
+SCHEMA = "serin.doctor/v1"
 
 
 def register(app: typer.Typer) -> None:
@@ -16,37 +24,91 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
+    model: SomeModelArgument = None,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Name what keeps a version that has traffic from being read in Prometheus, and the way out.
+    """Ask everything that Serin depends on whether it answers, and name each fault and the way out.
 
-    Targets, their labels, jobs and intervals; and releases that another version of Serin recorded and this one cannot
-    read. Exit code: 0 all is well, 4 something is not.
+    The gateway, each replica, the controller, the registry, Prometheus, the database; what keeps a version that has
+    traffic from being read in Prometheus; files and disk; and releases that another version of Serin recorded and this
+    one cannot read. What was at fault once and is not now is not told. Exit code: 0 all is well, 4 something is not.
 
     Example: serin doctor intent
     """
-    from controller.bootstrap.metrics import metrics_of
+    from controller.bootstrap.condition import troubles_of
+    from controller.bootstrap.parts import parts_of
     from controller.bootstrap.sight import sight_of
+
+    place = home_at(home)
+    place.load()
+    sight = sight_of(place)
+    tables = {table.model: table for table in sight.tables() if model in (None, table.model)}
+    parts = [*parts_of(place, tables), _store(place)]
+    found = list(troubles_of(place, sight))
+    if all(part.answers for part in parts if part.kind is part.kind.METRICS):
+        found += _links(place, tables)
+    if parts[-1].answers:
+        found += _unreadable(place, model)
+    well = all(part.answers for part in parts) and not found
+    if output is Output.JSON:
+        from dataclasses import asdict
+
+        say_json({"schema": SCHEMA, "well": well, "parts": [asdict(part) for part in parts], "found": found})
+    else:
+        _print(parts, found)
+        if well:
+            say("Every version that has traffic can be read, and every release.")
+    if not well:
+        raise typer.Exit(EXIT_COULD_NOT_JUDGE)
+
+
+def _print(parts: "list[Part]", found: list[str]) -> None:
+    for part in parts:
+        place = f" at {part.place}" if part.place else ""
+        if part.answers:
+            say(f"ok     {part.name}{place} answers")
+        else:
+            say(f"FAULT  {part.name}{place} {part.fault}")
+            if part.way_out:
+                say(f"       {part.way_out}")
+    for sentence in found:
+        say(f"FAULT  {sentence}")
+
+
+def _store(home: "Home") -> "Part":
+    from controller.bootstrap.stores import opened
+    from controller.core.parts import Kind, Part
+
+    part = Part(Kind.STORE, "the database", "")
+    try:
+        with opened(home) as store:
+            store.ask()
+    except SerinError as error:
+        return Part(part.kind, part.name, part.place, f"does not answer: {error}", "Bring it back; users are served.")
+    return part
+
+
+def _links(home: "Home", tables: "dict[str, TrafficTable]") -> Iterator[str]:
+    from controller.bootstrap.metrics import metrics_of
+
+    metrics = metrics_of(home.load(), lambda _: {})
+    for table in tables.values():
+        try:
+            links = metrics.broken_links(table.model, list(table.weights_pct), at_s=time.time())
+        except SerinError as error:
+            links = [str(error)]
+        yield from (f"{table.model}, {sentence}" for sentence in links)
+
+
+def _unreadable(home: "Home", model: str | None) -> Iterator[str]:
     from controller.bootstrap.stores import opened
     from controller.overview import unreadable
     from controller.subscribers.undelivered import undelivered
 
-    place = home_at(home)
-    metrics = metrics_of(place.load(), lambda _: {})
-    found = []
-    for table in sight_of(place).tables():
-        if model in (None, table.model):
-            links = metrics.broken_links(table.model, list(table.weights_pct), at_s=time.time())
-            found += [f"{table.model}, {sentence}" for sentence in links]
     try:
-        with opened(place) as store:
-            found += unreadable(store.journal, model)
-            found += undelivered(store.notices.standing(), time.time())
+        with opened(home) as store:
+            found = [*unreadable(store.journal, model), *undelivered(store.notices.standing(), time.time())]
+        yield from found
     except SerinError as error:
-        found.append(f"it is not known whether every release can be read: {error}")
-    for sentence in found:
-        say(sentence)
-    if found:
-        raise typer.Exit(EXIT_COULD_NOT_JUDGE)
-    say("Every version that has traffic can be read, and every release.")
+        yield f"it is not known whether every release can be read: {error}"

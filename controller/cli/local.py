@@ -77,7 +77,7 @@ def up(
 
     Example: serin up --policy policy.yaml
     """
-    from controller.bootstrap.local import make_private, refuse_if_up, run_everything
+    from controller.bootstrap.local import gateway_answers, make_private, refuse_if_up, run_everything
     from controller.bootstrap.policies import installed_policies
     from controller.bootstrap.stores import prepare_own_database
 
@@ -117,6 +117,8 @@ def up(
         signal.signal(number, lambda *_: stopping.set())
 
     def is_up(missing: Sequence[str]) -> None:
+        answers = "ready: the gateway answers" if gateway_answers(settings) else "the gateway does not answer yet"
+        _tell(f"{answers} at {settings.gateway}")
         _tell(f"up. Models: {models}. Ctrl-C ends it.")
         if missing:
             _tell(f"without {', '.join(missing)} for now: tried again and again, and nothing else waits for it")

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import ByOption, ReasonOption
-from controller.cli.output import say
+from controller.cli.options import ByOption, Output, OutputOption, ReasonOption
+from controller.cli.output import say, say_json
 from controller.cli.place import Place, at_a_place
 from controller.core.commands import ANY_MODEL
 from controller.naming import model_named
+
+FREEZE_SCHEMA = "serin.freeze/v1"
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +41,7 @@ def freeze(
     place: Place,
     by: ByOption = "",
     silent: Annotated[bool, typer.Option("--silent", help="Tell nobody of the model meanwhile, either.")] = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Halt every model change until it is lifted. A rollback is always possible.
 
@@ -47,7 +50,11 @@ def freeze(
     if model != ANY_MODEL:
         model_named(model)  # before anything is opened
     with place.opened(writing=True) as installation:
-        installation.freeze(model, reason=reason, by=by or asker(), silent=silent)
+        frozen = installation.freeze(model, reason=reason, by=by or asker(), silent=silent)
+    if output is Output.JSON:
+        told_so = {"by": frozen.by, "at_s": frozen.at_s, "silent": silent}
+        say_json({"schema": FREEZE_SCHEMA, "model": model, "frozen": True, **told_so})
+        return
     told = ", and nobody is told of it" if silent else ""
     say(f'{model}: frozen{told}. To lift it: serin unfreeze {shlex.quote(model)} --reason "..."{place.flags}')
 
@@ -58,6 +65,7 @@ def unfreeze(
     reason: ReasonOption,
     place: Place,
     by: ByOption = "",
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Lift a freeze.
 
@@ -65,4 +73,7 @@ def unfreeze(
     """
     with place.opened(writing=True) as installation:
         lifted = installation.unfreeze(model, reason=reason, by=by or asker())
+    if output is Output.JSON:
+        say_json({"schema": FREEZE_SCHEMA, "model": model, "lifted": lifted, "frozen": False})
+        return
     say(f"{model}: {'lifted' if lifted else 'nothing was frozen'}.")

@@ -1,35 +1,58 @@
 """Releases: start, follow, stop, and read how they went."""
 
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import quote
 
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import ByOption, JsonFlag, ReasonOption, home_at
-from controller.cli.output import say, say_json, say_row
+from controller.cli.following import WAITED_SCHEMA
+from controller.cli.options import (
+    ByOption,
+    JsonFlag,
+    ModelArgument,
+    Output,
+    OutputOption,
+    ReasonOption,
+    ReleaseArgument,
+    home_at,
+)
+from controller.cli.output import console, say, say_json, say_row
 from controller.cli.place import Place, at_a_place
 from controller.cli.status import status
-from controller.core.commands import Command
+from controller.cli.steering import ASKED_SCHEMA
+from controller.core.commands import Ask, Command
+from controller.core.foresight import Consent
+from controller.errors import UsageError
 from controller.naming import model_named
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controller.ports.journal import ReleaseSummary
     from controller.service import Installation
 
+SupersedeFlag = Annotated[bool, typer.Option("--supersede", help="Even where another release ends for it.")]
+DuringFreezeFlag = Annotated[
+    bool, typer.Option("--during-freeze", help="Even where a freeze has it wait until that is lifted.")
+]
 release_app = typer.Typer(help="Start and list releases.", no_args_is_help=True)
 _ANSWER_WITHIN_S = 2.0
 _ANSWER_POLL_S = 0.05
 _WAIT_POLL_S = 0.5
 EXIT_TIMEOUT = 5
-
-ModelArgument = Annotated[str, typer.Argument(help="The registered model's name.")]
+LIST_SCHEMA = "serin.releases/v1"
+REPORT_SCHEMA = "serin.reported/v1"
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(release_app, name="release")
-    for function in (abort, resume, status, report):
+    for function in (status, report):
         app.command()(function)
 
 
@@ -42,21 +65,32 @@ def start(
     reason: ReasonOption = "started by hand",
     by: ByOption = "",
     wait_s: Annotated[float, typer.Option("--wait-s", help="Wait so long for the end; 0 does not wait.")] = 0.0,
+    supersede: SupersedeFlag = False,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Even where a person took this version back.")] = False,
+    during_freeze: DuringFreezeFlag = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start a release of a version. Setting the alias `candidate` in the registry does the same.
+    """Start a release of a version. Setting the alias `candidate` in the registry does the same, and asks nothing.
 
-    Exit code 2 where the controller refuses it, and why.
+    Exit code 2 where the controller refuses it, or where it needs one of the flags, and why.
 
     Example: serin release start intent 7 --wait-s 7200
     """
     model_named(model)  # before anything is opened
+    agreed = {Consent.SUPERSEDE: supersede, Consent.REPEAT: repeat, Consent.DURING_FREEZE: during_freeze}
     with place.opened(writing=True) as installation:
+        sentence = _foreseen(installation, model, version, agreed)
+        tell = _teller(output)
+        tell(f"{model}: {sentence}")
         asked, _ = installation.start(model, version, reason=reason, by=by or asker())
-        say(f"{model}: release of version {version} asked for.")
-        if not _taken_up(installation, asked):
-            say(f"{model}: {_why_it_waits(place)}")
+        tell(f"{model}: release of version {version} asked for.")
+        taken_up = _taken_up(installation, asked)
+        if not taken_up:
+            tell(f"{model}: {_why_it_waits(place)}")
         if wait_s > 0:
-            _wait_for_the_end(installation, asked, wait_s)
+            _wait_for_the_end(installation, asked, wait_s, output)
+    if output is Output.JSON:
+        say_json(_asked(asked, sentence, taken_up=taken_up))
 
 
 @release_app.command()
@@ -66,6 +100,9 @@ def again(
     place: Place,
     reason: ReasonOption = "other settings",
     by: ByOption = "",
+    supersede: SupersedeFlag = False,
+    during_freeze: DuringFreezeFlag = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Start a release of the version that serves with the policy's `serving:` block as it is now.
 
@@ -74,10 +111,35 @@ def again(
     Example: serin release again intent --reason "two replicas"
     """
     model_named(model)  # before anything is opened
+    agreed = {Consent.SUPERSEDE: supersede, Consent.DURING_FREEZE: during_freeze}
     with place.opened(writing=True) as installation:
+        _foreseen(installation, model, None, agreed)
         asked, champion = installation.again(model, reason=reason, by=by or asker())
+    if output is Output.JSON:
+        say_json({**_asked(asked, "", taken_up=False), "champion": champion})
+        return
     say(f"{model}: version {asked.version} has the files of version {champion}.")
-    say(f"{model}: release of version {asked.version} asked for; the controller takes it up at its next round.")
+    takes = "the controller takes it up at its next round." if place.has_controller() else _why_it_waits(place)
+    say(f"{model}: release of version {asked.version} asked for; {takes}")
+
+
+def _foreseen(installation: "Installation", model: str, version: str | None, agreed: Mapping[Consent, bool]) -> str:
+    """Return what the start will do. Raises UsageError where that needs a flag which was not given."""
+    foreseen = installation.foresee(Ask.START, model, version)
+    missing = [f"{why}. Say --{one} if that is meant" for one, why in foreseen.consents if not agreed.get(one, False)]
+    if missing:
+        raise UsageError(f"{model}: nothing was started: {'; '.join(missing)}")
+    return foreseen.sentence
+
+
+def _teller(output: Output) -> Callable[[str], None]:
+    """Lines for a person; those beside JSON go to standard error."""
+    return lambda line: say(line, err=output is Output.JSON)
+
+
+def _asked(asked: Command, sentence: str, *, taken_up: bool) -> dict[str, Any]:
+    told = {"schema": ASKED_SCHEMA, "ask": asked.ask, "model": asked.model, "version": asked.version}
+    return {**told, "command": asked.id, "foreseen": sentence, "taken_up": taken_up}
 
 
 def _taken_up(installation: "Installation", asked: Command) -> bool:
@@ -96,7 +158,7 @@ def _why_it_waits(place: Place) -> str:
     return "no controller runs here: it waits until `serin up` starts one."
 
 
-def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: float) -> NoReturn:
+def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: float, output: Output) -> NoReturn:
     from controller.service import release_started_by
     from controller.status import exit_code, is_settled
 
@@ -104,9 +166,15 @@ def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: floa
     while time.monotonic() < deadline_s:
         installation.is_taken_up(asked)
         if (found := release_started_by(installation, asked)) is not None and is_settled(found):
-            say(f"{found.release_id}: {found.phase}. {found.reason}")
-            raise typer.Exit(exit_code(installation.release(found.release_id)))
+            code = exit_code(installation.release(found.release_id))
+            if output is Output.JSON:
+                say_json({"schema": WAITED_SCHEMA, "settled": True, "exit_code": code, "release": asdict(found)})
+            else:
+                say(f"{found.release_id}: {found.phase}. {found.reason}")
+            raise typer.Exit(code)
         time.sleep(_WAIT_POLL_S)
+    if output is Output.JSON:
+        say_json({"schema": WAITED_SCHEMA, "settled": False, "exit_code": EXIT_TIMEOUT, "release": None})
     say(f"not settled after {wait_s:g} s", err=True)
     raise typer.Exit(EXIT_TIMEOUT)
 
@@ -116,46 +184,62 @@ def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: floa
 def list_releases(
     place: Place,
     model: Annotated[str | None, typer.Option("--model", help="Only of this model.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 100,
+    before: Annotated[str | None, typer.Option("--before", help="A release's id: those that began earlier.")] = None,
     as_json: JsonFlag = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
-    """List releases, newest first."""
+    """List releases, newest first: how each stands, why, when it began and since when it stands so.
+
+    In a pipe each line has its cells between tabs. Times are UTC.
+
+    Example: serin release list --model intent --limit 20
+    """
     from controller.overview import release_document
 
     with place.opened() as installation:
-        found = installation.releases(model)
-    if as_json:
-        say_json({"releases": [release_document(record) for record in found]})
-        return
-    for record in found:
-        say_row(record.release_id, record.phase, record.reason)
+        found = installation.releases(model, limit=limit, before=before)
+    following = found[-1].release_id if len(found) == limit else None
+    if as_json or output is Output.JSON:
+        rows = [release_document(record) for record in found]
+        say_json({"schema": LIST_SCHEMA, "releases": rows, "next": following})
+    elif console().is_terminal:
+        _draw(found, following)
+    else:
+        for record in found:
+            times = (_time(record.started_at_s), _time(record.phase_since_s))
+            say_row(record.release_id, record.phase, record.reason, *times)
 
 
-@at_a_place
-def abort(
-    model: ModelArgument,
-    reason: ReasonOption,
-    place: Place,
-    by: ByOption = "",
-    id_: Annotated[str, typer.Option("--id", help="What is asked again by the same id is asked once.")] = "",
-) -> None:
-    """Abort the release in progress; all traffic goes to the stable version. Does nothing where none is.
+def _draw(found: "Sequence[ReleaseSummary]", following: str | None) -> None:
+    from rich.table import Table
 
-    Example: serin abort intent --reason "wrong checkpoint"
-    """
-    _ask(place, "abort", model, reason, by, id_)
+    from controller.report.words import shortened
+    from serving.text.printable import printable
+
+    screen = console()
+    table = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column()
+    for one in found:
+        began = f"{_time(one.started_at_s)[:16]}"
+        table.add_row(began, printable(one.release_id), one.phase, printable(shortened(one.reason, screen.width)))
+    screen.print(table)
+    if following is not None:
+        say(f"The next page: serin release list --before {following}")
 
 
-@at_a_place
-def resume(model: ModelArgument, reason: ReasonOption, place: Place, by: ByOption = "") -> None:
-    """Let a held release go on from shadow, with a new deadline."""
-    _ask(place, "resume", model, reason, by)
+def _time(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @at_a_place
 def report(
-    release: Annotated[str, typer.Argument(help="Id of the release, as `serin release list` shows it.")],
+    release: ReleaseArgument,
     place: Place,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Write the report of a release, as HTML and as JSON, from its journal.
 
@@ -165,15 +249,12 @@ def report(
         made = installation.report(release)
     folder = out or (Path() if place.server is not None else home_at(place.home).reports)
     folder.mkdir(parents=True, exist_ok=True)
+    files: list[str] = []
     for suffix, text in ((".html", made.html), (".json", made.json)):
         path = folder / f"{quote(release, safe='')}{suffix}"  # one that began under another rule for names, too
         path.write_text(text, encoding="utf-8")
-        say(str(path))
-
-
-def _ask(place: Place, ask: Literal["abort", "resume"], model: str, reason: str, by: str, command_id: str = "") -> None:
-    model_named(model)  # before anything is opened
-    with place.opened(writing=True) as installation:
-        asked = installation.abort if ask == "abort" else installation.resume
-        asked(model, reason=reason, by=by or asker(), command_id=command_id)
-    say(f"{model}: {ask} asked for; the controller takes it up at its next round.")
+        files.append(str(path))
+        if output is Output.TEXT:
+            say(str(path))
+    if output is Output.JSON:
+        say_json({"schema": REPORT_SCHEMA, "release_id": release, "files": files})

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.bootstrap.oncall import roll_back, roll_back_on_cluster
+from controller.bootstrap.oncall import roll_back, roll_back_on_cluster, way_back_of
 from controller.cli.asking import asker, given_reason
-from controller.cli.output import say
+from controller.cli.output import say, say_json
 from controller.config.variables import (
     CA_FILE_VARIABLE,
     DEFAULT_HOME,
@@ -17,7 +17,7 @@ from controller.config.variables import (
     SERVER_VARIABLE,
     TOKEN_FILE_VARIABLE,
 )
-from controller.core.traffic import Override
+from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
 from controller.errors import UsageError
 
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("model", help="the registered model's name")
     flags.add_argument("--reason", required=True, help="why; kept in the journal and the report")
     flags.add_argument("--to", metavar="VERSION", help="a version that runs, instead of the known good one")
+    flags.add_argument("--dry-run", action="store_true", help="say where it would go to, and move nothing")
+    flags.add_argument("--output", "-o", choices=("text", "json"), default="text", help="how the result is printed")
     flags.add_argument("--by", default="", help="who asks; you, unless told otherwise")
     flags.add_argument(
         "--kubeconfig",
@@ -57,6 +59,8 @@ def rollback(arguments: Sequence[str]) -> None:
     chosen = parser().parse_args(arguments)
     named = chosen.home is not None or chosen.kubeconfig is not None
     server = chosen.server or (None if named else os.environ.get(SERVER_VARIABLE))
+    if chosen.dry_run and (server or chosen.kubeconfig is not None):
+        raise UsageError("--dry-run: goes with --home; `serin status` shows the known good version elsewhere")
     if server:
         _ask(server, chosen)
         return
@@ -67,8 +71,13 @@ def rollback(arguments: Sequence[str]) -> None:
     from controller.config.settings import Home  # a cluster needs none
 
     home = chosen.home or Path(os.environ.get(HOME_VARIABLE, DEFAULT_HOME))
+    place = Home(home.resolve())
+    if chosen.dry_run:
+        table, target = way_back_of(place, chosen.model, to_version=chosen.to)
+        _tell(chosen, f"all traffic would go to version {target}; it is at {_shares(table)}.", target, moved=False)
+        return
     result = roll_back(
-        Home(home.resolve()),
+        place,
         chosen.model,
         reason=given_reason(chosen.reason),
         by=chosen.by or asker(),
@@ -81,7 +90,25 @@ def rollback(arguments: Sequence[str]) -> None:
         told = (
             f"in Envoy's memory, for as long as it runs; it is written down as soon as that can be: {result.unwritten}"
         )
-    say(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")
+    before = result.before
+    already = before is not None and before.weights_pct.get(version) == HUNDRED_PCT
+    if already:
+        by = f", by {before.override.by}: {before.override.reason}" if before is not None and before.override else ""
+        told = f"where it was already{by}; {told}"
+    said = f"all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told})."
+    _tell(chosen, said, version, moved=not already, confirmed=result.confirmed, elapsed_ms=result.elapsed_ms)
+
+
+def _shares(table: TrafficTable) -> str:
+    return ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
+
+
+def _tell(chosen: argparse.Namespace, sentence: str, version: str, **more: object) -> None:
+    if chosen.output == "json":
+        told = {"schema": "serin.rollback/v1", "model": chosen.model, "version": version, **more}
+        say_json({**told, "sentence": sentence})
+    else:
+        say(f"{chosen.model}: {sentence}")
 
 
 def _on_cluster(chosen: argparse.Namespace) -> None:
@@ -96,7 +123,8 @@ def _on_cluster(chosen: argparse.Namespace) -> None:
     )
     version = next(iter(result.table.weights_pct))
     told = "its gateway has taken it up" if result.accepted else "written; its gateway has not said yet that it took it"
-    say(f"{chosen.model}: all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told}).")
+    said = f"all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told})."
+    _tell(chosen, said, version, moved=True, confirmed=result.accepted, elapsed_ms=result.elapsed_ms)
 
 
 def _ask(server: str, chosen: argparse.Namespace) -> None:
@@ -115,7 +143,8 @@ def _ask(server: str, chosen: argparse.Namespace) -> None:
         ca_file=chosen.ca_file or _path(CA_FILE_VARIABLE),
     )
     elapsed_ms = (time.monotonic() - began_s) * 1_000
-    say(f"{chosen.model}: all traffic to version {version} after {elapsed_ms:.1f} ms (the controller says so).")
+    said = f"all traffic to version {version} after {elapsed_ms:.1f} ms (the controller says so)."
+    _tell(chosen, said, version, moved=True, confirmed=True, elapsed_ms=elapsed_ms)
 
 
 def _path(variable: str) -> Path | None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.options import JsonFlag, home_at
+from controller.cli.options import JsonFlag, Output, OutputOption, SomeModelArgument, home_at
 from controller.cli.output import console, say_json
 from controller.cli.place import Place, at_a_place
 from controller.errors import TransientError
@@ -16,28 +16,34 @@ if TYPE_CHECKING:
 @at_a_place
 def status(
     place: Place,
-    model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
+    model: SomeModelArgument = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="A row for each gate, those that pass too.")] = False,
     as_json: JsonFlag = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show each model's traffic, its release, what every gate says, and the freezes in force.
+    """Show whether everything answers, each model's release and what it waits for, its gates, and the freezes in force.
+
+    Exit code: 0 everything answers, 4 something does not, or what is shown is not how things are now.
 
     Example: serin status --watch
     """
     from controller.overview import as_document
-    from controller.status import status_table
+    from controller.status import shown_exit_code, status_table
 
     try:
         with place.opened() as installation:
             seen = installation.overview(model)
-            if as_json:
+            if as_json or output is Output.JSON:
                 say_json(as_document(seen))
             elif watch:
                 from controller.cli.watching import watch as watch_table
 
                 watch_table(lambda: installation.overview(model), console())
             else:
-                console().print(status_table(seen))
+                console().print(status_table(seen, every=every))
+            if not watch and (code := shown_exit_code(seen)):
+                raise typer.Exit(code)
     except TransientError:  # the store's: what serves is told all the same, before the error
         if place.server is None:
             console().print(status_table(_without_store(place, model)))
@@ -49,10 +55,11 @@ def _without_store(place: Place, model: str | None) -> "Overview":
     import time
 
     from controller.bootstrap.condition import troubles_of
+    from controller.bootstrap.parts import parts_of
     from controller.bootstrap.sight import sight_of
     from controller.overview import Overview
 
     home = home_at(place.home)
     sight = sight_of(home)
     tables = {table.model: table for table in sight.tables() if model in (None, table.model)}
-    return Overview(None, time.time(), tables, troubles=troubles_of(home, sight))
+    return Overview(None, time.time(), tables, troubles=troubles_of(home, sight), parts=parts_of(home, tables))

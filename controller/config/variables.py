@@ -9,3 +9,5 @@ TOKEN_FILE_VARIABLE: Final = "SERIN_TOKEN_FILE"  # noqa: S105 - a name
 CA_FILE_VARIABLE: Final = "SERIN_CA_FILE"
 DEFAULT_HOME: Final = Path(".serin")
 PRIVATE_UMASK: Final = 0o077  # of every process that writes to a home: what it makes is its owner's alone
+INSTALLATION_KEY: Final = "installation"
+"""Of what a controller says of its health: the word of its home, which tells it from any other."""

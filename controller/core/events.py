@@ -9,7 +9,7 @@ from controller.core.abilities import TrafficAbilities
 from controller.core.facts import LookTaken
 from controller.core.judging import shifted
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Phase, Purpose, Release, Version
+from controller.core.release import Pause, Phase, Purpose, Release, Version
 from controller.core.serving import ServingPolicy
 from gates.evidence import Look
 from gates.suite_evidence import SuiteEvidence
@@ -154,6 +154,20 @@ class CommandTaken:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """No more users are exposed until a person resumes it."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaused:
+    by: str
+    reason: str
+
+
 Event = (
     Started
     | PhaseEntered
@@ -170,6 +184,8 @@ Event = (
     | FaultCleared
     | Leaving
     | CommandTaken
+    | Paused
+    | Unpaused
 )
 
 
@@ -212,6 +228,10 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
             return replace(release, faults=faults, faults_changed_s=changed_s)
         case Leaving():
             return _leave(release, event, at_s)
+        case Paused():
+            return replace(release, pause=Pause(event.by, event.reason, at_s))
+        case Unpaused():
+            return replace(release, pause=None)
         case CommandTaken() | GatesRestarted() | TrafficRestored():
             return release
 
@@ -262,6 +282,7 @@ def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
         champion_moved=release.champion_moved and event.phase in (Phase.PROBATION, Phase.PROMOTED),
         reason=event.reason,
         ending=None,
+        pause=None,
     )
 
 
@@ -278,6 +299,7 @@ def _leave(release: Release, event: Leaving, at_s: float) -> Release:
         ending=event.ending,
         reason=event.reason,
         blamed=event.blamed,
+        pause=None,
     )
 
 

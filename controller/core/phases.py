@@ -1,4 +1,5 @@
-"""The way forward: what each phase makes of the facts. Only passes take a release on, and never after its deadline."""
+"""The way forward: what each phase makes of the facts. Only passes take a release on, or a person's word to its next
+step, and never after its deadline; only passes promote."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -23,6 +24,7 @@ from controller.core.facts import (
 from controller.core.leaving import hold_in_place, is_down
 from controller.core.policy import OnDeadline
 from controller.core.release import Phase, Purpose, Release
+from controller.core.words_of_people import next_step, pausing
 from controller.errors import Source
 from gates.outcome import Outcome
 from gates.verdict import Stage
@@ -31,11 +33,21 @@ BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
 _OF_ROUTES: Final = frozenset({Source.TRAFFIC, Source.ROUTING})
 _STOPPING: Final = _OF_ROUTES | {Source.DEPLOYMENTS, Source.GATES}  # whatever the gates say
 BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
+_STEPPING: Final = frozenset({Phase.SHADOW, Phase.CANARY})
 
 
 def advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     """The events by which the release goes on, or settles at its deadline; none where it waits."""
-    return _PHASES[release.phase](release, facts, now_s)
+    return _by_a_word(release, facts, now_s) or _PHASES[release.phase](release, facts, now_s)
+
+
+def _by_a_word(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
+    """Where a person has it wait or take its next step: not past what halts every change, nor past its deadline."""
+    if release.phase not in _STEPPING or release.purpose is Purpose.RESTORE or _past_deadline(release, now_s):
+        return ()
+    if _frozen(facts) or not _STOPPING.isdisjoint(release.faults):
+        return pausing(release, facts)
+    return next_step(release, facts) or pausing(release, facts)
 
 
 def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -108,7 +120,7 @@ def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    stopped = _frozen(facts) or not _STOPPING.isdisjoint(release.faults)
+    stopped = _frozen(facts) or not _STOPPING.isdisjoint(release.faults) or release.pause is not None
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)
@@ -119,7 +131,8 @@ def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
     served = release.routed and now_s >= release.step_over_at_s
     served = served and release.step_requests >= step.min_requests
     outcome = release.outcome_of(*BEFORE_PROMOTION)
-    if _frozen(facts) or release.faults or not served or outcome in (Outcome.ERROR, Outcome.FAIL):
+    stopped = _frozen(facts) or release.faults or release.pause is not None
+    if stopped or not served or outcome in (Outcome.ERROR, Outcome.FAIL):
         return _settle_by_deadline(release, now_s)
     if release.step + 1 == len(release.policy.steps):
         if outcome is Outcome.PASS:

@@ -94,6 +94,15 @@ class Cursors:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A person's word that no more users are exposed for now."""
+
+    by: str
+    reason: str
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GateState:
     """The memory of the gates between looks: as they hold it, or as it was stored until the next look has read it.
     ``schema`` says how that is written."""
@@ -136,6 +145,7 @@ class Release:
     blamed: tuple[str, ...] = ()  # gates that failed
     serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
     able: TrafficAbilities | None = None  # of the data plane; None: begun when there was only one, which can do all
+    pause: Pause | None = None  # until it is resumed, or enters another phase or step
 
     @property
     def active(self) -> bool:

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from controller.errors import UsageError
 from controller.offline.ci_gate import GateResult, Question, unjudged
-from controller.report.words import SYMBOLS, exact, figure, is_signed
+from controller.report.words import SYMBOLS, measures
 from gates.outcome import Outcome
 from gates.verdict import Verdict
 from serving.text.printable import one_line, printable
@@ -199,13 +199,13 @@ def summary(result: GateResult) -> str:
 
 
 def _row(verdict: Verdict) -> str:
-    value = figure(verdict.value, signed=is_signed(verdict.unit))
+    shown = measures(verdict)
     note = " (advisory)" if verdict.advisory else ""
     cells = (
         f"{SYMBOLS[verdict.outcome]} {verdict.outcome}{note}",
         _md(verdict.gate),
-        f"{value} {_md(verdict.unit)}" if verdict.value is not None else value,
-        exact(verdict.threshold),
+        _md("; ".join(f"{one.value} {one.unit}".rstrip() for one in shown)),
+        _md("; ".join(one.limit for one in shown)),
         f"{verdict.samples:,}",
         _md(verdict.reason),
     )

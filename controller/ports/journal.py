@@ -191,6 +191,13 @@ class Journal(ReleaseLists, Versions, Protocol):
     def last(self, stream: str, kinds: Sequence[str]) -> RecordedEntry | None:
         """The stream's last entry of one of the kinds."""
 
+    def of_kinds(self, stream: str, kinds: Sequence[str], *, since_s: float, limit: int) -> Sequence[RecordedEntry]:
+        """The stream's latest entries of these kinds that were written since then, in order, at most ``limit``. The
+        chain is not checked."""
+
+    def written_at_s(self) -> float | None:
+        """Return the time of the last entry of any stream; None where there is none."""
+
     def entries(self, release_id: str) -> Sequence[RecordedEntry]:
         """In order, with the chain checked.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controller.core.abilities import TrafficAbilities
+from controller.core.parts import Part
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.ports.runtime import DeploymentStatus
@@ -30,6 +31,9 @@ class Site(Protocol):
 
     def troubles(self) -> Sequence[str]:
         """Return what is wrong with the installation itself, a sentence each, with the way out."""
+
+    def parts(self) -> Sequence[Part]:
+        """Ask each part of the installation whether it answers, and return them."""
 
     def register_again(self, model: str) -> tuple[str, str]:
         """Register the version that serves under another number: its number, and the new one.

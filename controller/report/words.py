@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.core.release import Phase
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
-from gates.verdict import Verdict
+from gates.verdict import Limit, Rule, Verdict
 
 _MINUS, _NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 SYMBOLS = {Outcome.PASS: "✓", Outcome.FAIL: "✕", Outcome.INCONCLUSIVE: "…", Outcome.ERROR: "!"}
@@ -75,6 +76,12 @@ def utc(at_s: float) -> str:
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def clock(at_s: float, now_s: float) -> str:
+    """``22:58 UTC``, of another day with its date: a time of the clock that stands beside an age."""
+    at, now = datetime.fromtimestamp(at_s, UTC), datetime.fromtimestamp(now_s, UTC)
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
 def figure(value: float | None, *, signed: bool = False) -> str:
     """A measured value: three significant digits, thousands grouped, a real minus sign; a dash where there is none."""
     if value is None or math.isnan(value):
@@ -92,6 +99,31 @@ def figure(value: float | None, *, signed: bool = False) -> str:
 def exact(value: float | None) -> str:
     """A number that somebody set, as it was set: ``0.8``, ``1.15``, ``1,000``."""
     return _NOTHING if value is None else f"{value:,.10g}".replace("-", _MINUS)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value and the limit that it is held against, as a row shows them: ``0.87``, ``accuracy``, ``≥ 0.8 floor``."""
+
+    value: str
+    unit: str
+    limit: str
+
+
+def measures(verdict: Verdict) -> tuple[Measure, ...]:
+    """Return what decided the verdict, a row each; of one that was recorded without its limits, its value and
+    threshold."""
+    signed = is_signed(verdict.unit)
+    if not verdict.limits:
+        return (Measure(figure(verdict.value, signed=signed), verdict.unit, exact(verdict.threshold)),)
+    return tuple(
+        Measure(figure(one.measured, signed=is_signed(one.unit)), one.unit, _limit(one)) for one in verdict.limits
+    )
+
+
+def _limit(limit: Limit) -> str:
+    sign = "≥" if limit.at_least else "≤" if limit.rule is Rule.CEILING else "<"
+    return f"{sign} {exact(round(limit.value, 4))} {limit.rule}"
 
 
 def is_signed(unit: str) -> bool:

@@ -7,7 +7,7 @@ compared with the stable version on the same cases, which is what can find a los
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from gates.stats.calibration import CalibrationError, Floats, debiased_l2, expec
 from gates.stats.exact import share_bounds, upper_tail
 from gates.stats.uneven import Span
 from gates.stats.weighted import Drawn, Estimate, drawn, hajek
-from gates.verdict import Interval, Stage, Verdict
+from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import nearest_name, perhaps
 
 __all__ = ["GATES", "SuiteResult", "judge_suite", "unusable"]
@@ -68,6 +68,7 @@ class _Finding:
 
     outcome: Outcome
     reason: str
+    limits: tuple[Limit, ...] = ()
 
 
 _ORDER = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
@@ -103,6 +104,7 @@ def _accuracy(
         threshold=policy.accuracy_min,
         samples=len(results),
         samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
+        limits=worst.limits,
     )
 
 
@@ -121,14 +123,15 @@ def _share(right: Sequence[bool], results: Sequence[SuiteResult], alpha: float) 
 
 def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> _Finding:
     """Proven above the floor passes, proven below fails."""
+    limits = (Limit(Rule.FLOOR, floor, estimate.mean, what, at_least=True),)
     seen = f"{what} {100 * estimate.mean:.1f} % of {cases:,} cases"
     if estimate.high < floor:
-        return _Finding(Outcome.FAIL, f"{seen} is below the floor of {100 * floor:g} %")
+        return _Finding(Outcome.FAIL, f"{seen} is below the floor of {100 * floor:g} %", limits)
     seen += f", at least {100 * estimate.low:.1f} % for sure"
     if estimate.low < floor:
         reason = f"{seen}; the floor of {100 * floor:g} % is not proven, more cases would tell"
-        return _Finding(Outcome.INCONCLUSIVE, reason)
-    return _Finding(Outcome.PASS, f"{seen}, above the floor of {100 * floor:g} %")
+        return _Finding(Outcome.INCONCLUSIVE, reason, limits)
+    return _Finding(Outcome.PASS, f"{seen}, above the floor of {100 * floor:g} %", limits)
 
 
 def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Finding]:
@@ -154,7 +157,7 @@ def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Fi
         estimate = _estimate(members[name], policy.alpha / len(judged))
         finding = _floor(f"slice {name}", estimate, len(members[name]), floor)
         looks_fine = finding.outcome is Outcome.INCONCLUSIVE and estimate.mean >= floor
-        yield _Finding(Outcome.PASS, finding.reason) if looks_fine else finding
+        yield replace(finding, outcome=Outcome.PASS) if looks_fine else finding
 
 
 def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterator[_Finding]:
@@ -172,7 +175,7 @@ def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterato
         estimate = _share(right, asked, policy.suite.alpha / len(policy.floors))
         finding = _floor(what, estimate, len(asked), 1 - floor.ceiling)
         looks_fine = finding.outcome is Outcome.INCONCLUSIVE and estimate.mean >= 1 - floor.ceiling
-        yield _Finding(Outcome.PASS, finding.reason) if looks_fine else finding
+        yield replace(finding, outcome=Outcome.PASS) if looks_fine else finding
 
 
 def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, alpha: float) -> _Finding:
@@ -182,9 +185,10 @@ def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, 
     low, _ = uneven.mean_bounds(sample, 1.0, Span(-1.0, 1.0), costs.bets, 2 * alpha)
     points = 100 * sample.mean
     seen = f"wrong answers cost {points / 100 * costs.dearest:+.3g} a case ({points:+.2f} points) against stable's"
+    limits = (Limit(Rule.GUARD, costs.guard_points, points, "points of cost"),)
     if low > 0 and points >= costs.guard_points:
-        return _Finding(Outcome.FAIL, f"{seen}, more")
-    return _Finding(Outcome.PASS, f"{seen}, not surely more")
+        return _Finding(Outcome.FAIL, f"{seen}, more", limits)
+    return _Finding(Outcome.PASS, f"{seen}, not surely more", limits)
 
 
 def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
@@ -194,17 +198,20 @@ def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: Su
     counts = Trinomial(lost, won, len(pairs) - lost - won)
     points = 100 * counts.mean
     seen = f"{lost} answers got worse and {won} better in {len(pairs):,} cases ({-points:+.1f} points)"
+    guard = (Limit(Rule.GUARD, policy.guard_points, points, "points lost"),)
     if upper_tail(lost, lost + won, 0.5) <= policy.alpha and points >= policy.guard_points:
-        return _Finding(Outcome.FAIL, f"less accurate than the stable version: {seen}")
+        return _Finding(Outcome.FAIL, f"less accurate than the stable version: {seen}", guard)
     if policy.margin_points is None:
-        return _Finding(Outcome.PASS, f"no loss against the stable version shows: {seen}")
+        return _Finding(Outcome.PASS, f"no loss against the stable version shows: {seen}", guard)
+    margin = (Limit(Rule.MARGIN, policy.margin_points, points, "points lost"),)
     _, high = mean_bounds(counts, _BETS, 2 * policy.alpha)
     if 100 * high >= policy.margin_points:
         reason = (
             f"a loss of {policy.margin_points:g} points against stable is not excluded: {seen}; more cases would tell"
         )
-        return _Finding(Outcome.INCONCLUSIVE, reason)
-    return _Finding(Outcome.PASS, f"a loss of {policy.margin_points:g} points against stable is excluded: {seen}")
+        return _Finding(Outcome.INCONCLUSIVE, reason, margin)
+    said = f"a loss of {policy.margin_points:g} points against stable is excluded: {seen}"
+    return _Finding(Outcome.PASS, said, margin)
 
 
 def _calibration(
@@ -220,7 +227,7 @@ def _calibration(
         findings.append(_brier(pairs, policy))
     if len(results) < policy.cases_min:  # an interval from so few is too narrow: it may hold a release, not reject one
         needed = _Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed")
-        findings = [needed, *(_Finding(Outcome.INCONCLUSIVE, found.reason) for found in findings)]
+        findings = [needed, *(replace(found, outcome=Outcome.INCONCLUSIVE) for found in findings)]
     worst = _worst(findings)
     return Verdict(
         "calibration.suite",
@@ -233,6 +240,7 @@ def _calibration(
         threshold=policy.calibration_gap_max,
         samples=len(results),
         samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
+        limits=worst.limits,
     )
 
 
@@ -240,11 +248,13 @@ def _gap(what: str, error: CalibrationError, policy: SuitePolicy, remedy: str) -
     limit, margin = policy.calibration_gap_max, max(policy.calibration_gap_max, policy.calibration_margin_gap)
     seen = f"{what} {error.value:.3f} (debiased, {error.low:.3f} to {error.high:.3f})"
     if error.low > limit:
-        return _Finding(Outcome.FAIL, f"{seen} is above {limit:g}{remedy}")
+        guard = (Limit(Rule.GUARD, limit, error.value, what),)
+        return _Finding(Outcome.FAIL, f"{seen} is above {limit:g}{remedy}", guard)
+    limits = (Limit(Rule.MARGIN, margin, error.value, what),)
     if error.high > margin:
         reason = f"{seen}, not proven to be below {margin:g}{remedy}; more cases would tell"
-        return _Finding(Outcome.INCONCLUSIVE, reason)
-    return _Finding(Outcome.PASS, f"{seen} is surely below {margin:g}")
+        return _Finding(Outcome.INCONCLUSIVE, reason, limits)
+    return _Finding(Outcome.PASS, f"{seen} is surely below {margin:g}", limits)
 
 
 def _remedy(results: Sequence[SuiteResult]) -> str:
@@ -289,7 +299,9 @@ def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
     moved = abs(mean) + float(ndtri(policy.alpha / 2)) * spread > 0 and abs(mean) >= policy.guard_brier
     seen = f"Brier score {rise:+.4f} against stable's, and {mean:+.4f} beyond what its own confidence promises"
     worse = moved and abs(own) > abs(own - mean)
-    return _Finding(Outcome.FAIL, f"{seen}, worse") if worse else _Finding(Outcome.PASS, f"{seen}, not worse")
+    limits = (Limit(Rule.GUARD, policy.guard_brier, abs(mean), "Brier score beyond what was promised"),)
+    word = "worse" if worse else "not worse"
+    return _Finding(Outcome.FAIL if worse else Outcome.PASS, f"{seen}, {word}", limits)
 
 
 def _brier_score(result: SuiteResult) -> float:

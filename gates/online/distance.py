@@ -8,7 +8,7 @@ from gates.evidence import Look, Profile
 from gates.gate import Timing
 from gates.outcome import Outcome
 from gates.stats.homogeneity import HomogeneityState
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class DistanceGate:
             samples=state.smaller,
             window=look.window,
             advisory=not (apart and self.holds),
+            limits=(Limit(Rule.GUARD, self.guard, distance if state.smaller else None, "total variation"),),
         )
 
 

@@ -80,7 +80,7 @@ def _played(it: Place, outage: Outage, outage_s: float) -> list[Bar]:
     what = f"API server {outage.name} for {outage_s:g} s in {outage.phase} of version {version}"
     with outage.begun(it.cluster):
         threading.Event().wait(outage_s)
-        status = it.site.serin.serin("status")
+        status = it.site.serin.status()
         state = it.site.release(version)["state"]
         after = it.site.phase(version), it.site.pid("controller")
         faults = " ".join(map(str, dict(state["faults"]).values()))

@@ -70,6 +70,27 @@ class JournalContract:
         assert found.text == '{"a":{"ü":null},"z":[1,2.5]}'
         assert found.entry == Entry("verdict", 7.25, {"z": [1, 2.5], "a": {"ü": None}}, schema=3)
 
+    def test_the_latest_entries_of_some_kinds_are_found_in_order(self, journal: EveryJournal) -> None:
+        """Without what lies between them, nor what came before a time."""
+        written = [Entry(kind, float(at), {}) for at, kind in enumerate(("a", "look", "b", "a", "look", "b"))]
+        journal.note("model:intent", written)
+        journal.note("model:tone", [Entry("a", 9.0, {})])
+
+        def found(since_s: float, limit: int) -> list[tuple[str, float]]:
+            kinds = journal.of_kinds("model:intent", ["a", "b"], since_s=since_s, limit=limit)
+            return [(one.kind, one.at_s) for one in kinds]
+
+        assert found(0.0, 9) == [("a", 0.0), ("b", 2.0), ("a", 3.0), ("b", 5.0)]
+        assert found(2.0, 9) == [("b", 2.0), ("a", 3.0), ("b", 5.0)]
+        assert found(0.0, 2) == [("a", 3.0), ("b", 5.0)]
+
+    def test_it_tells_when_it_was_written_last(self, journal: EveryJournal) -> None:
+        """By whomever, in whatever stream."""
+        assert journal.written_at_s() is None
+        journal.append(record(2), [entry(1), entry(3)])
+        journal.note("model:intent", [entry(2)])
+        assert journal.written_at_s() == 102.0
+
     def test_streams_share_one_order(self, journal: EveryJournal) -> None:
         """Positions count over all streams, sequences within each; each stream has a chain of its own."""
         journal.append(record(1), [entry(1)])

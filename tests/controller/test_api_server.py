@@ -21,7 +21,7 @@ from tests.stores import new_store
 def test_it_answers_from_the_first_moment_and_is_gone_afterwards() -> None:
     """No waiting for it to be up, and after the block neither thread nor socket is left."""
     with serve(World().client()._app) as url:
-        assert httpx.get(f"{url}/health").json() == {"status": "ok"}
+        assert httpx.get(f"{url}/health").json() == {"status": "ok", "installation": ""}
     assert "api" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health")

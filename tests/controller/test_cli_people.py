@@ -22,8 +22,12 @@ from controller.cli.abort import unless_told
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
 from controller.core.commands import Ask, Command, Freeze
+from controller.core.events import Leaving, PhaseEntered, fold
+from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
 from controller.errors import TransientError, UsageError
+from controller.journal.codec import entry_of, record_of
+from tests.controller import releases
 from tests.patience import eventually
 
 
@@ -68,6 +72,7 @@ def test_a_start_without_a_controller_says_that_it_waits(home: Home) -> None:
     assert (result.exit_code, result.stdout.splitlines()) == (
         0,
         [
+            "intent: A release of version 7 begins.",
             "intent: release of version 7 asked for.",
             "intent: no controller runs here: it waits until `serin up` starts one.",
         ],
@@ -113,9 +118,10 @@ def test_status_shows_the_freezes_that_bear_on_the_model(home: Home) -> None:
     with opened(home) as store:
         for number, model in enumerate(("intent", "*", "other")):
             store.freezes.freeze(Freeze(model, "incident 42", "ana", float(number)))
-    assert [line.split()[0] for line in serin(home, "status").stdout.splitlines()[:3]] == ["intent", "*", "other"]
-    lines = serin(home, "status", "intent").stdout.splitlines()
-    assert [line.rstrip() for line in lines[:2]] == [
+    frozen = [line for line in serin(home, "status").stdout.splitlines() if "frozen by" in line]
+    assert [line.split()[0] for line in frozen] == ["intent", "*", "other"]
+    lines = [line for line in serin(home, "status", "intent").stdout.splitlines() if "frozen by" in line]
+    assert [line.rstrip() for line in lines] == [
         "intent  frozen by ana because incident 42",
         "*  frozen by ana because incident 42",
     ]
@@ -152,6 +158,7 @@ class Interface:
 
     status: int
     port: int = 0
+    answer: bytes = b""
     asked: list[tuple[str, str | None, dict[str, str]]] = field(default_factory=list)
 
 
@@ -164,8 +171,9 @@ def interface(status: int) -> Iterator[Interface]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             found.asked.append((self.path, self.headers["authorization"], body))
             self.send_response(found.status)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(found.answer)))
             self.end_headers()
+            self.wfile.write(found.answer)
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
@@ -195,6 +203,47 @@ def test_an_abort_is_told_to_a_controller_that_runs(home: Home, capsys: pytest.C
     body = {"reason": "wrong checkpoint", "by": "ada", "id": "incident-4711"}
     assert answering.asked == [("/v1/models/intent/abort", "Bearer a-token", body)]
     assert capsys.readouterr().out == "intent: abort asked for; the controller takes it up now.\n"
+
+
+def test_an_abort_says_what_the_controller_says_that_comes_of_it(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also that it is nothing."""
+    with interface(202) as answering:
+        answering.answer = b'{"command": "c1", "foreseen": "Nothing to abort: no release is in progress."}'
+        assert left_after_telling(home, answering.port) is None
+    assert capsys.readouterr().out == "intent: Nothing to abort: no release is in progress.\n"
+
+
+@pytest.mark.parametrize("ask", ["abort", "resume", "pause", "promote"])
+def test_a_word_that_comes_to_nothing_says_so(home: Home, ask: str) -> None:
+    """And claims no controller where none runs."""
+    told = serin(home, ask, "intent", "--reason", "wrong checkpoint")
+    assert (told.exit_code, told.stdout) == (0, f"intent: Nothing to {ask}: no release is in progress.\n")
+    as_json = json.loads(serin(home, ask, "intent", "--reason", "wrong checkpoint", "-o", "json").stdout)
+    assert (as_json["schema"], as_json["acts"], as_json["controller"]) == ("serin.asked/v1", False, False)
+
+
+def test_a_start_asks_for_a_flag_where_it_ends_another_or_repeats_what_a_person_took_back(home: Home) -> None:
+    """Each by its name, with what for; with the flag it is asked for."""
+    taken_back = [releases.started(), Leaving(Phase.ABORTED, "Aborted by ada: wrong", by="ada")]
+    taken_back.append(PhaseEntered(Phase.ABORTED, "Aborted by ada: wrong"))
+    with opened(home) as store:
+        entries = [entry_of(event, 1.0) for event in taken_back]
+        store.journal.append(record_of(fold(None, taken_back, 1.0), 3), entries)
+    said = refusal(home, "release", "start", "intent", "7")
+    assert "version 7 was taken back by a person: Aborted by ada: wrong. Say --repeat if that is meant" in said
+    with opened(home) as store:
+        canary = releases.release_in(Phase.CANARY)
+        later = replace(record_of(canary, 1), release_id="intent-v8-1", version="8", started_at_s=2e9)
+        store.journal.append(later, [entry_of(releases.started(), 2e9)])
+        store.freezes.freeze(Freeze("*", "holidays", "ana", 3.0))
+    said = refusal(home, "release", "start", "intent", "9")
+    assert "(canary at 5 %) ends for it, undecided. Say --supersede" in said
+    assert "ana froze * (holidays): it waits until that is lifted. Say --during-freeze" in said
+    with opened(home) as store:
+        assert not store.inbox.waiting()
+    assert serin(home, "release", "start", "intent", "9", "--supersede", "--during-freeze").exit_code == 0
 
 
 @pytest.mark.parametrize("status", [401, 404, 409, 500])

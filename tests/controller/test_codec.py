@@ -19,10 +19,12 @@ from controller.core.events import (
     Judged,
     Leaving,
     Looked,
+    Paused,
     PhaseEntered,
     Started,
     TrafficConfirmed,
     TrafficRestored,
+    Unpaused,
     Verified,
 )
 from controller.core.policy import OnDeadline
@@ -85,6 +87,8 @@ EVENTS = [
     FaultCleared("metrics"),
     Leaving(Phase.ROLLED_BACK, "P95 got worse.", ("latency.p95",), "serin"),
     CommandTaken("c-1", "abort", "falscher Prüfpunkt", "ana"),
+    Paused("ana", "Feiertag"),
+    Unpaused("ana", "vorbei"),
 ]
 
 

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -218,6 +221,98 @@ class TestRun:
                 looked(supervisor, lambda: any("ulimit -n" in line for line in home.said), what="the refusal")
             looked(supervisor, lambda: recorded(home.directory)["other"] != pids["other"], what="the second start")
             assert recorded(home.directory)["gateway"] == pids["gateway"]
+
+
+class TestPorts:
+    """A port that another has is named with its holder; who answers there instead is not what was started."""
+
+    def test_before_anything_is_started_it_is_said_who_has_a_port(self, home: Home) -> None:
+        spec = server("registry", home.directory)
+        spec = replace(spec, ports={"mlflow_port": int(spec.command[-1])})
+        with listening(spec.ports["mlflow_port"]), pytest.raises(UsageError) as refused:
+            self._entered(home, spec)
+        held = f"mlflow_port {spec.ports['mlflow_port']} is held by process {os.getpid()} ("
+        assert str(refused.value).startswith(held)
+        assert "`serin up --free-ports`" in str(refused.value)
+        assert home.said == []
+
+    def test_another_that_answers_at_its_port_does_not_make_it_ready(self, home: Home) -> None:
+        """The home of somebody else answered the questions of this one."""
+        deaf = server("registry", home.directory)
+        port = int(deaf.command[-1])
+        command = (sys.executable, "-c", "import signal; signal.pause()")
+        deaf = replace(deaf, command=command, ports={"mlflow_port": port}, ready_within_s=0.5)
+        with home.supervisor(deaf) as supervisor, answering(port):
+            assert supervisor.start()
+            assert supervisor.missing == ("registry",)
+        assert any("registry was not ready within 0.5 s" in line for line in home.said)
+
+    def test_one_whose_port_was_taken_waits_until_it_is_free(self, home: Home) -> None:
+        """Told once, and not tried again and again in vain."""
+        spec = server("registry", home.directory)
+        port = int(spec.command[-1])
+        with home.supervisor(replace(spec, ports={"mlflow_port": port})) as supervisor:
+            supervisor.start()
+            first = recorded(home.directory)["registry"]
+            os.kill(first, signal.SIGKILL)
+            looked(supervisor, lambda: any("registry ended" in one for one in home.said), what="its end to be seen")
+            with listening(port):
+                looked(supervisor, lambda: any("waits: mlflow_port" in one for one in home.said), what="the holder")
+                for _ in range(3):
+                    supervisor.look()
+            looked(supervisor, lambda: accepts_connections("127.0.0.1", port, timeout_s=1), what="it to serve again")
+            assert recorded(home.directory)["registry"] != first
+        assert sum("waits: mlflow_port" in line and "over: " not in line for line in home.said) == 1
+
+    def test_one_that_keeps_ending_is_told_of_no_more(self, home: Home) -> None:
+        """It is tried as before; a screen full of the same line hides everything else."""
+        bad = program("bad", home.directory, "raise SystemExit('no luck')")
+        with home.supervisor(bad) as supervisor:
+            supervisor.start()
+            for deaths in range(2, 9):
+                supervisor._running[0].start_again_s = 0.0  # its pause is over
+                looked(supervisor, lambda n=deaths: supervisor._running[0].deaths == n, what="its end")
+        told = [line for line in home.said if "bad ended" in line]
+        assert len(told) == 6
+        assert "6 times in a row: it is tried on and on, and told when it runs" in told[-1]
+
+    def _entered(self, home: Home, *specs: ProcessSpec) -> None:
+        with home.supervisor(*specs):
+            pass
+
+
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """Somebody else has the port."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        yield
+
+
+@contextmanager
+def answering(port: int) -> Iterator[None]:
+    """Somebody else has the port, and answers 200."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    other = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        other.shutdown()
+        other.server_close()
+        thread.join()
 
 
 class TestEnd:

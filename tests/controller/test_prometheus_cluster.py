@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
@@ -272,6 +272,12 @@ def test_marks_of_processes_that_are_long_gone_are_forgotten() -> None:
         assert metrics.counts("intent", ["7"], found.cursor, at_s=AT_S).live["7"].requests == 0
 
 
+def faults(result: Result) -> list[str]:
+    """What the doctor found besides parts that do not answer: none of them runs here."""
+    told = [line.partition("FAULT  ")[2] for line in result.stdout.splitlines()]
+    return [one for one in told if one and "does not answer" not in one and "not running" not in one]
+
+
 def test_doctor_names_the_broken_link_of_each_version_that_has_traffic(tmp_path: Path) -> None:
     """And says so where there is none; its exit code is no verdict."""
     home = Home(tmp_path / "home")
@@ -282,17 +288,15 @@ def test_doctor_names_the_broken_link_of_each_version_that_has_traffic(tmp_path:
         document = read_routes(home.envoy).with_table(TrafficTable("intent", {"7": 100.0}), RouteOptions())
         write_routes(home.envoy, document)
         result = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
-        assert (result.exit_code, len(result.stdout.splitlines())) == (4, 1)
-        assert result.stdout.startswith("intent, version 7: no target")
+        assert (result.exit_code, faults(result)[0].partition(": ")[0]) == (4, "intent, version 7")
+        assert faults(result)[0].startswith("intent, version 7: no target")
         server.series = [up("10.0.0.1:8080", "1", "1")]
         result = CliRunner().invoke(app, ["doctor", "intent", "--home", str(home.path)])
-        assert (result.exit_code, result.stdout) == (
-            0,
-            "Every version that has traffic can be read, and every release.\n",
-        )
+        assert faults(result) == []
         with opened(home) as store:
             damaged = replace(record_of(release_in(Phase.CANARY), 0), state="{}")
             store.journal.append(damaged, [])
         result = CliRunner().invoke(app, ["doctor", "--home", str(home.path)])
         assert result.exit_code == 4
-        assert result.stdout.startswith("release intent-v7-1 of intent was recorded by another version of Serin")
+        (fault,) = faults(result)
+        assert fault.startswith("release intent-v7-1 of intent was recorded by another version of Serin")

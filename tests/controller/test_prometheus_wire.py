@@ -273,17 +273,29 @@ def test_a_process_scraped_by_two_jobs_is_refused(prometheus: Prometheus) -> Non
     assert "ambiguous" in refused(prometheus)
 
 
-def test_histograms_with_different_edges_are_refused(prometheus: Prometheus) -> None:
-    """Their counts cannot be compared bucket by bucket; the edges that differ are named."""
+def with_edges(prometheus: Prometheus, own: dict[str, int], others: dict[str, int]) -> None:
+    """Version 7 and version 6 with these histograms, by edge."""
     prometheus.series = [
         up({1: 1}),
         up({1: 1}, "6"),
         requests({1: 1}),
         requests({1: 1}, model_version="6", instance="intent-v6"),
-        *buckets({"0.1": {1: 1}, "+Inf": {1: 1}}),
-        *buckets({"0.1": {1: 1}, "0.2": {1: 1}, "+Inf": {1: 1}}, "6"),
+        *buckets({edge: {1: count} for edge, count in {**own, "+Inf": 9}.items()}),
+        *buckets({edge: {1: count} for edge, count in {**others, "+Inf": 9}.items()}, "6"),
     ]
-    assert "differ in their edges (s): 0.2" in refused(prometheus, versions=("6", "7"))
+
+
+def test_histograms_of_different_kinds_are_refused(prometheus: Prometheus) -> None:
+    """Their counts cannot be compared bucket by bucket; the edges that differ are named."""
+    with_edges(prometheus, {"0.1": 1}, {"0.1": 1, "0.2": 1, "0.3": 1, "0.4": 1})
+    assert "differ in their edges (s): 0.2, 0.3, 0.4" in refused(prometheus, versions=("6", "7"))
+
+
+def test_an_objective_that_was_changed_leaves_the_grid_that_both_have(prometheus: Prometheus) -> None:
+    """The next release is judged: what stable was started with before is no reason to wait."""
+    with_edges(prometheus, {"0.1": 1, "0.15": 2, "0.2": 4}, {"0.1": 1, "0.18": 3, "0.2": 4})
+    found = look(prometheus, versions=("6", "7"))
+    assert found.latency_edges_ms == (100.0, 200.0)
 
 
 def test_a_histogram_that_contradicts_itself_is_refused(prometheus: Prometheus) -> None:

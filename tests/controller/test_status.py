@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -22,12 +23,12 @@ from controller.ports.journal import ReleaseRecord, ReleaseSummary
 from controller.ports.recordings import ReplayProgress
 from controller.ports.runtime import DeploymentStatus, Endpoint
 from controller.ports.suites import SuiteProgress
-from controller.report.words import utc
+from controller.report.words import clock, utc
 from controller.service import Service
 from controller.status import exit_code, is_settled, status_table
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 from tests.controller import releases
 from tests.fakes.clock import FakeClock as Clock
 from tests.fakes.freezes import FakeFreezes
@@ -125,7 +126,7 @@ def test_every_gate_fits_every_width(width: int) -> None:
     """Numbers stay whole and aligned; only the sentence is shortened."""
     text = drawn(record(Phase.CANARY, verdicts={"latency.p95": VERDICT}), width=width)
     assert max(len(line) for line in text.splitlines()) <= width
-    (line,) = [line for line in text.splitlines() if "latency.p95" in line]
+    (line,) = [line for line in text.splitlines() if line.startswith("  latency.p95")]
     assert "… inconclusive" in line
     assert "1.24   1.15  327 of 1,527" in line
     assert "Latency is not settled yet: the" in text
@@ -146,6 +147,58 @@ def test_markup_in_names_is_shown_as_it_is() -> None:
     text = drawn(record(Phase.CANARY, verdicts={"latency.p95": hostile}, reason="[link=file:///]click[/link]"))
     assert "[bold red]not markup[/bold red] [/]" in text
     assert "[link=file:///]click[/link]" in text
+
+
+def test_failures_come_first_then_what_is_required_and_what_passes_shares_a_line() -> None:
+    """Twelve rows that are well hide the one that is not."""
+    named = {
+        "errors.live": Outcome.PASS,
+        "accuracy.live": Outcome.INCONCLUSIVE,
+        "latency.p95": Outcome.FAIL,
+        "latency.p99": Outcome.PASS,
+        "budget": Outcome.ERROR,
+    }
+    verdicts = {name: releases.verdict(name, outcome, Stage.LIVE) for name, outcome in named.items()}
+    verdicts["throughput"] = replace(releases.verdict("throughput", Outcome.INCONCLUSIVE, advisory=True), samples=9)
+    text = drawn(record(Phase.CANARY, verdicts=verdicts))
+    lines = [line.strip() for line in text.splitlines()]
+    begins = [line.split()[0] for line in lines if re.match(r"[a-z.0-9]+ +[✓✕…!] ", line)]
+    assert begins == ["latency.p95", "budget", "accuracy.live"]
+    assert "✓ pass  2: errors.live, latency.p99" in lines
+    assert "advisory, not settled: throughput" in lines
+    console = Console(width=140, file=io.StringIO())
+    console.print(status_table(Overview([record(Phase.CANARY, verdicts=verdicts)], NOW_S, {}), every=True))
+    assert isinstance(console.file, io.StringIO)
+    assert "latency.p99 says pass" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_row_shows_the_limit_that_decided_at_every_width(width: int, *, terminal: bool) -> None:
+    """Its direction and the rule that it stands for, and each one that matters; in a pipe sentences are whole."""
+    limits = (
+        Limit(Rule.MARGIN, 0.02, 0.0061, "confidence gap"),
+        Limit(Rule.FLOOR, 0.8, 0.869, "accuracy", at_least=True),
+    )
+    judged = replace(VERDICT, gate="calibration.shadow", value=0.5, threshold=0.1, limits=limits)
+    text = drawn(record(Phase.SHADOW, verdicts={"calibration.shadow": judged}), width=width, force_terminal=terminal)
+    plain_text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert re.search(r"0\.0061 +< 0\.02 margin", plain_text)
+    assert re.search(r"0\.869 +≥ 0\.8 floor", plain_text)
+    assert "0.5" not in plain_text
+    assert max(len(line) for line in plain_text.splitlines()) <= width
+    assert (" ".join(LONG.split()) in " ".join(plain_text.split())) is (not terminal)
+
+
+def test_the_sentence_that_decides_comes_first_with_a_bar_and_a_time() -> None:
+    waiting = replace(releases.verdict(outcome=Outcome.INCONCLUSIVE), samples=250, samples_needed=1_000)
+    fields = {"verdicts": {"accuracy.shadow": waiting}, "routed": True, "looked_at_s": NOW_S}
+    lines = drawn(record(Phase.SHADOW, **fields)).splitlines()
+    assert lines[1].strip() == (
+        "Copies of users' requests are judged: waits for accuracy.shadow; "
+        "accuracy.shadow has 250 of about 1,000 samples."
+    )
+    assert lines[2].strip() == f"{'█' * 5}{'░' * 15} 25 %, at this rate in 5 min, at {clock(NOW_S + 300, NOW_S)}"
 
 
 def test_advisory_gates_without_data_share_a_line() -> None:

@@ -105,7 +105,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, request: pyte
         place.register("v1")
         eventually(lambda: place.phase("1") == "promoted", what="version 1 in production")
         yield place
-        print(serin.serin("status"))  # shown with a test that failed
+        print(serin.status())  # shown with a test that failed
     left = [
         p.info["pid"] for p in psutil.process_iter(["pid", "cmdline"]) if str(home) in " ".join(p.info["cmdline"] or [])
     ]

@@ -36,6 +36,6 @@ def _people_can_read_it(site: Site) -> None:
     page, document = site.serin.serin("report", "intent-v3-1").splitlines()
     assert "was rolled back" in Path(page).read_text(encoding="utf-8")
     assert json.loads(Path(document).read_text(encoding="utf-8"))["schema"] == "serin.report/v1"
-    assert "release of version 4" in site.serin.serin("status")
+    assert "release of version 4" in site.serin.status()
     assert "rolled_back" in site.serin.serin("release", "list")
     site.serin.serin("freeze", "intent", "--reason", "end of the test")

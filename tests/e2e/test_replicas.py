@@ -20,7 +20,7 @@ def test_other_settings_go_through_the_gates_and_a_lost_replica_of_two_ends_noth
     """The files that serve get the next number and two replicas; one of them is killed while users get its answers."""
     policy = site.serin.home / "policies" / "intent.yaml"
     policy.write_text(f"{policy.read_text()}\nserving: {{replicas: 2, batch: {{texts_max: 8}}}}\n")
-    assert "batch.texts_max 16 → 8, with the next release" in site.serin.serin("status")
+    assert "batch.texts_max 16 → 8, with the next release" in site.serin.status()
     with site.load() as load:
         site.serin.serin("release", "again", "intent", "--reason", "two of them")
         eventually(lambda: site.phase("2") == "canary", within_s=WITHIN_S, what="version 2 in canary")

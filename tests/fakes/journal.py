@@ -76,6 +76,13 @@ class FakeJournal:
     def last(self, stream: str, kinds: Sequence[str]) -> RecordedEntry | None:
         return next((one for one in reversed(self._streams.get(stream, [])) if one.kind in kinds), None)
 
+    def of_kinds(self, stream: str, kinds: Sequence[str], *, since_s: float, limit: int) -> Sequence[RecordedEntry]:
+        found = (one for one in self._streams.get(stream, ()) if one.kind in kinds and one.at_s >= since_s)
+        return tuple(found)[-limit:]
+
+    def written_at_s(self) -> float | None:
+        return self._journal[-1].at_s if self._journal else None
+
     def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> FeedPage:
         found = [one for one in self._journal[after:] if kinds is None or one.kind in kinds][:limit]
         return FeedPage(found, found[-1].position if len(found) == limit else max(len(self._journal), after))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.abilities import TrafficAbilities
+from controller.core.parts import Part
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
@@ -22,6 +23,7 @@ class FakeSite:
     wrong: tuple[str, ...] = ()
     champions: dict[str, tuple[str, str]] = field(default_factory=dict)
     able: TrafficAbilities | None = None
+    answering: tuple[Part, ...] = ()
 
     def traffic(self) -> Mapping[str, TrafficTable]:
         return self.tables
@@ -40,6 +42,9 @@ class FakeSite:
 
     def troubles(self) -> Sequence[str]:
         return self.wrong
+
+    def parts(self) -> Sequence[Part]:
+        return self.answering
 
     def register_again(self, model: str) -> tuple[str, str]:
         if model not in self.champions:

@@ -28,13 +28,15 @@ class RollbackResult:
     """``confirmed``: users are answered by this table, as Envoy's answers show (or as it says itself, where it takes no
     new connection), ``elapsed_ms`` after the call began.
 
-    ``unwritten`` says why no file could take the table, which Envoy then holds in memory alone.
+    ``unwritten`` says why no file could take the table, which Envoy then holds in memory alone. ``before``: the table
+    that it took the place of.
     """
 
     table: TrafficTable
     confirmed: bool
     elapsed_ms: float
     unwritten: str = ""
+    before: TrafficTable | None = None
 
 
 def rollback_route(
@@ -60,12 +62,7 @@ def rollback_route(
         raise UsageError(f"{routes_file} does not exist: nothing is routed here. Name Serin's home with --home.")
     with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         document = read_routes(directory)
-        table = _known_table(document, model)
-        target = to_version or table.known_good
-        if target is None:
-            others = ", ".join(_running(directory, model)) or "none"
-            raise UsageError(f"{model} has no known good version yet. Name one with --to; running: {others}.")
-        _check_runs(directory, model, target)
+        table, target = _way_back(directory, document, model, to_version)
         rolled_back = table.next(
             weights_pct={target: HUNDRED_PCT}, mirror=None, override=Override(reason=reason, by=by, at_s=at_s)
         )
@@ -80,7 +77,30 @@ def rollback_route(
         confirmed = held(directory).get(model) == target
     elif confirmed := _confirm(directory, document.revision_of(model)):
         forget(directory, model)  # what may have been asked for while no file could take it
-    return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000, unwritten)
+    return RollbackResult(rolled_back, confirmed, (time.perf_counter() - began_s) * 1000, unwritten, table)
+
+
+def way_back(routes_file: Path, model: str, to_version: str | None = None) -> tuple[TrafficTable, str]:
+    """Return the model's table as it stands, and the version that a rollback would go to now. Nothing is written.
+    Raises as `rollback_route`."""
+    model_named(model)
+    directory = routes_file.parent
+    return _way_back(directory, read_routes(directory), model, to_version)
+
+
+def _way_back(directory: Path, document: RouteDocument, model: str, to_version: str | None) -> tuple[TrafficTable, str]:
+    table = _known_table(document, model)
+    target = to_version or table.known_good
+    if target is None:
+        others = ", ".join(_running(directory, model)) or "none"
+        why = f"{model} has no known good version yet"
+        if len(table.weights_pct) == 1:
+            by = f", by {table.override.by}" if table.override is not None else ""
+            serves = next(iter(table.weights_pct))
+            why = f"{model} is at version {serves} already{by}, and no version before it is kept to go to"
+        raise UsageError(f"{why}. Name one with --to; running: {others}.")
+    _check_runs(directory, model, target)
+    return table, target
 
 
 def _hold(directory: Path, before: TrafficTable, rolled_back: TrafficTable, unwritten: TransientError) -> None:

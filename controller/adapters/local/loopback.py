@@ -31,23 +31,25 @@ def accepts_connections(host: str, port: int, *, timeout_s: float) -> bool:
     return True
 
 
-def get(url: str, *, timeout_s: float) -> tuple[int, bytes]:
-    """GET over plain HTTP: status and body. No redirects, no proxy from the environment.
+def get(url: str, *, timeout_s: float, token: str = "") -> tuple[int, bytes]:
+    """GET over plain HTTP, in the name of the token's holder where one is given: status and body. No redirects, no
+    proxy from the environment.
 
     Raises:
         OSError: nothing answered, what answered was not HTTP, or a read took longer than ``timeout_s``.
     """
     parts = urlsplit(url)
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-    return _answer(_connection(parts.hostname or "", parts.port, timeout_s), url, target)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return _answer(_connection(parts.hostname or "", parts.port, timeout_s), url, target, headers=headers)
 
 
-def post_json(url: str, body: str, *, token: str, timeout_s: float) -> int:
-    """POST a JSON text in the name of a token's holder, and return the status. Raises as ``get`` does."""
+def post_json(url: str, body: str, *, token: str, timeout_s: float) -> tuple[int, bytes]:
+    """POST a JSON text in the name of a token's holder: status and body. Raises as ``get`` does."""
     parts = urlsplit(url)
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     connection = _connection(parts.hostname or "", parts.port, timeout_s)
-    return _answer(connection, url, parts.path, "POST", body.encode(), headers)[0]
+    return _answer(connection, url, parts.path, "POST", body.encode(), headers)
 
 
 def ask_at_socket(path: Path, target: str, *, timeout_s: float, method: str = "GET") -> tuple[int, bytes]:

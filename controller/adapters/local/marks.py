@@ -42,6 +42,11 @@ def running_marked(keeper: Path) -> dict[str, ProcessIdentity]:
     return found
 
 
+def keeper_of(pid: int) -> str:
+    """The folder that the process is kept for; empty where it bears no mark, or none that can be seen."""
+    return _environment(pid).get(_KEEPER, "")
+
+
 def environment_of(identity: ProcessIdentity) -> Mapping[str, str]:
     """As it was when the process was started; empty where it is not told."""
     return _environment(identity.pid)

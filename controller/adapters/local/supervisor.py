@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +18,9 @@ import psutil
 from controller.adapters.local.kept import SUPERVISOR, KeptRecord, leftovers, refuse_second
 from controller.adapters.local.loopback import get
 from controller.adapters.local.marks import environment_of, marked
+from controller.adapters.local.ports import holder_of, is_held_by
 from controller.adapters.local.processes_os import ProcessIdentity, end_groups, identity_of, runs, start_process
-from controller.errors import PermanentError, SerinError
+from controller.errors import PermanentError, SerinError, Source, TransientError, UsageError
 
 _POLL_S = 0.05
 _PROBE_WITHIN_S = 1.0
@@ -27,11 +28,13 @@ _BACKOFF_FIRST_S = 0.5
 _BACKOFF_MAX_S = 30.0
 _STEADY_AFTER_S = 60.0  # who ran for so long starts again without backoff
 _LOG_TAIL_BYTES = 1500
+_KEEPS_ENDING = 6  # deaths in a row, beyond which no more are told: it is tried as often as ever
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
     """One program to keep. ``ready``: a URL that answers 200, or a question of its own, once others may rely on it.
+    ``ports``: those that it listens at, by the names of their settings; what answers there and is another's is not it.
 
     ``data_plane``: it answers users. It is started before all others and ended after them, outlives a supervisor that
     is killed, and is taken up by the next one where it runs by the same command and the same ``env``. All others get
@@ -47,6 +50,7 @@ class ProcessSpec:
     data_plane: bool = False
     prepare: Callable[[], None] | None = None
     ready_within_s: float = 60.0
+    ports: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class _Running:
     started_s: float = 0.0
     deaths: int = 0  # in a row
     start_again_s: float | None = None  # set while it is down
+    held: str = ""  # by whom its ports are held, while it waits for them
 
 
 class Supervisor:
@@ -67,7 +72,7 @@ class Supervisor:
     are done at each look beside the processes; what they raise is told.
 
     Raises:
-        UsageError: on entering, where another supervisor runs in this home.
+        UsageError: on entering, where another supervisor runs in this home, or somebody else has a port.
     """
 
     def __init__(
@@ -101,6 +106,9 @@ class Supervisor:
                 end_groups([identity], grace_s=self._grace_s, reap=())
                 del self._left[name]
                 self._progress(f"ended {name}, left over from an earlier run")
+        held = [words for spec in self._specs if spec.name not in self._left and (words := _held(spec))]
+        if held:
+            raise UsageError(f"{'; '.join(held)}. End that, or choose other ports: `serin up --free-ports`")
         return self
 
     def __exit__(
@@ -128,7 +136,7 @@ class Supervisor:
     @property
     def missing(self) -> tuple[str, ...]:
         """Return what is to run and is not ready."""
-        return tuple(running.spec.name for running in self._running if not _is_ready(running.spec))
+        return tuple(running.spec.name for running in self._running if not _is_ready(running))
 
     def run(self) -> None:
         """Keep everything running until ``stopping`` is set."""
@@ -194,7 +202,7 @@ class Supervisor:
             PermanentError: it has ended, or was not ready in time.
         """
         spec = running.spec
-        while not _is_ready(spec):
+        while not _is_ready(running):
             if not _runs(running):
                 raise PermanentError(f"{spec.name} {_end_of(running)}: {_log_tail(spec)}")
             if self._is_late(running):
@@ -206,7 +214,7 @@ class Supervisor:
 
     def _is_waited_for(self, running: _Running) -> bool:
         spec = running.spec
-        if _is_ready(spec):
+        if _is_ready(running):
             self._tell_ready(running)
             return False
         if self._is_late(running):
@@ -223,14 +231,32 @@ class Supervisor:
     # --- keeping --------------------------------------------------------------------------------------------------
     def _look_at(self, running: _Running) -> None:
         if running.start_again_s is not None:
-            if time.monotonic() >= running.start_again_s:
-                self._start(running)
-                self._tell(f"started {running.spec.name} again")
+            self._start_again(running)
             return
         if running.identity is None and running.child is not None:  # it could not be asked for at the start
             running.identity = identity_of(running.child.pid)
         if not _runs(running):
             self._note_death(running)
+        elif running.deaths >= _KEEPS_ENDING and time.monotonic() - running.started_s > _STEADY_AFTER_S:
+            running.deaths = 0
+            self._tell(f"{running.spec.name} runs again")
+
+    def _start_again(self, running: _Running) -> None:
+        """Start it, if that is due and its ports are free.
+
+        Raises:
+            TransientError: somebody else has one: it waits for that.
+        """
+        if time.monotonic() >= (running.start_again_s or 0.0):
+            running.held = _held(running.spec)
+            if not running.held:
+                self._start(running)
+                if running.deaths < _KEEPS_ENDING:
+                    self._tell(f"started {running.spec.name} again")
+                return
+            running.start_again_s = self._pause(running)
+        if running.held:
+            raise TransientError(Source.HOME, f"{running.spec.name} waits: {running.held}")
 
     def _note_death(self, running: _Running) -> None:
         spec, end = running.spec, _end_of(running)
@@ -241,7 +267,11 @@ class Supervisor:
         running.start_again_s = self._pause(running)
         running.deaths += 1
         pause_s = running.start_again_s - time.monotonic()
-        self._tell(f"{spec.name} {end}, starts again in {pause_s:.1f} s; {spec.log_file} ends: {_last_line(spec)}")
+        again = f"starts again in {pause_s:.1f} s"
+        if running.deaths == _KEEPS_ENDING:
+            again = f"{running.deaths} times in a row: it is tried on and on, and told when it runs"
+        if running.deaths <= _KEEPS_ENDING:
+            self._tell(f"{spec.name} {end}, {again}; {spec.log_file} ends: {_last_line(spec)}")
 
     def _pause(self, running: _Running) -> float:
         """Return when it is started again, should it not run."""
@@ -325,11 +355,20 @@ def _end_of(running: _Running) -> str:
     return "ended" if code is None else f"ended with code {code}"
 
 
-def _is_ready(spec: ProcessSpec) -> bool:
+def _is_ready(running: _Running) -> bool:
+    """Return whether it answers, and it is itself that does."""
+    ready, identity = running.spec.ready, running.identity
     try:
-        return spec.ready() if not isinstance(spec.ready, str) else get(spec.ready, timeout_s=_PROBE_WITHIN_S)[0] == 200
+        answers = ready() if not isinstance(ready, str) else get(ready, timeout_s=_PROBE_WITHIN_S)[0] == 200
     except (OSError, SerinError):
         return False
+    return answers and all(identity is None or is_held_by(port, identity) for port in running.spec.ports.values())
+
+
+def _held(spec: ProcessSpec) -> str:
+    """Return who has ports that the program listens at; nothing where they are free."""
+    held = {name: holder for name, port in spec.ports.items() if (holder := holder_of(port)) is not None}
+    return "; ".join(f"{name} {spec.ports[name]} is held by {holder}" for name, holder in held.items())
 
 
 def _last_line(spec: ProcessSpec) -> str:

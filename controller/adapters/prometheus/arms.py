@@ -4,12 +4,15 @@ import itertools
 import math
 from collections import Counter as Counts
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from controller.adapters.prometheus.cursor import buckets
 from controller.adapters.prometheus.http import SOURCE
 from controller.adapters.prometheus.targets import Counter, Target
 from controller.errors import TransientError
 from gates.evidence import ArmCounts
+
+_OBJECTIVES_MAX: Final = 2  # of one policy: of the 95th and of the 99th percentile
 
 
 def is_error(counter: Counter, requests: str) -> bool:
@@ -18,20 +21,27 @@ def is_error(counter: Counter, requests: str) -> bool:
 
 
 def edges_of(targets: Iterable[Target], metric: str, unit: str) -> tuple[str, ...]:
-    """The edges that all histograms have, ``+Inf`` last; none where nothing was timed yet."""
+    """The edges that all histograms have, ``+Inf`` last; none where nothing was timed yet.
+
+    All stand on one grid, and each has an edge more at every objective of the policy that its process was started
+    under: an objective that was changed since leaves the grid, by which they are compared.
+
+    Raises:
+        TransientError: they differ in more than objectives, so that they are of different kinds.
+    """
     found: set[tuple[str, ...]] = set()
     for shape in {frozenset(snapshot) for target in targets for snapshot in target.snapshots.values()}:
         by_traffic: dict[str, list[str]] = {}
         for bucket in buckets(shape, metric):
             by_traffic.setdefault(bucket.traffic, []).append(bucket.label)
         found.update(tuple(edges) for edges in by_traffic.values())
-    if len(found) > 1:
-        spread = Counts(edge for edges in found for edge in edges)
+    spread = Counts(edge for edges in found for edge in edges)
+    edges = tuple(edge for edge in next(iter(found), ()) if spread[edge] == len(found))
+    if any(len(one) - len(edges) > _OBJECTIVES_MAX for one in found):
         differing = sorted((edge for edge, times in spread.items() if times < len(found)), key=float)
         raise TransientError(
             SOURCE, f"ambiguous: latency histograms differ in their edges ({unit}): {', '.join(differing)}"
         )
-    edges = next(iter(found), ())
     if edges and not math.isinf(float(edges[-1])):
         raise TransientError(SOURCE, "a latency histogram without its +Inf bucket")
     return edges

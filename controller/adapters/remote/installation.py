@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 from controller.adapters.remote.wire import Wire
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
+from controller.core.foresight import Consent, Foreseen
 from controller.journal.chain import GENESIS_HASH, verify
 from controller.naming import model_named, version_named
 from controller.overview import Overview, overview_in, shown_in
 from controller.ports.journal import RecordedEntry, ReleaseRecord, ReleaseSummary, release_stream
+from controller.report.chronicle import Happening
 from controller.service import Report, taken_up
 
 _PAGE: Final = 100
@@ -44,11 +46,24 @@ class RemoteInstallation:
     def resume(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         return self._word(Ask.RESUME, model, reason, by, command_id)
 
+    def pause(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
+        return self._word(Ask.PAUSE, model, reason, by, command_id)
+
+    def promote(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
+        return self._word(Ask.PROMOTE, model, reason, by, command_id)
+
     def is_taken_up(self, command: Command) -> bool:
         found = self._read("GET", f"/v1/commands/{quote(command.id, safe='')}")
         with _Reading(self._wire):
             waits, outcome = bool(found["waits"]), found["outcome"]
         return taken_up(command, waits=waits, outcome=outcome)
+
+    def foresee(self, ask: Ask, model: str, version: str | None = None) -> Foreseen:
+        path = f"/v1/models/{quote(model_named(model), safe='')}/foreseen"
+        found = self._read("GET", path, ask=ask.value, version=None if version is None else version_named(version))
+        with _Reading(self._wire):
+            consents = tuple((Consent(one["consent"]), str(one["why"])) for one in found["consents"])
+            return Foreseen(str(found["sentence"]), bool(found["acts"]), consents)
 
     def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze:
         if model != ANY_MODEL:
@@ -101,6 +116,12 @@ class RemoteInstallation:
             verify(stream, page, length=length, head_hash=last, after=after, previous_hash=previous, limit=_PAGE)
             yield from page
             after, previous = after + len(page), last
+
+    def history(self, model: str | None = None, *, since_s: float, limit: int = 1_000) -> Sequence[Happening]:
+        wanted = None if model is None else model_named(model)
+        found = self._read("GET", "/v1/history", model=wanted, since_s=int(since_s), limit=limit)
+        with _Reading(self._wire):
+            return tuple(Happening(**one) for one in found["happenings"])
 
     def _word(self, ask: Ask, model: str, reason: str, by: str, command_id: str) -> tuple[Command, bool]:
         path = f"/v1/models/{quote(model_named(model), safe='')}/{ask}"

@@ -78,6 +78,19 @@ class SqlJournal:
             rows = connection.execute(query.order_by(columns.sequence.desc()).limit(1)).all()
         return next(iter(streams.recorded_of(rows)), None)
 
+    def of_kinds(self, stream: str, kinds: Sequence[str], *, since_s: float, limit: int) -> Sequence[RecordedEntry]:
+        columns = schema.entries.c
+        query = select(schema.entries).where(columns.stream == stream, columns.kind.in_(kinds), columns.at_s >= since_s)
+        with self._database.read(_SOURCE) as connection:
+            rows = connection.execute(query.order_by(columns.sequence.desc()).limit(limit)).all()
+        return streams.recorded_of(rows[::-1])
+
+    def written_at_s(self) -> float | None:
+        columns = schema.entries.c
+        query = select(columns.at_s).order_by(columns.position.desc()).limit(1)
+        with self._database.read(_SOURCE) as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> FeedPage:
         columns = schema.entries.c
         query = select(schema.entries).where(columns.position > after).order_by(columns.position).limit(limit)

@@ -29,7 +29,7 @@ from gates.stats.spread import Spread
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
 from gates.stats.watch import RatioWatch, WatchState, most_of_one_look
 from gates.stats.weighted import Drawn
-from gates.verdict import Interval, Stage, Verdict
+from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import more, of, set_aside, weighed
 
 GUESSES = (-2.0, -0.5, 0.0, 0.4)  # differences that the certificate bets on, in margins
@@ -194,7 +194,13 @@ class LiveAccuracyGate:
             samples_needed=needed if outcome is Outcome.INCONCLUSIVE else None,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
+            limits=(self._limit(outcome, points),),
         )
+
+    def _limit(self, outcome: Outcome, points: float | None) -> Limit:
+        if outcome is Outcome.FAIL:
+            return Limit(Rule.GUARD, self.policy.guard_points, points, "points lost")
+        return Limit(Rule.MARGIN, self.policy.margin_points, points, "points lost")
 
     def _interval(self, state: LiveAccuracyState) -> Interval | None:
         arms, alpha = state.harm.arms, self.promotion_alpha

@@ -23,7 +23,7 @@ from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.restarts import Late, Restarts
 from gates.stats.share import ShareState, below
 from gates.stats.uneven import declared
-from gates.verdict import Interval, Stage, Verdict
+from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 
 AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
 
@@ -186,7 +186,13 @@ class PairedAccuracyGate:
             samples_needed=told.needed,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
+            limits=(self._limit(outcome, told.points if counts.total and state.losses.weighable else None),),
         )
+
+    def _limit(self, outcome: Outcome, points: float | None) -> Limit:
+        if outcome is Outcome.FAIL:
+            return Limit(Rule.GUARD, self.policy.guard_points, points, "points lost")
+        return Limit(Rule.MARGIN, self.policy.margin_points, points, "points lost")
 
     def _p_value(self, losses: Losses) -> float:
         """Return the p-value of the sign test, which is exact only where labels were equally likely."""

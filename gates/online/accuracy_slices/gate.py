@@ -23,7 +23,7 @@ from gates.stats.betting import Trinomial
 from gates.stats.exact import upper_tail
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span
 from gates.stats.weighted import Drawn
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import pct
 
 _SPAN = Span(-1.0, 1.0)  # of D
@@ -167,17 +167,19 @@ class WatchedSlicesGate:
         lost = [one for one in state.watched if self._is_lost(one)]
         suspected = [one for one in state.watched if state.weighable and self._is_suspected(one, len(state.watched))]
         worst = max(lost or suspected or state.watched, key=lambda one: one.peak, default=None)
+        points = worst.points if worst is not None and worst.apart.total else None
         return Verdict(
             self.name,
             self.stage,
             Outcome.FAIL if lost else Outcome.INCONCLUSIVE,
             self._reason(state, lost, suspected, worst),
-            value=worst.points if worst is not None and worst.apart.total else None,
+            value=points,
             unit="points lost",
             threshold=self.policy.guard_points,
             samples=sum(one.apart.total for one in state.watched),
             window=look.window,
             advisory=not (lost or suspected),
+            limits=(Limit(Rule.GUARD, self.policy.guard_points, points, "points lost"),),
         )
 
     def _is_lost(self, one: Watched) -> bool:

@@ -25,7 +25,7 @@ from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread, whole_of
 from gates.stats.watch import LATEST_OF_FEW, RatioWatch, ShareWatch, WatchState, most_of_one_look
-from gates.verdict import Interval, Stage, Verdict
+from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
 
 _ALL = 1 - 1e-9
@@ -224,6 +224,7 @@ class BudgetGate:
             advisory=not blamed,
             freezes=freezes,
             breach=breach,
+            limits=(Limit(Rule.CEILING, policy.rollback_burn, burn if seen.requests else None, "times the budget"),),
         )
 
     def _reason(

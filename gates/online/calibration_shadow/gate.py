@@ -35,7 +35,7 @@ from gates.stats.murphy import Band, added, murphy, places
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Span, declared, log_capitals, mean_bounds
 from gates.stats.weighted import Drawn
-from gates.verdict import Interval, Stage, Verdict
+from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import more, set_aside, weighed
 
 Sided = TypeVar("Sided", Values, Drawn)
@@ -184,7 +184,21 @@ class CalibrationGate:
             samples=samples,
             samples_needed=needed,
             window=look.window,
+            limits=self._limits(outcome, state, gap_worse=gap_worse) if samples else (),
         )
+
+    def _limits(self, outcome: Outcome, state: CalibrationState, *, gap_worse: bool) -> tuple[Limit, ...]:
+        """Return what decided: of a pass both that the gap is held, against stable or by itself, and that the Brier
+        score is."""
+        policy, (change, own, brier) = self.policy, self._kept_means(state)
+        if outcome is Outcome.FAIL and gap_worse:
+            return (Limit(Rule.GUARD, policy.guard_gap, abs(change), "confidence gap"),)
+        if outcome is Outcome.FAIL:
+            return (Limit(Rule.GUARD, policy.guard_gap, abs(state.shape.change), "gap between classes of confidence"),)
+        gap = Limit(Rule.MARGIN, policy.margin_gap, abs(change), "confidence gap")
+        if outcome is Outcome.PASS and abs(change) >= policy.margin_gap:
+            gap = Limit(Rule.MARGIN, policy.margin_gap, abs(own), "own confidence gap")
+        return gap, Limit(Rule.MARGIN, policy.margin_brier, brier, "Brier score")
 
     def _gap_worse(self, state: CalibrationState, change: float, own: float) -> bool:
         fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= self._rollback_threshold

@@ -20,7 +20,7 @@ from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.share import ShareState
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span, declared, log_capitals, log_e_mean_at_most
 from gates.stats.weighted import Drawn
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import more, nearest_name, pct, perhaps, quoted_name, set_aside
 
 _SPAN = Span(-1.0, 1.0)  # of D
@@ -163,7 +163,13 @@ class CostGate:
             samples_needed=needed,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
+            limits=(self._limit(outcome, points if kept.sample.count else None),),
         )
+
+    def _limit(self, outcome: Outcome, points: float | None) -> Limit:
+        if outcome is Outcome.FAIL:
+            return Limit(Rule.GUARD, self.policy.guard_points, points, "points of cost")
+        return Limit(Rule.MARGIN, self.policy.margin_points, points, "points of cost")
 
     def _agrees(self, state: CostState) -> bool:
         """Return whether the versions disagree on so few requests that no mistakes among them cost the margin."""

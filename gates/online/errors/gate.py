@@ -24,7 +24,7 @@ from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread, whole_of
 from gates.stats.watch import LATEST_OF_FEW, RatioWatch, WatchState, most_of_one_look
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import clustered, more, of, pct, times
 
 SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
@@ -188,7 +188,7 @@ class ErrorsGate:
             self.name,
             self.stage,
             outcome,
-            self._reason(outcome, state, certificate, needed),
+            self._reason(outcome, state, certificate[0] if certificate is not None else None, needed),
             value=ratio,
             unit="times",
             interval=bounds(low, high, self.promotion_alpha),
@@ -196,20 +196,30 @@ class ErrorsGate:
             samples=state.requests,
             samples_needed=needed,
             window=look.window,
+            limits=(self._limit(outcome, ratio, certificate),),
         )
 
-    def _certificate(self, state: ErrorsState) -> str | None:
-        """Return what all that was seen excludes: evidence of early looks counts as what is known by now of how errors
-        come together. What stable differs by from itself is in the looks' own share, and in no share of the candidate
-        alone."""
+    def _limit(self, outcome: Outcome, ratio: float | None, certificate: tuple[str, Limit] | None) -> Limit:
+        if outcome is Outcome.FAIL:
+            return Limit(Rule.GUARD, self.policy.guard_ratio, ratio, "times")
+        if outcome is Outcome.PASS and certificate is not None:
+            return certificate[1]
+        return Limit(Rule.MARGIN, self.policy.margin_ratio, ratio, "times")
+
+    def _certificate(self, state: ErrorsState) -> tuple[str, Limit] | None:
+        """Return what all that was seen excludes, and by which limit: evidence of early looks counts as what is known
+        by now of how errors come together. What stable differs by from itself is in the looks' own share, and in no
+        share of the candidate alone."""
         threshold, effect = math.log(2 / self.promotion_alpha), state.whole
         ratio = state.ratio.estimate()
         shown = state.ratio.log_evidence(effect) >= threshold
         if shown and ratio is not None and ratio < self.policy.margin_ratio:
-            return f"a ratio to stable of {self.policy.margin_ratio:g} or more is excluded"
+            margin = self.policy.margin_ratio
+            return f"a ratio to stable of {margin:g} or more is excluded", Limit(Rule.MARGIN, margin, ratio, "times")
         ceiling = self.policy.error_ratio_max
         if below(ceiling).log_evidence(state.share, effect) >= threshold and state.share.share < ceiling:
-            return f"an error ratio of {pct(ceiling)} or more is excluded"
+            limit = Limit(Rule.CEILING, ceiling, state.share.share, "of requests")
+            return f"an error ratio of {pct(ceiling)} or more is excluded", limit
         return None
 
     def _needed(self, state: ErrorsState) -> int | None:

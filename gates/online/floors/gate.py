@@ -22,7 +22,7 @@ from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.share import ShareState, above, below
 from gates.stats.uneven import Chances, Span
 from gates.stats.weighted import Drawn
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import more, of, weighed
 
 _SHARE, _LOSS = Span(0.0, 1.0), Span(-1.0, 1.0)
@@ -147,19 +147,22 @@ class FloorGate:
         low, high = state.mistakes.interval(self.promotion_alpha) if labels and state.chances.even else (0.0, math.inf)
         if policy.is_recall:
             low, high = 1 - high, 1 - low
+        share = self._told(state.share) if labels else None
+        limit, rule = (policy.at_least, Rule.FLOOR) if policy.is_recall else (policy.at_most, Rule.CEILING)
         return Verdict(
             self.name,
             self.stage,
             outcome,
             hold or self._reason(outcome, state, needed, missed=missed),
-            value=self._told(state.share) if labels else None,
+            value=share,
             unit="share",
             interval=bounds(low, high, self.promotion_alpha),
-            threshold=policy.at_least if policy.is_recall else policy.at_most,
+            threshold=limit,
             samples=labels,
             samples_needed=needed,
             window=look.window,
             advisory=not self.required and outcome is not Outcome.FAIL,
+            limits=() if limit is None else (Limit(rule, limit, share, "share", at_least=policy.is_recall),),
         )
 
     def _told(self, mistakes: float) -> float:

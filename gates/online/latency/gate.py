@@ -52,7 +52,7 @@ from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import below
 from gates.stats.watch import RatioWatch, ShareWatch, WatchState, most_of_one_look
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, more, of, times
 
 FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
@@ -202,7 +202,26 @@ class LatencyGate:
             samples_needed=needed,
             window=look.window,
             breach=breach,
+            limits=self._limits(outcome, state, over, slower=slower, breach=breach),
         )
+
+    def _limits(
+        self, outcome: Outcome, state: LatencyState, over: WatchState | None, *, slower: bool, breach: bool
+    ) -> tuple[Limit, ...]:
+        """Return what decided: of a pass both the margin and the objective, where there is one."""
+        asked, yardstick = self.asked, state.yardstick
+        if breach or (outcome is Outcome.FAIL and not slower and over is not None):
+            missed = state.objective.alone if breach else over
+            return (self._of_objective(missed.share if missed is not None else None),)
+        if outcome is Outcome.FAIL and yardstick is not None:
+            return (Limit(Rule.GUARD, yardstick.guard_ratio, state.harm.estimate(), "times as many slow requests"),)
+        unit = f"times as many beyond {asked.margin_ratio:g} times"
+        margin = Limit(Rule.MARGIN, 1.0, state.margin.estimate(), unit)
+        return margin, *((self._of_objective(state.objective.safe.share),) if asked.ms_max is not None else ())
+
+    def _of_objective(self, share: float | None) -> Limit:
+        percent = None if share is None else 100 * share
+        return Limit(Rule.OBJECTIVE, 100 * self.asked.tail, percent, f"% over {self.asked.ms_max:g} ms")
 
     def _slower(self, state: LatencyState) -> bool:
         alpha = self.alpha * (1 - self._objective_share)

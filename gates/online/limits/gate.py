@@ -12,7 +12,7 @@ from gates.checks import METRICS, PROFILES, is_number
 from gates.evidence import ArmCounts, Look, Profile, Resources
 from gates.gate import Timing
 from gates.outcome import Outcome
-from gates.verdict import Stage, Verdict
+from gates.verdict import Limit, Rule, Stage, Verdict
 
 Measured = tuple[float, float]  # numerator and denominator
 WORSE: Final = 1.1
@@ -126,7 +126,12 @@ class LimitGate:
             samples=state.looks,
             window=look.window,
             advisory=True,
+            limits=() if self.limit is None else (self._limit(value, self.limit),),
         )
+
+    def _limit(self, value: float | None, limit: float) -> Limit:
+        rule = Rule.FLOOR if self.at_least else Rule.CEILING
+        return Limit(rule, limit, value, "", at_least=self.at_least)
 
     def _is_within(self, value: float, limit: float) -> bool:
         return value >= limit if self.at_least else value <= limit

@@ -1,0 +1,214 @@
+"""The parts of an installation, each asked now whether it answers: what `serin status` and `serin doctor` go by.
+
+What a controller wrote down of a part is the past's; nothing here is read from there. Whoever answers in the place of
+the controller is known by the word of the home that it runs in, so that another home's is no answer.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from urllib.parse import urlsplit
+
+from controller.adapters.envoy.admin import BOOTSTRAP_FILE
+from controller.adapters.envoy.bootstrap import is_ready
+from controller.adapters.local.kept import running_supervisor
+from controller.adapters.local.loopback import accepts_connections, get
+from controller.adapters.local.records import Record, Records
+from controller.config.settings import Home, Settings
+from controller.config.variables import INSTALLATION_KEY
+from controller.core.parts import Kind, Part
+from controller.core.traffic import TrafficTable
+from controller.errors import SerinError
+from serving.contract import HEALTH_ROUTE
+
+ANSWERS_WITHIN_S: Final = 2.0
+_KEPT_S: Final = 2.0
+_OK: Final = 200
+_PORTS: Final = {"http": 80, "https": 443}
+_LOG_LINE_BYTES: Final = 1_500
+_ASKED_AT_ONCE: Final = 16
+
+Ask = Callable[[], str]
+"""Ask a part; returns why it does not answer, and nothing where it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    part: Part
+    ask: Ask
+    way_out: str
+
+
+class Lately:
+    """The parts as they answered at most two seconds ago: many may look at once."""
+
+    def __init__(self, read: Callable[[], Sequence[Part]]) -> None:
+        self._read = read
+        self._lock = Lock()
+        self._found: Sequence[Part] = ()
+        self._until_s = 0.0
+
+    def __call__(self) -> Sequence[Part]:
+        with self._lock:
+            if time.monotonic() >= self._until_s:
+                self._found = self._read()
+                self._until_s = time.monotonic() + _KEPT_S
+            return self._found
+
+
+def parts_of(home: Home, tables: Mapping[str, TrafficTable]) -> Sequence[Part]:
+    """Ask everything at once: the gateway and each replica that users are or could be answered by, where they run on
+    this machine; the controller, the registry, and where metrics are read."""
+    settings = home.load()
+    questions = list(_questions(home, settings, tables))
+    with ThreadPoolExecutor(min(_ASKED_AT_ONCE, len(questions))) as pool:
+        return tuple(pool.map(_asked, questions))
+
+
+def word_of(home: Home) -> str:
+    """The word that tells the home from any other, copies of it too; empty where no controller has run there yet."""
+    try:
+        return home.controller_lock.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError):
+        return ""
+
+
+def _asked(question: _Question) -> Part:
+    fault = question.ask()
+    return replace(question.part, fault=fault, way_out=question.way_out) if fault else question.part
+
+
+def _questions(home: Home, settings: Settings, tables: Mapping[str, TrafficTable]) -> Iterator[_Question]:
+    kept = _Kept(home, here=settings.runtime is None)
+    if kept.here:
+        part = Part(Kind.GATEWAY, "the gateway (Envoy)", settings.gateway)
+        yield _Question(part, partial(_gateway, home, settings), kept.way_out("envoy"))
+        yield from _of_replicas(home, tables, kept)
+    part = Part(Kind.CONTROLLER, "the controller", settings.api)
+    yield _Question(part, partial(_controller, home, settings), kept.way_out("controller"))
+    own = settings.registry_url is None
+    part = Part(Kind.REGISTRY, "the registry (MLflow)", settings.registry)
+    ask = partial(_answers_ok, f"{settings.registry}/health") if own else partial(_listens, settings.registry)
+    yield _Question(part, ask, kept.way_out("mlflow") if own else f"See why nobody listens at {settings.registry}.")
+    own = settings.prometheus_url is None
+    part = Part(Kind.METRICS, "Prometheus", settings.prometheus)
+    ask = partial(_answers_ok, f"{settings.prometheus}/-/ready") if own else partial(_listens, settings.prometheus)
+    yield _Question(
+        part, ask, kept.way_out("prometheus") if own else f"See why nobody listens at {settings.prometheus}."
+    )
+
+
+def _of_replicas(home: Home, tables: Mapping[str, TrafficTable], kept: "_Kept") -> Iterator[_Question]:
+    """Yield the replicas of each version that a table leads to; of one without any, that there is none."""
+    records: dict[tuple[str, str], list[Record]] = {}
+    for record in Records(home.deployments).readable():
+        records.setdefault((record.model, record.version), []).append(record)
+    for model, table in tables.items():
+        for version in dict.fromkeys([*table.weights_pct, *([table.known_good] if table.known_good else [])]):
+            for record in records.get((model, version), ()):
+                part = Part(Kind.REPLICA, record.name, record.url or "no port yet", model=model, version=version)
+                yield _Question(part, partial(_replica, record), kept.way_out_of(record.name))
+            if (model, version) not in records:
+                part = Part(Kind.REPLICA, f"{model}-v{version}", "no port", model=model, version=version)
+                yield _Question(part, lambda: "is not running", kept.way_out(""))
+
+
+# --- asked ------------------------------------------------------------------------------------------------------------
+def _gateway(home: Home, settings: Settings) -> str:
+    try:
+        if not (home.envoy / BOOTSTRAP_FILE).exists() or not is_ready(home.envoy):
+            return "does not answer at its admin interface"
+        get(settings.gateway, timeout_s=ANSWERS_WITHIN_S)
+    except (SerinError, OSError) as error:
+        return _why(error)
+    return ""
+
+
+def _controller(home: Home, settings: Settings) -> str:
+    try:
+        status, body = get(settings.api + HEALTH_ROUTE, timeout_s=ANSWERS_WITHIN_S)
+        told = json.loads(body)
+    except OSError as error:
+        return _why(error)
+    except ValueError:
+        return "is not what answers there"
+    if status != _OK or not isinstance(told, dict):
+        return f"answers with status {status}"
+    word = told.get(INSTALLATION_KEY, "")
+    if word and word != word_of(home):  # one of an earlier version says none
+        return "does not answer: another home's controller has the port"
+    return ""
+
+
+def _replica(record: Record) -> str:
+    if record.failure:
+        return f"failed: {record.failure}"
+    if record.url is None:
+        return "is starting"
+    return _answers_ok(record.url + HEALTH_ROUTE)
+
+
+def _answers_ok(url: str) -> str:
+    try:
+        status, _ = get(url, timeout_s=ANSWERS_WITHIN_S)
+    except OSError as error:
+        return _why(error)
+    return "" if status == _OK else f"answers with status {status}"
+
+
+def _listens(url: str) -> str:
+    """Somebody else's, who may want to know who asks, or to be asked by TLS."""
+    parts = urlsplit(url)
+    port = parts.port or _PORTS.get(parts.scheme, 80)
+    listens = accepts_connections(parts.hostname or "", port, timeout_s=ANSWERS_WITHIN_S)
+    return "" if listens else "takes no connection"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "does not answer: nobody listens there"
+    if isinstance(error, TimeoutError):
+        return f"did not answer within {ANSWERS_WITHIN_S:g} s"
+    return f"does not answer: {error}"
+
+
+# --- the way out ------------------------------------------------------------------------------------------------------
+@dataclass
+class _Kept:
+    """The keeper of a home's parts. ``here``: on this machine, and no cluster does."""
+
+    home: Home
+    here: bool
+    supervised: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.supervised = running_supervisor(self.home.path) is not None
+
+    def way_out(self, name: str) -> str:
+        """Return what a person can do for the process of that name."""
+        if not self.here:
+            return ""
+        if not self.supervised:
+            return f"`serin up --home {self.home.path}` starts what is missing."
+        return f"`serin up` starts it again and again; {self._log(self.home.logs / f'{name}.log')}" if name else ""
+
+    def way_out_of(self, replica: str) -> str:
+        if not self.supervised:
+            return self.way_out("")
+        return f"The controller starts it again; {self._log(self.home.deployments / f'{replica}.log')}"
+
+    @staticmethod
+    def _log(file: Path) -> str:
+        try:
+            with file.open("rb") as log:
+                log.seek(max(0, log.seek(0, 2) - _LOG_LINE_BYTES))
+                lines = log.read().decode("utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return f"{file} ends: {lines[-1]}" if lines else f"see {file}."

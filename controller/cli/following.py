@@ -1,0 +1,217 @@
+"""The course of releases: waiting for one, why it stands as it does, and what happened across all of them."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from controller.cli.options import ModelArgument, Output, OutputOption, ReleaseArgument, SomeModelArgument
+from controller.cli.output import console, say, say_json, say_row
+from controller.cli.place import Place, at_a_place
+from controller.errors import TransientError, UsageError
+from controller.naming import model_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controller.core.release import Phase
+    from controller.ports.journal import ReleaseSummary
+    from controller.report.chronicle import Happening
+    from controller.service import Installation
+
+_WAIT_POLL_S: Final = 1.0
+WAITED_SCHEMA: Final = "serin.waited/v1"
+
+
+def register(app: typer.Typer) -> None:
+    for function in (wait, why, history):
+        app.command()(function)
+
+
+@at_a_place
+def wait(
+    model: ModelArgument,
+    place: Place,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", help="Give up after so long; 0: never.")] = 0.0,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Wait until the model's release is decided, or waits for a person, and end by how it stands.
+
+    Prints a line at each change of phase. Exit code: 0 promoted, 1 rolled back or rejected, 3 held, aborted or
+    superseded, 4 it could not be judged, 5 not settled in time.
+
+    Example: serin wait intent --timeout-s 7200
+    """
+    model_named(model)  # before anything is opened
+    with place.opened() as installation:
+        found = waited(installation, model, timeout_s or math.inf, tell=_teller(output), sleep=time.sleep)
+        _end(installation, found, output, timeout_s)
+
+
+def waited(
+    installation: "Installation",
+    model: str,
+    timeout_s: float,
+    *,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> "ReleaseSummary | None":
+    """The model's release once it is settled, that which began last when this was asked; None where it is not in time.
+    What does not answer for a moment is told once, and asked again."""
+    from controller.report.words import phase_title
+    from controller.status import is_settled
+
+    release_id, told, passed_s = "", "", 0.0
+    while True:
+        try:
+            found = next((one for one in installation.releases(model) if release_id in ("", one.release_id)), None)
+        except TransientError as error:
+            found, line = None, f"{model}: {error.source} does not answer: {error}"
+        else:
+            line = f"{model}: no release yet"
+            if found is not None:
+                release_id = found.release_id
+                line = f"{model}: version {found.version} {phase_title(_phase(found.phase))}: {found.reason}"
+        if line != told:
+            tell(line)
+            told = line
+        if found is not None and is_settled(found):
+            return found
+        if passed_s >= timeout_s:
+            return None
+        sleep(_WAIT_POLL_S)
+        passed_s += _WAIT_POLL_S
+
+
+def _phase(name: str) -> "Phase":
+    from controller.core.release import Phase
+
+    return Phase(name)
+
+
+def _teller(output: Output) -> Callable[[str], None]:
+    """Lines for a person, with the time; those beside JSON go to standard error."""
+
+    def tell(line: str) -> None:
+        say(f"{datetime.now(UTC):%H:%M:%S} UTC  {line}", err=output is Output.JSON)
+
+    return tell
+
+
+def _end(installation: "Installation", found: "ReleaseSummary | None", output: Output, timeout_s: float) -> NoReturn:
+    from controller.status import EXIT_TIMEOUT, exit_code
+
+    code = EXIT_TIMEOUT if found is None else exit_code(installation.release(found.release_id))
+    if output is Output.JSON:
+        release = None if found is None else asdict(found)
+        say_json({"schema": WAITED_SCHEMA, "settled": found is not None, "exit_code": code, "release": release})
+    elif found is None:
+        say(f"not settled after {timeout_s:g} s", err=True)
+    else:
+        say(f"{found.release_id}: {found.phase}. What decided it: serin why {found.release_id}")
+    raise typer.Exit(code)
+
+
+@at_a_place
+def why(
+    release: ReleaseArgument,
+    place: Place,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say why a release stands where it stands: what decided it, or what it waits for; and how it came there. Of a
+    model, its latest.
+
+    Exit code: as that of `serin wait`.
+
+    Example: serin why intent-v7-1
+    """
+    from controller.cli.why import as_document, drawn, looked_into
+    from controller.status import exit_code
+
+    with place.opened() as installation:
+        record = installation.release(_release_id(installation, release))
+        found = looked_into(record, installation.entries(record.release_id), time.time())
+    if output is Output.JSON:
+        say_json(as_document(found))
+    else:
+        console().print(drawn(found))
+    raise typer.Exit(exit_code(record))
+
+
+def _release_id(installation: "Installation", given: str) -> str:
+    """The id, or the latest release of the model that is called so."""
+    latest = next(iter(installation.releases(given)), None) if "-v" not in given else None
+    return given if latest is None else latest.release_id
+
+
+@at_a_place
+def history(
+    place: Place,
+    model: SomeModelArgument = None,
+    since: Annotated[
+        str, typer.Option("--since", help="A time, as 2026-11-26 or 2026-11-26T21:00, or 12h, 7d.")
+    ] = "7d",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Tell what happened, across releases: who served when, who decided, what was frozen and lifted.
+
+    Times are UTC. In a pipe each line has its cells between tabs.
+
+    Example: serin history intent --since 30d
+    """
+    from controller.overview import HISTORY_SCHEMA
+
+    since_s = _since_s(since, datetime.now(UTC))
+    with place.opened() as installation:
+        found = installation.history(model, since_s=since_s)
+    if output is Output.JSON:
+        say_json({"schema": HISTORY_SCHEMA, "since_s": since_s, "happenings": [asdict(one) for one in found]})
+        return
+    if not found:
+        say("Nothing happened since then.")
+    elif console().is_terminal:
+        _draw(found)
+    else:
+        for one in found:
+            say_row(_time(one.at_s), one.model, one.version, one.what, one.by, one.why, one.release_id)
+
+
+def _draw(found: "Sequence[Happening]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from serving.text.printable import printable
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for one in found:
+        version = f" v{one.version}" if one.version else ""
+        said = Text(printable(one.what) + (f" by {printable(one.by)}" if one.by else ""))
+        said.append(f": {printable(one.why)}" if one.why else "", "dim")
+        table.add_row(_time(one.at_s), printable(one.model + version), said)
+    console().print(table)
+
+
+def _time(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _since_s(given: str, now: datetime) -> float:
+    """The time that is named, in unix seconds. Raises UsageError where none is."""
+    from serving.access.age import parse_age
+
+    with suppress(ValueError):
+        if (ago := parse_age(given)) is not None:
+            return (now - ago).timestamp()
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise UsageError(f"--since {given}: is no time; write one as 2026-11-26T21:00, or 12h or 7d") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,185 @@
+"""The foresight of what a person's word would do now: a sentence, and what has to be agreed to before it is given.
+
+Pure, and no more than a forecast: the world may be another when the controller hears of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.core.commands import Ask, Freeze
+from controller.core.release import Phase, Purpose, Release
+from controller.core.traffic import HUNDRED_PCT, TrafficTable
+from controller.core.words_of_people import step_after
+
+
+class Consent(StrEnum):
+    """The thing that a start asks a person to agree to; the flag of `serin release start` is called so."""
+
+    SUPERSEDE = "supersede"  # another release ends for it
+    REPEAT = "repeat"  # a person took this version back
+    DURING_FREEZE = "during-freeze"  # it waits until the freeze is lifted
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """``sentence`` says what happens. ``acts``: whether anything does. ``consents``: what has to be agreed to, each
+    with the reason why it is asked."""
+
+    sentence: str
+    acts: bool = True
+    consents: tuple[tuple[Consent, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A model as it stands. ``taken_back``: why a person took the version back that is asked for, where one did and it
+    had no release since."""
+
+    model: str
+    release: Release | None  # the one under way
+    table: TrafficTable | None
+    freezes: Sequence[Freeze] = ()
+    taken_back: str = ""
+
+
+def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foreseen:
+    """Return what would come of the word."""
+    match ask:
+        case Ask.START:
+            return _start(standing, version or "")
+        case Ask.ABORT:
+            return _abort(standing)
+        case Ask.RESUME:
+            return _resume(standing)
+        case Ask.ROLLBACK:
+            return _rollback(standing)
+        case Ask.PAUSE:
+            return _pause(standing)
+        case Ask.PROMOTE:
+            return _promote(standing)
+
+
+def _abort(standing: Standing) -> Foreseen:
+    release = standing.release
+    if release is None:
+        return _nothing(standing, "abort", "no release is in progress")
+    if release.phase is Phase.ROLLING_BACK and release.ending is Phase.ABORTED:
+        return Foreseen(f"{_named(release)} is being aborted already.", acts=False)
+    return Foreseen(f"{_named(release)} ends; {_to_stable(release)}.")
+
+
+def _resume(standing: Standing) -> Foreseen:
+    release = standing.release
+    if release is None:
+        return _nothing(standing, "resume", "no release is in progress")
+    if release.pause is not None:
+        return Foreseen(f"{_named(release)} goes on from where it is.")
+    if release.phase is not Phase.HELD:
+        return Foreseen(f"Nothing to resume: {_named(release)} is not held.", acts=False)
+    return Foreseen(f"{_named(release)} goes on: its gates are asked anew, and it has a new deadline.")
+
+
+def _pause(standing: Standing) -> Foreseen:
+    release = standing.release
+    if release is None:
+        return _nothing(standing, "pause", "no release is in progress")
+    if release.pause is not None:
+        return Foreseen(
+            f"{_named(release)} is paused already, by {release.pause.by}: {release.pause.reason}", acts=False
+        )
+    if release.phase not in (Phase.SHADOW, Phase.CANARY):
+        return Foreseen(f"Nothing to pause: {_named(release)} takes no steps now.", acts=False)
+    return Foreseen(
+        f"{_named(release)} exposes no more users until `serin resume {standing.model}`. Its gates are judged on, a "
+        "failure takes it back, and its deadline stands."
+    )
+
+
+def _promote(standing: Standing) -> Foreseen:
+    release = standing.release
+    if release is None:
+        return _nothing(standing, "promote", "no release is in progress")
+    following = step_after(release)
+    if following is None:
+        last = "on the last step: what remains is for the gates" if release.phase is Phase.CANARY else "on no step"
+        how = f"to have everybody at a version by your own word: serin rollback {standing.model} --to VERSION"
+        return Foreseen(f"Nothing to promote: {_named(release)} is {last} ({how}).", acts=False)
+    for freeze in standing.freezes:
+        return Foreseen(f"Nothing is promoted: {freeze.by} froze {freeze.model} ({freeze.reason}).", acts=False)
+    if release.faults:
+        faults = "; ".join(f"no {source}: {why}" for source, why in sorted(release.faults.items()))
+        return Foreseen(f"{_named(release)} may not take a step now: {faults}")
+    weight_pct = release.policy.steps[following].weight_pct
+    return Foreseen(f"{_named(release)} goes to {weight_pct:g} % now, whether its gates are settled or not.")
+
+
+def _rollback(standing: Standing) -> Foreseen:
+    table, release = standing.table, standing.release
+    if release is not None and release.purpose is not Purpose.RESTORE:
+        return Foreseen(f"{_named(release)} ends; {_to_stable(release)}.")
+    if table is None:
+        return _nothing(standing, "roll back", "nothing is routed yet")
+    if table.known_good is None or table.weights_pct.get(table.known_good) == HUNDRED_PCT:
+        return _nothing(standing, "roll back to", "no version before it is kept warm")
+    return Foreseen(f"All traffic goes from {_served(table)} to version {table.known_good}, the known good one.")
+
+
+def _start(standing: Standing, version: str) -> Foreseen:
+    release, table = standing.release, standing.table
+    if release is not None and release.candidate.number == version and release.phase is not Phase.ROLLING_BACK:
+        return Foreseen(f"{_named(release)} is in progress already.", acts=False)
+    if release is None and table is not None and table.weights_pct.get(version) == HUNDRED_PCT:
+        return Foreseen(f"Version {version} serves all traffic already.", acts=False)
+    begins = f"A release of version {version} begins"
+    if release is not None:
+        ends_by_itself = release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING) or release.purpose is Purpose.RESTORE
+        when = "has ended" if ends_by_itself else "is over" if release.phase is Phase.PROBATION else "was ended for it"
+        begins += f" once {_named(release)} {when}"
+    against = f", against version {_stable_of(release, table)}" if _stable_of(release, table) else ""
+    return Foreseen(f"{begins}{against}.", consents=tuple(_consents(standing, version)))
+
+
+def _consents(standing: Standing, version: str) -> Iterator[tuple[Consent, str]]:
+    release = standing.release
+    undecided = release is not None and release.phase not in (Phase.PROBATION, Phase.PROMOTING, Phase.ROLLING_BACK)
+    if release is not None and undecided and release.purpose is not Purpose.RESTORE:
+        yield Consent.SUPERSEDE, f"{_named(release)} ends for it, undecided"
+    if standing.taken_back:
+        yield Consent.REPEAT, f"version {version} was taken back by a person: {standing.taken_back}"
+    for freeze in standing.freezes:
+        yield (
+            Consent.DURING_FREEZE,
+            f"{freeze.by} froze {freeze.model} ({freeze.reason}): it waits until that is lifted",
+        )
+
+
+def _nothing(standing: Standing, verb: str, why: str) -> Foreseen:
+    table = standing.table
+    serves = f"; {_served(table)} serves everybody" if table is not None and len(table.weights_pct) == 1 else ""
+    return Foreseen(f"Nothing to {verb}: {why}{serves}.", acts=False)
+
+
+def _served(table: TrafficTable) -> str:
+    if len(table.weights_pct) == 1:
+        return f"version {next(iter(table.weights_pct))}"
+    return ", ".join(f"version {version} ({pct:g} %)" for version, pct in table.weights_pct.items())
+
+
+def _stable_of(release: Release | None, table: TrafficTable | None) -> str:
+    if release is not None and release.stable is not None:
+        return release.candidate.number if release.phase is Phase.PROBATION else release.stable.number
+    if table is None:
+        return ""
+    return max(table.weights_pct, key=lambda version: table.weights_pct[version])
+
+
+def _named(release: Release) -> str:
+    at = f" at {release.canary_step.weight_pct:g} %" if release.phase is Phase.CANARY else ""
+    return f"the release of version {release.candidate.number} ({release.phase.value.replace('_', ' ')}{at})"
+
+
+def _to_stable(release: Release) -> str:
+    if release.stable is None:
+        return "no version is stable yet, so nothing serves then"
+    return f"all traffic goes to version {release.stable.number}"

@@ -1,0 +1,108 @@
+"""The chronicle of an installation: who served when, who decided, what was frozen and lifted, across releases."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from controller.core.commands import ANY_MODEL
+from controller.core.events import (
+    CommandTaken,
+    Event,
+    Leaving,
+    PhaseEntered,
+    Started,
+    TrafficConfirmed,
+    TrafficRestored,
+)
+from controller.core.release import Phase, Purpose
+from controller.errors import UnreadableError
+from controller.journal.codec import event_of, note_of
+from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen, PolicyGone, PolicyRead
+from controller.ports.journal import RecordedEntry
+from controller.report.words import phase_title
+
+OF_RELEASES: Final = tuple(
+    kind.__name__ for kind in (Started, PhaseEntered, Leaving, CommandTaken, TrafficConfirmed, TrafficRestored)
+)
+OF_MODELS: Final = tuple(kind.__name__ for kind in (Frozen, FreezeLifted, CommandDiscarded, PolicyRead, PolicyGone))
+_SETTLING: Final = frozenset(
+    {Phase.PROMOTING, Phase.PROBATION, Phase.PROMOTED, Phase.HELD, Phase.ROLLED_BACK, Phase.REJECTED}
+    | {Phase.SUPERSEDED, Phase.ABORTED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing that happened. ``what`` is a few words, ``why`` a sentence or nothing; ``by``: the person or pipeline
+    who decided it, empty where Serin did; ``release_id`` and ``version`` empty where it concerns no release."""
+
+    at_s: float
+    model: str
+    what: str
+    why: str = ""
+    by: str = ""
+    version: str = ""
+    release_id: str = ""
+
+
+def of_release(release_id: str, model: str, version: str, entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
+    """Yield what happened to a release, from its entries of the kinds ``OF_RELEASES``. What cannot be read is left
+    out."""
+    for entry in entries:
+        try:
+            told = _told(event_of(entry))
+        except (UnreadableError, ValueError):
+            continue
+        if told is not None:
+            what, why, by = told
+            yield Happening(entry.at_s, model, what, why, by, version, release_id)
+
+
+def of_model(entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
+    """Yield what happened to a model, or to all, outside of releases: from the entries of the kinds ``OF_MODELS``."""
+    for entry in entries:
+        try:
+            note = note_of(entry)
+        except (UnreadableError, ValueError):
+            continue
+        match note:
+            case Frozen(model, reason, by):
+                yield Happening(entry.at_s, model, "frozen", reason, by)
+            case FreezeLifted(model, reason, by):
+                yield Happening(entry.at_s, model, "freeze lifted", reason, by)
+            case CommandDiscarded():
+                asked = f"asked to {note.ask}{f' version {note.version}' if note.version else ''}, in vain"
+                yield Happening(entry.at_s, note.model, asked, note.outcome, note.by, note.version or "")
+            case PolicyRead(policy):
+                yield Happening(entry.at_s, policy.model, "policy in force changed")
+            case PolicyGone(model):
+                yield Happening(entry.at_s, model, "policy gone", "Nothing new begins.")
+            case _:
+                continue
+
+
+def bears_on(happening: Happening, model: str | None) -> bool:
+    """Return whether it concerns the model; every one does where none is named."""
+    return model is None or happening.model in (model, ANY_MODEL)
+
+
+def _told(event: Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one branch an event
+    """Return what happened, why, and by whom."""
+    match event:
+        case Started():
+            what = "restore begins" if event.purpose is Purpose.RESTORE else "release begins"
+            return what, event.reason, "" if event.by == "registry" else event.by
+        case PhaseEntered() if event.phase in _SETTLING and not event.step:
+            return phase_title(event.phase).lower(), event.reason, ""
+        case Leaving():
+            ends = event.ending.value.replace("_", " ")
+            return f"going back, to be {ends}", event.reason, "" if event.by == "serin" else event.by
+        case CommandTaken():
+            return f"asked to {event.ask}", event.reason, event.by
+        case TrafficConfirmed():
+            shares = ", ".join(f"version {version} {pct:g} %" for version, pct in sorted(event.weights_pct.items()))
+            return f"users are answered by {shares}", "", ""
+        case TrafficRestored():
+            return "an edit of the traffic table was replaced", event.what, event.by
+        case _:
+            return None

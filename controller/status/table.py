@@ -1,0 +1,183 @@
+"""The live table of `serin status`: where each model's release stands, and what every gate still needs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from controller.core.commands import ANY_MODEL, Freeze
+from controller.core.parts import Grade
+from controller.core.release import Phase, Purpose, Release
+from controller.core.traffic import TrafficTable
+from controller.overview import Overview, Shown, opened
+from controller.report.awaited import Awaited, awaited
+from controller.report.words import clock, duration, phase_title, shortened
+from controller.status.facts import Facts, shares, weights
+from controller.status.gates import gate_rows
+from serving.text.printable import printable
+
+_PHASE_STYLES: Final = {
+    Phase.PROMOTED: "green",
+    Phase.PROBATION: "green",
+    Phase.ROLLING_BACK: "bold red",
+    Phase.ROLLED_BACK: "bold red",
+    Phase.REJECTED: "bold red",
+    Phase.HELD: "yellow",
+}
+_GRADE_STYLES: Final = {Grade.DOWN: "bold red", Grade.STANDS_STILL: "bold magenta", Grade.IMPAIRED: "bold magenta"}
+_SUMMARY_REASON_MAX: Final = 80
+_BAR: Final = 20  # cells
+
+
+def status_table(seen: Overview, *, every: bool = False) -> RenderableType:
+    """One block or line for each release, by model; a model without one shows its weights. Above them, whether anything
+    is down, what is wrong with the installation itself, and the freezes in force. ``every``: each gate has its row.
+
+    Fits any width; colour only repeats what words and symbols say.
+    """
+    blocks: list[RenderableType] = []
+    troubles = list(seen.troubles)
+    for record in seen.records or ():
+        release, why = opened(record)
+        if release is None:
+            troubles += [why] if why else []
+            blocks.append(_summary(record, seen.traffic.get(record.model), seen.now_s))
+            continue
+        blocks.append(_Block(release, seen, every))
+    without = "  no release  " if seen.records is not None else "  its release is not known now  "
+    blocks.extend(
+        Text.assemble((printable(model), "bold"), without, weights(seen.traffic[model], None))
+        for model in sorted(seen.traffic.keys() - {record.model for record in seen.records or ()})
+    )
+    if not blocks and seen.records is not None:
+        blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
+    return Group(*_standing(seen), *map(_trouble, troubles), *map(_frozen, seen.freezes), *blocks)
+
+
+def _standing(seen: Overview) -> Iterator[Text]:
+    """Yield what does not answer, and of which time the rest is where nobody decides."""
+    standing = seen.standing
+    if standing.grade is Grade.UP:
+        return
+    style = _GRADE_STYLES[standing.grade]
+    yield Text.assemble((printable(standing.grade), style), "  ", (printable(standing.sentence), style))
+    if not seen.is_live:
+        at_s = seen.written_at_s
+        age = "" if at_s is None else f" {clock(at_s, seen.now_s)}, {duration(seen.now_s - at_s)} ago"
+        yield Text(f"What follows is as it was recorded last:{age or ' nothing yet'}.", "bold")
+    yield Text()
+
+
+def _summary(record: Shown, table: TrafficTable | None, now_s: float) -> RenderableType:
+    phase = Phase(record.phase)
+    return _Line(
+        (
+            (printable(record.model), "bold"),
+            (f"  version {printable(record.version)}  ", ""),
+            (phase_title(phase, None), _PHASE_STYLES.get(phase, "bold blue")),
+            (f" for {duration(now_s - record.phase_since_s)}  ", ""),
+            *shares(table, None),
+            (f"  {shortened(record.reason, _SUMMARY_REASON_MAX)}", "dim"),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of words and their styles, cut at the width. Of hundreds, Rich's own text takes five times as long."""
+
+    parts: tuple[tuple[str, str], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        left = options.max_width
+        for words, style in self.parts:
+            cells = cell_len(words)
+            if left <= 0:
+                break
+            if cells > left:
+                words = set_cell_size(words, left - 1) + "…"  # noqa: PLW2901 - the end of it is cut off
+            yield Segment(words, console.get_style(style) if style else None)
+            left -= cells
+        yield Segment.line()
+
+
+def _trouble(sentence: str) -> Text:
+    return Text(printable(sentence), "bold magenta")
+
+
+def _frozen(freeze: Freeze) -> Text:
+    return Text(printable(f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}"), "bold red")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One release. Rich asks it to draw itself, and tells the width then, and whether anybody watches."""
+
+    release: Release
+    seen: Overview
+    every: bool
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
+        width, whole = options.max_width, not options.is_terminal
+        parts: list[RenderableType] = [_heading(self.release), self._awaited(), self._facts(width, whole=whole)]
+        if self.release.verdicts:
+            rows = gate_rows(self.release.verdicts.values(), width, whole=whole, every=self.every)
+            parts.append(Padding(Group(*rows), (1, 0, 0, 2)))
+        return (*parts, Text())
+
+    def _awaited(self) -> RenderableType:
+        """The sentence that decides, and beneath it how much of what is awaited is there."""
+        seen, release = self.seen, self.release
+        frozen = [f"{one.by}: {one.reason}" for one in seen.freezes if one.model in (release.model, ANY_MODEL)]
+        found = awaited(release, seen.now_s, asked=seen.asking.get(release.model, ()), frozen=frozen)
+        if not seen.is_live and release.active:
+            return Padding(Text(printable(f"Nobody decides now. As it was left: {found.sentence}")), (0, 0, 0, 2))
+        lines = [Text(printable(found.sentence), "bold"), *_progress(found, seen.now_s)]
+        lines += [Text(printable(f"Way on: {found.way_on}"))] if found.way_on else []
+        return Padding(Group(*lines), (0, 0, 0, 2))
+
+    def _facts(self, width: int, *, whole: bool) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column()
+        for name, value in Facts.of(self.release, self.seen).rows(width, whole=whole):
+            grid.add_row(name, value)
+        return Padding(grid, (0, 0, 0, 2))
+
+
+def _progress(found: Awaited, now_s: float) -> Iterator[Text]:
+    """Yield a bar, how much is there, and when it is settled at this rate."""
+    if found.there is None:
+        return
+    full = int(found.there * _BAR)
+    bar = f"{'█' * full}{'░' * (_BAR - full)} {100 * found.there:.0f} %"
+    at_s = found.settled_at_s
+    if at_s is None:
+        told = "; no rate yet to tell when"
+    elif at_s <= now_s:
+        told = ", about now"
+    else:
+        told = f", at this rate in {duration(at_s - now_s)}, at {clock(at_s, now_s)}"
+    late = (" - after its deadline", "yellow") if found.too_late else ""
+    yield Text.assemble(bar, told, late)
+
+
+def _heading(release: Release) -> Text:
+    weight = release.canary_step.weight_pct if release.phase is Phase.CANARY else None
+    title = phase_title(release.phase, weight)
+    if release.phase is Phase.CANARY:
+        title += f", step {release.step + 1} of {len(release.policy.steps)}"
+    verb = "restore" if release.purpose is Purpose.RESTORE else "release"
+    return Text.assemble(
+        (printable(release.model), "bold"),
+        f"  {verb} of version ",
+        (printable(release.candidate.number), "bold"),
+        "  ",
+        (title, _PHASE_STYLES.get(release.phase, "bold blue")),
+    )

@@ -1,0 +1,206 @@
+"""`serin wait`, `serin why`, `serin history`: what became of a release, why, and waiting for it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from controller.bootstrap.stores import opened, upgrade_schema
+from controller.cli.app import app
+from controller.cli.following import waited
+from controller.config.settings import Home, Settings
+from controller.core.commands import Ask, Command, Freeze
+from controller.core.events import CommandTaken, Event, Leaving, PhaseEntered, TrafficConfirmed, fold
+from controller.core.release import Phase
+from controller.errors import TransientError, UsageError
+from controller.journal.codec import entry_of, record_of
+from controller.ports.journal import ReleaseSummary
+from gates.outcome import Outcome
+from gates.verdict import Stage
+from tests.controller import releases
+
+RELEASE = "intent-v7-1"
+FAILED = replace(
+    releases.verdict("errors.live", Outcome.FAIL, Stage.LIVE), reason="The candidate fails in 9 of 100 requests."
+)
+COURSE: Sequence[Event] = (
+    releases.started(),
+    PhaseEntered(Phase.SHADOW, "The suites passed.", 9_000.0),
+    PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),
+    TrafficConfirmed({"6": 95.0, "7": 5.0}, 3),
+    CommandTaken("c1", "pause", "launch", "bob"),
+    Leaving(Phase.ROLLED_BACK, "The candidate fails in 9 of 100 requests.", ("errors.live",)),
+    PhaseEntered(Phase.ROLLED_BACK, "The candidate fails in 9 of 100 requests."),
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An installation of which nothing runs, with a release that was rolled back, and a freeze that was lifted."""
+    place = Home(tmp_path / "home")
+    place.save(Settings(api_port=1))
+    place.policies.mkdir()
+    text = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
+    (place.policies / "intent.yaml").write_text(text, encoding="utf-8")
+    upgrade_schema(place)
+    release = replace(fold(None, COURSE, 1_000.0), verdicts={"errors.live": FAILED}, blamed=("errors.live",))
+    with opened(place) as store:
+        entries = [entry_of(event, 1_000.0 + number) for number, event in enumerate(COURSE)]
+        store.journal.append(record_of(release, len(entries)), entries)
+        store.freezes.freeze(Freeze("intent", "incident 42", "ana", 2_000.0))
+        store.freezes.lift("intent", reason="it is over", by="bob", at_s=2_100.0)
+        store.inbox.put(Command("c2", Ask.START, "intent", "9", "new", "ci", 2_200.0))
+        store.inbox.discard("c2", "intent has no version 9")
+    return place
+
+
+def serin(home: Home, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--home", str(home.path)])
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("named", [RELEASE, "intent"])
+def test_why_says_what_decided_it_and_how_it_came_there(home: Home, named: str) -> None:
+    """In this order, in whole sentences; a model stands for its latest release."""
+    told = serin(home, "why", named)
+    text = " ".join(told.stdout.split())
+    assert told.exit_code == 1
+    places = [
+        text.index(words)
+        for words in (
+            "intent-v7-1 since",
+            "Version 7 was rolled back: The candidate fails in 9 of 100 requests.",
+            "What decided it",
+            "errors.live ✕ fail",
+            "How it came there",
+            "Release started by ana. Try version 7.",
+            "Canary 5 %. Every gate on shadow traffic passed.",
+            "Asked to pause by bob. launch",
+            "Going back, to rolled back. The candidate fails",
+            "All of it: serin report intent-v7-1",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_why_as_json_has_the_same_code(home: Home) -> None:
+    told = serin(home, "why", RELEASE, "--output", "json")
+    document = json.loads(told.stdout)
+    assert (told.exit_code, document["schema"], document["phase"]) == (1, "serin.why/v1", "rolled_back")
+    assert [gate["gate"] for gate in document["decided_by"]] == ["errors.live"]
+    assert document["course"][0]["by"] == "ana"
+
+
+def test_why_of_a_release_that_goes_on_says_what_keeps_it(home: Home) -> None:
+    canary = releases.release_in(Phase.SHADOW, verdicts={"accuracy.shadow": releases.verdict(outcome=Outcome.ERROR)})
+    with opened(home) as store:
+        store.journal.append(replace(record_of(canary, 1), release_id="intent-v8-1"), [entry_of(COURSE[0], 1.0)])
+    text = serin(home, "why", "intent-v8-1").stdout
+    assert "What keeps it" in text
+    assert "accuracy.shadow says error" in text
+
+
+# --- history ----------------------------------------------------------------------------------------------------------
+def test_history_tells_who_served_who_decided_and_what_was_frozen(home: Home) -> None:
+    """In the order in which it happened, a line each; cells between tabs."""
+    rows = [line.split("\t") for line in serin(home, "history", "--since", "1970-01-01").stdout.splitlines()]
+    assert [(row[3], row[4]) for row in rows] == [
+        ("release begins", "ana"),
+        ("users are answered by version 6 95 %, version 7 5 %", ""),
+        ("asked to pause", "bob"),
+        ("going back, to be rolled back", ""),
+        ("rolled back", ""),
+        ("frozen", "ana"),
+        ("freeze lifted", "bob"),
+        ("asked to start version 9, in vain", "ci"),
+    ]
+    assert rows[0] == ["1970-01-01 00:16:40", "intent", "7", "release begins", "ana", "Try version 7.", RELEASE]
+
+
+def test_history_of_a_time_and_a_model(home: Home) -> None:
+    document = json.loads(serin(home, "history", "intent", "--since", "1970-01-01T00:20", "-o", "json").stdout)
+    assert [one["what"] for one in document["happenings"]] == [
+        "frozen",
+        "freeze lifted",
+        "asked to start version 9, in vain",
+    ]
+    assert serin(home, "history", "--since", "2999-01-01").stdout == "Nothing happened since then.\n"
+    refused = serin(home, "history", "--since", "yesterday").exception
+    assert isinstance(refused, UsageError)
+    assert str(refused).startswith("--since yesterday: is no time")
+
+
+# --- wait -------------------------------------------------------------------------------------------------------------
+class Releases:
+    """An installation whose list of releases is another at each question."""
+
+    def __init__(self, *seen: Sequence[ReleaseSummary] | TransientError) -> None:
+        self._seen = list(seen)
+
+    def releases(self, _model: str) -> Sequence[ReleaseSummary]:
+        found = self._seen.pop(0)
+        if isinstance(found, TransientError):
+            raise found
+        return found
+
+
+def summary(phase: Phase, release_id: str = RELEASE) -> ReleaseSummary:
+    return ReleaseSummary(release_id, "intent", "7", phase, True, 1, 1.0, 1.0, f"It is {phase}.")
+
+
+def test_waiting_tells_each_phase_once_and_ends_when_it_is_settled() -> None:
+    """Of the release that began last when it was asked; a newer one is another's."""
+    newer = summary(Phase.SHADOW, "intent-v8-1")
+    seen = Releases(
+        [],
+        [summary(Phase.SHADOW)],
+        [summary(Phase.SHADOW)],
+        TransientError("journal", "database is locked"),
+        [newer, summary(Phase.CANARY)],
+        [newer, summary(Phase.HELD)],
+    )
+    said: list[str] = []
+    found = waited(seen, "intent", math.inf, tell=said.append, sleep=lambda _: None)  # type: ignore[arg-type]
+    assert found == summary(Phase.HELD)
+    assert said == [
+        "intent: no release yet",
+        "intent: version 7 Shadow: It is shadow.",
+        "intent: journal does not answer: database is locked",
+        "intent: version 7 Canary: It is canary.",
+        "intent: version 7 Held: It is held.",
+    ]
+
+
+def test_waiting_gives_up_in_time() -> None:
+    pauses: list[float] = []
+    seen = Releases(*[[summary(Phase.SHADOW)]] * 4)
+    assert waited(seen, "intent", 3.0, tell=lambda _: None, sleep=pauses.append) is None  # type: ignore[arg-type]
+    assert sum(pauses) == 3.0
+
+
+def test_waiting_ends_by_how_the_release_stands(home: Home) -> None:
+    told = serin(home, "wait", "intent")
+    assert told.exit_code == 1
+    assert told.stdout.splitlines()[-1] == "intent-v7-1: rolled_back. What decided it: serin why intent-v7-1"
+    as_json = serin(home, "wait", "intent", "-o", "json")
+    document = json.loads(as_json.stdout)
+    assert (as_json.exit_code, document["exit_code"], document["settled"]) == (1, 1, True)
+
+
+# --- about ------------------------------------------------------------------------------------------------------------
+def test_a_topic_is_explained_and_the_release_is_told() -> None:
+    assert "could not judge" in CliRunner().invoke(app, ["help", "exit-codes"]).stdout
+    assert CliRunner().invoke(app, ["help"]).stdout.startswith("Topics: exit-codes, output, phases, argo")
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("serin ")
+    assert CliRunner().invoke(app, ["status", "-h"]).exit_code == 0
+
+
+@pytest.mark.parametrize(("word", "where"), [("get", "serin status MODEL"), ("retry", "--repeat")])
+def test_argos_words_are_told_where_they_went(word: str, where: str) -> None:
+    told = CliRunner().invoke(app, [word, "rollout", "intent"])
+    assert isinstance(told.exception, UsageError)
+    assert where in str(told.exception)

@@ -1,0 +1,213 @@
+"""What answers and what does not, asked of real servers: a system that is down is never shown as a live one."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from controller.adapters.envoy.encoding import RouteOptions
+from controller.adapters.envoy.tables import read_routes, write_routes
+from controller.adapters.local.processes_os import identity_of
+from controller.adapters.local.records import Record, Records
+from controller.bootstrap.parts import parts_of, word_of
+from controller.bootstrap.sight import LocalSight
+from controller.bootstrap.stores import opened, upgrade_schema
+from controller.cli.app import app
+from controller.config.settings import Home, Settings
+from controller.core.parts import Grade, Kind, Part, standing
+from controller.core.release import Phase
+from controller.core.traffic import TrafficTable
+from controller.journal.codec import record_of
+from controller.ports.journal import Entry
+from tests.controller import releases
+from tests.controller.envoy_support import running_envoy
+from tests.controller.http_support import http_server
+
+TABLE = TrafficTable("intent", {"6": 50.0, "7": 50.0}, known_good="6")
+GATEWAY = Part(Kind.GATEWAY, "the gateway", ":8080")
+CONTROLLER = Part(Kind.CONTROLLER, "the controller", ":8081")
+REGISTRY = Part(Kind.REGISTRY, "the registry", ":5000")
+REPLICAS = tuple(Part(Kind.REPLICA, f"intent-v{one}", f":{one}", model="intent", version=one) for one in "67")
+ALL = (GATEWAY, CONTROLLER, REGISTRY, *REPLICAS)
+
+
+@pytest.mark.parametrize(
+    ("away", "grade", "said"),
+    [
+        ((), Grade.UP, "Everything answers."),
+        ((GATEWAY, CONTROLLER), Grade.DOWN, "Users get no answers: the gateway at :8080 is away. Start it."),
+        (REPLICAS, Grade.DOWN, "Users of intent get no answers: intent-v6 at :6 is away; intent-v7 at :7 is away."),
+        (REPLICAS[1:], Grade.IMPAIRED, "Users are answered, and not all answers: intent-v7 at :7 is away."),
+        ((CONTROLLER, REGISTRY), Grade.STANDS_STILL, "Users are answered, and nothing is decided: the controller at"),
+        ((REGISTRY,), Grade.IMPAIRED, "Users are answered, and not all answers: the registry at :5000 is away."),
+    ],
+)
+def test_the_worst_for_users_is_said_first(away: tuple[Part, ...], grade: Grade, said: str) -> None:
+    parts = [replace(one, fault="is away", way_out="Start it.") if one in away else one for one in ALL]
+    found = standing(parts, {"intent": TABLE})
+    assert found.grade is grade
+    assert found.sentence.startswith(said)
+
+
+def test_a_replica_of_a_version_that_nobody_is_sent_to_answers_no_user() -> None:
+    """The candidate in shadow runs: that helps nobody."""
+    shadowing = TrafficTable("intent", {"6": 100.0})
+    parts = [replace(REPLICAS[0], fault="is away"), REPLICAS[1]]
+    assert standing(parts, {"intent": shadowing}).grade is Grade.DOWN
+
+
+@dataclass
+class Server:
+    """One stand-in, which answers any question with its body, or with 503 while it is not well."""
+
+    body: bytes = b"OK"
+    url: str = ""
+    is_well: bool = True
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
+
+
+@contextmanager
+def server(body: bytes = b"OK") -> Iterator[Server]:
+    state = Server(body)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if state.is_well else 503)
+            self.send_header("content-length", str(len(state.body)))
+            self.end_headers()
+            self.wfile.write(state.body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with http_server(Handler) as state.url:
+        yield state
+
+
+@dataclass
+class Installed:
+    """An installation whose gateway is a real Envoy; stand-ins are the rest. Version 6 serves, 7 has a canary."""
+
+    home: Home
+    others: dict[str, Server]
+
+    def status(self, *flags: str) -> Result:
+        return CliRunner().invoke(app, ["status", *flags, "--home", str(self.home.path)])
+
+    def doctor(self, *flags: str) -> Result:
+        return CliRunner().invoke(app, ["doctor", *flags, "--home", str(self.home.path)])
+
+    def grade(self) -> Grade:
+        tables = {table.model: table for table in LocalSight(self.home).tables()}
+        return standing(parts_of(self.home, tables), tables).grade
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Installed]:
+    home = Home(tmp_path / "home")
+    names = ("controller", "mlflow", "prometheus", "6", "7")
+    with ExitStack() as stack:
+        envoy = stack.enter_context(running_envoy(home.envoy))
+        others = {name: stack.enter_context(server()) for name in names}
+        home.save(
+            Settings(
+                gateway_port=urlsplit(envoy.url).port or 0,
+                api_port=others["controller"].port,
+                mlflow_port=others["mlflow"].port,
+                prometheus_port=others["prometheus"].port,
+            )
+        )
+        home.controller_lock.write_text("a1b2c3d4", encoding="ascii")
+        others["controller"].body = json.dumps({"status": "ok", "installation": word_of(home)}).encode()
+        write_routes(home.envoy, read_routes(home.envoy).with_table(TABLE, RouteOptions()))
+        home.deployments.mkdir()
+        records, mine = Records(home.deployments), identity_of(os.getpid())
+        assert mine is not None
+        for version in "67":
+            started = (mine.pid, mine.start_ticks, mine.boot_id, ("serving",), 1.0, (1.0,), 0)
+            records.save(Record("intent", version, *started, port=others[version].port, answered=True))
+        upgrade_schema(home)
+        with opened(home) as store:
+            canary = releases.release_in(Phase.CANARY, routed=True, faults={"metrics": "did not answer"})
+            store.journal.append(record_of(canary, 1), [Entry("Looked", 1_000.0, {})])
+        yield Installed(home, others)
+
+
+@pytest.mark.integration
+def test_each_dead_part_is_named_first_and_by_the_exit_code(installed: Installed) -> None:
+    """One after the other; with the way out, and as JSON with the same code."""
+    assert (installed.status().exit_code, installed.grade()) == (0, Grade.UP)
+    for name, grade, said in (
+        ("mlflow", Grade.IMPAIRED, "the registry (MLflow)"),
+        ("7", Grade.IMPAIRED, "intent-v7"),
+        ("controller", Grade.STANDS_STILL, "nothing is decided: the controller"),
+        ("6", Grade.DOWN, "Users of intent get no answers: intent-v6"),
+    ):
+        installed.others[name].is_well = False
+        told = installed.status()
+        first = " ".join(told.stdout.split())
+        assert (told.exit_code, installed.grade()) == (4, grade)
+        assert first.startswith(f"{grade} ")
+        assert said in first
+        assert f"`serin up --home {installed.home.path}` starts what is missing." in first
+        as_json = installed.status("--output", "json")
+        document = json.loads(as_json.stdout)
+        assert (as_json.exit_code, document["standing"]["grade"], document["written_at_s"]) == (4, grade, 1_000.0)
+
+
+@pytest.mark.integration
+def test_what_nobody_decides_on_is_shown_with_its_age(installed: Installed) -> None:
+    """A fault that was recorded is the past's once nobody looks any more."""
+    assert "as it was recorded" not in installed.status().stdout
+    installed.others["controller"].is_well = False
+    text = " ".join(installed.status().stdout.split())
+    assert "What follows is as it was recorded last: 1970-01-01 00:16 UTC" in text
+    assert "Nobody decides now. As it was left:" in text
+    assert "did not answer (as it was recorded; nobody looks now)" in text
+
+
+@pytest.mark.integration
+def test_another_homes_controller_is_no_answer(installed: Installed) -> None:
+    """Two homes on one port: each is told apart by its word."""
+    installed.others["controller"].body = b'{"status": "ok", "installation": "ffffffff"}'
+    told = installed.doctor()
+    assert told.exit_code == 4
+    assert "does not answer: another home's controller has the port" in told.stdout
+
+
+@pytest.mark.integration
+def test_the_doctor_names_each_fault_and_the_way_out(installed: Installed) -> None:
+    """What is well is said too. A fault that is only on record is none."""
+    assert "metrics" not in installed.doctor().stdout
+    for name in ("mlflow", "6"):
+        installed.others[name].is_well = False
+    told = installed.doctor()
+    lines = told.stdout.splitlines()
+    assert told.exit_code == 4
+    assert [line.split()[0] for line in lines[:6]] == ["ok", "FAULT", "`serin", "ok", "ok", "FAULT"]
+    assert "answers with status 503" in lines[1]
+    document = json.loads(installed.doctor("--output", "json").stdout)
+    assert (document["well"], sum(bool(part["fault"]) for part in document["parts"])) == (False, 2)
+
+
+def test_a_home_of_which_nothing_runs_is_down(tmp_path: Path) -> None:
+    """Whatever its files say of who serves."""
+    home = Home(tmp_path / "home")
+    home.save(Settings(gateway_port=2, api_port=1, mlflow_port=3, prometheus_port=4))
+    upgrade_schema(home)
+    home.envoy.mkdir()
+    write_routes(home.envoy, read_routes(home.envoy).with_table(TABLE, RouteOptions()))
+    told = CliRunner().invoke(app, ["status", "--home", str(home.path)])
+    assert told.exit_code == 4
+    said = " ".join(told.stdout.split())
+    assert said.startswith("DOWN Users get no answers: the gateway (Envoy) at http://127.0.0.1:2 does not answer")
