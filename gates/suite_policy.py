@@ -16,6 +16,10 @@ class SuitePolicy:
         float | None, "a loss against stable, in points, that must be excluded; null: a proven loss fails, no more"
     ] = None
     guard_points: Annotated[float, "never fail for a smaller loss against stable, in points"] = 0.5
+    class_guard_points: Annotated[
+        float | None,
+        "never fail for a smaller loss against stable in a class, in points of its cases; null: none is compared",
+    ] = 5.0
     calibration_gap_max: Annotated[float, "debiased L2 calibration error: surely above it fails"] = 0.05
     calibration_margin_gap: Annotated[
         float, "surely below it passes; 600 cases can prove it, a smaller one takes thousands"

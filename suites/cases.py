@@ -9,7 +9,7 @@ from typing import Any
 from serving.text.jsonlines import Unreadable, lines, loads, read_bounded
 from serving.text.printable import shown
 
-_FIELDS = {"id", "text", "label", "slices"}
+_FIELDS = {"id", "text", "label", "slices", "inclusion_probability"}
 _REQUIRED = ("id", "text", "label")
 BYTES_MAX = 2**26
 """Of a file: some hundred thousand cases. A replica is asked each of them."""
@@ -24,13 +24,15 @@ class SuiteError(ValueError):
 class Case:
     """One text and its true label. ``slices`` are names of groups that a policy may set floors for.
 
-    ``place`` is where it was read, for messages.
+    ``inclusion_probability``: of the case being in the suite, where rare classes or doubtful texts were drawn more
+    often than others. ``place`` is where it was read, for messages.
     """
 
     id: str
     text: str
     label: str
     slices: tuple[str, ...] = ()
+    inclusion_probability: float = 1.0
     place: str = field(default="", compare=False)
 
     @property
@@ -119,4 +121,7 @@ def _parse(where: str, line: bytes) -> Case:
     for key, name in (("id", document["id"]), ("label", document["label"]), *(("slices", name) for name in slices)):
         if len(name) > NAME_CHARS_MAX:
             raise SuiteError(f"{where}: {key}: a name has at most {NAME_CHARS_MAX:,} characters, one has {len(name):,}")
-    return Case(document["id"], document["text"], document["label"], tuple(slices), where)
+    chance = document.get("inclusion_probability", 1.0)
+    if not (type(chance) in (int, float) and 0 < chance <= 1):
+        raise SuiteError(f"{where}: inclusion_probability must be a number above 0 and up to 1")
+    return Case(document["id"], document["text"], document["label"], tuple(slices), float(chance), where)

@@ -106,4 +106,5 @@ def _result(case: Case, probabilities: Mapping[str, float], classes: tuple[str, 
         probabilities=tuple(probabilities[name] for name in classes),
         classes=classes,
         slices=case.slices,
+        inclusion_probability=case.inclusion_probability,
     )

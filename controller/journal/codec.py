@@ -58,9 +58,9 @@ def _less(every: Payload, some: Payload) -> Payload:
 _BEFORE: Final[Payload] = {
     "warm_up_s": 0.0,
     "probation_mirror_pct": 0.0,
-    "gates": {"accuracy_slices": None, "labels": {"chosen_ratio_max": 1.0}},
+    "gates": {"accuracy_slices": None, "labels": {"chosen_ratio_max": 1.0}, "suite": {"class_guard_points": None}},
 }
-_KEYS_SINCE: Final = ("warm_up_s", "probation_mirror_pct", "accuracy_slices", "chosen_ratio_max")
+_KEYS_SINCE: Final = ("warm_up_s", "probation_mirror_pct", "accuracy_slices", "chosen_ratio_max", "class_guard_points")
 
 
 def _as_it_was(policy: Payload, before: Payload = _BEFORE) -> Payload:
@@ -81,7 +81,7 @@ def _started_as_it_was(payload: Payload) -> Payload:
 # changes its fields gets one more step here, and is written in the schema after the last.
 READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {
     Looked.__name__: (_look_without_memory, _look_by_parts),
-    Started.__name__: (_started_as_it_was,),
+    Started.__name__: (_started_as_it_was, _started_as_it_was),
 }
 
 

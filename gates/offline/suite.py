@@ -7,14 +7,16 @@ compared with the stable version on the same cases, which is what can find a los
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from scipy.special import ndtri
 
 from gates.checks import is_number, is_within
+from gates.offline.findings import Finding, worst
 from gates.offline.suite_cases import Reading, SuiteResult, distinct, odd_cases, told
+from gates.offline.suite_classes import classes_lost
 from gates.outcome import Outcome
 from gates.policy import CostPolicy, GatePolicy, PairedAccuracyPolicy, SuitePolicy
 from gates.stats import uneven
@@ -62,49 +64,33 @@ def unusable(problem: str, *, samples: int) -> tuple[Verdict, ...]:
     return tuple(Verdict(gate, Stage.SUITE, Outcome.ERROR, reason, samples=samples) for gate in GATES)
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """The finding of one question of a suite. The worst of several makes the verdict, and lends it its words."""
-
-    outcome: Outcome
-    reason: str
-    limits: tuple[Limit, ...] = ()
-
-
-_ORDER = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
-
-
-def _worst(findings: Sequence[_Finding]) -> _Finding:
-    return min(findings, key=lambda finding: _ORDER.index(finding.outcome))
-
-
 def _accuracy(
     results: Sequence[SuiteResult],
     pairs: Sequence[tuple[SuiteResult, SuiteResult]],
     policy: SuitePolicy,
     notes: str,
-    asked: Sequence[_Finding],
+    asked: Sequence[Finding],
 ) -> Verdict:
     """``asked``: what was found of the classes and costs that the policy names."""
     estimate = _estimate(results, policy.alpha)
     findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy), *asked]
     if pairs:
-        findings.append(_against_stable(pairs, policy))
+        findings.append(_beside_stable(pairs, policy))
     if len(results) < policy.cases_min:
-        findings.append(_Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed"))
-    worst = _worst(findings)
+        findings.append(Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed"))
+    found = worst(findings)
     return Verdict(
         "accuracy.suite",
         Stage.SUITE,
-        worst.outcome,
-        f"Suite: {worst.reason}{notes}.",
+        found.outcome,
+        f"Suite: {found.reason}{notes}.",
         value=estimate.mean,
         unit="accuracy",
         interval=Interval(estimate.low, estimate.high, 1 - 2 * policy.alpha),
         threshold=policy.accuracy_min,
         samples=len(results),
         samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
-        limits=worst.limits,
+        limits=found.limits,
     )
 
 
@@ -121,20 +107,20 @@ def _share(right: Sequence[bool], results: Sequence[SuiteResult], alpha: float) 
     return Estimate(sum(right) / len(results), *share_bounds(sum(right), len(results), 2 * alpha))
 
 
-def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> _Finding:
+def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> Finding:
     """Proven above the floor passes, proven below fails."""
     limits = (Limit(Rule.FLOOR, floor, estimate.mean, what, at_least=True),)
     seen = f"{what} {100 * estimate.mean:.1f} % of {cases:,} cases"
     if estimate.high < floor:
-        return _Finding(Outcome.FAIL, f"{seen} is below the floor of {100 * floor:g} %", limits)
+        return Finding(Outcome.FAIL, f"{seen} is below the floor of {100 * floor:g} %", limits)
     seen += f", at least {100 * estimate.low:.1f} % for sure"
     if estimate.low < floor:
         reason = f"{seen}; the floor of {100 * floor:g} % is not proven, more cases would tell"
-        return _Finding(Outcome.INCONCLUSIVE, reason, limits)
-    return _Finding(Outcome.PASS, f"{seen}, above the floor of {100 * floor:g} %", limits)
+        return Finding(Outcome.INCONCLUSIVE, reason, limits)
+    return Finding(Outcome.PASS, f"{seen}, above the floor of {100 * floor:g} %", limits)
 
 
-def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Finding]:
+def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[Finding]:
     """A slice fails where it is proven to be below its floor, and holds the release where it merely looks so.
 
     Slices are often too small for a proof of the opposite, so an estimate above the floor is enough for them.
@@ -145,7 +131,7 @@ def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Fi
             members[name].append(result)
     own = dict(policy.slice_floors)
     for name in sorted(own.keys() - members.keys()):
-        yield _Finding(Outcome.INCONCLUSIVE, f"slice {name} has a floor but no case")
+        yield Finding(Outcome.INCONCLUSIVE, f"slice {name} has a floor but no case")
     judged = {
         name: own.get(name, policy.slice_accuracy_min)
         for name, cases in sorted(members.items())
@@ -160,7 +146,7 @@ def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Fi
         yield replace(finding, outcome=Outcome.PASS) if looks_fine else finding
 
 
-def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterator[_Finding]:
+def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterator[Finding]:
     """The floors of classes that hold online, as slices are held to theirs: of the cases of a class those that are
     found, or of all others those that are not taken for it."""
     for floor in policy.floors:
@@ -168,7 +154,7 @@ def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterato
         known = {name for result in results for name in (*result.classes, result.truth, result.label)}
         if floor.label not in known or not asked:
             hint = perhaps(floor.label, nearest_name(floor.label, sorted(known - {floor.label})))
-            yield _Finding(Outcome.INCONCLUSIVE, f"{floor.name} has a floor but no case{f' ({hint})' if hint else ''}")
+            yield Finding(Outcome.INCONCLUSIVE, f"{floor.name} has a floor but no case{f' ({hint})' if hint else ''}")
             continue
         what = floor.name if floor.is_recall else f"{floor.name}: not taken for it"
         right = [(result.label == floor.label) is floor.is_recall for result in asked]
@@ -178,7 +164,7 @@ def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterato
         yield replace(finding, outcome=Outcome.PASS) if looks_fine else finding
 
 
-def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, alpha: float) -> _Finding:
+def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, alpha: float) -> Finding:
     """The cost of wrong answers beside stable's, by a bound on the mean change."""
     changes = [costs.change(candidate.truth, stable.label, candidate.label) for stable, candidate in pairs]
     sample = Drawn().add_all(changes, [1.0] * len(changes))
@@ -187,31 +173,51 @@ def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, 
     seen = f"wrong answers cost {points / 100 * costs.dearest:+.3g} a case ({points:+.2f} points) against stable's"
     limits = (Limit(Rule.GUARD, costs.guard_points, points, "points of cost"),)
     if low > 0 and points >= costs.guard_points:
-        return _Finding(Outcome.FAIL, f"{seen}, more", limits)
-    return _Finding(Outcome.PASS, f"{seen}, not surely more", limits)
+        return Finding(Outcome.FAIL, f"{seen}, more", limits)
+    return Finding(Outcome.PASS, f"{seen}, not surely more", limits)
 
 
-def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
+def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> Finding:
     """The exact McNemar test; and, where a margin is set, a bound on the loss."""
     lost = sum(stable.correct and not candidate.correct for stable, candidate in pairs)
     won = sum(candidate.correct and not stable.correct for stable, candidate in pairs)
-    counts = Trinomial(lost, won, len(pairs) - lost - won)
-    points = 100 * counts.mean
+    mean, high = _loss(pairs, 2 * policy.alpha)
+    points = 100 * mean
     seen = f"{lost} answers got worse and {won} better in {len(pairs):,} cases ({-points:+.1f} points)"
     guard = (Limit(Rule.GUARD, policy.guard_points, points, "points lost"),)
     if upper_tail(lost, lost + won, 0.5) <= policy.alpha and points >= policy.guard_points:
-        return _Finding(Outcome.FAIL, f"less accurate than the stable version: {seen}", guard)
+        return Finding(Outcome.FAIL, f"less accurate than the stable version: {seen}", guard)
     if policy.margin_points is None:
-        return _Finding(Outcome.PASS, f"no loss against the stable version shows: {seen}", guard)
+        return Finding(Outcome.PASS, f"no loss against the stable version shows: {seen}", guard)
     margin = (Limit(Rule.MARGIN, policy.margin_points, points, "points lost"),)
-    _, high = mean_bounds(counts, _BETS, 2 * policy.alpha)
     if 100 * high >= policy.margin_points:
         reason = (
             f"a loss of {policy.margin_points:g} points against stable is not excluded: {seen}; more cases would tell"
         )
-        return _Finding(Outcome.INCONCLUSIVE, reason, margin)
+        return Finding(Outcome.INCONCLUSIVE, reason, margin)
     said = f"a loss of {policy.margin_points:g} points against stable is excluded: {seen}"
-    return _Finding(Outcome.PASS, said, margin)
+    return Finding(Outcome.PASS, said, margin)
+
+
+def _beside_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> Finding:
+    """All cases together, and class by class: where both were lost, where most of it was is told as well."""
+    found, guard = _against_stable(pairs, policy), policy.class_guard_points
+    lost = next(classes_lost(pairs, policy.alpha, guard), None) if guard is not None else None
+    if lost is None:
+        return found
+    return replace(found, reason=f"{found.reason}; {lost.reason}") if found.outcome is Outcome.FAIL else lost
+
+
+def _loss(pairs: Sequence[tuple[SuiteResult, SuiteResult]], alpha: float) -> tuple[float, float]:
+    """The mean loss of a case and its upper bound; weighted where cases were sampled unevenly."""
+    changes = [float(stable.correct) - float(candidate.correct) for stable, candidate in pairs]
+    probabilities = [candidate.inclusion_probability for _, candidate in pairs]
+    if min(probabilities) < max(probabilities):
+        found = hajek(drawn([(1 + change) / 2 for change in changes], probabilities), alpha)
+        return 2 * found.mean - 1, 2 * found.high - 1
+    lost, won = changes.count(1.0), changes.count(-1.0)
+    counts = Trinomial(lost, won, len(pairs) - lost - won)
+    return counts.mean, mean_bounds(counts, _BETS, alpha)[1]
 
 
 def _calibration(
@@ -226,35 +232,35 @@ def _calibration(
     if pairs and all(case.probabilities for pair in pairs for case in pair):
         findings.append(_brier(pairs, policy))
     if len(results) < policy.cases_min:  # an interval from so few is too narrow: it may hold a release, not reject one
-        needed = _Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed")
+        needed = Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed")
         findings = [needed, *(replace(found, outcome=Outcome.INCONCLUSIVE) for found in findings)]
-    worst = _worst(findings)
+    found = worst(findings)
     return Verdict(
         "calibration.suite",
         Stage.SUITE,
-        worst.outcome,
-        f"Suite: {worst.reason} (confidence {confidence.mean():.3f}, accuracy {correct.mean():.3f}, ECE {plain:.3f}).",
+        found.outcome,
+        f"Suite: {found.reason} (confidence {confidence.mean():.3f}, accuracy {correct.mean():.3f}, ECE {plain:.3f}).",
         value=error.value,
         unit="L2 calibration error",
         interval=Interval(error.low, error.high, 1 - 2 * policy.alpha),
         threshold=policy.calibration_gap_max,
         samples=len(results),
         samples_needed=policy.cases_min if len(results) < policy.cases_min else None,
-        limits=worst.limits,
+        limits=found.limits,
     )
 
 
-def _gap(what: str, error: CalibrationError, policy: SuitePolicy, remedy: str) -> _Finding:
+def _gap(what: str, error: CalibrationError, policy: SuitePolicy, remedy: str) -> Finding:
     limit, margin = policy.calibration_gap_max, max(policy.calibration_gap_max, policy.calibration_margin_gap)
     seen = f"{what} {error.value:.3f} (debiased, {error.low:.3f} to {error.high:.3f})"
     if error.low > limit:
         guard = (Limit(Rule.GUARD, limit, error.value, what),)
-        return _Finding(Outcome.FAIL, f"{seen} is above {limit:g}{remedy}", guard)
+        return Finding(Outcome.FAIL, f"{seen} is above {limit:g}{remedy}", guard)
     limits = (Limit(Rule.MARGIN, margin, error.value, what),)
     if error.high > margin:
         reason = f"{seen}, not proven to be below {margin:g}{remedy}; more cases would tell"
-        return _Finding(Outcome.INCONCLUSIVE, reason, limits)
-    return _Finding(Outcome.PASS, f"{seen} is surely below {margin:g}", limits)
+        return Finding(Outcome.INCONCLUSIVE, reason, limits)
+    return Finding(Outcome.PASS, f"{seen} is surely below {margin:g}", limits)
 
 
 def _remedy(results: Sequence[SuiteResult]) -> str:
@@ -270,7 +276,7 @@ def _remedy(results: Sequence[SuiteResult]) -> str:
     return f"; dividing the logits by {temperature(probabilities[known], truth[known]):.2f} would help most"
 
 
-def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[_Finding]:
+def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[Finding]:
     """The probability of each frequent class against how often it was the truth."""
     frequent = [name for name, count in Counter(r.truth for r in results).items() if count >= policy.class_labels_min]
     for name in sorted(frequent):
@@ -284,7 +290,7 @@ def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[
             yield _gap(f"calibration error of class {name}", error, policy, "")
 
 
-def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> _Finding:
+def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> Finding:
     """The part of the paired difference that miscalibration makes, with normal bounds: one look at a fixed sample.
 
     A version that is calibrated expects a Brier score of its own, by its probabilities alone, and has it in the mean
@@ -301,7 +307,7 @@ def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
     worse = moved and abs(own) > abs(own - mean)
     limits = (Limit(Rule.GUARD, policy.guard_brier, abs(mean), "Brier score beyond what was promised"),)
     word = "worse" if worse else "not worse"
-    return _Finding(Outcome.FAIL if worse else Outcome.PASS, f"{seen}, {word}", limits)
+    return Finding(Outcome.FAIL if worse else Outcome.PASS, f"{seen}, {word}", limits)
 
 
 def _brier_score(result: SuiteResult) -> float:

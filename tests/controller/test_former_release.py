@@ -70,6 +70,7 @@ SINCE: dict[str, object] = {
     "gates.labels.maturity_s": None,
     "gates.calibration_shadow.shape_edges": CalibrationPolicy().shape_edges,
     "gates.latency.guard_slower_ratio": LatencyPolicy().guard_slower_ratio,
+    "gates.suite.class_guard_points": None,
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from gates.offline.suite import judge_suite
 from gates.offline.suite_cases import SuiteResult
+from gates.offline.suite_classes import classes_lost
 from gates.outcome import Outcome
 from gates.policy import CostPolicy, CostRow, FloorPolicy, GatePolicy, SuitePolicy
 from gates.stats.calibration import _starts, debiased_l2
@@ -242,4 +243,84 @@ def test_what_mistakes_cost_is_compared_with_stable():
     verdict = asked(candidate, stable, costs=costs)
     assert verdict.outcome is Outcome.FAIL
     assert "wrong answers cost +0.9 a case" in verdict.reason
-    assert asked(candidate, stable).outcome is Outcome.PASS
+    of_all = GatePolicy(suite=SuitePolicy(accuracy_min=0.5, class_guard_points=None))
+    assert judge_suite(candidate, stable, of_all)[0].outcome is Outcome.PASS
+
+
+# --- class by class beside stable -------------------------------------------------------------------------------------
+MANY = tuple(f"class {number:02}" for number in range(30))
+OF_CLASS = [600, 300, 200, *[100] * 7, *[40] * 10, *[10] * 10]  # cases of each: imbalanced, as classes are
+
+
+def many(found, *, seed=0):
+    """Cases of thirty classes, of which each is found with this probability; the others are taken for the next one."""
+    rng, cases = np.random.default_rng(seed), []
+    for at, (name, count) in enumerate(zip(MANY, OF_CLASS, strict=True)):
+        for right in rng.random(count) < found[at]:
+            label = name if right else MANY[(at + 1) % 30]
+            cases.append(SuiteResult(str(len(cases)), name, label, 0.8))
+    return cases
+
+
+def of_classes(candidate, stable, **suite):
+    return judge_suite(candidate, stable, GatePolicy(suite=SuitePolicy(accuracy_min=0.5, **suite)))[0]
+
+
+def test_a_rare_class_that_is_lost_fails_though_all_cases_together_hardly_lose():
+    """From 36 % to 0 % of a class of forty, at half a point of all: no floor was set for it."""
+    before = [0.9] * 30
+    before[15] = 0.36
+    stable = many(before)
+    candidate = [replace(c, label=MANY[16]) if c.truth == MANY[15] else c for c in stable]
+    won = [place for place, c in enumerate(candidate) if c.truth == MANY[0] and not c.correct][:14]
+    candidate = [replace(c, label=c.truth) if place in won else c for place, c in enumerate(candidate)]
+    assert sum(c.correct for c in stable) - sum(c.correct for c in candidate) < 0.01 * len(stable)
+    verdict = of_classes(candidate, stable)
+    assert verdict.outcome is Outcome.FAIL
+    assert "of class class 15 the candidate finds 0 % where stable finds" in verdict.reason
+    assert of_classes(candidate, stable, class_guard_points=None).outcome is Outcome.PASS
+    assert of_classes(candidate, stable, class_guard_points=50.0).outcome is Outcome.PASS
+
+
+def test_a_class_that_the_candidate_does_not_have_is_lost():
+    stable = many([0.9] * 30)
+    left = tuple(name for name in MANY if name != "class 12")
+    candidate = [
+        replace(c, classes=left, probabilities=(1 / 29,) * 29, label="class 13" if c.truth == "class 12" else c.label)
+        for c in stable
+    ]
+    reason = of_classes(candidate, stable, calibration_gap_max=0.99).reason
+    assert "of class class 12 the candidate, which has no such class, finds 0 % where stable finds" in reason
+
+
+def test_equal_versions_of_many_imbalanced_classes_are_seldom_failed():
+    """The level holds for all classes together: 0.01, of which discrete tests use a part."""
+    failed = 0
+    for seed in range(300):
+        stable, candidate = many([0.8] * 30, seed=2 * seed), many([0.8] * 30, seed=2 * seed + 1)
+        pairs = list(zip(stable, candidate, strict=True))
+        failed += any(classes_lost(pairs, 0.01, 0.0))
+    assert failed <= 9  # of a probability of 0.01 in 300: more comes once in 1,000 times
+
+
+def test_classes_too_small_to_fail_take_no_level_from_the_others():
+    """Eleven answers lost of one class prove it at 0.01 among thirty, of which most have no answer that changed."""
+    pairs = [(right, right) for right in answering("refund", "refund", 400)]
+    lost = [(a, replace(a, label="x")) for a in answering("cancel", "cancel", 11, 400)]
+    rare = [(a, replace(a, label="x")) for n in range(28) for a in answering(f"rare {n}", f"rare {n}", 2, 500 + 2 * n)]
+    assert 0.5**11 > 0.01 / 30
+    assert [found.reason.split(" the ")[0] for found in classes_lost([*pairs, *lost, *rare], 0.01, 5.0)] == [
+        "of class cancel"
+    ]
+
+
+def test_uneven_cases_of_a_class_count_in_inverse_proportion():
+    """Doubtful texts were drawn ten times as often: of all texts of the class the loss is a small one."""
+    hard = [(a, replace(a, label="x")) for a in answering("refund", "refund", 60)]
+    easy = [(a, a) for a in answering("refund", "refund", 60, 60)]
+    uneven = [
+        *(tuple(replace(one, inclusion_probability=1.0) for one in pair) for pair in hard),
+        *(tuple(replace(one, inclusion_probability=0.1) for one in pair) for pair in easy),
+    ]
+    assert [found.outcome for found in classes_lost([*hard, *easy], 0.01, 20.0)] == [Outcome.FAIL]
+    assert list(classes_lost(uneven, 0.01, 20.0)) == []

@@ -30,6 +30,18 @@ def test_cases_are_read_in_order_with_their_slices(suite):
     )
 
 
+def test_a_case_says_how_likely_it_was_to_be_in_the_suite(suite):
+    other = GOOD_LINE.replace('"1"', '"2"').replace("where", "when")
+    path = suite(GOOD_LINE, other[:-1] + ', "inclusion_probability": 0.25}')
+    assert [case.inclusion_probability for case in load(path).cases] == [1.0, 0.25]
+
+
+@pytest.mark.parametrize("chance", ["0", "-0.5", "1.5", '"0.5"', "true", "null"])
+def test_a_chance_that_is_none_is_refused(suite, chance):
+    with pytest.raises(SuiteError, match="line 1: inclusion_probability must be a number above 0 and up to 1"):
+        load(suite(GOOD_LINE[:-1] + f', "inclusion_probability": {chance}}}'))
+
+
 def test_a_suite_knows_its_file_by_name_and_digest(suite):
     """The evidence of a release names what was asked, so that nobody takes another file for it later."""
     path = suite(GOOD_LINE)
@@ -87,7 +99,10 @@ def test_two_cases_with_one_id_are_refused(suite):
         ('{"id": "1", "text": "x", "label": 1.0}', "label must be a text that is not empty"),
         ('{"id": "1", "text": "x", "label": true}', "label must be a text that is not empty"),
         ('{"id": 1, "text": "x", "label": "a"}', "id must be a text that is not empty"),
-        ('{"id": "1", "text": "x", "label": "a", "lable": "b"}', "unknown field 'lable'; a case has id, label, slices"),
+        (
+            '{"id": "1", "text": "x", "label": "a", "lable": "b"}',
+            "unknown field 'lable'; a case has id, inclusion_probability, label, slices",
+        ),
         ('{"id": "1", "text": "x", "label": "a", "slices": "short"}', "slices must be a list of names"),
         ('{"id": "1", "text": "x", "label": "a", "slices": [1]}', "slices must be a list of names"),
         ('{"id": "\\ud800", "text": "x", "label": "a"}', "half of a surrogate pair stands alone"),

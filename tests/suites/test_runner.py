@@ -33,6 +33,7 @@ def test_a_result_holds_what_the_gates_judge():
     assert dict(zip(result.classes, result.probabilities, strict=True)) == {"refund": 0.2, "track": 0.7, "cancel": 0.1}
     assert result.slices == ("odd",)
     assert not run(CASES[0:1], Model())[0].correct
+    assert run([Case("x", "t", "track", inclusion_probability=0.5)], Model())[0].inclusion_probability == 0.5
 
 
 def test_a_label_that_no_version_knows_is_refused_by_its_case():
