@@ -38,6 +38,7 @@ from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import digest_of, share_digest_key, store_of, texts_of
 from controller.config.settings import Home, Settings
 from controller.errors import SerinError
+from controller.journal.answered import AnsweredBefore
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.courier import Courier, delivering
 from controller.loop.executor import World
@@ -250,7 +251,7 @@ def build(home: Home, name: str) -> Controller:
         metrics=metrics,
         samples=store.samples,
         freezes=store.freezes,
-        suites=SuiteRuns(replicas, home.suites),
+        suites=SuiteRuns(replicas, home.suites, AnsweredBefore(store.journal)),
         sampling=sampling,
         replays=RecordedReplays(
             store.recordings,

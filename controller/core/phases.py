@@ -75,7 +75,8 @@ def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
         if release.candidate.number in serving:
             return (PhaseEntered(Phase.PROMOTING, release.reason),)
     elif needed <= serving and release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS:
-        return (PhaseEntered(Phase.SUITE, "The package is what was registered, and it runs."),)
+        reason = "The package is what was registered, and it runs."
+        return (PhaseEntered(Phase.SUITE, reason, now_s + release.policy.deadline_s),)
     if _past_deadline(release, now_s):
         waiting = "; ".join(release.faults.values()) or "not every replica became ready"
         reason = f"Not ready within {release.policy.start_timeout_s:g} s: {waiting}."

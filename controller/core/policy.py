@@ -122,7 +122,7 @@ class ReleasePolicy:
         "after users are first answered at a new share, and after a version was started again by Serin: what is slow "
         "then is recorded and shown, and not held against the candidate; 0: there is none",
     ] = 180.0
-    deadline_s: Annotated[float, "from shadow to promotion"] = 7_200.0
+    deadline_s: Annotated[float, "from shadow to promotion; so long suites may take, too"] = 7_200.0
     on_deadline: Annotated[OnDeadline, "`hold` (traffic back to stable, and a person decides) or `roll_back`"] = (
         OnDeadline.HOLD
     )

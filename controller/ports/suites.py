@@ -1,6 +1,6 @@
 """Suites of labelled cases, and versions that are asked them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,13 +40,32 @@ class SuiteProgress:
     cases: int
 
 
+Rows = Sequence[Mapping[str, float]]
+"""The probabilities of each class, a row for each case of a file, in the file's order."""
+
+
+class Answered(Protocol):
+    def answers(self, model: str, subject: Subject, digests: Sequence[str]) -> Mapping[str, Rows]:
+        """The answers that the very version, with the same settings, gave to files before: by the file's SHA-256,
+        as far as known."""
+
+
+class NothingAnswered:
+    """Implements ``Answered`` where nothing is kept."""
+
+    def answers(self, model: str, subject: Subject, digests: Sequence[str]) -> Mapping[str, Rows]:  # noqa: ARG002
+        return {}
+
+
 class Suites(Protocol):
     def run(self, order: SuiteOrder) -> SuiteEvidence:
         """Ask each version every case. What was answered is kept until all is: the next call with the same order goes
-        on where one that failed, or was killed, had come to.
+        on where one that failed, or was killed, had come to. The version that serves users is asked what is not known
+        of it, and as slowly as they do not feel it.
 
         Raises:
             SuiteError: a suite cannot be used, or a replica refuses a case of it: our file's fault, never a version's.
+                The next call raises it again, and asks nobody, until a file has changed.
             TransientError: a replica did not answer.
         """
 

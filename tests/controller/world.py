@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from controller.adapters.local.packages import PackageStore
+from controller.adapters.local.suite_pace import Pace
 from controller.adapters.local.suites import SuiteRuns
 from controller.core.commands import Ask, Command
 from controller.core.events import PhaseEntered, evolve
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.release import TERMINAL, Phase, Release
 from controller.core.traffic import Override, TrafficTable
+from controller.journal.answered import AnsweredBefore
 from controller.journal.codec import event_of, release_of
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.executor import World as Ports
@@ -39,6 +41,7 @@ from gates.policy import (
     ShadowErrorsPolicy,
     SuitePolicy,
 )
+from suites.runner import BATCH_CASES
 from tests.controller.registered import PackagedRegistry, golden_tokens
 from tests.controller.releases import course
 from tests.controller.service import CLASSES, GOOD, MODEL, Behaviour, Service
@@ -52,6 +55,7 @@ from tests.fakes.samples import FakeSamples
 from tests.fakes.traffic import MemoryTraffic
 
 TICK_S = 10.0
+UNHURRIED = Pace(BATCH_CASES, 1.0)  # time passes only when a test says so
 RESTS = TERMINAL | {Phase.HELD, Phase.PROBATION}
 
 # Wider margins than the defaults: minutes of virtual traffic settle every gate.
@@ -278,7 +282,13 @@ class World:
             metrics=_Watched(self.service.metrics, "metrics", self),
             samples=_Watched(self.service.samples, "samples", self),
             freezes=_Watched(self.freezes, "freezes", self),
-            suites=SuiteRuns(_Watched(self.replicas, "replicas", self), self._packages.with_name("suites")),
+            suites=SuiteRuns(
+                _Watched(self.replicas, "replicas", self),
+                self._packages.with_name("suites"),
+                AnsweredBefore(self.journal),
+                alone=UNHURRIED,
+                beside_users=UNHURRIED,
+            ),
             sampling=self._sampling(),
             replays=self.replays,
         )
