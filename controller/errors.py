@@ -51,6 +51,14 @@ class PermanentError(SerinError):
     """Asking again will not help: this release stops, and the message says what a person can do."""
 
 
+class CandidateRefusedError(PermanentError):
+    """The alias ``candidate`` stands on a version that is never released."""
+
+    def __init__(self, version: str, reason: str) -> None:
+        super().__init__(reason)
+        self.version = version
+
+
 class UnreadableError(PermanentError):
     """A record cannot be read by this version of Serin. That concerns what it is the record of, and nothing
     else."""

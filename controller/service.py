@@ -16,10 +16,11 @@ from controller.core.release import Phase, Purpose, Release, pending_settings
 from controller.errors import UsageError
 from controller.journal.codec import entry_of
 from controller.journal.notes import Note
+from controller.journal.refused import refused_now
 from controller.journal.sampled import last_set
 from controller.journal.walk import walk
 from controller.naming import model_named, version_named
-from controller.overview import Overview, Shown, current, opened, summary_of
+from controller.overview import BLOCKS_MAX, Overview, Shown, current, opened, summary_of
 from controller.ports.clock import Clock
 from controller.ports.journal import (
     INSTALLATION,
@@ -244,7 +245,7 @@ class Service:
         trouble, and one line."""
         records = current(self.journal, model)
         shown: list[Shown] = []
-        troubles = [*self.site.troubles(), *self.untold()]
+        troubles = [*self.site.troubles(), *self.untold(), *self._refusals(model)]
         traffic = {name: table for name, table in self.site.traffic().items() if model in (None, name)}
         if model is not None and not records and not traffic:
             self.check(model)  # one without a policy that was ever served is known too
@@ -279,6 +280,14 @@ class Service:
             parts=tuple(self.site.parts()),
             written_at_s=self.journal.written_at_s(),
         )
+
+    def _refusals(self, model: str | None) -> Iterator[str]:
+        """Yield which candidates are refused, and why; of many models, those that are asked after."""
+        names = [model] if model is not None else sorted(self.models)
+        for name in names if len(names) <= BLOCKS_MAX else ():
+            if (refused := refused_now(self.journal, name)) is not None:
+                which = f"the alias candidate of {name} stands on version {refused.version}, which is refused"
+                yield f"{which}: {refused.reason}"
 
     def report(self, release_id: str) -> Report:
         """The report of the release, from its journal alone. Raises as `release`; PermanentError where the chain of

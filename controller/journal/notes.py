@@ -122,6 +122,15 @@ class SamplingSet:
     before: float
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateRefused:
+    """The alias ``candidate`` stands on a version that is never released, and why; "": it does so no more."""
+
+    model: str
+    version: str
+    reason: str
+
+
 Note = (
     Frozen
     | FreezeLifted
@@ -133,6 +142,7 @@ Note = (
     | DigestKeyForgotten
     | LooksThinned
     | SamplingSet
+    | CandidateRefused
 )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from threading import Lock
 
 from controller.core.release import Version
-from controller.errors import TransientError
+from controller.errors import CandidateRefusedError, PermanentError, TransientError
 from controller.loop.jobs import InlineJobs, Jobs, Running
 from controller.ports.artifacts import Artifacts
 from controller.ports.clock import Clock
@@ -49,10 +49,12 @@ class CandidatePoller:
         self._models: set[str] = set()  # that were asked after
         self._aliases: Aliases = {}
         self._asked: frozenset[str] = frozenset()  # after which models, the last time
+        self._told: frozenset[str] = frozenset()  # of which models the registry has answered
         self._due_s = -math.inf
         self._turn = 0  # of asking: what was asked before a hint answers it no more
         self._due_at_s: dict[str, float] = {}  # when who the candidate is is asked again
         self._found: dict[str, Version | None] = {}
+        self._refused: dict[str, CandidateRefusedError] = {}
 
     def hint(self) -> None:
         """Somebody says that the registry changed: ask again at the next occasion."""
@@ -65,27 +67,49 @@ class CandidatePoller:
         """The version under the alias ``candidate``, unless it is the champion already; None while not known.
 
         Raises:
-            PermanentError: the alias points at a version whose source is not allowed.
+            CandidateRefusedError: the alias points at a version whose source is not allowed.
         """
         now_s = self._clock.monotonic_s()
         aliases = self._aliases_at(model, now_s).get(model, {})
         number = aliases.get(CANDIDATE)
         if number is None or number == aliases.get(CHAMPION):
-            self._found.pop(model, None)
+            self._forget(model)
             return None
-        known = self._found.get(model)
-        if known is not None and known.number != number:
-            self._found.pop(model)
-            known = None
+        known, refused = self._found.get(model), self._refused.get(model)
+        if number not in (known.number if known else number, refused.version if refused else number):
+            self._forget(model)
+            known = refused = None
         elif now_s < self._due_at_s.get(model, now_s):
+            if refused is not None:
+                raise refused
             return known
         ask = partial(self._identified, model, number)
-        found = self._jobs.ask("registry", ("candidate", model), number, ask, patience_s=0)
+        try:
+            found = self._jobs.ask("registry", ("candidate", model), number, ask, patience_s=0)
+        except PermanentError as error:
+            self._due_at_s[model] = now_s + self._poll_s
+            self._found.pop(model, None)
+            self._refused[model] = CandidateRefusedError(number, str(error))
+            raise self._refused[model] from error
         if isinstance(found, Running):
+            if refused is not None:
+                raise refused
             return known
         self._due_at_s[model] = now_s + (self._poll_s if found.answered else self._away_s)
+        if refused is not None and not found.answered:
+            raise refused
+        self._refused.pop(model, None)
         self._found[model] = found.version
         return found.version
+
+    def standing(self, model: str) -> str | None:
+        """The number that the alias ``candidate`` stands at, as it was read last: "": at none, None: it was not yet."""
+        with self._lock:
+            return self._aliases.get(model, {}).get(CANDIDATE, "") if model in self._told else None
+
+    def _forget(self, model: str) -> None:
+        self._found.pop(model, None)
+        self._refused.pop(model, None)
 
     def _aliases_at(self, model: str, now_s: float) -> Aliases:
         """Return what is known by now; asked again once that is due, or the model is one that was never asked after."""
@@ -103,7 +127,7 @@ class CandidatePoller:
                 self._due_s = now_s + (self._poll_s if aliases is not None else self._away_s)
                 self._turn += 1
             if aliases is not None:
-                self._aliases = aliases
+                self._aliases, self._told = aliases, self._asked
             return self._aliases
 
     def _read(self, models: frozenset[str]) -> tuple[frozenset[str], Aliases | None]:

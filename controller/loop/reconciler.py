@@ -21,8 +21,9 @@ from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
 from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import TrafficTable
-from controller.errors import PermanentError, SerinError, Source, TransientError, UnreadableError
+from controller.errors import CandidateRefusedError, PermanentError, SerinError, Source, TransientError, UnreadableError
 from controller.journal.codec import entry_of, record_of, release_of
+from controller.journal.refused import Refusals
 from controller.loop.calm import Glance, next_moment_s, stands_as_left
 from controller.loop.candidate_poller import CandidatePoller
 from controller.loop.error_budget import ErrorBudget
@@ -98,6 +99,7 @@ class Reconciler:
         self._executor = executor
         self._identities = identities
         self._budget = budget
+        self._refusals = Refusals(policy.model, books.journal, world.clock, books.fence)
         self._standing: _Standing | None = None
         self._is_known = False  # whether that is what the journal says
         self.unreadable = ""  # why the release in progress cannot be read, by the last turn
@@ -230,11 +232,13 @@ class Reconciler:
 
     def _wanted(self) -> Version | None:
         """The version under the alias ``candidate``, if no release has been started for it yet."""
+        poller = self._books.poller
         try:
-            version = self._books.poller.candidate(self.model)
-        except PermanentError as error:  # whatever the alias points at, the release in progress goes on
-            log.warning("model %s: the candidate is refused: %s", self.model, error)
+            version = poller.candidate(self.model)
+        except CandidateRefusedError as error:  # whatever the alias points at, the release in progress goes on
+            self._refusals.refused(error.version, str(error))
             return None
+        self._refusals.stands(poller.standing(self.model), accepted=version is not None)
         return None if version is None or self._identities.released(self.model, version) else version
 
     # --- a release begins ----------------------------------------------------------------------------------------

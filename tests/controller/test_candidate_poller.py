@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from controller.core.release import Version
-from controller.errors import PermanentError, TransientError
+from controller.errors import CandidateRefusedError, PermanentError, TransientError
 from controller.loop.candidate_poller import CandidatePoller
 from controller.ports.registry import CANDIDATE, CHAMPION, RegisteredVersion
 from tests.fakes.clock import FakeClock
@@ -118,6 +118,34 @@ def test_one_that_is_refused_keeps_no_other_waiting(registry: CountingRegistry, 
     with pytest.raises(PermanentError):
         poller.candidate("model-3")
     assert poller.candidate("model-4") is not None
+
+
+def test_one_that_is_refused_is_asked_after_when_that_is_due(
+    registry: CountingRegistry, poller: CandidatePoller, clock: FakeClock
+) -> None:
+    """And not by each turn of each round."""
+    artifacts = poller._artifacts
+    asked = list[str]()
+
+    class Counted(Artifacts):
+        def identify(self, model: str, number: str) -> Version | None:
+            asked.append(number)
+            return artifacts.identify(model, number)
+
+    poller._artifacts = Counted(registry)  # type: ignore[assignment]
+    registry.aliases_of["model-3"][CANDIDATE] = "13"
+    for _ in range(5):
+        with pytest.raises(CandidateRefusedError) as refused:
+            poller.candidate("model-3")
+        assert refused.value.version == "13"
+    assert asked == ["13"]
+    clock.pass_s(2.0)
+    with pytest.raises(CandidateRefusedError):
+        poller.candidate("model-3")
+    assert asked == ["13", "13"]
+    registry.aliases_of["model-3"][CANDIDATE] = "1"
+    clock.pass_s(2.0)
+    assert poller.candidate("model-3") is not None
 
 
 def test_a_registry_that_does_not_answer_is_asked_less_often(

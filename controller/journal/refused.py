@@ -1,0 +1,72 @@
+"""The journal's record of candidates that are refused: told when one is, and when it is no more."""
+
+import logging
+from collections.abc import Callable
+
+from controller.errors import SerinError, UnreadableError
+from controller.journal.codec import entry_of, note_of
+from controller.journal.notes import CandidateRefused
+from controller.ports.clock import Clock
+from controller.ports.journal import Journal, model_stream
+
+log = logging.getLogger(__name__)
+
+
+def refused_now(journal: Journal, model: str) -> CandidateRefused | None:
+    """Return what the alias ``candidate`` of the model stands on though it is refused; None where nothing is told.
+
+    Raises:
+        SerinError: the journal cannot be read.
+    """
+    last = journal.last(model_stream(model), (CandidateRefused.__name__,))
+    try:
+        note = note_of(last) if last is not None else None
+    except UnreadableError:  # it is found out and told anew
+        return None
+    return note if isinstance(note, CandidateRefused) and note.reason else None
+
+
+class Refusals:
+    """The refusals of one model, each written once. A journal that cannot be written is told at the next round."""
+
+    def __init__(
+        self, model: str, journal: Journal, clock: Clock, fence: Callable[[], int | None] = lambda: None
+    ) -> None:
+        """``fence`` is what a leader writes with; it may raise as `Journal.note`."""
+        self._model = model
+        self._journal = journal
+        self._clock = clock
+        self._fence = fence
+        self._told: CandidateRefused | None = None
+        self._is_known = False
+
+    def refused(self, version: str, reason: str) -> None:
+        """Write down that the alias stands on the version, and that this is refused, unless it is told already."""
+        found = CandidateRefused(self._model, version, reason)
+        if self._last() != found:
+            log.warning("model %s: the candidate, version %s, is refused: %s", self._model, version, reason)
+            self._write(found)
+
+    def stands(self, number: str | None, *, accepted: bool) -> None:
+        """Take it back if the alias stands elsewhere, on the version of this number ("": on none, None:
+        not known), or what it stands on is ``accepted``."""
+        told = self._last()
+        if told is not None and (accepted or number not in (None, told.version)):
+            self._write(CandidateRefused(self._model, told.version, ""))
+
+    def _last(self) -> CandidateRefused | None:
+        if not self._is_known:
+            try:
+                self._told, self._is_known = refused_now(self._journal, self._model), True
+            except SerinError as error:
+                log.debug("model %s: what was refused is not known: %s", self._model, error)
+        return self._told
+
+    def _write(self, found: CandidateRefused) -> None:
+        try:
+            stream = model_stream(self._model)
+            self._journal.note(stream, [entry_of(found, self._clock.now_s())], fence=self._fence())
+        except SerinError as error:
+            log.warning("model %s: a refusal is not recorded yet: %s", self._model, error)
+        else:
+            self._told = found if found.reason else None
