@@ -258,6 +258,7 @@ class Look:
     stable_resources: Resources | None = None
     candidate_resources: Resources | None = None
     tokenizer_pinned: str = ""  # fingerprint that the artifact's manifest names
+    tokens_max: int = 0  # tokens of a text that the candidate reads at once, by that manifest; 0: not told
     reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; told once
     label_sources: tuple[LabelSource, ...] = ()
     unseen_slices: tuple[UnseenSlice, ...] = ()

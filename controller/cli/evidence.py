@@ -198,7 +198,7 @@ def plan(
         float | None, typer.Option("--live-label-rate", min=0, max=1, help="Share of live answers labelled.")
     ] = None,
     label_delay_s: Annotated[
-        float | None, typer.Option("--label-delay-s", min=0, help="Seconds from an answer to its label.")
+        float | None, typer.Option("--label-delay-s", min=0, help="Seconds within which nearly all labels come.")
     ] = None,
     discordance: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of requests that the versions answer differently.")

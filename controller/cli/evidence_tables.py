@@ -151,7 +151,7 @@ _TRAFFIC_WORDS = {
     "label_ratio": "labelled by chance",
     "directed_ratio": "disagreements labelled because they are",
     "live_label_ratio": "live answers labelled",
-    "label_delay_s": "a label comes after",
+    "label_delay_s": "nearly all labels come within",
     "wrong_ratio": "of those of stable, wrong",
     "disagreement_ratio": "the versions disagree on",
     "error_ratio": "server errors of stable",

@@ -1,114 +1,177 @@
 """`serin register`: a checkpoint becomes a version that can be verified, served and judged."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from controller.cli.making import (
+    LongTextsOption,
+    MaxTokensOption,
+    NormaliseFlag,
+    OfOption,
+    OnOption,
+    OverlapOption,
+    RunOption,
+    TaskOption,
+    TemperatureOption,
+    VariantOption,
+    order_of,
+    say_made,
+)
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.cli.output import say
-from controller.errors import UsageError
 from serving.package.artifact import Manifest, Variant
-from serving.package.rules import OVERLAP_TOKENS, Aggregate, AnswerRules, Side, Task, Windows
 
+if TYPE_CHECKING:
+    from controller.bootstrap.registering import Champion
 
-class LongTexts(StrEnum):
-    """The handling of texts beyond the model's limit."""
-
-    TRUNCATE = "truncate"
-    MEAN = "mean"
-    MAX = "max"
+_NAMES_TOLD: Final = 12
+RegistryOption = Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")]
 
 
 def register(app: typer.Typer) -> None:
-    app.command(name="register")(register_checkpoint)
+    app.command(name="register")(register_source)
+    app.command(name="package")(package_checkpoint)
 
 
-def register_checkpoint(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder with config.json, model.safetensors, tokenizer.json.")],
+def register_source(
+    source: Annotated[
+        str,
+        typer.Argument(help="Folder of a checkpoint or of a package; or models:/NAME/3, logged as it was trained."),
+    ],
     model: Annotated[str, typer.Option("--model", help="The registered model to add a version to.")],
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Also set the alias `candidate`, which starts a release.")
     ] = False,
-    variant: Annotated[
-        Variant,
-        typer.Option(help="How weights are stored and multiplied; int8 and fp16 need the package onnx here."),
-    ] = Variant.FP32,
-    of: Annotated[
-        str | None,
-        typer.Option(
-            "--of", help="The version that this is another variant of: same files, its rules and golden texts."
-        ),
-    ] = None,
-    task: Annotated[
-        Task | None, typer.Option(help="What it answers; sequence-classification, if nothing else.")
-    ] = None,
-    long_texts: Annotated[
-        LongTexts | None,
-        typer.Option(
-            help="Texts beyond the model's limit: truncate, if nothing else, or the mean or max over windows."
-        ),
-    ] = None,
-    overlap_tokens: Annotated[
-        int | None,
-        typer.Option(help=f"Tokens that a window shares with the one before it; {OVERLAP_TOKENS}, if nothing else."),
-    ] = None,
-    normalise: Annotated[bool, typer.Option("--normalise", help="Give embeddings an L2 norm of 1.")] = False,
-    registry: Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")] = None,
+    variant: VariantOption = Variant.FP32,
+    of: OfOption = None,
+    task: TaskOption = None,
+    long_texts: LongTextsOption = None,
+    overlap_tokens: OverlapOption = None,
+    max_tokens: MaxTokensOption = None,
+    normalise: NormaliseFlag = False,
+    temperature: TemperatureOption = None,
+    on: OnOption = None,
+    run: RunOption = None,
+    registry: RegistryOption = None,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Package a checkpoint (files, ONNX graph, manifest with golden token ids) and log it as a new version.
 
     Its files are held against each other first, and where transformers is installed, its answers against that. A
     checkpoint without model.onnx is exported, which needs the extra `export` (torch, onnx). A version of another task
-    than sequence-classification can be served, not released.
+    than sequence-classification can be served, not released. A package that `serin package` made is logged as it is; a
+    version that MLflow has already, as mlflow.transformers logged it, is taken over by its address. What was found and
+    chosen is said: family, limit of a text and where it comes from, how weights are stored, size, run, and the classes
+    beside the champion's.
 
     Example: serin register checkpoints/v7 --model intent --variant int8 --of 7 --candidate
     """
-    from controller.bootstrap import packaging
     from controller.bootstrap.policies import has_policy
+    from controller.bootstrap.registering import register_at
 
-    rules = _rules(task, long_texts, overlap_tokens, normalise=normalise)
-    if of is not None and rules is not None:
-        raise UsageError(f"--of takes the rules of version {of}: leave --task, --long-texts and the like out")
-    order = packaging.Order(model, variant, of, rules or AnswerRules(), candidate)
+    order = order_of(
+        model,
+        variant=variant,
+        of=of,
+        task=task,
+        long_texts=long_texts,
+        overlap_tokens=overlap_tokens,
+        max_tokens=max_tokens,
+        normalise=normalise,
+        temperature=temperature,
+        on=on,
+        run=run,
+        candidate=candidate,
+    )
     place = home_at(home)
     url = registry or place.load().registry
     if place.exists() and not has_policy(place, model):
         say(f"no policy for {model} in this home: no release will start", err=True)
-    version, manifest = packaging.register_checkpoint(url, checkpoint, order)
-    kind = f"{len(manifest.labels)} labels" if manifest.labels else manifest.rules.task
+    found = register_at(url, source, order)
+    manifest = found.manifest
     of_which = f" of version {of}" if of is not None else ""
-    say(
-        f"models:/{model}/{version.version} registered: {manifest.family}, {len(manifest.files)} files, {kind}, "
-        f"{variant}{of_which}."
+    size = _size(manifest, found.stored)
+    say(f"models:/{model}/{found.version.version} registered: {manifest.family}, {manifest.variant}{of_which}, {size}.")
+    say_made(manifest, found.packaged.fit, found.packaged.note)
+    say(_classes(manifest, found.champion))
+
+
+def package_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder with config.json, model.safetensors, tokenizer.json.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write the package to; it must not exist yet.")],
+    model: Annotated[str, typer.Option("--model", help="The registered model of the version that --of names.")] = "",
+    variant: VariantOption = Variant.FP32,
+    of: OfOption = None,
+    task: TaskOption = None,
+    long_texts: LongTextsOption = None,
+    overlap_tokens: OverlapOption = None,
+    max_tokens: MaxTokensOption = None,
+    normalise: NormaliseFlag = False,
+    temperature: TemperatureOption = None,
+    on: OnOption = None,
+    run: RunOption = None,
+    registry: RegistryOption = None,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
+    """Make the package of a checkpoint, as `serin register` does, and register nothing.
+
+    `serin gate --model FOLDER` judges it, `serin register FOLDER` logs it as it is. The registry is asked for nothing
+    but what --of and --run name.
+
+    Example: serin package checkpoints/v7 packages/v7 --temperature fit --on held-out.jsonl
+    """
+    from controller.adapters.mlflow.registry import MlflowRegistry
+    from controller.bootstrap.packaging import package_checkpoint as made
+
+    order = order_of(
+        model,
+        variant=variant,
+        of=of,
+        task=task,
+        long_texts=long_texts,
+        overlap_tokens=overlap_tokens,
+        max_tokens=max_tokens,
+        normalise=normalise,
+        temperature=temperature,
+        on=on,
+        run=run,
     )
-    say(_reading(manifest))
+    place = home_at(home)
+    url = registry or (place.load().registry if place.exists() else None)
+    found = made(MlflowRegistry(url) if url is not None else None, checkpoint, out, order)
+    manifest = found.manifest
+    say(f"{out} made: {manifest.family}, {manifest.variant}, {len(manifest.labels)} classes.")
+    say_made(manifest, found.fit, found.note)
 
 
-def _reading(manifest: Manifest) -> str:
-    """Return which limit was taken, from where, and what becomes of longer texts."""
-    tokens, windows = manifest.tokens, manifest.rules.windows
-    origin = f" ({tokens.limit_from})" if tokens.limit_from else ""
-    if windows is not None:
-        return f"Texts beyond {manifest.max_tokens} tokens{origin} are read in windows ({windows.aggregate})."
-    kept = "end" if tokens.truncation_side is Side.LEFT else "beginning"
-    return f"Texts beyond {manifest.max_tokens} tokens{origin} are cut: their {kept} is read."
+def _size(manifest: Manifest, stored: tuple[str, ...]) -> str:
+    """Return how large the package is and how its weights are stored, which training may have left otherwise."""
+    files = manifest.files.values()
+    mebibytes = sum(file.size_bytes for file in files) / 2**20
+    return f"{len(files)} files of {mebibytes:,.1f} MiB, weights stored as {' and '.join(stored)}"
 
 
-def _rules(
-    task: Task | None, long_texts: LongTexts | None, overlap_tokens: int | None, *, normalise: bool
-) -> AnswerRules | None:
-    """Return the rules; None where nothing was said."""
-    if task is None and long_texts is None and overlap_tokens is None and not normalise:
-        return None
-    windows = None
-    if long_texts not in (None, LongTexts.TRUNCATE):
-        windows = Windows(OVERLAP_TOKENS if overlap_tokens is None else overlap_tokens, Aggregate(long_texts))
-    elif overlap_tokens is not None:
-        raise UsageError("--overlap-tokens is for windows: give --long-texts mean or max")
-    try:
-        return AnswerRules(task or Task.SEQUENCE_CLASSIFICATION, windows, normalise)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+def _classes(manifest: Manifest, champion: "Champion | None") -> str:
+    """Return the version's classes beside the champion's: a class that one of them lacks is answered wrongly by it."""
+    if not manifest.labels:
+        return f"It answers the task {manifest.rules.task}, without classes."
+    own = f"It has {len(manifest.labels)} classes"
+    if champion is None:
+        return f"{own}; there is no champion to hold them against."
+    if champion.unknown:
+        return f"{own}; those of the champion, version {champion.number}, are not known: {champion.unknown}"
+    new = [name for name in manifest.labels if name not in champion.labels]
+    gone = [name for name in champion.labels if name not in manifest.labels]
+    if not (new or gone):
+        return f"{own}, the same as the champion's (version {champion.number})."
+    parts = [f"{own}, and the champion (version {champion.number}) {len(champion.labels)}"]
+    parts += [f"new: {_listed(new)}"] if new else []
+    parts += [f"gone: {_listed(gone)}"] if gone else []
+    return "; ".join(parts)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+    return ", ".join(map(repr, names[:_NAMES_TOLD])) + more

@@ -8,6 +8,7 @@ from functools import reduce
 from controller.core.abilities import TrafficAbilities
 from controller.core.facts import LookTaken
 from controller.core.judging import shifted
+from controller.core.origin import Origin
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Pause, Phase, Purpose, Release, Version
 from controller.core.serving import ServingPolicy
@@ -46,9 +47,11 @@ class PhaseEntered:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The package matched its manifest and the running replica gave the golden token ids; now it has an identity."""
+    """The package matched its manifest and the running replica gave the golden token ids; now it has an identity.
+    ``origin``: as the manifest says; None where it says nothing."""
 
     candidate: Version
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
         case PhaseEntered():
             return _enter(release, event, at_s)
         case Verified():
-            return replace(release, candidate=event.candidate)
+            return replace(release, candidate=event.candidate, origin=event.origin)
         case Identified():
             return _identify(release, event.version)
         case Judged():

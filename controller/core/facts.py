@@ -7,6 +7,7 @@ from typing import TypeVar
 from controller.core.commands import Command, Freeze
 from controller.core.condition import Condition
 from controller.core.judging import Judgement
+from controller.core.origin import Origin
 from controller.core.release import Cursors, Version
 from controller.core.traffic import Override
 from controller.errors import Source
@@ -44,6 +45,7 @@ class Probed:
 
     candidate: Version
     verdicts: tuple[Verdict, ...]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,8 @@ def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
             yield CommandTaken(command.id, command.ask, command.reason, command.by)
         case Sighted(version, tagged):
             yield from _first_sight(release, version, tagged=tagged)
-        case Probed(candidate, verdicts):
-            yield Verified(candidate)
+        case Probed(candidate, verdicts, origin):
+            yield Verified(candidate, origin)
             yield Judged(verdicts)
         case SuitesRun(verdicts, evidence):
             yield Judged(verdicts, evidence)

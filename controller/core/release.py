@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from controller.core.abilities import TrafficAbilities, copied_back_pct
+from controller.core.origin import Origin
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.serving import ServingPolicy, differences
 from controller.core.traffic import HUNDRED_PCT
@@ -144,6 +145,7 @@ class Release:
     reason: str = ""  # why the release ended, or is ending, in one sentence
     blamed: tuple[str, ...] = ()  # gates that failed
     serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
+    origin: Origin | None = None  # of the candidate, once verified; None: its manifest does not say
     able: TrafficAbilities | None = None  # of the data plane; None: begun when there was only one, which can do all
     pause: Pause | None = None  # until it is resumed, or enters another phase or step
 

@@ -52,7 +52,7 @@ from controller.errors import (
 from controller.loop.blame import SOURCES, found_by
 from controller.loop.jobs import Jobs, Running
 from controller.loop.observe import Sources, look_at
-from controller.loop.preflight import judge_replica
+from controller.loop.preflight import judge_replica, origin_of
 from controller.loop.replay import Asked, NoReplays, Replays
 from controller.loop.sampling import Everything, Sampling
 from controller.loop.started_again import StartedAgain
@@ -247,7 +247,7 @@ class Executor:
             if any(verdict.outcome is not Outcome.PASS for verdict in verdicts):
                 break
         if verdicts:
-            yield Probed(artifact.version, verdicts)
+            yield Probed(artifact.version, verdicts, origin_of(artifact.manifest))
 
     def _run_suites(self, release: Release, action: RunSuites) -> Iterator[Fact]:
         if not action.suites:

@@ -107,6 +107,7 @@ def look_at(
         classes=classes,
         reference=tuple(look_fields.profile(None, block, classes) for block in reading.reference),
         tokenizer_pinned=candidate.files[TOKENIZER_FILE].sha256 if candidate is not None else "",
+        tokens_max=candidate.max_tokens if candidate is not None else 0,
         faults=tuple(reading.faults),
         least_likely=reading.cursors.least_likely,
         warming=reading.warming,

@@ -1,10 +1,13 @@
 """Preflight: is the package what was registered, and does the running replica treat texts as it did then?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from controller.core.origin import Origin
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 from serving.package.artifact import ArtifactError, Manifest
+from serving.package.origin import Lineage
 from serving.package.rules import Task
 
 PACKAGE_GATE = "preflight.package"
@@ -25,6 +28,25 @@ def judged_task(task: Task) -> str | None:
     return (
         f"A release compares classes, and the task {task} has none: such versions are registered and served "
         "(python -m serving), not released."
+    )
+
+
+def origin_of(manifest: Manifest) -> Origin | None:
+    """Return where the version comes from; None where its manifest does not say."""
+    lineage, temperature = manifest.lineage, manifest.temperature
+    if lineage is None and temperature is None:
+        return None
+    of_run = Origin() if lineage is None else Origin(lineage.run, lineage.commit, lineage.parameters, _data(lineage))
+    if temperature is None:
+        return of_run
+    return replace(of_run, temperature=temperature.value, fitted_on=temperature.fitted_on)
+
+
+def _data(lineage: Lineage) -> tuple[str, ...]:
+    """Return each data set in words: its name, its digest, and what for."""
+    return tuple(
+        one.name + (f" ({one.digest})" if one.digest else "") + (f" for {one.use}" if one.use else "")
+        for one in lineage.data
     )
 
 

@@ -18,6 +18,14 @@ class RegisteredVersion:
     fingerprint: str = ""  # of the package as it was registered, by its tags; "": they do not say
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedCheckpoint:
+    """The folder of a model that was logged as it was trained, and the run that logged it; "": none did."""
+
+    folder: Path
+    run: str
+
+
 CANDIDATE = "candidate"
 """The alias that asks for a release of the version it points at."""
 CHAMPION = "champion"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from controller.core.events import Judged, Looked
+from controller.core.origin import in_words
 from controller.core.release import Phase, Purpose, Release
 from controller.errors import PermanentError
 from controller.journal.codec import release_of
@@ -106,4 +107,5 @@ def _facts(release: Release, as_of_s: float, decided_at_s: float | None) -> Fact
         started_at_s=release.started_at_s,
         as_of_s=as_of_s,
         decided_at_s=decided_at_s,
+        origin=in_words(release.origin) if release.origin is not None else (),
     )

@@ -36,6 +36,7 @@ class Facts:
     started_at_s: float
     as_of_s: float
     decided_at_s: float | None  # when it began to go back, or was promoted
+    origin: tuple[tuple[str, str], ...] = ()  # of the candidate: what is known, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def _shape(look: Look) -> tuple[object, ...]:
         look.token_edges,
         look.classes,
         look.tokenizer_pinned,
+        look.tokens_max,
         {fault.source for fault in look.faults},
         look.users is None,
         look.users.latency_edges_ms if look.users else (),

@@ -32,7 +32,7 @@ from gates.stats.chosen import Bins, Strata
 from gates.stats.lags import Lags
 from gates.wording import pct, quoted_name, span
 
-_MOST: Final = 0.95  # of the labels of a time: they count once so many have come
+MOST: Final = 0.95  # of the labels of a time: they count once so many have come
 _HALF_LIFE: Final = 300.0  # labels
 _HALF_LIFE_APART: Final = 100.0  # of those whose pair disagrees: they decide, and are few
 _LOOKS_IN_STEP: Final = 2.0  # so many looks behind is not behind
@@ -83,7 +83,7 @@ class Labelling:
     @property
     def lag_s(self) -> float:
         """Return how far behind the newest labelled request nearly all labels of older ones have come."""
-        return max(self.lags.quantile(_MOST), self.lags_apart.quantile(_MOST))
+        return max(self.lags.quantile(MOST), self.lags_apart.quantile(MOST))
 
     def add(self, look: Look, policy: LabelPolicy) -> "Labelling":
         return _profiled(_timed(self, look, policy), look)

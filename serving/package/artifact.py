@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from serving.package.labels import label_names
+from serving.package.origin import Lineage, Temperature, parse_lineage, parse_temperature
 from serving.package.rules import AnswerRules, Task, TokenRules, parse_rules, parse_token_rules
 
 MANIFEST_SCHEMA: Final = "serin.manifest/v1"
@@ -40,6 +41,7 @@ _WHOLE_MAX: Final = 2**31 - 1
 _CHECKED_AT_ONCE_MAX: Final = 8
 # What opening a file says of the file. Anything else it says of this machine, and nobody's package is refused for that.
 _OF_THE_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR})
+_IF_ANY: Final = frozenset({"temperature", "lineage"})
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 _T = TypeVar("_T")
@@ -85,7 +87,8 @@ class Manifest:
 
     ``labels`` are in the order of the model's outputs; an embedding has none. ``variant_of`` is the fingerprint of the
     version whose weights this one stores and multiplies in another way. ``family`` is the encoder's kind, by the name
-    that ``config.json`` gives it (``model_type``); packages from before it was recorded have none.
+    that ``config.json`` gives it (``model_type``); packages from before it was recorded have none. ``temperature`` is
+    in the graph.
     """
 
     labels: tuple[str, ...]
@@ -99,6 +102,8 @@ class Manifest:
     rules: AnswerRules = field(default_factory=AnswerRules)
     tokens: TokenRules = field(default_factory=TokenRules)
     family: str | None = None
+    temperature: Temperature | None = None
+    lineage: Lineage | None = None
     schema: str = MANIFEST_SCHEMA
 
     @classmethod
@@ -125,6 +130,8 @@ class Manifest:
             rules=_parsed(parse_rules, document["rules"]) if "rules" in document else AnswerRules(),
             tokens=_parsed(parse_token_rules, document["tokens"]) if "tokens" in document else TokenRules(),
             family=None if document.get("family") is None else fields.text("family"),
+            temperature=_parsed(parse_temperature, document.get("temperature")),
+            lineage=_parsed(parse_lineage, document.get("lineage")),
         )
         if unknown := sorted(document.keys() - asdict(manifest).keys()):
             raise ArtifactError(MANIFEST_FILE, f"unknown field {unknown[0]!r}")
@@ -132,8 +139,10 @@ class Manifest:
         return manifest
 
     def to_bytes(self) -> bytes:
-        """The one way a manifest is written: sorted keys, so that equal manifests have equal fingerprints."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
+        """The one way a manifest is written: sorted keys, so that equal manifests have equal fingerprints; what it has
+        none of is left out where earlier versions of Serin do not know the field."""
+        told = {name: value for name, value in asdict(self).items() if value is not None or name not in _IF_ANY}
+        text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
         return (text + "\n").encode()
 
 

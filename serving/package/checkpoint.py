@@ -3,7 +3,9 @@
 What cannot be read says the way out in the words of the library that wrote it.
 """
 
+import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ from serving.package.artifact import CONFIG_FILE, GRAPH_FILE, TOKENIZER_FILE, WE
 from serving.package.tensors import INDEX_FILE, merge_shards
 
 _MLFLOW_FILE: Final = "MLmodel"
+_RUN: Final = re.compile(r"^run_id: ['\"]?([0-9a-f]{32})['\"]?$", re.MULTILINE)
 _MLFLOW_MODEL: Final = "model"
 _MLFLOW_TOKENIZER: Final = Path("components") / "tokenizer"
 _PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "pytorch_model.pt", "model.pt")
@@ -34,6 +37,15 @@ class Checkpoint:
     given: Path
     model: Path
     tokenizer: Path
+
+    @property
+    def run(self) -> str:
+        """The id of the run that logged it, as MLflow writes it beside; empty where none did."""
+        path = self.given / _MLFLOW_FILE
+        with suppress(OSError, UnicodeDecodeError):
+            found = _RUN.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+            return found[1] if found is not None else ""
+        return ""
 
     @property
     def graph(self) -> Path | None:

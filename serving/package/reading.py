@@ -15,13 +15,17 @@ from typing import Any, Final
 
 import tokenizers
 
-from serving.package.artifact import TOKENIZER_FILE, WEIGHTS_FILE, ArtifactError, parse_object
+from serving.package.artifact import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, ArtifactError, parse_object
 from serving.package.rules import Side, TokenRules
 from serving.text.printable import shown
 
 SETTINGS_FILE: Final = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE: Final = "special_tokens_map.json"
 ADDED_TOKENS_FILE: Final = "added_tokens.json"
+
+LIMIT_OF_SETTINGS: Final = f"model_max_length of {SETTINGS_FILE}"
+LIMIT_MIN: Final = 3
+"""Two special tokens and one of a text."""
 
 _BYTES_MAX: Final = 256 * 2**20
 _NO_LIMIT: Final = 10**20  # the library writes 10^30 where there is none
@@ -106,13 +110,16 @@ def refusing(words: str) -> Iterator[None]:
         raise ArtifactError(TOKENIZER_FILE, f"{words} ({' '.join(str(error).split())[:200]})") from error
 
 
-def token_rules(saved: Saved, config: Mapping[str, Any], positions: int) -> tuple[int, TokenRules]:
-    """The limit of a text in tokens, and how it is cut and padded; ``positions`` is what the model has.
+def token_rules(
+    saved: Saved, config: Mapping[str, Any], positions: int, asked: int | None = None
+) -> tuple[int, TokenRules]:
+    """The limit of a text in tokens, and how it is cut and padded; ``positions`` is what the model has, ``asked`` the
+    limit that somebody wants whatever was saved.
 
     Raises:
         ArtifactError: a setting that means nothing, named with its value.
     """
-    limit, origin = _limit(saved, positions)
+    limit, origin = _limit(saved, positions) if asked is None else _asked(asked, positions)
     if limit <= saved.around:
         raise ArtifactError(
             TOKENIZER_FILE, f"puts {saved.around} tokens around a text that may have {limit} ({origin})"
@@ -169,27 +176,30 @@ def _object(directory: Path, name: str) -> Mapping[str, Any]:
     return parse_object(name, path.read_bytes(), _BYTES_MAX) if path.is_file() else {}
 
 
+def _asked(limit: int, positions: int) -> tuple[int, str]:
+    if not LIMIT_MIN <= limit <= positions:
+        raise ArtifactError(
+            CONFIG_FILE, f"max_tokens is {limit}: from {LIMIT_MIN} to the {positions} tokens that it has positions for"
+        )
+    return limit, "as was asked for"
+
+
 def _limit(saved: Saved, positions: int) -> tuple[int, str]:
-    """The library cuts at ``model_max_length``; where that is not said, what ``tokenizer.json`` was last used with."""
+    """The library cuts at ``model_max_length``. A length in ``tokenizer.json`` is what it was last used with, by
+    training more often than not: the library does not heed it, and nor is it heeded here."""
     baked = (saved.tokenizer.get("truncation") or {}).get("max_length")
     length = saved.settings.get("model_max_length")
     if length is not None and (isinstance(length, bool) or not isinstance(length, int | float) or math.isnan(length)):
         raise ArtifactError(SETTINGS_FILE, f"model_max_length must be a whole number, it is {length!r}")
-    if length is not None and length < _NO_LIMIT:
-        origin, limit = f"model_max_length of {SETTINGS_FILE}", int(length)
-        if baked not in (None, limit):
-            origin += f"; {TOKENIZER_FILE} was last used with {baked}, which does not count"
-    elif baked is not None:
-        origin, limit = f"truncation.max_length of {TOKENIZER_FILE}", int(baked)
-    else:
-        return positions, "the model's positions"
-    if limit >= positions:
-        return positions, "the model's positions" + (f"; {origin} is {limit}" if limit > positions else "")
-    if limit < 3:
-        raise ArtifactError(
-            SETTINGS_FILE if "model_max" in origin else TOKENIZER_FILE, f"{origin} is {limit}: 3 are the least"
-        )
-    return limit, origin
+    limit = int(length) if length is not None and length < _NO_LIMIT else None
+    left = f"; {TOKENIZER_FILE} was last used with {baked}, which does not count"
+    told = left if baked not in (None, limit, positions) else ""
+    if limit is None or limit >= positions:
+        beyond = f"; {LIMIT_OF_SETTINGS} is {limit}" if limit is not None and limit > positions else ""
+        return positions, f"the model's positions{beyond}{told}"
+    if limit < LIMIT_MIN:
+        raise ArtifactError(SETTINGS_FILE, f"{LIMIT_OF_SETTINGS} is {limit}: {LIMIT_MIN} are the least")
+    return limit, f"{LIMIT_OF_SETTINGS}{told}"
 
 
 def _side(saved: Saved, field: str, baked: str) -> Side:

@@ -28,7 +28,15 @@ from serving.package.artifact import (
 from serving.package.checkpoint import Checkpoint, find_checkpoint
 from serving.package.families import check_config, check_weights, family_of, positions_max
 from serving.package.labels import check_claims
-from serving.package.reading import SETTINGS_FILE, check_saved, read_saved, refusing, token_rules
+from serving.package.origin import Lineage
+from serving.package.reading import (
+    LIMIT_OF_SETTINGS,
+    SETTINGS_FILE,
+    check_saved,
+    read_saved,
+    refusing,
+    token_rules,
+)
 from serving.package.rules import AnswerRules, Side, TokenRules
 from serving.package.tensors import check_graph_weights, read_safetensors
 
@@ -69,7 +77,7 @@ _GOLDEN_CHARS_MAX: Final = 20_000
 """The longest text that a replica takes where nothing else is said."""
 
 
-def build_package(
+def build_package(  # noqa: PLR0913 - what a package is made with, each by name
     checkpoint_dir: Path,
     out_dir: Path,
     *,
@@ -78,13 +86,15 @@ def build_package(
     variant_of: str | None = None,
     rules: AnswerRules | None = None,
     tokens_of: Manifest | None = None,
+    max_tokens: int | None = None,
+    lineage: Lineage | None = None,
 ) -> Manifest:
     """Write the package of a checkpoint to ``out_dir``, which must not exist yet; it appears whole or not at all.
 
     Variants are ``fp32``, ``fp16`` (for GPUs) and ``int8``; what becomes of the answers is for the gates to judge.
     ``variant_of`` is the fingerprint of the version with the same weights, if there is one. Without ``rules`` the
-    version classifies texts and cuts them at the model's limit. ``tokens_of`` is the manifest of that same version,
-    whose limit and token rules are kept.
+    version classifies texts and cuts them at the model's limit, or at ``max_tokens``. ``tokens_of`` is the manifest of
+    that same version, whose limit and token rules are kept. ``lineage``: where the checkpoint comes from.
 
     The checkpoint has ``config.json``, ``tokenizer.json``, ``model.safetensors`` (in one piece or several) and, unless
     torch is installed to export one, ``model.onnx``; or it is what ``mlflow.transformers`` logged. From
@@ -108,7 +118,7 @@ def build_package(
         checkpoint = find_checkpoint(checkpoint_dir)
         checkpoint.collect(package)
         texts = None if golden_texts is None else tuple(golden_texts)
-        plan = _Plan(texts, kind, variant_of, rules or AnswerRules(), tokens_of)
+        plan = _Plan(texts, kind, variant_of, rules or AnswerRules(), tokens_of, max_tokens, lineage)
         manifest = _describe(checkpoint, package, plan, _checked(checkpoint, package, plan))
         (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         verify(package)
@@ -125,6 +135,8 @@ class _Plan:
     variant_of: str | None
     rules: AnswerRules
     tokens_of: Manifest | None
+    max_tokens: int | None
+    lineage: Lineage | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,7 +170,7 @@ def _checked(checkpoint: Checkpoint, package: Path, plan: _Plan) -> _Checked:
     check_saved(saved, config, rows)
     if checkpoint.graph is not None:
         check_graph_weights(checkpoint.graph, weights)
-    max_tokens, tokens = token_rules(saved, config, positions)
+    max_tokens, tokens = token_rules(saved, config, positions, plan.max_tokens)
     if plan.tokens_of is not None:
         max_tokens, tokens = _original_rules(plan.tokens_of, max_tokens, tokens)
     texts = plan.golden_texts if plan.golden_texts is not None else golden_texts(max_tokens)
@@ -166,9 +178,13 @@ def _checked(checkpoint: Checkpoint, package: Path, plan: _Plan) -> _Checked:
 
 
 def _original_rules(original: Manifest, max_tokens: int, tokens: TokenRules) -> tuple[int, TokenRules]:
-    """Limit and rules of the version that this one is a variant of. One from before they were recorded has its own."""
-    told = dataclasses.replace(tokens, padding_side=original.tokens.padding_side)  # that one was settled by trying
-    if original.tokens.limit_from and (original.max_tokens, original.tokens) != (max_tokens, told):
+    """Limit and rules of the version that this one is a variant of. One from before they were recorded has its own.
+
+    A limit that somebody asked for then is in no file; one that was read from the settings must stand there still."""
+    kept = original.tokens
+    told = dataclasses.replace(tokens, padding_side=kept.padding_side, limit_from=kept.limit_from)  # the side was tried
+    read = all(origin.startswith(LIMIT_OF_SETTINGS) for origin in (kept.limit_from, tokens.limit_from))
+    if kept.limit_from and (kept != told or (read and original.max_tokens != max_tokens)):
         raise ArtifactError(
             SETTINGS_FILE,
             "cuts or pads texts otherwise than the original version: leave --of out to register a new one",
@@ -219,6 +235,7 @@ def _describe(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Chec
         rules=plan.rules,
         tokens=checked.tokens,
         family=checked.family,
+        lineage=plan.lineage,
     )
     texts = checked.golden_texts
     engine = Engine(package, manifest)

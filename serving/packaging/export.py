@@ -103,7 +103,8 @@ def _require_libraries() -> None:
     missing = [name for name in ("onnx", "onnxruntime", "torch", "transformers") if find_spec(name) is None]
     if missing:
         raise ExportError(
-            f"export to ONNX needs {', '.join(missing)}, not installed here: pip install 'serin[export,serving]'"
+            f"export to ONNX needs {', '.join(missing)}, not installed here: `make setup-export` makes "
+            ".venv-export, which has the versions that were tested"
         )
 
 

@@ -128,9 +128,7 @@ def halve(source: Path, target: Path) -> None:
 
 def _require_onnx(variant: Variant) -> None:
     if find_spec("onnx") is None:
-        raise ExportError(
-            f"the variant {variant} needs onnx, not installed here: pip install 'serin[export]', or onnx alone"
-        )
+        raise ExportError(f"the variant {variant} needs onnx, not installed here: pip install -c constraints.txt onnx")
 
 
 def compare(

@@ -18,6 +18,7 @@ FILES = {"manifest.json": b'{"schema": "x"}', "model.onnx": bytes(range(256)) * 
 class RegistryWithIntake(Registry, Protocol):
     def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion: ...
     def register_again(self, model: str, version: str) -> RegisteredVersion: ...
+    def read(self, version: RegisteredVersion, name: str) -> bytes: ...
 
 
 @pytest.fixture
@@ -46,6 +47,12 @@ class RegistryContract:
         assert re.fullmatch("m-[0-9a-f]{32}", first.source_id)
         assert first.source_id != second.source_id
         assert registry.version(model, "2") == second == RegisteredVersion(model, "2", second.source_id, ready=True)
+
+    def test_one_file_is_read_without_the_others(self, registry: RegistryWithIntake, model: str, package: Path) -> None:
+        version = registry.register(package, model, tags={})
+        assert registry.read(version, "manifest.json") == FILES["manifest.json"]
+        with pytest.raises(PermanentError, match=f"{model} version 1 has no README"):
+            registry.read(version, "README")
 
     def test_the_same_files_can_have_another_number(
         self, registry: RegistryWithIntake, model: str, package: Path

@@ -27,6 +27,7 @@ from controller.core.events import (
     Unpaused,
     Verified,
 )
+from controller.core.origin import Origin
 from controller.core.policy import OnDeadline
 from controller.core.release import Cursors, GateState, Phase, Purpose, Version
 from controller.errors import PermanentError
@@ -74,6 +75,9 @@ EVENTS = [
     Started("intent-v7-1", "intent", Purpose.RESTORE, CANDIDATE, None, None, POLICY, "ana", "first"),
     PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed.", NOW_S, step=2),
     Verified(CANDIDATE),
+    Verified(
+        CANDIDATE, Origin("0a1b", "c0ffee", (("epochs", "3"),), ("tickets (ab12) for training",), 1.4, "held-out")
+    ),
     Identified(STABLE, tagged=True),
     Judged((JUDGED, *passes().values())),
     Judged((JUDGED,), SUITES),

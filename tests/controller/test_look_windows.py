@@ -67,7 +67,7 @@ def test_a_look_tells_what_both_versions_used_and_answered(world: World) -> None
     assert look.classes == ("cancel", "refund", "track")
     assert sum(look.candidate_profile.class_counts) == sum(look.candidate_profile.confidence_counts) > 0
     assert sum(look.candidate_profile.token_counts) == sum(look.candidate.latency_counts)  # type: ignore[union-attr]
-    assert len(look.tokenizer_pinned) == 64
+    assert (len(look.tokenizer_pinned), look.tokens_max) == (64, 128)
     assert (look.candidate_resources.memory_ratio, look.candidate_resources.queue_depth) == (0.5, 2.0)
     assert look.candidate_resources.restarts == 0
     assert look.candidate_resources.cost == pytest.approx(3.6 * look.window.length_s / 3600)

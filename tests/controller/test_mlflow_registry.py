@@ -1,5 +1,6 @@
 """The adapter on a real MLflow server keeps the contract of ``Registry``, and so does the fake."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -11,11 +12,16 @@ import pytest
 
 from controller.adapters.local.loopback import free_port
 from controller.adapters.mlflow.registry import MlflowRegistry
+from controller.bootstrap.packaging import Order
+from controller.bootstrap.registering import register
 from controller.errors import PermanentError, TransientError, UsageError
+from serving.package.origin import DataSet, Lineage
 from tests.contracts.registry import FILES, RegistryContract, model, package
 from tests.controller.mlflow_support import mlflow_server
 from tests.fakes.registry import FakeRegistry
 from tests.patience import PATIENCE_S
+from tests.serving.graphs import CHECKPOINT
+from tests.serving.shapes import log_with_mlflow
 
 __all__ = ["model", "package"]  # fixtures of the contract
 
@@ -84,6 +90,36 @@ class TestMlflow(RegistryContract):
         client.finalize_logged_model(logged.model_id, "FAILED")
         with pytest.raises(PermanentError, match="marked as failed"):
             registry.version(model, "1")
+
+    def test_a_version_that_was_logged_as_it_was_trained_is_taken_over_with_its_run(
+        self, registry: MlflowRegistry, client: Any, model: str, tmp_path: Path
+    ) -> None:
+        """What `mlflow.transformers.log_model` leaves: folders of files, and the run that logged them."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        run = client.create_run("0", tags={"mlflow.source.git.commit": "c0ffee" * 6})
+        client.log_param(run.info.run_id, "epochs", "3")
+        data = Dataset("tickets", "ab12", "local", "{}")
+        client.log_inputs(run.info.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+        checkpoint = Path(shutil.copytree(CHECKPOINT, tmp_path / "checkpoint"))
+        log_with_mlflow(checkpoint)
+        logged = client.create_logged_model("0", name="trained", source_run_id=run.info.run_id)
+        client.log_model_artifacts(logged.model_id, str(checkpoint))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.create_registered_model(f"{model}-trained")
+        source = f"models:/{logged.model_id}"
+        client.create_model_version(f"{model}-trained", source, await_creation_for=0, model_id=logged.model_id)
+        found = register(registry, f"models:/{model}-trained/1", Order(model))
+        parts = (("epochs", "3"),), (DataSet("tickets", "ab12", "training"),)
+        assert found.manifest.lineage == Lineage(run.info.run_id, "c0ffee" * 6, *parts)
+        assert client.get_model_version(model, "1").run_id == run.info.run_id
+        assert {path.name for path in registry.fetch(found.version, tmp_path / "served").iterdir()} == {
+            "manifest.json", *found.manifest.files,
+        }  # fmt: skip
+        with pytest.raises(PermanentError, match=f"serin register models:/{model}-trained/1 --model {model}-trained"):
+            registry.fetch(registry.version(f"{model}-trained", "1"), tmp_path / "not a package")
+        with pytest.raises(PermanentError, match="could not read run 'none'"):
+            registry.lineage("none")
 
     def test_a_package_with_folders_is_refused_before_it_is_downloaded(
         self, registry: MlflowRegistry, model: str, package: Path, tmp_path: Path

@@ -1,31 +1,39 @@
 """A checkpoint becomes a version: of which task, in which variant, and the same gates for all of them."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from controller.adapters.replicas import HttpReplicas
-from controller.bootstrap.packaging import Order, register
-from controller.cli.registry import LongTexts, _reading, _rules
+from controller.bootstrap.packaging import Order, package_checkpoint
+from controller.bootstrap.registering import register
+from controller.cli.making import LongTexts, origin, reading, rules_of, tempering
+from controller.cli.registry import _classes, _size
 from controller.errors import PermanentError, UsageError
 from controller.loop.preflight import judge_replica
-from controller.ports.registry import CANDIDATE, RegisteredVersion
+from controller.ports.registry import CANDIDATE, CHAMPION, RegisteredVersion
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
 from gates.policy import GatePolicy
 from serving.package.artifact import Variant, read_manifest, verify
+from serving.package.origin import DataSet, Lineage, Temperature
 from serving.package.rules import Aggregate, AnswerRules, Side, Task, Windows
 from serving.packaging import graphs
+from serving.packaging.build import build_package
+from serving.packaging.temper import answers, tempered
 from suites.cases import load
 from suites.runner import run
 from tests.fakes.registry import FakeRegistry
 from tests.serving.graphs import CHECKPOINT, embedding_checkpoint
 from tests.serving.replica import replica
-from tests.serving.shapes import settle, shard
+from tests.serving.shapes import brain_floats, log_with_mlflow, settle, shard
 
+ORDER = Order("intent")
 INTENTS = Path(__file__).parents[2] / "suites" / "intents"
 
 
@@ -36,10 +44,12 @@ class KeepingRegistry(FakeRegistry):
         super().__init__()
         self._directory = directory
 
-    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+    def register(
+        self, package_dir: Path, model: str, *, tags: Mapping[str, str], run: str | None = None
+    ) -> RegisteredVersion:
         kept = self._directory / f"{model}-{len(list(self._directory.glob('*')))}"
         shutil.copytree(package_dir, kept)
-        return super().register(kept, model, tags=tags)
+        return super().register(kept, model, tags=tags, run=run)
 
     def package(self, version: RegisteredVersion) -> Path:
         return self._packages[version.source_id]
@@ -57,7 +67,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_a_plain_version_says_what_it_is(registry: KeepingRegistry, checkpoint: Path) -> None:
-    version, manifest = register(registry, checkpoint, Order("intent", candidate=True))
+    version, manifest, *_ = register(registry, checkpoint, Order("intent", candidate=True))
     assert registry.aliases("intent") == {CANDIDATE: "1"}
     assert registry.tags_of["intent", "1"] == {
         "serin.variant": "fp32",
@@ -73,8 +83,9 @@ def test_a_variant_is_a_version_of_its_own_that_names_its_original(registry: Kee
     """With the rules and the golden texts of the original: only the arithmetic differs."""
     pytest.importorskip("onnx")
     rules = AnswerRules(windows=Windows(8, Aggregate.MAX))
-    original, first = register(registry, checkpoint, Order("intent", rules=rules))
-    version, manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1", candidate=True))
+    original, first, *_ = register(registry, checkpoint, Order("intent", rules=rules))
+    int8 = Order("intent", Variant.INT8, variant_of="1", candidate=True)
+    version, manifest, *_ = register(registry, checkpoint, int8)
     _, original_fingerprint = read_manifest(registry.package(original))
     assert (version.version, registry.aliases("intent")) == ("2", {CANDIDATE: "2"})
     assert registry.tags_of["intent", "2"]["serin.variant_of"] == "1"
@@ -88,8 +99,8 @@ def test_a_variant_is_cut_as_its_original_is(registry: KeepingRegistry, checkpoi
     """Its settings must be those of the original, too, which lie in a file that no package holds."""
     pytest.importorskip("onnx")
     settle(checkpoint, truncation_side="left", model_max_length=32)
-    _, original = register(registry, checkpoint, Order("intent"))
-    _, manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
+    original = register(registry, checkpoint, Order("intent")).manifest
+    manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1")).manifest
     assert (manifest.max_tokens, manifest.tokens) == (32, original.tokens)
     assert manifest.tokens.truncation_side is Side.LEFT
     settle(checkpoint, truncation_side="right", model_max_length=32)
@@ -102,7 +113,7 @@ def test_shards_have_variants_too(registry: KeepingRegistry, checkpoint: Path) -
     pytest.importorskip("onnx")
     shard(checkpoint)
     register(registry, checkpoint, Order("intent"))
-    _, manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
+    manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1")).manifest
     assert manifest.variant is Variant.INT8
 
 
@@ -126,8 +137,56 @@ def test_registering_says_which_limit_was_taken(
     registry: KeepingRegistry, checkpoint: Path, settings: dict[str, object], rules: AnswerRules, said: str
 ) -> None:
     settle(checkpoint, **settings)
-    _, manifest = register(registry, checkpoint, Order("intent", rules=rules))
-    assert _reading(manifest) == said
+    manifest = register(registry, checkpoint, Order("intent", rules=rules)).manifest
+    assert reading(manifest) == said
+
+
+def test_registering_says_how_large_a_version_is_and_how_its_weights_are_stored(
+    registry: KeepingRegistry, checkpoint: Path
+) -> None:
+    brain_floats(checkpoint)
+    found = register(registry, checkpoint, ORDER)
+    assert re.fullmatch(r"5 files of 0\.\d MiB, weights stored as BF16", _size(found.manifest, found.stored))
+
+
+def test_registering_holds_classes_against_the_champions(registry: KeepingRegistry, checkpoint: Path) -> None:
+    """A class that one of the two lacks is answered wrongly by it, and nobody may have meant that."""
+    first = register(registry, checkpoint, ORDER)
+    assert _classes(first.manifest, first.champion) == "It has 3 classes; there is no champion to hold them against."
+    registry.move_alias("intent", CHAMPION, "1", expected=None)
+    same = register(registry, checkpoint, ORDER)
+    assert _classes(same.manifest, same.champion) == "It has 3 classes, the same as the champion's (version 1)."
+    config = json.loads((checkpoint / "config.json").read_bytes())
+    config["id2label"] |= {"0": "closed"}
+    config["label2id"] = {name: int(place) for place, name in config["id2label"].items()}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    other = register(registry, checkpoint, ORDER)
+    assert _classes(other.manifest, other.champion) == (
+        f"It has 3 classes, and the champion (version 1) 3; new: 'closed'; gone: {first.manifest.labels[0]!r}"
+    )
+
+
+def test_a_champion_that_cannot_be_read_stops_nobody(registry: KeepingRegistry, checkpoint: Path) -> None:
+    first = register(registry, checkpoint, ORDER)
+    registry.move_alias("intent", CHAMPION, "1", expected=None)
+    manifest = registry.package(first.version) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"created_by": "', '"created_by": "mallory, '))
+    found = register(registry, checkpoint, ORDER)
+    assert found.champion is not None
+    assert found.champion.unknown == "its manifest is not what was registered"
+    manifest.unlink()
+    found = register(registry, checkpoint, ORDER)
+    assert "those of the champion, version 1, are not known: intent version 1 has no manifest.json" in _classes(
+        found.manifest, found.champion
+    )
+
+
+def test_a_limit_that_was_asked_for_is_kept_by_its_variants(registry: KeepingRegistry, checkpoint: Path) -> None:
+    pytest.importorskip("onnx")
+    original = register(registry, checkpoint, Order("intent", max_tokens=24)).manifest
+    assert reading(original) == "Texts beyond 24 tokens (as was asked for) are cut: their beginning is read."
+    variant = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1")).manifest
+    assert (variant.max_tokens, variant.tokens) == (24, original.tokens)
 
 
 def test_other_files_are_no_variant(registry: KeepingRegistry, checkpoint: Path) -> None:
@@ -150,7 +209,7 @@ def test_what_has_no_classes_is_registered_but_never_a_candidate(registry: Keepi
     with pytest.raises(UsageError, match=r"the task embedding has none.*Leave --candidate out"):
         register(registry, states, Order("vectors", rules=rules, candidate=True))
     assert registry.models() == []
-    _, manifest = register(registry, states, Order("vectors", rules=rules))
+    manifest = register(registry, states, Order("vectors", rules=rules)).manifest
     assert registry.tags_of["vectors", "1"]["serin.task"] == "embedding"
     assert manifest.labels == ()
 
@@ -175,7 +234,7 @@ def test_without_onnx_a_variant_says_what_to_install(
 def test_a_release_of_what_has_no_classes_fails_at_preflight(registry: KeepingRegistry, tmp_path: Path) -> None:
     """Anyone may set the alias in the registry, so the release itself must say why it cannot be."""
     states = embedding_checkpoint(tmp_path / "states")
-    _, manifest = register(registry, states, Order("vectors", rules=AnswerRules(Task.EMBEDDING)))
+    manifest = register(registry, states, Order("vectors", rules=AnswerRules(Task.EMBEDDING))).manifest
     token_ids = [golden.token_ids for golden in manifest.golden]
     package, identity, tokens = judge_replica(manifest, "f" * 64, running="f" * 64, token_ids=token_ids)
     assert (package.outcome, identity.outcome, tokens.outcome) == (Outcome.FAIL, Outcome.PASS, Outcome.PASS)
@@ -194,7 +253,7 @@ def test_a_release_of_what_has_no_classes_fails_at_preflight(registry: KeepingRe
     ],
 )
 def test_flags_become_rules(said: tuple[Task | None, LongTexts | None, int | None], rules: AnswerRules | None) -> None:
-    assert _rules(*said, normalise=False) == rules
+    assert rules_of(*said, normalise=False) == rules
 
 
 @pytest.mark.parametrize(
@@ -211,7 +270,7 @@ def test_flags_that_contradict_each_other_are_refused(
     said: tuple[Task | None, LongTexts | None, int | None], normalise: bool, problem: str
 ) -> None:
     with pytest.raises(UsageError, match=problem):
-        _rules(*said, normalise=normalise)
+        rules_of(*said, normalise=normalise)
 
 
 @pytest.mark.integration
@@ -222,7 +281,7 @@ def test_the_int8_variant_passes_preflight_and_suite_on_a_real_replica(
     pytest.importorskip("onnx")
     checkpoint = INTENTS / "checkpoints" / "v1"
     register(registry, checkpoint, Order("intent"))
-    version, manifest = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
+    version, manifest, *_ = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
     package = registry.package(version)
     replicas, (_, fingerprint) = HttpReplicas(), read_manifest(package)
     with replica(package, version="2") as running:
@@ -238,10 +297,176 @@ def test_the_int8_variant_passes_preflight_and_suite_on_a_real_replica(
 @pytest.mark.integration
 def test_a_replica_without_classes_cannot_be_asked_for_them(tmp_path: Path) -> None:
     registry = KeepingRegistry(tmp_path)
-    version, _ = register(
-        registry, embedding_checkpoint(tmp_path / "states"), Order("vectors", rules=AnswerRules(Task.EMBEDDING))
-    )
+    order = Order("vectors", rules=AnswerRules(Task.EMBEDDING))
+    version = register(registry, embedding_checkpoint(tmp_path / "states"), order).version
     replicas = HttpReplicas()
     with replica(registry.package(version)) as running, pytest.raises(PermanentError, match="no class probabilities"):
         replicas.probabilities(running.url, ["refund"])
     replicas.close()
+
+
+# --- temperature ------------------------------------------------------------------------------------------------------
+def labelled(path: Path, checkpoint: Path, *, wanted: float, count: int = 400) -> Path:
+    """Cases whose labels are drawn from the checkpoint's own answers with their logits divided by ``wanted``."""
+    package = path.with_name("plain")
+    manifest = build_package(checkpoint, package)
+    words = [
+        "where",
+        "is",
+        "my",
+        "order",
+        "i",
+        "want",
+        "to",
+        "cancel",
+        "it",
+        "please",
+        "refund",
+        "the",
+        "money",
+        "back",
+        "track",
+        "parcel",
+    ]
+    rng = np.random.default_rng(3)
+    texts = list(dict.fromkeys(" ".join(rng.choice(words, rng.integers(2, 9))) for _ in range(2 * count)))[:count]
+    chances = tempered(answers(package, texts), wanted)
+    labels = [manifest.labels[rng.choice(len(manifest.labels), p=row / row.sum())] for row in chances]
+    lines = [
+        json.dumps({"id": str(n), "text": text, "label": label})
+        for n, (text, label) in enumerate(zip(texts, labels, strict=True))
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    shutil.rmtree(package)
+    return path
+
+
+def test_a_temperature_is_fitted_on_held_out_cases_put_into_the_graph_and_recorded(
+    registry: KeepingRegistry, checkpoint: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx")
+    held_out = labelled(tmp_path / "held-out.jsonl", checkpoint, wanted=3.0)
+    plain = register(registry, checkpoint, ORDER)
+    found = register(registry, checkpoint, Order("intent", fit_on=held_out))
+    temperature, fit = found.manifest.temperature, found.packaged.fit
+    assert temperature is not None
+    assert fit is not None
+    assert temperature.value == pytest.approx(3.0, rel=0.35)
+    assert temperature.fitted_on == f"held-out.jsonl, 400 cases, SHA-256 {load(held_out).sha256}"
+    assert fit.after < 0.5 * fit.before
+    told = tempering(found.manifest, fit)
+    assert told.startswith(f"Logits are divided by {temperature.value:g} in the graph, fitted on held-out.jsonl")
+    assert registry.tags_of["intent", "2"]["serin.temperature"] == f"{temperature.value:g}"
+    texts = ["where is my order", "refund", "i want to cancel it please"]
+    before, after = (answers(registry.package(one.version), texts) for one in (plain, found))
+    np.testing.assert_allclose(after, tempered(before, temperature.value), atol=1e-6)
+    assert not np.allclose(after, before, atol=1e-2)
+    assert found.manifest.golden == plain.manifest.golden
+    assert found.manifest.files["model.onnx"] != plain.manifest.files["model.onnx"]
+
+
+@pytest.mark.parametrize("variant", [Variant.INT8, Variant.FP16])
+def test_a_variant_has_its_originals_temperature(registry: KeepingRegistry, checkpoint: Path, variant: Variant) -> None:
+    pytest.importorskip("onnx")
+    register(registry, checkpoint, Order("intent", temperature=1.5))
+    plain = register(registry, checkpoint, Order("other", variant))
+    found = register(registry, checkpoint, Order("intent", variant, variant_of="1"))
+    assert found.manifest.temperature == Temperature(1.5)
+    texts = ["where is my order", "refund"]
+    before, after = (answers(registry.package(one.version), texts) for one in (plain, found))
+    np.testing.assert_allclose(after, tempered(before, 1.5), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (
+            ['{"id": "1", "text": "refund", "label": "refund"}'],
+            "has 1 cases: 100 are the least to fit a temperature on",
+        ),
+        (['{"id": "1", "text": "refund", "label": "other"}'], "the label 'other' is no class of the version"),
+        (["{"], "line 1"),
+    ],
+)
+def test_a_file_that_no_temperature_can_be_fitted_on_is_refused(
+    registry: KeepingRegistry, checkpoint: Path, tmp_path: Path, lines: list[str], words: str
+) -> None:
+    path = tmp_path / "held-out.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape(words)):
+        register(registry, checkpoint, Order("intent", fit_on=path))
+    assert registry.models() == []
+
+
+# --- packages that are judged before they are registered --------------------------------------------------------------
+def test_a_package_is_made_judged_and_then_registered_as_it_is(
+    registry: KeepingRegistry, checkpoint: Path, tmp_path: Path
+) -> None:
+    """What was judged is what is registered: the same fingerprint."""
+    made = package_checkpoint(None, checkpoint, tmp_path / "made", Order("", max_tokens=24))
+    found = register(registry, tmp_path / "made", Order("intent", candidate=True))
+    assert found.manifest == made.manifest
+    assert found.version.fingerprint == read_manifest(tmp_path / "made")[1]
+    assert registry.aliases("intent") == {CANDIDATE: "1"}
+    with pytest.raises(UsageError, match="is a package: how it answers was settled when it was made"):
+        register(registry, tmp_path / "made", Order("intent", max_tokens=32))
+    with pytest.raises(UsageError, match="made exists already: name another folder"):
+        package_checkpoint(None, checkpoint, tmp_path / "made", Order(""))
+    (tmp_path / "made" / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"cannot become a version: config\.json: has 2 bytes"):
+        register(registry, tmp_path / "made", Order("intent"))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".made")] == []
+
+
+# --- where a version comes from ---------------------------------------------------------------------------------------
+RUN = "0123456789abcdef0123456789abcdef"
+LINEAGE = Lineage(RUN, "c0ffee" * 6, (("epochs", "3"), ("seed", "7")), (DataSet("tickets", "ab12", "training"),))
+
+
+def test_the_run_that_a_version_comes_from_stands_in_its_manifest_and_tags(
+    registry: KeepingRegistry, checkpoint: Path
+) -> None:
+    """In the manifest, which the fingerprint covers: whoever verifies the version knows what it was made of."""
+    registry.runs[RUN] = LINEAGE
+    found = register(registry, checkpoint, Order("intent", run=RUN))
+    assert read_manifest(registry.package(found.version))[0].lineage == LINEAGE
+    tags = registry.tags_of["intent", "1"]
+    assert (tags["serin.run"], tags["serin.commit"]) == (RUN, LINEAGE.commit)
+    assert registry.run_of["intent", "1"] == RUN
+    told = "It comes from run 0123456789abcdef0123456789abcdef, commit c0ffeec0ffee, 2 parameters, data tickets (ab12)."
+    assert origin(found.manifest) == told
+    with pytest.raises(UsageError, match="there is no run 'none'"):
+        register(registry, checkpoint, Order("intent", run="none"))
+
+
+def test_a_checkpoint_that_mlflow_logged_tells_its_run(registry: KeepingRegistry, checkpoint: Path) -> None:
+    registry.runs[RUN] = LINEAGE
+    log_with_mlflow(checkpoint)
+    with (checkpoint / "MLmodel").open("a") as file:
+        file.write(f"run_id: {RUN}\n")
+    assert register(registry, checkpoint, ORDER).manifest.lineage == LINEAGE
+    registry.runs.clear()
+    found = register(registry, checkpoint, ORDER)
+    assert found.manifest.lineage == Lineage(RUN)
+    assert found.packaged.note == f"there is no run {RUN!r}"
+    assert registry.run_of["intent", "2"] == ""
+
+
+def test_a_version_that_was_logged_as_it_was_trained_is_taken_over_by_its_address(
+    registry: KeepingRegistry, checkpoint: Path
+) -> None:
+    log_with_mlflow(checkpoint)
+    registry.runs[RUN] = LINEAGE
+    FakeRegistry.register(registry, checkpoint, "trained", tags={}, run=RUN)
+    registry.move_alias("trained", "best", "1", expected=None)
+    for address in ("models:/trained/1", "models:/trained@best"):
+        found = register(registry, address, Order("intent", candidate=True))
+        assert found.manifest.lineage == LINEAGE
+        assert registry.tags_of["intent", found.version.version]["serin.taken_from"] == address
+        assert verify(registry.package(found.version)) == found.manifest
+    with pytest.raises(UsageError, match="models:/intent/1 is a package of Serin already"):
+        register(registry, "models:/intent/1", ORDER)
+    with pytest.raises(UsageError, match="trained has no alias 'worst'"):
+        register(registry, "models:/trained@worst", ORDER)
+    with pytest.raises(UsageError, match="there is no trained version 2"):
+        register(registry, "models:/trained/2", ORDER)

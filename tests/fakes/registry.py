@@ -8,7 +8,8 @@ from pathlib import Path
 
 from controller.errors import ConflictError, PermanentError, Source, TransientError
 from controller.naming import model_named
-from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
+from controller.ports.registry import FINGERPRINT_TAG, LoggedCheckpoint, RegisteredVersion
+from serving.package.origin import Lineage
 
 
 class FakeRegistry:
@@ -19,9 +20,13 @@ class FakeRegistry:
         self._packages: dict[str, Path] = {}
         self.aliases_of: dict[str, dict[str, str]] = {}
         self.tags_of: dict[tuple[str, str], dict[str, str]] = {}
+        self.run_of: dict[tuple[str, str], str] = {}
+        self.runs: dict[str, Lineage] = {}
         self.away: str | None = None
 
-    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+    def register(
+        self, package_dir: Path, model: str, *, tags: Mapping[str, str], run: str | None = None
+    ) -> RegisteredVersion:
         """The next version, served from where ``package_dir`` is."""
         model_named(model)
         self._require_here()
@@ -31,6 +36,7 @@ class FakeRegistry:
         self._packages[added.source_id] = package_dir
         self.aliases_of.setdefault(model, {})
         self.tags_of[model, added.version] = dict(tags)
+        self.run_of[model, added.version] = run or ""
         return self.version(model, added.version)
 
     def register_again(self, model: str, version: str) -> RegisteredVersion:
@@ -70,6 +76,24 @@ class FakeRegistry:
     def fetch(self, version: RegisteredVersion, into: Path) -> Path:
         self._require_here()
         return Path(shutil.copytree(self._packages[version.source_id], into))
+
+    def lineage(self, run_id: str) -> Lineage:
+        self._require_here()
+        if run_id not in self.runs:
+            raise PermanentError(f"there is no run {run_id!r}")
+        return self.runs[run_id]
+
+    def checkpoint(self, model: str, version: str, into: Path) -> LoggedCheckpoint:
+        found = self.version(model, version)
+        folder = Path(shutil.copytree(self._packages[found.source_id], into / "logged"))
+        return LoggedCheckpoint(folder, self.run_of.get((model, version), ""))
+
+    def read(self, version: RegisteredVersion, name: str) -> bytes:
+        self._require_here()
+        try:
+            return (self._packages[version.source_id] / name).read_bytes()
+        except OSError as error:
+            raise PermanentError(f"{version.model} version {version.version} has no {name}: {error}") from error
 
     def move_alias(self, model: str, alias: str, version: str, *, expected: str | None) -> None:
         found = self.aliases(model).get(alias)

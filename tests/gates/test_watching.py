@@ -235,6 +235,22 @@ def test_the_length_of_texts_is_watched(per_look, limit, outcome, value):
     assert (verdict.outcome, verdict.value, verdict.advisory) == (outcome, value, True)
 
 
+@pytest.mark.parametrize(
+    ("reads", "outcome", "words"),
+    [
+        (16, Outcome.PASS, "at most 16 in 2,000 live texts, 16 is what it reads of a text."),
+        (8, Outcome.FAIL, "at most 16 in 2,000 live texts, 8 is what it reads of a text: the rest is cut."),
+        (0, Outcome.INCONCLUSIVE, "how many the version reads is not told"),
+    ],
+)
+def test_texts_are_as_long_as_the_version_reads_unless_a_policy_says_otherwise(reads, outcome, words):
+    """A limit that training left, and nobody asked for, shows where texts are longer."""
+    changes = lambda number: {**with_lengths(90, 9, 1)(number), "tokens_max": reads}  # noqa: E731
+    verdict = judged(changes)["tokenization.tokens_p95"]
+    assert (verdict.outcome, verdict.advisory) == (outcome, True)
+    assert words in verdict.reason
+
+
 def test_lengths_by_different_tokenizers_are_not_compared():
     """A candidate with a tokenizer of its own makes other lengths of the same texts: the experiment is not broken."""
     changes = lambda _: {  # noqa: E731

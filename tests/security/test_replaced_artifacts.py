@@ -11,7 +11,8 @@ import pytest
 
 from controller.adapters.local.packages import PackageStore
 from controller.adapters.mlflow.registry import MlflowRegistry
-from controller.bootstrap.packaging import Order, register
+from controller.bootstrap.packaging import Order
+from controller.bootstrap.registering import register
 from controller.errors import PermanentError
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 from serving.contract import EXIT_REFUSED
@@ -59,7 +60,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def registered(registry: MlflowRegistry, model: str) -> tuple[RegisteredVersion, str]:
     """A version as `serin register` makes it, and its fingerprint."""
-    version, _ = register(registry, CHECKPOINT, Order(model))
+    version = register(registry, CHECKPOINT, Order(model)).version
     return version, version.fingerprint
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.bootstrap.packaging import Order, register
+from controller.bootstrap.packaging import Order
+from controller.bootstrap.registering import register
 from controller.errors import UsageError
 from serving.inference.engine import load
 from serving.package.artifact import Variant, read_manifest, verify

@@ -54,7 +54,35 @@ def test_what_is_cut_on_the_left_keeps_its_end(checkpoint: Path, tmp_path: Path)
 def test_a_direction_in_tokenizer_json_alone_is_carried(checkpoint: Path, tmp_path: Path) -> None:
     tokenize_with(checkpoint, truncation={**BAKED, "direction": "Left"})
     manifest = build_package(checkpoint, tmp_path / "out")
-    assert (manifest.tokens.truncation_side, manifest.max_tokens) == (Side.LEFT, 16)
+    assert (manifest.tokens.truncation_side, manifest.max_tokens) == (Side.LEFT, 64)
+
+
+@pytest.mark.parametrize("length", [None, 10**30])
+def test_a_length_that_training_left_is_no_limit_and_is_told(checkpoint: Path, tmp_path: Path, length: Any) -> None:
+    """The library's own pipeline reads whole texts: `tokenizer.json` says what it was last used with, no more."""
+    tokenize_with(checkpoint, truncation=BAKED)
+    settle(checkpoint, model_max_length=length)
+    manifest = build_package(checkpoint, tmp_path / "out")
+    assert (manifest.max_tokens, manifest.tokens.limit_from) == (
+        64,
+        "the model's positions; tokenizer.json was last used with 16, which does not count",
+    )
+    whole = Tokenizer(checkpoint / "tokenizer.json", 64).tokenize([LONG])[0].ids
+    assert load(tmp_path / "out").tokenizer.tokenize([LONG])[0].ids == whole
+
+
+def test_a_limit_that_was_asked_for_goes_before_all_that_was_saved(checkpoint: Path, tmp_path: Path) -> None:
+    tokenize_with(checkpoint, truncation=BAKED)
+    settle(checkpoint, model_max_length=32)
+    manifest = build_package(checkpoint, tmp_path / "out", max_tokens=24)
+    assert (manifest.max_tokens, manifest.tokens.limit_from) == (24, "as was asked for")
+    assert len(manifest.golden[-1].token_ids) == 24
+
+
+@pytest.mark.parametrize("asked", [2, 65])
+def test_a_limit_that_the_model_cannot_read_is_refused(checkpoint: Path, tmp_path: Path, asked: int) -> None:
+    with pytest.raises(ArtifactError, match=f"max_tokens is {asked}: from 3 to the 64 tokens that it has positions"):
+        build_package(checkpoint, tmp_path / "out", max_tokens=asked)
 
 
 def test_the_settings_count_where_both_say_something(checkpoint: Path, tmp_path: Path) -> None:
@@ -347,6 +375,7 @@ def test_a_package_from_before_answers_as_it_was_judged(checkpoint: Path, tmp_pa
     build_package(checkpoint, tmp_path / "out")
     document = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     assert (document.pop("tokens")["truncation_side"], document.pop("family")) == ("left", "distilbert")
+    document["max_tokens"] = 16
     before = Tokenizer(checkpoint / "tokenizer.json", 16)
     texts = [golden["text"] for golden in document["golden"]]
     for golden, found in zip(document["golden"], before.tokenize(texts), strict=True):

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from controller.adapters.replicas import HttpReplicas
-from controller.bootstrap.packaging import Order, register
+from controller.bootstrap.packaging import Order
+from controller.bootstrap.registering import register
 from controller.loop.preflight import judge_replica
 from gates.offline.suite import judge_suite
 from gates.outcome import Outcome
@@ -73,7 +74,7 @@ _WORDS = (
 def _registered(registry: KeepingRegistry, folder: Path, family: str) -> Path:
     with quiet_library():
         save(folder / family, family)
-    version, manifest = register(registry, folder / family, Order("intent"))
+    version, manifest, *_ = register(registry, folder / family, Order("intent"))
     assert manifest.family == family
     return registry.package(version)
 

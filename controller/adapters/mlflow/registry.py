@@ -9,21 +9,23 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
 
-from controller.errors import ConflictError, PermanentError, Source, TransientError, UsageError
+from controller.adapters.mlflow.calls import wrapped
+from controller.adapters.mlflow.runs import lineage_of
+from controller.errors import ConflictError, PermanentError, Source, UsageError
 from controller.naming import model_named
-from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
+from controller.ports.registry import FINGERPRINT_TAG, LoggedCheckpoint, RegisteredVersion
+from serving.package.origin import Lineage
 
-SOURCE: Final = Source.REGISTRY
 EXPERIMENT: Final = "serin"  # where registered packages are logged
 CHAIN_LENGTH_MAX: Final = 8  # a version copied from a version copied from ...
 FILES_MAX: Final = 64
 PACKAGE_BYTES_MAX: Final = 8 * 2**30
+READ_BYTES_MAX: Final = 4 * 2**20  # of one small file, such as a manifest
 PAGE_MODELS: Final = 1000  # MLflow gives no more
 SEARCHED_AS_ONE: Final = 50  # models that a search tells of in the time that MLflow takes to tell of one
 
@@ -31,15 +33,6 @@ _LOGGED_MODEL: Final = re.compile(r"models:/(m-[0-9a-f]{32})")
 _COPIED: Final = re.compile(r"models:/([^/:@]+)/([0-9]+)")
 _SERVED_LOCATION: Final = re.compile(r"mlflow-artifacts:/(?!/)[A-Za-z0-9._/-]+")  # on the registry's own server
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_UNFIT: Final = frozenset(
-    {
-        "RESOURCE_DOES_NOT_EXIST",
-        "NOT_FOUND",
-        "RESOURCE_ALREADY_EXISTS",
-        "INVALID_PARAMETER_VALUE",
-        "BAD_REQUEST",
-    }
-)  # asking again will not help; who may not ask (PERMISSION_DENIED and the like) lacks rights of ours, not of a version
 
 
 class MlflowRegistry:
@@ -90,7 +83,7 @@ class MlflowRegistry:
     def _every_alias(self) -> Mapping[str, Mapping[str, str]]:
         found: dict[str, Mapping[str, str]] = {}
         token: str | None = None
-        with _wrapped("read the aliases of all models"):
+        with wrapped("read the aliases of all models"):
             while True:
                 page = self._client.search_registered_models(max_results=PAGE_MODELS, page_token=token)
                 found |= {model.name: _told(model.aliases) for model in page}
@@ -104,7 +97,7 @@ class MlflowRegistry:
         Raises:
             PermanentError: there is no such model.
         """
-        with _wrapped(f"read model {model!r}"):
+        with wrapped(f"read model {model!r}"):
             return _told(self._client.get_registered_model(model).aliases)
 
     def version(self, model: str, version: str) -> RegisteredVersion:
@@ -118,7 +111,7 @@ class MlflowRegistry:
         tagged: set[str] = set()
         name, number = model, version
         for _ in range(CHAIN_LENGTH_MAX):
-            with _wrapped(f"read {name} version {number}"):
+            with wrapped(f"read {name} version {number}"):
                 found = self._client.get_model_version(name, number)
             tagged.add(str(found.tags.get(FINGERPRINT_TAG, "")))
             ready = self._is_ready(f"{name} version {number}", str(found.status)) and ready
@@ -143,16 +136,11 @@ class MlflowRegistry:
         Raises:
             PermanentError: it is not a flat set of plainly named files, is too large, or lies on another server.
         """
-        location = self._logged(version.source_id).artifact_location
-        if not _SERVED_LOCATION.fullmatch(location) or ".." in location:
-            raise PermanentError(
-                f"the files of {version.model} version {version.version} are at {location!r}: only files that the "
-                "registry's server serves itself are taken (mlflow server --serve-artifacts)"
-            )
+        location = self._location(version)
         names = self._package_files(version)
         into.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _wrapped(f"download {version.model} version {version.version}"),
+            wrapped(f"download {version.model} version {version.version}"),
             tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}.") as work,
         ):
             arriving = Path(work) / "package"
@@ -163,6 +151,26 @@ class MlflowRegistry:
                 raise PermanentError(f"{version.model} version {version.version}: other files arrived than were listed")
             arriving.rename(into)
         return into
+
+    def read(self, version: RegisteredVersion, name: str) -> bytes:
+        """One file of a package, of at most ``READ_BYTES_MAX``; nothing of it is verified yet.
+
+        Raises:
+            PermanentError: there is no such file, it is longer, or it lies on another server.
+        """
+        location = self._location(version)
+        with wrapped(f"list the files of {version.model} version {version.version}"):
+            sizes = {
+                one.path: one.file_size or 0 for one in self._client.list_logged_model_artifacts(version.source_id)
+            }
+        if not 0 < sizes.get(name, 0) <= READ_BYTES_MAX:
+            raise PermanentError(f"{version.model} version {version.version} has no {name} of a size to be read")
+        with (
+            wrapped(f"download {name} of {version.model} version {version.version}"),
+            tempfile.TemporaryDirectory(prefix="serin-read-") as folder,
+        ):
+            self._download(f"{location}/{name}", Path(folder))
+            return (Path(folder) / name).read_bytes()
 
     def move_alias(self, model: str, alias: str, version: str, *, expected: str | None) -> None:
         """Point the alias at the version; see the port.
@@ -178,7 +186,7 @@ class MlflowRegistry:
                 Source.REGISTRY,
                 f"alias {alias!r} of {model}: expected at {_place(expected)}, found at {_place(before)}",
             )
-        with _wrapped(f"move alias {alias!r} of {model} to version {version}"):
+        with wrapped(f"move alias {alias!r} of {model} to version {version}"):
             self._client.set_registered_model_alias(model, alias, version)
         after = self.aliases(model).get(alias)
         if after != version:
@@ -188,17 +196,50 @@ class MlflowRegistry:
     def drop_alias(self, model: str, alias: str, *, expected: str) -> None:
         """Remove the alias if it points at ``expected``."""
         if self.aliases(model).get(alias) == expected:
-            with _wrapped(f"remove alias {alias!r} of {model}"):
+            with wrapped(f"remove alias {alias!r} of {model}"):
                 self._client.delete_registered_model_alias(model, alias)
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
-        with _wrapped(f"tag {model} version {version}"):
+        with wrapped(f"tag {model} version {version}"):
             for key, value in tags.items():
                 self._client.set_model_version_tag(model, version, key, value)
 
-    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+    def lineage(self, run_id: str) -> Lineage:
+        """The lineage of a run: what it was given, what it read, and by which commit."""
+        return lineage_of(self._client, run_id)
+
+    def checkpoint(self, model: str, version: str, into: Path) -> LoggedCheckpoint:
+        """Download the files of a version that somebody else logged to ``into``, with the folders that they lie in.
+
+        Raises:
+            PermanentError: its source is no logged model of this server, or it is too large.
+        """
+        found = self.version(model, version)
+        location, run = self._location(found), str(self._logged(found.source_id).source_run_id or "")
+        whose = f"{model} version {version}"
+        with wrapped(f"list the files of {whose}"):
+            size = sum(self._sizes(found.source_id))
+        if size > PACKAGE_BYTES_MAX:
+            raise PermanentError(f"{whose} has {size} bytes: at most {PACKAGE_BYTES_MAX} are taken")
+        into.mkdir(parents=True)
+        with wrapped(f"download {whose}"):
+            self._download(location, into)
+        (folder,) = into.iterdir()
+        return LoggedCheckpoint(folder, run)
+
+    def _sizes(self, source_id: str, folder: str | None = None) -> Iterator[int]:
+        for file in self._client.list_logged_model_artifacts(source_id, folder):
+            if file.is_dir:
+                yield from self._sizes(source_id, file.path)
+            else:
+                yield file.file_size or 0
+
+    def register(
+        self, package_dir: Path, model: str, *, tags: Mapping[str, str], run: str | None = None
+    ) -> RegisteredVersion:
         """Log the directory as a new model and register it as the next version of ``model``, which is made if need be.
+        ``run`` is the one that it comes from.
 
         What fails in the middle leaves a logged model marked as failed, and no version.
 
@@ -206,10 +247,12 @@ class MlflowRegistry:
             UsageError: no model can be called so; nothing was written.
         """
         model_named(model)
-        with _wrapped(f"register a version of {model}"):
+        with wrapped(f"register a version of {model}"):
             self._ensure(self._client.create_experiment, EXPERIMENT)
             experiment_id = self._client.get_experiment_by_name(EXPERIMENT).experiment_id
-            logged = self._client.create_logged_model(experiment_id, name=_logged_name(model), tags=dict(tags))
+            logged = self._client.create_logged_model(
+                experiment_id, name=_logged_name(model), source_run_id=run, tags=dict(tags)
+            )
             try:
                 self._client.log_model_artifacts(logged.model_id, str(package_dir))
             except Exception:
@@ -218,7 +261,12 @@ class MlflowRegistry:
             self._client.finalize_logged_model(logged.model_id, "READY")
             self._ensure(self._client.create_registered_model, model)
             created = self._client.create_model_version(
-                model, f"models:/{logged.model_id}", tags=dict(tags), await_creation_for=0, model_id=logged.model_id
+                model,
+                f"models:/{logged.model_id}",
+                run_id=run,
+                tags=dict(tags),
+                await_creation_for=0,
+                model_id=logged.model_id,
             )
         return self.version(model, str(created.version))
 
@@ -230,25 +278,36 @@ class MlflowRegistry:
         """
         found = self.version(model, version)
         tags = {FINGERPRINT_TAG: found.fingerprint} if found.fingerprint else {}
-        with _wrapped(f"register version {version} of {model} again"):
+        with wrapped(f"register version {version} of {model} again"):
             created = self._client.create_model_version(
                 model, f"models:/{found.source_id}", tags=tags, await_creation_for=0, model_id=found.source_id
             )
         return self.version(model, str(created.version))
 
     def _logged(self, source_id: str) -> Any:
-        with _wrapped(f"read logged model {source_id}"):
+        with wrapped(f"read logged model {source_id}"):
             return self._client.get_logged_model(source_id)
+
+    def _location(self, version: RegisteredVersion) -> str:
+        location = str(self._logged(version.source_id).artifact_location)
+        if not _SERVED_LOCATION.fullmatch(location) or ".." in location:
+            raise PermanentError(
+                f"the files of {version.model} version {version.version} are at {location!r}: only files that the "
+                "registry's server serves itself are taken (mlflow server --serve-artifacts)"
+            )
+        return location
 
     def _package_files(self, version: RegisteredVersion) -> list[str]:
         """Names of the package's files, checked before a byte is downloaded."""
         whose = f"{version.model} version {version.version}"
-        with _wrapped(f"list the files of {whose}"):
+        with wrapped(f"list the files of {whose}"):
             listed = self._client.list_logged_model_artifacts(version.source_id)
         for file in listed:
             if file.is_dir or not _FILE_NAME.fullmatch(file.path):
                 raise PermanentError(
-                    f"{whose} holds {file.path!r}: a package is a flat directory of plainly named files"
+                    f"{whose} holds {file.path!r}: a package is a flat directory of plainly named files. One that was "
+                    f"logged as it was trained is taken over: serin register models:/{version.model}/{version.version} "
+                    f"--model {version.model}"
                 )
         size = sum(file.file_size or 0 for file in listed)
         if not 0 < len(listed) <= FILES_MAX or size > PACKAGE_BYTES_MAX:
@@ -303,23 +362,3 @@ def _logged_name(model: str) -> str:
 
 def _place(version: str | None) -> str:
     return "no version" if version is None else f"version {version}"
-
-
-@contextmanager
-def _wrapped(doing: str) -> Iterator[None]:
-    """Turn what the client library raises into our errors, saying what was being done."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        message = f"MLflow could not {doing}: {_first_line(error)}"
-        if error.error_code in _UNFIT:
-            raise PermanentError(message) from error
-        raise TransientError(SOURCE, message) from error
-    except (OSError, ValueError, KeyError) as error:  # requests' own errors are OSErrors; an odd answer is the others
-        raise TransientError(SOURCE, f"MLflow could not {doing}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or repr(error)).splitlines()[0]

@@ -25,8 +25,8 @@ class LimitPolicy:
     unknown_token_ratio_max: Annotated[float | None, "of tokens, that the tokenizer does not know"] = 0.05
     truncated_ratio_max: Annotated[float | None, "of texts, cut to the longest length that the model takes"] = 0.01
     tokens_p95_max: Annotated[
-        float | None, "of a text's tokens, the 95th percentile; the longest text DistilBERT takes"
-    ] = 512.0
+        float | None, "of a text's tokens, the 95th percentile; 0: as many as the candidate reads of a text"
+    ] = 0.0
     throughput_ratio_min: Annotated[float | None, "answers per second of computing, candidate over stable"] = 0.8
     replica_hour_price: Annotated[
         float | None, "in the currency of `cost_per_1000_max`; without it no cost is known"

@@ -71,7 +71,7 @@ def _sum(before: tuple[int, ...], now: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LengthGate:
-    """The 95th percentile of the tokens of a text: long texts wait, and are cut."""
+    """The 95th percentile of the tokens of a text: long texts wait, and are cut. ``limit`` 0: the version's own."""
 
     limit: float
     name: str = "tokenization.tokens_p95"
@@ -94,15 +94,20 @@ class LengthGate:
 
     def _verdict(self, state: LengthState, look: Look) -> Verdict:
         texts, value = sum(state.counts), self._value(state.counts, look)
+        limit = self.limit or look.tokens_max
         outcome, reason = Outcome.INCONCLUSIVE, "P95 of tokens: no live text of the candidate yet."
-        if value is not None:
-            fine, stables = value <= self.limit, self._value(state.stable, look)
-            of_service = stables is not None and self.limit < stables and value <= WORSE * stables
+        if value is not None and not limit:
+            reason = f"P95 of tokens is {value:g} in {texts:,} live texts; how many the version reads is not told."
+        elif value is not None:
+            fine, stables = value <= limit, self._value(state.stable, look)
+            of_service = stables is not None and limit < stables and value <= WORSE * stables
             outcome = Outcome.PASS if fine else Outcome.INCONCLUSIVE if of_service else Outcome.FAIL
             most = f"at most {value:g}" if math.isfinite(value) else f"above {look.token_edges[-1]}"
             ask = "is fine" if fine else "were asked for"
+            if not self.limit:
+                ask = "is what it reads of a text" if fine else "is what it reads of a text: the rest is cut"
             whose = "; stable's texts are as long: so is the service" if of_service and not fine else ""
-            reason = f"P95 of tokens is {most} in {texts:,} live texts, {self.limit:g} {ask}{whose}."
+            reason = f"P95 of tokens is {most} in {texts:,} live texts, {limit:g} {ask}{whose}."
         return Verdict(
             self.name,
             self.stage,
@@ -110,7 +115,7 @@ class LengthGate:
             reason,
             value=value if value is None or math.isfinite(value) else None,
             unit="tokens",
-            threshold=self.limit,
+            threshold=limit or None,
             samples=texts,
             window=look.window,
             advisory=True,
