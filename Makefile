@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
-.PHONY: help setup demo test test-export check check-deploy format monitoring docs crds sbom bench clean
+.PHONY: help setup setup-export demo test test-export check check-deploy format monitoring docs crds sbom bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,8 @@ demo: setup  ## Watch real models promoted and rolled back on live traffic; DEMO
 
 test: setup  ## Run every test; TESTS="tests/gates -k latency" runs some
 	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS))
+
+setup-export: $(EXPORT_STAMP)  ## Install what exporting a graph needs, as tested, into .venv-export, with a serin of its own
 
 test-export: $(EXPORT_STAMP)  ## Run the tests that need torch and transformers, in .venv-export (made at the first time)
 	@OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest $(EXPORT_TESTS)

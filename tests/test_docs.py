@@ -44,6 +44,14 @@ def test_every_command_is_documented_and_has_help() -> None:
     assert not [command for command in commands(group) if command not in page]
 
 
+def test_documented_installations_give_what_was_tested() -> None:
+    """Versions and digests of constraints.txt: without them pip brings whatever is newest, and gigabytes of it."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    asked = [line for page in pages for line in page.read_text().splitlines() if "pip install" in line]
+    assert asked
+    assert not [line for line in asked if "-c constraints.txt" not in line]
+
+
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())

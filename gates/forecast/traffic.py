@@ -37,7 +37,7 @@ class Traffic:
     directed_ratio: float = 0.0  # of the disagreements, labelled because of the disagreement
     live_label_ratio: float = 0.1  # of the live answers of each version, labelled by chance
     wrong_ratio: float = 0.1  # of stable's labelled live answers
-    label_delay_s: float = 600.0
+    label_delay_s: float = 600.0  # within which nearly all labels of a time have come
     disagreement_ratio: float = 0.07  # of the pairs
     error_ratio: float = 0.001
     latency_spread: float = 0.5  # standard deviation of the log of latency

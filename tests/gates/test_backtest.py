@@ -277,6 +277,19 @@ def test_labels_are_late_in_the_simulation_as_in_the_record() -> None:
     assert all(seen.pairs for seen in found[10:])
 
 
+def test_labels_that_are_waited_for_unequally_long_come_when_nearly_all_have() -> None:
+    """The quickest says nothing of when a time counts: of a mean of 25 s, the least was 10."""
+    rng = np.random.default_rng(4)
+    looks = [
+        replace(seen, pairs=tuple(replace(pair, waited_s=10 + rng.exponential(15)) for pair in seen.pairs))
+        for seen in recorded()
+    ]
+    assert observe([looks]).label_delay_s == pytest.approx(10 + 15 * 2.996, rel=0.1)
+    again = [replace(s, pairs=tuple(replace(p, waited_s=9_000, replayed=True) for p in s.pairs)) for s in recorded()]
+    both = [replace(one, pairs=one.pairs + other.pairs) for one, other in zip(looks, again, strict=True)]
+    assert observe([both]).label_delay_s == observe([looks]).label_delay_s, "of requests of before, nobody waited"
+
+
 def test_the_delay_of_labels_is_from_answers_and_not_from_the_start() -> None:
     """A release that waits for its first request, with labels of older answers coming in from its first look on."""
     looks = recorded()

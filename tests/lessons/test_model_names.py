@@ -12,8 +12,9 @@ from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT
 from controller.bootstrap.access import create_token
 from controller.bootstrap.gate import obtain
-from controller.bootstrap.packaging import Order, register
+from controller.bootstrap.packaging import Order
 from controller.bootstrap.policies import has_policy, installed_policies
+from controller.bootstrap.registering import register
 from controller.config.policy_file import parse_policy
 from controller.config.settings import Home, Settings
 from controller.core.traffic import TrafficTable

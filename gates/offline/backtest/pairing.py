@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gates.evidence import LabelledPair, Look
+from gates.online.labelling import MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,15 @@ def differ(pair: LabelledPair) -> bool:
 
 
 def label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
-    """From the first pair to the first labelled one, the median over the releases.
+    """The time within which nearly all labels come (`MOST`): labels of a time count once so many of them have come.
 
-    Live labels tell it only where nothing is paired: among them are those of answers from before the release.
+    Of evidence from before pairs told how long their labels were waited for, what can be seen: from the first pair to
+    the first labelled one, the median over the releases. Live labels tell it only where nothing is paired: among them
+    are those of answers from before the release.
     """
+    waited_s = sorted(pair.waited_s for looks in releases for look in looks for pair in look.pairs if not pair.replayed)
+    if waited_s and waited_s[-1] > 0:
+        return waited_s[math.ceil(MOST * len(waited_s)) - 1]
     if any(look.pairs for looks in releases for look in looks):
         delays = [_from_to(looks, _is_paired, _has_pairs) for looks in releases]
     else:
