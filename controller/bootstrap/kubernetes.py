@@ -58,12 +58,20 @@ class GatewayMetrics:
     job: str = GATEWAY_JOB
 
 
+class RuleForm(StrEnum):
+    """The object that alert rules are kept as."""
+
+    PROMETHEUS_RULE = "prometheus_rule"  # a Prometheus operator reads it
+    CONFIG_MAP = "config_map"  # a rule file, for any other Prometheus
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRules:
-    """The PrometheusRule that the controller keeps: its name, and labels by which an operator finds it."""
+    """The object of alert rules that the controller keeps: its name, and labels by which its reader finds it."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    form: RuleForm = RuleForm.PROMETHEUS_RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,8 @@ class KubernetesRuntime:
     ``controller_url``: where replicas send their sampled answers; both as they are reached from within the cluster.
     ``capture_token_file``: where the controller itself finds the token of `pods.capture_secret`, by which it knows its
     replicas. Without ``kubeconfig`` the account of the controller's own pod is used. ``gateway_metrics``: whose counts
-    of users' requests are read; None: those of Serin's own Envoy. ``alert_rules``: the object by which a Prometheus
-    operator has the rules of the policies in force; None: nobody writes one."""
+    of users' requests are read; None: those of Serin's own Envoy. ``alert_rules``: the object by which a Prometheus has
+    the rules of the policies in force; None: nobody writes one."""
 
     kind: str
     pods: Site

@@ -11,21 +11,25 @@ from controller.adapters.kubernetes.leadership import LeaseLeadership, request_t
 from controller.adapters.kubernetes.policies import PolicyObjects, PolicyObjectsAsked
 from controller.adapters.kubernetes.releases.views import ReleaseObjects
 from controller.adapters.kubernetes.releases.wishes import Wishes
-from controller.adapters.kubernetes.resources import Object
+from controller.adapters.kubernetes.resources import CONFIG_MAPS, PROMETHEUS_RULES, Object
 from controller.adapters.kubernetes.rule_object import RuleObject
 from controller.adapters.kubernetes.traffic import MANAGER
 from controller.adapters.sql.store import Store
-from controller.bootstrap.kubernetes import AlertRules, KubernetesRuntime, runtime_of
+from controller.bootstrap.alerting import as_yaml
+from controller.bootstrap.kubernetes import AlertRules, KubernetesRuntime, RuleForm, runtime_of
+from controller.bootstrap.user_series import users_of
 from controller.config.settings import Home, Settings
 from controller.core.policy import ReleasePolicy
 from controller.errors import Source
-from controller.monitoring.rule import prometheus_rule
+from controller.monitoring.rule import prometheus_rule, rule_file
 from controller.monitoring.rules import groups_of
+from controller.monitoring.users import UserSeries
 from controller.ports.leadership import Leadership
 from controller.ports.traffic import Traffic
 from controller.service import Service
 
 LEASE: Final = "serin"
+RULE_FILE: Final = "serin.rules.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class ClusterObjects:
     leadership: Leadership
     _connection: Connection
     _rules: AlertRules | None
+    _users: UserSeries
 
     def releases(self, store: Store, service: Service, traffic: Traffic) -> ReleaseObjects:
         """Return what shows releases, and takes wishes in. ``traffic`` tells a cluster that was built anew."""
@@ -49,10 +54,17 @@ class ClusterObjects:
             return ()
 
         def object_of(found: Mapping[str, ReleasePolicy]) -> Object:
-            return dict(prometheus_rule(groups_of(found), rules.name, rules.labels))
+            groups = groups_of(found, self._users)
+            if rules.form is RuleForm.PROMETHEUS_RULE:
+                return dict(prometheus_rule(groups, rules.name, rules.labels))
+            metadata = {"name": rules.name, "labels": dict(rules.labels)}
+            return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {
+                RULE_FILE: as_yaml(rule_file(groups))
+            }}  # fmt: skip
 
         client = KubernetesClient(self._connection, manager=MANAGER, source=Source.CLUSTER)
-        return (RuleObject(client, policies, object_of),)
+        resource = PROMETHEUS_RULES if rules.form is RuleForm.PROMETHEUS_RULE else CONFIG_MAPS
+        return (RuleObject(client, policies, object_of, resource=resource),)
 
 
 def cluster_objects(
@@ -77,6 +89,7 @@ def cluster_objects(
         LeaseLeadership(leading, LEASE, store.fences),
         connection,
         runtime.alert_rules,
+        users_of(runtime),
     )
 
 

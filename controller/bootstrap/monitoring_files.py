@@ -19,6 +19,7 @@ from controller.monitoring.rules import groups_of
 
 POLICY: Final = "prometheus/policy.yaml"
 _EXAMPLE: Final = Receivers("http://127.0.0.1:9095/page", "http://127.0.0.1:9095/ticket")
+_OF_THE_CHART: Final = Receivers("PAGE_URL", "TICKET_URL")  # which its template puts in
 _MADE: Final = "# Made by `make monitoring`; `serin {command}` makes yours.\n"
 
 
@@ -31,6 +32,7 @@ def files(deploy: Path) -> Mapping[Path, str]:
         deploy / "prometheus/serin.rules.yml": rules + as_yaml(rule_file(groups)),
         deploy / "prometheus/serin.prometheusrule.yml": rules + as_yaml(prometheus_rule(groups, "serin", {})),
         deploy / "prometheus/alertmanager.yml": routing + as_yaml(alertmanager_config(_EXAMPLE)),
+        deploy / "helm/serin/files/alertmanager.yml": routing + as_yaml(alertmanager_config(_OF_THE_CHART)),
         **{deploy / "grafana" / name: text for name, text in dashboard_files(policies).items()},
     }
 

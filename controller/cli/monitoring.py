@@ -45,13 +45,19 @@ def rules(
 ) -> None:
     """Print recording and alert rules made from policies; `serin up` loads the same by itself.
 
+    What users got is asked of the gateway of the installation here, if there is one, else of Serin's own Envoy.
+
     Example: serin rules --policies policies/ --as kubernetes --label release=prometheus
     """
     from controller.bootstrap.alerting import as_yaml
+    from controller.bootstrap.user_series import installed_users
     from controller.monitoring.rule import prometheus_rule, rule_file
     from controller.monitoring.rules import groups_of
+    from controller.monitoring.users import OWN
 
-    groups = groups_of(_policies(policies, home))
+    place = home_at(home)
+    users = installed_users(place.load()) if place.exists() else OWN
+    groups = groups_of(_policies(policies, home), users)
     if form is RuleForm.KUBERNETES:
         say_lines(as_yaml(prometheus_rule(groups, name, _labels(labels or []))))
     else:

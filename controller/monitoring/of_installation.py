@@ -6,6 +6,7 @@ from typing import Final
 from controller.core.policy import ReleasePolicy
 from controller.monitoring import recordings as kept
 from controller.monitoring.rule import OF_VERSION, WHO, About, Alert, Group, Severity
+from controller.monitoring.users import UserSeries
 from serving import contract as names
 
 _ROUND_S: Final = 60.0  # rounds begin several times a second
@@ -18,9 +19,9 @@ _REFUSED_MIN: Final = 100
 _CONTROLLER: Final = f'{{job="{names.CONTROLLER_JOB}"}}'
 
 
-def group(policies: Mapping[str, ReleasePolicy]) -> Group:
+def group(policies: Mapping[str, ReleasePolicy], users: UserSeries) -> Group:
     """The alerts of an installation with these policies."""
-    alerts = [*_controller(), *_targets(), _journal(policies.values()), *_processes(), *_signals()]
+    alerts = [*_controller(), *_targets(users), _journal(policies.values()), *_processes(), *_signals()]
     return Group("serin-installation", alerts, kept.EVERY_S)
 
 
@@ -91,8 +92,8 @@ def _journal(policies: Collection[ReleasePolicy]) -> Alert:
     )  # fmt: skip
 
 
-def _targets() -> Iterator[Alert]:
-    gateway = f'up{{job="{names.GATEWAY_JOB}"}}'
+def _targets(users: UserSeries) -> Iterator[Alert]:
+    gateway = f"up{{{users.target}}}"
     replicas = f'up{{job="{names.REPLICA_JOB}"}}'
     yield Alert(
         "SerinGatewayUnwatched",

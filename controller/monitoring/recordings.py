@@ -1,9 +1,10 @@
 """The series that are computed once for all alerts and panels: of every model and version, whatever their policies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from controller.monitoring.rule import OF_VERSION, Group, Recording, duration
+from controller.monitoring.users import UserSeries
 from serving import contract as names
 
 EVERY_S: Final = 15.0
@@ -24,9 +25,6 @@ TOKENS_P95: Final = "serin:tokens:p95_15m"
 QUEUE_DEPTH: Final = "serin:queue_depth:avg5m"
 GPU_RATIO: Final = "serin:gpu_ratio:avg5m"
 COST: Final = "serin:cost_per_1000:rate5m"  # where a policy knows the price of a replica
-_NO_COPIES: Final = f'{{job="{names.GATEWAY_JOB}", {names.CLUSTER_LABEL}!~".*-shadow"}}'
-_ERRORS: Final = f'{{job="{names.GATEWAY_JOB}", {names.CODE_CLASS_LABEL}="5", {names.CLUSTER_LABEL}!~".*-shadow"}}'
-_PARTS: Final = "(.+)-v([^-]+)"  # of a cluster's name: no version has a hyphen
 
 
 def errors_in(window_s: float) -> str:
@@ -39,48 +37,35 @@ def requests_in(window_s: float) -> str:
     return f"serin:user_requests:increase{duration(window_s)}"
 
 
-def groups(windows_s: Iterable[float]) -> Sequence[Group]:
+def groups(windows_s: Iterable[float], models: Sequence[str], users: UserSeries) -> Sequence[Group]:
     """The groups of recordings; ``windows_s`` are those of the policies' error budgets."""
     windows = sorted({*windows_s, LATENCY_S, TAIL_S})
-    quick = [rule for window_s in windows if window_s < _SLOW_FROM_S for rule in _counts(window_s)]
-    slow = [rule for window_s in windows if window_s >= _SLOW_FROM_S for rule in _counts(window_s)]
-    users = Group("serin-users", [*quick, *_users()], EVERY_S)
+    quick = [rule for window_s in windows if window_s < _SLOW_FROM_S for rule in _counts(window_s, models, users)]
+    slow = [rule for window_s in windows if window_s >= _SLOW_FROM_S for rule in _counts(window_s, models, users)]
+    of_users = Group("serin-users", [*quick, *_users(models, users)], EVERY_S)
     budgets = [Group("serin-users-long", slow, SLOW_EVERY_S)] if slow else []
-    return [users, *budgets, Group("serin-replicas", _replicas(), EVERY_S)]
+    return [of_users, *budgets, Group("serin-replicas", _replicas(), EVERY_S)]
 
 
-def _counts(window_s: float) -> Sequence[Recording]:
-    length = duration(window_s)
-    every = f"increase({names.GATEWAY_REQUESTS_METRIC}{_NO_COPIES}[{length}])"
-    errors = f"increase({names.GATEWAY_REQUESTS_METRIC}{_ERRORS}[{length}])"
+def _counts(window_s: float, models: Sequence[str], users: UserSeries) -> Sequence[Recording]:
+    every, errors = users.all_in(models, window_s), users.failed_in(models, window_s)
     return (
-        Recording(errors_in(window_s), f"{_by_version(errors)} or 0 * {_by_version(every)}"),
-        Recording(requests_in(window_s), _by_version(every)),
+        Recording(errors_in(window_s), f"{errors} or 0 * {_whole(every)}"),
+        Recording(requests_in(window_s), every),
     )
 
 
-def _users() -> Sequence[Recording]:
+def _whole(query: str) -> str:
+    return f"({query})" if " or " in query else query
+
+
+def _users(models: Sequence[str], users: UserSeries) -> Iterator[Recording]:
     errors, requests = errors_in(LATENCY_S), requests_in(LATENCY_S)
-    return (
-        Recording(REQUEST_RATE, f"{requests} / {LATENCY_S:g}"),
-        Recording(ERROR_RATIO, f"{errors} / ({requests} > 0)"),
-        *(Recording(name, _quantile(quantile, window_s)) for name, quantile, window_s in (
-            (P95, 0.95, LATENCY_S),
-            (P99, 0.99, TAIL_S),
-        )),
-    )  # fmt: skip
-
-
-def _quantile(quantile: float, window_s: float) -> str:
-    buckets = f"rate({names.GATEWAY_TIME_METRIC}_bucket{_NO_COPIES}[{duration(window_s)}])"
-    return f"histogram_quantile({quantile:g}, {_by_version(buckets, 'le')})"
-
-
-def _by_version(query: str, *more: str) -> str:
-    """The gateway knows clusters: their names say model and version."""
-    model = f'label_replace({query}, "{names.MODEL_LABEL}", "$1", "{names.CLUSTER_LABEL}", "{_PARTS}")'
-    both = f'label_replace({model}, "{names.VERSION_LABEL}", "$2", "{names.CLUSTER_LABEL}", "{_PARTS}")'
-    return f"sum by ({', '.join((OF_VERSION, *more))}) ({both})"
+    yield Recording(REQUEST_RATE, f"{requests} / {LATENCY_S:g}")
+    yield Recording(ERROR_RATIO, f"{errors} / ({requests} > 0)")
+    for name, quantile, window_s in ((P95, 0.95, LATENCY_S), (P99, 0.99, TAIL_S)):
+        if query := users.quantile_ms(models, quantile, window_s):
+            yield Recording(name, query)
 
 
 def _replicas() -> Sequence[Recording]:

@@ -34,7 +34,24 @@ MATRIX: Final[Mapping[str, Mapping[str, Any]]] = {
     "operator": {
         "monitoring": {"kind": "operator", "labels": {"release": "kps"}, "ruleFile": RULES, "tokenSecret": "scrape"}
     },
-    "operator without rules": {"monitoring": {"kind": "operator", "labels": {"release": "kps"}}},
+    "operator without rules": {
+        "monitoring": {"kind": "operator", "labels": {"release": "kps"}, "tokenSecret": "scrape"}
+    },
+    "told": {
+        "monitoring": {
+            "ruleFile": RULES,
+            "gateway": {"podLabels": {"gateway.networking.k8s.io/gateway-name": "public"}, "port": "metrics"},
+            "receivers": {"pageUrl": "https://pages.example/hook?a=1&b='2'", "ticketUrl": "https://t.example/"},
+        }
+    },
+    "told by an operator": {
+        "monitoring": {
+            "kind": "operator",
+            "tokenSecret": "scrape",
+            "gateway": {"podLabels": {"app": "cilium-envoy"}, "port": "envoy-metrics", "path": "/metrics"},
+        },
+        "gateway": {"metrics": {"kind": "cilium", "job": "envoys"}, "dataPlaneNamespace": "kube-system"},
+    },
     "unwatched": {"monitoring": {"kind": "none"}},
     "trial": {
         "postgresql": {"enabled": True, "secret": "postgres", "storageClass": "fast"},
@@ -159,8 +176,20 @@ _TEXT: Final = {"type": "string", "minLength": 1}
 _DURATION: Final = {"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$"}
 _KEY: Final = _object(["name", "key"], name=_TEXT, key=_TEXT)
 _LABELS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_NAMES: Final = {"type": "array", "minItems": 1, "items": _TEXT}
+_RELABELING: Final = _object(
+    [],
+    sourceLabels=_NAMES,
+    targetLabel=_TEXT,
+    regex=_TEXT,
+    replacement=_TEXT,
+    action={"enum": ["replace", "keep", "drop"]},
+)
 _ENDPOINT: Final = _object(
     ["port"],
+    honorLabels={"type": "boolean"},
+    honorTimestamps={"type": "boolean"},
+    relabelings={"type": "array", "minItems": 1, "items": _RELABELING},
     port=_TEXT,
     path=_TEXT,
     scheme={"enum": ["http", "https"]},
@@ -187,6 +216,7 @@ OPERATOR: Final[Mapping[str, Object]] = {
     "PodMonitor": _object(
         ["selector", "podMetricsEndpoints"],
         selector=_object(matchLabels=_LABELS),
+        namespaceSelector=_object(["matchNames"], matchNames=_NAMES),
         podMetricsEndpoints={"type": "array", "minItems": 1, "items": _ENDPOINT},
     ),
     "PrometheusRule": _object(["groups"], groups={"type": "array", "items": _GROUP}),

@@ -16,13 +16,14 @@ from controller.adapters.kubernetes import rights
 from controller.adapters.kubernetes.objects.labels import OWN
 from controller.adapters.kubernetes.objects.site import LIVE_PORT, SHADOW_PORT, Autoscaling, ScaleBy, Site
 from controller.api.callers import READY_ROUTE
-from controller.bootstrap.kubernetes import AlertRules, GatewayMetrics, GatewayName, runtime_of
+from controller.bootstrap.kubernetes import AlertRules, GatewayMetrics, GatewayName, RuleForm, runtime_of
 from controller.cli.app import app
 from controller.config.policy_file import load_policy
 from controller.config.settings import Home
 from controller.core.abilities import Mirroring
+from controller.monitoring.routing import Receivers, alertmanager_config
 from serving.contract import HEALTH_ROUTE
-from tests.deploy.rendered import CHART, MATRIX, NEEDED, ROOT, check, notes, of_kind, pods, rendered, values
+from tests.deploy.rendered import CHART, MATRIX, NEEDED, ROOT, RULES, check, notes, of_kind, pods, rendered, values
 from tests.deploy.table import readme
 
 CASES = pytest.mark.parametrize("case", MATRIX)
@@ -87,6 +88,19 @@ def test_what_is_needed_and_not_said_is_asked_for(missing: str) -> None:
     group, key = missing.split(".")
     with pytest.raises(helm_python.HelmError, match=missing):
         rendered(values({group: {key: ""}}))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"kind": "operator"}, "monitoring.tokenSecret"),
+        ({"gateway": {"podLabels": {"app": "gateway"}}}, "monitoring.gateway.port"),
+        ({"receivers": {"ticketUrl": "https://t.example"}}, "monitoring.receivers.pageUrl"),
+    ],
+)
+def test_what_monitoring_would_be_blind_without_is_asked_for(given: Mapping[str, Any], missing: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=missing):
+        rendered(values({"monitoring": given}))
 
 
 def test_every_value_has_a_schema_with_words_and_the_readme_has_them() -> None:
@@ -222,7 +236,7 @@ def test_a_database_of_the_charts_own_is_upgraded_by_the_pods_and_any_other_by_a
 # --- what the code reads ---------------------------------------------------------------------------------------------
 def home_of(case: str, folder: Path) -> Home:
     """The controller's home as its pod has it."""
-    settings, policies = of_kind(rendered(values(MATRIX[case])), "ConfigMap")
+    settings, policies = of_kind(rendered(values(MATRIX[case])), "ConfigMap", "controller")
     (folder / "settings.json").write_text(settings["data"]["settings.json"])
     (folder / "policies").mkdir()
     for name, text in (policies["data"] or {}).items():
@@ -267,7 +281,12 @@ def test_what_the_chart_says_of_the_cluster_reaches_the_code(tmp_path: Path) -> 
     operator = runtime_of(home_of("operator without rules", tmp_path / "operator").load())
     assert operator is not None
     assert operator.alert_rules == AlertRules("models-serin-policies", {"release": "kps"})
-    assert secrets.alert_rules is None
+    assert secrets.alert_rules == AlertRules("models-serin-rules", {}, RuleForm.CONFIG_MAP)
+    for case in ("unwatched", "told"):  # nobody reads them, or Git holds them
+        (tmp_path / case).mkdir()
+        found = runtime_of(home_of(case, tmp_path / case).load())
+        assert found is not None
+        assert found.alert_rules is None
     assert secrets.controller_url == "https://models-serin.serving.svc:8443"
 
 
@@ -318,11 +337,38 @@ def test_replicas_are_reached_where_they_listen() -> None:
     assert gateway in shadow["from"]
 
 
+# --- who is told of alerts -------------------------------------------------------------------------------------------
+def test_alertmanager_is_configured_as_everywhere_else() -> None:
+    hook = MATRIX["told"]["monitoring"]["receivers"]
+    (found,) = (
+        one["data"]["alertmanager.yml"]
+        for one in of_kind(rendered(values(MATRIX["told"])), "ConfigMap", "monitoring")
+        if "alertmanager.yml" in one["data"]
+    )
+    wanted = alertmanager_config(Receivers(hook["pageUrl"], hook["ticketUrl"]))
+    assert yaml.safe_load(found) == json.loads(json.dumps(wanted))
+
+
+def test_a_rule_file_of_git_reaches_a_plain_prometheus() -> None:
+    rules = [
+        one["data"]
+        for one in of_kind(rendered(values(MATRIX["told"])), "ConfigMap")
+        if "rules" in one["metadata"]["name"]
+    ]
+    assert [yaml.safe_load(one["serin.rules.yml"]) for one in rules] == [yaml.safe_load(RULES)]
+
+
 # --- what people read ------------------------------------------------------------------------------------------------
 def test_the_notes_say_what_to_do_next() -> None:
     assert "policies: {MODEL: {}}" in notes(values())
     assert "serin release start Mood_2.0" in notes(values(MATRIX["policies"]))
     assert "Nothing tells Prometheus" in notes(values(MATRIX["unwatched"]))
+    assert "models-serin-prometheus" in notes(values())
+    assert "/etc/prometheus/serin/token" in notes(values())
+    assert "models-serin-prometheus" not in notes(values(MATRIX["operator"]))
+    assert "as the job serin-gateway" in notes(values(MATRIX["operator"]))
+    assert "as the job" not in notes(values(MATRIX["told by an operator"]))
+    assert "models-serin-alertmanager" in notes(values(MATRIX["told"]))
     assert "onCall.routes" in notes(values())
     assert "onCall.routes" not in notes(values(MATRIX["on call"]))
 

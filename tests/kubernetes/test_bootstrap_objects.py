@@ -1,14 +1,22 @@
 """An installation on a cluster leads by its Lease, follows its policies, and takes in its releases."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from controller.adapters.kubernetes.client import KubernetesClient
-from controller.adapters.kubernetes.resources import LEASES, MODEL_RELEASES, PROMETHEUS_RULES, RELEASE_POLICIES, Object
+from controller.adapters.kubernetes.resources import (
+    CONFIG_MAPS,
+    LEASES,
+    MODEL_RELEASES,
+    PROMETHEUS_RULES,
+    RELEASE_POLICIES,
+    Object,
+    Resource,
+)
 from controller.bootstrap.controller import Controller, build
 from controller.bootstrap.stores import upgrade_schema
 from controller.config.settings import Home, Settings
@@ -96,14 +104,19 @@ def test_a_cluster_without_the_kinds_leaves_policies_to_files(
     assert list(controller.fleet.models) == ["intent"]
 
 
-def test_alert_rules_of_policies_that_are_objects_are_kept_for_an_operator(
-    home: Home, cluster: FakeCluster, client: KubernetesClient
+@pytest.mark.parametrize(
+    ("form", "resource"), [({}, PROMETHEUS_RULES), ({"form": "config_map"}, CONFIG_MAPS)], ids=["operator", "plain"]
+)
+def test_alert_rules_of_policies_that_are_objects_are_kept(
+    home: Home, cluster: FakeCluster, client: KubernetesClient, form: Mapping[str, str], resource: Resource
 ) -> None:
-    """Where the settings name the object for it."""
+    """Where the settings name the object for it; they ask the gateway that the settings name."""
     cluster.add(DEFINITIONS, "", KIND)
     settings = home.load()
-    rules = {"name": "serin-policies", "labels": {"release": "kps"}}
-    home.save(dataclasses.replace(settings, runtime={**(settings.runtime or {}), "alert_rules": rules}))
+    rules = {"name": "serin-policies", "labels": {"release": "kps"}, **form}
+    gateway = {"kind": "istio", "job": "infra/shop"}
+    more = {"alert_rules": rules, "gateway_metrics": gateway, "namespace": "default"}
+    home.save(dataclasses.replace(settings, runtime={**(settings.runtime or {}), **more}))
     client.apply(RELEASE_POLICIES, "intent", {"spec": {"model": "intent", "steps": [{"weight_pct": 5}]}})
     controller = build(home, "one")
     try:
@@ -111,9 +124,14 @@ def test_alert_rules_of_policies_that_are_objects_are_kept_for_an_operator(
 
         def found() -> Object:
             controller.fleet.tick()
-            return client.get(PROMETHEUS_RULES, "serin-policies") or {}
+            return client.get(resource, "serin-policies") or {}
 
-        eventually(lambda: 'model="intent"' in str(found().get("spec")), what="the rules of intent")
+        def groups() -> str:
+            told = found()
+            return str(yaml.safe_load(told["data"]["serin.rules.yml"]) if "data" in told else told.get("spec"))
+
+        eventually(lambda: 'model="intent"' in groups(), what="the rules of intent")
+        assert 'istio_requests_total{job="infra/shop"' in groups()
         assert found()["metadata"]["labels"] == {"release": "kps"}
     finally:
         controller.close()

@@ -51,7 +51,11 @@ RIGHTS: Final = (
     Right(PODS, ("list",), "how their replicas are"),
     Right(AUTOSCALERS, ("create", "delete", "list", "patch"), "their bounds"),
     Right(DISRUPTION_BUDGETS, ("create", "delete"), "a drained node takes one replica at a time"),
-    Right(CONFIG_MAPS, ("create", "get", "patch"), "where replicas send copies, and which packages their cache keeps"),
+    Right(
+        CONFIG_MAPS,
+        ("create", "get", "patch"),
+        "where replicas send copies, which packages their cache keeps, and alert rules",
+    ),
     Right(
         MODEL_RELEASES, ("create", "delete", "list"), "releases that people and Git ask for, and views of all others"
     ),

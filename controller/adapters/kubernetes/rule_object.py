@@ -1,4 +1,5 @@
-"""The alert rules of the policies in force as an object of the Prometheus operator, made anew as policies change."""
+"""The alert rules of the policies in force as an object, of the Prometheus operator or a ConfigMap with their file,
+made anew as policies change."""
 
 import math
 import time
@@ -6,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
-from controller.adapters.kubernetes.resources import PROMETHEUS_RULES, Object
+from controller.adapters.kubernetes.resources import PROMETHEUS_RULES, Object, Resource
 from controller.core.policy import ReleasePolicy
 from controller.errors import ConflictError
 
@@ -17,7 +18,7 @@ Policies = Mapping[str, ReleasePolicy]
 
 
 class RuleObject:
-    """Writes one PrometheusRule (`controller.subscribers.feed.CatchesUp`). Calls come one at a time, and only from the
+    """Writes one object (`controller.subscribers.feed.CatchesUp`). Calls come one at a time, and only from the
     controller that leads."""
 
     name: Final = "alert rules"
@@ -28,9 +29,12 @@ class RuleObject:
         policies: Callable[[], Policies],
         object_of: Callable[[Policies], Object],
         monotonic: Callable[[], float] = time.monotonic,
+        resource: Resource = PROMETHEUS_RULES,
     ) -> None:
-        """``policies``: the very same mapping as long as none is another; ``object_of``: the whole object for them."""
+        """``policies``: the very same mapping as long as none is another; ``object_of``: the whole object for them, one
+        of the ``resource``."""
         self._client = client
+        self._resource = resource
         self._policies = policies
         self._object_of = object_of
         self._monotonic = monotonic
@@ -53,7 +57,7 @@ class RuleObject:
             return
         wanted = self._object_of(policies)
         try:
-            self._client.create(PROMETHEUS_RULES, wanted)
+            self._client.create(self._resource, wanted)
         except ConflictError:  # there is one of its name: it is ours, by the settings
-            self._client.apply(PROMETHEUS_RULES, wanted["metadata"]["name"], wanted, force=True)
+            self._client.apply(self._resource, wanted["metadata"]["name"], wanted, force=True)
         self._written_for, self._written_s = policies, now_s

@@ -105,6 +105,9 @@ volumeMounts:
 {{- if not .Values.api.tlsSecret }}{{ fail "api.tlsSecret: a Secret with tls.crt, tls.key and ca.crt is needed; README.md says how to make one" }}{{ end }}
 {{- if not .Values.api.tokensSecret }}{{ fail "api.tokensSecret: a Secret with tokens.json is needed; README.md says how to make one" }}{{ end }}
 {{- if not .Values.prometheus.url }}{{ fail "prometheus.url: the Prometheus that scrapes the replicas is needed" }}{{ end }}
+{{- if and (eq .Values.monitoring.kind "operator") (not .Values.monitoring.tokenSecret) }}{{ fail "monitoring.tokenSecret: a Secret with `token` (role view) is needed: without it Prometheus cannot read the controller's metrics; README.md says how to make one" }}{{ end }}
+{{- if and .Values.monitoring.gateway.podLabels (not .Values.monitoring.gateway.port) }}{{ fail "monitoring.gateway.port: what the gateway's pods call the port of their metrics is needed" }}{{ end }}
+{{- if and .Values.monitoring.receivers.ticketUrl (not .Values.monitoring.receivers.pageUrl) }}{{ fail "monitoring.receivers.pageUrl: where pages are posted to is needed beside ticketUrl" }}{{ end }}
 {{- if and .Values.mlflow.enabled (not .Values.mlflow.image.repository) }}{{ fail "mlflow.image.repository: an image with the whole of MLflow is needed" }}{{ end }}
 {{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items }}
 {{- $labels := .metadata.labels | default dict }}

@@ -17,11 +17,14 @@ gateway:
   {{- end }}
 {{- with .Values.gateway.metrics }}
 {{- if or .kind .job }}
-gateway_metrics: {kind: {{ .kind | default "serin" }}, job: {{ .job | default "serin-gateway" | quote }}}
+gateway_metrics: {kind: {{ .kind | default "serin" }}, job: {{ include "serin.gatewayJob" $ | quote }}}
 {{- end }}
 {{- end }}
-{{- if and (eq .Values.monitoring.kind "operator") (not .Values.monitoring.ruleFile) }}
-alert_rules: {name: {{ include "serin.fullname" . }}-policies, labels: {{ toJson .Values.monitoring.labels }}}
+{{- if and (ne .Values.monitoring.kind "none") (not .Values.monitoring.ruleFile) }}
+alert_rules:
+  name: {{ include "serin.fullname" . }}-{{ eq .Values.monitoring.kind "operator" | ternary "policies" "rules" }}
+  form: {{ eq .Values.monitoring.kind "operator" | ternary "prometheus_rule" "config_map" }}
+  labels: {{ toJson .Values.monitoring.labels }}
 {{- end }}
 pods:
   image: {{ include "serin.imageOf" (list . .Values.replica.image) }}
