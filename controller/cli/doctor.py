@@ -64,14 +64,16 @@ def doctor(
 
 
 def _print(parts: "list[Part]", found: list[str]) -> None:
+    told = ""
     for part in parts:
         place = f" at {part.place}" if part.place else ""
         if part.answers:
             say(f"ok     {part.name}{place} answers")
         else:
             say(f"FAULT  {part.name}{place} {part.fault}")
-            if part.way_out:
+            if part.way_out != told:
                 say(f"       {part.way_out}")
+                told = part.way_out
     for sentence in found:
         say(f"FAULT  {sentence}")
 

@@ -64,10 +64,10 @@ class Facts:
         yield "versions", _versions(release)
         yield "traffic", weights(self.table, release)
         if words := _mirroring(release):
-            yield "mirror", Text(printable(words), "yellow")
+            yield "mirror", Text(printable(words), "bold")
         yield "phase", _phase(release, self.now_s)
         if words := _warming(release, self.now_s):
-            yield "warm-up", Text(words, "yellow")
+            yield "warm-up", Text(words, "bold")
 
     def _troubles(self) -> Iterator[tuple[str, Text]]:
         release = self.release
@@ -79,7 +79,7 @@ class Facts:
             yield f"no {source}", Text(printable(reason + old), "magenta" if self.live else "dim")
         for verdict in release.verdicts.values():
             if verdict.breach:
-                yield "breach", Text(printable(verdict.reason), "yellow")
+                yield "breach", Text(printable(verdict.reason), "bold")
         for source_of_labels in release.label_sources:
             if oddities(source_of_labels):
                 yield "labels", _labels_of(source_of_labels)
@@ -93,7 +93,7 @@ class Facts:
             yield "samples", _sampled(self.sampled)
         if self.waiting:
             how = f"serin release again {self.release.model}"
-            yield "serving", Text(printable(f"{self.waiting}, with the next release, or: {how}"), "yellow")
+            yield "serving", Text(printable(f"{self.waiting}, with the next release, or: {how}"), "bold")
 
 
 def weights(table: TrafficTable | None, release: Release | None) -> Text:
@@ -104,12 +104,12 @@ def shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[s
     """Return who is answered by what, in words and their styles."""
     if table is None:
         was_routed = release is not None and (release.stable is not None or release.champion_moved)
-        return (("none can be seen now", "yellow"),) if was_routed else (("not routed yet", "dim"),)
+        return (("none can be seen now", "bold"),) if was_routed else (("not routed yet", "dim"),)
     parts = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
     moving = "  (not served yet)" if release is not None and release.active and not release.routed else ""
     by_hand = printable(f"  set by {table.override.by}: {table.override.reason}") if table.override else ""
-    return (parts + mirrored, ""), (moving, "dim"), (by_hand, "yellow")
+    return (parts + mirrored, ""), (moving, "dim"), (by_hand, "bold")
 
 
 def _versions(release: Release) -> Text:
@@ -142,7 +142,7 @@ def _phase(release: Release, now_s: float) -> Text:
     left_s, at = release.deadline_at_s - now_s, clock(release.deadline_at_s, now_s)
     end = "ends" if release.phase is Phase.PROBATION else "deadline"
     left = f"{end} in {duration(left_s)}, at {at}" if left_s >= 0 else f"{end} passed {duration(-left_s)} ago, at {at}"
-    return Text.assemble(words, "; ", (left, "" if left_s > _SOON_S else "yellow"))
+    return Text.assemble(words, "; ", (left, "" if left_s > _SOON_S else "bold"))
 
 
 def _warming(release: Release, now_s: float) -> str:
@@ -160,7 +160,7 @@ def _asked(progress: SuiteProgress) -> Text:
 
 def _replayed(told: ReplayProgress) -> Text:
     if not told.chosen and told.trouble:
-        return Text(printable(f"nothing is asked again: {told.trouble}"), "yellow")
+        return Text(printable(f"nothing is asked again: {told.trouble}"), "bold")
     words = f"{told.asked:,} of {told.chosen:,} recorded requests asked again of both versions"
     others = {
         "that the candidate refused": told.refused,
@@ -168,7 +168,7 @@ def _replayed(told: ReplayProgress) -> Text:
         "whose text cannot be asked any more": told.unreadable,
     }
     words += "".join(f", {number:,} {what}" for what, number in others.items() if number)
-    return Text.assemble(words, (printable(f"; it waits: {told.trouble}") if told.trouble else "", "yellow"))
+    return Text.assemble(words, (printable(f"; it waits: {told.trouble}") if told.trouble else "", "bold"))
 
 
 def _sampled(told: SamplingSet) -> Text:
@@ -176,10 +176,10 @@ def _sampled(told: SamplingSet) -> Text:
 
 
 def _labels_of(source: LabelSource) -> Text:
-    return Text(printable(f"{shown(source.source)}: {'; '.join(oddities(source))}"), "yellow")
+    return Text(printable(f"{shown(source.source)}: {'; '.join(oddities(source))}"), "bold")
 
 
 def _replica(status: DeploymentStatus) -> Text:
     failed = status.condition is Condition.FAILED
     detail = f": {status.detail}" if status.detail else ""
-    return Text(printable(f"version {status.version} {status.condition}{detail}"), "bold red" if failed else "yellow")
+    return Text(printable(f"version {status.version} {status.condition}{detail}"), "bold red" if failed else "bold")

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from controller.report.words import SYMBOLS, is_idle, measures, shortened
@@ -16,15 +17,15 @@ from serving.text.printable import printable
 STYLES: Final = {
     Outcome.PASS: "green",
     Outcome.FAIL: "bold red",
-    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.INCONCLUSIVE: "bold",  # yellow cannot be read on white, nor blue on black
     Outcome.ERROR: "magenta",
 }
-_WIDE: Final = 110  # columns: below, a gate's sentence stands beneath its numbers
+_SENTENCE: Final = 40  # columns: with less room beside its numbers, a gate's sentence stands beneath them
 _ORDER: Final = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
 _HEADER: Final = ("gate", "outcome", "value", "limit", "samples")
 
 
-def gate_rows(verdicts: Iterable[Verdict], width: int, *, whole: bool, every: bool = False) -> list[Text]:
+def gate_rows(verdicts: Iterable[Verdict], width: int, *, whole: bool, every: bool = False) -> list[RenderableType]:
     """The rows, of at most ``width`` columns where that is enough for a gate's name and outcome. ``whole``: sentences
     are not cut. ``every``: no row is folded away."""
     ordered = sorted(verdicts, key=lambda one: (_ORDER.index(one.outcome), one.advisory))
@@ -39,7 +40,7 @@ class DrawnGates:
 
     verdicts: Sequence[Verdict]
 
-    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Text]:
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         yield from gate_rows(self.verdicts, options.max_width, whole=True, every=True)
 
 
@@ -60,40 +61,44 @@ def _folded(verdicts: Sequence[Verdict]) -> Iterator[Text]:
             yield Text(printable(f"{words}: {', '.join(names)}"), "dim")
 
 
-def _drawn(verdicts: Sequence[Verdict], width: int, *, whole: bool) -> Iterator[Text]:
+def _drawn(verdicts: Sequence[Verdict], width: int, *, whole: bool) -> Iterator[RenderableType]:
     """One line a gate with its sentence at the end, or, where the terminal is narrow, on a line of its own."""
     header = tuple(Text(name, "dim") for name in _HEADER)
     rows = [_cells(verdict) for verdict in verdicts]
     sizes = [max(cell.cell_len for cell in column) for column in zip(header, *itertools.chain(*rows), strict=True)]
     across = sum(sizes) + 2 * len(sizes)
-    wide = width >= _WIDE and not whole
+    wide = width - across >= _SENTENCE and not whole
     room = width - 2 - (across if wide else 2)
     if across > width:
         yield from _narrow(rows, verdicts, room, whole=whole)
         return
     yield _line(header, sizes)
     for (cells, *more), verdict in zip(rows, verdicts, strict=True):
-        said = _sentence(verdict)
+        said, units = _sentence(verdict), [one.unit for one in measures(verdict)]
+        said = f"{units[0]}: {said}" if units[0] and verdict.value is not None else said
         sentence = Text(printable(said) if whole else shortened(said, room), "" if wide else "dim")
         first, *others = (_line(one, sizes) for one in (cells, *more))
         yield Text.assemble(first, sentence) if wide else first
-        yield from others
+        for other, unit in zip(others, units[1:], strict=True):
+            yield Text.assemble(Text(other.plain.rstrip()), "  ", Text(printable(unit), "dim"))
         if not wide:
-            yield Text.assemble("  ", sentence)
+            yield Padding(sentence, (0, 0, 0, 2))
 
 
 def _narrow(
     rows: Sequence[Sequence[tuple[Text, ...]]], verdicts: Sequence[Verdict], room: int, *, whole: bool
-) -> Iterator[Text]:
+) -> Iterator[RenderableType]:
     """Where a row has no room: a gate and its outcome, its numbers beneath, and its sentence."""
     for (cells, *more), verdict in zip(rows, verdicts, strict=True):
         gate, outcome, _, _, samples = cells
         yield Text.assemble(outcome, "  ", gate)
-        for _, _, value, limit, _ in (cells, *more):
-            yield Text.assemble("  ", value, "  ", limit)
+        units = [one.unit for one in measures(verdict)]
+        for (_, _, value, limit, _), unit in zip((cells, *more), units, strict=True):
+            if value.plain != limit.plain:  # of what has neither there is nothing to say
+                yield Text.assemble("  ", value, "  ", limit, "  ", Text(printable(unit), "dim"))
         yield Text.assemble("  ", samples, " samples")
         said = _sentence(verdict)
-        yield Text.assemble("  ", Text(printable(said) if whole else shortened(said, room), "dim"))
+        yield Padding(Text(printable(said) if whole else shortened(said, room), "dim"), (0, 0, 0, 2))
 
 
 def _cells(verdict: Verdict) -> Sequence[tuple[Text, ...]]:

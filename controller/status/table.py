@@ -28,7 +28,7 @@ _PHASE_STYLES: Final = {
     Phase.ROLLING_BACK: "bold red",
     Phase.ROLLED_BACK: "bold red",
     Phase.REJECTED: "bold red",
-    Phase.HELD: "yellow",
+    Phase.HELD: "bold",
 }
 _GRADE_STYLES: Final = {Grade.DOWN: "bold red", Grade.STANDS_STILL: "bold magenta", Grade.IMPAIRED: "bold magenta"}
 _SUMMARY_REASON_MAX: Final = 80
@@ -80,7 +80,7 @@ def _summary(record: Shown, table: TrafficTable | None, now_s: float) -> Rendera
         (
             (printable(record.model), "bold"),
             (f"  version {printable(record.version)}  ", ""),
-            (phase_title(phase, None), _PHASE_STYLES.get(phase, "bold blue")),
+            (phase_title(phase, None), _PHASE_STYLES.get(phase, "bold")),
             (f" for {duration(now_s - record.phase_since_s)}  ", ""),
             *shares(table, None),
             (f"  {shortened(record.reason, _SUMMARY_REASON_MAX)}", "dim"),
@@ -164,7 +164,7 @@ def _progress(found: Awaited, now_s: float) -> Iterator[Text]:
         told = ", about now"
     else:
         told = f", at this rate in {duration(at_s - now_s)}, at {clock(at_s, now_s)}"
-    late = (" - after its deadline", "yellow") if found.too_late else ""
+    late = (" - after its deadline", "bold") if found.too_late else ""
     yield Text.assemble(bar, told, late)
 
 
@@ -179,5 +179,5 @@ def _heading(release: Release) -> Text:
         f"  {verb} of version ",
         (printable(release.candidate.number), "bold"),
         "  ",
-        (title, _PHASE_STYLES.get(release.phase, "bold blue")),
+        (title, _PHASE_STYLES.get(release.phase, "bold")),
     )
