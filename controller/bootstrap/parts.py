@@ -19,6 +19,7 @@ from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import is_ready
 from controller.adapters.local.kept import running_supervisor
 from controller.adapters.local.loopback import accepts_connections, get
+from controller.adapters.local.ports import holder_of
 from controller.adapters.local.records import Record, Records
 from controller.config.settings import Home, Settings
 from controller.config.variables import INSTALLATION_KEY
@@ -94,11 +95,11 @@ def _questions(home: Home, settings: Settings, tables: Mapping[str, TrafficTable
     yield _Question(part, partial(_controller, home, settings), kept.way_out("controller"))
     own = settings.registry_url is None
     part = Part(Kind.REGISTRY, "the registry (MLflow)", settings.registry)
-    ask = partial(_answers_ok, f"{settings.registry}/health") if own else partial(_listens, settings.registry)
+    ask = partial(_own, home, settings.mlflow_port, "/health") if own else partial(_listens, settings.registry)
     yield _Question(part, ask, kept.way_out("mlflow") if own else f"See why nobody listens at {settings.registry}.")
     own = settings.prometheus_url is None
     part = Part(Kind.METRICS, "Prometheus", settings.prometheus)
-    ask = partial(_answers_ok, f"{settings.prometheus}/-/ready") if own else partial(_listens, settings.prometheus)
+    ask = partial(_own, home, settings.prometheus_port, "/-/ready") if own else partial(_listens, settings.prometheus)
     yield _Question(
         part, ask, kept.way_out("prometheus") if own else f"See why nobody listens at {settings.prometheus}."
     )
@@ -152,6 +153,15 @@ def _replica(record: Record) -> str:
     if record.url is None:
         return "is starting"
     return _answers_ok(record.url + HEALTH_ROUTE)
+
+
+def _own(home: Home, port: int, route: str) -> str:
+    """One that `serin up` runs: what another home runs at the port is no answer."""
+    fault = _answers_ok(f"http://127.0.0.1:{port}{route}")
+    holder = holder_of(port) if not fault else None
+    if holder is not None and holder.home not in ("", str(home.path)):
+        return f"does not answer: the home {holder.home} has the port"
+    return fault
 
 
 def _answers_ok(url: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -233,8 +234,25 @@ class TestPorts:
             self._entered(home, spec)
         held = f"mlflow_port {spec.ports['mlflow_port']} is held by process {os.getpid()} ("
         assert str(refused.value).startswith(held)
-        assert "`serin up --free-ports`" in str(refused.value)
+        assert str(refused.value).endswith("end that, or choose other ports: `serin up --free-ports`")
         assert home.said == []
+
+    def test_another_home_is_named_with_how_to_end_it_once_for_all_its_ports(self, home: Home, tmp_path: Path) -> None:
+        """A second home with the same settings: one sentence, and not six."""
+        other, specs = Home(tmp_path / "other"), [server(name, home.directory) for name in ("registry", "gateway")]
+        specs = [replace(spec, ports={f"{spec.name}_port": int(spec.command[-1])}) for spec in specs]
+        with other.supervisor(*specs) as supervisor:
+            assert supervisor.start()
+            with pytest.raises(UsageError) as refused:
+                self._entered(home, *specs)
+        pid = r"process \d+ \(python[^)]*\)"
+        ports = [next(iter(spec.ports.values())) for spec in specs]
+        assert re.fullmatch(
+            rf"registry_port {ports[0]} is held by {pid} of the home {other.directory}, and "
+            rf"gateway_port {ports[1]} by it too: end it with `serin down --home {other.directory}`, "
+            "or choose other ports: `serin up --free-ports`",
+            str(refused.value),
+        )
 
     def test_another_that_answers_at_its_port_does_not_make_it_ready(self, home: Home) -> None:
         """The home of somebody else answered the questions of this one."""

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -38,6 +38,24 @@ def holder_of(port: int) -> Holder | None:
         except OSError:
             return _seen(next(iter(_listeners(port)), None))
     return None
+
+
+def held_words(ports: Iterable[Mapping[str, int]]) -> str:
+    """Return who has any of the ports, which are named by their settings, and how to end that, in a part of a sentence;
+    nothing where all are free. Of several that one home has, the first is told in full."""
+    held: dict[str, list[str]] = {}
+    first: dict[str, Holder] = {}
+    for name, port in ((name, port) for some in ports for name, port in some.items()):
+        if (holder := holder_of(port)) is not None:
+            whose = holder.home or str(holder)
+            first.setdefault(whose, holder)
+            held.setdefault(whose, []).append(f"{name} {port}")
+    told = []
+    for whose, names in held.items():
+        others = f", and {', '.join(names[1:])} by it too" if names[1:] else ""
+        end = f": end it with `serin down --home {first[whose].home}`" if first[whose].home else ": end that"
+        told.append(f"{names[0]} is held by {first[whose]}{others}{end}")
+    return "; ".join(told)
 
 
 def is_held_by(port: int, identity: ProcessIdentity) -> bool:

@@ -18,7 +18,7 @@ import psutil
 from controller.adapters.local.kept import SUPERVISOR, KeptRecord, leftovers, refuse_second
 from controller.adapters.local.loopback import get
 from controller.adapters.local.marks import environment_of, marked
-from controller.adapters.local.ports import holder_of, is_held_by
+from controller.adapters.local.ports import held_words, is_held_by
 from controller.adapters.local.processes_os import ProcessIdentity, end_groups, identity_of, runs, start_process
 from controller.errors import PermanentError, SerinError, Source, TransientError, UsageError
 
@@ -106,9 +106,8 @@ class Supervisor:
                 end_groups([identity], grace_s=self._grace_s, reap=())
                 del self._left[name]
                 self._progress(f"ended {name}, left over from an earlier run")
-        held = [words for spec in self._specs if spec.name not in self._left and (words := _held(spec))]
-        if held:
-            raise UsageError(f"{'; '.join(held)}. End that, or choose other ports: `serin up --free-ports`")
+        if words := held_words([spec.ports for spec in self._specs if spec.name not in self._left]):
+            raise UsageError(f"{words}, or choose other ports: `serin up --free-ports`")
         return self
 
     def __exit__(
@@ -367,8 +366,7 @@ def _is_ready(running: _Running) -> bool:
 
 def _held(spec: ProcessSpec) -> str:
     """Return who has ports that the program listens at; nothing where they are free."""
-    held = {name: holder for name, port in spec.ports.items() if (holder := holder_of(port)) is not None}
-    return "; ".join(f"{name} {spec.ports[name]} is held by {holder}" for name, holder in held.items())
+    return held_words([spec.ports])
 
 
 def _last_line(spec: ProcessSpec) -> str:
