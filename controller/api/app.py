@@ -1,13 +1,14 @@
 """The application: which route is answered by what, and who may ask for it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from controller.api.access import Access
 from controller.api.callers import READY_ROUTE, AccessLog, KnownHosts
@@ -54,11 +55,12 @@ def create_app(
     webhook_secret: Callable[[], bytes] | None = None,
     hosts: Hosts | None = None,
     log: logging.Handler | None = None,
+    beside: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The interface on these ports, for those whom ``access`` lets in, by the names of loopback and of ``hosts``.
 
     Without a ``webhook_secret`` there is no webhook route, since nothing could be believed that comes by it; a hook's
-    signature stands in for a token.
+    signature stands in for a token. ``beside``: routes of others at the same address, which let in whom they let in.
     """
     probes = [
         Endpoint("GET", HEALTH_ROUTE, _health(ports.installation)),
@@ -72,7 +74,7 @@ def create_app(
         # Read before anybody knows whose it is, since the signature is over the body: so it must be small.
         endpoints.append(replace(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None), body_bytes_max=WEBHOOK_BYTES_MAX))
     return Starlette(
-        routes=[endpoint.route(access) for endpoint in endpoints],
+        routes=[*(endpoint.route(access) for endpoint in endpoints), *beside],
         exception_handlers=handlers(),
         middleware=[Middleware(AccessLog, log, ports.clock), Middleware(KnownHosts, hosts or Hosts())],
     )

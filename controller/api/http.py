@@ -107,7 +107,7 @@ class Endpoint:
                         "content_type",
                         f"send the body as {' or '.join(self.content_types)}, not as {content_type or 'nothing named'}",
                     )
-                body = await _limited_body(request, self.body_bytes_max)
+                body = await limited_body(request, self.body_bytes_max)
             call = Call(caller, request.path_params, dict(request.query_params), headers, content_type, body)
             reply = await run_in_threadpool(self.handler, call)
             if isinstance(reply, Chunks):
@@ -121,7 +121,7 @@ class Endpoint:
         return answer
 
 
-async def _limited_body(request: Request, bytes_max: int) -> bytes:
+async def limited_body(request: Request, bytes_max: int) -> bytes:
     """The body, read no further than the limit and no longer than ``BODY_S``; a length announced beyond the limit is
     refused unread."""
     announced = request.headers.get("content-length", "")

@@ -21,7 +21,7 @@ class Patience:
     More connections than ``connections_max`` are closed at once. A head is not read beyond ``head_bytes_max``.
     """
 
-    connections_max: int = 256
+    connections_max: int = 512  # two hundred who look on at the page, and all the others
     quiet_s: float = 15.0
     answer_s: float = 600.0
     handshake_s: float = 5.0

@@ -32,6 +32,7 @@ from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.in_use import InUse, versions_in_use
 from controller.bootstrap.metrics import metrics_of
 from controller.bootstrap.notify import channels_of
+from controller.bootstrap.page import page_of
 from controller.bootstrap.parts import word_of
 from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
@@ -158,8 +159,11 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
     with ExitStack() as stack:
         log = stack.enter_context(closing(log_lines(controller.home.logs / "api-access.log")))
 
+        page = page_of(controller, ports.service)
+
         def app(access: Access) -> Starlette:
-            return create_app(ports, access, webhook_secret=secret, hosts=controller.hosts, log=log)
+            beside = page.routes(access)
+            return create_app(ports, access, webhook_secret=secret, hosts=controller.hosts, log=log, beside=beside)
 
         if (listen := settings.api_listen) is not None:
             host, port = listen.rsplit(":", 1)
@@ -168,6 +172,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
             stack.enter_context(serve(known, host.strip("[]"), int(port), certificate=shown))
         here = app(Access(controller.tokens, open_reading=not settings.require_tokens))
         url = stack.enter_context(serve(here, "127.0.0.1", settings.api_port))
+        stack.enter_context(page.following())  # ended first: a server waits for those who look on
         try:
             yield url
         finally:

@@ -1,14 +1,17 @@
 """From the journal to the report's data, in one pass. No verdict is computed here: the recorded ones are shown."""
 
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import islice
 
 from controller.core.events import Judged, Looked
 from controller.core.origin import in_words
+from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Release
 from controller.errors import PermanentError
-from controller.journal.codec import release_of
-from controller.journal.notes import LooksThinned
+from controller.journal.chain import canonical_json
+from controller.journal.codec import entry_of, release_of
+from controller.journal.notes import LooksThinned, PolicyRead
 from controller.journal.standing import told_of
 from controller.ports.journal import RecordedEntry, ReleaseRecord
 from controller.report.data import SCHEMA, Chain, Conclusion, Facts, ReportData
@@ -23,6 +26,7 @@ from controller.report.tallies import (
     reliability,
 )
 from controller.report.words import PHASE_WORDS, listed
+from controller.skew import own_release
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage
 
@@ -33,59 +37,85 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
     Raises:
         PermanentError: there are fewer entries than the record counts, or this version of Serin cannot read one.
     """
-    release = release_of(record)
-    last: RecordedEntry | None = None
-    counted = 0
-    history, evidence, latency = History(release.policy), EvidenceTally(), LatencyTally()
-    labelled, accuracy, traces = ReliabilityTally(), AccuracyTally(), TraceTally()
-    classes = ClassTally()
-    suites: tuple[SuiteFile, ...] = ()
+    tally = ReportTally(record)
     for recorded in islice(entries, record.sequence):
-        last, counted = recorded, counted + 1
+        tally.add(recorded)
+    return tally.result(record)
+
+
+class ReportTally:
+    """A release's entries, added up one by one: what was read stays read, and a report of what came since costs only
+    that."""
+
+    def __init__(self, record: ReleaseRecord) -> None:
+        self.counted = 0
+        self._last: RecordedEntry | None = None
+        self._history, self._evidence, self._latency = (
+            History(release_of(record).policy),
+            EvidenceTally(),
+            LatencyTally(),
+        )
+        self._labelled, self._accuracy, self._traces = ReliabilityTally(), AccuracyTally(), TraceTally()
+        self._classes = ClassTally()
+        self._suites: tuple[SuiteFile, ...] = ()
+
+    def add(self, recorded: RecordedEntry) -> None:
+        """Take the next entry. Raises PermanentError where this version of Serin cannot read it."""
+        self._last, self.counted = recorded, self.counted + 1
         told = told_of(recorded)
         if isinstance(told, Looked | LooksThinned):
-            evidence.add(told.look, told.looks if isinstance(told, LooksThinned) else 1)
-            latency.add(told.look)
-            labelled.add(told.look.pairs)
-            accuracy.add(told.look)
-            classes.add(told.look.pairs)
-            traces.add(told.look.window.end_s, told.verdicts, told.readings)
+            self._evidence.add(told.look, told.looks if isinstance(told, LooksThinned) else 1)
+            self._latency.add(told.look)
+            self._labelled.add(told.look.pairs)
+            self._accuracy.add(told.look)
+            self._classes.add(told.look.pairs)
+            self._traces.add(told.look.window.end_s, told.verdicts, told.readings)
         elif told is not None:
-            history.add(recorded.sequence, recorded.at_s, told)
+            self._history.add(recorded.sequence, recorded.at_s, told)
             if isinstance(told, Judged) and told.suites is not None:
-                suites = told.suites.files
-    if counted < record.sequence:
-        message = f"release {record.release_id}: {counted} journal entries of {record.sequence} were given"
-        raise PermanentError(message)
-    as_of_s = release.started_at_s if last is None else last.at_s
-    return ReportData(
-        schema=SCHEMA,
-        conclusion=_conclusion(release),
-        facts=_facts(release, as_of_s, history.decided_at_s),
-        policy=release.policy,
-        suites=suites,
-        gates=tuple(sorted(release.verdicts.values(), key=lambda verdict: _ORDER.index(verdict.stage))),
-        phases=tuple(history.phases),
-        traffic=tuple(history.traffic),
-        decisions=tuple(history.decisions),
-        faults=tuple(history.faults),
-        traces=traces.result(),
-        reliability_stable=reliability(labelled.stable),
-        reliability_candidate=reliability(labelled.candidate),
-        accuracy_stable=accuracy.result("stable"),
-        accuracy_candidate=accuracy.result("candidate"),
-        classes_lost=classes.result(),
-        latency=latency.result(release.policy.objectives_ms),
-        label_sources=release.label_sources,
-        evidence=evidence.result(),
-        chain=Chain(counted, "" if last is None else last.hash),
-    )
+                self._suites = told.suites.files
+
+    def result(self, record: ReleaseRecord) -> ReportData:
+        """The report of what was added, of which ``record`` is the state.
+
+        Raises:
+            PermanentError: that were fewer entries than the record counts.
+        """
+        if self.counted < record.sequence:
+            message = f"release {record.release_id}: {self.counted} journal entries of {record.sequence} were given"
+            raise PermanentError(message)
+        release, history, last = release_of(record), self._history, self._last
+        as_of_s = release.started_at_s if last is None else last.at_s
+        return ReportData(
+            schema=SCHEMA,
+            made_by=own_release(),
+            conclusion=conclusion_of(release),
+            facts=_facts(release, as_of_s, history.decided_at_s),
+            policy=release.policy,
+            suites=self._suites,
+            gates=tuple(sorted(release.verdicts.values(), key=lambda verdict: _ORDER.index(verdict.stage))),
+            phases=tuple(history.phases),
+            traffic=tuple(history.traffic),
+            decisions=tuple(history.decisions),
+            faults=tuple(history.faults),
+            traces=self._traces.result(),
+            reliability_stable=reliability(self._labelled.stable),
+            reliability_candidate=reliability(self._labelled.candidate),
+            accuracy_stable=self._accuracy.result("stable"),
+            accuracy_candidate=self._accuracy.result("candidate"),
+            classes_lost=self._classes.result(),
+            latency=self._latency.result(release.policy.objectives_ms),
+            label_sources=release.label_sources,
+            evidence=self._evidence.result(),
+            chain=Chain(self.counted, "" if last is None else last.hash),
+        )
 
 
 _ORDER = tuple(Stage)
 
 
-def _conclusion(release: Release) -> Conclusion:
+def conclusion_of(release: Release) -> Conclusion:
+    """Where the release stands, in one sentence, and the reason that is on record."""
     what = PHASE_WORDS[release.phase]
     if release.purpose is Purpose.RESTORE and release.phase in (Phase.PROMOTED, Phase.PROMOTING):
         what = "was restored" if release.phase is Phase.PROMOTED else "is being restored"
@@ -108,4 +138,11 @@ def _facts(release: Release, as_of_s: float, decided_at_s: float | None) -> Fact
         as_of_s=as_of_s,
         decided_at_s=decided_at_s,
         origin=in_words(release.origin) if release.origin is not None else (),
+        policy_digest=policy_digest(release.policy),
     )
+
+
+def policy_digest(policy: ReleasePolicy) -> str:
+    """The SHA-256 of the policy's canonical JSON, as the journal has it: two releases with one digest were held to the
+    same."""
+    return sha256(canonical_json(entry_of(PolicyRead(policy), 0.0).payload).encode()).hexdigest()

@@ -36,6 +36,7 @@ class Facts:
     started_at_s: float
     as_of_s: float
     decided_at_s: float | None  # when it began to go back, or was promoted
+    policy_digest: str  # SHA-256 of the policy's canonical JSON, as the journal has it
     origin: tuple[tuple[str, str], ...] = ()  # of the candidate: what is known, by name
 
 
@@ -213,7 +214,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
+    """``made_by``: the release of Serin that read the journal."""
+
     schema: str
+    made_by: str
     conclusion: Conclusion
     facts: Facts
     policy: ReleasePolicy

@@ -10,12 +10,14 @@ from pydantic_core import to_json
 
 from controller.core.policy import OnDeadline, ReleasePolicy
 from controller.core.release import TERMINAL, Phase
+from controller.report.charts.latency import NARROW as NARROW_LATENCY
 from controller.report.charts.latency import latency_chart
 from controller.report.charts.reliability import reliability_diagram
+from controller.report.charts.timeline import NARROW as NARROW_TIMELINE
 from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
-from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, oddities, utc
+from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, oddities, threshold, utc
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict
 from serving.text.printable import printable
@@ -26,7 +28,7 @@ _STAGES = {
     Stage.SHADOW: "Answers to mirrored requests, for which nobody waits",
     Stage.LIVE: "Answers that users got",
 }
-_TONES = {
+TONES = {
     Phase.PROMOTED: ("pass", "✓"),
     Phase.PROBATION: ("pass", "✓"),
     Phase.ROLLING_BACK: ("fail", "✕"),
@@ -61,20 +63,24 @@ def render_html(report: ReportData) -> str:
             stages=tuple(_staged(report.gates)),
             idle=[verdict for verdict in report.gates if is_idle(verdict)],
             names=names,
-            timeline=timeline(report),
+            timeline={"wide": timeline(report), "narrow": timeline(report, NARROW_TIMELINE)},
             traces=traces(report),
             reliability=tuple(
                 (arm, names[arm], found, reliability_diagram(found, arm, f"Reliability of {names[arm]}"))
                 for arm, found in (("stable", report.reliability_stable), ("candidate", report.reliability_candidate))
             ),
-            latency=latency and latency_chart(latency, *_short(report)),
+            latency=latency
+            and {
+                "wide": latency_chart(latency, *_short(report)),
+                "narrow": latency_chart(latency, *_short(report), NARROW_LATENCY),
+            },
             settled=report.conclusion.phase in TERMINAL,
         )
     )
 
 
 def _tone(conclusion: Conclusion) -> tuple[str, str]:
-    return _TONES.get(conclusion.phase, ("active", "●"))
+    return TONES.get(conclusion.phase, ("active", "●"))
 
 
 def _short(report: ReportData) -> tuple[str, str]:
@@ -107,7 +113,7 @@ def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tupl
         yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)
 
 
-def _harmless(value: Any) -> Any:
+def readable(value: Any) -> Any:
     """Return what others wrote, without what would turn or hide text on the page; markup of ours as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -117,7 +123,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("controller.report"),
         autoescape=True,
-        finalize=_harmless,
+        finalize=readable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -126,6 +132,7 @@ def _environment() -> Environment:
         "duration": duration,
         "exact": exact,
         "figure": figure,
+        "threshold": threshold,
         "utc": utc,
         "printable": printable,
     }

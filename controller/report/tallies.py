@@ -233,10 +233,10 @@ class LatencyTally:
 
 
 def _latency_arm(counts: Sequence[int], edges_ms: Sequence[float]) -> LatencyArm:
-    return LatencyArm(tuple(counts), {name: _edge_at(counts, edges_ms, q) for name, q in PERCENTILES.items()})
+    return LatencyArm(tuple(counts), {name: edge_at(counts, edges_ms, q) for name, q in PERCENTILES.items()})
 
 
-def _edge_at(counts: Sequence[int], edges_ms: Sequence[float], quantile: float) -> float | None:
+def edge_at(counts: Sequence[int], edges_ms: Sequence[float], quantile: float) -> float | None:
     """The bucket edge that at least this share of the answers kept within; None beyond the last or of nothing."""
     needed, seen = quantile * sum(counts), 0
     if not needed:

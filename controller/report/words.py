@@ -126,6 +126,11 @@ def _limit(limit: Limit) -> str:
     return f"{sign} {exact(round(limit.value, 4))} {limit.rule}"
 
 
+def threshold(value: float | None) -> str:
+    """A threshold, to four digits: some are set, and some are computed."""
+    return exact(None if value is None or not math.isfinite(value) else float(f"{value:.4g}"))
+
+
 def is_signed(unit: str) -> bool:
     """Return whether the unit is one of a difference, where the sign carries the news."""
     return unit.startswith("points") or unit.endswith("gap")

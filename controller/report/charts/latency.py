@@ -2,37 +2,55 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup
 
 from controller.report.data import Latency, LatencyArm
 from controller.report.drawing import Point, Scale, element, line, log_ticks, path, picture, text
 
-WIDTH, HEIGHT = 960.0, 320.0
-_LEFT, _RIGHT = 78.0, 948.0
-_TOP, _BOTTOM = 30.0, 222.0
-_STRIPS = {"stable": 262.0, "candidate": 284.0}
 _BUCKET_RATIO_MIN = 1.05  # an objective's own edge splits a bucket: the slivers are drawn with their neighbour
 _SEEN = 0.0005  # the share of answers that may lie outside the axis at its lower end
+_NOTE = 14.0  # between two objectives' notes, one above the other
+_TICK = 44.0  # at the least from one tick to the next
 
 Bucket = tuple[float, float, float]  # from ms, to ms, share of answers per unit of log time
 
 
-def latency_chart(latency: Latency, stable_name: str, candidate_name: str) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The width of the picture and where its axis begins and ends, in pixels."""
+
+    width: float
+    left: float
+    right: float
+
+
+WIDE: Final = Frame(960.0, 78.0, 948.0)
+NARROW: Final = Frame(364.0, 72.0, 340.0)  # for a phone: text is as large as the page's
+_PLOT = 192.0
+
+
+def latency_chart(latency: Latency, stable_name: str, candidate_name: str, frame: Frame = WIDE) -> Markup:
+    """The picture, as wide as the frame."""
     arms = {"stable": latency.stable, "candidate": latency.candidate}
     shapes = {name: _densities(arm, latency.edges_ms) for name, arm in arms.items()}
     low, high = _range(latency)
-    x = Scale(low, high, _LEFT, _RIGHT, log=True)
-    top = max((density for shape in shapes.values() for *_, density in shape), default=1.0)
-    y = Scale(0, top * 1.06, _BOTTOM, _TOP)
-    contents = [*_axis(x), *_objectives(latency, x)]
+    x = Scale(low, high, frame.left, frame.right, log=True)
+    most = max((density for shape in shapes.values() for *_, density in shape), default=1.0)
+    top = 30.0 + _NOTE * max(len(latency.objectives_ms) - 1, 0)
+    bottom = top + _PLOT
+    y = Scale(0, most * 1.06, bottom, top)
+    contents = [*_axis(x, bottom), *_objectives(latency, x, top, bottom)]
     for name, shape in shapes.items():
         outline = _outline(shape, x, y)
         if outline:
             contents += [path(outline, f"area {name}", closed=True), path(outline, f"curve {name}")]
+    strips = {"stable": bottom + 40, "candidate": bottom + 62}
     for name, label in (("stable", stable_name), ("candidate", candidate_name)):
-        contents += _percentiles(arms[name], name, label, x)
-    return picture(WIDTH, HEIGHT, f"Latency of {stable_name} and {candidate_name}", contents)
+        contents += _percentiles(arms[name], name, label, x, strips[name])
+    return picture(frame.width, bottom + 98, f"Latency of {stable_name} and {candidate_name}", contents)
 
 
 def _densities(arm: LatencyArm, edges_ms: Sequence[float]) -> list[Bucket]:
@@ -62,19 +80,23 @@ def _range(latency: Latency) -> tuple[float, float]:
     return first / 1.15, max(last, *latency.objectives_ms, first) * 1.12
 
 
-def _axis(x: Scale) -> Iterator[Markup]:
-    yield line((_LEFT, _BOTTOM), (_RIGHT, _BOTTOM), "axis")
+def _axis(x: Scale, bottom: float) -> Iterator[Markup]:
+    yield line((x.start, bottom), (x.end, bottom), "axis")
+    last = -_TICK
     for tick in log_ticks(x.low, x.high):
-        yield line((x(tick), _BOTTOM), (x(tick), _BOTTOM + 4), "axis")
-        name = f"{tick:g} ms" if tick < 1000 else f"{tick / 1000:g} s"
-        yield text(name, x(tick), _BOTTOM + 18, class_="tick", anchor="middle")
+        yield line((x(tick), bottom), (x(tick), bottom + 4), "axis")
+        if x(tick) - last >= _TICK:
+            last = x(tick)
+            name = f"{tick:g} ms" if tick < 1000 else f"{tick / 1000:g} s"
+            yield text(name, last, bottom + 18, class_="tick", anchor="middle")
 
 
-def _objectives(latency: Latency, x: Scale) -> Iterator[Markup]:
-    for objective in latency.objectives_ms:
-        at = x(objective)
-        yield line((at, _TOP - 8), (at, _BOTTOM), "threshold")
-        yield text(f"objective {objective:g} ms", at - 5, _TOP - 12, class_="tick", anchor="end")
+def _objectives(latency: Latency, x: Scale, top: float, bottom: float) -> Iterator[Markup]:
+    """A line at each, with a note above all that was drawn before it."""
+    for place, objective in enumerate(latency.objectives_ms):
+        at, up = x(objective), top - 8 - _NOTE * place
+        yield line((at, up), (at, bottom), "threshold")
+        yield text(f"objective {objective:g} ms", at - 5, up - 4, class_="tick", anchor="end")
 
 
 def _outline(shape: Sequence[Bucket], x: Scale, y: Scale) -> list[Point]:
@@ -82,15 +104,15 @@ def _outline(shape: Sequence[Bucket], x: Scale, y: Scale) -> list[Point]:
     shown = [bucket for bucket in shape if bucket[1] > x.low and bucket[0] < x.high]
     if not any(density for *_, density in shown):
         return []
-    points = [(max(x(shown[0][0]), _LEFT), _BOTTOM)]
+    bottom = y(0)
+    points = [(max(x(shown[0][0]), x.start), bottom)]
     for low, high, density in shown:
-        points += [(max(x(low), _LEFT), y(density)), (min(x(high), _RIGHT), y(density))]
-    return [*points, (points[-1][0], _BOTTOM)]
+        points += [(max(x(low), x.start), y(density)), (min(x(high), x.end), y(density))]
+    return [*points, (points[-1][0], bottom)]
 
 
-def _percentiles(arm: LatencyArm, name: str, label: str, x: Scale) -> Iterator[Markup]:
+def _percentiles(arm: LatencyArm, name: str, label: str, x: Scale, y: float) -> Iterator[Markup]:
     """A line from the first to the last percentile, with a mark at each."""
-    y = _STRIPS[name]
     yield text(label, 0, y + 4, class_="row")
     known = [
         (which, edge) for which, edge in arm.percentiles_ms.items() if edge is not None and x.low <= edge <= x.high

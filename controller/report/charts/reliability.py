@@ -10,7 +10,7 @@ from controller.report.drawing import Scale, element, line, picture, text
 from controller.report.words import compact
 
 WIDTH, HEIGHT = 452.0, 400.0
-_LEFT, _RIGHT = 44.0, 444.0
+_LEFT, _RIGHT = 54.0, 434.0
 _TOP, _BOTTOM = 10.0, 270.0
 _COUNTS_TOP, _COUNTS_BOTTOM = 306.0, 350.0
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -1,8 +1,9 @@
 """The way each gate came to its outcome: the value, the interval around it, the threshold, and the outcome beneath."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
 
 from markupsafe import Markup
 
@@ -11,36 +12,114 @@ from controller.report.drawing import Point, Scale, element, line, path, picture
 from controller.report.timescale import TimeScale, time_scale
 from controller.report.words import duration, exact
 
-WIDTH, HEIGHT = 308.0, 152.0
-_LEFT, _RIGHT = 42.0, 302.0
-_TOP, _BOTTOM = 8.0, 112.0
-_STRIP_TOP, _STRIP = 120.0, 6.0
-XOf = Callable[[TracePoint], float]
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The size of a picture and the lines that its axes stand on, in pixels."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    @property
+    def strip_top(self) -> float:
+        """Where the outcomes are drawn, beneath the axis."""
+        return self.bottom + 8.0
+
+    def inside(self, y: float) -> float:
+        """Return the height, cut off at the frame."""
+        return min(max(y, self.top), self.bottom)
+
+
+SMALL: Final = Frame(308.0, 152.0, 42.0, 302.0, 8.0, 112.0)  # three stand side by side
+LARGE: Final = Frame(960.0, 300.0, 58.0, 952.0, 10.0, 256.0)  # one by itself
+_STRIP: Final = 6.0
 
 
 def traces(report: ReportData) -> tuple[tuple[Trace, Markup], ...]:
     """Each gate's trace with its picture, from its first value on."""
+    return tuple((trace, trace_picture(report, trace)) for trace in report.traces)
+
+
+def trace_picture(report: ReportData, trace: Trace, frame: Frame = SMALL) -> Markup:
+    """The picture of one gate's trace."""
     scale = time_scale(report.phases, report.facts.as_of_s)
-    return tuple((trace, _picture(trace, scale, report.facts.started_at_s)) for trace in report.traces)
-
-
-def _picture(trace: Trace, scale: TimeScale, started_at_s: float) -> Markup:
     known = next(place for place, point in enumerate(trace.points) if point.value is not None)
-    trace = replace(trace, points=trace.points[known:])
-    first_s, last_s = trace.points[0].at_s, trace.points[-1].at_s
-    across = Scale(scale(first_s), scale(last_s), _LEFT, _RIGHT)
-    low, high = _range(trace)
-    y = Scale(low, high, _BOTTOM, _TOP)
+    return _Drawing(replace(trace, points=trace.points[known:]), scale, report.facts.started_at_s, frame).picture()
 
-    def x(point: TracePoint) -> float:
-        return across(scale(point.at_s))
 
-    contents = [*_axes(y), *_band(trace, x_of=x, y=y), *_threshold(trace, y), *_curve(trace, x_of=x, y=y)]
-    contents += _strip([(x(point), point) for point in trace.points])
-    contents.append(text(duration(first_s - started_at_s), _LEFT, HEIGHT - 10, class_="tick"))
-    if last_s > first_s:
-        contents.append(text(duration(last_s - started_at_s), _RIGHT, HEIGHT - 10, class_="tick", anchor="end"))
-    return picture(WIDTH, HEIGHT, f"{trace.gate} over time, in {trace.unit}", contents)
+class _Drawing:
+    """One trace, whose first point has a value."""
+
+    def __init__(self, trace: Trace, scale: TimeScale, started_at_s: float, frame: Frame) -> None:
+        self._trace = trace
+        self._frame = frame
+        self._scale = scale
+        self._started_at_s = started_at_s
+        ends = (trace.points[0].at_s, trace.points[-1].at_s)
+        self._across = Scale(scale(ends[0]), scale(ends[1]), frame.left, frame.right)
+        self._y = Scale(*_range(trace), frame.bottom, frame.top)
+
+    def picture(self) -> Markup:
+        trace, frame = self._trace, self._frame
+        contents = [*self._axes(), *self._band(), *self._threshold(), *self._curve(), *self._strip()]
+        first_s, last_s = (trace.points[place].at_s - self._started_at_s for place in (0, -1))
+        contents.append(text(duration(first_s), frame.left, frame.height - 10, class_="tick"))
+        if last_s > first_s:
+            contents.append(text(duration(last_s), frame.right, frame.height - 10, class_="tick", anchor="end"))
+        return picture(frame.width, frame.height, f"{trace.gate} over time, in {trace.unit}", contents)
+
+    def _x(self, point: TracePoint) -> float:
+        return self._across(self._scale(point.at_s))
+
+    def _at(self, value: float) -> float:
+        return self._frame.inside(self._y(value))
+
+    def _axes(self) -> Iterator[Markup]:
+        frame, y = self._frame, self._y
+        for tick in round_ticks(y.low, y.high, 4):
+            yield line((frame.left, y(tick)), (frame.right, y(tick)), "grid")
+            yield text(exact(tick), frame.left - 6, y(tick) + 4, class_="tick", anchor="end")
+
+    def _band(self) -> Iterator[Markup]:
+        for known, group in itertools.groupby(self._trace.points, key=lambda point: point.low is not None):
+            if not known:
+                continue
+            points = list(group)
+            upper = [(self._x(point), self._at(point.high)) for point in points if point.high is not None]
+            lower = [(self._x(point), self._at(point.low)) for point in points if point.low is not None]
+            yield path([*upper, *reversed(lower)], "area candidate", closed=True)
+
+    def _threshold(self) -> Iterator[Markup]:
+        if self._trace.threshold is not None:
+            at = self._y(self._trace.threshold)
+            yield line((self._frame.left, at), (self._frame.right, at), "threshold")
+
+    def _curve(self) -> Iterator[Markup]:
+        for known, group in itertools.groupby(self._trace.points, key=lambda point: point.value is not None):
+            if known:
+                points: list[Point] = [(self._x(p), self._at(p.value)) for p in group if p.value is not None]
+                yield path(points, "curve candidate")
+                yield element("circle", cx=points[-1][0], cy=points[-1][1], r=2.6, class_="dot candidate")
+
+    def _strip(self) -> Iterator[Markup]:
+        """Yield the outcome at each look, as a coloured line."""
+        start = self._frame.left
+        for outcome, group in itertools.groupby(self._trace.points, key=lambda point: point.outcome):
+            end = max(self._x(list(group)[-1]), start + 2)
+            yield element(
+                "rect",
+                element("title", outcome.value),
+                x=start,
+                y=self._frame.strip_top,
+                width=end - start,
+                height=_STRIP,
+                class_=f"outcome {outcome.value}",
+            )
+            start = end
 
 
 def _range(trace: Trace) -> tuple[float, float]:
@@ -54,58 +133,3 @@ def _range(trace: Trace) -> tuple[float, float]:
     low, high = min(seen), max(seen)
     pad = 0.15 * (high - low) or abs(high) * 0.1 or 1.0
     return low - pad, high + pad
-
-
-def _axes(y: Scale) -> Iterator[Markup]:
-    for tick in round_ticks(y.low, y.high, 4):
-        yield line((_LEFT, y(tick)), (_RIGHT, y(tick)), "grid")
-        yield text(exact(tick), _LEFT - 6, y(tick) + 4, class_="tick", anchor="end")
-
-
-def _inside(value: float) -> float:
-    return min(max(value, _TOP), _BOTTOM)
-
-
-def _band(trace: Trace, *, x_of: XOf, y: Scale) -> Iterator[Markup]:
-    for known, group in itertools.groupby(trace.points, key=lambda point: point.low is not None):
-        if not known:
-            continue
-        points = list(group)
-        upper = [(x_of(point), _inside(y(point.high))) for point in points if point.high is not None]
-        lower = [(x_of(point), _inside(y(point.low))) for point in points if point.low is not None]
-        yield path([*upper, *reversed(lower)], "area candidate", closed=True)
-
-
-def _threshold(trace: Trace, y: Scale) -> Iterator[Markup]:
-    if trace.threshold is not None:
-        at = y(trace.threshold)
-        yield line((_LEFT, at), (_RIGHT, at), "threshold")
-
-
-def _curve(trace: Trace, *, x_of: XOf, y: Scale) -> Iterator[Markup]:
-    for known, group in itertools.groupby(trace.points, key=lambda point: point.value is not None):
-        if known:
-            points: list[Point] = [(x_of(p), _inside(y(p.value))) for p in group if p.value is not None]
-            yield path(points, "curve candidate")
-            yield element("circle", cx=points[-1][0], cy=points[-1][1], r=2.6, class_="dot candidate")
-
-
-def _strip(points: list[tuple[float, TracePoint]]) -> list[Markup]:
-    """The outcome at each look, as a coloured line."""
-    drawn = []
-    start = _LEFT
-    for outcome, group in itertools.groupby(points, key=lambda placed: placed[1].outcome):
-        end = max(list(group)[-1][0], start + 2)
-        drawn.append(
-            element(
-                "rect",
-                element("title", outcome.value),
-                x=start,
-                y=_STRIP_TOP,
-                width=end - start,
-                height=_STRIP,
-                class_=f"outcome {outcome.value}",
-            )
-        )
-        start = end
-    return drawn

@@ -1,0 +1,127 @@
+"""The deeds of the page: who may, what each will do, in sentences before anybody confirms, and the doing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from controller.api.access import Caller
+from controller.core.commands import ANY_MODEL, Ask, Command
+from controller.core.foresight import Standing, foresee
+from controller.core.release import Release
+from controller.core.traffic import TrafficTable
+from controller.roles import Deed, may
+from controller.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The sentences that say what will happen; or ``nothing``, why there is nothing to do."""
+
+    lines: tuple[str, ...] = ()
+    nothing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that may be done. ``verb`` is on its button, ``asks`` in its heading."""
+
+    name: str
+    deed: Deed
+    verb: str
+    asks: str
+    preview: Callable[[Standing], Preview]
+    do: Callable[[Service, str, str, str, str], Command | None]  # model, reason, by, id
+
+    def allowed(self, caller: Caller, model: str) -> bool:
+        """Return whether the caller may do it to this model."""
+        return may(caller.roles, self.deed) and caller.model in (None, model)
+
+
+def mark_of(now: Standing) -> str:
+    """The mark that differs once a preview is no longer true."""
+    release, table = now.release, now.table
+    about = ("none",)
+    if release is not None:
+        about = (release.id, release.phase, str(release.step), "paused" if release.pause is not None else "")
+    freezes = sorted(f"{one.model}@{one.at_s}" for one in now.freezes)
+    return ":".join((*about, str(table.generation if table is not None else 0), *freezes))
+
+
+def standing_of(service: Service, model: str, release: Release | None) -> Standing:
+    """The model as it stands, with this release in progress."""
+    return Standing(model, release, service.site.traffic().get(model), service.frozen(model))
+
+
+def offered(now: Standing, caller: Caller) -> tuple[Act, ...]:
+    """The deeds that this caller may do here now, of those that have any effect."""
+    return tuple(act for act in ACTS if act.allowed(caller, now.model) and not act.preview(now).nothing)
+
+
+def _foreseen(ask: Ask) -> Callable[[Standing], Preview]:
+    def preview(now: Standing) -> Preview:
+        found = foresee(ask, now)
+        sentence = found.sentence[:1].upper() + found.sentence[1:]
+        return Preview((sentence, _answered(now.table))) if found.acts else Preview(nothing=sentence)
+
+    return preview
+
+
+def _answered(table: TrafficTable | None) -> str:
+    if table is None:
+        return "No version answers users now."
+    weights = ", ".join(f"version {number} ({pct:g} %)" for number, pct in table.weights_pct.items())
+    return f"Users are answered now by {weights}."
+
+
+def _freeze(now: Standing) -> Preview:
+    lines = [f"No release of {now.model} begins, and none gets more traffic, until somebody lifts the freeze."]
+    if now.release is not None:
+        lines.append(f"The release of version {now.release.candidate.number} is judged on, and its deadline stands.")
+    lines.append(f"A rollback stays possible, by a gate or by a person. {_answered(now.table)}")
+    lines += [f"It is frozen already, by {one.by}: {one.reason}" for one in now.freezes]
+    return Preview(tuple(lines))
+
+
+def _lift(now: Standing) -> Preview:
+    own = [f"{one.by}: {one.reason}" for one in now.freezes if one.model != ANY_MODEL]  # of every one stays
+    if not own:
+        return Preview(nothing=f"No freeze holds {now.model} alone.")
+    going = "releases of it may begin"
+    if now.release is not None:
+        going = f"the release of version {now.release.candidate.number} goes on, and more users may get its answers"
+    return Preview((f"These freezes are lifted: {'; '.join(own)}.", f"From then on {going}."))
+
+
+def _do_freeze(service: Service, model: str, reason: str, by: str, _key: str) -> None:
+    service.freeze(model, reason=reason, by=by)
+
+
+def _do_lift(service: Service, model: str, reason: str, by: str, _key: str) -> None:
+    service.unfreeze(model, reason=reason, by=by)
+
+
+def _do_pause(service: Service, model: str, reason: str, by: str, key: str) -> Command:
+    return service.pause(model, reason=reason, by=by, command_id=key)[0]
+
+
+def _do_resume(service: Service, model: str, reason: str, by: str, key: str) -> Command:
+    return service.resume(model, reason=reason, by=by, command_id=key)[0]
+
+
+def _do_abort(service: Service, model: str, reason: str, by: str, key: str) -> Command:
+    return service.abort(model, reason=reason, by=by, command_id=key)[0]
+
+
+def _do_roll_back(service: Service, model: str, reason: str, by: str, key: str) -> Command:
+    return service.rollback(model, reason=reason, by=by, command_id=key)[0]
+
+
+ACTS: Final = (
+    Act("pause", Deed.PAUSE, "Pause", "Pause the release of", _foreseen(Ask.PAUSE), _do_pause),
+    Act("resume", Deed.RESUME, "Resume", "Resume the release of", _foreseen(Ask.RESUME), _do_resume),
+    Act("freeze", Deed.FREEZE, "Freeze", "Freeze", _freeze, _do_freeze),
+    Act("unfreeze", Deed.UNFREEZE, "Lift the freeze", "Lift the freeze of", _lift, _do_lift),
+    Act("abort", Deed.ABORT, "Abort", "Abort the release of", _foreseen(Ask.ABORT), _do_abort),
+    Act("rollback", Deed.ROLL_BACK, "Roll back", "Roll back", _foreseen(Ask.ROLLBACK), _do_roll_back),
+)
+BY_NAME: Final = {act.name: act for act in ACTS}

@@ -1,0 +1,187 @@
+"""What is done from the page: by whom, after which preview, and never by a form that was not shown."""
+
+from dataclasses import replace
+
+import pytest
+
+from controller.core.commands import Ask, Freeze
+from controller.core.foresight import Standing
+from controller.core.release import Pause, Phase
+from controller.roles import Role
+from controller.web.deeds import BY_NAME, mark_of
+from tests.controller.releases import release_in
+from tests.controller.test_report_page import Page
+from tests.web.support import ORIGIN, PageWorld, canary, hidden
+
+DEEDS = ("pause", "resume", "freeze", "unfreeze", "abort", "rollback")
+
+
+@pytest.fixture
+def world() -> PageWorld:
+    found = PageWorld()
+    found.add(canary())
+    found.routed(v6=95.0, v7=5.0)
+    return found
+
+
+def offered(page: str) -> list[str]:
+    return [name for name in DEEDS if f'href="/web/models/intent/{name}"' in page]
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ((), []),
+        ((Role.VIEW,), []),
+        ((Role.PROPOSE,), []),
+        ((Role.ROLLBACK,), ["pause", "freeze", "abort", "rollback"]),
+        ((Role.ADMIN,), ["pause", "freeze", "abort", "rollback"]),
+    ],
+)
+def test_what_is_offered_is_what_the_role_may(world: PageWorld, roles: tuple[Role, ...], expected: list[str]) -> None:
+    assert offered(world.browser(*roles).get("/web/releases/intent-v7-1").text) == expected
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_who_may_not_is_refused_by_the_form_and_by_the_deed(world: PageWorld, deed: str) -> None:
+    """Also where somebody types the address, or sends the form of another page."""
+    for browser in (world.browser(), world.browser(Role.VIEW), world.browser(Role.ADMIN, model="tone")):
+        assert browser.get(f"/web/models/intent/{deed}").status_code == 403
+        form = {**hidden(browser.get("/web/session").text), "reason": "because", "mark": "x"}
+        assert browser.post(f"/web/models/intent/{deed}", form).status_code == 403
+    assert not world.inbox.waiting()
+    assert not world.freezes.in_force()
+
+
+@pytest.mark.parametrize(("deed", "ask"), [("abort", Ask.ABORT), ("rollback", Ask.ROLLBACK), ("pause", Ask.PAUSE)])
+def test_a_command_waits_with_who_and_why_after_its_preview(world: PageWorld, deed: str, ask: Ask) -> None:
+    browser = world.browser(Role.ROLLBACK)
+    address = f"/web/models/intent/{deed}"
+    text = Page(browser.get(address).text).text
+    assert "The release of version 7 (canary at 5 %)" in text
+    assert ("all traffic goes to version 6" in text) == (deed != "pause")
+    assert "Users are answered now by version 6 (95 %), version 7 (5 %)." in text
+    answer = browser.submit(address, address, reason=" wrong refunds ")
+    (command,) = world.inbox.waiting()
+    assert (command.ask, command.model, command.reason, command.by) == (ask, "intent", "wrong refunds", "ada")
+    assert answer.headers["location"] == f"/web/asked/{command.id}"
+    assert world.wakes == 1
+    waits = browser.get(answer.headers["location"])
+    assert "not taken up yet" in waits.text
+    world.inbox.discard(command.id, "there is nothing to abort for intent")
+    assert "there is nothing to abort for intent" in browser.get(answer.headers["location"]).text
+
+
+def test_a_form_that_is_sent_twice_is_one_command(world: PageWorld) -> None:
+    browser = world.browser(Role.ROLLBACK)
+    form = {**hidden(browser.get("/web/models/intent/abort").text), "reason": "wrong refunds"}
+    assert browser.post("/web/models/intent/abort", form).status_code == 303
+    assert browser.post("/web/models/intent/abort", form).status_code == 303
+    assert len(world.inbox.waiting()) == 1
+
+
+def test_a_freeze_can_be_lifted_by_who_may(world: PageWorld) -> None:
+    browser = world.browser(Role.ADMIN)
+    browser.submit("/web/models/intent/freeze", "/web/models/intent/freeze", reason="incident 42")
+    (freeze,) = world.freezes.in_force()
+    assert (freeze.model, freeze.reason, freeze.by) == ("intent", "incident 42", "ada")
+    page = browser.get("/web/releases/intent-v7-1").text
+    assert "Frozen by ada because incident 42" in page
+    assert "unfreeze" in offered(page)
+    assert offered(world.browser(Role.ROLLBACK).get("/web/releases/intent-v7-1").text) == [
+        "pause",
+        "freeze",
+        "abort",
+        "rollback",
+    ]
+    text = Page(browser.get("/web/models/intent/unfreeze").text).text
+    assert "These freezes are lifted: ada: incident 42." in text
+    browser.submit("/web/models/intent/unfreeze", "/web/models/intent/unfreeze", reason="over")
+    assert not world.freezes.in_force()
+
+
+@pytest.mark.parametrize(
+    ("headers", "fields"),
+    [
+        ({}, {}),
+        ({"origin": "http://127.0.0.1:9999"}, {}),
+        ({"origin": "null"}, {}),
+        (ORIGIN, {"word": "0" * 64}),
+        (ORIGIN, {"word": ""}),
+    ],
+    ids=["no origin", "another port", "no one's", "another session's word", "no word"],
+)
+def test_a_form_of_another_page_does_nothing(world: PageWorld, headers: dict[str, str], fields: dict[str, str]) -> None:
+    browser = world.browser(Role.ADMIN)
+    form = {**hidden(browser.get("/web/models/intent/abort").text), "reason": "because", **fields}
+    assert browser.post("/web/models/intent/abort", form, headers).status_code == 403
+    assert not world.inbox.waiting()
+
+
+def test_the_word_of_one_session_is_not_that_of_another(world: PageWorld) -> None:
+    first, second = world.browser(Role.ADMIN), world.browser(Role.ADMIN, name="bo")
+    form = {**hidden(first.get("/web/models/intent/abort").text), "reason": "because"}
+    assert second.post("/web/models/intent/abort", form).status_code == 403
+    assert first.post("/web/models/intent/abort", form).status_code == 303
+
+
+def test_without_a_reason_nothing_is_done(world: PageWorld) -> None:
+    browser = world.browser(Role.ADMIN)
+    for reason in ("", "  ", "x" * 2_001, "a\x00b"):
+        answer = browser.submit("/web/models/intent/abort", "/web/models/intent/abort", reason=reason)
+        assert answer.status_code == 409
+        assert "Say why" in answer.text
+    assert not world.inbox.waiting()
+
+
+def test_what_changed_since_the_preview_is_shown_before_anything_is_done(world: PageWorld) -> None:
+    """Somebody read that 5 % would go back; meanwhile it is half of all."""
+    browser = world.browser(Role.ADMIN)
+    form = {**hidden(browser.get("/web/models/intent/rollback").text), "reason": "because"}
+    world.site.tables["intent"] = world.site.tables["intent"].next(weights_pct={"6": 50.0, "7": 50.0})
+    answer = browser.post("/web/models/intent/rollback", form)
+    assert answer.status_code == 409
+    assert "version 6 (50 %), version 7 (50 %)" in Page(answer.text).text
+    assert not world.inbox.waiting()
+    again = {**hidden(answer.text), "reason": "because"}
+    assert browser.post("/web/models/intent/rollback", again).status_code == 303
+
+
+def test_a_deed_that_would_do_nothing_says_so() -> None:
+    nothing = Standing("intent", None, None)
+    previews = {name: BY_NAME[name].preview(nothing).nothing for name in DEEDS}
+    assert previews == {
+        "pause": "Nothing to pause: no release is in progress.",
+        "resume": "Nothing to resume: no release is in progress.",
+        "freeze": "",
+        "unfreeze": "No freeze holds intent alone.",
+        "abort": "Nothing to abort: no release is in progress.",
+        "rollback": "Nothing to roll back: nothing is routed yet.",
+    }
+    assert not BY_NAME["resume"].preview(replace(nothing, release=release_in(Phase.HELD))).nothing
+
+
+def test_what_a_preview_rests_on_is_in_its_mark(world: PageWorld) -> None:
+    table, release = world.site.tables["intent"], release_in(Phase.CANARY)
+    standing = Standing("intent", release, table)
+    others = [
+        replace(standing, release=None),
+        replace(standing, release=replace(release, step=1)),
+        replace(standing, release=replace(release, phase=Phase.SHADOW)),
+        replace(standing, release=replace(release, pause=Pause("bo", "lunch", 1.0))),
+        replace(standing, table=table.next()),
+        replace(standing, freezes=(Freeze("*", "holidays", "bo", 1.0),)),
+    ]
+    assert len({mark_of(one) for one in (standing, *others)}) == 1 + len(others)
+
+
+def test_without_a_release_a_rollback_goes_to_the_known_good_version(world: PageWorld) -> None:
+    now = Standing("intent", None, world.site.tables["intent"])
+    assert "to version 6, the known good one" in " ".join(BY_NAME["rollback"].preview(now).lines)
+
+
+def test_a_freeze_of_every_model_is_not_lifted_for_one(world: PageWorld) -> None:
+    world.freezes.freeze(Freeze("*", "holidays", "bo", 1.0))
+    page = world.browser(Role.ADMIN).get("/web/releases/intent-v7-1").text
+    assert "holidays" in page
+    assert "unfreeze" not in offered(page)
