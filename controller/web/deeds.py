@@ -40,7 +40,7 @@ class Act:
 def mark_of(now: Standing) -> str:
     """The mark that differs once a preview is no longer true."""
     release, table = now.release, now.table
-    about = ("none",)
+    about: tuple[str, ...] = ("none",)
     if release is not None:
         about = (release.id, release.phase, str(release.step), "paused" if release.pause is not None else "")
     freezes = sorted(f"{one.model}@{one.at_s}" for one in now.freezes)
