@@ -99,7 +99,7 @@ def course(release: Release | None) -> Release | None:
         return None
     answers = {
         gate: replace(one, reason="any", value=None, unit="", interval=None, threshold=None, samples=0,
-                      samples_needed=None, window=None)
+                      samples_needed=None, window=None, limits=())
         for gate, one in release.verdicts.items()
     }  # fmt: skip
     return replace(release, verdicts=answers, gate_state=None, cursors=Cursors())
