@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from controller.core.events import ClockStepped, Judged, Looked, Started
+from controller.core.events import ClockStepped, Judged, Looked, Started, Verified
+from controller.core.origin import Origin
 from controller.errors import UsageError
 from controller.journal.notes import LooksThinned
 from controller.journal.standing import told_of
@@ -32,7 +33,8 @@ READABLE: Final = ("serin.evidence/v1", SCHEMA)
 SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
 STDIN: Final = Path("-")
 _SUM_OF: Final = "looks"
-_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Judged, Looked, ClockStepped))  # what lines need
+_ORIGIN: Final = "origin"
+_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Verified, Judged, Looked, ClockStepped))  # what lines need
 BYTES_MAX: Final = 2**30
 """Of a file: what is read from it takes some times its size in memory."""
 
@@ -50,12 +52,14 @@ class RecordedLook:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSuites:
-    """One line: what the suites were judged by, its release, which run of them it was there, and when."""
+    """One line: what the suites were judged by, its release, which run of them it was there, and when. ``origin``: of
+    the candidate, as its manifest says."""
 
     suites: SuiteEvidence
     release: str = ""
     run: int = 1  # a release that was held and resumed may run its suites again
     at_s: float | None = None
+    origin: Origin | None = None
 
 
 Recorded = RecordedLook | RecordedSuites
@@ -81,6 +85,8 @@ def line_of(recorded: Recorded) -> str:
     outer: dict[str, Any] = {name: getattr(recorded, name) for name in kind.outer}
     if outer.get(_SUM_OF) == 1:  # as files of before have it, which earlier releases read
         del outer[_SUM_OF]
+    if (origin := outer.pop(_ORIGIN, None)) is not None:
+        outer[_ORIGIN] = encode(origin)
     return compact_json({"schema": kind.written} | outer | encode(getattr(recorded, kind.inner)))
 
 
@@ -90,12 +96,14 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
     Raises:
         PermanentError: the journal holds an entry that this version cannot read.
     """
-    release, run, stepped_s = "", 0, 0.0
+    release, run, stepped_s, origin = "", 0, 0.0, None
     for recorded in entries:
         if recorded.kind not in _TOLD:
             continue
         match told_of(recorded):
             case Started(id=release):
+                pass
+            case Verified(origin=origin):
                 pass
             case ClockStepped(by_s=by_s):
                 stepped_s += by_s
@@ -105,7 +113,7 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
                 yield _on_one_time(RecordedLook(look, release, deadline_s, thinned.looks), stepped_s)
             case Judged(suites=SuiteEvidence() as suites):
                 run += 1
-                yield RecordedSuites(suites, release, run, recorded.at_s)
+                yield RecordedSuites(suites, release, run, recorded.at_s, origin)
 
 
 def _on_one_time(recorded: RecordedLook, stepped_s: float) -> RecordedLook:

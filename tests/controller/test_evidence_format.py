@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.core.events import Looked, PhaseEntered
-from controller.core.release import Phase
+from controller.core.events import Judged, Looked, PhaseEntered, Started, Verified
+from controller.core.origin import Origin
+from controller.core.release import Phase, Purpose
 from controller.errors import UsageError
-from controller.journal.codec import event_of
+from controller.journal.codec import entry_of, event_of
 from controller.offline.evidence_file import (
     SCHEMA,
     Recorded,
     RecordedLook,
     RecordedSuites,
+    evidence_of,
     json_schema,
     line_of,
     looks_of,
@@ -36,8 +38,9 @@ from gates.policy import GatePolicy
 from gates.suite_evidence import SuiteAnswers, SuiteEvidence, SuiteFile
 from gates.verdict import Window
 from tests.controller import report_support as support
-from tests.controller.releases import SUITES
+from tests.controller.releases import CANDIDATE, POLICY, STABLE, SUITES
 from tests.controller.report_support import Journal
+from tests.fakes.journal import FakeJournal
 
 DOCS = Path(__file__).parents[2] / "docs"
 PLAIN = RecordedLook(Look(1, Window(0.0, 10.0), 0.0), "intent-v7-1", 3_600.0)
@@ -60,7 +63,12 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:
 
 ANY_LOOK = st.builds(RecordedLook, anything(Look), st.text(max_size=5), st.none() | st.floats(0, 3e9))
 ANY_SUITES = st.builds(
-    RecordedSuites, anything(SuiteEvidence), st.text(max_size=5), st.integers(1, 2**53), st.none() | st.floats(0, 3e9)
+    RecordedSuites,
+    anything(SuiteEvidence),
+    st.text(max_size=5),
+    st.integers(1, 2**53),
+    st.none() | st.floats(0, 3e9),
+    st.none() | anything(Origin),
 )
 
 
@@ -281,3 +289,22 @@ def test_the_schema_refuses_what_the_reader_refuses(
     assert validator.is_valid(json.loads(suites_line()))
     assert not validator.is_valid(json.loads(suites_line(candidate=None)))
     assert not validator.is_valid(json.loads(line(**change)))
+
+
+def test_suites_tell_where_the_candidate_comes_from() -> None:
+    """Run, commit, parameters and data stand beside what was judged; where nothing is known the line is as before."""
+    origin = Origin("0a1b", "c0ffee", (("epochs", "3"),), ("tickets (ab12) for training",), 1.4, "held-out.jsonl")
+    told = line_of(RecordedSuites(SUITES, "intent-v7-1", origin=origin))
+    assert json.loads(told)["origin"]["parameters"] == [["epochs", "3"]]
+    assert parse_line(told) == RecordedSuites(SUITES, "intent-v7-1", origin=origin)
+    assert "origin" not in json.loads(line_of(RecordedSuites(SUITES, "intent-v7-1")))
+    events = (
+        Started("r", "intent", Purpose.PROMOTE, CANDIDATE, STABLE, None, POLICY, "ana", "why"),
+        Verified(CANDIDATE, origin),
+        Judged((), SUITES),
+    )
+    journal = FakeJournal()
+    journal.note("release:r", [entry_of(event, 1.0) for event in events])
+    (found,) = evidence_of(journal.stream_page("release:r", after=0, limit=10))
+    assert isinstance(found, RecordedSuites)
+    assert found.origin == origin
