@@ -21,7 +21,8 @@ from tests.patience import eventually
 pytestmark = pytest.mark.integration
 
 PAGE = (Path(__file__).parents[2] / "docs/tutorial.md").read_text(encoding="utf-8")
-LOST = CLASSES[20]
+LOST = CLASSES[8]
+CASES = 700
 
 
 def block(kind: str, *, of: str = "") -> str:
@@ -49,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     write_checkpoint(there / "checkpoints" / "v1")
     write_checkpoint(there / "checkpoints" / "v2", classes=(*CLASSES, NEW_CLASS))
     write_checkpoint(there / "checkpoints" / "v3", classes=(*CLASSES, NEW_CLASS), lost=[LOST])
-    write_cases(there / "cases.jsonl", examples(1_500, seed=11))
+    write_cases(there / "cases.jsonl", examples(CASES, seed=11))
     write_cases(there / "held-out.jsonl", examples(1_000, seed=12))
     write_cases(there / "traffic.jsonl", examples(6_000, seed=13, classes=31))
     (there / "policy.yaml").write_text(block("yaml", of="1."), encoding="utf-8")
@@ -92,7 +93,7 @@ def test_the_tutorial_takes_an_own_model_all_the_way(
         assert "It has 30 classes; there is no champion" in registered.stdout
         assert started.returncode == 0, started.stdout + started.stderr
 
-        write_cases(folder / "cases.jsonl", examples(1_500, seed=14, classes=31))
+        write_cases(folder / "cases.jsonl", examples(CASES, seed=14, classes=31))
         with users(folder, serin) as got:
             policy = home / "policies" / "tickets.yaml"  # changed while users ask
             policy.write_text(policy.read_text().replace("probation_s: 3600", "probation_s: 1800"), encoding="utf-8")
