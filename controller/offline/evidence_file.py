@@ -96,15 +96,16 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
     Raises:
         PermanentError: the journal holds an entry that this version cannot read.
     """
-    release, run, stepped_s, origin = "", 0, 0.0, None
+    release, run, stepped_s = "", 0, 0.0
+    origin: Origin | None = None
     for recorded in entries:
         if recorded.kind not in _TOLD:
             continue
         match told_of(recorded):
             case Started(id=release):
                 pass
-            case Verified(origin=origin):
-                pass
+            case Verified() as verified:
+                origin = verified.origin
             case ClockStepped(by_s=by_s):
                 stepped_s += by_s
             case Looked(look=look, deadline_s=deadline_s):
