@@ -163,6 +163,24 @@ NOTICES_OLDEST_METRIC: Final = "serin_notices_oldest_time_seconds"  # gauge by t
 NOTICES_GIVEN_UP_METRIC: Final = "serin_notices_given_up"  # gauge by target: since one arrived last
 NOTICES_DELIVERED_METRIC: Final = "serin_notices_delivered_total"  # counter by target
 NOTICES_FAILED_METRIC: Final = "serin_notices_failed_attempts_total"  # counter by target
+BOUND_LABEL: Final = "bound"  # value, low or high
+MIX_LABEL: Final = "mix"  # classes, confidence or tokens
+WINDOW_LABEL: Final = "window_s"
+CAUSE_LABEL: Final = "cause"
+CHAMPION_ACCURACY_METRIC: Final = "serin_champion_accuracy_ratio"  # gauge by bound, as all of these by version
+CHAMPION_OVERCONFIDENCE_METRIC: Final = "serin_champion_overconfidence"  # gauge by bound
+CHAMPION_LABELS_METRIC: Final = "serin_champion_labels"  # gauge
+CHAMPION_LAG_METRIC: Final = "serin_champion_label_lag_seconds"  # gauge
+CHAMPION_DISTANCE_METRIC: Final = "serin_champion_distance"  # gauge by mix and bound: total variation
+CHAMPION_BURN_METRIC: Final = "serin_champion_burn"  # gauge by window
+CHAMPION_SINCE_METRIC: Final = "serin_champion_since_time_seconds"  # gauge, unix time
+CHAMPION_LOOK_METRIC: Final = "serin_champion_last_look_time_seconds"  # gauge, unix time
+CHAMPION_P95_METRIC: Final = "serin_champion_p95_ms"  # gauge, between the last two looks as those that follow
+CHAMPION_COLD_METRIC: Final = "serin_champion_cold_ratio"  # gauge
+CHAMPION_COST_METRIC: Final = "serin_champion_cost_per_1000"  # gauge
+CHAMPION_REQUESTS_METRIC: Final = "serin_champion_requests"  # gauge
+CHAMPION_ERRORS_METRIC: Final = "serin_champion_errors"  # gauge
+RETRAIN_ASKED_METRIC: Final = "serin_retrain_asked_total"  # counter by model and cause
 
 TOKEN_EDGES: Final = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
 """Upper edges of the histogram of tokens."""

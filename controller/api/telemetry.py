@@ -12,12 +12,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from controller.api.http import Call, Raw
+from controller.api.telemetry_champions import champion_families
 from controller.api.telemetry_notices import notice_families
 from controller.core.commands import ANY_MODEL
 from controller.core.release import Release
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
 from controller.errors import SerinError, UnreadableError
 from controller.journal.codec import release_of
+from controller.loop.champions import Told
 from controller.loop.courier import Tally
 from controller.ports.journal import Feed, Journal, ReleaseSummary
 from controller.ports.notices import NoticeQueue
@@ -45,6 +47,7 @@ class Readings:
     under_way: Callable[[], Sequence[Release]]
     unreadable: Callable[[], Mapping[str, str]]  # by model, why its release in progress cannot be read
     tables: Callable[[], Iterable[TrafficTable]]
+    champions: Callable[[], Mapping[str, Told]]  # by model, as the watch of this process found them last
     notices: NoticeQueue
     tallies: Mapping[str, Tally]  # by target, of this process
     database_bytes: Callable[[], int]
@@ -76,6 +79,7 @@ class Telemetry:
             "freezes": self._of_freezes,
             "traffic": self._of_traffic,
             "notices": self._of_notices,
+            "champions": self._of_champions,
             "releases": self._of_releases,
         }
         for part, told in parts.items():
@@ -115,6 +119,9 @@ class Telemetry:
 
     def _of_notices(self) -> Sequence[Metric]:
         return notice_families(self.readings.notices.standing(), self.readings.tallies)
+
+    def _of_champions(self) -> Sequence[Metric]:
+        return champion_families(self.readings.champions().values())
 
     def _of_traffic(self) -> Sequence[Metric]:
         weight = _of_versions(names.WEIGHT_METRIC, "The version's share of users' requests, as they are dealt.")

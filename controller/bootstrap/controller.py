@@ -41,6 +41,7 @@ from controller.config.settings import Home, Settings
 from controller.errors import SerinError
 from controller.journal.answered import AnsweredBefore
 from controller.loop.candidate_poller import CandidatePoller
+from controller.loop.champions import ChampionWatch, WatchPorts
 from controller.loop.courier import Courier, delivering
 from controller.loop.executor import World
 from controller.loop.fleet import Fleet
@@ -91,6 +92,7 @@ class Controller:
     packages: PackageStore
     channels: Sequence[Channel]
     courier: Courier
+    watch: ChampionWatch
 
     def close(self) -> None:
         self.jobs.close()
@@ -202,6 +204,7 @@ def _readings(controller: Controller) -> Readings:
         models=lambda: list(controller.fleet.models),
         under_way=controller.fleet.under_way,
         unreadable=controller.fleet.unreadable,
+        champions=lambda: controller.watch.told,
         notices=store.notices,
         tallies=controller.courier.tallies,
         tables=controller.plane.tables,
@@ -274,6 +277,19 @@ def build(home: Home, name: str) -> Controller:
     if channels:
         outbox = Outbox(store.notices, channels, store.journal, store.freezes, policies, clock)
         followers.append(FromNowOn(store.journal, outbox))
+    watch = ChampionWatch(
+        WatchPorts(
+            champions=store.champions,
+            releases=store.journal,
+            traffic=plane.traffic,
+            metrics=metrics,
+            policies=policies,
+            label_names=policies.label_names_of,
+            clock=clock,
+            fence=leader.fence,
+        )
+    )
+    followers.append(watch)
     recorded = PolicyLog(policies, store.journal, clock, leader.fence)
     fleet = Fleet(world, books, recorded, policies.label_names_of, followers=followers, calm_s=CALM_S)
     if objects is not None:
@@ -299,6 +315,7 @@ def build(home: Home, name: str) -> Controller:
         plane=plane,
         packages=packages,
         channels=channels,
+        watch=watch,
         courier=Courier(store.notices, channels, clock, lambda: leader.has_lease),
     )
 

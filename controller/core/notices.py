@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RELEASE_SETTLED = "release.settled"  # probation is over
     TRAFFIC_RESTORED = "traffic.restored"  # after an edit past Serin
     COMMAND_DISCARDED = "command.discarded"
+    RETRAIN_ASKED = "retrain.asked"
     FREEZE_BEGAN = "freeze.began"
     FREEZE_LIFTED = "freeze.lifted"
     TEST = "test"

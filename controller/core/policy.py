@@ -100,6 +100,31 @@ class ReplicaPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchPolicy:
+    """The watch of the version that serves everybody, whether or not a release goes on: when retraining is asked for.
+    It moves no traffic and holds no release."""
+
+    alpha: Annotated[float, "the chance, over a version's whole life, that one cause asks without there being one"] = (
+        0.01
+    )
+    accuracy_drop_points: Annotated[float, "ask when it is surely so much less often right than at first"] = 3.0
+    accuracy_min: Annotated[float | None, "ask when it is surely right less often; null: the drop alone counts"] = None
+    reference_labels: Annotated[int, "its first labels, which those after them are held against"] = 1_000
+    window_labels: Annotated[int, "labels that count together: a loss that began late shows in the next window"] = 1_000
+    drift_distance: Annotated[
+        float, "ask when classes, confidences or lengths are surely farther from those at first (total variation)"
+    ] = 0.1
+    cycle_s: Annotated[float, "answers are compared in whole cycles: nights differ from days"] = 86_400.0
+    samples_min: Annotated[int, "sampled answers in each cycle, without which it goes on"] = 2_000
+    retrain_after_days: Annotated[float | None, "ask when it has served for so long; null: age alone never does"] = None
+
+    def __post_init__(self) -> None:
+        require(self, "alpha", "accuracy_min", "drift_distance", below=1.0)
+        require(self, "accuracy_drop_points", "reference_labels", "window_labels", "cycle_s", "samples_min")
+        require(self, "retrain_after_days")
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasePolicy:
     """The policy by which one model's releases proceed. The defaults need only the model's name."""
 
@@ -151,6 +176,7 @@ class ReleasePolicy:
     replica: ReplicaPolicy = ReplicaPolicy()
     serving: ServingPolicy = field(default_factory=ServingPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)
+    watch: WatchPolicy = field(default_factory=WatchPolicy)
 
     def __post_init__(self) -> None:
         if twice := sorted({*self.suites} & {*self.shadow_replay.suites}):

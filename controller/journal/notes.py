@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from controller.core.champion import Asking
 from controller.core.commands import ANY_MODEL
 from controller.core.events import Reading
 from controller.core.policy import ReleasePolicy
@@ -131,6 +132,15 @@ class CandidateRefused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class RetrainAsked:
+    """The watch asks for a new version in the place of the one that serves everybody, and why; once a cause."""
+
+    model: str
+    version: str
+    asking: Asking
+
+
 Note = (
     Frozen
     | FreezeLifted
@@ -143,6 +153,7 @@ Note = (
     | LooksThinned
     | SamplingSet
     | CandidateRefused
+    | RetrainAsked
 )
 
 

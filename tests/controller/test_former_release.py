@@ -14,7 +14,7 @@ import pytest
 
 from controller.core.events import Started
 from controller.core.judging import judge
-from controller.core.policy import ReplayPolicy
+from controller.core.policy import ReplayPolicy, WatchPolicy
 from controller.core.release import Phase
 from controller.journal.codec import event_of, release_of
 from controller.ports.journal import Entry, ReleaseRecord
@@ -71,6 +71,7 @@ SINCE: dict[str, object] = {
     "gates.calibration_shadow.shape_edges": CalibrationPolicy().shape_edges,
     "gates.latency.guard_slower_ratio": LatencyPolicy().guard_slower_ratio,
     "gates.suite.class_guard_points": None,
+    "watch": WatchPolicy(),
 }
 
 

@@ -13,6 +13,7 @@ from controller.core.release import Phase, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import Source, TransientError
 from controller.journal.codec import record_of
+from controller.loop.champions import Told as Watching
 from controller.loop.courier import Tally
 from controller.ports.journal import Entry
 from controller.roles import Role
@@ -34,6 +35,7 @@ class Told:
     unreadable: dict[str, str] = field(default_factory=dict)
     leads: bool = True
     database_answers: bool = True
+    champions: dict[str, Watching] = field(default_factory=dict)
     notices: FakeNotices = field(default_factory=FakeNotices)
     tallies: dict[str, Tally] = field(default_factory=dict)
 
@@ -50,6 +52,7 @@ class Told:
                 under_way=lambda: self.under_way,
                 unreadable=lambda: self.unreadable,
                 tables=lambda: [table],
+                champions=lambda: self.champions,
                 notices=self.notices,
                 tallies=self.tallies,
                 database_bytes=self._bytes,

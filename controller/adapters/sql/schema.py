@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_REVISION: Final = "0010"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0011"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -365,6 +365,13 @@ labelled_answers = Table(
     Index(None, "model", "id", "version", "directed"),
     Index(None, "at_s"),
     sqlite_autoincrement=True,
+)
+champions = Table(  # what is known of the version that serves everybody
+    "champions",
+    metadata,
+    Column("model", Text, primary_key=True),
+    _text("version"),
+    _text("state"),  # JSON
 )
 replays = Table(  # of recorded requests, in the shadow phase of a release
     "replays",

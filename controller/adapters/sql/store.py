@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import inspect, text
 
+from controller.adapters.sql.champions import SqlChampions
 from controller.adapters.sql.database import CONNECTIONS_MAX, Database, connect
 from controller.adapters.sql.deliveries import SqlDeliveries
 from controller.adapters.sql.fences import SqlFences
@@ -38,6 +39,7 @@ class Store:
     looks: SqlThinning
     keys: SqlKeys
     notices: SqlNotices
+    champions: SqlChampions
     database: Database
 
     def ask(self) -> None:
@@ -87,6 +89,7 @@ def open_store(
         looks=SqlThinning(database),
         keys=SqlKeys(database),
         notices=SqlNotices(database),
+        champions=SqlChampions(database),
         database=database,
     )
 

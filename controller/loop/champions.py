@@ -1,0 +1,184 @@
+"""The watch does not end with the release: every few minutes the version that serves everybody is looked at, from the
+same sources, and retraining is asked for where it has become surely worse, or what it is asked has moved."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Final
+
+from controller.core.champion import Bounds, Champion, Labelled, askings
+from controller.core.labels import LabelNames
+from controller.core.policy import ReleasePolicy
+from controller.core.release import SERVED
+from controller.errors import SerinError
+from controller.loop.champion_figures import Figures, FiguresReader
+from controller.ports.champions import Asked, Champions, Seen, WatchCursor, Watched
+from controller.ports.clock import Clock
+from controller.ports.journal import ReleaseLists
+from controller.ports.metrics import Metrics
+from controller.ports.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 300.0
+_IDS_MAX: Final = 200_000  # of samples that are read in one go
+_FIGURES_AT_ONCE: Final = 2  # models whose counters are read in one call, so that no other follower waits long
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of one model's champion, as the last look found it."""
+
+    watched: Watched
+    accuracy: Bounds | None
+    overconfidence: Bounds | None
+    figures: Figures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPorts:
+    """All that the watch reads and writes. ``fence`` is the leader's, or raises ConflictError where this controller
+    leads no more; ``label_names`` are what sources call a model's classes."""
+
+    champions: Champions
+    releases: ReleaseLists
+    traffic: Traffic
+    metrics: Metrics
+    policies: Callable[[], Mapping[str, ReleasePolicy]]
+    label_names: Callable[[str], Mapping[str, str]]
+    clock: Clock
+    fence: Callable[[], int | None]
+
+
+class ChampionWatch:
+    """Looks at each model's champion (`controller.subscribers.feed.CatchesUp`). Calls come one at a time; `told` may be
+    asked by any thread."""
+
+    name: Final = "champion watch"
+
+    def __init__(self, ports: WatchPorts, *, every_s: float = LOOK_EVERY_S) -> None:
+        self._ports = ports
+        self._every_s = every_s
+        self._figures = FiguresReader(ports.metrics)
+        self._due_s = 0.0  # by the monotonic clock
+        self._waiting: list[str] = []  # models whose figures this look still lacks
+        self._cursor: WatchCursor | None = None
+        self._watched: dict[str, Watched] = {}
+        self._is_known = False  # whether those two are what the store says
+        self._told: dict[str, Told] = {}
+
+    @property
+    def told(self) -> Mapping[str, Told]:
+        """Return what is known, by model."""
+        return dict(self._told)
+
+    def catch_up(self) -> None:
+        """Look, where it is time to; a little at a time.
+
+        Raises:
+            SerinError: the store or the journal cannot be read or written; nothing is lost by it.
+        """
+        if self._waiting:
+            for model in self._waiting[:_FIGURES_AT_ONCE]:
+                self._look_at_figures(model)
+            self._waiting = self._waiting[_FIGURES_AT_ONCE:]
+            return
+        now_s = self._ports.clock.monotonic_s()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + self._every_s  # also after a failure: it is no hurry
+        if self._take_in():
+            self._due_s = now_s
+        else:
+            self._waiting = list(self._watched)
+
+    def _take_in(self) -> bool:
+        """Take in what came since the last look, and return whether there is more of it."""
+        ports = self._ports
+        if not self._is_known:
+            cursor, found = ports.champions.kept()
+            self._cursor = cursor if cursor is not None else self._cursor  # of an empty store nothing is told
+            self._watched, self._is_known = dict(found), True
+        before = self._cursor if self._cursor is not None else ports.champions.head()
+        seen, now_s = ports.champions.seen(before, ids_max=_IDS_MAX), ports.clock.now_s()
+        policies, served, asked = ports.policies(), dict[str, Watched](), list[Asked]()
+        for model, policy in policies.items():
+            if (version := self._serving(model)) is not None:
+                known = self._of(model, version, now_s)
+                champion = self._with_seen(known.champion, seen, policy, now_s)
+                served[model], more = _asking(replace(known, champion=champion), policy, now_s)
+                asked += more
+        changed = {model: one for model, one in served.items() if one != self._watched.get(model)}
+        self._is_known = False  # until it is known to be kept
+        ports.champions.keep(seen.cursor, changed, asked, fence=ports.fence())
+        self._cursor, self._watched, self._is_known = seen.cursor, {**self._watched, **changed}, True
+        for one in asked:
+            log.warning("model %s: retraining is asked for, version %s: %s", one.model, one.version, one.asking.reason)
+        self._told = {model: self._as_told(one, policies[model]) for model, one in served.items()}
+        return seen.more
+
+    def _serving(self, model: str) -> str | None:
+        """Return the version that most users get; None where nobody says."""
+        try:
+            table = self._ports.traffic.read(model)
+        except SerinError as error:
+            log.debug("model %s: who serves is not known now: %s", model, error)
+            return None
+        return max(table.weights_pct, key=table.share_of) if table is not None else None
+
+    def _of(self, model: str, version: str, now_s: float) -> Watched:
+        """Return what is known of the version: one that comes back goes on where it was left."""
+        known = self._watched.get(model)
+        if known is None:
+            return Watched(self._new(model, version, now_s))
+        if known.champion.version == version:
+            return known
+        former = known.former
+        back = former if former is not None and former.version == version else self._new(model, version, now_s)
+        return Watched(back, known.champion, known.asked)
+
+    def _new(self, model: str, version: str, now_s: float) -> Champion:
+        release = self._ports.releases.newest(model, SERVED, version=version)
+        return Champion(model, version, release.phase_since_s if release is not None else now_s)
+
+    def _with_seen(self, champion: Champion, seen: Seen, policy: ReleasePolicy, now_s: float) -> Champion:
+        key = champion.model, champion.version
+        champion = champion.answered(seen.counts.get(key, {}), now_s, policy.watch)
+        found = seen.labelled.get(key, ())
+        if not found:
+            return champion
+        names = LabelNames(seen.classes.get(champion.model, ()), self._ports.label_names(champion.model))
+        labels = [
+            Labelled(one.answer == truth, one.confidence, one.probability)
+            for one in found
+            if (truth := names.truth(one.truth)) is not None
+        ]
+        lags = [max(one.waited_s, 0.0) for one in found if one.waited_s is not None]
+        champion = champion.labelled(labels, policy.watch)
+        return replace(champion, lag_s=median(lags)) if lags else champion
+
+    def _as_told(self, watched: Watched, policy: ReleasePolicy) -> Told:
+        quality, model = watched.champion.quality, watched.champion.model
+        before = self._told.get(model)
+        same = before is not None and before.watched.champion.version == watched.champion.version
+        figures = before.figures if before is not None and same else None
+        return Told(watched, quality.accuracy(policy.watch), quality.overconfidence(policy.watch), figures)
+
+    def _look_at_figures(self, model: str) -> None:
+        told, policy = self._told.get(model), self._ports.policies().get(model)
+        if told is None or policy is None:
+            return
+        figures = self._figures.look(policy, told.watched.champion.version, self._ports.clock.now_s())
+        self._told[model] = replace(told, figures=figures)
+
+
+def _asking(watched: Watched, policy: ReleasePolicy, now_s: float) -> tuple[Watched, list[Asked]]:
+    """Return what is known once retraining was asked for where there is a cause, and what was asked for."""
+    champion, counts = watched.champion, dict(watched.asked)
+    found = askings(champion, policy.watch, now_s)
+    for one in found:
+        counts[one.cause] = counts.get(one.cause, 0) + 1
+    champion = replace(champion, asked=(*champion.asked, *(one.cause for one in found)))
+    asked = [Asked(champion.model, champion.version, one, now_s) for one in found]
+    return replace(watched, champion=champion, asked=counts), asked
