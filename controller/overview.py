@@ -1,19 +1,22 @@
 """The overview of where everything stands, read at one time: what `serin status` shows, and as JSON."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Final
 
 from controller.core.abilities import TrafficAbilities
+from controller.core.champion import told_of
 from controller.core.commands import Freeze
 from controller.core.parts import Kind, Part, Standing, standing
+from controller.core.policy import ReleasePolicy
 from controller.core.release import Release
 from controller.core.traffic import TrafficTable
 from controller.errors import UnreadableError
 from controller.journal.codec import release_of
 from controller.journal.notes import SamplingSet
+from controller.ports.champions import Watched
 from controller.ports.journal import Journal, ReleaseRecord, ReleaseSummary
 from controller.ports.recordings import ReplayProgress
 from controller.ports.runtime import DeploymentStatus
@@ -32,7 +35,8 @@ class Overview:
     """``now_s`` is the time of whoever looked. What is a mapping is by model; ``waiting``: what its policy's serving
     block says now, and no replica yet. ``records`` None: the store does not tell them. ``able``: what the data plane
     in force can do, where anybody says. ``replays``: of recorded requests, by the releases shown. ``parts``: as they
-    answered just now. ``written_at_s``: when the journal was written last; None: never, or it does not tell."""
+    answered just now. ``written_at_s``: when the journal was written last; None: never, or it does not tell.
+    ``watched``: what the watch knows of the version that serves."""
 
     records: Sequence[Shown] | None
     now_s: float
@@ -45,6 +49,7 @@ class Overview:
     sampling: Mapping[str, SamplingSet] = field(default_factory=dict)
     able: TrafficAbilities | None = None
     replays: Mapping[str, ReplayProgress] = field(default_factory=dict)
+    watched: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[Part] = ()
     written_at_s: float | None = None
 
@@ -83,6 +88,15 @@ def opened(record: Shown) -> tuple[Release | None, str]:
 def summary_of(record: ReleaseRecord) -> ReleaseSummary:
     """The release in one line."""
     return ReleaseSummary(**{name: getattr(record, name) for name in _SUMMARY})
+
+
+def watched_in(
+    shown: Sequence[Shown], policies: Mapping[str, ReleasePolicy], watched: Callable[[], Mapping[str, Watched]]
+) -> Mapping[str, str]:
+    """Return what the watch knows of the models that are shown with their gates, in a line each."""
+    models = {one.model for one in shown if isinstance(one, ReleaseRecord)} & policies.keys()
+    found = watched() if models else {}
+    return {model: told_of(one.champion, policies[model].watch) for model, one in found.items() if model in models}
 
 
 def unreadable(journal: Journal, model: str | None = None) -> Iterator[str]:
@@ -158,6 +172,7 @@ _PLAIN: Final[Mapping[str, Any]] = {
 _LATER: Final[Mapping[str, Any]] = {  # an earlier release of the software does not tell them
     "able": TrafficAbilities | None,
     "replays": dict[str, ReplayProgress],
+    "watched": dict[str, str],
     "parts": tuple[Part, ...],
     "written_at_s": float | None,
 }

@@ -5,7 +5,7 @@ works while no controller runs.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,7 +20,8 @@ from controller.journal.refused import refused_now
 from controller.journal.sampled import last_set
 from controller.journal.walk import walk
 from controller.naming import model_named, version_named
-from controller.overview import BLOCKS_MAX, Overview, Shown, current, opened, summary_of
+from controller.overview import BLOCKS_MAX, Overview, Shown, current, opened, summary_of, watched_in
+from controller.ports.champions import Watched
 from controller.ports.clock import Clock
 from controller.ports.journal import (
     INSTALLATION,
@@ -128,6 +129,7 @@ class Service:
     wake: Callable[[], None] = lambda: None
     replay: Callable[[str], ReplayProgress | None] = lambda _: None  # of a release, how far it is
     untold: Callable[[], Sequence[str]] = tuple  # what people were not told of, in sentences
+    watched: Callable[[], Mapping[str, Watched]] = dict  # by model, what is known of the version that serves
 
     def start(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask for a release of the version; the command, and whether it is new."""
@@ -277,6 +279,7 @@ class Service:
             sampling=sampling,
             able=self.site.abilities(),
             replays=replays,
+            watched=watched_in(shown, policies, self.watched),
             parts=tuple(self.site.parts()),
             written_at_s=self.journal.written_at_s(),
         )

@@ -189,7 +189,16 @@ def _service(store: Store, models: Collection[str], site: HomeSite, wake: Callab
         return tuple(undelivered(store.notices.standing(), clock.now_s()))
 
     return Service(
-        store.journal, store.inbox, store.freezes, clock, models, site, wake, store.recordings.progress, untold
+        store.journal,
+        store.inbox,
+        store.freezes,
+        clock,
+        models,
+        site,
+        wake,
+        store.recordings.progress,
+        untold,
+        lambda: store.champions.kept()[1],
     )
 
 

@@ -55,6 +55,7 @@ def service_of(home: Home) -> Iterator[Service]:
             _Models(home, policies),
             site,
             replay=store.recordings.progress,
+            watched=lambda: store.champions.kept()[1],
             untold=lambda: tuple(undelivered(store.notices.standing(), clock.now_s())),
         )
 

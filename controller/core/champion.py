@@ -18,9 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from controller.core.policy import WatchPolicy
-from gates.stats.exact import share_bounds
 from gates.stats.moved import distance, error, spent_by
-from gates.stats.share import ShareState
 from gates.stats.uneven import Chances, Span, mean_bounds
 from gates.stats.watch import ShareWatch, WatchState, most_of_one_look
 from gates.stats.weighted import Drawn
@@ -87,12 +85,16 @@ class Window:
     def wrong_at_most(self, alpha: float) -> float:
         """Return the upper bound on the share of wrong answers, of a window that is full: nobody looked before."""
         if self.chances.even:
+            from gates.stats.exact import share_bounds  # scipy: not for whoever only reads a state
+
             return share_bounds(self.wrongs, self.wrong.count, 2 * alpha)[1]
         return self.wrong_bounds(2 * alpha)[1]
 
     def wrong_bounds(self, alpha: float) -> tuple[float, float]:
         """Return bounds on the share of wrong answers that hold at every look at once."""
         if self.chances.even:
+            from gates.stats.share import ShareState
+
             return ShareState(self.wrongs, self.wrong.count).interval(alpha)
         return mean_bounds(self.wrong, self.chances.least, _SHARE, _BETS, alpha)
 
@@ -284,3 +286,19 @@ def _age(champion: Champion, policy: WatchPolicy, now_s: float) -> Asking | None
         return None
     reason = f"It has served for {days:.0f} days; the policy asks for a new one after {policy.retrain_after_days:g}."
     return Asking(Cause.AGE, reason, days, policy.retrain_after_days)
+
+
+def told_of(champion: Champion, policy: WatchPolicy) -> str:
+    """Return what is known of the champion, in one line."""
+    parts = []
+    if (accuracy := champion.quality.accuracy(policy)) is not None:
+        parts.append(
+            f"right in {accuracy.value:.1%} of {accuracy.samples:,} labelled answers "
+            f"({accuracy.low:.1%} to {accuracy.high:.1%})"
+        )
+    else:
+        parts.append("no label of its answers yet")
+    moved = [mix.moved[0] for mix in champion.mixes.values() if mix.moved is not None]
+    parts += [f"a day is at most {max(moved):.2f} from its first (0 same, 1 disjoint)"] if moved else []
+    parts += [f"retraining asked for: {', '.join(champion.asked)}"] if champion.asked else []
+    return f"version {champion.version}: {'; '.join(parts)}"

@@ -13,6 +13,7 @@ _OVERDUE_S: Final = 300.0
 _TOLD_S: Final = 3_600.0  # how long the end of a release is told
 _BLIND_S: Final = 600.0
 _LOOKS_MISSED: Final = 5
+_UNWATCHED_S: Final = 3_600.0  # a fleet of hundreds is looked at in minutes
 _SHORT_LOOK_S: Final = 60.0
 _SINCE: Final = "{{ $value | humanizeDuration }}"
 _EXPOSED: Final = "canary|promoting"
@@ -27,6 +28,27 @@ def alerts(policy: ReleasePolicy) -> Iterator[Alert]:
     yield from _waiting(policy)
     yield from _watching(policy)
     yield from _ended(policy.model)
+    yield from _champion(policy.model)
+
+
+def _champion(model: str) -> Iterator[Alert]:
+    asked = f"increase({series(model, names.RETRAIN_ASKED_METRIC)}[1h])"
+    yield Alert(
+        "SerinRetrainAsked",
+        f"max by ({names.MODEL_LABEL}, {names.CAUSE_LABEL}) ({asked}) > 0",
+        Severity.TICKET,
+        About.RELEASE,
+        "{{ $labels.model }}: retraining is asked for, by {{ $labels.cause }}: `serin status` says why",
+    )
+    looked = f"max by ({names.MODEL_LABEL}) ({series(model, names.CHAMPION_LOOK_METRIC)})"
+    yield Alert(
+        "SerinWatchStopped",
+        f"(time() - {looked}) > {_UNWATCHED_S:g}",
+        Severity.TICKET,
+        About.SERIN,
+        f"{{{{ $labels.model }}}}: the version that serves was last looked at {_SINCE} ago",
+        for_s=300,
+    )
 
 
 def _drift(model: str, drift: DriftPolicy) -> Alert:

@@ -32,6 +32,7 @@ class Facts:
     asked: Sequence[SuiteProgress]
     sampled: SamplingSet | None
     replay: ReplayProgress | None
+    watched: str = ""  # what is known of the version that serves
     live: bool = True
 
     @classmethod
@@ -46,6 +47,7 @@ class Facts:
             seen.asking.get(model, ()),
             seen.sampling.get(model),
             seen.replays.get(model),
+            seen.watched.get(model, ""),
             seen.is_live,
         )
 
@@ -91,6 +93,8 @@ class Facts:
             yield "replay", _replayed(self.replay)
         if self.sampled is not None:
             yield "samples", _sampled(self.sampled)
+        if self.watched:
+            yield "watch", Text(printable(self.watched))
         if self.waiting:
             how = f"serin release again {self.release.model}"
             yield "serving", Text(printable(f"{self.waiting}, with the next release, or: {how}"), "bold")

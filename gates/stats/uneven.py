@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from scipy.optimize import minimize_scalar
-
 from gates.stats.numerics import boundary, log_mean_exp
 from gates.stats.weighted import Drawn
 
@@ -220,6 +218,8 @@ def log_e_difference_at_least(one: Arm, other: Arm, difference: float, bets: Seq
     Under it there is a share that ``other``'s is at most, and ``one``'s at least, ``difference`` above: the evidence
     against both is a product, and against all such shares the least of the products.
     """
+    from scipy.optimize import minimize_scalar  # who keeps a state of this imports no scipy for it
+
     low, high = max(0.0, -difference), min(1.0, 1 - difference)
 
     def against(share: float) -> float:

@@ -21,7 +21,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gates.stats.exact import upper_tail
 from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
 
 LEARNING: Final = 2.0  # log evidence, about, that it costs not to know the ratio beforehand
@@ -79,6 +78,8 @@ class WatchState:
         The windows' shares differ, so the candidate's events are a Poisson binomial; its upper tail is below that of
         the binomial with the mean probability (Hoeffding 1956, theorem 4) beyond one event above the mean.
         """
+        from gates.stats.exact import upper_tail  # as in `gates.stats.uneven`
+
         further = (
             max(effect * self.counted_own / self.arms.candidate_events, 1.0) if self.arms.candidate_events else 1.0
         )

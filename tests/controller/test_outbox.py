@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.champion import Asking, Cause
 from controller.core.commands import ANY_MODEL, Freeze
 from controller.core.events import Event, Leaving, PhaseEntered, Started, TrafficRestored
 from controller.core.notices import Kind, Notice, Severity
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Version
 from controller.journal.codec import entry_of
-from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen, Note, stream_of
+from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen, Note, RetrainAsked, stream_of
 from controller.subscribers.outbox import GATHER_S, OLD_S, FromNowOn, Outbox
 from tests.contracts.journal import record
 from tests.fakes.clock import FakeClock
@@ -130,6 +131,14 @@ def test_what_people_do_is_told(told: Told) -> None:
         (Kind.FREEZE_LIFTED, "Every model is frozen no more"),
         (Kind.COMMAND_DISCARDED, "intent: `start` by ci came to nothing"),
     ]
+
+
+def test_retraining_that_is_asked_for_is_a_ticket(told: Told) -> None:
+    asking = Asking(Cause.AGE, "It has served for 90 days.", 90.0, 90.0)
+    told.noted(RetrainAsked("intent", "6", asking), "intent")
+    (ticket,) = told.due("chat")
+    assert (ticket.kind, ticket.severity, ticket.version) == (Kind.RETRAIN_ASKED, Severity.TICKET, "6")
+    assert ticket.reason == "It has served for 90 days."
 
 
 def test_a_silent_freeze_keeps_its_model_silent_and_says_how_much_it_kept(told: Told) -> None:

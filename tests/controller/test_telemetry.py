@@ -8,13 +8,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from controller.api.telemetry import Readings, Telemetry
+from controller.core.champion import Bounds, Champion, Mix
 from controller.core.commands import ANY_MODEL, Freeze
 from controller.core.release import Phase, Release
 from controller.core.traffic import TrafficTable
 from controller.errors import Source, TransientError
 from controller.journal.codec import record_of
+from controller.loop.champion_figures import Figures
 from controller.loop.champions import Told as Watching
 from controller.loop.courier import Tally
+from controller.ports.champions import Watched
 from controller.ports.journal import Entry
 from controller.roles import Role
 from gates.outcome import Outcome
@@ -78,7 +81,20 @@ class Told:
 
     def of(self, name: str) -> dict[tuple[str, ...], float]:
         """The metric's samples, by the values of their labels: model and version first."""
-        order = ("model", "model_version", "phase", "gate", "source", "outcome", "part", "target")
+        order = (
+            "model",
+            "model_version",
+            "phase",
+            "gate",
+            "source",
+            "outcome",
+            "part",
+            "target",
+            "cause",
+            "mix",
+            "window_s",
+            "bound",
+        )
         found = [one for one in self.samples() if one.name == name]
         return {tuple(one.labels[label] for label in order if label in one.labels): one.value for one in found}
 
@@ -168,6 +184,35 @@ def test_notices_on_their_way_are_told_by_target(told: Told) -> None:
     assert told.of(names.NOTICES_GIVEN_UP_METRIC) == {("pager",): 0, ("chat",): 0}
     assert told.of(names.NOTICES_DELIVERED_METRIC) == {("pager",): 3, ("chat",): 0}
     assert told.of(names.NOTICES_FAILED_METRIC) == {("pager",): 2, ("chat",): 0}
+
+
+def test_the_version_that_serves_is_told_as_the_watch_found_it(told: Told) -> None:
+    """What is not known is left out, and a cause that nothing was asked for by is zero."""
+    champion = Champion("intent", "6", NOW_S, labels=40, lag_s=90.0, mixes={"classes": Mix(NOW_S, moved=(0.2, 0.1))})
+    figures = Figures(NOW_S + 5, requests=100, errors=2, burns={3_600.0: 1.5})
+    bounds = Bounds(0.9, 0.8, 0.95, 40)
+    told.champions = {"intent": Watching(Watched(champion, asked={"drift": 1}), bounds, None, figures)}
+    own = ("intent", "6")
+    assert told.of(names.CHAMPION_ACCURACY_METRIC) == {
+        (*own, "value"): 0.9,
+        (*own, "low"): 0.8,
+        (*own, "high"): 0.95,
+    }
+    assert told.of(names.CHAMPION_OVERCONFIDENCE_METRIC) == {}
+    assert told.of(names.CHAMPION_DISTANCE_METRIC) == {(*own, "classes", "value"): 0.2, (*own, "classes", "low"): 0.1}
+    assert told.of(names.CHAMPION_BURN_METRIC) == {(*own, "3600"): 1.5}
+    assert told.of(names.CHAMPION_ERRORS_METRIC) == {own: 2}
+    assert told.of(names.CHAMPION_P95_METRIC) == {}
+    assert told.of(names.CHAMPION_LAG_METRIC) == {own: 90}
+    assert told.of(names.CHAMPION_SINCE_METRIC) == {own: NOW_S}
+    assert told.of(names.CHAMPION_LOOK_METRIC) == {own: NOW_S + 5}
+    assert told.of(names.RETRAIN_ASKED_METRIC) == {
+        ("intent", "drift"): 1,
+        ("intent", "accuracy"): 0,
+        ("intent", "age"): 0,
+    }
+    known = {value for name, value in vars(names).items() if name.endswith("_METRIC")}
+    assert {sample.name for sample in told.samples()} <= known
 
 
 def test_the_page_is_read_as_releases_are(told: Told) -> None:

@@ -226,4 +226,14 @@ CASES: Mapping[str, tuple[tuple[str, ...], str, set[str]]] = {
         "20m",
         set(),
     ),
+    "retraining is asked for": (
+        (controller(names.RETRAIN_ASKED_METRIC, "0x10 1x60", model="intent", cause="drift"),),
+        "20m",
+        {"SerinRetrainAsked/ticket"},
+    ),
+    "the version that serves is looked at no more": (
+        (controller(names.CHAMPION_LOOK_METRIC, "0x70", model="intent", model_version="6"),),
+        "68m",
+        {"SerinWatchStopped/ticket"},
+    ),
 }  # fmt: skip

@@ -1,10 +1,16 @@
 """For who pays: what it does, what it costs, how good it is, and what changed."""
 
+from typing import Final
+
 from controller.monitoring import recordings as kept
 from controller.monitoring.dashboards.common import BY_GATE, BY_MODEL, Limits, picked, summed
 from controller.monitoring.dashboards.panel import Dashboard, Kind, Panel, Query, Unit
 from controller.monitoring.rule import OF_VERSION
 from serving import contract as names
+
+_BY_BOUND: Final = "{{model}} {{model_version}} {{bound}}"
+_BY_MIX: Final = "{{model}} {{model_version}} {{mix}}"
+_BY_CAUSE: Final = "{{model}} {{cause}}"
 
 
 def _gate(*gates: str) -> str:
@@ -55,25 +61,54 @@ def executive(limits: Limits) -> Dashboard:
             "Quality": (
                 Panel(
                     "Accuracy",
+                    "Of the version that serves: the share of labelled answers that are right, with its bounds.",
+                    Unit.SHARE,
+                    (Query(picked(names.CHAMPION_ACCURACY_METRIC), _BY_BOUND),),
+                    width=8,
+                ),
+                Panel(
+                    "Calibration",
+                    "Of the version that serves: confidence minus accuracy, with its bounds.",
+                    Unit.COUNT,
+                    (Query(picked(names.CHAMPION_OVERCONFIDENCE_METRIC), _BY_BOUND),),
+                    width=8,
+                ),
+                Panel(
+                    "Drift",
+                    "Distance of the last whole day of the version that serves from its first, 0 same, 1 disjoint.",
+                    Unit.SHARE,
+                    (Query(picked(names.CHAMPION_DISTANCE_METRIC, f'{names.BOUND_LABEL}="value"'), _BY_MIX),),
+                    width=8,
+                    beyond=limits.drift,
+                ),
+            ),
+            "Releases": (
+                Panel(
+                    "Accuracy of the release",
                     "As the gates measured it last: change in points against stable, and share right on suites.",
                     Unit.COUNT,
                     (Query(_gate("accuracy[.].*"), BY_GATE),),
                     width=8,
                 ),
                 Panel(
-                    "Calibration",
+                    "Calibration of the release",
                     "Confidence minus accuracy, as the gates measured it last.",
                     Unit.COUNT,
                     (Query(_gate("calibration[.].*"), BY_GATE),),
                     width=8,
                 ),
                 Panel(
-                    "Drift",
-                    "Distance of what is asked and answered now from before the release, 0 same, 1 disjoint.",
-                    Unit.SHARE,
-                    (Query(_gate("reference[.].*", "drift[.].*"), BY_GATE),),
+                    "Retraining asked for",
+                    "How often the watch asked for it, by cause.",
+                    Unit.COUNT,
+                    (
+                        Query(
+                            f"max by ({names.MODEL_LABEL}, {names.CAUSE_LABEL}) ({picked(names.RETRAIN_ASKED_METRIC)})",
+                            _BY_CAUSE,
+                        ),
+                    ),
+                    Kind.NUMBER,
                     width=8,
-                    beyond=limits.drift,
                 ),
             ),
             "Changes and incidents": (
