@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is kept of a model: its champion, the one before it (which may come back), and how often retraining was
+    """The knowledge of a model: its champion, the one before it (which may come back), and how often retraining was
     asked for, by cause."""
 
     champion: Champion

@@ -121,14 +121,14 @@ DRAWN = Path("controller/monitoring")
 # What is read of a section besides judging by it, and in how many files: a new gate has none of that.
 KNOWN = {
     "latency": 2,  # replicas put an edge of their histogram at each objective; some gateways tell no times
-    "budget": 1,  # the hold on the releases of a service that burns
+    "budget": 2,  # the hold on the releases of a service that burns; how fast it does, between releases too
     "BudgetPolicy": 1,  # the same
     "LiveErrorsPolicy": 1,  # budget.burn counts errors as errors.live does
     "PairedAccuracyPolicy": 1,  # suites bet as pairs do
     "drift": 2,  # how far back the reference goes, and how many answers of that time are sampled
     "accuracy_live": 1,  # without a mirror, something else must judge accuracy than
     "accuracy_shadow": 1,  # this
-    "limits": 1,  # what a replica's hour costs
+    "limits": 2,  # what a replica's hour costs, in a release and between releases
     "accuracy_slices": 2,  # those that nobody named are chosen when a release begins; off where one began before it was
     "costs": 1,  # suites are judged by what mistakes cost, too
     "CostPolicy": 1,  # the same

@@ -1,4 +1,4 @@
-"""What is known of the version that serves everybody, by model."""
+"""The knowledge of the version that serves everybody, by model."""
 
 import sqlalchemy as sa
 from alembic import op
