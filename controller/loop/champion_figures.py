@@ -32,7 +32,7 @@ class Figures:
 
 @dataclass(slots=True)
 class _Read:
-    """How far the counters of one version were read, in this process."""
+    """The place up to which the counters of one version were read, in this process."""
 
     version: str
     users: CounterCursor | None = None

@@ -28,7 +28,7 @@ _FIGURES_AT_ONCE: Final = 2  # models whose counters are read in one call, so th
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is known of one model's champion, as the last look found it."""
+    """The knowledge of one model's champion, as the last look found it."""
 
     watched: Watched
     accuracy: Bounds | None
