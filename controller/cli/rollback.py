@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     flags.add_argument("model", help="the registered model's name")
-    flags.add_argument("--reason", required=True, help="why; kept in the journal and the report")
+    flags.add_argument("--reason", default="", help="why (it has to be said); kept in the journal and the report")
     flags.add_argument("--to", metavar="VERSION", help="a version that runs, instead of the known good one")
     flags.add_argument("--dry-run", action="store_true", help="say where it would go to, and move nothing")
     flags.add_argument("--output", "-o", choices=("text", "json"), default="text", help="how the result is printed")
