@@ -520,7 +520,7 @@ class TestRollback:
         write_routes(
             home, EMPTY_DOCUMENT.with_table(TrafficTable("intent", {"7": 100.0}, generation=1), RouteOptions())
         )
-        with pytest.raises(UsageError, match=r"no known good version yet.*--to; running: 6, 7"):
+        with pytest.raises(UsageError, match=r"at version 7 already, and no version before it.*--to; running: 6, 7"):
             rollback(home)
 
     @pytest.mark.parametrize("version", ["5", "dead"])
