@@ -31,6 +31,7 @@ class Deed(StrEnum):
     LABEL = "sending labels"
     ASK_LABELS = "asking for requests to label, with their texts"
     START = "starting a release"
+    REPLACE = "replacing a stable version that is down"
     ABORT = "aborting a release"
     ROLL_BACK = "rolling back"
     FREEZE = "freezing"
@@ -46,6 +47,7 @@ MAY: Final[Mapping[Deed, tuple[str, ...]]] = {
     Deed.LABEL: (Role.LABELS, Role.ADMIN),
     Deed.ASK_LABELS: (Role.LABELS, Role.ADMIN),
     Deed.START: (Role.PROPOSE, Role.ADMIN),
+    Deed.REPLACE: (Role.ADMIN,),
     Deed.ABORT: (Role.ROLLBACK, Role.ADMIN),
     Deed.ROLL_BACK: (Role.ROLLBACK, Role.ADMIN),
     Deed.FREEZE: (Role.ROLLBACK, Role.ADMIN),

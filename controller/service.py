@@ -62,6 +62,8 @@ class Installation(Protocol):
 
     def start(self, model: str, version: str, *, reason: str, by: str) -> tuple[Command, bool]: ...
 
+    def replace(self, model: str, version: str, *, reason: str, by: str) -> tuple[Command, bool]: ...
+
     def again(self, model: str, *, reason: str, by: str) -> tuple[Command, str]: ...
 
     def abort(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]: ...
@@ -134,6 +136,10 @@ class Service:
     def start(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask for a release of the version; the command, and whether it is new."""
         return self._ask(Ask.START, model, reason, by, command_id, version_named(version))
+
+    def replace(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
+        """Ask that the version takes the place of stable, which cannot run: by the floors of its suites alone."""
+        return self._ask(Ask.REPLACE, model, reason, by, command_id, version_named(version))
 
     def again(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, str]:
         """Register the version that serves once more, and ask for a release of that: the command, and the number of the

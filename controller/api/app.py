@@ -109,6 +109,7 @@ def _commands(ports: ApiPorts) -> list[Endpoint]:
     commands, freezes = CommandRoutes(ports.service), FreezeRoutes(ports.service)
     return [
         _post("/v1/releases", commands.start, Deed.START),
+        _post("/v1/models/{model}/replace", commands.replace, Deed.REPLACE),
         _post("/v1/models/{model}/again", commands.again, Deed.START),
         _post("/v1/models/{model}/abort", commands.abort, Deed.ABORT),
         _post("/v1/models/{model}/rollback", commands.rollback, Deed.ROLL_BACK),

@@ -175,6 +175,10 @@ class ReasonBody(Body):
     id: Name | None = None
 
 
+class ReplaceBody(ReasonBody):
+    version: VersionName
+
+
 class ReleaseBody(ReasonBody):
     model: ModelName
     version: VersionName

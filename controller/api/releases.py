@@ -5,7 +5,7 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Final, Protocol
 
-from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, parse
+from controller.api.bodies import FreezeBody, ReasonBody, ReleaseBody, ReplaceBody, parse
 from controller.api.errors import ApiError
 from controller.api.http import Call, Page, Raw, Reply, limit_of, number_of, query_text
 from controller.core.commands import Ask, Command, Freeze
@@ -75,6 +75,12 @@ class CommandRoutes:
         body = parse(ReleaseBody, call.body)
         reason, by, command_id = _word(call, body, body.model)
         return _kept(self._service.start(body.model, body.version, reason=reason, by=by, command_id=command_id))
+
+    def replace(self, call: Call) -> Reply:
+        """The version in place of stable, which is down."""
+        body, model = parse(ReplaceBody, call.body), call.path["model"]
+        reason, by, command_id = _word(call, body, model)
+        return _kept(self._service.replace(model, body.version, reason=reason, by=by, command_id=command_id))
 
     def again(self, call: Call) -> Reply:
         """The version that serves, under the next number."""

@@ -40,7 +40,7 @@ def versions_in_use(plane: DataPlane, journal: Journal, models: Iterable[str]) -
         except UnreadableError:
             whole.add(record.model)
             continue
-        taking_part = (release.candidate, release.stable, release.fallback)
+        taking_part = (release.candidate, release.champion, release.fallback)
         found |= {(record.model, version.number) for version in taking_part if version is not None}
     for table in tables:
         found |= {(table.model, version) for version in table.needed}

@@ -68,6 +68,12 @@ def start(
     supersede: SupersedeFlag = False,
     repeat: Annotated[bool, typer.Option("--repeat", help="Even where a person took this version back.")] = False,
     during_freeze: DuringFreezeFlag = False,
+    because_stable_is_down: Annotated[
+        bool,
+        typer.Option(
+            "--because-stable-is-down", help="It takes the place of a version that cannot run: compared with nothing."
+        ),
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Start a release of a version. Setting the alias `candidate` in the registry does the same, and asks nothing.
@@ -79,10 +85,12 @@ def start(
     model_named(model)  # before anything is opened
     agreed = {Consent.SUPERSEDE: supersede, Consent.REPEAT: repeat, Consent.DURING_FREEZE: during_freeze}
     with place.opened(writing=True) as installation:
-        sentence = _foreseen(installation, model, version, agreed)
+        ask = Ask.REPLACE if because_stable_is_down else Ask.START
+        sentence = _foreseen(installation, ask, model, version, agreed)
         tell = _teller(output)
         tell(f"{model}: {sentence}")
-        asked, _ = installation.start(model, version, reason=reason, by=by or asker())
+        begin = installation.replace if because_stable_is_down else installation.start
+        asked, _ = begin(model, version, reason=reason, by=by or asker())
         tell(f"{model}: release of version {version} asked for.")
         taken_up = _taken_up(installation, asked)
         if not taken_up:
@@ -113,7 +121,7 @@ def again(
     model_named(model)  # before anything is opened
     agreed = {Consent.SUPERSEDE: supersede, Consent.DURING_FREEZE: during_freeze}
     with place.opened(writing=True) as installation:
-        _foreseen(installation, model, None, agreed)
+        _foreseen(installation, Ask.START, model, None, agreed)
         asked, champion = installation.again(model, reason=reason, by=by or asker())
     if output is Output.JSON:
         say_json({**_asked(asked, "", taken_up=False), "champion": champion})
@@ -123,9 +131,11 @@ def again(
     say(f"{model}: release of version {asked.version} asked for; {takes}")
 
 
-def _foreseen(installation: "Installation", model: str, version: str | None, agreed: Mapping[Consent, bool]) -> str:
+def _foreseen(
+    installation: "Installation", ask: Ask, model: str, version: str | None, agreed: Mapping[Consent, bool]
+) -> str:
     """Return what the start will do. Raises UsageError where that needs a flag which was not given."""
-    foreseen = installation.foresee(Ask.START, model, version)
+    foreseen = installation.foresee(ask, model, version)
     missing = [f"{why}. Say --{one} if that is meant" for one, why in foreseen.consents if not agreed.get(one, False)]
     if missing:
         raise UsageError(f"{model}: nothing was started: {'; '.join(missing)}")

@@ -85,8 +85,8 @@ def _plan(release: Release, now_s: float) -> Iterator[Action]:
     candidate, stable = release.candidate, release.stable
     if not release.active:
         return
-    if stable is not None:
-        yield Serve(stable)
+    if release.champion is not None:  # also one that fails: it is tried on for its users, until they have another
+        yield Serve(release.champion)
     if release.phase not in (Phase.PENDING, Phase.ROLLING_BACK):
         yield Serve(candidate)
     match release.phase:
@@ -102,10 +102,10 @@ def _plan(release: Release, now_s: float) -> Iterator[Action]:
                 yield Replay()
         case Phase.PROMOTING:
             if not release.routed and release.purpose is Purpose.PROMOTE:
-                yield CheckChampion(candidate, stable)
+                yield CheckChampion(candidate, release.champion)
             yield from _routes(release)
             if release.routed:
-                yield MoveChampion(candidate, stable)
+                yield MoveChampion(candidate, release.champion)
         case Phase.ROLLING_BACK:
             yield from _leave(release)
 

@@ -6,11 +6,15 @@ from enum import StrEnum
 
 class Ask(StrEnum):
     START = "start"  # a release of ``version``
+    REPLACE = "replace"  # the same, in place of a stable version that cannot run, so that nothing is compared
     ABORT = "abort"  # the active release, whatever its phase: always wins
     ROLLBACK = "rollback"  # to the known good version, from whatever is active or was promoted last
     RESUME = "resume"  # a held release goes on, with a new deadline; a paused one from where it is
     PAUSE = "pause"  # the release exposes no more users than it does; its deadline stands
     PROMOTE = "promote"  # the release goes to its next step now; everybody is for the gates alone
+
+
+BEGINNING = frozenset({Ask.START, Ask.REPLACE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Started:
     reason: str
     serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
     able: TrafficAbilities | None = None  # of the data plane, as they were then
+    replaced: Version | None = None  # stable that cannot run: it is taken the place of, and compared with nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ def _begin(event: Started, at_s: float) -> Release:
         reason=event.reason,
         serving=event.serving,
         able=event.able,
+        replaced=event.replaced,
     )
 
 
@@ -342,7 +344,13 @@ def _identify(release: Release, version: Version) -> Release:
         return version if same else one
 
     candidate = known(release.candidate) or release.candidate
-    return replace(release, candidate=candidate, stable=known(release.stable), fallback=known(release.fallback))
+    return replace(
+        release,
+        candidate=candidate,
+        stable=known(release.stable),
+        fallback=known(release.fallback),
+        replaced=known(release.replaced),
+    )
 
 
 def _with_verdicts(release: Release, verdicts: Iterable[Verdict]) -> Release:

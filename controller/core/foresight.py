@@ -46,8 +46,8 @@ class Standing:
 def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foreseen:
     """Return what would come of the word."""
     match ask:
-        case Ask.START:
-            return _start(standing, version or "")
+        case Ask.START | Ask.REPLACE:
+            return _begin(ask, standing, version or "")
         case Ask.ABORT:
             return _abort(standing)
         case Ask.RESUME:
@@ -138,6 +138,17 @@ def _start(standing: Standing, version: str) -> Foreseen:
         begins += f" once {_named(release)} {when}"
     against = f", against version {_stable_of(release, table)}" if _stable_of(release, table) else ""
     return Foreseen(f"{begins}{against}.", consents=tuple(_consents(standing, version)))
+
+
+def _begin(ask: Ask, standing: Standing, version: str) -> Foreseen:
+    found, replaced = _start(standing, version), _stable_of(standing.release, standing.table)
+    if ask is Ask.START or not found.acts or not replaced:
+        return found
+    sentence = (
+        f"Once version {replaced} is seen failing, version {version} takes its place by the floors of its suites "
+        "alone: it is compared with nothing, and no version is kept warm to go back to."
+    )
+    return Foreseen(sentence, consents=found.consents)
 
 
 def _consents(standing: Standing, version: str) -> Iterator[tuple[Consent, str]]:

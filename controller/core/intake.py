@@ -4,7 +4,7 @@ registry ask for. Pure."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.core.commands import Ask, Command
+from controller.core.commands import BEGINNING, Ask, Command
 from controller.core.facts import Asked, Fact, NewerCandidate
 from controller.core.release import Phase, Purpose, Release, Version
 from controller.core.traffic import HUNDRED_PCT, TrafficTable
@@ -49,6 +49,11 @@ class Begin:
     reason: str
     command: Command | None = None
 
+    @property
+    def replaces(self) -> bool:
+        """Return whether stable is not to be compared with, because it cannot run."""
+        return self.command is not None and self.command.ask is Ask.REPLACE
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -73,7 +78,7 @@ def intake(seen: Seen) -> Intake:
 # --- a release is under way -------------------------------------------------------------------------------------------
 def _for_release(seen: Seen, release: Release) -> Iterator[Fact | Discard]:
     for command in seen.asked:
-        if command.ask is not Ask.START:
+        if command.ask not in BEGINNING:
             yield Asked(command)
         elif command.version == release.candidate.number and release.phase is not Phase.ROLLING_BACK:
             yield Discard(command.id, f"release {release.id} of version {command.version} is in progress")
@@ -109,7 +114,7 @@ def _for_nobody(seen: Seen) -> Iterator[Begin | Discard]:
             yield found
         if isinstance(found, Begin):
             return
-    if seen.wanted is not None and not any(command.ask is Ask.START for command in seen.asked):
+    if seen.wanted is not None and not any(command.ask in BEGINNING for command in seen.asked):
         yield Begin(Purpose.PROMOTE, seen.wanted, "registry", f"Alias candidate set on version {seen.wanted.number}.")
 
 
@@ -119,7 +124,7 @@ def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
     match command.ask:
         case Ask.ROLLBACK if table is not None and table.known_good is not None:
             return Begin(Purpose.RESTORE, Version(table.known_good), command.by, command.reason, command)
-        case Ask.START if command.version is not None:
+        case Ask.START | Ask.REPLACE if command.version is not None:
             if table is not None and table.weights_pct.get(command.version) == HUNDRED_PCT:
                 return Discard(command.id, f"version {command.version} serves all traffic already")
             match _identified(seen, command):

@@ -131,7 +131,7 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     lost = serving.get(number)
     if lost is None or not (lost.condition is Condition.FAILED or (exposed and lost.condition is Condition.FAILING)):
         return ()  # before users get its answers, one that fails is given its tries
-    stable = serving.get(release.stable.number) if release.stable is not None else None
+    stable = serving.get(release.champion.number) if release.champion is not None else None
     if stable is None and lost.condition is Condition.FAILING:
         return ()  # not known yet: where both are away, it was neither's doing
     if stable is not None and not stable.ready:  # what neither version can do is for want of something that both need

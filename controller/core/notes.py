@@ -123,6 +123,8 @@ def _fault(release: Release, fact: Fact) -> tuple[Source, str] | None:
     match fact:
         case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             return source, reason
+        case Serving(version) if release.replaced is not None and version == release.replaced.number:
+            return None  # that it does not run is why there is this release
         case Serving(version, condition, detail) if condition is not Condition.READY:
             ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # where it may not run yet
             away = f"version {version}: {detail or 'it is not ready'}"
@@ -162,7 +164,7 @@ def reading(verdict: Verdict) -> Reading:
 
 
 def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterator[Event]:
-    mine = (release.candidate, release.stable, release.fallback)
+    mine = (release.candidate, release.champion, release.fallback)
     if any(one is not None and one.number == version.number and not one.fingerprint for one in mine):
         yield Identified(version, tagged)
 

@@ -24,6 +24,7 @@ from controller.core.facts import (
 from controller.core.leaving import hold_in_place, is_down
 from controller.core.policy import OnDeadline
 from controller.core.release import Phase, Purpose, Release
+from controller.core.replacing import may_go_on, waited_for
 from controller.core.words_of_people import next_step, pausing
 from controller.errors import Source
 from gates.outcome import Outcome
@@ -74,12 +75,11 @@ def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
     if release.purpose is Purpose.RESTORE:
         if release.candidate.number in serving:
             return (PhaseEntered(Phase.PROMOTING, release.reason),)
-    elif needed <= serving and release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS:
+    elif needed <= serving and release.outcome_of(Stage.PREFLIGHT) is Outcome.PASS and may_go_on(release, facts):
         reason = "The package is what was registered, and it runs."
         return (PhaseEntered(Phase.SUITE, reason, now_s + release.policy.deadline_s),)
     if _past_deadline(release, now_s):
-        waiting = "; ".join(release.faults.values()) or "not every replica became ready"
-        reason = f"Not ready within {release.policy.start_timeout_s:g} s: {waiting}."
+        reason = f"Not ready within {release.policy.start_timeout_s:g} s: {waited_for(release, facts)}."
         return hold_in_place(release, reason) if release.purpose is Purpose.RESTORE else (Leaving(Phase.HELD, reason),)
     return ()
 
@@ -87,7 +87,8 @@ def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     suites = release.policy.suites
     if not suites and release.stable is None:
-        return (Leaving(Phase.HELD, "A first version is judged by suites, and the policy names none."),)
+        whose = "A first version" if release.replaced is None else "What takes the place of a version that cannot run"
+        return (Leaving(Phase.HELD, f"{whose} is judged by suites, and the policy names none."),)
     if (suites and not only(facts, SuitesRun)) or Source.DEPLOYMENTS in release.faults:
         if not _past_deadline(release, now_s):
             return ()
@@ -98,13 +99,18 @@ def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
     if not all(release.outcome_of(stage) is Outcome.PASS for stage in (Stage.PREFLIGHT, Stage.SUITE)):
         return (Leaving(Phase.HELD, f"The suites did not settle it: {_open_gates(release, (Stage.SUITE,))}"),)
     reason = "The suites passed."
-    return _first_version(facts) if release.stable is None else _enter_traffic(release, facts, now_s, reason)
+    return _first_version(release, facts) if release.stable is None else _enter_traffic(release, facts, now_s, reason)
 
 
-def _first_version(facts: Sequence[Fact]) -> tuple[Event, ...]:
+def _first_version(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     frozen = next(iter(only(facts, FrozenBy)), None)
     if frozen is not None:
         return (Leaving(Phase.HELD, f"Frozen by {frozen.freeze.by}: {frozen.freeze.reason}."),)
+    if release.replaced is not None:
+        met = (
+            f"It meets its absolute floors, and takes the place of version {release.replaced.number}, which cannot run."
+        )
+        return (PhaseEntered(Phase.PROMOTING, met),)
     return (PhaseEntered(Phase.PROMOTING, "The first version meets its absolute floors."),)
 
 

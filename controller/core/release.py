@@ -147,6 +147,7 @@ class Release:
     serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
     origin: Origin | None = None  # of the candidate, once verified; None: its manifest does not say
     able: TrafficAbilities | None = None  # of the data plane; None: begun when there was only one, which can do all
+    replaced: Version | None = None  # what serves and cannot run, where a person has the candidate take its place
     pause: Pause | None = None  # until it is resumed, or enters another phase or step
 
     @property
@@ -156,6 +157,11 @@ class Release:
     @property
     def canary_step(self) -> Step:
         return self.policy.steps[self.step]
+
+    @property
+    def champion(self) -> Version | None:
+        """The version at which the registry's alias stands until this one is promoted."""
+        return self.stable if self.stable is not None else self.replaced
 
     @property
     def mirrors(self) -> bool:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TypeVar
 
 from controller.core.actions import Action, CheckChampion, MoveChampion, Route, plan
-from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
+from controller.core.commands import ANY_MODEL, BEGINNING, Ask, Command, Freeze
 from controller.core.decide import after_events, decide
 from controller.core.events import ClockStepped, CommandTaken, Event, Looked, Started, fold
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
@@ -206,7 +206,7 @@ class Reconciler:
 
     # --- what is asked for ---------------------------------------------------------------------------------------
     def _intake(self, standing: _Standing | None, asked: Sequence[Command]) -> Intake:
-        starts = {command.version for command in asked if command.ask is Ask.START and command.version}
+        starts = {command.version for command in asked if command.ask in BEGINNING and command.version}
         return intake(
             Seen(
                 model=self.model,
@@ -255,13 +255,14 @@ class Reconciler:
             model=self.model,
             purpose=begin.purpose,
             candidate=known.of(self.model, candidate.number) if restores else known.recognised(self.model, candidate),
-            stable=stable,
+            stable=None if begin.replaces else stable,
             fallback=known.of(self.model, fallback) if fallback and stable and fallback != stable.number else None,
             policy=self.policy,
             by=begin.by,
             reason=begin.reason,
             serving=serving,
             able=self._world.traffic.abilities(self.model),
+            replaced=stable if begin.replaces else None,
         )
         events: list[Event] = [started]
         if (command := begin.command) is not None:

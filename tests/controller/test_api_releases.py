@@ -215,6 +215,7 @@ ROUTES = {
     ("GET", "/v1/models/intent/foreseen?ask=abort"): {"view", "propose", "rollback", "admin"},
     ("GET", "/v1/commands/c1"): {"view", "propose", "rollback", "admin"},
     ("POST", "/v1/models/intent/again"): {"propose", "admin"},
+    ("POST", "/v1/models/intent/replace"): {"admin"},
     ("POST", "/v1/predictions"): {"replica"},
     ("POST", "/v1/labels"): {"labels", "admin"},
     ("GET", "/v1/label-requests?model=intent"): {"labels", "admin"},

@@ -222,6 +222,14 @@ def test_freezes_are_made_and_lifted(there: Installation) -> None:
     assert said_no == "there is no policy for model 'intnt'; models here: intent"
 
 
+def test_a_fix_of_a_stable_version_that_is_down_is_asked_for_by_name(there: Installation) -> None:
+    start = ("release", "start", "intent", "8", "--because-stable-is-down", "--supersede", "--reason", "6 leaks")
+    said = there.lines(*start)
+    assert said[0].startswith("intent: Once version 6 is seen failing, version 8 takes its place by the floors")
+    (waiting,) = there.store.inbox.waiting()
+    assert (waiting.ask, waiting.version, waiting.reason) == (Ask.REPLACE, "8", "6 leaks")
+
+
 @pytest.mark.parametrize("ask", ["abort", "resume"])
 def test_a_word_waits_for_the_controller(there: Installation, ask: str) -> None:
     said = there.lines(ask, "intent", "--reason", "wrong checkpoint")

@@ -30,6 +30,11 @@ class RemoteInstallation:
         body = {"model": model, "version": version, "reason": reason, "by": by}
         return self._kept(Ask.START, model, version, body, "/v1/releases")
 
+    def replace(self, model: str, version: str, *, reason: str, by: str) -> tuple[Command, bool]:
+        body = {"version": version_named(version), "reason": reason, "by": by}
+        path = f"/v1/models/{quote(model_named(model), safe='')}/{Ask.REPLACE}"
+        return self._kept(Ask.REPLACE, model, version, body, path)
+
     def again(self, model: str, *, reason: str, by: str) -> tuple[Command, str]:
         path = f"/v1/models/{quote(model_named(model), safe='')}/again"
         found = self._read("POST", path, {"reason": reason, "by": by})

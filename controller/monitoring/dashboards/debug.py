@@ -40,7 +40,7 @@ def debug(limits: Limits) -> Dashboard:
                     "95 % of texts are shorter, over 15 minutes.",
                     Unit.COUNT,
                     (Query(picked(kept.TOKENS_P95)),),
-                    beyond=limits.least(lambda one: one.tokens_p95_max),
+                    beyond=limits.least(lambda one: one.tokens_p95_max or None),  # 0: as many as the version reads
                 ),
                 Panel(
                     "Texts that are cut",

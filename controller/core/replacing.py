@@ -1,0 +1,46 @@
+"""A release in place of a stable version that cannot run: when it may go on, and the way to it.
+
+Nothing is compared with a version that gives no answers, so the floors of suites judge alone, as of a first version.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controller.core.condition import Condition
+from controller.core.facts import Fact, Serving, only
+from controller.core.release import Release
+
+_BY_ITSELF: Final = (Condition.FAILING, Condition.FAILED)
+
+
+def may_go_on(release: Release, facts: Sequence[Fact]) -> bool:
+    """Return whether the version that is to be replaced, if any, is seen failing by itself, as far as these facts say.
+
+    Once is enough: one that crashes again and again is up for a moment each time that it is tried.
+    """
+    if release.replaced is None:
+        return True
+    number = release.replaced.number
+    return any(fact.version == number and fact.condition in _BY_ITSELF for fact in only(facts, Serving))
+
+
+def waited_for(release: Release, facts: Sequence[Fact]) -> str:
+    """Return what kept preflight from its end; where that is a stable version that does not run, with the way out."""
+    waiting = "; ".join(release.faults.values()) or "not every replica became ready"
+    serving = {fact.version: fact for fact in only(facts, Serving)}
+    candidate = serving.get(release.candidate.number)
+    if candidate is None or not candidate.ready:
+        return waiting
+    number, start = candidate.version, f"`serin release start {release.model} {candidate.version}"
+    if release.replaced is not None:
+        return (
+            f"version {release.replaced.number} was not seen failing, so that there is something to compare version "
+            f"{number} with: abort this release and say {start}`"
+        )
+    stable = serving.get(release.stable.number) if release.stable is not None else None
+    if stable is None or stable.ready:
+        return waiting
+    return (
+        f"version {number} is ready, and version {stable.version} is not ({stable.detail or stable.condition}). Where "
+        f"it cannot be mended, abort this release and say {start} --because-stable-is-down`"
+    )
