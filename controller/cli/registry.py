@@ -25,6 +25,7 @@ from serving.package.artifact import Manifest, Variant
 
 if TYPE_CHECKING:
     from controller.bootstrap.registering import Champion
+    from controller.config.settings import Home
 
 _NAMES_TOLD: Final = 12
 RegistryOption = Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")]
@@ -89,6 +90,11 @@ def register_source(
     url = registry or place.load().registry
     if place.exists() and not has_policy(place, model):
         say(f"no policy for {model} in this home: no release will start", err=True)
+    if on is not None and (same := fitted_on_a_suite(place, model, on)) is not None:
+        say(
+            f"warning: {on} is {same}, a suite of the policy: a temperature is judged on what it was fitted on",
+            err=True,
+        )
     found = register_at(url, source, order)
     manifest = found.manifest
     of_which = f" of version {of}" if of is not None else ""
@@ -144,6 +150,18 @@ def package_checkpoint(
     manifest = found.manifest
     say(f"{out} made: {manifest.family}, {manifest.variant}, {len(manifest.labels)} classes.")
     say_made(manifest, found.fit, found.note)
+
+
+def fitted_on_a_suite(place: "Home", model: str, on: Path) -> str | None:
+    """The suite of the model's policy in the home that has the very cases of the file; None where none has."""
+    from controller.bootstrap.policies import installed_policies
+
+    policy = installed_policies(place, place.load())().get(model) if place.exists() else None
+    try:
+        content = on.read_bytes()
+        return next((suite for suite in policy.suites if Path(suite).read_bytes() == content), None) if policy else None
+    except OSError:  # whoever reads it next says so
+        return None
 
 
 def _size(manifest: Manifest, stored: tuple[str, ...]) -> str:

@@ -13,7 +13,8 @@ from controller.adapters.replicas import HttpReplicas
 from controller.bootstrap.packaging import Order, package_checkpoint
 from controller.bootstrap.registering import register
 from controller.cli.making import LongTexts, origin, reading, rules_of, tempering
-from controller.cli.registry import _classes, _size
+from controller.cli.registry import _classes, _size, fitted_on_a_suite
+from controller.config.settings import Home, Settings
 from controller.errors import PermanentError, UsageError
 from controller.loop.preflight import judge_replica
 from controller.ports.registry import CANDIDATE, CHAMPION, RegisteredVersion
@@ -470,3 +471,23 @@ def test_a_version_that_was_logged_as_it_was_trained_is_taken_over_by_its_addres
         register(registry, "models:/trained@worst", ORDER)
     with pytest.raises(UsageError, match="there is no trained version 2"):
         register(registry, "models:/trained/2", ORDER)
+
+
+def test_a_temperature_that_is_fitted_on_a_suite_is_told(tmp_path: Path) -> None:
+    """What was fitted on a file looks better on it than it is."""
+    home = Home(tmp_path / "home")
+    for name in ("suite", "other"):
+        case = {"id": "1", "text": name, "label": "refund"}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(case), encoding="utf-8")
+    shutil.copy(tmp_path / "suite.jsonl", tmp_path / "copy.jsonl")
+    home.policies.mkdir(parents=True)
+    home.save(Settings())
+    policy = {"apiVersion": "serin/v1", "kind": "ReleasePolicy", "model": "intent", "suites": ["../../suite.jsonl"]}
+    (home.policies / "intent.yaml").write_text(json.dumps(policy), encoding="utf-8")
+    found = fitted_on_a_suite(home, "intent", tmp_path / "copy.jsonl")
+    assert found is not None
+    assert Path(found).name == "suite.jsonl"
+    assert fitted_on_a_suite(home, "intent", tmp_path / "other.jsonl") is None
+    assert fitted_on_a_suite(home, "another", tmp_path / "copy.jsonl") is None
+    assert fitted_on_a_suite(home, "intent", tmp_path / "away.jsonl") is None
+    assert fitted_on_a_suite(Home(tmp_path / "none"), "intent", tmp_path / "copy.jsonl") is None
