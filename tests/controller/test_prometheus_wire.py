@@ -298,6 +298,16 @@ def test_an_objective_that_was_changed_leaves_the_grid_that_both_have(prometheus
     assert found.latency_edges_ms == (100.0, 200.0)
 
 
+def test_stable_started_anew_brings_no_edge_into_a_comparison_that_is_under_way(prometheus: Prometheus) -> None:
+    """It has the new policy's objective then; the release is judged on by the edges that it began with."""
+    with_edges(prometheus, {"0.1": 1, "0.18": 2, "0.2": 4}, {"0.1": 1, "0.2": 4})
+    first = look(prometheus, versions=("6", "7"))
+    assert first.latency_edges_ms == (100.0, 200.0)
+    with_edges(prometheus, {"0.1": 1, "0.18": 2, "0.2": 4}, {"0.1": 1, "0.18": 3, "0.2": 4})
+    assert look(prometheus, first.cursor, versions=("6", "7")).latency_edges_ms == (100.0, 200.0)
+    assert look(prometheus, versions=("6", "7")).latency_edges_ms == (100.0, 180.0, 200.0)
+
+
 def test_a_histogram_that_contradicts_itself_is_refused(prometheus: Prometheus) -> None:
     """A larger edge never holds fewer requests."""
     start = started(prometheus, up({10: 1}), requests({10: 0}))

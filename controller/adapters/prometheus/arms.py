@@ -11,8 +11,39 @@ from controller.adapters.prometheus.http import SOURCE
 from controller.adapters.prometheus.targets import Counter, Target
 from controller.errors import TransientError
 from gates.evidence import ArmCounts
+from serving.contract import latency_edges_ms
 
 _OBJECTIVES_MAX: Final = 2  # of one policy: of the 95th and of the 99th percentile
+
+
+_EDGE: Final = "|edges|"  # begins the entries of a cursor that hold the edges beside the grid
+_GRID_MS: Final = frozenset(latency_edges_ms())
+_MS_DIGITS: Final = 4
+
+
+def kept_edges(edges: Sequence[str], told: Mapping[str, float]) -> tuple[str, ...]:
+    """The edges, without those beside the grid that the look before, which left the entries ``told``, did not have: a
+    process that was started anew may bring some of them, which changes nothing for a comparison that is under way."""
+    if _EDGE not in told:
+        return tuple(edges)
+    return tuple(edge for edge in edges if _is_of_grid(edge) or _EDGE + edge in told)
+
+
+def edge_entries(edges: Sequence[str]) -> dict[str, float]:
+    """The entries of a cursor by which `kept_edges` knows them at the next look; none of a histogram that does not
+    stand on the grid."""
+    beside = [edge for edge in edges if not _is_of_grid(edge)]
+    return {_EDGE: 1.0, **{_EDGE + edge: 1.0 for edge in beside}} if len(beside) <= _OBJECTIVES_MAX else {}
+
+
+def without_edges(values: Mapping[str, float]) -> dict[str, float]:
+    """The entries of a cursor that are none of edges."""
+    return {key: value for key, value in values.items() if not key.startswith(_EDGE)}
+
+
+def _is_of_grid(edge: str) -> bool:
+    seconds = float(edge)
+    return math.isinf(seconds) or round(1000 * seconds, _MS_DIGITS) in _GRID_MS
 
 
 def is_error(counter: Counter, requests: str) -> bool:

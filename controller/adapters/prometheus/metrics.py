@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
-from controller.adapters.prometheus.arms import arm_of, edges_of, is_error
+from controller.adapters.prometheus.arms import (
+    arm_of,
+    edge_entries,
+    edges_of,
+    is_error,
+    kept_edges,
+    without_edges,
+)
 from controller.adapters.prometheus.counters import (
     AT_ENDS,
     BUCKET_METRIC,
@@ -141,7 +148,8 @@ class PrometheusMetrics:
             TransientError: also where the histograms of two processes have different edges, or an answer holds a
                 series that is not one of those asked for.
         """
-        marks = {} if cursor is None else read_marks(cursor.values)
+        told = {} if cursor is None else cursor.values
+        marks = read_marks(without_edges(told))
         unread_s = 0.0 if cursor is None else at_s - cursor.at_s
         lookback_s = min(max(unread_s, 0.0), self._lookback_s_max) + self._stale_after_s
         targets, gauges = self._targets(model, versions, lookback_s, at_s)
@@ -175,11 +183,12 @@ class PrometheusMetrics:
                 marks[target.key] = mark(seen[-1].end_s, target.snapshots[seen[-1].end_s], part)
         forget(marks, keys, at_s - max(FORGOTTEN_AFTER_S, lookback_s))
         edges, token_edges = edges_of(targets.all, BUCKET_METRIC, "s"), _token_edges(targets.all)
+        edges = kept_edges(edges, told)
         return MetricCounts(
             live={version: sums[version].arm(Traffic.LIVE, edges) for version in versions},
             shadow={version: sums[version].arm(Traffic.SHADOW, edges) for version in versions},
             latency_edges_ms=tuple(round(float(edge) * 1000, _MS_DIGITS) for edge in edges[:-1]),
-            cursor=CounterCursor(write_marks(marks), at_s),
+            cursor=CounterCursor({**write_marks(marks), **(edge_entries(edges) if edges else {})}, at_s),
             usage={version: usage(sums[version].spans, sums[version].gained, token_edges) for version in versions},
             token_edges=tuple(int(float(edge)) for edge in token_edges[:-1]),
             parts={version: _arms(found, edges) for version, found in replicas.items()},
