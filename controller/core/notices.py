@@ -24,6 +24,7 @@ class Kind(StrEnum):
     RELEASE_ENDED = "release.ended"  # aborted, or superseded
     RELEASE_PROMOTED = "release.promoted"
     RELEASE_SETTLED = "release.settled"  # probation is over
+    CANDIDATE_REFUSED = "candidate.refused"
     TRAFFIC_RESTORED = "traffic.restored"  # after an edit past Serin
     COMMAND_DISCARDED = "command.discarded"
     RETRAIN_ASKED = "retrain.asked"

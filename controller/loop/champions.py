@@ -22,6 +22,8 @@ from controller.ports.traffic import Traffic
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 300.0
+FIRST_LOOK_S: Final = 10.0
+"""After a start: then twice as long each time, so that one soon sees what is known."""
 _IDS_MAX: Final = 200_000  # of samples that are read in one go
 _FIGURES_AT_ONCE: Final = 2  # models whose counters are read in one call, so that no other follower waits long
 
@@ -57,8 +59,9 @@ class ChampionWatch:
 
     name: Final = "champion watch"
 
-    def __init__(self, ports: WatchPorts, *, every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, ports: WatchPorts, *, first_s: float = FIRST_LOOK_S, every_s: float = LOOK_EVERY_S) -> None:
         self._ports = ports
+        self._pause_s = first_s
         self._every_s = every_s
         self._figures = FiguresReader(ports.metrics)
         self._due_s = 0.0  # by the monotonic clock
@@ -87,7 +90,8 @@ class ChampionWatch:
         now_s = self._ports.clock.monotonic_s()
         if now_s < self._due_s:
             return
-        self._due_s = now_s + self._every_s  # also after a failure: it is no hurry
+        self._due_s = now_s + self._pause_s  # also after a failure: it is no hurry
+        self._pause_s = min(2 * self._pause_s, self._every_s)
         if self._take_in():
             self._due_s = now_s
         else:

@@ -8,12 +8,13 @@ from controller.core.commands import ANY_MODEL
 from controller.core.events import Leaving, PhaseEntered, Started, TrafficRestored
 from controller.core.notices import Kind, Notice, Severity
 from controller.core.release import Phase, Purpose
-from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen, RetrainAsked
+from controller.journal.notes import CandidateRefused, CommandDiscarded, FreezeLifted, Frozen, RetrainAsked
 from controller.ports.journal import RecordedEntry, ReleaseSummary
 from controller.report.words import phase_title
 
 OF_RELEASES: Final = (Started.__name__, PhaseEntered.__name__, Leaving.__name__, TrafficRestored.__name__)
-OF_OTHERS: Final = (Frozen.__name__, FreezeLifted.__name__, CommandDiscarded.__name__, RetrainAsked.__name__)
+_NOTES: Final = (Frozen, FreezeLifted, CommandDiscarded, CandidateRefused, RetrainAsked)
+OF_OTHERS: Final = tuple(one.__name__ for one in _NOTES)
 KINDS: Final = (*OF_RELEASES, *OF_OTHERS)
 SERIN: Final = "serin"
 _ID_CHARS: Final = 32  # of the entry's hash: it is of the stream, the place in it, and all that stands there
@@ -48,6 +49,10 @@ def notice_of_note(entry: RecordedEntry, note: object) -> Notice | None:
             said = f"{note.model}: `{note.ask}` by {note.by} came to nothing"
             found = _Said(Kind.COMMAND_DISCARDED, Severity.INFO, said, note.outcome, note.by)
             return _notice(entry, found, note.model, note.version or "")
+        case CandidateRefused() if note.reason:
+            said = f"{note.model}: version {note.version} is refused, and its alias candidate starts no release"
+            found = _Said(Kind.CANDIDATE_REFUSED, Severity.TICKET, said, note.reason)
+            return _notice(entry, found, note.model, note.version)
         case RetrainAsked():
             said = f"{note.model}: retraining is asked for, in the place of version {note.version}"
             found = _Said(Kind.RETRAIN_ASKED, Severity.TICKET, said, note.asking.reason)

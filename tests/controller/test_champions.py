@@ -40,19 +40,21 @@ class Watching:
         self.serve("6")
         self.watch = self._new()
 
-    def _new(self) -> ChampionWatch:
-        return ChampionWatch(
-            WatchPorts(
-                champions=self.store.champions,
-                releases=self.store.journal,
-                traffic=self.traffic,
-                metrics=self.metrics,
-                policies=lambda: self.policies,
-                label_names=lambda _: self.aliases,
-                clock=self.clock,
-                fence=lambda: self.fence,
-            )
+    @property
+    def ports(self) -> WatchPorts:
+        return WatchPorts(
+            champions=self.store.champions,
+            releases=self.store.journal,
+            traffic=self.traffic,
+            metrics=self.metrics,
+            policies=lambda: self.policies,
+            label_names=lambda _: self.aliases,
+            clock=self.clock,
+            fence=lambda: self.fence,
         )
+
+    def _new(self) -> ChampionWatch:
+        return ChampionWatch(self.ports, first_s=LOOK_EVERY_S)
 
     def restart(self) -> None:
         self.watch = self._new()
@@ -237,6 +239,24 @@ def test_between_two_looks_nothing_is_read(watching: Watching, monkeypatch: pyte
     watching.clock.pass_s(LOOK_EVERY_S / 2)
     for _ in range(5):
         watching.watch.catch_up()
+
+
+def test_after_a_start_looks_come_soon_and_then_every_few_minutes(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    seen = watching.store.champions.seen
+    monkeypatch.setattr(
+        watching.store.champions,
+        "seen",
+        lambda *given, **more: (looks.append(watching.clock.monotonic_s()), seen(*given, **more))[1],
+    )
+    watch, began_s = ChampionWatch(watching.ports), watching.clock.monotonic_s()
+    for _ in range(130):
+        for _ in range(3):
+            watch.catch_up()
+        watching.clock.pass_s(10.0)
+    assert [at_s - began_s for at_s in looks] == [0, 10, 30, 70, 150, 310, 610, 910, 1_210]
 
 
 def test_what_another_version_of_serin_kept_begins_anew(watching: Watching) -> None:

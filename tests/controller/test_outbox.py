@@ -12,7 +12,15 @@ from controller.core.notices import Kind, Notice, Severity
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Purpose, Version
 from controller.journal.codec import entry_of
-from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen, Note, RetrainAsked, stream_of
+from controller.journal.notes import (
+    CandidateRefused,
+    CommandDiscarded,
+    FreezeLifted,
+    Frozen,
+    Note,
+    RetrainAsked,
+    stream_of,
+)
 from controller.subscribers.outbox import GATHER_S, OLD_S, FromNowOn, Outbox
 from tests.contracts.journal import record
 from tests.fakes.clock import FakeClock
@@ -139,6 +147,14 @@ def test_retraining_that_is_asked_for_is_a_ticket(told: Told) -> None:
     (ticket,) = told.due("chat")
     assert (ticket.kind, ticket.severity, ticket.version) == (Kind.RETRAIN_ASKED, Severity.TICKET, "6")
     assert ticket.reason == "It has served for 90 days."
+
+
+def test_a_candidate_that_is_refused_is_a_ticket_and_none_once_it_is_refused_no_more(told: Told) -> None:
+    told.noted(CandidateRefused("intent", "8", "its files changed after they were registered"), "intent")
+    told.noted(CandidateRefused("intent", "8", ""), "intent")
+    assert [(one.kind, one.severity, one.version) for one in told.due("chat")] == [
+        (Kind.CANDIDATE_REFUSED, Severity.TICKET, "8")
+    ]
 
 
 def test_a_silent_freeze_keeps_its_model_silent_and_says_how_much_it_kept(told: Told) -> None:

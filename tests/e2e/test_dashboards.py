@@ -19,6 +19,7 @@ pytestmark = pytest.mark.integration
 
 EMPTY = {
     "Cost of 1,000 requests": "the policy knows no price",
+    "Drift": "whole days are compared, of the version that serves",
     "GPU": "this machine has none",
     "Throttled": "told where a quota is",
     "Refused": "a series begins with the first stranger",
