@@ -4,6 +4,7 @@ import typer
 
 from controller.cli import (
     database,
+    dataset,
     doctor,
     evidence,
     following,
@@ -41,6 +42,7 @@ for module in (
     evidence,
     token,
     database,
+    dataset,
     doctor,
     monitoring,
     notify,
