@@ -17,7 +17,7 @@ from controller.report.charts.timeline import NARROW as NARROW_TIMELINE
 from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
-from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, oddities, threshold, utc
+from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, measures, oddities, utc
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict
 from serving.text.printable import printable
@@ -132,7 +132,7 @@ def _environment() -> Environment:
         "duration": duration,
         "exact": exact,
         "figure": figure,
-        "threshold": threshold,
+        "measures": measures,
         "utc": utc,
         "printable": printable,
     }

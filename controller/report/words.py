@@ -115,7 +115,7 @@ def measures(verdict: Verdict) -> tuple[Measure, ...]:
     threshold."""
     signed = is_signed(verdict.unit)
     if not verdict.limits:
-        return (Measure(figure(verdict.value, signed=signed), verdict.unit, exact(verdict.threshold)),)
+        return (Measure(figure(verdict.value, signed=signed), verdict.unit, threshold(verdict.threshold)),)
     return tuple(
         Measure(figure(one.measured, signed=is_signed(one.unit)), one.unit, _limit(one)) for one in verdict.limits
     )

@@ -8,13 +8,14 @@ import pytest
 
 from controller.core.events import Judged, Leaving, PhaseEntered
 from controller.core.release import Phase
+from controller.journal.codec import release_of
 from controller.report.build import build_report
 from controller.report.charts.traces import traces
 from controller.report.data import PhaseSpan
 from controller.report.drawing import Scale, element, log_ticks, round_ticks
 from controller.report.page import render_html
 from controller.report.timescale import time_scale
-from controller.report.words import compact, duration, exact, figure, listed, shortened
+from controller.report.words import compact, duration, exact, figure, is_idle, listed, measures, shortened
 from gates.evidence import LabelSource, NameCount
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
@@ -110,6 +111,16 @@ def test_outcomes_are_told_by_words_and_symbols_too(journal: Journal) -> None:
     for outcome, symbol in ((Outcome.PASS, "✓"), (Outcome.FAIL, "✕")):
         if any(verdict.outcome is outcome for verdict in report.gates):
             assert f"{symbol} {outcome.value}" in text
+
+
+def test_rows_show_the_limit_that_decided_with_its_direction(journal: Journal) -> None:
+    """A margin beside a failure, or a floor beside a loss against stable, reads like a defect."""
+    verdicts = [one for one in release_of(journal.record).verdicts.values() if one.limits and not is_idle(one)]
+    text = Page(render_html(build_report(journal.record, journal.entries))).text
+    assert verdicts
+    for verdict in verdicts:
+        for shown in measures(verdict):
+            assert shown.limit in text
 
 
 def test_hostile_names_and_reasons_stay_text() -> None:
