@@ -30,7 +30,8 @@ class BoardArtist:
         return pages.release_fragments(seen, course)
 
     def refresh(self, topics: Collection[str]) -> None:
-        """Read the pulses of the models that are looked at."""
+        """Ask the parts of the installation whether they answer, and read the pulses of the models looked at."""
+        self.board.look_around()
         models: set[str] = set()
         for topic in topics:
             kind, _, which = topic.partition("/")

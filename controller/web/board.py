@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Final
 
 from controller.core.commands import ANY_MODEL, Freeze
+from controller.core.parts import Grade, Standing, standing
 from controller.core.release import Release
 from controller.errors import Source, TransientError
 from controller.overview import opened
@@ -20,6 +21,7 @@ from controller.web.views import ServiceView, held_by, natural, service_view
 SERVICES_A_PAGE: Final = 20
 RELEASES_A_PAGE: Final = 25
 REPORT_WITHIN_S: Final = 20.0
+AROUND_KEPT_S: Final = 60.0  # what was asked before is not told
 OPENED_MAX: Final = 64  # releases that stay decoded
 
 
@@ -37,6 +39,7 @@ class OverviewPage:
     more: str
     freezes: tuple[Freeze, ...]  # of every model
     troubles: tuple[str, ...]
+    standing: Standing | None  # of the installation, where not all of it answered lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Board:
     _reporting: Lock = field(
         default_factory=Lock
     )  # a report takes seconds of the processor that releases are judged by
+    _around: tuple[float, Standing] | None = None
     _opened: OrderedDict[tuple[str, int], tuple[Release | None, str]] = field(default_factory=OrderedDict)
 
     def overview(self, page: int = 1) -> OverviewPage:
@@ -115,6 +119,7 @@ class Board:
             more=listed.more,
             freezes=tuple(freeze for freeze in freezes if freeze.model == ANY_MODEL),
             troubles=tuple(service.site.troubles()),
+            standing=self._told_of(now_s),
         )
 
     def releases(self, model: str | None = None, before: str | None = None) -> ReleaseList:
@@ -162,6 +167,17 @@ class Board:
             return self.service.report(release_id)
         finally:
             self._reporting.release()
+
+    def look_around(self) -> None:
+        """Ask every part of the installation whether it answers: a second or two, where some do not."""
+        site = self.service.site
+        found = standing(site.parts(), site.traffic())
+        self._around = (self.service.clock.now_s(), found)
+
+    def _told_of(self, now_s: float) -> Standing | None:
+        if self._around is None or now_s - self._around[0] > AROUND_KEPT_S or self._around[1].grade is Grade.UP:
+            return None
+        return self._around[1]
 
     def versions_of(self, models: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the versions of these models that users are answered by."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core.commands import Freeze
+from controller.core.parts import Kind, Part
 from controller.core.release import Phase
 from controller.errors import Source, TransientError
 from controller.ports.journal import Entry, ReleaseRecord
@@ -50,6 +51,23 @@ def test_the_overview_shows_how_services_stand(world: PageWorld) -> None:
     assert "1 of 2 replica 2: it is loading its package" in text
     assert "95 %" in text
     assert "intent version 7" in text
+
+
+def test_what_does_not_answer_is_said_first_and_not_for_long(world: PageWorld) -> None:
+    """As of the last time that it was asked; what is older than a minute is nobody's business."""
+    world.site.answering = (Part(Kind.GATEWAY, "the gateway", "127.0.0.1:8080", fault="refuses connections"),)
+    browser = world.browser()
+    assert "DOWN" not in browser.get("/web/").text
+    world.artist.refresh({"overview/1"})
+    assert (
+        "DOWN Users get no answers: the gateway at 127.0.0.1:8080 refuses connections"
+        in Page(browser.get("/web/").text).text
+    )
+    world.clock.at_s += 61
+    assert "DOWN" not in browser.get("/web/").text
+    world.site.answering = ()
+    world.artist.refresh({"overview/1"})
+    assert "DOWN" not in browser.get("/web/").text
 
 
 def test_rates_that_cannot_be_read_say_why(world: PageWorld) -> None:
