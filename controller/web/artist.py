@@ -17,6 +17,9 @@ class BoardArtist:
 
     board: Board
 
+    def prepare(self) -> None:
+        pages.prepare()
+
     def draw(self, topic: str) -> Mapping[str, str]:
         """Return the fragments of the topic; none of a release that is not there."""
         kind, _, which = topic.partition("/")

@@ -68,6 +68,13 @@ def assets() -> Mapping[str, Asset]:
     return found
 
 
+def prepare() -> None:
+    """Read and compile every template: a sixth of a second, which the first who looks need not wait for."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 # --- pages ------------------------------------------------------------------------------------------------------------
 def overview_page(seen: OverviewPage, caller: Caller) -> str:
     """The services and the newest releases."""

@@ -30,7 +30,10 @@ Fragments = Mapping[str, str]
 
 
 class Artist(Protocol):
-    """The one who knows what a topic looks like. Both raise SerinError where that cannot be read."""
+    """The one who knows what a topic looks like. Drawing and refreshing raise SerinError where that cannot be read."""
+
+    def prepare(self) -> None:
+        """Do what need be done once only, before anybody waits for it."""
 
     def draw(self, topic: str) -> Fragments: ...
 
@@ -135,6 +138,7 @@ class Stream:
 
     # --- the thread --------------------------------------------------------------------------------------------------
     def _run(self) -> None:
+        self._artist.prepare()
         while not self._ended.is_set():
             if not self._clients:
                 self._nudge.wait()

@@ -23,6 +23,10 @@ class Artist:
     drawn: list[str] = field(default_factory=list)
     refreshed: list[set[str]] = field(default_factory=list)
     away: str = ""
+    prepared: bool = False
+
+    def prepare(self) -> None:
+        self.prepared = True
 
     def draw(self, topic: str) -> Mapping[str, str]:
         if self.away:
@@ -149,6 +153,7 @@ def test_the_thread_looks_by_itself_while_anybody_looks_on() -> None:
         async with asyncio.timeout(PATIENCE_S):
             one = await joined(watched)
             assert event("now", "one") in await anext(one)
+            assert watched.artist.prepared
             watched.artist.shown["now"] = "two"
             watched.write()
             while event("now", "two") not in await anext(one):
