@@ -47,6 +47,9 @@ def test_beyond_loopback_everything_needs_a_token_and_an_end_is_told_before(
         assert client.get(f"{here}/v1/releases").status_code == 200
         for path in ("/v1/releases", "/v1/status", "/v1/journal", "/v1/freezes"):
             assert client.get(f"{there}{path}").status_code == 401, path
+        assert client.get(f"{here}/web/").status_code == 200  # the page, as everything else
+        assert client.get(f"{there}/web/").headers["location"] == "/web/session?wanted=%2Fweb%2F"
+        assert client.get(f"{there}/web/events?topic=overview/1").status_code == 401
         shown = {"authorization": f"Bearer {home.api_token.read_text().strip()}"}
         assert client.get(f"{there}/v1/status", headers=shown).json()["releases"] == []
         assert client.get(f"{there}/v1/releases", headers={**shown, "host": "elsewhere"}).status_code == 421
