@@ -10,7 +10,7 @@ from controller.ports.metrics import Metrics
 from controller.report.tallies import edge_at
 from gates.evidence import ArmCounts
 
-WINDOW_S: Final = 300.0
+WINDOWS_S: Final = (300.0, 60.0)  # the longest that can be read: a gateway that has just started tells of less
 EVERY_S: Final = 15.0
 KEPT_S: Final = 60.0  # what is older is not shown
 _P95: Final = 0.95
@@ -29,9 +29,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The last ``WINDOW_S`` up to ``at_s``. ``untold`` says why nothing is known, where that is so."""
+    """The last ``window_s`` up to ``at_s``. ``untold`` says why nothing is known, where that is so."""
 
     at_s: float
+    window_s: float = WINDOWS_S[0]
     versions: Mapping[str, Served] = field(default_factory=dict)
     untold: str = ""
 
@@ -61,12 +62,17 @@ class Pulses:
                 self._known[model] = self._read(model, asked, now_s)
 
     def _read(self, model: str, versions: Sequence[str], now_s: float) -> Pulse:
-        try:
-            before = self._metrics.gateway(model, versions, None, at_s=now_s - WINDOW_S)
-            found = self._metrics.gateway(model, versions, before.cursor, at_s=now_s)
-        except SerinError as error:
-            return Pulse(now_s, untold=str(error))
-        return Pulse(now_s, {name: _served(arm, found.latency_edges_ms) for name, arm in found.live.items()})
+        untold = ""
+        for window_s in WINDOWS_S:
+            try:
+                before = self._metrics.gateway(model, versions, None, at_s=now_s - window_s)
+                found = self._metrics.gateway(model, versions, before.cursor, at_s=now_s)
+            except SerinError as error:
+                untold = str(error)
+                continue
+            served = {name: _served(arm, found.latency_edges_ms) for name, arm in found.live.items()}
+            return Pulse(now_s, window_s, served)
+        return Pulse(now_s, untold=untold)
 
 
 def _served(arm: ArmCounts, edges_ms: Sequence[float]) -> Served:

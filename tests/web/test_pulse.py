@@ -1,9 +1,12 @@
 """The rates of the last minutes: read when they are due, for those that are looked at, and never shown when old."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from controller.errors import Source, TransientError
-from controller.web.pulse import EVERY_S, KEPT_S, WINDOW_S, Pulses
+from controller.ports.metrics import CounterCursor, GatewayCounts
+from controller.web.pulse import EVERY_S, KEPT_S, WINDOWS_S, Pulses
 from gates.evidence import ArmCounts
 from tests.controller.api_support import StoppedClock
 from tests.web.support import GatewayMetrics
@@ -20,7 +23,7 @@ def test_the_last_minutes_are_told_by_version(clock: StoppedClock) -> None:
     pulses = Pulses(metrics, clock)  # type: ignore[arg-type]
     pulses.read({"intent": ("6", "7")})
     assert [(with_cursor, at_s) for *_, with_cursor, at_s in metrics.asked] == [
-        (False, 1_000 - WINDOW_S),
+        (False, 1_000 - WINDOWS_S[0]),
         (True, 1_000),
     ]
     found = pulses.of("intent")
@@ -37,6 +40,23 @@ def test_what_lies_beyond_the_last_bucket_is_told_as_that(clock: StoppedClock) -
     assert found is not None
     assert (found.versions["6"].p95_ms, found.versions["6"].beyond_ms) == (None, 100.0)
     assert (found.versions["7"].p95_ms, found.versions["7"].beyond_ms) == (None, None)  # none was timed
+
+
+def test_a_gateway_that_has_just_started_tells_of_less(clock: StoppedClock) -> None:
+    metrics = GatewayMetrics()
+    real = metrics.gateway
+
+    def young(model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> GatewayCounts:
+        if at_s < 1_000 - 100:
+            raise TransientError(Source.GATEWAY, "the gateway is not scraped")
+        return real(model, versions, cursor, at_s=at_s)
+
+    metrics.gateway = young  # type: ignore[method-assign]
+    pulses = Pulses(metrics, clock)  # type: ignore[arg-type]
+    pulses.read({"intent": ("6",)})
+    found = pulses.of("intent")
+    assert found is not None
+    assert (found.window_s, found.untold, found.versions["6"].requests) == (60.0, "", 9_500)
 
 
 def test_they_are_read_when_they_are_due_or_another_version_serves(clock: StoppedClock) -> None:
