@@ -33,6 +33,7 @@ class Levels:
     rollback_alpha: float
     promotion_alpha: float
     deadline_fraction: float  # of the former, kept for an exact test at the deadline
+    incident_s: float = 0.0  # one of so short a time decides nothing alone
 
     def safe(self, parts: float = 1.0) -> float:
         """The log evidence that passes, where the level is divided into so many parts."""

@@ -12,6 +12,7 @@ verdicts. A section set to ``None`` is not judged. A value that no gate could wo
 its field.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Annotated
 
@@ -64,6 +65,11 @@ class GatePolicy:
     ] = 0.01
     promotion_alpha: Annotated[float, "of each gate, the chance that it passes a candidate beyond its margin"] = 0.01
     deadline_fraction: Annotated[float, "of each rollback level, kept for one exact test at the deadline"] = 0.1
+    incident_s: Annotated[
+        float,
+        "no incident of so short a time decides by itself, however many looks fall into it: errors, slow requests and "
+        "wrong labels of one such time are less than half of what it takes; 0: none of a single look does",
+    ] = 60.0
     labels: LabelPolicy = field(default_factory=LabelPolicy)
     accuracy_shadow: PairedAccuracyPolicy | None = section(PairedAccuracyPolicy, "gates.online.accuracy_shadow.kinds")
     slices: tuple[SlicePolicy, ...] = several(SlicePolicy, "gates.online.accuracy_shadow.kinds")
@@ -84,6 +90,8 @@ class GatePolicy:
     def __post_init__(self) -> None:
         if not 0 <= self.deadline_fraction < 1:
             raise ValueError(f"deadline_fraction must be from 0 to below 1, got {self.deadline_fraction}")
+        if not 0 <= self.incident_s < math.inf:
+            raise ValueError(f"incident_s must be 0 or more seconds, got {self.incident_s:g}")
 
     def require_guards_below_margins(self) -> None:
         """See that each section's guards lie below its margins. A rule for policies that are written now.

@@ -30,7 +30,8 @@ def configured(policy: GatePolicy) -> Iterator[Configured]:
     others = tuple(part.value for part in parts)
     for part in parts:
         for kind in part.judged_by:
-            levels = Levels(kind.share(part.value) * unit, policy.promotion_alpha, policy.deadline_fraction)
+            alpha = kind.share(part.value) * unit
+            levels = Levels(alpha, policy.promotion_alpha, policy.deadline_fraction, policy.incident_s)
             yield Configured(kind, part, Asked(part.value, levels, others))
 
 

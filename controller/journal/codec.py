@@ -58,9 +58,21 @@ def _less(every: Payload, some: Payload) -> Payload:
 _BEFORE: Final[Payload] = {
     "warm_up_s": 0.0,
     "probation_mirror_pct": 0.0,
-    "gates": {"accuracy_slices": None, "labels": {"chosen_ratio_max": 1.0}, "suite": {"class_guard_points": None}},
+    "gates": {
+        "incident_s": 0.0,
+        "accuracy_slices": None,
+        "labels": {"chosen_ratio_max": 1.0},
+        "suite": {"class_guard_points": None},
+    },
 }
-_KEYS_SINCE: Final = ("warm_up_s", "probation_mirror_pct", "accuracy_slices", "chosen_ratio_max", "class_guard_points")
+_KEYS_SINCE: Final = (
+    "warm_up_s",
+    "probation_mirror_pct",
+    "incident_s",
+    "accuracy_slices",
+    "chosen_ratio_max",
+    "class_guard_points",
+)
 
 
 def _as_it_was(policy: Payload, before: Payload = _BEFORE) -> Payload:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from gates.stats.cap import NO_CAP, NO_SPELL, Cap, Spell
 from gates.stats.numerics import log_mean_exp
 
 
@@ -81,6 +82,7 @@ class RatioState:
     arms: Arms = NO_ARMS
     expected: float = 0.0
     counted: float = 0.0
+    spell: Spell = NO_SPELL
 
     @property
     def events(self) -> int:
@@ -98,40 +100,41 @@ class RatioState:
 
 @dataclass(frozen=True, slots=True)
 class RatioTest:
-    """Evidence against "the ratio is at most ``null``" (alternatives above it) or "at least" (alternatives below).
-
-    ``most``: that one look may add, as a logarithm; what is cut off of a factor leaves the test valid.
-    """
+    """Evidence against "the ratio is at most ``null``" (alternatives above it) or "at least" (alternatives below)."""
 
     null: float
     alternatives: tuple[float, ...]
-    most: float = math.inf
+    cap: Cap = NO_CAP
 
     def start(self) -> RatioState:
         return RatioState(log_e=(0.0,) * len(self.alternatives))
 
-    def add(self, state: RatioState, arms: Arms, effect: float = 1.0) -> RatioState:
-        """One window, at its realised share. Its evidence is divided by the design ``effect`` known before it."""
-        return self.add_at(state, arms, arms.share, effect) if arms.comparable else state
+    def add(self, state: RatioState, arms: Arms, effect: float = 1.0, *, length_s: float = math.inf) -> RatioState:
+        """One window of so many seconds, at its realised share. Its evidence is divided by the design ``effect`` known
+        before it."""
+        return self.add_at(state, arms, arms.share, effect, length_s=length_s) if arms.comparable else state
 
-    def add_at(self, state: RatioState, arms: Arms, share: float, effect: float = 1.0) -> RatioState:
+    def add_at(
+        self, state: RatioState, arms: Arms, share: float, effect: float = 1.0, *, length_s: float = math.inf
+    ) -> RatioState:
         """One window at a share that is known otherwise, strictly between 0 and 1."""
-        if not arms.events:
+        if not arms.events and state.spell.begins:
             return replace(state, arms=state.arms + arms)
         steps = _log_likelihoods(self.alternatives, arms, share)
         (base,) = _log_likelihoods((self.null,), arms, share)
         log_e = [before + (step - base) / effect for before, step in zip(state.log_e, steps, strict=True)]
-        evidence = log_mean_exp(log_e)
-        if self.most < math.inf:
-            beyond = evidence - log_mean_exp(state.log_e) - self.most
-            if beyond > 0:
-                log_e, evidence = [value - beyond for value in log_e], evidence - beyond
+        before, evidence = log_mean_exp(state.log_e), log_mean_exp(log_e)
+        counted, spell = self.cap.count(state.spell, evidence - before, length_s)
+        beyond = evidence - before - counted
+        if beyond:
+            log_e, evidence = [value - beyond for value in log_e], evidence - beyond
         return RatioState(
             log_e=tuple(log_e),
             peak=max(state.peak, evidence),
             arms=state.arms + arms,
             expected=state.expected + arms.events * share,
             counted=known_counted(state.counted, state.events) + arms.events / effect,
+            spell=spell,
         )
 
 

@@ -13,7 +13,8 @@ arXiv:2203.03532; the parts sum to the reserve, so evidence and reserve together
 Three things keep events that come together from passing for harm:
 
 * the evidence of a look is divided by the design effect that was known before it (`gates.stats.spread`);
-* one look adds at most ``most`` to the evidence: a factor that is cut off is smaller, so the test stays valid;
+* the looks of a spell, as long as one incident may last, count as one, and that adds no more than `gates.stats.cap`
+  allows: a factor that is cut off is smaller, so the test stays valid;
 * the exact test at the deadline counts each event as one over the effect, too.
 """
 
@@ -21,6 +22,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gates.stats.cap import NO_CAP, NO_SPELL, Cap, Spell
 from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
 
 LEARNING: Final = 2.0  # log evidence, about, that it costs not to know the ratio beforehand
@@ -30,7 +32,7 @@ _FIRST_EVENTS: Final = 3.0  # that it is worth
 LATEST_OF_MANY, LATEST_OF_FEW = 20.0, 12.0  # events that the bet is learnt from: of slow requests, of errors
 _BET_MAX: Final = 20.0  # times the null
 _CERTAIN: Final = 1e-3  # no share above 1 less this is bet on
-HARM_OF_ONE_LOOK: Final = 0.4  # of the log evidence that decides, that one look may add: three have to speak
+HARM_OF_ONE_INCIDENT: Final = 0.4  # of the log evidence that decides, that one incident may add: three must speak
 _SETTLED: Final = 3.0  # times what one look may add: more evidence is not waited for
 RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
 
@@ -42,7 +44,8 @@ class WatchState:
     ``restarts``: parts of the reserve that are at stake already.
     ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen. Those
     that are ``counted`` are divided by the design effect of their look; ``counted_expected`` is at the null.
-    ``suspicions``: looks that said as much against the candidate as one alone may.
+    ``suspicions``: looks that said as much against the candidate as one alone may. ``spell``: the looks that count
+    as one (`gates.stats.cap`), whose events are ``coming`` to what the bet is learnt from.
     """
 
     log_stake: float = math.log(1 - RESERVE)
@@ -56,6 +59,9 @@ class WatchState:
     counted: float = 0.0
     counted_expected: float = 0.0
     suspicions: int = 0
+    spell: Spell = NO_SPELL
+    coming: float = 0.0
+    coming_expected: float = 0.0
 
     @property
     def events(self) -> int:
@@ -89,31 +95,32 @@ class WatchState:
         return upper_tail(own, max(self.counted / further, own), self.counted_expected / self.counted)
 
 
-def most_of_one_look(alpha: float) -> float:
-    """The log evidence that one look may add, of what rejects at ``alpha``."""
-    return HARM_OF_ONE_LOOK * math.log(1 / alpha)
+def cap_of(alpha: float, incident_s: float = 0.0) -> Cap:
+    """The cap of the evidence that rejects at ``alpha``."""
+    return Cap(HARM_OF_ONE_INCIDENT * math.log(1 / alpha), incident_s)
 
 
 @dataclass(frozen=True, slots=True)
 class RatioWatch:
-    """Evidence against "the ratio is at most ``null``". ``most``: that one look may add, as a logarithm. ``latest``:
-    events that the bet is learnt from."""
+    """Evidence against "the ratio is at most ``null``". ``latest``: events that the bet is learnt from."""
 
-    most: float = math.inf
+    cap: Cap = NO_CAP
     latest: float = LATEST_OF_MANY
 
-    def add(self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0) -> WatchState:
-        """One window. ``null`` and ``effect`` must be known before it."""
+    def add(
+        self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0, length_s: float = math.inf
+    ) -> WatchState:
+        """One window, of so many seconds. ``null`` and ``effect`` must be known before it."""
         if not arms.comparable:
             return state
-        if not arms.events:
+        if not arms.events and state.spell.begins:
             return replace(state, arms=state.arms + arms)
         share, own, events = arms.share, arms.candidate_events, arms.events
         bet, odds = _bet(state, effect), share / (1 - share)
         gain = own * math.log(bet) - events * math.log((1 + null * bet * odds) / (1 + null * odds))
         return _after(
             state,
-            _Gain(gain / effect, self.most),
+            _Gain(gain / effect, self.cap, length_s),
             _Seen(own, arms.stable_events * null * odds, events, events * null * odds / (1 + null * odds)),
             effect,
             arms,
@@ -127,19 +134,20 @@ class ShareWatch:
     """Evidence against "the share of events among trials is at most ``null``", of one version alone."""
 
     null: float
-    most: float = math.inf
+    cap: Cap = NO_CAP
     latest: float = LATEST_OF_MANY
 
-    def add(self, state: WatchState, events: int, total: int, effect: float = 1.0) -> WatchState:
-        """One window. ``effect`` must be known before it."""
+    def add(
+        self, state: WatchState, events: int, total: int, effect: float = 1.0, *, length_s: float = math.inf
+    ) -> WatchState:
+        """One window, of so many seconds. ``effect`` must be known before it."""
         if not total:
             return state
         bet, expected = min(_bet(state, effect), (1 - _CERTAIN) / self.null), total * self.null
         gain = events * math.log(bet) + (total - events) * math.log((1 - bet * self.null) / (1 - self.null))
         seen = _Seen(events, expected, total, expected)
-        return _after(
-            state, _Gain(gain / effect, self.most), seen, effect, Arms(events, total, 0, 0), expected, self.latest
-        )
+        said = _Gain(gain / effect, self.cap, length_s)
+        return _after(state, said, seen, effect, Arms(events, total, 0, 0), expected, self.latest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +163,11 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Gain:
-    """The log evidence of a window, and the most that counts."""
+    """The log evidence of a window of so many seconds, and its cap."""
 
     said: float
-    most: float
+    cap: Cap
+    length_s: float
 
 
 def _bet(state: WatchState, effect: float) -> float:
@@ -170,23 +179,31 @@ def _bet(state: WatchState, effect: float) -> float:
 def _after(
     state: WatchState, gain: _Gain, seen: _Seen, effect: float, arms: Arms, expected: float, memory: float
 ) -> WatchState:
-    log_stake, restarts = state.log_stake + min(gain.said, gain.most), state.restarts
+    counted, spell = gain.cap.count(state.spell, gain.said, gain.length_s)
+    log_stake, restarts, most = state.log_stake + counted, state.restarts, gain.cap.most
     part = RESERVE / (restarts + 1) / (restarts + 2)
     if log_stake < math.log(part):
         log_stake, restarts = math.log(math.exp(log_stake) + part), restarts + 1
-    latest, latest_expected = state.latest + seen.own, state.latest_expected + seen.expected_beside
-    both = latest + latest_expected
-    kept = min(1.0, memory * effect / both) if both else 1.0
+    latest, latest_expected = state.latest, state.latest_expected
+    coming, coming_expected = state.coming + seen.own, state.coming_expected + seen.expected_beside
+    if spell.begins:  # before, the looks of one incident would bet on what its first ones said
+        latest, latest_expected = latest + coming, latest_expected + coming_expected
+        both = latest + latest_expected
+        kept = min(1.0, memory * effect / both) if both else 1.0
+        latest, latest_expected, coming, coming_expected = kept * latest, kept * latest_expected, 0.0, 0.0
     return WatchState(
         log_stake=log_stake,
         restarts=restarts,
         peak=max(state.peak, log_stake),
-        latest=kept * latest,
-        latest_expected=kept * latest_expected,
+        latest=latest,
+        latest_expected=latest_expected,
         arms=state.arms + arms,
         expected=state.expected + expected,
         counted_own=state.counted_own + seen.own / effect,
         counted=state.counted + seen.trials / effect,
         counted_expected=state.counted_expected + seen.expected / effect,
-        suspicions=state.suspicions + (gain.said >= gain.most and state.peak < _SETTLED * gain.most),
+        suspicions=state.suspicions + (gain.said >= most and state.peak < _SETTLED * most),
+        spell=spell,
+        coming=coming,
+        coming_expected=coming_expected,
     )

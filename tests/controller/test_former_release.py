@@ -63,6 +63,7 @@ SINCE: dict[str, object] = {
     "warm_up_s": 0.0,
     "probation_mirror_pct": 0.0,
     "shadow_replay": ReplayPolicy(),
+    "gates.incident_s": 0.0,
     "gates.accuracy_slices": None,
     "gates.costs": None,
     "gates.floors": (),

@@ -19,6 +19,7 @@ from gates.gate import Timing
 from gates.policy import CalibrationPolicy, PairedAccuracyPolicy
 from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most
 from gates.stats.bounded import MeanTest
+from gates.stats.cap import Cap
 from gates.stats.difference import DifferenceTest
 from gates.stats.exact import upper_tail
 from gates.stats.homogeneity import HomogeneityState
@@ -87,13 +88,13 @@ def test_a_worse_candidate_is_worth_going_on_for():
 SHARES = ((1, 3), (1, 1), (9, 1))
 
 
-@pytest.mark.parametrize("most", [0.3, math.inf])
+@pytest.mark.parametrize("cap", [Cap(0.3), Cap(0.3, 60.0), Cap()])
 @pytest.mark.parametrize(("null", "below_null"), [(1.0, 1.0), (1.0, 0.8), (1.2, 1.0), (1.2, 0.3), (3.0, 0.8)])
 @pytest.mark.parametrize("totals", SHARES)
-def test_no_stopping_rule_gains_from_the_events_of_rates_within_the_null(null, below_null, totals, most):
+def test_no_stopping_rule_gains_from_the_events_of_rates_within_the_null(null, below_null, totals, cap):
     """errors and latency: events one at a time, and looks of three, at ratios at and below the null, what is bet being
-    learnt on the way."""
-    watch = RatioWatch(most)
+    learnt on the way, and what may count by what counted lately."""
+    watch = RatioWatch(cap)
     own, others = totals
     odds = null * below_null * own / others
     theta = odds / (1 + odds)
@@ -102,7 +103,9 @@ def test_no_stopping_rule_gains_from_the_events_of_rates_within_the_null(null, b
             (float(binom.pmf(x, events, theta)), Arms(x, 1000 * own, events - x, 1000 * others))
             for x in range(events + 1)
         ]
-        value = best_stopping(WatchState(), lambda s, arms: watch.add(s, arms, null=null), wealth_of, outcomes, looks)
+        value = best_stopping(
+            WatchState(), lambda s, arms: watch.add(s, arms, null=null, length_s=20.0), wealth_of, outcomes, looks
+        )
         assert value == pytest.approx(1, abs=ROUNDING)
 
 
@@ -139,7 +142,7 @@ def added(test, effect, state, arms):
 
 def test_no_stopping_rule_gains_from_an_effect_that_is_learnt():
     """The spread of the looks so far divides the evidence of the next one, whatever it has been taken for."""
-    watch = RatioWatch(0.5)
+    watch = RatioWatch(Cap(0.5))
     outcomes = [(float(binom.pmf(x, 3, 0.25)), Arms(x, 1000, 3 - x, 3000)) for x in range(4)]
 
     def step(state, arms):
@@ -153,7 +156,7 @@ def test_no_stopping_rule_gains_from_an_effect_that_is_learnt():
 @pytest.mark.parametrize("most", [0.05, math.inf])
 @pytest.mark.parametrize("above_null", [1.0, 1.5])
 def test_no_stopping_rule_gains_a_certificate_from_rates_beyond_the_margin(above_null, most):
-    safe = RatioTest(3.0, tuple(3.0 * factor for factor in (0.1, 0.2, 1 / 3, 0.5, 0.7)), most)
+    safe = RatioTest(3.0, tuple(3.0 * factor for factor in (0.1, 0.2, 1 / 3, 0.5, 0.7)), Cap(most))
     odds = 3.0 * above_null / 4
     theta = odds / (1 + odds)
     outcomes = [(theta, Arms(1, 100, 0, 400)), (1 - theta, Arms(0, 100, 1, 400))]

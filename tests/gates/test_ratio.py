@@ -5,6 +5,7 @@ import math
 import pytest
 from scipy.stats import binom
 
+from gates.stats.cap import Cap
 from gates.stats.numerics import log_mean_exp
 from gates.stats.ratio import Arms, RatioBounds, RatioTest
 
@@ -61,7 +62,7 @@ def test_a_look_adds_no_more_than_it_may_and_its_evidence_is_divided_by_the_effe
     whole = RatioTest(1.0, GRID).add(RatioTest(1.0, GRID).start(), arms)
     divided = RatioTest(1.0, GRID).add(RatioTest(1.0, GRID).start(), arms, 4.0)
     assert divided.log_e == pytest.approx([value / 4 for value in whole.log_e])
-    limited = RatioTest(1.0, GRID, 2.0).add(RatioTest(1.0, GRID).start(), arms)
+    limited = RatioTest(1.0, GRID, Cap(2.0)).add(RatioTest(1.0, GRID).start(), arms)
     assert whole.peak > 10
     assert limited.peak == pytest.approx(2.0)
     apart = [value - limited.log_e[0] for value in limited.log_e]

@@ -18,6 +18,7 @@ from gates.gate import Gate, Timing, settle
 from gates.keys import AlphaShare, Guarded, require
 from gates.kind import Asked, Doc, GateKind, Lever
 from gates.outcome import Outcome
+from gates.stats.cap import Cap
 from gates.stats.ratio import Arms, RatioState, RatioTest
 from gates.stats.spread import Spread
 from gates.stats.watch import RatioWatch, WatchState
@@ -61,7 +62,7 @@ class TruncatedGate:
 
     @property
     def _harm(self) -> RatioWatch:
-        return RatioWatch(0.4 * math.log(1 / self.alpha))  # that one look may add: no incident decides alone
+        return RatioWatch(Cap(0.4 * math.log(1 / self.alpha)))  # that one look may add: none decides alone
 
     @property
     def _safe(self) -> RatioTest:

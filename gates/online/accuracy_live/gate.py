@@ -21,13 +21,14 @@ from gates.gate import Timing, bounds, settle
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.online.noise import expecting
 from gates.outcome import Outcome
+from gates.stats.cap import part_of
 from gates.stats.difference import DifferenceState, DifferenceTest
 from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds
 from gates.stats.spread import Spread
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Arm, Chances, declared, log_e_difference_at_least, share_bounds
-from gates.stats.watch import RatioWatch, WatchState, most_of_one_look
+from gates.stats.watch import RatioWatch, WatchState, cap_of
 from gates.stats.weighted import Drawn
 from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import more, of, set_aside, weighed
@@ -109,6 +110,7 @@ class LiveAccuracyGate:
     policy: LiveAccuracyPolicy
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     name: str = "accuracy.live"
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({LABELS})
@@ -132,23 +134,23 @@ class LiveAccuracyGate:
         candidate, stable = look.candidate_labels or none, look.stable_labels or none
         arms = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
         state = LiveAccuracyState(
-            self._watched(state, arms),
+            self._watched(state, arms, look.window.length_s),
             self._safe.add(state.safe, arms, state.effect),
             state.bounds.add(arms, state.effect),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
-            state.spread.add(arms),
+            state.spread.add(arms, part_of(self.incident_s, look.window.length_s)),
             replace(state.noise.compared(arms), sticky=state.noise.sticky or look.sticky),
         )
         return state, self._verdict(state, look, timing)
 
-    def _watched(self, state: LiveAccuracyState, arms: Arms) -> WatchState:
+    def _watched(self, state: LiveAccuracyState, arms: Arms, length_s: float) -> WatchState:
         """Return the evidence of harm: against as many more wrong answers as the guard allows, by what stable's earlier
         labels say of it. A first label on either side keeps their share off the ends."""
         seen = state.harm.arms
         wrong = (seen.stable_events + 1) / (seen.stable_total + 2)
         guard = 1 + max(self.policy.guard_points, 0.0) / 100 / wrong
-        most = most_of_one_look(self.alpha)
-        return RatioWatch(most).add(state.harm, arms, null=guard, effect=state.effect)
+        watch = RatioWatch(cap_of(self.alpha, self.incident_s))
+        return watch.add(state.harm, arms, null=guard, effect=state.effect, length_s=length_s)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
         """Evidence counts on only from looks that knew of the same smallest probabilities."""

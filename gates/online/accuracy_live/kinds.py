@@ -10,7 +10,11 @@ from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 
 
 def _make(asked: Asked[LiveAccuracyPolicy]) -> tuple[Gate[LiveAccuracyState]]:
-    return (LiveAccuracyGate(asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    return (
+        LiveAccuracyGate(
+            asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha, asked.levels.incident_s
+        ),
+    )
 
 
 _ACCURACY_LIVE = GateKind(

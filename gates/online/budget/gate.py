@@ -20,11 +20,12 @@ from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
 from gates.online.noise import expecting, heard, words
 from gates.outcome import Outcome
+from gates.stats.cap import Cap, part_of
 from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread, whole_of
-from gates.stats.watch import LATEST_OF_FEW, RatioWatch, ShareWatch, WatchState, most_of_one_look
+from gates.stats.watch import LATEST_OF_FEW, RatioWatch, ShareWatch, WatchState, cap_of
 from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
 
@@ -46,12 +47,24 @@ class Spent:
     def error_ratio(self) -> float:
         return self.errors / self.requests if self.requests else 0.0
 
-    def add(self, harmful: ShareWatch, events: int, arm: ArmCounts, effect: float) -> "Spent":
-        return Spent(harmful.add(self.test, events, arm.requests, effect), self.errors + arm.errors)
+    def add(self, harmful: ShareWatch, events: int, arm: ArmCounts, effect: float, length_s: float) -> "Spent":
+        test = harmful.add(self.test, events, arm.requests, effect, length_s=length_s)
+        return Spent(test, self.errors + arm.errors)
 
     def __add__(self, other: "Spent") -> "Spent":
         """The counts of both; evidence does not add up."""
         return Spent(WatchState(arms=self.test.arms + other.test.arms), self.errors + other.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """The answers of a window of so many seconds: ``candidate``'s to users; ``own`` and ``stable``, as they are
+    compared."""
+
+    candidate: ArmCounts
+    own: ArmCounts | None
+    stable: ArmCounts | None
+    length_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,7 @@ class BudgetGate:
     policy: BudgetPolicy
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     count_clusters: bool = False
     name: str = "budget.burn"
     stage: Stage = Stage.LIVE
@@ -121,9 +135,8 @@ class BudgetGate:
         return min(self._allowed * self.policy.rollback_burn, _ALL)
 
     @property
-    def _most(self) -> float:
-        """The log evidence that one look may add."""
-        return most_of_one_look(self.alpha)
+    def _cap(self) -> Cap:
+        return cap_of(self.alpha, self.incident_s)
 
     def start(self) -> BudgetState:
         return BudgetState()
@@ -137,42 +150,35 @@ class BudgetGate:
         state = replace(state, spread=expecting(state.spread, look, self.name))
         effect = state.effect, state.compared_effect
         stable, own = look.compared
-        live = self._seen(state.spread, own, stable)
-        mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable)
+        part = part_of(self.incident_s, look.window.length_s)
+        live = self._seen(state.spread, own, stable, part)
+        mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable, part)
         noise = heard(state.noise, look, lambda arm: (self._events(arm), arm.requests))
         state = replace(state, spread=live, mirrored_spread=mirrored, noise=noise)
         if candidate is not None:
-            state = self._add(state, candidate, stable, own, *effect)
+            state = self._add(state, _Live(candidate, own, stable, look.window.length_s), *effect)
         return state, self._verdict(state, look, timing)
 
-    def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None) -> Spread:
+    def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None, part: float) -> Spread:
         """Return the spread after a look of versions side by side; others say nothing of it."""
         if own is None or stable is None:
             return spread
-        return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests))
+        return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests), part)
 
-    def _add(
-        self,
-        state: BudgetState,
-        candidate: ArmCounts,
-        stable: ArmCounts | None,
-        own: ArmCounts | None,
-        effect: float,
-        compared_effect: float,
-    ) -> BudgetState:
-        """``own``: the candidate's as they are compared with stable's."""
-        harmful, events = ShareWatch(self._burning, self._most, LATEST_OF_FEW), self._events(candidate)
+    def _add(self, state: BudgetState, live: "_Live", effect: float, compared_effect: float) -> BudgetState:
+        candidate, own, stable, length_s = live.candidate, live.own, live.stable, live.length_s
+        harmful, events = ShareWatch(self._burning, self._cap, LATEST_OF_FEW), self._events(candidate)
         safe = below(self._burning).add(state.safe, candidate.errors, candidate.requests, effect)
         if stable is None or own is None or not stable.requests:
-            return replace(state, alone=state.alone.add(harmful, events, candidate, effect), safe=safe)
+            return replace(state, alone=state.alone.add(harmful, events, candidate, effect, length_s), safe=safe)
         arms = Arms(self._events(own), own.requests, self._events(stable), stable.requests)
         return replace(
             state,
-            ratio=RatioWatch(self._most, LATEST_OF_FEW).add(
-                state.ratio, arms, null=self.policy.guard_ratio, effect=compared_effect
+            ratio=RatioWatch(self._cap, LATEST_OF_FEW).add(
+                state.ratio, arms, null=self.policy.guard_ratio, effect=compared_effect, length_s=length_s
             ),
             noise=state.noise.compared(arms),
-            beside=state.beside.add(harmful, events, candidate, effect),
+            beside=state.beside.add(harmful, events, candidate, effect, length_s),
             stable_errors=state.stable_errors + (stable.errors if candidate.requests else 0),
             safe=safe,
         )

@@ -13,7 +13,11 @@ from gates.online.errors.policy import LiveErrorsPolicy
 def _make(asked: Asked[BudgetPolicy]) -> tuple[Gate[BudgetState]]:
     errors, levels = asked.other(LiveErrorsPolicy), asked.levels
     by_cluster = errors is not None and errors.count_clusters  # both look at the same requests
-    return (BudgetGate(asked.section, levels.rollback_alpha, levels.promotion_alpha, count_clusters=by_cluster),)
+    return (
+        BudgetGate(
+            asked.section, levels.rollback_alpha, levels.promotion_alpha, levels.incident_s, count_clusters=by_cluster
+        ),
+    )
 
 
 _BUDGET_BURN = GateKind(

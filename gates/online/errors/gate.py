@@ -18,18 +18,19 @@ from gates.gate import Timing, bounds, settle
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.online.noise import expecting, heard, words
 from gates.outcome import Outcome
+from gates.stats.cap import Cap, part_of
 from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread, whole_of
-from gates.stats.watch import LATEST_OF_FEW, RatioWatch, WatchState, most_of_one_look
+from gates.stats.watch import LATEST_OF_FEW, RatioWatch, WatchState, cap_of
 from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import clustered, more, of, pct, times
 
 SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
-# Of the log evidence that decides, that one look may add. No incident within one look rolls back or promotes alone.
-SAFETY_OF_ONE_LOOK = 1 / 3
+# Of the log evidence that decides, that one incident may add: none promotes alone.
+SAFETY_OF_ONE_INCIDENT = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class ErrorsGate:
     stage: Stage
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     required: bool = True
 
     @property
@@ -106,13 +108,13 @@ class ErrorsGate:
 
     @property
     def _harm(self) -> RatioWatch:
-        return RatioWatch(most_of_one_look(self.alpha), LATEST_OF_FEW)
+        return RatioWatch(cap_of(self.alpha, self.incident_s), LATEST_OF_FEW)
 
     @property
     def _safe(self) -> RatioTest:
         margin = self.policy.margin_ratio
-        most = SAFETY_OF_ONE_LOOK * math.log(2 / self.promotion_alpha)
-        return RatioTest(margin, tuple(margin * factor for factor in SAFER), most)
+        most = SAFETY_OF_ONE_INCIDENT * math.log(2 / self.promotion_alpha)
+        return RatioTest(margin, tuple(margin * factor for factor in SAFER), Cap(most, self.incident_s))
 
     def start(self) -> ErrorsState:
         return ErrorsState(WatchState(), self._safe.start())
@@ -136,16 +138,17 @@ class ErrorsGate:
         errors = sum(arm.errors for arm in seen)
         noise = heard(state.noise.compared(harmful), look, self._events, live=self.stage is Stage.LIVE)
         effect, ceiling = state.effect, below(self.policy.error_ratio_max)
+        length_s, part = look.window.length_s, part_of(self.incident_s, look.window.length_s)
         following = ErrorsState(
-            harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect),
-            ratio=self._safe.add(state.ratio, certifying, effect),
+            harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect, length_s=length_s),
+            ratio=self._safe.add(state.ratio, certifying, effect, length_s=length_s),
             share=ceiling.add(state.share, errors, certifying.candidate_total, state.together),
             bounds=state.bounds.add(harmful, effect),
             requests=state.requests + harmful.candidate_total,
             replayed=state.replayed + again,
             replaying=again > 0,
-            spread=state.spread.add(certifying),
-            own_spread=state.own_spread.add(harmful) if self.stage is Stage.LIVE else state.own_spread,
+            spread=state.spread.add(certifying, part),
+            own_spread=state.own_spread.add(harmful, part) if self.stage is Stage.LIVE else state.own_spread,
             noise=noise,
         )
         if self.stage is Stage.SHADOW and own is None and look.candidate_share == 0:

@@ -11,11 +11,27 @@ from gates.verdict import Stage
 
 
 def _in_shadow(asked: Asked[ShadowErrorsPolicy]) -> tuple[Gate[ErrorsState]]:
-    return (ErrorsGate(asked.section, Stage.SHADOW, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    return (
+        ErrorsGate(
+            asked.section,
+            Stage.SHADOW,
+            asked.levels.rollback_alpha,
+            asked.levels.promotion_alpha,
+            asked.levels.incident_s,
+        ),
+    )
 
 
 def _live(asked: Asked[LiveErrorsPolicy]) -> tuple[Gate[ErrorsState]]:
-    return (ErrorsGate(asked.section, Stage.LIVE, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    return (
+        ErrorsGate(
+            asked.section,
+            Stage.LIVE,
+            asked.levels.rollback_alpha,
+            asked.levels.promotion_alpha,
+            asked.levels.incident_s,
+        ),
+    )
 
 
 _ERRORS_SHADOW = GateKind(

@@ -48,10 +48,11 @@ from gates.online.latency.state import (
 from gates.online.latency.yardstick import SLACK, more_slow, yardstick_of
 from gates.online.noise import words
 from gates.outcome import Outcome
+from gates.stats.cap import Cap, part_of
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import below
-from gates.stats.watch import RatioWatch, ShareWatch, WatchState, most_of_one_look
+from gates.stats.watch import RatioWatch, ShareWatch, WatchState, cap_of
 from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, more, of, times
 
@@ -59,7 +60,7 @@ FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate 
 # Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
 OBJECTIVE_SHARE = 0.2
 MISSED_RATIO = 1.15  # beyond so many times the share that an objective allows it is missed
-SAFETY_OF_ONE_LOOK = 1 / 3  # of the log evidence that decides, that one look may add to the certificate
+SAFETY_OF_ONE_INCIDENT = 1 / 3  # of the log evidence that decides, that one incident may add to the certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class LatencyGate:
     asked: Percentile
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({METRICS, GATEWAY, GATEWAY_TIMES})
     required: bool = True
@@ -77,11 +79,12 @@ class LatencyGate:
 
     @property
     def _harm(self) -> RatioWatch:
-        return RatioWatch(most_of_one_look(self.alpha))
+        return RatioWatch(cap_of(self.alpha, self.incident_s))
 
     @property
     def _margin(self) -> RatioTest:
-        return RatioTest(1.0, FASTER, SAFETY_OF_ONE_LOOK * math.log(1 / self.promotion_alpha))
+        most = SAFETY_OF_ONE_INCIDENT * math.log(1 / self.promotion_alpha)
+        return RatioTest(1.0, FASTER, Cap(most, self.incident_s))
 
     def start(self) -> LatencyState:
         return LatencyState(WatchState(), self._margin.start(), ObjectiveState())
@@ -99,51 +102,30 @@ class LatencyGate:
         load = _Load.of(look)
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
-            state = compare(state, yardstick, stable, candidate, edges, load)
-        state = of_service(state, look, yardstick, self.name)
+            state = compare(state, yardstick, _Timed(stable, candidate, edges, look.window.length_s), load)
+        state = of_service(state, look, yardstick, self)
         state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:
             state = self._against_objective(state, look, stable, candidate, edges, known)
         return state, self._verdict(state, look, timing)
 
-    def _compare(
-        self,
-        state: LatencyState,
-        yardstick: Yardstick,
-        stable: ArmCounts,
-        candidate: ArmCounts,
-        edges: tuple[float, ...],
-        load: "_Load",
-    ) -> LatencyState:
-        def arms(candidate_ms: float) -> Arms:
-            slow, answered = slower_than(candidate_ms, candidate, edges)
-            return Arms(slow, answered, *slower_than(yardstick.stable_ms, stable, edges))
-
-        same, later = arms(yardstick.stable_ms), arms(yardstick.candidate_ms)
-        guard, effect = yardstick.guard_ratio, state.effect
+    def _compare(self, state: LatencyState, yardstick: Yardstick, seen: "_Timed", load: "_Load") -> LatencyState:
+        same = seen.slower(yardstick.stable_ms, yardstick.stable_ms)
+        later = seen.slower(yardstick.candidate_ms, yardstick.stable_ms)
+        guard, effect, length_s = yardstick.guard_ratio, state.effect, seen.length_s
         harm, margin, bounds, spread = state.harm, state.margin, state.bounds, state.spread
         return replace(
             state,
-            harm=self._harm.add(harm, same, null=guard, effect=effect) if load.blames else harm,
-            margin=self._margin.add(margin, later, effect) if load.certifies else margin,
+            harm=self._harm.add(harm, same, null=guard, effect=effect, length_s=length_s) if load.blames else harm,
+            margin=self._margin.add(margin, later, effect, length_s=length_s) if load.certifies else margin,
             bounds=bounds.add(same, effect) if load.blames and load.certifies else bounds,
-            spread=spread.add(same),
+            spread=spread.add(same, part_of(self.incident_s, length_s)),
             noise=state.noise.compared(same),
         )
 
-    def _while_warming(
-        self,
-        state: LatencyState,
-        yardstick: Yardstick,
-        stable: ArmCounts,
-        candidate: ArmCounts,
-        edges: tuple[float, ...],
-        _load: "_Load",
-    ) -> LatencyState:
-        slow = [slower_than(yardstick.stable_ms, arm, edges) for arm in (candidate, stable)]
-        seen = Arms(*slow[0], *slow[1])
-        return replace(state, warming=state.warming + seen)
+    def _while_warming(self, state: LatencyState, yardstick: Yardstick, seen: "_Timed", _load: "_Load") -> LatencyState:
+        return replace(state, warming=state.warming + seen.slower(yardstick.stable_ms, yardstick.stable_ms))
 
     def _against_objective(
         self,
@@ -159,11 +141,11 @@ class LatencyGate:
         objective, load = self.asked.ms_max, _Load.of(look)
         if objective is None or not edges:
             return state
-        tail, effect, seen = self.asked.tail, known.effect, state.objective
+        tail, effect, seen, length_s = self.asked.tail, known.effect, state.objective, look.window.length_s
         over = edge_over(objective, edges)
         under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
         slow = slower_than(over, candidate, edges)
-        missed = ShareWatch(MISSED_RATIO * tail, self._harm.most)
+        missed = ShareWatch(MISSED_RATIO * tail, self._harm.cap)
         if load.certifies:
             seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges), effect))
         if not load.blames:
@@ -173,10 +155,12 @@ class LatencyGate:
         else:
             compared = beside_former(state, look, objective)
         if compared is None:
-            return replace(state, objective=replace(seen, alone=missed.add(seen.alone, *slow, effect)))
+            alone = missed.add(seen.alone, *slow, effect, length_s=length_s)
+            return replace(state, objective=replace(seen, alone=alone))
         guard = more_slow(over, self.asked.guard_ratio, edges, known.stable_counts)
-        ratio = self._harm.add(seen.ratio, compared, null=guard, effect=known.compared_effect)
-        return replace(state, objective=replace(seen, ratio=ratio, beside=missed.add(seen.beside, *slow, effect)))
+        ratio = self._harm.add(seen.ratio, compared, null=guard, effect=known.compared_effect, length_s=length_s)
+        beside = missed.add(seen.beside, *slow, effect, length_s=length_s)
+        return replace(state, objective=replace(seen, ratio=ratio, beside=beside))
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()
@@ -334,6 +318,20 @@ class LatencyGate:
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """The times of both versions in a window of so many seconds."""
+
+    stable: ArmCounts
+    candidate: ArmCounts
+    edges: tuple[float, ...]
+    length_s: float
+
+    def slower(self, candidate_ms: float, stable_ms: float) -> Arms:
+        slow, answered = slower_than(candidate_ms, self.candidate, self.edges)
+        return Arms(slow, answered, *slower_than(stable_ms, self.stable, self.edges))
 
 
 @dataclass(frozen=True, slots=True)

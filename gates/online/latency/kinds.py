@@ -17,11 +17,19 @@ _DOC: Final = Doc(
 
 
 def _p95(asked: Asked[LatencyPolicy]) -> tuple[Gate[LatencyState]]:
-    return (LatencyGate(p95(asked.section), asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    return (
+        LatencyGate(
+            p95(asked.section), asked.levels.rollback_alpha, asked.levels.promotion_alpha, asked.levels.incident_s
+        ),
+    )
 
 
 def _p99(asked: Asked[LatencyPolicy]) -> tuple[Gate[LatencyState]]:
-    return (LatencyGate(p99(asked.section), asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    return (
+        LatencyGate(
+            p99(asked.section), asked.levels.rollback_alpha, asked.levels.promotion_alpha, asked.levels.incident_s
+        ),
+    )
 
 
 _LATENCY_P95 = GateKind(
