@@ -20,7 +20,7 @@ from typing import Final
 from controller.core.policy import WatchPolicy
 from gates.stats.moved import distance, error, spent_by
 from gates.stats.uneven import Chances, Span, mean_bounds
-from gates.stats.watch import ShareWatch, WatchState, most_of_one_look
+from gates.stats.watch import ShareWatch, WatchState, cap_of
 from gates.stats.weighted import Drawn
 
 DAY_S: Final = 86_400.0
@@ -119,7 +119,7 @@ class Quality:
         limit = self.wrong_limit(policy)
         if limit is not None and chances.even:
             wrong = sum(not one.right for one in labels)
-            test = ShareWatch(limit, most_of_one_look(_of_watch(policy)), _LATEST)
+            test = ShareWatch(limit, cap_of(_of_watch(policy)), _LATEST)
             watch = test.add(watch, wrong, len(labels))
         state, rest = replace(self, chances=chances, watch=watch), list(labels)
         while rest:
