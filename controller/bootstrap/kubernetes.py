@@ -114,6 +114,11 @@ def runtime_of(settings: Settings) -> KubernetesRuntime | None:
         first = error.errors(include_url=False)[0]
         place = ".".join(("runtime", *map(str, first["loc"])))
         raise UsageError(f"settings: {place}: {first['msg']}") from error
+    if settings.sticky_header is not None:
+        raise UsageError(
+            "settings: sticky_header: no gateway of a cluster is known to deal users to versions by a header, so that "
+            "all move at a rollback: leave it out (docs/kubernetes.md, Users who stick)"
+        )
     if found.controller_url is not None and None in (found.pods.capture_secret, found.capture_token_file):
         raise UsageError(
             "settings: runtime.pods.capture_secret: with controller_url, name a Secret with `token` and `digest-key`, "

@@ -226,7 +226,9 @@ def _settle_by_deadline(release: Release, now_s: float) -> tuple[Event, ...]:
         return ()
     ending = Phase.HELD if release.policy.on_deadline is OnDeadline.HOLD else Phase.ROLLED_BACK
     open_gates = _open_gates(release, BEFORE_PROMOTION)
-    return (Leaving(ending, f"Not proven by the deadline: {open_gates}"),)
+    faults = "; ".join(release.faults.values())
+    in_the_way = f". In the way: {faults}" if faults and faults not in open_gates else ""
+    return (Leaving(ending, f"Not proven by the deadline: {open_gates}{in_the_way}"),)
 
 
 def _open_gates(release: Release, stages: Iterable[Stage]) -> str:

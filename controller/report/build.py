@@ -133,6 +133,7 @@ def _facts(release: Release, as_of_s: float, decided_at_s: float | None) -> Fact
         purpose=release.purpose,
         candidate=release.candidate,
         stable=release.stable,
+        replaced=release.replaced,
         started_by=release.started_by,
         started_at_s=release.started_at_s,
         as_of_s=as_of_s,

@@ -37,6 +37,7 @@ class Facts:
     as_of_s: float
     decided_at_s: float | None  # when it began to go back, or was promoted
     policy_digest: str  # SHA-256 of the policy's canonical JSON, as the journal has it
+    replaced: Version | None = None  # which could not run: the candidate takes its place, and is compared with nothing
     origin: tuple[tuple[str, str], ...] = ()  # of the candidate: what is known, by name
 
 

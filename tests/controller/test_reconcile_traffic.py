@@ -10,6 +10,7 @@ from controller.core.events import TrafficRestored
 from controller.core.policy import OnDrift, Step, WithoutMirror
 from controller.core.release import Phase
 from controller.core.traffic import Mirror, TrafficTable, WriteStage
+from controller.errors import Source, TransientError
 from controller.journal.codec import event_of
 from gates.outcome import Outcome
 from gates.policy import LiveAccuracyPolicy
@@ -224,3 +225,23 @@ def test_the_loads_of_two_versions_follow_from_the_table(weight_pct, mirror_pct,
     weights = {version: pct for version, pct in (("6", 100.0 - weight_pct), ("7", weight_pct)) if pct}
     table = TrafficTable("intent", weights, mirror=Mirror("7", mirror_pct) if mirror_pct else None)
     assert load_ratio(table, "7", both_ways=both_ways) == pytest.approx(ratio)
+
+
+def test_9_capacity_that_never_comes_is_given_up_by_the_deadline(world):
+    """It waits, says how many replicas are there, and ends where it began, with nobody blamed."""
+    world.given(candidate=GOOD).when_phase(Phase.SHADOW)
+    write, said = world.traffic.write, "version 7 has 1/2 replicas ready for 5 %: no weight is written"
+
+    def short_of_replicas(table, *, over=None):
+        if "7" in table.weights_pct:
+            raise TransientError(Source.TRAFFIC, said)
+        write(table, over=over)
+
+    world.traffic.write = short_of_replicas
+    world.when_phase(Phase.CANARY)
+    world.when(lambda: said in world.release.faults.values())
+    assert world.weights == {"v6": 100}
+    world.when_settled(within_s=world.policy.deadline_s + 600)
+    assert world.release.phase is Phase.HELD
+    assert (world.weights, world.release.blamed) == ({"v6": 100}, ())
+    assert said in world.release.reason

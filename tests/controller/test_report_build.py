@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.core.events import ChampionMoved, FaultNoted, Looked, evolve
-from controller.core.release import Phase, Purpose
+from controller.core.release import Phase, Purpose, Version
 from controller.errors import PermanentError
 from controller.journal.codec import entry_of, event_of
 from controller.ports.journal import Entry
@@ -242,6 +242,15 @@ def test_a_first_version_and_a_restore_have_reports() -> None:
     page = render_html(report_of(journal))
     assert "none: the first version of this model" in page
     assert "Restore asked for" in page
+
+
+def test_a_fix_of_what_cannot_run_says_what_it_takes_the_place_of() -> None:
+    journal = Journal()
+    journal.write([replace(started(stable=None), replaced=Version("6"))], START_S)
+    page = render_html(report_of(journal))
+    assert "Takes the place of" in page
+    assert "version 6" in page
+    assert "the first version of this model" not in page
 
 
 def test_replaying_the_journal_gives_the_same_report(promoted: Journal) -> None:

@@ -130,6 +130,12 @@ def test_what_cannot_be_is_named(
         data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
 
 
+def test_18_a_sticky_header_is_refused_by_name() -> None:
+    """Kept silently, it would promise that users keep their version, and nothing would."""
+    with pytest.raises(UsageError, match="settings: sticky_header: no gateway of a cluster is known"):
+        runtime_of(dataclasses.replace(settings(), sticky_header="x-user"))
+
+
 @pytest.mark.parametrize("namespace", [None, "prod"])
 def test_a_setting_chooses_whose_counts_of_users_are_read(kubeconfig: Path, namespace: str | None) -> None:
     """Versions are known there by the names of their Services in the installation's namespace."""

@@ -48,7 +48,7 @@ class TestLeaseLeadership(LeadershipContract):
     """The contract of every leadership."""
 
 
-def test_what_is_written_with_an_old_fence_is_refused(controllers: Controllers, store: Store) -> None:
+def test_22_what_is_written_with_an_old_fence_is_refused(controllers: Controllers, store: Store) -> None:
     """From the moment on that another leads, before it has written anything."""
     old = taken(controllers().acquire("one", lease_s=LEASE_S))
     store.journal.append(record(1), [entry(1)], fence=old.fence)
@@ -58,7 +58,7 @@ def test_what_is_written_with_an_old_fence_is_refused(controllers: Controllers, 
     store.journal.append(record(2), [entry(2)], fence=new.fence)
 
 
-def test_a_stolen_lease_ends_the_lead(controllers: Controllers, client: KubernetesClient) -> None:
+def test_22_a_stolen_lease_ends_the_lead(controllers: Controllers, client: KubernetesClient) -> None:
     """Whoever wrote it, by whatever tool: it is not fought over."""
     leadership = controllers()
     lease = taken(leadership.acquire("one", lease_s=LEASE_S))
@@ -111,7 +111,7 @@ def test_one_that_slept_before_it_had_its_fence_does_not_get_one_above_its_succe
     assert store.fences.highest() == taken_over[0].fence
 
 
-def test_a_server_that_hangs_makes_no_two_leaders(
+def test_22_a_server_that_hangs_makes_no_two_leaders(
     cluster: FakeCluster, connected: Callable[..., Connection], store: Store, monotonic: Monotonic
 ) -> None:
     """Who cannot reach it leads on while nobody else does either; the store tells it once another leads."""
@@ -192,10 +192,10 @@ WRITTEN_MIN, REFUSED_MIN, STOLEN_MIN = 10, 3, 10
 
 
 @pytest.mark.integration
-def test_one_leader_and_an_ex_leader_does_nothing(
+def test_22_one_leader_and_an_ex_leader_does_nothing(
     cluster: FakeCluster, client: KubernetesClient, tmp_path: Path
 ) -> None:
-    """Behaviour 22. Two processes whose Lease is stolen at random, each stopping where it hurts most: one writer at a
+    """Two processes whose Lease is stolen at random, each stopping where it hurts most: one writer at a
     time, and nothing written twice."""
     url = f"sqlite:///{tmp_path}/store.db"
     new_store(url).close()

@@ -104,8 +104,8 @@ def installation(tmp_path: Path, cluster: FakeCluster, connected: Callable[..., 
     return Installation(World(tmp_path, policy=QUICK).given(stable=GOOD), person, own, account)
 
 
-def test_creating_one_starts_a_release_that_can_be_waited_for(installation: Installation) -> None:
-    """Behaviour 5. Its conditions carry the generation that they are of, and exactly one end is True."""
+def test_5_creating_one_starts_a_release_that_can_be_waited_for(installation: Installation) -> None:
+    """Its conditions carry the generation that they are of, and exactly one end is True."""
     installation.world.register("v7", GOOD)
     made = installation.create()
     installation.when(lambda: installation.conditions().get("Promoted") == "True")
@@ -119,8 +119,26 @@ def test_creating_one_starts_a_release_that_can_be_waited_for(installation: Inst
     assert len(installation.world.journal.releases()) == 1
 
 
-def test_status_tells_numbers_and_the_journals_sentence(installation: Installation) -> None:
-    """Behaviour 4. Of each gate the value, the bound, the outcome and the size of its sample."""
+def test_5_who_waits_for_one_never_hits_the_former_of_its_name(installation: Installation) -> None:
+    """`kubectl wait --for=condition=Promoted` on an object made anew is not answered by what the one before came to."""
+    for version in ("7", "8"):
+        installation.world.register(f"v{version}", GOOD)
+    installation.create()
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+    former = installation.found()["metadata"]["uid"]
+    installation.person.delete(MODEL_RELEASES, NAME)
+    installation.create(version="8")
+    assert installation.conditions() == {}
+    installation.look()
+    seen = installation.conditions()
+    assert {seen[end] for end in ENDS} == {"False"}
+    installation.when(lambda: installation.conditions().get("Promoted") == "True")
+    assert installation.found()["metadata"]["uid"] != former
+    assert installation.world.release.candidate.number == "8"
+
+
+def test_4_status_tells_numbers_and_the_journals_sentence(installation: Installation) -> None:
+    """Of each gate the value, the bound, the outcome and the size of its sample."""
     installation.world.register("v7", LESS_ACCURATE)
     installation.create()
     installation.when(lambda: "True" in {installation.conditions().get(end) for end in ENDS})
@@ -131,6 +149,12 @@ def test_status_tells_numbers_and_the_journals_sentence(installation: Installati
     blamed = release.verdicts[release.blamed[0]]
     told = gates[blamed.gate]
     assert (told["outcome"], told["value"], told["samples"]) == ("fail", blamed.value, blamed.samples)
+    assert blamed.interval is not None
+    assert (told["low"], told["high"], told["bound"]) == (
+        blamed.interval.low,
+        blamed.interval.high,
+        blamed.threshold,
+    )
     assert told["reason"] == blamed.reason
     assert installation.conditions()["Promoted"] == "False"
 
@@ -170,8 +194,8 @@ def test_21_what_cannot_be_read_is_a_condition_with_the_journals_sentence(instal
     assert {installation.conditions()[name] for name in ready} == {"Unknown"}
 
 
-def test_nothing_is_written_when_nothing_changed(installation: Installation) -> None:
-    """Behaviour 6. A hundred idle rounds, and not one write; also after a restart."""
+def test_6_nothing_is_written_when_nothing_changed(installation: Installation) -> None:
+    """A hundred idle rounds, and not one write; also after a restart."""
     installation.world.register("v7", GOOD)
     installation.create()
     installation.when(lambda: installation.conditions().get("Promoted") == "True")
@@ -183,8 +207,8 @@ def test_nothing_is_written_when_nothing_changed(installation: Installation) -> 
     assert installation.writes == writes
 
 
-def test_a_status_that_was_lost_comes_back_as_it_was_and_changes_no_decision(installation: Installation) -> None:
-    """Behaviour 6. Also where somebody wrote another, and after a restart."""
+def test_6_a_status_that_was_lost_comes_back_as_it_was_and_changes_no_decision(installation: Installation) -> None:
+    """Also where somebody wrote another, and after a restart."""
     installation.world.register("v7", GOOD)
     installation.create()
     installation.when_phase(Phase.CANARY)
@@ -199,8 +223,8 @@ def test_a_status_that_was_lost_comes_back_as_it_was_and_changes_no_decision(ins
     installation.when(lambda: installation.conditions().get("Promoted") == "True")
 
 
-def test_a_view_that_was_deleted_is_made_anew(installation: Installation) -> None:
-    """Behaviour 6. A release that was started otherwise is shown, too; who deletes what shows it aborts nothing."""
+def test_6_a_view_that_was_deleted_is_made_anew(installation: Installation) -> None:
+    """A release that was started otherwise is shown, too; who deletes what shows it aborts nothing."""
     installation.world.given_candidate("v7", GOOD)
     installation.world.when_phase(Phase.CANARY)
     installation.look()
