@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # A whole release against the cluster that the current kubeconfig names, ending in a table; exit status 0 if all of it held.
 #
-#   verify-cluster.sh --namespace NS --model MODEL --version VERSION   a release by the Serin that is installed in NS
+#   verify-cluster.sh --namespace NS --model MODEL --version VERSION --server URL --token-file FILE [--ca-file FILE]
+#                                                                      a release by the Serin that is installed in NS, and
+#                                                                      whose interface answers at URL
 #   verify-cluster.sh --objects-only                                   the objects of a release alone, in a namespace of its own:
 #                                                                      needs an API server, and neither nodes nor a gateway
 #
@@ -18,7 +20,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --objects-only) OBJECTS_ONLY=yes ;;
     --keep) KEEP=yes ;;
-    --namespace | --model | --version | --timeout)
+    --namespace | --model | --version | --timeout | --server | --token-file | --ca-file)
         if [ $# -lt 2 ]; then
             echo "verify-cluster.sh: $1: a value is missing" >&2
             exit 2
@@ -28,6 +30,9 @@ while [ $# -gt 0 ]; do
         --model) MODEL=$2 ;;
         --version) VERSION=$2 ;;
         --timeout) TIMEOUT_S=$2 ;;
+        --server) export SERIN_SERVER=$2 ;;
+        --token-file) export SERIN_TOKEN_FILE=$2 ;;
+        --ca-file) export SERIN_CA_FILE=$2 ;;
         esac
         shift
         ;;
@@ -38,8 +43,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-if [ -z "$OBJECTS_ONLY" ] && { [ -z "$NAMESPACE" ] || [ -z "$MODEL" ] || [ -z "$VERSION" ]; }; then
-    echo "verify-cluster.sh: name --namespace, --model and --version of an installation, or give --objects-only" >&2
+if [ -z "$OBJECTS_ONLY" ] && { [ -z "$NAMESPACE" ] || [ -z "$MODEL" ] || [ -z "$VERSION" ] || [ -z "${SERIN_SERVER:-}" ]; }; then
+    echo "verify-cluster.sh: name --namespace, --model, --version and --server of an installation, or give --objects-only" >&2
     exit 2
 fi
 
@@ -216,21 +221,36 @@ controllers_ready() {
 
 one_leads() { [ -n "$(kube get lease --output 'jsonpath={.items[*].spec.holderIdentity}')" ]; }
 
+interface_answers() { "$SERIN" release list --model "$MODEL"; }
+
 phase() { kube get modelrelease "$RELEASE" --output 'jsonpath={.status.phase}' 2>/dev/null; }
 
-# followed: one row for each phase, with the seconds that it took.
-followed() {
-    local now began=$EPOCHREALTIME known=asked deadline=$((SECONDS + TIMEOUT_S))
+# settled: waits until the release needs nothing more than time, or a person.
+settled() {
+    local deadline=$((SECONDS + TIMEOUT_S))
     while [ $SECONDS -lt $deadline ]; do
-        now=$(phase)
-        if [ -n "$now" ] && [ "$now" != "$known" ]; then
-            row "  phase $known" ok "$(seconds_since "$began")"
-            known=$now began=$EPOCHREALTIME
-        fi
-        case $now in promoted | probation | rolled_back | rejected | held | superseded | aborted) return ;; esac
+        case $(phase) in promoted | probation | rolled_back | rejected | held | superseded | aborted | refused) return ;; esac
         sleep 1
     done
-    row "  phase $known" FAILED "$(seconds_since "$began")" "not over after $TIMEOUT_S s"
+    echo "still $(phase) after $TIMEOUT_S s"
+    return 1
+}
+
+journal_told() {
+    "$SERIN" report "$(kube get modelrelease "$RELEASE" --output 'jsonpath={.status.release}')" --out "$REPORTS"
+}
+
+# phases: one row for each phase in the journal, however short it was, with the seconds that it took.
+phases() {
+    local seconds title
+    while read -r seconds title; do
+        row "  $title" ok "$seconds"
+    done < <("$PYTHON" - "$REPORTS"/*.json <<'SCRIPT'
+import json, sys
+for one in json.load(open(sys.argv[1], encoding="utf-8"))["phases"][:-1]:  # the last one is where it stands
+    print(f"{one['end_s'] - one['start_s']:.2f} {one['title']}")
+SCRIPT
+    )
 }
 
 ended_well() {
@@ -254,8 +274,12 @@ release() {
     check "it knows Serin's own kinds" knows_releases || return
     check "the controllers are ready" controllers_ready || return
     check "one of them leads" one_leads
+    check "their interface answers from here" interface_answers || return
     check "a release of $MODEL $VERSION is asked for" release_asked_for "$RELEASE" "$MODEL" "$VERSION" || return
-    followed
+    check "nothing more is waited for" settled
+    REPORTS=$(mktemp -d)
+    check "the journal tells how it went" journal_told && phases
+    rm -r "$REPORTS"
     check "it ends well" ended_well
     check "its route leads everybody to one version" routed_to_it
 }

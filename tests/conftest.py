@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+pytest_plugins = ("tests.deploy.counted",)
 INSTALLATIONS = "tests/e2e/"
 
 settings.register_profile(

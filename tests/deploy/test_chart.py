@@ -1,7 +1,7 @@
 """The chart: what it renders is of Kubernetes' schemas, may do what the code does and no more, and is read by it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ CASES = pytest.mark.parametrize("case", MATRIX)
 
 # --- what Helm and Kubernetes say ------------------------------------------------------------------------------------
 @CASES
-def test_every_object_is_of_its_schema_and_the_chart_of_helms_rules(case: str) -> None:
+def test_every_object_is_of_its_schema_and_the_chart_of_helms_rules(case: str, checked: Callable[..., None]) -> None:
     given = values(MATRIX[case])
     found = helm_python.lint(str(CHART), given, strict=True)
     assert found["errors"] == []
@@ -41,6 +41,7 @@ def test_every_object_is_of_its_schema_and_the_chart_of_helms_rules(case: str) -
         check(one)
     names = [(one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(names) == len(set(names))
+    checked("renderings of the chart")
 
 
 def test_a_wrong_field_and_an_unknown_kind_are_found() -> None:

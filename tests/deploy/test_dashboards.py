@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_a_panel_says_what_it_shows(panel: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_panel_asks_for_what_there_is(panel: Mapping[str, Any]) -> None:
+def test_a_panel_asks_for_what_there_is(panel: Mapping[str, Any], checked: Callable[..., None]) -> None:
     """Names of the contract, and what a rule records."""
     metrics = {value for name, value in vars(names).items() if name.endswith("_METRIC")}
     rules = [rule for group in groups_of({"intent": PRICED}) for rule in group.rules]
@@ -54,15 +54,17 @@ def test_a_panel_asks_for_what_there_is(panel: Mapping[str, Any]) -> None:
         }
         assert set(re.findall(r"\bserin:[a-z0-9_:]+", target["expr"])) <= recorded
         assert asked or "serin:" in target["expr"] or "ALERTS" in target["expr"] or "up{" in target["expr"]
+    checked("panels")
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-def test_panels_lie_side_by_side(board: Any) -> None:
+def test_panels_lie_side_by_side(board: Any, checked: Callable[..., None]) -> None:
     panels = board.document()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [cell for panel in panels for cell in _cells(panel["gridPos"])]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
+    checked("dashboards")
 
 
 def _cells(place: Mapping[str, int]) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,10 @@ def run(*command: str, **more: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_containerfile_has_no_fault_that_hadolint_knows() -> None:
+def test_the_containerfile_has_no_fault_that_hadolint_knows(checked: Callable[..., None]) -> None:
     found = run(str(TOOLS / "hadolint"), str(FILE))
     assert (found.returncode, found.stdout) == (0, "")
+    checked("steps of images by hadolint", len(STEPS))
 
 
 def test_hadolint_finds_faults() -> None:
@@ -150,7 +151,9 @@ def check_contents(stage: Stage, *, adds_mb_max: int) -> None:
 
 
 @pytest.mark.integration
-def test_the_image_of_a_replica_has_what_serving_needs(stages: Mapping[str, Stage]) -> None:
+def test_the_image_of_a_replica_has_what_serving_needs(
+    stages: Mapping[str, Stage], checked: Callable[..., None]
+) -> None:
     stage = stages["serving"]
     check_contents(stage, adds_mb_max=SERVING_MB_MAX)
     told = stage.run(*stage.command)
@@ -162,10 +165,13 @@ def test_the_image_of_a_replica_has_what_serving_needs(stages: Mapping[str, Stag
     assert stage.run("python", "-c", "import controller").returncode == 1
     assert not (stage.root / "opt/serin/bin/serin").exists()
     assert stage.run("id", "-u").stdout.strip() == "10001"
+    checked("images built in a clean root")
 
 
 @pytest.mark.integration
-def test_the_image_of_the_controller_upgrades_a_database(stages: Mapping[str, Stage]) -> None:
+def test_the_image_of_the_controller_upgrades_a_database(
+    stages: Mapping[str, Stage], checked: Callable[..., None]
+) -> None:
     """As the chart's Job does; with a file in place of PostgreSQL, whose driver is there."""
     stage = stages["controller"]
     check_contents(stage, adds_mb_max=CONTROLLER_MB_MAX)
@@ -178,3 +184,4 @@ def test_the_image_of_the_controller_upgrades_a_database(stages: Mapping[str, St
     assert made.returncode == 0, made.stderr
     assert (stage.root / "tmp/journal.db").stat().st_uid == 10001
     assert stage.run("python", "-c", "import psycopg, kubernetes.config").returncode == 0
+    checked("images built in a clean root")

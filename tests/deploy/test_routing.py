@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -67,10 +67,11 @@ def test_alertmanager_takes_the_configuration(tmp_path: Path, receivers: Receive
 
 @needs_amtool
 @pytest.mark.parametrize("severity", ["page", "ticket", "info", "none"])
-def test_each_severity_has_its_receiver(tmp_path: Path, severity: str) -> None:
+def test_each_severity_has_its_receiver(tmp_path: Path, severity: str, checked: Callable[..., None]) -> None:
     command = ("config", "routes", "test", "--config.file=alertmanager.yml", f"--verify.receivers={severity}")
     done = amtool(tmp_path, Receivers(), *command, f"severity={severity}", "alertname=SerinSlowP95", "model=intent")
     assert done.returncode == 0, done.stdout + done.stderr
+    checked("routes of alerts")
 
 
 @needs_amtool

@@ -4,7 +4,7 @@ that help."""
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,12 @@ def _labels(alert: str) -> str:
 
 
 @needs_promtool
-def test_the_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+def test_the_alerts_fire_when_they_should_and_only_then(tmp_path: Path, checked: Callable[..., None]) -> None:
     """In each case exactly these alerts fire, and the watchdog."""
     document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [scenario(name) for name in CASES]}
     done = promtool(tmp_path, "test", "rules", "cases.yml", rules=rules_of(POLICY), cases=document)
     assert done.returncode == 0, done.stdout + done.stderr
+    checked("rule cases", len(CASES))
 
 
 def test_every_alert_is_seen_firing() -> None:
@@ -119,9 +120,18 @@ def runbook(name: str) -> str:
     return next(alert.runbook for alert in alerts_of(groups_of({"intent": POLICY})) if alert.name == name)
 
 
-def test_what_is_committed_is_what_is_made() -> None:
+def test_what_is_committed_is_what_is_made(checked: Callable[..., None]) -> None:
     """`make monitoring` writes it anew."""
     assert {path: path.read_text(encoding="utf-8") for path in files(DEPLOY)} == files(DEPLOY)
+    checked("files that are made", len(files(DEPLOY)))
+
+
+@needs_promtool
+def test_prometheus_takes_what_is_committed(checked: Callable[..., None]) -> None:
+    file = DEPLOY / "prometheus/serin.rules.yml"
+    done = promtool(DEPLOY, "check", "rules", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    checked("rules", sum(len(group["rules"]) for group in yaml.safe_load(file.read_text())["groups"]))
 
 
 def test_urgency_of_the_policy_says_who_is_told() -> None:

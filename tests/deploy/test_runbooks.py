@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,14 @@ def test_every_failure_mode_has_its_page_and_no_page_is_left_over() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_a_page_says_three_things_with_commands_that_there_are(page: Path) -> None:
+def test_a_page_says_three_things_with_commands_that_there_are(page: Path, checked: Callable[..., None]) -> None:
     """What one sees, what was done already, what to do."""
     text = page.read_text()
     assert re.findall(r"(?m)^## (.+)$", text) == HEADINGS
     assert all(part.strip() for part in re.split(r"(?m)^## .+$", text)[1:])
     named = [part.split() for part in re.findall(r"`(serin [^`]+)`", text)]
     assert not [told for words in named if (told := unknown_in(words))]
+    checked("runbooks")
 
 
 def options_of(name: str, command: Any) -> set[str]:

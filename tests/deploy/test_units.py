@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,13 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_systemd_takes_the_unit(tmp_path: Path, checked: Callable[..., None]) -> None:
     """Every key and value is one that it knows. The program is another here: that of the unit is not installed."""
     unit = tmp_path / "serin.service"
     unit.write_text(UNIT.read_text().replace(values("ExecStart")[0], "/bin/true"))
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, [line for line in done.stderr.splitlines() if str(unit) in line]) == (0, [])
+    checked("units")
 
 
 @needs_systemd

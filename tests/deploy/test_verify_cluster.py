@@ -1,19 +1,17 @@
 """`verify-cluster.sh` plays a release's objects on an API server, and says what did not hold."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.deploy.verified import outcomes, verify
 from tests.fakes.kubernetes import Account, ApiError, FakeCluster
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "deploy/verify-cluster.sh"
 TOOLS = Path(sys.executable).parent
 
 
@@ -22,29 +20,6 @@ def cluster() -> Iterator[FakeCluster]:
     with FakeCluster() as opened:
         opened.rights.give("", Account("anybody"))  # kubectl shows no token to a server without TLS
         yield opened
-
-
-def verify(cluster: FakeCluster, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig()))
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(kubeconfig),
-        "KUBE_FEATURE_WatchListClient": "false",  # the tests' server lists before it is watched
-        "KUBECTL": str(TOOLS / "kubectl"),
-        "PYTHON": sys.executable,
-        "SERIN": str(TOOLS / "serin"),
-        "HOME": str(folder),
-    }
-    return subprocess.run(
-        [str(SCRIPT), *options], env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
-
-
-def outcomes(printed: str) -> dict[str, str]:
-    """What the table says of each row."""
-    rows = [line for line in printed.splitlines() if line[59:].startswith(("ok ", "FAILED"))]
-    return {line[:58].strip(): line[59:66].strip() for line in rows}
 
 
 @pytest.mark.integration
@@ -83,7 +58,10 @@ def test_a_row_fails_where_the_server_does_otherwise(cluster: FakeCluster, tmp_p
     [
         (["--objects"], "--objects: no such option"),
         (["--model"], "--model: a value is missing"),
-        (["--model", "intent"], "name --namespace, --model and --version"),
+        (
+            ["--namespace", "a", "--model", "intent", "--version", "2"],
+            "name --namespace, --model, --version and --server",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(cluster: FakeCluster, tmp_path: Path, options: list[str], said: str) -> None:
@@ -94,7 +72,7 @@ def test_wrong_usage_is_one_line(cluster: FakeCluster, tmp_path: Path, options: 
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "deploy").rglob("*.sh")), ids=lambda path: path.name)
-def test_scripts_have_no_fault_that_shellcheck_knows(script: Path) -> None:
+def test_scripts_have_no_fault_that_shellcheck_knows(script: Path, checked: Callable[..., None]) -> None:
     found = subprocess.run(
         [str(TOOLS / "shellcheck"), "--external-sources", str(script)],
         cwd=ROOT,
@@ -104,3 +82,4 @@ def test_scripts_have_no_fault_that_shellcheck_knows(script: Path) -> None:
         check=False,
     )
     assert (found.returncode, found.stdout) == (0, "")
+    checked("scripts")

@@ -13,7 +13,7 @@ import json
 import signal
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from typing import Final
 import httpx
 
 from suites.intents.generator import Example, held_out
+from suites.intents.recipes import LOST, RECENT
 
 TEXTS: Final = 30_000
 SUITE_TEXTS: Final = 600  # the first held-out texts are the suite file
@@ -44,6 +45,25 @@ class Tally:
     by_version: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
+class Texts:
+    """What people write, in order and without an end. ``turn_at``: until this version has answered one of them, nobody
+    uses a wording that any version was not trained on; from then on everybody uses those that v3 never learnt."""
+
+    def __init__(self, turn_at: str | None) -> None:
+        found = held_out(SUITE_TEXTS + TEXTS)[SUITE_TEXTS:]
+        known = [one for one in found if one.family not in LOST | RECENT] if turn_at is not None else found
+        self._turn_at = turn_at
+        self._known: Iterator[Example] = itertools.cycle(known)
+        self._lost: Iterator[Example] = itertools.cycle([one for one in found if one.family in LOST])
+        self._turned = False
+
+    def __next__(self) -> Example:
+        return next(self._lost if self._turned else self._known)
+
+    def answered_by(self, version: str) -> None:
+        self._turned = self._turned or version == self._turn_at
+
+
 class Load:
     """Sends requests at a constant rate whatever the answers take, and labels late."""
 
@@ -56,9 +76,11 @@ class Load:
         rate_per_s: float,
         label_delay_s: float,
         named: Callable[[str], str] = str,
+        turn_at: str | None = None,
     ) -> None:
-        """``named``: what the source of labels calls a class."""
+        """``named``: what the source of labels calls a class. ``turn_at``: of `Texts`."""
         self._named = named
+        self._texts = Texts(turn_at)
         self._predict = f"{gateway}/models/intent/predict"
         self._labels = f"{api}/v1/labels"
         self._label_headers = {"authorization": f"Bearer {label_token}"}
@@ -78,7 +100,6 @@ class Load:
             await asyncio.gather(labels, return_exceptions=True)
 
     async def _send_requests(self, client: httpx.AsyncClient, for_s: float, stopping: asyncio.Event) -> None:
-        examples = itertools.cycle(held_out(SUITE_TEXTS + TEXTS)[SUITE_TEXTS:])
         start_s = time.monotonic()
         for number in range(int(for_s * self._rate_per_s)):
             wait_s = start_s + number / self._rate_per_s - time.monotonic()
@@ -89,7 +110,7 @@ class Load:
             if len(self._in_flight) >= IN_FLIGHT_MAX:
                 self.tally.skipped += 1
                 continue
-            task = asyncio.create_task(self._ask(client, next(examples)))
+            task = asyncio.create_task(self._ask(client, next(self._texts)))
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
 
@@ -107,7 +128,9 @@ class Load:
         if answer.is_error:
             self._failed(f"{answer.status_code} {answer.text[:80]}", asked_s)
             return
-        self.tally.by_version[answer.headers.get(VERSION_HEADER, "?")] += 1
+        version = answer.headers.get(VERSION_HEADER, "?")
+        self.tally.by_version[version] += 1
+        self._texts.answered_by(version)
         self._waiting.append((time.monotonic() + self._label_delay_s, request_id, self._named(example.label)))
 
     def _failed(self, how: str, asked_s: float) -> None:
@@ -143,13 +166,24 @@ def main() -> None:
     flags.add_argument("--label-token-file", type=Path, required=True, help="token with the role `labels`")
     flags.add_argument("--rate-per-s", type=float, default=60.0)
     flags.add_argument("--labels-as-titles", action="store_true", help="labels of another vocabulary: `Login Problem`")
+    flags.add_argument(
+        "--turn-at", metavar="VERSION", help="once it answers somebody, everybody writes as v3 never learnt to read"
+    )
     flags.add_argument("--label-delay-s", type=float, default=4.0)
     flags.add_argument("--for-s", type=float, default=300.0)
     chosen = flags.parse_args()
     token = chosen.label_token_file.read_text(encoding="ascii").strip()
     named = as_title if chosen.labels_as_titles else str
     rate_per_s, label_delay_s = chosen.rate_per_s, chosen.label_delay_s
-    load = Load(chosen.gateway, chosen.api, token, rate_per_s=rate_per_s, label_delay_s=label_delay_s, named=named)
+    load = Load(
+        chosen.gateway,
+        chosen.api,
+        token,
+        rate_per_s=rate_per_s,
+        label_delay_s=label_delay_s,
+        named=named,
+        turn_at=chosen.turn_at,
+    )
     asyncio.run(_until_stopped(load, chosen.for_s))
     tally = load.tally
     print(
