@@ -46,7 +46,7 @@ class Tally:
 
 
 class Texts:
-    """What people write, in order and without an end. ``turn_at``: until this version has answered one of them, nobody
+    """The texts that people write, without an end. ``turn_at``: until this version has answered one of them, nobody
     uses a wording that any version was not trained on; from then on everybody uses those that v3 never learnt."""
 
     def __init__(self, turn_at: str | None) -> None:
