@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,17 @@ class Site:
 
     def signal(self, name: str, number: int) -> None:
         os.kill(self.pid(name), number)
+
+    @contextmanager
+    def stopped(self, *names: str) -> Iterator[None]:
+        """The processes stand still while the block lasts: whoever asks them waits."""
+        for name in names:
+            self.signal(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for name in names:
+                self.signal(name, signal.SIGCONT)
 
     @contextmanager
     def load(self, *more: str, rate_per_s: float = 50.0, for_s: float = 600.0) -> Iterator[dict[str, Any]]:

@@ -12,18 +12,16 @@ import pytest
 from controller.core.policy import ReleasePolicy
 from controller.monitoring.dashboards.boards import dashboards
 from controller.monitoring.dashboards.panel import release_events
+from serving.contract import CAPTURE_DROPPED_METRIC, METRICS_ROUTE, PREDICT_ROUTE
 from tests.e2e.conftest import WITHIN_S, Site
 from tests.patience import eventually
 
 pytestmark = pytest.mark.integration
 
 EMPTY = {
-    "Cost of 1,000 requests": "the policy knows no price",
     "Drift": "whole days are compared, of the version that serves",
     "GPU": "this machine has none",
     "Throttled": "told where a quota is",
-    "Refused": "a series begins with the first stranger",
-    "Samples that were lost": "a series begins with the first one lost",
 }
 """Panels that may be empty here, and why."""
 
@@ -60,9 +58,13 @@ def test_no_panel_is_empty(site: Site) -> None:
         for panel in board.panels
     }
     assert len(queries) == sum(len(board.panels) for board in dashboards({})), "two panels bear one title"
+    asked = {"json": {"text": "where is my order"}, "headers": {"origin": "https://elsewhere.example"}}
+    assert httpx.post(f"{_replica(site, '1')}{PREDICT_ROUTE}", trust_env=False, **asked).status_code == 403
     with site.load():
         site.register("v2")
         eventually(lambda: site.phase("2") in ("probation", "promoted"), what="version 2 promoted", within_s=WITHIN_S)
+        with site.stopped("controller"):  # which then takes no samples
+            eventually(lambda: _has_lost(site, "2"), what="samples that were lost")
         missing = eventually(
             lambda: _only_told(title for title, of in queries.items() if not all(map(prometheus.holds_numbers, of))),
             what="every panel to have numbers",
@@ -73,6 +75,17 @@ def test_no_panel_is_empty(site: Site) -> None:
     assert {"serin-installation", "serin-model-intent"} <= {group["name"] for group in rules}
     assert not [rule["name"] for group in rules for rule in group["rules"] if rule["health"] == "err"]
     print(f"empty, as told: {', '.join(missing)}")
+
+
+def _replica(site: Site, version: str) -> str:
+    """Where the version answers itself, past the gateway."""
+    record = json.loads((site.serin.home / "deployments" / f"intent-v{version}.json").read_text())
+    return f"http://127.0.0.1:{record['port']}"
+
+
+def _has_lost(site: Site, version: str) -> bool:
+    told = httpx.get(f"{_replica(site, version)}{METRICS_ROUTE}", trust_env=False, timeout=60).text
+    return f"{CAPTURE_DROPPED_METRIC}{{" in told
 
 
 def _only_told(missing: Any) -> list[str] | None:

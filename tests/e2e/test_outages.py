@@ -2,8 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -21,13 +19,13 @@ def test_one_release_goes_on_whatever_goes_away(site: Site) -> None:
         site.register("v2")
         eventually(lambda: site.phase("2") == "canary", within_s=WITHIN_S, what="version 2 in canary")
         release_id = site.release("2")["release_id"]
-        with _stopped(site, "prometheus"):
+        with site.stopped("prometheus"):
             _nothing_is_promoted(site)
             _killed(site)
             assert site.phase("2") == "canary"
         eventually(lambda: site.phase("2") == "probation", within_s=WITHIN_S, what="version 2 promoted after all")
         assert site.serin.serving_version() == "2"
-        with _stopped(site, "controller", "prometheus", "mlflow"):
+        with site.stopped("controller", "prometheus", "mlflow"):
             said = site.serin.serin("rollback", "intent", "--reason", "wrong refunds")
             assert "all traffic to version 1" in said
             assert {site.serin.serving_version() for _ in range(20)} == {"1"}
@@ -40,18 +38,6 @@ def test_one_release_goes_on_whatever_goes_away(site: Site) -> None:
     assert [e["payload"]["version"] for e in entries if e["kind"] == "ChampionMoved"] == ["2", "1"]
     assert "wrong refunds" in site.release("2")["state"]["reason"]
     assert _champion(site) == "1"
-
-
-@contextmanager
-def _stopped(site: Site, *names: str) -> Iterator[None]:
-    """The processes stand still while the block lasts: whoever asks them waits."""
-    for name in names:
-        site.signal(name, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for name in names:
-            site.signal(name, signal.SIGCONT)
 
 
 def _nothing_is_promoted(site: Site) -> None:

@@ -56,6 +56,22 @@ def test_every_object_is_of_its_schema(site: Site, serving: ServingPolicy) -> No
         checked(manifest)
 
 
+def test_pods_of_a_version_are_spread_over_zones_and_nodes_where_that_is_possible() -> None:
+    """By the labels that its pods have, and no other version's; a cluster of one node runs them all."""
+    spread = {}
+    for name in ("intent-7", "intent-8"):
+        made = deployment(name, SPEC, SITE, replicas=2)
+        template = made["spec"]["template"]
+        for one in template["spec"]["topologySpreadConstraints"]:
+            selected = one["labelSelector"]["matchLabels"]
+            assert selected == made["spec"]["selector"]["matchLabels"]
+            assert selected.items() <= template["metadata"]["labels"].items()
+            assert (one["maxSkew"], one["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
+            spread[name, one["topologyKey"]] = selected
+    assert {key for _, key in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    assert spread["intent-7", "kubernetes.io/hostname"] != spread["intent-8", "kubernetes.io/hostname"]
+
+
 def test_a_wrong_field_and_an_unknown_kind_are_found() -> None:
     """So that the test above can fail."""
     wrong = service("intent-7", SPEC, SITE)
