@@ -15,9 +15,9 @@ _FOLDER = "tests/deploy/"
 
 
 @pytest.fixture
-def checked(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+def checked(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Say what the test checks, in the plural, and how many."""
-    return lambda what, number=1: record_property(_CHECKED, [what, number])
+    return lambda what, number=1: request.node.user_properties.append((_CHECKED, [what, number]))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
