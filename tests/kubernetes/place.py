@@ -70,7 +70,7 @@ def place(folder: Path, policy: Path) -> Iterator[Place]:
                         eventually(lambda: site.phase("1") == "promoted", within_s=WITHIN_S, what="version 1")
                         yield Place(site, cluster, client, account, nodes / "cache" / "default")
                     finally:
-                        print(site.serin.serin("status"), *machine.faults[-5:], sep="\n")
+                        print(site.serin.status(), *machine.faults[-5:], sep="\n")
                         print(*(f"{log.name}: {log.read_text()[-500:]}" for log in nodes.glob("*.log")), sep="\n")
                         print((home / "logs" / "controller.log").read_text()[-3000:])
 
