@@ -39,12 +39,15 @@ def requests_in(window_s: float) -> str:
 
 def groups(windows_s: Iterable[float], models: Sequence[str], users: UserSeries) -> Sequence[Group]:
     """The groups of recordings; ``windows_s`` are those of the policies' error budgets."""
+    of_replicas = Group("serin-replicas", _replicas(), EVERY_S)
+    if not users.can_tell(models):
+        return [of_replicas]
     windows = sorted({*windows_s, LATENCY_S, TAIL_S})
     quick = [rule for window_s in windows if window_s < _SLOW_FROM_S for rule in _counts(window_s, models, users)]
     slow = [rule for window_s in windows if window_s >= _SLOW_FROM_S for rule in _counts(window_s, models, users)]
     of_users = Group("serin-users", [*quick, *_users(models, users)], EVERY_S)
     budgets = [Group("serin-users-long", slow, SLOW_EVERY_S)] if slow else []
-    return [of_users, *budgets, Group("serin-replicas", _replicas(), EVERY_S)]
+    return [of_users, *budgets, of_replicas]
 
 
 def _counts(window_s: float, models: Sequence[str], users: UserSeries) -> Sequence[Recording]:

@@ -1,7 +1,7 @@
 """Where it is counted what users got: a gateway's own series, asked for by model and version."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,10 @@ class UserSeries:
     def target(self) -> str:
         """The matcher of the gateway's targets."""
         return f"job={json.dumps(self.job)}"
+
+    def can_tell(self, models: Collection[str]) -> bool:
+        """Return whether there is anything to ask: other gateways than our own are asked for each model by name."""
+        return self.backend_of is None or bool(models)
 
     def all_in(self, models: Iterable[str], window_s: float) -> str:
         """The query of users' requests within the window, by model and version."""

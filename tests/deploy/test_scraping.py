@@ -133,6 +133,19 @@ def test_the_chart_carries_a_release_and_a_well_cluster_is_quiet(cluster: Cluste
     assert cluster.played(CASES) == ""
 
 
+def test_prometheus_takes_the_jobs_of_the_config_map(tmp_path: Path) -> None:
+    """With all that relabelling does not ask: TLS, tokens. Debian's is built without discovery in Kubernetes, so that
+    this part is held against its documentation alone."""
+    jobs = jobs_of(chart("annotations"))
+    discoveries = [job.pop("kubernetes_sd_configs") for job in jobs]
+    assert discoveries == [
+        [{"role": "pod", "namespaces": {"names": [name]}}] for name in ("serving", "serving", "gateways")
+    ]
+    document = {"scrape_configs": jobs}
+    done = promtool(tmp_path, "check", "config", "--syntax-only", "prometheus.yml", prometheus=document)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_without_the_charts_labels_a_well_cluster_would_page(tmp_path: Path) -> None:
     """So that the test above can fail."""
     objects = chart("operator")

@@ -14,6 +14,7 @@ from controller.bootstrap.kubernetes import KubernetesRuntime, runtime_of
 from controller.bootstrap.user_series import installed_users, users_of
 from controller.config.policy_file import load_policy
 from controller.config.settings import Settings
+from controller.core.policy import ReleasePolicy
 from controller.monitoring.rule import rule_file
 from controller.monitoring.rules import groups_of
 from controller.monitoring.users import OWN
@@ -136,6 +137,16 @@ def _cases(kind: str) -> Iterator[str]:
 def test_users_errors_and_times_fire_the_same_alerts_at_every_gateway(kind: str, tmp_path: Path) -> None:
     assert set(OF_USERS + OF_TIMES) <= CASES.keys()
     assert played(kind, tuple(_cases(kind)), tmp_path) == ""
+
+
+@needs_promtool
+@pytest.mark.parametrize("models", [(), ("Mood_2.0", "m" * 60, "über-7")], ids=["none", "names"])
+@pytest.mark.parametrize("kind", WORDS)
+def test_prometheus_takes_the_rules_of_any_gateway(kind: str, models: tuple[str, ...], tmp_path: Path) -> None:
+    """Also those of an installation that has no policy yet."""
+    rules = rule_file(groups_of({model: ReleasePolicy(model) for model in models}, users_of(runtime(kind))))
+    done = promtool(tmp_path, "check", "rules", "rules.yml", rules=rules)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_gateway_without_a_histogram_has_no_percentiles() -> None:
