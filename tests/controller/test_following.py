@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controller.bootstrap.stores import opened, upgrade_schema
+from controller.cli import completion
 from controller.cli.app import app
 from controller.cli.following import waited
 from controller.config.settings import Home, Settings
+from controller.config.variables import HOME_VARIABLE
 from controller.core.commands import Ask, Command, Freeze
 from controller.core.events import CommandTaken, Event, Leaving, PhaseEntered, TrafficConfirmed, fold
 from controller.core.release import Phase
@@ -197,6 +199,15 @@ def test_a_topic_is_explained_and_the_release_is_told() -> None:
     assert CliRunner().invoke(app, ["help"]).stdout.startswith("Topics: exit-codes, output, phases, argo")
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("serin ")
     assert CliRunner().invoke(app, ["status", "-h"]).exit_code == 0
+
+
+def test_a_shell_completes_models_and_releases_of_its_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing where no installation is."""
+    monkeypatch.setenv(HOME_VARIABLE, str(home.path))
+    assert (completion.models("in"), completion.models("x")) == (["intent"], [])
+    assert (completion.releases("intent-v7"), completion.releases("tone")) == ([RELEASE], [])
+    monkeypatch.setenv(HOME_VARIABLE, str(home.path / "nowhere"))
+    assert (completion.models(""), completion.releases("")) == ([], [])
 
 
 @pytest.mark.parametrize(("word", "where"), [("get", "serin status MODEL"), ("retry", "--repeat")])
