@@ -137,6 +137,7 @@ def overview_fragments(seen: OverviewPage) -> Mapping[str, str]:
 def release_fragments(seen: ReleasePage, course: ReportData | None) -> Mapping[str, str]:
     """The parts of a release's page that change."""
     return {
+        "head": _part("_head.html", **_of_release(seen)),
         "now": _part("_now.html", **_of_release(seen)),
         "course": _part("_course.html", **_of_release(seen), **_of_course(seen, course)),
     }

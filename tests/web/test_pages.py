@@ -95,6 +95,12 @@ def test_a_release_shows_what_decides_it(world: PageWorld) -> None:
     assert world.browser().get("/web/releases/intent-v7-1/report.json").json()["schema"] == "serin.report/v1"
 
 
+def test_what_may_be_done_stands_right_beneath_what_decides(world: PageWorld) -> None:
+    """At night, on a phone, before any table."""
+    page = world.browser(Role.ROLLBACK).get("/web/releases/intent-v7-1").text
+    assert page.index('class="awaits"') < page.index("/web/models/intent/rollback") < page.index("<table")
+
+
 def test_a_release_that_a_gate_ended_says_which() -> None:
     world = PageWorld()
     world.add(rolled_back())
