@@ -1,8 +1,8 @@
-"""Suites beside users: how much later users are answered while both versions are asked thousands of cases.
+"""Suites beside users: how much later users are answered while versions are asked thousands of cases.
 
 Two real replicas on this machine, of which one has users (a Poisson process, from a process of its own), and the suites
-as a release asks them: the candidate everything, stable what the journal does not know, here all of it. A time without
-suites stands before and after, so that what the machine does otherwise is on both sides.
+as a release asks them: the candidate everything, stable what the journal does not know, here all of it. They are asked
+in turns, and after each turn nobody is for as long: so what else the machine does is on both sides.
 """
 
 import argparse
@@ -33,21 +33,24 @@ CHECKPOINTS: Final = REPOSITORY / "suites" / "intents" / "checkpoints"
 CASES: Final = 6_000
 RATE_PER_S: Final = 20.0
 CONNECTIONS: Final = 8
-QUIET_S: Final = 60.0
-SECONDS_MAX: Final = 900.0
+TURNS: Final = 20
+WARM_S: Final = 5.0
+SECONDS_MAX: Final = 3_600.0
+OK: Final = 200
 MOVED_PCT_MAX: Final = 5.0
+Span = tuple[float, float]  # by the monotonic clock
 
 
 def main() -> int:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--cases", type=int, default=CASES)
-    flags.add_argument("--quiet-s", type=float, default=QUIET_S, help="before the suites, and again after them")
+    flags.add_argument("--turns", type=int, default=TURNS)
     chosen = flags.parse_args()
     about = machine()
-    return report("suites", [*_measured(chosen.cases, chosen.quiet_s), *about])
+    return report("suites", [*_measured(chosen.cases, chosen.turns), *about])
 
 
-def _measured(cases: int, quiet_s: float) -> Iterator[Bar]:
+def _measured(cases: int, turns: int) -> Iterator[Bar]:
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
         for version in ("v1", "v2"):
@@ -56,31 +59,29 @@ def _measured(cases: int, quiet_s: float) -> Iterator[Bar]:
         texts = [example.text for example in held_out(cases + 1_000)]
         stream = Stream(CONNECTIONS, texts[cases:], CONNECTIONS / RATE_PER_S, Spacing.RANDOM)
         users = stack.enter_context(load(Plan(f"{running[0].url}/predict", [stream], SECONDS_MAX)))
-        spans = [_quiet(quiet_s)]
-        began_s = time.monotonic()
-        _asked(folder, running, _suite(folder / "cases.jsonl", texts[:cases]))
-        asked = (began_s, time.monotonic())
-        spans.append(_quiet(quiet_s))
+        time.sleep(WARM_S)
+        with_suites, without = list[Span](), list[Span]()
+        for turn in range(turns):
+            suite = _suite(
+                folder / f"turn-{turn}.jsonl", folder / "v1", texts[turn * cases // turns :][: cases // turns]
+            )
+            began_s = time.monotonic()
+            _asked(folder, running, suite)
+            with_suites.append((began_s, ended_s := time.monotonic()))
+            time.sleep(ended_s - began_s)
+            without.append((ended_s, time.monotonic()))
         answers = users.stop().answers
-    quiet = [answer for span in spans for answer in _within(answers, span)]
-    during = _within(answers, asked)
-    failed = sum(answer.status != 200 for answer in (*quiet, *during))
+    during, quiet = _within(answers, with_suites), _within(answers, without)
     before, after = _p95_ms(quiet), _p95_ms(during)
-    yield Bar(f"{cases:,} cases asked of both versions", asked[1] - asked[0], "s")
+    yield Bar(f"{cases:,} cases asked of both versions", sum(end - begin for begin, end in with_suites), "s")
     yield Bar(f"users' P95 without suites, {len(quiet):,} requests", before, "ms")
     yield Bar(f"users' P95 with suites, {len(during):,} requests", after, "ms")
     yield Bar("users' P95 moved by", 100 * (after / before - 1), "%", at_most=MOVED_PCT_MAX)
-    yield Bar("requests of users that failed", failed, "", at_most=0)
+    yield Bar("requests of users that failed", sum(a.status != OK for a in (*quiet, *during)), "", at_most=0)
 
 
-def _quiet(seconds: float) -> tuple[float, float]:
-    began_s = time.monotonic()
-    time.sleep(seconds)
-    return began_s, time.monotonic()
-
-
-def _suite(path: Path, texts: Sequence[str]) -> Path:
-    labels = itertools.cycle(read_manifest(path.with_name("v1"))[0].labels)
+def _suite(path: Path, package: Path, texts: Sequence[str]) -> Path:
+    labels = itertools.cycle(read_manifest(package)[0].labels)
     cases = [{"id": str(n), "text": f"{text} {n}", "label": next(labels)} for n, text in enumerate(texts)]
     path.write_text("\n".join(map(json.dumps, cases)), encoding="utf-8")
     return path
@@ -96,8 +97,8 @@ def _asked(folder: Path, running: Sequence[Replica], suite: Path) -> None:
     assert len(evidence.case_ids) == len(load_suite(suite).cases)
 
 
-def _within(answers: Sequence[Answer], span: tuple[float, float]) -> list[Answer]:
-    return [answer for answer in answers if span[0] <= answer.sent_s <= span[1]]
+def _within(answers: Sequence[Answer], spans: Sequence[Span]) -> list[Answer]:
+    return [answer for answer in answers if any(begin <= answer.sent_s <= end for begin, end in spans)]
 
 
 def _p95_ms(answers: Sequence[Answer]) -> float:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 PAGE = (Path(__file__).parents[2] / "docs/tutorial.md").read_text(encoding="utf-8")
 LOST = CLASSES[8]
-CASES = 700
+CASES = 500
 
 
 def block(kind: str, *, of: str = "") -> str:

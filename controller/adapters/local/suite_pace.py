@@ -23,9 +23,9 @@ class Pace:
     busy_ratio: float
 
 
-BESIDE_USERS: Final = Pace(texts=2, busy_ratio=0.1)
-"""Of a replica that answers users: one of them waits for two texts at most, and few of them at all."""
-ALONE: Final = Pace(texts=8, busy_ratio=0.3)
+BESIDE_USERS: Final = Pace(texts=1, busy_ratio=0.05)
+"""Of a replica that answers users: one of them waits for one text at most, and few of them at all."""
+ALONE: Final = Pace(texts=4, busy_ratio=0.25)
 """Of a replica without traffic, which may share its machine with one that has some."""
 
 
