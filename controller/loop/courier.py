@@ -3,6 +3,7 @@ there keeps no round, no rollback and no other target waiting."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ BACKOFF_FIRST_S: Final = 2.0
 BACKOFF_MAX_S: Final = 300.0
 GIVEN_UP_AFTER_S: Final = 86_400.0
 """A notice that did not arrive for so long is told no more."""
+_LAST_MOMENT_S: Final = 1.0
 _PAUSE_MAX_S: Final = 30.0  # of a target that fails, before another of its messages is tried
 
 
@@ -102,7 +104,8 @@ def backoff_s(attempts: int) -> float:
 
 @contextmanager
 def delivering(courier: Courier, channels: Sequence[Channel]) -> Iterator[None]:
-    """Deliver while the block lasts. A thread that hangs at its target does not keep the process from ending."""
+    """Deliver while the block lasts. At its end what is being told has a moment to be marked so; a thread that hangs
+    at its target does not keep the process from ending."""
     stopping = threading.Event()
 
     def run(channel: Channel) -> None:
@@ -110,9 +113,16 @@ def delivering(courier: Courier, channels: Sequence[Channel]) -> Iterator[None]:
         while not stopping.wait(pause_s):
             pause_s = courier.turn(channel)
 
-    for channel in channels:
-        threading.Thread(target=run, args=(channel,), name=f"notify {channel.name}", daemon=True).start()
+    threads = [
+        threading.Thread(target=run, args=(channel,), name=f"notify {channel.name}", daemon=True)
+        for channel in channels
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stopping.set()
+        until_s = time.monotonic() + _LAST_MOMENT_S
+        for thread in threads:
+            thread.join(max(until_s - time.monotonic(), 0.0))
