@@ -174,6 +174,7 @@ def test_the_status_as_json_is_the_same(there: Installation) -> None:
             "asking",
             "sampling",
             "replays",
+            "watched",
             "able",
             "standing",
             "parts",
