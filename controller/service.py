@@ -4,6 +4,7 @@ A command is kept and answered at once; what came of it stands in the journal. A
 works while no controller runs.
 """
 
+import logging
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
 from controller.core.events import Leaving
 from controller.core.foresight import Foreseen, Standing, foresee
 from controller.core.release import Phase, Purpose, Release, pending_settings
-from controller.errors import UsageError
+from controller.core.traffic import Override
+from controller.errors import TransientError, UsageError
 from controller.journal.codec import entry_of
 from controller.journal.notes import Note
 from controller.journal.refused import refused_now
@@ -38,6 +40,9 @@ from controller.ports.site import Site
 from controller.report.chronicle import OF_MODELS, OF_RELEASES, Happening, bears_on, of_model, of_release
 
 _LATEST_TOLD: Final = 5
+_BACK: Final = frozenset({Ask.ABORT, Ask.ROLLBACK})
+
+log = logging.getLogger(__name__)
 
 
 class UnknownError(UsageError):
@@ -116,7 +121,8 @@ def taken_up(command: Command, *, waits: bool, outcome: str | None) -> bool:
 class Service:
     """Everything that is asked of one installation. ``models`` are those that have a policy: of others no release ever
     starts. ``site`` is what stands beside the store. ``wake`` makes the control loop look now, where one runs in this
-    process.
+    process. ``retreat`` sends users back at once, as `ports.traffic` says: where no word can be kept, on a full disk
+    say, an abort or a rollback is done so, and the controller records it when it can.
 
     Every method that names a model raises UsageError where no model can be called so, and UnknownError where it has no
     policy; what writes raises ConflictError where too many wait, TransientError where the store does not answer.
@@ -132,6 +138,7 @@ class Service:
     replay: Callable[[str], ReplayProgress | None] = lambda _: None  # of a release, how far it is
     untold: Callable[[], Sequence[str]] = tuple  # what people were not told of, in sentences
     watched: Callable[[], Mapping[str, Watched]] = dict  # by model, what is known of the version that serves
+    retreat: Callable[[str, str | None, Override], object] | None = None
 
     def start(self, model: str, version: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, bool]:
         """Ask for a release of the version; the command, and whether it is new."""
@@ -338,7 +345,14 @@ class Service:
     ) -> tuple[Command, bool]:
         self.check(model)
         command = Command(command_id or uuid.uuid4().hex, ask, model, version, reason, by, self.clock.now_s())
-        new = self.inbox.put(command)
+        try:
+            new = self.inbox.put(command)
+        except TransientError as error:
+            if ask not in _BACK or self.retreat is None:
+                raise
+            log.warning("%s of %s cannot be recorded, and is done at once: %s", ask, model, error)
+            self.retreat(model, None, Override(reason, by, command.at_s))
+            new = True
         self.wake()
         return command, new
 

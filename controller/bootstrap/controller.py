@@ -38,6 +38,7 @@ from controller.bootstrap.plane import DataPlane, data_plane
 from controller.bootstrap.policies import current_policies
 from controller.bootstrap.stores import digest_of, share_digest_key, store_of, texts_of
 from controller.config.settings import Home, Settings
+from controller.core.traffic import Override
 from controller.errors import SerinError
 from controller.journal.answered import AnsweredBefore
 from controller.loop.candidate_poller import CandidatePoller
@@ -146,7 +147,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
     ports = ApiPorts(
         samples=store.samples,
         journal=store.journal,
-        service=_service(store, controller.fleet.models, site, wake),
+        service=_service(store, controller.fleet.models, site, wake, retreat=controller.plane.traffic.retreat),
         deliveries=store.deliveries,
         clock=SystemClock(),
         wake=wake,
@@ -182,7 +183,13 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
             time.sleep(settings.api_drain_s)
 
 
-def _service(store: Store, models: Collection[str], site: HomeSite, wake: Callable[[], None] = lambda: None) -> Service:
+def _service(
+    store: Store,
+    models: Collection[str],
+    site: HomeSite,
+    wake: Callable[[], None] = lambda: None,
+    retreat: Callable[[str, str | None, Override], object] | None = None,
+) -> Service:
     clock = SystemClock()
 
     def untold() -> Sequence[str]:
@@ -199,6 +206,7 @@ def _service(store: Store, models: Collection[str], site: HomeSite, wake: Callab
         store.recordings.progress,
         untold,
         lambda: store.champions.kept()[1],
+        retreat,
     )
 
 

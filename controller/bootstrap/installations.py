@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.adapters.clock import SystemClock
+from controller.adapters.envoy.rollback import rollback_route
+from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.remote.installation import RemoteInstallation
 from controller.bootstrap.afar import wire_to
 from controller.bootstrap.condition import HomeSite
@@ -14,6 +16,7 @@ from controller.bootstrap.sight import sight_of
 from controller.bootstrap.stores import opened
 from controller.config.settings import Home
 from controller.core.policy import ReleasePolicy
+from controller.core.traffic import Override
 from controller.service import Service
 from controller.subscribers.undelivered import undelivered
 
@@ -57,7 +60,13 @@ def service_of(home: Home) -> Iterator[Service]:
             replay=store.recordings.progress,
             watched=lambda: store.champions.kept()[1],
             untold=lambda: tuple(undelivered(store.notices.standing(), clock.now_s())),
+            retreat=partial(_retreat, home),
         )
+
+
+def _retreat(home: Home, model: str, to: str | None, override: Override) -> None:
+    """Send users back by the gateway's files, as the on-call rollback does."""
+    rollback_route(home.envoy / ROUTES_FILE, model, override.reason, override.by, override.at_s, to_version=to)
 
 
 def _policies_of(home: Home) -> Callable[[], Mapping[str, ReleasePolicy]]:

@@ -85,6 +85,10 @@ class TrafficTable:
         """The table that follows this one: the changes, and the generation one higher."""
         return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
 
+    def back(self, to: str, override: "Override") -> "TrafficTable":
+        """The table that follows this one where everybody goes to ``to``, past whoever else writes tables."""
+        return self.next(weights_pct={to: HUNDRED_PCT}, mirror=None, override=override)
+
 
 class WriteStage(StrEnum):
     """The way of a table from being written to answering users."""

@@ -15,12 +15,23 @@ from typing import TypeVar
 from controller.core.actions import Action, CheckChampion, MoveChampion, Route, plan
 from controller.core.commands import ANY_MODEL, BEGINNING, Ask, Command, Freeze
 from controller.core.decide import after_events, decide
-from controller.core.events import ClockStepped, CommandTaken, Event, Looked, Started, fold
+from controller.core.events import (
+    ClockStepped,
+    CommandTaken,
+    Event,
+    FaultCleared,
+    FaultNoted,
+    GatesRestarted,
+    Leaving,
+    Looked,
+    Started,
+    fold,
+)
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
 from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
-from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, Version
-from controller.core.traffic import TrafficTable
+from controller.core.release import EXPOSED, OBSERVED, SERVED, Phase, Purpose, Release, Version
+from controller.core.traffic import Override, TrafficTable
 from controller.errors import CandidateRefusedError, PermanentError, SerinError, Source, TransientError, UnreadableError
 from controller.journal.codec import entry_of, record_of, release_of
 from controller.journal.refused import Refusals
@@ -39,6 +50,9 @@ from serving.package.artifact import ArtifactError
 log = logging.getLogger(__name__)
 
 _UNSETTLED = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY})
+_BACK = frozenset({Phase.ABORTED, Phase.ROLLED_BACK})
+_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped
+_UNWRITTEN_MAX = 32  # events; then what was gathered is read again
 _STEPS_MAX = 8  # state changes in one round, before other models get their turn
 Result = TypeVar("Result")
 
@@ -73,10 +87,12 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A release and how many entries its journal holds."""
+    """A release and how many entries its journal holds. ``unwritten``: events, each with its time, that the release has
+    gone by and the journal could not take yet."""
 
     release: Release
     sequence: int
+    unwritten: tuple[tuple[Event, float], ...] = ()
 
 
 class Reconciler:
@@ -268,7 +284,7 @@ class Reconciler:
         if (command := begin.command) is not None:
             events.append(CommandTaken(command.id, command.ask, command.reason, command.by))
         now_s = self._world.clock.now_s()
-        return self._append(fold(None, events, now_s), 0, events, now_s)
+        return self._append(fold(None, events, now_s), 0, [(event, now_s) for event in events])
 
     @staticmethod
     def _numbers(stable: Version | None, fallback: str | None) -> set[str]:
@@ -298,6 +314,9 @@ class Reconciler:
         """Carry out, decide and record until nothing changes that would ask for something else."""
         frozen: list[Fact] = [FrozenBy(one) for one in observed.freezes if one.model in (self.model, ANY_MODEL)]
         frozen += [BudgetSpent(observed.unknown, Source.FREEZES)] if observed.unknown else []
+        standing = self._written(standing) if standing.unwritten else standing
+        if standing.unwritten and standing.release.phase not in OBSERVED:
+            return  # its users are back; all else waits until it is known to whoever comes after this process
         for _ in range(_STEPS_MAX):
             release = standing.release
             found = [*facts, *frozen, *self._budget_of(release)]
@@ -306,7 +325,8 @@ class Reconciler:
             if not events:
                 return
             standing = self._record(standing, events, found)
-            if not standing.release.active or all(isinstance(event, Looked) for event in events):
+            seen_only = all(isinstance(event, Looked) for event in events)
+            if standing.unwritten or seen_only or not standing.release.active:
                 return
             facts = ()
 
@@ -355,13 +375,50 @@ class Reconciler:
     # --- recorded ------------------------------------------------------------------------------------------------
     def _record(self, standing: _Standing, events: Sequence[Event], found: Sequence[Fact]) -> _Standing:
         now_s = self._world.clock.now_s()
-        return self._append(after_events(standing.release, events, found, now_s), standing.sequence, events, now_s)
+        after = after_events(standing.release, events, found, now_s)
+        unwritten = (*standing.unwritten, *((event, now_s) for event in events))
+        try:
+            return self._append(after, standing.sequence, unwritten)
+        except TransientError as error:
+            if not self._goes_on(standing, after, events, error) or len(unwritten) > _UNWRITTEN_MAX:
+                raise
+            self._standing = _Standing(after, standing.sequence, unwritten)
+            return self._standing
 
-    def _append(self, after: Release, sequence: int, events: Sequence[Event], now_s: float) -> _Standing:
-        taken_up = [event.command_id for event in events if isinstance(event, CommandTaken)]
+    def _goes_on(
+        self, standing: _Standing, after: Release, events: Sequence[Event], unrecorded: TransientError
+    ) -> bool:
+        """Return whether the release goes on by events that the journal cannot take now: on a full disk, say. Evidence
+        is gathered and judged, and users go back where they have to. Should this process end before it is written, what
+        is gathered is read again, and the table says why it stands as it does."""
+        if all(isinstance(event, _GATHERED) for event in events):
+            log.warning("%s: what was seen is kept in memory: %s", after.id, unrecorded)
+            return True
+        release = standing.release
+        leaving = next((one for one in events if isinstance(one, Leaving) and one.ending in _BACK), None)
+        if leaving is None or release.stable is None or release.phase not in EXPOSED or not self._books.leads():
+            return False
+        table = self._world.traffic.read(self.model)
+        if table is not None and table.override is not None and not table.share_of(release.candidate.number):
+            return True  # they are back, and it stands there why
+        log.warning("%s: all users go back before it is recorded: %s (%s)", after.id, leaving.reason, unrecorded)
+        override = Override(leaving.reason, leaving.by, self._world.clock.now_s())
+        self._world.traffic.retreat(self.model, release.stable.number, override)
+        return True
+
+    def _written(self, standing: _Standing) -> _Standing:
+        """Return it with what the journal could not take, as far as it takes it now."""
+        try:
+            return self._append(standing.release, standing.sequence, standing.unwritten)
+        except TransientError as error:
+            log.debug("%s: %d events wait for the journal: %s", standing.release.id, len(standing.unwritten), error)
+            return standing
+
+    def _append(self, after: Release, sequence: int, events: Sequence[tuple[Event, float]]) -> _Standing:
+        taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken)]
         standing = _Standing(after, sequence + len(events))
         record = record_of(after, standing.sequence)
-        entries = [entry_of(event, now_s) for event in events]
+        entries = [entry_of(event, at_s) for event, at_s in events]
         self._books.journal.append(record, entries, taken_up=taken_up, fence=self._books.fence())
         self._standing = standing if after.active else None
         log.info("%s: %s. %s", after.id, after.phase, after.reason)

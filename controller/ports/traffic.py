@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from controller.core.abilities import TrafficAbilities
-from controller.core.traffic import Drift, TrafficTable, WriteProgress
+from controller.core.traffic import Drift, Override, TrafficTable, WriteProgress
 
 
 class Traffic(Protocol):
@@ -31,6 +31,15 @@ class Traffic(Protocol):
             ConflictError: the stored generation is not ``table.generation - 1``, or the stored table is not as it was
                 written, and not ``over`` either: somebody wrote meanwhile.
             PermanentError: a version has no endpoint, or the data plane cannot serve such a table.
+        """
+
+    def retreat(self, model: str, to: str | None, override: Override) -> TrafficTable:
+        """Send every request to version ``to``, or else to the known good one, whatever table stands there, and return
+        the one that does from now on: the way back that waits for no record. It says who asked, when and why.
+
+        Raises:
+            UsageError: there is nowhere to go: the model was never routed, or has no known good version.
+            SerinError: what else keeps it from being written, as `write`.
         """
 
     def progress(self, model: str) -> WriteProgress | None:

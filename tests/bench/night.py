@@ -30,6 +30,7 @@ from controller.adapters.local.kept import running_supervisor
 from controller.adapters.local.marks import running_marked
 from suites.intents.demo.installation import SERIN, DemoError, installation
 from tests.bench._table import Bar, machine, report
+from tests.disks import filled, small_disk
 from tests.e2e.conftest import Site
 from tests.patience import eventually
 
@@ -39,6 +40,7 @@ WORKER: Final = " worker"  # of a replica: the process that computes
 RATE_PER_S: Final = 30.0
 NIGHT_S: Final = 900.0
 BETWEEN_KILLS_S: Final = 6.0
+DISK_MB: Final = 1_500
 STOPPED_S: Final = 12.0
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _OWN_MOUNTS: Final = 0x00020000  # CLONE_NEWNS
@@ -132,10 +134,12 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 @contextmanager
-def night(prepare: Callable[[Path], None] = lambda _: None, under: Sequence[str] = ()) -> Iterator[Night]:
-    """``prepare`` and ``under`` as of the installation."""
+def night(
+    prepare: Callable[[Path], None] = lambda _: None, under: Sequence[str] = (), within: Path | None = None
+) -> Iterator[Night]:
+    """``prepare`` and ``under`` as of the installation; its home is made in ``within``."""
     with (
-        TemporaryDirectory() as folder,
+        TemporaryDirectory(dir=within) as folder,
         installation(Path(folder) / "home", POLICY, lambda _: None, prepare=prepare, under=under) as serin,
     ):
         it = Night(Site(serin))
@@ -277,6 +281,35 @@ def words(seed: int) -> list[Bar]:
     return found
 
 
+def full_disk(seed: int) -> list[Bar]:
+    """A person's word on a disk without a byte left: seconds until Envoy confirms that stable serves all. With room
+    again the journal tells of it."""
+    found, told = [], 0
+    with TemporaryDirectory() as folder, small_disk(Path(folder) / "disk", DISK_MB) as disk, night(within=disk) as it:
+        serin = it.site.serin
+        with it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S) as load:
+            for number, (how, say) in enumerate(_ways(it), start=1):
+                register(it, "v2")
+                release = str(number + 1)
+                eventually(lambda: it.site.phase(release) == "canary", within_s=300, what="a canary")  # noqa: B023
+                with filled(disk):
+                    threading.Event().wait(3.0)  # so that looks cannot be written any more
+                    began_s = time.monotonic()
+                    say()
+                    eventually(lambda: shares(it) == {"1": 100.0}, what="all traffic at version 1")
+                    took_s = time.monotonic() - began_s
+                found.append(Bar(f"{how}, the disk full: until confirmed", took_s, "s", at_most=1.0))
+                ends = ("aborted", "rolled_back")
+                eventually(lambda: it.site.phase(release) in ends, within_s=120, what="the end")  # noqa: B023
+                told += "a night's word" in it.site.release(release)["reason"]
+                serin.serin("unfreeze", "intent", "--reason", "the night goes on")
+    return [
+        *found,
+        Bar("words on a full disk that the journal tells of, with room again", told, "of 4", at_least=4),
+        Bar("users' requests that failed meanwhile", load["failed"], f"of {load['sent']}", at_most=0),
+    ]
+
+
 def _ways(it: Night) -> list[tuple[str, Callable[[], object]]]:
     serin = it.site.serin
     body = {"reason": "a night's word"}
@@ -356,6 +389,7 @@ NIGHTS: Final[Mapping[str, Callable[[int], list[Bar]]]] = {
     "kills": kills,
     "stops": stops,
     "words": words,
+    "a full disk": full_disk,
     "reboots": reboots,
 }
 

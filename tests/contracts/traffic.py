@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 
 from controller.core.traffic import Mirror, Override, TrafficTable, WriteProgress, WriteStage
-from controller.errors import ConflictError, PermanentError
+from controller.errors import ConflictError, PermanentError, SerinError, UsageError
 from controller.ports.traffic import Traffic
 from tests.patience import eventually
 
@@ -194,6 +194,29 @@ class TrafficContract:
         assert confirmed(traffic, "topic", 1)
         assert traffic.drift("topic") is None
         assert traffic.drift("intent") is not None
+
+    @pytest.mark.parametrize("edited", [False, True], ids=["as it was written", "edited by somebody"])
+    def test_a_way_back_is_taken_whatever_stands_there(self, traffic: Traffic, hands: Hands, *, edited: bool) -> None:
+        """It says who asked, and to a version that does not run nobody is sent."""
+        traffic.write(V6_ONLY)
+        traffic.write(V6_ONLY.next(weights_pct={"6": 90.0, "7": 10.0}))
+        if edited:
+            hands.edit("intent", {"6": 50.0, "7": 50.0})
+        why = Override("The candidate fails.", "Serin", 5.0)
+        back = traffic.retreat("intent", None, why)
+        assert (back.weights_pct, back.mirror, back.override) == ({"6": 100.0}, None, why)
+        assert traffic.read("intent") == back
+        assert traffic.drift("intent") is None
+        assert confirmed(traffic, "intent", back.generation)
+        again = traffic.retreat("intent", "7", why)
+        assert again.weights_pct == {"7": 100.0}
+        with pytest.raises(SerinError, match="9"):
+            traffic.retreat("intent", "9", why)
+        assert traffic.read("intent") == again
+
+    def test_nobody_is_sent_back_where_nothing_is_routed(self, traffic: Traffic) -> None:
+        with pytest.raises(UsageError):
+            traffic.retreat("intent", None, Override("The candidate fails.", "Serin", 5.0))
 
     def test_it_says_what_it_can(self, traffic: Traffic) -> None:
         """A weight as fine as it says is taken as it is."""

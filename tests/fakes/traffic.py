@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.core.abilities import Mirroring, TrafficAbilities
-from controller.core.traffic import Drift, TrafficTable, WriteProgress, WriteStage
-from controller.errors import ConflictError, PermanentError, SerinError, Source
+from controller.core.traffic import Drift, Override, TrafficTable, WriteProgress, WriteStage
+from controller.errors import ConflictError, PermanentError, SerinError, Source, UsageError
 
 ABLE = TrafficAbilities(
     name="memory",
@@ -63,6 +63,15 @@ class MemoryTraffic:
             raise PermanentError(f"version {', '.join(missing)} of {table.model} has no endpoint")
         self._tables[table.model] = self._written[table.model] = table
         self.history.append(table)
+
+    def retreat(self, model: str, to: str | None, override: Override) -> TrafficTable:
+        table = self.read(model)
+        target = to or (table.known_good if table is not None else None)
+        if table is None or target is None:
+            raise UsageError(f"{model} has nowhere to go back to")
+        back = table.back(target, override)
+        self.write(back, over=self.drift(model))
+        return back
 
     def edit(self, model: str, weights_pct: Mapping[str, float]) -> None:
         """What somebody does past every writer of Serin's."""

@@ -9,15 +9,17 @@ import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
+from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import bootstrap_digest, envoy_command, is_ready, write_bootstrap
+from controller.adapters.envoy.held import settle
 from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.envoy.traffic import EnvoyTraffic
@@ -25,16 +27,22 @@ from controller.adapters.local.kept import PROCESSES_FILE, end_leftovers
 from controller.adapters.local.loopback import free_port
 from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
+from controller.adapters.sql.store import open_store
+from controller.adapters.sql.upgrade import upgrade_store
 from controller.bootstrap.chores import chores_of
 from controller.bootstrap.condition import troubles_of
 from controller.config.settings import Home
+from controller.core.commands import Ask
 from controller.core.traffic import Override, TrafficTable
-from controller.errors import ConflictError
+from controller.errors import ConflictError, TransientError
 from controller.reserve import RESERVE_BYTES, RESERVE_FILE, keep_reserve
+from controller.service import Service
 from tests.contracts.deployments import spec
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import Upstream, upstream
 from tests.controller.test_processes import PATIENCE, FakeClock, stub_command
+from tests.disks import filled, read_only, small_disk
+from tests.fakes.site import FakeSite
 from tests.patience import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
@@ -45,43 +53,11 @@ PROMOTED = TrafficTable("intent", {"7": 100.0}, known_good="6", generation=1)
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, small enough to be filled."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={DISK_MB}m"]
-    done = subprocess.run(["mount", *options, "none", str(place)], capture_output=True, check=False, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
     try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-@contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    """Not a byte is left, until the block ends."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 65_536)
-    with filler.open("ab", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x")
-    try:
-        yield
-    finally:
-        filler.unlink()
-
-
-@contextmanager
-def read_only(disk: Path) -> Iterator[None]:
-    """Nothing can be written, until the block ends."""
-    subprocess.run(["mount", "--bind", str(disk), str(disk)], check=True)  # logs are open for writing in the one below
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        with small_disk(tmp_path / "disk", DISK_MB) as place:
+            yield place
+    except PermissionError as error:
+        pytest.skip(str(error))
 
 
 class Client(threading.Thread):
@@ -242,6 +218,40 @@ def test_on_a_disk_that_can_only_be_read_a_rollback_is_held_in_memory_until_it_c
             assert troubles_of(site.home) == ()
         assert _recorded(site) == pids
     assert client.statuses.keys() == {200}
+
+
+def test_an_abort_that_the_database_cannot_take_is_done_at_once(
+    disk: Path, versions: tuple[Upstream, Upstream]
+) -> None:
+    """It is not refused for the disk's sake; with room, it waits for the controller as any word does."""
+    site = site_on(disk)
+    url = f"sqlite:///{disk}/store.db"
+    upgrade_store(url)
+    traffic = EnvoyTraffic(site.home.envoy)
+    with site.supervisor() as supervisor, closing(open_store(url)) as store:
+        ports = (store.journal, store.inbox, store.freezes, SystemClock(), {"intent"}, FakeSite())
+        service = Service(*ports, retreat=traffic.retreat)
+        supervisor.start()
+        site.route(*versions)
+        service.resume("intent", reason="first", by="ada")
+        with asking(site.gateway) as client, filled(disk):
+            with pytest.raises(TransientError):
+                service.resume("intent", reason="again", by="ada")
+            service.abort("intent", reason="it fails", by="ada")
+            _answers_come_from(site, "6")
+        assert client.statuses.keys() == {200}
+        settle(site.home.envoy)  # as `serin up` does; without a reserve Envoy alone held it
+        table = traffic.read("intent")
+        assert table is not None
+        assert table.weights_pct == {"6": 100.0}
+        assert table.override is not None
+        assert (table.override.by, table.override.reason) == ("ada", "it fails")
+        service.abort("intent", reason="with room", by="ada")
+        assert [(one.ask, one.reason) for one in store.inbox.waiting()] == [
+            (Ask.RESUME, "first"),
+            (Ask.ABORT, "with room"),
+        ]
+        assert traffic.read("intent") == table
 
 
 def test_what_is_held_in_memory_is_taken_up_before_the_controller_writes(

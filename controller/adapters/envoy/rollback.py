@@ -12,7 +12,7 @@ from controller.adapters.envoy.routes import RouteDocument
 from controller.adapters.envoy.running import accepted_revision, served_revision
 from controller.adapters.envoy.tables import LOCK_FILE, is_used, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
-from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
+from controller.core.traffic import Override, TrafficTable
 from controller.errors import PermanentError, SerinError, Source, TransientError, UsageError
 from controller.files import locked
 from controller.naming import model_named, version_named
@@ -63,9 +63,7 @@ def rollback_route(
     with locked(directory / LOCK_FILE, source=Source.TRAFFIC):
         document = read_routes(directory)
         table, target = _way_back(directory, document, model, to_version)
-        rolled_back = table.next(
-            weights_pct={target: HUNDRED_PCT}, mirror=None, override=Override(reason=reason, by=by, at_s=at_s)
-        )
+        rolled_back = table.back(target, Override(reason=reason, by=by, at_s=at_s))
         unwritten = ""
         try:
             document = document.with_table(rolled_back, document.options(model))

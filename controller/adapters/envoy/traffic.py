@@ -15,6 +15,7 @@ from controller.adapters.envoy.edits import edit_of
 from controller.adapters.envoy.encoding import MIRROR_PER_PCT, WEIGHTS_PER_PCT, RouteOptions, copies_cluster_name
 from controller.adapters.envoy.held import settle
 from controller.adapters.envoy.progress import RouteProgress
+from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.routes import RouteDocument, needed_clusters, routed_versions
 from controller.adapters.envoy.tables import (
     LOCK_FILE,
@@ -25,7 +26,7 @@ from controller.adapters.envoy.tables import (
     write_routes,
 )
 from controller.core.abilities import Mirroring, TrafficAbilities
-from controller.core.traffic import HUNDRED_PCT, Drift, TrafficTable, WriteProgress
+from controller.core.traffic import HUNDRED_PCT, Drift, Override, TrafficTable, WriteProgress
 from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError
 from controller.files import locked
 from controller.naming import deployment_named
@@ -102,6 +103,13 @@ class EnvoyTraffic:
             with suppress(TransientError):  # traffic has moved; who stands in for whom is written with the next table
                 self._write_addresses(read_clusters(self._directory), document)
         self._progress.forget()
+
+    def retreat(self, model: str, to: str | None, override: Override) -> TrafficTable:
+        """As the on-call rollback: it has room on a full disk, and where nothing can be written Envoy holds it."""
+        file = self._directory / ROUTES_FILE
+        done = rollback_route(file, model, override.reason, override.by, override.at_s, to_version=to)
+        self._progress.forget()
+        return done.table
 
     def progress(self, model: str) -> WriteProgress | None:
         document = read_routes(self._directory)

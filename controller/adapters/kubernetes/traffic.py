@@ -27,8 +27,8 @@ from controller.adapters.kubernetes.refusals import ForbiddenError
 from controller.adapters.kubernetes.resources import GATEWAY_CLASSES, HTTP_ROUTES, Object
 from controller.adapters.kubernetes.served import Answers, standing_of
 from controller.core.abilities import Mirroring, TrafficAbilities
-from controller.core.traffic import Drift, TrafficTable, WriteProgress, WriteStage
-from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError
+from controller.core.traffic import Drift, Override, TrafficTable, WriteProgress, WriteStage
+from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError, UsageError
 from controller.ports.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -194,6 +194,18 @@ class KubernetesTraffic:
             log.info("%s: generation %d: %s", table.model, table.generation, dict(table.weights_pct))
             return
         raise ConflictError(Source.TRAFFIC, f"the route of {table.model} was changed {_TRIES} times while it was read")
+
+    def retreat(self, model: str, to: str | None, override: Override) -> TrafficTable:
+        with self._lock:
+            self._routes = None  # what is kept may be older than what stands there
+        table = self.read(model)
+        if table is None:
+            raise UsageError(f"no model {model!r} is routed here")
+        if (target := to or table.known_good) is None:
+            raise UsageError(f"{model} has no known good version yet")
+        back = table.back(target, override)
+        self.write(back, over=self.drift(model))
+        return back
 
     @staticmethod
     def _stands(table: TrafficTable, stored: TrafficTable | None, drift: Drift | None, over: Drift | None) -> bool:
