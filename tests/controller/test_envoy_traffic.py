@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import statistics
 import threading
 import time
@@ -116,11 +117,14 @@ class TestEnvoyTraffic(TrafficContract):
             yield HandsOnEnvoy(envoy)
 
     @pytest.fixture
-    def traffic(self, tmp_path: Path, hands: Hands) -> Traffic:  # noqa: ARG002 - Envoy runs
+    def traffic(self, tmp_path: Path, hands: Hands) -> Iterator[Traffic]:  # noqa: ARG002 - Envoy runs
         traffic = EnvoyTraffic(tmp_path, log=tmp_path / "envoy.log")
-        for model, version in (("intent", "6"), ("intent", "7"), ("topic", "1")):
-            set_endpoint(traffic, model, version, *nowhere())
-        return traffic
+        with ExitStack() as stack:
+            for model, version in (("intent", "6"), ("intent", "7"), ("topic", "1")):
+                listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # users go back to who is there
+                live, copies = f"http://127.0.0.1:{listening.getsockname()[1]}", nowhere()[1]
+                set_endpoint(traffic, model, version, live, copies)
+            yield traffic
 
 
 @pytest.mark.integration

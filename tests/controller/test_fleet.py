@@ -15,7 +15,7 @@ from controller.loop.calm import next_moment_s
 from controller.loop.jobs import InlineJobs, Running, ThreadedJobs
 from tests.controller.releases import release_in
 from tests.controller.service import GOOD
-from tests.controller.world import World
+from tests.controller.world import World, with_suite
 from tests.fakes.clock import FakeClock
 from tests.patience import PATIENCE_S, eventually
 
@@ -83,6 +83,20 @@ def test_a_persons_word_waits_for_nothing_that_hangs(world: World, phase: Phase,
     eventually(lambda: (world.tick(), world.release.phase in (Phase.ABORTED, Phase.ROLLED_BACK))[1], what="the end")
     assert (world.weights, world.champion) == ({"v6": 100}, "v6")
     assert [number for alias, number in world.registry.moved if alias == "champion"] in ([], ["7", "6"])
+
+
+def test_an_abort_waits_for_no_suite_that_hangs(world: World, tmp_path: Path) -> None:
+    jobs = world.jobs
+    world.policy = with_suite(tmp_path)
+    world.restart()
+    jobs.hangs_at = "before replicas.probabilities"
+    world.given(candidate=GOOD)
+    passing = lambda: (world.clock.pass_s(1), world.tick())  # noqa: E731
+    eventually(lambda: (passing(), jobs.hung.is_set())[1], what="the suite to hang")
+    assert world.release.phase is Phase.SUITE
+    world.when_asked(Ask.ABORT)
+    eventually(lambda: (passing(), world.release.phase is Phase.ABORTED)[1], what="the abort")
+    assert world.weights == {"v6": 100}
 
 
 def test_a_word_that_comes_within_the_round_stops_what_cannot_be_undone(tmp_path: Path) -> None:

@@ -161,6 +161,11 @@ class Followed:
         self._traffic.write(table, **more)
         self._world.gateway.step()
 
+    def retreat(self, *given: Any) -> TrafficTable:
+        back = self._traffic.retreat(*given)
+        self._world.gateway.step()
+        return back
+
 
 class TestContract(TrafficContract):
     @pytest.fixture
