@@ -26,7 +26,6 @@ from typing import Final
 from gates.stats.ratio import Arms
 
 _LOOKS: Final = (1, 4)  # of a block
-_ROUNDING: Final = 1e-6
 _PRIOR_EVENTS_BELOW: Final = 20.0  # so many, while fewer come together than is known: what came may come again
 _UNSEEN: Final = 0.5  # of the effect above 1, before any event was seen: nobody knows yet how they come
 _UNSEEN_EVENTS: Final = 2.0  # after so many, half of it is left
@@ -54,7 +53,7 @@ FEW: Final = Caution(1.0, 0.4)
 class Blocks:
     """Blocks of some looks in a row: the one that is being filled, the last full one, and sums over neighbours."""
 
-    looks: float = 0.0
+    looks: int = 0
     excess: float = 0.0
     variance: float = 0.0
     length: float = 0.0
@@ -67,11 +66,11 @@ class Blocks:
     largest: float = 0.0  # of the squares
     second: float = 0.0
 
-    def add(self, excess: float, variance: float, length: float, part: float, looks: int) -> "Blocks":
-        """With a ``part`` of a look, as long as these are. ``looks``: of a block."""
+    def add(self, excess: float, variance: float, length: float, looks: int) -> "Blocks":
+        """With a look. ``looks``: of a block."""
         excess, variance, length = self.excess + excess, self.variance + variance, self.length + length
-        if self.looks + part < looks - _ROUNDING:
-            return replace(self, looks=self.looks + part, excess=excess, variance=variance, length=length)
+        if self.looks + 1 < looks:
+            return replace(self, looks=self.looks + 1, excess=excess, variance=variance, length=length)
         square = both = 0.0
         if self.full:
             mean = math.sqrt((length * length + self.last_length * self.last_length) / 2)
@@ -126,9 +125,8 @@ class Spread:
         """With what is known of the effect beforehand, as long as nothing was seen; then it is too late."""
         return self if self.events else replace(self, known=max(effect, 1.0))
 
-    def add(self, arms: Arms, part: float = 1.0) -> "Spread":
-        """One look's events. A look without one of the versions says nothing of how they differ. ``part``: of the time
-        in which events come together, so that looks more often tell no less of it; at most 1."""
+    def add(self, arms: Arms) -> "Spread":
+        """One look's events. A look without one of the versions says nothing of how they differ."""
         if not arms.comparable:
             return self
         own, others, share = arms.candidate_events, arms.stable_events, arms.share
@@ -137,8 +135,8 @@ class Spread:
         length = (arms.candidate_total + arms.stable_total) * share * (1 - share)
         one, four = _LOOKS
         return Spread(
-            self.single.add(excess, variance, length, part, one),
-            self.several.add(excess, variance, length, part, four),
+            self.single.add(excess, variance, length, one),
+            self.several.add(excess, variance, length, four),
             self.events + variance,
             self.known,
         )

@@ -98,7 +98,6 @@ def alarms_of_runs(incident_s, *, releases=24, look_s=10.0, looks=360, mean=20):
     """Equal releases that are rolled back within an hour: one request of twenty is slow on either version, and those of
     the candidate, which gets one a second, come in runs that cross looks."""
     rng, alarms = np.random.default_rng(20), 0
-    part = min(look_s / incident_s, 1.0) if incident_s else 1.0
     for _ in range(releases):
         fast, slow = (rng.geometric(1 / one, 2 * looks) for one in (19 * mean, mean))
         asked = np.repeat(np.tile([False, True], 2 * looks), np.stack((fast, slow), 1).ravel())[: int(looks * look_s)]
@@ -107,7 +106,7 @@ def alarms_of_runs(incident_s, *, releases=24, look_s=10.0, looks=360, mean=20):
         for x, y in zip(own, rng.binomial(190, 0.05, looks), strict=True):
             arms = Arms(int(x), 10, int(y), 190)
             state = watch.add(state, arms, null=1.09, effect=spread.lasting, length_s=look_s)
-            spread = spread.add(arms, part)
+            spread = spread.add(arms)
         alarms += state.peak >= math.log(1 / 0.0023)
     return alarms
 

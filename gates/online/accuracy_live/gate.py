@@ -21,7 +21,6 @@ from gates.gate import Timing, bounds, settle
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.online.noise import expecting
 from gates.outcome import Outcome
-from gates.stats.cap import part_of
 from gates.stats.difference import DifferenceState, DifferenceTest
 from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
@@ -138,7 +137,7 @@ class LiveAccuracyGate:
             self._safe.add(state.safe, arms, state.effect),
             state.bounds.add(arms, state.effect),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
-            state.spread.add(arms, part_of(self.incident_s, look.window.length_s)),
+            state.spread.add(arms),
             replace(state.noise.compared(arms), sticky=state.noise.sticky or look.sticky),
         )
         return state, self._verdict(state, look, timing)

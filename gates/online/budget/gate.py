@@ -20,7 +20,7 @@ from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
 from gates.online.noise import expecting, heard, words
 from gates.outcome import Outcome
-from gates.stats.cap import Cap, part_of
+from gates.stats.cap import Cap
 from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
 from gates.stats.share import ShareState, below
@@ -150,20 +150,19 @@ class BudgetGate:
         state = replace(state, spread=expecting(state.spread, look, self.name))
         effect = state.effect, state.compared_effect
         stable, own = look.compared
-        part = part_of(self.incident_s, look.window.length_s)
-        live = self._seen(state.spread, own, stable, part)
-        mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable, part)
+        live = self._seen(state.spread, own, stable)
+        mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable)
         noise = heard(state.noise, look, lambda arm: (self._events(arm), arm.requests))
         state = replace(state, spread=live, mirrored_spread=mirrored, noise=noise)
         if candidate is not None:
             state = self._add(state, _Live(candidate, own, stable, look.window.length_s), *effect)
         return state, self._verdict(state, look, timing)
 
-    def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None, part: float) -> Spread:
+    def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None) -> Spread:
         """Return the spread after a look of versions side by side; others say nothing of it."""
         if own is None or stable is None:
             return spread
-        return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests), part)
+        return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests))
 
     def _add(self, state: BudgetState, live: "_Live", effect: float, compared_effect: float) -> BudgetState:
         candidate, own, stable, length_s = live.candidate, live.own, live.stable, live.length_s

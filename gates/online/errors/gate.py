@@ -18,7 +18,7 @@ from gates.gate import Timing, bounds, settle
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.online.noise import expecting, heard, words
 from gates.outcome import Outcome
-from gates.stats.cap import Cap, part_of
+from gates.stats.cap import Cap
 from gates.stats.noise import Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
@@ -138,7 +138,7 @@ class ErrorsGate:
         errors = sum(arm.errors for arm in seen)
         noise = heard(state.noise.compared(harmful), look, self._events, live=self.stage is Stage.LIVE)
         effect, ceiling = state.effect, below(self.policy.error_ratio_max)
-        length_s, part = look.window.length_s, part_of(self.incident_s, look.window.length_s)
+        length_s = look.window.length_s
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect, length_s=length_s),
             ratio=self._safe.add(state.ratio, certifying, effect, length_s=length_s),
@@ -147,8 +147,8 @@ class ErrorsGate:
             requests=state.requests + harmful.candidate_total,
             replayed=state.replayed + again,
             replaying=again > 0,
-            spread=state.spread.add(certifying, part),
-            own_spread=state.own_spread.add(harmful, part) if self.stage is Stage.LIVE else state.own_spread,
+            spread=state.spread.add(certifying),
+            own_spread=state.own_spread.add(harmful) if self.stage is Stage.LIVE else state.own_spread,
             noise=noise,
         )
         if self.stage is Stage.SHADOW and own is None and look.candidate_share == 0:

@@ -48,7 +48,7 @@ from gates.online.latency.state import (
 from gates.online.latency.yardstick import SLACK, more_slow, yardstick_of
 from gates.online.noise import words
 from gates.outcome import Outcome
-from gates.stats.cap import Cap, part_of
+from gates.stats.cap import Cap
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import below
@@ -103,7 +103,7 @@ class LatencyGate:
         if yardstick is not None and stable is not None and candidate is not None:
             compare = self._while_warming if look.warming else self._compare
             state = compare(state, yardstick, _Timed(stable, candidate, edges, look.window.length_s), load)
-        state = of_service(state, look, yardstick, self)
+        state = of_service(state, look, yardstick, self.name)
         state = carried(remember(state, look, self.asked.stable_requests_memory), look)
         stable, candidate, edges = timed(look, of_users=True)
         if candidate is not None and not look.warming:
@@ -120,7 +120,7 @@ class LatencyGate:
             harm=self._harm.add(harm, same, null=guard, effect=effect, length_s=length_s) if load.blames else harm,
             margin=self._margin.add(margin, later, effect, length_s=length_s) if load.certifies else margin,
             bounds=bounds.add(same, effect) if load.blames and load.certifies else bounds,
-            spread=spread.add(same, part_of(self.incident_s, length_s)),
+            spread=spread.add(same),
             noise=state.noise.compared(same),
         )
 

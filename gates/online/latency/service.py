@@ -8,30 +8,18 @@ begins with that, and that with what earlier releases found.
 
 import math
 from dataclasses import replace
-from typing import Protocol
 
 from gates.evidence import ArmCounts, Look
 from gates.online.latency.former import edge_over
 from gates.online.latency.state import LatencyState, Yardstick, slower_than
 from gates.online.noise import expecting, halves, heard
-from gates.stats.cap import part_of
 from gates.stats.ratio import Arms
 
 
-class Judging(Protocol):
-    """The gate that the state is of."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def incident_s(self) -> float: ...
-
-
-def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gate: Judging) -> LatencyState:
+def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gate: str) -> LatencyState:
     """The state after a look's slow requests beyond the yardstick, as the replicas timed them. While a version warms up
     nothing counts."""
-    state = replace(state, before=expecting(state.before, look, gate.name))
+    state = replace(state, before=expecting(state.before, look, gate))
     if yardstick is not None and look.latency_edges_ms and not look.warming:
         over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
         near = nearest(yardstick.stable_ms, look.users_edges_ms) if look.users_edges_ms else math.inf
@@ -46,8 +34,7 @@ def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gat
             apart = halves(look, slow)
             if apart is None and look.shadow is not None and look.stable is not None and look.replayed is None:
                 apart = Arms(*slow(look.shadow), *slow(look.stable))
-            part = part_of(gate.incident_s, look.window.length_s)
-            state = replace(state, before=state.before.add(apart, part) if apart is not None else state.before)
+            state = replace(state, before=state.before.add(apart) if apart is not None else state.before)
         state = replace(state, noise=heard(state.noise, look, slow, events_of_users=slow_of_users))
     return replace(state, spread=state.spread.expecting(state.before.learnt))
 
