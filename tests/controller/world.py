@@ -60,6 +60,7 @@ RESTS = TERMINAL | {Phase.HELD, Phase.PROBATION}
 
 # Wider margins than the defaults: minutes of virtual traffic settle every gate.
 GATES = GatePolicy(
+    incident_s=0.0,  # three looks decide
     accuracy_shadow=PairedAccuracyPolicy(margin_points=3.0),
     calibration_shadow=CalibrationPolicy(margin_gap=0.06, margin_brier=0.06),
     errors_shadow=ShadowErrorsPolicy(error_ratio_max=0.02),
