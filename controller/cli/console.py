@@ -8,7 +8,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from controller.cli.output import EXIT_PIPE_CLOSED, close_pipe
+from controller.cli.output import close_pipe
+from controller.exit_codes import EXIT_PIPE_CLOSED
 from serving.text.printable import one_line, printable
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from controller.cli.errors import EXIT_COULD_NOT_JUDGE
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, SomeModelArgument, home_at
 from controller.cli.output import say, say_json
 from controller.errors import SerinError
+from controller.exit_codes import EXIT_ERROR
 
 if TYPE_CHECKING:
     from controller.config.settings import Home
@@ -60,7 +60,7 @@ def doctor(
         if well:
             say("Every version that has traffic can be read, and every release.")
     if not well:
-        raise typer.Exit(EXIT_COULD_NOT_JUDGE)
+        raise typer.Exit(EXIT_ERROR)
 
 
 def _print(parts: "list[Part]", found: list[str]) -> None:

@@ -5,12 +5,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controller.cli.output import EXIT_PIPE_CLOSED, close_pipe, say, say_defect
+from controller.cli.output import close_pipe, say, say_defect
 from controller.errors import SerinError, UsageError
+from controller.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PIPE_CLOSED, EXIT_USAGE
 
-EXIT_USAGE = 2
-EXIT_COULD_NOT_JUDGE = 4
-EXIT_INTERRUPTED = 130
 _ABOUT_A_PATH = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ELOOP}
     | {errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -28,7 +26,7 @@ def told() -> Iterator[None]:
         yield
     except SerinError as error:
         say(f"serin: {error}", err=True)
-        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_COULD_NOT_JUDGE)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR)
     except KeyboardInterrupt:
         say("serin: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -40,7 +38,7 @@ def told() -> Iterator[None]:
             say(f"serin: {error.filename}: {error.strerror}", err=True)
             sys.exit(EXIT_USAGE)
         say_defect(error)
-        sys.exit(EXIT_COULD_NOT_JUDGE)
+        sys.exit(EXIT_ERROR)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is no verdict
         say_defect(error)
-        sys.exit(EXIT_COULD_NOT_JUDGE)
+        sys.exit(EXIT_ERROR)

@@ -14,6 +14,7 @@ from controller.cli.options import ModelArgument, Output, OutputOption, ReleaseA
 from controller.cli.output import console, say, say_json, say_row
 from controller.cli.place import Place, at_a_place
 from controller.errors import TransientError, UsageError
+from controller.exit_codes import EXIT_TIMEOUT
 from controller.naming import model_named
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _teller(output: Output) -> Callable[[str], None]:
 
 
 def _end(installation: "Installation", found: "ReleaseSummary | None", output: Output, timeout_s: float) -> NoReturn:
-    from controller.status import EXIT_TIMEOUT, exit_code
+    from controller.status import exit_code
 
     code = EXIT_TIMEOUT if found is None else exit_code(installation.release(found.release_id))
     if output is Output.JSON:

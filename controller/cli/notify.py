@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.errors import EXIT_COULD_NOT_JUDGE
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
 from controller.cli.output import say
+from controller.exit_codes import EXIT_ERROR
 
 
 def register(app: typer.Typer) -> None:
@@ -33,4 +33,4 @@ def tell(
         said = f"not told: {one.trouble}" if one.trouble else f"told in {one.took_s:.1f} s"
         say(f"{one.target}: {said}")
     if any(one.trouble for one in tried):
-        raise typer.Exit(EXIT_COULD_NOT_JUDGE)
+        raise typer.Exit(EXIT_ERROR)

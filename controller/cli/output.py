@@ -14,9 +14,6 @@ from serving.text.printable import COMMAND, one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-EXIT_PIPE_CLOSED = 141
-"""Who read the output is gone; as a shell tells of SIGPIPE."""
-
 
 def say(text: str, *, err: bool = False) -> None:
     """Print one line. Goes on in silence where nobody reads it any more: the exit code still tells.

@@ -29,6 +29,7 @@ from controller.cli.steering import ASKED_SCHEMA
 from controller.core.commands import Ask, Command
 from controller.core.foresight import Consent
 from controller.errors import UsageError
+from controller.exit_codes import EXIT_TIMEOUT
 from controller.naming import model_named
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ release_app = typer.Typer(help="Start and list releases.", no_args_is_help=True)
 _ANSWER_WITHIN_S = 2.0
 _ANSWER_POLL_S = 0.05
 _WAIT_POLL_S = 0.5
-EXIT_TIMEOUT = 5
 LIST_SCHEMA = "serin.releases/v1"
 REPORT_SCHEMA = "serin.reported/v1"
 

@@ -11,18 +11,10 @@ from rich.live import Live
 from rich.text import Text
 
 from controller.errors import TransientError
+from controller.exit_codes import EXIT_ERROR, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, EXIT_TIMEOUT
 from controller.overview import Overview, Shown
 from controller.ports.journal import ReleaseRecord
-from controller.status import (
-    EXIT_ERROR,
-    EXIT_FAIL,
-    EXIT_INCONCLUSIVE,
-    EXIT_PASS,
-    EXIT_TIMEOUT,
-    exit_code,
-    is_settled,
-    status_table,
-)
+from controller.status import exit_code, is_settled, status_table
 from serving.text.printable import printable
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.errors import PermanentError, TransientError, UsageError
+from controller.exit_codes import EXIT_ERROR, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
 from controller.loop.questions import Answers, Asks, ask, ask_candidate, hold_against
 from controller.report.words import listed
 from gates.offline.suite import SuiteResult, judge_suite
@@ -22,7 +23,12 @@ from serving.package.artifact import ArtifactError, Manifest, read_manifest
 from suites.cases import Case, SuiteError, cases_of, load
 
 MODEL_GATE: Final = "model"
-EXIT_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}
+EXIT_CODES: Final = {
+    Outcome.PASS: EXIT_PASS,
+    Outcome.FAIL: EXIT_FAIL,
+    Outcome.INCONCLUSIVE: EXIT_INCONCLUSIVE,
+    Outcome.ERROR: EXIT_ERROR,
+}
 EXAMPLES_MAX: Final = 10  # of wrong cases, in the files: a summary, not the suite again
 SLICES_MAX: Final = 25  # of slices, likewise: the worst
 

@@ -1,20 +1,12 @@
 """Exit codes, and when waiting for a release is over."""
 
-from typing import Final
-
 from controller.core.parts import Grade
 from controller.core.release import TERMINAL, Phase, Release
+from controller.exit_codes import EXIT_ERROR, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
 from controller.journal.codec import release_of
 from controller.overview import Overview, Shown
 from controller.ports.journal import ReleaseSummary
 from gates.outcome import Outcome
-
-EXIT_PASS: Final = 0
-EXIT_FAIL: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_INCONCLUSIVE: Final = 3
-EXIT_ERROR: Final = 4
-EXIT_TIMEOUT: Final = 5
 
 _EXITS = {
     Phase.PROMOTED: EXIT_PASS,
