@@ -52,5 +52,6 @@ def is_topic(topic: str) -> bool:
     """Return whether anything is called so."""
     kind, _, which = topic.partition("/")
     if kind == "overview":
-        return which.isascii() and which.isdecimal() and 0 < int(which[:6]) <= PAGES_MAX
+        is_number = which.isascii() and which.isdecimal() and len(which) <= len(str(PAGES_MAX))
+        return is_number and 0 < int(which) <= PAGES_MAX
     return kind == "release" and 0 < len(which) <= 300

@@ -6,14 +6,15 @@ the server (SSE); one who is slow gets the newest of each and misses those in be
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from controller.errors import SerinError
+from controller.errors import SerinError, TransientError
 from controller.ports.journal import Feed
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,15 @@ SHARE_MAX: Final = 0.03  # of a core that looking and drawing may take
 CLIENTS_MAX: Final = 200
 LASTS_S: Final = 300.0  # then a browser connects again, and whoever lost his role is out
 BEAT: Final = "beat"
+NOT_DRAWN: Final = "This cannot be shown: a fault of ours. The controller's log says more."
 
 Fragments = Mapping[str, str]
 """By event, the HTML that takes the place of what stood there."""
 
 
 class Artist(Protocol):
-    """The one who knows what a topic looks like. Drawing and refreshing raise SerinError where that cannot be read."""
+    """The one who knows what a topic looks like. Drawing and refreshing raise SerinError where that cannot be read;
+    whatever a drawing raises concerns its own topic alone."""
 
     def prepare(self) -> None:
         """Do what need be done once only, before anybody waits for it."""
@@ -64,6 +67,22 @@ class _Client:
         return found
 
 
+@dataclass(eq=False, slots=True)
+class _Shown:
+    """What those who look at a topic now were told last: it goes with the last of them, so that nobody is shown what
+    was drawn for others. ``fault``: why the last drawing failed."""
+
+    fragments: dict[str, bytes] = field(default_factory=dict)  # by event; empty until it is drawn
+    beat: bytes = b""
+    fault: Exception | None = None
+
+    def is_due(self, *, changed: bool, beats: bool) -> bool:
+        """Return whether it is to be drawn. What stays broken is not tried at every look: that takes from all."""
+        if self.fault is not None:
+            return beats or isinstance(self.fault, TransientError)
+        return changed or beats or not self.fragments
+
+
 class Stream:
     """Follows the journal while anybody looks on. `start` and `close` it once."""
 
@@ -71,13 +90,12 @@ class Stream:
         self._journal = journal
         self._artist = artist
         self._clients: set[_Client] = set()
-        self._drawn: dict[str, dict[str, bytes]] = {}  # by topic that somebody looks at, and event
+        self._topics: dict[str, _Shown] = {}  # those that somebody looks at
         self._lock = threading.Lock()
         self._nudge = threading.Event()
         self._ended = threading.Event()
         self._reached = -1
-        self._beat_at_s = 0.0
-        self._beat = b""
+        self._beat_at_s = -math.inf
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
 
     def start(self) -> None:
@@ -123,18 +141,16 @@ class Stream:
             if self.is_full or self._ended.is_set():
                 return False
             self._clients.add(client)
-            known = self._drawn.get(client.topic)
-            if known is not None:
-                client.put({**known, **({BEAT: self._beat} if self._beat else {})})
-        if known is None:
-            self._nudge.set()
+            shown = self._topics.setdefault(client.topic, _Shown())
+            client.put({**shown.fragments, **({BEAT: shown.beat} if shown.beat else {})})
+        self._nudge.set()
         return True
 
     def _left(self, client: _Client) -> None:
         with self._lock:
             self._clients.discard(client)
-            if not self._clients:
-                self._drawn.clear()  # whoever comes next is drawn for anew
+            if all(other.topic != client.topic for other in self._clients):
+                self._topics.pop(client.topic, None)  # whoever comes next is drawn for anew
 
     # --- the thread --------------------------------------------------------------------------------------------------
     def _run(self) -> None:
@@ -155,36 +171,64 @@ class Stream:
     def look(self, now_s: float) -> None:
         """Look at the journal and tell what changed. ``now_s``: by any clock that only grows."""
         with self._lock:
-            topics = {client.topic for client in self._clients}
-            self._drawn = {topic: drawn for topic, drawn in self._drawn.items() if topic in topics}
-        beats = now_s - self._beat_at_s >= BEAT_S or not self._beat
-        trouble = ""
-        try:
-            reached = self._journal.feed(after=max(self._reached, 0), limit=1, kinds=()).reached
-            changed = reached != self._reached
+            topics = dict(self._topics)
+        beats, before = now_s - self._beat_at_s >= BEAT_S, self._reached
+        fault = _tried(self._read_on)
+        if fault is None:
             if beats:
-                self._artist.refresh(topics)
-            for topic in topics:
-                if changed or beats or topic not in self._drawn:
-                    self._draw(topic)
-            self._reached = reached  # only now: what could not be drawn is drawn at the next look
-        except SerinError as error:
-            trouble = str(error)
-        if beats or trouble:
+                fault = _tried(lambda: self._artist.refresh(topics))
+            for topic, shown in topics.items():
+                if shown.is_due(changed=self._reached != before, beats=beats):
+                    self._draw(topic, shown)
+        if beats:
             self._beat_at_s = now_s
-            self._beat = event(BEAT, self._artist.beat(trouble))
-            with self._lock:
-                clients = list(self._clients)
-            _tell(clients, {BEAT: self._beat})
+        for topic, shown in topics.items():
+            trouble = _sentence(fault or shown.fault)
+            if beats or trouble or not shown.beat:
+                self._put(topic, shown, event(BEAT, self._artist.beat(trouble)))
 
-    def _draw(self, topic: str) -> None:
-        found = {name: event(name, html) for name, html in self._artist.draw(topic).items()}
+    def _read_on(self) -> None:
+        self._reached = self._journal.feed(after=max(self._reached, 0), limit=1, kinds=()).reached
+
+    def _draw(self, topic: str, shown: _Shown) -> None:
+        """Draw the topic and tell what is new; where that fails, note the fault."""
+        found: dict[str, bytes] = {}
+
+        def drawing() -> None:
+            found.update({name: event(name, html) for name, html in self._artist.draw(topic).items()})
+
+        shown.fault = _tried(drawing)
+        if shown.fault is not None:
+            return
         with self._lock:
-            before = self._drawn.get(topic, {})
-            self._drawn[topic] = found
+            before, shown.fragments = shown.fragments, found
             clients = [client for client in self._clients if client.topic == topic]
         if new := {name: told for name, told in found.items() if before.get(name) != told}:
             _tell(clients, new)
+
+    def _put(self, topic: str, shown: _Shown, beat: bytes) -> None:
+        with self._lock:
+            shown.beat = beat
+            clients = [client for client in self._clients if client.topic == topic]
+        _tell(clients, {BEAT: beat})
+
+
+def _tried(do: Callable[[], object]) -> Exception | None:
+    """Do it; return what kept it from being done."""
+    try:
+        do()
+    except SerinError as error:
+        return error
+    except Exception as error:  # whatever it is, it must not keep others from what they look at
+        log.exception("the page could not be drawn")
+        return error
+    return None
+
+
+def _sentence(fault: Exception | None) -> str:
+    if fault is None:
+        return ""
+    return str(fault) if isinstance(fault, SerinError) else NOT_DRAWN
 
 
 def _tell(clients: Iterable[_Client], told: Mapping[str, bytes]) -> None:

@@ -1,15 +1,25 @@
 """What changes reaches all who look on, drawn once, and a slow one misses only what is out of date."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
-from controller.errors import Source, TransientError
+from controller.errors import PermanentError, Source, TransientError
 from controller.ports.journal import Entry
 from controller.web import stream as streams
-from controller.web.stream import BEAT_S, CLIENTS_MAX, EVERY_S, SHARE_MAX, Stream, event, least_pause_s
+from controller.web.artist import is_topic
+from controller.web.stream import (
+    BEAT_S,
+    CLIENTS_MAX,
+    EVERY_S,
+    NOT_DRAWN,
+    SHARE_MAX,
+    Stream,
+    event,
+    least_pause_s,
+)
 from tests.fakes.journal import FakeJournal
 from tests.patience import PATIENCE_S
 from tests.web.support import PageWorld, canary
@@ -24,6 +34,8 @@ class Artist:
     refreshed: list[set[str]] = field(default_factory=list)
     away: str = ""
     prepared: bool = False
+    broken: dict[str, Exception] = field(default_factory=dict)
+    meanwhile: Callable[[], None] = lambda: None  # while it draws
 
     def prepare(self) -> None:
         self.prepared = True
@@ -32,6 +44,9 @@ class Artist:
         if self.away:
             raise TransientError(Source.JOURNAL, self.away)
         self.drawn.append(topic)
+        self.meanwhile()
+        if topic in self.broken:
+            raise self.broken[topic]
         return dict(self.shown)
 
     def refresh(self, topics: Collection[str]) -> None:
@@ -180,6 +195,67 @@ def test_a_journal_that_does_not_answer_is_told() -> None:
         assert event("beat", "alive") in await anext(one)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(PermanentError("the chain is broken"), "the chain is broken"), (ValueError("digits"), NOT_DRAWN)],
+)
+def test_a_topic_that_cannot_be_drawn_is_told_to_those_who_look_at_it_alone(fault: Exception, told: str) -> None:
+    """Others see theirs, and it is not tried at every look: that takes the time that all have."""
+
+    async def run() -> None:
+        watched = Watched()
+        watched.artist.broken["release/r1"] = fault
+        ill, well = await joined(watched), await joined(watched, "release/r2")
+        last = await joined(watched, "overview/1")
+        await watched.look()
+        assert await anext(ill) == event("beat", told)
+        whole = event("now", "one") + event("course", "same") + event("beat", "alive")
+        assert (await anext(well), await anext(last)) == (whole, whole)
+        await watched.look()
+        assert sorted(watched.artist.drawn) == ["overview/1", "release/r1", "release/r2"]
+        late = await joined(watched)
+        assert await anext(late) == event("beat", told)
+        watched.artist.broken.clear()
+        await watched.look(BEAT_S)
+        assert whole in await anext(late)
+
+    asyncio.run(run())
+
+
+def test_what_is_drawn_while_the_last_leaves_is_shown_to_nobody() -> None:
+    """Whoever comes hours later has a newer page already; and wakes the thread."""
+
+    async def run() -> None:
+        watched = Watched()
+        first = await joined(watched)
+        (client,) = watched.stream._clients
+        watched.artist.meanwhile = lambda: watched.stream._left(client)
+        await watched.look()
+        watched.artist.meanwhile, watched.artist.shown["now"] = lambda: None, "two"
+        later = await joined(watched)
+        await watched.look(0.0)
+        told = await anext(later)
+        assert event("now", "two") in told
+        watched.stream._nudge.clear()
+        await joined(watched)
+        assert watched.stream._nudge.is_set()  # also where something is shown already
+        await first.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_topic_of_many_digits_is_none() -> None:
+    """More than Python reads as a number."""
+    assert [is_topic(f"overview/{page}") for page in ("1", "10000", "0", "10001", "1" + "0" * 6_000)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert not is_topic("overview/000001" + "0" * 5_000)
 
 
 def test_more_than_there_may_be_are_turned_away() -> None:
