@@ -65,6 +65,9 @@ class Courier:
                     return min(backoff_s(self._in_a_row[channel.name]), _PAUSE_MAX_S)
         except SerinError as error:  # the store does not answer: told by whoever reads it oftener
             log.debug("notices to %s wait: %s", channel.name, error)
+        except Exception:  # a defect of ours ends no thread: the target would never be told again
+            log.exception("notices to %s wait: this turn failed", channel.name)
+            return _PAUSE_MAX_S
         return POLL_S
 
     def _delivered(self, channel: Channel, message: Message) -> bool:

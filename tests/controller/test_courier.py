@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.contracts.notices import INFO, ROLLED_BACK
 from tests.fakes.clock import FakeClock
 from tests.fakes.notices import AWAY, FakeChannel, FakeNotices
 from tests.patience import PATIENCE_S, eventually
+from tests.stores import new_store
 
 
 class Post:
@@ -124,6 +126,39 @@ def test_a_store_that_is_away_is_asked_again(post: Post, monkeypatch: pytest.Mon
         broken.setattr(post.queue, "next", away)
         assert (post.turn(), post.pause_s) == ([], POLL_S)
     assert len(post.turn()) == 1
+
+
+def test_a_defect_in_the_queue_is_told_and_ends_no_thread(
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("of no kind that is known")
+
+    post.queue.put(ROLLED_BACK, ["chat"], due_at_s=0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(post.queue, "next", broken)
+        assert post.turn() == []
+    assert "notices to chat wait: this turn failed" in caplog.text
+    assert post.pause_s > POLL_S, "the log is not filled with it"
+    assert len(post.turn()) == 1
+
+
+def test_a_notice_of_a_later_serin_is_given_up_and_the_others_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also those of its own message. That nobody was told of it is said."""
+    with closing(new_store(f"sqlite:///{tmp_path}/store.db")) as store:
+        for notice in (ROLLED_BACK, INFO, replace(INFO, id="n3")):
+            store.notices.put(notice, ["chat"], due_at_s=0.0)
+        with store.database.write(Source.NOTICES) as connection:
+            later = "UPDATE notices SET document = replace(document, 'release.', 'later.') WHERE event_id < 'n3'"
+            connection.exec_driver_sql(later)
+        channel, clock = FakeChannel(group_max=20), FakeClock(ROLLED_BACK.at_s)
+        Courier(store.notices, [channel], clock).turn(channel)
+        assert [[one.id for one in message.notices] for message in channel.told] == [["n3"]]
+        (standing,) = store.notices.standing()
+        assert (standing.waiting, standing.trouble[:33]) == (0, "another version of Serin wrote it")
+        assert caplog.text.count("a notice to chat of model intent is told to nobody") == 2
 
 
 def test_the_backoff_grows_and_is_bounded() -> None:

@@ -1,11 +1,12 @@
 """Notices on their way: each once a target, in messages that stay what they are until they are settled."""
 
+import logging
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, func, select, update
 
 from controller.adapters.sql.database import Database, insert_if_new
@@ -16,9 +17,12 @@ from controller.core.notices import Message, Notice, Severity
 from controller.errors import Source
 from controller.ports.notices import WAITING_MAX, Standing
 
+log = logging.getLogger(__name__)
+
 _SOURCE: Final = Source.NOTICES
 _C: Final = notices.c
 _URGENCIES: Final = {severity: number for number, severity in enumerate(Severity)}
+_UNREADABLE: Final = "another version of Serin wrote it, and this one cannot read it: `serin release list` has what was"
 
 
 class State(StrEnum):
@@ -66,24 +70,41 @@ class SqlNotices:
         return State.GIVEN_UP, f"{self._waiting_max:,} wait for it already"
 
     def next(self, target: str, *, now_s: float, group_max: int) -> Message | None:
+        while rows := self._next_rows(target, now_s, group_max):
+            read = [(row, _read(row)) for row in rows]
+            if unreadable := [row for row, notice in read if notice is None]:
+                self._give_up(unreadable, now_s)
+            if held := tuple(notice for _, notice in read if notice is not None):
+                return Message(rows[0].message_id, held, max(row.attempts for row in rows))
+        return None
+
+    def _next_rows(self, target: str, now_s: float, group_max: int) -> Sequence[Row[Any]]:
         with self._database.read(_SOURCE) as connection:
             first = _first(connection, target, now_s)
             if first is not None and first.message_id is not None:
-                return _message(connection, target, first.message_id)
-        return None if first is None else self._sealed(target, now_s, group_max)
+                return _held(connection, target, first.message_id)
+        return () if first is None else self._sealed(target, now_s, group_max)
 
-    def _sealed(self, target: str, now_s: float, group_max: int) -> Message | None:
+    def _sealed(self, target: str, now_s: float, group_max: int) -> Sequence[Row[Any]]:
         """Make a message of what is due, and keep what it holds before anybody is told of it."""
         with self._database.write_durably(_SOURCE) as connection:
             first = _first(connection, target, now_s)
             if first is None:
-                return None
+                return ()
             if first.message_id is None:
                 alike = (_C.model == first.model, _C.version == first.version, _C.urgency == first.urgency)
                 held = select(_C.id).where(*_waiting(target), *alike, _C.message_id.is_(None), _C.due_at_s <= now_s)
                 some = held.order_by(_C.id).limit(group_max)
                 connection.execute(update(notices).where(_C.id.in_(some)).values(message_id=first.event_id))
-            return _message(connection, target, first.message_id or first.event_id)
+            return _held(connection, target, first.message_id or first.event_id)
+
+    def _give_up(self, rows: Sequence[Row[Any]], at_s: float) -> None:
+        """Give up what cannot be read, so that nothing waits behind it."""
+        lost = {"state": State.GIVEN_UP, "settled_at_s": at_s, "trouble": _UNREADABLE}
+        with self._database.write_durably(_SOURCE) as connection:
+            connection.execute(update(notices).where(_C.id.in_([row.id for row in rows])).values(lost))
+        for row in rows:
+            log.error("a notice to %s of model %s is told to nobody: %s", row.target, row.model, _UNREADABLE)
 
     def delivered(self, target: str, message_id: str, *, at_s: float) -> None:
         with self._database.write_durably(_SOURCE) as connection:
@@ -127,11 +148,17 @@ def _first(connection: Connection, target: str, now_s: float) -> Row[Any] | None
     return connection.execute(query).one_or_none()
 
 
-def _message(connection: Connection, target: str, message_id: str) -> Message:
-    query = select(_C.document, _C.attempts).where(*_waiting(target), _C.message_id == message_id).order_by(_C.id)
-    rows = connection.execute(query).all()
-    held = tuple(_adapter().validate_json(row.document) for row in rows)
-    return Message(message_id, held, max(row.attempts for row in rows))
+def _held(connection: Connection, target: str, message_id: str) -> Sequence[Row[Any]]:
+    query = select(notices).where(*_waiting(target), _C.message_id == message_id).order_by(_C.id)
+    return connection.execute(query).all()
+
+
+def _read(row: Row[Any]) -> Notice | None:
+    """Return the notice of a row; None where this version of Serin cannot read it."""
+    try:
+        return _adapter().validate_json(row.document)
+    except ValidationError:
+        return None
 
 
 def _standing(connection: Connection, target: str) -> Standing:
