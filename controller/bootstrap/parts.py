@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import is_ready
+from controller.adapters.envoy.clusters import Addresses
+from controller.adapters.envoy.tables import read_clusters
 from controller.adapters.local.kept import running_supervisor
 from controller.adapters.local.loopback import accepts_connections, get
 from controller.adapters.local.ports import holder_of
@@ -26,6 +28,7 @@ from controller.config.variables import INSTALLATION_KEY
 from controller.core.parts import Kind, Part
 from controller.core.traffic import TrafficTable
 from controller.errors import SerinError
+from controller.naming import deployment_named
 from serving.contract import HEALTH_ROUTE
 
 ANSWERS_WITHIN_S: Final = 2.0
@@ -107,17 +110,39 @@ def _questions(home: Home, settings: Settings, tables: Mapping[str, TrafficTable
 
 def _of_replicas(home: Home, tables: Mapping[str, TrafficTable], kept: "_Kept") -> Iterator[_Question]:
     """Yield the replicas of each version that a table leads to; of one without any, that there is none."""
+    fallbacks = _fallbacks(home)
     records: dict[tuple[str, str], list[Record]] = {}
     for record in Records(home.deployments).readable():
         records.setdefault((record.model, record.version), []).append(record)
     for model, table in tables.items():
         for version in dict.fromkeys([*table.weights_pct, *([table.known_good] if table.known_good else [])]):
             for record in records.get((model, version), ()):
-                part = Part(Kind.REPLICA, record.name, record.url or "no port yet", model=model, version=version)
+                stands_in_for = _whom_it_stands_in_for(record, table, fallbacks)
+                place = record.url or "no port yet"
+                part = Part(Kind.REPLICA, record.name, place, model=model, version=version, stands_in_for=stands_in_for)
                 yield _Question(part, partial(_replica, record), kept.way_out_of(record.name))
             if (model, version) not in records:
                 part = Part(Kind.REPLICA, f"{model}-v{version}", "no port", model=model, version=version)
                 yield _Question(part, lambda: "is not running", kept.way_out(""))
+
+
+def _fallbacks(home: Home) -> Mapping[str, Addresses]:
+    """Return who stands in for each cluster by the file that Envoy goes by; a policy may say otherwise by now. None
+    where it cannot be read: that somebody answers in a version's place is not supposed."""
+    try:
+        return read_clusters(home.envoy).fallbacks
+    except SerinError:
+        return {}
+
+
+def _whom_it_stands_in_for(record: Record, table: TrafficTable, fallbacks: Mapping[str, Addresses]) -> str:
+    """Return the version that has requests and whose cluster has the replica as its fallback; empty where none has."""
+    if record.url is None:
+        return ""
+    parts = urlsplit(record.url)
+    others = (version for version in table.weights_pct if version != record.version)
+    mine = (parts.hostname, parts.port)
+    return next((one for one in others if mine in fallbacks.get(deployment_named(table.model, one), ())), "")
 
 
 # --- asked ------------------------------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ def _store(home: "Home") -> "Part":
         with opened(home) as store:
             store.ask()
     except SerinError as error:
-        return Part(part.kind, part.name, part.place, f"does not answer: {error}", "Bring it back; users are served.")
+        way_out = "Bring it back; no answer to users needs it."
+        return Part(part.kind, part.name, part.place, f"does not answer: {error}", way_out)
     return part
 
 

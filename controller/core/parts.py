@@ -1,10 +1,10 @@
 """The parts of an installation as they answered when they were asked, and what that means for users. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.core.traffic import TrafficTable
+from controller.core.traffic import TrafficTable, is_everybody
 
 
 class Kind(StrEnum):
@@ -21,7 +21,8 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part. ``fault`` says why it does not answer, in a part of a sentence, and ``way_out`` what a person can do,
-    in a whole one; both empty where it answers. ``model`` and ``version``: of a replica."""
+    in a whole one; both empty where it answers. ``model`` and ``version``: of a replica. ``stands_in_for``: the version
+    whose requests the gateway sends to it while nobody answers there; empty where it is nobody's stand-in."""
 
     kind: Kind
     name: str
@@ -30,6 +31,7 @@ class Part:
     way_out: str = ""
     model: str = ""
     version: str = ""
+    stands_in_for: str = ""
 
     @property
     def answers(self) -> bool:
@@ -42,7 +44,7 @@ class Grade(StrEnum):
     UP = "up"
     IMPAIRED = "impaired"  # users are answered; something that releases need is away
     STANDS_STILL = "stands still"  # users are answered; nobody decides
-    DOWN = "DOWN"  # users of a model get no answers
+    DOWN = "DOWN"  # users of a model, or a share of them, get no answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +62,59 @@ def standing(parts: Sequence[Part], tables: Mapping[str, TrafficTable]) -> Stand
         return Standing(Grade.UP, "Everything answers." if parts else "")
     if gateway := next((part for part in away if part.kind is Kind.GATEWAY), None):
         return Standing(Grade.DOWN, f"Users get no answers: {_faults([gateway])}.{_ways([gateway])}")
-    silent = [(model, lost) for model, table in sorted(tables.items()) if (lost := _silent(parts, table))]
-    if silent:
-        models = ", ".join(model for model, _ in silent)
-        lost = [part for _, replicas in silent for part in replicas]
-        return Standing(Grade.DOWN, f"Users of {models} get no answers: {_faults(lost)}.{_ways(lost)}")
+    lost = [version for _, table in sorted(tables.items()) for version in _lost(parts, table)]
+    if silent := [version for version in lost if not version.stand_in]:
+        replicas = [part for version in silent for part in version.replicas]
+        return Standing(Grade.DOWN, f"{_unanswered(silent)}: {_faults(replicas)}.{_ways(replicas)}")
+    answered = ", ".join(["Users are answered", *(f"those of {one.model} {one.answered_by}" for one in lost)])
     if controller := next((part for part in away if part.kind is Kind.CONTROLLER), None):
-        said = f"Users are answered, and nothing is decided: {_faults([controller])}.{_ways([controller])}"
+        said = f"{answered}, and nothing is decided: {_faults([controller])}.{_ways([controller])}"
         return Standing(Grade.STANDS_STILL, said)
-    return Standing(Grade.IMPAIRED, f"Users are answered, and not all answers: {_faults(away)}.{_ways(away)}")
+    return Standing(Grade.IMPAIRED, f"{answered}, and not all answers: {_faults(away)}.{_ways(away)}")
 
 
-def _silent(parts: Sequence[Part], table: TrafficTable) -> Sequence[Part]:
-    """Return the replicas that users of the model would be answered by, where none of them answers."""
-    replicas = [part for part in parts if part.kind is Kind.REPLICA and part.model == table.model]
-    wanted = {*table.weights_pct, *([table.known_good] if table.known_good else [])}
-    mine = [part for part in replicas if part.version in wanted]
-    return () if not mine or any(part.answers for part in mine) else mine
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A version that is sent ``pct`` percent of the model's requests, and answers none. ``replicas``: those that were
+    to answer them. ``stand_in``: the version that does in its place; empty where none does."""
+
+    model: str
+    version: str
+    pct: float
+    replicas: Sequence[Part]
+    stand_in: str
+
+    @property
+    def answered_by(self) -> str:
+        return f"by version {self.stand_in} in place of version {self.version}"
+
+
+def _lost(parts: Sequence[Part], table: TrafficTable) -> Iterator[_Lost]:
+    """Yield the versions that requests are sent to, and none of whose replicas answers. One of which no replica was
+    asked, as on a cluster, is not known to be one."""
+    of_model = [part for part in parts if part.kind is Kind.REPLICA and part.model == table.model]
+    for version, pct in table.weights_pct.items():
+        own = [part for part in of_model if part.version == version]
+        if not own or any(part.answers for part in own):
+            continue
+        others = [part for part in of_model if part.stands_in_for == version]
+        stand_in = next((part.version for part in others if part.answers), "")
+        yield _Lost(table.model, version, pct, own + others, stand_in)
+
+
+def _unanswered(silent: Iterable[_Lost]) -> str:
+    """Return whose users get no answers, and of which models only a share of the requests gets none."""
+    shares_pct: dict[str, float] = {}
+    for one in silent:
+        shares_pct[one.model] = shares_pct.get(one.model, 0.0) + one.pct
+    whole = [model for model, pct in shares_pct.items() if is_everybody(pct)]
+    told = [f"Users of {', '.join(whole)} get no answers"] if whole else []
+    told += [
+        f"{pct:g} % of the requests for {model} get no answer"
+        for model, pct in shares_pct.items()
+        if not is_everybody(pct)
+    ]
+    return "; ".join(told)
 
 
 def _faults(away: Iterable[Part]) -> str:

@@ -9,6 +9,11 @@ HUNDRED_PCT = 100.0
 _ROUNDING_PCT = 1e-6
 
 
+def is_everybody(pct: float) -> bool:
+    """Return whether a sum of weights, in percent, is all of them."""
+    return abs(pct - HUNDRED_PCT) <= _ROUNDING_PCT
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """Copies ``pct`` percent of what the others serve to ``version``, and as much of what it serves back to the version
@@ -54,7 +59,7 @@ class TrafficTable:
         wrong = {version: pct for version, pct in self.weights_pct.items() if not 0 < pct <= HUNDRED_PCT}
         if wrong:
             raise ValueError(f"weights_pct of {self.model}: each must be above 0 and at most 100, got {wrong}")
-        if abs(sum(self.weights_pct.values()) - HUNDRED_PCT) > _ROUNDING_PCT:
+        if not is_everybody(sum(self.weights_pct.values())):
             raise ValueError(f"weights_pct of {self.model} must sum to 100, got {dict(self.weights_pct)}")
         object.__setattr__(self, "weights_pct", MappingProxyType(dict(sorted(self.weights_pct.items()))))
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
+from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.processes_os import identity_of
 from controller.adapters.local.records import Record, Records
 from controller.bootstrap.parts import parts_of, word_of
@@ -27,10 +28,11 @@ from controller.core.traffic import TrafficTable
 from controller.journal.codec import record_of
 from controller.ports.journal import Entry
 from tests.controller import releases
-from tests.controller.envoy_support import running_envoy
+from tests.controller.envoy_support import running_envoy, set_endpoint
 from tests.controller.http_support import http_server
 
 TABLE = TrafficTable("intent", {"6": 50.0, "7": 50.0}, known_good="6")
+PROMOTED = TrafficTable("intent", {"7": 100.0}, known_good="6", generation=2)
 GATEWAY = Part(Kind.GATEWAY, "the gateway", ":8080")
 CONTROLLER = Part(Kind.CONTROLLER, "the controller", ":8081")
 REGISTRY = Part(Kind.REGISTRY, "the registry", ":5000")
@@ -44,7 +46,7 @@ ALL = (GATEWAY, CONTROLLER, REGISTRY, *REPLICAS)
         ((), Grade.UP, "Everything answers."),
         ((GATEWAY, CONTROLLER), Grade.DOWN, "Users get no answers: the gateway at :8080 is away. Start it."),
         (REPLICAS, Grade.DOWN, "Users of intent get no answers: intent-v6 at :6 is away; intent-v7 at :7 is away."),
-        (REPLICAS[1:], Grade.IMPAIRED, "Users are answered, and not all answers: intent-v7 at :7 is away."),
+        (REPLICAS[1:], Grade.DOWN, "50 % of the requests for intent get no answer: intent-v7 at :7 is away. Start it."),
         ((CONTROLLER, REGISTRY), Grade.STANDS_STILL, "Users are answered, and nothing is decided: the controller at"),
         ((REGISTRY,), Grade.IMPAIRED, "Users are answered, and not all answers: the registry at :5000 is away."),
     ],
@@ -61,6 +63,54 @@ def test_a_replica_of_a_version_that_nobody_is_sent_to_answers_no_user() -> None
     shadowing = TrafficTable("intent", {"6": 100.0})
     parts = [replace(REPLICAS[0], fault="is away"), REPLICAS[1]]
     assert standing(parts, {"intent": shadowing}).grade is Grade.DOWN
+
+
+@pytest.mark.parametrize(
+    ("weights_pct", "away", "said"),
+    [
+        ({"6": 90.0, "7": 10.0}, "6", "90 % of the requests for intent get no answer: intent-v6 at :6 is away."),
+        ({"6": 90.0, "7": 10.0}, "7", "10 % of the requests for intent get no answer: intent-v7 at :7 is away."),
+        ({"7": 100.0}, "7", "Users of intent get no answers: intent-v7 at :7 is away."),
+    ],
+    ids=["most of them", "the canary's", "where nobody stands in"],
+)
+def test_requests_of_a_version_that_is_away_are_answered_by_no_other(
+    weights_pct: dict[str, float], away: str, said: str
+) -> None:
+    """Envoy sends on what it dealt to one version, whoever else answers; the known good one, too."""
+    parts = [replace(one, fault="is away") if one.version == away else one for one in ALL]
+    found = standing(parts, {"intent": TrafficTable("intent", weights_pct, known_good="6")})
+    assert (found.grade, found.sentence) == (Grade.DOWN, said)
+
+
+def test_models_are_told_apart_where_some_users_of_one_are_answered() -> None:
+    table = TrafficTable("tickets", {"1": 95.0, "2": 5.0})
+    second = Part(Kind.REPLICA, "tickets-v2", ":2", model="tickets", version="2", fault="is away")
+    parts = [replace(one, fault="is away") if one in REPLICAS else one for one in (*ALL, second)]
+    found = standing(parts, {"intent": TABLE, "tickets": table})
+    assert found.sentence.startswith("Users of intent get no answers; 5 % of the requests for tickets get no answer: ")
+
+
+@pytest.mark.parametrize(
+    ("away", "grade", "said"),
+    [
+        (REPLICAS[1:], Grade.IMPAIRED, "and not all answers: intent-v7 at :7 is away."),
+        ((CONTROLLER, REPLICAS[1]), Grade.STANDS_STILL, "and nothing is decided: the controller at :8081 is away."),
+    ],
+)
+def test_who_answers_in_the_place_of_another_is_said(away: tuple[Part, ...], grade: Grade, said: str) -> None:
+    parts = [replace(one, fault="is away") if one in away else one for one in ALL]
+    parts = [replace(one, stands_in_for="7") if one.version == "6" else one for one in parts]
+    found = standing(parts, {"intent": PROMOTED})
+    expected = f"Users are answered, those of intent by version 6 in place of version 7, {said}"
+    assert (found.grade, found.sentence) == (grade, expected)
+
+
+def test_a_stand_in_that_is_away_answers_nobody() -> None:
+    six, seven = (replace(one, fault="is away") for one in REPLICAS)
+    found = standing([GATEWAY, replace(six, stands_in_for="7"), seven], {"intent": PROMOTED})
+    said = "Users of intent get no answers: intent-v7 at :7 is away; intent-v6 at :6 is away."
+    assert (found.grade, found.sentence) == (Grade.DOWN, said)
 
 
 @dataclass
@@ -149,8 +199,8 @@ def test_each_dead_part_is_named_first_and_by_the_exit_code(installed: Installed
     assert (installed.status().exit_code, installed.grade()) == (0, Grade.UP)
     for name, grade, said in (
         ("mlflow", Grade.IMPAIRED, "the registry (MLflow)"),
-        ("7", Grade.IMPAIRED, "intent-v7"),
         ("controller", Grade.STANDS_STILL, "nothing is decided: the controller"),
+        ("7", Grade.DOWN, "50 % of the requests for intent get no answer: intent-v7"),
         ("6", Grade.DOWN, "Users of intent get no answers: intent-v6"),
     ):
         installed.others[name].is_well = False
@@ -163,6 +213,30 @@ def test_each_dead_part_is_named_first_and_by_the_exit_code(installed: Installed
         as_json = installed.status("--output", "json")
         document = json.loads(as_json.stdout)
         assert (as_json.exit_code, document["standing"]["grade"], document["written_at_s"]) == (4, grade, 1_000.0)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("falls_back", "said"),
+    [
+        (True, "impaired Users are answered, those of intent by version 6 in place of version 7, and not all answers"),
+        (False, "DOWN Users of intent get no answers: intent-v7"),
+    ],
+)
+def test_whether_the_known_good_version_answers_is_read_from_what_envoy_goes_by(
+    installed: Installed, falls_back: bool, said: str
+) -> None:
+    """Where the policy has users refused, that it is warm helps nobody."""
+    traffic = EnvoyTraffic(installed.home.envoy, falls_back=lambda _: falls_back)
+    for version in "67":
+        set_endpoint(traffic, "intent", version, installed.others[version].url)
+    now = traffic.read("intent")
+    assert now is not None
+    traffic.write(now.next(weights_pct={"7": 100.0}))
+    installed.others["7"].is_well = False
+    told = installed.status()
+    assert told.exit_code == 4
+    assert " ".join(told.stdout.split()).startswith(said)
 
 
 @pytest.mark.integration

@@ -28,4 +28,4 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         site.register("v2")
         eventually(lambda: site.phase("2") == "shadow", what="version 2 in shadow")
         yield site
-        print(serin.serin("status"))  # shown with a test that failed
+        print(serin.status())  # shown with a test that failed
