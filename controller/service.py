@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
+from controller.core.commands import ANY_MODEL, WAYS_BACK, Ask, Command, Freeze
 from controller.core.events import Leaving
 from controller.core.foresight import Foreseen, Standing, foresee
-from controller.core.release import Phase, Purpose, Release, pending_settings
+from controller.core.release import EXPOSED, Phase, Purpose, Release, pending_settings
 from controller.core.traffic import Override
 from controller.errors import TransientError, UsageError
 from controller.journal.codec import entry_of
@@ -40,7 +40,6 @@ from controller.ports.site import Site
 from controller.report.chronicle import OF_MODELS, OF_RELEASES, Happening, bears_on, of_model, of_release
 
 _LATEST_TOLD: Final = 5
-_BACK: Final = frozenset({Ask.ABORT, Ask.ROLLBACK})
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +121,7 @@ class Service:
     """Everything that is asked of one installation. ``models`` are those that have a policy: of others no release ever
     starts. ``site`` is what stands beside the store. ``wake`` makes the control loop look now, where one runs in this
     process. ``retreat`` sends users back at once, as `ports.traffic` says: where no word can be kept, on a full disk
-    say, an abort or a rollback is done so, and the controller records it when it can.
+    say, a rollback is done so, and an abort of a release that has users; the controller records it when it can.
 
     Every method that names a model raises UsageError where no model can be called so, and UnknownError where it has no
     policy; what writes raises ConflictError where too many wait, TransientError where the store does not answer.
@@ -348,13 +347,26 @@ class Service:
         try:
             new = self.inbox.put(command)
         except TransientError as error:
-            if ask not in _BACK or self.retreat is None:
+            if ask not in WAYS_BACK or not self._goes_back(ask, model, Override(reason, by, command.at_s)):
                 raise
-            log.warning("%s of %s cannot be recorded, and is done at once: %s", ask, model, error)
-            self.retreat(model, None, Override(reason, by, command.at_s))
+            log.warning("%s of %s could not be recorded, and is done: %s", ask, model, error)
             new = True
         self.wake()
         return command, new
+
+    def _goes_back(self, ask: Ask, model: str, override: Override) -> bool:
+        """Send users back at once; whether that is what the word asks for. An abort is of a release that has some."""
+        if self.retreat is None:
+            return False
+        to = None
+        if ask is Ask.ABORT:
+            found = self.journal.releases(model=model, active=True, limit=1)
+            release, _ = opened(found[0]) if found else (None, "")
+            if release is None or release.stable is None or release.phase not in EXPOSED:
+                return False
+            to = release.stable.number
+        self.retreat(model, to, override)
+        return True
 
     def check(self, model: str) -> None:
         """Raise UsageError where no model can be called so, UnknownError where it has no policy."""

@@ -15,6 +15,7 @@ class Ask(StrEnum):
 
 
 BEGINNING = frozenset({Ask.START, Ask.REPLACE})
+WAYS_BACK = frozenset({Ask.ABORT, Ask.ROLLBACK})
 
 
 @dataclass(frozen=True, slots=True)

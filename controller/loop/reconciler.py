@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TypeVar
 
 from controller.core.actions import Action, CheckChampion, MoveChampion, Route, plan
-from controller.core.commands import ANY_MODEL, BEGINNING, Ask, Command, Freeze
+from controller.core.commands import ANY_MODEL, BEGINNING, WAYS_BACK, Command, Freeze
 from controller.core.decide import after_events, decide
 from controller.core.events import (
     ClockStepped,
@@ -25,6 +25,7 @@ from controller.core.events import (
     Leaving,
     Looked,
     Started,
+    TrafficConfirmed,
     fold,
 )
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 
 _UNSETTLED = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY})
 _BACK = frozenset({Phase.ABORTED, Phase.ROLLED_BACK})
-_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped
+_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped | TrafficConfirmed  # expose nobody
 _UNWRITTEN_MAX = 32  # events; then what was gathered is read again
 _STEPS_MAX = 8  # state changes in one round, before other models get their turn
 Result = TypeVar("Result")
@@ -182,7 +183,10 @@ class Reconciler:
         asked = observed.asked.get(self.model, ())
         found = self._intake(standing, asked)
         for discard in found.discards:
-            self._books.inbox.discard(discard.command_id, discard.reason)
+            try:
+                self._books.inbox.discard(discard.command_id, discard.reason)
+            except TransientError as error:  # it is tried again, and keeps nobody from going back
+                log.warning("%s: a command that nothing answers stays: %s", self.model, error)
         if standing is None and found.begin is not None:
             standing = self._start(found.begin)
         if standing is not None:
@@ -314,7 +318,10 @@ class Reconciler:
         """Carry out, decide and record until nothing changes that would ask for something else."""
         frozen: list[Fact] = [FrozenBy(one) for one in observed.freezes if one.model in (self.model, ANY_MODEL)]
         frozen += [BudgetSpent(observed.unknown, Source.FREEZES)] if observed.unknown else []
-        standing = self._written(standing) if standing.unwritten else standing
+        if standing.unwritten:
+            said = {event.command_id for event, _ in standing.unwritten if isinstance(event, CommandTaken)}
+            facts = [fact for fact in facts if not (isinstance(fact, Asked) and fact.command.id in said)]
+            standing = self._written(standing)
         if standing.unwritten and standing.release.phase not in OBSERVED:
             return  # its users are back; all else waits until it is known to whoever comes after this process
         for _ in range(_STEPS_MAX):
@@ -324,7 +331,14 @@ class Reconciler:
             events = decide(release, found, self._world.clock.now_s())
             if not events:
                 return
-            standing = self._record(standing, events, found)
+            try:
+                standing = self._record(standing, events, found)
+            except TransientError:
+                # A word by which it would go on waits; no gate waits for it.
+                found = [fact for fact in found if not isinstance(fact, Asked) or fact.command.ask in WAYS_BACK]
+                if (others := decide(release, found, self._world.clock.now_s())) in ((), events):
+                    raise
+                standing = self._record(standing, others, found)
             seen_only = all(isinstance(event, Looked) for event in events)
             if standing.unwritten or seen_only or not standing.release.active:
                 return
@@ -350,7 +364,7 @@ class Reconciler:
             log.warning("commands wait: %s", error)
             return []
         mine = (command for command in waiting if command.model == self.model and command.id not in heard)
-        return [Asked(command) for command in mine if command.ask in (Ask.ABORT, Ask.ROLLBACK)]
+        return [Asked(command) for command in mine if command.ask in WAYS_BACK]
 
     def _budget_of(self, release: Release) -> list[Fact]:
         """Asked while the release could still expose more users, and others than its own answer already. A release is

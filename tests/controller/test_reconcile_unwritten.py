@@ -23,7 +23,7 @@ def fill(world: World) -> None:
     """Nothing can be written to the journal from now on."""
 
     def interrupt(point: str) -> None:
-        if point == "before journal.append":
+        if point in ("before journal.append", "before inbox.discard"):
             raise FULL
 
     world.interrupt = interrupt
@@ -79,16 +79,48 @@ def test_what_was_kept_in_memory_and_lost_stands_in_the_table(world):
     assert world.weights == {"v6": 100.0}
 
 
-def test_an_abort_that_waits_in_the_inbox_is_done_before_it_is_recorded(world):
+def test_an_abort_that_waits_in_the_inbox_is_done_before_it_is_recorded(world, caplog):
     world.given(candidate=GOOD).when_phase(Phase.CANARY)
     fill(world)
     world.when_asked(Ask.ABORT, reason="it is Friday").when_time_passes(10)
     assert world.weights == {"v6": 100.0}
     make_room(world)
     world.when_settled()
+    assert "journal changed" not in caplog.text, "it is taken up once"
     assert (world.release.phase, world.weights) == (Phase.ABORTED, {"v6": 100.0})
     assert "it is Friday" in world.release.reason
     assert not world.inbox.waiting()
+
+
+@pytest.mark.parametrize(
+    ("ask", "version"), [(Ask.PAUSE, None), (Ask.PROMOTE, None), (Ask.START, "v7")], ids=["pause", "promote", "start"]
+)
+def test_a_word_that_cannot_be_taken_up_keeps_no_gate_from_taking_users_back(world, ask, version):
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    fill(world)
+    world.service.behaviours["7"] = FAILS
+    world.when_asked(ask, version=version)
+    world.when(lambda: world.weights == {"v6": 100.0}, within_s=300)
+    make_room(world)
+    world.when_settled()
+    assert world.release.phase is Phase.ROLLED_BACK
+    world.when_time_passes(10)
+    assert not world.inbox.waiting()
+
+
+def test_a_step_whose_confirmation_cannot_be_recorded_is_judged(world):
+    def interrupt(point: str) -> None:
+        if point == "before journal.append" and world.journal.releases() and world.release.phase is Phase.CANARY:
+            raise FULL
+
+    world.interrupt = interrupt
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    world.service.behaviours["7"] = FAILS
+    world.when(lambda: world.weights.keys() == {"v6", "v7"}, within_s=60)
+    world.when(lambda: world.weights == {"v6": 100.0}, within_s=300)
+    make_room(world)
+    world.when_settled()
+    assert (world.release.phase, world.weights) == (Phase.ROLLED_BACK, {"v6": 100.0})
 
 
 def test_nobody_gets_more_of_a_candidate_while_nothing_can_be_recorded(world):

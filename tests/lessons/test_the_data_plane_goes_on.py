@@ -33,13 +33,17 @@ from controller.bootstrap.chores import chores_of
 from controller.bootstrap.condition import troubles_of
 from controller.config.settings import Home
 from controller.core.commands import Ask
+from controller.core.events import FaultCleared
+from controller.core.release import Phase
 from controller.core.traffic import Override, TrafficTable
 from controller.errors import ConflictError, TransientError
+from controller.journal.codec import entry_of, record_of
 from controller.reserve import RESERVE_BYTES, RESERVE_FILE, keep_reserve
 from controller.service import Service
 from tests.contracts.deployments import spec
 from tests.contracts.traffic import confirmed
 from tests.controller.envoy_support import Upstream, upstream
+from tests.controller.releases import release_in
 from tests.controller.test_processes import PATIENCE, FakeClock, stub_command
 from tests.disks import filled, read_only, small_disk
 from tests.fakes.site import FakeSite
@@ -233,6 +237,8 @@ def test_an_abort_that_the_database_cannot_take_is_done_at_once(
         service = Service(*ports, retreat=traffic.retreat)
         supervisor.start()
         site.route(*versions)
+        release = release_in(Phase.CANARY)
+        store.journal.append(record_of(release, 1), [entry_of(FaultCleared("metrics"), 0.0)])
         service.resume("intent", reason="first", by="ada")
         with asking(site.gateway) as client, filled(disk):
             with pytest.raises(TransientError):
