@@ -69,6 +69,7 @@ class ChampionWatch:
         self._cursor: WatchCursor | None = None
         self._watched: dict[str, Watched] = {}
         self._is_known = False  # whether those two are what the store says
+        self._rules: dict[str, ReleasePolicy] = {}  # by model, that it was looked at by last
         self._told: dict[str, Told] = {}
 
     @property
@@ -107,28 +108,34 @@ class ChampionWatch:
         before = self._cursor if self._cursor is not None else ports.champions.head()
         seen, now_s = ports.champions.seen(before, ids_max=_IDS_MAX), ports.clock.now_s()
         policies, served, asked = ports.policies(), dict[str, Watched](), list[Asked]()
-        for model, policy in policies.items():
+        rules = {**self._rules, **policies}
+        for model, policy in rules.items():
             if (version := self._serving(model)) is not None:
                 known = self._of(model, version, now_s)
                 champion = self._with_seen(known.champion, seen, policy, now_s)
-                served[model], more = _asking(replace(known, champion=champion), policy, now_s)
-                asked += more
+                served[model] = replace(known, champion=champion)
+                if model in policies:
+                    served[model], more = _asking(served[model], policy, now_s)
+                    asked += more
         changed = {model: one for model, one in served.items() if one != self._watched.get(model)}
         self._is_known = False  # until it is known to be kept
         ports.champions.keep(seen.cursor, changed, asked, fence=ports.fence())
         self._cursor, self._watched, self._is_known = seen.cursor, {**self._watched, **changed}, True
         for one in asked:
             log.warning("model %s: retraining is asked for, version %s: %s", one.model, one.version, one.asking.reason)
-        self._told = {model: self._as_told(one, policies[model]) for model, one in served.items()}
+        self._rules = {model: rules[model] for model in served}
+        self._told = {model: self._as_told(one, policies[model]) for model, one in served.items() if model in policies}
         return seen.more
 
     def _serving(self, model: str) -> str | None:
-        """Return the version that most users get; None where nobody says."""
+        """Return the version that most users get: while nobody says, the one that was watched last, for what is passed
+        over now is not read again. None where there is none."""
         try:
             table = self._ports.traffic.read(model)
         except SerinError as error:
             log.debug("model %s: who serves is not known now: %s", model, error)
-            return None
+            known = self._watched.get(model)
+            return known.champion.version if known is not None else None
         return max(table.weights_pct, key=table.share_of) if table is not None else None
 
     def _of(self, model: str, version: str, now_s: float) -> Watched:

@@ -208,6 +208,38 @@ def test_a_store_that_is_away_loses_nothing(watching: Watching, monkeypatch: pyt
     assert watching.look().watched.champion.answers == 5
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_answers_and_labels_count_while_nobody_says_who_serves(watching: Watching, *, restarts: bool) -> None:
+    """They are read once: what is passed over is lost for good."""
+    watching.answer(9, 1)
+    watching.look()
+    if restarts:
+        watching.restart()
+    watching.answer(0, 5)
+    watching.label(0, 3, "refund")
+    watching.traffic.outage = TransientError(Source.TRAFFIC, "away")
+    told = watching.look().watched.champion
+    assert (told.version, told.answers, told.labels) == ("6", 6, 3)
+    watching.traffic.outage = None
+    watching.answer(5, 1)
+    assert watching.look().watched.champion.answers == 7
+
+
+def test_answers_and_labels_count_while_the_policy_is_not_there(watching: Watching) -> None:
+    """By the rules it had; nobody is told of the model, and nothing is asked for it."""
+    watching.policies = {}
+    for first in range(0, 250, 50):
+        watching.answer(first, 50)
+        watching.label(first, 50, "invoice")
+        with pytest.raises(KeyError):
+            watching.look()
+    assert watching.asked() == []
+    watching.policies = {"intent": STRICT}
+    told = watching.look().watched.champion
+    assert (told.answers, told.labels) == (250, 250)
+    assert len(watching.asked()) == 1
+
+
 def test_users_figures_are_those_since_the_look_before(watching: Watching) -> None:
     priced = replace(STRICT.gates, limits=replace(STRICT.gates.limits, replica_hour_price=6.0))
     watching.policies = {"intent": replace(STRICT, gates=priced)}
