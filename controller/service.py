@@ -190,12 +190,11 @@ class Service:
             version_named(version)
         found = next(iter(self.journal.releases(model=model, limit=1)), None)
         newest, unreadable = opened(found) if found is not None else (None, "")
-        if unreadable and found is not None and found.active:
-            return Foreseen(f"It is not known what that does: {unreadable}")
+        unreadable = unreadable if found is not None and found.active else ""
         table = self.site.traffic().get(model)
         under_way = newest if newest is not None and newest.active else None
         taken_back = self._taken_back(model, version, newest) if version is not None else ""
-        return foresee(ask, Standing(model, under_way, table, self.frozen(model), taken_back), version)
+        return foresee(ask, Standing(model, under_way, table, self.frozen(model), taken_back, unreadable), version)
 
     def _taken_back(self, model: str, version: str, newest: Release | None) -> str:
         """Return why a person took the version back last, where no release of it has begun since."""

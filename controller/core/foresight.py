@@ -34,20 +34,27 @@ class Foreseen:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A model as it stands. ``taken_back``: why a person took the version back that is asked for, where one did and it
-    had no release since."""
+    had no release since. ``unreadable``: why it is not known how it stands, or what its release in progress is."""
 
     model: str
     release: Release | None  # the one under way
     table: TrafficTable | None
     freezes: Sequence[Freeze] = ()
     taken_back: str = ""
+    unreadable: str = ""
 
 
 def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foreseen:
     """Return what would come of the word."""
+    if standing.unreadable:  # which keeps nobody from the word: it may be the way back
+        return Foreseen(f"It is not known what that does: {standing.unreadable}")
+    return _of_what_is_known(ask, standing, version or "")
+
+
+def _of_what_is_known(ask: Ask, standing: Standing, version: str) -> Foreseen:
     match ask:
         case Ask.START | Ask.REPLACE:
-            return _begin(ask, standing, version or "")
+            return _begin(ask, standing, version)
         case Ask.ABORT:
             return _abort(standing)
         case Ask.RESUME:

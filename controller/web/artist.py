@@ -29,8 +29,8 @@ class BoardArtist:
             seen = self.board.release(which)
         except UnknownError:
             return {}
-        course = self.board.course(seen.record, at_once=False) if seen.release is not None else None
-        return pages.release_fragments(seen, course)
+        course, broken = self.board.course(seen.record, at_once=False) if seen.release is not None else (None, "")
+        return pages.release_fragments(seen, course, broken)
 
     def refresh(self, topics: Collection[str]) -> None:
         """Ask the parts of the installation whether they answer, and read the pulses of the models looked at."""

@@ -7,9 +7,10 @@ from threading import Lock
 from typing import Final
 
 from controller.core.commands import ANY_MODEL, Freeze
+from controller.core.foresight import Standing as ModelStanding
 from controller.core.parts import Grade, Standing, standing
 from controller.core.release import Release
-from controller.errors import Source, TransientError
+from controller.errors import SerinError, Source, TransientError
 from controller.overview import opened
 from controller.ports.journal import ReleaseRecord, ReleaseSummary
 from controller.report.data import ReportData
@@ -103,7 +104,7 @@ class Board:
                     running=running.get(model, {}),
                     pulse=self.pulses.of(model),
                     newest=summary,
-                    release=self._in_progress(summary, under_way),
+                    release=self._read(summary, under_way)[0],
                     freezes=freezes,
                     now_s=now_s,
                 )
@@ -146,18 +147,23 @@ class Board:
         )
         return ReleasePage(now_s, record, release, why, view, held_by(freezes, record.model))
 
-    def current(self, model: str) -> Release | None:
-        """Return the model's release in progress; None where there is none that can be read. Raises as `overview`, and
-        UnknownError where nothing is known of the model."""
-        found = next(iter(self.service.journal.current(model=model)), None)
-        if found is None and model not in self.service.site.traffic():
-            self.service.check(model)
-        return self._in_progress(found, {release.id: release for release in self.under_way()})
+    def standing(self, model: str) -> ModelStanding:
+        """Return the model as it stands. Raises as `overview`, and UnknownError where nothing is known of the model."""
+        service = self.service
+        found = next(iter(service.journal.current(model=model)), None)
+        table = service.site.traffic().get(model)
+        if found is None and table is None:
+            service.check(model)
+        release, unreadable = self._read(found, {release.id: release for release in self.under_way()})
+        return ModelStanding(model, release, table, service.frozen(model), unreadable=unreadable)
 
-    def course(self, record: ReleaseRecord, *, at_once: bool) -> ReportData | None:
-        """Return what the release's journal tells; where it is to be had ``at_once``, None if reading takes long.
-        Raises as `Courses.read`."""
-        return self.courses.at_once(record) if at_once else self.courses.read(record)
+    def course(self, record: ReleaseRecord, *, at_once: bool) -> tuple[ReportData | None, str]:
+        """Return what the release's journal tells, and why that cannot be read; where it is to be had ``at_once``,
+        neither if reading takes long."""
+        try:
+            return (self.courses.at_once(record) if at_once else self.courses.read(record)), ""
+        except SerinError as error:
+            return None, str(error)
 
     def report(self, release_id: str) -> Report:
         """Return the release's report. Raises as `Service.report`, and TransientError while others are made."""
@@ -184,13 +190,14 @@ class Board:
         tables = self.service.site.traffic()
         return {model: tuple(sorted(tables[model].weights_pct)) for model in models if model in tables}
 
-    def _in_progress(self, summary: ReleaseSummary | None, under_way: dict[str, Release]) -> Release | None:
+    def _read(self, summary: ReleaseSummary | None, under_way: dict[str, Release]) -> tuple[Release | None, str]:
+        """Return the release in progress, and why it cannot be read."""
         if summary is None or not summary.active:
-            return None
+            return None, ""
         if (release := under_way.get(summary.release_id)) is not None:
-            return release
+            return release, ""
         record = self.service.journal.release(summary.release_id)
-        return self._open(record)[0] if record is not None else None
+        return self._open(record) if record is not None else (None, "")
 
     def _open(self, record: ReleaseRecord) -> tuple[Release | None, str]:
         key = (record.release_id, record.sequence)

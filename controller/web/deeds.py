@@ -7,8 +7,6 @@ from typing import Final
 from controller.api.access import Caller
 from controller.core.commands import ANY_MODEL, Ask, Command
 from controller.core.foresight import Standing, foresee
-from controller.core.release import Release
-from controller.core.traffic import TrafficTable
 from controller.roles import Deed, may
 from controller.service import Service
 
@@ -32,6 +30,11 @@ class Act:
     preview: Callable[[Standing], Preview]
     do: Callable[[Service, str, str, str, str], Command | None]  # model, reason, by, id
 
+    @property
+    def is_way_back(self) -> bool:
+        """Return whether it takes users back: that needs nothing to be known of how things stand."""
+        return self.deed in (Deed.ABORT, Deed.ROLL_BACK)
+
     def allowed(self, caller: Caller, model: str) -> bool:
         """Return whether the caller may do it to this model."""
         return may(caller.roles, self.deed) and caller.model in (None, model)
@@ -43,13 +46,10 @@ def mark_of(now: Standing) -> str:
     about: tuple[str, ...] = ("none",)
     if release is not None:
         about = (release.id, release.phase, str(release.step), "paused" if release.pause is not None else "")
+    elif now.unreadable:
+        about = ("unreadable",)
     freezes = sorted(f"{one.model}@{one.at_s}" for one in now.freezes)
     return ":".join((*about, str(table.generation if table is not None else 0), *freezes))
-
-
-def standing_of(service: Service, model: str, release: Release | None) -> Standing:
-    """The model as it stands, with this release in progress."""
-    return Standing(model, release, service.site.traffic().get(model), service.frozen(model))
 
 
 def offered(now: Standing, caller: Caller) -> tuple[Act, ...]:
@@ -61,12 +61,15 @@ def _foreseen(ask: Ask) -> Callable[[Standing], Preview]:
     def preview(now: Standing) -> Preview:
         found = foresee(ask, now)
         sentence = found.sentence[:1].upper() + found.sentence[1:]
-        return Preview((sentence, _answered(now.table))) if found.acts else Preview(nothing=sentence)
+        return Preview((sentence, _answered(now))) if found.acts else Preview(nothing=sentence)
 
     return preview
 
 
-def _answered(table: TrafficTable | None) -> str:
+def _answered(now: Standing) -> str:
+    table = now.table
+    if table is None and now.unreadable:
+        return "It is not known which versions answer users now."
     if table is None:
         return "No version answers users now."
     weights = ", ".join(f"version {number} ({pct:g} %)" for number, pct in table.weights_pct.items())
@@ -77,13 +80,15 @@ def _freeze(now: Standing) -> Preview:
     lines = [f"No release of {now.model} begins, and none gets more traffic, until somebody lifts the freeze."]
     if now.release is not None:
         lines.append(f"The release of version {now.release.candidate.number} is judged on, and its deadline stands.")
-    lines.append(f"A rollback stays possible, by a gate or by a person. {_answered(now.table)}")
+    lines.append(f"A rollback stays possible, by a gate or by a person. {_answered(now)}")
     lines += [f"It is frozen already, by {one.by}: {one.reason}" for one in now.freezes]
     return Preview(tuple(lines))
 
 
 def _lift(now: Standing) -> Preview:
     own = [f"{one.by}: {one.reason}" for one in now.freezes if one.model != ANY_MODEL]  # of every one stays
+    if not own and now.unreadable:
+        return Preview(nothing=f"It is not known whether a freeze holds {now.model}: {now.unreadable}")
     if not own:
         return Preview(nothing=f"No freeze holds {now.model} alone.")
     going = "releases of it may begin"

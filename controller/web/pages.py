@@ -86,13 +86,14 @@ def releases_page(found: ReleaseList, caller: Caller) -> str:
     return _page("releases.html", caller, title="Releases", seen=found, topic="")
 
 
-def release_page(seen: ReleasePage, course: ReportData | None, caller: Caller, offered: tuple[Act, ...]) -> str:
-    """One release."""
+def release_page(
+    seen: ReleasePage, course: ReportData | None, broken: str, caller: Caller, offered: tuple[Act, ...]
+) -> str:
+    """One release. ``broken``: why its course cannot be read."""
     title = f"{seen.record.model} version {seen.record.version}"
     topic = f"release/{seen.record.release_id}"
-    return _page(
-        "release.html", caller, title=title, topic=topic, acts=offered, **_of_release(seen), **_of_course(seen, course)
-    )
+    values = {**_of_release(seen), **_of_course(seen, course), "broken": broken}
+    return _page("release.html", caller, title=title, topic=topic, acts=offered, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ def asked_page(command_id: str, *, waits: bool, outcome: str | None, caller: Cal
     return _page("asked.html", caller, title="Asked", topic="", **values)
 
 
+def at_once_page(model: str, caller: Caller) -> str:
+    """The outcome of a way back that no command was kept of."""
+    return _page("at_once.html", caller, title="Done at once", topic="", model=model)
+
+
 def session_page(caller: Caller | None, *, word: str, fault: str, wanted: str) -> str:
     """The name that one goes by, and the form to sign in or out with. ``wanted``: the page to go to then."""
     return _page("session.html", caller, title="Sign in", topic="", word=word, fault=fault, wanted=wanted)
@@ -134,12 +140,12 @@ def overview_fragments(seen: OverviewPage) -> Mapping[str, str]:
     return {"services": _part("_services.html", seen=seen), "releases": _part("_releases.html", seen=seen)}
 
 
-def release_fragments(seen: ReleasePage, course: ReportData | None) -> Mapping[str, str]:
+def release_fragments(seen: ReleasePage, course: ReportData | None, broken: str) -> Mapping[str, str]:
     """The parts of a release's page that change."""
     return {
         "head": _part("_head.html", **_of_release(seen)),
         "now": _part("_now.html", **_of_release(seen)),
-        "course": _part("_course.html", **_of_release(seen), **_of_course(seen, course)),
+        "course": _part("_course.html", **_of_release(seen), **_of_course(seen, course), broken=broken),
     }
 
 

@@ -5,7 +5,7 @@ the interface, and may what its roles may. A form counts only if this session wa
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -19,13 +19,15 @@ from controller.api.access import ANYBODY, Access
 from controller.api.errors import ApiError
 from controller.api.http import PAGE_HEADERS, ROUTE_KEY
 from controller.core.foresight import Standing
+from controller.core.traffic import Override
+from controller.errors import SerinError, UsageError
 from controller.naming import model_named
 from controller.roles import Deed
-from controller.service import UnknownError
+from controller.service import Service, UnknownError
 from controller.web import pages
 from controller.web.artist import PAGES_MAX, is_topic
 from controller.web.board import Board
-from controller.web.deeds import BY_NAME, Act, mark_of, offered, standing_of
+from controller.web.deeds import BY_NAME, Act, mark_of, offered
 from controller.web.pages import PREFIX
 from controller.web.sessions import COOKIE, LASTS_S, Sessions
 from controller.web.stream import Stream
@@ -87,10 +89,10 @@ class Web:
     def release(self, visit: Visit) -> Response:
         """One release, with what its caller may do about it."""
         seen = self.board.release(visit.path["release_id"])
-        course = self.board.course(seen.record, at_once=True) if seen.release is not None else None
+        course, broken = self.board.course(seen.record, at_once=True) if seen.release is not None else (None, "")
         now = self._standing(seen.record.model)
         mine = offered(now, visit.caller) if self._concerns(seen.record.release_id, now) else ()
-        return html(pages.release_page(seen, course, visit.caller, mine))
+        return html(pages.release_page(seen, course, broken, visit.caller, mine))
 
     def report(self, visit: Visit) -> Response:
         """The report, which needs nothing else."""
@@ -109,19 +111,22 @@ class Web:
         return self._form(visit, act, self._standing(model))
 
     def act(self, visit: Visit) -> Response:
-        """Do it, if the form was read as things still stand."""
+        """Do it, if the form was read as things still stand; a way back also where that is not known."""
         act, model = self._act_of(visit)
         now, reason = self._standing(model), visit.form.get("reason", "").strip()
         if not reason or len(reason) > REASON_CHARS_MAX or "\x00" in reason:
             return self._form(visit, act, now, fault="Say why, in up to 2,000 characters: it goes on record.")
-        if visit.form.get("mark") != mark_of(now):
+        if visit.form.get("mark") != mark_of(now) and not (act.is_way_back and now.unreadable):
             return self._form(
                 visit, act, now, fault="Things have changed since you looked: read anew what will happen."
             )
         if act.preview(now).nothing:
             return self._form(visit, act, now)
         key = visit.form.get("key", "")[:KEY_CHARS_MAX] or uuid.uuid4().hex
-        command = act.do(self.board.service, model, reason, visit.caller.name, key)
+        service, retreated = _noting(self.board.service)
+        command = act.do(service, model, reason, visit.caller.name, key)
+        if retreated:
+            return html(pages.at_once_page(model, visit.caller))
         if command is None:
             return see(f"{PREFIX}/")
         return see(f"{PREFIX}/asked/{quote(command.id, safe='')}")
@@ -142,7 +147,12 @@ class Web:
         return act, model
 
     def _standing(self, model: str) -> Standing:
-        return standing_of(self.board.service, model, self.board.current(model))
+        try:
+            return self.board.standing(model)
+        except UsageError:
+            raise
+        except (SerinError, OSError) as error:  # which must keep nobody from the way back
+            return Standing(model, None, None, unreadable=str(error))
 
     @staticmethod
     def _concerns(release_id: str, now: Standing) -> bool:
@@ -205,6 +215,19 @@ class Web:
             raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "full", "as many look on already as may")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
         return StreamingResponse(self.stream.follow(topic), media_type="text/event-stream", headers=headers)
+
+
+def _noting(service: Service) -> tuple[Service, list[str]]:
+    """The service, and the models that it has sent back at once, for want of a record."""
+    retreat, retreated = service.retreat, list[str]()
+    if retreat is None:
+        return service, retreated
+
+    def noted(model: str, to: str | None, override: Override) -> None:
+        retreat(model, to, override)
+        retreated.append(model)
+
+    return replace(service, retreat=noted), retreated
 
 
 def _forget(answer: Response, visit: Visit) -> None:

@@ -69,8 +69,8 @@ class _Client:
 
 @dataclass(eq=False, slots=True)
 class _Shown:
-    """What those who look at a topic now were told last: it goes with the last of them, so that nobody is shown what
-    was drawn for others. ``fault``: why the last drawing failed."""
+    """The drawing that those who look at a topic were told last: it goes with the last of them, so that nobody is
+    shown what was drawn for others. ``fault``: why the last drawing failed."""
 
     fragments: dict[str, bytes] = field(default_factory=dict)  # by event; empty until it is drawn
     beat: bytes = b""

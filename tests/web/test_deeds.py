@@ -1,12 +1,15 @@
 """What is done from the page: by whom, after which preview, and never by a form that was not shown."""
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from controller.core.commands import Ask, Freeze
 from controller.core.foresight import Standing
 from controller.core.release import Pause, Phase
+from controller.errors import PermanentError, Source, TransientError
+from controller.ports.journal import Entry, ReleaseRecord
 from controller.roles import Role
 from controller.web.deeds import BY_NAME, mark_of
 from tests.controller.releases import release_in
@@ -22,6 +25,14 @@ def world() -> PageWorld:
     found.add(canary())
     found.routed(v6=95.0, v7=5.0)
     return found
+
+
+def away(*_: object, **__: object) -> NoReturn:
+    raise TransientError(Source.JOURNAL, "journal is away")
+
+
+def broken(*_: object, **__: object) -> NoReturn:
+    raise PermanentError("the chain is broken")
 
 
 def offered(page: str) -> list[str]:
@@ -70,6 +81,57 @@ def test_a_command_waits_with_who_and_why_after_its_preview(world: PageWorld, de
     assert "not taken up yet" in waits.text
     world.inbox.discard(command.id, "there is nothing to abort for intent")
     assert "there is nothing to abort for intent" in browser.get(answer.headers["location"]).text
+
+
+@pytest.mark.parametrize("deed", ["abort", "rollback"])
+def test_a_way_back_needs_nothing_that_can_be_read(world: PageWorld, deed: str) -> None:
+    """Not even that the form was read while it could be; what gives users more does need it."""
+    browser, address = world.browser(Role.ADMIN), f"/web/models/intent/{deed}"
+    seen = {**hidden(browser.get(address).text), "reason": "wrong refunds"}
+    world.journal.current = away  # type: ignore[method-assign]
+    text = Page(browser.get(address).text).text
+    assert "It is not known what that does: journal is away" in text
+    assert "It is not known which versions answer users now." in text
+    assert browser.post("/web/models/intent/pause", seen).status_code == 409
+    assert browser.post(address, seen).status_code == 303
+    assert [command.ask for command in world.inbox.waiting()] == [deed]
+    text = Page(browser.get("/web/models/intent/unfreeze").text).text
+    assert "It is not known whether a freeze holds intent: journal is away" in text
+
+
+def test_a_way_back_that_cannot_be_recorded_is_told_as_done_at_once(world: PageWorld) -> None:
+    sent_back = []
+    board = world.board
+    board.service = replace(board.service, retreat=lambda model, _, override: sent_back.append((model, override.by)))
+    browser = world.browser(Role.ADMIN)
+    form = {**hidden(browser.get("/web/models/intent/abort").text), "reason": "wrong refunds"}
+    world.inbox.put = away  # type: ignore[method-assign]
+    answer = browser.post("/web/models/intent/abort", form)
+    assert (answer.status_code, sent_back) == (200, [("intent", "ada")])
+    text = Page(answer.text).text
+    assert "all users of intent were sent back at once. It will be recorded" in text
+    assert "Taken up" not in text
+
+
+def test_a_release_whose_journal_is_broken_can_be_taken_back(world: PageWorld) -> None:
+    world.board.courses.at_once = broken  # type: ignore[method-assign]
+    world.board.courses.read = broken  # type: ignore[method-assign]
+    page = world.browser(Role.ROLLBACK).get("/web/releases/intent-v7-1")
+    assert page.status_code == 200
+    assert "What led here cannot be told: the chain is broken" in Page(page.text).text
+    assert {"abort", "rollback"} <= set(offered(page.text))
+    assert "the chain is broken" in world.artist.draw("release/intent-v7-1")["course"]
+
+
+def test_a_release_that_cannot_be_read_can_be_aborted(world: PageWorld) -> None:
+    record = ReleaseRecord("tone-1", "tone", "3", "shadow", True, 1, 9.0, '{"from": "the future"}')
+    world.journal.append(record, [Entry("started", 1.0, {})])
+    browser = world.browser(Role.ADMIN)
+    text = Page(browser.get("/web/models/tone/abort").text).text
+    assert "Nothing to abort" not in text
+    assert "It is not known what that does" in text
+    assert browser.submit("/web/models/tone/abort", "/web/models/tone/abort", reason="because").status_code == 303
+    assert [(command.ask, command.model) for command in world.inbox.waiting()] == [(Ask.ABORT, "tone")]
 
 
 def test_a_form_that_is_sent_twice_is_one_command(world: PageWorld) -> None:
@@ -166,6 +228,7 @@ def test_what_a_preview_rests_on_is_in_its_mark(world: PageWorld) -> None:
     standing = Standing("intent", release, table)
     others = [
         replace(standing, release=None),
+        replace(standing, release=None, unreadable="it is of the future"),
         replace(standing, release=replace(release, step=1)),
         replace(standing, release=replace(release, phase=Phase.SHADOW)),
         replace(standing, release=replace(release, pause=Pause("bo", "lunch", 1.0))),
