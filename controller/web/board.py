@@ -21,7 +21,6 @@ from controller.web.views import ServiceView, held_by, natural, service_view
 
 SERVICES_A_PAGE: Final = 20
 RELEASES_A_PAGE: Final = 25
-REPORT_WITHIN_S: Final = 20.0
 AROUND_KEPT_S: Final = 60.0  # what was asked before is not told
 OPENED_MAX: Final = 64  # releases that stay decoded
 
@@ -166,8 +165,9 @@ class Board:
             return None, str(error)
 
     def report(self, release_id: str) -> Report:
-        """Return the release's report. Raises as `Service.report`, and TransientError while others are made."""
-        if not self._reporting.acquire(timeout=REPORT_WITHIN_S):
+        """Return the release's report. Raises as `Service.report`, and TransientError while another is made:
+        whoever waited would keep a thread from those who take a release back."""
+        if not self._reporting.acquire(blocking=False):
             raise TransientError(Source.JOURNAL, "another report is being made: ask again")
         try:
             return self.service.report(release_id)

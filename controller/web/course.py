@@ -23,10 +23,16 @@ class Courses:
         self._lock = Lock()
 
     def at_once(self, record: ReleaseRecord) -> ReportData | None:
-        """Return the course, if little of it is still to be read; else None. Raises as `read`."""
-        tally = self._tallies.get(record.release_id)
-        missing = record.sequence - (tally.counted if tally is not None else 0)
-        return self.read(record) if missing <= AT_ONCE_MAX else None
+        """Return the course, if little of it is still to be read and none is being read; else None. Raises as
+        `read`."""
+        if not self._lock.acquire(blocking=False):  # whoever waited would keep a thread from those who take back
+            return None
+        try:
+            tally = self._tallies.get(record.release_id)
+            missing = record.sequence - (tally.counted if tally is not None else 0)
+            return self._read(record) if missing <= AT_ONCE_MAX else None
+        finally:
+            self._lock.release()
 
     def read(self, record: ReleaseRecord) -> ReportData:
         """Read on, up to the record, and return the course.
@@ -36,11 +42,14 @@ class Courses:
             TransientError: the journal does not answer.
         """
         with self._lock:
-            tally = self._tallies.pop(record.release_id, None) or ReportTally(record)  # where it fails, begun anew
-            for entry in walk(self._journal, record, after=tally.counted):
-                tally.add(entry)
-            found = tally.result(record)
-            self._tallies[record.release_id] = tally
-            while len(self._tallies) > KEPT_MAX:
-                self._tallies.popitem(last=False)
-            return found
+            return self._read(record)
+
+    def _read(self, record: ReleaseRecord) -> ReportData:
+        tally = self._tallies.pop(record.release_id, None) or ReportTally(record)  # where it fails, begun anew
+        for entry in walk(self._journal, record, after=tally.counted):
+            tally.add(entry)
+        found = tally.result(record)
+        self._tallies[record.release_id] = tally
+        while len(self._tallies) > KEPT_MAX:
+            self._tallies.popitem(last=False)
+        return found

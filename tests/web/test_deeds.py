@@ -1,6 +1,7 @@
 """What is done from the page: by whom, after which preview, and never by a form that was not shown."""
 
 from dataclasses import replace
+from threading import Thread
 from typing import NoReturn
 
 import pytest
@@ -14,6 +15,7 @@ from controller.roles import Role
 from controller.web.deeds import BY_NAME, mark_of
 from tests.controller.releases import release_in
 from tests.controller.test_report_page import Page
+from tests.patience import PATIENCE_S
 from tests.web.support import ORIGIN, PageWorld, canary, hidden
 
 DEEDS = ("pause", "resume", "freeze", "unfreeze", "abort", "rollback")
@@ -121,6 +123,25 @@ def test_a_release_whose_journal_is_broken_can_be_taken_back(world: PageWorld) -
     assert "What led here cannot be told: the chain is broken" in Page(page.text).text
     assert {"abort", "rollback"} <= set(offered(page.text))
     assert "the chain is broken" in world.artist.draw("release/intent-v7-1")["course"]
+
+
+def test_nobody_waits_for_what_is_being_read_for_others(world: PageWorld) -> None:
+    """Each who waited would keep a thread of the interface from those who take a release back."""
+    browser = world.browser(Role.ROLLBACK)
+    with world.board._reporting:
+        report = browser.get("/web/releases/intent-v7-1/report")
+    assert report.status_code == 503
+    assert "another report is being made: ask again" in Page(report.text).text
+    assert browser.get("/web/releases/intent-v7-1/report").status_code == 200
+    courses = world.board.courses
+    tried: list[str] = []
+    with courses._lock:
+        asks = Thread(target=lambda: tried.append(browser.get("/web/releases/intent-v7-1").text), daemon=True)
+        asks.start()
+        asks.join(PATIENCE_S)
+        assert tried, "the page waits for the course of another"
+    assert "The journal of this release is being read." in tried[0]
+    assert "Time line" in browser.get("/web/releases/intent-v7-1").text
 
 
 def test_a_release_that_cannot_be_read_can_be_aborted(world: PageWorld) -> None:
