@@ -59,6 +59,7 @@ from controller.ports.notices import Channel
 from controller.ports.runtime import DeploymentStatus
 from controller.service import Service
 from controller.subscribers.feed import CatchesUp, Follower
+from controller.subscribers.named_targets import NamedTargets
 from controller.subscribers.outbox import FromNowOn, Outbox
 from controller.subscribers.registry_tags import RegistryTags
 from controller.subscribers.undelivered import undelivered
@@ -291,6 +292,7 @@ def build(home: Home, name: str) -> Controller:
     books = Books(store.journal, store.inbox, poller, packages, jobs, leader.fence, leader.leads)
     followers: list[CatchesUp] = [Follower(store.journal, RegistryTags(registry, store.journal))]
     channels = channels_of(settings)
+    followers.append(NamedTargets(store.notices, [one.name for one in channels], clock))
     if channels:
         outbox = Outbox(store.notices, channels, store.journal, store.freezes, policies, clock)
         followers.append(FromNowOn(store.journal, outbox))

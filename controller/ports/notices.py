@@ -1,6 +1,6 @@
 """The queue of what people are told, by target, and the channels that tell it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -77,6 +77,10 @@ class NoticeQueue(Protocol):
     def failed(self, target: str, message_id: str, trouble: str, *, due_at_s: float | None, at_s: float) -> None:
         """Keep it for ``due_at_s``; None: it is given up."""
 
+    def withdraw(self, named: Collection[str], *, at_s: float) -> int:
+        """Settle what did not reach targets other than the named ones: it is told no more, nor is it said that it was
+        not. Return the number of notices that waited."""
+
     def standing(self) -> Sequence[Standing]:
         """Return what was not delivered, of the targets that have any such, by name."""
 
@@ -84,4 +88,4 @@ class NoticeQueue(Protocol):
         """Return how many notices of the model (`ANY_MODEL`: of any) nobody was told since, each counted once."""
 
     def prune(self, before_s: float) -> int:
-        """Forget what was settled before; the number of notices."""
+        """Forget what was settled before, and what waits since before then; the number of notices."""

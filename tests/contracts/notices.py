@@ -112,9 +112,27 @@ class NoticesContract:
         assert (standing.waiting, standing.given_up) == (WAITING, 1)
         assert "wait for it already" in standing.trouble
 
+    def test_what_is_for_targets_that_are_named_no_more_is_neither_told_nor_said(self, notices: NoticeQueue) -> None:
+        notices.put(ROLLED_BACK, ["chat", "pager"], due_at_s=100.0)
+        notices.put(INFO, ["pager"], due_at_s=100.0)
+        notices.failed("pager", ids(notices, "pager")[0], "refused", due_at_s=None, at_s=101.0)
+        assert notices.withdraw(["chat"], at_s=200.0) == 1
+        assert [one.target for one in notices.standing()] == ["chat"]
+        assert (ids(notices, "pager"), ids(notices)) == ([], ["n1", "n1"])
+        assert notices.withdraw([], at_s=200.0) == 1
+        assert notices.standing() == ()
+        assert notices.prune(150.0) == 1, "each at its own time"
+
+    def test_what_waits_is_forgotten_when_it_is_as_old_as_what_was_settled(self, notices: NoticeQueue) -> None:
+        """Whoever was to tell it is not there any more."""
+        notices.put(INFO, ["chat"], due_at_s=100.0)
+        assert notices.prune(90.0) == 0
+        assert notices.prune(90.1) == 1
+        assert notices.standing() == ()
+
     def test_what_is_settled_is_forgotten_in_time_and_what_waits_is_not(self, notices: NoticeQueue) -> None:
         notices.put(ROLLED_BACK, ["chat"], due_at_s=100.0)
-        notices.put(INFO, ["chat"], due_at_s=100.0)
+        notices.put(replace(INFO, at_s=1_000.0), ["chat"], due_at_s=100.0)
         notices.delivered("chat", ids(notices)[0], at_s=101.0)
         assert notices.prune(101.0) == 0
         assert notices.prune(1_000.0) == 1

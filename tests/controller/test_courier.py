@@ -16,6 +16,7 @@ from controller.core.notices import Message
 from controller.errors import Source, TransientError
 from controller.loop.courier import BACKOFF_MAX_S, GIVEN_UP_AFTER_S, POLL_S, Courier, backoff_s, delivering
 from controller.ports.notices import UndeliveredError
+from controller.subscribers.named_targets import NamedTargets
 from controller.subscribers.undelivered import undelivered
 from tests.contracts.notices import INFO, ROLLED_BACK
 from tests.fakes.clock import FakeClock
@@ -159,6 +160,20 @@ def test_a_notice_of_a_later_serin_is_given_up_and_the_others_are_told(
         (standing,) = store.notices.standing()
         assert (standing.waiting, standing.trouble[:33]) == (0, "another version of Serin wrote it")
         assert caplog.text.count("a notice to chat of model intent is told to nobody") == 2
+
+
+def test_a_target_that_was_taken_out_of_the_settings_is_complained_of_no_more(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor told. One that is named goes on."""
+    post.queue.put(ROLLED_BACK, ["gone", "chat"], due_at_s=0.0)
+    post.clock.pass_s(61.0)
+    assert len(post.sentences()) == 2
+    targets = NamedTargets(post.queue, ["chat"], post.clock)
+    targets.catch_up()
+    assert "1 notices are told to nobody" in caplog.text
+    assert [" to chat " in said for said in post.sentences()] == [True]
+    assert len(post.turn()) == 1
 
 
 def test_the_backoff_grows_and_is_bounded() -> None:

@@ -1,6 +1,6 @@
 """The queue of notices in memory, and a channel that takes what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.commands import ANY_MODEL
@@ -64,6 +64,13 @@ class FakeNotices:
             else:
                 one.due_at_s = due_at_s
 
+    def withdraw(self, named: Collection[str], *, at_s: float) -> int:
+        others = [one for one in self._kept if one.target not in named and one.state in ("waiting", "given_up")]
+        waited = [one for one in others if one.state == "waiting"]
+        for one in others:
+            one.state, one.settled_at_s = "withdrawn", at_s if one.settled_at_s is None else one.settled_at_s
+        return len(waited)
+
     def standing(self) -> Sequence[Standing]:
         targets = sorted({one.target for one in self._kept if one.state in ("waiting", "given_up")})
         return tuple(map(self._standing, targets))
@@ -73,7 +80,8 @@ class FakeNotices:
         return len({one.id for one in silent if one.at_s >= since_s and model in (one.model, ANY_MODEL)})
 
     def prune(self, before_s: float) -> int:
-        old = [one for one in self._kept if one.settled_at_s is not None and one.settled_at_s < before_s]
+        settled = [one for one in self._kept if one.settled_at_s is not None and one.settled_at_s < before_s]
+        old = [*settled, *(one for one in self._kept if one.state == "waiting" and one.notice.at_s < before_s)]
         self._kept = [one for one in self._kept if one not in old]
         return len(old)
 

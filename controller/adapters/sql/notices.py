@@ -1,13 +1,13 @@
 """Notices on their way: each once a target, in messages that stay what they are until they are settled."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
 from controller.adapters.sql.database import Database, insert_if_new
 from controller.adapters.sql.pruning import prune
@@ -32,6 +32,7 @@ class State(StrEnum):
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"
     SILENT = "silent"  # a freeze kept it so
+    WITHDRAWN = "withdrawn"  # its target is named no more
 
 
 class SqlNotices:
@@ -122,6 +123,15 @@ class SqlNotices:
         with self._database.write(_SOURCE) as connection:
             connection.execute(update(notices).where(*_waiting(target), _C.message_id == message_id).values(tried))
 
+    def withdraw(self, named: Collection[str], *, at_s: float) -> int:
+        others = _C.target.not_in(named)
+        with self._database.write(_SOURCE) as connection:
+            over = {"state": State.WITHDRAWN, "settled_at_s": at_s}
+            waited = connection.execute(update(notices).where(others, _C.state == State.WAITING).values(over)).rowcount
+            lost = {"state": State.WITHDRAWN}
+            connection.execute(update(notices).where(others, _C.state == State.GIVEN_UP).values(lost))
+        return waited
+
     def standing(self) -> Sequence[Standing]:
         untold = select(_C.target).where(_C.state.in_((State.WAITING, State.GIVEN_UP))).distinct()
         with self._database.read(_SOURCE) as connection:
@@ -136,7 +146,8 @@ class SqlNotices:
             return connection.execute(query).scalar_one()
 
     def prune(self, before_s: float) -> int:
-        return prune(self._database, notices, _C.id, _C.settled_at_s < before_s)
+        untold = and_(_C.state == State.WAITING, _C.at_s < before_s)
+        return prune(self._database, notices, _C.id, or_(_C.settled_at_s < before_s, untold))
 
 
 def _waiting(target: str) -> tuple[Any, ...]:
