@@ -1,4 +1,4 @@
-"""What waits for targets that the settings name no more is withdrawn: nobody would ever tell it."""
+"""Notices for targets that the settings name no more are withdrawn: nobody would ever tell them."""
 
 import logging
 from collections.abc import Collection
