@@ -115,8 +115,8 @@ def _leave(release: Release) -> Iterator[Action]:
     for verdict in release.verdicts.values():
         if verdict.freezes and verdict.gate in release.blamed:
             yield FreezeModel(verdict.reason)
-    if release.champion_moved and release.stable is not None and release.routed:
-        yield MoveChampion(release.stable, release.candidate)
+    if release.champion_moved and release.former is not None and release.routed:
+        yield MoveChampion(release.former, release.candidate)
 
 
 def replays(release: Release) -> bool:
@@ -156,7 +156,7 @@ def _is_over(release: Release, every_s: float, now_s: float) -> bool:
 
 def route_of(release: Release) -> Route | None:
     """The traffic table that the release's phase asks for; None while it has no say in the traffic."""
-    candidate, stable = release.candidate, release.stable
+    candidate, stable = release.candidate, release.former
     takes_up = release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
     everything = {candidate.number: HUNDRED_PCT}
     replaces = takes_up or release.policy.on_drift is OnDrift.RESTORE

@@ -202,7 +202,8 @@ class Mix:
             return state
         if not self.names:
             most = dict(Counter(gathered).most_common(BINS_MAX - 1))
-            reference = {**most, OTHERS: samples - sum(most.values())}
+            rest = samples - sum(most.values())
+            reference = {**most, OTHERS: most.get(OTHERS, 0) + rest}  # a class may be called so
             return Mix(at_s, reference, names=len(gathered) + 1)
         cycles, found = self.cycles + 1, distance(state.now, self.reference)
         reach = error(samples, len(self.reference), spent_by(cycles, alpha / 2))

@@ -197,7 +197,7 @@ def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:
 
 def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Event, ...]:
     ending = release.ending or Phase.ROLLED_BACK
-    if release.stable is None:
+    if release.former is None:
         return (PhaseEntered(ending, release.reason),)
     if not release.routed:
         return ()

@@ -164,6 +164,13 @@ class Release:
         return self.stable if self.stable is not None else self.replaced
 
     @property
+    def former(self) -> Version | None:
+        """The version that users go back to. Where there is no stable one, a release that took the place of a version
+        gives it back when a person aborts it. One that is held leaves users where they are: that version failed."""
+        gives_back = self.phase is Phase.ROLLING_BACK and self.ending in (Phase.ABORTED, Phase.ROLLED_BACK)
+        return self.stable if self.stable is not None or not gives_back else self.replaced
+
+    @property
     def mirrors(self) -> bool:
         """Return whether users' requests can be copied to the candidate."""
         return self.able is None or self.able.mirrors

@@ -457,7 +457,7 @@ class Reconciler:
         needed = set(table.needed) if table is not None else set()
         if standing is not None:
             release = standing.release
-            needed |= {v.number for v in (release.candidate, release.stable, release.fallback) if v is not None}
+            needed |= {v.number for v in (release.candidate, release.champion, release.fallback) if v is not None}
         else:
             self._keep_routed(table)
         unneeded = [number for number in self._world.deployments.status(self.model) if number not in needed]

@@ -172,6 +172,25 @@ def test_25_a_crash_looping_stable_does_not_block_its_fix(world: World) -> None:
     assert (world.release.replaced, world.release.stable) == (Version("6", *_identity(world)), None)
 
 
+def test_an_abort_gives_users_back_to_the_version_whose_place_was_taken(world: World) -> None:
+    """They are not left on a version that somebody aborted, nor is the former one ended."""
+
+    def interrupt(call: str) -> None:
+        if call == "before registry.move_alias":
+            world.registry.away = "away"
+
+    down(world).register("v7", GOOD)
+    world.interrupt = interrupt
+    world.when_asked(Ask.REPLACE, version="v7", reason="6 leaks")
+    world.when(lambda: world.release.phase is Phase.PROMOTING and world.weights == {"v7": 100})
+    world.when_asked(Ask.ABORT, reason="it is worse")
+    world.when(lambda: world.weights == {"v6": 100}, within_s=300)
+    world.interrupt, world.registry.away = lambda _: None, None
+    world.when_settled()
+    assert (world.release.phase, world.weights, world.champion) == (Phase.ABORTED, {"v6": 100}, "v6")
+    assert "v6" in world.running
+
+
 def test_25_a_fix_that_is_worse_than_its_floors_is_turned_down(world: World) -> None:
     down(world).register("v7", Behaviour(accuracy=0.4))
     world.when_asked(Ask.REPLACE, version="v7").when_settled()
