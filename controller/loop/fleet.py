@@ -282,9 +282,10 @@ class Fleet:
     def _caught_up(self, follower: CatchesUp) -> None:
         try:
             follower.catch_up()
-        except SerinError as error:
-            if self._told.get(follower.name) != str(error):
-                self._told[follower.name] = str(error)
-                log.warning("%s: %s", follower.name, error)
+        except Exception as error:  # a defect in one who only follows ends no round
+            said = str(error) if isinstance(error, SerinError) else f"{type(error).__name__}: {error}"
+            if self._told.get(follower.name) != said:
+                self._told[follower.name] = said
+                log.warning("%s: %s", follower.name, said, exc_info=not isinstance(error, SerinError))
         else:
             self._told.pop(follower.name, None)

@@ -33,7 +33,15 @@ from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
 from controller.core.release import EXPOSED, OBSERVED, SERVED, Phase, Purpose, Release, Version
 from controller.core.traffic import Override, TrafficTable
-from controller.errors import CandidateRefusedError, PermanentError, SerinError, Source, TransientError, UnreadableError
+from controller.errors import (
+    CandidateRefusedError,
+    ConflictError,
+    PermanentError,
+    SerinError,
+    Source,
+    TransientError,
+    UnreadableError,
+)
 from controller.journal.codec import entry_of, record_of, release_of
 from controller.journal.refused import Refusals
 from controller.loop.calm import Glance, next_moment_s, stands_as_left
@@ -321,7 +329,9 @@ class Reconciler:
         if standing.unwritten:
             said = {event.command_id for event, _ in standing.unwritten if isinstance(event, CommandTaken)}
             facts = [fact for fact in facts if not (isinstance(fact, Asked) and fact.command.id in said)]
-            standing = self._written(standing)
+            if (written := self._written(standing)) is None:
+                return
+            standing = written
         if standing.unwritten and standing.release.phase not in OBSERVED:
             return  # its users are back; all else waits until it is known to whoever comes after this process
         for _ in range(_STEPS_MAX):
@@ -420,13 +430,18 @@ class Reconciler:
         self._world.traffic.retreat(self.model, release.stable.number, override)
         return True
 
-    def _written(self, standing: _Standing) -> _Standing:
-        """Return it with what the journal could not take, as far as it takes it now."""
+    def _written(self, standing: _Standing) -> _Standing | None:
+        """Return it with what the journal could not take, as far as it takes it now; what the journal holds, where it
+        stands otherwise: it had taken it, and its answer was lost."""
         try:
             return self._append(standing.release, standing.sequence, standing.unwritten)
         except TransientError as error:
             log.debug("%s: %d events wait for the journal: %s", standing.release.id, len(standing.unwritten), error)
             return standing
+        except ConflictError as error:
+            log.info("%s: the journal is read again: %s", standing.release.id, error)
+            self.forget()
+            return self._under_way()
 
     def _append(self, after: Release, sequence: int, events: Sequence[tuple[Event, float]]) -> _Standing:
         taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken)]

@@ -20,6 +20,7 @@ QUICK = replace(
     steps=(Step(50.0, min_s=10, min_requests=100),),
     probation_s=180.0,  # what is bad is found in some looks, and some of them are lost here
     gates=GatePolicy(
+        incident_s=0.0,
         accuracy_shadow=None,
         accuracy_live=None,
         accuracy_slices=None,
