@@ -151,8 +151,13 @@ def _read(kinds: Mapping[str, Any], entry: Entry | RecordedEntry) -> Any:
             return _load(kinds[entry.kind], entry.text)
         entry = entry.entry
     payload: Any = entry.payload
-    for reader in READERS.get(entry.kind, ())[entry.schema - 1 :]:
-        payload = reader(dict(payload))
+    try:
+        for reader in READERS.get(entry.kind, ())[entry.schema - 1 :]:
+            payload = reader(dict(payload))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableError(
+            f"the journal holds a {entry.kind} that cannot be read ({type(error).__name__}: {error})"
+        ) from error
     return _load(kinds[entry.kind], payload)
 
 
