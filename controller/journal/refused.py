@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from controller.errors import SerinError, UnreadableError
-from controller.journal.codec import entry_of, note_of
+from controller.errors import SerinError
+from controller.journal.codec import entry_of
+from controller.journal.lasting import last_told
 from controller.journal.notes import CandidateRefused
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal, model_stream
@@ -18,12 +19,8 @@ def refused_now(journal: Journal, model: str) -> CandidateRefused | None:
     Raises:
         SerinError: the journal cannot be read.
     """
-    last = journal.last(model_stream(model), (CandidateRefused.__name__,))
-    try:
-        note = note_of(last) if last is not None else None
-    except UnreadableError:  # it is found out and told anew
-        return None
-    return note if isinstance(note, CandidateRefused) and note.reason else None
+    note = last_told(journal, model, CandidateRefused)
+    return note if note is not None and note.reason else None
 
 
 class Refusals:

@@ -116,5 +116,8 @@ class Leader:
 
     def _run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
-            self.turn()
+            try:
+                self.turn()
+            except Exception:  # without beats the lease would run out, and nobody would know why
+                log.exception("a beat failed")
             stopping.wait(self._lease_s / _TURNS)

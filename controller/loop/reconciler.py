@@ -14,25 +14,13 @@ from typing import TypeVar
 
 from controller.core.actions import Action, CheckChampion, MoveChampion, Route, plan
 from controller.core.commands import ANY_MODEL, BEGINNING, WAYS_BACK, Command, Freeze
-from controller.core.decide import after_events, decide
-from controller.core.events import (
-    ClockStepped,
-    CommandTaken,
-    Event,
-    FaultCleared,
-    FaultNoted,
-    GatesRestarted,
-    Leaving,
-    Looked,
-    Started,
-    TrafficConfirmed,
-    fold,
-)
+from controller.core.decide import decide
+from controller.core.events import ClockStepped, CommandTaken, Event, Looked, Started, fold
 from controller.core.facts import Asked, BudgetSpent, Fact, FrozenBy
 from controller.core.intake import Begin, Intake, Refused, Seen, intake
 from controller.core.policy import ReleasePolicy
-from controller.core.release import EXPOSED, OBSERVED, SERVED, Phase, Purpose, Release, Version
-from controller.core.traffic import Override, TrafficTable
+from controller.core.release import OBSERVED, SERVED, Phase, Purpose, Release, Version
+from controller.core.traffic import TrafficTable
 from controller.errors import (
     CandidateRefusedError,
     ConflictError,
@@ -42,7 +30,7 @@ from controller.errors import (
     TransientError,
     UnreadableError,
 )
-from controller.journal.codec import entry_of, record_of, release_of
+from controller.journal.codec import release_of
 from controller.journal.refused import Refusals
 from controller.loop.calm import Glance, next_moment_s, stands_as_left
 from controller.loop.candidate_poller import CandidatePoller
@@ -50,18 +38,16 @@ from controller.loop.error_budget import ErrorBudget
 from controller.loop.executor import Executor, World
 from controller.loop.identities import Identities
 from controller.loop.jobs import Jobs, Running
+from controller.loop.ledger import Ledger, Standing
+from controller.loop.upkeep import Upkeep
 from controller.ports.artifacts import Artifacts
 from controller.ports.journal import Journal
 from controller.ports.people import Inbox
 from controller.ports.registry import CHAMPION
-from serving.package.artifact import ArtifactError
 
 log = logging.getLogger(__name__)
 
 _UNSETTLED = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE, Phase.SHADOW, Phase.CANARY})
-_BACK = frozenset({Phase.ABORTED, Phase.ROLLED_BACK})
-_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped | TrafficConfirmed  # expose nobody
-_UNWRITTEN_MAX = 32  # events; then what was gathered is read again
 _STEPS_MAX = 8  # state changes in one round, before other models get their turn
 Result = TypeVar("Result")
 
@@ -94,16 +80,6 @@ class Books:
     leads: Callable[[], bool] = lambda: True
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """A release and how many entries its journal holds. ``unwritten``: events, each with its time, that the release has
-    gone by and the journal could not take yet."""
-
-    release: Release
-    sequence: int
-    unwritten: tuple[tuple[Event, float], ...] = ()
-
-
 class Reconciler:
     """Drives one model's releases. Calls come one at a time."""
 
@@ -125,7 +101,9 @@ class Reconciler:
         self._identities = identities
         self._budget = budget
         self._refusals = Refusals(policy.model, books.journal, world.clock, books.fence)
-        self._standing: _Standing | None = None
+        self._ledger = Ledger(world, books.journal, books.fence, books.leads)
+        self._upkeep = Upkeep(policy.model, world, executor, identities, books.jobs)
+        self._standing: Standing | None = None
         self._is_known = False  # whether that is what the journal says
         self.unreadable = ""  # why the release in progress cannot be read, by the last turn
         self._stepping = Lock()
@@ -166,7 +144,7 @@ class Reconciler:
         return self.is_calm and stands_as_left(standing.release if standing is not None else None, seen)
 
     @staticmethod
-    def _rests(standing: _Standing) -> bool:
+    def _rests(standing: Standing) -> bool:
         return standing.release.phase in OBSERVED and standing.release.routed
 
     def forget(self) -> None:
@@ -210,7 +188,7 @@ class Reconciler:
             return moment_s
         return min(moment_s, self._executor.look_due_at_s(release, self._world.clock.now_s()))
 
-    def _after_step(self, standing: _Standing | None) -> _Standing | None:
+    def _after_step(self, standing: Standing | None) -> Standing | None:
         with self._stepping:
             by_s, self._step_s = self._step_s, 0.0
         if standing is None or not by_s:
@@ -221,11 +199,11 @@ class Reconciler:
             self.clock_stepped(by_s)
             raise
 
-    def _under_way(self) -> _Standing | None:
+    def _under_way(self) -> Standing | None:
         if not self._is_known:
             found = self._books.journal.releases(model=self.model, active=True, limit=1)
             try:
-                self._standing = _Standing(release_of(found[0]), found[0].sequence) if found else None
+                self._standing = Standing(release_of(found[0]), found[0].sequence) if found else None
             except UnreadableError as error:
                 self.unreadable = str(error)
                 raise
@@ -233,7 +211,7 @@ class Reconciler:
         return self._standing
 
     # --- what is asked for ---------------------------------------------------------------------------------------
-    def _intake(self, standing: _Standing | None, asked: Sequence[Command]) -> Intake:
+    def _intake(self, standing: Standing | None, asked: Sequence[Command]) -> Intake:
         starts = {command.version for command in asked if command.ask in BEGINNING and command.version}
         return intake(
             Seen(
@@ -270,7 +248,7 @@ class Reconciler:
         return None if version is None or self._identities.released(self.model, version) else version
 
     # --- a release begins ----------------------------------------------------------------------------------------
-    def _start(self, begin: Begin) -> _Standing:
+    def _start(self, begin: Begin) -> Standing:
         known, table = self._identities, self._world.traffic.read(self.model)
         restores = begin.purpose is Purpose.RESTORE
         stable = self._stable(table, besides=begin.version if restores else None)
@@ -296,7 +274,7 @@ class Reconciler:
         if (command := begin.command) is not None:
             events.append(CommandTaken(command.id, command.ask, command.reason, command.by))
         now_s = self._world.clock.now_s()
-        return self._append(fold(None, events, now_s), 0, [(event, now_s) for event in events])
+        return self._stands(self._ledger.append(fold(None, events, now_s), 0, [(event, now_s) for event in events]))
 
     @staticmethod
     def _numbers(stable: Version | None, fallback: str | None) -> set[str]:
@@ -322,37 +300,40 @@ class Reconciler:
         return f"{self.model}-v{number}-{self._books.journal.count(self.model, number) + 1}"
 
     # --- a release goes on ---------------------------------------------------------------------------------------
-    def _drive(self, standing: _Standing, facts: Sequence[Fact], observed: Observed) -> None:
+    def _drive(self, standing: Standing, facts: Sequence[Fact], observed: Observed) -> None:
         """Carry out, decide and record until nothing changes that would ask for something else."""
         frozen: list[Fact] = [FrozenBy(one) for one in observed.freezes if one.model in (self.model, ANY_MODEL)]
         frozen += [BudgetSpent(observed.unknown, Source.FREEZES)] if observed.unknown else []
         if standing.unwritten:
-            said = {event.command_id for event, _ in standing.unwritten if isinstance(event, CommandTaken)}
-            facts = [fact for fact in facts if not (isinstance(fact, Asked) and fact.command.id in said)]
-            if (written := self._written(standing)) is None:
+            taken_up = standing.words_taken_up
+            facts = [fact for fact in facts if not (isinstance(fact, Asked) and fact.command.id in taken_up)]
+            if (found_standing := self._caught_up(standing)) is None:
                 return
-            standing = written
+            standing = found_standing
         if standing.unwritten and standing.release.phase not in OBSERVED:
             return  # its users are back; all else waits until it is known to whoever comes after this process
         for _ in range(_STEPS_MAX):
-            release = standing.release
-            found = [*facts, *frozen, *self._budget_of(release)]
-            found += self._carried_out(release, found)
-            events = decide(release, found, self._world.clock.now_s())
-            if not events:
-                return
-            try:
-                standing = self._record(standing, events, found)
-            except TransientError:
-                # A word by which it would go on waits; no gate waits for it.
-                found = [fact for fact in found if not isinstance(fact, Asked) or fact.command.ask in WAYS_BACK]
-                if (others := decide(release, found, self._world.clock.now_s())) in ((), events):
-                    raise
-                standing = self._record(standing, others, found)
-            seen_only = all(isinstance(event, Looked) for event in events)
-            if standing.unwritten or seen_only or not standing.release.active:
+            found = [*facts, *frozen, *self._budget_of(standing.release)]
+            found += self._carried_out(standing.release, found)
+            standing, events = self._decided(standing, found)
+            if standing.unwritten or not standing.release.active or all(isinstance(event, Looked) for event in events):
                 return
             facts = ()
+
+    def _decided(self, standing: Standing, found: Sequence[Fact]) -> tuple[Standing, Sequence[Event]]:
+        """Return where the release stands by what is decided of these facts, and the events. A word by which it would
+        go on, and that cannot be recorded, waits: no gate waits for it."""
+        events = decide(standing.release, found, self._world.clock.now_s())
+        if not events:
+            return standing, ()
+        try:
+            return self._record(standing, events, found), events
+        except TransientError:
+            found = [fact for fact in found if not isinstance(fact, Asked) or fact.command.ask in WAYS_BACK]
+            others = decide(standing.release, found, self._world.clock.now_s())
+            if others in ((), events):
+                raise
+            return self._record(standing, others, found), others
 
     def _carried_out(self, release: Release, known: Sequence[Fact]) -> list[Fact]:
         found: list[Fact] = []
@@ -397,67 +378,27 @@ class Reconciler:
         return found
 
     # --- recorded ------------------------------------------------------------------------------------------------
-    def _record(self, standing: _Standing, events: Sequence[Event], found: Sequence[Fact]) -> _Standing:
-        now_s = self._world.clock.now_s()
-        after = after_events(standing.release, events, found, now_s)
-        unwritten = (*standing.unwritten, *((event, now_s) for event in events))
-        try:
-            return self._append(after, standing.sequence, unwritten)
-        except TransientError as error:
-            if not self._goes_on(standing, after, events, error) or len(unwritten) > _UNWRITTEN_MAX:
-                raise
-            self._standing = _Standing(after, standing.sequence, unwritten)
-            return self._standing
+    def _record(self, standing: Standing, events: Sequence[Event], found: Sequence[Fact]) -> Standing:
+        return self._stands(self._ledger.record(standing, events, found))
 
-    def _goes_on(
-        self, standing: _Standing, after: Release, events: Sequence[Event], unrecorded: TransientError
-    ) -> bool:
-        """Return whether the release goes on by events that the journal cannot take now: on a full disk, say. Evidence
-        is gathered and judged, and users go back where they have to. Should this process end before it is written, what
-        is gathered is read again, and the table says why it stands as it does."""
-        if all(isinstance(event, _GATHERED) for event in events):
-            log.warning("%s: what was seen is kept in memory: %s", after.id, unrecorded)
-            return True
-        release = standing.release
-        leaving = next((one for one in events if isinstance(one, Leaving) and one.ending in _BACK), None)
-        if leaving is None or release.stable is None or release.phase not in EXPOSED or not self._books.leads():
-            return False
-        table = self._world.traffic.read(self.model)
-        if table is not None and table.override is not None and not table.share_of(release.candidate.number):
-            return True  # they are back, and it stands there why
-        log.warning("%s: all users go back before it is recorded: %s (%s)", after.id, leaving.reason, unrecorded)
-        override = Override(leaving.reason, leaving.by, self._world.clock.now_s())
-        self._world.traffic.retreat(self.model, release.stable.number, override)
-        return True
-
-    def _written(self, standing: _Standing) -> _Standing | None:
-        """Return it with what the journal could not take, as far as it takes it now; what the journal holds, where it
-        stands otherwise: it had taken it, and its answer was lost."""
+    def _caught_up(self, standing: Standing) -> Standing | None:
+        """Return it with what the journal could not take, as far as it takes it now; or what the journal holds, where
+        it stands otherwise."""
         try:
-            return self._append(standing.release, standing.sequence, standing.unwritten)
-        except TransientError as error:
-            log.debug("%s: %d events wait for the journal: %s", standing.release.id, len(standing.unwritten), error)
-            return standing
+            return self._stands(self._ledger.caught_up(standing))
         except ConflictError as error:
             log.info("%s: the journal is read again: %s", standing.release.id, error)
             self.forget()
             return self._under_way()
 
-    def _append(self, after: Release, sequence: int, events: Sequence[tuple[Event, float]]) -> _Standing:
-        taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken)]
-        standing = _Standing(after, sequence + len(events))
-        record = record_of(after, standing.sequence)
-        entries = [entry_of(event, at_s) for event, at_s in events]
-        self._books.journal.append(record, entries, taken_up=taken_up, fence=self._books.fence())
-        self._standing = standing if after.active else None
-        log.info("%s: %s. %s", after.id, after.phase, after.reason)
+    def _stands(self, standing: Standing) -> Standing:
+        self._standing = standing if standing.release.active else None
         return standing
 
     # --- between releases ----------------------------------------------------------------------------------------
     def keep_up(self) -> None:
-        """Keep running what is routed to or could be; drain what nobody needs any more; see to how much is sampled.
-        Nothing is drained while it is not known which release is under way, or users may still be answered by the table
-        of before.
+        """Keep running what is routed to or could be, and drain what nobody needs any more. Nothing is drained while it
+        is not known which release is under way.
 
         Raises:
             UnreadableError: the release under way cannot be read; what is routed to is kept running all the same.
@@ -465,35 +406,9 @@ class Reconciler:
         try:
             standing = self._under_way()
         except UnreadableError:
-            self._keep_routed(self._world.traffic.read(self.model))
+            self._upkeep.keep_routed(self.policy)
             raise
-        self._world.sampling.mind(self.policy, standing.release if standing is not None else None)
-        table = self._world.traffic.read(self.model)
-        needed = set(table.needed) if table is not None else set()
-        if standing is not None:
-            release = standing.release
-            needed |= {v.number for v in (release.candidate, release.champion, release.fallback) if v is not None}
-        else:
-            self._keep_routed(table)
-        unneeded = [number for number in self._world.deployments.status(self.model) if number not in needed]
-        if unneeded and ((progress := self._world.traffic.progress(self.model)) is None or progress.is_served):
-            for number in unneeded:
-                remove = partial(self._world.deployments.remove, self.model, number)
-                _apart(f"model {self.model}: version {number} cannot be ended", remove)
-
-    def _keep_routed(self, table: TrafficTable | None) -> None:
-        """Keep running what the table routes to or could, whoever has most of the traffic first."""
-        if table is None:
-            return
-        for number in sorted(table.needed, key=table.share_of, reverse=True):
-            kept = partial(self._keep_running, number)
-            _apart(f"model {self.model}: version {number} cannot be kept running", kept)
-
-    def _keep_running(self, number: str) -> None:
-        identity = self._identities.of(self.model, number)
-        serving = self._identities.served_with(self.model, number)
-        run = partial(self._executor.keep_running, self.policy, serving, identity)
-        self._books.jobs.ask("packages", ("keep", self.model, number), identity, run)
+        self._upkeep.keep(self.policy, standing.release if standing is not None else None)
 
 
 def _exposes(release: Release, action: Action) -> bool:
@@ -504,13 +419,3 @@ def _exposes(release: Release, action: Action) -> bool:
     return (isinstance(action, Route) and not release.routed and number in action.weights_pct) or (
         isinstance(action, MoveChampion) and action.to.number == number
     )
-
-
-def _apart(what: str, work: Callable[[], object]) -> None:
-    """Whatever goes wrong with one version is logged; the others are seen to all the same."""
-    try:
-        work()
-    except (SerinError, ArtifactError, OSError, MemoryError) as error:
-        log.warning("%s: %s", what, error)
-    except Exception:
-        log.exception("%s", what)

@@ -111,7 +111,10 @@ def keep_to(rooms: Sequence[Room]) -> None:
 def _run(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room], stopping: threading.Event) -> None:
     due_s = _FIRST_AFTER_S
     while not stopping.wait(_ROOM_EVERY_S):
-        keep_to(rooms)
         due_s -= _ROOM_EVERY_S
-        if due_s <= 0:
-            due_s = prune_once(stores, clock)
+        try:
+            keep_to(rooms)
+            due_s = prune_once(stores, clock) if due_s <= 0 else due_s
+        except Exception:  # a defect in one chore ends none of those of tomorrow
+            log.exception("chores failed, and are tried again in an hour")
+            due_s = _AGAIN_AFTER_S

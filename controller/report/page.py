@@ -1,11 +1,7 @@
 """The report as one file that needs nothing else: no script, no network, no fonts; and as JSON."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from pydantic_core import to_json
 
 from controller.core.policy import OnDeadline, ReleasePolicy
@@ -17,10 +13,10 @@ from controller.report.charts.timeline import NARROW as NARROW_TIMELINE
 from controller.report.charts.timeline import timeline
 from controller.report.charts.traces import traces
 from controller.report.data import Conclusion, ReportData
-from controller.report.words import SYMBOLS, duration, exact, figure, is_idle, is_signed, measures, oddities, utc
+from controller.report.templating import environment_of
+from controller.report.words import duration, is_idle
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage, Verdict
-from serving.text.printable import printable
 
 _STAGES = {
     Stage.PREFLIGHT: "Before any traffic: the package and its replica",
@@ -54,7 +50,7 @@ def render_html(report: ReportData) -> str:
     }
     latency = report.latency
     return (
-        _environment()
+        environment_of("controller.report")
         .get_template("report.html")
         .render(
             report=report,
@@ -111,31 +107,3 @@ def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tupl
         yield "Suites", ", ".join(f"{file.name} ({file.cases:,} cases, SHA-256 {file.sha256[:12]})" for file in suites)
     elif policy.suites:
         yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)
-
-
-def readable(value: Any) -> Any:
-    """Return what others wrote, without what would turn or hide text on the page; markup of ours as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("controller.report"),
-        autoescape=True,
-        finalize=readable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Any] = {
-        "duration": duration,
-        "exact": exact,
-        "figure": figure,
-        "measures": measures,
-        "utc": utc,
-        "printable": printable,
-    }
-    environment.filters.update(filters)
-    environment.globals.update(SYMBOLS=SYMBOLS, is_signed=is_signed, oddities=oddities)
-    return environment

@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from controller.api.access import Caller
@@ -17,19 +17,12 @@ from controller.report.build import conclusion_of
 from controller.report.charts.timeline import NARROW, timeline
 from controller.report.charts.traces import LARGE, trace_picture
 from controller.report.data import ReportData
-from controller.report.page import TONES, readable
+from controller.report.page import TONES
+from controller.report.templating import environment_of
 from controller.report.words import (
-    SYMBOLS,
     compact,
-    duration,
-    exact,
-    figure,
-    is_signed,
-    measures,
-    oddities,
     phase_title,
     threshold,
-    utc,
 )
 from controller.skew import own_release
 from controller.web import views
@@ -196,33 +189,18 @@ def _part(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("controller.web"),
-        autoescape=True,
-        finalize=readable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("controller.web")
     filters: dict[str, Any] = {
         "clock": views.clock,
         "compact": compact,
         "day_and_time": views.day_and_time,
-        "duration": duration,
-        "exact": exact,
-        "figure": figure,
         "iso": views.iso,
         "threshold": threshold,
-        "utc": utc,
     }
     environment.filters.update(filters)
     environment.globals.update(
         PREFIX=PREFIX,
-        SYMBOLS=SYMBOLS,
         asset=_address,
-        is_signed=is_signed,
-        measures=measures,
-        oddities=oddities,
         phase_title=_titled,
         share_of=views.share_of,
         tone=_tone,

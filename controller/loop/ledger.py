@@ -1,0 +1,120 @@
+"""What a release has gone by: recorded in the journal, or kept in memory while that cannot take it.
+
+Journal first, but for what exposes nobody (`docs/decisions/0505-back-before-it-is-recorded.md`): what was seen is kept
+until it can be written, and users go back before it is recorded.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from controller.core.decide import after_events
+from controller.core.events import (
+    ClockStepped,
+    CommandTaken,
+    Event,
+    FaultCleared,
+    FaultNoted,
+    GatesRestarted,
+    Leaving,
+    Looked,
+    TrafficConfirmed,
+)
+from controller.core.facts import Fact
+from controller.core.release import EXPOSED, Phase, Release
+from controller.core.traffic import Override
+from controller.errors import TransientError
+from controller.journal.codec import entry_of, record_of
+from controller.loop.executor import World
+from controller.ports.journal import Journal
+
+log = logging.getLogger(__name__)
+
+_BACK = frozenset({Phase.ABORTED, Phase.ROLLED_BACK})
+_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped | TrafficConfirmed  # expose nobody
+_UNWRITTEN_MAX = 32  # events; then what was gathered is read again
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A release and how many entries its journal holds. ``unwritten``: events, each with its time, that the release has
+    gone by and the journal could not take yet."""
+
+    release: Release
+    sequence: int
+    unwritten: tuple[tuple[Event, float], ...] = ()
+
+    @property
+    def words_taken_up(self) -> frozenset[str]:
+        """Return the ids of commands that were taken up by what is not written yet."""
+        return frozenset(event.command_id for event, _ in self.unwritten if isinstance(event, CommandTaken))
+
+
+class Ledger:
+    """Writes what one model's releases go by."""
+
+    def __init__(
+        self, world: World, journal: Journal, fence: Callable[[], int | None], leads: Callable[[], bool]
+    ) -> None:
+        """``fence`` is what a leader writes with, and raises ConflictError where another one leads."""
+        self._world = world
+        self._journal = journal
+        self._fence = fence
+        self._leads = leads
+
+    def append(self, after: Release, sequence: int, events: Sequence[tuple[Event, float]]) -> Standing:
+        """Write the events, each with its time, that lead to ``after``, in one transaction with it.
+
+        Raises:
+            TransientError: the journal does not take them, or it is not known whether it did.
+            ConflictError: it stands at another sequence, or another controller leads.
+        """
+        taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken)]
+        standing = Standing(after, sequence + len(events))
+        entries = [entry_of(event, at_s) for event, at_s in events]
+        self._journal.append(record_of(after, standing.sequence), entries, taken_up=taken_up, fence=self._fence())
+        log.info("%s: %s. %s", after.id, after.phase, after.reason)
+        return standing
+
+    def record(self, standing: Standing, events: Sequence[Event], found: Sequence[Fact]) -> Standing:
+        """Write what was decided of the facts, and what was not written before.
+
+        Raises:
+            TransientError: the journal cannot take it, and the release may not go on without.
+            ConflictError: as `append`.
+        """
+        now_s = self._world.clock.now_s()
+        after = after_events(standing.release, events, found, now_s)
+        unwritten = (*standing.unwritten, *((event, now_s) for event in events))
+        try:
+            return self.append(after, standing.sequence, unwritten)
+        except TransientError as error:
+            if not self._goes_on(standing.release, events, error) or len(unwritten) > _UNWRITTEN_MAX:
+                raise
+            return Standing(after, standing.sequence, unwritten)
+
+    def caught_up(self, standing: Standing) -> Standing:
+        """Write what the journal could not take, as far as it takes it now. Raises ConflictError as `append`: it may
+        have taken it, and its answer was lost."""
+        try:
+            return self.append(standing.release, standing.sequence, standing.unwritten)
+        except TransientError as error:
+            log.debug("%s: %d events wait for the journal: %s", standing.release.id, len(standing.unwritten), error)
+            return standing
+
+    def _goes_on(self, release: Release, events: Sequence[Event], unrecorded: TransientError) -> bool:
+        """Return whether the release goes on by events that the journal cannot take now: on a full disk, say. Evidence
+        is gathered and judged, and users go back where they have to. Should this process end before it is written, what
+        is gathered is read again, and the table says why it stands as it does."""
+        if all(isinstance(event, _GATHERED) for event in events):
+            log.warning("%s: what was seen is kept in memory: %s", release.id, unrecorded)
+            return True
+        leaving = next((one for one in events if isinstance(one, Leaving) and one.ending in _BACK), None)
+        if leaving is None or release.stable is None or release.phase not in EXPOSED or not self._leads():
+            return False
+        table = self._world.traffic.read(release.model)
+        if table is None or table.override is None or table.share_of(release.candidate.number):
+            log.warning("%s: users go back before it is recorded: %s (%s)", release.id, leaving.reason, unrecorded)
+            override = Override(leaving.reason, leaving.by, self._world.clock.now_s())
+            self._world.traffic.retreat(release.model, release.stable.number, override)
+        return True
