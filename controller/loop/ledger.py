@@ -1,4 +1,4 @@
-"""What a release has gone by: recorded in the journal, or kept in memory while that cannot take it.
+"""The ledger of a release: what it has gone by, recorded in the journal or kept in memory while that cannot take it.
 
 Journal first, but for what exposes nobody (`docs/decisions/0505-back-before-it-is-recorded.md`): what was seen is kept
 until it can be written, and users go back before it is recorded.

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Of one model."""
+    """The upkeep of one model."""
 
     def __init__(self, model: str, world: World, executor: Executor, identities: Identities, jobs: Jobs) -> None:
         self._model = model

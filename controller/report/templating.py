@@ -1,4 +1,4 @@
-"""How pages are made of templates: nothing that others wrote turns or hides text, and a name that is missing fails."""
+"""The templates of pages: nothing that others wrote turns or hides text, and a name that is missing fails."""
 
 from functools import cache
 from typing import Any
@@ -35,5 +35,5 @@ def environment_of(package: str) -> Environment:
 
 
 def _readable(value: Any) -> Any:
-    """What others wrote, without what would turn or hide text on the page; markup of ours as it is."""
+    """Return what others wrote, without what would turn or hide text on the page; markup of ours as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
