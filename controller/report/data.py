@@ -169,7 +169,7 @@ class LatencyArm:
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Both versions over the same windows. ``mirrored``: the candidate served no live traffic yet, so that its answers
-    to mirrored requests are shown, for which nobody waits."""
+    to shadow traffic are shown, which users never see."""
 
     edges_ms: tuple[float, ...]
     objectives_ms: tuple[float, ...]
