@@ -1,5 +1,6 @@
 """The page in a real browser: on a phone, at a desk, in the dark, by keyboard, and while things change."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,8 @@ def test_a_server_that_goes_silent_is_told(browser: "Browser", url: str) -> None
     """An old picture is not taken for a new one."""
     with opened(browser, "about:blank", "") as (page, _):
         page.clock.install()
-        page.route("**/web/events*", lambda route: route.abort())
+        # no glob: its star stops at the slash of a topic
+        page.route(re.compile("/web/events"), lambda route: route.abort())
         page.goto(f"{url}/web/")
         page.wait_for_load_state("load")
         page.clock.fast_forward(60_000)
