@@ -40,6 +40,7 @@ from controller.ports.runtime import DeploymentSpec, DeploymentStatus
 from controller.ports.samples import AnswerCounts, SampleCursor, SampleEvidence
 from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair
 from gates.online.slices import Attributes
+from gates.policy import GatePolicy
 from serving.contract import deployment_name
 from tests.bench._table import Bar, machine, report
 from tests.controller.registered import write_package
@@ -190,10 +191,16 @@ def version_of(packages: Path, model: str, number: str) -> Version:
     return Version(number, source_id, digest)
 
 
+def policy_of(model: str) -> ReleasePolicy:
+    """The default one, but that an incident is as short as a look: how soon the loop acts on a verdict is measured, and
+    not how many looks the gates want for one."""
+    return ReleasePolicy(model, gates=GatePolicy(incident_s=0.0))
+
+
 def begun(packages: Path, model: str, now_s: float) -> list[Event]:
     """A release in shadow, as the journal holds it."""
     candidate, stable = version_of(packages, model, "7"), version_of(packages, model, "6")
-    policy = ReleasePolicy(model)
+    policy = policy_of(model)
     return [
         Started(f"{model}-v7-1", model, Purpose.PROMOTE, candidate, stable, None, policy, "bench", "Many models."),
         PhaseEntered(Phase.SHADOW, "The suites passed.", now_s + policy.deadline_s),
@@ -229,7 +236,7 @@ def run(directory: Path) -> list[Bar]:
         freezes=FakeFreezes(),
         suites=SuiteRuns(FakeReplicas(), directory / "suites"),
     )
-    policies = {model: ReleasePolicy(model) for model in models}
+    policies = {model: policy_of(model) for model in models}
     books = Books(store.journal, store.inbox, poller, package_store, jobs)
     fleet = Fleet(world, books, lambda: policies, calm_s=CALM_S)
     bars = machine()
