@@ -33,6 +33,7 @@ Keys may be added to a schema; none is renamed, removed or given another meaning
   serin.freeze/v1     freeze, unfreeze: frozen, lifted
   serin.rollback/v1   rollback: version, moved, confirmed, elapsed_ms
   serin.reported/v1   report: files
+  serin.load/v1       load: sent, answered, by_version, failed, failures, p50_ms, p95_ms
 
 Times that end in _at_s or are at_s are unix seconds. docs/output.md has every key."""
 

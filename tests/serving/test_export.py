@@ -59,7 +59,7 @@ def test_importing_the_module_imports_no_torch() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed here")
 def test_without_torch_the_error_says_what_installs_it(tmp_path: Path) -> None:
     """Where torch is missing, the words say what to install."""
-    with pytest.raises(ExportError, match="torch.*make setup-export"):
+    with pytest.raises(ExportError, match=r"torch.*make setup-export"):
         export_onnx(tmp_path, tmp_path / "model.onnx", sample_texts=["help"])
 
 
