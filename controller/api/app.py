@@ -28,6 +28,7 @@ from serving.access.hosts import Hosts
 from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, METRICS_ROUTE, PREDICTIONS_ROUTE
 
 MLFLOW_WEBHOOK_ROUTE = "/v1/webhooks/mlflow"
+LABEL_STUDIO_ROUTE: Final = "/v1/webhooks/label-studio"
 WEBHOOK_BYTES_MAX: Final = 256 * 2**10
 
 
@@ -101,6 +102,7 @@ def _samples(ports: ApiPorts) -> list[Endpoint]:
     return [
         _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
         _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),
+        _post(LABEL_STUDIO_ROUTE, samples.label_studio, Deed.LABEL),  # its webhooks send headers: a token is one
         Endpoint("GET", LABEL_REQUESTS_ROUTE, samples.label_requests, Deed.ASK_LABELS),
     ]
 

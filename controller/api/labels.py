@@ -1,6 +1,6 @@
 """A feed of labels, read one by one, so that a wrong one refuses nothing but itself; and what became of each."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,6 +17,11 @@ from serving.text.jsonlines import Unreadable, lines, loads, loads_marked, numbe
 AHEAD_S_MAX: Final = 86_400.0  # a label's time may be so far in the future: clocks differ, and time zones are mistaken
 
 
+Reading = Callable[[], Any]
+Item = tuple[int, Reading]
+"""A place in a feed, and what gives the label there, or raises Unreadable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A label that was not taken: its place in the feed, and why."""
@@ -30,7 +35,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The part of a feed that was read. ``unit`` is what places count: ``line`` or ``index``."""
+    """The part of a feed that was read. ``unit`` is what places count: ``line``, ``index``, or what a tool calls it."""
 
     unit: str
     labels: tuple[Label, ...]
@@ -75,6 +80,7 @@ class FeedAnswer:
                 {"name": one.name, "labels": one.labels, "nearest": one.nearest or None} for one in names
             ],
             "unmatched_requests": self.taken.unmatched_requests,
+            "unmatched_request_ids": list(self.taken.unmatched_ids),
         }
 
     @property
@@ -93,7 +99,8 @@ class FeedAnswer:
             parts.append(f"{taken.corrected_late:,} corrections too late, kept on record")
         names = ", ".join(map(_named, taken.unknown_names))
         parts.append(f"{taken.unknown_classes:,} name no class" + (f" ({names})" if names else ""))
-        parts.append(f"{taken.unmatched_requests:,} match no sampled request")
+        ids = ", ".join(map(quoted_name, taken.unmatched_ids))
+        parts.append(f"{taken.unmatched_requests:,} match no sampled request" + (f" ({ids})" if ids else ""))
         return "; ".join(parts) + "."
 
     def _refused(self, one: Refused) -> dict[str, object]:
@@ -110,7 +117,7 @@ def read_lines(content: bytes, *, now_s: float, count_max: int | None = None) ->
     if count_max is not None and sum(1 for _ in lines(content)) > count_max:
         message = f"labels: more than {count_max:,} lines; send them in parts, or give the file to 'serin labels'"
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="labels")
-    return _read("line", ((number, _of_line(line)) for number, line in lines(content)), now_s)
+    return read_items("line", ((number, _of_line(line)) for number, line in lines(content)), now_s=now_s)
 
 
 def read_body(content: bytes, *, now_s: float) -> Feed:
@@ -131,10 +138,7 @@ def read_body(content: bytes, *, now_s: float) -> Feed:
         field, fault = first_fault(LabelsBody, error)
         message = f"{field or 'body'}: {fault}"
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field=field or None) from error
-    return _read("index", ((index, _of_value(value)) for index, value in enumerate(labels)), now_s)
-
-
-Reading = Callable[[], Any]
+    return read_items("index", ((index, _of_value(value)) for index, value in enumerate(labels)), now_s=now_s)
 
 
 def _of_line(line: bytes) -> Reading:
@@ -145,7 +149,12 @@ def _of_value(value: Any) -> Reading:
     return lambda: texts_checked(numbers_checked(value))
 
 
-def _read(unit: str, items: Iterator[tuple[int, Reading]], now_s: float) -> Feed:
+def read_items(unit: str, items: Iterable[Item], *, now_s: float) -> Feed:
+    """The labels of items that are read one by one.
+
+    Raises:
+        ApiError: there are items, and not one is a label; says why the first one is none.
+    """
     labels: list[Label] = []
     places: list[int] = []
     refused: list[Refused] = []
@@ -188,8 +197,8 @@ def _request_id(value: object) -> str | None:
 def _nothing_read(unit: str, first: Refused) -> ApiError:
     """Return the error of a feed of which nothing was read. Where it stands is told as the sender counts: a line, or a
     place in the list."""
-    where = f"line {first.place}" if unit == "line" else f"labels[{first.place}]"
-    between = " " if unit == "line" else "."
+    where = f"labels[{first.place}]" if unit == "index" else f"{unit} {first.place}"
+    between = "." if unit == "index" else " "
     field = f"{where}{between}{first.field}" if first.field else where
     status = HTTPStatus.BAD_REQUEST if first.code == "json" else HTTPStatus.UNPROCESSABLE_ENTITY
     return ApiError(status, first.code, f"{where}: {first.message}", field=field)

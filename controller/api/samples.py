@@ -5,11 +5,12 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
+from controller.api import label_studio
 from controller.api.access import Caller
 from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, parse_predictions
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
-from controller.api.labels import AHEAD_S_MAX, read_body, read_lines
+from controller.api.labels import AHEAD_S_MAX, Feed, FeedAnswer, read_body, read_items, read_lines
 from controller.core.labels import LabelNames
 from controller.core.release import Release
 from controller.overview import opened
@@ -19,6 +20,7 @@ from controller.ports.samples import Label, LabelRequest, Prediction, SampleCurs
 from controller.roles import ANY, Deed, way_in
 from gates.evidence import LabelSource
 from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
+from serving.text.jsonlines import Unreadable, loads
 
 LABEL_REQUESTS_MAX: Final = 1_000
 
@@ -66,9 +68,25 @@ class SampleRoutes:
         _refuse_of_one_model(call.caller)
         now_s, by_line = self._clock.now_s(), call.content_type == JSON_LINES_TYPE
         feed = read_lines(call.body, now_s=now_s, count_max=BATCH_MAX) if by_line else read_body(call.body, now_s=now_s)
-        feed = replace(feed, labels=tuple(_signed(label, call.caller) for label in feed.labels))
-        taken = self._samples.add_labels(feed.labels, aliases=self._label_names())
-        return Reply(feed.answer(taken).as_json())
+        return Reply(self._taken(feed, call.caller).as_json())
+
+    def label_studio(self, call: Call) -> Reply:
+        """Take in what a webhook of Label Studio tells of annotations, as `labels` takes them; what it tells of other
+        things is answered and changes nothing."""
+        _refuse_of_one_model(call.caller)
+        try:
+            told = label_studio.event(loads(call.body))
+        except Unreadable as error:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY if error.place else HTTPStatus.BAD_REQUEST
+            code = "invalid" if error.place else "json"
+            raise ApiError(status, code, str(error), field=error.place or None) from error
+        feed = read_items(label_studio.UNIT, told.items, now_s=self._clock.now_s())
+        answer = self._taken(feed, call.caller).as_json()
+        return Reply({"action": told.action, "skipped": told.skipped, **answer})
+
+    def _taken(self, feed: Feed, caller: Caller) -> FeedAnswer:
+        feed = replace(feed, labels=tuple(_signed(label, caller) for label in feed.labels))
+        return feed.answer(self._samples.add_labels(feed.labels, aliases=self._label_names()))
 
     def label_requests(self, call: Call) -> Reply:
         """Hand out the requests whose truth would tell most to the release under way; none where none is, since their
@@ -167,6 +185,7 @@ def _label_request(one: LabelRequest) -> dict[str, object]:
         "answers": dict(one.answers),
         "disagree": one.disagree,
         "directed": one.directed,
+        "inclusion_probability": one.inclusion_probability,
         "text": one.text,
     }
 

@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,18 @@ from controller.cli.place import Place, at_a_place
 from controller.errors import SerinError, UsageError
 
 if TYPE_CHECKING:
+    from controller.api.labels import Feed
     from controller.core.policy import ReleasePolicy
     from controller.offline.ci_gate import GateResult, Question
 
 LABELS_BYTES_MAX = 2**28
+
+
+class LabelFile(StrEnum):
+    """The formats of files with labels."""
+
+    LINES = "lines"
+    LABEL_STUDIO = "label-studio"
 
 
 def register(app: typer.Typer) -> None:
@@ -114,9 +123,15 @@ def labels(
             help="JSON Lines: request_id, label; if you like at_s, source, directed, inclusion_probability, corrects."
         ),
     ],
+    form: Annotated[
+        LabelFile, typer.Option("--format", help="Its format: ours, or a tool's export.")
+    ] = LabelFile.LINES,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Take in true labels from a file. The same label again changes nothing; a wrong one is refused alone.
+
+    With --format label-studio it is a JSON export of tasks that Serin handed out; what stands there is what the
+    annotators say now, whatever they said before.
 
     Exit code: 0 all are taken or were known, 1 some were refused, 2 usage or not one could be read, 3 some name no
     class.
@@ -124,13 +139,12 @@ def labels(
     Example: serin labels truth.jsonl
     """
     from controller.api.errors import ApiError
-    from controller.api.labels import read_lines
     from controller.bootstrap.policies import installed_policies
     from controller.bootstrap.stores import opened
     from serving.text.jsonlines import Unreadable, read_bounded
 
     try:
-        feed = read_lines(read_bounded(file, LABELS_BYTES_MAX), now_s=time.time())
+        feed = _feed(read_bounded(file, LABELS_BYTES_MAX), form)
     except (ApiError, Unreadable) as error:
         raise UsageError(f"{file}: {error}") from error
     place = writing_home(home)
@@ -142,5 +156,16 @@ def labels(
         answer = feed.answer(store.samples.add_labels(feed.labels, aliases=aliases))
     say(f"{file}: {answer.sentence}")
     for refused in answer.refused:
-        say(f"{file}, line {refused.place}: {refused.message}", err=True)
+        say(f"{file}, {answer.unit} {refused.place}: {refused.message}", err=True)
     raise typer.Exit(answer.exit_code)
+
+
+def _feed(content: bytes, form: LabelFile) -> "Feed":
+    from controller.api import label_studio
+    from controller.api.labels import read_items, read_lines
+    from serving.text.jsonlines import loads
+
+    if form is LabelFile.LINES:
+        return read_lines(content, now_s=time.time())
+    items, _ = label_studio.exported(loads(content))
+    return read_items(label_studio.UNIT, items, now_s=time.time())

@@ -99,6 +99,7 @@ class LabelsTaken:
     unknown_classes: int = 0  # labels that name no class of their request's model
     unknown_names: tuple[UnknownName, ...] = ()  # the most frequent of those, most frequent first
     unmatched_requests: int = 0  # labels of requests of which there is no sample, so far
+    unmatched_ids: tuple[str, ...] = ()  # of the first of those requests
 
 
 NAMES_TOLD = 5

@@ -190,8 +190,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """A request whose truth would tell most: the two versions' answers, and whether it is asked for because they
-    differ, as its label has to say (`Label.directed`), or by chance."""
+    """A request whose truth would tell most: the versions' answers, and whether it is asked for because they differ, as
+    its label has to say (`Label.directed`), or by chance. ``inclusion_probability`` is what its label has to say, too:
+    in proportion to those of the requests that are asked for with it."""
 
     request_id: str
     model: str
@@ -199,6 +200,7 @@ class LabelRequest:
     disagree: bool
     directed: bool
     text: str | None
+    inclusion_probability: float = 1.0
 
 
 BY_CHANCE_BELOW: Final = "1a"

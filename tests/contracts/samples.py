@@ -498,6 +498,7 @@ class SamplesContract:
         samples.add_predictions([live("a"), live("b"), live("c")])
         answer = samples.add_labels([truth("a", "REFUND"), truth("b"), truth("c", "xyz"), truth("d", "REFUND")])
         assert (answer.taken, answer.unknown_classes, answer.unmatched_requests) == (4, 2, 1)
+        assert answer.unmatched_ids == ("d",)
         assert set(answer.unknown_names) == {UnknownName("REFUND", 1, "refund"), UnknownName("xyz", 1)}
         known = samples.add_labels([truth("a", "REFUND")], aliases={"intent": {"REFUND": "refund"}})
         assert (known.repeated, known.unknown_classes) == (1, 0)

@@ -386,6 +386,7 @@ def test_disagreements_are_handed_out(world: World, client: Client) -> None:
                 "answers": {"6": "refund", "7": "invoice"},
                 "disagree": True,
                 "directed": True,
+                "inclusion_probability": 1.0,
                 "text": None,
             }
         ],

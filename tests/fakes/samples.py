@@ -105,6 +105,7 @@ class FakeSamples:
                 accepted.append(label)
         self._complete()
         names = Counter(label.label for label in accepted if self._names_no_class(label, aliases))
+        unmatched = [label.request_id for label in accepted if not self._models(label.request_id)]
         return LabelsTaken(
             taken=counts["taken"],
             repeated=counts["repeated"],
@@ -112,7 +113,8 @@ class FakeSamples:
             refused=tuple(refused),
             unknown_classes=names.total(),
             unknown_names=tuple(UnknownName(*item, self._nearest(item[0])) for item in names.most_common(NAMES_TOLD)),
-            unmatched_requests=sum(not self._models(label.request_id) for label in accepted),
+            unmatched_requests=len(unmatched),
+            unmatched_ids=tuple(dict.fromkeys(unmatched))[:NAMES_TOLD],
         )
 
     def _take(self, label: Label, aliases: Mapping[str, Mapping[str, str]]) -> str:

@@ -12,6 +12,7 @@ from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 from controller.ports.samples import SampleCursor
 from tests.contracts.samples import live, shadow
+from tests.controller.exchanges import label_studio as sent
 from tests.stores import new_store
 
 
@@ -31,10 +32,10 @@ def home(tmp_path: Path) -> Home:
     return place
 
 
-def labels(home: Home, content: bytes | str) -> Result:
+def labels(home: Home, content: bytes | str, *options: str) -> Result:
     file = home.path / "truth.jsonl"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return CliRunner().invoke(app, ["labels", str(file), "--home", str(home.path)])
+    return CliRunner().invoke(app, ["labels", str(file), *options, "--home", str(home.path)])
 
 
 def label(request: str, name: str, **more: object) -> str:
@@ -126,3 +127,22 @@ def test_a_correction_after_the_look_is_kept_on_record_and_changes_nothing(home:
     assert (result.exit_code, "1 corrections too late, kept on record" in result.output) == (0, True)
     assert (second.pairs, second.stable_labels.labelled) == ((), 0)
     assert [source.corrected_late for source in second.label_sources] == [1]
+
+
+def test_an_export_of_label_studio_is_such_a_file(home: Home) -> None:
+    """Taken once and known again; an annotation that cannot be read, and a request that is not known, are named."""
+    two = (sent.task("a"), sent.annotation("refund")), (sent.task("elsewhere"), sent.annotation("refund"))
+    wrong = sent.task("b"), sent.annotation("refund", "invoice")
+    content = json.dumps(sent.export(*two, wrong))
+    first, second = (labels(home, content, "--format", "label-studio") for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (1, 1)
+    assert "3 labels; 2 taken; 0 known before; 1 refused" in first.output
+    assert "1 match no sampled request ('elsewhere')" in " ".join(first.output.split())
+    assert "0 taken; 2 known before" in second.output
+    assert "annotation 2: annotation.result.value.choices: must be one class, and is 2" in first.output
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "[{}]", "not json"])
+def test_what_is_no_export_is_told(home: Home, content: str) -> None:
+    """Usage: nothing was taken."""
+    assert isinstance(labels(home, content, "--format", "label-studio").exception, UsageError)

@@ -177,7 +177,7 @@ def take(connection: Connection, batch: Sequence[Label], aliases: Aliases) -> La
     if reading.disputes:
         connection.execute(insert_new(connection, label_disputes), reading.disputes)
         _keep_newest(connection, label_disputes, DISPUTES_MAX)
-    unmatched = sum(label.request_id not in reading.models for label in accepted)
+    unmatched = [label.request_id for label in accepted if label.request_id not in reading.models]
     if unmatched:
         _keep_newest(connection, labels, UNMATCHED_MAX, ~labels.c.matched)
     unknown_classes, unknown_names = _unknown(accepted, reading.models, reading.names)
@@ -188,7 +188,8 @@ def take(connection: Connection, batch: Sequence[Label], aliases: Aliases) -> La
         refused=tuple(reading.refused),
         unknown_classes=unknown_classes,
         unknown_names=unknown_names,
-        unmatched_requests=unmatched,
+        unmatched_requests=len(unmatched),
+        unmatched_ids=tuple(dict.fromkeys(unmatched))[:NAMES_TOLD],
     )
 
 

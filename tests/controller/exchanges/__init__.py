@@ -1,0 +1,1 @@
+"""What tools for annotation send, written by hand from their documentation and source: no server was asked."""
