@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of a thousand processes of the tests compiles Serin anew
 DEMO ?=
 
-.PHONY: help setup setup-export demo test test-export check check-deploy format monitoring docs crds sbom bench clean
+.PHONY: help setup setup-export demo test test-export check check-deploy format monitoring docs tour crds sbom bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ format: setup  ## Format the code and mend what the linter can mend
 
 monitoring: setup  ## Make the rules and the routing in deploy/ anew from the policy there
 	@$(PYTHON) -m controller.bootstrap.monitoring_files deploy
+
+tour: setup  ## Make docs/tour.md and its pictures anew, from a real installation (five minutes; needs Chromium)
+	@$(PYTHON) -m tests.tour
 
 docs: setup  ## Rewrite the tables of keys, gates and values in docs/ and the chart from the code
 	@$(PYTHON) -m controller.config.reference docs/policy.md docs/gates.md

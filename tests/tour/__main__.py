@@ -1,0 +1,209 @@
+"""Plays a newcomer's first hour, a night on call, a pipeline and an audit on a real installation, and draws them.
+
+    python -m tests.tour
+
+Writes ``docs/tour.md`` and the pictures in ``docs/tour``. Takes some five minutes; needs Chromium.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from suites.intents.demo.installation import SERIN, Installation, installation
+from tests.browser import DESK, PHONE, chromium
+from tests.patience import eventually
+from tests.tour.terminal import run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT: Final = Path(__file__).parents[2]
+PICTURES: Final = ROOT / "docs" / "tour"
+CHECKPOINTS: Final = ROOT / "suites" / "intents" / "checkpoints"
+POLICY: Final = ROOT / "suites" / "intents" / "demo" / "policy.yaml"
+RATE_PER_S: Final = 60.0
+LOAD_FOR_S: Final = 900.0
+WITHIN_S: Final = 400.0
+
+
+@dataclass
+class Tour:
+    """The installation that is walked through, and what is written of it."""
+
+    serin: Installation
+    browser: "Browser"
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, *lines: str) -> None:
+        self.lines += [*lines, ""]
+
+    def command(self, name: str, *arguments: str, what: str, hidden: tuple[str, ...] = ()) -> int:
+        """Run ``serin`` in a terminal and show it. ``hidden`` are arguments that only this run needs."""
+        command = [SERIN, *arguments, *hidden, "--home", str(self.serin.home)]
+        shown = " ".join(f'"{one}"' if " " in one else one for one in ("serin", *arguments))
+        code = run(command, shown=shown.replace(f"{ROOT}/", ""), path=PICTURES / f"{name}.svg")
+        self.say(f"![{what}](tour/{name}.svg)")
+        return code
+
+    def page(self, name: str, path: str, *, size: Mapping[str, int], what: str) -> None:
+        """Show a page of the controller's, as somebody sees it who may only read."""
+        self._shot(name, f"{self.serin.api}{path}", size, what)
+
+    def file(self, name: str, file: Path, *, size: Mapping[str, int], what: str) -> None:
+        self._shot(name, file.as_uri(), size, what)
+
+    def _shot(self, name: str, url: str, size: Mapping[str, int], what: str) -> None:
+        context = self.browser.new_context(viewport={"width": size["width"], "height": size["height"]})
+        try:
+            page = context.new_page()
+            page.goto(url)
+            page.wait_for_load_state("load")
+            page.screenshot(path=str(PICTURES / f"{name}.png"))
+        finally:
+            context.close()
+        width = f' width="{size["width"]}"' if size["width"] < DESK["width"] else ' width="800"'
+        self.say(f'<img src="tour/{name}.png" alt="{what}"{width}>')
+
+    def register(self, checkpoint: str) -> None:
+        path = str(CHECKPOINTS / checkpoint)
+        self.serin.serin("register", path, "--model", "intent", "--candidate")
+
+    def until(self, version: str, *phases: str) -> str:
+        """Return the id of the version's release, once it is in one of the phases."""
+
+        def there() -> str | None:
+            found = next((one for one in self.serin.releases() if one["version"] == version), None)
+            return str(found["release_id"]) if found is not None and found["phase"] in phases else None
+
+        return str(eventually(there, what=f"version {version}: {' or '.join(phases)}", within_s=WITHIN_S))
+
+
+def newcomer(tour: Tour) -> str:
+    """Return the id of the release that was promoted."""
+    tour.say("## A newcomer")
+    tour.say(
+        "`serin up` runs. A checkpoint that nobody has released before needs no comparison: it is checked, and serves."
+    )
+    checkpoint = str(CHECKPOINTS / "v2")
+    tour.command("status-first", "status", what="serin status with one version in production")
+    tour.say("A second version is registered as the candidate; everything from here on happens by itself.")
+    tour.command("register", "register", checkpoint, "--model", "intent", "--candidate", what="serin register")
+    tour.until("2", "canary", "probation")
+    tour.say("While it is judged, the sentence that decides stands first, and when it will be settled.")
+    tour.command("status-canary", "status", what="serin status of a canary")
+    tour.command("wait", "wait", "intent", what="serin wait")
+    release = tour.until("2", "probation", "promoted")
+    tour.page("page-overview", "/web/", size=DESK, what="the page: what each service does now")
+    return release
+
+
+def on_call(tour: Tour) -> str:
+    """Return the id of the release that was rolled back by itself."""
+    tour.say("## On call")
+    tour.say("Somebody registers a version that lost a part of its training set. Nobody is woken: it is taken back.")
+    tour.register("v3")
+    release = tour.until("3", "rolled_back")
+    tour.command("why", "why", release, what="serin why: the gate that decided, and how it came there")
+    tour.page("page-release", f"/web/releases/{release}", size=PHONE, what="the release's page on a phone")
+    tour.say("Users complain of version 2 all the same. Where does a rollback lead, and then: now.")
+    tour.command(
+        "rollback-dry", "rollback", "intent", "--reason", "users complain", "--dry-run", what="a rollback's preview"
+    )
+    tour.command("rollback", "rollback", "intent", "--reason", "users complain", what="serin rollback")
+    eventually(lambda: tour.serin.serving_version() == "1", what="version 1 serves", within_s=60)
+    tour.say("A model that a person has rolled back stays as it is until somebody says so: nothing else is released.")
+    tour.command("status-frozen", "status", what="serin status after the rollback")
+    return release
+
+
+def pipeline(tour: Tour, promoted: str, taken_back: str) -> None:
+    tour.say("## A pipeline")
+    tour.say("A pipeline asks for what was decided, and goes by the exit code: 0 promoted, 1 rolled back.")
+    tour.command("ci-why", "why", promoted, what="serin why of a promoted release, exit code 0")
+    tour.say("What a release was judged by can be judged again, by the same policy or by another.")
+    with TemporaryDirectory() as folder:
+        evidence = Path(folder) / "evidence.jsonl"
+        evidence.write_text(tour.serin.serin("evidence", taken_back) + "\n", encoding="utf-8")
+        judged = subprocess.run(
+            [SERIN, "judge", "--policy", str(POLICY), "--evidence", str(evidence)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    last = judged.stdout.strip().splitlines()[-1]
+    tour.say(
+        "```console",
+        f"$ serin evidence {taken_back} > evidence.jsonl",
+        "$ serin judge --policy policy.yaml --evidence evidence.jsonl | tail -n 1",
+        last,
+        "$ echo $?",
+        str(judged.returncode),
+        "```",
+    )
+
+
+def auditor(tour: Tour, release: str) -> None:
+    tour.say("## An auditor")
+    tour.say("Who served when, who decided, and what was frozen, across releases:")
+    tour.command("history", "history", "intent", what="serin history")
+    tour.say("And of each release a report, from its journal, whose chain is checked as it is read.")
+    with TemporaryDirectory() as folder:
+        tour.serin.serin("report", release, "--out", folder)
+        report = next(Path(folder).rglob("*.html"))
+        tour.file("report", report, size=DESK, what="the report of a release")
+        tour.file("report-phone", report, size=PHONE, what="the same report on a phone")
+
+
+def main() -> int:
+    PICTURES.mkdir(exist_ok=True)
+    for old in (*PICTURES.glob("*.svg"), *PICTURES.glob("*.png")):
+        old.unlink()
+    with (
+        TemporaryDirectory() as folder,
+        chromium() as browser,
+        installation(Path(folder) / "home", POLICY, print) as serin,
+    ):
+        tour = Tour(serin, browser)
+        tour.say("# A tour in pictures")
+        tour.say(
+            f"Made by `make tour` from a real installation on {datetime.now(UTC):%Y-%m-%d}: MLflow, Prometheus, Envoy,",
+            "the controller and its replicas on one machine, under a steady load, by the policy of the demonstration.",
+            "Nothing here is drawn by hand.",
+        )
+        tour.register("v1")
+        tour.until("1", "promoted")
+        with _traffic(serin):
+            promoted = newcomer(tour)
+            taken_back = on_call(tour)
+        pipeline(tour, promoted, taken_back)
+        auditor(tour, taken_back)
+    (ROOT / "docs" / "tour.md").write_text("\n".join(tour.lines).rstrip() + "\n", encoding="utf-8")
+    return 0
+
+
+@contextmanager
+def _traffic(serin: Installation) -> Iterator[None]:
+    flags = ["--gateway", serin.gateway, "--api", serin.api, "--rate-per-s", f"{RATE_PER_S:g}"]
+    flags += ["--label-token-file", str(serin.label_token_file), "--label-delay-s", "2", "--for-s", f"{LOAD_FOR_S:g}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "suites.intents.demo.load", *flags], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+        told = json.loads(output.splitlines()[-1])
+        print(f"{told['sent']} requests, {told['failed']} failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
