@@ -47,6 +47,14 @@ class TransientError(SerinError):
         self.source = Source(source)
 
 
+class AmbiguousError(TransientError):
+    """What a source tells may be two processes' by turns. ``seen_s``: when that was last seen, in unix seconds."""
+
+    def __init__(self, source: Source, message: str, *, seen_s: float) -> None:
+        super().__init__(source, f"ambiguous: {message}")
+        self.seen_s = seen_s
+
+
 class PermanentError(SerinError):
     """Asking again will not help: this release stops, and the message says what a person can do."""
 

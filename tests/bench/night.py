@@ -1,6 +1,6 @@
 """Nights on a real installation: parts killed, stopped and all ended at once, under a steady load and real releases.
 
-    python -m tests.bench.night [--only kills,stops,words,reboots] [--seed N]
+    python -m tests.bench.night [--only kills,stops,words,reboots,clocks] [--seed N]
 
 Each night starts an installation of its own (MLflow, Prometheus, Envoy, the controller, LitServe replicas) and sends it
 requests and late labels. It takes some five minutes, and ends by itself.
@@ -11,6 +11,7 @@ import ctypes
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -42,6 +43,8 @@ NIGHT_S: Final = 900.0
 BETWEEN_KILLS_S: Final = 6.0
 DISK_MB: Final = 1_500
 STOPPED_S: Final = 12.0
+CLOCK_OFFSETS_S: Final = (5.0, 0.0, -5.0, 30.0, 0.0, -3_600.0, 0.0)
+CLOCK_BLIND_S: Final = 180.0  # a minute in which nothing is counted, and the steps of a canary
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _OWN_MOUNTS: Final = 0x00020000  # CLONE_NEWNS
 # A request was in flight on what was killed, or found nobody there until it was up again.
@@ -385,12 +388,62 @@ def reboots(seed: int) -> list[Bar]:
     ]
 
 
+def clocks(seed: int) -> list[Bar]:
+    """The wall clock set forward and back in a canary, as every process of the installation reads it but Prometheus,
+    which asks the kernel itself: so its clock and Envoy's are set apart too."""
+    with TemporaryDirectory() as folder:
+        clock = SteppedClock(Path(folder))
+        with night(under=clock.under) as it, it.site.load(rate_per_s=RATE_PER_S, for_s=NIGHT_S) as load:
+            it.site.register("v2")
+            eventually(lambda: it.site.phase("2") == "canary", within_s=300, what="a canary")
+            pids, pause = it.pids(), threading.Event()
+            for offset_s in CLOCK_OFFSETS_S:
+                clock.set(offset_s)
+                pause.wait(STOPPED_S)
+            began_s = time.monotonic()
+            eventually(lambda: it.site.phase("2") == "probation", within_s=420, what="version 2 promoted")
+            went_on_s = time.monotonic() - began_s
+            ended = [part for part, pid in pids.items() if it.pids().get(part) != pid]
+            releases = sum(release["version"] == "2" for release in it.site.serin.releases())
+    print(f"  promoted {went_on_s:.0f} s after the last step; ended: {', '.join(ended) or 'nothing'}")
+    return [
+        Bar(
+            f"the clock set {len(CLOCK_OFFSETS_S)} times in a canary, by up to an hour: processes ended by it",
+            len(ended),
+            "",
+            at_most=0,
+        ),
+        Bar("releases of the version, promoted", releases, "", at_least=1, at_most=1),
+        Bar("users' requests that failed meanwhile", load["failed"], f"of {load['sent']}", at_most=0),
+        Bar("from the last step to its promotion", went_on_s, "s", at_most=CLOCK_BLIND_S),
+    ]
+
+
+class SteppedClock:
+    """What runs under it reads a wall clock that is ahead by what is set."""
+
+    def __init__(self, folder: Path) -> None:
+        self._offset, library = folder / "offset", folder / "clock_step.so"
+        source = Path(__file__).with_name("clock_step.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], check=True)
+        self.set(0.0)
+        self.under = ("env", f"LD_PRELOAD={library}", f"CLOCK_OFFSET_FILE={self._offset}")
+
+    def set(self, ahead_s: float) -> None:
+        """Processes that run see it at once: they read the file itself."""
+        if not self._offset.exists():
+            self._offset.write_bytes(bytes(8))
+        with self._offset.open("r+b") as file:
+            file.write(struct.pack("=q", round(ahead_s * 1e9)))
+
+
 NIGHTS: Final[Mapping[str, Callable[[int], list[Bar]]]] = {
     "kills": kills,
     "stops": stops,
     "words": words,
     "a full disk": full_disk,
     "reboots": reboots,
+    "clocks": clocks,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.adapters.prometheus.metrics import PrometheusMetrics
-from controller.errors import TransientError
+from controller.errors import AmbiguousError, TransientError
 from controller.ports.metrics import CounterCursor, GatewayCounts
 from serving.contract import (
     CLUSTER_LABEL,
@@ -295,6 +295,21 @@ def test_two_gateways_that_answer_by_turns_are_ambiguous(prometheus: Prometheus,
     said = refused(prometheus, cursor)
     assert "ambiguous: two processes answer as instance=gateway" in said
     assert GATEWAY_UPTIME_METRIC in said
+
+
+def test_after_a_step_of_envoys_clock_counting_begins_anew_from_what_came_since(prometheus: Prometheus) -> None:  # noqa: F811
+    """Its uptime fell by 5 s and grows again. Read back over that it stays ambiguous, and says when that was."""
+    cursor = left_at(prometheus)
+    fell = {ago_s: 1_000 - ago_s - (5 if ago_s < 4 else 0) for ago_s in WINDOW}
+    prometheus.series = going_on(uptime=fell)
+    with pytest.raises(AmbiguousError, match="or its clock was set") as caught:
+        got(prometheus, cursor)
+    assert caught.value.seen_s == NOW_S - 3
+    prometheus.series = [up({2: 1, 1: 1}), uptime({2: 993, 1: 994}), requests({2: 100, 1: 110})]
+    anew = got(prometheus, at_s=NOW_S - 1)
+    assert anew.live["7"].requests == 0
+    prometheus.series = [up({1: 1, 0: 1}), uptime({1: 994, 0: 995}), requests({1: 110, 0: 117})]
+    assert got(prometheus, anew.cursor).live["7"].requests == 7
 
 
 @pytest.mark.parametrize("kind", ["2", "5"])

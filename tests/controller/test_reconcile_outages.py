@@ -49,6 +49,20 @@ def test_metrics_that_stay_away_end_the_release_at_its_deadline_with_users_on_st
     assert (world.weights, world.champion) == ({"v6": 100}, "v6")
 
 
+def test_a_step_of_a_clock_elsewhere_blinds_for_a_minute_and_blames_nobody(world):
+    """Envoy's uptime fell by five seconds where Prometheus's clock was not set: ten minutes without a look."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY).when_time_passes(20)
+    world.service.metrics.doubted_s = world.clock.now_s()
+    world.when_time_passes(50)
+    assert set(world.release.faults) == {"metrics", "gateway"}
+    assert "ambiguous: two processes answer as one" in world.release.faults["gateway"]
+    assert world.release.phase is Phase.CANARY
+    world.when_time_passes(40)
+    assert world.release.faults == {}
+    world.when_settled()
+    assert (world.weights, world.release.faults) == ({"v7": 100}, {})
+
+
 def test_a_controller_that_lost_its_lease_in_the_middle_of_a_round_changes_nothing_outside(world):
     """The store's fence keeps it from the journal alone; it slept, and another one leads since."""
     world.given(candidate=GOOD).when_phase(Phase.CANARY)

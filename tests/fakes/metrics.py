@@ -1,10 +1,11 @@
 """Metrics in memory: what versions were said to have served, counted like the real thing."""
 
 import bisect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from controller.errors import TransientError
+from controller.errors import AmbiguousError, Source, TransientError
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Usage
 from gates.evidence import ArmCounts, Resources
 from serving.contract import TOKEN_EDGES, Traffic, gateway_edges_ms, latency_edges_ms
@@ -27,6 +28,7 @@ class FakeMetrics:
     """``serve`` lets a version answer requests; ``unscraped`` lists versions whose samples are missing; ``away`` is the
     reason why nothing can be read at all. ``levels``: what each version's gauges say. ``burning``: (errors, requests)
     of the service in any window, unless its own counts are to say it. ``gateway_away``: why only the gateway cannot.
+    ``doubted_s``: when two processes seemed to answer by turns; whoever reads over it is told so.
     ``times_untold``: why it tells no times, and no copies. ``parts`` and ``users``: what is told of a version by its
     replicas and its users, at each look."""
 
@@ -34,6 +36,7 @@ class FakeMetrics:
         self._edges_ms = tuple(edges_ms) if edges_ms is not None else latency_edges_ms()
         self._gateway_edges_ms = tuple(edges_ms) if edges_ms is not None else gateway_edges_ms()
         self.gateway_away: str | None = None
+        self.doubted_s = -math.inf
         self.times_untold = ""
         self._token_edges = tuple(token_edges)
         self.levels: dict[str, Levels] = {}
@@ -43,6 +46,10 @@ class FakeMetrics:
         self.users: dict[str, tuple[ArmCounts, ...]] = {}
         self.unscraped: set[str] = set()
         self.away: str | None = None
+
+    def _require_one_process(self, source: Source, cursor: CounterCursor | None) -> None:
+        if cursor is not None and cursor.at_s <= self.doubted_s:
+            raise AmbiguousError(source, "two processes answer as one", seen_s=self.doubted_s)
 
     def serve(
         self,
@@ -106,6 +113,7 @@ class FakeMetrics:
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
         if self.away is not None:
             raise TransientError("metrics", self.away)
+        self._require_one_process(Source.METRICS, cursor)
         for version in versions:
             if version in self.unscraped:
                 raise TransientError("metrics", f"version {version} has no samples: nothing of it is being scraped")
@@ -127,6 +135,7 @@ class FakeMetrics:
         away = self.gateway_away or self.away
         if away is not None:
             raise TransientError("gateway", away)
+        self._require_one_process(Source.GATEWAY, cursor)
         edges_ms = () if self.times_untold else self._gateway_edges_ms
         edges = len(edges_ms)
         live = {version: self._arm(f"{model}|{version}|gateway {Traffic.LIVE}", cursor, edges) for version in versions}

@@ -230,4 +230,5 @@ def _as_gateway() -> Iterator[None]:
     try:
         yield
     except TransientError as error:
-        raise TransientError(SOURCE, str(error)) from error
+        error.source = SOURCE  # what else it is, it stays
+        raise

@@ -14,7 +14,7 @@ from controller.adapters.prometheus.counters import continues, fallen
 from controller.adapters.prometheus.cursor import Mark
 from controller.adapters.prometheus.http import SOURCE
 from controller.adapters.prometheus.targets import START, Snapshot, Target, Targets
-from controller.errors import TransientError
+from controller.errors import AmbiguousError
 from serving.contract import START_METRIC, VERSION_LABEL
 
 _AT_ONCE_S: Final = 60.0  # before the scrape of another one a process may have begun: that one ends, and clocks differ
@@ -30,12 +30,15 @@ def require_one_process(target: Target, left: Mark | None, *, since_s: float) ->
     """Hold the target's scrapes against each other, and against where it was left, if that was not before ``since_s``.
 
     Raises:
-        TransientError: two processes may answer by turns; says by what, and the way out.
+        AmbiguousError: two processes may answer by turns; says by what, and the way out.
     """
     within = left if left is not None and left.scraped_s >= since_s else None
-    for then, now in itertools.pairwise(_told(target, within)):
-        if doubt := _doubt(then, now):
-            raise TransientError(SOURCE, f"ambiguous: two processes answer as {target.key}, or so it seems: {doubt}")
+    found = [
+        (doubt, now.at_s) for then, now in itertools.pairwise(_told(target, within)) if (doubt := _doubt(then, now))
+    ]
+    if found:
+        doubt, seen_s = found[-1]
+        raise AmbiguousError(SOURCE, f"two processes answer as {target.key}, or so it seems: {doubt}", seen_s=seen_s)
 
 
 def known_from_s(

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from controller.adapters.prometheus.cursor import Mark
 from controller.adapters.prometheus.http import SOURCE
 from controller.adapters.prometheus.targets import Counter, Target
-from controller.errors import TransientError
+from controller.errors import AmbiguousError
 
 _ROUNDED_S: Final = 2.0  # uptimes are whole seconds, and told a moment after their scrape began
 _LATE_S: Final = 10.0  # a scrape waits so long for its answer; clocks that are set apart by less are borne
@@ -40,12 +40,13 @@ def require_one_process(gateway: Target, uptime: Counter) -> None:
     """Take scrapes that do not tell the uptime for none, where others do, and hold the rest against each other.
 
     Raises:
-        TransientError: an uptime fell, or leapt, as that of one process cannot.
+        AmbiguousError: an uptime fell, or leapt, as that of one process cannot, unless its clock was set.
     """
     told = list(_told(gateway, uptime))
     if told:
         for at_s in gateway.snapshots.keys() - {one.at_s for one in told}:
             gateway.step_over(at_s)
+    doubt = None
     behind_s = math.inf  # by how much the uptime was found out before the scrape that tells it, at most
     for then, now in itertools.pairwise(told):
         passed_s = now.at_s - then.at_s
@@ -53,11 +54,16 @@ def require_one_process(gateway: Target, uptime: Counter) -> None:
         leapt = now.uptime_s > then.uptime_s + passed_s + behind_s + _LATE_S
         behind_s = passed_s
         if fell or leapt:
-            raise TransientError(
-                SOURCE,
-                f"ambiguous: two processes answer as {gateway.key}: {uptime.metric} was {then.uptime_s:.0f} s and is "
-                f"{now.uptime_s:.0f} s {passed_s:.1f} s later; have each scraped at an address of its own",
-            )
+            doubt = then, now
+    if doubt is not None:
+        then, now = doubt
+        raise AmbiguousError(
+            SOURCE,
+            f"two processes answer as {gateway.key}, or its clock was set: {uptime.metric} was {then.uptime_s:.0f} s "
+            f"and is {now.uptime_s:.0f} s {now.at_s - then.at_s:.1f} s later; if it goes on, have each scraped at an "
+            "address of its own",
+            seen_s=now.at_s,
+        )
 
 
 def _began_between(then: _Told, now: _Told) -> bool:
