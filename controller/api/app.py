@@ -22,6 +22,7 @@ from controller.api.webhook import Deliveries, MlflowWebhook
 from controller.config.variables import INSTALLATION_KEY
 from controller.ports.clock import Clock
 from controller.ports.samples import SampleIntake
+from controller.ports.standing import StandingRequests
 from controller.roles import Deed
 from controller.service import Service
 from serving.access.hosts import Hosts
@@ -37,6 +38,7 @@ class ApiPorts:
     """The ports that the interface needs. ``wake`` makes the control loop look now instead of at its next turn."""
 
     samples: SampleIntake
+    standing: StandingRequests
     journal: EveryStream
     service: Service
     deliveries: Deliveries
@@ -98,7 +100,9 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _samples(ports: ApiPorts) -> list[Endpoint]:
-    samples = SampleRoutes(ports.samples, ports.journal, ports.clock, ports.label_names, ports.capture_ratio)
+    samples = SampleRoutes(
+        ports.samples, ports.standing, ports.journal, ports.clock, ports.label_names, ports.capture_ratio
+    )
     return [
         _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
         _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),

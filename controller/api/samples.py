@@ -9,32 +9,37 @@ from controller.api import label_studio
 from controller.api.access import Caller
 from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, parse_predictions
 from controller.api.errors import ApiError
-from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, query_text
+from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, number_of, query_text
 from controller.api.labels import AHEAD_S_MAX, Feed, FeedAnswer, read_body, read_items, read_lines
 from controller.core.labels import LabelNames
-from controller.core.release import Release
-from controller.overview import opened
+from controller.core.release import SERVED, Release
+from controller.overview import current, opened
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal
 from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
+from controller.ports.standing import StandingRequests
 from controller.roles import ANY, Deed, way_in
 from gates.evidence import LabelSource
 from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
 from serving.text.jsonlines import Unreadable, loads
 
 LABEL_REQUESTS_MAX: Final = 1_000
+FORMATS: Final = ("serin", "label-studio")
+SINCE_S_MAX: Final = 9_999_999_999
 
 
 class SampleRoutes:
     def __init__(
         self,
         samples: SampleIntake,
+        standing: StandingRequests,
         journal: Journal,
         clock: Clock,
         label_names: Callable[[], Mapping[str, Mapping[str, str]]],
         capture_ratio: Callable[[str], float | None],
     ) -> None:
         self._samples = samples
+        self._standing = standing
         self._journal = journal
         self._clock = clock
         self._label_names = label_names
@@ -89,17 +94,36 @@ class SampleRoutes:
         return feed.answer(self._samples.add_labels(feed.labels, aliases=self._label_names()))
 
     def label_requests(self, call: Call) -> Reply:
-        """Hand out the requests whose truth would tell most to the release under way; none where none is, since their
-        labels would help nobody. A label must be sent back as ``directed`` where its request is so, and only
-        then. And tell what the labels of the release were like so far, by source."""
+        """Hand out the requests whose truth would tell most to the release under way; where none is judged by samples,
+        those of the standing queue of the version that serves. A label must be sent back as ``directed`` where its
+        request is so, and only then, and with the inclusion probability. And tell what the labels of the release were
+        like so far, by source. As ``format=label-studio`` the answer is what that imports."""
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
-        model = query_text(call, "model")
+        model, form = query_text(call, "model"), call.query.get("format", "serin")
+        since_s = number_of(call, "since_s", default=0, least=0, most=SINCE_S_MAX)
+        if form not in FORMATS:
+            message = f"format: must be one of {', '.join(FORMATS)}"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="format")
         call.caller.may_speak_of(model)
         under_way = (opened(record)[0] for record in self._journal.releases(model=model, active=True))
         releases = [release for release in under_way if release is not None]  # whoever drives one tells of it
-        found = [one for release in releases for one in self._label_requests(release, limit)]
+        asking = [release for release in releases if release.stable and release.cursors.first_pair is not None]
+        found = [one for release in asking for one in self._label_requests(release, limit)]
+        if not asking and (version := self._serving(model)) is not None:
+            found = list(self._standing.standing_requests(model, version, since_s=since_s, limit=limit))
+        if form != "serin":
+            return Reply(label_studio.tasks(found[:limit]))
         sources = [_source(one) for release in releases for one in self._sources(release)]
         return Reply({"label_requests": [_label_request(one) for one in found[:limit]], "label_sources": sources})
+
+    def _serving(self, model: str) -> str | None:
+        """Return the version that serves, by the release in progress or the one that began last; None where none
+        does."""
+        release = next((opened(record)[0] for record in current(self._journal, model)), None)
+        if release is None:
+            return None
+        serves = release.candidate if release.phase in SERVED else release.stable
+        return serves.number if serves is not None else None
 
     def _label_requests(self, release: Release, limit: int) -> Sequence[LabelRequest]:
         first_pair = release.cursors.first_pair

@@ -147,6 +147,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
     site = HomeSite(controller.home, controller.policies, lambda: controller.plane.sight)
     ports = ApiPorts(
         samples=store.samples,
+        standing=store.standing,
         journal=store.journal,
         service=_service(store, controller.fleet.models, site, wake, retreat=controller.plane.traffic.retreat),
         deliveries=store.deliveries,

@@ -63,6 +63,7 @@ class World:
     def ports(self) -> ApiPorts:
         return ApiPorts(
             samples=self.samples,
+            standing=self.samples,
             journal=self.journal,
             service=Service(
                 self.journal, self.inbox, self.freezes, self.clock, {"intent", "tone"}, self.site, self.wake

@@ -9,11 +9,13 @@ from controller.adapters.sql.notices import SqlNotices
 from controller.adapters.sql.texts import SealedTexts
 from controller.ports.notices import NoticeQueue
 from controller.ports.people import Freezes, Inbox
+from controller.ports.standing import StandingRequests
 from tests.contracts.freezes import FreezesContract
 from tests.contracts.inbox import InboxContract
 from tests.contracts.journal import EveryJournal, JournalContract
 from tests.contracts.notices import WAITING, NoticesContract
 from tests.contracts.samples import SamplesContract, SampleStore
+from tests.contracts.standing import StandingContract
 from tests.fakes.freezes import FakeFreezes
 from tests.fakes.inbox import FakeInbox
 from tests.fakes.journal import FakeJournal
@@ -102,3 +104,19 @@ class TestSqlSamples(_OnSql, SamplesContract): ...
 
 
 class TestFakeSamples(_InMemory, SamplesContract): ...
+
+
+class TestSqlStanding(_OnSql, StandingContract):
+    @pytest.fixture
+    def standing(self, store: Store) -> StandingRequests:
+        return store.standing
+
+
+class TestFakeStanding(StandingContract):
+    @pytest.fixture
+    def samples(self) -> FakeSamples:
+        return FakeSamples()
+
+    @pytest.fixture
+    def standing(self, samples: FakeSamples) -> StandingRequests:
+        return samples

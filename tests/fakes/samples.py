@@ -29,6 +29,7 @@ from controller.ports.samples import (
     SampleEvidence,
     by_turns,
 )
+from controller.ports.standing import ANSWERS_MAX, Answered, chosen
 from gates.evidence import (
     PAIR_CONFIDENCE_EDGES,
     Answer,
@@ -369,6 +370,27 @@ class FakeSamples:
             [_request(pair, directed=False) for pair in by_chance],
             limit,
         )
+
+    def standing_requests(self, model: str, version: str, *, since_s: float, limit: int) -> Sequence[LabelRequest]:
+        kept = {one.request_id: one for one in self._live_of(model, version) if one and one.text is not None}
+        recent = [one for one in reversed(kept.values()) if one.at_s >= since_s][:ANSWERS_MAX]
+        said = {request for request, _ in self._labels}
+        answered = [
+            Answered(one.request_id, one.text_digest, one.label, one.confidence, one.request_id in said)
+            for one in recent
+        ]
+        return [
+            LabelRequest(
+                request_id=one.request_id,
+                model=model,
+                answers={version: one.label},
+                disagree=False,
+                directed=False,
+                text=kept[one.request_id].text,
+                inclusion_probability=probability,
+            )
+            for one, probability in chosen(answered, limit)
+        ]
 
     def _standing(self, model: str, versions: set[str], first_pair: int) -> dict[int, _Couple]:
         """The pairs of a release, by id: of those with the same text the first one."""

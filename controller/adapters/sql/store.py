@@ -18,6 +18,7 @@ from controller.adapters.sql.notices import SqlNotices
 from controller.adapters.sql.recordings import Digest, SqlRecordings
 from controller.adapters.sql.samples import SqlSamples
 from controller.adapters.sql.schema import SCHEMA_REVISION
+from controller.adapters.sql.standing import SqlStandingRequests
 from controller.adapters.sql.texts import Texts
 from controller.adapters.sql.thinning import SqlThinning
 from controller.errors import PermanentError, SerinError, Source, UsageError
@@ -40,6 +41,7 @@ class Store:
     keys: SqlKeys
     notices: SqlNotices
     champions: SqlChampions
+    standing: SqlStandingRequests
     database: Database
 
     def ask(self) -> None:
@@ -90,6 +92,7 @@ def open_store(
         keys=SqlKeys(database),
         notices=SqlNotices(database),
         champions=SqlChampions(database),
+        standing=SqlStandingRequests(database, texts),
         database=database,
     )
 
