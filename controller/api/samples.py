@@ -1,5 +1,6 @@
 """Routes of replicas and label sources: predictions and labels in, questions out."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from controller.api import label_studio
 from controller.api.access import Caller
 from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, parse_predictions
 from controller.api.errors import ApiError
-from controller.api.http import JSON_LINES_TYPE, Call, Reply, limit_of, number_of, query_text
+from controller.api.http import JSON_LINES_TYPE, Call, Raw, Reply, limit_of, number_of, query_text
 from controller.api.labels import AHEAD_S_MAX, Feed, FeedAnswer, read_body, read_items, read_lines
 from controller.core.labels import LabelNames
 from controller.core.release import SERVED, Release
@@ -93,7 +94,7 @@ class SampleRoutes:
         feed = replace(feed, labels=tuple(_signed(label, caller) for label in feed.labels))
         return feed.answer(self._samples.add_labels(feed.labels, aliases=self._label_names()))
 
-    def label_requests(self, call: Call) -> Reply:
+    def label_requests(self, call: Call) -> Reply | Raw:
         """Hand out the requests whose truth would tell most to the release under way; where none is judged by samples,
         those of the standing queue of the version that serves. A label must be sent back as ``directed`` where its
         request is so, and only then, and with the inclusion probability. And tell what the labels of the release were
@@ -112,7 +113,7 @@ class SampleRoutes:
         if not asking and (version := self._serving(model)) is not None:
             found = list(self._standing.standing_requests(model, version, since_s=since_s, limit=limit))
         if form != "serin":
-            return Reply(label_studio.tasks(found[:limit]))
+            return Raw(json.dumps(label_studio.tasks(found[:limit])).encode())
         sources = [_source(one) for release in releases for one in self._sources(release)]
         return Reply({"label_requests": [_label_request(one) for one in found[:limit]], "label_sources": sources})
 

@@ -34,7 +34,9 @@ class SqlStandingRequests:
         with self._database.read(_SOURCE) as connection:
             rows = connection.execute(newest).all()
             ids = {row.request_id: row.id for row in rows}
-            answered = [Answered(*row[:4], labelled=bool(row.labelled)) for row in rows]
+            answered = [
+                Answered(row.request_id, row.text_digest, row.label, row.confidence, bool(row.labelled)) for row in rows
+            ]
             asked = chosen(answered, limit)
             texts = select(own.request_id, own.text).where(own.id.in_([ids[one.request_id] for one, _ in asked]))
             sealed = {row.request_id: row.text for row in connection.execute(texts)}
