@@ -48,7 +48,7 @@ class TransientError(SerinError):
 
 
 class AmbiguousError(TransientError):
-    """What a source tells may be two processes' by turns. ``seen_s``: when that was last seen, in unix seconds."""
+    """Numbers of a source may be two processes' by turns. ``seen_s``: when that was last seen, in unix seconds."""
 
     def __init__(self, source: Source, message: str, *, seen_s: float) -> None:
         super().__init__(source, f"ambiguous: {message}")
