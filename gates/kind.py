@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -163,7 +164,11 @@ def kinds_of(one: "Field[Any]") -> tuple[GateKind[Any], ...]:
     commands that only read a policy do without."""
     if _KINDS not in one.metadata:
         return ()
-    of, module = one.metadata[_KINDS]
+    return _kinds(*one.metadata[_KINDS])
+
+
+@cache
+def _kinds(of: type, module: str) -> tuple[GateKind[Any], ...]:
     return tuple(kind for kind in import_module(module).KINDS if kind.section is of)
 
 

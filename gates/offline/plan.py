@@ -5,8 +5,9 @@ evidence follows from the traffic, by the forecast of each kind of gate. Plans a
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from scipy.special import pdtrc
 
@@ -14,7 +15,7 @@ from gates.forecast.candidate import UNCHANGED, Candidate
 from gates.forecast.race import Minimum, Proof, Race
 from gates.forecast.traffic import PlannedStep, Traffic
 from gates.policy import GatePolicy
-from gates.stats.growth import Stretch, chance_to_cross, deciding, until
+from gates.stats.growth import Stretch, chance_to_cross, deciding
 from gates.table import configured
 from gates.verdict import Stage
 
@@ -52,9 +53,15 @@ class Curves:
     failed: Chance
 
 
-def curves(policy: GatePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> tuple[Curves, ...]:
-    """Return the curves of every gate that can pass by a test of its own."""
-    return tuple(_curves(race, traffic) for race in races(policy, traffic, candidate))
+def curves(
+    policy: GatePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED, *, required_in: Stage | None = None
+) -> tuple[Curves, ...]:
+    """Return the curves of every gate that can pass by a test of its own; ``required_in``: of those alone that
+    promotion waits for in this stage."""
+    found = races(policy, traffic, candidate)
+    return tuple(
+        _curves(race, traffic) for race in found if required_in is None or (race.required and race.stage is required_in)
+    )
 
 
 def races(policy: GatePolicy, traffic: Traffic, candidate: Candidate) -> Iterator[Race]:
@@ -64,12 +71,19 @@ def races(policy: GatePolicy, traffic: Traffic, candidate: Candidate) -> Iterato
             yield one.kind.forecast(one.asked, traffic, candidate)
 
 
-def plan(policy: GatePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
-    """The forecast for one release; every gate of the policy that can pass by a test of its own has an entry.
+def plan(
+    policy: GatePolicy, traffic: Traffic, *, stage: Stage | None = None, only: Collection[str] | None = None
+) -> tuple[GatePlan, ...]:
+    """The forecast for one release; every gate of the policy that can pass by a test of its own has an entry: of this
+    stage, and of these names, where one is told.
 
     Not planned is what no test decides: drift, limits, experiment.
     """
-    return tuple(_forecast(race, policy, traffic) for race in races(policy, traffic, UNCHANGED))
+    return tuple(
+        _forecast(race, policy, traffic)
+        for race in races(policy, traffic, UNCHANGED)
+        if stage in (None, race.stage) and (only is None or race.gate in only)
+    )
 
 
 def reached_s(chance: Chance, level: float, deadline_s: float) -> float | None:
@@ -100,17 +114,30 @@ def _forecast(race: Race, policy: GatePolicy, traffic: Traffic) -> GatePlan:
 
 
 def _curves(race: Race, traffic: Traffic) -> Curves:
-    passed = _all([*(_any(group, traffic) for group in race.safe), _enough(race.safe_samples, traffic)])
-    failed: Chance = _never
-    if race.harm:
-        failed = _all([*(_reached(proof, traffic) for proof in race.harm), _enough(race.harm_samples, traffic)])
-    if race.harm and race.harm_at_guard:
-        failed = _measured(failed, race.harm_samples, traffic)
+    passed = _when_asked(lambda: _passed(race, traffic))
+    failed = _when_asked(lambda: _failed(race, traffic))
     return Curves(race.gate, race.stage, race.required, race.margin, passed, failed)
 
 
-def _never(_seconds: float) -> float:
-    return 0.0
+def _when_asked(make: Callable[[], Chance]) -> Chance:
+    """The chance that this makes, made when it is asked first: who plans asks few gates for both of theirs."""
+    made = cache(make)
+
+    def chance(seconds: float) -> float:
+        return made()(seconds)
+
+    return chance
+
+
+def _passed(race: Race, traffic: Traffic) -> Chance:
+    return _all([*(_any(group, traffic) for group in race.safe), _enough(race.safe_samples, traffic)])
+
+
+def _failed(race: Race, traffic: Traffic) -> Chance:
+    if not race.harm:
+        return lambda _seconds: 0.0
+    failed = _all([*(_reached(proof, traffic) for proof in race.harm), _enough(race.harm_samples, traffic)])
+    return _measured(failed, race.harm_samples, traffic) if race.harm_at_guard else failed
 
 
 def _any(proofs: Sequence[Proof], traffic: Traffic) -> Chance:
@@ -129,7 +156,7 @@ def _reached(proof: Proof, traffic: Traffic) -> Chance:
     bets = [[Stretch(seconds, growth[bet]) for seconds, growth in spans] for bet in range(len(spans[0][1]))]
     stretches, threshold = deciding(bets, proof.threshold)
     delay_s = _delay_s(traffic, labelled=proof.labelled)
-    return lambda seconds: chance_to_cross(list(until(stretches, seconds - delay_s)), threshold)
+    return lambda seconds: chance_to_cross(stretches, threshold, within_s=seconds - delay_s)
 
 
 def _enough(minimum: Minimum, traffic: Traffic) -> Chance:
@@ -160,14 +187,14 @@ def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
 
 def _samples(minimum: Minimum, traffic: Traffic) -> Callable[[float], float]:
     """Return how many are expected to have come."""
-    spans = list(_spans(traffic, labelled=minimum.labelled))
+    spans = [(minimum.rate(step), lasts_s) for step, lasts_s in _spans(traffic, labelled=minimum.labelled)]
     delay_s = _delay_s(traffic, labelled=minimum.labelled)
 
     def seen(seconds: float) -> float:
         left, total = seconds - delay_s, 0.0
-        for step, lasts in spans:
-            total += minimum.rate(step) * max(min(lasts, left), 0.0)
-            left -= lasts
+        for rate, lasts_s in spans:
+            total += rate * max(min(lasts_s, left), 0.0)
+            left -= lasts_s
         return total
 
     return seen

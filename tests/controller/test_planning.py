@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,21 +154,21 @@ def how_it_ends(policy: ReleasePolicy, traffic: Traffic, seed: int) -> str:
     return "not proven"
 
 
+@cache
+def pair_of(in_slice: bool, lost: bool, won: bool) -> LabelledPair:
+    """One for all alike."""
+    right, wrong = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
+    versions = (wrong if won else right), (wrong if lost else right)
+    return LabelledPair("yes", *versions, slices=("lang:de",) if in_slice else ())
+
+
 def mirrored(rng: np.random.Generator, number: int, traffic: Traffic) -> Look:
     """A minute of pairs of a candidate that is wrong on three points more of the slice."""
     pairs = int(rng.poisson(60 * traffic.requests_per_s))
     in_slice, drawn, labelled = rng.random(pairs) < 0.1, rng.random(pairs), rng.random(pairs) < traffic.label_ratio
     worse = (traffic.disagreement_ratio + 0.03 * in_slice) / 2
-    right, wrong = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
-    found = []
-    for part, lost, won in zip(
-        in_slice[labelled],
-        (drawn < worse)[labelled],
-        ((worse <= drawn) & (drawn < traffic.disagreement_ratio))[labelled],
-        strict=True,
-    ):
-        versions = (wrong if won else right), (wrong if lost else right)
-        found.append(LabelledPair("yes", *versions, slices=("lang:de",) if part else ()))
+    lost, won = drawn < worse, (worse <= drawn) & (drawn < traffic.disagreement_ratio)
+    found = [pair_of(*each) for each in zip(in_slice[labelled], lost[labelled], won[labelled], strict=True)]
     differ = int((drawn < traffic.disagreement_ratio).sum())
     window = Window(60.0 * (number - 1), 60.0 * number)
     nothing = {"stable": None, "candidate": None, "shadow": None}

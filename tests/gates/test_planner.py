@@ -11,7 +11,7 @@ from gates.offline.plan import plan
 from gates.outcome import Outcome
 from gates.policy import GatePolicy, LiveAccuracyPolicy, PairedAccuracyPolicy, ShadowErrorsPolicy, SlicePolicy
 from gates.stats.burn import BURN_TABLE, PERIOD_S, Urgency, burn_alerts
-from gates.stats.growth import Growth, Stretch, chance_to_cross, deciding, until, walk
+from gates.stats.growth import Growth, Stretch, chance_to_cross, deciding, walk
 from tests.gates.support import JUDGING, LOOK_S, World, look
 
 STEPS = tuple(PlannedStep(share, 1800.0) for share in (0.0, 0.05, 0.2, 0.5))
@@ -41,7 +41,7 @@ def test_the_chance_grows_through_the_steps():
     stretches = [Stretch(seconds, Growth(drift, 1e-9)) for seconds, drift in parts]
 
     def chance(seconds, threshold):
-        return chance_to_cross(list(until(stretches, seconds)), threshold)
+        return chance_to_cross(stretches, threshold, within_s=seconds)
 
     assert (chance(4.9, 0.5), chance(5.1, 0.5)) == (pytest.approx(0), pytest.approx(1))
     assert (chance(21.9, 2.0), chance(22.1, 2.0)) == (pytest.approx(0), pytest.approx(1))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,23 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import Connection, connect
 from controller.errors import Source
 from tests.fakes.kubernetes import ADMIN, FakeCluster
-from tests.fakes.kubernetes.kinds import CRDS
+from tests.fakes.kubernetes.kinds import CRDS, Object
 
 DEFINITIONS = Path(__file__).parents[2] / "deploy" / "crds"
+
+
+@cache
+def _definitions() -> tuple[Object, ...]:
+    paths = sorted(DEFINITIONS.glob("*.yaml"))
+    return tuple(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in paths)
 
 
 @pytest.fixture
 def cluster() -> Iterator[FakeCluster]:
     """One with Serin's own kinds, too."""
     with FakeCluster() as opened:
-        for path in sorted(DEFINITIONS.glob("*.yaml")):
-            opened.add(CRDS, "", yaml.safe_load(path.read_text(encoding="utf-8")))
+        for definition in _definitions():
+            opened.add(CRDS, "", definition)
         yield opened
 
 

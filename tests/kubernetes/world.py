@@ -40,9 +40,8 @@ from tests.controller.service import GOOD, MODEL, Behaviour, Service
 from tests.controller.test_reconcile_crash import QUICK
 from tests.controller.world import TICK_S, KilledError, World
 from tests.fakes.kubernetes import ADMIN, FakeCluster
-from tests.fakes.kubernetes.faults import Faults
 from tests.fakes.kubernetes.kinds import PODS
-from tests.fakes.kubernetes.server import ApiServer
+from tests.fakes.kubernetes.within import Within
 from tests.fakes.replicas import FakeReplica
 from tests.kubernetes.gateway import Gateway, serving
 from tests.kubernetes.kubelet import Kubelet
@@ -67,14 +66,12 @@ class ClusterWorld(World):
     ) -> None:
         self.cluster = cluster
         self._closing = ExitStack()
-        inner = ApiServer(cluster.store, cluster.rights, Faults())
-        self._closing.callback(inner.close)
-        self._within = self._connection(directory / "within", inner.url, ADMIN)
+        self._within = Within(cluster.store, NAMESPACE)
         self.within = self.by("cluster")
         self.kubelet = Kubelet(self.within)
         self.gateway = Gateway(self.within)
         self._closing.enter_context(serving(self.gateway, steps=False))
-        self._outside = self._connection(directory / "outside", cluster.url, token)
+        self._outside = self._connection(directory / "outside", token)
         super().__init__(directory, policy=policy, seed=seed, service=self._service)
         self.replicas.running = _ByPod(self.replicas.running, self._pods)
 
@@ -135,7 +132,7 @@ class ClusterWorld(World):
 
     def by(self, manager: str) -> KubernetesClient:
         """Another one who writes to the cluster, past all faults."""
-        return KubernetesClient(self._within, manager=manager, source=Source.TRAFFIC)
+        return KubernetesClient(self._within, manager=manager, source=Source.TRAFFIC)  # type: ignore[arg-type]
 
     @property
     def served(self) -> Mapping[str, float]:
@@ -180,11 +177,9 @@ class ClusterWorld(World):
         self.deployments = KubernetesDeployments(own, looks, site, resource_name, routed)  # type: ignore[assignment]
         return super()._start_controller()
 
-    def _connection(self, file: Path, url: str, token: str) -> Connection:
+    def _connection(self, file: Path, token: str) -> Connection:
         file.parent.mkdir(parents=True, exist_ok=True)
-        said = self.cluster.kubeconfig(token)
-        said["clusters"][0]["cluster"]["server"] = url
-        file.write_text(yaml.safe_dump(said))
+        file.write_text(yaml.safe_dump(self.cluster.kubeconfig(token)))
         connection = connect(file, timeout_s=60.0)
         self._closing.callback(connection.close)
         return connection

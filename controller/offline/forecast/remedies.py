@@ -73,7 +73,7 @@ def _longer(policy: ReleasePolicy, traffic: Traffic) -> Remedy | None:
 def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
     """The first of ever larger changes after which the gate is likely to pass in time."""
     for text, policy, traffic in changes:
-        gate = next(gate for gate in gate_plans(policy, traffic) if gate.gate == name)
+        gate, *_ = gate_plans(policy, traffic, {name})
         if gate.pass_s is not None and gate.pass_chance >= LIKELY:
             return Remedy(text, gate.pass_s, gate.pass_chance)
     return None

@@ -4,7 +4,7 @@ When shadow ends is a matter of chance; live gates are forecast for the middle o
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -52,7 +52,7 @@ def all_steps_seconds(policy: ReleasePolicy, traffic: Traffic) -> float:
 def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> Exposure:
     """The steps for this candidate. In time is what leaves as much time as the steps take at the least."""
     alone = _in_shadow(policy, traffic)
-    gates = [gate for gate in curves(policy.gates, alone, candidate) if gate.stage is Stage.SHADOW and gate.required]
+    gates = curves(policy.gates, alone, candidate, required_in=Stage.SHADOW)
     cutoff_s = max(policy.deadline_s - all_steps_seconds(policy, traffic), 0.0)
     in_time = math.prod(gate.passed(cutoff_s) for gate in gates) if gates else 0.0  # with nothing to pass, none leaves
     shadow_s = max((_middle_s(gate.passed, cutoff_s) for gate in gates), default=policy.deadline_s)
@@ -67,11 +67,13 @@ def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNC
     return Exposure(shadow_s, in_time, replace(traffic, steps=tuple(steps)))
 
 
-def gate_plans(policy: ReleasePolicy, traffic: Traffic) -> tuple[GatePlan, ...]:
-    """Every gate's forecast: those of shadow on mirrored traffic alone, the others on the steps."""
-    shadow = (gate for gate in plan(policy.gates, _in_shadow(policy, traffic)) if gate.stage is Stage.SHADOW)
-    live = (gate for gate in plan(policy.gates, exposure(policy, traffic).traffic) if gate.stage is Stage.LIVE)
-    return (*shadow, *live)
+def gate_plans(policy: ReleasePolicy, traffic: Traffic, only: Collection[str] | None = None) -> tuple[GatePlan, ...]:
+    """Every gate's forecast: those of shadow on mirrored traffic alone, the others on the steps. ``only``: of the gates
+    of these names."""
+    shadow = plan(policy.gates, _in_shadow(policy, traffic), stage=Stage.SHADOW, only=only)
+    if only is not None and len(shadow) == len(only):
+        return shadow
+    return (*shadow, *plan(policy.gates, exposure(policy, traffic).traffic, stage=Stage.LIVE, only=only))
 
 
 def ends(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Ends]:

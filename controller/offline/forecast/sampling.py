@@ -18,7 +18,6 @@ release reads of them are enough, but no fewer than one request in 32.
 """
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -99,11 +98,11 @@ def _least(gates: GatePolicy, steps: tuple[Step, ...], warm_up_s: float, deadlin
     policy = ReleasePolicy(model="", gates=gates, steps=steps, warm_up_s=warm_up_s, deadline_s=deadline_s)
     reads = {gate.name for one in configured(gates) for gate in one.gates() if gate.sources & {LABELS, PREDICTIONS}}
     until_s = 2 * traffic.label_delay_s + all_steps_seconds(policy, traffic)
-    whole = _plans(policy, traffic, reads)
+    whole = gate_plans(policy, traffic, reads)
     ratio = ALL
     while ratio / 2 >= RATIO_MIN:
         share = ratio / 2 / MARGIN
-        fewer = _plans(policy, sampled(traffic, share), reads)
+        fewer = gate_plans(policy, sampled(traffic, share), reads)
         settled = all(_is_as_good(one, before, until_s) for one, before in zip(fewer, whole, strict=True))
         if not settled or _of_each_version(policy, traffic, share) < _for_drift(gates):
             break
@@ -118,10 +117,6 @@ def sampled(traffic: Traffic, share: float) -> Traffic:
         mirror_ratio=traffic.mirror_ratio * share,
         live_label_ratio=traffic.live_label_ratio * share,
     )
-
-
-def _plans(policy: ReleasePolicy, traffic: Traffic, reads: Collection[str]) -> list[GatePlan]:
-    return [gate for gate in gate_plans(policy, traffic) if gate.gate in reads]
 
 
 def _is_as_good(plan: GatePlan, whole: GatePlan, until_s: float) -> bool:

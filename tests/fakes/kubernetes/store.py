@@ -1,10 +1,10 @@
 """The objects, in one order of revisions, and what was done to them for those who watch."""
 
-import copy
+import marshal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from tests.fakes.kubernetes.errors import expired, not_found
 from tests.fakes.kubernetes.kinds import BUILT_IN, CRDS, Kind, Object, kinds_of
@@ -20,6 +20,11 @@ class Key:
     plural: str
     namespace: str
     name: str
+
+
+def copied(found: Any) -> Any:
+    """A copy of what is of JSON, in a tenth of the time of ``copy.deepcopy``."""
+    return marshal.loads(marshal.dumps(found))  # noqa: S302 - what this process wrote
 
 
 def key_of(kind: Kind, namespace: str, name: str) -> Key:
@@ -66,11 +71,11 @@ class Store:
             found = self._objects.get(key_of(kind, namespace, name))
             if found is None:
                 raise not_found(kind.resource, name)
-            return copy.deepcopy(found)
+            return copied(found)
 
     def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
         with self.changed:
-            return copy.deepcopy(self._objects.get(key_of(kind, namespace, name)))
+            return copied(self._objects.get(key_of(kind, namespace, name)))
 
     def all(self, kind: Kind, namespace: str = "") -> list[Object]:
         """Copies, by name; of one namespace, or of all."""
@@ -80,11 +85,11 @@ class Store:
                 for key, one in self._objects.items()
                 if (key.group, key.plural) == (kind.group, kind.plural) and namespace in ("", key.namespace)
             ]
-        return [copy.deepcopy(one) for *_, one in sorted(found, key=lambda one: one[:2])]
+        return [copied(one) for *_, one in sorted(found, key=lambda one: one[:2])]
 
     def everything(self) -> list[Object]:
         with self.changed:
-            return [copy.deepcopy(one) for one in self._objects.values()]
+            return [copied(one) for one in self._objects.values()]
 
     def put(self, kind: Kind, found: Object) -> Object:
         """Store the object under a new revision, and return it as it is stored."""
@@ -94,7 +99,7 @@ class Store:
             metadata = found["metadata"]
             key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
             before = self._objects.get(key)
-            self._objects[key] = copy.deepcopy(found)
+            self._objects[key] = copied(found)
             what = "ADDED" if before is None else "MODIFIED"
             self._tell(Event(self.revision, what, key, self._objects[key], before))
             if kind == CRDS:
@@ -106,14 +111,14 @@ class Store:
         with self.changed:
             key = key_of(kind, namespace, name)
             before = self._objects.pop(key)
-            found = copy.deepcopy(before)
+            found = copied(before)
             self.revision += 1
             found["metadata"]["resourceVersion"] = str(self.revision)
             self._tell(Event(self.revision, "DELETED", key, found, before))
             if kind == CRDS:
                 for one in kinds_of(found):
                     self._kinds.pop((one.group, one.plural), None)
-            return copy.deepcopy(found)
+            return copied(found)
 
     def compact(self) -> None:
         """Forget what happened until now: a watch from an older revision has expired."""
