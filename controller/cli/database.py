@@ -1,13 +1,24 @@
 """`serin db`: the installation's database."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, ReasonOption, writing_home
-from controller.cli.output import say
+from controller.cli.options import (
+    DEFAULT_HOME_OPTION,
+    ByOption,
+    HomeOption,
+    Output,
+    OutputOption,
+    ReasonOption,
+    writing_home,
+)
+from controller.cli.output import say, say_json
+
+UPGRADED_SCHEMA: Final = "serin.upgraded/v1"
+FORGOTTEN_SCHEMA: Final = "serin.forgotten/v1"
 
 database_app = typer.Typer(help="The database of an installation.", no_args_is_help=True)
 
@@ -29,6 +40,7 @@ def upgrade(
             "--url-file", help="File with the database's address, in place of a home: for a job of a cluster."
         ),
     ] = None,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Make the tables of this release, or bring those of an older one to its schema; twice does no harm.
@@ -44,14 +56,21 @@ def upgrade(
         before, after = upgrade_schema(writing_home(home))
     else:
         before, after = upgrade_database(read_line("--url-file", url_file))
-    if before == after:
+    if output is Output.JSON:
+        say_json({"schema": UPGRADED_SCHEMA, "before": before, "after": after})
+    elif before == after:
         say(f"The database has schema {after} already.")
     else:
         say(f"The database has schema {after} now." + (f" It had {before}." if before else " It was empty."))
 
 
 @database_app.command()
-def forget_digest_key(reason: ReasonOption, by: ByOption = "", home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+def forget_digest_key(
+    reason: ReasonOption,
+    by: ByOption = "",
+    output: OutputOption = Output.TEXT,
+    home: HomeOption = DEFAULT_HOME_OPTION,
+) -> None:
     """Let the next controller that starts digest texts with another key than before.
 
     Digests of one text made with the two keys differ: answers of before and after match no more.
@@ -66,4 +85,7 @@ def forget_digest_key(reason: ReasonOption, by: ByOption = "", home: HomeOption 
     with service_of(place) as service, opened(place) as store:
         service.note(DigestKeyForgotten(reason, by or asker()))
         known = store.keys.forget(DIGEST_KEY)
+    if output is Output.JSON:
+        say_json({"schema": FORGOTTEN_SCHEMA, "forgotten": known})
+        return
     say("The next controller that starts says which key it is." if known else "No digest key is on record.")

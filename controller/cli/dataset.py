@@ -1,15 +1,15 @@
 """`serin dataset`: labelled texts of production, for the next training."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
-from controller.cli.output import say
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at
+from controller.cli.output import say, say_json
 
+SCHEMA: Final = "serin.dataset/v1"
 _EXIT_NONE = 3  # as inconclusive
-
 _DAY_S = 86_400.0
 
 
@@ -23,6 +23,7 @@ def export(
     model: Annotated[str, typer.Argument(help="Whose requests.")],
     out: Annotated[Path, typer.Option("--out", help="The file: .jsonl or .parquet. It is replaced.")],
     days: Annotated[float, typer.Option("--days", min=0.0, help="Of answers given in the last so many days.")] = 90.0,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Write the texts that were answered and labelled, each with its label, for the next training.
@@ -38,6 +39,10 @@ def export(
 
     done = export_labelled(home_at(home), model, out, within_s=days * _DAY_S)
     left = f"; {done.unknown:,} left out, whose labels name no class" if done.unknown else ""
-    say(f"{model}: {done.texts:,} labelled texts in {out}{left}")
+    if output is Output.JSON:
+        counts = {"texts": done.texts, "unknown": done.unknown}
+        say_json({"schema": SCHEMA, "model": model, "file": str(out), **counts})
+    else:
+        say(f"{model}: {done.texts:,} labelled texts in {out}{left}")
     if not done.texts:
         raise typer.Exit(_EXIT_NONE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, JsonFlag, home_at
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, JsonFlag, Output, OutputOption, home_at
 from controller.cli.output import console, say, say_json, say_json_text, say_lines
 from controller.cli.place import Place, at_a_place
 from controller.errors import UsageError
@@ -64,6 +64,7 @@ def judge(
     policy: PolicyOption,
     evidence: EvidenceOption,
     as_json: JsonFlag = False,
+    output: OutputOption = Output.TEXT,
     deadline_s: Annotated[
         float | None,
         typer.Option(
@@ -87,6 +88,7 @@ def judge(
     from controller.offline.evidence_file import read_evidence
     from gates.gate_set import RULES
 
+    as_json = as_json or output is Output.JSON
     loaded, recorded = load_policy(policy), read_evidence(evidence)
     suites = last = None
     for suites in judging.judge_suites(loaded, recorded):
@@ -130,6 +132,7 @@ def backtest(
         list[float] | None, typer.Option(min=0, max=1, help="Confidence added; repeat. [default: 0.05]")
     ] = None,
     as_json: JsonFlag = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Try a policy on a service's own recorded traffic: false alarms, misses, and the time to decide.
 
@@ -160,7 +163,7 @@ def backtest(
     plays = Plays(runs, seed, jobs or len(os.sched_getaffinity(0)), sizes)
     with _progress(runs * sizes.scenarios) as advance:
         found = play_all(loaded, service, plays, advance)
-    if as_json:
+    if as_json or output is Output.JSON:
         say_json(as_document(found))
     else:
         console().print(backtest_table(found, service, loaded))
@@ -211,6 +214,7 @@ def plan(
         float | None, typer.Option("--base-error", min=0, max=0.5, help="Server errors of stable, as a share.")
     ] = None,
     as_json: JsonFlag = False,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Forecast a release: how long each step and gate will need, which cannot settle in time, and what would help.
@@ -246,7 +250,7 @@ def plan(
     service = service_of(loaded, recorded) if recorded is not None else None
     traffic, known = traffic_known(loaded, given, service, by_release(recorded or ()))
     found = forecast(loaded, traffic, known)
-    if as_json:
+    if as_json or output is Output.JSON:
         say_json(as_document(found))
     else:
         console().print(plan_table(found, service))

@@ -6,14 +6,16 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
-from controller.cli.output import say
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at, writing_home
+from controller.cli.output import say, say_json
 from controller.config.settings import PORTS, Home, Settings
 from controller.errors import UsageError
+
+ENDED_SCHEMA: Final = "serin.ended/v1"
 
 
 def register(app: typer.Typer) -> None:
@@ -154,11 +156,14 @@ def _names(given: list[str] | None) -> tuple[str, ...] | None:
     return tuple(name for name in given if name) if given else None
 
 
-def down(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+def down(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPTION) -> None:
     """End what an earlier `serin up` left running, whatever became of it."""
     from controller.bootstrap.local import end_everything
 
     ended = end_everything(home_at(home))
+    if output is Output.JSON:
+        say_json({"schema": ENDED_SCHEMA, "ended": list(ended)})
+        return
     say(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
 
 

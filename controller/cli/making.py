@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -126,6 +126,26 @@ def say_made(manifest: Manifest, fit: "Fit | None", note: str) -> None:
             say(sentence)
     if note:
         say(f"Of its run no more is known: {note}", err=True)
+
+
+def made_document(manifest: Manifest, fit: "Fit | None", note: str) -> dict[str, Any]:
+    """Return what was found and chosen, as programs are told of it."""
+    tokens, windows, found = manifest.tokens, manifest.rules.windows, manifest.temperature
+    return {
+        "family": manifest.family,
+        "variant": manifest.variant,
+        "task": manifest.rules.task,
+        "classes": list(manifest.labels),
+        "size_bytes": sum(file.size_bytes for file in manifest.files.values()),
+        "max_tokens": manifest.max_tokens,
+        "limit_from": tokens.limit_from or None,
+        "long_texts": windows.aggregate if windows is not None else LongTexts.TRUNCATE,
+        "temperature": found.value if found is not None else None,
+        "calibration_before": fit.before if fit is not None else None,
+        "calibration_after": fit.after if fit is not None else None,
+        "run": manifest.lineage.run if manifest.lineage is not None else None,
+        "note": note,
+    }
 
 
 def reading(manifest: Manifest) -> str:

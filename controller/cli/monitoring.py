@@ -2,18 +2,19 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
-from controller.cli.output import say, say_lines
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at
+from controller.cli.output import say, say_json, say_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controller.core.policy import ReleasePolicy
 
+WRITTEN_SCHEMA: Final = "serin.written/v1"
 _PoliciesOption = Annotated[
     list[Path] | None,
     typer.Option("--policies", help="A policy file, or a folder of them; repeatable. Without it, those in force here."),
@@ -81,6 +82,7 @@ def routing(
 def dashboards(
     policies: _PoliciesOption = None,
     out: Annotated[Path, typer.Option(help="The folder to write them to.")] = Path(),
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Write dashboards for Grafana, whose lines are the limits of these policies: executive, on call, debug.
@@ -90,10 +92,14 @@ def dashboards(
     from controller.bootstrap.monitoring_files import dashboard_files
     from controller.files import replace_file
 
-    for name, text in dashboard_files(_policies(policies, home)).items():
+    files = {str(out / name): text for name, text in dashboard_files(_policies(policies, home)).items()}
+    for path, text in files.items():
         out.mkdir(parents=True, exist_ok=True)
-        replace_file(out / name, text)
-        say(str(out / name))
+        replace_file(Path(path), text)
+        if output is Output.TEXT:
+            say(path)
+    if output is Output.JSON:
+        say_json({"schema": WRITTEN_SCHEMA, "files": list(files)})
 
 
 def _policies(places: list[Path] | None, home: Path) -> "Mapping[str, ReleasePolicy]":

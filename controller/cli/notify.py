@@ -1,13 +1,16 @@
 """`serin notify`: see that people would be told."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Final
 
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
-from controller.cli.output import say
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at
+from controller.cli.output import say, say_json
 from controller.exit_codes import EXIT_ERROR
+
+SCHEMA: Final = "serin.notified/v1"
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def tell(
     target: Annotated[str | None, typer.Argument(help="Only this target of the setting `notify`.")] = None,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Tell each target that this is a test, now, and say what came of it.
@@ -29,7 +33,9 @@ def tell(
     from controller.bootstrap.notify import try_targets
 
     tried = try_targets(home_at(home), target, asker())
-    for one in tried:
+    if output is Output.JSON:
+        say_json({"schema": SCHEMA, "tried": [asdict(one) for one in tried]})
+    for one in tried if output is Output.TEXT else ():
         said = f"not told: {one.trouble}" if one.trouble else f"told in {one.took_s:.1f} s"
         say(f"{one.target}: {said}")
     if any(one.trouble for one in tried):

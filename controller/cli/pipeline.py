@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at, writing_home
-from controller.cli.output import say
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at, writing_home
+from controller.cli.output import say, say_json, say_json_text
 from controller.cli.place import Place, at_a_place
 from controller.errors import SerinError, UsageError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from controller.offline.ci_gate import GateResult, Question
 
 LABELS_BYTES_MAX = 2**28
+LABELS_SCHEMA = "serin.labels/v1"
 
 
 class LabelFile(StrEnum):
@@ -47,6 +48,7 @@ def gate(
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Judge a version on labelled cases, as a step of a pipeline.
 
@@ -58,7 +60,7 @@ def gate(
     """
     from controller.bootstrap.cancelling import cancelled_by_signals
     from controller.offline.ci_gate import Question, unjudged
-    from controller.offline.ci_gate_files import ResultFiles
+    from controller.offline.ci_gate_files import ResultFiles, json_text
     from gates.outcome import Outcome
 
     inputs = [*suite, *([policy] if policy is not None else [])]
@@ -73,9 +75,12 @@ def gate(
             files.write(unjudged(question, Outcome.ERROR, f"Could not judge: {_why(error)}."))
         raise
     try:
-        for verdict in result.verdicts:
-            say(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
-        say(result.sentence)
+        if output is Output.JSON:
+            say_json_text(json_text(result))
+        else:
+            for verdict in result.verdicts:
+                say(f"{verdict.outcome.upper():13}{verdict.gate}: {verdict.reason}")
+            say(result.sentence)
     finally:
         files.write(result)
     raise typer.Exit(result.exit_code)
@@ -126,6 +131,7 @@ def labels(
     form: Annotated[
         LabelFile, typer.Option("--format", help="Its format: ours, or a tool's export.")
     ] = LabelFile.LINES,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Take in true labels from a file. The same label again changes nothing; a wrong one is refused alone.
@@ -154,7 +160,10 @@ def labels(
         say(f"policy {name} is not followed until it is mended: {fault}", err=True)
     with opened(place) as store:
         answer = feed.answer(store.samples.add_labels(feed.labels, aliases=aliases))
-    say(f"{file}: {answer.sentence}")
+    if output is Output.JSON:
+        say_json({"schema": LABELS_SCHEMA, "file": str(file), **answer.as_json()})
+    else:
+        say(f"{file}: {answer.sentence}")
     for refused in answer.refused:
         say(f"{file}, {answer.unit} {refused.place}: {refused.message}", err=True)
     raise typer.Exit(answer.exit_code)

@@ -1,11 +1,11 @@
 """`serin policy`: check a policy, and print its schema for editors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from controller.cli.options import home_at
+from controller.cli.options import Output, OutputOption, home_at
 from controller.cli.output import say, say_json
 from controller.cli.place import Place, at_a_place
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controller.overview import Overview
     from controller.service import Installation
 
+SCHEMA: Final = "serin.policy/v1"
 policy_app = typer.Typer(help="Check policies.", no_args_is_help=True)
 
 
@@ -23,7 +24,11 @@ def register(app: typer.Typer) -> None:
 
 @policy_app.command()
 @at_a_place
-def check(place: Place, path: Annotated[Path, typer.Argument(help="The policy file.")]) -> None:
+def check(
+    place: Place,
+    path: Annotated[Path, typer.Argument(help="The policy file.")],
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Check a policy file; exit code 2 and one line where it is wrong.
 
     Where there is a home, or with --server, what its data plane cannot do of it is said as a warning, and what the
@@ -36,14 +41,21 @@ def check(place: Place, path: Annotated[Path, typer.Argument(help="The policy fi
 
     policy = load_policy(path)
     check_suites(policy)
-    steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
-    say(f"{path}: valid. Model {policy.model}: shadow at {policy.mirror_pct:g} %, then {steps}.")
-    if place.server is None and not home_at(place.home).exists():
+    waiting, warnings = "", []
+    if output is Output.TEXT:
+        steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
+        say(f"{path}: valid. Model {policy.model}: shadow at {policy.mirror_pct:g} %, then {steps}.")
+    if place.server is not None or home_at(place.home).exists():
+        with place.opened() as installation:
+            seen = installation.overview()
+            waiting = _pending(installation, seen, policy)
+        warnings = list(unmet(policy, seen.able)) if seen.able is not None else []
+    if output is Output.JSON:
+        steps_pct = [step.weight_pct for step in policy.steps]
+        plan = {"model": policy.model, "mirror_pct": policy.mirror_pct, "steps_pct": steps_pct}
+        say_json({"schema": SCHEMA, "file": str(path), **plan, "warnings": warnings, "serving": waiting})
         return
-    with place.opened() as installation:
-        seen = installation.overview()
-        waiting = _pending(installation, seen, policy)
-    for sentence in unmet(policy, seen.able) if seen.able is not None else ():
+    for sentence in warnings:
         say(f"warning: {sentence}", err=True)
     if waiting:
         say(

@@ -1,7 +1,7 @@
 """`serin register`: a checkpoint becomes a version that can be verified, served and judged."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,17 +16,20 @@ from controller.cli.making import (
     TaskOption,
     TemperatureOption,
     VariantOption,
+    made_document,
     order_of,
     say_made,
 )
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, home_at
-from controller.cli.output import say
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at
+from controller.cli.output import say, say_json
 from serving.package.artifact import Manifest, Variant
 
 if TYPE_CHECKING:
-    from controller.bootstrap.registering import Champion
+    from controller.bootstrap.registering import Champion, Registered
     from controller.config.settings import Home
 
+REGISTERED_SCHEMA: Final = "serin.registered/v1"
+PACKAGED_SCHEMA: Final = "serin.packaged/v1"
 _NAMES_TOLD: Final = 12
 RegistryOption = Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")]
 
@@ -56,6 +59,7 @@ def register_source(
     on: OnOption = None,
     run: RunOption = None,
     registry: RegistryOption = None,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Package a checkpoint (files, ONNX graph, manifest with golden token ids) and log it as a new version.
@@ -97,6 +101,9 @@ def register_source(
         )
     found = register_at(url, source, order)
     manifest = found.manifest
+    if output is Output.JSON:
+        say_json(_registered(model, found, candidate=candidate))
+        return
     of_which = f" of version {of}" if of is not None else ""
     size = _size(manifest, found.stored)
     say(f"models:/{model}/{found.version.version} registered: {manifest.family}, {manifest.variant}{of_which}, {size}.")
@@ -119,6 +126,7 @@ def package_checkpoint(
     on: OnOption = None,
     run: RunOption = None,
     registry: RegistryOption = None,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Make the package of a checkpoint, as `serin register` does, and register nothing.
@@ -148,6 +156,9 @@ def package_checkpoint(
     url = registry or (place.load().registry if place.exists() else None)
     found = made(MlflowRegistry(url) if url is not None else None, checkpoint, out, order)
     manifest = found.manifest
+    if output is Output.JSON:
+        say_json({"schema": PACKAGED_SCHEMA, "folder": str(out), **made_document(manifest, found.fit, found.note)})
+        return
     say(f"{out} made: {manifest.family}, {manifest.variant}, {len(manifest.labels)} classes.")
     say_made(manifest, found.fit, found.note)
 
@@ -162,6 +173,17 @@ def fitted_on_a_suite(place: "Home", model: str, on: Path) -> str | None:
         return next((suite for suite in policy.suites if Path(suite).read_bytes() == content), None) if policy else None
     except OSError:  # whoever reads it next says so
         return None
+
+
+def _registered(model: str, found: "Registered", *, candidate: bool) -> dict[str, Any]:
+    named = {"model": model, "version": found.version.version, "candidate": candidate}
+    champion = found.champion
+    beside = {
+        "champion": champion.number if champion is not None else None,
+        "champion_classes": list(champion.labels) if champion is not None and not champion.unknown else None,
+    }
+    made = made_document(found.manifest, found.packaged.fit, found.packaged.note)
+    return {"schema": REGISTERED_SCHEMA, **named, **made, "stored": list(found.stored), **beside}
 
 
 def _size(manifest: Manifest, stored: tuple[str, ...]) -> str:

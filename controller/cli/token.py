@@ -1,16 +1,22 @@
 """`serin token`: who may ask at the controller's interface, and what."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from controller.cli.asking import asker
-from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, writing_home
-from controller.cli.output import say, say_row
+from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, writing_home
+from controller.cli.output import say, say_json, say_row
 from controller.errors import SerinError, UsageError
 from controller.roles import Role
 
+if TYPE_CHECKING:
+    from serving.access.tokens import Entry
+
+MADE_SCHEMA: Final = "serin.token/v1"
+LISTED_SCHEMA: Final = "serin.tokens/v1"
+REVOKED_SCHEMA: Final = "serin.revoked/v1"
 token_app = typer.Typer(
     help="Tokens for the controller's interface: label sources, pipelines, people.", no_args_is_help=True
 )
@@ -30,6 +36,7 @@ def create(
         str | None, typer.Option("--model", help="The one model that its holder may start or stop.")
     ] = None,
     expires: Annotated[str, typer.Option("--expires", help="30m, 12h, 90d or never.")] = "90d",
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Make a token and print it, once; a running controller takes it within a second or two.
@@ -53,19 +60,25 @@ def create(
         except SerinError:  # one that is not on record lets nobody in
             revoke_tokens(place, name=None, token_id=entry.id)
             raise
+    if output is Output.JSON:
+        say_json({"schema": MADE_SCHEMA, **_document(entry), "token": token})
+        return
     until = "never expires" if entry.expires_at is None else f"expires {entry.expires_at:%Y-%m-%d %H:%M} UTC"
     say(f"token of {entry.name} (id {entry.id}, {', '.join(entry.roles)}, {until}), shown only now:", err=True)
     say(token)
 
 
 @token_app.command(name="list")
-def list_tokens(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
+def list_tokens(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPTION) -> None:
     """List names, roles, ids and expiry; tokens themselves are kept nowhere."""
     from controller.bootstrap.access import tokens_of
     from serving.access.tokens import utc_now
 
-    now = utc_now()
-    for entry in tokens_of(writing_home(home)):
+    now, entries = utc_now(), tokens_of(writing_home(home))
+    if output is Output.JSON:
+        say_json({"schema": LISTED_SCHEMA, "tokens": [_document(entry) for entry in entries]})
+        return
+    for entry in entries:
         until = "never" if entry.expires_at is None else f"{entry.expires_at:%Y-%m-%dT%H:%MZ}"
         state = "expired" if entry.expires_at is not None and entry.expires_at <= now else "valid"
         of = " ".join(part for part in (entry.model, entry.version) if part is not None)
@@ -76,6 +89,7 @@ def list_tokens(home: HomeOption = DEFAULT_HOME_OPTION) -> None:
 def revoke(
     name: Annotated[str | None, typer.Option("--name", help="All tokens of this name.")] = None,
     token_id: Annotated[str | None, typer.Option("--id", help="The one token of this id.")] = None,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Revoke tokens; a running controller refuses them within a second or two.
@@ -92,9 +106,19 @@ def revoke(
     revoked = revoke_tokens(place, name=name, token_id=token_id)  # first: a store that is away keeps nobody in
     if not revoked:
         raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows those there are")
-    say(f"revoked: {len(revoked)}")
+    if output is Output.JSON:
+        say_json({"schema": REVOKED_SCHEMA, "revoked": list(revoked)})
+    else:
+        say(f"revoked: {len(revoked)}")
     with service_of(place) as service:
         service.note(TokensRevoked(revoked, asker()))
+
+
+def _document(entry: "Entry") -> dict[str, Any]:
+    """Return the token as programs are told of it, without what it is known by."""
+    ends_at_s = None if entry.expires_at is None else entry.expires_at.timestamp()
+    of = {"model": entry.model, "version": entry.version}
+    return {"id": entry.id, "name": entry.name, "roles": list(entry.roles), **of, "expires_at_s": ends_at_s}
 
 
 def _age(text: str) -> timedelta | None:

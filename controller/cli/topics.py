@@ -34,6 +34,10 @@ Keys may be added to a schema; none is renamed, removed or given another meaning
   serin.rollback/v1   rollback: version, moved, confirmed, elapsed_ms
   serin.reported/v1   report: files
   serin.load/v1       load: sent, answered, by_version, failed, failures, p50_ms, p95_ms
+  serin.gate/v1       gate: outcome, exit_code, sentence, result
+  serin.registered/v1 register: model, version, family, classes, champion
+
+Of judge it is one object a line.
 
 Times that end in _at_s or are at_s are unix seconds. docs/output.md has every key."""
 

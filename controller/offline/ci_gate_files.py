@@ -219,6 +219,12 @@ def _md(text: str) -> str:
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 def write_json(result: GateResult, path: Path) -> None:
+    """The file of `json_text`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(json_text(result).encode("utf-8", "backslashreplace") + b"\n")  # a path may hold bytes of no text
+
+
+def json_text(result: GateResult) -> str:
     """The result for a machine (``serin.gate/v1``); a number that is not finite is null."""
     document = {
         "schema": SCHEMA,
@@ -228,9 +234,7 @@ def write_json(result: GateResult, path: Path) -> None:
         "result": result,
     }
     plain = to_jsonable_python(document, inf_nan_mode="null")
-    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")  # a path may hold bytes that are no text
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=2)
 
 
 def _clipped(text: str) -> str:

@@ -20,6 +20,7 @@ from gates.verdict import Stage, Verdict
 from serving.package.artifact import ArtifactError
 from serving.packaging.build import build_package
 from suites.cases import load
+from tests.controller.test_output_schema import checked
 from tests.serving.replica import REPOSITORY, replica
 
 CASES = 400
@@ -317,6 +318,6 @@ def test_json_is_for_machines_and_the_same_each_time(ask: Callable[..., GateResu
     for name in ("a.json", "b.json"):
         write_json(found, tmp_path / name)
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    document = json.loads((tmp_path / "a.json").read_text())
+    document = checked((tmp_path / "a.json").read_text())
     assert (document["schema"], document["outcome"], document["exit_code"]) == ("serin.gate/v1", "pass", 0)
     assert document["result"]["verdicts"][0]["reason"] == found.verdicts[0].reason

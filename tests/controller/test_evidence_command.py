@@ -16,6 +16,7 @@ from controller.offline.evidence_file import RecordedSuites, json_schema, line_o
 from tests.controller import report_support as support
 from tests.controller.evidence_support import lines_of, recorded, write_evidence, write_policy
 from tests.controller.report_support import Journal
+from tests.controller.test_output_schema import checked
 from tests.stores import new_store
 
 
@@ -69,6 +70,20 @@ def test_suites_are_no_traffic_to_plan_or_to_resample(command: list[str], tmp_pa
         told.append(CliRunner().invoke(app, arguments))
     assert [result.exit_code for result in told] == [0, 0]
     assert told[0].stdout == told[1].stdout
+
+
+@pytest.mark.parametrize("command", [["judge"], ["backtest", "--runs", "2", "--jobs", "1", "--accuracy-points", "5"]])
+def test_output_json_is_what_the_flag_json_prints(command: list[str], tmp_path: Path) -> None:
+    journal = support.play(replace(support.PROMOTED, stop_after_s=60.0))
+    policy = write_policy(tmp_path / "policy.yaml", support.POLICY)
+    file = write_evidence(tmp_path / "evidence.jsonl", lines_of(journal))
+    arguments = [*command, "--policy", str(policy), "--evidence", str(file)]
+    one, other = (CliRunner().invoke(app, [*arguments, *flag]) for flag in (["--json"], ["-o", "json"]))
+    assert (one.stdout, one.exit_code) == (other.stdout, other.exit_code)
+    documents = one.stdout.splitlines() if command == ["judge"] else [one.stdout]
+    assert documents
+    for document in documents:
+        checked(document)
 
 
 def test_the_schema_is_printed_without_an_installation() -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from controller.adapters.replicas import HttpReplicas
 from controller.bootstrap.packaging import Order, package_checkpoint
 from controller.bootstrap.registering import register
+from controller.cli.app import app
 from controller.cli.making import LongTexts, origin, reading, rules_of, tempering
-from controller.cli.registry import _classes, _size, fitted_on_a_suite
+from controller.cli.registry import _classes, _registered, _size, fitted_on_a_suite
 from controller.config.settings import Home, Settings
 from controller.errors import PermanentError, UsageError
 from controller.loop.preflight import judge_replica
@@ -29,6 +31,7 @@ from serving.packaging.build import build_package
 from serving.packaging.temper import answers, tempered
 from suites.cases import load
 from suites.runner import run
+from tests.controller.test_output_schema import checked
 from tests.fakes.registry import FakeRegistry
 from tests.serving.graphs import CHECKPOINT, embedding_checkpoint
 from tests.serving.replica import replica
@@ -407,6 +410,8 @@ def test_a_package_is_made_judged_and_then_registered_as_it_is(
     made = package_checkpoint(None, checkpoint, tmp_path / "made", Order("", max_tokens=24))
     found = register(registry, tmp_path / "made", Order("intent", candidate=True))
     assert found.manifest == made.manifest
+    told = checked(json.dumps(_registered("intent", found, candidate=True)))
+    assert (told["version"], told["max_tokens"], told["champion"], told["run"]) == ("1", 24, None, None)
     assert found.version.fingerprint == read_manifest(tmp_path / "made")[1]
     assert registry.aliases("intent") == {CANDIDATE: "1"}
     with pytest.raises(UsageError, match="is a package: how it answers was settled when it was made"):
@@ -417,6 +422,13 @@ def test_a_package_is_made_judged_and_then_registered_as_it_is(
     with pytest.raises(UsageError, match=r"cannot become a version: config\.json: has 2 bytes"):
         register(registry, tmp_path / "made", Order("intent"))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".made")] == []
+
+
+def test_a_package_is_told_as_json(checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ["package", str(checkpoint), str(tmp_path / "made"), "--home", str(tmp_path / "none"), "-o", "json"]
+    told = checked(CliRunner().invoke(app, arguments).stdout)
+    manifest, _ = read_manifest(tmp_path / "made")
+    assert (told["folder"], told["classes"]) == (str(tmp_path / "made"), list(manifest.labels))
 
 
 # --- where a version comes from ---------------------------------------------------------------------------------------

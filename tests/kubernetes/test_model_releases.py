@@ -13,11 +13,11 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import Connection
 from controller.adapters.kubernetes.refusals import NoSuchObjectError
 from controller.adapters.kubernetes.releases import made
-from controller.adapters.kubernetes.releases.status import ENDS
+from controller.adapters.kubernetes.releases.status import ENDS, status_of
 from controller.adapters.kubernetes.releases.views import EVERY_S, ReleaseObjects
 from controller.adapters.kubernetes.releases.wishes import Wishes
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
-from controller.core.release import Phase
+from controller.core.release import Pause, Phase
 from controller.errors import PermanentError, Source, TransientError
 from controller.journal.codec import record_of, release_of
 from controller.ports.journal import Entry
@@ -192,6 +192,18 @@ def test_21_what_cannot_be_read_is_a_condition_with_the_journals_sentence(instal
     installation.when(lambda: ready.items() <= installation.conditions().items())
     installation.when(lambda: installation.conditions().get("Promoted") == "True")
     assert {installation.conditions()[name] for name in ready} == {"Unknown"}
+
+
+def test_a_pause_is_a_condition_that_says_who_and_why() -> None:
+    """It goes on being judged: it progresses. Once resumed, it is paused no more."""
+    canary = release_in(Phase.CANARY)
+    paused = replace(canary, pause=Pause("ana", "the launch", canary.started_at_s + 60.0))
+    told = {one["type"]: one for one in status_of(paused, 1)["conditions"]}
+    assert (told["Paused"]["status"], told["Paused"]["message"]) == ("True", "Paused by ana: the launch")
+    assert told["Paused"]["lastTransitionTime"] > told["Held"]["lastTransitionTime"]
+    assert told["Progressing"]["status"] == "True"
+    resumed = {one["type"]: one for one in status_of(canary, 1)["conditions"]}
+    assert (resumed["Paused"]["status"], resumed["Paused"]["message"]) == ("False", "")
 
 
 def test_6_nothing_is_written_when_nothing_changed(installation: Installation) -> None:

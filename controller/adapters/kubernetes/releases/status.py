@@ -12,6 +12,7 @@ from gates.verdict import Verdict
 
 REASON_CHARS_MAX: Final = 1_000
 PROGRESSING: Final = "Progressing"
+PAUSED: Final = "Paused"
 ENDS: Final[Mapping[str, Phase]] = {
     "Promoted": Phase.PROMOTED,
     "RolledBack": Phase.ROLLED_BACK,
@@ -135,8 +136,18 @@ def _conditions(release: Release, generation: int) -> Iterator[Condition]:
         reached = release.phase is end
         at = since if reached else _time(release.started_at_s)
         yield Condition(name, str(reached), reason, said if reached else "", generation, at)
+    yield _paused(release, generation)
     for one in readiness_of(release):
         yield Condition(one.type, one.status, one.reason, _short(one.message), generation, _time(one.since_s))
+
+
+def _paused(release: Release, generation: int) -> Condition:
+    """Whether a person keeps the release on its step, who and why."""
+    pause = release.pause
+    if pause is None:
+        return Condition(PAUSED, "False", "NotPaused", "", generation, _time(release.started_at_s))
+    said = _short(f"Paused by {pause.by}: {pause.reason}")
+    return Condition(PAUSED, "True", "Asked", said, generation, _time(pause.since_s))
 
 
 def _gate(verdict: Verdict) -> Gate:
