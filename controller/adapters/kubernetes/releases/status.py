@@ -142,7 +142,7 @@ def _conditions(release: Release, generation: int) -> Iterator[Condition]:
 
 
 def _paused(release: Release, generation: int) -> Condition:
-    """Whether a person keeps the release on its step, who and why."""
+    """The condition that tells whether a person keeps the release on its step, who and why."""
     pause = release.pause
     if pause is None:
         return Condition(PAUSED, "False", "NotPaused", "", generation, _time(release.started_at_s))
