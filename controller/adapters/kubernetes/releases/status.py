@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from controller.adapters.kubernetes.releases.evidence import readiness_of
+from controller.adapters.kubernetes.releases.evidence import NAMES, readiness_of
 from controller.core.release import SERVED, Phase, Release
 from gates.verdict import Verdict
 
@@ -22,6 +22,8 @@ ENDS: Final[Mapping[str, Phase]] = {
     "Aborted": Phase.ABORTED,
 }
 """The condition of each end; one of them is True once the release has come to it, and no other ever with it."""
+OURS: Final = frozenset({PROGRESSING, *ENDS, PAUSED, *NAMES})
+"""The types of the conditions that are written here; those of others stay as they are."""
 _WAITING: Final = "Waiting"
 
 

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.refusals import NoSuchObjectError
-from controller.adapters.kubernetes.releases.evidence import NAMES as READINESS
 from controller.adapters.kubernetes.releases.made import Followed, MadeViews
-from controller.adapters.kubernetes.releases.status import ENDS, PROGRESSING, refused_status, status_of, waiting_status
+from controller.adapters.kubernetes.releases.status import OURS, refused_status, status_of, waiting_status
 from controller.adapters.kubernetes.releases.wishes import OF_RELEASE, Wish, Wishes, wish_of
 from controller.adapters.kubernetes.resources import MODEL_RELEASES, Object
 from controller.core.release import Release
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
 _PAGE: Final = 100  # releases that are read at a time, to find the one of an object that was not shown before
-_OURS: Final = {PROGRESSING, *ENDS, *READINESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ class ReleaseObjects:
 
 def _says(found: Object, wanted: dict[str, Any]) -> bool:
     """Return whether the status says what is wanted, conditions of others aside."""
-    own = [one for one in found.get("conditions", []) if one["type"] in _OURS]
+    own = [one for one in found.get("conditions", []) if one["type"] in OURS]
     return _sorted({**found, "conditions": own}) == _sorted(wanted)
 
 
