@@ -83,8 +83,10 @@ class Installation:
 
     @contextmanager
     def served(self) -> Iterator[str]:
+        samples = FakeSamples()
         ports = ApiPorts(
-            samples=FakeSamples(),
+            samples=samples,
+            standing=samples,
             journal=self.store.journal,
             service=self.service,
             deliveries=FakeDeliveries(),

@@ -218,6 +218,7 @@ ROUTES = {
     ("POST", "/v1/models/intent/replace"): {"admin"},
     ("POST", "/v1/predictions"): {"replica"},
     ("POST", "/v1/labels"): {"labels", "admin"},
+    ("POST", "/v1/webhooks/label-studio"): {"labels", "admin"},
     ("GET", "/v1/label-requests?model=intent"): {"labels", "admin"},
     ("POST", "/v1/releases"): {"propose", "admin"},
     ("POST", "/v1/models/intent/abort"): {"rollback", "admin"},

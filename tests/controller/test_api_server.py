@@ -42,6 +42,7 @@ def test_many_replicas_at_once_lose_nothing(tmp_path: Path) -> None:
     store = new_store(f"sqlite:///{tmp_path}/store.db")
     ports = ApiPorts(
         samples=store.samples,
+        standing=store.standing,
         journal=store.journal,
         service=Service(store.journal, store.inbox, store.freezes, StoppedClock(), {"intent"}, FakeSite()),
         deliveries=store.deliveries,

@@ -104,7 +104,9 @@ def interface(home: Home, authority: Authority) -> Iterator[str]:
     """The interface of the home's installation, as its controller serves it beyond loopback."""
     pair = authority.pair()
     with service_of(home) as service, opened(home) as store:
-        ports = ApiPorts(store.samples, store.journal, service, store.deliveries, SystemClock(), lambda: None)
+        ports = ApiPorts(
+            store.samples, store.standing, store.journal, service, store.deliveries, SystemClock(), lambda: None
+        )
         known = create_app(ports, Access(TokenFile(home.api_tokens), open_reading=False))
         with serve(known, certificate=Certificate(pair.certificate, pair.key)) as url:
             yield url

@@ -59,6 +59,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     clock = StoppedClock(time.time())
     ports = ApiPorts(
         samples=store.samples,
+        standing=store.standing,
         journal=store.journal,
         service=Service(store.journal, store.inbox, store.freezes, clock, {"intent"}, FakeSite()),
         deliveries=store.deliveries,
