@@ -65,6 +65,7 @@ class Tour:
             page = context.new_page()
             page.goto(url)
             page.wait_for_load_state("load")
+            page.get_by_text("are being read").wait_for(state="detached", timeout=60_000)
             page.screenshot(path=str(PICTURES / f"{name}.png"))
         finally:
             context.close()
