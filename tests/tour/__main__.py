@@ -119,7 +119,7 @@ def on_call(tour: Tour) -> str:
     )
     tour.command("rollback", "rollback", "intent", "--reason", "users complain", what="serin rollback")
     eventually(lambda: tour.serin.serving_version() == "1", what="version 1 serves", within_s=60)
-    tour.say("A model that a person has rolled back stays as it is until somebody says so: nothing else is released.")
+    tour.say("The way back is a release of its own in the journal, with the reason that was given.")
     tour.command("status-frozen", "status", what="serin status after the rollback")
     return release
 
