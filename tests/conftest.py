@@ -18,9 +18,12 @@ settings.register_profile(
 )
 settings.load_profile("serin")
 
-# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
+# What a shell starts in the background ignores Ctrl-C, and under nohup the end of its terminal; so would all that the
+# tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _NAMES = ("RLIMIT_DATA", "RLIMIT_AS", "RLIMIT_NPROC", "RLIMIT_NOFILE", "RLIMIT_FSIZE")
 

@@ -37,7 +37,7 @@ def require_one_process(target: Target, left: Mark | None, *, since_s: float) ->
         (doubt, now.at_s) for then, now in itertools.pairwise(_told(target, within)) if (doubt := _doubt(then, now))
     ]
     if found:
-        doubt, seen_s = found[-1]
+        (doubt, _), (_, seen_s) = found[0], found[-1]
         raise AmbiguousError(SOURCE, f"two processes answer as {target.key}, or so it seems: {doubt}", seen_s=seen_s)
 
 
