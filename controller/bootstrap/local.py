@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from controller.adapters.envoy.bootstrap import bootstrap_digest, envoy_command, is_ready, write_bootstrap
 from controller.adapters.local.kept import end_leftovers, refuse_second, running_supervisor
-from controller.adapters.local.loopback import free_port, get
+from controller.adapters.local.loopback import free_port, free_ports, get
 from controller.adapters.local.open_files import files_at_most, may_open_as_many_files_as_allowed
 from controller.adapters.local.processes import end_recorded
 from controller.adapters.local.processes_os import end_process
@@ -46,6 +46,7 @@ __all__ = [
     "controller_answers",
     "end_everything",
     "free_port",
+    "free_ports",
     "gateway_answers",
     "make_private",
     "refuse_if_up",

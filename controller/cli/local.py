@@ -173,10 +173,10 @@ def _settings(place: Home, asked: Mapping[str, Any], *, free_ports: bool) -> Set
     Raises:
         UsageError: a value is none that the setting may have.
     """
-    from controller.bootstrap.local import free_port
+    from controller.bootstrap.local import free_ports as found_free
 
     found = place.load() if place.exists() else Settings()
-    ports = {name: free_port() for name in PORTS} if free_ports else {}
+    ports = dict(zip(PORTS, found_free(len(PORTS)), strict=True)) if free_ports else {}
     given = {name: value for name, value in asked.items() if value is not None}
     try:
         return dataclasses.replace(found, **{**ports, **given})
