@@ -4,6 +4,8 @@ import errno
 from enum import StrEnum
 from typing import Final
 
+_DOUBTED_S: Final = 60.0  # since two processes were last seen to answer by turns, before counting begins anew
+
 
 class Source(StrEnum):
     """The source of an outage or a conflict, in the reader's words."""
@@ -53,6 +55,11 @@ class AmbiguousError(TransientError):
     def __init__(self, source: Source, message: str, *, seen_s: float) -> None:
         super().__init__(source, f"ambiguous: {message}")
         self.seen_s = seen_s
+
+    def is_over(self, now_s: float) -> bool:
+        """Return whether what was seen lies back so far that counting may begin anew. What came before is not known
+        then, and never will be: else one step of a gateway's clock blinds for all that is read back."""
+        return now_s - self.seen_s >= _DOUBTED_S
 
 
 class PermanentError(SerinError):

@@ -101,7 +101,7 @@ def up(
         "process_labels": _names(process_labels),
         "webhook_secret": _secret(webhook_secret_file),
     }
-    settings = _settings(place, asked, free_ports=free_ports)
+    settings = _settings(place, asked, anywhere=free_ports)
     for path in policy or []:
         _take_in(place, path)
     place.save(settings)
@@ -167,16 +167,16 @@ def down(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPT
     say(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
 
 
-def _settings(place: Home, asked: Mapping[str, Any], *, free_ports: bool) -> Settings:
-    """Those of the home, or else the defaults, with what was asked for on top.
+def _settings(place: Home, asked: Mapping[str, Any], *, anywhere: bool) -> Settings:
+    """Those of the home, or else the defaults, with what was asked for on top; ``anywhere``: at ports that are free.
 
     Raises:
         UsageError: a value is none that the setting may have.
     """
-    from controller.bootstrap.local import free_ports as found_free
+    from controller.bootstrap.local import free_ports
 
     found = place.load() if place.exists() else Settings()
-    ports = dict(zip(PORTS, found_free(len(PORTS)), strict=True)) if free_ports else {}
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True)) if anywhere else {}
     given = {name: value for name, value in asked.items() if value is not None}
     try:
         return dataclasses.replace(found, **{**ports, **given})

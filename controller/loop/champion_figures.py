@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from controller.core.policy import ReleasePolicy
-from controller.errors import TransientError
+from controller.errors import AmbiguousError, TransientError
 from controller.ports.metrics import CounterCursor, Metrics
 from gates.stats.burn import burn
 
@@ -58,6 +58,8 @@ class FiguresReader:
                 found |= ask(policy, read, at_s)
             except TransientError as error:
                 troubles.append(str(error))
+                if isinstance(error, AmbiguousError) and error.is_over(at_s):
+                    self._read[model] = _Read(version)  # the next look counts nothing yet
         return Figures(at_s, **found, troubles=tuple(troubles))  # type: ignore[arg-type]
 
     def _of_users(self, policy: ReleasePolicy, read: _Read, at_s: float) -> dict[str, object]:

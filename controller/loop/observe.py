@@ -24,7 +24,6 @@ from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
 _IN_STEP = 3.0  # times as late as it is due
-_DOUBTED_S = 60.0  # after what may be two processes' by turns was last seen, counting begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ class _Reading:
             counts = self._sources.metrics.counts(self._release.model, self._versions, cursor, at_s=self._now_s)
         except TransientError as error:
             self.faults.append(Fault(METRICS, str(error)))
-            if self._is_over(error):
+            if isinstance(error, AmbiguousError) and error.is_over(self._now_s):
                 self.cursors = replace(before, counters=None)
             return None
         lost = counts.usage[self._versions[1]].worker_restarts
@@ -175,18 +174,13 @@ class _Reading:
             counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)
         except TransientError as error:
             self.faults.append(Fault(GATEWAY, str(error)))
-            if self._is_over(error):
+            if isinstance(error, AmbiguousError) and error.is_over(self._now_s):
                 self.cursors = replace(before, gateway=None)
             return None
         self.cursors = replace(before, gateway=dict(counts.cursor.values), gateway_at_s=counts.cursor.at_s)
         if counts.times_untold and self._release.policy.gates.latency is not None:
             self.faults.append(Fault(GATEWAY_TIMES, f"not told by this gateway: {counts.times_untold}"))
         return counts
-
-    def _is_over(self, error: TransientError) -> bool:
-        """Return whether what was seen lies back so far that the next look may begin to count anew. What came before
-        is not known then, and never will be: else one step of a gateway's clock blinds for all that is read back."""
-        return isinstance(error, AmbiguousError) and self._now_s - error.seen_s >= _DOUBTED_S
 
     def cross_check(
         self, counts: MetricCounts | None, users: GatewayCounts | None, found: SampleEvidence | None, *, mirrored: bool

@@ -16,7 +16,7 @@ import httpx
 
 from controller.adapters.envoy.bootstrap import envoy_command, is_ready, write_bootstrap
 from controller.adapters.envoy.traffic import EnvoyTraffic
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from serving.contract import HEALTH_ROUTE
 from tests.patience import PATIENCE_S, eventually
 
@@ -157,7 +157,7 @@ class RunningEnvoy:
 def running_envoy(
     directory: Path, *, names: Sequence[str] = (), files_max: int | None = None
 ) -> Iterator[RunningEnvoy]:
-    listen_port, admin_port = free_port(), free_port()
+    listen_port, admin_port = free_ports(2)
     write_bootstrap(directory, listen_port, admin_port, names=names, files_max=files_max)
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(envoy_command(directory), stdout=log, stderr=log, stdin=subprocess.DEVNULL)

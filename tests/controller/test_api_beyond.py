@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from controller.bootstrap.controller import build, serve_api
 from controller.bootstrap.stores import upgrade_schema
 from controller.config.settings import Home, Settings
@@ -18,7 +18,7 @@ def test_beyond_loopback_everything_needs_a_token_and_an_end_is_told_before(
 ) -> None:
     authority = Authority(tmp_path / "tls")
     pair = authority.pair()
-    home, port, beyond = Home(tmp_path / "home"), free_port(), free_port()
+    home, (port, beyond) = Home(tmp_path / "home"), free_ports(2)
     home.save(
         Settings(
             api_port=port,

@@ -317,3 +317,16 @@ def test_answers_of_all_models_are_counted_in_their_own_mix(store_url: str) -> N
             ("tone", "2"): {"classes": {"refund": 1}, "confidence": {"0": 1}},
         }
         assert not seen.more
+
+
+def test_a_step_of_a_clock_elsewhere_costs_the_figures_of_some_looks(watching: Watching) -> None:
+    """Two processes seemed to answer; the look after counts from then on, and is not told of it again."""
+    watching.metrics.doubted_s = watching.clock.now_s()
+    told = watching.look()
+    assert told.figures is not None
+    assert ["ambiguous" in trouble for trouble in told.figures.troubles] == [True, True]
+    watching.look()
+    watching.metrics.serve("intent", "6", codes={200: 100})
+    told = watching.look()
+    assert told.figures is not None
+    assert (told.figures.requests, told.figures.troubles) == (100, ())

@@ -37,7 +37,7 @@ from controller.adapters.envoy.tables import (
     write_routes,
 )
 from controller.adapters.envoy.traffic import EnvoyTraffic
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_port, free_ports
 from controller.bootstrap.condition import troubles_of
 from controller.config.settings import Home
 from controller.core.traffic import Mirror, Override, TrafficTable, WriteStage
@@ -85,7 +85,7 @@ def running() -> Iterator[dict[str, int]]:
 @pytest.fixture
 def home(tmp_path: Path, running: dict[str, int]) -> Path:
     """Envoy's directory after Envoy and the controller have died: files, and replicas that still run."""
-    write_bootstrap(tmp_path, free_port(), free_port())
+    write_bootstrap(tmp_path, *free_ports(2))
     traffic = EnvoyTraffic(tmp_path)
     for version in "67":
         set_endpoint(traffic, "intent", version, f"http://127.0.0.1:{running[version]}", "http://127.0.0.1:1")
@@ -309,7 +309,7 @@ class TestEdits:
     def test_status_names_what_somebody_did_to_the_file(self, tmp_path: Path, delete: bool) -> None:
         """Also between releases, when nobody writes: what is edited need not be a weight."""
         home = Home(tmp_path)
-        write_bootstrap(home.envoy, free_port(), free_port())
+        write_bootstrap(home.envoy, *free_ports(2))
         write_routes(home.envoy, EMPTY_DOCUMENT.with_table(CANARY, RouteOptions()))
         assert not any("routes.json" in trouble for trouble in troubles_of(home))
         edited(home.envoy, delete=delete)
@@ -320,7 +320,7 @@ class TestEdits:
     def test_a_restart_takes_no_edit_for_what_was_written(self, home: Path) -> None:
         """`serin up` writes what an earlier version wrote anew, and must not make an edit its own by that."""
         edited(home)
-        write_bootstrap(home, free_port(), free_port())
+        write_bootstrap(home, *free_ports(2))
         write_routes(home, read_routes(home).renewed())
         assert EnvoyTraffic(home).drift("intent") is not None
 
@@ -390,7 +390,7 @@ class TestWithoutEnvoy:
 
     def test_a_restart_keeps_routes_and_endpoints(self, home: Path) -> None:
         """Writing the bootstrap file again, for other ports, forgets nothing."""
-        write_bootstrap(home, free_port(), free_port())
+        write_bootstrap(home, *free_ports(2))
         assert stored(home) == CANARY
         assert set(read_clusters(home).addresses) == {"intent-v6", "intent-v6-shadow", "intent-v7", "intent-v7-shadow"}
 
@@ -404,7 +404,7 @@ class TestWithoutEnvoy:
             copy_to = share["request_headers_to_add"][0]["header"]
             copy_to["value"] = copy_to["value"].removesuffix("-shadow")
         file.write_text(json.dumps(document))
-        write_bootstrap(home, free_port(), free_port())
+        write_bootstrap(home, *free_ports(2))
         assert stored(home) == CANARY
         assert read_routes(home).options("intent") == RouteOptions(sticky_header="x-user", timeout_s=7.5)
         (route, _) = json.loads(file.read_text())["resources"][0]["virtual_hosts"][0]["routes"]
@@ -421,7 +421,7 @@ class TestWithoutEnvoy:
         with pytest.raises(TransientError, match="earlier version of Serin started Envoy: start it again"):
             accepted_revision(home)
         assert dict(rollback(home).weights_pct) == {"6": 100.0}
-        write_bootstrap(home, free_port(), free_port())
+        write_bootstrap(home, *free_ports(2))
         with pytest.raises(TransientError, match="does not answer"):
             accepted_revision(home)
 

@@ -20,7 +20,7 @@ from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.tables import ROUTES_FILE, read_clusters
 from controller.adapters.envoy.traffic import EnvoyTraffic
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import PermanentError, TransientError
 from controller.files import replace_file
@@ -53,7 +53,8 @@ class World:
 
 def nowhere() -> tuple[str, str]:
     """Addresses at which nobody answers: for live requests, and for copies."""
-    return f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    one, other = free_ports(2)
+    return f"http://127.0.0.1:{one}", f"http://127.0.0.1:{other}"
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 
 from controller.adapters.prometheus.explained import ExplainedMetrics
 from controller.adapters.prometheus.links import broken_links
-from controller.errors import Source, TransientError
+from controller.errors import AmbiguousError, Source, TransientError
+from controller.ports.metrics import CounterCursor
 from tests.fakes.clock import FakeClock
 from tests.fakes.metrics import FakeMetrics
 
@@ -98,3 +99,12 @@ def test_2_a_look_that_cannot_be_read_names_the_broken_link() -> None:
     assert told() == "version 7 has no samples"
     unread.away = None
     assert metrics.counts("intent", ["6", "7"], None, at_s=AT_S).cursor.at_s == AT_S
+
+
+def test_a_doubt_that_is_explained_is_one_still() -> None:
+    """Who may count anew once it is over goes by what it is."""
+    doubted = Unread()
+    doubted.away, doubted.doubted_s, doubted.links = None, AT_S, ("version 7: no target",)
+    with pytest.raises(AmbiguousError, match="as one; version 7: no target") as raised:
+        ExplainedMetrics(doubted, FakeClock()).counts("intent", ["6", "7"], CounterCursor({}, AT_S - 1), at_s=AT_S)
+    assert raised.value.seen_s == AT_S

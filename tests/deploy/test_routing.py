@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from controller.adapters.prometheus.alertmanager import (
     alertmanager_command,
     alertmanager_program,
@@ -185,9 +185,10 @@ def test_a_rollback_pages_and_a_freeze_holds_back_what_waits(tmp_path: Path) -> 
     with ExitStack() as stack:
         hook = stack.enter_context(receiver.listening())
         controller_port = stack.enter_context(telling(page))
+        prometheus_port, alertmanager_port = free_ports(2)
         settings = Settings(
-            prometheus_port=free_port(),
-            alertmanager_port=free_port(),
+            prometheus_port=prometheus_port,
+            alertmanager_port=alertmanager_port,
             alert_page_url=f"{hook}/page",
             alert_ticket_url=f"{hook}/ticket",
             region="eu-1",

@@ -24,7 +24,7 @@ from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.kept import PROCESSES_FILE, end_leftovers
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from controller.adapters.local.processes import Gateway, LocalProcesses, end_recorded
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
 from controller.adapters.sql.store import open_store
@@ -150,7 +150,8 @@ def versions() -> Iterator[tuple[Upstream, Upstream]]:
 def site_on(place: Path) -> Site:
     home = Home(place / "home")
     home.path.mkdir()
-    return Site(home, (free_port(), free_port()))
+    one, other = free_ports(2)
+    return Site(home, (one, other))
 
 
 def looked(supervisor: Supervisor, condition: object, *, what: str) -> None:

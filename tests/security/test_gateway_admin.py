@@ -14,7 +14,7 @@ import pytest
 from controller.adapters.envoy.bootstrap import ADMIN_SOCKET, write_bootstrap
 from controller.adapters.envoy.running import accepted_revision
 from controller.adapters.envoy.traffic import EnvoyTraffic
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from controller.core.traffic import TrafficTable
 from controller.errors import PermanentError
 from tests.contracts.traffic import confirmed
@@ -124,4 +124,4 @@ def test_a_folder_that_others_prepared_is_refused(deep: Path, temporary: Path, t
     else:
         folder.touch()
     with pytest.raises(PermanentError, match="choose a home with a shorter path"):
-        write_bootstrap(deep, free_port(), free_port())
+        write_bootstrap(deep, *free_ports(2))

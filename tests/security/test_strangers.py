@@ -11,7 +11,7 @@ import pytest
 
 from controller.adapters.envoy.bootstrap import write_bootstrap
 from controller.adapters.envoy.traffic import EnvoyTraffic
-from controller.adapters.local.loopback import free_port
+from controller.adapters.local.loopback import free_ports
 from controller.core.traffic import TrafficTable
 from controller.errors import UsageError
 from serving.contract import (
@@ -178,4 +178,4 @@ def test_an_address_that_others_reach_takes_any_name_but_no_foreign_page(tmp_pat
 def test_what_is_no_host_is_refused_by_name(tmp_path: Path, name: str) -> None:
     """Nothing is guessed, and no pattern slips in."""
     with pytest.raises(UsageError, match=r"gateway_hosts: .* is neither a host nor a host with a port"):
-        write_bootstrap(tmp_path, free_port(), free_port(), names=[name])
+        write_bootstrap(tmp_path, *free_ports(2), names=[name])

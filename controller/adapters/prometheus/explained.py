@@ -31,7 +31,8 @@ class ExplainedMetrics:
         except TransientError as error:
             if not (why := self._why(model, versions, at_s)):
                 raise
-            raise TransientError(error.source, f"{error}; {why}") from error
+            error.args = (f"{error}; {why}",)  # what else it is, it stays
+            raise
         self._told.pop((model, *versions), None)
         return found
 
