@@ -5,19 +5,18 @@
 Writes ``docs/tour.md`` and the pictures in ``docs/tour``. Takes some five minutes; needs Chromium.
 """
 
-import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from suites.intents.demo.installation import SERIN, Installation, installation
+from suites.intents.demo.installation import SERIN, installation
 from tests.browser import DESK, PHONE, chromium
+from tests.e2e.conftest import CHECKPOINTS, Site
 from tests.patience import eventually
 from tests.tour.terminal import run
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 PICTURES: Final = ROOT / "docs" / "tour"
-CHECKPOINTS: Final = ROOT / "suites" / "intents" / "checkpoints"
 POLICY: Final = ROOT / "suites" / "intents" / "demo" / "policy.yaml"
 RATE_PER_S: Final = 60.0
 LOAD_FOR_S: Final = 900.0
@@ -37,24 +35,23 @@ WITHIN_S: Final = 400.0
 class Tour:
     """The installation that is walked through, and what is written of it."""
 
-    serin: Installation
+    site: Site
     browser: "Browser"
     lines: list[str] = field(default_factory=list)
 
     def say(self, *lines: str) -> None:
         self.lines += [*lines, ""]
 
-    def command(self, name: str, *arguments: str, what: str, hidden: tuple[str, ...] = ()) -> int:
-        """Run ``serin`` in a terminal and show it. ``hidden`` are arguments that only this run needs."""
-        command = [SERIN, *arguments, *hidden, "--home", str(self.serin.home)]
+    def command(self, name: str, *arguments: str, what: str) -> None:
+        """Run ``serin`` in a terminal and show it."""
+        command = [SERIN, *arguments, "--home", str(self.site.serin.home)]
         shown = " ".join(f'"{one}"' if " " in one else one for one in ("serin", *arguments))
-        code = run(command, shown=shown.replace(f"{ROOT}/", ""), path=PICTURES / f"{name}.svg")
+        run(command, shown=shown.replace(f"{ROOT}/", ""), path=PICTURES / f"{name}.svg")
         self.say(f"![{what}](tour/{name}.svg)")
-        return code
 
     def page(self, name: str, path: str, *, size: Mapping[str, int], what: str) -> None:
         """Show a page of the controller's, as somebody sees it who may only read."""
-        self._shot(name, f"{self.serin.api}{path}", size, what)
+        self._shot(name, f"{self.site.serin.api}{path}", size, what)
 
     def file(self, name: str, file: Path, *, size: Mapping[str, int], what: str) -> None:
         self._shot(name, file.as_uri(), size, what)
@@ -72,18 +69,11 @@ class Tour:
         width = f' width="{size["width"]}"' if size["width"] < DESK["width"] else ' width="800"'
         self.say(f'<img src="tour/{name}.png" alt="{what}"{width}>')
 
-    def register(self, checkpoint: str) -> None:
-        path = str(CHECKPOINTS / checkpoint)
-        self.serin.serin("register", path, "--model", "intent", "--candidate")
-
     def until(self, version: str, *phases: str) -> str:
         """Return the id of the version's release, once it is in one of the phases."""
-
-        def there() -> str | None:
-            found = next((one for one in self.serin.releases() if one["version"] == version), None)
-            return str(found["release_id"]) if found is not None and found["phase"] in phases else None
-
-        return str(eventually(there, what=f"version {version}: {' or '.join(phases)}", within_s=WITHIN_S))
+        whats = f"version {version}: {' or '.join(phases)}"
+        eventually(lambda: self.site.phase(version) in phases, what=whats, within_s=WITHIN_S)
+        return str(self.site.release(version)["release_id"])
 
 
 def newcomer(tour: Tour) -> str:
@@ -109,7 +99,7 @@ def on_call(tour: Tour) -> str:
     """Return the id of the release that was rolled back by itself."""
     tour.say("## On call")
     tour.say("Somebody registers a version that lost a part of its training set. Nobody is woken: it is taken back.")
-    tour.register("v3")
+    tour.site.register("v3")
     release = tour.until("3", "rolled_back")
     tour.command("why", "why", release, what="serin why: the gate that decided, and how it came there")
     tour.page("page-release", f"/web/releases/{release}", size=PHONE, what="the release's page on a phone")
@@ -118,7 +108,7 @@ def on_call(tour: Tour) -> str:
         "rollback-dry", "rollback", "intent", "--reason", "users complain", "--dry-run", what="a rollback's preview"
     )
     tour.command("rollback", "rollback", "intent", "--reason", "users complain", what="serin rollback")
-    eventually(lambda: tour.serin.serving_version() == "1", what="version 1 serves", within_s=60)
+    eventually(lambda: tour.site.serin.serving_version() == "1", what="version 1 serves", within_s=60)
     tour.say("The way back is a release of its own in the journal, with the reason that was given.")
     tour.command("status-frozen", "status", what="serin status after the rollback")
     return release
@@ -131,7 +121,7 @@ def pipeline(tour: Tour, promoted: str, taken_back: str) -> None:
     tour.say("What a release was judged by can be judged again, by the same policy or by another.")
     with TemporaryDirectory() as folder:
         evidence = Path(folder) / "evidence.jsonl"
-        evidence.write_text(tour.serin.serin("evidence", taken_back) + "\n", encoding="utf-8")
+        evidence.write_text(tour.site.serin.serin("evidence", taken_back) + "\n", encoding="utf-8")
         judged = subprocess.run(
             [SERIN, "judge", "--policy", str(POLICY), "--evidence", str(evidence)],
             capture_output=True,
@@ -157,7 +147,7 @@ def auditor(tour: Tour, release: str) -> None:
     tour.command("history", "history", "intent", what="serin history")
     tour.say("And of each release a report, from its journal, whose chain is checked as it is read.")
     with TemporaryDirectory() as folder:
-        tour.serin.serin("report", release, "--out", folder)
+        tour.site.serin.serin("report", release, "--out", folder)
         report = next(Path(folder).rglob("*.html"))
         tour.file("report", report, size=DESK, what="the report of a release")
         tour.file("report-phone", report, size=PHONE, what="the same report on a phone")
@@ -172,38 +162,23 @@ def main() -> int:
         chromium() as browser,
         installation(Path(folder) / "home", POLICY, print) as serin,
     ):
-        tour = Tour(serin, browser)
+        tour = Tour(Site(serin), browser)
         tour.say("# A tour in pictures")
         tour.say(
             f"Made by `make tour` from a real installation on {datetime.now(UTC):%Y-%m-%d}: MLflow, Prometheus, Envoy,",
             "the controller and its replicas on one machine, under a steady load, by the policy of the demonstration.",
             "Nothing here is drawn by hand.",
         )
-        tour.register("v1")
+        tour.site.register("v1")
         tour.until("1", "promoted")
-        with _traffic(serin):
+        with tour.site.load(rate_per_s=RATE_PER_S, for_s=LOAD_FOR_S) as load:
             promoted = newcomer(tour)
             taken_back = on_call(tour)
         pipeline(tour, promoted, taken_back)
         auditor(tour, taken_back)
+    print(f"{load['sent']} requests, {load['failed']} failed")
     (ROOT / "docs" / "tour.md").write_text("\n".join(tour.lines).rstrip() + "\n", encoding="utf-8")
     return 0
-
-
-@contextmanager
-def _traffic(serin: Installation) -> Iterator[None]:
-    flags = ["--gateway", serin.gateway, "--api", serin.api, "--rate-per-s", f"{RATE_PER_S:g}"]
-    flags += ["--label-token-file", str(serin.label_token_file), "--label-delay-s", "2", "--for-s", f"{LOAD_FOR_S:g}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "suites.intents.demo.load", *flags], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        output, _ = process.communicate(timeout=60)
-        told = json.loads(output.splitlines()[-1])
-        print(f"{told['sent']} requests, {told['failed']} failed")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ LINES: Final = 60
 _FONTS: Final = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
-def run(command: Sequence[str], *, shown: str, path: Path) -> int:
-    """The exit code of the command. What it showed, below the line that a person would have typed, is drawn at
-    ``path``."""
+def run(command: Sequence[str], *, shown: str, path: Path) -> None:
+    """Draw at ``path`` what the command showed, below the line that a person would have typed, and its exit code."""
     said, code = _in_a_terminal(command)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {shown}", style="bold"))
@@ -32,7 +31,6 @@ def run(command: Sequence[str], *, shown: str, path: Path) -> int:
         console.print(str(code))
     drawn = console.export_svg(title="", unique_id=path.stem)
     path.write_text(_FONTS.sub("", drawn), encoding="utf-8")  # fonts of another host, which the reader's own stand for
-    return code
 
 
 def _in_a_terminal(command: Sequence[str]) -> tuple[str, int]:
