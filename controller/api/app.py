@@ -20,6 +20,7 @@ from controller.api.samples import SampleRoutes
 from controller.api.telemetry import Telemetry
 from controller.api.webhook import Deliveries, MlflowWebhook
 from controller.config.variables import INSTALLATION_KEY
+from controller.label_queue import StoredLabelQueue
 from controller.ports.clock import Clock
 from controller.ports.samples import SampleIntake
 from controller.ports.standing import StandingRequests
@@ -100,9 +101,8 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
 
 
 def _samples(ports: ApiPorts) -> list[Endpoint]:
-    samples = SampleRoutes(
-        ports.samples, ports.standing, ports.journal, ports.clock, ports.label_names, ports.capture_ratio
-    )
+    queue = StoredLabelQueue(ports.samples, ports.standing, ports.journal)
+    samples = SampleRoutes(ports.samples, queue, ports.journal, ports.clock, ports.label_names, ports.capture_ratio)
     return [
         _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
         _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),

@@ -13,12 +13,11 @@ from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Raw, Reply, limit_of, number_of, query_text
 from controller.api.labels import AHEAD_S_MAX, Feed, FeedAnswer, read_body, read_items, read_lines
 from controller.core.labels import LabelNames
-from controller.core.release import SERVED, Release
-from controller.overview import current, opened
+from controller.core.release import Release
+from controller.label_queue import LabelQueue, as_document, under_way
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal
-from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
-from controller.ports.standing import StandingRequests
+from controller.ports.samples import Label, Prediction, SampleCursor, SampleIntake
 from controller.roles import ANY, Deed, way_in
 from gates.evidence import LabelSource
 from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
@@ -33,14 +32,14 @@ class SampleRoutes:
     def __init__(
         self,
         samples: SampleIntake,
-        standing: StandingRequests,
+        queue: LabelQueue,
         journal: Journal,
         clock: Clock,
         label_names: Callable[[], Mapping[str, Mapping[str, str]]],
         capture_ratio: Callable[[str], float | None],
     ) -> None:
         self._samples = samples
-        self._standing = standing
+        self._queue = queue
         self._journal = journal
         self._clock = clock
         self._label_names = label_names
@@ -106,32 +105,11 @@ class SampleRoutes:
             message = f"format: must be one of {', '.join(FORMATS)}"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="format")
         call.caller.may_speak_of(model)
-        under_way = (opened(record)[0] for record in self._journal.releases(model=model, active=True))
-        releases = [release for release in under_way if release is not None]  # whoever drives one tells of it
-        asking = [release for release in releases if release.stable and release.cursors.first_pair is not None]
-        found = [one for release in asking for one in self._label_requests(release, limit)]
-        if not asking and (version := self._serving(model)) is not None:
-            found = list(self._standing.standing_requests(model, version, since_s=since_s, limit=limit))
+        found = self._queue.label_requests(model, since_s=since_s, limit=limit)
         if form != "serin":
-            return Raw(json.dumps(label_studio.tasks(found[:limit])).encode())
-        sources = [_source(one) for release in releases for one in self._sources(release)]
-        return Reply({"label_requests": [_label_request(one) for one in found[:limit]], "label_sources": sources})
-
-    def _serving(self, model: str) -> str | None:
-        """Return the version that serves, by the release in progress or the one that began last; None where none
-        does."""
-        release = next((opened(record)[0] for record in current(self._journal, model)), None)
-        if release is None:
-            return None
-        serves = release.candidate if release.phase in SERVED else release.stable
-        return serves.number if serves is not None else None
-
-    def _label_requests(self, release: Release, limit: int) -> Sequence[LabelRequest]:
-        first_pair = release.cursors.first_pair
-        if release.stable is None or first_pair is None:
-            return ()
-        versions = release.stable.number, release.candidate.number
-        return self._samples.label_requests(release.model, *versions, first_pair=first_pair, limit=limit)
+            return Raw(json.dumps(label_studio.tasks(found)).encode())
+        sources = [_source(one) for release in under_way(self._journal, model) for one in self._sources(release)]
+        return Reply({"label_requests": list(map(as_document, found)), "label_sources": sources})
 
     def _sources(self, release: Release) -> Sequence[LabelSource]:
         began = release.cursors
@@ -201,18 +179,6 @@ def _signed(label: Label, caller: Caller) -> Label:
     """The label under the name of the token that it came by; what its sender calls the source is kept after it."""
     own = label.source in (caller.name, UNNAMED_SOURCE)
     return replace(label, source=caller.name if own else f"{caller.name}/{label.source}")
-
-
-def _label_request(one: LabelRequest) -> dict[str, object]:
-    return {
-        "request_id": one.request_id,
-        "model": one.model,
-        "answers": dict(one.answers),
-        "disagree": one.disagree,
-        "directed": one.directed,
-        "inclusion_probability": one.inclusion_probability,
-        "text": one.text,
-    }
 
 
 def _source(one: LabelSource) -> dict[str, object]:

@@ -167,7 +167,7 @@ def history(
     """
     from controller.overview import HISTORY_SCHEMA
 
-    since_s = _since_s(since, datetime.now(UTC))
+    since_s = since_s_of(since, datetime.now(UTC))
     with place.opened() as installation:
         found = installation.history(model, since_s=since_s)
     if output is Output.JSON:
@@ -204,7 +204,7 @@ def _time(at_s: float) -> str:
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _since_s(given: str, now: datetime) -> float:
+def since_s_of(given: str, now: datetime) -> float:
     """The time that is named, in unix seconds. Raises UsageError where none is."""
     from serving.access.age import parse_age
 

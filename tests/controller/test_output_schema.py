@@ -51,6 +51,7 @@ COMMANDS = {
     "report": ("report", RELEASE),
     "down": ("down",),
     "labels": ("labels", "{folder}/labels.jsonl"),
+    "label-requests": ("label-requests", "intent"),
     "token create": ("token", "create", "--role", "view", "--name", "desk"),
     "token list": ("token", "list"),
     "token revoke": ("token", "revoke", "--name", "mine"),

@@ -1,8 +1,9 @@
 """The same commands asked of a home, and from a machine without one of its controller's interface: the same output."""
 
+import base64
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from controller.api.app import ApiPorts, create_app
 from controller.api.server import serve
 from controller.api.tls import Certificate
 from controller.bootstrap.installations import service_of
-from controller.bootstrap.stores import opened, upgrade_schema
+from controller.bootstrap.stores import opened, store_of, texts_of, upgrade_schema
 from controller.cli.app import app
 from controller.cli.rollback import rollback
 from controller.config.settings import Home, Settings
@@ -33,6 +34,7 @@ from controller.journal.codec import entry_of, record_of
 from controller.roles import Role
 from serving.access.tokens import TokenFile, changing, new_token
 from tests.certificates import Authority
+from tests.contracts.samples import live
 from tests.controller import releases
 from tests.controller.report_support import started
 
@@ -72,10 +74,11 @@ class Installation:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
-    place.save(Settings(api_port=1))
+    place.save(Settings(api_port=1, capture_text=True))
     place.policies.mkdir()
     policy = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
     (place.policies / "intent.yaml").write_text(policy, encoding="utf-8")
+    place.text_key.write_text(base64.urlsafe_b64encode(bytes(32)).decode(), encoding="ascii")
     place.envoy.mkdir()
     document = read_routes(place.envoy).with_table(TrafficTable("intent", {"6": 100.0}), RouteOptions())
     write_routes(place.envoy, document)
@@ -103,13 +106,19 @@ def there(request: pytest.FixtureRequest, home: Home, tmp_path: Path) -> Iterato
 def interface(home: Home, authority: Authority) -> Iterator[str]:
     """The interface of the home's installation, as its controller serves it beyond loopback."""
     pair = authority.pair()
-    with service_of(home) as service, opened(home) as store:
+    with service_of(home) as service, closing(keeping_texts(home)) as store:
         ports = ApiPorts(
             store.samples, store.standing, store.journal, service, store.deliveries, SystemClock(), lambda: None
         )
         known = create_app(ports, Access(TokenFile(home.api_tokens), open_reading=False))
         with serve(known, certificate=Certificate(pair.certificate, pair.key)) as url:
             yield url
+
+
+def keeping_texts(home: Home) -> Store:
+    """The home's store, as its controller opens it."""
+    settings = home.load()
+    return store_of(home, settings, texts_of(home, settings))
 
 
 def given_token(folder: Path, home: Home, name: str, *roles: Role) -> Path:
@@ -231,6 +240,31 @@ def test_a_fix_of_a_stable_version_that_is_down_is_asked_for_by_name(there: Inst
     assert said[0].startswith("intent: Once version 6 is seen failing, version 8 takes its place by the floors")
     (waiting,) = there.store.inbox.waiting()
     assert (waiting.ask, waiting.version, waiting.reason) == (Ask.REPLACE, "8", "6 leaks")
+
+
+def asked_for(there: Installation, *flags: str) -> Result:
+    return there.asked("label-requests", "intent", *flags)
+
+
+def test_the_requests_to_label_are_the_same(there: Installation, home: Home) -> None:
+    """With their texts; for a person without what the version answered, which would lead whoever labels."""
+    assert (asked_for(there).exit_code, asked_for(there).stdout.startswith("intent: no request to label")) == (3, True)
+    answered = live("a", text="where is\nmy refund", text_digest="05aa", label="refund")
+    with closing(keeping_texts(home)) as store:
+        store.samples.add_predictions([answered])
+    assert asked_for(there).stdout == f"a\tchance\t{26 / 256:g}\twhere is\\nmy refund\n"
+    (one,) = json.loads(asked_for(there, "-o", "json").stdout)["label_requests"]
+    assert (one["answers"], one["text"]) == ({"6": "refund"}, "where is\nmy refund")
+    (task,) = json.loads(asked_for(there, "--format", "label-studio").stdout)
+    assert (task["data"], task["meta"]["serin_request_id"]) == ({"text": "where is\nmy refund"}, "a")
+    assert asked_for(there, "--since", "2100-01-01").exit_code == 3
+
+
+def test_of_an_unknown_model_nothing_is_asked_for(home: Home) -> None:
+    """A typing mistake is none that has no requests."""
+    error = CliRunner().invoke(app, ["label-requests", "intnt", "--home", str(home.path)]).exception
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("there is no policy for model 'intnt'")
 
 
 @pytest.mark.parametrize("ask", ["abort", "resume"])

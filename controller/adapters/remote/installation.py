@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from controller.adapters.remote.wire import Wire
+from controller.adapters.remote.wire import Reading, Wire
 from controller.core.commands import ANY_MODEL, Ask, Command, Freeze
 from controller.core.foresight import Consent, Foreseen
 from controller.journal.chain import GENESIS_HASH, verify
@@ -15,7 +15,6 @@ from controller.report.chronicle import Happening
 from controller.service import Report, taken_up
 
 _PAGE: Final = 100
-_MALFORMED: Final = (KeyError, TypeError, ValueError)
 
 
 class RemoteInstallation:
@@ -38,7 +37,7 @@ class RemoteInstallation:
     def again(self, model: str, *, reason: str, by: str) -> tuple[Command, str]:
         path = f"/v1/models/{quote(model_named(model), safe='')}/again"
         found = self._read("POST", path, {"reason": reason, "by": by})
-        with _Reading(self._wire):
+        with Reading(self._wire):
             command = Command(found["command"], Ask.START, model, found["version"], reason, by, found["at_s"])
             return command, str(found["champion"])
 
@@ -59,14 +58,14 @@ class RemoteInstallation:
 
     def is_taken_up(self, command: Command) -> bool:
         found = self._read("GET", f"/v1/commands/{quote(command.id, safe='')}")
-        with _Reading(self._wire):
+        with Reading(self._wire):
             waits, outcome = bool(found["waits"]), found["outcome"]
         return taken_up(command, waits=waits, outcome=outcome)
 
     def foresee(self, ask: Ask, model: str, version: str | None = None) -> Foreseen:
         path = f"/v1/models/{quote(model_named(model), safe='')}/foreseen"
         found = self._read("GET", path, ask=ask.value, version=None if version is None else version_named(version))
-        with _Reading(self._wire):
+        with Reading(self._wire):
             consents = tuple((Consent(one["consent"]), str(one["why"])) for one in found["consents"])
             return Foreseen(str(found["sentence"]), bool(found["acts"]), consents)
 
@@ -75,25 +74,25 @@ class RemoteInstallation:
             model_named(model)
         body = {"model": model, "reason": reason, "by": by, **({"silent": True} if silent else {})}
         found = self._read("POST", "/v1/freezes", body)
-        with _Reading(self._wire):
+        with Reading(self._wire):
             return Freeze(found["model"], found["reason"], found["by"], found["at_s"], silent)
 
     def unfreeze(self, model: str, *, reason: str, by: str) -> bool:
         found = self._read("DELETE", f"/v1/freezes/{quote(model, safe='')}", reason=reason, by=by)
-        with _Reading(self._wire):
+        with Reading(self._wire):
             return bool(found["lifted"])
 
     def releases(
         self, model: str | None = None, *, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseSummary]:
         found = self._read("GET", "/v1/releases", model=model, limit=limit, before=before)
-        with _Reading(self._wire):
+        with Reading(self._wire):
             shown = tuple(map(shown_in, found["releases"]))
             return tuple(one for one in shown if isinstance(one, ReleaseSummary))
 
     def release(self, release_id: str) -> ReleaseRecord:
         found = self._read("GET", f"/v1/releases/{quote(release_id, safe='')}")
-        with _Reading(self._wire):
+        with Reading(self._wire):
             record = shown_in(found)
             if not isinstance(record, ReleaseRecord):
                 raise KeyError("state")
@@ -101,7 +100,7 @@ class RemoteInstallation:
 
     def overview(self, model: str | None = None) -> Overview:
         found = self._read("GET", "/v1/status", model=None if model is None else model_named(model))
-        with _Reading(self._wire):
+        with Reading(self._wire):
             return overview_in(found)
 
     def report(self, release_id: str) -> Report:
@@ -114,7 +113,7 @@ class RemoteInstallation:
         following: int | None = 0
         while following is not None:
             found = self._read("GET", path, after=after, limit=_PAGE, payload="text")
-            with _Reading(self._wire):
+            with Reading(self._wire):
                 page, length, following = tuple(map(_entry, found["entries"])), int(found["length"]), found["next"]
             last = page[-1].hash if page else previous
             stream = release_stream(release_id)
@@ -125,7 +124,7 @@ class RemoteInstallation:
     def history(self, model: str | None = None, *, since_s: float, limit: int = 1_000) -> Sequence[Happening]:
         wanted = None if model is None else model_named(model)
         found = self._read("GET", "/v1/history", model=wanted, since_s=int(since_s), limit=limit)
-        with _Reading(self._wire):
+        with Reading(self._wire):
             return tuple(Happening(**one) for one in found["happenings"])
 
     def _word(self, ask: Ask, model: str, reason: str, by: str, command_id: str) -> tuple[Command, bool]:
@@ -136,25 +135,12 @@ class RemoteInstallation:
         self, ask: Ask, model: str, version: str | None, body: Mapping[str, Any], path: str
     ) -> tuple[Command, bool]:
         found = self._read("POST", path, body)
-        with _Reading(self._wire):
+        with Reading(self._wire):
             command = Command(found["command"], ask, model, version, body["reason"], body["by"], found["at_s"])
             return command, bool(found["new"])
 
     def _read(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: object) -> Any:
         return self._wire.document(method, path, body, **query)
-
-
-class _Reading:
-    """A block that reads an answer; what it lacks is told as another release's."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, _MALFORMED):
-            self._wire.cannot_read(error)
 
 
 def _entry(document: Mapping[str, Any]) -> RecordedEntry:

@@ -26,6 +26,7 @@ ANSWER_BYTES_MAX: Final = 256 * 2**20
 _CHUNK_BYTES: Final = 2**20
 _QUOTED: Final = 120
 _SOURCE: Final = Source.CONTROLLER
+_MALFORMED: Final = (KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,19 @@ class Wire:
     def _skew(self, what: str) -> str:
         theirs = f"Serin {self._release}" if self._release else "a server that does not say which Serin it is"
         return f"{self.address.url} is {theirs}, this is {own_release()}, and they differ: {what}; use the same release"
+
+
+class Reading:
+    """A block that reads an answer; what it lacks is told as another release's."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, _MALFORMED):
+            self._wire.cannot_read(error)
 
 
 def _content(reply: http.client.HTTPResponse, give_up_at_s: float, url: str) -> bytes:
