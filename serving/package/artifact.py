@@ -168,14 +168,7 @@ def verify(directory: Path) -> Manifest:
     manifest, _ = read_manifest(directory)
     expected = {MANIFEST_FILE, *manifest.files}
     _check_names(directory, expected)
-    files = sorted(manifest.files.items())
-    with ThreadPoolExecutor(min(len(files), _CHECKED_AT_ONCE_MAX)) as pool:  # digests leave the interpreter's lock
-        try:
-            checks = [pool.submit(_check_file, directory, name, record) for name, record in files]
-        except RuntimeError as error:  # no thread can be started
-            raise OSError(errno.EAGAIN, str(error)) from error
-        for done in checks:
-            done.result()
+    _check_files(directory, sorted(manifest.files.items()))
     labels = config_labels(_read_regular(directory, CONFIG_FILE, CONFIG_BYTES_MAX), manifest.rules.task)
     if labels != manifest.labels:
         raise ArtifactError(CONFIG_FILE, "id2label and the manifest's labels differ")
@@ -203,7 +196,8 @@ def config_labels(config_bytes: bytes, task: Task = Task.SEQUENCE_CLASSIFICATION
 def file_record(path: Path) -> FileRecord:
     """Digest and size of a file as it lies there."""
     with path.open("rb") as file:
-        return FileRecord(_sha256(file), os.fstat(file.fileno()).st_size)
+        size_bytes = os.fstat(file.fileno()).st_size
+        return FileRecord(_sha256(file, size_bytes), size_bytes)
 
 
 def _check_names(directory: Path, expected: set[str]) -> None:
@@ -222,19 +216,33 @@ def _check_names(directory: Path, expected: set[str]) -> None:
         raise ArtifactError(missing[0], "is missing")
 
 
+def _check_files(directory: Path, files: Sequence[tuple[str, FileRecord]]) -> None:
+    if sum(record.size_bytes for _, record in files) <= _PIECE_BYTES:  # read sooner than threads are started
+        for name, record in files:
+            _check_file(directory, name, record)
+        return
+    with ThreadPoolExecutor(min(len(files), _CHECKED_AT_ONCE_MAX)) as pool:  # digests leave the interpreter's lock
+        try:
+            checks = [pool.submit(_check_file, directory, name, record) for name, record in files]
+        except RuntimeError as error:  # no thread can be started
+            raise OSError(errno.EAGAIN, str(error)) from error
+        for done in checks:
+            done.result()
+
+
 def _check_file(directory: Path, name: str, record: FileRecord) -> None:
     with _open_regular(directory, name) as file:
         if (size := os.fstat(file.fileno()).st_size) != record.size_bytes:
             raise ArtifactError(name, f"has {size} bytes, its manifest says {record.size_bytes}")
-        if (digest := _sha256(file)) != record.sha256:
+        if (digest := _sha256(file, size)) != record.sha256:
             raise ArtifactError(name, f"has SHA-256 {digest}, its manifest says {record.sha256}")
 
 
-def _sha256(file: BufferedReader) -> str:
+def _sha256(file: BufferedReader, size_bytes: int) -> str:
     """As ``hashlib.file_digest``, in larger pieces: between two of them the interpreter's lock is waited for, which
     others hold for milliseconds while modules load."""
     digest = hashlib.sha256()
-    piece = memoryview(bytearray(_PIECE_BYTES))
+    piece = memoryview(bytearray(max(1, min(size_bytes, _PIECE_BYTES))))
     while size := file.readinto(piece):
         digest.update(piece[:size])
     return digest.hexdigest()

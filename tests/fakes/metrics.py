@@ -1,9 +1,11 @@
 """Metrics in memory: what versions were said to have served, counted like the real thing."""
 
-import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from controller.errors import AmbiguousError, Source, TransientError
 from controller.ports.metrics import CounterCursor, GatewayCounts, MetricCounts, Usage
@@ -67,8 +69,7 @@ class FakeMetrics:
             kind = "errors" if code >= 500 else "answers"
             self._add(f"{model}|{version}|{traffic}|{kind}", number)
         self._add(f"{model}|{version}|{traffic}|failures", server_errors(codes) if failures is None else failures)
-        for latency_ms in latencies_ms:
-            self._add(f"{model}|{version}|{traffic}|{bisect.bisect_left(self._edges_ms, latency_ms)}", 1)
+        self._spread(f"{model}|{version}|{traffic}|", np.searchsorted(self._edges_ms, latencies_ms))
         self.deal(model, version, traffic=traffic, latencies_ms=latencies_ms, codes=codes)
 
     def deal(
@@ -84,13 +85,12 @@ class FakeMetrics:
         whose = f"{model}|{version}|gateway {traffic}"
         for code, number in {200: len(latencies_ms), **(codes or {})}.items():
             self._add(f"{whose}|{'errors' if code >= 500 else 'answers'}", number)
-        for latency_ms in latencies_ms:
-            self._add(f"{whose}|{bisect.bisect_right(self._gateway_edges_ms, int(latency_ms))}", 1)
+        whole_ms = np.floor(latencies_ms)
+        self._spread(f"{whose}|", np.searchsorted(self._gateway_edges_ms, whole_ms, side="right"))
 
     def read(self, model: str, version: str, tokens: Sequence[int], *, traffic: Traffic = Traffic.LIVE) -> None:
         """Take in texts of so many tokens, which is part of answering."""
-        for number in tokens:
-            self._add(f"{model}|{version}|{traffic}|tokens {bisect.bisect_left(self._token_edges, number)}", 1)
+        self._spread(f"{model}|{version}|{traffic}|tokens ", np.searchsorted(self._token_edges, tokens))
         self.use(model, version, texts=len(tokens), tokens=sum(tokens), unknown_tokens=0, truncated=0, cold_requests=0)
         self.use(model, version, worker_restarts=0, busy_s=0.01 * len(tokens), cpu_s=0.01 * len(tokens))
 
@@ -181,6 +181,11 @@ class FakeMetrics:
             ),
             tokenizer=levels.tokenizer,
         )
+
+    def _spread(self, prefix: str, places: npt.NDArray[np.intp]) -> None:
+        """Count one in each of these buckets."""
+        for place, number in zip(*np.unique(places, return_counts=True), strict=True):
+            self._add(f"{prefix}{place}", int(number))
 
     def _add(self, key: str, number: float) -> None:
         self._totals[key] = self._totals.get(key, 0.0) + number

@@ -56,6 +56,7 @@ def planned(policy: ReleasePolicy, traffic: Traffic) -> Sampling:
 def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
     """Return what a release under this policy needs, by the lesser of the rates that were seen."""
     rate = min(seen.hour_per_s, seen.day_per_s)
+    average = "the last hour's" if rate == seen.hour_per_s else "the last day's"
     if rate <= 0:
         return Need(ALL, "it is not known how many requests come")
     labels = seen.labels
@@ -71,7 +72,8 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
     )
     ratio = least_ratio(policy, traffic)
     need = "its gates need all" if ratio == ALL else "its gates need no more"
-    return Need(ratio, f"{need} at {rate:.3g} requests a second, {100 * labels.ratio:.3g} % of them labelled")
+    reason = f"{need} at {average} {rate:.3g} requests a second, {100 * labels.ratio:.3g} % of them labelled"
+    return Need(ratio, reason)
 
 
 def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
@@ -83,7 +85,8 @@ def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
         return Need(ALL, "it is not known how many requests come")
     needed = MARGIN * REFERENCE_ANSWERS_MAX / (seen.day_per_s * drift.reference_s)
     ratio = min(max(2.0 ** math.ceil(math.log2(needed)), BETWEEN_MIN), ALL)
-    return Need(ratio, f"the next release compares with no more, at {seen.day_per_s:.3g} requests a second")
+    rate = f"the last day's {seen.day_per_s:.3g} requests a second"
+    return Need(ratio, f"the next release compares with no more, at {rate}")
 
 
 def least_ratio(policy: ReleasePolicy, traffic: Traffic) -> float:
