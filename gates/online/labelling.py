@@ -18,11 +18,12 @@ those of all pairs that stable takes for the same class, labelled or not. That n
 """
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Final
+
+import numpy as np
 
 from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfile
 from gates.gate import LabelTimes
@@ -179,7 +180,7 @@ def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
     if not pairs and (policy.maturity_s is None or known.newest_s is None):
         return known
     end_s, in_step_s = look.window.end_s, _LOOKS_IN_STEP * look.window.length_s
-    times = [time_of(pair, end_s) for pair in pairs]
+    times = [end_s - pair.waited_s for pair in pairs]
     before = known.newest_s if known.newest_s is not None else -math.inf
     lags = [before - at_s if before - at_s > in_step_s else 0.0 for at_s in times]
     apart = compress(lags, [pair.stable.label != pair.candidate.label for pair in pairs])
@@ -237,25 +238,21 @@ def _every(profile: PairProfile) -> Seen:
 def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata) -> Seen:
     """Each counts one over its probability. ``stable`` and ``candidate``: the confidences of all pairs."""
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
-    said = [0.0] * bins, [0.0] * bins
-    by_class = dict.fromkeys(classes, 0.0)
-    squares = elsewhere = 0.0
-    for pair in pairs:
-        weight = 1 / pair.inclusion_probability
-        squares += weight * weight
-        if pair.stable.label in by_class:
-            by_class[pair.stable.label] += weight
-        else:
-            elsewhere += weight
-        said[0][bisect_right(PAIR_CONFIDENCE_EDGES, pair.stable.confidence)] += weight
-        said[1][bisect_right(PAIR_CONFIDENCE_EDGES, pair.candidate.confidence)] += weight
-    of_place = (*enumerate(by_class.values()), (None, elsewhere))
+    weights = [1 / pair.inclusion_probability for pair in pairs]
+    squares = sum(weight * weight for weight in weights)
+    place_of = {name: place for place, name in enumerate(classes)}
+    places = [place_of.get(pair.stable.label, len(classes)) for pair in pairs]
+    *of_class, elsewhere = np.bincount(places, weights, len(classes) + 1).tolist()
+    confidences = [[pair.stable.confidence for pair in pairs], [pair.candidate.confidence for pair in pairs]]
+    reached = np.searchsorted(PAIR_CONFIDENCE_EDGES, confidences, side="right")
+    said = [np.bincount(bins_of_side, weights, bins).tolist() for bins_of_side in reached]
+    of_place = (*enumerate(of_class), (None, elsewhere))
     by_chance = [[0.0] * bins, [0.0] * bins]
     for counts, strata in zip(by_chance, (stable, candidate), strict=True):
         for place, weight in of_place:
             for bin_, share in enumerate(strata.shares(place, bins) if weight else ()):
                 counts[bin_] += weight * share
-    sides = (*map(tuple, said), tuple(by_class.values()))
+    sides = (*map(tuple, said), tuple(of_class))
     of_stable, of_candidate, of_classes = (Bins((0,) * len(side), side, squares) for side in sides)
     stable_told, candidate_told = (tuple(counts) if sum(counts) else () for counts in by_chance)
     return Seen(of_stable, of_candidate, of_classes, stable_told, candidate_told)

@@ -1,6 +1,5 @@
 """Things that wait until their time counts: parts by time, few of them, whatever comes."""
 
-import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
@@ -27,9 +26,10 @@ class Cells(Generic[PartT]):
         add: Callable[[PartT, PartT], PartT],
     ) -> "Cells[PartT]":
         """With items, each with its time. A new cell is so wide; where there are enough the last one is widened."""
-        until_s, groups = list(self.until_s), dict[int, list[ItemT]]()
+        until_s, groups, place = list(self.until_s), dict[int, list[ItemT]](), 0
         for at_s, item in sorted(items, key=itemgetter(0)):
-            place = bisect.bisect_left(until_s, at_s)
+            while place < len(until_s) and until_s[place] < at_s:
+                place += 1
             if place == len(until_s) and place < CELLS_MAX:
                 until_s.append(at_s + width_s)
             elif place == len(until_s):
