@@ -66,7 +66,7 @@ docs: setup  ## Rewrite the tables of keys, gates and values in docs/ and the ch
 	@$(PYTHON) -m tests.deploy.table
 
 sbom: setup  ## List what the images hold, as CycloneDX in build/sbom (installs it into build/images first)
-	@for part in controller serving; do \
+	@for part in controller serving gate; do \
 		rm -rf build/images/$$part; deploy/images/install.sh $$part build/images/$$part; \
 		deploy/images/sbom.sh build/images/$$part/bin/python build/sbom/$$part.cdx.json; \
 	done

@@ -15,7 +15,7 @@ from controller.cli.output import console, say, say_json, say_row
 from controller.cli.place import Place, at_a_place
 from controller.errors import TransientError, UsageError
 from controller.exit_codes import EXIT_TIMEOUT
-from controller.naming import model_named
+from controller.naming import model_named, version_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,19 +38,28 @@ def register(app: typer.Typer) -> None:
 def wait(
     model: ModelArgument,
     place: Place,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Its release, even if it has not begun; no other counts.")
+    ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout-s", help="Give up after so long; 0: never.")] = 0.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Wait until the model's release is decided, or waits for a person, and end by how it stands.
 
-    Prints a line at each change of phase. Exit code: 0 promoted, 1 rolled back or rejected, 3 held, aborted or
-    superseded, 4 it could not be judged, 5 not settled in time.
+    Prints a line at each change of phase. Without --version it is the latest release, of whichever version: name the
+    version where the alias `candidate` starts its release, which may begin after this.
 
-    Example: serin wait intent --timeout-s 7200
+    Exit code: 0 promoted, 1 rolled back or rejected, 3 held, aborted or superseded, 4 it could not be judged, 5 not
+    settled in time.
+
+    Example: serin wait intent --version 7 --timeout-s 7200
     """
     model_named(model)  # before anything is opened
+    if version is not None:
+        version_named(version)
+    tell = _teller(output)
     with place.opened() as installation:
-        found = waited(installation, model, timeout_s or math.inf, tell=_teller(output), sleep=time.sleep)
+        found = waited(installation, model, timeout_s or math.inf, version=version, tell=tell, sleep=time.sleep)
         _end(installation, found, output, timeout_s)
 
 
@@ -61,20 +70,26 @@ def waited(
     *,
     tell: Callable[[str], None],
     sleep: Callable[[float], None],
+    version: str | None = None,
 ) -> "ReleaseSummary | None":
-    """The model's release once it is settled, that which began last when this was asked; None where it is not in time.
-    What does not answer for a moment is told once, and asked again."""
+    """The model's release once it is settled, that which began last when this was asked, of the version where one is
+    named; None where it is not in time. What does not answer for a moment is told once, and asked again."""
     from controller.report.words import phase_title
     from controller.status import is_settled
 
+    of = "" if version is None else f" of version {version}"
     release_id, told, passed_s = "", "", 0.0
+
+    def is_meant(one: "ReleaseSummary") -> bool:
+        return release_id in ("", one.release_id) and version in (None, one.version)
+
     while True:
         try:
-            found = next((one for one in installation.releases(model) if release_id in ("", one.release_id)), None)
+            found = next(filter(is_meant, installation.releases(model)), None)
         except TransientError as error:
             found, line = None, f"{model}: {error.source} does not answer: {error}"
         else:
-            line = f"{model}: no release yet"
+            line = f"{model}: no release{of} yet"
             if found is not None:
                 release_id = found.release_id
                 line = f"{model}: version {found.version} {phase_title(_phase(found.phase))}: {found.reason}"

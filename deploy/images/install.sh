@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# install.sh PART FOLDER: one part of Serin, `controller` or `serving`, in a virtual environment of its own, with the
-# versions and digests of constraints.txt. Run while an image is built; what installed it is not left in it.
+# install.sh PART FOLDER: one part of Serin in a virtual environment of its own, with the versions and digests of
+# constraints.txt: `controller`, `serving`, or `gate`, which is what a pipeline runs. Run while an image is built, or in a
+# pipeline; what installed it is not left in it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source deploy/install/common.sh
@@ -10,7 +11,8 @@ VENV=$2
 case $PART in
 controller) WANTED=base,postgresql,kubernetes ;;
 serving) WANTED=serving,tracing,jwt ;;
-*) give_up "$PART: no part of Serin" "name controller or serving" ;;
+gate) WANTED=base,serving ;;
+*) give_up "$PART: no part of Serin" "name controller, serving or gate" ;;
 esac
 
 python -m venv "$VENV"

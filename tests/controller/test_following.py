@@ -177,6 +177,17 @@ def test_waiting_tells_each_phase_once_and_ends_when_it_is_settled() -> None:
     ]
 
 
+def test_waiting_for_a_version_takes_no_other_for_it() -> None:
+    """The one before was promoted: that says nothing of a version whose release has not begun."""
+    before = summary(Phase.PROMOTED)
+    of_eight = [replace(before, release_id="intent-v8-1", version="8", phase=phase) for phase in ("shadow", "held")]
+    seen = Releases([before], [of_eight[0], before], [before, of_eight[1]])
+    said: list[str] = []
+    found = waited(seen, "intent", math.inf, version="8", tell=said.append, sleep=lambda _: None)  # type: ignore[arg-type]
+    assert found == of_eight[1]
+    assert said[:2] == ["intent: no release of version 8 yet", "intent: version 8 Shadow: It is promoted."]
+
+
 def test_waiting_gives_up_in_time() -> None:
     pauses: list[float] = []
     seen = Releases(*[[summary(Phase.SHADOW)]] * 4)

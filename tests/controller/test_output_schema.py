@@ -68,7 +68,7 @@ ELSEWHERE = {
     "load",  # a gateway: test_load.py
     "register",  # a registry: test_registering.py, as of
     "package",
-    "gate",  # a replica: its document is that of `--json FILE`, test_ci_gate.py
+    "gate",  # a replica: lessons/test_gate_files.py, and what pipelines get: deploy/test_ci.py
     "judge",  # recorded evidence: test_evidence_command.py, as of
     "backtest",
 }

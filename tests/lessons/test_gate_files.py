@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
+from tests.controller.test_output_schema import checked as by_schema
 from tests.lessons.pipeline import INTENTS, cases, serin, serin_each, started, written
 from tests.patience import PATIENCE_S
 
@@ -70,6 +71,19 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_verdict(intents_package
     assert done.stderr.decode() == "serin: /dev/full: cannot be written: No space left on device\n"
     assert "passed every gate" in (tmp_path / "s.md").read_text()
     assert "could not be judged" not in (tmp_path / "s.md").read_text()
+
+
+@pytest.mark.integration
+def test_what_is_printed_as_json_is_what_the_file_holds_and_what_the_schema_says(
+    intents_package: Path, tmp_path: Path
+) -> None:
+    """And nothing else is on standard output, whatever the verdict."""
+    suite = written(tmp_path / "suite.jsonl", cases(20))
+    file = tmp_path / "result.json"
+    done = serin("gate", "--model", intents_package, "--suite", suite, "-o", "json", "--json", file, temporary=tmp_path)
+    document = by_schema(done.stdout.decode())
+    assert (done.returncode, document["exit_code"], document["outcome"]) == (3, 3, "inconclusive")
+    assert document == json.loads(file.read_text())
 
 
 @pytest.mark.parametrize("option", ["--junit", "--json", "--summary"])
