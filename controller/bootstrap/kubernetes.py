@@ -25,6 +25,7 @@ from controller.adapters.kubernetes.packages import KeptPackages
 from controller.adapters.kubernetes.probe import GatewayProbe
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
 from controller.adapters.kubernetes.sight import ClusterSight
+from controller.adapters.kubernetes.sticky import HashPolicies, StickyBy
 from controller.adapters.kubernetes.traffic import MANAGER, SETUP_MANAGER, GatewaySite, KubernetesTraffic
 from controller.adapters.prometheus.gateway_kinds import KINDS, GatewayPlace
 from controller.bootstrap.plane import DataPlane
@@ -114,10 +115,16 @@ def runtime_of(settings: Settings) -> KubernetesRuntime | None:
         first = error.errors(include_url=False)[0]
         place = ".".join(("runtime", *map(str, first["loc"])))
         raise UsageError(f"settings: {place}: {first['msg']}") from error
-    if settings.sticky_header is not None:
+    if settings.sticky_header is not None and found.gateway.sticky_by is None:
         raise UsageError(
             "settings: sticky_header: no gateway of a cluster is known to deal users to versions by a header, so that "
-            "all move at a rollback: leave it out (docs/kubernetes.md, Users who stick)"
+            "all move at a rollback: leave it out, or say in runtime.gateway.sticky_by how yours is told to, and Serin "
+            "sees through it whether it does (docs/kubernetes.md, Users who stick)"
+        )
+    if settings.sticky_header is None and found.gateway.sticky_by is not None:
+        raise UsageError(
+            "settings: runtime.gateway.sticky_by: say in sticky_header by which header users keep their version, or "
+            "leave it out"
         )
     if found.controller_url is not None and None in (found.pods.capture_secret, found.capture_token_file):
         raise UsageError(
@@ -190,6 +197,7 @@ def _parts(
         resource_name,
         model_name,
         clock,
+        sticky=_sticky(settings, runtime.gateway, routes, clock),
     )
 
     def routed(model: str) -> Collection[str]:
@@ -197,6 +205,14 @@ def _parts(
         return table.asked if table is not None else ()
 
     return KubernetesDeployments(deployments, looks, site, resource_name, routed, packages), traffic, packages
+
+
+def _sticky(settings: Settings, gateway: GatewaySite, client: KubernetesClient, clock: Clock) -> HashPolicies | None:
+    if settings.sticky_header is None or gateway.sticky_by is None:
+        return None
+    match gateway.sticky_by:
+        case StickyBy.ENVOY_GATEWAY:
+            return HashPolicies(client, settings.sticky_header, MANAGER, model_name, clock)
 
 
 def let_replicas_in(home: Home, token_file: Path) -> None:

@@ -52,6 +52,7 @@ MATRIX: Final[Mapping[str, Mapping[str, Any]]] = {
         },
         "gateway": {"metrics": {"kind": "cilium", "job": "envoys"}, "dataPlaneNamespace": "kube-system"},
     },
+    "sticky": {"gateway": {"sticky": {"by": "envoy-gateway", "header": "x-user"}}},
     "unwatched": {"monitoring": {"kind": "none"}},
     "trial": {
         "postgresql": {"enabled": True, "secret": "postgres", "storageClass": "fast"},

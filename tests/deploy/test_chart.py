@@ -15,6 +15,7 @@ import yaml
 from controller.adapters.kubernetes import rights
 from controller.adapters.kubernetes.objects.labels import OWN
 from controller.adapters.kubernetes.objects.site import LIVE_PORT, SHADOW_PORT, Autoscaling, ScaleBy, Site
+from controller.adapters.kubernetes.sticky import StickyBy
 from controller.api.callers import READY_ROUTE
 from controller.bootstrap.kubernetes import AlertRules, GatewayMetrics, GatewayName, RuleForm, runtime_of
 from controller.cli.app import app
@@ -92,6 +93,14 @@ def test_what_is_needed_and_not_said_is_asked_for(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "missing"), [({"by": "envoy-gateway"}, "gateway.sticky.header"), ({"header": "x-u"}, "gateway.sticky.by")]
+)
+def test_18_how_users_keep_their_version_is_said_whole(given: Mapping[str, Any], missing: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=missing):
+        rendered(values({"gateway": {"sticky": given}}))
+
+
+@pytest.mark.parametrize(
     ("given", "missing"),
     [
         ({"kind": "operator"}, "monitoring.tokenSecret"),
@@ -142,7 +151,9 @@ def test_23_the_role_is_what_the_code_says_it_does() -> None:
     assert role["rules"] == rights.rules()
     assert (CHART / "files/rights.yaml").read_text() == rights.as_yaml()
     assert (CHART / "files/rights-operator.yaml").read_text() == rights.as_yaml(rights.OPERATOR_RIGHTS)
-    for case, more in (("operator without rules", rights.OPERATOR_RIGHTS), ("operator", ())):
+    assert (CHART / "files/rights-sticky.yaml").read_text() == rights.as_yaml(rights.STICKY_RIGHTS)
+    cases = {"operator without rules": rights.OPERATOR_RIGHTS, "operator": (), "sticky": rights.STICKY_RIGHTS}
+    for case, more in cases.items():
         (theirs,) = of_kind(rendered(values(MATRIX[case])), "Role", "controller")
         assert theirs["rules"] == rights.rules([*rights.RIGHTS, *more])
     given = {
@@ -278,6 +289,12 @@ def test_what_the_chart_says_of_the_cluster_reaches_the_code(tmp_path: Path) -> 
     assert gateway.pods.autoscaling == Autoscaling(replicas_max=6, by=ScaleBy.REQUESTS, target=2.5)
     assert (secrets.pods.registry_secret, secrets.pods.registry_ca) == ("mlflow-reader", True)
     assert (secrets.pods.cache.claim, secrets.pods.cpu, secrets.pods.capture_ca) == ("packages", 1.5, True)
+    (tmp_path / "sticky").mkdir()
+    told = home_of("sticky", tmp_path / "sticky").load()
+    sticky = runtime_of(told)
+    assert sticky is not None
+    assert (sticky.gateway.sticky_by, told.sticky_header) == (StickyBy.ENVOY_GATEWAY, "x-user")
+    assert secrets.gateway.sticky_by is None
     (tmp_path / "operator").mkdir()
     operator = runtime_of(home_of("operator without rules", tmp_path / "operator").load())
     assert operator is not None

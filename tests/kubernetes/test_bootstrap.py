@@ -61,10 +61,11 @@ def kubeconfig(cluster: FakeCluster, tmp_path: Path) -> Path:
 def plane_of(tmp_path: Path, kubeconfig: Path) -> Callable[..., Any]:
     home = Home(tmp_path / "home")
 
-    def made(**changes: Any) -> Any:
+    def made(sticky_header: str | None = None, **changes: Any) -> Any:
         token = tmp_path / "token"
         token.write_text(TOKEN + "\n")
         chosen = settings(kubeconfig=str(kubeconfig), capture_token_file=str(token), **changes)
+        chosen = dataclasses.replace(chosen, sticky_header=sticky_header)
         return data_plane(home, chosen, lambda _: True, PackageStore(FakeRegistry(), home.packages), lambda _: None)
 
     return made
@@ -134,6 +135,18 @@ def test_18_a_sticky_header_is_refused_by_name() -> None:
     """Kept silently, it would promise that users keep their version, and nothing would."""
     with pytest.raises(UsageError, match="settings: sticky_header: no gateway of a cluster is known"):
         runtime_of(dataclasses.replace(settings(), sticky_header="x-user"))
+
+
+STICKY = {"gateway": {**BLOCK["gateway"], "sticky_by": "envoy-gateway"}}
+
+
+def test_18_how_the_gateway_is_told_and_by_which_header_are_said_together(plane_of: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match=r"settings: runtime\.gateway\.sticky_by: say in sticky_header by which"):
+        runtime_of(settings(**STICKY))
+    with pytest.raises(UsageError, match=r"runtime\.gateway\.sticky_by: Input should be 'envoy-gateway'"):
+        runtime_of(settings(gateway={**BLOCK["gateway"], "sticky_by": "istio"}))
+    plain, sticky = plane_of(), plane_of(sticky_header="x-user", **STICKY)
+    assert [one.traffic.abilities("intent").sticky_header for one in (plain, sticky)] == [None, "x-user"]
 
 
 @pytest.mark.parametrize("namespace", [None, "prod"])

@@ -25,6 +25,7 @@ from controller.adapters.kubernetes.resources import (
     Object,
 )
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
+from controller.adapters.kubernetes.sticky import HashPolicies
 from controller.adapters.kubernetes.traffic import GatewaySite, KubernetesTraffic
 from controller.core.abilities import Mirroring
 from controller.core.release import Version
@@ -66,7 +67,7 @@ class World:
     kubelet: Kubelet
     gateway: Gateway
     clock: FakeClock
-    traffic_of: Callable[[GatewaySite], KubernetesTraffic]
+    traffic_of: Callable[..., KubernetesTraffic]
 
     @property
     def route(self) -> Object:
@@ -98,7 +99,7 @@ def world(client: KubernetesClient, connected: Callable[..., Connection]) -> Ite
     clock = FakeClock()
     with serving(Gateway(client)) as gateway:
 
-        def traffic_of(site: GatewaySite) -> KubernetesTraffic:
+        def traffic_of(site: GatewaySite, sticky_header: str | None = None) -> KubernetesTraffic:
             return KubernetesTraffic(
                 client,
                 setup,
@@ -109,6 +110,9 @@ def world(client: KubernetesClient, connected: Callable[..., Connection]) -> Ite
                 name_of,
                 lambda model: model,
                 clock,
+                sticky=HashPolicies(client, sticky_header, "serin", lambda model: model, clock, kept_s=0.0)
+                if sticky_header is not None
+                else None,
                 kept_s=0.0,
                 patience_s=0.0,
             )

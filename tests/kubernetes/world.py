@@ -27,6 +27,7 @@ from controller.adapters.kubernetes.objects.site import SHADOW_PORT, Site
 from controller.adapters.kubernetes.probe import GatewayProbe
 from controller.adapters.kubernetes.resources import Object
 from controller.adapters.kubernetes.runtime import KubernetesDeployments
+from controller.adapters.kubernetes.sticky import HashPolicies
 from controller.adapters.kubernetes.traffic import SETUP_MANAGER, GatewaySite, KubernetesTraffic
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Phase, Version
@@ -62,9 +63,17 @@ class ClusterWorld(World):
     request to the API server is a point at which a test may interfere: ``before api.PATCH httproutes/intent-…``."""
 
     def __init__(
-        self, directory: Path, cluster: FakeCluster, *, policy: ReleasePolicy = QUICK, token: str = ADMIN, seed: int = 1
+        self,
+        directory: Path,
+        cluster: FakeCluster,
+        *,
+        policy: ReleasePolicy = QUICK,
+        token: str = ADMIN,
+        seed: int = 1,
+        sticky_header: str | None = None,
     ) -> None:
         self.cluster = cluster
+        self._sticky_header = sticky_header
         self._closing = ExitStack()
         self._within = Within(cluster.store, NAMESPACE)
         self.within = self.by("cluster")
@@ -155,6 +164,8 @@ class ClusterWorld(World):
         setup = KubernetesClient(asked, manager=SETUP_MANAGER, source=Source.TRAFFIC)  # type: ignore[arg-type]
         own = KubernetesClient(asked, manager="serin", source=Source.DEPLOYMENTS)  # type: ignore[arg-type]
         looks = Looks(own, self.clock)
+        header = self._sticky_header
+        sticky = HashPolicies(client, header, "serin", model_name, self.clock) if header is not None else None
         traffic = KubernetesTraffic(
             client,
             setup,
@@ -165,6 +176,7 @@ class ClusterWorld(World):
             resource_name,
             model_name,
             self.clock,
+            sticky=sticky,
         )
 
         def routed(model: str) -> set[str]:

@@ -18,10 +18,13 @@ def features_of(gateway_class: Object) -> frozenset[str]:
     return frozenset(str(one["name"]) if isinstance(one, dict) else str(one) for one in listed)
 
 
-def abilities_of(name: str, features: Collection[str], mirroring: Mirroring | None) -> TrafficAbilities:
+def abilities_of(
+    name: str, features: Collection[str], mirroring: Mirroring | None, sticky_header: str | None = None
+) -> TrafficAbilities:
     """Return the abilities; ``mirroring`` is what an operator chose, None: the gateway where it can, else the replicas.
 
-    Persistence of sessions by the gateway keeps users on a version after a rollback, so it is never asked for.
+    ``sticky_header``: by which an operator had users dealt; that it is so is seen at each table before it counts as
+    served. Persistence of sessions by the gateway keeps users on a version after a rollback, so it is never asked for.
     """
     if mirroring is None:
         mirroring = Mirroring.GATEWAY_ONE_WAY if Feature.MIRROR in features else Mirroring.REPLICA
@@ -32,5 +35,6 @@ def abilities_of(name: str, features: Collection[str], mirroring: Mirroring | No
         mirror_step_pct=100.0 if whole_only else _MIRROR_STEP_PCT,
         weight_step_pct=_WEIGHT_STEP_PCT,
         versions_max=_BACKENDS_MAX,
-        sticky_by_header=False,
+        sticky_by_header=sticky_header is not None,
+        sticky_header=sticky_header,
     )

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -37,8 +38,8 @@ class GatewayProbe:
         self._host = parts.hostname
         self._context = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
 
-    def ask(self, model: str, host: str | None) -> Told:
-        """The answer of the model's health rule, asked under ``host`` where one is given.
+    def ask(self, model: str, host: str | None, headers: Mapping[str, str] = MappingProxyType({})) -> Told:
+        """The answer of the model's health rule, asked with the ``headers``, and under ``host`` where one is given.
 
         Raises:
             TransientError: there is none.
@@ -50,7 +51,7 @@ class GatewayProbe:
             connection = http.client.HTTPSConnection(
                 self._host, self._parts.port, timeout=_WITHIN_S, context=self._context
             )
-        headers: Mapping[str, str] = {} if host is None else {"host": host}
+        headers = {**headers, **({} if host is None else {"host": host})}
         try:
             connection.request("GET", f"{self._parts.path.rstrip('/')}/models/{model}{HEALTH_ROUTE}", headers=headers)
             answer = connection.getresponse()

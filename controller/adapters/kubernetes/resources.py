@@ -49,6 +49,9 @@ LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 GATEWAYS: Final = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
 GATEWAY_CLASSES: Final = Resource("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass", namespaced=False)
+TRAFFIC_POLICIES: Final = Resource(
+    "gateway.envoyproxy.io", "v1alpha1", "backendtrafficpolicies", "BackendTrafficPolicy"
+)
 PROMETHEUS_RULES: Final = Resource("monitoring.coreos.com", "v1", "prometheusrules", "PrometheusRule")
 MODEL_RELEASES: Final = Resource("serin.dev", "v1", "modelreleases", "ModelRelease")
 RELEASE_POLICIES: Final = Resource("serin.dev", "v1", "releasepolicies", "ReleasePolicy")

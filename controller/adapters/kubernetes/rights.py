@@ -1,7 +1,8 @@
 """The rights that Serin needs on its namespace, and what for: the chart's Role holds exactly these.
 
-``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role; with ``operator``, those that are
-needed besides where it keeps rules for a Prometheus operator.
+``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role; with ``operator`` or ``sticky``,
+those that are needed besides: where it keeps rules for a Prometheus operator, or has Envoy Gateway deal users by a
+header.
 """
 
 import sys
@@ -23,6 +24,7 @@ from controller.adapters.kubernetes.resources import (
     PROMETHEUS_RULES,
     RELEASE_POLICIES,
     SERVICES,
+    TRAFFIC_POLICIES,
     Object,
     Resource,
 )
@@ -65,6 +67,8 @@ RIGHTS: Final = (
     Right(LEASES, ("create", "get", "patch", "update"), "who leads"),
 )
 OPERATOR_RIGHTS: Final = (Right(PROMETHEUS_RULES, ("create", "patch"), "alert rules of the policies in force"),)
+STICKY_RIGHTS: Final = (Right(TRAFFIC_POLICIES, ("create", "list", "patch"), "by which users keep their version"),)
+_GROUPS: Final = {"operator": OPERATOR_RIGHTS, "sticky": STICKY_RIGHTS}
 
 
 def rules(rights: Sequence[Right] = RIGHTS) -> list[Object]:
@@ -81,4 +85,4 @@ def as_yaml(rights: Sequence[Right] = RIGHTS) -> str:
 
 
 if __name__ == "__main__":
-    print(as_yaml(OPERATOR_RIGHTS if sys.argv[1:] == ["operator"] else RIGHTS), end="")
+    print(as_yaml(_GROUPS[sys.argv[1]] if sys.argv[1:] else RIGHTS), end="")

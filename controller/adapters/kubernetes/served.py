@@ -61,7 +61,11 @@ class Answers:
         if unknown:
             who = f"version {unknown[-1].version}" if unknown[-1].version else f"nobody of ours ({unknown[-1].status})"
             return f"RouteNotServed: {who} answers, which has no share"
-        return _mismatch(Counter(str(one.version) for one in self.told), len(self.told), table)
+        counts = Counter(str(one.version) for one in self.told)
+        if len(self.told) < ANSWERS_MIN or (version := mismatch(counts, table)) is None:
+            return ""
+        got = f"{counts[version]} of {len(self.told)} answers"
+        return f"RouteNotServed: version {version} gave {got}, its weight is {table.weights_pct[version]:g} %"
 
     def missing(self, *, tells_generation: bool) -> str:
         """Return what is waited for; empty where enough have come."""
@@ -71,17 +75,17 @@ class Answers:
         return f"{len(self.told)} of {ANSWERS_MIN} answers in a row through the gateway{more}"
 
 
-def _mismatch(counts: Mapping[str, int], answers: int, table: TrafficTable) -> str:
-    if len(table.weights_pct) == 1 or answers < ANSWERS_MIN:
-        return ""
+def mismatch(counts: Counter[str], table: TrafficTable) -> str | None:
+    """Return a version that did not get its share of what was counted; None where chance explains all of it."""
+    if len(table.weights_pct) == 1:
+        return None
     from scipy.stats import binomtest  # half a second, which a start does not pay
 
     for version in table.weights_pct:
-        chance = binomtest(counts.get(version, 0), answers, table.share_of(version)).pvalue
+        chance = binomtest(counts[version], counts.total(), table.share_of(version)).pvalue
         if chance < _CHANCE_MAX / len(table.weights_pct):
-            got = f"{counts.get(version, 0)} of {answers} answers"
-            return f"RouteNotServed: version {version} gave {got}, its weight is {table.weights_pct[version]:g} %"
-    return ""
+            return version
+    return None
 
 
 def _same(told: Mapping[str, Any], parent: Mapping[str, Any]) -> bool:

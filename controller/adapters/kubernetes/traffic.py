@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -11,6 +12,7 @@ from controller.adapters.kubernetes.capacity import Capacity
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.copies import ReplicaCopies
 from controller.adapters.kubernetes.features import abilities_of, features_of
+from controller.adapters.kubernetes.kept import KeptUsers
 from controller.adapters.kubernetes.objects.labels import DOMAIN, MANAGED_BY
 from controller.adapters.kubernetes.objects.route import (
     Feature,
@@ -22,10 +24,11 @@ from controller.adapters.kubernetes.objects.route import (
     table_of,
     writer_of_rules,
 )
-from controller.adapters.kubernetes.probe import GatewayProbe
+from controller.adapters.kubernetes.probe import GatewayProbe, Told
 from controller.adapters.kubernetes.refusals import ForbiddenError
 from controller.adapters.kubernetes.resources import GATEWAY_CLASSES, HTTP_ROUTES, Object
 from controller.adapters.kubernetes.served import Answers, standing_of
+from controller.adapters.kubernetes.sticky import HashPolicies, Standing, StickyBy
 from controller.core.abilities import Mirroring, TrafficAbilities
 from controller.core.traffic import Drift, Override, TrafficTable, WriteProgress, WriteStage
 from controller.errors import ConflictError, PermanentError, SerinError, Source, TransientError, UsageError
@@ -47,7 +50,8 @@ _PATIENCE_S: Final = 2.0  # before it is said what a table waits for that has on
 @dataclass(frozen=True, slots=True)
 class GatewaySite:
     """The gateway as an installation tells of it. ``features``: those that it supports; None: its class is asked.
-    ``mirroring``: who copies; None: the gateway where it can, else the replicas."""
+    ``mirroring``: who copies; None: the gateway where it can, else the replicas. ``sticky_by``: how it is told to keep
+    users on their version; None: it is not."""
 
     name: str
     namespace: str | None = None
@@ -56,13 +60,15 @@ class GatewaySite:
     features: frozenset[str] | None = None
     mirroring: Mirroring | None = None
     timeout_s: float = 15.0
+    sticky_by: StickyBy | None = None
 
 
 class KubernetesTraffic:
     """Implements ``Traffic``. What it remembers besides is only how far its last writes were seen to have come.
 
     ``name_of``: the Service of a version; ``route_name``: the HTTPRoute of a model. ``setup`` writes what a route that
-    nobody made before needs besides rules, under a name of its own, so that Git can take it over.
+    nobody made before needs besides rules, under a name of its own, so that Git can take it over. ``sticky``: what lets
+    the gateway keep users on their version; None: it is not asked to.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each a part of the data plane
@@ -77,6 +83,7 @@ class KubernetesTraffic:
         route_name: Callable[[str], str],
         clock: Clock,
         *,
+        sticky: HashPolicies | None = None,
         kept_s: float = _KEPT_S,
         patience_s: float = _PATIENCE_S,
     ) -> None:
@@ -89,6 +96,7 @@ class KubernetesTraffic:
         self._name_of = name_of
         self._route_name = route_name
         self._clock = clock
+        self._sticky = sticky
         self._kept_s = kept_s
         self._patience_s = patience_s
         self._lock = Lock()
@@ -98,11 +106,12 @@ class KubernetesTraffic:
         self._features: frozenset[str] | None = site.features
         self._served: dict[str, _Mark] = {}
         self._settled: dict[str, _Mark] = {}  # as it was served when capacity was last fitted to it
-        self._waiting: dict[str, tuple[_Mark, float, Answers]] = {}  # by model: since when, and what was answered
+        self._waiting: dict[str, _Waiting] = {}  # by model
 
     # --- what it can ---------------------------------------------------------------------------------------------
     def abilities(self, model: str) -> TrafficAbilities:  # noqa: ARG002 - one gateway for all
-        return abilities_of(f"gateway {self._site.name}", self._supported(), self._site.mirroring)
+        header = self._sticky.header if self._sticky is not None else None
+        return abilities_of(f"gateway {self._site.name}", self._supported(), self._site.mirroring, header)
 
     def _supported(self) -> frozenset[str]:
         """A Role cannot give the right to read a class: where it may not be asked, nothing is taken for granted but
@@ -125,6 +134,7 @@ class KubernetesTraffic:
             gateway_mirrors=self.abilities("").mirroring is Mirroring.GATEWAY_ONE_WAY,
             tells_generation=Feature.ANSWER_HEADERS in features,
             timeout_s=self._site.timeout_s if Feature.TIMEOUT in features else None,
+            sticky=self._sticky is not None,
         )
 
     # --- what stands there ---------------------------------------------------------------------------------------
@@ -181,6 +191,8 @@ class KubernetesTraffic:
             stored = self._table(table.model, route)
             if self._stands(table, stored, self._drift(table.model, route), over):
                 return
+            if self._sticky is not None and _is_split(table):  # a way back waits for nothing
+                self._sticky.ensure(table.model)
             self._capacity.prepare(stored, table)
             self._copy(table)
             try:
@@ -265,24 +277,24 @@ class KubernetesTraffic:
         table = self._table(model, route)
         if route is None or table is None:
             return None
-        mark = _Mark(route["metadata"]["uid"], route["metadata"]["generation"], table.generation)
-        if self._served.get(model) == mark:
+        kept = self._sticky.standing(model) if self._sticky is not None and _is_split(table) else _NO_POLICY
+        mark = _Mark(route["metadata"]["uid"], route["metadata"]["generation"], table.generation, kept.revision)
+        if self._served.get(model) == mark and not kept.problem:
             self._settle(table, mark)
             return WriteProgress(table.generation, WriteStage.SERVED)
         waiting = self._waiting.get(model)
-        if waiting is None or waiting[0] != mark:
-            waiting = self._waiting[model] = (mark, self._clock.monotonic_s(), Answers())
-        _, since_s, answers = waiting
+        if waiting is None or waiting.mark != mark:
+            users = waiting.users.next() if waiting is not None and waiting.users is not None else self._nobody_asked()
+            waiting = self._waiting[model] = _Waiting(mark, self._clock.monotonic_s(), users)
         standing = standing_of(route)
         stage, detail = standing.stage, standing.detail
         if stage is WriteStage.ACCEPTED:
-            detail = self._asked(table, route, answers)
+            detail = kept.problem or self._asked(table, route, waiting)
             if not detail:
                 self._served[model] = mark
-                del self._waiting[model]
                 self._settle(table, mark)
                 return WriteProgress(table.generation, WriteStage.SERVED)
-        patient = self._clock.monotonic_s() - since_s < self._patience_s and stage is not WriteStage.REJECTED
+        patient = self._clock.monotonic_s() - waiting.since_s < self._patience_s and stage is not WriteStage.REJECTED
         return WriteProgress(table.generation, stage, "" if patient else detail)
 
     def _settle(self, table: TrafficTable, mark: "_Mark") -> None:
@@ -296,26 +308,56 @@ class KubernetesTraffic:
         else:
             self._settled[table.model] = mark
 
-    def _asked(self, table: TrafficTable, route: Object, answers: Answers) -> str:
+    def _nobody_asked(self) -> KeptUsers | None:
+        return KeptUsers(self._sticky.header) if self._sticky is not None else None
+
+    def _asked(self, table: TrafficTable, route: Object, waiting: "_Waiting") -> str:
         """Return why the table is not seen to be served yet; empty where it is."""
+        answers, users = waiting.answers, waiting.users
         told = Feature.ANSWER_HEADERS in self._supported()
         host = next((name.replace("*", "serin") for name in route["spec"].get("hostnames") or ()), None)
-        for _ in range(_ASKED_AT_ONCE):
-            try:
-                answers.add(self._probe.ask(table.model, host), table, tells_generation=told)
-            except TransientError as error:
-                answers.told.clear()
-                return str(error)
-        if problem := answers.problem(table):
+        try:
+            if answers.missing(tells_generation=told):
+                for _ in range(_ASKED_AT_ONCE):
+                    answers.add(self._probe.ask(table.model, host), table, tells_generation=told)
+                if problem := answers.problem(table):
+                    answers.told.clear()
+                    return problem
+            missing = answers.missing(tells_generation=told)
+            if missing or users is None:
+                return missing
+            ask = partial(self._ask_as, table.model, host, users.header)
+            return users.look(ask, table, tells_generation=told)
+        except TransientError as error:
             answers.told.clear()
-            return problem
-        return answers.missing(tells_generation=told)
+            return str(error)
+
+    def _ask_as(self, model: str, host: str | None, header: str, value: str) -> Told:
+        return self._probe.ask(model, host, {header: value})
+
+
+def _is_split(table: TrafficTable) -> bool:
+    return len(table.weights_pct) > 1
+
+
+_NO_POLICY: Final = Standing("", "")
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """One route as it was written once."""
+    """One route as it was written once, with what keeps users on their version."""
 
     uid: str
     generation: int
     table: int
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The answers since a route was written. ``users``: None where none are kept on a version."""
+
+    mark: _Mark
+    since_s: float
+    users: KeptUsers | None
+    answers: Answers = field(default_factory=Answers)

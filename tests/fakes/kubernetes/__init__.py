@@ -24,19 +24,20 @@ from tests.fakes.kubernetes.server import ApiServer
 from tests.fakes.kubernetes.store import Store
 from tests.fakes.kubernetes.writing import Writer
 
-GATEWAY_API = Path(__file__).parent / "crds" / "gateway-api.yaml"
+GATEWAYS = Path(__file__).parent / "crds"
 ADMIN = "admin-token"
 _US = Manager("test", "Update")
 
 
 @cache
-def _gateway_api() -> tuple[Object, ...]:
-    return tuple(yaml.load_all(GATEWAY_API.read_text(encoding="utf-8"), yaml.CSafeLoader))
+def _of_gateways() -> tuple[Object, ...]:
+    paths = sorted(GATEWAYS.glob("*.yaml"))
+    return tuple(one for path in paths for one in yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 class FakeCluster:
-    """A server with the namespace ``default`` and the kinds of Gateway API. ``store`` is what it holds, ``faults`` what
-    goes wrong. Closed by ``close``, or as a context."""
+    """A server with the namespace ``default`` and the kinds of Gateway API and of Envoy Gateway. ``store`` is what it
+    holds, ``faults`` what goes wrong. Closed by ``close``, or as a context."""
 
     def __init__(self, tls: tuple[Pair, Path] | None = None) -> None:
         """``tls``: the server's certificate, and the authority that its kubeconfigs name; without, it speaks HTTP."""
@@ -46,7 +47,7 @@ class FakeCluster:
         self.admin = self.rights.give(ADMIN, Account("admin"))
         self._writer = Writer(self.store)
         self.add_namespace("default")
-        for crd in _gateway_api():
+        for crd in _of_gateways():
             self.add(CRDS, "", crd)
         self._authority = tls[1] if tls is not None else None
         self._server = ApiServer(self.store, self.rights, self.faults, tls[0] if tls is not None else None)

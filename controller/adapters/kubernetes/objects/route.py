@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from controller.core.traffic import HUNDRED_PCT, Mirror, Override, TrafficTable
 from controller.errors import PermanentError
-from serving.contract import HEALTH_ROUTE, PREDICT_ROUTE
+from serving.contract import HEALTH_ROUTE, PREDICT_ROUTE, USER_HEADER
 
 API_VERSION: Final = "gateway.networking.k8s.io/v1"
 GENERATION_HEADER: Final = "x-serin-generation"
@@ -31,6 +31,13 @@ _LIVE_PORT: Final = 8000
 _SHADOW_PORT: Final = 8001
 _WEIGHTS_PER_PCT: Final = 100
 _MIRROR_DENOMINATOR_MAX: Final = 10_000
+
+_NOT_TOLD_WHO_ASKS: Final = {
+    "type": "RequestHeaderModifier",
+    "requestHeaderModifier": {"remove": [USER_HEADER]},
+}
+"""Of each backend, where users stick: what a client says there of itself is taken away. Envoy Gateway deals by weight
+and hash among backends that have filters of their own, and by neither among others (its issues 9626 and 9775)."""
 
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -49,11 +56,13 @@ class Feature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """The options that hold for every request of a model. ``gateway_mirrors``: it is the gateway that copies."""
+    """The options that hold for every request of a model. ``gateway_mirrors``: it is the gateway that copies.
+    ``sticky``: users are dealt by the hash of a header."""
 
     gateway_mirrors: bool = True
     tells_generation: bool = True
     timeout_s: float | None = 15.0
+    sticky: bool = False
 
 
 def rules_of(table: TrafficTable, options: RouteOptions, name_of: NameOf) -> list[dict[str, Any]]:
@@ -62,8 +71,11 @@ def rules_of(table: TrafficTable, options: RouteOptions, name_of: NameOf) -> lis
     Raises:
         PermanentError: a share is finer than a hundredth of a percent.
     """
+    filters = {"filters": [_NOT_TOLD_WHO_ASKS]} if options.sticky else {}
     backends = [
-        _backend(name_of(table.model, version), _LIVE_PORT) | {"weight": _weight(table.weights_pct[version], version)}
+        _backend(name_of(table.model, version), _LIVE_PORT)
+        | {"weight": _weight(table.weights_pct[version], version)}
+        | filters
         for version in sorted(table.weights_pct, key=lambda version: (version == table.known_good, version))
     ]
     copies = []

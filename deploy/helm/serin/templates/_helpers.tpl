@@ -99,6 +99,8 @@ volumeMounts:
 {{- define "serin.check" -}}
 {{- if not .Values.gateway.name }}{{ fail "gateway.name: the Gateway that routes hang on is needed" }}{{ end }}
 {{- if not .Values.gateway.url }}{{ fail "gateway.url: where the Gateway answers inside the cluster is needed, as http://NAME.NAMESPACE.svc" }}{{ end }}
+{{- if and .Values.gateway.sticky.by (not .Values.gateway.sticky.header) }}{{ fail "gateway.sticky.header: the header whose values keep their version is needed beside by" }}{{ end }}
+{{- if and .Values.gateway.sticky.header (not .Values.gateway.sticky.by) }}{{ fail "gateway.sticky.by: how the gateway is told to keep users on their version is needed beside header" }}{{ end }}
 {{- if not .Values.replica.captureSecret }}{{ fail "replica.captureSecret: a Secret with token, digest-key and ca.crt is needed; README.md says how to make one" }}{{ end }}
 {{- if not (include "serin.registry" .) }}{{ fail "registry.url: the address of MLflow is needed, or mlflow.enabled" }}{{ end }}
 {{- if not (include "serin.databaseSecret" .) }}{{ fail "database.secret: a Secret with the key `url` is needed, or postgresql.enabled with postgresql.secret" }}{{ end }}

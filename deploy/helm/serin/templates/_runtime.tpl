@@ -12,6 +12,9 @@ gateway:
   {{- with .Values.gateway.mirroring }}
   mirroring: {{ . }}
   {{- end }}
+  {{- with .Values.gateway.sticky.by }}
+  sticky_by: {{ . }}
+  {{- end }}
   {{- with include "serin.features" . }}
   features: {{ . }}
   {{- end }}

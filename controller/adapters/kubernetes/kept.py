@@ -1,0 +1,109 @@
+"""The proof that users keep their version: what answers made-up values of a header get through the gateway.
+
+Nobody's word is taken for it. The same value, asked twice, is answered by the same version; the values are dealt by the
+weights; and those that a version without a share had answered are answered by others.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Final
+
+from controller.adapters.kubernetes.probe import Told
+from controller.adapters.kubernetes.served import mismatch
+from controller.core.traffic import TrafficTable
+
+VALUES_MIN: Final = 200
+"""Values that have to be dealt: a gateway that ignores weights of 25 % and 75 % passes with less chance than 1 in
+10,000."""
+
+LED_THERE_MIN: Final = 3
+"""Values that each version has to answer: of few alone it could be chance that they were answered twice by one."""
+
+_AT_ONCE: Final = 25
+_ANEW_AFTER: Final = 4 * VALUES_MIN  # by other values: what was answered before may be of a gateway that is mended
+WAY_OUT: Final = "see docs/kubernetes.md, Users who stick, or leave runtime.gateway.sticky_by and sticky_header out"
+
+
+@dataclass(slots=True)
+class KeptUsers:
+    """The values of ``header`` that were asked since one table was accepted, and who answered each.
+
+    ``before``: who had answered values by the table before. ``first``: the number of the first value that is made up,
+    the same for each table, so that those are asked who may have stayed somewhere.
+    """
+
+    header: str
+    before: Mapping[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    first: int = 0
+
+    def look(self, ask: Callable[[str], Told], table: TrafficTable, *, tells_generation: bool) -> str:
+        """Ask of some more values, and return why users are not seen to keep their versions yet; empty where they are.
+
+        Raises:
+            TransientError: the gateway does not answer.
+        """
+        times = 2 if len(table.weights_pct) > 1 else 1  # with one version there is nothing to keep
+        for value in islice(self._values(table), _AT_ONCE):
+            answers = [ask(value) for _ in range(times)]
+            if tells_generation and any(told.generation != str(table.generation) for told in answers):
+                self.versions.clear()
+                return f"values of {self.header} are answered by an older table"
+            if problem := self._moved(answers, table):
+                self.versions.clear()
+                return problem
+            self.versions[value] = str(answers[0].version)
+        return self._not_by_weight(table) or self._missing(table)
+
+    def _values(self, table: TrafficTable) -> Iterator[str]:
+        """Yield what was not asked yet: first of those whose version has no share any more."""
+        yield from self._to_move(table)
+        names = (f"serin-{number}" for number in count(self.first))
+        yield from (name for name in names if name not in self.versions)
+
+    def _moved(self, answers: list[Told], table: TrafficTable) -> str:
+        found = sorted({told.version or "" for told in answers})
+        if gone := [version for version in found if version not in table.weights_pct]:
+            who = f"version {gone[0]}, which has no share" if gone[0] else f"nobody of ours ({answers[0].status})"
+            said = "the gateway keeps users where they were, or has not heard yet"
+            return f"RouteNotServed: a value of {self.header} is answered by {who}: {said}; {WAY_OUT}"
+        if len(found) > 1:
+            who = " and ".join(f"version {version}" for version in found)
+            said = f"one value of {self.header}, asked twice, is answered by {who}"
+            return f"RouteNotServed: users do not keep their version: {said}; {WAY_OUT}"
+        return ""
+
+    def _not_by_weight(self, table: TrafficTable) -> str:
+        counts = Counter(self.versions.values())
+        if len(self.versions) < VALUES_MIN or (version := mismatch(counts, table)) is None:
+            return ""
+        got = f"{counts[version]} of {len(self.versions)} values of {self.header}"
+        said = f"version {version} answers {got}, its weight is {table.weights_pct[version]:g} %"
+        if len(self.versions) >= _ANEW_AFTER:
+            self.first += _ANEW_AFTER
+            self.versions.clear()
+        return f"RouteNotServed: users are not dealt by the weights: {said}; {WAY_OUT}"
+
+    def _missing(self, table: TrafficTable) -> str:
+        asked = len(self.versions)
+        if asked < VALUES_MIN:
+            return f"{asked} of {VALUES_MIN} values of {self.header} asked through the gateway"
+        if left := self._to_move(table):
+            return f"{asked} values of {self.header} asked through the gateway, and {len(left)} yet that have to move"
+        counts = Counter(self.versions.values())
+        few = [version for version in table.weights_pct if counts[version] < LED_THERE_MIN]
+        if not few:
+            return ""
+        led = f"{counts[few[0]]} of {LED_THERE_MIN} that version {few[0]} has to answer"
+        return f"{asked} values of {self.header} asked through the gateway, of them {led}"
+
+    def _to_move(self, table: TrafficTable) -> list[str]:
+        """The values not asked yet whose version has no share any more."""
+        shares, asked = table.weights_pct, self.versions
+        return [value for value, version in self.before.items() if version not in shares and value not in asked]
+
+    def next(self) -> "KeptUsers":
+        """Return what is known as another table begins."""
+        return KeptUsers(self.header, {**self.before, **self.versions})
