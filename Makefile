@@ -61,9 +61,10 @@ monitoring: setup  ## Make the rules and the routing in deploy/ anew from the po
 tour: setup  ## Make docs/tour.md and its pictures anew, from a real installation (five minutes; needs Chromium)
 	@$(PYTHON) -m tests.tour
 
-docs: setup  ## Rewrite the tables of keys, gates and values in docs/ and the chart from the code
+docs: setup  ## Rewrite what docs/ and the chart have from the code: keys, gates, commands, routes, values
 	@$(PYTHON) -m controller.config.reference docs/policy.md docs/gates.md
 	@$(PYTHON) -m tests.deploy.table
+	@$(PYTHON) -m tests.reference
 
 sbom: setup  ## List what the images hold, as CycloneDX in build/sbom (installs it into build/images first)
 	@for part in controller serving gate; do \

@@ -66,22 +66,29 @@ def create_app(
     Without a ``webhook_secret`` there is no webhook route, since nothing could be believed that comes by it; a hook's
     signature stands in for a token. ``beside``: routes of others at the same address, which let in whom they let in.
     """
-    probes = [
-        Endpoint("GET", HEALTH_ROUTE, _health(ports.installation)),
-        Endpoint("GET", READY_ROUTE, _ready(ports.not_ready)),
-    ]
-    endpoints = [*probes, *_reading(ports), *_samples(ports), *_commands(ports)]
-    if ports.telemetry is not None:
-        endpoints.append(Endpoint("GET", METRICS_ROUTE, ports.telemetry.answer, Deed.READ))
-    if webhook_secret is not None:
-        hook = MlflowWebhook(webhook_secret, ports.deliveries, ports.clock, ports.wake)
-        # Read before anybody knows whose it is, since the signature is over the body: so it must be small.
-        endpoints.append(replace(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None), body_bytes_max=WEBHOOK_BYTES_MAX))
     return Starlette(
-        routes=[*(endpoint.route(access) for endpoint in endpoints), *beside],
+        routes=[*(endpoint.route(access) for endpoint in endpoints(ports, webhook_secret)), *beside],
         exception_handlers=handlers(),
         middleware=[Middleware(AccessLog, log, ports.clock), Middleware(KnownHosts, hosts or Hosts())],
     )
+
+
+def endpoints(ports: ApiPorts, webhook_secret: Callable[[], bytes] | None = None) -> list[Endpoint]:
+    """Every route of the interface, and who may ask for it; docs/http.md tells of each."""
+    found = [
+        Endpoint("GET", HEALTH_ROUTE, _health(ports.installation)),
+        Endpoint("GET", READY_ROUTE, _ready(ports.not_ready)),
+        *_reading(ports),
+        *_samples(ports),
+        *_commands(ports),
+    ]
+    if ports.telemetry is not None:
+        found.append(Endpoint("GET", METRICS_ROUTE, ports.telemetry.answer, Deed.READ))
+    if webhook_secret is not None:
+        hook = MlflowWebhook(webhook_secret, ports.deliveries, ports.clock, ports.wake)
+        # Read before anybody knows whose it is, since the signature is over the body: so it must be small.
+        found.append(replace(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None), body_bytes_max=WEBHOOK_BYTES_MAX))
+    return found
 
 
 def _reading(ports: ApiPorts) -> list[Endpoint]:

@@ -157,7 +157,10 @@ def _names(given: list[str] | None) -> tuple[str, ...] | None:
 
 
 def down(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPTION) -> None:
-    """End what an earlier `serin up` left running, whatever became of it."""
+    """End what an earlier `serin up` left running, whatever became of it.
+
+    Example: serin down
+    """
     from controller.bootstrap.local import end_everything
 
     ended = end_everything(home_at(home))

@@ -78,7 +78,10 @@ def _pending(installation: "Installation", seen: "Overview", policy: "ReleasePol
 
 @policy_app.command()
 def schema() -> None:
-    """Print the JSON Schema of policy files."""
+    """Print the JSON Schema of policy files.
+
+    Example: serin policy schema > policy.schema.json
+    """
     from controller.config.policy_file import json_schema
 
     say_json(json_schema())

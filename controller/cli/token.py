@@ -70,7 +70,10 @@ def create(
 
 @token_app.command(name="list")
 def list_tokens(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPTION) -> None:
-    """List names, roles, ids and expiry; tokens themselves are kept nowhere."""
+    """List names, roles, ids and expiry; tokens themselves are kept nowhere.
+
+    Example: serin token list
+    """
     from controller.bootstrap.access import tokens_of
     from serving.access.tokens import utc_now
 

@@ -1,0 +1,269 @@
+"""The reference of the controller's interface: its routes and who may ask for them are the application's own; what each
+is asked and answers stands here, and a test holds it against what is answered."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from controller.api.app import endpoints
+from controller.api.bodies import (
+    Body,
+    FreezeBody,
+    LabelBody,
+    LabelsBody,
+    PredictionsBody,
+    ReasonBody,
+    ReleaseBody,
+    ReplaceBody,
+)
+from controller.api.http import JSON_LINES_TYPE, Endpoint
+from controller.api.telemetry import Telemetry
+from controller.roles import MAY, REPLICA, Deed
+from tests.controller.api_support import World
+from tests.reference.blocks import table
+
+OK, CREATED, ACCEPTED = 200, 201, 202
+_WORD: Final = "command, new, at_s, foreseen?"
+_ENTRIES: Final = "position, stream, sequence, kind, at_s, schema, chain, head, previous_hash, hash, payload, summary?"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a route does. ``query``: with ``=`` and the default where the value is checked. ``answer``: the keys of what
+    it answers with success; those with a ``?`` may be missing. Empty: it is no object. ``example``: how a test
+    asks it, and ``sent`` with what in its body."""
+
+    what: str
+    answer: str = ""
+    query: tuple[str, ...] = ()
+    body: type[Body] | None = None
+    status: int = OK
+    example: str = ""
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    more: str = ""
+
+    @property
+    def keys(self) -> list[str]:
+        return self.answer.split(", ") if self.answer else []
+
+
+_WHY: Final = {"reason": "wrong refunds"}
+_NO_ROUTE_OF_PEOPLE: Final = "Of replicas: nobody is given such a token by hand."
+
+ROUTES: Final[Mapping[tuple[str, str], Told]] = {
+    ("GET", "/health"): Told("Whether the process lives, and whose it is.", "status, installation"),
+    ("GET", "/ready"): Told("Whether its store answers and it is not about to end; else 503.", "status"),
+    ("GET", "/metrics"): Told("The controller's own metrics, in the text format of Prometheus."),
+    ("GET", "/v1/status"): Told(
+        "What `serin status` shows (`serin.status/v1`, [output.md](output.md)).",
+        "schema, at_s, standing, releases, traffic, deployments, waiting, asking, sampling, replays, "
+        "watched, freezes, troubles, able, parts, written_at_s",
+        query=("model",),
+    ),
+    ("GET", "/v1/releases"): Told(
+        "Releases, newest first. `next` asks for those before, as `before`.",
+        "releases, next",
+        query=("model", "before", "limit=100"),
+    ),
+    ("GET", "/v1/releases/{release_id}"): Told(
+        "One release, with its `state`.",
+        "release_id, model, version, phase, active, sequence, started_at_s, phase_since_s, reason, state",
+        example="/v1/releases/intent-v7-1",
+    ),
+    ("GET", "/v1/releases/{release_id}/entries"): Told(
+        f"The release's journal, its chain checked: a page, or all of it by `Accept: {JSON_LINES_TYPE}`, as lines.",
+        "release_id, length, next, entries",
+        query=("after=0", "limit=100", "payload=json"),
+        example="/v1/releases/intent-v7-1/entries",
+        more=f"Each entry: {_ENTRIES}.",
+    ),
+    ("GET", "/v1/releases/{release_id}/report"): Told(
+        "The release's report, as JSON or as a page. One is made at a time.",
+        query=("format=json",),
+        example="/v1/releases/intent-v7-1/report",
+    ),
+    ("GET", "/v1/history"): Told(
+        "What happened since then, oldest first (`serin.history/v1`).",
+        "schema, happenings",
+        query=("model", "since_s=0", "limit=1000"),
+    ),
+    ("GET", "/v1/models/{model}/foreseen"): Told(
+        "What a word would do now (`ask`: start, replace, again, abort, rollback, resume, pause or promote), and what "
+        "a person has to agree to first.",
+        "sentence, acts, consents",
+        query=("ask=", "version"),
+        example="/v1/models/intent/foreseen?ask=abort",
+    ),
+    ("GET", "/v1/commands/{command_id}"): Told(
+        "Whether a command waits still, and why no release answers it, where none does.",
+        "command, waits, outcome",
+        example="/v1/commands/c1",
+    ),
+    ("GET", "/v1/journal"): Told(
+        "Entries of every stream, in the order of their positions. `reached` asks for what follows, as `after`.",
+        "reached, entries",
+        query=("after=0", "limit=100", "payload=json"),
+    ),
+    ("GET", "/v1/freezes"): Told("The freezes in force.", "freezes"),
+    ("POST", "/v1/freezes"): Told(
+        "Freeze a model, or `*` for every one.",
+        "model, reason, by, at_s, silent",
+        body=FreezeBody,
+        status=CREATED,
+        sent={"model": "tone", **_WHY},
+    ),
+    ("DELETE", "/v1/freezes/{model}"): Told(
+        "Lift a freeze. Why stands in the query, since many clients send no body with DELETE.",
+        "model, lifted",
+        query=("reason=", "by"),
+        example="/v1/freezes/tone?reason=over",
+    ),
+    ("POST", "/v1/releases"): Told(
+        "Start a release of a version.",
+        "command, new, at_s",
+        body=ReleaseBody,
+        status=ACCEPTED,
+        sent={"model": "intent", "version": "8", **_WHY},
+    ),
+    ("POST", "/v1/models/{model}/again"): Told(
+        "Start a release of the version that serves, under the next number, with the policy's `serving:` as it is now.",
+        "command, at_s, version, champion",
+        body=ReasonBody,
+        status=ACCEPTED,
+        example="/v1/models/intent/again",
+        sent=_WHY,
+    ),
+    ("POST", "/v1/models/{model}/replace"): Told(
+        "Put a version in the place of a stable one that is down.",
+        "command, new, at_s",
+        body=ReplaceBody,
+        status=ACCEPTED,
+        example="/v1/models/intent/replace",
+        sent={"version": "8", **_WHY},
+    ),
+    **{
+        ("POST", f"/v1/models/{{model}}/{word}"): Told(
+            what, _WORD, body=ReasonBody, status=ACCEPTED, example=f"/v1/models/intent/{word}", sent=_WHY
+        )
+        for word, what in {
+            "abort": "Abort the release in progress.",
+            "rollback": "Send all traffic to the known good version.",
+            "resume": "Let a held or paused release go on.",
+            "pause": "Expose no more users.",
+            "promote": "Take the release to its next step.",
+        }.items()
+    },
+    ("POST", "/v1/labels"): Told(
+        f"Take labels in, each by itself: a JSON object, or as `{JSON_LINES_TYPE}` a label a line.",
+        "received, taken, repeated, corrected_late, refused, unknown_classes, unknown_names, "
+        "unmatched_requests, unmatched_request_ids",
+        body=LabelsBody,
+        sent={"labels": [{"request_id": "q1", "label": "refund"}]},
+    ),
+    ("GET", "/v1/label-requests"): Told(
+        "The requests whose truth would tell most, and what labels were like so far, by source. As "
+        "`format=label-studio` the answer is what that imports.",
+        "label_requests, label_sources",
+        query=("model=", "since_s=0", "limit=50", "format=serin"),
+        example="/v1/label-requests?model=intent",
+    ),
+    ("POST", "/v1/webhooks/label-studio"): Told(
+        "Take in what a webhook of [Label Studio](labels.md) tells of annotations; other events change nothing.",
+        "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
+        "unknown_names, unmatched_requests, unmatched_request_ids",
+        sent={"action": "PROJECT_UPDATED"},
+    ),
+    ("POST", "/v1/webhooks/mlflow"): Told(
+        "A hint that something changed in MLflow, believed by its signature (`serin up --webhook-secret-file`).",
+        "new",
+    ),
+    ("POST", "/v1/predictions"): Told(
+        "Take a batch of sampled answers; sending it again changes nothing.",
+        "received, new, capture_ratio?",
+        body=PredictionsBody,
+        sent={"schema": "serin.predictions/v1", "predictions": []},
+        more=_NO_ROUTE_OF_PEOPLE,
+    ),
+}
+
+ERRORS: Final = {
+    "json": ("400", "the body is no JSON"),
+    "unauthorized": ("401", "no token, or one that is nobody's any more; `WWW-Authenticate` is set"),
+    "webhook": ("401", "the signature, the time or the id of a delivery is not as it should be"),
+    "forbidden": ("403", "the token may not do this, or not for this model; the message names the role that may"),
+    "not_found": ("404", "there is no such route, release or command"),
+    "no_policy": ("404", "the model has no policy here"),
+    "method_not_allowed": ("405", "the route has no such method"),
+    "request_timeout": ("408", "the body did not come within 30 s"),
+    "conflict": ("409", "it cannot be now; the message says why"),
+    "request_entity_too_large": ("413", "the body has more than 16 MiB (MLflow's webhook: 256 KiB)"),
+    "content_type": ("415", "the body is not of the type that the route reads"),
+    "misdirected_request": ("421", "it was asked by a name that the controller does not have (`api_hosts`)"),
+    "invalid": ("422", "a field of the body or the query is wrong; `field` names it"),
+    "failed": ("500", "what was asked for cannot be had here; the message says why"),
+    "internal": ("500", "a defect; the controller's log says more"),
+    "not_ready": ("503", "of `/ready`"),
+    "unavailable": ("503", "something that is needed does not answer; `field` names it, `Retry-After` is set"),
+}
+
+
+def known() -> list[Endpoint]:
+    """Every route of the application, those too that an installation has only if it was told to."""
+    world = World(telemetry=Telemetry(lambda: ()))
+    return endpoints(world.ports(), bytes)
+
+
+def roles_of(deed: Deed | None) -> str:
+    """Who may, in words."""
+    if deed is None:
+        return "anybody"
+    return ", ".join(MAY[deed])
+
+
+def text() -> str:
+    """Every route, as Markdown."""
+    return "\n\n".join(_section(one) for one in known())
+
+
+def _section(one: Endpoint) -> str:
+    told = ROUTES[one.method, one.path]
+    lines = [f"### {one.method} {one.path}", "", told.what + (f" {told.more}" if told.more else ""), ""]
+    lines.append(f"* May: {roles_of(one.deed)}")
+    if told.query:
+        lines.append(f"* Query: {', '.join(map(_parameter, told.query))}")
+    if told.body is not None:
+        lines.append(f"* Body: {', '.join(_fields(told.body))}")
+    if told.body is LabelsBody:
+        lines.append(f"* Each label: {', '.join(_fields(LabelBody))}")
+    if told.answer:
+        keys = ", ".join(f"`{key.rstrip('?')}`{' (if known)' if key.endswith('?') else ''}" for key in told.keys)
+        lines.append(f"* {told.status}: {keys}")
+    return "\n".join(lines)
+
+
+def _parameter(told: str) -> str:
+    name, checked, default = told.partition("=")
+    if checked and not default:
+        return f"`{name}` (required)"
+    return f"`{name}` ({default})" if default else f"`{name}`"
+
+
+def _fields(body: type[Body]) -> Iterator[str]:
+    """Each field of a body, those first that must be there."""
+    for name, one in sorted(body.model_fields.items(), key=lambda item: not item[1].is_required()):
+        shown = f"`{one.alias or name}`"
+        yield f"{shown} (required)" if one.is_required() else shown
+
+
+def roles() -> str:
+    """Who may do what, from the table of the roles."""
+    names = dict.fromkeys(role for may in MAY.values() for role in may)
+    rows = ((deed.value, *("yes" if role in MAY[deed] else "" for role in names)) for deed in Deed)
+    return table(("", *(name if name != REPLICA else "(replica)" for name in names)), rows)
+
+
+def errors() -> str:
+    return table(("code", "status", "when"), ((f"`{code}`", *told) for code, told in ERRORS.items()))
+
+
+BLOCKS: Final = {"routes": text, "roles": roles, "errors": errors}
