@@ -17,7 +17,6 @@ from serving.text.jsonlines import Unreadable, bare, loads
 
 AUTO: Final = "auto"
 PORTS: Final = ("gateway_port", "api_port", "envoy_admin_port", "prometheus_port", "mlflow_port", "alertmanager_port")
-_FILE = "settings.json"
 _UNFIT_IN_PATHS = frozenset("*?[]{}\\#%")
 
 
@@ -111,7 +110,18 @@ class Home:
     path: Path
 
     @property
+    def settings_file(self) -> Path:
+        """Ports, addresses, files of secrets; what `serin up` is not told, it takes from here."""
+        return self.path / "settings.json"
+
+    @property
+    def database(self) -> Path:
+        """The journal, samples and commands, unless they are in PostgreSQL."""
+        return self.path / "serin.db"
+
+    @property
     def policies(self) -> Path:
+        """The policies in force, a file each; edit them there while it runs."""
         return self.path / "policies"
 
     @property
@@ -121,18 +131,22 @@ class Home:
 
     @property
     def packages(self) -> Path:
+        """Verified packages of versions, by model and version."""
         return self.path / "packages"
 
     @property
     def envoy(self) -> Path:
+        """The files that Envoy follows: its start-up file, its clusters, the route file and copies of both."""
         return self.path / "envoy"
 
     @property
     def routes(self) -> Path:
+        """The traffic table: which version serves which share. A rollback writes it."""
         return self.envoy / "routes.json"
 
     @property
     def prometheus(self) -> Path:
+        """The data of the Prometheus that runs here, and its configuration."""
         return self.path / "prometheus"
 
     @property
@@ -142,6 +156,7 @@ class Home:
 
     @property
     def targets(self) -> Path:
+        """The targets of that Prometheus, a file each."""
         return self.prometheus / "targets"
 
     @property
@@ -151,14 +166,17 @@ class Home:
 
     @property
     def alertmanager(self) -> Path:
+        """The configuration and data of the Alertmanager that runs here."""
         return self.path / "alertmanager"
 
     @property
     def mlflow(self) -> Path:
+        """The data of the MLflow that runs here: versions too, unless you named a server of yours."""
         return self.path / "mlflow"
 
     @property
     def deployments(self) -> Path:
+        """A record, a log and the secret token of each replica."""
         return self.path / "deployments"
 
     @property
@@ -168,7 +186,7 @@ class Home:
 
     @property
     def own_token(self) -> Path:
-        """The token that Serin itself shows to replicas."""
+        """Secret: the token that Serin itself shows to replicas, where they ask for one."""
         return self.path / "serin.token"
 
     @property
@@ -178,21 +196,22 @@ class Home:
 
     @property
     def api_token(self) -> Path:
-        """The token that whoever has this home shows to the controller: an admin's."""
+        """Secret: the token that whoever has this home shows to the controller: an admin's."""
         return self.path / "api.token"
 
     @property
     def scrape_token(self) -> Path:
-        """The token by which our Prometheus reads the controller's metrics: it may read, and nothing else."""
+        """Secret: by it our Prometheus reads the controller's metrics; it may read, and nothing else."""
         return self.path / "prometheus.token"
 
     @property
     def digest_key(self) -> Path:
+        """Secret: the key that texts are digested with, by which answers to one text are matched."""
         return self.path / "digest.key"
 
     @property
     def text_key(self) -> Path:
-        """The key that captured texts are sealed with in the database; without it they are lost."""
+        """Secret: the key that captured texts are sealed with in the database; without it they are lost."""
         return self.path / "text.key"
 
     @property
@@ -202,11 +221,18 @@ class Home:
 
     @property
     def logs(self) -> Path:
+        """The logs of the programs that run here."""
         return self.path / "logs"
 
     @property
     def reports(self) -> Path:
+        """The reports that `serin report` wrote."""
         return self.path / "reports"
+
+    @property
+    def reserve(self) -> Path:
+        """Room that is kept back for a rollback on a full disk."""
+        return self.path / RESERVE_FILE
 
     @property
     def contents(self) -> Sequence[Path]:
@@ -221,7 +247,7 @@ class Home:
             self.deployments,
             self.suites,
         )
-        own = (*folders, self.logs, self.reports, self.path / _FILE)
+        own = (*folders, self.logs, self.reports, self.settings_file)
         patterns = (
             "serin.db*",
             "*.token",
@@ -240,7 +266,7 @@ class Home:
             from controller.config.secret_files import read_line  # what is asked on call reads no secret
 
             return read_line("database_url_file", Path(settings.database_url_file))
-        return settings.database_url or f"sqlite:///{self.path / 'serin.db'}"
+        return settings.database_url or f"sqlite:///{self.database}"
 
     def check_path(self) -> None:
         """See that everything which is told of this folder takes its path for what it is, and that it can be closed to
@@ -259,7 +285,7 @@ class Home:
             )
 
     def exists(self) -> bool:
-        return (self.path / _FILE).exists()
+        return (self.settings_file).exists()
 
     def save(self, settings: Settings) -> None:
         """Keep the settings; nothing is written where they stand there already.
@@ -269,7 +295,7 @@ class Home:
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(settings), indent=2) + "\n"
-        file = self.path / _FILE
+        file = self.settings_file
         if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text:
             replace_file(file, text, mode=0o600)  # it may hold a secret
 
@@ -281,7 +307,7 @@ class Home:
         """
         from controller.config.setting_values import check_keys  # a rollback asks for no setting
 
-        file = self.path / _FILE
+        file = self.settings_file
         try:
             document = loads(bare(file.read_bytes()))
             check_keys(document, [one.name for one in dataclasses.fields(Settings)])

@@ -207,7 +207,7 @@ def test_waiting_ends_by_how_the_release_stands(home: Home) -> None:
 # --- about ------------------------------------------------------------------------------------------------------------
 def test_a_topic_is_explained_and_the_release_is_told() -> None:
     assert "could not judge" in CliRunner().invoke(app, ["help", "exit-codes"]).stdout
-    assert CliRunner().invoke(app, ["help"]).stdout.startswith("Topics: exit-codes, output, phases, argo")
+    assert CliRunner().invoke(app, ["help"]).stdout.startswith("Topics:\n")
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("serin ")
     assert CliRunner().invoke(app, ["status", "-h"]).exit_code == 0
 

@@ -14,7 +14,8 @@ import typer.main
 
 from controller.cli.app import app
 from controller.cli.rollback import parser as rollback_parser
-from controller.cli.topics import TOPICS
+from controller.cli.topic_texts import TOPICS
+from controller.cli.topics import drawn
 from tests.reference.blocks import table
 
 PLACE: Final = ("--home", "--server", "--token-file", "--ca-file")
@@ -176,7 +177,7 @@ def place() -> str:
 
 def exit_codes() -> str:
     """What `serin help exit-codes` says."""
-    return f"```text\n{TOPICS['exit-codes']}\n```"
+    return f"```text\n{drawn(TOPICS['exit-codes'][1](), 100)}\n```"
 
 
 BLOCKS: Final = {"commands": text, "place": place, "exit-codes": exit_codes}

@@ -37,7 +37,11 @@ _ACCURACY_OF_SLICE = GateKind(
     section=SlicePolicy,
     state=(PairedAccuracyState,),
     make=_of_slice,
-    doc=Doc("pairs of a slice", "the same of the slice", "the same of the slice (not required)"),
+    doc=Doc(
+        "pairs of a slice",
+        "accuracy fell in it, by more than the guard",
+        "a loss of its `margin_points` is excluded (not required)",
+    ),
     alpha_share="accuracy.alpha_share",
     forecast=forecast.of_slice,
     margins=("accuracy.margin_points",),

@@ -11,7 +11,7 @@ from gates.online.latency.state import LatencyState
 
 _DOC: Final = Doc(
     "what users got",
-    "more requests beyond stable's percentile; an objective surely missed",
+    "more requests are beyond stable's percentile, or an objective is surely missed",
     "within the margin and the objectives",
 )
 
