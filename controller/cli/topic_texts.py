@@ -1,4 +1,4 @@
-"""The texts of `serin help TOPIC`. What the code knows is taken from it: gates from their kinds, roles from their table,
+"""The texts of `serin help TOPIC`. What the code knows comes from it: gates from their kinds, roles from their table,
 files from the home."""
 
 import inspect
@@ -143,7 +143,7 @@ def files() -> Sequence[Part]:
 
 
 def _in_a_home() -> Iterator[tuple[str, str]]:
-    """What each place of a home holds, as the home itself says."""
+    """Each place of a home with what it holds, as the home itself says."""
     from controller.config.settings import Home
 
     here = Home(Path())

@@ -47,7 +47,8 @@ def test_names_stand_beside_what_they_mean_or_above_it() -> None:
         "  a long name",
         "      five",
     ]
-    assert drawn([{"a": "one two three four", "b": "five"}], 20).splitlines() == [
+    short = drawn([{"a": "one two three four", "b": "five"}], 20)
+    assert short.splitlines() == [
         "  a  one two three",
         "     four",
         "  b  five",
