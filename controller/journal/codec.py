@@ -72,6 +72,7 @@ _KEYS_SINCE: Final = (
     "accuracy_slices",
     "chosen_ratio_max",
     "class_guard_points",
+    "truths_max",
 )
 
 
@@ -86,14 +87,18 @@ def _as_it_was(policy: Payload, before: Payload = _BEFORE) -> Payload:
 
 
 def _started_as_it_was(payload: Payload) -> Payload:
-    return {**payload, "policy": _as_it_was(payload["policy"])}
+    policy = _as_it_was(payload["policy"])
+    gates = policy["gates"]
+    if slices := gates["accuracy_slices"]:  # it was there, and watched no class by its true labels
+        policy = {**policy, "gates": {**gates, "accuracy_slices": {"truths_max": 0, **slices}}}
+    return {**payload, "policy": policy}
 
 
 # What reads a payload of an earlier schema: by kind, the step from schema 1 to 2, from 2 to 3, and so on. An event that
 # changes its fields gets one more step here, and is written in the schema after the last.
 READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {
     Looked.__name__: (_look_without_memory, _look_by_parts),
-    Started.__name__: (_started_as_it_was, _started_as_it_was),
+    Started.__name__: (_started_as_it_was, _started_as_it_was, _started_as_it_was),
 }
 
 

@@ -110,6 +110,17 @@ def test_a_key_that_is_written_is_read_as_it_is(recorded: dict[str, Any]) -> Non
     assert (policy.warm_up_s, policy.probation_mirror_pct) == (60.0, 0.0)
 
 
+@pytest.mark.parametrize("written", [None, 7])
+def test_slices_from_before_true_classes_were_watched_watch_none(recorded: dict[str, Any], written: int | None) -> None:
+    slices = {"guard_points": 4.0} | ({} if written is None else {"truths_max": written})
+    gates = {**recorded["snapshot"]["policy"]["gates"], "accuracy_slices": slices}
+    policy = {**recorded["snapshot"]["policy"], "gates": gates}
+    changed = {**recorded, "snapshot": {**recorded["snapshot"], "policy": policy}}
+    found = release_of(record_of_former(changed)).policy.gates.accuracy_slices
+    assert found is not None
+    assert (found.guard_points, found.truths_max) == (4.0, written or 0)
+
+
 def test_it_goes_on_with_gates_that_begin_anew_where_they_remember_otherwise(recorded: dict[str, Any]) -> None:
     release = release_of(record_of_former(recorded))
     found = judge(release, Look(1, Window(STARTED_S, STARTED_S + 60), 0.0))

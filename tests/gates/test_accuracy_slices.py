@@ -82,8 +82,69 @@ def test_slices_of_an_equal_candidate_fail_nothing_and_hold_nothing():
         number, verdict = watched(Service(seed), 60)
         assert number is None
         assert (verdict.outcome, verdict.advisory) == (Outcome.INCONCLUSIVE, True)
-    assert "13 slices are watched, and none surely lost accuracy" in verdict.reason
+    assert "13 slices and 1 true class are watched, and none surely lost accuracy" in verdict.reason
     assert not WatchedSlicesGate(POLICY, ALPHA).required
+
+
+RARE = tuple(f"class {number}" for number in range(30))
+
+
+def of_a_rare_class(seed, looks, *, lost, policy=POLICY):
+    """Thirty classes, in shares that fall by a fifth from one to the next, of which stable finds 36 % of one of the
+    last and the candidate ``lost`` less of it: a part of a point of all requests. Equal numbers change elsewhere."""
+    rng, gate = np.random.default_rng(seed), WatchedSlicesGate(policy, ALPHA)
+    shares = np.array([0.8**place for place in range(len(RARE))])
+    rare, state, verdict = RARE[12], gate.start(), None
+    for number in range(1, looks + 1):
+        pairs = []
+        for truth in rng.choice(RARE, 200, p=shares / shares.sum()):
+            other = RARE[0] if truth != RARE[0] else RARE[1]
+            if truth == rare:
+                first, second = rng.random() < 0.36, rng.random() < 0.36
+                second = second and rng.random() < 1 - lost
+            else:
+                first = rng.random() < 0.9
+                second = first if rng.random() < 0.95 else rng.random() < 0.9
+            said = [Answer(str(truth) if right else other, 0.8, 0.1) for right in (first, second)]
+            pairs.append(LabelledPair(str(truth), *said))
+        look = Look(number, Window(60.0 * (number - 1), 60.0 * number), 0.0, pairs=tuple(pairs))
+        state, verdict = gate.look(state, look, Timing(0.0, due=False))
+        if verdict.outcome is Outcome.FAIL:
+            return number, verdict
+    return None, verdict
+
+
+def test_a_class_that_stable_seldom_predicts_is_not_lost_unseen():
+    """Found by its labels: no slice of it has 2 % of the requests, and of all requests it is half a point."""
+    ends = [of_a_rare_class(seed, 60, lost=1.0) for seed in range(5)]
+    assert all(number is not None for number, _ in ends)
+    assert all(verdict.reason.startswith(f"Accuracy fell in truth:{RARE[12]} by ") for _, verdict in ends)
+    assert all(25 < verdict.value < 50 for _, verdict in ends)
+
+
+def test_thirty_classes_of_an_equal_candidate_fail_nothing():
+    assert all(of_a_rare_class(seed, 60, lost=0.0)[0] is None for seed in range(20))
+
+
+def test_a_policy_that_watches_no_true_classes_finds_none_and_has_its_whole_level_for_slices():
+    none = replace(POLICY, truths_max=0)
+    number, verdict = of_a_rare_class(0, 60, lost=1.0, policy=none)
+    assert (number, verdict.reason[:24]) == (None, "No slice is watched yet:")
+    assert none.slices_level == 1 / none.slices_max
+    assert POLICY.slices_level * POLICY.slices_max + POLICY.truths_level * POLICY.truths_max == pytest.approx(1)
+
+
+def test_directed_labels_say_as_much_of_a_class_as_labels_by_chance():
+    """The loss is of all its texts, of which people saw most of those where the versions differ."""
+    agreed = [LabelledPair("yes", RIGHT, RIGHT)] * 60
+    apart = [LabelledPair("yes", RIGHT, WRONG)] * 15
+    asked = [LabelledPair("yes", RIGHT, WRONG, directed=True)] * 60
+    look = Look(1, Window(0.0, 60.0), 0.0, pairs=(*agreed, *apart, *asked))
+    gate = WatchedSlicesGate(POLICY, ALPHA)
+    _, verdict = gate.look(gate.start(), look, Timing(0.0, due=False))
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.value == pytest.approx(20)
+    assert "disagree on 20 % of its 75 requests" in verdict.reason
 
 
 def test_a_loss_below_the_guard_fails_nothing_however_sure():

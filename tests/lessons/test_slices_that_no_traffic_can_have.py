@@ -74,4 +74,4 @@ def test_what_nobody_named_is_watched_from_when_enough_was_answered(world: World
     assert {name for name in chosen if name.startswith("class:")} == {"class:cancel", "class:track"}
     assert "lang:en" not in chosen
     reason = world.release.verdicts["accuracy.slices"].reason
-    assert f"{len(chosen)} slices are watched" in reason
+    assert f"{len(chosen)} slices and 3 true classes are watched" in reason

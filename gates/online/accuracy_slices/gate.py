@@ -1,7 +1,9 @@
-"""accuracy.slices: the sequential McNemar test of each slice that has traffic, each with an equal part of the level.
+"""accuracy.slices: the sequential McNemar test of each slice that has traffic, and of each class that labels name.
 
 Only pairs that disagree and are labelled bear on "no more lost than won", so a look costs as much as there are of them,
-however many slices are watched. How many pairs of a slice agree is only needed to say how many points it lost.
+however many slices are watched. How many pairs of a slice agree is only needed to say how many points it lost. Of a
+class by its true labels that is known of the labelled pairs alone; versions that find equally many of its texts lose
+and win equally many of them, whatever else they get wrong.
 
 A small slice can certify nothing in time, so promotion waits for none. But while one is suspected to have lost, by a
 plain test of what was seen so far, the release waits: either the loss is shown, or it goes as it came.
@@ -34,18 +36,19 @@ _SUSPECTED = 0.1  # of releases without a loss in any slice, at a time: so many 
 @dataclass(frozen=True, slots=True)
 class Watched:
     """One slice: its pairs by whether the versions agree, the labelled ones of those that do not, and the highest log
-    evidence so far that more were lost than won."""
+    evidence so far that more were lost than won. Of a class by its true labels the pairs are those that labels by
+    chance stand for."""
 
     name: str
-    agreed: int = 0
-    disagreed: int = 0
+    agreed: float = 0
+    disagreed: float = 0
     apart: Trinomial = field(default_factory=Trinomial)
     chances: Chances = field(default_factory=Chances)
     graded: Graded = field(default_factory=Graded)  # of D, once not all were equally likely to be labelled
     peak: float = 0.0
 
     @property
-    def pairs(self) -> int:
+    def pairs(self) -> float:
         return self.agreed + self.disagreed
 
     @property
@@ -107,11 +110,12 @@ def _evenly(counts: Trinomial, probability: float) -> Graded:
 @dataclass(frozen=True, slots=True)
 class SlicesState:
     """The slices in the order in which they began; a place that was taken is kept. ``directed`` and ``by_chance`` tell
-    whether labels can be weighed, as in `gates.online.pairing`."""
+    whether labels can be weighed, as in `gates.online.pairing`. ``truths``: the classes by their true labels."""
 
     watched: tuple[Watched, ...] = ()
     directed: bool = False
     by_chance: Chances = field(default_factory=Chances)
+    truths: tuple[Watched, ...] = ()
 
     @property
     def weighable(self) -> bool:
@@ -135,38 +139,59 @@ class WatchedSlicesGate:
         return SlicesState()
 
     def look(self, state: SlicesState, look: Look, timing: Timing) -> tuple[SlicesState, Verdict]:
-        counted = {part.slice: part for part in look.slice_pairs if part.slice not in self.named}
-        places = {one.name: place for place, one in enumerate(state.watched)}
-        found = list(state.watched)
-        for name in counted:
-            if name not in places and len(found) < self.policy.slices_max:
-                places[name] = len(found)
-                found.append(Watched(name))
-        for name, part in counted.items():
-            if name in places:
-                one = found[places[name]]
-                agreed, disagreed = one.agreed + part.agreed, one.disagreed + part.disagreed
-                found[places[name]] = Watched(name, agreed, disagreed, one.apart, one.chances, one.graded, one.peak)
-        differing: dict[str, list[LabelledPair]] = {}
-        for pair in look.pairs:
-            if pair.stable.label != pair.candidate.label:
-                for name in pair.slices:
-                    if name in places:
-                        differing.setdefault(name, []).append(pair)
         by_chance = state.by_chance.add([pair.inclusion_probability for pair in look.pairs if not pair.directed])
         directed = state.directed or any(pair.directed for pair in look.pairs)
-        weighable = SlicesState((), directed, by_chance).weighable
-        for name, pairs in differing.items():
-            found[places[name]] = found[places[name]].add(pairs, self.policy.bets, weighable=weighable)
+        after = SlicesState(directed=directed, by_chance=by_chance)
+        apart = [pair for pair in look.pairs if pair.stable.label != pair.candidate.label]
+
+        counts = [(part.slice, part.agreed, part.disagreed) for part in look.slice_pairs]
+        counts = [part for part in counts if part[0] not in self.named]
+        of_slices = [(name, pair) for pair in apart for name in pair.slices]
+        watched = self._counted(state.watched, counts, self.policy.slices_max)
+        watched = self._tested(watched, of_slices, weighable=after.weighable)
+
+        truths = self._counted(state.truths, _by_truth(look.pairs), self.policy.truths_max)
+        truths = self._tested(truths, [(_truth(pair), pair) for pair in apart], weighable=after.weighable)
+
         if timing.labels.hold:  # nothing is concluded from any label now
-            found = [replace(one, peak=0.0) for one in found]
-        state = SlicesState(tuple(found), directed, by_chance)
-        return state, self._verdict(state, look)
+            watched, truths = ([replace(one, peak=0.0) for one in some] for some in (watched, truths))
+        after = replace(after, watched=tuple(watched), truths=tuple(truths))
+        return after, self._verdict(after, look)
+
+    def _counted(
+        self, before: Sequence[Watched], counts: Sequence[tuple[str, float, float]], most: int
+    ) -> list[Watched]:
+        """With the pairs of a look, by name: those that agree and those that do not. What is new is watched as long as
+        there is a place."""
+        found, places = list(before), {one.name: place for place, one in enumerate(before)}
+        for name, agreed, disagreed in counts:
+            if name not in places and len(found) < most:
+                places[name] = len(found)
+                found.append(Watched(name))
+            if name in places:
+                one = found[places[name]]
+                found[places[name]] = Watched(
+                    name, one.agreed + agreed, one.disagreed + disagreed, one.apart, one.chances, one.graded, one.peak
+                )
+        return found
+
+    def _tested(
+        self, watched: Sequence[Watched], differing: Sequence[tuple[str, LabelledPair]], *, weighable: bool
+    ) -> list[Watched]:
+        """With the labelled pairs of a look in which the versions disagree, by name."""
+        by_name: dict[str, list[LabelledPair]] = {}
+        for name, pair in differing:
+            by_name.setdefault(name, []).append(pair)
+        return [
+            one.add(by_name[one.name], self.policy.bets, weighable=weighable) if one.name in by_name else one
+            for one in watched
+        ]
 
     def _verdict(self, state: SlicesState, look: Look) -> Verdict:
-        lost = [one for one in state.watched if self._is_lost(one)]
-        suspected = [one for one in state.watched if state.weighable and self._is_suspected(one, len(state.watched))]
-        worst = max(lost or suspected or state.watched, key=lambda one: one.peak, default=None)
+        parts = (state.watched, self.policy.slices_level), (state.truths, self.policy.truths_level)
+        lost = [one for part, level in parts for one in part if self._is_lost(one, level)]
+        suspected = [one for part, _ in parts for one in part if state.weighable and self._is_suspected(one, len(part))]
+        worst = max(lost or suspected or (*state.watched, *state.truths), key=lambda one: one.peak, default=None)
         points = worst.points if worst is not None and worst.apart.total else None
         return Verdict(
             self.name,
@@ -182,9 +207,9 @@ class WatchedSlicesGate:
             limits=(Limit(Rule.GUARD, self.policy.guard_points, points, "points lost"),),
         )
 
-    def _is_lost(self, one: Watched) -> bool:
+    def _is_lost(self, one: Watched, level: float) -> bool:
         """No exact test is kept for the deadline: all of the level is spent by watching."""
-        return self._is_beyond(one) and one.peak >= math.log(self.policy.slices_max / self.alpha)
+        return self._is_beyond(one) and one.peak >= -math.log(self.alpha * level)
 
     def _is_suspected(self, one: Watched, watched: int) -> bool:
         return self._is_beyond(one) and one.p_value <= _SUSPECTED / watched
@@ -201,8 +226,8 @@ class WatchedSlicesGate:
         if suspected and not lost:
             return f"Not settled yet whether accuracy fell in a slice: in {_told(worst)}."
         if not lost:
-            seen = f"{len(state.watched)} slices are watched, and none surely lost accuracy"
-            if not any(one.apart.total for one in state.watched):
+            seen = f"{_number_of(state)} are watched, and none surely lost accuracy"
+            if not any(one.apart.total for one in (*state.watched, *state.truths)):
                 return f"{seen}: no labelled pair of theirs in which the versions disagree yet."
             return f"{seen}; the one nearest to it is {_told(worst)}."
         ordered = sorted(lost, key=lambda one: -one.points)
@@ -210,10 +235,36 @@ class WatchedSlicesGate:
         return f"Accuracy fell in {'; in '.join(map(_told, ordered[:_TOLD]))}{others}."
 
 
+def _number_of(state: SlicesState) -> str:
+    numbers = ((len(state.watched), "slice", "slices"), (len(state.truths), "true class", "true classes"))
+    return " and ".join(f"{number} {one if number == 1 else more}" for number, one, more in numbers if number)
+
+
+def _truth(pair: LabelledPair) -> str:
+    return f"truth:{pair.truth}"
+
+
+def _by_truth(pairs: Sequence[LabelledPair]) -> list[tuple[str, float, float]]:
+    """The pairs that agree and that do not, by class: as many as the labels by chance stand for. A class of which all
+    labels were asked for is there, too."""
+    counts: dict[str, tuple[float, float]] = {}
+    for pair in pairs:
+        agreed, disagreed = counts.get(_truth(pair), (0.0, 0.0))
+        stands_for = 0.0 if pair.directed else 1 / pair.inclusion_probability
+        if pair.stable.label == pair.candidate.label:
+            agreed += stands_for
+        else:
+            disagreed += stands_for
+        counts[_truth(pair)] = agreed, disagreed
+    return [(name, *counted) for name, counted in counts.items()]
+
+
 def _told(one: Watched) -> str:
     counts = one.apart
     differ = (
-        f"the versions disagree on {pct(one.disagreed / one.pairs)} of its {one.pairs:,} requests" if one.pairs else ""
+        f"the versions disagree on {pct(one.disagreed / one.pairs)} of its {one.pairs:,.0f} requests"
+        if one.pairs
+        else ""
     )
     return (
         f"{one.name} by {one.points:.1f} points: {counts.plus} answers got worse and {counts.minus} better"
