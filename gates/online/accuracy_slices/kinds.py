@@ -20,7 +20,7 @@ _ACCURACY_SLICES = GateKind(
     state=(SlicesState,),
     make=_make,
     doc=Doc(
-        "pairs of each class, length and tag with traffic",
+        "pairs of each class, length and tag with traffic, and of each class that labels name",
         "accuracy fell in one of them, by more than the guard",
         "(not required)",
     ),
