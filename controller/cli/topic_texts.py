@@ -54,6 +54,7 @@ def output() -> Sequence[Part]:
             "serin.freeze/v1": "freeze, unfreeze: frozen, lifted",
             "serin.rollback/v1": "rollback: version, moved, confirmed, elapsed_ms",
             "serin.reported/v1": "report: files",
+            "serin.drill/v1": "drill MODE: outcome, seen_at_s, over_at_s, checks, course, users, page",
             "serin.load/v1": "load: sent, answered, by_version, failed, failures, p50_ms, p95_ms",
             "serin.gate/v1": "gate: outcome, exit_code, sentence, result",
             "serin.registered/v1": "register: model, version, family, classes, champion",

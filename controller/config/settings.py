@@ -215,6 +215,16 @@ class Home:
         return self.path / "text.key"
 
     @property
+    def drill(self) -> Path:
+        """What a drill makes and removes."""
+        return self.path / "drill"
+
+    @property
+    def drill_lock(self) -> Path:
+        """Held by the drill that is played here."""
+        return self.path / "drill.lock"
+
+    @property
     def controller_lock(self) -> Path:
         """Held by the controller that runs here; it holds a word that tells this home from a copy of it."""
         return self.path / "controller.lock"
@@ -246,6 +256,7 @@ class Home:
             self.mlflow,
             self.deployments,
             self.suites,
+            self.drill,
         )
         own = (*folders, self.logs, self.reports, self.settings_file)
         patterns = (

@@ -59,6 +59,7 @@ COMMANDS = {
     "db forget-digest-key": ("db", "forget-digest-key", *WHY),
     "dataset export": ("dataset", "export", "intent", "--out", "{folder}/out.jsonl"),
     "notify test": ("notify", "test"),
+    "drill": ("drill",),  # one that is played: tests/e2e/test_drills.py
     "dashboards": ("dashboards", "--out", "{folder}/dashboards"),
     "policy check": ("policy", "check", "{folder}/home/policies/intent.yaml"),
     "plan": ("plan", "--policy", "{folder}/home/policies/intent.yaml", "--requests-per-s", "20"),

@@ -1,0 +1,138 @@
+"""Requests of nobody who may ask, and what became of them: the answers, the log of who asked, and that no text is in
+any log."""
+
+import http.client
+import json
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from controller.core.drills import Check
+from gates.outcome import Outcome
+from serving.text.jsonlines import Unreadable, lines, loads
+
+REQUESTS: Final = 150  # the alert wants more than 100 within 15 minutes
+_EVERY_S: Final = 0.1
+_TIMEOUT_S: Final = 5.0
+_UNAUTHORIZED: Final = 401
+_TAIL_BYTES: Final = 2**24
+
+
+@dataclass
+class Strangers:
+    """``body``: makes the request's body of a word that is nowhere else. ``access_log``: says who asked; ``logs``: the
+    folders of logs, in which the word must not be."""
+
+    url: str
+    body: Mapping[str, object]
+    field_path: str  # of the text in the body
+    access_log: Path
+    logs: Sequence[Path]
+    requests: int = REQUESTS
+    every_s: float = _EVERY_S
+    _word: str = field(default_factory=lambda: f"drill{secrets.token_hex(8)}")
+    _statuses: Counter[str] = field(default_factory=Counter)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _offset: int = 0
+    _told: bool = False
+
+    @property
+    def targets(self) -> Sequence[str]:
+        return [f"{self.requests} requests to {self.url}"]
+
+    def begin(self) -> str:
+        self._offset = self.access_log.stat().st_size if self.access_log.exists() else 0
+        self._thread = threading.Thread(target=self._send, name="drill")
+        self._thread.start()
+        return f"{self.requests} requests without a token, or with one that nobody knows, are sent to {self.url}"
+
+    def _send(self) -> None:
+        for number in range(self.requests):
+            if self._over.wait(self.every_s):
+                return
+            token = {} if number % 2 else {"authorization": f"Bearer {secrets.token_urlsafe(32)}"}
+            self._statuses[self._asked(token)] += 1
+
+    def _asked(self, headers: Mapping[str, str]) -> str:
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        try:
+            body = json.dumps({**self.body, self.field_path: self._word})
+            connection.request("POST", parts.path, body, {"content-type": "application/json", **headers})
+            return str(connection.getresponse().status)
+        except (OSError, http.client.HTTPException) as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def broken_off(self) -> str:
+        return ""
+
+    def told(self) -> Sequence[str]:
+        if self._told or not (refused := self._refused_in_log()):
+            return ()
+        self._told = True
+        return (f"{self.access_log.name} tells of {refused} refused",)
+
+    def is_over(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def checks(self) -> Sequence[Check]:
+        sent, refused = self._statuses.total(), self._statuses[str(_UNAUTHORIZED)]
+        others = ", ".join(f"{times} times {status}" for status, times in sorted(self._statuses.items()))
+        found = [
+            Check(
+                "Who shows no token that is known is refused",
+                Outcome.PASS if sent and refused == sent else Outcome.FAIL if sent else Outcome.INCONCLUSIVE,
+                f"{refused} of {sent} were ({others or 'none was sent'}).",
+            )
+        ]
+        logged = self._refused_in_log()
+        kind = Outcome.PASS if logged >= sent else Outcome.FAIL
+        found.append(Check("The access log names who was refused", kind, f"{logged} lines for {sent} requests."))
+        told = [str(path) for path in self._files() if self._word.encode() in _tail(path)]
+        kind = Outcome.FAIL if told else Outcome.PASS
+        found.append(
+            Check("Texts are in no log", kind, f"It stands in {', '.join(told)}." if told else "It is in none.")
+        )
+        return found
+
+    def _files(self) -> Sequence[Path]:
+        return sorted(path for folder in self.logs for path in folder.glob("*.log"))
+
+    def _refused_in_log(self) -> int:
+        try:
+            with self.access_log.open("rb") as log:
+                log.seek(self._offset)
+                content = log.read(_TAIL_BYTES)
+        except OSError:
+            return 0
+        return sum(1 for _, line in lines(content) if _status(line) == _UNAUTHORIZED)
+
+
+def _status(line: bytes) -> object:
+    try:
+        found = loads(line)
+    except Unreadable:
+        return None
+    return found.get("status") if isinstance(found, dict) else None
+
+
+def _tail(path: Path) -> bytes:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - _TAIL_BYTES))
+            return log.read()
+    except OSError:
+        return b""

@@ -1,0 +1,159 @@
+"""Failures that are injected into replicas of this machine, by signals to what their records name."""
+
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from controller.adapters.local.drill_guard import Guard
+from controller.adapters.local.processes_os import runs, signal_group
+from controller.adapters.local.records import Record, Records
+from controller.core.drills import Check
+from controller.errors import UsageError
+from gates.outcome import Outcome
+
+STOPPED_MS_MAX: Final = 400.0  # health checks of half a second are still answered
+_GO_SHARE: Final = 0.25  # of the time that they are stopped
+
+
+@dataclass
+class Slowed:
+    """Replicas that are stopped and let go in turns. The guard, which knows them, lets them go should this process
+    die; without it nothing is stopped."""
+
+    records: Sequence[Record]
+    stopped_ms: float
+    guard: Guard
+    _thread: threading.Thread | None = None
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def targets(self) -> Sequence[str]:
+        return [one.name for one in self.records]
+
+    def begin(self) -> str:
+        for one in self.records:
+            if psutil.Process(one.pid).status() == psutil.STATUS_STOPPED:
+                raise UsageError(
+                    f"{one.name}, process {one.pid}, is stopped already, and not by this drill: SIGCONT it"
+                )
+        self._thread = threading.Thread(target=self._take_turns, name="drill")
+        self._thread.start()
+        share = 1 / (1 + _GO_SHARE)
+        return (
+            f"{', '.join(self.targets)} stopped for {self.stopped_ms:.0f} ms again and again, {share:.0%} of the time"
+        )
+
+    def _take_turns(self) -> None:
+        try:
+            while self.guard.is_there():
+                self._signal(signal.SIGSTOP)
+                if self._over.wait(self.stopped_ms / 1_000):
+                    return
+                self._signal(signal.SIGCONT)
+                if self._over.wait(_GO_SHARE * self.stopped_ms / 1_000):
+                    return
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for one in self.records:
+            signal_group(one.identity, number)
+
+    def end(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def broken_off(self) -> str:
+        gone = [one.name for one in self.records if not runs(one.identity)]
+        if gone:
+            return f"{', '.join(gone)} ended, and is left alone"
+        return "" if self.guard.is_there() else "the guard was ended: nothing more is stopped"
+
+    def told(self) -> Sequence[str]:
+        return ()
+
+    def checks(self) -> Sequence[Check]:
+        return ()
+
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+
+@dataclass
+class Killed:
+    """One process ended by SIGKILL: an inference worker of a replica, or the replica with all that it runs. Nothing is
+    to be undone: what ran is started again by whoever keeps it."""
+
+    directory: Path
+    record: Record
+    worker: bool
+    _pid: int = 0
+    _before: frozenset[int] = frozenset()
+    _again: str = ""
+    _told: list[str] = field(default_factory=list)
+
+    @property
+    def targets(self) -> Sequence[str]:
+        return [f"a worker of {self.record.name}" if self.worker else self.record.name]
+
+    def begin(self) -> str:
+        name = self.record.name
+        if not runs(self.record.identity):
+            raise UsageError(f"{name} does not run: see `serin doctor`")
+        if not self.worker:
+            self._pid = self.record.pid
+            signal_group(self.record.identity, signal.SIGKILL)
+            return f"{name}, process {self._pid}, was ended by SIGKILL"
+        children = self._children()
+        if not children:
+            raise UsageError(f"{name} has no worker")
+        self._pid, self._before = children[-1], frozenset(children)  # they are started after what speaks HTTP
+        psutil.Process(self._pid).kill()
+        return f"a worker of {name}, process {self._pid}, was ended by SIGKILL"
+
+    def _children(self) -> list[int]:
+        try:
+            children = psutil.Process(self.record.pid).children(recursive=True)
+            return [one.pid for one in sorted(children, key=lambda one: one.create_time())]
+        except psutil.Error:
+            return []
+
+    def end(self) -> None: ...
+
+    def broken_off(self) -> str:
+        return ""
+
+    def told(self) -> Sequence[str]:
+        self._look()
+        told, self._told = self._told, []
+        return told
+
+    def _look(self) -> None:
+        if self._again:
+            return
+        if self.worker:
+            if new := [pid for pid in self._children() if pid not in self._before]:
+                self._again = f"another worker, process {new[0]}, took the place of {self._pid}"
+        else:
+            found = next((one for one in Records(self.directory).readable() if one.name == self.record.name), None)
+            if found is not None and found.pid != self._pid and found.answered:
+                self._again = f"{found.name} runs again as process {found.pid}, and answers"
+        if self._again:
+            self._told.append(self._again)
+
+    def is_over(self) -> bool:
+        self._look()
+        return bool(self._again)
+
+    def checks(self) -> Sequence[Check]:
+        self._look()
+        promise = "A worker that ended is replaced" if self.worker else "A replica that ended is started again, warm"
+        if self._again:
+            return (Check(promise, Outcome.PASS, f"{self._again[0].upper()}{self._again[1:]}."),)
+        return (Check(promise, Outcome.FAIL, f"Nothing took the place of process {self._pid}."),)

@@ -1,0 +1,255 @@
+"""Drills on an installation of this machine: whether one can be played there, and how it is."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from controller.adapters.clock import SystemClock
+from controller.adapters.local.drill_guard import Guard
+from controller.adapters.local.drill_package import AlteredPackage
+from controller.adapters.local.drill_strangers import Strangers
+from controller.adapters.local.drills import STOPPED_MS_MAX, Killed, Slowed
+from controller.adapters.local.kept import running_supervisor
+from controller.adapters.local.packages import PackageStore
+from controller.adapters.local.records import Record, Records
+from controller.adapters.mlflow.registry import MlflowRegistry
+from controller.bootstrap import drill_freeze
+from controller.bootstrap.drill_load import LoadUsers, loading
+from controller.bootstrap.drill_sight import HomeLookout
+from controller.bootstrap.installations import service_of
+from controller.bootstrap.parts import parts_of
+from controller.config.secret_files import read_line
+from controller.config.settings import Home, Settings
+from controller.core.drills import STARTS_SPARE, Drill, Drilled, Means, Noted
+from controller.core.release import Version
+from controller.core.traffic import TrafficTable
+from controller.drilling import DrillPorts, Times, drilled
+from controller.errors import Source, UsageError
+from controller.files import locked
+from controller.monitoring.rules import groups_of
+from controller.ports.drills import Injection
+from controller.ports.runtime import DeploymentSpec
+from controller.service import Service
+from serving.contract import LABELS_ROUTE, PREDICT_ROUTE
+from suites.cases import SuiteError
+from suites.cases import load as load_suite
+
+_RESTART_WINDOW_S: Final = 600.0
+_GUARD_SPARE_S: Final = 60.0
+_SLOW_BEYOND: Final = 2.0  # times the objective at P95
+_OBJECTIVE_MS: Final = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for. ``texts``: what the drill's own requests say; none: those of the model's suites. ``freeze``:
+    the reason of a freeze of its own; None: there has to be one."""
+
+    drill: Drill
+    model: str
+    times: Times
+    rate_per_s: float
+    texts: Sequence[str] | None = None
+    freeze: str | None = None
+    by: str = ""
+    users_may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The installation as a drill finds it."""
+
+    home: Home
+    settings: Settings
+    service: Service
+    asked: Asked
+    table: TrafficTable
+
+    def records(self, versions: Sequence[str]) -> Sequence[Record]:
+        known = [one for one in Records(self.home.deployments).readable() if one.model == self.asked.model]
+        return [one for one in known if one.version in versions and one.answered and not one.failure]
+
+    @property
+    def most(self) -> str:
+        """Return the version with most users."""
+        return max(self.table.weights_pct, key=lambda version: self.table.weights_pct[version])
+
+
+def play(home: Home, asked: Asked, *, wait: Callable[[float], bool], tell: Callable[[Noted], None]) -> Drilled:
+    """Play a drill to its end; nothing of it is left.
+
+    Raises:
+        UsageError: it cannot be played here, and why; nothing was done.
+        TransientError: something that it needs does not answer; what was injected is undone.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(locked(home.drill_lock, source=Source.HOME))
+        ground = stack.enter_context(_ground(home, asked))
+        times, texts = asked.times, _texts(ground)
+        records = _stopped(ground)
+        length_s = times.before_s + times.for_s + times.over_within_s + _GUARD_SPARE_S
+        undo = [] if asked.freeze is None else drill_freeze.command_of(home, asked.model, asked.freeze)
+        guard = stack.enter_context(Guard([one.identity for one in records], length_s, undo))
+        injection = _injection(ground, guard)
+        stack.enter_context(_frozen(ground))
+        token = read_line("own token", home.own_token) if ground.settings.require_tokens else None
+        url = _predict_url(ground)
+        began_s = time.time()
+        users = stack.enter_context(_loading(url, texts, asked.rate_per_s, length_s, token))
+        lookout = HomeLookout(home, ground.service, asked.model, began_s)
+        ports = DrillPorts(injection, lookout, users, SystemClock(), wait, tell)
+        return drilled(_with_alerts_of(ground), asked.model, times, ports)
+
+
+def foreseen(home: Home, asked: Asked) -> Sequence[str]:
+    """Return what the drill would be done to. Raises UsageError as `play`; nothing is done, and nothing is frozen."""
+    with _ground(home, asked) as ground:
+        _texts(ground)
+        return _injection(ground, Guard([], 0.0)).targets
+
+
+@contextmanager
+def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
+    """The installation, if the drill may be played there. Raises UsageError where it may not."""
+    settings, model, drill = home.load(), asked.model, asked.drill
+    if drill.means is None:
+        raise UsageError(f"{drill.mode} is not injected into an installation that serves. {drill.instead}")
+    if settings.runtime is not None:
+        raise UsageError(
+            f"versions run on a cluster, whose pods are not this machine's: {drill.mode} is played there by its own "
+            "means (delete a pod, or the chaos tool of the cluster), and seen by the same alerts"
+        )
+    if running_supervisor(home.path) is None:
+        raise UsageError(f"{home.path} is not up: a drill needs what starts again what ends: `serin up`")
+    with service_of(home) as service:
+        service.check(model)
+        if (under_way := next(iter(service.releases(model, limit=1)), None)) is not None and under_way.active:
+            raise UsageError(
+                f"{under_way.release_id} is {under_way.phase}, and what a drill does would count in it: wait until it "
+                f"is over (`serin wait {model}`)"
+            )
+        if asked.freeze is None and not service.frozen(model):
+            raise UsageError(
+                f"{model} is not frozen: `serin freeze {model} --reason ...` before, or --freeze --reason ..."
+            )
+        table = service.site.traffic().get(model)
+        if table is None:
+            raise UsageError(f"no version of {model} serves: there is nothing to drill")
+        away = [part for part in parts_of(home, {model: table}) if not part.answers]
+        if away:
+            told = "; ".join(f"{part.name} {part.fault}" for part in away)
+            raise UsageError(f"not everything answers, and a drill would be blamed for it: {told}. See `serin doctor`")
+        yield _Ground(home, settings, service, asked, table)
+
+
+@contextmanager
+def _frozen(ground: _Ground) -> Iterator[None]:
+    """Freeze the model while the block lasts, where that is asked for."""
+    asked, service = ground.asked, ground.service
+    if asked.freeze is None:
+        yield
+        return
+    service.freeze(asked.model, reason=asked.freeze, by=asked.by)
+    try:
+        yield
+    finally:
+        drill_freeze.lifted(service, asked.model, asked.freeze)
+
+
+@contextmanager
+def _loading(url: str, texts: Sequence[str], rate_per_s: float, for_s: float, token: str | None) -> Iterator[LoadUsers]:
+    try:
+        with loading(url, texts, rate_per_s, for_s, token) as users:
+            yield users
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        raise UsageError(f"--{name.replace('_', '-')} {rest}") from error
+
+
+# --- what is injected ------------------------------------------------------------------------------------------------
+def _stopped(ground: _Ground) -> Sequence[Record]:
+    """Return the replicas that are to be stopped in turns; none, where the drill stops none."""
+    means = ground.asked.drill.means
+    if means is Means.SLOWED:
+        return ground.records([ground.most])
+    return ground.records(list(ground.table.weights_pct)) if means is Means.ALL_SLOWED else ()
+
+
+def _injection(ground: _Ground, guard: Guard) -> Injection:
+    """Raises UsageError where it cannot be done here."""
+    home, asked, means = ground.home, ground.asked, ground.asked.drill.means
+    if means in (Means.SLOWED, Means.ALL_SLOWED):
+        return Slowed(_stopped(ground), _stopped_ms(ground), guard)
+    if means in (Means.WORKER_KILLED, Means.REPLICA_KILLED):
+        worker = means is Means.WORKER_KILLED
+        return Killed(home.deployments, _to_kill(ground, worker=worker), worker)
+    if means is Means.ALTERED_PACKAGE:
+        version = Version(ground.most)
+        package = PackageStore(MlflowRegistry(ground.settings.registry), home.packages).place(asked.model, version)
+        return AlteredPackage(DeploymentSpec(asked.model, version), package, home.drill)
+    return _strangers(ground)
+
+
+def _stopped_ms(ground: _Ground) -> float:
+    """Return how long at a time: beyond what the policy promises at P95, and less than makes a health check fail."""
+    policy = ground.service.site.policies().get(ground.asked.model)
+    latency = policy.gates.latency if policy is not None else None
+    objective_ms = latency.p95_ms_max if latency is not None else None
+    return min(STOPPED_MS_MAX, _SLOW_BEYOND * (objective_ms or _OBJECTIVE_MS))
+
+
+def _to_kill(ground: _Ground, *, worker: bool) -> Record:
+    """Return the replica, where another one answers meanwhile or users may fail, and which has starts to spare."""
+    own, asked = ground.records([ground.most]), ground.asked
+    if not own:
+        raise UsageError(f"no replica of {asked.model} version {ground.most} answers: see `serin doctor`")
+    others = ground.records([*ground.table.weights_pct, *filter(None, [ground.table.known_good])])
+    if len(others) < 2 and not asked.users_may_fail:
+        what = "while its worker is replaced" if worker else "until it runs again"
+        raise UsageError(
+            f"{own[0].name} is the only replica that answers users, whose requests fail {what}: say --users-may-fail, "
+            "or have the policy run several (`serving.replicas`)"
+        )
+    since_s = time.monotonic() - _RESTART_WINDOW_S
+    started = sum(1 for start_s in own[0].recent_starts_s if start_s >= since_s)
+    if not worker and started > STARTS_SPARE:
+        raise UsageError(f"{own[0].name} was started {started} times within ten minutes: let it run for so long first")
+    return own[0]
+
+
+def _with_alerts_of(ground: _Ground) -> Drill:
+    """Return the drill with those of its alerts that can come here."""
+    asked, policies = ground.asked, ground.service.site.policies()
+    there = {alert.name for group in groups_of(policies) for alert in group.alerts}
+    if asked.drill.means is Means.STRANGERS and not ground.settings.require_tokens:
+        there.clear()  # the interface's refusals are in its log alone
+    return replace(asked.drill, alerts=tuple(name for name in asked.drill.alerts if name in there))
+
+
+def _strangers(ground: _Ground) -> Strangers:
+    home, settings = ground.home, ground.settings
+    logs = (home.logs, home.deployments)
+    if settings.require_tokens:
+        return Strangers(_predict_url(ground), {}, "text", home.logs / "access.log", logs)
+    return Strangers(settings.api + LABELS_ROUTE, {}, "labels", home.logs / "api-access.log", logs)
+
+
+def _predict_url(ground: _Ground) -> str:
+    return f"{ground.settings.gateway}/models/{quote(ground.asked.model, safe='')}{PREDICT_ROUTE}"
+
+
+def _texts(ground: _Ground) -> Sequence[str]:
+    """Return what the drill's own requests say."""
+    if ground.asked.texts is not None:
+        return ground.asked.texts
+    policy = ground.service.site.policies().get(ground.asked.model)
+    for file in policy.suites if policy is not None else ():
+        try:
+            return [case.text for case in load_suite(Path(file)).cases]
+        except SuiteError as error:
+            raise UsageError(f"the suite of {ground.asked.model} cannot be read: {error}") from error
+    raise UsageError(f"{ground.asked.model} has no suite whose texts could be sent: name a file with --texts")

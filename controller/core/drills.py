@@ -1,0 +1,302 @@
+"""Drills: the failure modes of a service, which of them can be injected into an installation, and what is promised.
+
+What is promised of a mode is what its runbook says that Serin has done (``deploy/runbooks``), word for word. Pure.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from gates.outcome import Outcome, combine
+
+FOR_S_MAX: Final = 900.0
+STARTS_SPARE: Final = 2
+"""A replica that was started more often lately is not killed: the limit of starts is not for a drill to use up."""
+
+
+class Mode(StrEnum):
+    """The failure mode, by its number."""
+
+    F1 = "F1"
+    F2 = "F2"
+    F3 = "F3"
+    F4 = "F4"
+    F5 = "F5"
+    F6 = "F6"
+    F7 = "F7"
+    F8 = "F8"
+    F9 = "F9"
+
+
+class Means(StrEnum):
+    """The way in which a mode is injected."""
+
+    SLOWED = "slowed"  # replicas of the version with most users, stopped and let go in turns
+    ALL_SLOWED = "all slowed"  # those of every version with users
+    WORKER_KILLED = "worker killed"
+    REPLICA_KILLED = "replica killed"
+    ALTERED_PACKAGE = "altered package"  # a copy of it, which nobody is sent to
+    STRANGERS = "strangers"  # requests without a token that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One mode. ``means`` None: it is not injected, and ``instead`` says what shows it. ``promise``: of its runbook.
+    ``alerts``: those that can be seen of it. ``users_may_fail``: where nobody else answers, users' requests fail."""
+
+    mode: Mode
+    title: str
+    runbook: str
+    promise: str
+    means: Means | None = None
+    injects: str = ""
+    instead: str = ""
+    alerts: tuple[str, ...] = ()
+    users_may_fail: bool = False
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it goes on for a time that is asked for."""
+        return self.means in (Means.SLOWED, Means.ALL_SLOWED)
+
+
+_SLOW_ALERTS: Final = ("SerinSlowP95", "SerinSlowP99", "SerinQueueing")
+
+DRILLS: Final[Mapping[Mode, Drill]] = {
+    one.mode: one
+    for one in (
+        Drill(
+            Mode.F1,
+            "latency spike",
+            "f1-latency-spike.md",
+            "A candidate that is slower than stable beyond its margin is rolled back; both slow at once blames nobody.",
+            Means.SLOWED,
+            "stops the replicas of the version with most users for most of the time, in turns of less than half a "
+            "second",
+            alerts=_SLOW_ALERTS,
+        ),
+        Drill(
+            Mode.F2,
+            "accuracy regression after an update",
+            "f2-accuracy-regression.md",
+            "It is rolled back by accuracy on pairs, on live labels or on suites; in probation too.",
+            instead="A worse version is a release, which a freeze forbids. `serin backtest --accuracy-points 2` "
+            "plays it "
+            "on your own evidence; `serin gate --baseline` judges a real one.",
+        ),
+        Drill(
+            Mode.F3,
+            "killed for memory",
+            "f3-out-of-memory.md",
+            "Workers are replaced, a replica that cannot be kept is started again; a candidate like that is rolled "
+            "back.",
+            Means.WORKER_KILLED,
+            "ends one inference worker by SIGKILL, as the kernel does it",
+            alerts=("SerinWorkersLost", "SerinOutOfMemory"),
+            users_may_fail=True,
+        ),
+        Drill(
+            Mode.F4,
+            "tokenizer mismatch",
+            "f4-tokenizer-mismatch.md",
+            "The tokenizer is part of the package and of its fingerprint; a replica that gives other ids than the "
+            "manifest "
+            "is rejected before traffic.",
+            Means.ALTERED_PACKAGE,
+            "starts a replica on a copy of the package, two words of its vocabulary exchanged and all digests right; "
+            "no "
+            "request is sent to it",
+        ),
+        Drill(
+            Mode.F5,
+            "cold starts",
+            "f5-cold-starts.md",
+            "Replicas warm up before `/health` answers 200; traffic comes after that. The former version stays warm "
+            "during "
+            "probation.",
+            Means.REPLICA_KILLED,
+            "ends one replica by SIGKILL",
+            alerts=("SerinColdStarts", "SerinTargetMissing"),
+            users_may_fail=True,
+        ),
+        Drill(
+            Mode.F6,
+            "confident and wrong",
+            "f6-calibration-drift.md",
+            "`calibration.shadow` and the suites judge each candidate's gap and Brier score. Between releases there "
+            "is no "
+            "certificate: drift of confidences is a warning.",
+            instead="It needs a version that is surer than it is right, and labels. `serin backtest --confidence-gap "
+            "0.05` "
+            "plays it on your own evidence.",
+        ),
+        Drill(
+            Mode.F7,
+            "noisy neighbour",
+            "f7-noisy-neighbour.md",
+            "Versions are compared within one window of the same traffic, so the candidate is not blamed. A release "
+            "waits "
+            "at most until its deadline.",
+            Means.ALL_SLOWED,
+            "stops the replicas of every version with users for most of the time, in turns of less than half a second",
+            alerts=_SLOW_ALERTS,
+        ),
+        Drill(
+            Mode.F8,
+            "the tail of large batches",
+            "f8-batch-tail.md",
+            "A change of batch settings is a release of its own (`serin release again MODEL`), judged at P99.",
+            instead="Batches are what clients and the policy make of them. `serin load` near the rate that a replica "
+            "bears "
+            "shows P99 and batch sizes on the debug dashboard; `serin release again` judges other settings.",
+        ),
+        Drill(
+            Mode.F9,
+            "unauthorised access",
+            "f9-unauthorised-access.md",
+            "Requests without a token, beyond their limit or from a foreign page are refused before anything is "
+            "computed; "
+            "texts are in no log.",
+            Means.STRANGERS,
+            "sends requests without a token and with an unknown one: to the gateway where clients need one, else to "
+            "the "
+            "controller's interface",
+            alerts=("SerinAccessRefused",),
+        ),
+    )
+}
+
+
+class By(StrEnum):
+    """The one by whom something was seen."""
+
+    DRILL = "drill"
+    USERS = "users"  # the drill's own requests, as their sender sees them
+    DOCTOR = "doctor"
+    ALERT = "alert"
+    LOG = "log"  # what processes and logs show
+    JOURNAL = "journal"
+
+
+SIGHTS: Final = frozenset({By.DOCTOR, By.ALERT, By.LOG})
+"""What counts as seen: by an installation that nobody sends requests to only for the drill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One thing that was seen or done."""
+
+    at_s: float
+    by: By
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The drill's own requests in one part of it. ``failures`` by status or kind of error."""
+
+    sent: int = 0
+    answered: int = 0
+    failures: Mapping[str, int] | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+    @property
+    def failed(self) -> int:
+        return sum((self.failures or {}).values())
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise, and what was found of it."""
+
+    promise: str
+    outcome: Outcome
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """A drill that is over. Times are unix seconds: ``undone_at_s`` is when nothing was injected any more,
+    ``over_at_s`` when all was as before (None: it was not in time). ``stopped``: a signal ended it before its time."""
+
+    drill: Drill
+    model: str
+    began_at_s: float
+    injected_at_s: float | None
+    undone_at_s: float | None
+    over_at_s: float | None
+    ended_at_s: float
+    course: tuple[Noted, ...]
+    before: Counted
+    during: Counted
+    after: Counted
+    moved: str  # what of the model's traffic or releases changed meanwhile; empty: nothing
+    own: tuple[Check, ...]  # what the injection itself found
+    stopped: bool = False
+
+    @property
+    def seen(self) -> Noted | None:
+        """Return the first sight of it; None where nobody saw it."""
+        return next((one for one in self.course if one.by in SIGHTS), None)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Return what is promised of every drill, and of this one."""
+        return (_seen(self), *self.own, _blames_nobody(self), _over(self))
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the worst of the checks; one that was stopped says nothing, unless a promise was broken."""
+        outcomes = [check.outcome for check in self.checks]
+        return combine([*outcomes, Outcome.INCONCLUSIVE] if self.stopped else outcomes)
+
+
+def sentence(drilled: Drilled) -> str:
+    """Return the conclusion in one sentence."""
+    broken = [check for check in drilled.checks if check.outcome is not Outcome.PASS]
+    failed = f"{drilled.during.failed + drilled.after.failed:,} of the drill's own requests failed"
+    if drilled.stopped:
+        return f"Stopped before its time, and undone; {failed}."
+    if not broken:
+        return f"Seen, answered as the runbook says, and over; {failed}."
+    first = min(broken, key=lambda check: check.outcome is not combine(one.outcome for one in broken))
+    return f"{first.promise}: {first.found}"
+
+
+def alerts_first(names: Iterable[str], drill: Drill) -> Sequence[str]:
+    """Return the names, those that the drill expects before others."""
+    return sorted(names, key=lambda name: (name not in drill.alerts, name))
+
+
+def _seen(drilled: Drilled) -> Check:
+    promise, began_s = "It is seen without anybody asking for it", drilled.injected_at_s
+    if began_s is None:
+        return Check(promise, Outcome.INCONCLUSIVE, "Nothing was injected.")
+    if (seen := drilled.seen) is None:
+        more = ""
+        if drilled.drill.lasts:
+            late = "alerts on latency look at five minutes: --for-s 120 lets them come"
+            more = f"; {late if drilled.drill.alerts else 'the policy promises no latency, so no alert can come'}"
+        return Check(promise, Outcome.INCONCLUSIVE, f"Neither doctor, nor an alert, nor a log told of it{more}.")
+    return Check(promise, Outcome.PASS, f"After {seen.at_s - began_s:.1f} s by the {seen.by}: {seen.what}.")
+
+
+def _blames_nobody(drilled: Drilled) -> Check:
+    promise = "No version is blamed, and nobody's traffic moves"
+    if drilled.moved:
+        return Check(promise, Outcome.FAIL, f"{drilled.moved}.")
+    return Check(promise, Outcome.PASS, "The traffic table is what it was, and no release began or ended.")
+
+
+def _over(drilled: Drilled) -> Check:
+    promise = "It is over by itself once its cause is"
+    if drilled.undone_at_s is None:
+        return Check(promise, Outcome.INCONCLUSIVE, "Nothing was injected.")
+    if drilled.over_at_s is None:
+        given_s = drilled.ended_at_s - drilled.undone_at_s
+        kind = Outcome.INCONCLUSIVE if drilled.stopped else Outcome.ERROR
+        return Check(promise, kind, f"All was not as before {given_s:.0f} s later: see `serin doctor`.")
+    after_s = max(0.0, drilled.over_at_s - drilled.undone_at_s)
+    return Check(promise, Outcome.PASS, f"All answered as before {after_s:.1f} s later.")

@@ -1,0 +1,96 @@
+"""Drills on a real installation: refused where they would do harm, seen, answered, undone, and nothing of them left."""
+
+import json
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import pytest
+
+from suites.intents.demo.installation import SERIN
+from tests.e2e.conftest import Site
+from tests.patience import eventually
+
+pytestmark = pytest.mark.integration
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Ground:
+    site: Site
+    folder: Path
+
+    def command(self, mode: str, *flags: str) -> list[str]:
+        page = str(self.folder / "page.html")
+        return [SERIN, "drill", mode, *flags, "--before-s", "2", "--out", page, "--home", str(self.site.serin.home)]
+
+    def refusal(self, mode: str, *flags: str) -> str:
+        done = subprocess.run(self.command(mode, *flags), capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 2, done.stdout
+        return done.stderr
+
+    def played(self, mode: str, *flags: str) -> dict[str, Any]:
+        command = [*self.command(mode, *flags), "--freeze", "--reason", "a test", "-o", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        document: dict[str, Any] = json.loads(done.stdout)
+        jsonschema.validate(document, SCHEMA)
+        assert (document["outcome"], done.returncode) == ("pass", 0), done.stdout + done.stderr
+        assert f"Drill {mode} of intent" in (self.folder / "page.html").read_text(encoding="utf-8")
+        assert self.freezes() == []
+        return document
+
+    def freezes(self) -> list[str]:
+        status = [SERIN, "status", "-o", "json", "--home", str(self.site.serin.home)]
+        done = subprocess.run(status, capture_output=True, text=True, check=False, timeout=60)
+        return [one["reason"] for one in json.loads(done.stdout)["freezes"]]
+
+    def replica(self) -> psutil.Process:
+        record = self.site.serin.home / "deployments" / "intent-v1.json"
+        return psutil.Process(json.loads(record.read_text(encoding="utf-8"))["pid"])
+
+
+def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None:
+    """A worker and a replica that are killed, an altered package, requests of strangers; and a drill that is killed."""
+    ground = Ground(site, tmp_path)
+    _refused(ground)
+    dry = ground.command("F5", "--users-may-fail", "--freeze", "--reason", "a test", "--dry-run")
+    assert "intent-v1" in subprocess.run(dry, capture_output=True, text=True, check=True, timeout=60).stdout
+    replica = ground.replica()
+    assert ground.played("F4")["users"]["during"]["failed"] == 0
+    worker = ground.played("F3", "--users-may-fail")
+    assert any("another worker" in one["what"] for one in worker["course"])
+    assert ground.replica() == replica, "the replica itself went on"
+    strangers = ground.played("F9")
+    assert [check["outcome"] for check in strangers["checks"]] == ["pass"] * 6
+    _killed(ground)
+    killed = ground.played("F5", "--users-may-fail")
+    assert killed["seen_at_s"] >= killed["injected_at_s"]
+    assert {one["by"] for one in killed["course"]} >= {"drill", "doctor", "log"}
+    assert ground.replica() != replica
+    assert not (site.serin.home / "drill").exists()
+
+
+def _refused(ground: Ground) -> None:
+    assert "is not frozen" in ground.refusal("F5")
+    assert "say --users-may-fail" in ground.refusal("F5", "--freeze", "--reason", "a test")
+    assert "--reason is empty" in ground.refusal("F5", "--freeze")
+    assert "serin backtest" in ground.refusal("F2", "--freeze", "--reason", "a test")
+    assert ground.freezes() == []
+
+
+def _killed(ground: Ground) -> None:
+    """kill -9 in the middle: the replica goes on, and the freeze is lifted."""
+    command = ground.command("F1", "--for-s", "600", "--freeze", "--reason", "a test")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as drill:
+        assert drill.stdout is not None
+        eventually(lambda: "stopped for" in drill.stdout.readline(), what="it is injected")  # type: ignore[union-attr]
+        assert ground.freezes() == ["drill F1: a test"]
+        drill.send_signal(signal.SIGKILL)
+    eventually(lambda: ground.freezes() == [], what="the guard lifts the freeze")
+    assert ground.replica().status() != psutil.STATUS_STOPPED
+    eventually(ground.site.serin.serving_version, what="users are answered")
