@@ -1,4 +1,4 @@
-"""The sights of a drill: the parts of an installation, the alerts of its Prometheus, and its journal.
+"""The sights of a drill: the parts of an installation, the alerts of its Prometheus, and its journal."""
 
 import json
 from collections.abc import Iterator, Mapping
