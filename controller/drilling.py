@@ -17,7 +17,7 @@ _SLOW_BEYOND_MS: Final = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long a drill takes. ``see_s``: how long an alert is waited for where the failure itself is over sooner."""
+    """The lengths of a drill. ``see_s``: how long an alert is waited for where the failure itself is over sooner."""
 
     before_s: float = 10.0
     for_s: float = 30.0

@@ -46,7 +46,7 @@ _OBJECTIVE_MS: Final = 200.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for. ``texts``: what the drill's own requests say; none: those of the model's suites. ``freeze``:
+    """The wish for a drill. ``texts``: what the drill's own requests say; none: those of the model's suites. ``freeze``:
     the reason of a freeze of its own; None: there has to be one."""
 
     drill: Drill
