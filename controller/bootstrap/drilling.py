@@ -46,8 +46,8 @@ _OBJECTIVE_MS: Final = 200.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The wish for a drill. ``texts``: what the drill's own requests say; none: those of the model's suites. ``freeze``:
-    the reason of a freeze of its own; None: there has to be one."""
+    """The wish for a drill. ``texts``: what the drill's own requests say; none: those of the model's suites.
+    ``freeze``: the reason of a freeze of its own; None: there has to be one."""
 
     drill: Drill
     model: str

@@ -216,7 +216,7 @@ class Home:
 
     @property
     def drill(self) -> Path:
-        """What a drill makes and removes."""
+        """The folder of what a drill makes and removes."""
         return self.path / "drill"
 
     @property

@@ -57,7 +57,7 @@ class Drill:
 
     @property
     def lasts(self) -> bool:
-        """Whether it goes on for a time that is asked for."""
+        """Return whether it goes on for a time that is asked for."""
         return self.means in (Means.SLOWED, Means.ALL_SLOWED)
 
 
